@@ -1,0 +1,62 @@
+"""How to reach one API server as one identity: the plain value that layers pass to each other.
+
+`cluster` makes an `Access` from whatever configuration there is; `tunnel` uses it and knows nothing of
+kubeconfigs. It holds material, not file names or commands: whoever made it renews it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sspcloud_magics.secret import Secret
+
+_SECRETS = ("token", "client_key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """One API server and the credentials of one identity, as they are at this moment.
+
+    Parameters
+    ----------
+    server
+        The base URL, such as ``https://apiserver.example:6443``; it may have a path.
+    ca
+        Certificates to trust, in PEM; the system's where it is None.
+    insecure_skip_tls_verify
+        Do not verify the server's certificate.
+    tls_server_name
+        The name to verify the certificate against, where it is not the URL's host.
+    token
+        A bearer token.
+    client_certificate, client_key
+        A client certificate and its key, in PEM.
+    proxy
+        The proxy that the configuration names; the environment's rules apply where it is None.
+    """
+
+    server: str
+    ca: str | None = None
+    insecure_skip_tls_verify: bool = False
+    tls_server_name: str | None = None
+    token: Secret | None = None
+    client_certificate: str | None = None
+    client_key: Secret | None = None
+    proxy: str | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return plain values with the secrets revealed, for the private pipe to the helper."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: value.reveal() if isinstance(value, Secret) else value for name, value in values.items()
+        }
+
+    @classmethod
+    def from_wire(cls, plain: dict[str, Any]) -> Access:
+        """Return the value that `to_wire` described."""
+        hidden: dict[str, Any] = {
+            name: Secret(value) if name in _SECRETS and value is not None else value
+            for name, value in plain.items()
+        }
+        return cls(**hidden)

@@ -1,0 +1,1 @@
+"""Databases of the cluster: find them, connect to them, query them into DataFrames."""

@@ -1,0 +1,1 @@
+"""The IPython magics: parse a line, call the Python API, show the answer."""

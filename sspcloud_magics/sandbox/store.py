@@ -1,0 +1,206 @@
+"""The sandbox's memory: objects, their versions, and who watches them.
+
+It plays etcd's part: every change gets the next resource version and is told to all subscribers in
+order. It knows nothing of HTTP, rights or processes. All calls come from the event loop's thread, and
+subscribers are called before the change returns, so they must be quick and must not raise.
+
+Objects are plain dicts in Kubernetes' JSON form. What goes in and what comes out is copied: nobody
+changes the store by changing a dict.
+"""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from sspcloud_magics.sandbox.resources import Resource, by_kind
+
+Obj: TypeAlias = dict[str, Any]
+Key: TypeAlias = tuple[Resource, str, str]
+
+
+class NotFound(Exception):
+    """No such object."""
+
+
+class AlreadyExists(Exception):
+    """There is one of that name."""
+
+
+class Conflict(Exception):
+    """The object was changed since it was read."""
+
+
+class Gone(Exception):
+    """That resource version is older than what the store remembers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change: `type` is ``ADDED``, ``MODIFIED`` or ``DELETED``; `old` is the object before it."""
+
+    type: str
+    resource: Resource
+    object: Obj
+    old: Obj | None
+    version: int
+
+
+def now() -> str:
+    """Return the time as Kubernetes writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Store:
+    """All objects of one cluster.
+
+    Parameters
+    ----------
+    history
+        How many changes a watch may go back.
+    """
+
+    def __init__(self, history: int = 10_000) -> None:
+        self._objects: dict[Key, Obj] = {}
+        self._version = 1
+        self._history: deque[Change] = deque(maxlen=history)
+        self._subscribers: list[Callable[[Change], None]] = []
+
+    @property
+    def version(self) -> int:
+        """The version of the last change."""
+        return self._version
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Obj:
+        """Return one object; `namespace` is empty for a kind that has none.
+
+        Raises
+        ------
+        NotFound
+            If there is none.
+        """
+        try:
+            return copy.deepcopy(self._objects[resource, namespace, name])
+        except KeyError:
+            raise NotFound(f'{resource.qualified} "{name}" not found') from None
+
+    def list_objects(self, resource: Resource, namespace: str | None = None) -> list[Obj]:
+        """Return the objects of a kind, in all namespaces or in one, sorted by namespace and name."""
+        found = [
+            (key[1:], value)
+            for key, value in self._objects.items()
+            if key[0] == resource and namespace in (None, key[1])
+        ]
+        return [copy.deepcopy(value) for _, value in sorted(found, key=lambda pair: pair[0])]
+
+    def create(self, obj: Obj) -> Obj:
+        """Add an object; uid, creation time, version and generation are set here.
+
+        Raises
+        ------
+        AlreadyExists
+            If there is one of that name.
+        """
+        obj = copy.deepcopy(obj)
+        key = self._key(obj)
+        if key in self._objects:
+            raise AlreadyExists(f'{key[0].qualified} "{key[2]}" already exists')
+        metadata = obj["metadata"]
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = now()
+        metadata.setdefault("generation", 1)
+        return self._put("ADDED", key, obj, None)
+
+    def update(self, obj: Obj) -> Obj:
+        """Replace an object; an update that changes nothing is no change.
+
+        Raises
+        ------
+        NotFound
+            If there is none of that name.
+        Conflict
+            If `obj` carries a resource version, and it is not the current one.
+        """
+        obj = copy.deepcopy(obj)
+        key = self._key(obj)
+        old = self._objects.get(key)
+        if old is None:
+            raise NotFound(f'{key[0].qualified} "{key[2]}" not found')
+        metadata = obj["metadata"]
+        version = metadata.get("resourceVersion")
+        if version not in (None, "", "0", old["metadata"]["resourceVersion"]):
+            raise Conflict(
+                f'Operation cannot be fulfilled on {key[0].qualified} "{key[2]}": the object has been '
+                "modified; please apply your changes to the latest version and try again"
+            )
+        for name in ("uid", "creationTimestamp"):
+            metadata[name] = old["metadata"][name]
+        metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
+        generation = old["metadata"].get("generation", 1)
+        metadata["generation"] = generation + (obj.get("spec") != old.get("spec"))
+        if obj == old:
+            return copy.deepcopy(old)
+        return self._put("MODIFIED", key, obj, old)
+
+    def delete(self, resource: Resource, namespace: str, name: str) -> Obj:
+        """Remove an object at once and return its last form.
+
+        Raises
+        ------
+        NotFound
+            If there is none.
+        """
+        key = (resource, namespace, name)
+        old = self._objects.pop(key, None)
+        if old is None:
+            raise NotFound(f'{resource.qualified} "{name}" not found')
+        last = copy.deepcopy(old)
+        self._version += 1
+        last["metadata"]["resourceVersion"] = str(self._version)
+        self._tell(Change("DELETED", resource, last, old, self._version))
+        return copy.deepcopy(last)
+
+    def changes_since(self, version: int) -> list[Change]:
+        """Return the changes after `version`, oldest first.
+
+        Raises
+        ------
+        Gone
+            If the store does not remember so far back.
+        """
+        oldest = self._history[0].version if self._history else self._version + 1
+        if version + 1 < oldest and version != self._version:
+            raise Gone(f"too old resource version: {version} ({oldest})")
+        return [change for change in self._history if change.version > version]
+
+    def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
+        """Call `callback` for every change from now on; the answer ends that."""
+        self._subscribers.append(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._subscribers:
+                self._subscribers.remove(callback)
+
+        return unsubscribe
+
+    def _key(self, obj: Obj) -> Key:
+        resource = by_kind(obj["apiVersion"], obj["kind"])
+        metadata = obj["metadata"]
+        return resource, metadata.get("namespace", "") if resource.namespaced else "", metadata["name"]
+
+    def _put(self, kind: str, key: Key, obj: Obj, old: Obj | None) -> Obj:
+        self._version += 1
+        obj["metadata"]["resourceVersion"] = str(self._version)
+        self._objects[key] = obj
+        self._tell(Change(kind, key[0], copy.deepcopy(obj), old, self._version))
+        return copy.deepcopy(obj)
+
+    def _tell(self, change: Change) -> None:
+        self._history.append(change)
+        for callback in tuple(self._subscribers):
+            callback(change)
