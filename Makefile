@@ -1,0 +1,49 @@
+# Everything runs in .venv, which `make` builds from whatever Python >= 3.11 there is.
+#   make demo    the main job, in this terminal          make test   all checks and tests
+#   make lab     JupyterLab on the first tutorial        make help   the rest
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/installed
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lab check unit notebooks format clean
+
+help:  ## show what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+$(READY): pyproject.toml tools/environment.py tools/constraints.txt
+	@$(PYTHON) tools/environment.py $(VENV)
+
+demo: $(READY)  ## the main job in this terminal: a colleague's table in a DataFrame
+	@$(BIN)/python -m sspcloud_magics.demo
+
+lab: $(READY)  ## JupyterLab on the first tutorial, with the sandbox running
+	@$(BIN)/sspcloud-sandbox start
+	@trap '$(BIN)/sspcloud-sandbox stop' EXIT; trap : INT; \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) $(LAB_ARGS) notebooks/first-steps.ipynb
+
+test: check unit notebooks  ## all checks and tests
+
+check: $(READY)  ## formatting, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+unit: $(READY)  ## the tests, on the sandbox; TESTBED=FILE.json for another cluster
+	CHROMIUM="$$($(BIN)/python tools/browser.py)" && export CHROMIUM && \
+	  $(BIN)/python -m pytest --cov --cov-report=term $(if $(TESTBED),--testbed $(TESTBED)) $(PYTEST_ARGS)
+
+notebooks: $(READY)  ## run the tutorials and compare every output
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --nbval --nbval-cell-timeout 60 \
+	  --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
+
+format: $(READY)  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove the environment and everything that was built
+	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,92 @@
+"""Make the environment of a checkout: a virtual environment with the package and its development tools.
+
+    python3 tools/environment.py .venv
+
+Runs on whatever Python `make` finds first, so it uses nothing newer than Python 3.8; if that one is too
+old, a newer one on the PATH makes the environment. It asks for pip or ensurepip and the package index,
+and for nothing else.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+NEEDED = (3, 11)
+NEWER = ("python3.13", "python3.12", "python3.11", "python3.14")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def say(text: str) -> None:
+    """Print at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def works(python: str) -> bool:
+    """Whether that command is a Python that is new enough (a shim on the PATH may not be)."""
+    check = f"import sys; sys.exit(sys.version_info < {NEEDED!r})"
+    return subprocess.run([python, "-c", check], check=False, capture_output=True).returncode == 0
+
+
+def hand_over_to_newer_python() -> None:
+    """Go on with a newer Python, or say what is missing."""
+    for name in NEWER:
+        path = shutil.which(name)
+        if path and works(path):
+            os.execv(path, [path, *sys.argv])  # noqa: S606
+    version = ".".join(map(str, sys.version_info[:3]))
+    sys.exit(
+        "Python {} is too old: Python {}.{} or newer is needed.\n"
+        "Install one, or say where it is: make PYTHON=/path/to/python3 …".format(version, *NEEDED)
+    )
+
+
+def make_venv(venv: Path) -> None:
+    """Create the virtual environment; Debian's Python has no ensurepip, so virtualenv is the second way."""
+    first = subprocess.run(
+        [sys.executable, "-m", "venv", "--clear", str(venv)], check=False, capture_output=True, text=True
+    )
+    if first.returncode == 0:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        got = subprocess.run(
+            [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, "virtualenv"],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if got.returncode == 0:
+            environment = {**os.environ, "PYTHONPATH": folder}
+            shutil.rmtree(venv, ignore_errors=True)
+            subprocess.run(
+                [sys.executable, "-m", "virtualenv", "--quiet", str(venv)], env=environment, check=True
+            )
+            return
+    sys.exit(
+        f"This Python can make no virtual environment:\n{(first.stdout + first.stderr).strip()}\n"
+        "On Debian and Ubuntu: apt-get install python3-venv"
+    )
+
+
+def main() -> None:
+    """Make the environment named on the command line."""
+    if sys.version_info < NEEDED:
+        hand_over_to_newer_python()
+    venv = Path(sys.argv[1])
+    bin_folder = venv / "bin"
+    if not (bin_folder / "python").exists():
+        say(f"Making the environment in {venv} …")
+        make_venv(venv)
+    say("Installing the package and its tools (a minute or two the first time) …")
+    install = [str(bin_folder / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    constraints = ["--constraint", str(ROOT / "tools" / "constraints.txt")]
+    done = subprocess.run([*install, *constraints, "--editable", f"{ROOT}[dev]"], check=False)
+    if done.returncode:
+        sys.exit("The installation failed: see above. Is the package index reachable?")
+    (venv / "installed").touch()
+
+
+if __name__ == "__main__":
+    main()
