@@ -1,0 +1,64 @@
+"""A secret comes out through `reveal`, and through nothing else."""
+
+import copy
+import json
+import logging
+import pickle
+import traceback
+
+import pytest
+
+from sspcloud_magics.secret import Secret
+
+CANARY = "canary-in-a-coal-mine"
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format, "{!r:>40}".format, "%s".__mod__, ascii])
+def test_no_display_shows_the_value(show):
+    assert CANARY not in show(Secret(CANARY))
+
+
+def test_reveal_gives_the_value():
+    assert Secret(CANARY).reveal() == CANARY
+
+
+@pytest.mark.parametrize("spec", ["", ">20", "^30s"])
+def test_formatting_keeps_its_width_and_hides_the_value(spec):
+    shown = format(Secret(CANARY), spec)
+    assert CANARY not in shown
+    assert len(shown) >= int("".join(filter(str.isdigit, spec)) or 0)
+
+
+@pytest.mark.parametrize("store", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_secret_is_neither_pickled_nor_copied(store):
+    with pytest.raises(TypeError) as refused:
+        store(Secret(CANARY))
+    assert CANARY not in str(refused.value)
+
+
+def test_json_refuses_a_secret():
+    with pytest.raises(TypeError):
+        json.dumps({"password": Secret(CANARY)})
+
+
+def test_a_log_line_and_a_traceback_with_locals_hide_it(caplog):
+    password = Secret(CANARY)
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger(__name__).debug("connecting with %s", password)
+    with pytest.raises(TypeError) as raised:
+        int(password)
+    told = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    assert CANARY not in "".join(told.format())
+    assert CANARY not in caplog.text
+
+
+def test_secrets_are_equal_when_their_values_are():
+    assert Secret("a") == Secret("a")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("é"), Secret("é"), Secret("b")}) == 2
+
+
+def test_an_empty_secret_is_false():
+    assert not Secret("")
+    assert Secret("x")
