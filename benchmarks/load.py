@@ -1,0 +1,118 @@
+"""The load that is put on a forward: plain blocking sockets, so that a forwarder's cost stands out."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import socket
+import time
+from dataclasses import dataclass
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How many bytes went through, and in how many seconds."""
+
+    size: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """MiB a second."""
+        return self.size / 2**20 / self.seconds
+
+
+def connect(port: int, timeout: float = 60.0) -> socket.socket:
+    """Open a connection to the forward, without delay of small packets."""
+    link = socket.create_connection(("127.0.0.1", port), timeout)
+    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return link
+
+
+def download(port: int, size: int) -> Transfer:
+    """Ask the source for `size` bytes and read them to the end."""
+    buffer = bytearray(CHUNK)
+    started = time.perf_counter()
+    with connect(port) as link:
+        link.sendall(f"{size}\n".encode())
+        got = 0
+        while got < size and (count := link.recv_into(buffer)):
+            got += count
+    if got != size:
+        raise ConnectionError(f"the download ended after {got} of {size} bytes")
+    return Transfer(got, time.perf_counter() - started)
+
+
+def download_many(port: int, size: int, connections: int) -> Transfer:
+    """Share a download among connections."""
+    started = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(connections) as pool:
+        parts = list(pool.map(lambda _: download(port, size // connections), range(connections)))
+    return Transfer(sum(part.size for part in parts), time.perf_counter() - started)
+
+
+def upload(port: int, size: int) -> Transfer:
+    """Send the sink `size` bytes.
+
+    The clock stops when the last byte is in the local socket: no server tells when a half-closed upload has
+    arrived, so what still sits in buffers (a few MiB) counts as sent, for every subject alike.
+    """
+    block = bytes(CHUNK)
+    started = time.perf_counter()
+    with connect(port) as link:
+        for _ in range(size // CHUNK):
+            link.sendall(block)
+        seconds = time.perf_counter() - started
+    return Transfer(size, seconds)
+
+
+def echo(port: int, times: int) -> list[float]:
+    """Return the seconds of each round trip of one byte on one connection."""
+    spent = []
+    with connect(port) as link:
+        for _ in range(times):
+            started = time.perf_counter()
+            link.sendall(b"x")
+            if link.recv(1) != b"x":
+                raise ConnectionError("the echo ended")
+            spent.append(time.perf_counter() - started)
+    return spent
+
+
+def one(port: int) -> float:
+    """Connect, echo one byte, close; return the seconds."""
+    started = time.perf_counter()
+    with connect(port) as link:
+        link.sendall(b"x")
+        if link.recv(1) != b"x":
+            raise ConnectionError("the echo ended")
+    return time.perf_counter() - started
+
+
+def in_turn(port: int, times: int) -> list[float]:
+    """Return the seconds of each of several short connections, one after the other."""
+    return [one(port) for _ in range(times)]
+
+
+def at_once(port: int, connections: int) -> tuple[int, float]:
+    """Hold all connections open at the same time, echo a byte on each; return how many were served, and the seconds."""
+    started = time.perf_counter()
+    links: list[socket.socket] = []
+    served = 0
+    try:
+        for _ in range(connections):
+            try:
+                links.append(connect(port))
+                links[-1].sendall(b"x")
+            except OSError:
+                continue
+        for link in links:
+            try:
+                served += link.recv(1) == b"x"
+            except OSError:
+                continue
+        return served, time.perf_counter() - started
+    finally:
+        for link in links:
+            link.close()

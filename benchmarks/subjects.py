@@ -1,0 +1,160 @@
+"""The forwarders that are compared, each as a process of its own that holds one forward.
+
+A subject is started for one pod and one port, says its local port once it listens, and is measured from
+outside: its processes' CPU time and memory come from psutil, and the load from the benchmark's process.
+The Python libraries run in a small host program, so that none of them shares an interpreter with the
+load.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a forward shall lead, and as whom."""
+
+    kubeconfig: Path
+    context: str | None
+    namespace: str
+
+
+@dataclass
+class Running:
+    """One forwarder at work.
+
+    Parameters
+    ----------
+    port
+        The local port.
+    ready
+        Seconds from the call (or the start of the program) until it was ready.
+    process
+        The program.
+    workers
+        The processes that carry the bytes: what CPU time and memory are read from.
+    """
+
+    port: int
+    ready: float
+    process: subprocess.Popen[str]
+    workers: list[psutil.Process]
+
+    def cpu(self) -> float:
+        """Return the CPU seconds that the workers have used."""
+        return sum(sum(worker.cpu_times()[:2]) for worker in self.workers)
+
+    def rss(self) -> float:
+        """Return the workers' resident memory, in MiB."""
+        return sum(worker.memory_info().rss for worker in self.workers) / 2**20
+
+    def tell(self, command: dict[str, object]) -> dict[str, object]:
+        """Send a host program a command and return its answer."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        answer: dict[str, object] = json.loads(self.process.stdout.readline())
+        return answer
+
+
+def kubectl() -> str:
+    """Return the path of kubectl: the environment's, else the system's."""
+    own = Path(sys.executable).parent / "kubectl"
+    found = str(own) if own.exists() else shutil.which("kubectl")
+    if found is None:
+        sys.exit("kubectl is missing: make brings it into .venv")
+    return found
+
+
+@contextlib.contextmanager
+def run_kubectl(place: Place, pod: str, port: int) -> Iterator[Running]:
+    """Run ``kubectl port-forward``."""
+    command = [kubectl(), "--kubeconfig", str(place.kubeconfig), "--namespace", place.namespace]
+    if place.context:
+        command += ["--context", place.context]
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [*command, "port-forward", f"pod/{pod}", f":{port}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        ready = time.perf_counter() - started
+        found = re.search(r"127\.0\.0\.1:(\d+)", line)
+        if not found:
+            raise RuntimeError(f"kubectl did not forward: {line!r}")
+        yield Running(int(found[1]), ready, process, [psutil.Process(process.pid)])
+    finally:
+        _end(process)
+
+
+@contextlib.contextmanager
+def run_hosted(library: str, place: Place, pod: str, port: int) -> Iterator[Running]:
+    """Run a Python library in the host program."""
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "host.py"), library],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "KUBECONFIG": str(place.kubeconfig)},
+    )
+    running = Running(0, 0.0, process, [psutil.Process(process.pid)])
+    try:
+        answer = running.tell(
+            {
+                "do": "forward",
+                "kubeconfig": str(place.kubeconfig),
+                "context": place.context,
+                "namespace": place.namespace,
+                "pod": pod,
+                "port": port,
+            }
+        )
+        running.port = int(str(answer["port"]))
+        running.ready = float(str(answer["ready"]))
+        if library == "ours":
+            running.workers = running.workers[0].children()
+        yield running
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            stream.close()
+
+
+SUBJECTS = ("ours", "kubectl", "kr8s", "portforward")
+
+
+def run(name: str, place: Place, pod: str, port: int) -> contextlib.AbstractContextManager[Running]:
+    """Start the subject of that name."""
+    if name == "kubectl":
+        return run_kubectl(place, pod, port)
+    return run_hosted(name, place, pod, port)
