@@ -74,6 +74,9 @@ class ForwardSpec:
         Where to listen: ``localhost`` is both loopback families, and survives the lack of one.
     wait
         How long a connection that arrives while the forward reconnects is kept waiting, in seconds.
+    resume
+        The forward was active in a helper that died: bind, say *reconnecting* and heal as after a loss,
+        rather than fail because the first dial does.
     """
 
     namespace: str
@@ -82,6 +85,7 @@ class ForwardSpec:
     ports: tuple[PortSpec, ...]
     address: str = "localhost"
     wait: float = 10.0
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
