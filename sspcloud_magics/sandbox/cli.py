@@ -1,0 +1,84 @@
+"""``sspcloud-sandbox``: the sandbox from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sspcloud_magics.sandbox import daemon
+
+_ORDERS = {
+    "start": "start it in the background, and wait until its pods are ready",
+    "status": "say whether it runs, and where",
+    "env": 'print the line that points a shell at it: eval "$(sspcloud-sandbox env --as bob)"',
+    "stop": "stop it, with all its pods",
+    "reset": "forget everything in it, and start afresh if it ran",
+    "serve": "run it in the foreground, until Ctrl-C",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one order and return the exit code: 0, or 1 with a word on standard error.
+
+    Parameters
+    ----------
+    arguments
+        What stands behind the program's name; ``sys.argv`` where it is None.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return _obey(options)
+    except daemon.SandboxError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _obey(options: argparse.Namespace) -> int:
+    home: Path | None = options.home
+    if options.order == "serve":
+        from sspcloud_magics.sandbox import server  # brings the whole cluster along
+
+        server.serve(
+            home or daemon.default_home(), ready_fd=options.ready_fd, with_parent=options.with_parent
+        )
+    elif options.order == "env":
+        path = daemon.kubeconfig(options.person, home)
+        print(f"export KUBECONFIG={shlex.quote(str(path))}")
+    elif options.order == "status":
+        found = daemon.status(home)
+        print(found)
+        return 0 if found.running else 1
+    else:
+        order = {"start": daemon.start, "stop": daemon.stop, "reset": daemon.reset}[options.order]
+        print(order(home))
+        if options.order == "start":
+            print('Point a shell at it:  eval "$(sspcloud-sandbox env --as bob)"')
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sspcloud-sandbox",
+        description="A practice cluster on this machine: real Postgres, real rights, no account.",
+    )
+    orders = parser.add_subparsers(dest="order", required=True, metavar="|".join(_ORDERS))
+    for name, words in _ORDERS.items():
+        order = orders.add_parser(name, help=words, description=words.capitalize() + ".")
+        order.add_argument(
+            "--home",
+            type=Path,
+            help="its directory (default: $SSPCLOUD_SANDBOX_HOME, or one for each user)",
+        )
+        if name == "env":
+            order.add_argument(
+                "--as", dest="person", default="alice", metavar="PERSON", help=", ".join(daemon.PEOPLE)
+            )
+        if name == "serve":
+            order.add_argument("--with-parent", action="store_true", help="end when standard input closes")
+            order.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
+    return parser

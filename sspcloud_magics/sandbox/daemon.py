@@ -1,0 +1,319 @@
+"""The sandbox as a process of its own: started in the background, found again, stopped.
+
+A sandbox lives in a directory, its *home*. The server process holds a lock on ``lock`` in it for as long as
+it lives, so that no home ever has two; when it is ready it writes ``server.json``, which says who it is
+(a process id and the time that it began, since ids are used again) and where it listens. Whoever starts one
+holds ``start.lock`` meanwhile and reads one line from a pipe: nothing is polled.
+
+A server that is started *with its parent* ends when its standard input closes, however the parent died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+PEOPLE = ("alice", "bob", "carol", "admin")
+"""Whom the sandbox has a kubeconfig for."""
+
+_START_SECONDS = 90.0
+_STOP_SECONDS = 15.0
+
+
+class SandboxError(Exception):
+    """The sandbox cannot do what it was asked: what happened, why, and what to do next."""
+
+    def __init__(self, what: str, *, why: str = "", mend: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.what, self.why, self.mend and f"→ {self.mend}") if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Whether a sandbox runs, and where.
+
+    Parameters
+    ----------
+    home
+        Its directory.
+    server
+        The address of its API server; None where it does not run.
+    pid
+        The server's process id; None where it does not run.
+    """
+
+    home: Path
+    server: str | None = None
+    pid: int | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self.pid is not None
+
+    def __str__(self) -> str:
+        if not self.running:
+            return f"The sandbox is not running (home: {self.home})."
+        return f"The sandbox is running at {self.server} (process {self.pid}, home: {self.home})."
+
+    __repr__ = __str__
+
+
+def default_home() -> Path:
+    """Return the home that is meant where none is named: ``SSPCLOUD_SANDBOX_HOME``, or one per user."""
+    named = os.environ.get("SSPCLOUD_SANDBOX_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser().absolute() / "sspcloud-sandbox"
+
+
+def status(home: Path | None = None) -> Status:
+    """Return whether the sandbox at `home` runs, and where.
+
+    Parameters
+    ----------
+    home
+        Its directory; the user's own where it is None.
+    """
+    home = _home(home)
+    try:
+        said = json.loads((home / "server.json").read_text())
+        process = psutil.Process(said["pid"])
+        alive = process.is_running() and process.create_time() == said["began"]
+        return Status(home, said["server"], said["pid"]) if alive else Status(home)
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return Status(home)
+
+
+def start(home: Path | None = None) -> Status:
+    """Start the sandbox in the background, and return when its pods are ready.
+
+    One that runs already is left as it is.
+
+    Parameters
+    ----------
+    home
+        Its directory; the user's own where it is None.
+
+    Raises
+    ------
+    SandboxError
+        If it does not start.
+
+    Examples
+    --------
+    >>> from sspcloud_magics import sandbox
+    >>> sandbox.start()  # doctest: +SKIP
+    The sandbox is running at https://127.0.0.1:36443 (process 4711, home: /home/ana/.local/state/sspcloud-sandbox).
+    """
+    home = prepare(_home(home))
+    with _starting(home):
+        found = status(home)
+        if not found.running:
+            spawn(home)
+            found = status(home)
+    if not found.running:
+        raise SandboxError("The sandbox ended as soon as it had started.", mend=_look_at(home))
+    return found
+
+
+def spawn(home: Path, *, with_parent: bool = False) -> subprocess.Popen[bytes]:
+    """Start a server for `home` and return its process when the sandbox is ready.
+
+    Parameters
+    ----------
+    home
+        Its directory.
+    with_parent
+        The server ends when the ``stdin`` of the process that is returned closes: with us, at the latest.
+
+    Raises
+    ------
+    SandboxError
+        If it does not become ready.
+    """
+    prepare(home)
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "sspcloud_magics.sandbox", "serve", f"--home={home}"]
+    command += [f"--ready-fd={writing}", *(["--with-parent"] if with_parent else [])]
+    with (home / "sandbox.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE if with_parent else subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[writing],
+            start_new_session=True,
+            cwd="/",
+            env=_environment(),
+        )
+    os.close(writing)
+    try:
+        with os.fdopen(reading, "rb") as told:
+            ready, _, _ = select.select([told], [], [], _START_SECONDS)
+            line = told.readline() if ready else b""
+    except BaseException:
+        _end(process)
+        raise
+    if line:
+        return process
+    _end(process)
+    raise SandboxError("The sandbox did not start.", why=_last_words(home), mend=_look_at(home))
+
+
+def stop(home: Path | None = None) -> Status:
+    """Stop the sandbox with all its pods; one that does not run is no error.
+
+    Parameters
+    ----------
+    home
+        Its directory; the user's own where it is None.
+    """
+    home = _home(home)
+    found = status(home)
+    if found.pid is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(found.pid)
+            everyone = [process, *process.children(recursive=True)]
+            process.terminate()
+            _, left = psutil.wait_procs([process], timeout=_STOP_SECONDS)
+            for straggler in (*left, *(other for other in everyone[1:] if other.is_running())):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    straggler.kill()
+            psutil.wait_procs(everyone, timeout=_STOP_SECONDS)
+    (home / "server.json").unlink(missing_ok=True)
+    return status(home)
+
+
+def reset(home: Path | None = None) -> Status:
+    """Forget everything that the sandbox holds, credentials too, and start it afresh if it ran.
+
+    Parameters
+    ----------
+    home
+        Its directory; the user's own where it is None.
+
+    Raises
+    ------
+    SandboxError
+        If `home` is not a sandbox's, or the new one does not start.
+    """
+    from sspcloud_magics.sandbox import postgres
+
+    home = _home(home)
+    ran = stop(home)
+    if home.exists():
+        if not (home / "lock").exists():
+            raise SandboxError(f"{home} is not the home of a sandbox: nothing was removed.")
+        with _starting(home):
+            postgres.forget(home)
+            shutil.rmtree(home)
+    return start(home) if ran.running else status(home)
+
+
+def kubeconfig(person: str = "alice", home: Path | None = None) -> Path:
+    """Return the kubeconfig of one of the sandbox's people.
+
+    Parameters
+    ----------
+    person
+        ``alice``, ``bob``, ``carol`` or ``admin``.
+    home
+        The sandbox's directory; the user's own where it is None.
+
+    Raises
+    ------
+    SandboxError
+        If there is no such person, or the sandbox was never started.
+    """
+    if person not in PEOPLE:
+        raise SandboxError(
+            f"Nobody in the sandbox is called {person!r}.", mend=f"choose among {', '.join(PEOPLE)}"
+        )
+    path = _home(home) / f"kubeconfig-{person}"
+    if not path.exists():
+        raise SandboxError("The sandbox has not been started yet.", mend="sspcloud-sandbox start")
+    return path
+
+
+def _home(home: Path | None) -> Path:
+    return default_home() if home is None else Path(home).expanduser().absolute()
+
+
+def prepare(home: Path) -> Path:
+    """Make the directory `home` and what it needs, and return it; raises `SandboxError` where it cannot."""
+    try:
+        # Root's Postgres runs as nobody, who must pass through; nothing in it can be listed or read by others.
+        home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+        (home / "lock").touch(mode=0o600)
+    except OSError as error:
+        raise SandboxError(
+            f"The sandbox cannot write to its home {home}.",
+            why=error.strerror or "",
+            mend="name another directory in SSPCLOUD_SANDBOX_HOME",
+        ) from error
+    return home
+
+
+@contextlib.contextmanager
+def _starting(home: Path) -> Iterator[None]:
+    import fcntl
+
+    with (home / "start.lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment without what would lead Postgres or Python astray."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTHONPATH"))}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdin:
+        process.stdin.close()
+
+
+def _last_words(home: Path) -> str:
+    lines = (home / "sandbox.log").read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _look_at(home: Path) -> str:
+    return f"look at {home / 'sandbox.log'}"
+
+
+def announce(home: Path, server: str) -> None:
+    """Write ``server.json``: called in the server process when the sandbox is ready."""
+    said = {
+        "pid": os.getpid(),
+        "began": psutil.Process().create_time(),
+        "server": server,
+        "since": time.time(),
+    }
+    scratch = home / "server.json.new"
+    scratch.write_text(json.dumps(said))
+    scratch.replace(home / "server.json")

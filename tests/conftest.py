@@ -1,0 +1,36 @@
+"""One real sandbox for all tests that need a cluster, and the testbed for those that run on any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.testbed import Sandbox, Testbed, open_sandbox, read_testbed, sandbox_testbed
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--testbed",
+        type=Path,
+        metavar="FILE.json",
+        help="run tests/integration on the cluster that this file describes, not on the sandbox",
+    )
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """A real sandbox, one for the whole session: leave in it what you found."""
+    with open_sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def testbed(request: pytest.FixtureRequest) -> Testbed:
+    """The four helpers, on the cluster of ``--testbed`` or on the sandbox."""
+    file: Path | None = request.config.getoption("--testbed")
+    if file is not None:
+        return read_testbed(file)
+    running: Sandbox = request.getfixturevalue("sandbox")
+    return sandbox_testbed(running)
