@@ -1,0 +1,47 @@
+"""One browser and one JupyterLab for all tests of this folder."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.lab import ROOT, Lab, chromium, jupyterlab
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    environment = {"SSPCLOUD_SANDBOX_HOME": str(folder / "sandbox")}
+    with jupyterlab(folder / "notebooks", folder / "home", environment) as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh page; whatever the browser's console calls an error is kept in `page.errors`."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.errors = []
+    opened.on("pageerror", lambda error: opened.errors.append(str(error)))
+    opened.on(
+        "console", lambda message: opened.errors.append(message.text) if message.type == "error" else None
+    )
+    yield opened
+    context.close()
+
+
+@pytest.fixture
+def pictures() -> Path:
+    """Where pictures of what a test saw are kept, to be looked at."""
+    folder = ROOT / "build" / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,178 @@
+"""A real JupyterLab and a real browser, for tests and pictures.
+
+    with jupyterlab(folder, home) as lab, chromium() as browser:
+        page = open_notebook(browser, lab, "first-steps.ipynb")
+        run_all(page)
+
+`folder` holds the notebooks; nothing of the user's Jupyter configuration is read, and nothing is left in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STARTUP = 60.0
+BROWSER_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A JupyterLab that runs: its address, the token of its address, and its log."""
+
+    url: str
+    token: str
+    log: Path
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def jupyterlab(folder: Path, home: Path, environment: dict[str, str] | None = None) -> Iterator[Lab]:
+    """Run JupyterLab on `folder`; its settings, kernels' files and log are kept in `home`."""
+    home.mkdir(parents=True, exist_ok=True)
+    port, token = _free_port(), secrets.token_hex(16)
+    places = {
+        "JUPYTER_CONFIG_DIR": home / "config",
+        "JUPYTER_DATA_DIR": home / "data",
+        "JUPYTER_RUNTIME_DIR": home / "runtime",
+        "IPYTHONDIR": home / "ipython",
+        "JUPYTERLAB_SETTINGS_DIR": home / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
+    }
+    notification = (
+        home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    )
+    notification.parent.mkdir(parents=True, exist_ok=True)
+    notification.write_text('{"fetchNews": "false"}')
+    log = home / "lab.log"
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--ip=127.0.0.1"),
+        *(f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"),
+        *(f"--ServerApp.root_dir={folder}", "--LabApp.check_for_updates_class="),
+    ]
+    command[-1] += "jupyterlab.NeverCheckForUpdate"
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env={
+                **os.environ,
+                **{name: str(place) for name, place in places.items()},
+                "PATH": path,
+                **(environment or {}),
+            },
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+    lab = Lab(f"http://127.0.0.1:{port}", token, log)
+    try:
+        _wait_until_up(lab, process)
+        yield lab
+    finally:
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        process.kill()
+        process.wait()
+
+
+def _wait_until_up(lab: Lab, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + STARTUP
+    while time.monotonic() < deadline and process.poll() is None:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"{lab.url}/api?token={lab.token}", timeout=5),
+        ):
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab did not start:\n{lab.log.read_text()}")
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run the browser that $CHROMIUM names, as `make` does, else the one that tools/browser.py finds."""
+    path = os.environ.get("CHROMIUM") or _find_browser()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def _find_browser() -> str:
+    found = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "browser.py")], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return found.stdout.strip()
+
+
+def open_notebook(page: Page, lab: Lab, name: str, *, theme: str = "JupyterLab Light") -> None:
+    """Open a notebook of the lab's folder and wait until its kernel is there."""
+    page.goto(f"{lab.url}/lab/tree/{name}?token={lab.token}&reset")
+    page.wait_for_function("() => Boolean(window.jupyterapp)", timeout=60_000)
+    page.evaluate("() => window.jupyterapp.restored.then(() => null)")
+    page.evaluate(
+        "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", arg=theme
+    )
+    page.locator(".jp-NotebookPanel .jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+    page.wait_for_function(
+        """() => {
+            const panel = window.jupyterapp.shell.currentWidget;
+            const kernel = panel && panel.sessionContext && panel.sessionContext.session?.kernel;
+            return kernel && kernel.status === 'idle';
+        }""",
+        timeout=60_000,
+    )
+
+
+def run_all(page: Page, *, timeout: float = 90.0) -> None:
+    """Run every cell of the notebook in front and wait until the last one has ended."""
+    page.evaluate("() => void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_function(
+        """() => {
+            const cells = window.jupyterapp.shell.currentWidget.content.widgets;
+            const code = cells.filter(cell => cell.model.type === 'code' && cell.model.sharedModel.source.trim());
+            return code.every(cell => cell.model.executionCount !== null);
+        }""",
+        timeout=timeout * 1000,
+    )
+
+
+def outputs(page: Page) -> list[dict[str, object]]:
+    """Return the outputs of the notebook in front, as nbformat has them, of all cells in order."""
+    found: list[dict[str, object]] = page.evaluate(
+        """() => window.jupyterapp.shell.currentWidget.content.widgets
+            .filter(cell => cell.model.type === 'code')
+            .flatMap(cell => cell.model.outputs.toJSON())"""
+    )
+    return found
