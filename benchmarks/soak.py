@@ -1,0 +1,253 @@
+"""Traffic through one forward for some minutes, with random faults: what is lost, and what leaks.
+
+    python benchmarks/soak.py [--minutes 10] [--seed 1] [--testbed FILE.json] [--json]
+
+Between the helper and the API server stands the tests' fault proxy. Workers send blocks of random length and
+compare what comes back, byte for byte. A connection may end with an error while a fault is on; a wrong
+byte, an early clean end, or a forward that does not come back is a loss. Memory, file descriptors and threads of
+the helper, and threads of this process, are read at regular moments; their slopes are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import socket
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.faults import FaultProxy, Faults
+from tests.testbed import Testbed, open_testbed
+
+QUIET = Faults()
+KINDS = {
+    "latency": Faults(latency=0.02),
+    "slicing": Faults(slice=50),
+    "bandwidth": Faults(bandwidth=1 << 20),
+    "cut": Faults(close_after=200_000),
+    "black hole": Faults(black_hole=True),
+    "refuse": Faults(refuse=True),
+}
+
+
+@dataclass
+class Result:
+    """What came of it."""
+
+    seconds: float = 0.0
+    bytes: int = 0
+    blocks: int = 0
+    connections: int = 0
+    ended_by_fault: int = 0
+    wrong_bytes: int = 0
+    early_ends: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    resets: int = 0
+    longest_outage: float = 0.0
+    helper_rss_mib: list[float] = field(default_factory=list)
+    helper_fds: list[int] = field(default_factory=list)
+    helper_threads: list[int] = field(default_factory=list)
+    kernel_threads: list[int] = field(default_factory=list)
+
+
+def through_proxy(testbed: Testbed, port: int, folder: Path) -> Path:
+    """Write a kubeconfig whose server is the proxy; the certificate is checked against the true name."""
+    config = yaml.safe_load(testbed.kubeconfig.read_text())
+    for cluster in config["clusters"]:
+        true = urlsplit(cluster["cluster"]["server"])
+        cluster["cluster"]["server"] = f"https://127.0.0.1:{port}{true.path}"
+        if not cluster["cluster"].get("insecure-skip-tls-verify"):
+            cluster["cluster"]["tls-server-name"] = true.hostname
+    written = folder / "kubeconfig"
+    written.touch(0o600)
+    written.write_text(yaml.safe_dump(config))
+    return written
+
+
+class Workers:
+    """Threads that talk to the echo through the forward until they are told to stop."""
+
+    def __init__(self, port: int, result: Result, count: int, seed: int) -> None:
+        self._port = port
+        self._result = result
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self.last_success = time.monotonic()
+        self._threads = [
+            threading.Thread(target=self._work, args=(random.Random(seed + number),), daemon=True)
+            for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _work(self, chance: random.Random) -> None:
+        while not self._stop.is_set():
+            try:
+                self._connection(chance)
+            except OSError:
+                with self._lock:
+                    self._result.ended_by_fault += 1
+                self._stop.wait(0.05)
+
+    def _connection(self, chance: random.Random) -> None:
+        with socket.create_connection(("127.0.0.1", self._port), 60) as link:
+            with self._lock:
+                self._result.connections += 1
+            for _ in range(chance.randint(1, 20)):
+                if self._stop.is_set():
+                    return
+                self._block(link, chance.randbytes(chance.choice((1, 100, 5_000, 70_000, 300_000))))
+
+    def _block(self, link: socket.socket, block: bytes) -> None:
+        sender = threading.Thread(target=_send, args=(link, block))
+        sender.start()
+        try:
+            digest, got = hashlib.blake2b(), 0
+            while got < len(block):
+                part = link.recv(1 << 16)
+                if not part:
+                    with self._lock:
+                        self._result.early_ends += 1
+                    raise ConnectionError("a clean end in the middle of a block")
+                digest.update(part)
+                got += len(part)
+        finally:
+            sender.join()
+        with self._lock:
+            self._result.wrong_bytes += digest.digest() != hashlib.blake2b(block).digest()
+            self._result.blocks += 1
+            self._result.bytes += got
+            now = time.monotonic()
+            self._result.longest_outage = max(self._result.longest_outage, now - self.last_success)
+            self.last_success = now
+
+
+def _send(link: socket.socket, block: bytes) -> None:
+    try:
+        link.sendall(block)
+    except OSError:
+        return
+
+
+def observe(helper: psutil.Process, result: Result) -> None:
+    """Read what must not grow."""
+    result.helper_rss_mib.append(round(helper.memory_info().rss / 2**20, 1))
+    result.helper_fds.append(helper.num_fds())
+    result.helper_threads.append(helper.num_threads())
+    result.kernel_threads.append(threading.active_count())
+
+
+def trouble(
+    proxy: FaultProxy, result: Result, seconds: float, chance: random.Random, helper: psutil.Process
+) -> None:
+    """Switch faults on and off until the time is over."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        name = chance.choice(list(KINDS))
+        result.faults[name] = result.faults.get(name, 0) + 1
+        proxy.faults = KINDS[name]
+        time.sleep(chance.uniform(0.5, 4.0))
+        proxy.faults = QUIET
+        if chance.random() < 0.5:
+            result.resets += proxy.reset_all()
+        time.sleep(chance.uniform(2.0, 6.0))
+        observe(helper, result)
+
+
+def slope(values: list[float]) -> float:
+    """Return the least-squares slope of the second half, in units a reading."""
+    half = values[len(values) // 2 :]
+    count = len(half)
+    if count < 2:
+        return 0.0
+    middle, mean = (count - 1) / 2, sum(half) / count
+    above = sum((place - middle) * (value - mean) for place, value in enumerate(half))
+    return above / sum((place - middle) ** 2 for place in range(count))
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--testbed", type=Path)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+
+    import sspcloud_magics as ssp
+
+    result = Result()
+    with open_testbed(options.testbed) as testbed, tempfile.TemporaryDirectory() as folder:
+        server = urlsplit(server_of(testbed))
+        with FaultProxy(server.hostname or "", server.port or 443, seed=options.seed) as proxy:
+            kubeconfig = through_proxy(testbed, proxy.port, Path(folder))
+            ssp.login(kubeconfig=str(kubeconfig), context=testbed.context, namespace=testbed.namespace)
+            with ssp.forward(f"pod/{testbed.echo.pod}", f":{testbed.echo.port}") as forward:
+                helper = next(
+                    child
+                    for child in psutil.Process().children()
+                    if any("sspcloud_magics.tunnel" in part for part in child.cmdline())
+                )
+                observe(helper, result)
+                workers = Workers(forward.local_port, result, options.workers, options.seed)
+                started = time.monotonic()
+                trouble(proxy, result, options.minutes * 60, random.Random(options.seed), helper)
+                settle(workers, result)
+                workers.stop()
+                result.seconds = time.monotonic() - started
+                observe(helper, result)
+    told = asdict(result) | {
+        "helper_rss_slope_mib": round(slope(result.helper_rss_mib), 3),
+        "helper_fds_last": result.helper_fds[-1],
+    }
+    if options.json:
+        print(json.dumps(told))
+    else:
+        for name, value in told.items():
+            shown = f"{value[0]} … {value[-1]} (max {max(value)})" if isinstance(value, list) else value
+            print(f"{name:24} {shown}")
+    sys.exit(bool(result.wrong_bytes or result.early_ends))
+
+
+def settle(workers: Workers, result: Result) -> None:
+    """Wait, with the faults gone, until blocks come through again."""
+    moment = time.monotonic()
+    while workers.last_success < moment:
+        if time.monotonic() - moment > 60:
+            sys.exit(f"the forward did not come back: {result}")
+        time.sleep(0.1)
+
+
+def server_of(testbed: Testbed) -> str:
+    """Return the address of the API server of the testbed's context."""
+    config = yaml.safe_load(testbed.kubeconfig.read_text())
+    wanted = testbed.context or config["current-context"]
+    context = next(entry["context"] for entry in config["contexts"] if entry["name"] == wanted)
+    return str(
+        next(
+            entry["cluster"]["server"] for entry in config["clusters"] if entry["name"] == context["cluster"]
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
