@@ -28,6 +28,8 @@ SspcloudError
 │   ├── DatabaseHibernated       it is there, and paused
 │   ├── CredentialsNotFound      no user and password can be read for it
 │   ├── LoginRefused             the database refused the user or the password
+│   ├── DatabaseUnavailable      it is there, and accepts no connection now
+│   ├── DatabaseNotTrusted       it does not prove that it is the right server
 │   ├── NotConnected             no connection is open
 │   ├── ConnectionLost           the connection to the database ended
 │   ├── ParameterError           a parameter of a query is missing, or cannot be bound
@@ -166,6 +168,14 @@ class CredentialsNotFound(DatabaseError):
 
 class LoginRefused(DatabaseError):
     """The database refused the user or the password."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database is there, and accepts no connection now."""
+
+
+class DatabaseNotTrusted(DatabaseError):
+    """The database does not prove that it is the right server."""
 
 
 class NotConnected(DatabaseError):

@@ -1,0 +1,156 @@
+"""From the notebook's variables to values that PostgreSQL takes as parameters.
+
+A value is bound: it travels beside the statement and is never written into it. What pandas and NumPy
+hold is turned into the Python value that it means, and a missing value (``None``, ``NaT``, ``NA``)
+into NULL. A float's ``nan`` stays one, since PostgreSQL has it too; within a Series it is how pandas
+says that a value is missing, and becomes NULL.
+
+================================================  ==========================================
+in the notebook                                   in the statement
+================================================  ==========================================
+bool, int, float, str, bytes, Decimal, UUID,      the type of the same meaning
+date, time, datetime, timedelta, ipaddress …
+NumPy scalars, `pandas.Timestamp`, `Timedelta`    the same, rounded to microseconds
+list, tuple, set, range, array, Series, Index     an array, for ``= ANY(:ids)``
+dict                                              jsonb
+================================================  ==========================================
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psycopg
+from psycopg.abc import Transformer
+from psycopg.types.json import Jsonb
+
+from sspcloud_magics.errors import ParameterError
+
+_MICROSECOND = 1000  # in nanoseconds, of which PostgreSQL keeps none
+
+
+def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any]:
+    """Return the values to bind, in the order of `names`.
+
+    Parameters
+    ----------
+    names
+        The names of the parameters.
+    variables
+        Where to find them; only `names` are looked up.
+
+    Raises
+    ------
+    ParameterError
+        If one has no value, or one that cannot be bound.
+
+    Examples
+    --------
+    >>> values_of(("year", "ids"), {"year": 2024, "ids": {3}})
+    [2024, [3]]
+    """
+    found = []
+    for name in names:
+        try:
+            value = variables[name]
+        except KeyError:
+            raise _unknown(name, variables) from None
+        try:
+            found.append(bindable(value))
+        except (TypeError, ValueError) as error:
+            raise ParameterError(f":{name} cannot be bound.", why=str(error), mend=_TAKEN) from None
+    return found
+
+
+_TAKEN = (
+    "bind a number, a text, a date, a list of these or a dict; of a DataFrame, one column: ids = frame['id']"
+)
+
+
+def _unknown(name: str, variables: Mapping[str, object]) -> ParameterError:
+    candidates = [other for other in variables if not other.startswith("_")]
+    near = difflib.get_close_matches(name, candidates, n=1)
+    nearest = f"did you mean :{near[0]}?\n" if near else ""
+    return ParameterError(
+        f"The statement has the parameter :{name}, and no variable has that name.",
+        mend=f"{nearest}assign it first: {name} = …\n"
+        "or, where no parameter is meant, write the colon apart, as in a[1 : n], or in quotes",
+    )
+
+
+def bindable(value: object) -> Any:
+    """Return the Python value that psycopg binds for `value`.
+
+    Raises
+    ------
+    TypeError
+        If it is of a type that stands for no value of a database, such as a function or a DataFrame.
+    """
+    if isinstance(value, dict):
+        return Jsonb(_json(value))
+    if isinstance(value, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
+        return [
+            None if missing else bindable(item) for item, missing in zip(value, pd.isna(value), strict=True)
+        ]
+    if isinstance(value, np.ndarray):
+        return [bindable(item) for item in value]
+    if isinstance(value, list | tuple | set | frozenset | range):
+        return [bindable(item) for item in value]
+    if isinstance(value, pd.DataFrame):
+        raise TypeError("It is a DataFrame, and a parameter is one value or one list of values.")
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if value is None or value is pd.NaT or value is pd.NA:
+        return None
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        if np.isnat(value):
+            return None
+        value = pd.Timestamp(value) if isinstance(value, np.datetime64) else pd.Timedelta(value)
+    if isinstance(value, pd.Timestamp):
+        return value.round("us").to_pydatetime()
+    if isinstance(value, pd.Timedelta):
+        return value.round("us").to_pytimedelta()
+    if isinstance(value, pd.Period):
+        raise TypeError("It is a pandas Period: bind its start_time or end_time.")
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("It is a text with a NUL character, which PostgreSQL cannot hold.")
+    try:
+        psycopg.adapters.get_dumper(type(value), psycopg.adapt.PyFormat.AUTO)
+    except psycopg.ProgrammingError:
+        raise TypeError(f"It is of the type {type(value).__name__}.") from None
+    return value
+
+
+def _json(value: object) -> object:
+    """Return `value` with what JSON has no word for turned into what it means."""
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray | pd.Series):
+        return [_json(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return None if value is pd.NA or value is pd.NaT else value
+
+
+def dumped(transformer: Transformer, names: Sequence[str], values: Iterable[Any]) -> list[Any]:
+    """Return `values` as bytes for the server; `transformer` then holds their types and formats.
+
+    Raises
+    ------
+    ParameterError
+        If a value cannot be written as PostgreSQL's, such as a list of numbers and texts.
+    """
+    listed = list(values)
+    try:
+        return list(transformer.dump_sequence(listed, [psycopg.adapt.PyFormat.AUTO] * len(listed)))
+    except (psycopg.Error, TypeError, ValueError, OverflowError) as error:
+        which = " and ".join(f":{name}" for name in names)
+        raise ParameterError(f"{which} cannot be bound.", why=str(error), mend=_TAKEN) from None

@@ -1,0 +1,156 @@
+"""What PostgreSQL and libpq say when something fails, and what it means for the person who asked.
+
+The server's own words are always quoted; nothing of the connection's parameters is, because the
+password is among them.
+"""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+
+from sspcloud_magics.databases.parameters import Statement
+from sspcloud_magics.errors import (
+    ConnectionLost,
+    DatabaseError,
+    DatabaseNotTrusted,
+    DatabaseUnavailable,
+    LoginRefused,
+    QueryFailed,
+)
+
+_NO_TLS = "server does not support SSL"
+_SEVERITY = re.compile(r"^(?:connection .*? failed: )?(?:(?:FATAL|ERROR|PANIC): +)?", re.DOTALL)
+
+# What libpq says about a login that did not succeed: it has no SQLSTATE, only words. The first that fits.
+_LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
+    (
+        re.compile(r"password authentication failed|role \".*\" does not exist|is not permitted to log in"),
+        LoginRefused,
+        "{place} refuses the user {user}.",
+        "check user and password; a share may have expired: ask the owner to share it again",
+    ),
+    (
+        re.compile(r"no pg_hba.conf entry|pg_hba.conf rejects|permission denied for database"),
+        LoginRefused,
+        "{place} does not let the user {user} in.",
+        "ask the owner which database the user may use",
+    ),
+    (
+        re.compile(r"database \".*\" does not exist"),
+        LoginRefused,
+        "{place} has no database {dbname}.",
+        "name another one with --database",
+    ),
+    (
+        re.compile(r"too many (?:clients|connections)|remaining connection slots"),
+        DatabaseUnavailable,
+        "{place} has no connection left: its limit is reached.",
+        "close connections that nobody uses (other notebooks hold some), then try again",
+    ),
+    (
+        re.compile(r"is (?:starting up|shutting down|in recovery)|not (?:yet )?accepting connections"),
+        DatabaseUnavailable,
+        "{place} accepts no connection at this moment.",
+        "try again in some seconds",
+    ),
+    (
+        re.compile(r"certificate|SSL error|does not match host name"),
+        DatabaseNotTrusted,
+        "The certificate of {place} cannot be trusted, so nothing was sent to it.",
+        "if the database was installed again, connect again to read its new certificate authority",
+    ),
+    (
+        re.compile(r"authentication method requirement|auth method .* requirement failed"),
+        DatabaseNotTrusted,
+        "{place} asks for the password in clear, and cannot prove that it is the right server.",
+        "ask the owner for a share, which holds the certificate authority to check it with",
+    ),
+    (
+        re.compile(r"timeout expired|connection timeout"),
+        DatabaseUnavailable,
+        "{place} did not answer in time.",
+        "try again; %forwards shows how the tunnel is",
+    ),
+)
+
+
+def lacks_tls(error: psycopg.Error) -> bool:
+    """Whether a login failed because the server offers no TLS."""
+    return _NO_TLS in str(error)
+
+
+def of_login(error: psycopg.Error, *, place: str, user: str, dbname: str) -> DatabaseError:
+    """Return our error for a login that did not succeed.
+
+    Parameters
+    ----------
+    error
+        psycopg's error.
+    place, user, dbname
+        The database's name, the user who wanted in, and the database inside the server.
+    """
+    words = _SEVERITY.sub("", str(error).strip()).strip()
+    for pattern, kind, what, mend in _LOGINS:
+        if pattern.search(words):
+            return kind(what.format(place=place, user=user, dbname=dbname), why=words, mend=mend)
+    return DatabaseUnavailable(
+        f"No connection to {place} could be made.",
+        why=words,
+        mend="%forwards shows how the tunnel is, and %k8s_pods whether the pod is ready",
+    )
+
+
+def of_connection(error: psycopg.Error, *, place: str) -> ConnectionLost:
+    """Return our error for a connection that ended while it was used."""
+    return ConnectionLost(
+        f"The connection to {place} ended.",
+        why=_SEVERITY.sub("", str(error).strip()).strip(),
+        mend="run the cell again: the connection is made anew (temporary tables and SET are gone)",
+    )
+
+
+def of_statement(error: psycopg.Error, statement: Statement) -> QueryFailed:
+    """Return our error for a statement that the server refused, with the place marked under its line.
+
+    Parameters
+    ----------
+    error
+        What the server answered.
+    statement
+        What was asked.
+    """
+    diagnosis = error.diag
+    what = diagnosis.message_primary or str(error).strip() or type(error).__name__
+    parts = []
+    if (position := diagnosis.statement_position) is not None:
+        parts.append(marked(statement.text, statement.offset_as_written(int(position) - 1)))
+    elif diagnosis.internal_query and diagnosis.internal_position:
+        parts.append(marked(diagnosis.internal_query, int(diagnosis.internal_position) - 1))
+    parts += [words for words in (diagnosis.message_detail, diagnosis.context) if words]
+    steps = [diagnosis.message_hint] if diagnosis.message_hint else []
+    if isinstance(error, psycopg.errors.InFailedSqlTransaction):
+        steps.append("an earlier statement of this transaction failed: run ROLLBACK, then start it again")
+    failed = QueryFailed(f"{what} (SQLSTATE {diagnosis.sqlstate})" if diagnosis.sqlstate else what)
+    failed.why, failed.mend = "\n".join(parts), "\n".join(steps)
+    return failed
+
+
+def marked(text: str, offset: int) -> str:
+    r"""Return the line of `text` where `offset` is, its number, and a mark under the character.
+
+    Examples
+    --------
+    >>> print(marked("select\n  agee\nfrom t", 9))
+    2 │   agee
+          ^
+    """
+    offset = max(0, min(offset, len(text)))
+    before = text[:offset]
+    number = before.count("\n") + 1
+    start = before.rfind("\n") + 1
+    end = text.find("\n", offset)
+    line = text[start : len(text) if end < 0 else end]
+    head = f"{number} │ "
+    return f"{head}{line.expandtabs(4)}\n{' ' * (len(head) + len(text[start:offset].expandtabs(4)))}^"
