@@ -1,3 +1,100 @@
-"""From a notebook, a tunnel to a colleague's Postgres on SSPCloud, and a DataFrame in the next cell."""
+"""From a notebook, a tunnel to a colleague's Postgres on SSPCloud, and a DataFrame in the next cell.
+
+In a notebook, ``%load_ext sspcloud_magics`` brings the magics. Each of them is a thin skin over a
+function of the same name, for scripts:
+
+>>> import sspcloud_magics as ssp
+>>> with ssp.forward("svc/mon-api", "1500:8000") as forward:  # doctest: +SKIP
+...     print(forward.local_port)
+1500
+
+Importing this package is cheap: a function brings what it needs (the kubernetes client, psycopg, pandas)
+when it is first called.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from sspcloud_magics.session import connect_db as connect_db
+    from sspcloud_magics.session import connection as connection
+    from sspcloud_magics.session import databases as databases
+    from sspcloud_magics.session import forward as forward
+    from sspcloud_magics.session import forwards as forwards
+    from sspcloud_magics.session import login as login
+    from sspcloud_magics.session import pods as pods
+    from sspcloud_magics.session import query_db as query_db
+    from sspcloud_magics.session import services as services
+    from sspcloud_magics.session import unforward as unforward
+    from sspcloud_magics.session import whoami as whoami
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "connect_db",
+    "connection",
+    "databases",
+    "forward",
+    "forwards",
+    "login",
+    "pods",
+    "query_db",
+    "services",
+    "unforward",
+    "whoami",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.session"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Function:
+    """A function of the API that has the name of a subpackage.
+
+    Importing ``sspcloud_magics.forwards.manager`` makes the import system set ``forwards`` on this
+    package. A data descriptor lets the function keep its name all the same.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, module: ModuleType | None, owner: type) -> Any:
+        return self if module is None else __getattr__(self._name)
+
+    def __set__(self, module: ModuleType, value: object) -> None:
+        """Ignore what the import system sets."""
+
+
+class _Package(ModuleType):
+    databases = _Function()
+    forwards = _Function()
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Bring the magics into a notebook: ``%load_ext sspcloud_magics``. Touches no network."""
+    from sspcloud_magics.magics import load  # noqa: PLC0415 - a script that needs no magics pays nothing
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take the magics away again. Forwards and the connection stay: `%reload_ext` finds them."""
+    from sspcloud_magics.magics import unload  # noqa: PLC0415 - as above
+
+    unload(shell)

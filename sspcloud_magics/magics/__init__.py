@@ -1,1 +1,79 @@
-"""The IPython magics: parse a line, call the Python API, show the answer."""
+"""The IPython magics: parse a line, call the Python API, show the answer.
+
+`load` registers them with a shell, with their completion and ``%config SSPCloud``; `unload` takes all of it
+away again. Neither touches the network, and what is open belongs to `sspcloud_magics.session`, so that
+``%reload_ext`` loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from IPython.core.magic import Magics
+
+from sspcloud_magics.magics.completion import KnownNames, matcher
+from sspcloud_magics.magics.forwarding import ForwardingMagics
+from sspcloud_magics.magics.looking import LookingMagics
+from sspcloud_magics.magics.practising import PractisingMagics
+from sspcloud_magics.magics.querying import QueryingMagics
+from sspcloud_magics.magics.settings import SSPCloud
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_CLASSES: tuple[type[Magics], ...] = (LookingMagics, ForwardingMagics, QueryingMagics, PractisingMagics)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    settings: SSPCloud
+    magics: tuple[Magics, ...]
+    known: KnownNames
+    matcher: Any
+
+
+_ATTRIBUTE = "_sspcloud_magics"
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics, their completion and their settings with a shell."""
+    if hasattr(shell, _ATTRIBUTE):
+        unload(shell)
+    settings = SSPCloud(parent=shell)
+    cast("list[Any]", shell.configurables).append(settings)
+    magics = tuple(kind(shell) for kind in _CLASSES)
+    shell.register_magics(*magics)
+    known = KnownNames()
+    match = matcher(known, _with_arguments(magics))
+    shell.Completer.custom_matchers.append(match)
+    setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, match))
+
+
+def _with_arguments(magics: Iterable[Magics]) -> dict[str, Any]:
+    """Return the magics by what stands on the line; one that is for cells too takes no arguments on a line."""
+    found: dict[str, Any] = {}
+    for each in magics:
+        cells = each.magics["cell"]
+        found |= {f"%%{name}": function for name, function in cells.items()}
+        found |= {f"%{name}": function for name, function in each.magics["line"].items() if name not in cells}
+    return found
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take away all that `load` registered."""
+    loaded: _Loaded | None = getattr(shell, _ATTRIBUTE, None)
+    if loaded is None:
+        return
+    delattr(shell, _ATTRIBUTE)
+    registered = shell.magics_manager.magics
+    for each in loaded.magics:
+        for kind, functions in each.magics.items():
+            for name, function in functions.items():
+                if registered[kind].get(name) == function:
+                    del registered[kind][name]
+    ours = {id(loaded.settings), *map(id, loaded.magics)}
+    shell.configurables[:] = [each for each in shell.configurables if id(each) not in ours]
+    if loaded.matcher in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.remove(loaded.matcher)

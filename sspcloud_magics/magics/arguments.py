@@ -1,0 +1,126 @@
+"""The line of a magic, taken apart by IPython's own argument parser.
+
+`magic_arguments` gives ``%forward?`` its help. What it lacks is added here: quotes are understood as a shell
+does, and a mistake becomes a `UsageProblem`, since IPython's `UsageError` neither fails the cell when a
+machine runs the notebook nor says what to do next. A word that is not understood is never repeated: it may be
+a password that somebody typed into the wrong place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from IPython.core import magic_arguments as ipython
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics
+
+from sspcloud_magics.errors import UsageProblem
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_untyped: Any = ipython  # IPython ships that module without types
+
+SECRET_WORDS = re.compile(r"(?<!\S)--?(pass(word|wd)?|pw|token|secret|key)(?![\w-])", re.IGNORECASE)
+TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.")  # how every JSON Web Token begins
+URL_WITH_PASSWORD = re.compile(r"\w+://[^/\s:@]*:[^@\s]+@")
+
+
+def magic_arguments() -> Callable[[_F], _F]:
+    """Return IPython's decorator: the magic has a parser, and its docstring becomes the parser's help."""
+    decorator: Callable[[_F], _F] = _untyped.magic_arguments()
+    return decorator
+
+
+def argument(*flags: str, **keywords: Any) -> Callable[[_F], _F]:
+    """Return IPython's decorator for one argument, as `argparse.ArgumentParser.add_argument` takes it."""
+    decorator: Callable[[_F], _F] = _untyped.argument(*flags, **keywords)
+    return decorator
+
+
+def words_of(line: str) -> list[str]:
+    """Split a line at blanks, with quotes as in a shell and backslashes as on Windows: just characters.
+
+    Raises
+    ------
+    UsageProblem
+        If a quote is not closed.
+    """
+    lexer = shlex.shlex(line, posix=True)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    lexer.escape = ""
+    try:
+        return list(lexer)
+    except ValueError:
+        raise UsageProblem("A quote is opened and not closed.", mend="close it, or leave it out") from None
+
+
+def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
+    """Parse the line of a magic that `magic_arguments` decorates.
+
+    Parameters
+    ----------
+    magics, name
+        The object whose method the magic is, and the magic's name.
+    line
+        What stands behind the name.
+
+    Raises
+    ------
+    UsageProblem
+        If the line does not fit; says how the magic is used.
+    """
+    _refuse_secrets(name, line)
+    words = words_of(line)
+    if {"-h", "--help"} & set(words):
+        raise UsageProblem(f"%{name} is explained by its question mark.", mend=f"%{name}?")
+    parser: argparse.ArgumentParser = getattr(magics, name).parser
+    try:
+        known, extra = parser.parse_known_args(words)
+    except UsageError as error:
+        raise UsageProblem(f"%{name}: {_without_values(str(error))}.", mend=_usage(name, parser)) from None
+    if extra:
+        options = [word.partition("=")[0] for word in extra if word.startswith("-") and len(word) > 1]
+        unknown = ", ".join(options) or f"{len(extra)} word{'s' if len(extra) > 1 else ''} too many"
+        is_option = "has no option" if options else "was given"
+        raise UsageProblem(f"%{name} {is_option} {unknown}.", mend=_usage(name, parser))
+    return known
+
+
+def _refuse_secrets(name: str, line: str) -> None:
+    """Refuse a line that holds a secret: it is in the notebook and in the history by now."""
+    if SECRET_WORDS.search(line):
+        kind = "A password or a token"
+    elif TOKEN.search(line):
+        kind = "A token"
+    elif URL_WITH_PASSWORD.search(line):
+        kind = "A URL with a password"
+    else:
+        return
+    instead = {
+        "connect_db": "%connect_db NAME --user USER asks for the password in a field of its own\n"
+        "%connect_db NAME --url-env VAR takes a whole URL from the environment",
+        "k8s_login": "%k8s_login --server URL --token-file FILE reads the token from a file\n"
+        "%k8s_login --context NAME uses what the kubeconfig holds",
+    }
+    raise UsageProblem(
+        f"{kind} is not taken from the line.",
+        why="The line is saved with the notebook and in IPython's history. If the secret was a real one, "
+        "clear this cell, and change the secret.",
+        mend=instead.get(name, f"%{name}? says what it takes"),
+    )
+
+
+def _usage(name: str, parser: argparse.ArgumentParser) -> str:
+    """Return how a magic is used, in one line, and where more is said."""
+    usage = " ".join(parser.format_usage().replace("::", "").split())
+    return f"{usage}\n%{name}? says more"
+
+
+def _without_values(message: str) -> str:
+    """Return argparse's message without the values that it quotes, apart from the choices there are."""
+    return re.sub(r"(invalid \w+(?: value)?): .*?(?= \(choose from|$)", r"\1", message)

@@ -1,0 +1,253 @@
+"""What the Tab key offers on the line of a magic.
+
+Completion must answer at once, so it never asks the cluster: a magic that has used the cluster leaves a
+request behind, a short-lived thread fetches the names that there are, and the matcher reads what that
+thread left. What an argument stands for follows from the argument's name in the parser: every ``target``
+is completed with targets, every ``namespace`` with namespaces, and so on (`SOURCES`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, cast
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+
+from sspcloud_magics import session
+from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.target import SHORT_KIND
+
+FRESH = 20.0
+"""For how many seconds names are not fetched again."""
+
+_LINE = re.compile(r"^\s*(?:[\w.,\[\]'\"() ]+=\s*)?(?P<escape>%%?)(?P<name>\w+)[ \t](?P<rest>.*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that were seen in the cluster.
+
+    Parameters
+    ----------
+    targets
+        What `forward` takes, and the ports of each.
+    databases
+        What `connect_db` takes.
+    namespaces, contexts
+        The namespaces that were used; the contexts of the kubeconfig.
+    """
+
+    targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    databases: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    contexts: tuple[str, ...] = ()
+
+
+class KnownNames:
+    """The names that were seen so far, fetched again on a thread of their own after a use of the cluster."""
+
+    def __init__(self) -> None:
+        self.names = Names()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._fetched = float("-inf")
+        self._cluster: object = None
+
+    def refresh_soon(self, namespace: str | None = None) -> None:
+        """Fetch the names in the background, unless that has just been done, or no cluster is in use."""
+        cluster = session.known_cluster()
+        if cluster is None:
+            return
+        namespace = namespace or cluster.namespace
+        with self._lock:
+            if self._cluster is not cluster:
+                self.names, self._cluster, self._fetched = Names(), cluster, float("-inf")
+            known = namespace in self.names.namespaces
+            if not known:
+                self.names = replace(self.names, namespaces=(*self.names.namespaces, namespace))
+            busy = self._thread is not None and self._thread.is_alive()
+            if busy or (known and time.monotonic() - self._fetched < FRESH):
+                return
+            self._fetched = time.monotonic()
+            self._thread = threading.Thread(
+                target=self._fetch, args=(cluster, self.names.namespaces), name="sspcloud-names", daemon=True
+            )
+            self._thread.start()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for a fetch that is under way."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+
+    def _fetch(self, cluster: Any, namespaces: tuple[str, ...]) -> None:
+        targets: dict[str, tuple[str, ...]] = {}
+        databases: list[str] = []
+        for namespace in namespaces:
+            prefix = "" if namespace == cluster.namespace else f"{namespace}/"
+            targets |= _targets(cluster, namespace, prefix)
+            databases += _databases(cluster, namespace, prefix)
+        with self._lock:
+            if self._cluster is cluster:
+                self.names = replace(self.names, targets=targets, databases=tuple(databases))
+
+
+def _allowed(fetch: Callable[[], list[Any]]) -> list[Any]:
+    """Return what may be listed; completion is no place to say that something may not."""
+    try:
+        return fetch()
+    except (SspcloudError, OSError):
+        return []
+
+
+def _targets(cluster: Any, namespace: str, prefix: str) -> dict[str, tuple[str, ...]]:
+    from sspcloud_magics.cluster import inventory  # noqa: PLC0415 - on the thread, after first use
+
+    found: dict[str, tuple[str, ...]] = {}
+    for pod in _allowed(lambda: inventory.pods(cluster, namespace)):
+        found[f"{prefix}pod/{pod.name}" if prefix else pod.name] = _ports(pod.ports)
+    for service in _allowed(lambda: inventory.services(cluster, namespace)):
+        found[f"{prefix}svc/{service.name}"] = _ports(service.ports)
+    return found
+
+
+def _ports(ports: Iterable[Any]) -> tuple[str, ...]:
+    words: list[str] = []
+    for port in ports:
+        words.append(str(port.number))
+        if port.name:
+            words.append(port.name)
+    return tuple(words)
+
+
+def _databases(cluster: Any, namespace: str, prefix: str) -> list[str]:
+    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - as above
+
+    return [prefix + each.name for each in _allowed(lambda: discovery.databases(cluster, namespace))]
+
+
+# --- What an argument of a magic stands for -------------------------------------------------------------
+
+
+def _port_words(names: Names, words: list[str]) -> Iterable[str]:
+    """Return the ports of the target that is on the line, each also behind the local port being typed."""
+    target = next((word for word in words if word in names.targets), "")
+    local = words[-1].rpartition(":")[0] if ":" in words[-1] else None
+    return [port if local is None else f"{local}:{port}" for port in names.targets.get(target, ())]
+
+
+def _forward_words(_names: Names, _words: list[str]) -> Iterable[str]:
+    """Return what `unforward` takes: local ports and targets."""
+    found: dict[str, None] = {}
+    for each in session.open_forwards():
+        found |= {str(local): None for local, _ in each.ports}
+        target = each.target
+        found[f"{target.namespace}/{SHORT_KIND[target.kind]}/{target.name}"] = None
+    return found
+
+
+SOURCES: dict[str, Callable[[Names, list[str]], Iterable[str]]] = {
+    "target": lambda names, _: names.targets,
+    "ports": _port_words,
+    "open_forward": _forward_words,
+    "namespace": lambda names, _: names.namespaces,
+    "database_name": lambda names, _: names.databases,
+    "context": lambda names, _: names.contexts,
+}
+"""For each name of an argument, the words that may stand there."""
+
+
+def candidates(parser: argparse.ArgumentParser, words: list[str], names: Names) -> list[str]:
+    """Return what may stand at the place of the last of `words`.
+
+    Parameters
+    ----------
+    parser
+        The magic's parser.
+    words
+        The words after the magic's name; the last one is being typed and may be empty.
+    names
+        What is known of the cluster.
+    """
+    actions = parser._actions  # noqa: SLF001 - argparse tells its arguments nowhere else
+    options = {flag: action for action in actions for flag in action.option_strings}
+    last = words[-1]
+    if last.startswith("-"):
+        return sorted(flag for flag in options if flag.startswith(last) and flag not in words[:-1])
+    before = words[:-1]
+    if before and (option := options.get(before[-1])) is not None and option.nargs != 0:
+        action: argparse.Action | None = option
+    else:
+        action = _positional(actions, options, before)
+    if action is None:
+        return []
+    if action.choices is not None:
+        offered: Iterable[str] = map(str, action.choices)
+    elif action.dest in SOURCES:
+        offered = SOURCES[action.dest](names, words)
+    else:
+        return []
+    return [word for word in offered if word.startswith(last)]
+
+
+def _positional(
+    actions: list[argparse.Action], options: Mapping[str, argparse.Action], before: list[str]
+) -> argparse.Action | None:
+    """Return the argument without a flag that is due after these words."""
+    given = 0
+    takes_value = False
+    for word in before:
+        if takes_value:
+            takes_value = False
+        elif word in options:
+            takes_value = options[word].nargs != 0
+        else:
+            given += 1
+    due: argparse.Action | None = None
+    for action in actions:
+        if action.option_strings:
+            continue
+        due = action
+        if action.nargs in {"*", "+"} or given == 0:
+            return due
+        given -= 1
+    return None
+
+
+Matcher: TypeAlias = Callable[[CompletionContext], SimpleMatcherResult]
+
+
+def matcher(known: KnownNames, magics: Mapping[str, Any]) -> Matcher:
+    """Return the matcher for `Completer.custom_matchers`.
+
+    Parameters
+    ----------
+    known
+        Where the names come from.
+    magics
+        The functions of the magics whose lines have arguments, by name with its ``%`` or ``%%``.
+    """
+
+    def sspcloud_magics(context: CompletionContext) -> SimpleMatcherResult:
+        line = _LINE.match(context.text_until_cursor)
+        parser = getattr(magics.get(line["escape"] + line["name"]), "parser", None) if line else None
+        if line is None or parser is None:
+            return SimpleMatcherResult(completions=[], suppress=False)
+        known.refresh_soon()
+        words = (line["rest"] + "|").split()
+        words[-1] = words[-1][:-1]
+        # IPython splits at more characters than a magic's line does: offer the rest of the word only.
+        done = len(words[-1]) - len(context.token)
+        if done < 0:
+            return SimpleMatcherResult(completions=[], suppress=False)
+        found = [word for word in candidates(parser, words, known.names) if len(word) >= done]
+        completions = [SimpleCompletion(text=word[done:], type="magic argument") for word in found]
+        return SimpleMatcherResult(completions=completions, suppress=True, matched_fragment=context.token)
+
+    matching: Matcher = cast("Any", context_matcher)(identifier="sspcloud_magics")(sspcloud_magics)
+    return matching

@@ -1,0 +1,47 @@
+"""Small answers that are not tables: one or several sentences, as text and as HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a magic did, in words.
+
+    Parameters
+    ----------
+    what
+        What happened, in one sentence.
+    then
+        What one may do next, one step a line; a command that stands at a line's beginning ends before three
+        blanks.
+    """
+
+    what: str
+    then: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join([self.what, *(f"→ {step}" for step in self.then)])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_mimebundle_(self, **_bundle: Any) -> dict[str, str]:
+        steps = "".join(f"<li>{_step(step)}</li>" for step in self.then)
+        steps = f'<ul style="margin:.3em 0 0;padding-left:1.4em">{steps}</ul>' if steps else ""
+        html = (
+            '<div style="color:var(--jp-content-font-color1,inherit);'
+            f'font-family:var(--jp-content-font-family,sans-serif)">{escape(self.what)}{steps}</div>'
+        )
+        return {"text/plain": str(self), "text/html": html}
+
+
+def _step(step: str) -> str:
+    command, gap, rest = step.partition("   ")
+    if not command.startswith("%"):
+        return escape(step)
+    style = "font-family:var(--jp-code-font-family,monospace)"
+    return f'<code style="{style}">{escape(command)}</code>{" " if gap else ""}{escape(rest)}'

@@ -1,0 +1,101 @@
+"""Local ports that lead into the cluster: ``%forward``, ``%forwards``, ``%unforward``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+
+from sspcloud_magics import session
+from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
+from sspcloud_magics.magics.display import Note
+
+
+@magics_class
+class ForwardingMagics(Magics):
+    """The magics for forwards."""
+
+    @magic_arguments()
+    @argument("target", metavar="TARGET", help="NAME, KIND/NAME or NAMESPACE/KIND/NAME")
+    @argument(
+        "ports",
+        metavar="[LOCAL]:REMOTE",
+        nargs="*",
+        default=[],
+        help="a port of the target, by number or name, with the local port before it if it matters; "
+        ":REMOTE takes any free local port; nothing takes the only port that the target has",
+    )
+    @argument("-n", "--namespace", metavar="NAMESPACE", help="the target's namespace, instead of your own")
+    @argument(
+        "--address",
+        metavar="ADDRESS",
+        default="localhost",
+        help="where to listen, instead of this machine alone",
+    )
+    @argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=30.0,
+        help="how long to wait for the target (30 seconds)",
+    )
+    @line_magic
+    def forward(self, line: str) -> Any:
+        """Open a local port that leads to a pod or a service of the cluster.
+
+        It works in the background until %unforward or the end of the notebook's kernel, and heals
+        when the pod is replaced. Variables of the notebook are filled in: %forward $pod 8000.
+
+        Examples::
+
+            %forward mon-api-abcdef-12345 1500:8000
+            %forward svc/mon-api http
+            %forward user-alice/svc/postgresql-cnpg-951239-rw 5432
+
+        The same in Python: ``ssp.forward("svc/mon-api", "1500:8000")``.
+        """
+        given = arguments(self, "forward", line)
+        return session.forward(
+            given.target,
+            *given.ports,
+            namespace=given.namespace,
+            address=given.address,
+            timeout=given.timeout,
+        )
+
+    @magic_arguments()
+    @line_magic
+    def forwards(self, line: str) -> Any:
+        """List the forwards of this notebook: their state, where they lead, what they have carried.
+
+        Example::
+
+            %forwards
+
+        The same in Python: ``ssp.forwards()``.
+        """
+        arguments(self, "forwards", line)
+        return session.forwards()
+
+    @magic_arguments()
+    @argument(
+        "open_forward", metavar="TARGET|PORT", nargs="?", help="the forward's target, or its local port"
+    )
+    @argument("--all", action="store_true", dest="everything", help="stop all forwards of this notebook")
+    @line_magic
+    def unforward(self, line: str) -> Any:
+        """Stop a forward: by its local port, by its target, or all of them.
+
+        Examples::
+
+            %unforward 1500
+            %unforward svc/mon-api
+            %unforward --all
+
+        The same in Python: ``ssp.unforward(1500)``.
+        """
+        given = arguments(self, "unforward", line)
+        stopped = session.unforward(given.open_forward, everything=given.everything)
+        if not stopped:
+            return Note("No forward was open.")
+        return Note("Stopped: " + ", ".join(str(each.target) for each in stopped) + ".")

@@ -1,0 +1,113 @@
+"""``%config SSPCloud.…``: which cluster, and as whom, for those who want to say it once.
+
+A value that does not fit is refused with a word and the former one stays. IPython keeps refused
+values in its configuration all the same and offers them again at the next ``%reload_ext``; then they are
+left out with a warning, so that the extension loads.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Any
+from urllib.parse import urlsplit
+
+from traitlets import Any as AnyValue
+from traitlets import TraitError
+from traitlets.config import Configurable
+
+from sspcloud_magics import session
+from sspcloud_magics.session import Choice
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+class _Text(AnyValue):
+    """A text, or nothing; anything else is refused, with a warning instead while the extension loads."""
+
+    info_text = "a text"
+
+    def validate(self, obj: Any, value: object) -> str:
+        if value is None or value == "":
+            return ""
+        problem = "write a text, in quotes" if not isinstance(value, str) else self.problem(value)
+        if not problem:
+            return str(value)
+        message = f"SSPCloud.{self.name} cannot be {value!r}: {problem}."
+        if getattr(obj, "loaded", False):
+            raise TraitError(message)
+        warnings.warn(f"{message} It is left out.", stacklevel=2)
+        return ""
+
+    def problem(self, value: str) -> str:
+        """Say what is wrong with a text; nothing where it will do."""
+        return "" if value.isprintable() else "it has characters that cannot be shown"
+
+
+class _Namespace(_Text):
+    info_text = "a namespace"
+
+    def problem(self, value: str) -> str:
+        if _NAMESPACE.fullmatch(value):
+            return ""
+        return "a namespace has lower-case letters, digits and '-' only"
+
+
+class _Url(_Text):
+    info_text = "a URL"
+
+    def problem(self, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in {"https", "http"} and bool(parts.hostname) and "@" not in parts.netloc
+        except ValueError:
+            usable = False
+        return "" if usable else "write a URL, such as https://apiserver.example:6443"
+
+
+class _Switch(_Text):
+    info_text = "True or False"
+
+    def validate(self, obj: Any, value: object) -> Any:
+        if isinstance(value, bool):
+            return value
+        message = f"SSPCloud.{self.name} is True or False, not {value!r}."
+        if getattr(obj, "loaded", False):
+            raise TraitError(message)
+        warnings.warn(f"{message} It is left out.", stacklevel=2)
+        return False
+
+
+class SSPCloud(Configurable):
+    """What ``%config SSPCloud`` shows and sets; empty means: find out."""
+
+    kubeconfig = _Text("", help="A kubeconfig file.").tag(config=True)
+    context = _Text("", help="A context of the kubeconfig.").tag(config=True)
+    namespace = _Namespace("", help="The namespace to work in.").tag(config=True)
+    server = _Url("", help="The API server's URL, where there is no kubeconfig.").tag(config=True)
+    token_file = _Text("", help="A file that holds a bearer token for `server`.").tag(config=True)
+    ca_file = _Text("", help="Certificates to trust for `server`, in PEM.").tag(config=True)
+    insecure_skip_tls_verify = _Switch(
+        default_value=False, help="Do not verify the certificate of `server`."
+    ).tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.loaded = False
+        super().__init__(**kwargs)
+        self.loaded = True
+        self.observe(lambda _change: self.apply(), list(self.trait_names(config=True)))
+        self.apply()
+
+    def apply(self) -> None:
+        """Tell the session; nothing is looked for until it is used."""
+        session.configure(
+            Choice(
+                kubeconfig=self.kubeconfig or None,
+                context=self.context or None,
+                namespace=self.namespace or None,
+                server=self.server or None,
+                token_file=self.token_file or None,
+                ca_file=self.ca_file or None,
+                insecure_skip_tls_verify=self.insecure_skip_tls_verify,
+            )
+        )
