@@ -1,0 +1,257 @@
+"""A context of a kubeconfig as an `Access`: which server, whom to trust, which credentials.
+
+The order of precedence is client-go's: data beside a file wins over the file, a token file over a
+token, a token over an exec plugin. What cannot be obeyed is refused with a word, never ignored: a
+request as another person than the one whom the file names would be worse than none.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sspcloud_magics.access import Access
+from sspcloud_magics.cluster import jwt
+from sspcloud_magics.cluster.exec_plugin import ExecPlugin
+from sspcloud_magics.cluster.kubeconfig import Entry, Kubeconfig
+from sspcloud_magics.cluster.tokenfile import TokenFile
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired
+from sspcloud_magics.secret import Secret
+
+LOG_IN_AGAIN = "copy the login script of your account page (Connection to Kubernetes) again and run it"
+
+_NOT_OBEYED = {
+    "username": "a user name and password, which Kubernetes has not taken since 1.19",
+    "password": "a user name and password, which Kubernetes has not taken since 1.19",
+    "as": "impersonation (as), which is not supported here",
+    "as-uid": "impersonation (as-uid), which is not supported here",
+    "as-groups": "impersonation (as-groups), which is not supported here",
+    "as-user-extra": "impersonation (as-user-extra), which is not supported here",
+}
+
+
+class ContextAccess:
+    """One context, whose credentials can be had again.
+
+    Parameters
+    ----------
+    kubeconfig
+        The configuration as it was read.
+    name
+        The context; the current one where it is None. It stays the same when the files are read again.
+    reread
+        Reads the files again; None where they are gone.
+    """
+
+    def __init__(
+        self, kubeconfig: Kubeconfig, name: str | None, reread: Callable[[], Kubeconfig | None]
+    ) -> None:
+        context = kubeconfig.context(name)
+        self._name = context.name
+        self._reread = reread
+        self._load(kubeconfig)
+        self.description = f"context {context.name} of {context.file}"
+        self.namespace = context.text("namespace") or "default"
+
+    def _load(self, kubeconfig: Kubeconfig) -> None:
+        context = kubeconfig.context(self._name)
+        self._user = _named(kubeconfig.users, context, "user")
+        cluster = _named(kubeconfig.clusters, context, "cluster")
+        self._trust = _trust(cluster)
+        self._plugin = _plugin(self._user, self._trust, cluster)
+        token_file = self._user.path("tokenFile")
+        self._token_file = TokenFile(token_file) if token_file else None
+
+    def current(self) -> Access:
+        """Return the access with credentials that are fresh, as far as one can tell without asking."""
+        return self._access(again=False)
+
+    def renewed(self, refused: Access) -> Access:
+        """Return an access that differs from `refused`: read the files again, run the plugin again.
+
+        Raises
+        ------
+        TokenExpired
+            If nothing else can be had.
+        """
+        kubeconfig = self._reread()
+        if kubeconfig is not None:
+            kept = self._plugin
+            self._load(kubeconfig)
+            if kept is not None and self._plugin is not None and kept.same_command(self._plugin):
+                self._plugin = kept
+        fresh = self._access(again=False)
+        if fresh == refused and self._plugin is not None:
+            fresh = self._access(again=True)
+        if fresh == refused:
+            raise TokenExpired(
+                f"The cluster does not accept the credentials of {self.description} any more.",
+                why=jwt.expiry_in_words(refused.token),
+                mend=f"{LOG_IN_AGAIN}\nthen run the cell again: what is open stays open",
+            )
+        return fresh
+
+    def _access(self, *, again: bool) -> Access:
+        trust, user = self._trust, self._user
+        certificate, key = _pem(user, "client-certificate"), _pem(user, "client-key")
+        if (certificate is None) != (key is None):
+            missing = "client-key" if key is None else "client-certificate"
+            raise KubeconfigInvalid(f"The user {user.name} in {user.file} lacks {missing}.")
+        token = self._token()
+        hidden_key = Secret(key) if key else None
+        if token is None and self._plugin is not None:
+            given = self._plugin.credential(again=again)
+            token = given.token
+            if given.client_certificate is not None:
+                certificate, hidden_key = given.client_certificate, given.client_key
+        if token is None and certificate is None:
+            raise NotLoggedIn(
+                f"The user {user.name} in {user.file} has no credentials.",
+                why="It holds no token, no client certificate and no login command.",
+                mend=LOG_IN_AGAIN,
+            )
+        return Access(**trust, token=token, client_certificate=certificate, client_key=hidden_key)
+
+    def _token(self) -> Secret | None:
+        token = self._user.text("token")
+        if self._token_file is not None:
+            try:
+                return self._token_file.read()
+            except NotLoggedIn:
+                if token is None:
+                    raise
+        if token is not None:
+            return Secret(token.strip())
+        return _id_token(self._user)
+
+
+def _named(entries: Any, context: Entry, key: str) -> Entry:
+    name = context.text(key)
+    if name is None:
+        raise KubeconfigInvalid(f"The context {context.name} in {context.file} names no {key}.")
+    if name not in entries:
+        raise KubeconfigInvalid(
+            f"The context {context.name} in {context.file} names the {key} {name!r}, which is not there.",
+            why=f"The {key}s that are: {', '.join(sorted(entries)) or 'none'}.",
+            mend=LOG_IN_AGAIN,
+        )
+    entry: Entry = entries[name]
+    if key == "user":
+        for refused, words in _NOT_OBEYED.items():
+            if entry.values.get(refused):
+                raise KubeconfigInvalid(
+                    f"The user {name} in {entry.file} asks for {words}.",
+                    mend="use a user with a token, a client certificate or an exec plugin",
+                )
+    return entry
+
+
+def _trust(cluster: Entry) -> dict[str, Any]:
+    server = cluster.text("server")
+    if server is None:
+        raise KubeconfigInvalid(f"The cluster {cluster.name} in {cluster.file} has no server.")
+    insecure = cluster.values.get("insecure-skip-tls-verify", False)
+    if not isinstance(insecure, bool):
+        raise KubeconfigInvalid(
+            f"insecure-skip-tls-verify of {cluster.name} in {cluster.file} is neither true nor false."
+        )
+    ca = _pem(cluster, "certificate-authority")
+    if insecure and ca is not None:
+        raise KubeconfigInvalid(
+            f"The cluster {cluster.name} in {cluster.file} contradicts itself.",
+            why="It names a certificate authority, and says that certificates are not to be verified.",
+            mend="remove insecure-skip-tls-verify: with the authority there it is not needed",
+        )
+    return {
+        "server": server_url(server),
+        "ca": ca,
+        "insecure_skip_tls_verify": insecure,
+        "tls_server_name": cluster.text("tls-server-name"),
+        "proxy": cluster.text("proxy-url"),
+    }
+
+
+def server_url(text: str) -> str:
+    """Return the base URL that `text` means; ``https`` where it names no scheme.
+
+    Raises
+    ------
+    KubeconfigInvalid
+        If it is not the address of a server.
+    """
+    url = text.strip().rstrip("/")
+    url = url if "://" in url else f"https://{url}"
+    mend = "it looks like https://apiserver.example:6443"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("https", "http") and parts.hostname and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise KubeconfigInvalid(f"{text!r} is not the address of a server.", mend=mend)
+    return url
+
+
+def _plugin(user: Entry, trust: dict[str, Any], cluster: Entry) -> ExecPlugin | None:
+    spec = user.values.get("exec")
+    if spec is None:
+        return None
+    if not isinstance(spec, dict):
+        raise KubeconfigInvalid(f"exec of {user.name} in {user.file} is malformed.")
+    told: dict[str, Any] = {"server": trust["server"]}
+    if trust["ca"]:
+        told["certificate-authority-data"] = base64.b64encode(trust["ca"].encode()).decode()
+    if trust["insecure_skip_tls_verify"]:
+        told["insecure-skip-tls-verify"] = True
+    for key, name in (("tls-server-name", "tls_server_name"), ("proxy-url", "proxy")):
+        if trust[name]:
+            told[key] = trust[name]
+    for extension in cluster.values.get("extensions") or ():
+        if isinstance(extension, dict) and extension.get("name") == "client.authentication.k8s.io/exec":
+            told["config"] = extension.get("extension")
+    return ExecPlugin(spec, user.file.parent, told)
+
+
+def _id_token(user: Entry) -> Secret | None:
+    """Return the token of ``auth-provider: oidc``, which is the ID token that it was given last."""
+    provider = user.values.get("auth-provider")
+    if provider is None:
+        return None
+    name = provider.get("name") if isinstance(provider, dict) else None
+    if name != "oidc":
+        raise KubeconfigInvalid(
+            f"The user {user.name} in {user.file} logs in through auth-provider {name!r}.",
+            why="Only oidc is known; kubectl itself has dropped the others.",
+            mend="make the kubeconfig again with a current version of the cloud's command",
+        )
+    settings = provider.get("config") or {}
+    token = settings.get("id-token") if isinstance(settings, dict) else None
+    if not token:
+        raise NotLoggedIn(f"The user {user.name} in {user.file} has no id-token yet.", mend=LOG_IN_AGAIN)
+    return Secret(str(token))
+
+
+def _pem(entry: Entry, key: str) -> str | None:
+    """Return the PEM text under ``KEY-data`` (base64), else of the file under ``KEY``."""
+    data = entry.text(f"{key}-data")
+    if data is not None:
+        try:
+            return base64.b64decode(data, validate=False).decode("ascii")
+        except (binascii.Error, UnicodeDecodeError):
+            raise KubeconfigInvalid(
+                f"{key}-data of {entry.name} in {entry.file} is not base64 of a PEM text.", mend=LOG_IN_AGAIN
+            ) from None
+    path = entry.path(key)
+    return _read(path, f"{key} of {entry.name} in {entry.file}") if path else None
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise KubeconfigInvalid(f"{path} ({what}) cannot be read.", why=f"{why}.") from None

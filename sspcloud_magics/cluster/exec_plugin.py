@@ -1,0 +1,180 @@
+"""Credentials from a command that the kubeconfig names (ExecCredential, KEP-541).
+
+The command gets its input in the environment and prints an ``ExecCredential`` with a token, a client
+certificate, or both, and the moment when they expire. What it gave is kept until then. The
+``kubernetes`` package has a runner too, which drops client certificates and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sspcloud_magics.cluster.ages import timestamp
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
+from sspcloud_magics.secret import Secret
+
+VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+TIMEOUT = 120.0
+"""How long a command may take, in seconds: some open a page where a person logs in."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecCredential:
+    """What a command gave."""
+
+    token: Secret | None
+    client_certificate: str | None
+    client_key: Secret | None
+    expires: datetime | None
+
+    def expired(self, now: datetime) -> bool:
+        """Whether it is too old to be used at `now`."""
+        return self.expires is not None and now >= self.expires
+
+
+class ExecPlugin:
+    """One ``exec`` entry of a kubeconfig.
+
+    Parameters
+    ----------
+    spec
+        The mapping under ``exec``.
+    folder
+        The kubeconfig's directory: a command written as a relative path starts there.
+    cluster
+        What the command is told of the cluster, where ``provideClusterInfo`` is set.
+    """
+
+    def __init__(self, spec: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any]) -> None:
+        self._command = str(spec.get("command") or "")
+        self._version = str(spec.get("apiVersion") or "")
+        if not self._command:
+            raise KubeconfigInvalid("An exec entry of the kubeconfig names no command.")
+        if self._version not in VERSIONS:
+            raise KubeconfigInvalid(
+                f"The login command {self._command} speaks {self._version or 'no version'}.",
+                why=f"Known are {' and '.join(VERSIONS)}.",
+                mend=f"update {self._command}, then make the kubeconfig again",
+            )
+        if spec.get("interactiveMode") == "Always":
+            raise KubeconfigInvalid(
+                f"The login command {self._command} wants a terminal, and a notebook has none.",
+                mend="run kubectl once in a terminal, or use a configuration with a token",
+            )
+        self._folder = folder
+        self._arguments = [str(argument) for argument in spec.get("args") or ()]
+        self._environment = {str(entry["name"]): str(entry["value"]) for entry in spec.get("env") or ()}
+        self._hint = str(spec.get("installHint") or "")
+        self._cluster = dict(cluster) if spec.get("provideClusterInfo") else None
+        self._kept: ExecCredential | None = None
+
+    def credential(self, *, again: bool = False) -> ExecCredential:
+        """Return what the command gave, running it where that is missing or expired.
+
+        Parameters
+        ----------
+        again
+            Run it even so: the server refused what it gave.
+
+        Raises
+        ------
+        NotLoggedIn
+            If the command is missing, fails, takes too long, or prints something else.
+        """
+        if again or self._kept is None or self._kept.expired(datetime.now(UTC)):
+            self._kept = self._parse(self._run())
+        return self._kept
+
+    def same_command(self, other: ExecPlugin) -> bool:
+        """Whether `other` would run the same command in the same way."""
+        return self._told() == other._told()
+
+    def _told(self) -> tuple[Any, ...]:
+        return (
+            self._command,
+            self._version,
+            self._folder,
+            self._arguments,
+            self._environment,
+            self._cluster,
+        )
+
+    def _program(self) -> str:
+        written = Path(self._command)
+        if len(written.parts) > 1:
+            written = self._folder / written
+        found = shutil.which(str(written))
+        if found is None:
+            raise NotLoggedIn(
+                f"The login command {self._command}, which the kubeconfig names, is not here.",
+                mend=self._hint or f"install {self._command}, or use a configuration with a token",
+            )
+        return found
+
+    def _run(self) -> str:
+        spec: dict[str, Any] = {"interactive": False}
+        if self._cluster is not None:
+            spec["cluster"] = self._cluster
+        info = json.dumps({"apiVersion": self._version, "kind": "ExecCredential", "spec": spec})
+        try:
+            done = subprocess.run(
+                [self._program(), *self._arguments],
+                env={**os.environ, **self._environment, "KUBERNETES_EXEC_INFO": info},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NotLoggedIn(
+                f"The login command {self._command} took longer than {TIMEOUT:.0f} s."
+            ) from None
+        except OSError as error:
+            raise NotLoggedIn(
+                f"The login command {self._command} cannot be run.", why=f"{error.strerror or error}."
+            ) from None
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise NotLoggedIn(
+                f"The login command {self._command} failed (exit code {done.returncode}).",
+                why=said[-1][:300] if said else "It did not say why.",
+                mend=f"run {self._command} in a terminal to see more, or log in again",
+            )
+        return done.stdout.decode(errors="replace")
+
+    def _parse(self, output: str) -> ExecCredential:
+        # What was printed holds credentials: it is never quoted.
+        try:
+            answer = json.loads(output)
+            status = answer["status"]
+            kind = answer["kind"], answer["apiVersion"]
+            credential = ExecCredential(
+                token=_secret(status.get("token")),
+                client_certificate=status.get("clientCertificateData"),
+                client_key=_secret(status.get("clientKeyData")),
+                expires=timestamp(status.get("expirationTimestamp")),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            kind = None
+        if kind != ("ExecCredential", self._version):
+            raise NotLoggedIn(
+                f"The login command {self._command} did not print an ExecCredential ({self._version}).",
+                mend=f"run {self._command} in a terminal to see what it prints",
+            )
+        if credential.token is None and (
+            credential.client_certificate is None or credential.client_key is None
+        ):
+            raise NotLoggedIn(f"The login command {self._command} gave no token and no client certificate.")
+        return credential
+
+
+def _secret(value: str | None) -> Secret | None:
+    return Secret(value) if value else None

@@ -1,0 +1,199 @@
+"""What the API server refuses, and what keeps one from reaching it, as errors with a next step.
+
+The one place where answers of HTTP, of TLS and of the network become the errors of
+`sspcloud_magics.errors`.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from typing import Any
+from urllib.parse import quote
+
+import urllib3
+
+from sspcloud_magics.cluster.resources import Attempt
+from sspcloud_magics.errors import (
+    CertificateNotTrusted,
+    ClusterError,
+    Forbidden,
+    ServerError,
+    ServerUnreachable,
+    TargetNotFound,
+    TokenExpired,
+)
+
+LAUNCHER = (
+    "https://datalab.sspcloud.fr/launcher/ide/jupyter-python?autoLaunch=false&kubernetes.role=%C2%AB{}%C2%BB"
+)
+
+# What the roles of a notebook service lack, the weakest role that has it first (view is the least).
+_NEEDS_ADMIN = frozenset({"roles", "rolebindings"})
+_IN_VIEW = frozenset({"get", "list", "watch"})
+_NOT_IN_VIEW = frozenset({"secrets"})
+
+
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (
+        urllib3.exceptions.ProxyError,
+        "The proxy of HTTPS_PROXY or proxy-url does not let it through, or cannot be reached.",
+    ),
+    (urllib3.exceptions.NameResolutionError, "Its name is not known here."),
+    (socket.gaierror, "Its name is not known here."),
+    (urllib3.exceptions.ConnectTimeoutError, "Nothing answered in time."),
+    (urllib3.exceptions.ReadTimeoutError, "It took the request, and did not answer in time."),
+    (ConnectionRefusedError, "Nothing listens there (connection refused)."),
+)
+
+
+class NotFound(TargetNotFound):
+    """The server has no object of that name (404)."""
+
+
+def relaunch_link(attempt: Attempt) -> str:
+    """Return the link that launches a notebook service with a role that allows `attempt`."""
+    plural = attempt.resource.plural
+    if plural in _NEEDS_ADMIN:
+        role = "admin"
+    elif attempt.verb in _IN_VIEW and plural not in _NOT_IN_VIEW and not attempt.subresource:
+        role = "view"
+    else:
+        role = "edit"
+    return LAUNCHER.format(quote(role))
+
+
+def from_answer(
+    status: int, content_type: str, body: bytes, attempt: Attempt, *, server: str, in_service: bool, own: bool
+) -> ClusterError | TargetNotFound:
+    """Return the error that an answer of the API server means.
+
+    Parameters
+    ----------
+    status, content_type, body
+        The answer.
+    attempt
+        What was asked.
+    server
+        The base URL.
+    in_service
+        Whether this is a notebook service inside the cluster.
+    own
+        Whether the namespace is the caller's own.
+    """
+    message = _message(content_type, body)
+    if message is None:
+        return no_api(status, content_type, server)
+    if status == 401:
+        return TokenExpired(
+            f"{server} does not accept the credentials (401).", why=message, mend="log in again: %k8s_login"
+        )
+    if status == 403:
+        return _forbidden(message, attempt, in_service=in_service, own=own)
+    if status == 404:
+        return NotFound(f"{attempt.resource.plural} {attempt.name} is not there.", why=message)
+    if status == 429:
+        return ServerError("The API server is busy (429).", why=message, mend="wait a moment, then try again")
+    return ServerError(f"The API server could not {attempt.words} ({status}).", why=message)
+
+
+def _message(content_type: str, body: bytes) -> str | None:
+    """Return the message of a Status object; None where the body is something else."""
+    if not body:
+        return ""
+    if not content_type.startswith("application/json"):
+        # The API server itself answers some 404s and 401s with a line of plain text.
+        text = body[:300].decode(errors="replace").strip()
+        return text if content_type.startswith("text/plain") and "<" not in text else None
+    try:
+        status: Any = json.loads(body)
+    except ValueError:
+        return None
+    return str(status.get("message") or "") if isinstance(status, dict) else None
+
+
+def _forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bool) -> Forbidden:
+    if "system:anonymous" in message:
+        return Forbidden(
+            "The API server takes you for nobody (system:anonymous).",
+            why=message,
+            mend="the credentials did not arrive or mean nothing to it: log in again",
+        )
+    if in_service and own:
+        mend = f"relaunch the service with a role that allows it: {relaunch_link(attempt)}"
+    elif attempt.namespace is None and attempt.resource.namespaced:
+        mend = "name a namespace: nobody but an administrator may ask for all of them"
+    elif own:
+        mend = "ask whoever runs the cluster, or whoever owns the namespace, for that right"
+    else:
+        mend = (
+            f"check the spelling: a namespace that does not exist is answered the same way\n"
+            f"ask the owner of {attempt.namespace} to share it with you"
+        )
+    return Forbidden(f"You may not {attempt.words}.", why=message, mend=mend)
+
+
+def no_api(status: int, content_type: str, server: str) -> ServerError:
+    """Return the error for an answer that is not the API server's."""
+    kind = content_type.partition(";")[0] or "nothing"
+    return ServerError(
+        f"{server} did not answer as a Kubernetes API server does ({status}).",
+        why=f"It answered {kind}: a proxy or a login page stands in between, or the address is another site's.",
+        mend="check the server's address, and HTTPS_PROXY and NO_PROXY in the environment",
+    )
+
+
+def from_transport(error: Exception, server: str) -> ClusterError:
+    """Return the error that a failure below HTTP means.
+
+    Parameters
+    ----------
+    error
+        What urllib3 raised.
+    server
+        The base URL.
+    """
+    chain = list(_causes(error))
+    for cause in chain:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return CertificateNotTrusted(
+                f"The certificate of {server} is not trusted.",
+                why=f"{cause.verify_message.rstrip('.')}.",
+                mend="give the cluster's certificate authority: ca_file=…, or certificate-authority-data in "
+                "the kubeconfig\nif nothing has changed on your side, do not go on: ask who runs the cluster",
+            )
+    for cause in chain:
+        if isinstance(cause, ssl.SSLError):
+            reason = (cause.reason or str(cause)).replace("_", " ").lower()
+            return ServerUnreachable(
+                f"{server} does not speak TLS as expected.",
+                why=f"{reason}.",
+                mend="check the address: http or https, and the port",
+            )
+    return ServerUnreachable(
+        f"{server} cannot be reached.",
+        why=_reason(chain),
+        mend="check the network (VPN, proxy) and the address; what is open stays open",
+    )
+
+
+def _reason(chain: list[BaseException]) -> str:
+    for kind, words in _REASONS:
+        if any(isinstance(cause, kind) for cause in chain):
+            return words
+    system = [cause.strerror for cause in chain if isinstance(cause, OSError) and cause.strerror]
+    return f"{system[0] if system else type(chain[-1]).__name__}."
+
+
+def _causes(error: BaseException) -> Any:
+    """Yield an error and what lies under it, as Python and as urllib3 chain them."""
+    seen: list[BaseException] = []
+    waiting: list[Any] = [error]
+    while waiting:
+        found = waiting.pop(0)
+        if not isinstance(found, BaseException) or any(found is other for other in seen):
+            continue
+        seen.append(found)
+        yield found
+        waiting += [getattr(found, "reason", None), found.__cause__, found.__context__, *found.args]

@@ -1,0 +1,177 @@
+"""Reading objects as the API server has them: plain dicts, and secrets whose values stay hidden."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.resources import ALL_NAMESPACES, SECRETS, Attempt, Resource
+from sspcloud_magics.errors import ServerError
+from sspcloud_magics.secret import Secret
+
+PAGE = 500
+"""How many objects one answer of a list holds, as kubectl asks."""
+
+
+def get_object(
+    cluster: Cluster, resource: Resource, name: str, namespace: str | None = None
+) -> dict[str, Any]:
+    """Return one object.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    resource
+        Its kind, of `sspcloud_magics.cluster.resources`.
+    name, namespace
+        Its name and namespace; the cluster's default namespace where None.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that name.
+    Forbidden
+        If the right is missing.
+    ClusterError
+        If the server cannot be asked.
+    """
+    where = (namespace or cluster.namespace) if resource.namespaced else None
+    return cluster.api.ask(Attempt("get", resource, where, name), own=where in (None, cluster.namespace))
+
+
+def list_objects(
+    cluster: Cluster,
+    resource: Resource,
+    namespace: str | None = None,
+    *,
+    label_selector: str = "",
+    field_selector: str = "",
+) -> list[dict[str, Any]]:
+    """Return all objects of a kind, in the server's order.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    resource
+        The kind, of `sspcloud_magics.cluster.resources`.
+    namespace
+        The namespace; the cluster's default where None; ``*`` for all.
+    label_selector, field_selector
+        As the API takes them, such as ``app=x`` and ``metadata.name=x``.
+
+    Raises
+    ------
+    Forbidden
+        If the right is missing.
+    NotFound
+        If the server does not know the kind, as where its operator is not installed.
+    ClusterError
+        If the server cannot be asked.
+    """
+    where: str | None = namespace or cluster.namespace
+    if where == ALL_NAMESPACES or not resource.namespaced:
+        where = None
+    attempt = Attempt("list", resource, where)
+    query = {"limit": str(PAGE)}
+    if label_selector:
+        query["labelSelector"] = label_selector
+    if field_selector:
+        query["fieldSelector"] = field_selector
+    found: list[dict[str, Any]] = []
+    while True:
+        answer = cluster.api.ask(attempt, query=query, own=where == cluster.namespace)
+        items = answer.get("items")
+        if not isinstance(items, list):
+            raise ServerError(f"The answer to {attempt.words} is not a list.")
+        found += items
+        more = (answer.get("metadata") or {}).get("continue")
+        if not more:
+            return found
+        query["continue"] = more
+
+
+@dataclass(frozen=True, slots=True)
+class SecretObject:
+    """A Secret of the cluster.
+
+    Parameters
+    ----------
+    name, namespace, labels, annotations, type
+        As the server has them.
+    raw
+        The values as they stand in the object (base64, as a rule), hidden.
+    """
+
+    name: str
+    namespace: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    type: str
+    raw: Mapping[str, Secret] = field(repr=False)
+
+    def value(self, key: str) -> Secret | None:
+        """Return the decoded value under `key`; None where it is missing or not text."""
+        raw = self.raw.get(key)
+        if raw is None:
+            return None
+        try:
+            return Secret(base64.b64decode(raw.reveal(), validate=True).decode())
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+
+
+def secrets(
+    cluster: Cluster, namespace: str | None = None, *, label_selector: str = ""
+) -> list[SecretObject]:
+    """Return the Secrets of a namespace.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    namespace
+        The namespace; the cluster's default where None.
+    label_selector
+        Only those that it selects.
+
+    Raises
+    ------
+    Forbidden
+        If the right to list them is missing; a single one may still be readable by `secret`.
+    """
+    listed = list_objects(cluster, SECRETS, namespace, label_selector=label_selector)
+    return [_hidden(item) for item in listed]
+
+
+def secret(cluster: Cluster, name: str, namespace: str | None = None) -> SecretObject | None:
+    """Return one Secret; None where there is none of that name.
+
+    Raises
+    ------
+    Forbidden
+        If the right to read it is missing.
+    """
+    try:
+        return _hidden(get_object(cluster, SECRETS, name, namespace))
+    except NotFound:
+        return None
+
+
+def _hidden(item: dict[str, Any]) -> SecretObject:
+    metadata = item["metadata"]
+    data = item.pop("data", None) or {}
+    return SecretObject(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
+        type=item.get("type", ""),
+        raw={key: Secret(value) for key, value in data.items()},
+    )

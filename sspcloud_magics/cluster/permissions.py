@@ -1,0 +1,157 @@
+"""Who am I to the server, and what may I do: the two questions that it answers about oneself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.resources import (
+    ALL_NAMESPACES,
+    SELF_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_REVIEWS,
+    Attempt,
+    Resource,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who one is to the server.
+
+    Parameters
+    ----------
+    user
+        The name that rights are bound to, such as ``oidc-bob``; empty where the server does not tell.
+    groups
+        The groups that rights are bound to.
+    namespace
+        The default namespace.
+    server
+        The API server.
+    source
+        The configuration that says so, in words.
+    """
+
+    user: str
+    groups: tuple[str, ...]
+    namespace: str
+    server: str
+    source: str
+
+    def _rows(self) -> list[tuple[str, str]]:
+        return [
+            ("User", self.user or "the server does not tell"),
+            ("Groups", ", ".join(self.groups)),
+            ("Namespace", self.namespace),
+            ("Server", self.server),
+            ("From", self.source),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{heading:<10} {value}" for heading, value in self._rows() if value)
+
+    def _repr_pretty_(self, printer: object, _cycle: object) -> None:
+        printer.text(str(self))  # type: ignore[attr-defined] # IPython's RepresentationPrinter
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th scope='row' style='text-align:left'>{escape(heading)}</th>"
+            f"<td style='text-align:left'>{escape(value)}</td></tr>"
+            for heading, value in self._rows()
+            if value
+        )
+        return f"<table>{rows}</table>"
+
+
+def who_am_i(cluster: Cluster) -> Identity:
+    """Ask the server who one is (SelfSubjectReview, KEP-3325).
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+
+    Returns
+    -------
+    Identity
+        The user and the groups, without a name where the server is older than 1.28.
+
+    Raises
+    ------
+    ClusterError
+        If the server cannot be asked, or does not take the credentials.
+    """
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = cluster.api.ask(Attempt("create", SELF_SUBJECT_REVIEWS), body=body)
+    except NotFound:
+        answer = {}
+    info = (answer.get("status") or {}).get("userInfo") or {}
+    return Identity(
+        user=info.get("username") or "",
+        groups=tuple(info.get("groups") or ()),
+        namespace=cluster.namespace,
+        server=cluster.server,
+        source=cluster.source,
+    )
+
+
+def may(
+    cluster: Cluster,
+    verb: str,
+    resource: Resource,
+    namespace: str | None = None,
+    *,
+    name: str = "",
+    subresource: str = "",
+) -> bool:
+    """Ask the server whether one may do something (SelfSubjectAccessReview).
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    verb
+        ``get``, ``list``, ``create``, …
+    resource
+        The kind of object, of `sspcloud_magics.cluster.resources`.
+    namespace
+        The namespace; the cluster's default where None; ``*`` for all.
+    name
+        One object; any where empty.
+    subresource
+        A part of it, such as ``portforward``.
+
+    Returns
+    -------
+    bool
+        Whether it is allowed.
+
+    Raises
+    ------
+    ClusterError
+        If the server cannot be asked.
+
+    Examples
+    --------
+    ``may(cluster, "create", PODS, "user-alice", name="db-1", subresource="portforward")``
+    """
+    where = namespace or cluster.namespace
+    attributes = {
+        "verb": verb,
+        "group": resource.group,
+        "resource": resource.plural,
+        "subresource": subresource,
+        "name": name,
+    }
+    if resource.namespaced and where != ALL_NAMESPACES:
+        attributes["namespace"] = where
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    answer = cluster.api.ask(Attempt("create", SELF_SUBJECT_ACCESS_REVIEWS), body=body)
+    return bool((answer.get("status") or {}).get("allowed"))

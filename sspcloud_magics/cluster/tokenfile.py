@@ -1,0 +1,66 @@
+"""A bearer token that somebody else keeps fresh in a file: it is read again when the file changes.
+
+Kubernetes rotates a mounted token about once an hour, by swapping the directory behind a symlink; a
+`stat` follows the link and is cheap enough for every call.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sspcloud_magics.errors import NotLoggedIn
+from sspcloud_magics.secret import Secret
+
+LIMIT = 1 << 20
+"""No token is longer than this, in bytes; what is longer is some other file."""
+
+
+class TokenFile:
+    """The token in one file.
+
+    Parameters
+    ----------
+    path
+        The file; it holds the token and nothing else but white space around it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._token: Secret | None = None
+
+    def read(self) -> Secret:
+        """Return the token as the file has it now.
+
+        Raises
+        ------
+        NotLoggedIn
+            If the file cannot be read, or is no token.
+        """
+        try:
+            found = self.path.stat()
+            stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+            if self._token is None or stamp != self._stamp:
+                if found.st_size > LIMIT:
+                    raise NotLoggedIn(f"{self.path} is not a token.", why=f"It has {found.st_size} bytes.")
+                self._token = _token(self.path.read_text(encoding="ascii"), self.path)
+                self._stamp = stamp
+        except OSError as error:
+            raise NotLoggedIn(
+                f"The token file {self.path} cannot be read.",
+                why=f"{error.strerror or error}.",
+                mend="check the path, and that the file is yours to read",
+            ) from None
+        except UnicodeDecodeError:
+            raise NotLoggedIn(f"{self.path} is not a token.", why="It is not text.") from None
+        return self._token
+
+
+def _token(text: str, path: Path) -> Secret:
+    token = text.strip()
+    if not token:
+        raise NotLoggedIn(f"The token file {path} is empty.", mend="write a token into it, or log in again")
+    # A token with white space in it would be refused by the HTTP library in words that quote it.
+    if any(mark.isspace() or not mark.isprintable() for mark in token):
+        raise NotLoggedIn(f"{path} is not a token.", why="A token is one word on one line.")
+    return Secret(token)

@@ -1,0 +1,71 @@
+"""The TLS context for an `Access`: whom to trust, and what to show. One place, so that no two disagree."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from pathlib import Path
+
+from sspcloud_magics.access import Access
+from sspcloud_magics.errors import KubeconfigInvalid
+
+
+def tls_context(access: Access) -> ssl.SSLContext:
+    """Return the context that verifies the server of `access` and presents its client certificate.
+
+    Parameters
+    ----------
+    access
+        The server and the credentials. The name to verify is the caller's to pass
+        (``access.tls_server_name`` or the URL's host).
+
+    Returns
+    -------
+    ssl.SSLContext
+        A client context, TLS 1.2 or newer.
+
+    Raises
+    ------
+    KubeconfigInvalid
+        If a certificate or key is not PEM, or the two do not belong together.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Python 3.13's create_default_context sets VERIFY_X509_STRICT, which refuses the certificate
+    # authorities that many clusters made for themselves (no authority key identifier). Go takes them.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if access.insecure_skip_tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif access.ca is not None:
+        try:
+            context.load_verify_locations(cadata=access.ca)
+        except (ssl.SSLError, ValueError) as error:
+            raise KubeconfigInvalid(
+                "The cluster's certificate authority cannot be read.",
+                why=f"It is not a certificate in PEM ({error.__class__.__name__}).",
+                mend="copy certificate-authority-data again from where you have the configuration",
+            ) from None
+    else:
+        context.load_default_certs()
+    if access.client_certificate is not None and access.client_key is not None:
+        _present(context, access.client_certificate, access.client_key.reveal())
+    return context
+
+
+def _present(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    # OpenSSL reads key pairs from files only: they live for the blink of this call, in a directory
+    # that only its owner can enter (mkdtemp makes it 0700).
+    with tempfile.TemporaryDirectory(prefix="sspcloud-") as folder:
+        pair = Path(folder) / "pair.pem"
+        pair.touch(mode=0o600)
+        pair.write_text(f"{certificate.rstrip()}\n{key.rstrip()}\n")
+        try:
+            # The empty password: an encrypted key fails instead of asking on the terminal.
+            context.load_cert_chain(pair, password="")
+        except (ssl.SSLError, ValueError) as error:
+            raise KubeconfigInvalid(
+                "The client certificate and its key cannot be used.",
+                why=f"They are not PEM, or do not belong together ({error.__class__.__name__}).",
+                mend="copy client-certificate-data and client-key-data again from where you have them",
+            ) from None
