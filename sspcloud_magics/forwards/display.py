@@ -1,0 +1,137 @@
+"""How forwards are shown: one line, a few lines, a card, a table; as text and as HTML.
+
+The state is told by a word, a shape and a colour, so that none of them is needed. Whatever comes from
+the cluster is data, and escaped. Colours are JupyterLab's where the page has them, with a fallback for
+others, so that both themes and VS Code look right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import TYPE_CHECKING
+
+from sspcloud_magics.tunnel.control import State
+
+if TYPE_CHECKING:
+    from sspcloud_magics.forwards.forward import Forward
+
+SHAPES = {
+    State.STARTING: "◌",
+    State.ACTIVE: "●",
+    State.RECONNECTING: "◐",
+    State.STOPPED: "○",
+    State.FAILED: "✕",
+}
+
+_COLOURS = {
+    State.STARTING: "var(--jp-info-color1, #1976d2)",
+    State.ACTIVE: "var(--jp-success-color1, #388e3c)",
+    State.RECONNECTING: "var(--jp-warn-color1, #f57c00)",
+    State.STOPPED: "var(--jp-ui-font-color2, #757575)",
+    State.FAILED: "var(--jp-error-color1, #d32f2f)",
+}
+
+_FAINT = "color: var(--jp-ui-font-color2, #757575)"
+_CODE = "font-family: var(--jp-code-font-family, monospace)"
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people.
+
+    Examples
+    --------
+    >>> size(1023), size(1536), size(3 * 1024**3)
+    ('1023 B', '1.5 KiB', '3.0 GiB')
+    """
+    amount = float(count)
+    for unit in _UNITS:
+        if amount < 1024 or unit == _UNITS[-1]:
+            break
+        amount /= 1024
+    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def endpoint(address: str, port: int) -> str:
+    """Return an address and a port as one writes them."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def routes(forward: Forward) -> list[tuple[str, str]]:
+    """Return for each port where it listens and where it leads."""
+    pairs = forward.ports or [(port.local or 0, port.remote) for port in forward.wanted]
+    return [
+        (
+            endpoint(forward.address, local) if local else f"{forward.address}:…",
+            f"{forward.target}:{remote}",
+        )
+        for local, remote in pairs
+    ]
+
+
+def traffic(forward: Forward) -> str:
+    """Return what a forward has carried, in one line."""
+    counters = forward.counters
+    parts = [
+        f"{size(counters.sent)} sent, {size(counters.received)} received",
+        f"{counters.open_connections} open of {counters.connections} connections",
+    ]
+    if counters.failed_connections:
+        parts.append(f"{counters.failed_connections} failed")
+    if counters.reconnects:
+        parts.append(f"{counters.reconnects} reconnects")
+    return ", ".join(parts)
+
+
+def line(forward: Forward) -> str:
+    """Return a forward in one line."""
+    where = ", ".join(f"{local} → {remote}" for local, remote in routes(forward))
+    return f"{SHAPES[forward.state]} {forward.state} {where}"
+
+
+def _details(forward: Forward) -> list[str]:
+    since = f"since {forward.since.astimezone():%H:%M:%S}" if forward.since else ""
+    return [part for part in (forward.pod, since, traffic(forward)) if part]
+
+
+def text(forward: Forward) -> str:
+    """Return a forward in a few lines."""
+    lines = [line(forward)]
+    if forward.reason:
+        lines.append(f"  {forward.reason}")
+    lines.append("  " + " · ".join(_details(forward)))
+    lines += [f"  {note}" for note in forward.notes]
+    if forward.last_error:
+        lines.append(f"  last error: {forward.last_error}")
+    return "\n".join(lines)
+
+
+def _badge(state: State) -> str:
+    return (
+        f'<span style="color: {_COLOURS[state]}; font-weight: 600; white-space: nowrap">'
+        f'<span aria-hidden="true">{SHAPES[state]}</span> {state}</span>'
+    )
+
+
+def _lines(parts: Iterable[str], style: str) -> str:
+    return "".join(f'<div style="{style}">{escape(part)}</div>' for part in parts if part)
+
+
+def card(forward: Forward) -> str:
+    """Return a forward as HTML."""
+    where = "".join(
+        f'<div style="{_CODE}">{escape(local)} <span style="{_FAINT}">→</span> {escape(remote)}</div>'
+        for local, remote in routes(forward)
+    )
+    last_error = f"last error: {forward.last_error}" if forward.last_error else ""
+    return (
+        f'<div style="border-left: 3px solid {_COLOURS[forward.state]}; padding: 2px 0 2px 10px; '
+        'line-height: 1.5; color: var(--jp-ui-font-color1, inherit)">'
+        f"<div>{_badge(forward.state)}</div>{where}"
+        + _lines([forward.reason], "")
+        + _lines([" · ".join(_details(forward))], _FAINT)
+        + _lines(forward.notes, "")
+        + _lines([last_error], _FAINT)
+        + "</div>"
+    )

@@ -1,0 +1,271 @@
+"""One forward, as the notebook holds it: a live view of what the helper process does.
+
+The helper is the truth. What it reports is taken in by `Forward.take`, along the arrows of
+`control.TRANSITIONS` and no others, on the manager's thread and under the manager's lock; everything
+else here only reads. When the helper dies and another carries on, the counters go on from where they
+were, since to the user it is the same forward.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from sspcloud_magics.errors import SspcloudError, TunnelLost, from_wire
+from sspcloud_magics.forwards import display
+from sspcloud_magics.target import PortText, Target
+from sspcloud_magics.tunnel.control import (
+    TRANSITIONS,
+    ForwardCounters,
+    ForwardSpec,
+    ForwardState,
+    State,
+)
+
+LIVE = frozenset({State.STARTING, State.ACTIVE, State.RECONNECTING})
+"""The states in which a forward holds its local ports, or will."""
+
+
+class Keeper(Protocol):
+    """What a forward asks of its manager."""
+
+    @property
+    def changed(self) -> threading.Condition:
+        """Notified after every change of a forward; its lock guards them all."""
+
+    def stop(self, forward: Forward) -> None:
+        """End the forward."""
+
+
+class Forward:
+    """A local port that leads to a target in the cluster; made by `ForwardManager.forward`.
+
+    It is a context manager: at the end of the block, the forward is stopped.
+
+    Attributes
+    ----------
+    id
+        Its number in this process.
+    target
+        What it leads to.
+    state
+        `State`: starting, active, reconnecting, stopped or failed.
+    reason
+        Why it is in that state, in a few words; empty where there is nothing to say.
+    address
+        Where it listens: ``localhost`` (both loopback families) or an IP address.
+    ports
+        The pairs (local port, remote port), in the order that was asked for.
+    pod
+        The pod that it leads to at this moment; empty where there is none.
+    protocol
+        The tunnel's protocol: ``spdy`` or ``channels``.
+    since
+        When it was first active, in UTC; None before that.
+    notes
+        What the user should know: another local port than they may expect, an address that others reach.
+
+    Examples
+    --------
+    >>> with manager.forward(cluster, Target("user-bob", "pod", "mon-api"), [PortText(8000)]) as forward:
+    ...     urllib.request.urlopen(f"http://localhost:{forward.local_port}")
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        *,
+        forward_id: int,
+        access_id: int,
+        target: Target,
+        wanted: tuple[PortText, ...],
+        spec: ForwardSpec,
+    ) -> None:
+        self.id = forward_id
+        self.access_id = access_id
+        self.target = target
+        self.wanted = wanted
+        self.spec = spec
+        self.since: datetime | None = None
+        self.notes: tuple[str, ...] = ()
+        self._keeper = keeper
+        self._status = ForwardState(forward_id, State.STARTING)
+        self._carried = ForwardCounters(forward_id)  # by helpers that are gone
+        self._counters = ForwardCounters(forward_id)  # by the helper of now
+        self._local_ports: tuple[int, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """The state that it is in."""
+        return self._status.state
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is starting, active or reconnecting."""
+        return self.state in LIVE
+
+    @property
+    def reason(self) -> str:
+        """Why it is in that state; empty where there is nothing to say."""
+        return self._status.reason or (self.error.what if self.error else "")
+
+    @property
+    def error(self) -> SspcloudError | None:
+        """What made it fail; None in any other state."""
+        return from_wire(self._status.error) if self._status.error else None
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return self.spec.address
+
+    @property
+    def ports(self) -> tuple[tuple[int, int | str], ...]:
+        """The pairs (local port, remote port); empty until they are bound."""
+        return tuple(
+            (local, port.remote) for local, port in zip(self._local_ports, self.wanted, strict=False)
+        )
+
+    @property
+    def local_port(self) -> int:
+        """The first local port; 0 until it is bound."""
+        return self._local_ports[0] if self._local_ports else 0
+
+    @property
+    def pod(self) -> str:
+        """The pod that it leads to at this moment."""
+        return self._status.pod
+
+    @property
+    def protocol(self) -> str:
+        """The tunnel's protocol: ``spdy`` or ``channels``."""
+        return self._status.protocol
+
+    @property
+    def counters(self) -> ForwardCounters:
+        """What it has carried so far; never falls, but for the open connections."""
+        past, now = self._carried, self._counters
+        return replace(
+            now,
+            sent=past.sent + now.sent,
+            received=past.received + now.received,
+            connections=past.connections + now.connections,
+            failed_connections=past.failed_connections + now.failed_connections,
+            reconnects=past.reconnects + now.reconnects,
+            last_error=now.last_error or past.last_error,
+        )
+
+    @property
+    def last_error(self) -> str:
+        """The text of the last error of a connection; empty where there was none."""
+        return self.counters.last_error
+
+    def stop(self) -> None:
+        """End the forward and its connections; the local port is free afterwards. Idempotent."""
+        self._keeper.stop(self)
+
+    def wait_until_active(self, timeout: float = 30.0) -> Self:
+        """Wait until the forward is active.
+
+        Parameters
+        ----------
+        timeout
+            At most this many seconds.
+
+        Returns
+        -------
+        Forward
+            Itself.
+
+        Raises
+        ------
+        SspcloudError
+            What made it fail, or `TunnelLost` when the time has passed or it was stopped.
+        """
+        deadline = time.monotonic() + timeout
+        with self._keeper.changed:
+            while self.state is not State.ACTIVE:
+                if not self.is_live:
+                    raise self.error or TunnelLost(f"The forward to {self.target} was stopped.")
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TunnelLost(
+                        f"{self.target} could not be reached within {timeout:g} s.",
+                        why=self.reason or self.last_error,
+                        mend="try again, or look at the pod with %k8s_pods",
+                    )
+                # In slices: on Windows, Ctrl-C is seen between two waits only.
+                self._keeper.changed.wait(min(left, 0.2))
+        return self
+
+    def take(self, event: ForwardState | ForwardCounters) -> bool:
+        """Take in what the helper reports; under the manager's lock.
+
+        Returns
+        -------
+        bool
+            Whether anything changed. A state that may not follow the present one changes nothing.
+        """
+        if isinstance(event, ForwardCounters):
+            self._counters = event
+            return True
+        before = self._status
+        if event.state is not before.state and event.state not in TRANSITIONS[before.state]:
+            return False
+        if event.state is State.ACTIVE and self.since is None:
+            self.since = datetime.now(UTC)
+        if len(event.local_ports) == len(self.spec.ports):
+            self._local_ports = event.local_ports
+        self._status = event
+        return event != before
+
+    def begin_again(self, reason: str) -> None:
+        """Go on after the helper has died; under the manager's lock.
+
+        A forward that was bound keeps its ports, and the next helper heals it as after a lost tunnel.
+        """
+        lost = self.counters
+        self._carried = replace(
+            lost,
+            open_connections=0,
+            failed_connections=lost.failed_connections + lost.open_connections,
+            reconnects=lost.reconnects + (self.state is not State.STARTING),
+            last_error=reason if lost.open_connections else lost.last_error,
+        )
+        self._counters = ForwardCounters(self.id)
+        if self.state is State.STARTING:
+            return
+        self._status = ForwardState(self.id, State.RECONNECTING, reason)
+        ports = tuple(
+            replace(port, candidates=(local,))
+            for port, local in zip(self.spec.ports, self._local_ports, strict=True)
+        )
+        self.spec = replace(self.spec, ports=ports, resume=True)
+
+    def restart(self, wanted: tuple[PortText, ...], spec: ForwardSpec) -> None:
+        """Leave the state *failed*, to be started again; under the manager's lock."""
+        self.wanted = wanted
+        self.spec = spec
+        self.take(ForwardState(self.id, State.STARTING))
+        self._local_ports = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return display.line(self)
+
+    def _repr_mimebundle_(self, **_choice: object) -> dict[str, Any]:
+        return {"text/plain": display.text(self), "text/html": display.card(self)}

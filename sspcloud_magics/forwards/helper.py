@@ -1,0 +1,219 @@
+"""The helper process, seen from the kernel: how it is started, spoken to, and ended.
+
+The helper is a Python of its own, and three things of the kernel must not reach it. The user's folder:
+a notebook often lies beside a file called ``ssl.py`` or ``random.py``, so the helper sees the standard
+library first, then the folders of installed packages, and never the working directory. The
+environment: only what a network client needs, since the rest holds passwords (``PGPASSWORD``,
+``PASSWORD``). The signals: it has its own session, since interrupting a cell signals the kernel's
+whole process group.
+
+It lives as long as the pipe to it is open. A child that the kernel forks (a ``multiprocessing``
+worker) inherits the pipe, and would keep the helper of a killed kernel alive: it closes its copy at
+once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import sspcloud_magics
+from sspcloud_magics.errors import HelperFailed
+from sspcloud_magics.tunnel import control
+
+MODULE = "sspcloud_magics.tunnel"
+
+_RUN = (
+    "import runpy, sys; sys.path += sys.argv[1:]; del sys.argv[1:]; "
+    f"runpy.run_module({MODULE!r}, run_name='__main__', alter_sys=True)"
+)
+
+_KEPT_VARIABLES = frozenset(
+    {
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("TMPDIR", "TEMP", "TMP"),
+        *("TZ", "LANG", "LC_ALL", "LC_CTYPE"),
+        # Without these, Python does not start: on Windows, in a relocated Linux or macOS installation.
+        *("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR"),
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"),
+        # The notebook's path: another notebook reads it here to say who holds a port.
+        "JPY_SESSION_NAME",
+    }
+)
+
+# A fork waits while a helper is being started: its pipe must be known to be closed in the child.
+_starting = threading.RLock()
+_helpers: weakref.WeakSet[Helper] = weakref.WeakSet()
+
+
+def import_path() -> list[str]:
+    """Return the folders that the helper imports from, after the standard library."""
+    installed = [entry for entry in sys.path if Path(entry).name in {"site-packages", "dist-packages"}]
+    home = str(Path(sspcloud_magics.__file__).parent.parent)
+    return list(dict.fromkeys([*installed, home]))
+
+
+def environment() -> dict[str, str]:
+    """Return the variables that the helper gets."""
+    return {name: value for name, value in os.environ.items() if name.upper() in _KEPT_VARIABLES}
+
+
+def default_command() -> list[str]:
+    """Return the command line of the helper; it holds nothing but folders."""
+    # -I: no PYTHON* variables, no user folder; -S: no start-up code of other packages.
+    return [sys.executable, "-I", "-S", "-c", _RUN, *import_path()]
+
+
+class Helper:
+    """A helper process that runs.
+
+    Parameters
+    ----------
+    command
+        The command line; the real helper's where it is None.
+
+    Raises
+    ------
+    HelperFailed
+        If the process cannot be started.
+    """
+
+    def __init__(self, command: Sequence[str] | None = None) -> None:
+        self._sending = threading.Lock()
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        flags = 0
+        if sys.platform == "win32":
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        with _starting:
+            try:
+                self._process = subprocess.Popen(
+                    list(command or default_command()),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._stderr,
+                    bufsize=0,
+                    cwd=os.path.abspath(os.sep),  # noqa: PTH100 - the root, of the drive on Windows
+                    env=environment(),
+                    start_new_session=True,
+                    creationflags=flags,
+                )
+            except OSError as error:
+                self._stderr.close()
+                raise HelperFailed(
+                    "The process that carries the bytes could not be started.",
+                    why=f"{sys.executable}: {error.strerror}",
+                    mend="restart the kernel",
+                ) from None
+            assert self._process.stdin is not None  # noqa: S101 - for the type checker: it is a PIPE
+            assert self._process.stdout is not None  # noqa: S101
+            self._stdin: IO[bytes] = self._process.stdin
+            self._stdout: IO[bytes] = self._process.stdout
+            _helpers.add(self)
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def send(self, command: control.Command) -> None:
+        """Send a command; one that cannot be sent is dropped, since `events` tells that the helper ended."""
+        line = control.encode(command)
+        sent = 0
+        with self._sending, contextlib.suppress(OSError, ValueError):
+            try:
+                while sent < len(line):
+                    sent += self._stdin.write(line[sent:])
+            finally:
+                # An interrupt in the middle of a line: what follows would be nonsense to the helper.
+                if 0 < sent < len(line):
+                    self._process.kill()
+
+    def events(self) -> Iterator[control.Event]:
+        """Yield what the helper says, until its output ends."""
+        rest = bytearray()
+        while True:
+            try:
+                received = self._stdout.read(1 << 16)
+            except (OSError, ValueError):
+                received = b""
+            if not received:
+                return
+            rest += received
+            *lines, tail = rest.split(b"\n")
+            rest = bytearray(tail)
+            for line in lines:
+                try:
+                    message = control.decode(bytes(line))
+                except ValueError:  # a fault of the helper: the next line may be fine
+                    continue
+                if isinstance(message, control.Event):
+                    yield message
+
+    def close_input(self) -> None:
+        """Close the pipe to the helper, which is the order to end."""
+        with self._sending, contextlib.suppress(OSError):
+            self._stdin.close()
+
+    def kill(self) -> None:
+        """End the process at once; `events` ends then."""
+        self._process.kill()
+
+    def end(self, grace: float = 1.0) -> str:
+        """Close the pipe, wait until the process has ended, and free what belongs to it.
+
+        Called once, by the thread that reads `events`: nobody else may close what is being read.
+
+        Parameters
+        ----------
+        grace
+            Seconds that the helper has to end by itself before it is killed.
+
+        Returns
+        -------
+        str
+            The last line of its standard error; where there is none, how it ended.
+        """
+        self.close_input()
+        try:
+            status = self._process.wait(grace)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        self._stdout.close()
+        with self._stderr:
+            self._stderr.seek(0, os.SEEK_END)
+            self._stderr.seek(max(0, self._stderr.tell() - 4096))
+            lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        how = f"signal {-status}" if status < 0 else f"exit code {status}"
+        return lines[-1].strip() if lines else f"it ended with {how}"
+
+    def _forget_in_child(self) -> None:
+        """Close the inherited ends of the pipes: the process is the parent's."""
+        for pipe in (self._stdin, self._stdout, self._stderr):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        self._process.returncode = 0  # so that no destructor looks for a process that is not a child
+
+
+def _after_fork_in_child() -> None:
+    for helper in list(_helpers):
+        helper._forget_in_child()  # noqa: SLF001 - the same module
+    _helpers.clear()
+    _starting.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_starting.acquire,
+        after_in_parent=_starting.release,
+        after_in_child=_after_fork_in_child,
+    )

@@ -1,0 +1,457 @@
+"""All forwards of this process, and the one thread that looks after them.
+
+    caller's thread                    the manager's thread                  helper process
+      forward() ── StartForward ──────────────────────────────────────────────▶ bind, dial
+          │ waits                       reads events ◀────────────────────────── ForwardState
+          ◀──────── notified ────────── Forward.take, subscribers
+
+The thread starts the helper, reads what it reports, and when it dies starts another, to which it gives
+every live forward again, each on the ports that it had. A helper that dies again and again is not
+started for ever: after `RESTARTS` deaths within `WITHIN` seconds the forwards fail, and the next call
+of `forward` begins anew. Callers write commands into the helper's pipe themselves; the thread never waits
+for them, nor for the cluster: credentials are renewed on a thread of their own.
+
+After a fork, the child has no forwards: they are its parent's, which go on (see `helper`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from sspcloud_magics.errors import HelperFailed, PortTaken
+from sspcloud_magics.forwards.credentials import Credentials, Identity
+from sspcloud_magics.forwards.forward import Forward
+from sspcloud_magics.forwards.helper import Helper
+from sspcloud_magics.forwards.holders import find_holder
+from sspcloud_magics.forwards.ports import (
+    check_address,
+    derived_ports,
+    first_unprivileged_port,
+    is_loopback,
+    specify,
+)
+from sspcloud_magics.target import PortText, Target
+from sspcloud_magics.tunnel.control import (
+    Command,
+    CredentialsWanted,
+    Event,
+    ForwardCounters,
+    ForwardSpec,
+    ForwardState,
+    StartForward,
+    State,
+    StopForward,
+)
+
+RESTARTS = 5
+WITHIN = 60.0
+_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0)
+_STOPPING = 2.0
+_CLOSING = 1.5
+
+_HELPER_ENDS = "The process that carries the bytes ends again and again."
+_HELPER_MEND = "make the forward again; if that fails too, restart the kernel"
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+
+class ForwardManager:
+    """The forwards of this process; one is enough for all clusters.
+
+    Nothing runs until the first forward is made.
+
+    Parameters
+    ----------
+    start_helper
+        Starts a helper process.
+
+    Examples
+    --------
+    >>> manager = ForwardManager()
+    >>> forward = manager.forward(cluster, Target("user-bob", "pod", "mon-api"), [PortText(8000)])
+    >>> forward.local_port
+    8000
+    >>> manager.close()
+    """
+
+    def __init__(self, start_helper: Callable[[], Helper] = Helper) -> None:
+        self._start_helper = start_helper
+        self._ids = itertools.count(1)
+        self._subscribers: list[Callable[[Forward], None]] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Condition(threading.RLock())
+        self._forwards: dict[int, Forward] = {}
+        self._credentials = Credentials(self._send)
+        self._helper: Helper | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+
+    def _here(self) -> None:
+        """Begin with nothing in a child that was forked."""
+        if self._process != os.getpid():
+            self._begin()
+
+    @property
+    def changed(self) -> threading.Condition:
+        """Notified after every change of a forward; its lock guards them all."""
+        self._here()
+        return self._lock
+
+    def forward(
+        self,
+        cluster: Identity,
+        target: Target,
+        ports: Sequence[PortText],
+        *,
+        address: str = "localhost",
+        timeout: float = 30.0,
+    ) -> Forward:
+        """Open a forward, and return when the target has been reached through it.
+
+        The same forward asked for twice is the same object; one that has failed is started again.
+
+        Parameters
+        ----------
+        cluster
+            Where, and as whom.
+        target
+            What it leads to.
+        ports
+            The ports of the target, and the local ports where they matter.
+        address
+            Where to listen: ``localhost`` (both loopback families), or an IP address of this machine.
+        timeout
+            How long to wait for it, in seconds.
+
+        Returns
+        -------
+        Forward
+            The forward, active.
+
+        Raises
+        ------
+        UsageProblem
+            If the ports or the address make no sense.
+        PortTaken
+            If something listens on a local port that was asked for; says what, where the system tells.
+        TargetError
+            If the target does not exist, has no such port, or no ready pod.
+        DialFailed
+            If nothing in the pod accepts connections on the port.
+        ClusterError
+            If the API server refuses, or cannot be reached.
+        TunnelLost
+            If the time has passed.
+        HelperFailed
+            If the process that carries the bytes cannot be started.
+        """
+        self._here()
+        wanted = tuple(ports)
+        spec = ForwardSpec(
+            target.namespace, target.kind, target.name, specify(target, wanted), check_address(address)
+        )
+        access = cluster.access()
+        begun: Forward | None = None
+        try:
+            with self._lock:
+                set_access, is_new = self._credentials.enter(cluster, access)
+                if is_new:
+                    self._send(set_access)
+                forward = self._find(set_access.access_id, target, wanted, spec.address)
+                if forward is None:
+                    forward = Forward(
+                        self,
+                        forward_id=next(self._ids),
+                        access_id=set_access.access_id,
+                        target=target,
+                        wanted=wanted,
+                        spec=spec,
+                    )
+                    begun = forward
+                elif not forward.is_live:
+                    forward.restart(wanted, spec)
+                    begun = forward
+                if begun is not None:
+                    self._forwards[begun.id] = begun
+                    self._send(StartForward(begun.id, begun.access_id, begun.spec))
+                    self._ensure_thread()
+            forward.wait_until_active(timeout)
+        except BaseException as error:
+            # Half-made, whether it failed or the user interrupts: nothing of it stays.
+            if begun is not None:
+                self._abandon(begun)
+            if isinstance(error, PortTaken):
+                raise self._name_holder(error, wanted) from None
+            raise
+        if begun is not None:
+            begun.notes = self._notes(begun)
+            self._tell(begun)
+        return forward
+
+    def forwards(self) -> list[Forward]:
+        """Return the forwards that are open, and those that have failed since they were active."""
+        self._here()
+        with self._lock:
+            return [
+                forward for forward in self._forwards.values() if forward.since is not None or forward.is_live
+            ]
+
+    def stop(self, forward: Forward) -> None:
+        """End a forward and its connections, and return when its local ports are free; idempotent.
+
+        Parameters
+        ----------
+        forward
+            One of this manager's.
+        """
+        self._here()
+        with self._lock:
+            if self._forwards.get(forward.id) is not forward:
+                return
+            self._send(StopForward(forward.id))
+            told = self._helper
+            deadline = time.monotonic() + _STOPPING
+            # The manager's own thread, in a subscriber, would wait for itself.
+            while (
+                forward.is_live
+                and told is not None
+                and told is self._helper
+                and threading.current_thread() is not self._thread
+            ):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                self._lock.wait(left)
+            if told is not self._helper:
+                self._send(StopForward(forward.id))
+            self._drop(forward)
+        self._tell(forward)
+
+    def stop_all(self) -> None:
+        """End all forwards."""
+        self._here()
+        with self._lock:
+            # All at once, then wait for each.
+            for forward in self._forwards.values():
+                self._send(StopForward(forward.id))
+            everything = list(self._forwards.values())
+        for forward in everything:
+            self.stop(forward)
+
+    def close(self) -> None:
+        """End all forwards, the helper and the thread; the next forward starts them again."""
+        self._here()
+        with self._lock:
+            thread = self._thread
+            self._closing.set()
+            if self._helper is not None:
+                self._helper.close_input()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_CLOSING)
+            with self._lock:
+                if self._helper is not None:
+                    self._helper.kill()
+            thread.join()
+        with self._lock:
+            everything = list(self._forwards.values())
+            for forward in everything:
+                self._drop(forward)
+        for forward in everything:
+            self._tell(forward)
+
+    def subscribe(self, callback: Callable[[Forward], None]) -> Callable[[], None]:
+        """Call a function after every change of a forward, its counters included.
+
+        Parameters
+        ----------
+        callback
+            Gets the forward. It is called on the manager's thread, or on that of whoever stops the forward:
+            it must return soon, and must not print.
+
+        Returns
+        -------
+        Callable
+            Ends the subscription; idempotent.
+        """
+        self._here()
+        self._subscribers = [*self._subscribers, callback]
+
+        def unsubscribe() -> None:
+            self._subscribers = [other for other in self._subscribers if other is not callback]
+
+        return unsubscribe
+
+    def _find(
+        self, access_id: int, target: Target, wanted: tuple[PortText, ...], address: str
+    ) -> Forward | None:
+        """Return the forward that is what the user asks for."""
+        remotes = [port.remote for port in wanted]
+        for forward in self._forwards.values():
+            if (
+                (forward.access_id, forward.target, forward.address) == (access_id, target, address)
+                and [port.remote for port in forward.wanted] == remotes
+                and all(
+                    not port.local or port.local in (own.local, local)
+                    for port, own, local in zip(
+                        wanted,
+                        forward.wanted,
+                        [local for local, _ in forward.ports] or [0] * len(wanted),
+                        strict=True,
+                    )
+                )
+            ):
+                return forward
+        return None
+
+    def _abandon(self, forward: Forward) -> None:
+        with self._lock:
+            self._send(StopForward(forward.id))
+            self._drop(forward)
+        self._tell(forward)
+
+    def _drop(self, forward: Forward) -> None:
+        """Forget a forward; under the lock."""
+        self._forwards.pop(forward.id, None)
+        if forward.state is not State.FAILED:
+            forward.take(ForwardState(forward.id, State.STOPPED))
+        self._lock.notify_all()
+
+    def _name_holder(self, error: PortTaken, wanted: tuple[PortText, ...]) -> PortTaken:
+        """Return the error with whoever holds the port."""
+        for port in wanted:
+            holder = self._holder(port.local) if port.local else ""
+            if holder:
+                mend = f"write :{port.remote} for any free local port, or another one"
+                return PortTaken(error.what, why=f"It is held by {holder}.", mend=error.mend or mend)
+        return error
+
+    def _holder(self, port: int) -> str:
+        """Return in words who holds a local port; empty where the system does not tell."""
+        with self._lock:
+            helper = self._helper
+            for forward in self._forwards.values():
+                if forward.is_live and any(local == port for local, _ in forward.ports):
+                    return f"this notebook's own forward to {forward.target}"
+        holder = find_holder(port)
+        # Our own helper, with no forward to show for it: a listener that is being closed.
+        is_closing = holder is not None and helper is not None and holder.pid == helper.pid
+        return "" if holder is None or is_closing else str(holder)
+
+    def _notes(self, forward: Forward) -> tuple[str, ...]:
+        notes = []
+        for (local, remote), port in zip(forward.ports, forward.wanted, strict=False):
+            if port.local is not None or remote == local or not isinstance(remote, int):
+                continue
+            if remote < first_unprivileged_port():
+                why = f"Port {remote} is the administrator's on this machine"
+            else:
+                holder = self._holder(remote)
+                why = f"Port {remote} is held by {holder}" if holder else f"Port {remote} is taken"
+            lasting = ", the same each time" if local in derived_ports(forward.target, remote) else ""
+            notes.append(f"{why}: {local} stands in for it{lasting}.")
+        if not is_loopback(forward.address):
+            notes.append(f"Everyone who reaches {forward.address} over the network can use this forward.")
+        return tuple(notes)
+
+    def _ensure_thread(self) -> None:
+        """Start the thread where it does not run; under the lock."""
+        if self._thread is None:
+            self._closing.clear()
+            self._thread = threading.Thread(target=self._look_after, name="sspcloud-forwards", daemon=True)
+            self._thread.start()
+            atexit.register(self.close)
+
+    def _look_after(self) -> None:
+        failure = HelperFailed(_HELPER_ENDS, why="a fault of this package", mend=_HELPER_MEND)
+        try:
+            why = self._run_helpers()
+            failure = HelperFailed(_HELPER_ENDS, why=why, mend=_HELPER_MEND)
+        except HelperFailed as error:
+            failure = error
+        finally:
+            with self._lock:
+                self._thread = None
+                live = [forward for forward in self._forwards.values() if forward.is_live]
+                for forward in live:
+                    if not self._closing.is_set():
+                        forward.take(ForwardState(forward.id, State.FAILED, error=failure.to_wire()))
+                self._lock.notify_all()
+                atexit.unregister(self.close)
+            for forward in live:
+                self._tell(forward)
+
+    def _run_helpers(self) -> str:
+        """Run one helper after the other, until `close`, or too many have died; return how the last did."""
+        deaths: deque[float] = deque(maxlen=RESTARTS)
+        while True:
+            how = self._run_helper()
+            deaths.append(time.monotonic())
+            if self._closing.is_set() or (len(deaths) == RESTARTS and deaths[-1] - deaths[0] < WITHIN):
+                return how
+            with self._lock:
+                live = [forward for forward in self._forwards.values() if forward.is_live]
+                for forward in live:
+                    forward.begin_again("the helper process ended; another takes over")
+                self._lock.notify_all()
+            for forward in live:
+                self._tell(forward)
+            self._closing.wait(_PAUSES[len(deaths) - 1])
+
+    def _run_helper(self) -> str:
+        """Run a helper and take in what it reports, until it ends; return how it ended."""
+        helper = self._start_helper()
+        try:
+            with self._lock:
+                self._helper = helper
+                for set_access in self._credentials.known():
+                    self._send(set_access)
+                for forward in self._forwards.values():
+                    if forward.is_live:
+                        self._send(StartForward(forward.id, forward.access_id, forward.spec))
+                if self._closing.is_set():
+                    helper.close_input()
+            for event in helper.events():
+                self._take(event)
+        finally:
+            with self._lock:
+                self._helper = None
+                self._lock.notify_all()
+            how = helper.end()
+        return how
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, CredentialsWanted):
+            self._credentials.renew(event.access_id)
+        elif isinstance(event, ForwardState | ForwardCounters):
+            with self._lock:
+                forward = self._forwards.get(event.forward_id)
+                if forward is None or not forward.take(event):
+                    return
+                if forward.state is State.STOPPED:
+                    self._forwards.pop(forward.id)
+                self._lock.notify_all()
+            self._tell(forward)
+
+    def _send(self, command: Command) -> None:
+        with self._lock:
+            helper = self._helper
+        if helper is not None:
+            helper.send(command)
+
+    def _tell(self, forward: Forward) -> None:
+        for callback in self._subscribers:
+            try:
+                callback(forward)
+            except Exception:  # noqa: BLE001 - one view that fails must not stop the others, nor the thread
+                _log.exception("a subscriber failed")

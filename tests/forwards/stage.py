@@ -1,0 +1,97 @@
+"""What the tests of the manager stand on: identities, a watcher, and a helper that is a double."""
+
+import itertools
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+
+from sspcloud_magics.access import Access
+from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.forwards import ForwardManager
+from sspcloud_magics.forwards.helper import Helper, import_path
+from sspcloud_magics.secret import Secret
+
+DOUBLE = Path(__file__).with_name("helper_double.py")
+
+
+def double(*options: str) -> Helper:
+    run = f"import sys, runpy; sys.path += {import_path()!r}; runpy.run_path({str(DOUBLE)!r}, run_name='__main__')"
+    return Helper([sys.executable, "-I", "-S", "-c", run, *options])
+
+
+class Person:
+    """An identity whose token is a word, and whose renewal is what the test says."""
+
+    def __init__(self, *renewals: str | SspcloudError) -> None:
+        self.token = "old"
+        self.renewals = list(renewals)
+        self.asked = 0
+        self.may_renew = threading.Event()
+        self.may_renew.set()
+
+    def access(self) -> Access:
+        return Access(server="https://cluster.example", token=Secret(self.token))
+
+    def renew_access(self, refused: Access | None = None) -> Access:
+        assert refused == self.access()
+        self.asked += 1
+        self.may_renew.wait()
+        renewal = self.renewals.pop(0)
+        if isinstance(renewal, BaseException):
+            raise renewal
+        self.token = renewal
+        return self.access()
+
+
+class Watcher:
+    """Waits until a subscriber has seen something; no clock but the test's time limit."""
+
+    def __init__(self, manager: ForwardManager) -> None:
+        self.seen: list[tuple[int, str]] = []
+        self._news = threading.Condition()
+        self.unsubscribe = manager.subscribe(self._note)
+
+    def _note(self, forward) -> None:
+        with self._news:
+            self.seen.append((forward.id, str(forward.state)))
+            self._news.notify_all()
+
+    def until(self, condition) -> None:
+        with self._news:
+            assert self._news.wait_for(condition, 20)
+
+    def states(self, forward) -> list[str]:
+        states = [state for number, state in self.seen if number == forward.id]
+        return [state for state, _ in itertools.groupby(states)]
+
+
+def connect(forward, index: int = 0) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", forward.ports[index][0]), timeout=20)
+
+
+def say(forward, word: bytes) -> bytes:
+    """Send a word through the forward, and return the answer; empty where the connection ended."""
+    with connect(forward) as client:
+        client.sendall(word)
+        try:
+            return client.recv(65536)
+        except ConnectionResetError:
+            return b""
+
+
+def helpers() -> list[psutil.Process]:
+    return psutil.Process().children()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def kill(process: psutil.Process) -> None:
+    os.kill(process.pid, signal.SIGKILL)
