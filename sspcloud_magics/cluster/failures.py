@@ -42,10 +42,11 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     ),
     (urllib3.exceptions.NameResolutionError, "Its name is not known here."),
     (socket.gaierror, "Its name is not known here."),
-    (urllib3.exceptions.ConnectTimeoutError, "Nothing answered in time."),
-    (urllib3.exceptions.ReadTimeoutError, "It took the request, and did not answer in time."),
     (ConnectionRefusedError, "Nothing listens there (connection refused)."),
+    (urllib3.exceptions.ReadTimeoutError, "It took the request, and did not answer in time."),
+    (TimeoutError, "Nothing answered in time."),
 )
+"""The first kind that lies anywhere under a failure says why."""
 
 
 class NotFound(TargetNotFound):
