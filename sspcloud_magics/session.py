@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from sspcloud_magics.errors import NotConnected, PortNotFound, TargetNotFound, UsageProblem
 from sspcloud_magics.target import PortText, TargetText, parse_port, parse_target
@@ -75,6 +75,8 @@ class _Session:
     cluster: Cluster | None = None
     manager: ForwardManager | None = None
     connection: DatabaseConnection | None = None
+    uses: int = 0
+    namespaces: dict[str, None] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -92,11 +94,16 @@ def configure(choice: Choice) -> None:
     with _session.lock:
         if choice != _session.configured:
             _session.configured = choice
-            _session.cluster = None
+            _set_cluster(None)
 
 
-def current_cluster() -> Cluster:
+def current_cluster(namespace: str | None = None) -> Cluster:
     """Return the cluster of the moment; find it where there is none yet.
+
+    Parameters
+    ----------
+    namespace
+        The namespace that is going to be used, where it is not one's own: `recent_use` tells of it.
 
     Raises
     ------
@@ -109,13 +116,41 @@ def current_cluster() -> Cluster:
 
     with _session.lock:
         if _session.cluster is None:
-            _session.cluster = find_cluster(**_arguments(_session.configured))
-        return _session.cluster
+            _set_cluster(find_cluster(**_arguments(_session.configured)))
+        found = cast("Cluster", _session.cluster)
+        _session.uses += 1
+        _session.namespaces |= {namespace or found.namespace: None}
+        return found
 
 
-def known_cluster() -> Cluster | None:
-    """Return the cluster of the moment if it has been used, else None; never looks for one."""
-    return _session.cluster
+def _set_cluster(cluster: Cluster | None) -> None:
+    _session.cluster = cluster
+    _session.namespaces = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What has been used of the cluster so far, for completion.
+
+    Parameters
+    ----------
+    cluster
+        The cluster of the moment; None as long as it has not been used.
+    namespaces
+        The namespaces that were used, in the order of their first use.
+    count
+        How many calls used it; grows only.
+    """
+
+    cluster: Cluster | None
+    namespaces: tuple[str, ...]
+    count: int
+
+
+def recent_use() -> Use:
+    """Return what has been used of the cluster; looks for none, and asks nothing."""
+    with _session.lock:
+        return Use(_session.cluster, tuple(_session.namespaces), _session.uses)
 
 
 def open_forwards() -> list[Forward]:
@@ -138,9 +173,10 @@ def leave(server: str) -> bool:
     """
     with _session.lock:
         cluster = _session.cluster
-        if cluster is None or cluster.access().server != server:
+        if cluster is None or cluster.server != server:
             return False
-        _session.cluster = None
+        _set_cluster(None)
+        cluster.close()
         connected, _session.connection = _session.connection, None
     if connected is not None:
         connected.close()
@@ -221,10 +257,6 @@ def login(
     from sspcloud_magics.cluster.identity import find_cluster  # noqa: PLC0415 - at first use
     from sspcloud_magics.cluster.permissions import who_am_i  # noqa: PLC0415
 
-    if token_file and not server:
-        raise UsageProblem(
-            "A token file alone does not say which server it is for.", mend="give the server's URL as well"
-        )
     choice = Choice(
         kubeconfig=None if kubeconfig is None else str(kubeconfig),
         context=context,
@@ -237,7 +269,10 @@ def login(
     found = find_cluster(**_arguments(choice.over(_session.configured)))
     identity = who_am_i(found)
     with _session.lock:
-        _session.cluster = found
+        before = _session.cluster
+        _set_cluster(found)
+    if before is not None:
+        before.close()
     return identity
 
 
@@ -294,9 +329,10 @@ def pods(
     >>> import sspcloud_magics as ssp
     >>> ssp.pods("mon-api*", namespace="user-alice")  # doctest: +SKIP
     """
+    scope = _scope(namespace, all_namespaces=all_namespaces)
     from sspcloud_magics.cluster import inventory, tables  # noqa: PLC0415 - at first use
 
-    found = inventory.pods(current_cluster(), _scope(namespace, all_namespaces=all_namespaces))
+    found = inventory.pods(current_cluster(namespace), scope)
     return tables.pod_table(_named(found, pattern))
 
 
@@ -325,9 +361,10 @@ def services(
     >>> import sspcloud_magics as ssp
     >>> ssp.services()  # doctest: +SKIP
     """
+    scope = _scope(namespace, all_namespaces=all_namespaces)
     from sspcloud_magics.cluster import inventory, tables  # noqa: PLC0415 - at first use
 
-    found = inventory.services(current_cluster(), _scope(namespace, all_namespaces=all_namespaces))
+    found = inventory.services(current_cluster(namespace), scope)
     return tables.service_table(_named(found, pattern))
 
 
@@ -356,7 +393,7 @@ def databases(*, namespace: str | None = None) -> pd.DataFrame:
     """
     from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
 
-    return discovery.database_table(discovery.databases(current_cluster(), namespace))
+    return discovery.database_table(discovery.databases(current_cluster(namespace), namespace))
 
 
 def forward(
@@ -408,11 +445,11 @@ def forward(
     >>> import sspcloud_magics as ssp
     >>> api = ssp.forward("mon-api-abcdef-12345", "1500:8000")  # doctest: +SKIP
     """
-    from sspcloud_magics.cluster import resolve  # noqa: PLC0415 - at first use
-
     wanted = _in_namespace(parse_target(target), namespace)
     asked = [parse_port(port) for port in ports]
-    cluster = current_cluster()
+    from sspcloud_magics.cluster import resolve  # noqa: PLC0415 - at first use
+
+    cluster = current_cluster(wanted.namespace)
     found = resolve.resolve(cluster, str(wanted))
     if asked:
         resolve.check_ports(found, asked)
@@ -533,7 +570,7 @@ def connect_db(
     from sspcloud_magics.databases.connection import connect  # noqa: PLC0415 - at first use
 
     made = connect(
-        current_cluster(),
+        current_cluster(namespace or name.rpartition("/")[0] or None),
         _manager(),
         name,
         namespace=namespace,
@@ -623,9 +660,10 @@ def query_db(sql: str, params: Mapping[str, Any] | None = None, *, limit: int | 
     >>> import sspcloud_magics as ssp
     >>> ssp.query_db("SELECT :n + 1 AS next", {"n": 1})  # doctest: +SKIP
     """
+    connected = current_connection()
     from sspcloud_magics.databases.query import query  # noqa: PLC0415 - at first use
 
-    return query(current_connection(), sql, {} if params is None else params, limit=limit)
+    return query(connected, sql, {} if params is None else params, limit=limit)
 
 
 # --- What a name means ----------------------------------------------------------------------------------

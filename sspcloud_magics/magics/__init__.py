@@ -48,6 +48,7 @@ def load(shell: InteractiveShell) -> None:
     known = KnownNames()
     match = matcher(known, _with_arguments(magics))
     shell.Completer.custom_matchers.append(match)
+    shell.events.register("post_run_cell", known.after_cell)
     setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, match))
 
 
@@ -75,5 +76,6 @@ def unload(shell: InteractiveShell) -> None:
                     del registered[kind][name]
     ours = {id(loaded.settings), *map(id, loaded.magics)}
     shell.configurables[:] = [each for each in shell.configurables if id(each) not in ours]
+    shell.events.unregister("post_run_cell", loaded.known.after_cell)
     if loaded.matcher in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(loaded.matcher)

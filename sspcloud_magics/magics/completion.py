@@ -13,14 +13,16 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import SspcloudError
-from sspcloud_magics.target import SHORT_KIND
+from sspcloud_magics.target import SHORT_KIND, Target
 
 FRESH = 20.0
 """For how many seconds names are not fetched again."""
@@ -38,14 +40,13 @@ class Names:
         What `forward` takes, and the ports of each.
     databases
         What `connect_db` takes.
-    namespaces, contexts
-        The namespaces that were used; the contexts of the kubeconfig.
+    namespaces
+        The namespaces that were used.
     """
 
     targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     databases: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
-    contexts: tuple[str, ...] = ()
 
 
 class KnownNames:
@@ -57,25 +58,29 @@ class KnownNames:
         self._thread: threading.Thread | None = None
         self._fetched = float("-inf")
         self._cluster: object = None
+        self._uses = 0
 
-    def refresh_soon(self, namespace: str | None = None) -> None:
+    def after_cell(self, *_: Any) -> None:
+        """Fetch the names in the background if the cell that has run used the cluster."""
+        if session.recent_use().count != self._uses:
+            self.refresh_soon()
+
+    def refresh_soon(self) -> None:
         """Fetch the names in the background, unless that has just been done, or no cluster is in use."""
-        cluster = session.known_cluster()
-        if cluster is None:
+        use = session.recent_use()
+        self._uses = use.count
+        if use.cluster is None:
             return
-        namespace = namespace or cluster.namespace
         with self._lock:
-            if self._cluster is not cluster:
-                self.names, self._cluster, self._fetched = Names(), cluster, float("-inf")
-            known = namespace in self.names.namespaces
-            if not known:
-                self.names = replace(self.names, namespaces=(*self.names.namespaces, namespace))
+            if self._cluster is not use.cluster:
+                self.names, self._cluster = Names(), use.cluster
+            new = use.namespaces != self.names.namespaces
             busy = self._thread is not None and self._thread.is_alive()
-            if busy or (known and time.monotonic() - self._fetched < FRESH):
+            if busy or not (new or time.monotonic() - self._fetched > FRESH):
                 return
             self._fetched = time.monotonic()
             self._thread = threading.Thread(
-                target=self._fetch, args=(cluster, self.names.namespaces), name="sspcloud-names", daemon=True
+                target=self._fetch, args=(use.cluster, use.namespaces), name="sspcloud-names", daemon=True
             )
             self._thread.start()
 
@@ -94,7 +99,7 @@ class KnownNames:
             databases += _databases(cluster, namespace, prefix)
         with self._lock:
             if self._cluster is cluster:
-                self.names = replace(self.names, targets=targets, databases=tuple(databases))
+                self.names = Names(targets, tuple(databases), namespaces)
 
 
 def _allowed(fetch: Callable[[], list[Any]]) -> list[Any]:
@@ -134,6 +139,31 @@ def _databases(cluster: Any, namespace: str, prefix: str) -> list[str]:
 # --- What an argument of a magic stands for -------------------------------------------------------------
 
 
+def _target_words(names: Names, _words: list[str]) -> Iterable[str]:
+    """Return what `forward` takes; a colleague's target that may not be listed has been used at least."""
+    used = [each.target for each in session.open_forwards()]
+    return {**names.targets, **{_written(target): () for target in used}}
+
+
+def _written(target: Target) -> str:
+    cluster = session.recent_use().cluster
+    if cluster is None or cluster.namespace != target.namespace:
+        return str(target)
+    return target.name if target.kind == "pod" else f"{SHORT_KIND[target.kind]}/{target.name}"
+
+
+def _context_words(_names: Names, words: list[str]) -> Iterable[str]:
+    """Return the contexts of the kubeconfig that is on the line, or would be found: a file, not the cluster."""
+    from sspcloud_magics.cluster import kubeconfig  # noqa: PLC0415 - it brings YAML
+
+    named = dict(pairwise(words)).get("--kubeconfig")
+    try:
+        read = kubeconfig.load([Path(named).expanduser()] if named else kubeconfig.default_files())
+    except SspcloudError:
+        return []
+    return [] if read is None else read.contexts
+
+
 def _port_words(names: Names, words: list[str]) -> Iterable[str]:
     """Return the ports of the target that is on the line, each also behind the local port being typed."""
     target = next((word for word in words if word in names.targets), "")
@@ -146,18 +176,17 @@ def _forward_words(_names: Names, _words: list[str]) -> Iterable[str]:
     found: dict[str, None] = {}
     for each in session.open_forwards():
         found |= {str(local): None for local, _ in each.ports}
-        target = each.target
-        found[f"{target.namespace}/{SHORT_KIND[target.kind]}/{target.name}"] = None
+        found[_written(each.target)] = None
     return found
 
 
 SOURCES: dict[str, Callable[[Names, list[str]], Iterable[str]]] = {
-    "target": lambda names, _: names.targets,
+    "target": _target_words,
     "ports": _port_words,
     "open_forward": _forward_words,
     "namespace": lambda names, _: names.namespaces,
     "database_name": lambda names, _: names.databases,
-    "context": lambda names, _: names.contexts,
+    "context": _context_words,
 }
 """For each name of an argument, the words that may stand there."""
 

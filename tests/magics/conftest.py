@@ -1,0 +1,88 @@
+"""A real IPython for each test, and a session of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from sspcloud_magics import session
+
+
+class Notebook:
+    """One IPython: run a cell, read what it showed."""
+
+    def __init__(self, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+        self.shell = shell
+        self._capsys = capsys
+        self.printed = ""
+
+    def run(self, cell: str) -> Any:
+        """Run a cell that must succeed, and return its value."""
+        result = self._run(cell)
+        result.raise_error()
+        return result.result
+
+    def fail(self, cell: str) -> BaseException:
+        """Run a cell that must fail without a traceback, and return its error."""
+        result = self._run(cell)
+        error = result.error_in_exec or result.error_before_exec
+        assert error is not None, f"{cell!r} did not fail"
+        assert "Traceback" not in self.printed, self.printed
+        assert self.printed.startswith(type(error).__name__), self.printed
+        return error
+
+    def _run(self, cell: str) -> Any:
+        self._capsys.readouterr()
+        result = self.shell.run_cell(cell)
+        self.printed = "".join(self._capsys.readouterr())
+        return result
+
+    def complete(self, line: str) -> list[str]:
+        """Return what Tab offers at the end of a line, as the line would then be."""
+        with provisionalcompleter():
+            offered = list(self.shell.Completer.completions(line, len(line)))
+        return [line[: each.start] + each.text + line[each.end :] for each in offered]
+
+
+@pytest.fixture
+def fresh_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A session that knows no cluster; what it opens is closed at the end."""
+    own = session._Session()
+    monkeypatch.setattr(session, "_session", own)
+    yield
+    if own.connection is not None:
+        own.connection.close()
+    if own.manager is not None:
+        own.manager.close()
+    if own.cluster is not None:
+        own.cluster.close()
+
+
+@pytest.fixture
+def notebook(
+    fresh_session: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Notebook]:
+    """A real IPython with the extension loaded, and no cluster configured anywhere."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance(config=config)
+    shell.run_line_magic("load_ext", "sspcloud_magics")
+    yield Notebook(shell, capsys)
+    shell.run_line_magic("unload_ext", "sspcloud_magics")
+    shell.restore_sys_module_state()
+    InteractiveShell.clear_instance()

@@ -1,0 +1,145 @@
+"""What one writes behind a magic, and what one gets for a mistake."""
+
+from __future__ import annotations
+
+import pytest
+
+from sspcloud_magics.errors import NotConnected, UsageProblem
+from sspcloud_magics.magics import _CLASSES
+from sspcloud_magics.magics.arguments import words_of
+from tests.magics.conftest import Notebook
+
+MAGICS = (
+    "connect_db databases forward forwards k8s_login k8s_pods k8s_services k8s_whoami query_db sandbox unforward"
+).split()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("a  b\tc", ["a", "b", "c"]),
+        ("'a b' \"c d\"", ["a b", "c d"]),
+        (r"--kubeconfig C:\Users\ana\config", ["--kubeconfig", r"C:\Users\ana\config"]),
+        ("a#b # c", ["a#b", "#", "c"]),
+        ("", []),
+    ],
+)
+def test_a_line_is_split_as_people_expect(line: str, words: list[str]) -> None:
+    assert words_of(line) == words
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("%forward", "required: TARGET"),
+        ("%forward 'svc/x", "quote"),
+        ("%forward svc/x --adress here", "no option --adress"),
+        ("%forward svc/x --timeout soon", "--timeout"),
+        ("%forward svc/x 70000", "70000 is not a port"),
+        ("%forward svc/x 80:99999", "99999 is not a port"),
+        ("%forward svc/x x:80", "'x' is not a local port"),
+        ("%forward svc/x 80/udp", "'80/udp' is not a port"),
+        ("%forward a/secret/x 80", "'secret' is not a kind"),
+        ("%forward a/b/c/d 80", "not a target"),
+        ("%forward a/svc/x 80 -n b", "'a' and in 'b'"),
+        ("%forwards now", "1 word too many"),
+        ("%unforward", "all of them"),
+        ("%unforward 80 --all", "not both"),
+        ("%k8s_whoami at all", "2 words too many"),
+        ("%k8s_pods -n a -A", "One namespace and all of them"),
+        ("%k8s_pods --help", "question mark"),
+        ("%databases --all", "no option --all"),
+        ("%connect_db", "required: NAME"),
+        ("%query_db", "no SQL"),
+        ("%query_db --into df SELECT 1", "%%query_db"),
+        ("%%query_db --into 2df\nSELECT 1", "variable"),
+        ("%%query_db --into class\nSELECT 1", "variable"),
+        ("%%query_db --limit 0\nSELECT 1", "--limit"),
+        ("%%query_db --limit many\nSELECT 1", "--limit"),
+        ("%%query_db SELECT 1\nSELECT 1", "2 words too many"),
+        ("%sandbox", "required: order"),
+        ("%sandbox begin", "invalid choice"),
+        ("%sandbox as", "who"),
+        ("%sandbox start bob", "who"),
+        ("%sandbox as dave", "'alice'"),
+    ],
+)
+def test_a_mistake_is_told_without_a_traceback_and_with_a_next_step(
+    notebook: Notebook, cell: str, says: str
+) -> None:
+    error = notebook.fail(cell)
+    assert isinstance(error, UsageProblem)
+    assert says in notebook.printed
+
+
+def test_a_query_without_a_connection_says_how_to_connect(notebook: Notebook) -> None:
+    error = notebook.fail("%query_db SELECT 1")
+    assert isinstance(error, NotConnected)
+    assert "%connect_db" in error.mend
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "%connect_db db --password CANARY",
+        "%connect_db db --password=CANARY",
+        "%connect_db db -p CANARY",
+        "%connect_db db --user ana CANARY",
+        "%connect_db postgresql://ana:CANARY@host/db",
+        "%k8s_login --token CANARY",
+        "%k8s_login --server https://x --token=CANARY",
+        "%k8s_login CANARY",
+        "%k8s_login eyJCANARY.eyJCANARY.CANARY",
+        "%k8s_login --context eyJCANARY.eyJCANARY.CANARY",
+        "%connect_db db --url-env postgresql://ana:CANARY@host/db",
+        "%connect_db db --timeout CANARY",
+    ],
+)
+def test_a_secret_on_the_line_is_refused_and_not_repeated(notebook: Notebook, line: str) -> None:
+    error = notebook.fail(line)
+    assert isinstance(error, UsageProblem)
+    assert "CANARY" not in notebook.printed
+    assert "CANARY" not in repr(error.args)
+
+
+@pytest.mark.parametrize("line", ["%connect_db db --password x", "%k8s_login --token x"])
+def test_whoever_writes_a_secret_is_told_where_it_went_and_what_to_do(notebook: Notebook, line: str) -> None:
+    notebook.fail(line)
+    assert "history" in notebook.printed
+    assert "→ %" in notebook.printed
+
+
+def test_names_that_look_like_secrets_are_names(notebook: Notebook) -> None:
+    error = notebook.fail("%forward svc/my-token-key --adress x")
+    assert "--adress" in str(error)
+
+
+def test_variables_of_the_notebook_are_filled_into_a_forward_and_not_into_sql(notebook: Notebook) -> None:
+    notebook.run("port = 99999")
+    assert "99999 is not a port" in str(notebook.fail("%forward svc/x $port"))
+    assert "99999 is not a port" in str(notebook.fail("%forward svc/x {port}"))
+    assert isinstance(notebook.fail("%query_db SELECT '{port}', '{no such thing'"), NotConnected)
+
+
+@pytest.mark.parametrize("name", MAGICS)
+def test_each_magic_has_help_with_examples_that_its_parser_takes(notebook: Notebook, name: str) -> None:
+    found = notebook.shell.find_line_magic(name)
+    help_text = found.__doc__
+    examples = [line.partition(f"%{name}")[2] for line in help_text.splitlines() if f"%{name}" in line[4:]]
+    assert "Example" in help_text
+    assert "The same in Python" in help_text
+    assert examples
+    for example in examples:
+        if name != "query_db":
+            found.parser.parse_args(words_of(example))
+
+
+def test_help_is_shown_for_a_question_mark(notebook: Notebook) -> None:
+    notebook.run("%forward?")
+    assert "[LOCAL]:REMOTE" in notebook.printed
+    assert "%forward mon-api-abcdef-12345 1500:8000" in notebook.printed
+
+
+def test_no_magic_is_missing_here() -> None:
+    there = {name for kind in _CLASSES for names in kind.magics.values() for name in names}
+    assert there == set(MAGICS)

@@ -1,0 +1,115 @@
+"""``%load_ext``, ``%reload_ext``, ``%unload_ext``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from sspcloud_magics import session
+from tests.magics.conftest import Notebook
+
+HEAVY = "pandas psycopg kubernetes aiohttp sqlite3 asyncio yaml requests urllib3 psutil".split()
+
+LOAD = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+config = Config()
+config.HistoryManager.enabled = False
+shell = InteractiveShell.instance(config=config)
+before = set(sys.modules)
+def no_network(event, arguments):
+    if event.startswith(("socket.connect", "socket.getaddrinfo", "subprocess.Popen")):
+        raise SystemExit(f"loading did {event} {arguments}")
+sys.addaudithook(no_network)
+shell.run_line_magic("load_ext", "sspcloud_magics")
+assert shell.find_line_magic("forward")
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+def test_loading_touches_no_network_and_brings_nothing_heavy(tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD],
+        env={"HOME": str(tmp_path), "PATH": "", "IPYTHONDIR": str(tmp_path), "KUBECONFIG": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    brought = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "sspcloud_magics" in brought
+    assert not brought & set(HEAVY)
+
+
+def test_importing_the_package_brings_nothing_else() -> None:
+    code = "import sys, sspcloud_magics; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert "sspcloud_magics" in done.stdout.split()
+    assert not {"IPython", "traitlets", "sspcloud_magics.session", *HEAVY} & set(done.stdout.split())
+
+
+def test_unloading_leaves_nothing_behind(notebook: Notebook) -> None:
+    shell = notebook.shell
+    notebook.run("%unload_ext sspcloud_magics")
+    assert shell.find_line_magic("forward") is None
+    assert shell.find_cell_magic("query_db") is None
+    assert not shell.Completer.custom_matchers
+    assert not [each for each in shell.configurables if type(each).__module__.startswith("sspcloud_magics")]
+    assert not [
+        each
+        for each in shell.events.callbacks["post_run_cell"]
+        if "sspcloud" in getattr(each, "__module__", "")
+    ]
+    notebook.run("%load_ext sspcloud_magics")
+    assert shell.find_line_magic("forward")
+
+
+def test_reloading_keeps_the_session_and_registers_once(notebook: Notebook) -> None:
+    before = session._session
+    notebook.run("%reload_ext sspcloud_magics")
+    notebook.run("%reload_ext sspcloud_magics")
+    assert session._session is before
+    ours = [type(each).__name__ for each in notebook.shell.configurables]
+    assert ours.count("SSPCloud") == 1
+    assert len(notebook.shell.Completer.custom_matchers) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("SSPCloud.context = 3", "SSPCloud.context cannot be 3"),
+        ("SSPCloud.namespace = 'Not A Namespace'", "lower-case"),
+        ("SSPCloud.server = 'apiserver'", "write a URL"),
+        ("SSPCloud.server = 'https://user:pw@x'", "write a URL"),
+        ("SSPCloud.insecure_skip_tls_verify = 'no'", "True or False"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_refused_and_breaks_nothing(
+    notebook: Notebook, value: str, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    notebook.run("%config SSPCloud.context = 'alice'")
+    notebook.run(f"%config {value}")
+    assert says in caplog.text + notebook.printed
+    assert session._session.configured.context == "alice"
+    with pytest.warns(UserWarning, match="left out"):
+        notebook.run("%reload_ext sspcloud_magics")
+    assert notebook.shell.find_line_magic("forward")
+
+
+def test_settings_reach_the_session(notebook: Notebook) -> None:
+    notebook.run("%config SSPCloud.kubeconfig = '~/of-bob'")
+    notebook.run("%config SSPCloud.namespace = 'user-bob'")
+    assert session._session.configured == session.Choice(kubeconfig="~/of-bob", namespace="user-bob")
+    notebook.run("%reload_ext sspcloud_magics")
+    assert session._session.configured.namespace == "user-bob"
+    notebook.run("%config SSPCloud.namespace = ''")
+    assert session._session.configured.namespace is None
+
+
+def test_settings_are_listed_with_their_help(notebook: Notebook) -> None:
+    notebook.run("%config SSPCloud")
+    assert "SSPCloud.kubeconfig" in notebook.printed
+    assert "A kubeconfig file" in notebook.printed
