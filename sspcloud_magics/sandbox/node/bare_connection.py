@@ -1,0 +1,93 @@
+"""An HTTP connection after an upgrade that aiohttp knows nothing of: the bytes are ours from then on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import cast
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web_protocol import RequestHandler
+
+from sspcloud_magics.sandbox.node.connection import Connection
+from sspcloud_magics.sandbox.node.relay import ClientGone
+
+
+class BareConnection(Connection):
+    """The connection of a request, taken from aiohttp by `take_over`.
+
+    Parameters
+    ----------
+    handler
+        What aiohttp had there before; it still needs to hear of the end.
+    """
+
+    def __init__(self, handler: RequestHandler) -> None:
+        super().__init__()
+        self._handler = handler
+
+    @classmethod
+    def take_over(cls, request: web.Request, headers: Mapping[str, str]) -> BareConnection:
+        """Answer a request with ``101 Switching Protocols`` and these headers, and return its connection.
+
+        Raises
+        ------
+        ClientGone
+            If there is nobody any more.
+        """
+        transport = cast("asyncio.Transport | None", request.transport)
+        if transport is None:
+            raise ClientGone
+        connection = cls(request.protocol)
+        connection.connection_made(transport)
+        transport.set_protocol(connection)
+        lines = ["HTTP/1.1 101 Switching Protocols", *(f"{name}: {value}" for name, value in headers.items())]
+        transport.write("\r\n".join([*lines, "", ""]).encode("ascii"))
+        return connection
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._handler.connection_lost(exc)
+
+    async def receive(self) -> bytes:
+        """Return the next bytes; none at the end, however it came."""
+        try:
+            return await self.read()
+        except OSError:
+            return b""
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes and wait for room.
+
+        Raises
+        ------
+        ClientGone
+            If there is nobody any more.
+        """
+        if self.closed:
+            raise ClientGone
+        try:
+            await self.write(data)
+        except OSError as error:
+            raise ClientGone from error
+
+
+class TakenOver(web.StreamResponse):
+    """What a request handler returns when the connection was taken over: nothing is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(status=HTTPStatus.SWITCHING_PROTOCOLS)
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:  # noqa: ARG002 - aiohttp's
+        """Send nothing."""
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send nothing."""
+
+    @property
+    def keep_alive(self) -> bool | None:
+        """Never: the connection was another's."""
+        return False

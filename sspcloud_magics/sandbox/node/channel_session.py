@@ -1,0 +1,101 @@
+"""Port-forwarding over WebSocket channels: the older protocol, one connection per port and tunnel.
+
+The ports are named when the WebSocket is opened. Each has two channels: data, both ways, and errors; the first
+message on each, from us, is the port. There is no half-close. When all connections are over, so is the WebSocket.
+
+Source: k8s.io/kubelet/pkg/cri/streaming/portforward/websocket.go, k8s.io/apimachinery/pkg/util/httpstream/wsstream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+from collections.abc import Sequence
+from functools import partial
+
+from aiohttp import WSMsgType, web
+
+from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox
+
+
+class ChannelSession:
+    """One WebSocket.
+
+    Parameters
+    ----------
+    socket
+        The open WebSocket.
+    sandbox
+        The pod.
+    ports
+        Of the pod.
+    base64_text
+        Whether payloads travel as base64 in text messages.
+    """
+
+    def __init__(
+        self, socket: web.WebSocketResponse, sandbox: Sandbox, ports: Sequence[int], *, base64_text: bool
+    ) -> None:
+        self._socket = socket
+        self._base64 = base64_text
+        self._ports = ports
+        self._forwardings = [
+            Forwarding(sandbox, port, partial(self._send, 2 * index)) for index, port in enumerate(ports)
+        ]
+
+    async def run(self) -> None:
+        """Serve it until the client ends it or all connections are over."""
+        for index, port in enumerate(self._ports):
+            for channel in (2 * index, 2 * index + 1):
+                await self._send(channel, port.to_bytes(2, "little"))
+        reading = asyncio.create_task(self._read())
+        forwarding = asyncio.gather(*(self._forward(index) for index in range(len(self._ports))))
+        try:
+            await asyncio.wait(
+                {reading, asyncio.ensure_future(forwarding)}, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            reading.cancel()
+            forwarding.cancel()
+            await asyncio.gather(reading, forwarding, return_exceptions=True)
+            await self._socket.close()
+
+    async def _forward(self, index: int) -> None:
+        error = await self._forwardings[index].run()
+        if error is not None:
+            with contextlib.suppress(ClientGone):
+                await self._send(2 * index + 1, error.encode())
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message.type is (WSMsgType.TEXT if self._base64 else WSMsgType.BINARY):
+                try:
+                    channel, data = self._unpack(message.data)
+                except (ValueError, binascii.Error):
+                    return
+                # The channels of errors are ours alone.
+                if channel % 2 == 0 and channel // 2 < len(self._forwardings):
+                    await self._forwardings[channel // 2].feed(data)
+            elif message.type in {WSMsgType.BINARY, WSMsgType.TEXT}:
+                continue
+            else:
+                return
+
+    def _unpack(self, payload: bytes | str) -> tuple[int, bytes | memoryview]:
+        if isinstance(payload, str):
+            return int(payload[:1]), base64.b64decode(payload[1:], validate=True)
+        if not payload:
+            raise ValueError("a message without a channel")
+        return payload[0], memoryview(payload)[1:]
+
+    async def _send(self, channel: int, data: bytes) -> None:
+        try:
+            if self._base64:
+                await self._socket.send_str(f"{channel}{base64.b64encode(data).decode()}")
+            else:
+                await self._socket.send_bytes(bytes((channel,)) + data)
+        except (ConnectionError, RuntimeError) as error:
+            raise ClientGone from error

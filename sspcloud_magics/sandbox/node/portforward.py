@@ -1,0 +1,135 @@
+"""The ``portforward`` sub-resource of a pod: negotiate a protocol, then hand over to its session.
+
+Three protocols are spoken, as by a real server: SPDY/3.1 tunnelled in a WebSocket, channels in a WebSocket, and SPDY/3.1
+by an upgrade of the connection itself. Rights and the pod's existence were checked before.
+
+Source: KEP-4006; k8s.io/kubelet/pkg/cri/streaming/portforward; k8s.io/apimachinery/pkg/util/httpstream/wsstream.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import WSMsgType, web
+
+from sspcloud_magics.sandbox.api.status import bad_request
+from sspcloud_magics.sandbox.node.bare_connection import BareConnection, TakenOver
+from sspcloud_magics.sandbox.node.channel_session import ChannelSession
+from sspcloud_magics.sandbox.node.relay import ClientGone, Sandbox
+from sspcloud_magics.sandbox.node.spdy_session import SpdySession
+
+TUNNEL: Final = "SPDY/3.1+portforward.k8s.io"
+CHANNELS: Final = "v4.channel.k8s.io"
+BASE64_CHANNELS: Final = "v4.base64.channel.k8s.io"
+STREAMS: Final = "portforward.k8s.io"
+
+MAX_MESSAGE: Final = 32 * 1024 * 1024
+
+
+async def serve(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
+    """Answer a request to ``…/pods/POD/portforward``; return when the forwarding is over.
+
+    Raises
+    ------
+    ApiError
+        If the request does not ask for an upgrade as it should.
+    """
+    upgrade = request.headers.get("Upgrade", "").lower()
+    connection = request.headers.get("Connection", "").lower()
+    if "upgrade" not in connection or not upgrade:
+        raise bad_request("Upgrade request required")
+    if upgrade == "websocket":
+        return await _websocket(request, sandbox)
+    if upgrade == "spdy/3.1":
+        return await _streams(request, sandbox)
+    raise bad_request(f"unable to upgrade: missing upgrade headers in request: {dict(request.headers)!r}")
+
+
+async def _websocket(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
+    if request.method != "GET":
+        raise web.HTTPMethodNotAllowed(request.method, ["GET"], text="bad method\n")
+    offered = _listed(request, "Sec-WebSocket-Protocol")
+    # The API server tunnels if it may; all else is the kubelet's business, which takes the first that it knows.
+    if TUNNEL in offered:
+        chosen = TUNNEL
+    else:
+        chosen = next((name for name in offered if name in {CHANNELS, BASE64_CHANNELS}), "")
+        if offered and not chosen:
+            return web.Response(status=403)
+    ports = [] if chosen == TUNNEL else _ports(request)
+    socket = web.WebSocketResponse(
+        protocols=(chosen,) if chosen else (), compress=False, max_msg_size=MAX_MESSAGE, autoping=True
+    )
+    await socket.prepare(request)
+    if chosen == TUNNEL:
+        await SpdySession(_WebSocketCarrier(socket), sandbox).run()
+        await socket.close()
+    else:
+        await ChannelSession(socket, sandbox, ports, base64_text=chosen == BASE64_CHANNELS).run()
+    return socket
+
+
+async def _streams(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
+    if request.method != "POST":
+        raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+    offered = _listed(request, "X-Stream-Protocol-Version")
+    if offered and STREAMS not in offered:
+        text = f"unable to upgrade: unable to negotiate protocol: client supports {_go(offered)}, server supports {_go([STREAMS])}"
+        return web.Response(
+            status=403, text=text + "\n", headers={"X-Accepted-Stream-Protocol-Versions": STREAMS}
+        )
+    carrier = BareConnection.take_over(
+        request, {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": STREAMS}
+    )
+    try:
+        await SpdySession(carrier, sandbox).run()
+    finally:
+        carrier.close()
+    return TakenOver()
+
+
+def _listed(request: web.Request, header: str) -> list[str]:
+    values = ",".join(request.headers.getall(header, ()))
+    return [value.strip() for value in values.split(",") if value.strip()]
+
+
+def _go(names: list[str]) -> str:
+    return f"[{' '.join(names)}]"
+
+
+def _ports(request: web.Request) -> list[int]:
+    texts = [text for value in request.query.getall("ports", ()) for text in value.split(",")]
+    if not texts:
+        raise bad_request('query parameter "port" is required')
+    ports = []
+    for text in texts:
+        if not text.isascii() or not text.isdigit() or int(text) > 65535:
+            raise bad_request(
+                f'unable to parse "{text}" as a port: strconv.ParseUint: parsing "{text}": invalid syntax'
+            )
+        if int(text) == 0:
+            raise bad_request(f'port "{text}" must be > 0')
+        ports.append(int(text))
+    return ports
+
+
+class _WebSocketCarrier:
+    """Carries SPDY in the binary messages of a WebSocket; a text message ends it, as any error does."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+
+    async def receive(self) -> bytes:
+        while True:
+            message = await self._socket.receive()
+            if message.type is not WSMsgType.BINARY:
+                return b""
+            if message.data:
+                data: bytes = message.data
+                return data
+
+    async def send(self, data: bytes) -> None:
+        try:
+            await self._socket.send_bytes(data)
+        except (ConnectionError, RuntimeError) as error:
+            raise ClientGone from error

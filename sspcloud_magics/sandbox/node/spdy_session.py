@@ -1,0 +1,201 @@
+"""Port-forwarding over SPDY: what the kubelet does with the streams of one tunnel.
+
+Each connection of the client is a pair of streams that carry the same ``requestid``: one for errors, one for data.
+The pod is dialled when the pair is complete; one that stays incomplete is given up after 30 s.
+All streams share the tunnel and there is no flow control, so a program that does not read stalls the whole tunnel: the
+bytes then wait in the client's socket, not here.
+
+Source: k8s.io/kubelet/pkg/cri/streaming/portforward/httpstream.go, moby/spdystream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from sspcloud_magics.sandbox.node import spdy
+from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox
+
+PAIR_TIMEOUT: Final = 30.0
+"""Seconds that the second stream of a pair may take."""
+
+
+class Carrier(Protocol):
+    """What a tunnel runs over: a WebSocket, or the bare connection."""
+
+    async def receive(self) -> bytes:
+        """Return the next bytes; none at the end."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes and wait for room; raise `ClientGone` if there is nobody any more."""
+        ...
+
+
+@dataclass(slots=True)
+class _Pair:
+    request: str
+    error_stream: int | None = None
+    data_stream: int | None = None
+    port: int = 0
+    forwarding: Forwarding | None = None
+    timeout: asyncio.TimerHandle | None = None
+
+
+class _Rejected(Exception):
+    """A stream that is reset at once."""
+
+
+class SpdySession:
+    """One tunnel.
+
+    Parameters
+    ----------
+    carrier
+        Carries its bytes.
+    sandbox
+        The pod.
+    pair_timeout
+        Seconds that the second stream of a pair may take.
+    """
+
+    def __init__(self, carrier: Carrier, sandbox: Sandbox, pair_timeout: float = PAIR_TIMEOUT) -> None:
+        self._carrier = carrier
+        self._sandbox = sandbox
+        self._pair_timeout = pair_timeout
+        self._spdy = spdy.Connection()
+        self._pairs: dict[str, _Pair] = {}
+        self._data_streams: dict[int, _Pair] = {}
+        self._finished: set[int] = set()  # streams that the client reset: nothing may end them again
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Serve the tunnel until the client ends it or breaks the protocol."""
+        try:
+            with contextlib.suppress(ClientGone, spdy.ProtocolError):
+                while data := await self._carrier.receive():
+                    for event in self._spdy.receive(data):
+                        await self._handle(event)
+        finally:
+            for pair in self._pairs.values():
+                if pair.timeout is not None:
+                    pair.timeout.cancel()
+                if pair.forwarding is not None:
+                    pair.forwarding.feed_eof()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _handle(self, event: spdy.Event) -> None:
+        match event:
+            case spdy.DataReceived(stream, data, fin):
+                pair = self._data_streams.get(stream)
+                if pair is None or pair.forwarding is None:
+                    return
+                if data:
+                    await pair.forwarding.feed(data)
+                if fin:
+                    pair.forwarding.feed_eof()
+            case spdy.StreamOpened(stream, headers, fin):
+                try:
+                    pair = self._join(stream, headers)
+                except _Rejected:
+                    await self._carrier.send(self._spdy.reset(stream))
+                    return
+                await self._carrier.send(self._spdy.reply(stream))
+                if pair is not None:
+                    self._start(pair)
+                    if fin and stream == pair.data_stream and pair.forwarding is not None:
+                        pair.forwarding.feed_eof()
+            case spdy.StreamReset(stream):
+                self._finished.add(stream)
+                pair = self._data_streams.get(stream)
+                if pair is not None and pair.forwarding is not None:
+                    pair.forwarding.feed_eof()
+            case spdy.Ping(number):
+                await self._carrier.send(self._spdy.pong(number))
+
+    def _join(self, stream: int, headers: Mapping[str, str]) -> _Pair | None:
+        """Put a stream into its pair; return the pair when it is complete."""
+        kind = headers.get("streamtype")
+        port = headers.get("port", "")
+        if (
+            kind not in {"error", "data"}
+            or not port.isascii()
+            or not port.isdigit()
+            or not 0 < int(port) < 65536
+        ):
+            raise _Rejected
+        # Clients that send no requestid open the error stream first, and the data stream next.
+        request = headers.get("requestid") or str(stream if kind == "error" else stream - 2)
+        pair = self._pairs.get(request)
+        if pair is None:
+            pair = self._pairs[request] = _Pair(request)
+            pair.timeout = asyncio.get_running_loop().call_later(self._pair_timeout, self._give_up, pair)
+        if (pair.error_stream if kind == "error" else pair.data_stream) is not None:
+            self._print_error(
+                pair, f"error processing stream for request {request}: {kind} stream already assigned"
+            )
+            return None
+        if kind == "error":
+            pair.error_stream = stream
+        else:
+            pair.data_stream = stream
+            pair.port = int(port)
+        if pair.error_stream is None or pair.data_stream is None:
+            return None
+        return pair
+
+    def _start(self, pair: _Pair) -> None:
+        if pair.timeout is not None:
+            pair.timeout.cancel()
+        stream = pair.data_stream or 0
+
+        async def send(data: bytes) -> None:
+            await self._carrier.send(self._spdy.data_head(stream, len(data)) + data)
+
+        pair.forwarding = Forwarding(self._sandbox, pair.port, send)
+        self._data_streams[stream] = pair
+        self._spawn(self._forward(pair, stream))
+
+    async def _forward(self, pair: _Pair, data_stream: int) -> None:
+        error_stream = pair.error_stream or 0
+        assert pair.forwarding is not None  # noqa: S101 - `_start` has just made it
+        error = await pair.forwarding.run()
+        self._pairs.pop(pair.request, None)
+        self._data_streams.pop(data_stream, None)
+        frames = b""
+        if error is not None:
+            # Since Kubernetes 1.32: the text, then a reset of both, so that the client cannot miss it.
+            text = error.encode()
+            frames += self._spdy.data_head(error_stream, len(text)) + text
+            frames += self._spdy.reset(data_stream) + self._spdy.reset(error_stream)
+        else:
+            for stream in (error_stream, data_stream):
+                if stream not in self._finished:
+                    frames += self._spdy.data_head(stream, 0, fin=True)
+        self._finished -= {data_stream, error_stream}
+        if frames:
+            with contextlib.suppress(ClientGone):
+                await self._carrier.send(frames)
+
+    def _give_up(self, pair: _Pair) -> None:
+        self._pairs.pop(pair.request, None)
+        self._print_error(pair, f"(conn={id(self):#x}, request={pair.request}) timed out waiting for streams")
+
+    def _print_error(self, pair: _Pair, text: str) -> None:
+        stream = pair.error_stream
+        if stream is not None:
+            self._spawn(self._send(self._spdy.data_head(stream, len(text)) + text.encode()))
+
+    async def _send(self, data: bytes) -> None:
+        with contextlib.suppress(ClientGone):
+            await self._carrier.send(data)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
