@@ -56,6 +56,12 @@ _LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
         "try again in some seconds",
     ),
     (
+        re.compile(_NO_TLS),
+        DatabaseNotTrusted,
+        "{place} offers no TLS, so it cannot prove that it is the right server. Nothing was sent to it.",
+        "ask the owner whether TLS was switched off there",
+    ),
+    (
         re.compile(r"certificate|SSL error|does not match host name"),
         DatabaseNotTrusted,
         "The certificate of {place} cannot be trusted, so nothing was sent to it.",

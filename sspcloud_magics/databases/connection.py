@@ -1,0 +1,326 @@
+"""The connection to one database: how it is reached, how it is protected, and that it comes back.
+
+`connect` goes the whole way: which database is meant, who may log in, the forward, the login. What it
+returns holds one psycopg session in autocommit mode. A session that was found dead between two cells
+is made anew, and says so; inside a transaction nothing is made anew silently: what was done in it is
+gone, and the next statement raises `ConnectionLost`.
+"""
+
+from __future__ import annotations
+
+import html
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import psycopg
+from psycopg import pq
+
+from sspcloud_magics.databases import credentials, discovery, failures, libpq
+from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.libpq import Login, Tls
+from sspcloud_magics.errors import ConnectionLost, NotConnected
+from sspcloud_magics.secret import Secret
+from sspcloud_magics.target import PortText, Target
+
+if TYPE_CHECKING:
+    from sspcloud_magics.cluster.identity import Cluster
+    from sspcloud_magics.forwards.forward import Forward
+    from sspcloud_magics.forwards.manager import ForwardManager
+
+Session: TypeAlias = psycopg.Connection[Any]
+
+_PROTECTION = {
+    Tls.VERIFIED: "TLS, the server's certificate verified",
+    Tls.UNVERIFIED: "TLS, the server's certificate not verified: its authority could not be read",
+    Tls.ABSENT: "no TLS to the server, which offers none; the tunnel itself is encrypted",
+}
+
+
+class DatabaseConnection:
+    """One session with one database.
+
+    Parameters
+    ----------
+    database
+        Which.
+    login
+        How to log in. Its address and port are those of `reach`, where that is given.
+    reach
+        Opens the way to the server, or returns the one that is open; None where `login` needs none.
+    leave
+        Gives the way up, when the connection is closed.
+
+    Raises
+    ------
+    LoginRefused, DatabaseUnavailable, DatabaseNotTrusted
+        If the login does not succeed.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        login: Login,
+        *,
+        reach: Callable[[], Forward] | None = None,
+        leave: Callable[[Forward], None] | None = None,
+    ) -> None:
+        self.database = database
+        self._login = login
+        self._reach = reach
+        self._leave = leave
+        self._closed = False
+        self._lock = threading.RLock()
+        self.forward: Forward | None = None
+        self._session, self.tls = self._log_in()
+
+    @property
+    def user(self) -> str:
+        """The user who is logged in."""
+        return self._login.user
+
+    @property
+    def dbname(self) -> str:
+        """The database inside the server."""
+        return self._login.dbname
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called; a connection that was lost is not closed, it comes back."""
+        return self._closed
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction block is open."""
+        return self._session.pgconn.transaction_status in (
+            pq.TransactionStatus.INTRANS,
+            pq.TransactionStatus.INERROR,
+        )
+
+    @property
+    def psycopg(self) -> Session:
+        """The session, as psycopg's connection.
+
+        Raises
+        ------
+        NotConnected
+            If the connection is closed.
+        ConnectionLost
+            If it was lost inside a transaction.
+        """
+        return self.ready()[0]
+
+    def ready(self) -> tuple[Session, bool]:
+        """Return a session that is alive, and whether it had to be made anew.
+
+        Raises
+        ------
+        NotConnected
+            If the connection is closed.
+        ConnectionLost
+            If it was lost inside a transaction; the next call makes a new one.
+        LoginRefused, DatabaseUnavailable, DatabaseNotTrusted, ForwardError
+            If no new one can be made.
+        """
+        with self._lock:
+            if self._closed:
+                raise NotConnected(
+                    f"The connection to {self.database.path} is closed.",
+                    mend=f"%connect_db {self.database.path}",
+                )
+            in_transaction = self.in_transaction
+            if _alive(self._session):
+                return self._session, False
+            self._session.close()
+            if in_transaction:
+                raise ConnectionLost(
+                    f"The connection to {self.database.path} was lost inside a transaction, "
+                    "and what was done in it is rolled back.",
+                    mend="start again with BEGIN: the connection is made anew",
+                )
+            self._session, self.tls = self._log_in()
+            return self._session, True
+
+    def close(self) -> None:
+        """End the session, and give up the way to the server; again and again does no harm."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._session.close()
+            self._give_up()
+
+    def _log_in(self) -> tuple[Session, Tls]:
+        if self._reach is not None:
+            reached = self._reach()
+            if reached is not self.forward:
+                self._give_up()
+                self.forward = reached
+            self._login = replace(self._login, address="127.0.0.1", port=reached.local_port)
+        try:
+            return libpq.log_in(self._login)
+        except psycopg.Error as error:
+            refused = failures.of_login(error, place=self.database.path, user=self.user, dbname=self.dbname)
+        except BaseException:
+            self._give_up()
+            raise
+        self._give_up()
+        raise refused
+
+    def _give_up(self) -> None:
+        forward, self.forward = self.forward, None
+        if forward is not None and self._leave is not None:
+            self._leave(forward)
+
+    @property
+    def protection(self) -> str:
+        """How the session is protected, in words."""
+        return _PROTECTION[self.tls]
+
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = [("user", self.user), ("database", self.dbname), ("protection", self.protection)]
+        if self.forward is not None:
+            facts.append(
+                ("through", f"{self.forward.address}:{self.forward.local_port} → {self.forward.target}")
+            )
+        return facts
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"connected as {self.user}"
+        lines = [f"{self.database.path} ({self.database.kind}): {state}"]
+        if not self._closed:
+            lines += [f"  {name:<10}  {value}" for name, value in self._facts()[1:]]
+        return "\n".join(lines)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
+        head, *_ = repr(self).split("\n")
+        rows = "" if self._closed else "".join(_row(name, value) for name, value in self._facts())
+        return {
+            "text/plain": repr(self),
+            "text/html": f'<div><strong>{html.escape(head)}</strong><table style="margin:.3em 0 0">{rows}</table></div>',
+        }
+
+
+def _row(name: str, value: str) -> str:
+    style = "text-align:left;padding:.1em .8em .1em 0"
+    return (
+        f'<tr><th style="{style}">{html.escape(name)}</th><td style="{style}">{html.escape(value)}</td></tr>'
+    )
+
+
+def _alive(session: Session) -> bool:
+    """Whether the server has not hung up, as far as it can be told without asking it."""
+    try:
+        session.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return False
+    return not session.closed
+
+
+def connect(
+    cluster: Cluster,
+    manager: ForwardManager,
+    name: str,
+    *,
+    namespace: str | None = None,
+    user: str | None = None,
+    database: str | None = None,
+    url: Secret | None = None,
+    ask_password: Callable[[str], str] | None = None,
+    timeout: float = 30.0,
+) -> DatabaseConnection:
+    """Connect to a database of the cluster, through a forward.
+
+    Parameters
+    ----------
+    cluster, manager
+        Where it runs, and who makes the forward.
+    name
+        ``NAME`` or ``NAMESPACE/NAME``; a unique beginning of the name is enough where one may list.
+    namespace
+        Where it is, if `name` does not say; the cluster's default where None.
+    user
+        Log in as this user, with a password that `ask_password` asks for.
+    database
+        The database inside the server; what the secret says where None.
+    url
+        A libpq URL that says user and password, and may say the database; its host is not used.
+    ask_password
+        Takes a prompt, returns the password. Nobody is asked where it is None.
+    timeout
+        How long the forward and the login may take, in seconds each.
+
+    Returns
+    -------
+    DatabaseConnection
+        The connection, ready to be queried.
+
+    Raises
+    ------
+    DatabaseNotFound, DatabaseHibernated
+        If it is not there, or paused.
+    CredentialsNotFound
+        If no secret can be read and no user is named.
+    LoginRefused, DatabaseUnavailable, DatabaseNotTrusted
+        If the server does not let one in.
+    TargetError, ForwardError, ClusterError
+        If the server cannot be reached.
+
+    Examples
+    --------
+    >>> connection = connect(cluster, manager, "user-alice/postgresql-cnpg-951239")  # doctest: +SKIP
+    """
+    found, known = credentials.locate(cluster, name, namespace)
+    discovery.require_usable(found)
+    if url is not None:
+        used = credentials.from_url(url)
+    elif user is not None:
+        used = credentials.asked(user, found, ask_password)
+    else:
+        used = known or credentials.of(cluster, found)
+    ca = used.ca or (known.ca if known else None) or credentials.authority(cluster, found)
+    login = Login(
+        host=f"{found.service}.{found.namespace}.svc",
+        port=found.port,
+        user=used.user,
+        password=used.password,
+        dbname=database or used.dbname or (known.dbname if known else None) or found.database or "defaultdb",
+        ca=ca,
+        timeout=timeout,
+    )
+    target = Target(found.namespace, "service", found.service)
+
+    def reach() -> Forward:
+        return _enter(manager, cluster, target, found.port, timeout)
+
+    return DatabaseConnection(found, login, reach=reach, leave=_leave)
+
+
+# Forwards that connections have opened, and how many use each: the last one out stops it. A forward
+# that the user opened is not here, and stays.
+_users: weakref.WeakKeyDictionary[Forward, int] = weakref.WeakKeyDictionary()
+_users_lock = threading.Lock()
+
+
+def _enter(manager: ForwardManager, cluster: Cluster, target: Target, port: int, timeout: float) -> Forward:
+    with _users_lock:
+        already = set(map(id, manager.forwards()))
+        forward = manager.forward(cluster, target, [PortText(port)], timeout=timeout)
+        if forward in _users:
+            _users[forward] += 1
+        elif id(forward) not in already:
+            _users[forward] = 1
+        return forward
+
+
+def _leave(forward: Forward) -> None:
+    with _users_lock:
+        if forward not in _users:
+            return
+        _users[forward] -= 1
+        if _users[forward] > 0:
+            return
+        del _users[forward]
+    forward.stop()

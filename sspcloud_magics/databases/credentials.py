@@ -1,0 +1,236 @@
+"""Who may log in to a database, from the secrets of the cluster.
+
+For one's own database the chart's user: the secret ``F-user`` or ``F`` of a CNPG release ``F``, or what
+the discovery secret says. Never ``F-app``, whose database is not the user's, and never a superuser's.
+For a colleague's, the Secret that was made for oneself: ``F-share-ME`` in their namespace. Where no
+secret can be read, what a colleague told one is enough: a user and a password, or a URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from sspcloud_magics.cluster import objects, permissions
+from sspcloud_magics.databases import discovery
+from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.errors import ClusterError, CredentialsNotFound, Forbidden, UsageProblem
+from sspcloud_magics.secret import Secret
+
+if TYPE_CHECKING:
+    from sspcloud_magics.cluster.identity import Cluster
+
+SHARE_KEYS = ("host", "port", "database", "user", "password", "ca.crt")
+"""What the Secret of a share holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """A user, a password, and what was written beside them.
+
+    Parameters
+    ----------
+    user, password
+        Who.
+    dbname
+        The database inside the server; None where it is not said.
+    ca
+        The certificate authority of the server, in PEM; None where it is not there.
+    source
+        Where they were found, in words.
+    """
+
+    user: str
+    password: Secret
+    dbname: str | None = None
+    ca: str | None = None
+    source: str = ""
+
+
+def share_secret(database: str, colleague: str) -> str:
+    """Return the name of the Secret that a colleague reads, such as ``F-share-bob``."""
+    return f"{database}-share-{colleague}"
+
+
+def locate(cluster: Cluster, name: str, namespace: str | None = None) -> tuple[Database, Credentials | None]:
+    """Return the database that a name means, and the share's credentials where it is a colleague's.
+
+    A colleague may be allowed to read one Secret and to list nothing: then that Secret says where the
+    database is.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    name, namespace
+        ``NAME`` or ``NAMESPACE/NAME``; `namespace` holds where `name` says none.
+
+    Raises
+    ------
+    DatabaseNotFound
+        If there is none, or several begin so.
+    Forbidden
+        If nothing may be listed there, and no Secret is meant for oneself.
+    """
+    where, bare = discovery.split_name(name, namespace or cluster.namespace)
+    if where != cluster.namespace:
+        shared = _share(cluster, where, bare)
+        if shared is not None:
+            return shared
+    return discovery.find(discovery.databases(cluster, where), bare, where), None
+
+
+def _share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, Credentials] | None:
+    for me in _names_of_mine(cluster):
+        try:
+            secret = objects.secret(cluster, share_secret(name, me), namespace)
+        except Forbidden:
+            continue
+        if secret is None:
+            continue
+        host, port = _text(secret, "host"), _text(secret, "port")
+        user, password = _text(secret, "user"), secret.value("password")
+        if not (host and user and password):
+            continue
+        database = Database(
+            name=name,
+            namespace=namespace,
+            kind="postgres",
+            service=host.split(".")[0],
+            port=int(port) if port and port.isdecimal() else discovery.POSTGRES_PORT,
+            database=_text(secret, "database"),
+            state="unknown",
+            source=f"shared with {me}",
+        )
+        return database, Credentials(
+            user=user,
+            password=password,
+            dbname=database.database,
+            ca=_text(secret, "ca.crt"),
+            source=f"the secret {secret.name}",
+        )
+    return None
+
+
+def _names_of_mine(cluster: Cluster) -> Iterator[str]:
+    """Yield the names under which somebody shares with me, the likeliest first."""
+    mine = cluster.namespace.removeprefix("user-")
+    yield mine
+    try:
+        user = permissions.who_am_i(cluster).user
+    except ClusterError:
+        return
+    # A person's RBAC name has a prefix that the server chose: oidc-bob.
+    for other in (user.partition("-")[2], user):
+        if other and other != mine and ":" not in other:
+            yield other
+
+
+def of(cluster: Cluster, database: Database) -> Credentials:
+    """Return the credentials for a database of a namespace that one administers.
+
+    Raises
+    ------
+    CredentialsNotFound
+        If no secret is there, or none may be read.
+    """
+    refused: Forbidden | None = None
+    for name, user_key, password_key in _candidates(database):
+        try:
+            secret = objects.secret(cluster, name, database.namespace)
+        except Forbidden as error:
+            refused = refused or error
+            continue
+        if secret is None:
+            continue
+        user, password = _text(secret, user_key), secret.value(password_key)
+        if user and password and user not in ("postgres", "root"):
+            return Credentials(user=user, password=password, source=f"the secret {name}")
+    own = database.namespace == cluster.namespace
+    steps = [f"%connect_db {database.path} --user USER asks for a password"]
+    if own and refused is not None and refused.mend:
+        steps.insert(0, refused.mend)
+    if not own:
+        steps.insert(
+            0,
+            f"ask the owner to share it: %share_db {database.name} --with {cluster.namespace.removeprefix('user-')}",
+        )
+    raise CredentialsNotFound(
+        f"No user and password can be read for {database.path}.",
+        why=refused.what if refused else "None of the secrets that its chart makes is there.",
+        mend="\n".join(steps),
+    )
+
+
+def _candidates(database: Database) -> tuple[tuple[str, str, str], ...]:
+    """Return which secrets to try: the name, and the keys of the user and of the password."""
+    name, prefix = database.name, discovery.KEY_PREFIX.get(database.kind, database.kind)
+    return (
+        (f"{name}-user", "username", "password"),
+        (name, "username", "password"),
+        (f"discoverable-{name}", f"{prefix}-username", "password"),
+    )
+
+
+def authority(cluster: Cluster, database: Database) -> str | None:
+    """Return the certificate authority of a CNPG database in PEM; None where it cannot be read."""
+    try:
+        secret = objects.secret(cluster, f"{database.name}-ca", database.namespace)
+    except ClusterError:
+        return None
+    return _text(secret, "ca.crt") if secret else None
+
+
+def asked(user: str, database: Database, ask_password: Callable[[str], str] | None) -> Credentials:
+    """Return the credentials of a user whose password a person types.
+
+    Raises
+    ------
+    CredentialsNotFound
+        If nobody can be asked, or nothing was typed.
+    """
+    if ask_password is None:
+        raise CredentialsNotFound(
+            f"The user {user} needs a password, and nobody can be asked here.",
+            mend="put a URL into an environment variable and name it: --url-env VAR",
+        )
+    password = ask_password(f"Password of {user} on {database.path}: ")
+    if not password:
+        raise CredentialsNotFound("No password was typed.", mend=f"%connect_db {database.path} --user {user}")
+    return Credentials(user=user, password=Secret(password), source="typed")
+
+
+def from_url(url: Secret) -> Credentials:
+    """Return the credentials that a libpq URL (or ``key=value`` string) holds.
+
+    Raises
+    ------
+    UsageProblem
+        If it cannot be read, or lacks a user or a password. It is never quoted.
+    """
+    form = "write postgresql://USER:PASSWORD@HOST/DATABASE, with special characters as %XX"
+    try:
+        parts = conninfo_to_dict(url.reveal())
+    except psycopg.Error:
+        parts = None
+    if parts is None:
+        raise UsageProblem("The URL is not one that libpq can read.", mend=form)
+    missing = [name for name in ("user", "password") if not parts.get(name)]
+    if missing:
+        raise UsageProblem(f"The URL says no {' and no '.join(missing)}.", mend=form)
+    dbname = parts.get("dbname")
+    return Credentials(
+        user=str(parts["user"]),
+        password=Secret(str(parts["password"])),
+        dbname=str(dbname) if dbname else None,
+        source="a URL",
+    )
+
+
+def _text(secret: objects.SecretObject, key: str) -> str | None:
+    value = secret.value(key)
+    return value.reveal() if value else None

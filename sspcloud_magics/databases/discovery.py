@@ -1,0 +1,421 @@
+"""Which databases a namespace holds, from whatever one may read there.
+
+Three kinds of evidence tell of a database, and each may be forbidden to one who asks:
+
+- **discovery secrets** of Onyxia (``discoverable-F``, annotation ``onyxia/discovery``): kind, service,
+  port, name of the database. Their port may stand there as raw digits instead of base64.
+- **services** with the labels of CloudNativePG (``cnpg.io/cluster``) or of a well-known chart
+  (``app.kubernetes.io/name``): enough alone, with the rights of a viewer.
+- **Cluster objects** of CloudNativePG: what hibernates is said there.
+
+Pods tell whether a database runs. A CloudNativePG release without a pod hibernates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sspcloud_magics.cluster import inventory, objects
+from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.inventory import Pod, Service
+from sspcloud_magics.cluster.objects import SecretObject
+from sspcloud_magics.cluster.resources import CNPG_CLUSTERS
+from sspcloud_magics.errors import DatabaseHibernated, DatabaseNotFound, Forbidden, UsageProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from sspcloud_magics.cluster.identity import Cluster
+
+POSTGRES_PORT = 5432
+SERVICES_PAGE = "https://datalab.sspcloud.fr/my-services"
+
+KEY_PREFIX = {"postgres": "postgres"}
+"""How the keys of a discovery secret begin, where that is not the kind itself."""
+
+_CNPG_CLUSTER = "cnpg.io/cluster"
+_HIBERNATION = "cnpg.io/hibernation"
+_DISCOVERY = "onyxia/discovery"
+_INSTANCE = "app.kubernetes.io/instance"
+_CHART = "app.kubernetes.io/name"
+
+# The charts of the catalogue: the kind of database, and the port that its service listens on.
+_CHARTS = {
+    "postgresql": ("postgres", POSTGRES_PORT),
+    "mariadb": ("mariadb", 3306),
+    "mysql": ("mysql", 3306),
+    "mongodb": ("mongodb", 27017),
+    "opensearch": ("opensearch", 9200),
+    "elasticsearch": ("elastic", 9200),
+    "neo4j": ("neo4j", 7687),
+    "milvus": ("milvus", 19530),
+    "qdrant": ("qdrant", 6333),
+    "chromadb": ("chromadb", 8000),
+}
+_PORTS = dict(_CHARTS.values())
+
+_Listed = TypeVar("_Listed")
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of the cluster.
+
+    Parameters
+    ----------
+    name
+        The release: ``postgresql-cnpg-951239``.
+    namespace
+        Where it runs.
+    kind
+        ``postgres``, ``mariadb``, ``mongodb`` …
+    service, port
+        Where it listens.
+    database
+        The database inside the server; None where nothing that can be read tells.
+    state
+        ``running``, ``starting``, ``hibernated``, ``suspended`` or ``unknown``.
+    source
+        What told of it, in words.
+    """
+
+    name: str
+    namespace: str
+    kind: str
+    service: str
+    port: int
+    database: str | None = None
+    state: str = "unknown"
+    source: str = ""
+
+    @property
+    def path(self) -> str:
+        """What a person types to mean it: ``NAMESPACE/NAME``."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What could be read of a namespace; None stands for what may not be read.
+
+    Parameters
+    ----------
+    services, pods, secrets
+        As the cluster has them.
+    clusters
+        The objects of CloudNativePG.
+    """
+
+    services: Sequence[Service] | None = None
+    pods: Sequence[Pod] | None = None
+    secrets: Sequence[SecretObject] | None = None
+    clusters: Sequence[Mapping[str, Any]] | None = None
+
+
+def databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
+    """Return the databases of a namespace.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    namespace
+        The namespace; the cluster's default where None; ``*`` for all.
+
+    Returns
+    -------
+    list of Database
+        By namespace and name.
+
+    Raises
+    ------
+    Forbidden
+        If nothing may be read there that would tell of one.
+    ClusterError
+        If the server cannot be asked.
+
+    Examples
+    --------
+    >>> databases(cluster, "user-alice")  # doctest: +SKIP
+    """
+    refused: list[Forbidden] = []
+    evidence = Evidence(
+        services=_allowed(lambda: inventory.services(cluster, namespace), refused),
+        secrets=_allowed(lambda: objects.secrets(cluster, namespace), refused),
+        clusters=_allowed(lambda: objects.list_objects(cluster, CNPG_CLUSTERS, namespace), refused),
+        pods=_allowed(lambda: inventory.pods(cluster, namespace), []),
+    )
+    if evidence.services is None and evidence.secrets is None and not evidence.clusters:
+        raise refused[0]
+    return databases_in(evidence)
+
+
+def _allowed(listing: Callable[[], list[_Listed]], refused: list[Forbidden]) -> Sequence[_Listed] | None:
+    try:
+        return listing()
+    except Forbidden as error:
+        refused.append(error)
+    except NotFound:
+        pass  # the cluster does not know the kind: its operator is not installed
+    return None
+
+
+def databases_in(evidence: Evidence) -> list[Database]:
+    """Return the databases that the evidence tells of, each once.
+
+    Parameters
+    ----------
+    evidence
+        What could be read.
+    """
+    found: dict[tuple[str, str], Database] = {}
+    told = (*_from_secrets(evidence), *_from_clusters(evidence), *_from_services(evidence))
+    for database in told:
+        known = found.get((database.namespace, database.service))
+        if known is None:
+            found[database.namespace, database.service] = database
+        else:
+            found[database.namespace, database.service] = replace(
+                known,
+                database=known.database or database.database,
+                source=f"{known.source}, {database.source}",
+            )
+    states = _States(evidence)
+    placed = [replace(database, state=states.of(database)) for database in found.values()]
+    return sorted(placed, key=lambda database: (database.namespace, database.name))
+
+
+def _from_secrets(evidence: Evidence) -> Iterable[Database]:
+    for secret in evidence.secrets or ():
+        kind = secret.annotations.get(_DISCOVERY)
+        if not kind:
+            continue
+        prefix = KEY_PREFIX.get(kind, kind)
+        service = _value(secret, f"{prefix}-service")
+        if not service:
+            continue
+        port = _value(secret, f"{prefix}-port") or ""
+        yield Database(
+            name=secret.name.removeprefix("discoverable-"),
+            namespace=secret.namespace,
+            kind=kind,
+            service=_service_name(service, secret.namespace, evidence),
+            port=int(port) if port.isdecimal() else _PORTS.get(kind, 0),
+            database=_value(secret, f"{prefix}-database"),
+            source="discovery secret",
+        )
+
+
+def _service_name(host: str, namespace: str, evidence: Evidence) -> str:
+    """Return the service of a host such as ``db``, ``db.user-alice.svc`` or ``mongodb-0.mongodb-headless``."""
+    first, _, rest = host.partition(".")
+    second = rest.partition(".")[0]
+    known = {service.name for service in evidence.services or () if service.namespace == namespace}
+    return second if second and first not in known and second in known else first
+
+
+def _value(secret: SecretObject, key: str) -> str | None:
+    """Return the text under a key; charts write some values, such as ports, without base64."""
+    raw = secret.raw.get(key)
+    # Four digits are also base64, of three bytes that mean nothing.
+    if raw is not None and raw.reveal().isdecimal():
+        return raw.reveal()
+    value = secret.value(key)
+    return value.reveal() or None if value is not None else None
+
+
+def _from_clusters(evidence: Evidence) -> Iterable[Database]:
+    for item in evidence.clusters or ():
+        metadata = item["metadata"]
+        bootstrap = (item.get("spec") or {}).get("bootstrap") or {}
+        yield Database(
+            name=metadata["name"],
+            namespace=metadata["namespace"],
+            kind="postgres",
+            service=f"{metadata['name']}-rw",
+            port=POSTGRES_PORT,
+            database=(bootstrap.get("initdb") or {}).get("database"),
+            source="CloudNativePG",
+        )
+
+
+def _from_services(evidence: Evidence) -> Iterable[Database]:
+    for service in sorted(evidence.services or (), key=_is_headless):
+        release = service.labels.get(_CNPG_CLUSTER)
+        if release is not None:
+            if service.name == f"{release}-rw":
+                yield Database(
+                    release,
+                    service.namespace,
+                    "postgres",
+                    service.name,
+                    POSTGRES_PORT,
+                    source="CloudNativePG",
+                )
+            continue
+        kind, usual = _CHARTS.get(service.labels.get(_CHART, ""), ("", 0))
+        numbers = [port.number for port in service.ports if port.protocol == "TCP"]
+        if not kind or not numbers or (_is_headless(service) and _has_address(service, evidence)):
+            continue
+        yield Database(
+            name=service.labels.get(_INSTANCE, service.name),
+            namespace=service.namespace,
+            kind=kind,
+            service=service.name,
+            port=usual if usual in numbers else numbers[0],
+            source="chart labels",
+        )
+
+
+def _is_headless(service: Service) -> bool:
+    return service.cluster_ip == "None"
+
+
+def _has_address(headless: Service, evidence: Evidence) -> bool:
+    """Whether the release has another service, with an address, for the same."""
+    return any(
+        not _is_headless(other)
+        and other.namespace == headless.namespace
+        and other.labels.get(_INSTANCE) == headless.labels.get(_INSTANCE)
+        and other.labels.get(_CHART) == headless.labels.get(_CHART)
+        for other in evidence.services or ()
+    )
+
+
+class _States:
+    """Whether databases run, from their pods and from what CloudNativePG was told."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._pods = evidence.pods
+        self._clusters = {
+            (item["metadata"]["namespace"], item["metadata"]["name"]): item
+            for item in evidence.clusters or ()
+        }
+        self._services = {(service.namespace, service.name): service for service in evidence.services or ()}
+
+    def of(self, database: Database) -> str:
+        item = self._clusters.get((database.namespace, database.name))
+        annotations = (item["metadata"].get("annotations") or {}) if item else {}
+        if annotations.get(_HIBERNATION) == "on":
+            return "hibernated"
+        service = self._services.get((database.namespace, database.service))
+        cnpg = item is not None or (service is not None and _CNPG_CLUSTER in service.labels)
+        selector = {_CNPG_CLUSTER: database.name} if cnpg else (service.selector if service else {})
+        if self._pods is None or not selector:
+            return "unknown"
+        pods = [
+            pod
+            for pod in self._pods
+            if pod.namespace == database.namespace and selector.items() <= pod.labels.items()
+        ]
+        if not pods:
+            return "hibernated" if cnpg else "suspended"
+        return "running" if any(pod.is_ready for pod in pods) else "starting"
+
+
+def split_name(text: str, namespace: str) -> tuple[str, str]:
+    """Return the namespace and the name of ``NAME`` or ``NAMESPACE/NAME``.
+
+    Raises
+    ------
+    UsageProblem
+        If it is neither.
+
+    Examples
+    --------
+    >>> split_name("user-alice/db", "user-bob")
+    ('user-alice', 'db')
+    """
+    parts = text.strip().split("/")
+    if len(parts) > 2 or not all(parts):
+        raise UsageProblem(
+            f"{text!r} is not the name of a database.",
+            mend="write NAME or NAMESPACE/NAME, such as user-alice/postgresql-cnpg-951239",
+        )
+    return (parts[0], parts[1]) if len(parts) == 2 else (namespace, parts[0])
+
+
+def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
+    """Return the database of that name, or whose name alone begins so.
+
+    Parameters
+    ----------
+    candidates
+        Those of the namespace.
+    name
+        The release, its service, or a beginning of it.
+    namespace
+        Where it was looked for, for the message.
+
+    Raises
+    ------
+    DatabaseNotFound
+        If there is none, or if several begin so.
+    """
+    exact = [one for one in candidates if name in (one.name, one.service)]
+    begin = exact or [one for one in candidates if one.name.startswith(name)]
+    if len(begin) == 1:
+        return begin[0]
+    names = ", ".join(sorted({one.name for one in begin or candidates}))
+    if begin:
+        raise DatabaseNotFound(
+            f"Several databases in {namespace} begin with {name!r}.", mend=f"name one of: {names}"
+        )
+    raise DatabaseNotFound(
+        f"There is no database {name!r} in {namespace}.",
+        why=f"There is: {names}." if names else "There is no database at all.",
+        mend="a colleague's is written NAMESPACE/NAME; %databases -n NAMESPACE lists those of a namespace",
+    )
+
+
+def require_usable(database: Database) -> None:
+    """Raise where one cannot connect to a database in its state, or of its kind.
+
+    Raises
+    ------
+    DatabaseHibernated
+        If it is paused.
+    UsageProblem
+        If it is no PostgreSQL.
+    """
+    if database.kind != "postgres":
+        raise UsageProblem(
+            f"{database.path} is a {database.kind}, and queries are made to PostgreSQL only.",
+            mend=f"%forward {database.namespace}/svc/{database.service} {database.port} opens a port to it",
+        )
+    if database.state in ("hibernated", "suspended"):
+        raise DatabaseHibernated(
+            f"{database.path} is {database.state}: it has no pod that could answer.",
+            mend=f"its owner resumes it on {SERVICES_PAGE}, then connect again",
+        )
+
+
+def database_table(listed: Sequence[Database]) -> pd.DataFrame:
+    """Return databases as a table.
+
+    Parameters
+    ----------
+    listed
+        What `databases` returned.
+
+    Returns
+    -------
+    DataFrame
+        A row each: ``name``, ``namespace``, ``kind``, ``state``, ``service`` (string), ``port``
+        (Int64), ``database`` and ``source`` (string).
+    """
+    import pandas as pd  # noqa: PLC0415 - costs 0.3 s, which completion need not pay
+
+    names = ("name", "namespace", "kind", "state", "service", "port", "database", "source")
+    return pd.DataFrame(
+        {
+            name: pd.array(
+                [getattr(one, name) for one in listed], dtype="Int64" if name == "port" else "string"
+            )
+            for name in names
+        }
+    )
