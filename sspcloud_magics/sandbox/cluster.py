@@ -1,0 +1,172 @@
+"""The whole sandbox, put together: the store, the API server, the node, the controllers and the world.
+
+Everything is one asyncio process. The store is the truth and lives in memory: each start begins with the same
+world. What a home keeps is who people are (an authority, a seed for passwords and tokens, a port), so that a
+kubeconfig stays good, and prepared databases, so that the next start is fast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+from pathlib import Path
+
+from aiohttp import web
+
+from sspcloud_magics.sandbox import kubeconfigs, postgres
+from sspcloud_magics.sandbox.api import build_app
+from sspcloud_magics.sandbox.auth import Authenticator, install_bootstrap_policy
+from sspcloud_magics.sandbox.auth.tokens import new_signing_key
+from sspcloud_magics.sandbox.certificates import ClusterAuthority, write_private
+from sspcloud_magics.sandbox.controllers import (
+    cnpg,
+    deployments,
+    endpoints,
+    garbage,
+    jobs,
+    namespaces,
+    replicasets,
+    statefulsets,
+)
+from sspcloud_magics.sandbox.controllers.loop import ControllerLoop
+from sspcloud_magics.sandbox.controllers.objects import PODS, name_of, pod_ready
+from sspcloud_magics.sandbox.controllers.volumes import Provisioner
+from sspcloud_magics.sandbox.daemon import SandboxError
+from sspcloud_magics.sandbox.kubeconfigs import Person
+from sspcloud_magics.sandbox.network import Network
+from sspcloud_magics.sandbox.node import Node
+from sspcloud_magics.sandbox.store import Change, Store
+from sspcloud_magics.sandbox.world import beginning, people
+from sspcloud_magics.sandbox.world.databases import DatabaseVolumes
+from sspcloud_magics.sandbox.world.seed import Seed
+
+ADMIN = "admin"
+MASTERS = "system:masters"
+
+_READY_SECONDS = 60.0
+_CONTROLLERS = (
+    cnpg.CONTROLLER,
+    deployments.CONTROLLER,
+    endpoints.CONTROLLER,
+    garbage.CONTROLLER,
+    jobs.CONTROLLER,
+    replicasets.CONTROLLER,
+    statefulsets.CONTROLLER,
+)
+
+
+class SandboxCluster:
+    """One sandbox.
+
+    Parameters
+    ----------
+    home
+        Its directory, which no other process uses meanwhile.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.store = Store()
+        self.url = ""
+        self._cleanup = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Start everything, and return when all pods of the world are ready.
+
+        Raises
+        ------
+        SandboxError
+            If they do not become ready.
+        """
+        authority = ClusterAuthority(self.home / "certificates")
+        seed = Seed(self.home / "seed")
+        auth = Authenticator(self.store, signing_key=_signing_key(self.home / "service-accounts.key"))
+        install_bootstrap_policy(self.store)
+        beginning.create(self.store, seed)
+        volumes = postgres.volumes(self.home)
+        fill = DatabaseVolumes(self.store, volumes.parent / "prepared", beginning.plans(seed))
+        provisioner = Provisioner(self.store, volumes, fill)
+        loop = ControllerLoop(self.store, (*_CONTROLLERS, namespaces.controller(authority.pem)))
+        node = Node(self.store, Network(self.store), self.home)
+        self._cleanup.push_async_callback(node.stop)
+        await node.start()
+        self._cleanup.push_async_callback(provisioner.stop)
+        await provisioner.start()
+        self._cleanup.push_async_callback(loop.stop)
+        await loop.start()
+        port = await self._listen(build_app(self.store, node, auth), authority.server_context())
+        self.url = f"https://127.0.0.1:{port}"
+        self._write_kubeconfigs(authority, seed, auth)
+        await self._ready()
+
+    async def stop(self) -> None:
+        """Stop everything, the newest first; also after a start that failed."""
+        await self._cleanup.aclose()
+
+    async def _listen(self, app: web.Application, context: ssl.SSLContext) -> int:
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        self._cleanup.push_async_callback(runner.cleanup)
+        sockets = _sockets(self.home / "port")
+        for each in sockets:
+            await web.SockSite(runner, each, ssl_context=context).start()
+        return int(sockets[0].getsockname()[1])
+
+    def _write_kubeconfigs(self, authority: ClusterAuthority, seed: Seed, auth: Authenticator) -> None:
+        everyone = [Person(ADMIN, "default", certificate=authority.client("kubernetes-admin", MASTERS))]
+        for name in people.PEOPLE:
+            token = seed.secret(f"token/{name}")
+            auth.add_token(token, people.user_of(name))
+            everyone.append(Person(name, people.namespace_of(name), token=token))
+        for person in everyone:
+            kubeconfigs.write(self.home, self.url, authority.pem, person)
+
+    async def _ready(self) -> None:
+        """Wait for every pod that is wanted: no controller has anything left to make, and all are ready."""
+        ready = asyncio.Event()
+
+        def look(change: Change | None = None) -> None:
+            if change is None or change.resource == PODS:
+                pods = self.store.peek_all(PODS)
+                if len(pods) == beginning.PODS and all(pod_ready(pod) for pod in pods):
+                    ready.set()
+
+        unsubscribe = self.store.subscribe(look)
+        look()
+        try:
+            await asyncio.wait_for(ready.wait(), _READY_SECONDS)
+        except TimeoutError:
+            late = [name_of(pod) for pod in self.store.peek_all(PODS) if not pod_ready(pod)]
+            raise SandboxError(f"Not ready after {_READY_SECONDS:g} s: {', '.join(late)}") from None
+        finally:
+            unsubscribe()
+
+
+def _sockets(remembered: Path) -> list[socket.socket]:
+    """Return what listens on the port of this home: 127.0.0.1, and ::1 where the machine has it.
+
+    The port is the same at each start as long as nobody else has taken it meanwhile.
+    """
+    try:
+        port = int(json.loads(remembered.read_text()))
+    except (OSError, ValueError):
+        port = 0
+    try:
+        first = socket.create_server(("127.0.0.1", port), backlog=512)
+    except OSError:
+        first = socket.create_server(("127.0.0.1", 0), backlog=512)
+    port = first.getsockname()[1]
+    write_private(remembered, str(port).encode())
+    sockets = [first]
+    with contextlib.suppress(OSError):  # IPv6 is switched off, or somebody has that port there
+        sockets.append(socket.create_server(("::1", port), family=socket.AF_INET6, backlog=512))
+    return sockets
+
+
+def _signing_key(path: Path) -> bytes:
+    if not path.exists():
+        write_private(path, new_signing_key())
+    return path.read_bytes()

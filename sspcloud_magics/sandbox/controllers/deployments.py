@@ -1,0 +1,228 @@
+"""Deployments: a ReplicaSet for each version of the pod template, and a rolling update from old to new.
+
+A ReplicaSet is called ``NAME-<hash of the template>`` and its pods ``NAME-<hash>-xxxxx``: so the name of a
+replaced pod cannot be foretold. Which ReplicaSet is the current one is decided by its template.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sspcloud_magics.sandbox.controllers.loop import Controller, Key
+from sspcloud_magics.sandbox.controllers.objects import (
+    DEPLOYMENTS,
+    REPLICA_SETS,
+    controlled_by,
+    create,
+    find,
+    name_of,
+    namespace_of,
+    owner_keys,
+    owner_reference,
+    set_condition,
+    template_hash,
+    terminating,
+)
+from sspcloud_magics.sandbox.store import Change, Obj, Store
+
+HASH = "pod-template-hash"
+REVISION = "deployment.kubernetes.io/revision"
+
+
+def keys(store: Store, change: Change) -> Iterator[Key]:
+    """Yield the Deployments that a change concerns."""
+    del store
+    if change.resource == DEPLOYMENTS:
+        yield namespace_of(change.object), name_of(change.object)
+    elif change.resource == REPLICA_SETS:
+        yield from owner_keys(change.object, "Deployment")
+
+
+def same_template(template: Obj, of_replica_set: Obj) -> bool:
+    """Return whether a ReplicaSet's template is this one, its own hash label aside."""
+    other = copy.deepcopy(of_replica_set)
+    (other.get("metadata", {}).get("labels") or {}).pop(HASH, None)
+    return _plain(other) == _plain(template)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How many pods the new ReplicaSet and each old one should have now."""
+
+    new: int
+    old: dict[str, int]
+
+
+def rollout(deployment: Obj, new: Obj | None, old: list[Obj]) -> Rollout:
+    """Return the next step of an update.
+
+    Parameters
+    ----------
+    deployment
+        Its ``replicas`` and ``strategy`` decide.
+    new
+        The current ReplicaSet; None where it is still to be made.
+    old
+        The others.
+    """
+    wanted = deployment["spec"].get("replicas", 1)
+    strategy = deployment["spec"].get("strategy") or {}
+    new_size = _size(new) if new else 0
+    old_sizes = {name_of(one): _size(one) for one in old}
+    if strategy.get("type") == "Recreate":
+        gone = all((one.get("status") or {}).get("replicas", 0) == 0 for one in old)
+        return Rollout(wanted if gone else new_size, dict.fromkeys(old_sizes, 0))
+    rolling = strategy.get("rollingUpdate") or {}
+    surge = _share(rolling.get("maxSurge", "25%"), wanted, math.ceil)
+    unavailable = _share(rolling.get("maxUnavailable", "25%"), wanted, math.floor)
+    if surge == unavailable == 0:
+        unavailable = 1
+    room = wanted + surge - new_size - sum(old_sizes.values())
+    target = wanted if new_size >= wanted else min(wanted, new_size + max(room, 0))
+    # Pods that are not available anyway go first; of the others, as many as may be missed.
+    spare = sum(_available(one) for one in [*old, *([new] if new else [])]) - (wanted - unavailable)
+    for one in old:
+        dead = max(_size(one) - _available(one), 0)
+        going = min(_size(one), dead + max(min(_size(one) - dead, spare), 0))
+        spare -= max(going - dead, 0)
+        old_sizes[name_of(one)] -= going
+    return Rollout(target, old_sizes)
+
+
+def reconcile(store: Store, key: Key) -> None:
+    """Take one Deployment a step further."""
+    namespace, name = map(str, key)
+    deployment = find(store, DEPLOYMENTS, namespace, name)
+    if deployment is None or terminating(deployment):
+        return
+    owned = controlled_by(store.list_objects(REPLICA_SETS, namespace), deployment)
+    template = deployment["spec"]["template"]
+    new = next((one for one in owned if same_template(template, one["spec"]["template"])), None)
+    old = [one for one in owned if new is None or name_of(one) != name_of(new)]
+    revisions = [_revision(one) for one in owned]
+    if new is None:
+        new = create(store, _replica_set(deployment, max(revisions, default=0) + 1))
+        owned.append(new)
+    elif old and _revision(new) < max(revisions):
+        new["metadata"].setdefault("annotations", {})[REVISION] = str(max(revisions) + 1)
+        new = store.update(new)
+    if not deployment["spec"].get("paused"):
+        step = rollout(deployment, new, old)
+        _scale(store, new, step.new)
+        for one in old:
+            _scale(store, one, step.old[name_of(one)])
+    _forget(store, deployment, old)
+    _report(store, deployment, new, controlled_by(store.list_objects(REPLICA_SETS, namespace), deployment))
+
+
+def _replica_set(deployment: Obj, revision: int) -> Obj:
+    template = copy.deepcopy(deployment["spec"]["template"])
+    digest = template_hash(template)
+    template.setdefault("metadata", {}).setdefault("labels", {})[HASH] = digest
+    selector = copy.deepcopy(deployment["spec"]["selector"])
+    selector.setdefault("matchLabels", {})[HASH] = digest
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {
+            "name": f"{name_of(deployment)}-{digest}",
+            "namespace": namespace_of(deployment),
+            "labels": dict(template["metadata"]["labels"]),
+            "annotations": {REVISION: str(revision)},
+            "ownerReferences": [owner_reference(deployment)],
+        },
+        "spec": {"replicas": 0, "selector": selector, "template": template},
+        "status": {"replicas": 0},
+    }
+
+
+def _scale(store: Store, replica_set: Obj, size: int) -> None:
+    fresh = store.get(REPLICA_SETS, namespace_of(replica_set), name_of(replica_set))
+    fresh["spec"]["replicas"] = size
+    store.update(fresh)
+
+
+def _forget(store: Store, deployment: Obj, old: list[Obj]) -> None:
+    empty = [one for one in old if _size(one) == 0 and not (one.get("status") or {}).get("replicas")]
+    keep = deployment["spec"].get("revisionHistoryLimit", 10)
+    for one in sorted(empty, key=_revision)[: max(len(empty) - keep, 0)]:
+        store.delete(REPLICA_SETS, namespace_of(one), name_of(one))
+
+
+def _report(store: Store, deployment: Obj, new: Obj, owned: list[Obj]) -> None:
+    fresh = store.get(DEPLOYMENTS, namespace_of(deployment), name_of(deployment))
+    fresh["metadata"].setdefault("annotations", {})[REVISION] = str(_revision(new))
+    wanted = fresh["spec"].get("replicas", 1)
+    updated = next((_count(one, "replicas") for one in owned if name_of(one) == name_of(new)), 0)
+    replicas = sum(_count(one, "replicas") for one in owned)
+    ready = sum(_available(one) for one in owned)
+    status: Obj = {"observedGeneration": fresh["metadata"].get("generation", 1)}
+    counts = {
+        "replicas": replicas,
+        "updatedReplicas": updated,
+        "readyReplicas": ready,
+        "availableReplicas": ready,
+        "unavailableReplicas": max(wanted - ready, 0),
+    }
+    status |= {name: count for name, count in counts.items() if count}
+    status["conditions"] = copy.deepcopy((fresh.get("status") or {}).get("conditions") or [])
+    rolling = (fresh["spec"].get("strategy") or {}).get("rollingUpdate") or {}
+    needed = wanted - _share(rolling.get("maxUnavailable", "25%"), wanted, math.floor)
+    if ready >= needed:
+        set_condition(
+            status, "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability."
+        )
+    else:
+        set_condition(
+            status,
+            "Available",
+            "False",
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.",
+        )
+    done = updated == replicas == wanted and ready >= wanted
+    reason, verb = (
+        ("NewReplicaSetAvailable", "has successfully progressed")
+        if done
+        else (
+            "ReplicaSetUpdated",
+            "is progressing",
+        )
+    )
+    set_condition(status, "Progressing", "True", reason, f'ReplicaSet "{name_of(new)}" {verb}.')
+    fresh["status"] = status
+    store.update(fresh)
+
+
+def _size(replica_set: Obj) -> int:
+    return int(replica_set["spec"].get("replicas", 1))
+
+
+def _count(replica_set: Obj, name: str) -> int:
+    return int((replica_set.get("status") or {}).get(name, 0))
+
+
+def _available(replica_set: Obj) -> int:
+    return _count(replica_set, "availableReplicas")
+
+
+def _revision(replica_set: Obj) -> int:
+    return int((replica_set["metadata"].get("annotations") or {}).get(REVISION, 0))
+
+
+def _share(value: int | str, whole: int, rounded: Callable[[float], int]) -> int:
+    if isinstance(value, int):
+        return value
+    return rounded(whole * int(value.rstrip("%")) / 100)
+
+
+def _plain(template: Obj) -> Obj:
+    """Return a template without what says nothing, so that two that mean the same are equal."""
+    metadata = {key: value for key, value in (template.get("metadata") or {}).items() if value}
+    return {"metadata": metadata, "spec": template.get("spec")}
+
+
+CONTROLLER = Controller("deployment", keys, reconcile)

@@ -1,0 +1,207 @@
+"""Endpoints and EndpointSlices: behind each service with a selector, the addresses of its pods.
+
+A ready pod's address stands under ``addresses``, another's under ``notReadyAddresses``. A service's target port may
+be a name; each pod says which number it means, so pods of one service may stand in several subsets. A narrow
+Role can name an Endpoints object, which has its service's name, and cannot name a slice, whose name is generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sspcloud_magics.sandbox.controllers.loop import Controller, Key
+from sspcloud_magics.sandbox.controllers.objects import (
+    ENDPOINTS,
+    PODS,
+    SERVICES,
+    SLICES,
+    find,
+    labels_of,
+    name_of,
+    namespace_of,
+    owner_reference,
+    pod_over,
+    pod_ready,
+    suffix,
+    terminating,
+)
+from sspcloud_magics.sandbox.store import Change, Obj, Store
+
+SERVICE_NAME = "kubernetes.io/service-name"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+SLICE_CONTROLLER = "endpointslice-controller.k8s.io"
+
+
+def keys(store: Store, change: Change) -> Iterator[Key]:
+    """Yield the services that a change concerns."""
+    namespace = namespace_of(change.object)
+    if change.resource in (SERVICES, ENDPOINTS):
+        yield namespace, name_of(change.object)
+    elif change.resource == SLICES:
+        if name := labels_of(change.object).get(SERVICE_NAME):
+            yield namespace, name
+    elif change.resource == PODS:
+        versions = [labels_of(obj) for obj in (change.object, change.old) if obj]
+        for service in store.peek_all(SERVICES, namespace):
+            if any(_matches(service, labels) for labels in versions):
+                yield namespace, name_of(service)
+
+
+def target_port(port: Obj, pod: Obj) -> int | None:
+    """Return the container port that a service port means in a pod; None where the pod has no such name."""
+    target = port.get("targetPort", port["port"])
+    if isinstance(target, int):
+        return target
+    for container in pod["spec"]["containers"]:
+        for offered in container.get("ports") or ():
+            same_protocol = offered.get("protocol", "TCP") == port.get("protocol", "TCP")
+            if offered.get("name") == target and same_protocol:
+                return int(offered["containerPort"])
+    return None
+
+
+def subsets(service: Obj, pods: list[Obj]) -> list[Obj]:
+    """Return the ``subsets`` of a service's Endpoints.
+
+    Parameters
+    ----------
+    service
+        Its ports, and whether addresses that are not ready are to be published.
+    pods
+        Those that its selector matches.
+    """
+    found: dict[tuple[tuple[str, int, str], ...], Obj] = {}
+    for pod in sorted(pods, key=name_of):
+        address = (pod.get("status") or {}).get("podIP")
+        if not address or pod_over(pod) or terminating(pod):
+            continue
+        ports = _resolved_ports(service, pod)
+        subset = found.setdefault(tuple(ports), {})
+        ready = pod_ready(pod) or service["spec"].get("publishNotReadyAddresses")
+        entry: Obj = {"ip": address, "targetRef": _target(pod)}
+        if pod["spec"].get("nodeName"):
+            entry["nodeName"] = pod["spec"]["nodeName"]
+        if pod["spec"].get("hostname") and pod["spec"].get("subdomain") == name_of(service):
+            entry["hostname"] = pod["spec"]["hostname"]
+        subset.setdefault("addresses" if ready else "notReadyAddresses", []).append(entry)
+    return [subset | {"ports": [_port(*port) for port in ports]} for ports, subset in found.items()]
+
+
+def slices(service: Obj, pods: list[Obj]) -> list[Obj]:
+    """Return ports and endpoints of a service's EndpointSlices."""
+    found: dict[tuple[tuple[str, int, str], ...], list[Obj]] = {}
+    for pod in sorted(pods, key=name_of):
+        address = (pod.get("status") or {}).get("podIP")
+        if not address or pod_over(pod):
+            continue
+        serving = pod_ready(pod)
+        ready = (serving and not terminating(pod)) or bool(service["spec"].get("publishNotReadyAddresses"))
+        conditions = {"ready": ready, "serving": serving, "terminating": terminating(pod)}
+        entry: Obj = {"addresses": [address], "conditions": conditions, "targetRef": _target(pod)}
+        if pod["spec"].get("nodeName"):
+            entry["nodeName"] = pod["spec"]["nodeName"]
+        found.setdefault(tuple(_resolved_ports(service, pod)), []).append(entry)
+    if not found:
+        return [{"ports": None, "endpoints": None}]
+    return [
+        {"ports": [_port(*port) for port in ports], "endpoints": endpoints}
+        for ports, endpoints in found.items()
+    ]
+
+
+def reconcile(store: Store, key: Key) -> None:
+    """Make the Endpoints and EndpointSlices of one service right."""
+    namespace, name = map(str, key)
+    service = find(store, SERVICES, namespace, name)
+    if service is None:
+        # Slices go with the service that owns them; Endpoints are only namesakes.
+        endpoints = find(store, ENDPOINTS, namespace, name)
+        if endpoints and labels_of(endpoints).get("endpoints.kubernetes.io/managed-by"):
+            store.delete(ENDPOINTS, namespace, name)
+        return
+    if not service["spec"].get("selector") or terminating(service):
+        return
+    pods = [pod for pod in store.list_objects(PODS, namespace) if _matches(service, labels_of(pod))]
+    _write_endpoints(store, service, subsets(service, pods))
+    _write_slices(store, service, slices(service, pods))
+
+
+def _write_endpoints(store: Store, service: Obj, found: list[Obj]) -> None:
+    labels = {**labels_of(service), "endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+    if service["spec"].get("clusterIP") == "None":
+        labels["service.kubernetes.io/headless"] = ""
+    old = find(store, ENDPOINTS, namespace_of(service), name_of(service))
+    new: Obj = old or {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": name_of(service), "namespace": namespace_of(service)},
+    }
+    new["metadata"]["labels"] = labels
+    new.pop("subsets", None)
+    if found:
+        new["subsets"] = found
+    if old is None:
+        store.create(new)
+    else:
+        store.update(new)
+
+
+def _write_slices(store: Store, service: Obj, wanted: list[Obj]) -> None:
+    namespace, name = namespace_of(service), name_of(service)
+    present = [
+        one
+        for one in store.list_objects(SLICES, namespace)
+        if labels_of(one).get(SERVICE_NAME) == name and labels_of(one).get(MANAGED_BY) == SLICE_CONTROLLER
+    ]
+    for content in wanted:
+        if present:
+            store.update(present.pop(0) | content)
+            continue
+        store.create(
+            {
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": {
+                    "name": f"{name}-{suffix()}",
+                    "generateName": f"{name}-",
+                    "namespace": namespace,
+                    "labels": {**labels_of(service), SERVICE_NAME: name, MANAGED_BY: SLICE_CONTROLLER},
+                    "ownerReferences": [owner_reference(service)],
+                },
+                "addressType": "IPv4",
+                **content,
+            }
+        )
+    for one in present:
+        store.delete(SLICES, namespace, name_of(one))
+
+
+def _matches(service: Obj, labels: dict[str, str]) -> bool:
+    selector: dict[str, str] = service["spec"].get("selector") or {}
+    return bool(selector) and selector.items() <= labels.items()
+
+
+def _resolved_ports(service: Obj, pod: Obj) -> list[tuple[str, int, str]]:
+    found = []
+    for port in service["spec"].get("ports") or ():
+        number = target_port(port, pod)
+        if number is not None:
+            found.append((port.get("name", ""), number, port.get("protocol", "TCP")))
+    return found
+
+
+def _port(name: str, number: int, protocol: str) -> Obj:
+    port: Obj = {"port": number, "protocol": protocol}
+    return {"name": name, **port} if name else port
+
+
+def _target(pod: Obj) -> Obj:
+    return {
+        "kind": "Pod",
+        "name": name_of(pod),
+        "namespace": namespace_of(pod),
+        "uid": pod["metadata"]["uid"],
+    }
+
+
+CONTROLLER = Controller("endpoints", keys, reconcile)

@@ -1,0 +1,137 @@
+"""The garbage collector: what names an owner goes when its last owner has gone.
+
+Three ways of deletion reach it. *Background*: the owner is gone at once, its dependents follow. *Foreground*: the
+owner carries the finalizer ``foregroundDeletion`` and stays, being deleted, until the dependents that block it have
+gone. *Orphan*: the finalizer ``orphan``: dependents lose the reference and stay.
+
+Source: "Owners and Dependents" and "Garbage Collection" in the Kubernetes documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sspcloud_magics.sandbox.controllers.loop import Controller, Key
+from sspcloud_magics.sandbox.controllers.objects import PODS, delete_pod, name_of, namespace_of, terminating
+from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind
+from sspcloud_magics.sandbox.store import Change, NotFound, Obj, Store
+
+FOREGROUND = "foregroundDeletion"
+ORPHAN = "orphan"
+
+
+def keys(store: Store, change: Change) -> Iterator[Key]:
+    """Yield the objects that a change concerns: itself, what it owns, and what waits for it to go."""
+    obj = change.object
+    uid = obj["metadata"]["uid"]
+    if change.type == "DELETED":
+        for resource, dependent in dependents(store, uid):
+            yield resource, namespace_of(dependent), name_of(dependent)
+        for reference in obj["metadata"].get("ownerReferences") or ():
+            owner = _resource(reference)
+            if owner:
+                yield owner, namespace_of(obj) if owner.namespaced else "", reference["name"]
+    elif obj["metadata"].get("ownerReferences") or terminating(obj):
+        yield change.resource, namespace_of(obj), name_of(obj)
+
+
+def dependents(store: Store, uid: str) -> list[tuple[Resource, Obj]]:
+    """Return the objects that name an owner of that uid."""
+    return [
+        (resource, obj)
+        for resource in RESOURCES
+        for obj in store.peek_all(resource)
+        if any(one["uid"] == uid for one in obj["metadata"].get("ownerReferences") or ())
+    ]
+
+
+def reconcile(store: Store, key: Key) -> None:
+    """Take one object's deletion further, or delete it where all its owners have gone."""
+    resource, namespace, name = key
+    if not isinstance(resource, Resource):
+        raise TypeError(f"not a key of the garbage collector: {key}")
+    try:
+        obj = store.get(resource, str(namespace), str(name))
+    except NotFound:
+        return
+    if terminating(obj):
+        _let_go(store, resource, obj)
+        return
+    references = obj["metadata"].get("ownerReferences") or []
+    left = [reference for reference in references if _exists(store, obj, reference)]
+    if references and not left:
+        remove(store, resource, obj)
+    elif len(left) < len(references):
+        obj["metadata"]["ownerReferences"] = left
+        store.update(obj)
+
+
+def remove(store: Store, resource: Resource, obj: Obj) -> None:
+    """Delete an object as the API does in the background: pods are stopped first."""
+    if resource == PODS:
+        delete_pod(store, obj)
+    else:
+        store.delete(resource, namespace_of(obj), name_of(obj))
+
+
+def _let_go(store: Store, resource: Resource, obj: Obj) -> None:
+    finalizers = obj["metadata"].get("finalizers") or []
+    owned = dependents(store, obj["metadata"]["uid"])
+    if ORPHAN in finalizers:
+        for _, dependent in owned:
+            fresh = store.get(by_kind(dependent["apiVersion"], dependent["kind"]), *_where(dependent))
+            fresh["metadata"]["ownerReferences"] = [
+                one for one in fresh["metadata"]["ownerReferences"] if one["uid"] != obj["metadata"]["uid"]
+            ]
+            store.update(fresh)
+        finalizers = [one for one in finalizers if one != ORPHAN]
+    if FOREGROUND in finalizers:
+        for kind, dependent in owned:
+            if not terminating(dependent):
+                remove(store, kind, dependent)
+        owned = dependents(store, obj["metadata"]["uid"])
+        if not any(_blocks(dependent, obj) for _, dependent in owned):
+            finalizers = [one for one in finalizers if one != FOREGROUND]
+    if finalizers == (obj["metadata"].get("finalizers") or []):
+        return
+    if finalizers:
+        obj["metadata"]["finalizers"] = finalizers
+        store.update(obj)
+    elif resource == PODS:
+        obj["metadata"].pop("finalizers")
+        store.update(obj)  # the node ends it
+    else:
+        store.delete(resource, *_where(obj))
+
+
+def _blocks(dependent: Obj, owner: Obj) -> bool:
+    return any(
+        one["uid"] == owner["metadata"]["uid"] and one.get("blockOwnerDeletion")
+        for one in dependent["metadata"].get("ownerReferences") or ()
+    )
+
+
+def _exists(store: Store, dependent: Obj, reference: Obj) -> bool:
+    resource = _resource(reference)
+    if resource is None:
+        return True  # a kind that the sandbox does not know: nothing can be said of it
+    namespace = namespace_of(dependent) if resource.namespaced else ""
+    try:
+        owner = store.peek(resource, namespace, reference["name"])
+    except NotFound:
+        return False
+    return bool(owner["metadata"]["uid"] == reference["uid"])
+
+
+def _resource(reference: Obj) -> Resource | None:
+    try:
+        return by_kind(reference["apiVersion"], reference["kind"])
+    except KeyError:
+        return None
+
+
+def _where(obj: Obj) -> tuple[str, str]:
+    return namespace_of(obj), name_of(obj)
+
+
+CONTROLLER = Controller("garbage collector", keys, reconcile)

@@ -1,0 +1,97 @@
+"""Namespaces: each is born with a service account and the cluster's CA, and takes all that it holds along.
+
+A namespace that is deleted is ``Terminating`` while its objects go, pods with their grace, and is gone when the
+last has gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sspcloud_magics.sandbox.controllers.garbage import remove
+from sspcloud_magics.sandbox.controllers.loop import Controller, Key
+from sspcloud_magics.sandbox.controllers.objects import (
+    CONFIG_MAPS,
+    NAMESPACES,
+    SERVICE_ACCOUNTS,
+    find,
+    name_of,
+    namespace_of,
+    terminating,
+)
+from sspcloud_magics.sandbox.resources import RESOURCES
+from sspcloud_magics.sandbox.store import Change, Store
+
+ROOT_CA = "kube-root-ca.crt"
+
+
+def keys(store: Store, change: Change) -> Iterator[Key]:
+    """Yield the namespaces that a change concerns."""
+    if change.resource == NAMESPACES:
+        yield (name_of(change.object),)
+    elif change.type == "DELETED" and namespace_of(change.object):
+        namespace = find(store, NAMESPACES, "", namespace_of(change.object))
+        if namespace and (terminating(namespace) or change.resource in (SERVICE_ACCOUNTS, CONFIG_MAPS)):
+            yield (name_of(namespace),)
+
+
+def reconciler(ca: str) -> Callable[[Store, Key], None]:
+    """Return what makes one namespace right.
+
+    Parameters
+    ----------
+    ca
+        The cluster's CA certificate, in PEM.
+    """
+
+    def reconcile(store: Store, key: Key) -> None:
+        name = str(key[0])
+        namespace = find(store, NAMESPACES, "", name)
+        if namespace is None:
+            return
+        if terminating(namespace):
+            _empty(store, name)
+            return
+        phase = {"phase": "Active"}
+        if namespace.get("status") != phase:
+            store.update(namespace | {"status": phase})
+        if find(store, SERVICE_ACCOUNTS, name, "default") is None:
+            store.create(
+                {
+                    "apiVersion": "v1",
+                    "kind": "ServiceAccount",
+                    "metadata": {"name": "default", "namespace": name},
+                }
+            )
+        if find(store, CONFIG_MAPS, name, ROOT_CA) is None:
+            store.create(
+                {
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {"name": ROOT_CA, "namespace": name},
+                    "data": {"ca.crt": ca},
+                }
+            )
+
+    return reconcile
+
+
+def controller(ca: str) -> Controller:
+    """Return the controller of namespaces, which publishes `ca` in each of them."""
+    return Controller("namespace", keys, reconciler(ca))
+
+
+def _empty(store: Store, name: str) -> None:
+    # Owners stand before what they own in the table's order reversed: workloads go before their pods are made anew.
+    for resource in reversed(RESOURCES):
+        if resource.namespaced:
+            for obj in store.list_objects(resource, name):
+                if not terminating(obj):
+                    remove(store, resource, obj)
+    left = any(store.peek_all(resource, name) for resource in RESOURCES if resource.namespaced)
+    namespace = store.get(NAMESPACES, "", name)
+    if left:
+        namespace["status"] = {"phase": "Terminating"}
+        store.update(namespace)
+    else:
+        store.delete(NAMESPACES, "", name)

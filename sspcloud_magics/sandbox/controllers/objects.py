@@ -1,0 +1,217 @@
+"""The vocabulary of controllers: kinds, owners, selectors, and what is true of a pod."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sspcloud_magics.sandbox.api.admission import give_cluster_ip
+from sspcloud_magics.sandbox.api.defaults import set_defaults
+from sspcloud_magics.sandbox.resources import Resource, by_kind, by_plural
+from sspcloud_magics.sandbox.store import NotFound, Obj, Store, now
+
+PODS = by_plural("", "pods")
+SERVICES = by_plural("", "services")
+ENDPOINTS = by_plural("", "endpoints")
+SECRETS = by_plural("", "secrets")
+CONFIG_MAPS = by_plural("", "configmaps")
+NAMESPACES = by_plural("", "namespaces")
+SERVICE_ACCOUNTS = by_plural("", "serviceaccounts")
+CLAIMS = by_plural("", "persistentvolumeclaims")
+QUOTAS = by_plural("", "resourcequotas")
+DEPLOYMENTS = by_plural("apps", "deployments")
+REPLICA_SETS = by_plural("apps", "replicasets")
+STATEFUL_SETS = by_plural("apps", "statefulsets")
+JOBS = by_plural("batch", "jobs")
+SLICES = by_plural("discovery.k8s.io", "endpointslices")
+CLUSTERS = by_plural("postgresql.cnpg.io", "clusters")
+
+# Kubernetes leaves out vowels and what looks like them, so that no name is a word.
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+
+
+def suffix(length: int = 5) -> str:
+    """Return a random end of a name, in the letters that Kubernetes uses."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(length))
+
+
+def template_hash(template: Obj) -> str:
+    """Return the name that a pod template has in the names of its pods."""
+    digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).digest()
+    return "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest[:10])
+
+
+def find(store: Store, resource: Resource, namespace: str, name: str) -> Obj | None:
+    """Return an object, or None where there is none."""
+    try:
+        return store.get(resource, namespace, name)
+    except NotFound:
+        return None
+
+
+def name_of(obj: Obj) -> str:
+    """Return an object's name."""
+    return str(obj["metadata"]["name"])
+
+
+def namespace_of(obj: Obj) -> str:
+    """Return an object's namespace, empty where it has none."""
+    return str(obj["metadata"].get("namespace", ""))
+
+
+def labels_of(obj: Obj) -> dict[str, str]:
+    """Return an object's labels."""
+    return obj["metadata"].get("labels") or {}
+
+
+def owner_reference(owner: Obj, *, controller: bool = True) -> Obj:
+    """Return what an object that `owner` makes carries in its ``ownerReferences``."""
+    reference: Obj = {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": name_of(owner),
+        "uid": owner["metadata"]["uid"],
+    }
+    return reference | {"controller": True, "blockOwnerDeletion": True} if controller else reference
+
+
+def controller_of(obj: Obj) -> Obj | None:
+    """Return the reference to the object that controls this one."""
+    references: Iterable[Obj] = obj["metadata"].get("ownerReferences") or ()
+    return next((reference for reference in references if reference.get("controller")), None)
+
+
+def controlled_by(objects: Iterable[Obj], owner: Obj) -> list[Obj]:
+    """Return those of `objects` that `owner` controls."""
+    uid = owner["metadata"]["uid"]
+    return [obj for obj in objects if (controller_of(obj) or {}).get("uid") == uid]
+
+
+def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Return whether a label selector (``matchLabels``, ``matchExpressions``) matches labels.
+
+    An empty selector matches everything; None matches nothing.
+    """
+    if selector is None:
+        return False
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(_satisfies(expression, labels) for expression in selector.get("matchExpressions") or ())
+
+
+def _satisfies(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, values = expression["key"], expression.get("values") or []
+    match expression["operator"]:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case _:
+            return key not in labels
+
+
+def pod_ready(pod: Obj) -> bool:
+    """Return whether a pod is ready for traffic."""
+    return condition(pod, "Ready") == "True"
+
+
+def pod_over(pod: Obj) -> bool:
+    """Return whether a pod has run to its end, well or badly."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def terminating(obj: Obj) -> bool:
+    """Return whether an object is being deleted."""
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def active(pods: Iterable[Obj]) -> list[Obj]:
+    """Return the pods that count as replicas: neither at their end nor being deleted."""
+    return [pod for pod in pods if not pod_over(pod) and not terminating(pod)]
+
+
+def condition(obj: Obj, kind: str) -> str | None:
+    """Return the status of one of an object's conditions."""
+    for found in (obj.get("status") or {}).get("conditions") or ():
+        if found["type"] == kind:
+            return str(found["status"])
+    return None
+
+
+def set_condition(status: Obj, kind: str, value: str, reason: str, message: str, **more: str) -> None:
+    """Put a condition into a status; the time moves only when its value does."""
+    conditions: list[Obj] = status.setdefault("conditions", [])
+    old = next((found for found in conditions if found["type"] == kind), None)
+    new = {"type": kind, "status": value, "reason": reason, "message": message, **more}
+    if old is None:
+        conditions.append(new | {"lastTransitionTime": now()})
+    else:
+        new["lastTransitionTime"] = old["lastTransitionTime"] if old["status"] == value else now()
+        old.clear()
+        old.update(new)
+
+
+def set_status(store: Store, obj: Obj, status: Obj) -> None:
+    """Write an object's status where it changed."""
+    if (obj.get("status") or {}) != status:
+        obj["status"] = status
+        store.update(obj)
+
+
+def delete_pod(store: Store, pod: Obj) -> None:
+    """Ask the node to stop a pod, as a deletion through the API does."""
+    if terminating(pod):
+        return
+    fresh = store.get(PODS, namespace_of(pod), name_of(pod))
+    if fresh["metadata"]["uid"] != pod["metadata"]["uid"] or terminating(fresh):
+        return
+    fresh["metadata"]["deletionTimestamp"] = now()
+    fresh["metadata"]["deletionGracePeriodSeconds"] = fresh["spec"].get("terminationGracePeriodSeconds", 30)
+    store.update(fresh)
+
+
+def pod_from(template: Obj, owner: Obj, name: str, **labels: str) -> Obj:
+    """Return the pod that a template describes, owned and controlled by `owner`."""
+    described = template.get("metadata") or {}
+    metadata: Obj = {
+        "name": name,
+        "namespace": namespace_of(owner),
+        "labels": {**(described.get("labels") or {}), **labels},
+        "ownerReferences": [owner_reference(owner)],
+    }
+    if described.get("annotations"):
+        metadata["annotations"] = dict(described["annotations"])
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+
+def since(moment: str) -> float:
+    """Return how many seconds ago a time of Kubernetes was."""
+    then = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return (datetime.now(UTC) - then).total_seconds()
+
+
+def owner_keys(obj: Obj, kind: str) -> Iterator[tuple[str, str]]:
+    """Yield namespace and name of the object of that kind which controls this one."""
+    reference = controller_of(obj)
+    if reference and reference["kind"] == kind:
+        yield namespace_of(obj), reference["name"]
+
+
+def create(store: Store, obj: Obj) -> Obj:
+    """Create an object as the API server would have: completed, and with the addresses it needs."""
+    obj = copy.deepcopy(obj)
+    resource = by_kind(obj["apiVersion"], obj["kind"])
+    set_defaults(resource, obj)
+    if resource == PODS:
+        spec = obj["spec"]
+        spec["serviceAccountName"] = spec["serviceAccount"] = spec.get("serviceAccountName", "default")
+    elif resource == SERVICES:
+        give_cluster_ip(store, obj)
+    return store.create(obj)

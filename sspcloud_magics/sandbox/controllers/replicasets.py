@@ -1,0 +1,95 @@
+"""ReplicaSets: as many pods as they say, named ``NAME-xxxxx``.
+
+Pods that are not ready go first when there are too many, then the youngest, as kube-controller-manager ranks
+them. Pods without a controller that match the selector are adopted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sspcloud_magics.sandbox.controllers.loop import Controller, Key
+from sspcloud_magics.sandbox.controllers.objects import (
+    PODS,
+    REPLICA_SETS,
+    active,
+    controlled_by,
+    controller_of,
+    create,
+    delete_pod,
+    find,
+    labels_of,
+    name_of,
+    namespace_of,
+    owner_keys,
+    owner_reference,
+    pod_from,
+    pod_ready,
+    selects,
+    set_status,
+    suffix,
+    terminating,
+)
+from sspcloud_magics.sandbox.store import Change, Obj, Store
+
+
+def keys(store: Store, change: Change) -> Iterator[Key]:
+    """Yield the ReplicaSets that a change concerns."""
+    if change.resource == REPLICA_SETS:
+        yield namespace_of(change.object), name_of(change.object)
+    elif change.resource == PODS:
+        yield from owner_keys(change.object, "ReplicaSet")
+        if controller_of(change.object) is None:
+            for found in store.peek_all(REPLICA_SETS, namespace_of(change.object)):
+                if selects(found["spec"]["selector"], labels_of(change.object)):
+                    yield namespace_of(found), name_of(found)
+
+
+def surplus(pods: list[Obj], wanted: int) -> list[Obj]:
+    """Return the pods to remove so that `wanted` remain."""
+    ranked = sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
+    ranked.sort(key=pod_ready)
+    return ranked[: max(len(pods) - wanted, 0)]
+
+
+def status(owner: Obj, pods: list[Obj]) -> Obj:
+    """Return the status that follows from the pods."""
+    ready = sum(pod_ready(pod) for pod in pods)
+    found: Obj = {"replicas": len(pods), "observedGeneration": owner["metadata"].get("generation", 1)}
+    if pods:
+        found["fullyLabeledReplicas"] = len(pods)
+    if ready:
+        found |= {"readyReplicas": ready, "availableReplicas": ready}
+    return found
+
+
+def reconcile(store: Store, key: Key) -> None:
+    """Make one ReplicaSet's pods right."""
+    namespace, name = map(str, key)
+    owner = find(store, REPLICA_SETS, namespace, name)
+    if owner is None or terminating(owner):
+        return
+    _adopt(store, owner)
+    pods = active(controlled_by(store.list_objects(PODS, namespace), owner))
+    wanted = owner["spec"].get("replicas", 1)
+    for _ in range(wanted - len(pods)):
+        create(store, pod_from(owner["spec"]["template"], owner, f"{name}-{suffix()}"))
+    for pod in surplus(pods, wanted):
+        delete_pod(store, pod)
+    pods = active(controlled_by(store.list_objects(PODS, namespace), owner))
+    set_status(store, owner, status(owner, pods))
+
+
+def _adopt(store: Store, owner: Obj) -> None:
+    for pod in store.list_objects(PODS, namespace_of(owner)):
+        if (
+            controller_of(pod) is None
+            and not terminating(pod)
+            and selects(owner["spec"]["selector"], labels_of(pod))
+        ):
+            references = pod["metadata"].get("ownerReferences") or []
+            pod["metadata"]["ownerReferences"] = [*references, owner_reference(owner)]
+            store.update(pod)
+
+
+CONTROLLER = Controller("replicaset", keys, reconcile)

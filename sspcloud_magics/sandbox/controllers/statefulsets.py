@@ -1,0 +1,155 @@
+"""StatefulSets: pods ``NAME-0``, ``NAME-1`` …, each with claims of its own that outlive it.
+
+One pod is made after the other is ready, and they go from the last to the first. A pod of an old template is
+replaced under the same name. Claims are called ``TEMPLATE-NAME-0``; a pod waits until its claims are bound.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+from sspcloud_magics.sandbox.controllers.loop import Controller, Key
+from sspcloud_magics.sandbox.controllers.objects import (
+    CLAIMS,
+    PODS,
+    STATEFUL_SETS,
+    controlled_by,
+    create,
+    delete_pod,
+    find,
+    labels_of,
+    name_of,
+    namespace_of,
+    owner_keys,
+    pod_from,
+    pod_over,
+    pod_ready,
+    template_hash,
+    terminating,
+)
+from sspcloud_magics.sandbox.store import Change, Obj, Store
+
+REVISION = "controller-revision-hash"
+
+
+def keys(store: Store, change: Change) -> Iterator[Key]:
+    """Yield the StatefulSets that a change concerns."""
+    if change.resource == STATEFUL_SETS:
+        yield namespace_of(change.object), name_of(change.object)
+    elif change.resource == PODS:
+        yield from owner_keys(change.object, "StatefulSet")
+    elif change.resource == CLAIMS:
+        for found in store.peek_all(STATEFUL_SETS, namespace_of(change.object)):
+            yield namespace_of(found), name_of(found)
+
+
+def ordinal(pod: Obj) -> int:
+    """Return the number at the end of a pod's name."""
+    return int(name_of(pod).rpartition("-")[2])
+
+
+def reconcile(store: Store, key: Key) -> None:
+    """Take one StatefulSet a step further: at most one pod is made or removed."""
+    namespace, name = map(str, key)
+    owner = find(store, STATEFUL_SETS, namespace, name)
+    if owner is None or terminating(owner):
+        return
+    pods = {ordinal(pod): pod for pod in controlled_by(store.list_objects(PODS, namespace), owner)}
+    revision = f"{name}-{template_hash(owner['spec']['template'])}"
+    _step(store, owner, pods, revision)
+    _report(store, owner, revision)
+
+
+def _step(store: Store, owner: Obj, pods: dict[int, Obj], revision: str) -> None:
+    wanted = owner["spec"].get("replicas", 1)
+    in_parallel = owner["spec"].get("podManagementPolicy") == "Parallel"
+    for number in range(wanted):
+        pod = pods.get(number)
+        if pod is None:
+            if _claims_bound(store, owner, number):
+                create(store, _pod(owner, number, revision))
+            elif not in_parallel:
+                return
+        elif pod_over(pod):
+            delete_pod(store, pod)
+        if not in_parallel and (pod is None or not pod_ready(pod) or terminating(pod)):
+            return
+    too_many = sorted((number for number in pods if number >= wanted), reverse=True)
+    for number in too_many[: None if in_parallel else 1]:
+        delete_pod(store, pods[number])
+    if too_many or (owner["spec"].get("updateStrategy") or {}).get("type") == "OnDelete":
+        return
+    old = [number for number, pod in pods.items() if labels_of(pod).get(REVISION) != revision]
+    if old:
+        delete_pod(store, pods[max(old)])
+
+
+def _pod(owner: Obj, number: int, revision: str) -> Obj:
+    name = f"{name_of(owner)}-{number}"
+    labels = {
+        REVISION: revision,
+        "statefulset.kubernetes.io/pod-name": name,
+        "apps.kubernetes.io/pod-index": str(number),
+    }
+    pod = copy.deepcopy(pod_from(owner["spec"]["template"], owner, name, **labels))
+    pod["spec"]["hostname"] = name
+    if owner["spec"].get("serviceName"):
+        pod["spec"]["subdomain"] = owner["spec"]["serviceName"]
+    volumes = [
+        {"name": name_of(template), "persistentVolumeClaim": {"claimName": f"{name_of(template)}-{name}"}}
+        for template in _claim_templates(owner)
+    ]
+    if volumes:
+        made = {volume["name"] for volume in volumes}
+        others = [volume for volume in pod["spec"].get("volumes") or [] if volume["name"] not in made]
+        pod["spec"]["volumes"] = volumes + others
+    return pod
+
+
+def _claims_bound(store: Store, owner: Obj, number: int) -> bool:
+    bound = True
+    for template in _claim_templates(owner):
+        name = f"{name_of(template)}-{name_of(owner)}-{number}"
+        claim = find(store, CLAIMS, namespace_of(owner), name)
+        if claim is None:
+            labels = owner["spec"]["selector"].get("matchLabels") or {}
+            claim = create(
+                store,
+                {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
+                    "metadata": {"name": name, "namespace": namespace_of(owner), "labels": dict(labels)},
+                    "spec": {"volumeMode": "Filesystem", **template["spec"]},
+                    "status": {"phase": "Pending"},
+                },
+            )
+        bound = bound and (claim.get("status") or {}).get("phase") == "Bound"
+    return bound
+
+
+def _claim_templates(owner: Obj) -> list[Obj]:
+    return owner["spec"].get("volumeClaimTemplates") or []
+
+
+def _report(store: Store, owner: Obj, revision: str) -> None:
+    pods = controlled_by(store.list_objects(PODS, namespace_of(owner)), owner)
+    updated = sum(labels_of(pod).get(REVISION) == revision for pod in pods)
+    ready = sum(pod_ready(pod) for pod in pods)
+    status = {
+        "observedGeneration": owner["metadata"].get("generation", 1),
+        "replicas": len(pods),
+        "readyReplicas": ready,
+        "availableReplicas": ready,
+        "currentReplicas": updated,
+        "updatedReplicas": updated,
+        "currentRevision": revision,
+        "updateRevision": revision,
+        "collisionCount": 0,
+    }
+    fresh = store.get(STATEFUL_SETS, namespace_of(owner), name_of(owner))
+    fresh["status"] = {name: value for name, value in status.items() if value or name != "readyReplicas"}
+    store.update(fresh)
+
+
+CONTROLLER = Controller("statefulset", keys, reconcile)

@@ -1,0 +1,118 @@
+"""Claims become directories: the provisioner fills each new one and says that it is bound.
+
+What belongs into a volume is decided by `Filler`; filling one takes a part of a second, so it happens on
+a thread while the cluster goes on. The directories live until the sandbox starts again, even where their claim
+has gone: the next instance of the same database finds its data there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from sspcloud_magics.sandbox.controllers.cnpg import CLUSTER
+from sspcloud_magics.sandbox.controllers.objects import CLAIMS, find, labels_of, name_of, namespace_of
+from sspcloud_magics.sandbox.store import Change, Obj, Store
+
+log = logging.getLogger(__name__)
+
+Filler: TypeAlias = Callable[[Obj], Callable[[Path], None]]
+"""From a claim, in the store's thread: what puts the content into an empty directory, on another thread."""
+
+
+class Provisioner:
+    """Binds claims.
+
+    Parameters
+    ----------
+    store
+        Where the claims are.
+    volumes
+        The directory that holds ``NAMESPACE/CLAIM``; it is emptied at the start.
+    filler
+        Says what belongs into a volume.
+    """
+
+    def __init__(self, store: Store, volumes: Path, filler: Filler) -> None:
+        self._store = store
+        self._volumes = volumes
+        self._filler = filler
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    async def start(self) -> None:
+        """Empty the directory, and bind claims from now on."""
+        await asyncio.to_thread(self._empty)
+        self._unsubscribe = self._store.subscribe(self._on_change)
+        for claim in self._store.peek_all(CLAIMS):
+            self._bind(claim)
+
+    async def stop(self) -> None:
+        """Bind no more; what is being filled is waited for, since a thread cannot be stopped."""
+        self._unsubscribe()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _empty(self) -> None:
+        shutil.rmtree(self._volumes, ignore_errors=True)
+        self._volumes.mkdir(mode=0o711)
+
+    def _on_change(self, change: Change) -> None:
+        if change.resource == CLAIMS and change.type == "ADDED":
+            self._bind(change.object)
+
+    def _bind(self, claim: Obj) -> None:
+        key = (namespace_of(claim), name_of(claim))
+        if (claim.get("status") or {}).get("phase") == "Bound" or key in self._tasks:
+            return
+        task = asyncio.create_task(self._fill(claim), name=f"volume {'/'.join(key)}")
+        self._tasks[key] = task
+        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+
+    async def _fill(self, claim: Obj) -> None:
+        namespace, name = namespace_of(claim), name_of(claim)
+        directory = self._volumes / namespace / name
+        try:
+            if not directory.exists():
+                old = self._abandoned(claim)
+                if old is not None:
+                    old.rename(directory)
+                else:
+                    await asyncio.to_thread(_make, directory, self._filler(claim))
+        except Exception:
+            log.exception("the volume of %s/%s could not be filled", namespace, name)
+            return
+        fresh = find(self._store, CLAIMS, namespace, name)
+        if fresh is not None:
+            fresh["spec"]["volumeName"] = f"pvc-{fresh['metadata']['uid']}"
+            fresh["status"] = {
+                "phase": "Bound",
+                "accessModes": fresh["spec"].get("accessModes", ["ReadWriteOnce"]),
+                "capacity": {"storage": fresh["spec"]["resources"]["requests"]["storage"]},
+            }
+            self._store.update(fresh)
+
+    def _abandoned(self, claim: Obj) -> Path | None:
+        """Return the directory of an earlier instance of the claim's database whose claim has gone."""
+        cluster = labels_of(claim).get(CLUSTER)
+        place = self._volumes / namespace_of(claim)
+        if cluster is None or not place.exists():
+            return None
+        for found in sorted(place.glob(f"{cluster}-*")):
+            number = found.name.removeprefix(f"{cluster}-")
+            if number.isdigit() and find(self._store, CLAIMS, namespace_of(claim), found.name) is None:
+                return found
+        return None
+
+
+def _make(directory: Path, fill: Callable[[Path], None]) -> None:
+    directory.mkdir(mode=0o711, parents=True)
+    directory.parent.chmod(0o711)
+    try:
+        fill(directory)
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise

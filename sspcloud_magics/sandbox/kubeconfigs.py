@@ -1,0 +1,71 @@
+"""The kubeconfigs of the sandbox's people."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sspcloud_magics.sandbox.certificates import ClientCertificate, write_private
+
+CLUSTER = "sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who has a kubeconfig: a token or a client certificate, and a namespace to begin in."""
+
+    name: str
+    namespace: str
+    token: str | None = None
+    certificate: ClientCertificate | None = None
+
+    def __repr__(self) -> str:
+        return f"Person({self.name!r}, {self.namespace!r})"
+
+
+def path_of(home: Path, name: str) -> Path:
+    """Return where somebody's kubeconfig is."""
+    return home / f"kubeconfig-{name}"
+
+
+def write(home: Path, server: str, ca: str, person: Person) -> Path:
+    """Write somebody's kubeconfig, for its owner's eyes only, and return where it is.
+
+    Parameters
+    ----------
+    home
+        The sandbox's directory.
+    server, ca
+        The API server's address, and the certificate to trust it by, in PEM.
+    person
+        Whose it is; the context has the same name.
+    """
+    user: dict[str, Any] = {}
+    if person.token is not None:
+        user["token"] = person.token
+    if person.certificate is not None:
+        user["client-certificate-data"] = _base64(person.certificate.certificate)
+        user["client-key-data"] = _base64(person.certificate.key)
+    context = {"cluster": CLUSTER, "user": person.name, "namespace": person.namespace}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {"name": CLUSTER, "cluster": {"server": server, "certificate-authority-data": _base64(ca)}}
+        ],
+        "users": [{"name": person.name, "user": user}],
+        "contexts": [{"name": person.name, "context": context}],
+        "current-context": person.name,
+        "preferences": {},
+    }
+    path = path_of(home, person.name)
+    write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
+    return path
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

@@ -1,0 +1,46 @@
+"""Alice, Bob and Carol: each has a namespace and is admin in it, as an SSPCloud account has.
+
+Their RBAC users are ``oidc-alice`` and so on. The namespace's name is not the user's name: that trips people up, so the
+sandbox has it too.
+"""
+
+from __future__ import annotations
+
+from sspcloud_magics.sandbox.controllers.objects import create
+from sspcloud_magics.sandbox.store import Store
+from sspcloud_magics.sandbox.world.objects import make
+
+PEOPLE = ("alice", "bob", "carol")
+RBAC = "rbac.authorization.k8s.io"
+SYSTEM_NAMESPACES = ("default", "kube-system", "cnpg-system")
+
+
+def user_of(person: str) -> str:
+    """Return the name that RBAC knows a person by."""
+    return f"oidc-{person}"
+
+
+def namespace_of(person: str) -> str:
+    """Return the namespace of a person."""
+    return f"user-{person}"
+
+
+def settle(store: Store) -> None:
+    """Make the namespaces, each with its service account and, for a person, its binding."""
+    for name in (*SYSTEM_NAMESPACES, *map(namespace_of, PEOPLE)):
+        labels = {"kubernetes.io/metadata.name": name}
+        create(
+            store,
+            make("v1", "Namespace", "", name, labels=labels)
+            | {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}},
+        )
+        create(store, make("v1", "ServiceAccount", name, "default"))
+    for person in PEOPLE:
+        create(
+            store,
+            make(f"{RBAC}/v1", "RoleBinding", namespace_of(person), "full_control_namespace")
+            | {
+                "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "admin"},
+                "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user_of(person)}],
+            },
+        )
