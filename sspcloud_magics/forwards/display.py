@@ -17,22 +17,23 @@ if TYPE_CHECKING:
     from sspcloud_magics.forwards.forward import Forward
 
 SHAPES = {
-    State.STARTING: "◌",
+    State.STARTING: "◐",
     State.ACTIVE: "●",
     State.RECONNECTING: "◐",
     State.STOPPED: "○",
     State.FAILED: "✕",
 }
 
+_WAITING = "var(--jp-warn-color1, #d9822b)"
 _COLOURS = {
-    State.STARTING: "var(--jp-info-color1, #1976d2)",
-    State.ACTIVE: "var(--jp-success-color1, #388e3c)",
-    State.RECONNECTING: "var(--jp-warn-color1, #f57c00)",
-    State.STOPPED: "var(--jp-ui-font-color2, #757575)",
-    State.FAILED: "var(--jp-error-color1, #d32f2f)",
+    State.STARTING: _WAITING,
+    State.ACTIVE: "var(--jp-success-color1, #2e8b3d)",
+    State.RECONNECTING: _WAITING,
+    State.STOPPED: "var(--jp-ui-font-color2, #808080)",
+    State.FAILED: "var(--jp-error-color1, #e0433a)",
 }
 
-_FAINT = "color: var(--jp-ui-font-color2, #757575)"
+_FAINT = "color: var(--jp-ui-font-color2, #808080)"
 _CODE = "font-family: var(--jp-code-font-family, monospace)"
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 

@@ -71,7 +71,8 @@ class Forward:
 
     Examples
     --------
-    >>> with manager.forward(cluster, Target("user-bob", "pod", "mon-api"), [PortText(8000)]) as forward:
+    >>> target = Target("user-bob", "service", "mon-api")
+    >>> with manager.forward(cluster, target, [PortText(8000)]) as forward:  # doctest: +SKIP
     ...     urllib.request.urlopen(f"http://localhost:{forward.local_port}")
     """
 

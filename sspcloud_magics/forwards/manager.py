@@ -29,14 +29,8 @@ from sspcloud_magics.errors import HelperFailed, PortTaken
 from sspcloud_magics.forwards.credentials import Credentials, Identity
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.helper import Helper
-from sspcloud_magics.forwards.holders import find_holder
-from sspcloud_magics.forwards.ports import (
-    check_address,
-    derived_ports,
-    first_unprivileged_port,
-    is_loopback,
-    specify,
-)
+from sspcloud_magics.forwards.ports import check_address, specify
+from sspcloud_magics.forwards.remarks import name_holder, remark, say_holder
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import (
     Command,
@@ -76,9 +70,9 @@ class ForwardManager:
     Examples
     --------
     >>> manager = ForwardManager()
-    >>> forward = manager.forward(cluster, Target("user-bob", "pod", "mon-api"), [PortText(8000)])
-    >>> forward.local_port
-    8000
+    >>> target = Target("user-bob", "service", "mon-api")
+    >>> manager.forward(cluster, target, [PortText(8000)])  # doctest: +SKIP
+    ● active localhost:8000 → user-bob/svc/mon-api:8000
     >>> manager.close()
     """
 
@@ -192,10 +186,10 @@ class ForwardManager:
             if begun is not None:
                 self._abandon(begun)
             if isinstance(error, PortTaken):
-                raise self._name_holder(error, wanted) from None
+                raise name_holder(error, wanted, self._holder) from None
             raise
         if begun is not None:
-            begun.notes = self._notes(begun)
+            begun.notes = remark(begun, self._holder)
             self._tell(begun)
         return forward
 
@@ -327,42 +321,10 @@ class ForwardManager:
             forward.take(ForwardState(forward.id, State.STOPPED))
         self._lock.notify_all()
 
-    def _name_holder(self, error: PortTaken, wanted: tuple[PortText, ...]) -> PortTaken:
-        """Return the error with whoever holds the port."""
-        for port in wanted:
-            holder = self._holder(port.local) if port.local else ""
-            if holder:
-                mend = f"write :{port.remote} for any free local port, or another one"
-                return PortTaken(error.what, why=f"It is held by {holder}.", mend=error.mend or mend)
-        return error
-
     def _holder(self, port: int) -> str:
-        """Return in words who holds a local port; empty where the system does not tell."""
         with self._lock:
-            helper = self._helper
-            for forward in self._forwards.values():
-                if forward.is_live and any(local == port for local, _ in forward.ports):
-                    return f"this notebook's own forward to {forward.target}"
-        holder = find_holder(port)
-        # Our own helper, with no forward to show for it: a listener that is being closed.
-        is_closing = holder is not None and helper is not None and holder.pid == helper.pid
-        return "" if holder is None or is_closing else str(holder)
-
-    def _notes(self, forward: Forward) -> tuple[str, ...]:
-        notes = []
-        for (local, remote), port in zip(forward.ports, forward.wanted, strict=False):
-            if port.local is not None or remote == local or not isinstance(remote, int):
-                continue
-            if remote < first_unprivileged_port():
-                why = f"Port {remote} is the administrator's on this machine"
-            else:
-                holder = self._holder(remote)
-                why = f"Port {remote} is held by {holder}" if holder else f"Port {remote} is taken"
-            lasting = ", the same each time" if local in derived_ports(forward.target, remote) else ""
-            notes.append(f"{why}: {local} stands in for it{lasting}.")
-        if not is_loopback(forward.address):
-            notes.append(f"Everyone who reaches {forward.address} over the network can use this forward.")
-        return tuple(notes)
+            forwards, helper = list(self._forwards.values()), self._helper
+        return say_holder(port, forwards, helper.pid if helper else None)
 
     def _ensure_thread(self) -> None:
         """Start the thread where it does not run; under the lock."""

@@ -42,7 +42,7 @@ def derived_ports(target: Target, remote: int | str) -> tuple[int, ...]:
     Examples
     --------
     >>> derived_ports(Target("user-alice", "service", "db-rw"), 5432)[0]
-    23634
+    23967
     """
     digest = hashlib.sha256(f"{target}:{remote}".encode()).digest()
     numbers = [int.from_bytes(digest[4 * i : 4 * i + 4], "big") for i in range(_DERIVED_CHOICES)]

@@ -1,0 +1,110 @@
+"""The forwards as a DataFrame that shows itself well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from sspcloud_magics.cluster.tables import Column, ResourceTable, Row, Tone, View, table
+from sspcloud_magics.forwards import display
+from sspcloud_magics.forwards.forward import Forward
+from sspcloud_magics.tunnel.control import State
+
+_TONES = {
+    State.STARTING: Tone.WAITING,
+    State.ACTIVE: Tone.GOOD,
+    State.RECONNECTING: Tone.WAITING,
+    State.STOPPED: Tone.OVER,
+    State.FAILED: Tone.BAD,
+}
+
+_DTYPES = {
+    "state": "str",
+    "local": "str",
+    "target": "str",
+    "pod": "str",
+    "sent": "int64",
+    "received": "int64",
+    "open": "int64",
+    "connections": "int64",
+    "failed": "int64",
+    "reconnects": "int64",
+    "since": "datetime64[us, UTC]",
+    "reason": "str",
+    "last_error": "str",
+    "protocol": "str",
+}
+
+
+def _open_of_all(row: Row) -> str:
+    failed = f", {row['failed']} failed" if row["failed"] else ""
+    return f"{row['open']} open of {row['connections']}{failed}"
+
+
+def _clock(row: Row) -> str:
+    since = pd.Timestamp(row["since"])
+    return "" if since is pd.NaT else f"{since.to_pydatetime().astimezone():%H:%M:%S}"
+
+
+def _trouble(row: Row) -> str:
+    return str(row["reason"] or row["last_error"])
+
+
+_VIEW = View(
+    columns=(
+        Column("state", "STATE", tone=lambda row: _TONES[State(row["state"])]),
+        Column("local", "LOCAL"),
+        Column("target", "TARGET"),
+        Column("pod", "POD"),
+        Column("sent", "SENT", lambda row: display.size(row["sent"])),
+        Column("received", "RECEIVED", lambda row: display.size(row["received"])),
+        Column("connections", "CONNECTIONS", _open_of_all),
+        Column("since", "SINCE", _clock),
+        Column("last_error", "LAST ERROR", _trouble),
+    ),
+    noun="forward",
+    nothing="No forward is open.",
+    apart=frozenset({"open", "failed", "reconnects", "reason", "protocol"}),
+)
+
+
+def forward_table(forwards: Iterable[Forward]) -> ResourceTable:
+    """Return forwards as a DataFrame.
+
+    Parameters
+    ----------
+    forwards
+        The forwards, such as `ForwardManager.forwards` lists them.
+
+    Returns
+    -------
+    ResourceTable
+        One row a forward: ``state``, ``local`` (``localhost:1500``; several ports with commas), ``target``
+        (``user-bob/pod/mon-api:8000``), ``pod``, ``reason``, ``last_error``, ``protocol`` as str; ``sent``,
+        ``received`` (bytes), ``open``, ``connections``, ``failed``, ``reconnects`` int64; ``since``
+        datetime64[us, UTC].
+    """
+    rows = []
+    for forward in forwards:
+        counters = forward.counters
+        routes = display.routes(forward)
+        rows.append(
+            {
+                "state": str(forward.state),
+                "local": ", ".join(local for local, _ in routes),
+                "target": ", ".join(remote for _, remote in routes),
+                "pod": forward.pod,
+                "sent": counters.sent,
+                "received": counters.received,
+                "open": counters.open_connections,
+                "connections": counters.connections,
+                "failed": counters.failed_connections,
+                "reconnects": counters.reconnects,
+                "since": forward.since,
+                "reason": forward.reason,
+                "last_error": counters.last_error,
+                "protocol": forward.protocol,
+            }
+        )
+    return table(rows, _DTYPES, _VIEW)

@@ -1,0 +1,105 @@
+import re
+
+import pandas as pd
+
+from sspcloud_magics.forwards import display
+from sspcloud_magics.forwards.forward import Forward
+from sspcloud_magics.forwards.ports import specify
+from sspcloud_magics.forwards.table import forward_table
+from sspcloud_magics.target import PortText, Target
+from sspcloud_magics.tunnel.control import ForwardCounters, ForwardSpec, ForwardState, State
+
+TARGET = Target("user-bob", "pod", "mon-api")
+
+
+WANTED = (PortText(8000, 1500),)
+
+
+def made(*events, ports=WANTED, address="localhost") -> Forward:
+    spec = ForwardSpec("user-bob", "pod", "mon-api", specify(TARGET, ports), address)
+    forward = Forward(None, forward_id=1, access_id=0, target=TARGET, wanted=tuple(ports), spec=spec)
+    for event in events:
+        forward.take(event)
+    return forward
+
+
+ACTIVE = ForwardState(1, State.ACTIVE, pod="mon-api-abcdef-12345", protocol="spdy", local_ports=(1500,))
+
+
+def test_one_line_says_state_and_both_ends():
+    assert repr(made(ACTIVE)) == "● active localhost:1500 → user-bob/pod/mon-api:8000"
+
+
+def test_starting_forward_shows_what_was_asked_for():
+    assert repr(made()) == "◐ starting localhost:1500 → user-bob/pod/mon-api:8000"
+    assert repr(made(ports=(PortText("http"),))) == "◐ starting localhost:… → user-bob/pod/mon-api:http"
+
+
+def test_ipv6_address_is_written_in_brackets():
+    assert "[::1]:1500 →" in repr(made(ACTIVE, address="::1"))
+
+
+def test_text_tells_pod_traffic_and_last_error():
+    counters = ForwardCounters(1, 10, 2048, 1, 3, 1, 0, "connection refused")
+    text = made(ACTIVE, counters)._repr_mimebundle_()["text/plain"]
+    assert "mon-api-abcdef-12345" in text
+    assert "10 B sent, 2.0 KiB received, 1 open of 3 connections, 1 failed" in text
+    assert "last error: connection refused" in text
+
+
+def test_html_escapes_what_the_cluster_says():
+    evil = "<img onerror=alert(1)>"
+    forward = made(
+        ACTIVE,
+        ForwardState(1, State.RECONNECTING, reason=evil, pod=evil, local_ports=(1500,)),
+        ForwardCounters(1, last_error=evil),
+    )
+    forward.notes = (evil,)
+    html = forward._repr_mimebundle_()["text/html"]
+    assert html.count("&lt;img onerror") == 4
+    assert "<img" not in html
+    assert "<img" not in forward_table([forward])._repr_html_()
+
+
+def test_html_tells_the_state_by_word_shape_and_colour():
+    for state, shape in display.SHAPES.items():
+        forward = made(ACTIVE, ForwardState(1, state)) if state is not State.STARTING else made()
+        html = display.card(forward)
+        assert f">{shape}</span> {state}</span>" in html
+        assert "var(--jp-" in html
+
+
+def test_failed_forward_says_why():
+    error = {"code": "DialFailed", "what": "Nothing listens.", "why": "", "mend": ""}
+    assert "  Nothing listens." in display.text(made(ForwardState(1, State.FAILED, error=error)))
+
+
+def test_table_is_a_dataframe_with_dtypes_even_when_empty():
+    for table in (
+        forward_table([]),
+        forward_table([made(ACTIVE, ForwardCounters(1, 10, 2048, 1, 3)), made()]),
+    ):
+        assert isinstance(table, pd.DataFrame)
+        assert table["sent"].dtype == "int64"
+        assert str(table["since"].dtype) == "datetime64[us, UTC]"
+    assert list(table["local"]) == ["localhost:1500"] * 2
+    assert list(table[table.state == "active"].received) == [2048]
+
+
+def test_table_shows_itself():
+    assert repr(forward_table([])) == "No forward is open."
+    shown = repr(forward_table([made(ACTIVE, ForwardCounters(1, 10, 2048, 1, 3))]))
+    heading, row = shown.splitlines()
+    assert heading.split()[:4] == ["STATE", "LOCAL", "TARGET", "POD"]
+    assert row.split()[:2] == ["active", "localhost:1500"]
+    assert "2.0 KiB    1 open of 3   " in row
+    assert re.search(r"\d\d:\d\d:\d\d$", row)
+
+
+def test_table_of_several_ports_is_one_row():
+    both = made(
+        ForwardState(1, State.ACTIVE, local_ports=(1500, 1501)), ports=(PortText(8000, 0), PortText(9000, 0))
+    )
+    (row,) = forward_table([both]).to_dict("records")
+    assert row["local"] == "localhost:1500, localhost:1501"
+    assert row["target"] == "user-bob/pod/mon-api:8000, user-bob/pod/mon-api:9000"

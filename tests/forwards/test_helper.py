@@ -1,0 +1,114 @@
+import ast
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sspcloud_magics.forwards.helper import Helper, default_command
+from sspcloud_magics.target import PortText, Target
+from sspcloud_magics.tunnel.control import State, StopForward
+from tests.forwards.stage import helpers, say
+
+ANY = [PortText(8000, 0)]
+
+
+@pytest.fixture
+def surroundings(monkeypatch, tmp_path):
+    """A notebook's folder with files that are named as modules, and an environment with secrets."""
+    for name in ("json", "ssl", "h11", "asyncio", "sspcloud_magics"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the user file was imported')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
+    monkeypatch.setenv("PASSWORD", "hunter2")
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/bob/work/analysis.ipynb")
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_helper_sees_neither_the_users_files_nor_their_secrets(manager, person, target, tmp_path):
+    answer = say(manager.forward(person, target, ANY), b"environment")
+    variables, folder, path = ast.literal_eval(answer.decode())
+    assert "hunter2" not in answer.decode()
+    assert not [name for name in variables if name.startswith(("PG", "PYTHON"))]
+    assert variables["https_proxy"] == "http://proxy.example:3128"
+    assert variables["NO_PROXY"] == "localhost"
+    assert variables["JPY_SESSION_NAME"] == "/home/bob/work/analysis.ipynb"
+    assert folder == Path.cwd().anchor
+    assert str(tmp_path) not in path
+    assert "" not in path
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_helper_imports_the_installed_package():
+    command = default_command()
+    run = [
+        *command[:4],
+        "import sys; sys.path += sys.argv[1:]; import sspcloud_magics.tunnel.control, h11",
+        *command[5:],
+    ]
+    helper = Helper(run)
+    assert list(helper.events()) == []
+    assert helper.end() == "it ended with exit code 0"
+
+
+def test_command_line_holds_no_secret(manager, person, target):
+    manager.forward(person, target, ANY)
+    (helper,) = helpers()
+    assert person.token not in helper.cmdline()
+    assert default_command()[0] == sys.executable
+
+
+def test_helper_says_how_it_ended():
+    helper = Helper([sys.executable, "-c", "import sys; sys.exit('cannot go on')"])
+    assert list(helper.events()) == []
+    assert helper.end() == "cannot go on"
+    killed = Helper([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+    assert list(killed.events()) == []
+    assert killed.end() == "it ended with signal 9"
+
+
+def test_commands_to_a_helper_that_has_ended_are_dropped(manager, person, target, watcher):
+    forward = manager.forward(person, target, ANY)
+    helper = manager._helper
+    say(forward, b"die")
+    watcher.until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
+    helper.send(StopForward(forward.id))
+    assert forward.state is State.ACTIVE
+
+
+def test_interrupt_takes_back_the_half_made_forward_at_once(person, watcher, manager):
+    target = Target("user-bob", "pod", "never")
+
+    def interrupt():
+        watcher.until(lambda: watcher.seen)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        manager.forward(person, target, ANY)
+    thread.join()
+    assert manager.forwards() == []
+    assert watcher.seen[-1][1] == "stopped"
+
+
+def test_manager_costs_little(manager, person, target):
+    before = psutil.Process().memory_info().rss
+    manager.forward(person, target, ANY)
+    assert psutil.Process().memory_info().rss - before < 15 * 1024**2
+
+
+def test_one_thread_and_one_process_for_many_forwards(manager, person):
+    threads = threading.active_count()
+    for name in "abcdef":
+        manager.forward(person, Target("user-bob", "pod", name), ANY)
+    assert threading.active_count() == threads + 1
+    assert len(helpers()) == 1

@@ -1,0 +1,165 @@
+import os
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.forwards.holders import Holder, find_holder
+from sspcloud_magics.forwards.ports import (
+    check_address,
+    derived_ports,
+    first_unprivileged_port,
+    is_loopback,
+    specify,
+)
+from sspcloud_magics.target import PortText, Target
+
+DB = Target("user-alice", "service", "db-rw")
+
+
+def candidates(*ports: PortText, first_port: int = 1024) -> list[tuple[int, ...]]:
+    return [spec.candidates for spec in specify(DB, ports, first_port=first_port)]
+
+
+def test_written_port_is_used_or_refused():
+    assert candidates(PortText(5432, 1500)) == [(1500,)]
+
+
+def test_free_port_is_any():
+    assert candidates(PortText(5432, 0)) == [(0,)]
+
+
+def test_bare_port_takes_its_number_then_the_derived_ones_then_any():
+    assert candidates(PortText(5432)) == [(5432, *derived_ports(DB, 5432), 0)]
+
+
+def test_named_port_takes_the_derived_ones():
+    assert candidates(PortText("http")) == [(*derived_ports(DB, "http"), 0)]
+
+
+def test_administrators_port_is_passed_over():
+    assert candidates(PortText(80)) == [(*derived_ports(DB, 80), 0)]
+    assert candidates(PortText(80), first_port=1)[0][0] == 80
+
+
+def test_administrators_port_that_is_written_is_refused_with_another():
+    with pytest.raises(UsageProblem, match=r"may not listen on port 80\.(.|\n)*8080:8000"):
+        specify(DB, [PortText(8000, 80)], first_port=1024)
+
+
+def test_bare_port_leaves_a_written_one_alone():
+    bare, written = candidates(PortText(8000), PortText(9000, 8000))
+    assert 8000 not in bare
+    assert written == (8000,)
+
+
+@given(st.integers(1, 65535) | st.from_regex("[a-z]{1,15}", fullmatch=True))
+def test_derived_ports_are_the_same_each_time_and_outside_of_the_ephemeral_ones(remote):
+    ports = derived_ports(DB, remote)
+    assert ports == derived_ports(Target("user-alice", "service", "db-rw"), remote)
+    assert all(20_000 <= port < 32_768 for port in ports)
+
+
+def test_derived_ports_differ_from_target_to_target():
+    others = {derived_ports(Target("user-alice", "service", f"db-{n}"), 5432)[0] for n in range(100)}
+    assert len(others) > 90
+
+
+def test_derived_ports_do_not_change_between_versions():
+    assert derived_ports(DB, 5432)[0] == 23967
+
+
+@pytest.mark.parametrize("address", ["localhost", "127.0.0.1", "::1", "127.8.8.8"])
+def test_loopback_addresses(address):
+    assert is_loopback(check_address(address))
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "10.0.0.7"])
+def test_addresses_that_others_reach(address):
+    assert not is_loopback(check_address(address))
+
+
+@pytest.mark.parametrize("address", ["", "*", "example.org", "127.0.0.1:80", "localhost "])
+def test_what_is_not_an_address_is_refused(address):
+    with pytest.raises(UsageProblem, match="not an address"):
+        check_address(address)
+
+
+def test_lowest_port_is_one_that_can_be_bound():
+    lowest = first_unprivileged_port()
+    if os.geteuid() == 0:
+        assert lowest == 1
+    else:
+        with pytest.raises(PermissionError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", lowest - 1))
+
+
+# Who holds a port
+
+
+def test_holder_is_named_with_its_process():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        holder = find_holder(server.getsockname()[1])
+    assert holder.pid == os.getpid()
+    assert str(holder).startswith(f"{psutil.Process().name()} (process {os.getpid()}")
+
+
+def test_nobody_holds_a_free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert find_holder(port) is None
+
+
+def test_client_of_a_port_does_not_hold_it():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
+        assert find_holder(client.getsockname()[1]) is None
+
+
+LISTEN = """
+import socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "argument", "words"),
+    [
+        (
+            {"JPY_SESSION_NAME": "/home/bob/analysis.ipynb"},
+            "sspcloud_magics.tunnel",
+            "a forward of the notebook analysis.ipynb",
+        ),
+        ({}, "sspcloud_magics.tunnel", "a forward of another kernel or script of yours (process {pid})"),
+        (
+            {"JPY_SESSION_NAME": "/home/bob/analysis.ipynb"},
+            "",
+            "{name} (process {pid}, started in the notebook analysis.ipynb)",
+        ),
+    ],
+)
+def test_other_notebooks_are_told_by_their_name(environment, argument, words):
+    bare = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
+    with subprocess.Popen(
+        [sys.executable, "-c", LISTEN, argument],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=bare | environment,
+    ) as process:
+        port = int(process.stdout.readline())
+        name = psutil.Process(process.pid).name()
+        assert str(find_holder(port)) == words.format(pid=process.pid, name=name)
+        process.stdin.close()
+
+
+def test_holder_in_words():
+    assert str(Holder(7, "postgres")) == "postgres (process 7)"
