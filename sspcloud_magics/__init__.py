@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from sspcloud_magics.session import close as close
     from sspcloud_magics.session import connect_db as connect_db
     from sspcloud_magics.session import connection as connection
     from sspcloud_magics.session import databases as databases
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "close",
     "connect_db",
     "connection",
     "databases",

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from sspcloud_magics.errors import NotConnected, PortNotFound, TargetNotFound, UsageProblem
-from sspcloud_magics.target import PortText, TargetText, parse_port, parse_target
+from sspcloud_magics.errors import NotConnected, TargetNotFound, UsageProblem
+from sspcloud_magics.target import TargetText, parse_port, parse_target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from sspcloud_magics.cluster.identity import Cluster
     from sspcloud_magics.cluster.permissions import Identity
-    from sspcloud_magics.cluster.resolve import ResolvedTarget
     from sspcloud_magics.databases.connection import DatabaseConnection
     from sspcloud_magics.forwards import Forward, ForwardManager
     from sspcloud_magics.secret import Secret
@@ -74,7 +73,7 @@ class _Session:
     configured: Choice = field(default_factory=Choice)
     cluster: Cluster | None = None
     manager: ForwardManager | None = None
-    connection: DatabaseConnection | None = None
+    connections: list[DatabaseConnection] = field(default_factory=list)
     uses: int = 0
     namespaces: dict[str, None] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -171,18 +170,34 @@ def leave(server: str) -> bool:
     bool
         Whether it was the cluster of the moment.
     """
-    with _session.lock:
-        cluster = _session.cluster
-        if cluster is None or cluster.server != server:
-            return False
-        _set_cluster(None)
-        cluster.close()
-        connected, _session.connection = _session.connection, None
-    if connected is not None:
-        connected.close()
-    for each in open_forwards():
-        each.stop()
+    cluster = _session.cluster
+    if cluster is None or cluster.server != server:
+        return False
+    close()
     return True
+
+
+def close() -> None:
+    """Close all that this process has open: connections, forwards, and the helper that carries them.
+
+    The end of the process does the same. The session can be used again: the next call begins anew.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.close()
+    """
+    with _session.lock:
+        connections, _session.connections = _session.connections, []
+        manager, _session.manager = _session.manager, None
+        cluster = _session.cluster
+        _set_cluster(None)
+    for connected in connections:
+        connected.close()
+    if manager is not None:
+        manager.close()
+    if cluster is not None:
+        cluster.close()
 
 
 def _arguments(choice: Choice) -> dict[str, Any]:
@@ -450,12 +465,9 @@ def forward(
     from sspcloud_magics.cluster import resolve  # noqa: PLC0415 - at first use
 
     cluster = current_cluster(wanted.namespace)
-    found = resolve.resolve(cluster, str(wanted))
-    if asked:
-        resolve.check_ports(found, asked)
-    else:
-        asked = [_only_port(found)]
-    return _manager().forward(cluster, found.target, asked, address=address, timeout=timeout)
+    found = resolve.resolve(cluster, wanted)
+    checked = resolve.check_ports(found, asked)
+    return _manager().forward(cluster, found.target, checked, address=address, timeout=timeout)
 
 
 def forwards() -> pd.DataFrame:
@@ -529,7 +541,8 @@ def connect_db(
     """Connect to a database, and make it the one that `query_db` asks.
 
     A forward is opened to it, and the credentials are read from the cluster: one's own for one's own
-    database, those that were made for oneself where it is a colleague's.
+    database, those that were made for oneself where it is a colleague's. A connection to another database,
+    or as another user, stays open; one that was made in the same way is replaced.
 
     Parameters
     ----------
@@ -581,10 +594,15 @@ def connect_db(
         timeout=timeout,
     )
     with _session.lock:
-        before, _session.connection = _session.connection, made
-    if before is not None and before is not made:
-        before.close()
+        again = [each for each in _session.connections if _same_login(each, made)]
+        _session.connections = [each for each in _session.connections if each not in again] + [made]
+    for each in again:
+        each.close()
     return made
+
+
+def _same_login(one: DatabaseConnection, other: DatabaseConnection) -> bool:
+    return (one.database.path, one.user, one.dbname) == (other.database.path, other.user, other.dbname)
 
 
 def current_connection() -> DatabaseConnection:
@@ -595,12 +613,12 @@ def current_connection() -> DatabaseConnection:
     NotConnected
         If `connect_db` has not succeeded yet.
     """
-    if _session.connection is None:
+    if not _session.connections:
         raise NotConnected(
             "No database is connected.",
             mend="%connect_db NAME connects to one, and %databases lists those that there are",
         )
-    return _session.connection
+    return _session.connections[-1]
 
 
 def connection() -> psycopg.Connection[Any]:
@@ -700,23 +718,6 @@ def _in_namespace(target: TargetText, namespace: str | None) -> TargetText:
             mend=f"write {target} alone, or its name with the namespace beside it",
         )
     return replace(target, namespace=namespace)
-
-
-def _only_port(found: ResolvedTarget) -> PortText:
-    """Return the one port that a target has, for a forward without a port."""
-    usable = [port for port in found.ports if port.protocol == "TCP"]
-    if len(usable) == 1:
-        return PortText(usable[0].number)
-    if not usable:
-        raise PortNotFound(
-            f"{found.target} names no port, so which one to forward is not known.",
-            mend=f"write the port as well: %forward {found.target} 8000",
-        )
-    names = ", ".join(f"{port.number} ({port.name})" if port.name else str(port.number) for port in usable)
-    raise PortNotFound(
-        f"{found.target} has {len(usable)} ports: {names}.",
-        mend=f"say which one: %forward {found.target} {usable[0].number}",
-    )
 
 
 def _matching(there: list[Forward], which: str) -> list[Forward]:

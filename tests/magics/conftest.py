@@ -53,15 +53,9 @@ class Notebook:
 @pytest.fixture
 def fresh_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A session that knows no cluster; what it opens is closed at the end."""
-    own = session._Session()
-    monkeypatch.setattr(session, "_session", own)
+    monkeypatch.setattr(session, "_session", session._Session())
     yield
-    if own.connection is not None:
-        own.connection.close()
-    if own.manager is not None:
-        own.manager.close()
-    if own.cluster is not None:
-        own.cluster.close()
+    session.close()
 
 
 @pytest.fixture

@@ -9,9 +9,19 @@ from sspcloud_magics.magics import _CLASSES
 from sspcloud_magics.magics.arguments import words_of
 from tests.magics.conftest import Notebook
 
-MAGICS = (
-    "connect_db databases forward forwards k8s_login k8s_pods k8s_services k8s_whoami query_db sandbox unforward"
-).split()
+MAGICS = [
+    "connect_db",
+    "databases",
+    "forward",
+    "forwards",
+    "k8s_login",
+    "k8s_pods",
+    "k8s_services",
+    "k8s_whoami",
+    "query_db",
+    "sandbox",
+    "unforward",
+]
 
 
 @pytest.mark.parametrize(

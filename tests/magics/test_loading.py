@@ -10,7 +10,18 @@ import pytest
 from sspcloud_magics import session
 from tests.magics.conftest import Notebook
 
-HEAVY = "pandas psycopg kubernetes aiohttp sqlite3 asyncio yaml requests urllib3 psutil".split()
+HEAVY = [
+    "pandas",
+    "psycopg",
+    "kubernetes",
+    "aiohttp",
+    "sqlite3",
+    "asyncio",
+    "yaml",
+    "requests",
+    "urllib3",
+    "psutil",
+]
 
 LOAD = """
 import sys

@@ -1,0 +1,197 @@
+"""The main job in a terminal, in front of the user: ``python -m sspcloud_magics.demo``.
+
+A practice cluster is started in a directory of its own, and bob, who has an account on it and nothing else,
+reads a table of alice's Postgres into a DataFrame. What is shown is what runs: every cell goes through a real
+IPython, as it would in a notebook. The practice cluster ends with this process, however this process ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+CELLS: tuple[tuple[str, str], ...] = (
+    ("", "%load_ext sspcloud_magics"),
+    ("A practice cluster on this machine, and an account on it.", "%sandbox start"),
+    ("Who am I?", "%k8s_whoami"),
+    ("What runs in my namespace?", "%k8s_pods"),
+    (
+        "My colleague alice has shared her database: with its name, the tunnel and my login are found.",
+        "%connect_db user-alice/postgresql-cnpg-951239",
+    ),
+    ("A variable of the notebook …", 'activite = "en emploi"'),
+    (
+        "… is bound to the query, and the rows come back as a DataFrame.",
+        """%%query_db --into salaires
+SELECT d.nom AS departement, count(*) AS personnes, avg(i.salaire_net)::numeric(8,2) AS salaire_moyen
+FROM individus i
+JOIN menages m ON m.id = i.menage
+JOIN communes c ON c.code = m.commune
+JOIN departements d ON d.code = c.departement
+WHERE i.activite = :activite
+GROUP BY d.nom
+ORDER BY salaire_moyen DESC""",
+    ),
+    ("From here on it is pandas.", "salaires.describe()"),
+    ("The tunnel waits in the background, and heals when its pod is replaced.", "%forwards"),
+)
+
+STOP_SECONDS = 20.0
+
+
+class Failed(Exception):
+    """A cell failed; says which, and why."""
+
+
+class Page:
+    """What is written to the terminal: plain where it is no terminal, or `NO_COLOR <https://no-color.org>`_ is set."""
+
+    def __init__(self) -> None:
+        self.colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+    def write(self, text: str = "", style: str = "") -> None:
+        """Write a line at once; `style` is the parameters of an SGR sequence."""
+        if style and self.colours:
+            text = f"\x1b[{style}m{text}\x1b[0m"
+        print(text, flush=True)  # noqa: T201 - it is a program for the terminal
+
+    def cell(self, number: int, source: str) -> None:
+        """Write a cell behind its prompt, as IPython does."""
+        first, *rest = source.splitlines()
+        prompt = f"In [{number}]: "
+        self.write(self._prompt(prompt) + first)
+        for line in rest:
+            self.write(self._prompt("...: ".rjust(len(prompt))) + line)
+
+    def _prompt(self, text: str) -> str:
+        return f"\x1b[32m{text}\x1b[0m" if self.colours else text
+
+
+class Notebook(InteractiveShell):
+    """IPython without a prompt, a history or a traceback: whoever runs a cell asks for its error."""
+
+    def showtraceback(self, *_: Any, **__: Any) -> None:
+        """Show nothing: the error is in the cell's result."""
+
+
+@contextlib.contextmanager
+def practice_cluster() -> Iterator[None]:
+    """Run a sandbox in a directory of its own, which ``%sandbox`` finds."""
+    from sspcloud_magics.sandbox import daemon  # noqa: PLC0415 - missing where the extra is not installed
+
+    home = Path(tempfile.mkdtemp(prefix="sspcloud-demo-"))
+    try:
+        if os.geteuid() == 0:
+            home.chmod(0o711)  # its Postgres runs as another user, who must pass through
+        process = daemon.spawn(home, with_parent=True)
+        try:
+            os.environ["SSPCLOUD_SANDBOX_HOME"] = str(home)
+            yield
+        finally:
+            _end(process)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Close the sandbox's standard input, which ends it, and wait for its last pod."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def notebook(page: Page) -> Iterator[InteractiveShell]:
+    """Give an IPython that reads no configuration of the user's and writes no history."""
+    with tempfile.TemporaryDirectory(prefix="sspcloud-demo-") as folder:
+        os.environ["IPYTHONDIR"] = folder
+        config = Config()
+        config.HistoryManager.enabled = False
+        config.InteractiveShell.colors = "linux" if page.colours else "nocolor"
+        shell = Notebook.instance(config=config)
+        try:
+            yield shell
+        finally:
+            from sspcloud_magics import session  # noqa: PLC0415 - after the extension was loaded
+
+            session.close()
+            shell.restore_sys_module_state()  # type: ignore[no-untyped-call]  # IPython's
+            Notebook.clear_instance()
+
+
+def run(page: Page) -> None:
+    """Start, show every cell, and end all that was started.
+
+    Raises
+    ------
+    Failed
+        If a cell fails.
+    KeyboardInterrupt
+        If the user ends it.
+    """
+    began = time.monotonic()
+    page.write("sspcloud_magics: a colleague's table in a DataFrame", "1")
+    page.write("\nStarting a practice cluster (a Kubernetes API, a real Postgres) …", "2")
+    with practice_cluster(), notebook(page) as shell:
+        for number, (comment, source) in enumerate(CELLS, start=1):
+            page.write()
+            for line in comment.splitlines():
+                page.write(f"# {line}", "2")
+            page.cell(number, source)
+            done: Any = shell.run_cell(source, store_history=True)  # type: ignore[no-untyped-call]  # IPython's
+            error = done.error_in_exec
+            if isinstance(error, KeyboardInterrupt):
+                raise error
+            if error is not None:
+                raise Failed(f"{source.splitlines()[0]}\n{type(error).__name__}: {error}") from error
+    page.write(f"\nDone in {time.monotonic() - began:.0f} seconds; nothing is left running.", "1")
+    page.write("Go on in a notebook:  make lab")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run the demonstration.
+
+    Returns
+    -------
+    int
+        The exit code: 0, 1 where something failed, 130 where the user ended it.
+    """
+    page = Page()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        run(page)
+    except KeyboardInterrupt:
+        page.write("\nEnded; nothing is left running.")
+        return 130
+    except Exception as error:  # noqa: BLE001 - whatever it is, the user is told and nothing stays behind
+        page.write(f"\nThe demonstration failed: {error}", "31")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

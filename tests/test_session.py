@@ -1,0 +1,116 @@
+"""What belongs to the session itself: choosing a cluster, and what a name means. The rest needs a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from sspcloud_magics import session
+from sspcloud_magics.errors import TargetNotFound, UsageProblem
+from sspcloud_magics.session import Choice
+from sspcloud_magics.target import Target, TargetText
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "together"),
+    [
+        (Choice(), Choice(context="a", namespace="n"), Choice(context="a", namespace="n")),
+        (Choice(context="b"), Choice(kubeconfig="f", context="a"), Choice(kubeconfig="f", context="b")),
+        (Choice(kubeconfig="g"), Choice(kubeconfig="f", context="a"), Choice(kubeconfig="g")),
+        (
+            Choice(server="s", token_file="t"),
+            Choice(kubeconfig="f", context="a", namespace="n"),
+            Choice(server="s", token_file="t", namespace="n"),
+        ),
+        (
+            Choice(context="b"),
+            Choice(server="s", token_file="t", ca_file="c", insecure_skip_tls_verify=True),
+            Choice(context="b"),
+        ),
+        (
+            Choice(namespace="m"),
+            Choice(server="s", token_file="t"),
+            Choice(server="s", token_file="t", namespace="m"),
+        ),
+        (Choice(insecure_skip_tls_verify=True), Choice(), Choice(insecure_skip_tls_verify=True)),
+    ],
+)
+def test_what_is_said_now_wins_and_never_mixes_two_clusters(
+    above: Choice, below: Choice, together: Choice
+) -> None:
+    assert above.over(below) == together
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept"),
+    [
+        (None, ["api-1", "db-1", "db-22"]),
+        ("db", ["db-1", "db-22"]),
+        ("-1", ["api-1", "db-1"]),
+        ("db-?", ["db-1"]),
+        ("*2", ["db-22"]),
+        ("[ad]*-1", ["api-1", "db-1"]),
+        ("DB", []),
+    ],
+)
+def test_a_pattern_is_part_of_a_name_or_a_glob(pattern: str | None, kept: list[str]) -> None:
+    rows = [Row("api-1"), Row("db-1"), Row("db-22")]
+    assert [row.name for row in session._named(rows, pattern)] == kept
+
+
+def test_a_namespace_may_be_said_beside_the_target_but_not_against_it() -> None:
+    text = TargetText("x", "service")
+    assert session._in_namespace(text, "a") == TargetText("x", "service", "a")
+    assert session._in_namespace(TargetText("x", None, "a"), "a") == TargetText("x", None, "a")
+    with pytest.raises(UsageProblem, match="'a' and in 'b'"):
+        session._in_namespace(TargetText("x", None, "a"), "b")
+
+
+@dataclass(frozen=True)
+class Open:
+    """A forward as far as choosing one goes."""
+
+    target: Target
+    ports: tuple[tuple[int, int | str], ...]
+
+
+API = Open(Target("a", "service", "api"), ((8000, 80),))
+DB = Open(Target("a", "service", "db-rw"), ((5432, 5432), (9187, "metrics")))
+POD = Open(Target("b", "pod", "db-1"), ((6000, 5432),))
+
+
+@pytest.mark.parametrize(
+    ("which", "meant"),
+    [
+        ("8000", [API]),
+        ("9187", [DB]),
+        ("api", [API]),
+        ("svc/db-rw", [DB]),
+        ("a/svc/api", [API]),
+        ("b/db", [POD]),
+        ("pod/db", [POD]),
+        ("a", [API]),
+    ],
+)
+def test_a_forward_is_meant_by_its_local_port_or_its_target(which: str, meant: list[Open]) -> None:
+    assert session._matching([API, DB, POD], which) == meant  # type: ignore[arg-type,comparison-overlap]
+
+
+@pytest.mark.parametrize("which", ["80", "5433", "nothing", "pod/api", "c/api", "db"])
+def test_what_means_no_forward_or_several_is_answered_with_those_that_are_open(which: str) -> None:
+    with pytest.raises(TargetNotFound) as caught:
+        session._matching([API, DB, POD], which)  # type: ignore[arg-type,list-item]
+    assert "%unforward 5432" in caught.value.mend
+    assert "b/pod/db-1" in caught.value.mend
+
+
+def test_a_session_that_was_closed_begins_anew() -> None:
+    session.close()
+    assert session.open_forwards() == []
+    assert session.recent_use().cluster is None
