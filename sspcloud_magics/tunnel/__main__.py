@@ -1,0 +1,106 @@
+"""``python -m sspcloud_magics.tunnel``: the helper process, which speaks `control` on its standard pipes.
+
+Two small threads keep the pipes away from the event loop: one reads commands (a pipe cannot be watched by
+the loop on every system), one writes events (a kernel that does not read must not stop the bytes). The end of
+standard input is the order to end. Interrupting a cell is no affair of this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import signal
+import sys
+import threading
+from typing import BinaryIO
+
+from sspcloud_magics.tunnel.control import Command, Event, ForwardCounters, Ready, decode, encode
+from sspcloud_magics.tunnel.engine import Engine
+
+_PARENT_INTERVAL = 0.5
+_MOST_COUNTERS_WAITING = 100
+
+
+def main() -> None:
+    """Run until the kernel closes the pipe, or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    commands, events = sys.stdin.buffer, sys.stdout.buffer
+    loop = asyncio.SelectorEventLoop()
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(_serve(commands, events))
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+        # The reading thread may hang in the pipe; there is nothing left to clean up.
+        os._exit(0)
+
+
+async def _serve(commands: BinaryIO, events: BinaryIO) -> None:
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    waiting: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+
+    def emit(event: Event) -> None:
+        # Counters are told again and again: while the kernel does not read, they need not pile up.
+        if not isinstance(event, ForwardCounters) or waiting.qsize() < _MOST_COUNTERS_WAITING:
+            waiting.put(event)
+
+    engine = Engine(emit)
+
+    def handle(command: Command | Event | None) -> None:
+        if command is None:
+            over.set()
+        else:
+            engine.handle(command)
+
+    def tell(command: Command | Event | None) -> None:
+        try:
+            loop.call_soon_threadsafe(handle, command)
+        except RuntimeError:
+            pass  # the loop is closed: the process is about to end
+
+    reader = threading.Thread(target=_read, args=(commands, tell), name="commands", daemon=True)
+    writer = threading.Thread(target=_write, args=(events, waiting), name="events", daemon=True)
+    waiting.put(Ready(os.getpid()))
+    reader.start()
+    writer.start()
+    parent = os.getppid()
+    while not over.is_set() and os.getppid() == parent:
+        try:
+            async with asyncio.timeout(_PARENT_INTERVAL):
+                await over.wait()
+        except TimeoutError:
+            continue
+    engine.close()
+    waiting.put(None)
+    await asyncio.sleep(0)
+    writer.join(timeout=0.2)
+
+
+def _read(commands: BinaryIO, tell: object) -> None:
+    assert callable(tell)  # noqa: S101
+    for line in commands:
+        try:
+            command = decode(line)
+        except ValueError as error:
+            print(error, file=sys.stderr)  # noqa: T201 - the kernel keeps what the helper says last
+            continue
+        tell(command)
+    tell(None)
+
+
+def _write(events: BinaryIO, waiting: queue.SimpleQueue[Event | None]) -> None:
+    try:
+        while (event := waiting.get()) is not None:
+            events.write(encode(event))
+            if waiting.empty():
+                events.flush()
+        events.flush()
+    except OSError:
+        pass  # the kernel is gone; the end of the commands says so to the rest
+
+
+if __name__ == "__main__":
+    main()

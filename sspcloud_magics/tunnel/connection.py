@@ -1,0 +1,253 @@
+"""One local connection, joined to a pair on a tunnel of its own.
+
+The ends of TCP do not pass a port-forward by themselves (see "The far end" below), so each is decided here:
+
+    what happens                                  what follows
+    ────────────────────────────────────────────  ────────────────────────────────────────────────────────
+    the pod closes, and no error is reported      the client reads to the end, then sees the end
+    the server reports an error; the tunnel       the client reads what has come, then sees a reset: a
+    breaks; the pod is being deleted              transfer that was cut never looks whole
+    the client closes, and no program holds       the pod is told at once; the tunnel is free again
+    its socket any more
+    the client shuts down its writing side, or    the pod is told after `QUIET` seconds without a byte
+    that cannot be told from closing              from it, so that a reply flows to its end
+    the client resets                             the pair is reset; the tunnel is free again
+
+The far end: containerd gives the other direction one second after the first has ended, then closes both. So
+passing on the client's end cuts the reply that it waits for; not passing it on ever would leave a server
+process behind a client that vanished, and a server that reads to the end waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from sspcloud_magics.tunnel.peer import PeerWatch
+from sspcloud_magics.tunnel.stream import Stream
+from sspcloud_magics.tunnel.tunnel import Tunnel
+
+QUIET = 5.0
+# A closing program lets go of its socket a moment after its FIN has arrived here.
+_FIRST_LOOKS = (0.001, 0.01, 0.1, 0.5)
+_LOOK_INTERVAL = 1.0
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the connections of a forward have carried."""
+
+    sent: int = 0
+    received: int = 0
+    open_connections: int = 0
+    connections: int = 0
+    failed_connections: int = 0
+    reconnects: int = 0
+    last_error: str = ""
+
+
+class Owner(Protocol):
+    """The forward to which a connection belongs."""
+
+    counters: Counters
+    peers: PeerWatch
+
+    def release(self, tunnel: Tunnel) -> None:
+        """Take the tunnel back."""
+
+    def connection_over(self, connection: Connection) -> None:
+        """Forget the connection."""
+
+    def connection_failed(self, text: str) -> None:
+        """Take note of an error that ended a connection."""
+
+    def pod_is_going(self, tunnel: Tunnel) -> bool:
+        """Return whether the pod at the end of `tunnel` is being deleted, or is gone."""
+
+
+class Connection:
+    """A client that was accepted on a local port.
+
+    Parameters
+    ----------
+    local
+        The client's stream, not started yet.
+    owner
+        The forward.
+    """
+
+    def __init__(self, local: Stream, owner: Owner) -> None:
+        self._local = local
+        self._owner = owner
+        self._counters = owner.counters
+        self._loop = asyncio.get_running_loop()
+        self._tunnel: Tunnel | None = None
+        self._client_ended = False
+        self._pod_ended = False
+        self._finished = False
+        self._received_after_end = False
+        self._received_after_finish = False
+        self._reset_when_drained = False
+        self._heard_at = 0.0
+        self._look: asyncio.TimerHandle | None = None
+        self._looks = iter(_FIRST_LOOKS)
+        self.over = False
+
+    def begin(self, tunnel: Tunnel, port: int) -> None:
+        """Open a pair to `port` of the pod on `tunnel`, and carry bytes."""
+        self._tunnel = tunnel
+        self._heard_at = self._loop.time()
+        tunnel.open_pair(port, self)
+        self._local.start(self)
+
+    def fail(self, text: str) -> None:
+        """End the connection with an error, which the client sees as a reset."""
+        if not self.over:
+            self._owner.connection_failed(text)
+            self._end(reset=True)
+
+    def stop(self) -> None:
+        """End the connection because its forward ends."""
+        if not self.over:
+            if self._tunnel is not None:
+                self._tunnel.reset_pair()
+            self._end(reset=True)
+
+    # What the client does.
+
+    def received(self, data: memoryview) -> None:
+        """Carry bytes to the pod."""
+        tunnel = self._tunnel
+        if tunnel is None:
+            return  # the pod has closed: nobody will read this
+        self._counters.sent += len(data)
+        tunnel.send(data)
+        if tunnel.unsent:
+            self._local.pause()
+
+    def ended(self) -> None:
+        """Begin to find out whether the client has closed, or waits for a reply."""
+        self._client_ended = True
+        if self._pod_ended:
+            self._end()
+        else:
+            self._look_at_client()
+
+    def lost(self, error: OSError) -> None:  # noqa: ARG002 - a client may go as it likes
+        """Reset the pair: the client has."""
+        if self._tunnel is not None:
+            self._tunnel.reset_pair()
+        self._end()
+
+    def drained(self) -> None:
+        """Let the pod go on."""
+        if self._reset_when_drained:
+            self._end(reset=True)
+        elif self._tunnel is not None:
+            self._tunnel.resume()
+        elif self._client_ended:
+            self._end()
+
+    def _look_at_client(self) -> None:
+        self._look = None
+        if self.over or self._tunnel is None:
+            return
+        now = self._loop.time()
+        if self._tunnel.paused:
+            self._heard_at = now  # the client has not taken what came: that is no silence
+        if self._owner.peers.has_closed(self._local.socket):
+            self._tunnel.abandon_pair()
+            self._end()
+            return
+        if not self._finished and now - self._heard_at >= QUIET:
+            self._pass_end_on()
+        if not self.over:
+            self._look = self._loop.call_later(next(self._looks, _LOOK_INTERVAL), self._look_at_client)
+
+    def _pass_end_on(self) -> None:
+        assert self._tunnel is not None  # noqa: S101 - asked by the only caller
+        self._finished = True
+        if self._tunnel.half_close:
+            self._tunnel.finish_pair()
+        else:
+            # Protocol B can only close: whoever has had a part of a reply must not take it for the whole.
+            self._tunnel.abandon_pair()
+            self._end(reset=self._received_after_end)
+
+    # What the pod and the server do.
+
+    def pair_accepted(self) -> None:
+        """Nothing is to be done: the pod is being dialled."""
+
+    def pair_received(self, parts: list[memoryview]) -> None:
+        """Carry bytes to the client."""
+        self._counters.received += sum(map(len, parts))
+        if self._client_ended:
+            self._heard_at = self._loop.time()
+            self._received_after_end = True
+            self._received_after_finish |= self._finished
+        self._local.write(*parts)
+        if self._local.unsent and self._tunnel is not None:
+            self._tunnel.pause()
+
+    def pair_drained(self) -> None:
+        """Let the client go on."""
+        if not self._client_ended:
+            self._local.resume()
+
+    def pair_ended(self) -> None:
+        """Pass the pod's end on, unless the reply may have been cut."""
+        tunnel = self._let_go()
+        if self._received_after_finish:
+            self._break("the reply may have been cut: it went on after the client's end was passed on")
+        elif self._owner.pod_is_going(tunnel):
+            self._break("the pod is being deleted")
+        else:
+            self._pod_ended = True
+            self._local.shutdown()
+            if self._client_ended:
+                if not self._local.unsent:
+                    self._end()
+            else:
+                self._local.resume()
+        self._owner.release(tunnel)
+
+    def pair_failed(self, text: str) -> None:
+        """End the connection: the server says why."""
+        tunnel = self._let_go()
+        self._break(text)
+        self._owner.release(tunnel)
+
+    def pair_lost(self, text: str) -> None:
+        """End the connection: its tunnel broke."""
+        self._let_go()
+        self._break(text)
+
+    def _let_go(self) -> Tunnel:
+        assert self._tunnel is not None  # noqa: S101 - only a tunnel says that a pair is over
+        tunnel, self._tunnel = self._tunnel, None
+        return tunnel
+
+    def _break(self, text: str) -> None:
+        """Reset the client, after it has had what came."""
+        self._owner.connection_failed(text)
+        if self._local.unsent:
+            self._reset_when_drained = True
+        else:
+            self._end(reset=True)
+
+    def _end(self, *, reset: bool = False) -> None:
+        if self.over:
+            return
+        self.over = True
+        if self._look is not None:
+            self._look.cancel()
+        if reset:
+            self._local.reset()
+        else:
+            self._local.close()
+        tunnel, self._tunnel = self._tunnel, None
+        if tunnel is not None:
+            self._owner.release(tunnel)
+        self._owner.connection_over(self)

@@ -1,0 +1,110 @@
+"""What the helper does with the kernel's commands: keeps credentials and forwards, and reports on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict
+
+from sspcloud_magics.errors import HelperFailed, from_wire
+from sspcloud_magics.tunnel.connection import Counters
+from sspcloud_magics.tunnel.control import (
+    Command,
+    CredentialsWanted,
+    Event,
+    ForwardCounters,
+    ForwardState,
+    RefuseAccess,
+    SetAccess,
+    StartForward,
+    State,
+    StopForward,
+)
+from sspcloud_magics.tunnel.credentials import Credentials
+from sspcloud_magics.tunnel.forward import Forward
+from sspcloud_magics.tunnel.peer import PeerWatch
+
+COUNTERS_INTERVAL = 0.5
+
+
+class Engine:
+    """All the forwards of one kernel.
+
+    Parameters
+    ----------
+    emit
+        Called with each event for the kernel.
+    """
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self._emit = emit
+        self._credentials: dict[int, Credentials] = {}
+        self._forwards: dict[int, Forward] = {}
+        self._told: dict[int, Counters] = {}
+        self._peers = PeerWatch()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def handle(self, command: Command | Event) -> None:
+        """Do what the kernel says."""
+        if isinstance(command, SetAccess):
+            known = self._credentials.get(command.access_id)
+            if known is None:
+                access_id = command.access_id
+                self._credentials[access_id] = Credentials(
+                    command.access, lambda: self._emit(CredentialsWanted(access_id))
+                )
+            else:
+                known.set(command.access)
+        elif isinstance(command, RefuseAccess):
+            if (known := self._credentials.get(command.access_id)) is not None:
+                known.refuse(from_wire(command.error))
+        elif isinstance(command, StartForward):
+            self._start(command)
+        elif isinstance(command, StopForward):
+            self._stop(command.forward_id)
+
+    def _start(self, command: StartForward) -> None:
+        old = self._forwards.pop(command.forward_id, None)
+        if old is not None:
+            old.stop()
+        credentials = self._credentials.get(command.access_id)
+        if credentials is None:
+            error = HelperFailed("A forward was asked for before its credentials.").to_wire()
+            self._emit(ForwardState(command.forward_id, State.FAILED, error=error))
+            return
+        forward = Forward(command.forward_id, command.spec, credentials, self._peers, self._emit)
+        self._forwards[command.forward_id] = forward
+        forward.start()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(COUNTERS_INTERVAL, self._tell_counters)
+
+    def _stop(self, forward_id: int) -> None:
+        forward = self._forwards.pop(forward_id, None)
+        if forward is None:
+            self._emit(ForwardState(forward_id, State.STOPPED))
+            return
+        self._tell(forward_id, forward)
+        self._told.pop(forward_id, None)
+        forward.stop()
+
+    def _tell_counters(self) -> None:
+        self._timer = None
+        for forward_id, forward in self._forwards.items():
+            self._tell(forward_id, forward)
+        if self._forwards:
+            self._timer = asyncio.get_running_loop().call_later(COUNTERS_INTERVAL, self._tell_counters)
+
+    def _tell(self, forward_id: int, forward: Forward) -> None:
+        plain = asdict(forward.counters)
+        if self._told.get(forward_id) != forward.counters:
+            self._told[forward_id] = Counters(**plain)
+            self._emit(ForwardCounters(forward_id, **plain))
+
+    def close(self) -> None:
+        """End everything."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for forward in self._forwards.values():
+            forward.stop()
+        self._forwards.clear()
+        self._peers.close()

@@ -1,0 +1,349 @@
+"""Follows the pods behind a target: fetch, watch, and say each time which pod is to be used now.
+
+It uses what the rights allow. A service's Endpoints by name are enough for a colleague who holds no right
+on pods; where a watch is refused, it asks again and again; where a pod that was named may not even be read,
+its name is believed. Nothing that goes wrong later ends it, except a right that is missing and credentials
+that are over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from sspcloud_magics.errors import (
+    Forbidden,
+    PodNotReady,
+    PortNotFound,
+    ServerError,
+    SspcloudError,
+    TargetNotFound,
+    TokenExpired,
+)
+from sspcloud_magics.target import Target
+from sspcloud_magics.tunnel.credentials import Credentials
+from sspcloud_magics.tunnel.http import Client, StatusError
+from sspcloud_magics.tunnel.pods import (
+    Candidate,
+    Object,
+    controller,
+    labels_of_siblings,
+    pods_behind,
+    pods_of_endpoints,
+    selector_text,
+    service_ports,
+    target_ports,
+)
+
+FORBIDDEN, NOT_FOUND, GONE = 403, 404, 410
+_WATCH_SECONDS = 240
+_SILENT_WATCH = _WATCH_SECONDS + 30.0
+_POLL_INTERVAL = 1.0
+_LONGEST_WAIT = 10.0
+_PLURALS = {"deployment": "deployments", "statefulset": "statefulsets", "ReplicaSet": "replicasets"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A collection in which the pods of a target can be found, and how to read it."""
+
+    path: str
+    query: Mapping[str, str]
+    read: Callable[[Sequence[Object]], list[Candidate]]
+    watched: bool = True
+    """Whether it is a collection; a single object, read by who may not list, is asked for again and again."""
+
+
+class Follower:
+    """Knows the pods behind a target.
+
+    Parameters
+    ----------
+    credentials
+        The identity that asks.
+    target
+        What to follow.
+    ports
+        The ports that were asked for.
+    on_change
+        Called whenever `candidates` have changed.
+    on_end
+        Called when the pods can be followed no longer: the credentials are over.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        target: Target,
+        ports: Sequence[int | str],
+        on_change: Callable[[], None],
+        on_end: Callable[[SspcloudError], None],
+    ) -> None:
+        self._credentials = credentials
+        self._target = target
+        self._ports = tuple(ports)
+        self._on_change = on_change
+        self._on_end = on_end
+        self._view: View | None = None
+        self._objects: dict[str, Object] = {}
+        self._version = ""
+        self._task: asyncio.Task[None] | None = None
+        self.candidates: list[Candidate] = []
+
+    async def start(self) -> None:
+        """Find the pods for the first time, and follow them from now on.
+
+        Raises
+        ------
+        TargetNotFound, PortNotFound, Forbidden, ServerUnreachable, TokenExpired, ServerError
+            If they cannot be found.
+        """
+        self._view = await self._find_view()
+        if self._view is not None:
+            await self._list_first(self._view)
+            self._task = asyncio.create_task(self._follow(self._view, listed=True))
+
+    def close(self) -> None:
+        """Stop following."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def restart(self) -> None:
+        """Fetch and watch anew, because the connection of the watch is not to be trusted any more."""
+        if self._view is not None:
+            self.close()
+            self._task = asyncio.create_task(self._follow(self._view))
+
+    def not_ready(self) -> PodNotReady:
+        """Return the error that says why no pod can be used."""
+        states = [f"The pod {candidate.name} is {candidate.state}." for candidate in self.candidates[:5]]
+        if self._target.kind == "pod":
+            what = f"The pod {self._target.name} takes no connections now."
+        else:
+            what = f"No ready pod stands behind {self._target}."
+        why = " ".join(states) or "It has no pods: it may be scaled to zero, or paused."
+        return PodNotReady(what, why=why, mend="wait until it is ready, or look at its events and logs")
+
+    # Which collection to look at.
+
+    async def _find_view(self) -> View | None:
+        if self._target.kind == "service":
+            return await self._service_view()
+        if self._target.kind == "pod":
+            return await self._pod_view()
+        plural = _PLURALS[self._target.kind]
+        workload = await self._get("apps/v1", plural, self._target.name)
+        return self._pods_view(selector_text(workload["spec"]["selector"]))
+
+    async def _service_view(self) -> View:
+        name, namespace = self._target.name, self._target.namespace
+        service: Object | None = None
+        try:
+            service = await self._get("v1", "services", name)
+        except Forbidden as error:
+            forbidden = error
+        ports = service_ports(service, self._ports) if service is not None else None
+        headless = service is not None and service["spec"].get("clusterIP") == "None"
+        if headless and ports is not None and not all(port.get("targetPort") for port in ports):
+            headless = False
+        path = f"/api/v1/namespaces/{namespace}/endpoints"
+        view = View(
+            path,
+            {"fieldSelector": f"metadata.name={name}"},
+            lambda objects: [
+                found for one in objects for found in pods_of_endpoints(one, self._ports, ports)
+            ],
+        )
+        try:
+            await self._call(lambda client: client.get(path, view.query))
+        except StatusError as error:
+            if error.status != FORBIDDEN:
+                raise self._explained(error, "list", "endpoints", name) from None
+            if service is None:
+                raise forbidden from None
+            selector = service["spec"].get("selector") or {}
+            return self._pods_view(selector_text({"matchLabels": selector}), target_ports(ports or ()))
+        return view
+
+    async def _pod_view(self) -> View | None:
+        name = self._target.name
+        try:
+            pod = await self._get("v1", "pods", name)
+        except Forbidden:
+            numbers = tuple(port for port in self._ports if isinstance(port, int))
+            if len(numbers) < len(self._ports):
+                raise  # the name of a port stands in the pod
+            self.candidates = [Candidate(name, "", numbers, usable=True)]
+            return None
+        owner = controller(pod)
+        if not owner:
+            return View(
+                f"/api/v1/namespaces/{self._target.namespace}/pods",
+                {"fieldSelector": f"metadata.name={name}"},
+                lambda pods: pods_behind(pods, self._ports, named=name),
+            )
+        selector = await self._selector_of_deployment(owner)
+        if selector:
+            return self._pods_view(selector, named=name)
+        return self._pods_view(labels_of_siblings(pod), named=name, owner=owner.get("uid"))
+
+    async def _selector_of_deployment(self, owner: Object) -> str:
+        """Return the selector of the Deployment above a ReplicaSet: a new version's pods have another owner."""
+        if owner.get("kind") != "ReplicaSet":
+            return ""
+        try:
+            replicas = await self._get("apps/v1", "replicasets", owner["name"])
+            above = controller(replicas)
+            if above.get("kind") != "Deployment":
+                return selector_text(replicas["spec"]["selector"])
+            deployment = await self._get("apps/v1", "deployments", above["name"])
+        except (Forbidden, TargetNotFound):
+            return ""
+        return selector_text(deployment["spec"]["selector"])
+
+    def _pods_view(
+        self,
+        selector: str,
+        ports: tuple[int | str, ...] | None = None,
+        *,
+        named: str | None = None,
+        owner: str | None = None,
+    ) -> View:
+        wanted = self._ports if ports is None else ports
+        return View(
+            f"/api/v1/namespaces/{self._target.namespace}/pods",
+            {"labelSelector": selector},
+            lambda pods: pods_behind(pods, wanted, named=named, owner=owner),
+        )
+
+    # Fetching.
+
+    async def _list_first(self, view: View) -> None:
+        try:
+            await self._list(view)
+        except Forbidden:
+            if self._target.kind != "pod":
+                raise
+            name = self._target.name
+            path = f"/api/v1/namespaces/{self._target.namespace}/pods/{name}"
+            self._view = View(
+                path, {}, lambda pods: pods_behind(pods, self._ports, named=name), watched=False
+            )
+            await self._list(self._view)
+
+    async def _follow(self, view: View, *, listed: bool = False) -> None:
+        wait = 0.0
+        while True:
+            try:
+                if not listed:
+                    await self._list(view)
+                    wait = 0.0
+                listed = False
+                if view.watched:
+                    await self._watch(view)
+                else:
+                    wait = _POLL_INTERVAL
+            except StatusError as error:
+                if error.status == FORBIDDEN:
+                    wait = _POLL_INTERVAL  # a watch is a right of its own: ask again and again instead
+                elif error.status != GONE:
+                    wait = min(_LONGEST_WAIT, 2 * wait + 0.2)
+            except TokenExpired as error:
+                self._on_end(error)
+                return
+            except PortNotFound:
+                self._set([])  # a new version of the pod lacks the port; the next may have it
+                wait = _POLL_INTERVAL
+            except (SspcloudError, TimeoutError):
+                wait = min(_LONGEST_WAIT, 2 * wait + 0.2)
+            await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - not for a secret
+
+    async def _list(self, view: View) -> None:
+        try:
+            found = await self._call(lambda client: client.get(view.path, view.query))
+        except StatusError as error:
+            if view.watched or error.status != NOT_FOUND:
+                resource = view.path.rpartition("/")[2]
+                raise self._explained(error, "list", resource, None) from None
+            found = {"items": []}
+        items = (found.get("items") or ()) if view.watched or "items" in found else [found]
+        self._objects = {item["metadata"]["name"]: item for item in items}
+        self._version = str(found.get("metadata", {}).get("resourceVersion", ""))
+        self._update(view)
+
+    async def _watch(self, view: View) -> None:
+        query = {**view.query, "resourceVersion": self._version, "timeoutSeconds": str(_WATCH_SECONDS)}
+        query["allowWatchBookmarks"] = "true"
+
+        async def read(client: Client) -> None:
+            async with asyncio.timeout(_SILENT_WATCH), aclosing(client.watch(view.path, query)) as events:
+                async for event in events:
+                    self._take(event, view)
+
+        await self._call(read)
+
+    def _take(self, event: Mapping[str, Any], view: View) -> None:
+        kind, found = event["type"], event["object"]
+        if kind == "ERROR":
+            raise StatusError(int(found.get("code", 500)), str(found.get("message", "")))
+        self._version = found["metadata"]["resourceVersion"]
+        if kind == "BOOKMARK":
+            return
+        name = found["metadata"]["name"]
+        if kind == "DELETED":
+            self._objects.pop(name, None)
+        else:
+            self._objects[name] = found
+        self._update(view)
+
+    def _update(self, view: View) -> None:
+        self._set(view.read(list(self._objects.values())))
+
+    def _set(self, candidates: list[Candidate]) -> None:
+        if candidates != self.candidates:
+            self.candidates = candidates
+            self._on_change()
+
+    async def _get(self, api: str, plural: str, name: str) -> dict[str, Any]:
+        root = "/api/v1" if api == "v1" else f"/apis/{api}"
+        path = f"{root}/namespaces/{self._target.namespace}/{plural}/{name}"
+        try:
+            return await self._call(lambda client: client.get(path))
+        except StatusError as error:
+            raise self._explained(error, "get", plural, name) from None
+
+    async def _call(self, operation: Callable[[Client], Any]) -> Any:
+        return await self._credentials.call(operation)
+
+    def _explained(self, error: StatusError, verb: str, resource: str, name: str | None) -> Exception:
+        return explain(error, verb, resource, self._target.namespace, name)
+
+
+def explain(
+    error: StatusError, verb: str, resource: str, namespace: str, name: str | None = None
+) -> Forbidden | TargetNotFound | ServerError:
+    """Return the error that says what an answer of the API server means for the user."""
+    which = f"{resource} {name}" if name else resource
+    if error.status == FORBIDDEN:
+        return Forbidden(
+            f"You may not {verb} {which} in the namespace {namespace}.",
+            why=error.message,
+            mend=f"ask the owner of {namespace} for the right to {verb} {resource}",
+        )
+    if error.status == NOT_FOUND:
+        return TargetNotFound(
+            f"There is no {resource.removesuffix('s')} {name or ''} in the namespace {namespace}.".replace(
+                "  ", " "
+            ),
+            why=error.message,
+            mend="look at what there is, with %k8s_pods or %k8s_services",
+        )
+    return ServerError(
+        f"The API server could not {verb} {which} in the namespace {namespace}.",
+        why=f"It answered {error.status}: {error.message}",
+        mend="try again in a moment",
+    )

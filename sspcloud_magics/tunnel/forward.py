@@ -1,0 +1,361 @@
+"""One forward: its local ports, the pod it leads to, and its life.
+
+    STARTING ── bound, pod chosen, dialled ──▶ ACTIVE ◀──────────────┐
+        │                                       │ the pod is gone,   │ a ready pod,
+        ▼                                       │ no tunnel opens    │ dialled
+      FAILED ◀── a right or credentials are ────┤                    │
+                 missing                        ▼                    │
+                                           RECONNECTING ─────────────┘
+
+A client that comes while no tunnel can be had is kept waiting (`ForwardSpec.wait`) instead of being refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Callable
+
+from sspcloud_magics.errors import (
+    DialFailed,
+    Forbidden,
+    ServerError,
+    SspcloudError,
+    TokenExpired,
+    TunnelLost,
+)
+from sspcloud_magics.target import Target
+from sspcloud_magics.tunnel.connection import Connection, Counters
+from sspcloud_magics.tunnel.control import TRANSITIONS, ForwardSpec, ForwardState, State
+from sspcloud_magics.tunnel.credentials import Credentials
+from sspcloud_magics.tunnel.dial import dial
+from sspcloud_magics.tunnel.follow import FORBIDDEN, NOT_FOUND, Follower, explain
+from sspcloud_magics.tunnel.http import StatusError
+from sspcloud_magics.tunnel.listener import Listener, bind
+from sspcloud_magics.tunnel.peer import PeerWatch
+from sspcloud_magics.tunnel.pods import Candidate, choose
+from sspcloud_magics.tunnel.pool import Pool
+from sspcloud_magics.tunnel.protocols.events import ProtocolError
+from sspcloud_magics.tunnel.stream import Stream
+from sspcloud_magics.tunnel.tunnel import Tunnel
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+_PATIENCE_WITH_REFUSALS = 10.0
+# What containerd and the kubelet say when the pod is not there any more.
+_POD_GONE = ("failed to find sandbox", "network namespace for sandbox", "pod not found", "sandbox not found")
+
+
+class Forward:
+    """A forward.
+
+    Parameters
+    ----------
+    spec
+        What it shall do.
+    credentials
+        As whom.
+    peers
+        Knows whether clients have closed.
+    report
+        Called with each state; the forward's number is filled in by the caller.
+    """
+
+    def __init__(
+        self,
+        forward_id: int,
+        spec: ForwardSpec,
+        credentials: Credentials,
+        peers: PeerWatch,
+        report: Callable[[ForwardState], None],
+    ) -> None:
+        self._id = forward_id
+        self._spec = spec
+        self._credentials = credentials
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._target = Target(spec.namespace, spec.kind, spec.name)
+        self._follower = Follower(
+            credentials, self._target, [port.remote for port in spec.ports], self._pods_changed, self._fail
+        )
+        self._listeners: list[Listener] = []
+        self._connections: dict[Connection, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pod: Candidate | None = None
+        self._pool: Pool | None = None
+        self._pools: dict[Tunnel, Pool] = {}
+        self._serving = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._healing: asyncio.Task[None] | None = None
+        self.state = State.STARTING
+        self.counters = Counters()
+        self.peers = peers
+
+    # Life.
+
+    def start(self) -> None:
+        """Bind, choose the pod and dial it; the states tell how it goes."""
+        self._spawn(self._start())
+
+    async def _start(self) -> None:
+        try:
+            self._listen()
+            self._tell(State.STARTING, "")
+            if self._spec.resume:
+                self.state = State.RECONNECTING
+                self._tell(State.RECONNECTING, "the process that carries the bytes was started again")
+                await self._follower.start()
+                self._heal()
+                return
+            await self._follower.start()
+            pod = choose(self._follower.candidates, None)
+            if pod is None:
+                raise self._follower.not_ready()
+            self._use(pod)
+            await self._dial_all()
+            self._become_active()
+        except SspcloudError as error:
+            if self._spec.resume and not isinstance(error, Forbidden | TokenExpired) and self._listeners:
+                self._heal()
+            else:
+                self._fail(error)
+
+    def _listen(self) -> None:
+        try:
+            for position, port in enumerate(self._spec.ports):
+                sockets = bind(self._spec.address, port.candidates)
+                self._listeners.append(
+                    Listener(sockets, lambda sock, position=position: self._accept(sock, position))
+                )
+        except OSError as error:
+            raise SspcloudError(
+                f"{self._spec.address!r} is not an address of this machine.", why=f"{error.strerror}."
+            ) from None
+
+    def stop(self) -> None:
+        """End the forward and its connections; its ports are free when it returns."""
+        if self.state is not State.STOPPED:
+            self._shut()
+            if State.STOPPED in TRANSITIONS[self.state]:
+                self._set_state(State.STOPPED, "")
+
+    def _fail(self, error: SspcloudError) -> None:
+        if self.state in (State.STOPPED, State.FAILED):
+            return
+        self._shut()
+        self._set_state(State.FAILED, error.what, error)
+
+    def _shut(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._follower.close()
+        for connection in list(self._connections):
+            connection.stop()
+        current = asyncio.current_task()
+        for task in list(self._tasks):
+            if task is not current:
+                task.cancel()
+        for pool in {*self._pools.values(), *([self._pool] if self._pool else ())}:
+            pool.close("the forward was stopped")
+
+    def _become_active(self) -> None:
+        self._serving.set()
+        self._set_state(State.ACTIVE, "")
+        if self._pool is not None:
+            self._pool.warm()
+
+    def _set_state(self, state: State, reason: str, error: SspcloudError | None = None) -> None:
+        if state not in TRANSITIONS[self.state]:
+            return
+        self.state = state
+        self._tell(state, reason, error)
+
+    def _tell(self, state: State, reason: str, error: SspcloudError | None = None) -> None:
+        over = state in (State.STOPPED, State.FAILED)
+        self._report(
+            ForwardState(
+                self._id,
+                state,
+                reason=reason,
+                pod=self._pod.name if self._pod and not over else "",
+                protocol=self._pool.protocol_name if self._pool and not over else "",
+                local_ports=tuple(listener.port for listener in self._listeners),
+                error=error.to_wire() if error else None,
+            )
+        )
+
+    def _spawn(self, work: object) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self._loop.create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # The pod.
+
+    def _use(self, pod: Candidate) -> None:
+        if self._pool is not None:
+            self._pool.retire()
+        self._pod = pod
+        self._pool = Pool(self._credentials, self._spec.namespace, pod.name, self._pool_in_trouble)
+
+    def _pods_changed(self) -> None:
+        self._changed.set()
+        if self.state is not State.ACTIVE or self._pod is None:
+            return
+        pod = choose(self._follower.candidates, self._pod)
+        if pod is None:
+            self._lose("the pod is gone, or not ready")
+        elif (pod.name, pod.uid) != (self._pod.name, self._pod.uid):
+            self._lose(f"the pod {pod.name} takes over")
+
+    def pod_is_going(self, tunnel: Tunnel) -> bool:
+        """Return whether the pod at the end of `tunnel` is being deleted, or is gone."""
+        if self._pools.get(tunnel) is not self._pool or self._pod is None:
+            return True
+        if not self._follower.candidates:
+            return self._pod.uid != ""
+        for candidate in self._follower.candidates:
+            if (candidate.name, candidate.uid) == (self._pod.name, self._pod.uid):
+                return candidate.state == "Terminating"
+        return True
+
+    def _pool_in_trouble(self, error: Exception) -> None:
+        if self.state is State.ACTIVE:
+            self._lose(str(error))
+
+    def _lose(self, reason: str) -> None:
+        if self.state is not State.ACTIVE:
+            return
+        self._serving.clear()
+        self.counters.reconnects += 1
+        self._set_state(State.RECONNECTING, reason)
+        self._heal()
+
+    def _heal(self) -> None:
+        if self._healing is None or self._healing.done():
+            self._healing = self._spawn(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        pause = _FIRST_PAUSE
+        refused_since: float | None = None
+        while self.state is State.RECONNECTING:
+            self._changed.clear()
+            pod = choose(self._follower.candidates, self._pod)
+            if pod is not None:
+                try:
+                    self._use(pod)
+                    await self._dial_all()
+                except (Forbidden, TokenExpired) as error:
+                    self._fail(error)
+                    return
+                except DialFailed as error:
+                    # A server that has just started may not listen yet; one that never will must not
+                    # keep the forward away from its other ports.
+                    now = self._loop.time()
+                    refused_since = refused_since or now
+                    self.counters.last_error = error.why
+                    if now - refused_since > _PATIENCE_WITH_REFUSALS:
+                        self._become_active()
+                        return
+                    pause = min(pause, 0.5)
+                except SspcloudError as error:
+                    self._tell(State.RECONNECTING, error.what)
+                else:
+                    self._become_active()
+                    return
+            jitter = random.uniform(0.5, 1.0)  # noqa: S311 - not for a secret
+            try:
+                async with asyncio.timeout(pause * jitter if pod is not None else None):
+                    await self._changed.wait()
+            except TimeoutError:
+                pause = min(_LONGEST_PAUSE, 2 * pause)
+
+    async def _dial_all(self) -> None:
+        """Dial each port of the pod once; raises if one is refused."""
+        assert self._pool is not None  # noqa: S101 - called after `_use`
+        assert self._pod is not None  # noqa: S101
+        for port in dict.fromkeys(self._pod.ports):
+            try:
+                tunnel = await self._acquire(self._pool, port)
+            except (StatusError, ProtocolError) as error:
+                raise self._explained(error) from None
+            await dial(tunnel, port, self._pod.name, self.release)
+
+    def _explained(self, error: StatusError | ProtocolError) -> SspcloudError:
+        pod = self._pod.name if self._pod else ""
+        if isinstance(error, ProtocolError):
+            return TunnelLost(f"No tunnel to the pod {pod} can be opened.", why=f"{error}.")
+        if error.status == FORBIDDEN:
+            return Forbidden(
+                f"You may not forward to the pod {pod} in the namespace {self._spec.namespace}.",
+                why=error.message,
+                mend=f"ask the owner of {self._spec.namespace} for the rights to get and create pods/portforward",
+            )
+        if error.status == NOT_FOUND:
+            return TunnelLost(f"The pod {pod} is gone.", why=error.message)
+        explained = explain(error, "open a tunnel to", "pods", self._spec.namespace, pod)
+        return ServerError(explained.what, why=explained.why, mend=explained.mend)
+
+    # Connections.
+
+    def _accept(self, sock: socket.socket, position: int) -> None:
+        self.counters.connections += 1
+        self.counters.open_connections += 1
+        connection = Connection(Stream(sock, self._loop), self)
+        self._connections[connection] = None
+        pool = self._pool
+        tunnel = pool.take() if pool is not None and self._serving.is_set() else None
+        if tunnel is not None and pool is not None and self._pod is not None:
+            self._pools[tunnel] = pool
+            connection.begin(tunnel, self._pod.ports[position])
+        else:
+            self._spawn(self._serve_later(connection, position))
+
+    async def _serve_later(self, connection: Connection, position: int) -> None:
+        """Wait until there is a tunnel for a connection, but not for ever."""
+        try:
+            async with asyncio.timeout(self._spec.wait):
+                while not connection.over:
+                    await self._serving.wait()
+                    if self._pool is None or self._pod is None:
+                        continue
+                    pod = self._pod
+                    try:
+                        tunnel = await self._acquire(self._pool, pod.ports[position])
+                    except (StatusError, ProtocolError, SspcloudError) as error:
+                        self._take_failure(error)
+                        continue
+                    connection.begin(tunnel, pod.ports[position])
+                    return
+        except TimeoutError:
+            connection.fail("no tunnel could be opened in time")
+
+    def _take_failure(self, error: Exception) -> None:
+        explained = self._explained(error) if isinstance(error, StatusError | ProtocolError) else error
+        if isinstance(explained, Forbidden | TokenExpired):
+            self._fail(explained)
+        else:
+            self._lose(str(explained))
+
+    async def _acquire(self, pool: Pool, port: int) -> Tunnel:
+        tunnel = await pool.acquire(port)
+        self._pools[tunnel] = pool
+        return tunnel
+
+    def release(self, tunnel: Tunnel) -> None:
+        """Take a tunnel back from a connection that is over."""
+        pool = self._pools.pop(tunnel, None)
+        if pool is not None:
+            pool.give_back(tunnel)
+
+    def connection_over(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._connections.pop(connection, None)
+        self.counters.open_connections -= 1
+
+    def connection_failed(self, text: str) -> None:
+        """Take note of an error that ended a connection."""
+        self.counters.failed_connections += 1
+        self.counters.last_error = text
+        if any(words in text.lower() for words in _POD_GONE):
+            self._lose("the pod is gone")

@@ -1,0 +1,350 @@
+"""The little HTTP that the helper needs: GET an object, watch a collection, upgrade to a tunnel.
+
+One connection a request, over TCP, through a proxy's CONNECT where one is named, TLS on top; h11 speaks
+HTTP/1.1. A TLS session is resumed from one connection to the next, which spares both ends most of a
+handshake. Answers that are no success are raised as `StatusError`, and whoever asked says what they mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ipaddress
+import json
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+import h11
+
+from sspcloud_magics.access import Access
+from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, UsageProblem
+from sspcloud_magics.proxies import proxy_for
+from sspcloud_magics.tls import tls_context
+from sspcloud_magics.tunnel.protocols import websocket
+from sspcloud_magics.tunnel.protocols.events import ProtocolError
+from sspcloud_magics.tunnel.stream import Stream, TlsStream
+
+ANSWER_TIMEOUT = 20.0
+_USER_AGENT = "sspcloud-magics"
+_PLAIN_PORT, _TLS_PORT = 80, 443
+
+
+class StatusError(Exception):
+    """The API server answered, and not with a success.
+
+    Parameters
+    ----------
+    status
+        The HTTP status.
+    message
+        The server's words, from the ``Status`` object where it sent one.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """A connection that speaks another protocol now; `first` is what the server has said in it already."""
+
+    stream: Stream
+    first: bytes
+
+
+class _Chunks:
+    """A `Receiver` that lets a coroutine read, for the requests that carry little."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._chunks: list[bytes] = []
+        self._over = False
+        self._error: OSError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        stream.start(self)
+
+    async def read(self) -> bytes:
+        """Return the next bytes; none at the end."""
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self._over:
+                return b""
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if not self._over:
+            self._stream.resume()
+        return self.take()
+
+    def take(self) -> bytes:
+        """Return what has been received and not read."""
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        return data
+
+    def received(self, data: memoryview) -> None:
+        self._chunks.append(bytes(data))
+        self._stream.pause()
+        self._wake()
+
+    def ended(self) -> None:
+        self._over = True
+        self._wake()
+
+    def lost(self, error: OSError) -> None:
+        self._over, self._error = True, error
+        self._wake()
+
+    def drained(self) -> None:
+        """Nothing waits for it: requests are small."""
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Client:
+    """HTTP to one API server with one `Access`.
+
+    Parameters
+    ----------
+    access
+        The server and the credentials.
+    """
+
+    def __init__(self, access: Access) -> None:
+        url = urlsplit(access.server)
+        self._secure = url.scheme == "https"
+        self._host = url.hostname or ""
+        self._port = url.port or (_TLS_PORT if self._secure else _PLAIN_PORT)
+        self._base = url.path.rstrip("/")
+        self._authority = url.netloc.rpartition("@")[2]
+        self._access = access
+        self._context: ssl.SSLContext | None = None
+        self._session: ssl.SSLSession | None = None
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Return the JSON object at `path`; raises `StatusError` or `ServerUnreachable`."""
+        with self._explained():
+            async with asyncio.timeout(ANSWER_TIMEOUT), self._request(path, query or {}) as pieces:
+                body = b"".join([piece async for piece in pieces])
+            found: dict[str, Any] = json.loads(body)
+        return found
+
+    async def watch(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[dict[str, Any]]:
+        """Yield the events of a watch as they come, until the server ends it."""
+        with self._explained():
+            async with self._request(path, {**query, "watch": "true"}) as pieces:
+                rest = b""
+                async for piece in pieces:
+                    *lines, rest = (rest + piece).split(b"\n")
+                    for line in lines:
+                        if line.strip():
+                            yield json.loads(line)
+
+    async def upgrade(self, path: str, query: Mapping[str, str], subprotocol: str) -> Upgraded:
+        """Open a WebSocket at `path`; raises `StatusError`, `ProtocolError` or `ServerUnreachable`."""
+        key = websocket.new_key()
+        with self._explained():
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                stream = await self._connect()
+                try:
+                    chunks = _Chunks(stream)
+                    http = self._send_request(
+                        stream, path, query, websocket.handshake_headers(key, subprotocol)
+                    )
+                    answer = await _next_event(http, chunks)
+                    if isinstance(answer, h11.Response):
+                        await _raise_status(answer, _body(http, chunks))
+                    if answer.status_code != 101:
+                        raise ProtocolError("the server did not switch to a WebSocket")
+                    websocket.check_handshake(_plain(answer.headers), key, subprotocol)
+                except BaseException:
+                    stream.close()
+                    raise
+        self._remember(stream)
+        return Upgraded(stream, http.trailing_data[0] + chunks.take())
+
+    @asynccontextmanager
+    async def _request(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Send a GET; give the pieces of the body of a success."""
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            stream = await self._connect()
+            try:
+                chunks = _Chunks(stream)
+                http = self._send_request(stream, path, query, [("Connection", "close")])
+                answer = await _next_event(http, chunks)
+                if answer.status_code != 200:
+                    await _raise_status(answer, _body(http, chunks))
+            except BaseException:
+                stream.close()
+                raise
+        self._remember(stream)
+        try:
+            yield _body(http, chunks)
+        finally:
+            stream.close()
+
+    def _send_request(
+        self, stream: Stream, path: str, query: Mapping[str, str], headers: list[tuple[str, str]]
+    ) -> h11.Connection:
+        http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1024 * 1024)
+        target = quote(self._base + path) + (f"?{urlencode(query)}" if query else "")
+        if self._access.token is not None:
+            headers = [*headers, ("Authorization", f"Bearer {self._access.token.reveal()}")]
+        common = [("Host", self._authority), ("Accept", "application/json"), ("User-Agent", _USER_AGENT)]
+        request = h11.Request(method="GET", target=target, headers=[*common, *headers])
+        stream.write((http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
+        return http
+
+    def _remember(self, stream: Stream) -> None:
+        if isinstance(stream, TlsStream):
+            self._session = stream.session
+
+    async def _connect(self) -> Stream:
+        loop = asyncio.get_running_loop()
+        proxy = proxy_for(self._access)
+        if proxy is None:
+            sock = await _connect_tcp(self._host, self._port)
+        else:
+            sock = await self._connect_through(proxy)
+        try:
+            if not self._secure:
+                return Stream(sock, loop)
+            if self._context is None:
+                self._context = tls_context(self._access)
+            name = self._access.tls_server_name or self._host
+            stream = TlsStream(sock, loop, self._context, name, self._session)
+            await stream.handshake()
+        except BaseException:
+            sock.close()
+            raise
+        return stream
+
+    async def _connect_through(self, proxy: str) -> socket.socket:
+        url = urlsplit(proxy)
+        if url.scheme != "http" or not url.hostname:
+            raise UsageProblem(
+                f"The proxy {url.scheme}://{url.hostname or ''} cannot be used.",
+                why="Only proxies that are reached by plain HTTP (http://HOST:PORT) are supported.",
+                mend="set HTTPS_PROXY to such a proxy, or NO_PROXY to the cluster's host",
+            )
+        loop = asyncio.get_running_loop()
+        sock = await _connect_tcp(url.hostname, url.port or _PLAIN_PORT)
+        try:
+            host = f"[{self._host}]" if ":" in self._host else self._host
+            headers = [("Host", f"{host}:{self._port}"), ("User-Agent", _USER_AGENT)]
+            if url.username is not None:
+                pair = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()
+                headers.append(("Proxy-Authorization", f"Basic {base64.b64encode(pair).decode()}"))
+            http = h11.Connection(h11.CLIENT)
+            request = h11.Request(method="CONNECT", target=f"{host}:{self._port}", headers=headers)
+            await loop.sock_sendall(sock, http.send(request) or b"")
+            answer: Any
+            while (answer := http.next_event()) is h11.NEED_DATA:
+                # A byte at a time: what follows the answer's empty line belongs to TLS.
+                http.receive_data(await loop.sock_recv(sock, 1))
+            if not 200 <= answer.status_code < 300:
+                status = answer.status_code
+                raise ServerUnreachable(
+                    f"The proxy {url.hostname} does not lead to {self._authority} ({status}).",
+                    mend="check HTTPS_PROXY and NO_PROXY",
+                )
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what can go wrong on the way to the server into errors that say so."""
+        what = f"The API server {self._authority} cannot be reached."
+        mend = "check the network (VPN, proxy), then try again"
+        try:
+            yield
+        except ssl.SSLCertVerificationError as error:
+            raise CertificateNotTrusted(
+                f"The certificate of the API server {self._authority} is not trusted.",
+                why=error.verify_message,
+                mend="log in again with a fresh configuration, which brings the right certificate authority",
+            ) from None
+        except TimeoutError:
+            raise ServerUnreachable(what, why="It does not answer in time.", mend=mend) from None
+        except OSError as error:
+            raise ServerUnreachable(what, why=_reason(error), mend=mend) from None
+        except (h11.RemoteProtocolError, json.JSONDecodeError) as error:
+            why = f"It does not answer as an API server does: {error}"
+            raise ServerUnreachable(what, why=why, mend="check the server's address") from None
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"Its name is not known here: {error.strerror}."
+    return f"{error.strerror or error}."
+
+
+async def _connect_tcp(host: str, port: int) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+        addresses: list[Any] = [(family, (host, port))]
+    except ValueError:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = [(entry[0], entry[4]) for entry in found]
+    last: OSError = OSError("the name has no address")
+    for position, (family, address) in enumerate(addresses):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        try:
+            # A host with two families of which one is a black hole must not cost the whole time.
+            patience = None if position == len(addresses) - 1 else 2.0
+            async with asyncio.timeout(patience):
+                await loop.sock_connect(sock, address)
+        except (OSError, TimeoutError) as error:
+            last = error if isinstance(error, OSError) else last
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+    raise last
+
+
+async def _next_event(http: h11.Connection, chunks: _Chunks) -> Any:
+    while (event := http.next_event()) is h11.NEED_DATA:
+        http.receive_data(await chunks.read())
+    return event
+
+
+async def _body(http: h11.Connection, chunks: _Chunks) -> AsyncIterator[bytes]:
+    while isinstance(event := await _next_event(http, chunks), h11.Data):
+        yield bytes(event.data)
+
+
+async def _raise_status(answer: h11.Response, body: AsyncIterator[bytes]) -> None:
+    text = b""
+    async for piece in body:
+        text += piece
+        if len(text) > 64 * 1024:
+            break
+    try:
+        message = str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        message = text[:500].decode(errors="replace").strip()
+    raise StatusError(answer.status_code, message)
+
+
+def _plain(headers: Any) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}

@@ -1,0 +1,287 @@
+"""Which pod stands behind a target, and on which port: pure functions from Kubernetes objects to a choice.
+
+| target                  | the pods                                             | a port is                         |
+|-------------------------|------------------------------------------------------|-----------------------------------|
+| service                 | the addresses of its Endpoints; else its selector's  | the service's, by number or name  |
+| deployment, statefulset | the selector's                                       | the container's, by number or name|
+| pod                     | the pod; when it is gone, its controller's others    | the container's, by number or name|
+
+`sspcloud_magics.tunnel.follow` fetches the objects and calls this again whenever one of them changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sspcloud_magics.errors import PortNotFound
+
+Object: TypeAlias = Mapping[str, Any]
+
+_POD_OWN_LABELS = (
+    "pod-template-hash",
+    "controller-revision-hash",
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/controller-uid",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A pod that stands behind a target.
+
+    Parameters
+    ----------
+    name, uid
+        The pod; the uid is empty where it cannot be known.
+    ports
+        The pod's port numbers, in the order in which the ports were asked for.
+    usable
+        Whether it takes connections: it is ready, or, where the user named the very pod, it runs.
+    state
+        What there is to say about it, in kubectl's words.
+    """
+
+    name: str
+    uid: str
+    ports: tuple[int, ...]
+    usable: bool
+    state: str = ""
+
+
+def choose(candidates: Sequence[Candidate], current: Candidate | None) -> Candidate | None:
+    """Return the pod to use: the current one as long as it is usable, else the first that is."""
+    usable = [candidate for candidate in candidates if candidate.usable]
+    if current is not None:
+        for candidate in usable:
+            if (candidate.name, candidate.uid) == (current.name, current.uid):
+                return candidate
+    return usable[0] if usable else None
+
+
+# Pods.
+
+
+def pod_state(pod: Object) -> str:
+    """Return the state of a pod as ``kubectl get pods`` words it."""
+    status = pod.get("status", {})
+    if pod["metadata"].get("deletionTimestamp"):
+        return "Terminating"
+    for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
+        for kind in ("waiting", "terminated"):
+            reason = container.get("state", {}).get(kind, {}).get("reason")
+            if reason and not (kind == "terminated" and reason == "Completed" and pod_is_ready(pod)):
+                return str(reason)
+    return str(status.get("reason") or status.get("phase") or "Unknown")
+
+
+def pod_is_ready(pod: Object) -> bool:
+    """Return whether a pod is ready and stays."""
+    return not pod["metadata"].get("deletionTimestamp") and any(
+        condition.get("type") == "Ready" and condition.get("status") == "True"
+        for condition in pod.get("status", {}).get("conditions", ())
+    )
+
+
+def pod_runs(pod: Object) -> bool:
+    """Return whether a pod runs and stays, ready or not: whoever names it may want to see why it is not."""
+    status = pod.get("status", {})
+    return (
+        not pod["metadata"].get("deletionTimestamp")
+        and status.get("phase") == "Running"
+        and all("running" in container.get("state", {}) for container in status.get("containerStatuses", ()))
+    )
+
+
+def container_port(pod: Object, wanted: int | str) -> int:
+    """Return the number of a pod's port.
+
+    Raises
+    ------
+    PortNotFound
+        If no container has a port of that name, or it is one for UDP.
+    """
+    ports = [port for container in pod["spec"]["containers"] for port in container.get("ports", ())]
+    matching = [port for port in ports if wanted in (port.get("name"), port["containerPort"])]
+    if any(_is_tcp(port) for port in matching):
+        return next(int(port["containerPort"]) for port in matching if _is_tcp(port))
+    if isinstance(wanted, int) and not matching:
+        return wanted  # a container may listen on a port that it does not declare
+    named = f"the pod {pod['metadata']['name']}"
+    offered = [(port.get("name"), port["containerPort"], port) for port in ports]
+    raise _no_port(named, wanted, offered, udp=bool(matching))
+
+
+def pods_behind(
+    pods: Iterable[Object], wanted: Sequence[int | str], *, named: str | None = None, owner: str | None = None
+) -> list[Candidate]:
+    """Return the candidates among `pods`, the best first.
+
+    Parameters
+    ----------
+    wanted
+        The ports of the containers.
+    named
+        The pod that the user named; it comes first, and need not be ready.
+    owner
+        Only pods whose controller has this uid, beside the one that was named.
+    """
+    found = []
+    for pod in pods:
+        name = pod["metadata"]["name"]
+        if name != named and owner is not None and controller(pod).get("uid") != owner:
+            continue
+        usable = pod_runs(pod) if name == named else pod_is_ready(pod)
+        ports = _ports_of(pod, wanted, usable=usable)
+        found.append(Candidate(name, pod["metadata"].get("uid", ""), ports, usable, pod_state(pod)))
+    found.sort(key=lambda candidate: (candidate.name != named, candidate.name))
+    return found
+
+
+def _ports_of(pod: Object, wanted: Sequence[int | str], *, usable: bool) -> tuple[int, ...]:
+    try:
+        return tuple(container_port(pod, port) for port in wanted)
+    except PortNotFound:
+        if usable:
+            raise
+        return ()
+
+
+def controller(pod: Object) -> Object:
+    """Return the reference to the object that replaces a pod when it goes; empty if nothing does."""
+    for reference in pod["metadata"].get("ownerReferences", ()):
+        if reference.get("controller"):
+            found: Object = reference
+            return found
+    return {}
+
+
+def labels_of_siblings(pod: Object) -> str:
+    """Return a selector for the pods like this one: by its labels, without those that are its own only."""
+    labels = pod["metadata"].get("labels", {})
+    return ",".join(f"{key}={value}" for key, value in labels.items() if key not in _POD_OWN_LABELS)
+
+
+def selector_text(selector: Object) -> str:
+    """Return a ``LabelSelector`` in the form that the API takes in a query."""
+    parts = [f"{key}={value}" for key, value in selector.get("matchLabels", {}).items()]
+    for expression in selector.get("matchExpressions", ()):
+        key, values = expression["key"], ",".join(expression.get("values", ()))
+        parts.append(
+            {
+                "In": f"{key} in ({values})",
+                "NotIn": f"{key} notin ({values})",
+                "Exists": key,
+                "DoesNotExist": f"!{key}",
+            }[expression["operator"]]
+        )
+    return ",".join(parts)
+
+
+# Services.
+
+
+def service_ports(service: Object, wanted: Sequence[int | str]) -> tuple[Object, ...]:
+    """Return the ports of a service that were asked for, as they stand in its spec.
+
+    Raises
+    ------
+    PortNotFound
+        If it has no such port, or it is one for UDP.
+    """
+    ports = service["spec"].get("ports", ())
+    found = []
+    for one in wanted:
+        matching = [port for port in ports if one in (port.get("name"), port["port"])]
+        tcp = [port for port in matching if _is_tcp(port)]
+        if not tcp and not matching and isinstance(one, int):
+            # Not what the service calls it; but many know the number of the container instead.
+            tcp = [port for port in ports if _is_tcp(port) and port.get("targetPort") == one]
+        if not tcp:
+            named = f"the service {service['metadata']['name']}"
+            offered = [(port.get("name"), port["port"], port) for port in ports]
+            raise _no_port(named, one, offered, udp=bool(matching))
+        found.append(tcp[0])
+    return tuple(found)
+
+
+def pods_of_endpoints(
+    endpoints: Object, wanted: Sequence[int | str], ports: Sequence[Object] | None
+) -> list[Candidate]:
+    """Return the pods that an Endpoints object names.
+
+    Parameters
+    ----------
+    wanted
+        The ports that were asked for.
+    ports
+        The same, as they stand in the service; None where the service may not be read. Then a number is
+        the pod's.
+
+    Raises
+    ------
+    PortNotFound
+        If a ready pod stands behind the service, and has no such port.
+    """
+    found: list[Candidate] = []
+    for subset in endpoints.get("subsets") or ():
+        for kind, usable in (("addresses", True), ("notReadyAddresses", False)):
+            for address in subset.get(kind) or ():
+                reference = address.get("targetRef") or {}
+                if reference.get("kind") != "Pod":
+                    continue
+                numbers = _numbers_in(endpoints, subset, wanted, ports) if usable else ()
+                state = "Ready" if usable else "not ready"
+                found.append(Candidate(reference["name"], reference.get("uid", ""), numbers, usable, state))
+    found.sort(key=lambda candidate: candidate.name)
+    return found
+
+
+def _numbers_in(
+    endpoints: Object, subset: Object, wanted: Sequence[int | str], ports: Sequence[Object] | None
+) -> tuple[int, ...]:
+    offered = subset.get("ports") or ()
+    numbers = []
+    for position, one in enumerate(wanted):
+        if ports is None:
+            matching = [port for port in offered if one in (port.get("name"), port["port"])]
+        else:
+            name = ports[position].get("name") or ""
+            matching = [port for port in offered if (port.get("name") or "") == name]
+        tcp = [port for port in matching if _is_tcp(port)]
+        if not tcp:
+            named = f"the service {endpoints['metadata']['name']}"
+            listed = [(port.get("name"), port["port"], port) for port in offered]
+            raise _no_port(named, one, listed, udp=bool(matching))
+        numbers.append(int(tcp[0]["port"]))
+    return tuple(numbers)
+
+
+def target_ports(ports: Sequence[Object]) -> tuple[int | str, ...]:
+    """Return what the ports of a service are called in the pods."""
+    return tuple(port.get("targetPort") or port["port"] for port in ports)
+
+
+def _is_tcp(port: Object) -> bool:
+    return bool(port.get("protocol", "TCP") == "TCP")
+
+
+def _no_port(
+    named: str, wanted: int | str, offered: Sequence[tuple[str | None, int, Object]], *, udp: bool
+) -> PortNotFound:
+    words = []
+    for name, number, port in offered:
+        protocol = "" if _is_tcp(port) else f" ({port['protocol']})"
+        words.append((f"{number} ({name})" if name else str(number)) + protocol)
+    what = f"{named[0].upper()}{named[1:]} has no port {wanted}"
+    if udp:
+        return PortNotFound(
+            f"{named[0].upper()}{named[1:]} has the port {wanted} for UDP only.",
+            why="A port-forward carries TCP, and nothing else.",
+            mend=f"its ports are: {', '.join(words)}",
+        )
+    return PortNotFound(
+        f"{what}.", mend=f"its ports are: {', '.join(words)}" if words else "it declares no ports"
+    )

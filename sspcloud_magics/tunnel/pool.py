@@ -1,0 +1,232 @@
+"""The tunnels to one pod: opened ahead, lent to one connection at a time, taken back when it is over.
+
+A connection takes a tunnel that waits, or else the first that is opened or given back. How many wait
+ahead follows the use: each connection that finds none raises the number, quiet lowers it again. With
+protocol B nothing can wait, because the server dials the pod with the upgrade.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+
+from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.tunnel.credentials import Credentials
+from sspcloud_magics.tunnel.http import Client, StatusError
+from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
+from sspcloud_magics.tunnel.protocols.events import ProtocolError
+from sspcloud_magics.tunnel.tunnel import Tunnel
+
+PING_INTERVAL = 10.0
+_MOST_AHEAD = 16
+_MOST_OPENING = 16
+_QUIET = 30.0
+_OLDEST = 3600.0
+_REFUSES_SPDY = (400, 403, 404, 405, 501)
+
+
+class Pool:
+    """The tunnels to one pod.
+
+    Parameters
+    ----------
+    credentials
+        The identity that opens them.
+    namespace, pod
+        The pod.
+    on_trouble
+        Called with a reason when no tunnel can be had any more, or one that waited broke.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        namespace: str,
+        pod: str,
+        on_trouble: Callable[[Exception], None],
+    ) -> None:
+        self._credentials = credentials
+        self._path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
+        self._on_trouble = on_trouble
+        self._waiting: deque[Tunnel] = deque()
+        self._all: set[Tunnel] = set()
+        self._wanted: deque[tuple[int, asyncio.Future[Tunnel]]] = deque()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._ahead = 1
+        self._last_miss = 0.0
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._ticker = self._loop.call_later(PING_INTERVAL, self._tick)
+
+    @property
+    def protocol_name(self) -> str:
+        """The protocol in use."""
+        return self._credentials.protocol.name
+
+    @property
+    def tunnels(self) -> int:
+        """How many tunnels are open."""
+        return len(self._all)
+
+    def take(self) -> Tunnel | None:
+        """Return a tunnel that waits, if there is one."""
+        while self._waiting:
+            tunnel = self._waiting.pop()
+            if tunnel.reusable:
+                self._fill()
+                return tunnel
+        return None
+
+    async def acquire(self, port: int) -> Tunnel:
+        """Return a tunnel, as soon as there is one.
+
+        Raises
+        ------
+        StatusError, SspcloudError, ProtocolError
+            If it cannot be opened.
+        """
+        tunnel = self.take()
+        if tunnel is not None:
+            return tunnel
+        self._ahead = min(self._ahead + 1, _MOST_AHEAD)
+        self._last_miss = self._loop.time()
+        future: asyncio.Future[Tunnel] = self._loop.create_future()
+        self._wanted.append((port, future))
+        self._fill()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self.give_back(future.result())
+            raise
+
+    def give_back(self, tunnel: Tunnel) -> None:
+        """Take a tunnel back from a connection that is over."""
+        if tunnel.reusable and not self._closed:
+            self._hand_out(tunnel, 0)
+        else:
+            self._drop(tunnel)
+            self._fill()
+
+    def _hand_out(self, tunnel: Tunnel, port: int) -> None:
+        """Give a tunnel to whom it can serve: with protocol B, who wants `port`; else the first who waits."""
+        for entry in self._wanted:
+            wanted, future = entry
+            if not future.done() and (tunnel.half_close or wanted == port):
+                self._wanted.remove(entry)
+                future.set_result(tunnel)
+                return
+        if tunnel.half_close:
+            self._waiting.append(tunnel)
+        else:
+            self._drop(tunnel)
+
+    def _drop(self, tunnel: Tunnel) -> None:
+        self._all.discard(tunnel)
+        tunnel.on_lost = None
+        tunnel.close()
+
+    def warm(self) -> None:
+        """Open the tunnels that are to wait."""
+        self._fill()
+
+    def close(self, reason: str) -> None:
+        """Close all tunnels; connections on them are lost, and those that wait for one fail."""
+        self._closed = True
+        self._ticker.cancel()
+        for task in self._opening:
+            task.cancel()
+        for tunnel in list(self._all):
+            tunnel.on_lost = None
+            tunnel.break_off(reason)
+        self._all.clear()
+        self._waiting.clear()
+        self._fail_wanted(ProtocolError(reason))
+
+    def retire(self) -> None:
+        """Close what waits, and let the connections that are open run to their end."""
+        self._closed = True
+        self._ticker.cancel()
+        for task in self._opening:
+            task.cancel()
+        while self._waiting:
+            tunnel = self._waiting.pop()
+            self._drop(tunnel)
+        self._fail_wanted(ProtocolError("the pod is no longer used"))
+
+    def _fail_wanted(self, error: Exception) -> None:
+        while self._wanted:
+            _, future = self._wanted.popleft()
+            if not future.done():
+                future.set_exception(error)
+
+    def _fill(self) -> None:
+        """Start as many openings as are needed and allowed."""
+        if self._closed:
+            return
+        while self._wanted and self._wanted[0][1].done():
+            self._wanted.popleft()
+        ahead = 0 if self._credentials.protocol is ChannelTunnel else self._ahead - len(self._waiting)
+        needed = len(self._wanted) + max(0, ahead)
+        while len(self._opening) < min(needed, _MOST_OPENING):
+            task = self._loop.create_task(self._open())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open(self) -> None:
+        port = self._wanted[0][0] if self._wanted else 0
+        try:
+            tunnel = await self._credentials.call(lambda client: self._open_with(client, port))
+        except (StatusError, SspcloudError, ProtocolError) as error:
+            if not self._closed:
+                self._fail_wanted(error)
+                self._on_trouble(error)
+            return
+        self._all.add(tunnel)
+        tunnel.on_lost = self._lost
+        if self._closed:
+            self._drop(tunnel)
+            return
+        self._hand_out(tunnel, port)
+        self._loop.call_soon(self._fill)
+
+    async def _open_with(self, client: Client, port: int) -> Tunnel:
+        protocol = self._credentials.protocol
+        try:
+            return await Tunnel.open(client, protocol, self._path, port)
+        except (StatusError, ProtocolError) as error:
+            if protocol is ChannelTunnel:
+                raise
+            if isinstance(error, StatusError) and error.status not in _REFUSES_SPDY:
+                raise
+            if isinstance(error, StatusError) and error.message and error.status in (403, 404):
+                raise  # a right is missing, or the pod is; a server without protocol A has no words
+            if not port:
+                raise
+            tunnel = await Tunnel.open(client, ChannelTunnel, self._path, port)
+            self._credentials.protocol = ChannelTunnel
+            return tunnel
+
+    def _lost(self, tunnel: Tunnel, text: str) -> None:
+        self._all.discard(tunnel)
+        with contextlib.suppress(ValueError):
+            self._waiting.remove(tunnel)
+            self._on_trouble(ProtocolError(text))
+
+    def _tick(self) -> None:
+        """Ping every tunnel, and let go of those that are not needed."""
+        self._ticker = self._loop.call_later(PING_INTERVAL, self._tick)
+        now = self._loop.time()
+        if self._ahead > 1 and now - self._last_miss > _QUIET:
+            self._ahead = max(1, self._ahead // 2)
+        for tunnel in list(self._waiting):
+            surplus = len(self._waiting) > self._ahead and now - tunnel.used_at > _QUIET
+            if surplus or now - tunnel.opened_at > _OLDEST:
+                self._waiting.remove(tunnel)
+                self._drop(tunnel)
+        for tunnel in list(self._all):
+            if not tunnel.ping():
+                tunnel.break_off("the server does not answer any more")
+        self._fill()

@@ -1,0 +1,151 @@
+"""Protocol B: the channels of ``v4.channel.k8s.io``, for servers that refuse protocol A.
+
+The first byte of a message is its channel: 0 carries the data both ways, 1 the server's error text.
+The server's first two bytes on each channel are the port. It dials the pod as soon as the WebSocket is
+open, so such a tunnel serves one connection and cannot be opened ahead. There is no half-close: the
+server's close frame is the end of the data. (Source: ``portforward/websocket.go`` of the kubelet.)
+"""
+
+from __future__ import annotations
+
+from sspcloud_magics.tunnel.protocols import websocket
+from sspcloud_magics.tunnel.protocols.events import (
+    Accepted,
+    Ended,
+    Failed,
+    Ponged,
+    ProtocolError,
+    Received,
+    TunnelClosed,
+    TunnelEvent,
+)
+from sspcloud_magics.tunnel.protocols.websocket import Opcode, encode_close, encode_frame
+
+SUBPROTOCOL = "v4.channel.k8s.io"
+_DATA, _ERROR = 0, 1
+_PORT_SIZE = 2
+_TEXT_LIMIT = 64 * 1024
+_NORMAL = (1000, 1005)
+_PAIR = 1
+
+
+class ChannelTunnel:
+    """One tunnel of protocol B, which is one pair; the same calls as `SpdyTunnel`."""
+
+    name = "channels"
+    subprotocol = SUBPROTOCOL
+    half_close = False
+
+    def __init__(self) -> None:
+        self._frames = websocket.FrameDecoder()
+        self._channel = _DATA
+        self._ports_left = {_DATA: _PORT_SIZE, _ERROR: _PORT_SIZE}
+        self._text = bytearray()
+        self._opened = self._over = self._abandoned = self._closing = False
+        self.outgoing = bytearray()
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs the server still knows."""
+        return int(self._opened and not self._over)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether a pair can be opened: only the first."""
+        return not (self._opened or self._over or self._closing)
+
+    def open(self, port: int) -> tuple[int, bytes]:  # noqa: ARG002 - the port stands in the request's query
+        """Take the pair that the server opened with the tunnel; there is nothing to send."""
+        self._opened = True
+        return _PAIR, b""
+
+    def send(self, pair: int, payload: memoryview) -> bytes:  # noqa: ARG002 - there is only one
+        """Return the message that carries `payload` to the pod."""
+        return encode_frame(Opcode.BINARY, b"\x00", payload)
+
+    def finish(self, pair: int) -> bytes:
+        """End the pair: this protocol cannot close one end on its own."""
+        return self.abandon(pair)
+
+    def abandon(self, pair: int) -> bytes:  # noqa: ARG002 - there is only one
+        """Close the tunnel, and drop what still comes."""
+        if self._abandoned:
+            return b""
+        self._abandoned = True
+        return self.close()
+
+    reset = abandon
+
+    def ping(self) -> bytes:
+        """Return a message that the server answers (`Ponged`)."""
+        return encode_frame(Opcode.PING, b"")
+
+    def close(self) -> bytes:
+        """Return the message that closes the tunnel."""
+        if self._closing:
+            return b""
+        self._closing = True
+        return encode_close()
+
+    def receive(self, data: memoryview) -> list[TunnelEvent]:
+        """Return what `data` brings; the views in it are valid as long as `data` is.
+
+        Raises
+        ------
+        ProtocolError
+            If the server breaks the protocol. The tunnel cannot be used afterwards.
+        """
+        events: list[TunnelEvent] = []
+        for frame in self._frames.receive(data):
+            if isinstance(frame, websocket.Payload):
+                self._receive_payload(frame, events)
+            elif isinstance(frame, websocket.Ping):
+                self.outgoing += encode_frame(Opcode.PONG, frame.payload)
+            elif isinstance(frame, websocket.Pong):
+                events.append(Ponged())
+            else:
+                self._receive_close(frame, events)
+        return events
+
+    def _receive_payload(self, frame: websocket.Payload, events: list[TunnelEvent]) -> None:
+        if frame.text:
+            raise ProtocolError("the server sent text where the channels are binary")
+        data = frame.data
+        if frame.begins:
+            if not data:
+                if frame.ends:
+                    raise ProtocolError("the server sent a message without a channel")
+                # The channel's number stands in the first byte, wherever that comes.
+                self._channel = -1
+                return
+            self._channel = data[0]
+            data = data[1:]
+        elif self._channel < 0 and data:
+            self._channel = data[0]
+            data = data[1:]
+        if self._channel not in self._ports_left:
+            raise ProtocolError(f"the server sent a message on the unknown channel {self._channel}")
+        left = self._ports_left[self._channel]
+        if left:
+            skipped = min(left, len(data))
+            self._ports_left[self._channel] = left - skipped
+            data = data[skipped:]
+            if left == skipped and self._channel == _DATA:
+                events.append(Accepted(_PAIR))
+        if not data or self._abandoned:
+            return
+        if self._channel == _DATA:
+            events.append(Received(_PAIR, data))
+        else:
+            self._text += data[: _TEXT_LIMIT - len(self._text)]
+
+    def _receive_close(self, frame: websocket.Close, events: list[TunnelEvent]) -> None:
+        self._over = True
+        if not self._closing:
+            self.outgoing += self.close()
+        if not self._abandoned:
+            text = self._text.decode(errors="replace").strip()
+            if not text and frame.code not in _NORMAL:
+                text = frame.reason or f"the server closed the tunnel ({frame.code})"
+            events.append(Failed(_PAIR, text) if text else Ended(_PAIR))
+        events.append(TunnelClosed("the connection is over"))

@@ -1,0 +1,243 @@
+"""SPDY/3.1 framing, as far as port-forwarding needs it.
+
+Header blocks are compressed with one zlib stream per direction for the life of the connection, so every
+block must be decompressed, also of frames that nobody wants, and blocks must leave in the order in which
+they were compressed. (Source: the SPDY Protocol, draft 3.1, sections 2.2 and 2.6.)
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias
+
+from sspcloud_magics.spdy_dictionary import SPDY_DICTIONARY
+from sspcloud_magics.tunnel.protocols.events import ProtocolError
+
+FIN = 0x01
+CANCEL = 5
+_VERSION = 0x8003
+_STREAM_MASK = 0x7FFFFFFF
+_CONTROL_LIMIT = 64 * 1024
+_HEADERS_LIMIT = 256 * 1024
+
+
+class FrameType(IntEnum):
+    """The control frames that concern us; others are skipped."""
+
+    SYN_STREAM = 1
+    SYN_REPLY = 2
+    RST_STREAM = 3
+    PING = 6
+    GOAWAY = 7
+    HEADERS = 8
+
+
+# How many bytes stand before the header block, in the frames that have one.
+_HEADERS_OFFSET = {FrameType.SYN_STREAM: 10, FrameType.SYN_REPLY: 4, FrameType.HEADERS: 4}
+_FIXED_SIZE = {FrameType.RST_STREAM: 8, FrameType.PING: 4, FrameType.GOAWAY: 8}
+
+
+@dataclass(slots=True)
+class Data:
+    """A slice of a stream's data; `fin` stands on the last slice of a frame that ends the stream."""
+
+    stream: int
+    data: memoryview
+    fin: bool
+
+
+@dataclass(slots=True)
+class Stream:
+    """The server opens a stream, answers ours, or adds headers to one."""
+
+    frame: FrameType
+    stream: int
+    headers: dict[str, str]
+    fin: bool
+
+
+@dataclass(slots=True)
+class Reset:
+    """The server abandons a stream."""
+
+    stream: int
+    status: int
+
+
+@dataclass(slots=True)
+class Ping:
+    """A ping, or the answer to one of ours: ours are odd."""
+
+    number: int
+
+
+@dataclass(slots=True)
+class GoAway:
+    """The server takes no further streams."""
+
+    status: int
+
+
+FrameEvent: TypeAlias = Data | Stream | Reset | Ping | GoAway
+
+
+def data_head(stream: int, size: int, *, fin: bool = False) -> bytes:
+    """Return the eight bytes that go before `size` bytes of data."""
+    return struct.pack("!II", stream, (FIN << 24 if fin else 0) | size)
+
+
+def _control(kind: FrameType, body: bytes, flags: int = 0) -> bytes:
+    return struct.pack("!HHI", _VERSION, kind, flags << 24 | len(body)) + body
+
+
+def encode_reset(stream: int, status: int = CANCEL) -> bytes:
+    """Return a frame that abandons a stream."""
+    return _control(FrameType.RST_STREAM, struct.pack("!II", stream, status))
+
+
+def encode_ping(number: int) -> bytes:
+    """Return a ping, or the answer to one."""
+    return _control(FrameType.PING, struct.pack("!I", number))
+
+
+class HeaderEncoder:
+    """Compresses header blocks; the frames must be sent in the order in which they were made."""
+
+    def __init__(self) -> None:
+        # Level 1 and a small window: the blocks are a few dozen bytes, and each connection has one of these.
+        self._zlib = zlib.compressobj(1, zlib.DEFLATED, 11, 4, zlib.Z_DEFAULT_STRATEGY, SPDY_DICTIONARY)
+
+    def syn_stream(self, stream: int, headers: Mapping[str, str], *, fin: bool = False) -> bytes:
+        """Return a frame that opens a stream."""
+        pieces = [struct.pack("!I", len(headers))]
+        for name, value in headers.items():
+            for text in (name.lower().encode(), value.encode()):
+                pieces += [struct.pack("!I", len(text)), text]
+        block = self._zlib.compress(b"".join(pieces)) + self._zlib.flush(zlib.Z_SYNC_FLUSH)
+        return _control(
+            FrameType.SYN_STREAM, struct.pack("!IIBB", stream, 0, 0, 0) + block, FIN if fin else 0
+        )
+
+
+class FrameDecoder:
+    """Turns the bytes of a server into `FrameEvent`; its memory is bounded by one control frame."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._inside = False  # a frame's body comes next, and not a head
+        self._left = 0
+        self._flags = 0
+        self._stream = 0  # of the data frame that is being read; 0 while it is a control frame
+        self._type = 0
+        self._body = bytearray()
+        self._zlib = zlib.decompressobj(zdict=SPDY_DICTIONARY)
+
+    def receive(self, data: memoryview) -> list[FrameEvent]:
+        """Return what `data` brings; the views in it are valid as long as `data` is.
+
+        Raises
+        ------
+        ProtocolError
+            If the server breaks the protocol. The decoder cannot be used afterwards.
+        """
+        events: list[FrameEvent] = []
+        position, size = 0, len(data)
+        while True:
+            if not self._inside:
+                missing = 8 - len(self._head)
+                piece = data[position : position + missing]
+                self._head += piece
+                position += len(piece)
+                if len(piece) < missing:
+                    break
+                self._begin_frame()
+            taken = min(self._left, size - position)
+            self._left -= taken
+            end = position + taken
+            if self._stream:
+                if taken or not self._left:
+                    fin = bool(self._flags & FIN) and not self._left
+                    events.append(Data(self._stream, data[position:end], fin))
+            else:
+                self._body += data[position:end]
+                if not self._left:
+                    event = self._control_event()
+                    if event is not None:
+                        events.append(event)
+            position = end
+            if self._left:
+                break
+            self._inside = False
+        return events
+
+    def _begin_frame(self) -> None:
+        first, second = struct.unpack("!II", self._head)
+        del self._head[:]
+        self._flags, self._left = second >> 24, second & 0xFFFFFF
+        if first >> 31:
+            if first >> 16 != _VERSION:
+                raise ProtocolError(f"the server speaks version {first >> 16 & 0x7FFF} of SPDY, and not 3")
+            if self._left > _CONTROL_LIMIT:
+                raise ProtocolError(f"the server sent a control frame of {self._left} bytes")
+            self._stream, self._type = 0, first & 0xFFFF
+        else:
+            if not first:
+                raise ProtocolError("the server sent data on stream 0")
+            self._stream = first
+        self._inside = True
+
+    def _control_event(self) -> FrameEvent | None:
+        body = bytes(self._body)
+        del self._body[:]
+        kind = self._type
+        if kind in _HEADERS_OFFSET:
+            offset = _HEADERS_OFFSET[FrameType(kind)]
+            if len(body) < offset:
+                raise ProtocolError(f"a SPDY frame of type {kind} is cut off")
+            stream = int.from_bytes(body[:4], "big") & _STREAM_MASK
+            headers = self._read_headers(body[offset:])
+            return Stream(FrameType(kind), stream, headers, bool(self._flags & FIN))
+        if kind not in _FIXED_SIZE:
+            return None  # SETTINGS, WINDOW_UPDATE and what newer drafts add ask nothing of us
+        if len(body) != _FIXED_SIZE[FrameType(kind)]:
+            raise ProtocolError(f"a SPDY frame of type {kind} has {len(body)} bytes")
+        number = int.from_bytes(body[:4], "big")
+        if kind == FrameType.PING:
+            return Ping(number)
+        status = int.from_bytes(body[4:], "big")
+        return Reset(number & _STREAM_MASK, status) if kind == FrameType.RST_STREAM else GoAway(status)
+
+    def _read_headers(self, block: bytes) -> dict[str, str]:
+        try:
+            plain = self._zlib.decompress(block, _HEADERS_LIMIT)
+        except zlib.error as error:
+            raise ProtocolError(f"a SPDY header block cannot be decompressed: {error}") from None
+        if self._zlib.unconsumed_tail:
+            raise ProtocolError("a SPDY header block is larger than is sensible")
+        try:
+            return _parse_headers(plain)
+        except (struct.error, UnicodeDecodeError):
+            raise ProtocolError("a SPDY header block is malformed") from None
+
+
+def _parse_headers(plain: bytes) -> dict[str, str]:
+    position = 4
+
+    def text() -> str:
+        nonlocal position
+        (size,) = struct.unpack_from("!I", plain, position)
+        position += 4 + size
+        if position > len(plain):
+            raise struct.error("a string is cut off")
+        return plain[position - size : position].decode()
+
+    (count,) = struct.unpack_from("!I", plain)
+    headers: dict[str, str] = {}
+    for _ in range(count):
+        name = text()
+        headers[name] = text()
+    return headers

@@ -1,0 +1,230 @@
+"""Protocol A: port-forward pairs over SPDY, tunnelled in the binary messages of a WebSocket.
+
+A pair is two streams with the same ``requestid``: first the error stream, which we half-close at once,
+then the data stream, whose number names the pair here. The server dials the pod when it has both. It
+ends a pair by closing both streams; a text on the error stream says that it failed, and since
+Kubernetes 1.32 resets follow it. (Sources: KEP-4006; ``portforward`` in client-go and in the kubelet.)
+
+A tunnel carries as many pairs as one likes, and has no flow control between them: that only one of them
+flows at a time is the engine's care. A pair that was abandoned may linger on the server for a second;
+what still arrives for it is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sspcloud_magics.tunnel.protocols import spdy, websocket
+from sspcloud_magics.tunnel.protocols.events import (
+    Accepted,
+    Ended,
+    Failed,
+    Ponged,
+    ProtocolError,
+    Received,
+    TunnelClosed,
+    TunnelEvent,
+)
+from sspcloud_magics.tunnel.protocols.websocket import Opcode, encode_close, encode_frame
+
+SUBPROTOCOL = "SPDY/3.1+portforward.k8s.io"
+_TEXT_LIMIT = 64 * 1024
+_LAST_STREAM = 0x7FFFFFF0
+
+
+@dataclass(slots=True)
+class _Pair:
+    """One connection to the pod; its number is that of its data stream."""
+
+    number: int
+    error_stream: int
+    text: bytearray = field(default_factory=bytearray)
+    data_ended: bool = False
+    error_ended: bool = False
+    finished: bool = False
+    abandoned: bool = False
+
+
+class SpdyTunnel:
+    """One tunnel of protocol A.
+
+    What a method returns is to be sent. After `receive`, `outgoing` holds answers that are to be sent too.
+
+    Examples
+    --------
+    >>> tunnel = SpdyTunnel()
+    >>> pair, request = tunnel.open(5432)
+    >>> tunnel.pairs
+    1
+    """
+
+    name = "spdy"
+    subprotocol = SUBPROTOCOL
+    half_close = True
+    """Whether our end of a pair can be closed on its own."""
+
+    def __init__(self) -> None:
+        self._frames = websocket.FrameDecoder()
+        self._spdy = spdy.FrameDecoder()
+        self._headers = spdy.HeaderEncoder()
+        self._next_stream = 1
+        self._next_ping = 1
+        self._data: dict[int, _Pair] = {}
+        self._errors: dict[int, _Pair] = {}
+        self._closing = False
+        self.outgoing = bytearray()
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs the server still knows."""
+        return len(self._data)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another pair can be opened."""
+        return not self._closing and self._next_stream < _LAST_STREAM
+
+    def open(self, port: int) -> tuple[int, bytes]:
+        """Open a pair to `port` of the pod; return its number and what to send."""
+        error, data = self._next_stream, self._next_stream + 2
+        self._next_stream += 4
+        headers = {"streamtype": "error", "port": str(port), "requestid": str(data // 4)}
+        request = (
+            self._headers.syn_stream(error, headers, fin=True),
+            self._headers.syn_stream(data, {**headers, "streamtype": "data"}),
+        )
+        pair = _Pair(data, error)
+        self._data[data] = pair
+        self._errors[error] = pair
+        return data, encode_frame(Opcode.BINARY, *request)
+
+    def send(self, pair: int, payload: memoryview) -> bytes:
+        """Return the message that carries `payload` (at most 16 MiB) to the pod."""
+        return encode_frame(Opcode.BINARY, spdy.data_head(pair, len(payload)), payload)
+
+    def finish(self, pair: int) -> bytes:
+        """Close our end of a pair; what the pod sends still arrives."""
+        known = self._data.get(pair)
+        if known is None or known.finished:
+            return b""
+        known.finished = True
+        return encode_frame(Opcode.BINARY, spdy.data_head(pair, 0, fin=True))
+
+    def abandon(self, pair: int) -> bytes:
+        """Close our end of a pair, and drop what still comes from it; the bytes sent before arrive."""
+        known = self._data.get(pair)
+        if known is not None:
+            known.abandoned = True
+        return self.finish(pair)
+
+    def reset(self, pair: int) -> bytes:
+        """End a pair at once, in both directions."""
+        known = self._data.get(pair)
+        if known is None:
+            return b""
+        known.abandoned = known.finished = True
+        return encode_frame(Opcode.BINARY, spdy.encode_reset(pair))
+
+    def ping(self) -> bytes:
+        """Return a message that the server answers (`Ponged`)."""
+        number, self._next_ping = self._next_ping, (self._next_ping + 2) & 0x7FFFFFFF
+        return encode_frame(Opcode.BINARY, spdy.encode_ping(number))
+
+    def close(self) -> bytes:
+        """Return the message that closes the tunnel."""
+        self._closing = True
+        return encode_close()
+
+    def receive(self, data: memoryview) -> list[TunnelEvent]:
+        """Return what `data` brings; the views in it are valid as long as `data` is.
+
+        Raises
+        ------
+        ProtocolError
+            If the server breaks the protocol. The tunnel cannot be used afterwards.
+        """
+        events: list[TunnelEvent] = []
+        for frame in self._frames.receive(data):
+            if isinstance(frame, websocket.Payload):
+                if frame.text:
+                    raise ProtocolError("the server sent text where SPDY is binary")
+                for event in self._spdy.receive(frame.data):
+                    self._apply(event, events)
+            elif isinstance(frame, websocket.Ping):
+                self.outgoing += encode_frame(Opcode.PONG, frame.payload)
+            elif isinstance(frame, websocket.Close):
+                self._closing = True
+                events.append(TunnelClosed(frame.reason or f"the server closed the tunnel ({frame.code})"))
+        return events
+
+    def _apply(self, event: spdy.FrameEvent, events: list[TunnelEvent]) -> None:
+        if isinstance(event, spdy.Data):
+            pair = self._data.get(event.stream)
+            if pair is not None:
+                if event.data and not pair.abandoned:
+                    events.append(Received(event.stream, event.data))
+                if event.fin:
+                    self._end_data(pair, events)
+            elif (pair := self._errors.get(event.stream)) is not None:
+                pair.text += event.data[: _TEXT_LIMIT - len(pair.text)]
+                if event.fin:
+                    self._end_error(pair, events)
+        elif isinstance(event, spdy.Stream):
+            self._apply_stream(event, events)
+        elif isinstance(event, spdy.Reset):
+            pair = self._data.get(event.stream) or self._errors.get(event.stream)
+            if pair is not None:
+                self._forget(
+                    pair, events, Failed(pair.number, _text(pair) or "the server reset the connection")
+                )
+        elif isinstance(event, spdy.Ping):
+            # The draft, section 2.6.5: the parity says who asked.
+            if event.number % 2:
+                events.append(Ponged())
+            else:
+                self.outgoing += encode_frame(Opcode.BINARY, spdy.encode_ping(event.number))
+        else:
+            self._closing = True
+            events.append(TunnelClosed("the server takes no further connections on this tunnel"))
+
+    def _apply_stream(self, event: spdy.Stream, events: list[TunnelEvent]) -> None:
+        if event.frame is spdy.FrameType.SYN_STREAM:
+            self.outgoing += encode_frame(Opcode.BINARY, spdy.encode_reset(event.stream, status=3))
+            return
+        if (pair := self._data.get(event.stream)) is not None:
+            if event.frame is spdy.FrameType.SYN_REPLY and not pair.abandoned:
+                events.append(Accepted(pair.number))
+            if event.fin:
+                self._end_data(pair, events)
+        elif (pair := self._errors.get(event.stream)) is not None and event.fin:
+            self._end_error(pair, events)
+
+    def _end_data(self, pair: _Pair, events: list[TunnelEvent]) -> None:
+        pair.data_ended = True
+        if pair.error_ended:
+            self._forget(pair, events, Ended(pair.number))
+
+    def _end_error(self, pair: _Pair, events: list[TunnelEvent]) -> None:
+        pair.error_ended = True
+        if pair.text:
+            self._forget(pair, events, Failed(pair.number, _text(pair)))
+        elif pair.data_ended:
+            self._forget(pair, events, Ended(pair.number))
+
+    def _forget(self, pair: _Pair, events: list[TunnelEvent], last: Ended | Failed) -> None:
+        del self._data[pair.number]
+        del self._errors[pair.error_stream]
+        if not pair.finished:
+            # Close our end too, or the server keeps the stream for the life of the tunnel.
+            farewell = (
+                spdy.data_head(pair.number, 0, fin=True)
+                if isinstance(last, Ended)
+                else spdy.encode_reset(pair.number)
+            )
+            self.outgoing += encode_frame(Opcode.BINARY, farewell)
+        if not pair.abandoned:
+            events.append(last)
+
+
+def _text(pair: _Pair) -> str:
+    return pair.text.decode(errors="replace").strip()

@@ -1,0 +1,315 @@
+"""A connected socket on the event loop, plain or under TLS: chunks in, buffers out.
+
+asyncio's transports would copy what cannot be sent at once and decide on their own how much they keep.
+Here the one who feeds a stream sees exactly what is unsent (`Stream.unsent`) and pauses the source, so
+that the memory of a connection is bounded by one chunk in each direction. All streams of the process
+receive into the same buffer, because a receiver uses up each chunk before it returns.
+
+A receiver must not call back into reading: `resume` only arms the loop again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from typing import Protocol, TypeAlias
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+CHUNK = 256 * 1024
+_CIPHERTEXT = memoryview(bytearray(CHUNK))
+_CHUNK = memoryview(bytearray(CHUNK))
+_MOST_PARTS = 512  # POSIX lets a system call take 1,024 buffers, or fewer
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Receiver(Protocol):
+    """Whom a stream tells what happens on it."""
+
+    def received(self, data: memoryview) -> None:
+        """Use up `data`, which is valid during the call only."""
+
+    def ended(self) -> None:
+        """Take note that the peer sends nothing more."""
+
+    def lost(self, error: OSError) -> None:
+        """Take note that the connection is broken; the stream is closed already."""
+
+    def drained(self) -> None:
+        """Take note that everything unsent has left."""
+
+
+class Stream:
+    """A connected, non-blocking TCP socket.
+
+    Parameters
+    ----------
+    sock
+        The socket; the stream closes it.
+    loop
+        A loop with readers and writers (any selector loop).
+    """
+
+    def __init__(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._loop = loop
+        self._receiver: Receiver | None = None
+        self._reading = False
+        self._unsent = bytearray()
+        self._shutting = False
+        self.closed = False
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait for the peer to take them."""
+        return len(self._unsent)
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket underneath."""
+        return self._sock
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to read."""
+        self._receiver = receiver
+        self.resume()
+
+    def hand_over(self, receiver: Receiver) -> None:
+        """Let another receiver take what comes from now on."""
+        self._receiver = receiver
+
+    def pause(self) -> None:
+        """Stop reading until `resume`."""
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._sock)
+
+    def resume(self) -> None:
+        """Read on."""
+        if not self._reading and not self.closed:
+            self._reading = True
+            self._loop.add_reader(self._sock, self._readable)
+
+    def write(self, *parts: Buffer) -> None:
+        """Send `parts`; what the socket does not take now is kept and sent later."""
+        if self.closed:
+            return
+        if self._unsent:
+            for part in parts:
+                self._unsent += part
+            return
+        self._send(parts)
+
+    def _send(self, parts: tuple[Buffer, ...]) -> None:
+        if len(parts) > _MOST_PARTS:
+            parts = (b"".join(parts),)
+        try:
+            sent = self._sock.send(parts[0]) if len(parts) == 1 else self._sock.sendmsg(parts)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._loop.call_soon(self._lose, error)
+            return
+        for part in parts:
+            if sent >= len(part):
+                sent -= len(part)
+            else:
+                self._unsent += memoryview(part)[sent:]
+                sent = 0
+        if self._unsent:
+            self._loop.add_writer(self._sock, self._writable)
+
+    def shutdown(self) -> None:
+        """Tell the peer that nothing more comes, once everything unsent has left."""
+        self._shutting = True
+        if not self._unsent:
+            self._shut()
+
+    def _shut(self) -> None:
+        if not self.closed:
+            # The peer may be gone already; reading will tell.
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Close the socket; what is unsent is dropped."""
+        if self.closed:
+            return
+        self.closed = True
+        self.pause()
+        self._loop.remove_writer(self._sock)
+        self._unsent.clear()
+        self._sock.close()
+
+    def reset(self) -> None:
+        """Close so that the peer sees an error, and not an end (RST instead of FIN)."""
+        if not self.closed:
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self.close()
+
+    def _lose(self, error: OSError) -> None:
+        if not self.closed:
+            self.close()
+            if self._receiver is not None:
+                self._receiver.lost(error)
+
+    def _writable(self) -> None:
+        try:
+            sent = self._sock.send(self._unsent)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        del self._unsent[:sent]
+        if not self._unsent:
+            self._loop.remove_writer(self._sock)
+            if self._shutting:
+                self._shut()
+            if self._receiver is not None:
+                self._receiver.drained()
+
+    def _readable(self) -> None:
+        try:
+            size = self._sock.recv_into(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        assert self._receiver is not None  # noqa: S101 - reading begins in `start`
+        if size:
+            self._receiver.received(_CHUNK[:size])
+        else:
+            self.pause()
+            self._receiver.ended()
+
+
+class TlsStream(Stream):
+    """A TLS client connection over a connected socket.
+
+    The records are decrypted in memory rather than by an `ssl.SSLSocket`: that costs OpenSSL two system
+    calls a record, this one for 256 KiB.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        loop: asyncio.AbstractEventLoop,
+        context: ssl.SSLContext,
+        server_hostname: str,
+        session: ssl.SSLSession | None,
+    ) -> None:
+        super().__init__(sock, loop)
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=server_hostname, session=session
+        )
+        self._drain_planned = False
+        self._over = False
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """What the next connection to the same server can resume; known once something was received."""
+        return self._tls.session
+
+    async def handshake(self) -> None:
+        """Do the TLS handshake; raises `ssl.SSLError` or `OSError`."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush_handshake()
+                data = await self._loop.sock_recv(self._sock, CHUNK)
+                if not data:
+                    raise ConnectionResetError(
+                        "the server closed the connection during the TLS handshake"
+                    ) from None
+                self._incoming.write(data)
+            except ssl.SSLError:
+                with contextlib.suppress(OSError):
+                    await self._flush_handshake()  # the alert says why; the server may want to know
+                raise
+            else:
+                await self._flush_handshake()
+                return
+
+    async def _flush_handshake(self) -> None:
+        if self._outgoing.pending:
+            await self._loop.sock_sendall(self._sock, self._outgoing.read())
+
+    def resume(self) -> None:
+        """Read on; what was received and not yet decrypted comes first."""
+        super().resume()
+        # The handshake, or the chunk during which the receiver paused, may have left something.
+        if not self._drain_planned and not self.closed:
+            self._drain_planned = True
+            self._loop.call_soon(self._drain_later)
+
+    def write(self, *parts: Buffer) -> None:
+        """Encrypt and send `parts`; what the socket does not take now is kept and sent later."""
+        if self.closed:
+            return
+        for part in parts:
+            if part:
+                self._tls.write(part)
+        super().write(self._outgoing.read())
+
+    def _drain_later(self) -> None:
+        self._drain_planned = False
+        if not self.closed and self._reading:
+            self._drain()
+
+    def _readable(self) -> None:
+        try:
+            size = self._sock.recv_into(_CIPHERTEXT)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if size:
+            self._incoming.write(_CIPHERTEXT[:size])
+        else:
+            self._incoming.write_eof()
+        self._drain()
+
+    def _drain(self) -> None:
+        """Decrypt what there is, until nothing is left or the receiver pauses."""
+        assert self._receiver is not None  # noqa: S101 - reading begins in `start`
+        more = True
+        while more and self._reading:
+            size, more = self._decrypt()
+            if size:
+                self._receiver.received(_CHUNK[:size])
+        if self._over and self._reading:
+            self.pause()
+            self._receiver.ended()
+        if self._outgoing.pending and not self.closed:
+            super().write(self._outgoing.read())  # TLS 1.3 may have asked for a new key
+
+    def _decrypt(self) -> tuple[int, bool]:
+        """Fill the chunk; return its size, and whether there may be more."""
+        size = 0
+        try:
+            while size < CHUNK:
+                got: int = self._tls.read(CHUNK - size, _CHUNK[size:])  # type: ignore[assignment]
+                if not got:  # as newer versions of OpenSSL say the end
+                    self._over = True
+                    return size, False
+                size += got
+        except ssl.SSLWantReadError:
+            return size, False
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            self._over = True
+            return size, False
+        except ssl.SSLError as error:
+            self._lose(error)
+            return 0, False
+        return size, True
