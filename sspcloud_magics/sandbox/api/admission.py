@@ -1,0 +1,139 @@
+"""What the server makes of a new object beside its defaults, and for what reasons it refuses one.
+
+Unlike a default, this looks at other objects: a namespace must be there and not be ending, a Service gets
+a free address, a pod a service account whose token is mounted into it.
+
+Source: https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from ipaddress import IPv4Network
+
+from sspcloud_magics.sandbox.api import status
+from sspcloud_magics.sandbox.api.call import Call
+from sspcloud_magics.sandbox.resources import by_plural
+from sspcloud_magics.sandbox.store import NotFound, Obj, Store
+
+SERVICE_NETWORK = IPv4Network("10.43.0.0/16")
+TOKEN_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 -- a path
+_NAMESPACES = by_plural("", "namespaces")
+_SERVICES = by_plural("", "services")
+_SERVICE_ACCOUNTS = by_plural("", "serviceaccounts")
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+
+
+def admit(call: Call, obj: Obj) -> None:
+    """Change a new object in place, or refuse it.
+
+    Raises
+    ------
+    ApiError
+        If it is refused.
+    """
+    if call.resource.namespaced:
+        _check_namespace(call, obj)
+    match call.resource.kind:
+        case "Pod":
+            _give_service_account(call, obj)
+            _give_tolerations(obj)
+        case "Service":
+            give_cluster_ip(call.store, obj)
+        case "Job":
+            _give_selector(obj)
+
+
+def give_cluster_ip(store: Store, service: Obj) -> None:
+    """Give a Service a free address, unless it has one, is headless or a mere name."""
+    spec = service["spec"]
+    if spec.get("type") == "ExternalName" or spec.get("clusterIP"):
+        return
+    taken = {other["spec"].get("clusterIP") for other in store.peek_all(_SERVICES)}
+    free = (str(address) for address in SERVICE_NETWORK.hosts())
+    next(free)  # the API server's own
+    spec["clusterIP"] = next(address for address in free if address not in taken)
+    spec["clusterIPs"] = [spec["clusterIP"]]
+
+
+def _check_namespace(call: Call, obj: Obj) -> None:
+    name = call.namespace
+    try:
+        namespace = call.store.peek(_NAMESPACES, "", name)
+    except NotFound:
+        raise status.not_found(_NAMESPACES, name) from None
+    if namespace["metadata"].get("deletionTimestamp"):
+        why = f"unable to create new content in namespace {name} because it is being terminated"
+        raise status.forbidden(
+            call.resource.group, call.resource.plural, obj["metadata"].get("name", ""), why
+        )
+
+
+def _give_service_account(call: Call, pod: Obj) -> None:
+    spec = pod["spec"]
+    name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+    spec["serviceAccountName"] = spec["serviceAccount"] = name
+    try:
+        account = call.store.peek(_SERVICE_ACCOUNTS, call.namespace, name)
+    except NotFound:
+        why = f'error looking up service account {call.namespace}/{name}: serviceaccount "{name}" not found'
+        raise status.forbidden("", "pods", pod["metadata"].get("name", ""), why) from None
+    mount = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
+    if mount:
+        _mount_token(spec)
+
+
+def _mount_token(spec: Obj) -> None:
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    bare = [
+        c
+        for c in containers
+        if all(m.get("mountPath") != TOKEN_DIRECTORY for m in c.get("volumeMounts") or ())
+    ]
+    if not bare:
+        return
+    volume = "kube-api-access-" + "".join(secrets.choice(_LETTERS) for _ in range(5))
+    for container in bare:
+        mounts = container.setdefault("volumeMounts", [])
+        mounts.append({"name": volume, "readOnly": True, "mountPath": TOKEN_DIRECTORY})
+    namespace_item = {
+        "path": "namespace",
+        "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"},
+    }
+    certificate = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    sources = [
+        {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+        {"configMap": certificate},
+        {"downwardAPI": {"items": [namespace_item]}},
+    ]
+    volumes = spec.setdefault("volumes", [])
+    volumes.append({"name": volume, "projected": {"sources": sources, "defaultMode": 0o644}})
+
+
+def _give_tolerations(pod: Obj) -> None:
+    spec = pod["spec"]
+    spec.setdefault("priority", 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    tolerations = spec.setdefault("tolerations", [])
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if all(t.get("key") not in (None, "", key) for t in tolerations):
+            tolerations.append(
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+            )
+
+
+def _give_selector(job: Obj) -> None:
+    """Let a Job know its pods by its own uid."""
+    if job["spec"].get("manualSelector"):
+        return
+    uid = job["metadata"].setdefault("uid", str(uuid.uuid4()))
+    name = job["metadata"]["name"]
+    job["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+    labels = job["spec"]["template"]["metadata"].setdefault("labels", {})
+    labels |= {
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": name,
+        "controller-uid": uid,
+        "job-name": name,
+    }

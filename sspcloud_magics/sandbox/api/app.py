@@ -1,0 +1,202 @@
+"""The API server as an aiohttp application: who asks, may they, and who answers.
+
+Every request takes the same way: authentication (401), impersonation, authorization (403), and only then
+is it looked whether there is such a resource (404) and such a verb (405). The handlers know nothing of
+all that: they are functions of a `Call`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from sspcloud_magics.sandbox.api import deletion, discovery, objects, openapi, status, subresources
+from sspcloud_magics.sandbox.api.call import Call, Cluster, json_response
+from sspcloud_magics.sandbox.api.listing import list_objects
+from sspcloud_magics.sandbox.api.request_info import RequestInfo, read_request
+from sspcloud_magics.sandbox.api.reviews import review
+from sspcloud_magics.sandbox.api.watching import watch_objects
+from sspcloud_magics.sandbox.auth import Attributes, Authenticator, Unauthenticated, User, allowed
+from sspcloud_magics.sandbox.auth.users import SERVICE_ACCOUNT_PREFIX, authenticated
+from sspcloud_magics.sandbox.resources import Resource, by_plural
+from sspcloud_magics.sandbox.store import NotFound, Store
+
+if TYPE_CHECKING:
+    from sspcloud_magics.sandbox.node import Node
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+_log = logging.getLogger(__name__)
+_LARGEST_BODY = 3 * 1024 * 1024
+_REVIEWS = {(resource.group, resource.plural): resource for resource in discovery.REVIEWS}
+
+
+async def _list(call: Call) -> web.StreamResponse:
+    return list_objects(call)
+
+
+_VERBS: dict[str, Handler] = {
+    "create": objects.create_object,
+    "delete": deletion.delete_object,
+    "deletecollection": deletion.delete_collection,
+    "get": objects.get_object,
+    "list": _list,
+    "patch": objects.patch_object,
+    "update": objects.update_object,
+    "watch": watch_objects,
+}
+_SUBRESOURCES: dict[tuple[str, str], Handler] = {
+    ("log", "get"): subresources.read_log,
+    ("portforward", "create"): subresources.port_forward,
+    ("portforward", "get"): subresources.port_forward,
+    ("scale", "get"): subresources.scale,
+    ("scale", "patch"): subresources.scale,
+    ("scale", "update"): subresources.scale,
+    ("status", "get"): objects.get_object,
+    ("status", "patch"): objects.patch_object,
+    ("status", "update"): objects.update_object,
+    ("token", "create"): subresources.create_token,
+}
+
+
+def build_app(store: Store, node: Node, auth: Authenticator) -> web.Application:
+    """Return the API server.
+
+    Parameters
+    ----------
+    store
+        Where the objects are.
+    node
+        Who runs the pods: asked for logs and port-forwards.
+    auth
+        Who knows the credentials.
+    """
+    cluster = Cluster(store, node, auth)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return await _handle(cluster, request)
+        except status.ApiError as error:
+            return json_response(error.status, status=error.code)
+        except web.HTTPException:
+            raise
+        except ConnectionError:
+            raise  # the client has gone
+        except Exception:  # a fault of ours is answered like one of the real server's
+            _log.exception("%s %s", request.method, request.path)
+            message = "Internal error occurred: see the sandbox's log"
+            failure = status.ApiError(500, "InternalError", message, {"causes": [{"message": message}]})
+            return json_response(failure.status, status=failure.code)
+
+    app = web.Application(client_max_size=_LARGEST_BODY)
+    app.router.add_route("*", "/{path:.*}", handle)
+    return app
+
+
+async def _handle(cluster: Cluster, request: web.Request) -> web.StreamResponse:
+    user = _authenticate(cluster, request)
+    info = read_request(request.method, request.path, request.query)
+    _authorize(cluster.store, user, info)
+    if not info.is_resource:
+        if info.path.startswith("/openapi/"):
+            return await openapi.describe(request)
+        return discovery.discover(request)
+    call = Call(cluster, request, user, info, _resource(info))
+    if call.resource.plural == "endpoints":
+        call.warnings.append("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+    try:
+        return await _handler(call)(call)
+    except NotFound:
+        raise status.not_found(call.resource, info.name) from None
+
+
+def _handler(call: Call) -> Handler:
+    info, resource = call.info, call.resource
+    handler: Handler | None
+    if (resource.group, resource.plural) in _REVIEWS:
+        handler = review if info.verb == "create" else None
+    elif info.subresource:
+        if info.subresource not in resource.subresources:
+            raise status.no_such_path()
+        handler = _SUBRESOURCES.get((info.subresource, info.verb))
+    else:
+        handler = _VERBS.get(info.verb) if _fits(info, resource) else None
+    if handler is None:
+        raise status.method_not_allowed()
+    return handler
+
+
+def _fits(info: RequestInfo, resource: Resource) -> bool:
+    """Say whether the path is one for the verb: an object is created in its collection, in a namespace."""
+    if info.verb not in resource.verbs:
+        return False
+    if info.verb == "create":
+        return not info.name and bool(info.namespace or not resource.namespaced)
+    if info.verb == "deletecollection":
+        return bool(info.namespace or not resource.namespaced)
+    return True
+
+
+def _resource(info: RequestInfo) -> Resource:
+    review = _REVIEWS.get((info.group, info.resource))
+    try:
+        resource = review or by_plural(info.group, info.resource)
+    except KeyError:
+        raise status.no_such_path() from None
+    if resource.version != info.version:
+        raise status.no_such_path()
+    return resource
+
+
+def _authenticate(cluster: Cluster, request: web.Request) -> User:
+    transport = request.transport
+    certificate = transport.get_extra_info("peercert") if transport is not None else None
+    try:
+        user = cluster.auth.authenticate(request.headers.get("Authorization"), certificate)
+    except Unauthenticated:
+        raise status.unauthorized() from None
+    return _impersonated(cluster.store, user, request)
+
+
+def _impersonated(store: Store, user: User, request: web.Request) -> User:
+    """Return whom the request wants to be, if `user` may: ``kubectl --as``."""
+    name = request.headers.get("Impersonate-User")
+    if not name:
+        return user
+    groups = tuple(request.headers.getall("Impersonate-Group", []))
+    for group in groups:
+        _check(store, user, Attributes("impersonate", resource="groups", name=group))
+    namespace, _, account = name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
+    if name.startswith(SERVICE_ACCOUNT_PREFIX) and account:
+        asked = Attributes("impersonate", resource="serviceaccounts", namespace=namespace, name=account)
+        groups = groups or ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+    else:
+        asked = Attributes("impersonate", resource="users", name=name)
+    _check(store, user, asked)
+    return authenticated(name, groups=groups)
+
+
+def _authorize(store: Store, user: User, info: RequestInfo) -> None:
+    _check(store, user, info.attributes)
+
+
+def _check(store: Store, user: User, asked: Attributes) -> None:
+    decision = allowed(store, user, asked)
+    if decision.allowed:
+        return
+    if asked.path:
+        why = f'User "{user.name}" cannot {asked.verb} path "{asked.path}"'
+    else:
+        where = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
+        why = (
+            f'User "{user.name}" cannot {asked.verb} resource "{asked.full_resource}" '
+            f'in API group "{asked.group}" {where}'
+        )
+    if decision.reason:
+        why += f": {decision.reason}"
+    if asked.path:
+        raise status.forbidden_path(why)
+    raise status.forbidden(asked.group, asked.resource, asked.name, why)

@@ -1,0 +1,132 @@
+"""One request on its way: who asks, for what, and what the handlers need to answer it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from aiohttp import web
+
+from sspcloud_magics.sandbox.api.rendering import View, encoded, requested_view
+from sspcloud_magics.sandbox.api.request_info import RequestInfo
+from sspcloud_magics.sandbox.api.status import bad_request, unsupported_media_type
+from sspcloud_magics.sandbox.auth import Authenticator, User
+from sspcloud_magics.sandbox.resources import Resource
+from sspcloud_magics.sandbox.store import Obj, Store
+
+if TYPE_CHECKING:
+    from sspcloud_magics.sandbox.node import Node
+
+BODY_TYPES = ("application/json", "application/yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What the API server stands on."""
+
+    store: Store
+    node: Node
+    auth: Authenticator
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request for a resource."""
+
+    cluster: Cluster
+    request: web.Request
+    user: User
+    info: RequestInfo
+    resource: Resource
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        """Where the objects are."""
+        return self.cluster.store
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the URL."""
+        return self.request.query
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the objects, empty for a kind that has none."""
+        return self.info.namespace if self.resource.namespaced else ""
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing is to be changed."""
+        values = self.request.query.getall("dryRun", [])
+        if any(value != "All" for value in values):
+            raise bad_request(f"Invalid value: {json.dumps(values)}: must be [All]")
+        return bool(values)
+
+    @property
+    def view(self) -> View:
+        """In which form the client wants the answer."""
+        return requested_view(self.request.headers.get("Accept", ""), self.query.get("includeObject", ""))
+
+    async def body(self) -> Obj:
+        """Return the object that was sent.
+
+        Raises
+        ------
+        ApiError
+            If it is neither JSON nor YAML, or no object.
+        """
+        content_type = self.request.content_type
+        if content_type not in (*BODY_TYPES, "application/octet-stream", "text/plain"):
+            raise unsupported_media_type(BODY_TYPES)
+        return read_object(await self.request.read(), content_type)
+
+    def answer(self, value: Mapping[str, Any], *, status: int = 200) -> web.Response:
+        """Return a response with a JSON body, and the warnings that were gathered on the way."""
+        response = json_response(value, status=status)
+        for warning in self.warnings:
+            response.headers.add("Warning", f'299 - "{warning}"')
+        return response
+
+    def answer_object(self, obj: Obj, *, status: int = 200) -> web.Response:
+        """Return a response with one object, in the form that the client asked for."""
+        return self.answer(self.view.object(self.resource, obj), status=status)
+
+
+def json_response(
+    value: Mapping[str, Any], *, status: int = 200, content_type: str = "application/json"
+) -> web.Response:
+    """Return a response with a JSON body."""
+    return web.Response(
+        body=encoded(value),
+        status=status,
+        headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"},
+    )
+
+
+def read_object(data: bytes, content_type: str) -> Obj:
+    """Return the object in a body.
+
+    Raises
+    ------
+    ApiError
+        If it is not one.
+    """
+    try:
+        value = yaml.safe_load(data) if content_type == "application/yaml" else json.loads(data or b"null")
+    except (ValueError, yaml.YAMLError) as error:
+        raise bad_request(f"the body could not be read: {error}") from None
+    if not isinstance(value, dict):
+        raise bad_request(
+            f"couldn't get version/kind; json parse error: json: cannot unmarshal {_json_type(value)} into Go "
+            "value of type struct { APIVersion string; Kind string }"
+        )
+    return value
+
+
+def _json_type(value: Any) -> str:
+    names = {list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+    return names.get(type(value), "null")

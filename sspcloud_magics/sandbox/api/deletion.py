@@ -1,0 +1,178 @@
+"""Deletion: now, or when the pod's program has had its grace, or when the finalizers are done.
+
+What an object owns is the garbage collector's business; here only the way it is to go about it is
+written down (a finalizer), except for orphaning, which is done at once.
+
+Source: https://kubernetes.io/docs/concepts/architecture/garbage-collection/,
+https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+
+from sspcloud_magics.sandbox.api import status
+from sspcloud_magics.sandbox.api.call import Call, read_object
+from sspcloud_magics.sandbox.api.listing import selected_objects
+from sspcloud_magics.sandbox.resources import RESOURCES
+from sspcloud_magics.sandbox.store import Obj, Store, copied, now
+
+FOREGROUND = "foregroundDeletion"
+_POLICIES = ("Background", "Foreground", "Orphan")
+_DEFAULT_GRACE = 30
+# The stores of these kinds answer a deletion with the object, the others with a Status.
+_RETURN_OBJECT = {"pods", "services", "serviceaccounts", "persistentvolumeclaims", "resourcequotas"}
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """How to delete.
+
+    Parameters
+    ----------
+    grace
+        Seconds; ``None`` leaves it to the object.
+    policy
+        What becomes of what it owns: ``Background``, ``Foreground`` or ``Orphan``.
+    uid, resource_version
+        Delete only if the object has these.
+    """
+
+    grace: int | None = None
+    policy: str = "Background"
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+async def delete_object(call: Call) -> web.Response:
+    """Answer a request to delete one object."""
+    options = await _options(call)
+    obj = call.store.peek(call.resource, call.namespace, call.info.name)
+    last, gone = delete(call, obj, options)
+    if gone and call.resource.plural not in _RETURN_OBJECT:
+        metadata = last["metadata"]
+        return call.answer(status.success(call.resource, metadata["name"], metadata.get("uid", "")))
+    return call.answer_object(last)
+
+
+async def delete_collection(call: Call) -> web.Response:
+    """Answer a request to delete all objects that its selectors mean."""
+    options = await _options(call)
+    deleted = [delete(call, obj, options)[0] for obj in selected_objects(call)]
+    metadata = {"resourceVersion": str(call.store.version)}
+    return call.answer(call.view.items(call.resource, deleted, metadata))
+
+
+def delete(call: Call, obj: Obj, options: DeleteOptions) -> tuple[Obj, bool]:
+    """Delete one object, or begin to; return its last form, and whether it is gone.
+
+    Raises
+    ------
+    ApiError
+        If a precondition does not hold.
+    """
+    _check_preconditions(call, obj, options)
+    if call.dry_run:
+        return obj, True
+    store = call.store
+    if options.policy == "Orphan":
+        _orphan_dependents(store, obj["metadata"]["uid"])
+    grace = _grace(obj, options)
+    changed = copied(obj)
+    metadata: Obj = changed["metadata"]
+    finalizers = metadata.get("finalizers") or []
+    if options.policy == "Foreground" and FOREGROUND not in finalizers:
+        finalizers = metadata["finalizers"] = [*finalizers, FOREGROUND]
+    if call.resource.plural == "namespaces":
+        changed["status"] = {**(changed.get("status") or {}), "phase": "Terminating"}
+    elif not grace and not finalizers:
+        return store.delete(call.resource, metadata.get("namespace", ""), metadata["name"]), True
+    _mark(metadata, grace)
+    return store.update(changed), False
+
+
+def is_done(obj: Obj) -> bool:
+    """Say whether nothing holds back the end of an object that is being deleted."""
+    metadata = obj["metadata"]
+    return bool(
+        metadata.get("deletionTimestamp")
+        and not metadata.get("finalizers")
+        and not metadata.get("deletionGracePeriodSeconds")
+        and obj["kind"] != "Namespace"
+    )
+
+
+def _mark(metadata: Obj, grace: int) -> None:
+    """Write down when the object is to be gone; a second deletion can only bring that forward."""
+    before = metadata.get("deletionGracePeriodSeconds")
+    if metadata.get("deletionTimestamp") and (before is None or before <= grace):
+        return
+    if grace:
+        moment = datetime.now(UTC) + timedelta(seconds=grace)
+        metadata["deletionTimestamp"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    else:
+        metadata["deletionTimestamp"] = now()
+    metadata["deletionGracePeriodSeconds"] = grace
+
+
+def _grace(obj: Obj, options: DeleteOptions) -> int:
+    """Return the seconds that a pod's program has to end; only pods have any."""
+    if obj["kind"] != "Pod":
+        return 0
+    phase = (obj.get("status") or {}).get("phase")
+    if not obj["spec"].get("nodeName") or phase in ("Succeeded", "Failed"):
+        return 0
+    if options.grace is not None:
+        return options.grace
+    return int(obj["spec"].get("terminationGracePeriodSeconds", _DEFAULT_GRACE))
+
+
+def _check_preconditions(call: Call, obj: Obj, options: DeleteOptions) -> None:
+    metadata = obj["metadata"]
+    for label, wanted, found in (
+        ("UID", options.uid, metadata["uid"]),
+        ("ResourceVersion", options.resource_version, metadata["resourceVersion"]),
+    ):
+        if wanted is not None and wanted != found:
+            why = f"Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {found}"
+            raise status.conflict(call.resource, metadata["name"], why)
+
+
+def _orphan_dependents(store: Store, uid: str) -> None:
+    for resource in RESOURCES:
+        for obj in store.peek_all(resource):
+            owners = obj["metadata"].get("ownerReferences") or ()
+            left = [owner for owner in owners if owner["uid"] != uid]
+            if len(left) < len(owners):
+                freed = copied(obj)
+                freed["metadata"]["ownerReferences"] = left
+                store.update(freed)
+
+
+async def _options(call: Call) -> DeleteOptions:
+    data = await call.request.read()
+    body: Obj = read_object(data, call.request.content_type) if data.strip() else {}
+    query = call.query
+    grace: Any = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
+    policy = body.get("propagationPolicy") or query.get("propagationPolicy") or "Background"
+    orphan = body.get("orphanDependents", query.get("orphanDependents"))
+    if orphan in (True, "true"):
+        policy = "Orphan"
+    if policy not in _POLICIES:
+        cause = status.Cause(
+            "FieldValueNotSupported",
+            f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"',
+            "propagationPolicy",
+        )
+        raise status.invalid("meta.k8s.io", "DeleteOptions", "", [cause])
+    preconditions = body.get("preconditions") or {}
+    return DeleteOptions(
+        None if grace is None else int(grace),
+        policy,
+        preconditions.get("uid"),
+        preconditions.get("resourceVersion"),
+    )

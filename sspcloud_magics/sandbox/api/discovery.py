@@ -1,0 +1,193 @@
+"""What the server has: its version, its API groups, and the resources in them.
+
+kubectl asks in the aggregated form (one request for everything), the Python clients in the older one.
+
+Source: KEP-3352 (aggregated discovery).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from aiohttp import web
+
+from sspcloud_magics.sandbox.api.call import json_response
+from sspcloud_magics.sandbox.api.status import no_such_path
+from sspcloud_magics.sandbox.resources import RESOURCES, Resource
+from sspcloud_magics.sandbox.store import Obj
+
+VERSION = {
+    "major": "1",
+    "minor": "36",
+    "emulationMajor": "1",
+    "emulationMinor": "36",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "35",
+    "gitVersion": "v1.36.2",
+    "gitCommit": "sspcloud-magics-sandbox",
+    "gitTreeState": "clean",
+    "buildDate": "2026-07-14T10:00:00Z",
+    "goVersion": "none",
+    "compiler": "none",
+    "platform": "linux/amd64",
+}
+
+# Kinds that are asked and never stored.
+REVIEWS: tuple[Resource, ...] = tuple(
+    Resource(group, "v1", kind, kind.lower() + "s", kind.lower(), kind.startswith("Local"), verbs=("create",))
+    for group, kind in (
+        ("authentication.k8s.io", "SelfSubjectReview"),
+        ("authentication.k8s.io", "TokenReview"),
+        ("authorization.k8s.io", "LocalSubjectAccessReview"),
+        ("authorization.k8s.io", "SelfSubjectAccessReview"),
+        ("authorization.k8s.io", "SelfSubjectRulesReview"),
+        ("authorization.k8s.io", "SubjectAccessReview"),
+    )
+)
+
+# (kind of the response, its group and version, verbs)
+_SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
+    "log": ("Pod", "", "v1", ("get",)),
+    "portforward": ("PodPortForwardOptions", "", "v1", ("create", "get")),
+    "scale": ("Scale", "autoscaling", "v1", ("get", "patch", "update")),
+    "token": ("TokenRequest", "authentication.k8s.io", "v1", ("create",)),
+}
+_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+def discover(request: web.Request) -> web.Response:
+    """Answer a request for ``/version``, ``/api``, ``/apis`` or what is below them.
+
+    Raises
+    ------
+    ApiError
+        If there is nothing at that path.
+    """
+    aggregated = "as=APIGroupDiscoveryList" in request.headers.get("Accept", "").replace(" ", "")
+    match [part for part in request.path.split("/") if part]:
+        case ["version"]:
+            return json_response(VERSION)
+        case ["healthz" | "livez" | "readyz", *_]:
+            return web.Response(text="ok")
+        case [("api" | "apis") as root] if aggregated:
+            groups = [g for g in _groups() if (g == "") == (root == "api")]
+            return json_response(_aggregated(groups), content_type=_AGGREGATED)
+        case ["api"]:
+            return json_response(
+                {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
+            )
+        case ["apis"]:
+            named = [_group(group) for group in _groups() if group]
+            return json_response({"kind": "APIGroupList", "apiVersion": "v1", "groups": named})
+        case ["apis", group] if group in _groups():
+            return json_response({"kind": "APIGroup", "apiVersion": "v1", **_group(group)})
+        case ["api", "v1"]:
+            return json_response(_resource_list("", "v1"))
+        case ["apis", group, "v1"] if group in _groups():
+            return json_response(_resource_list(group, "v1"))
+        case _:
+            raise no_such_path()
+
+
+def _groups() -> list[str]:
+    return list(dict.fromkeys(resource.group for resource in (*RESOURCES, *REVIEWS)))
+
+
+def _of_group(group: str) -> Iterable[Resource]:
+    return (resource for resource in (*RESOURCES, *REVIEWS) if resource.group == group)
+
+
+def _group(group: str) -> Obj:
+    version = {"groupVersion": f"{group}/v1", "version": "v1"}
+    return {"name": group, "versions": [version], "preferredVersion": version}
+
+
+def _subresource(resource: Resource, name: str) -> tuple[str, str, str, tuple[str, ...]]:
+    default = (resource.kind, resource.group, resource.version, ("get", "patch", "update"))
+    return _SUBRESOURCES.get(name, default)
+
+
+def _resource_list(group: str, version: str) -> Obj:
+    entries: list[Obj] = []
+    for resource in _of_group(group):
+        entry: dict[str, Any] = {
+            "name": resource.plural,
+            "singularName": resource.singular,
+            "namespaced": resource.namespaced,
+            "kind": resource.kind,
+            "verbs": list(resource.verbs),
+        }
+        if resource.short_names:
+            entry["shortNames"] = list(resource.short_names)
+        if resource.categories:
+            entry["categories"] = list(resource.categories)
+        entries.append(entry)
+        for name in resource.subresources:
+            kind, sub_group, sub_version, verbs = _subresource(resource, name)
+            sub: Obj = {
+                "name": f"{resource.plural}/{name}",
+                "singularName": "",
+                "namespaced": resource.namespaced,
+                "kind": kind,
+                "verbs": list(verbs),
+            }
+            if (sub_group, sub_version) != (group, version):
+                sub |= {"group": sub_group, "version": sub_version}
+            entries.append(sub)
+    group_version = f"{group}/{version}" if group else version
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": group_version,
+        "resources": sorted(entries, key=lambda entry: entry["name"]),
+    }
+
+
+def _aggregated(groups: Iterable[str]) -> Obj:
+    items = [
+        {
+            "metadata": {"name": group, "creationTimestamp": None},
+            "versions": [
+                {
+                    "version": "v1",
+                    "resources": [_aggregated_resource(resource) for resource in _of_group(group)],
+                    "freshness": "Current",
+                }
+            ],
+        }
+        for group in groups
+    ]
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": items,
+    }
+
+
+def _aggregated_resource(resource: Resource) -> Obj:
+    found: Obj = {
+        "resource": resource.plural,
+        "responseKind": _kind(resource.group, resource.version, resource.kind),
+        "scope": "Namespaced" if resource.namespaced else "Cluster",
+        "singularResource": resource.singular,
+        "verbs": list(resource.verbs),
+    }
+    if resource.short_names:
+        found["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        found["categories"] = list(resource.categories)
+    subresources = []
+    for name in resource.subresources:
+        kind, group, version, verbs = _subresource(resource, name)
+        subresources.append(
+            {"subresource": name, "responseKind": _kind(group, version, kind), "verbs": list(verbs)}
+        )
+    if subresources:
+        found["subresources"] = subresources
+    return found
+
+
+def _kind(group: str, version: str, kind: str) -> Obj:
+    return {"group": group, "version": version, "kind": kind}

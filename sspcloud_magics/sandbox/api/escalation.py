@@ -1,0 +1,148 @@
+"""Nobody grants what they do not hold.
+
+Who writes a Role must hold every right in it, and who binds a role must hold every right of that role;
+unless they may ``escalate`` roles, or ``bind`` this one. It is what refuses a namespace's admin a Role over
+``services/portforward``: a sub-resource that does not exist is held by nobody but a cluster-admin.
+
+Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from sspcloud_magics.sandbox.api import status
+from sspcloud_magics.sandbox.api.call import Call
+from sspcloud_magics.sandbox.auth import Attributes, allowed
+from sspcloud_magics.sandbox.auth.rbac import CLUSTER_ROLES, GROUP, ROLES, rules_held, rules_of_reference
+from sspcloud_magics.sandbox.auth.users import MASTERS
+from sspcloud_magics.sandbox.store import NotFound, Obj
+
+_FIELDS = (
+    ("apiGroups", "APIGroups"),
+    ("resources", "Resources"),
+    ("nonResourceURLs", "NonResourceURLs"),
+    ("resourceNames", "ResourceNames"),
+    ("verbs", "Verbs"),
+)
+
+
+def check_escalation(call: Call, obj: Obj, old: Obj | None) -> None:
+    """Refuse a role or binding that would give away more than the user holds.
+
+    Raises
+    ------
+    ApiError
+        403 with the rights that are missing; 404 if the role that is to be bound does not exist.
+    """
+    if call.resource.group != GROUP or MASTERS in call.user.groups:
+        return
+    if call.resource.plural.endswith("roles"):
+        unchanged = old is not None and obj.get("rules") == old.get("rules")
+        if not unchanged and not _may(call, "escalate", call.resource.plural, obj["metadata"]["name"]):
+            _check_holds(call, obj.get("rules") or [], obj["metadata"]["name"])
+        return
+    reference = obj["roleRef"]
+    if old is not None and (reference, obj.get("subjects")) == (old["roleRef"], old.get("subjects")):
+        return
+    plural = "clusterroles" if reference["kind"] == "ClusterRole" else "roles"
+    if _may(call, "bind", plural, reference["name"]):
+        return
+    try:
+        rules = rules_of_reference(call.store, reference, call.namespace)
+    except NotFound:
+        resource = CLUSTER_ROLES if plural == "clusterroles" else ROLES
+        raise status.not_found(resource, reference["name"]) from None
+    _check_holds(call, rules, obj["metadata"]["name"])
+
+
+def missing_rights(held: list[Obj], wanted: list[Obj]) -> list[Obj]:
+    """Return the parts of the rules `wanted` that no single rule of `held` covers, each with one verb."""
+    return [
+        part for rule in wanted for part in _parts(rule) if not any(_covers(owner, part) for owner in held)
+    ]
+
+
+def _check_holds(call: Call, wanted: list[Obj], name: str) -> None:
+    held = rules_held(call.store, call.user, call.namespace)
+    missing = missing_rights(held.rules, wanted)
+    if not missing:
+        return
+    words = sorted({_compact_string(rule) for rule in _compact(missing)})
+    groups = " ".join(f'"{group}"' for group in call.user.groups)
+    why = (
+        f'user "{call.user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n'
+        + "\n".join(words)
+    )
+    if held.errors:
+        why += f"; resolution errors: [{', '.join(held.errors)}]"
+    raise status.forbidden(GROUP, call.resource.plural, name, why)
+
+
+def _may(call: Call, verb: str, plural: str, name: str) -> bool:
+    attributes = Attributes(verb, GROUP, plural, namespace=call.namespace, name=name)
+    return allowed(call.store, call.user, attributes).allowed
+
+
+def _parts(rule: Obj) -> Iterator[Obj]:
+    """Break a rule into rules of one group, resource, verb and name (or one path and verb)."""
+    for group in rule.get("apiGroups") or ():
+        for resource in rule.get("resources") or ():
+            for verb in rule.get("verbs") or ():
+                part: Obj = {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
+                for name in rule.get("resourceNames") or ():
+                    yield {**part, "resourceNames": [name]}
+                if not rule.get("resourceNames"):
+                    yield part
+    for url in rule.get("nonResourceURLs") or ():
+        for verb in rule.get("verbs") or ():
+            yield {"nonResourceURLs": [url], "verbs": [verb]}
+
+
+def _covers(owner: Obj, part: Obj) -> bool:
+    if not _has(owner.get("verbs"), part["verbs"][0]):
+        return False
+    if "nonResourceURLs" in part:
+        url = part["nonResourceURLs"][0]
+        return any(
+            own in ("*", url) or (own.endswith("*") and url.rstrip("*").startswith(own[:-1]))
+            for own in owner.get("nonResourceURLs") or ()
+        )
+    resource = part["resources"][0]
+    _, slash, subresource = resource.partition("/")
+    resources = owner.get("resources") or ()
+    names = owner.get("resourceNames") or ()
+    return (
+        _has(owner.get("apiGroups"), part["apiGroups"][0])
+        and (_has(resources, resource) or (bool(slash) and f"*/{subresource}" in resources))
+        and (not names or ("resourceNames" in part and part["resourceNames"][0] in names))
+    )
+
+
+def _has(values: Collection[str] | None, value: str) -> bool:
+    return values is not None and ("*" in values or value in values)
+
+
+def _compact(rules: list[Obj]) -> list[Obj]:
+    """Join parts that differ only in their verb."""
+    joined: dict[tuple[Any, ...], Obj] = {}
+    for rule in rules:
+        key = tuple((name, tuple(rule[name])) for name, _ in _FIELDS[:-1] if name in rule)
+        if "nonResourceURLs" in rule:
+            key = (*key, rule["verbs"][0])
+        if key in joined:
+            verbs = joined[key]["verbs"]
+            verbs.extend(verb for verb in rule["verbs"] if verb not in verbs)
+        else:
+            joined[key] = {**rule, "verbs": list(rule["verbs"])}
+    return list(joined.values())
+
+
+def _compact_string(rule: Mapping[str, list[str]]) -> str:
+    words = []
+    for name, title in _FIELDS:
+        if rule.get(name):
+            values = " ".join(f'"{value}"' for value in rule[name])
+            words.append(f"{title}:[{values}]")
+    return "{" + ", ".join(words) + "}"

@@ -1,0 +1,124 @@
+"""Fields that do not exist, and values of the wrong type: what the server says while it decodes.
+
+An unknown field is refused, warned about or dropped in silence, as the client asks with
+``fieldValidation``; kubectl asks for the first. In no case is it stored.
+
+Source: KEP-2885 (server-side field validation).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from typing import Any
+
+from sspcloud_magics.sandbox.api import status
+from sspcloud_magics.sandbox.api.call import Call
+from sspcloud_magics.sandbox.api.schema import model_name, referred, schemas, short_name
+from sspcloud_magics.sandbox.store import Obj
+
+_GO_TYPES = {"array": "slice", "boolean": "bool", "integer": "int32", "number": "float64", "object": "map"}
+_MODES = ("Ignore", "Strict", "Warn")
+
+
+async def check_fields(call: Call, obj: Obj) -> None:
+    """Drop the unknown fields of `obj` in place, and refuse it or warn as the client asked.
+
+    Raises
+    ------
+    ApiError
+        400 if a value is of the wrong type, or a field is unknown and the client asked for strictness.
+    """
+    mode = call.query.get("fieldValidation") or "Warn"
+    if mode not in _MODES:
+        raise status.bad_request(
+            f'fieldValidation: Unsupported value: "{mode}": supported values: "Ignore", "Strict", "Warn"'
+        )
+    model = model_name(call.resource)
+    if model is None:
+        return
+    known = await asyncio.to_thread(schemas) if not schemas.cache_info().currsize else schemas()
+    unknown: list[str] = []
+    try:
+        _walk(known, known[model], obj, "", "", unknown)
+    except _WrongType as error:
+        raise _unhandled(call, str(error)) from None
+    if unknown and mode == "Strict":
+        words = ", ".join(f'unknown field "{field}"' for field in unknown)
+        raise _unhandled(call, f"strict decoding error: {words}")
+    if mode == "Warn":
+        call.warnings.extend(f'unknown field \\"{field}\\"' for field in unknown)
+
+
+class _WrongType(Exception):
+    pass
+
+
+def _unhandled(call: Call, why: str) -> status.ApiError:
+    kind, version = call.resource.kind, call.resource.version
+    return status.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
+
+
+def _walk(known: dict[str, Obj], schema: Obj, value: Any, path: str, owner: str, unknown: list[str]) -> None:
+    """Compare a value with its schema; `path` is where it stands, `owner` the type that holds it."""
+    if value is None:
+        return
+    name = referred(schema)
+    if name is not None:
+        schema, owner_inside = known[name], short_name(name)
+    else:
+        owner_inside = owner
+    kind = schema.get("type")
+    _check_type(kind, schema.get("format"), value, path, owner)
+    if kind == "object" and "properties" in schema:
+        properties = schema["properties"]
+        for field in list(value):
+            inner = f"{path}.{field}" if path else field
+            if field in properties:
+                _walk(known, properties[field], value[field], inner, owner_inside, unknown)
+            else:
+                unknown.append(inner)
+                del value[field]
+    elif kind == "object":
+        for field, item in value.items():
+            _walk(
+                known,
+                schema.get("additionalProperties") or {},
+                item,
+                f"{path}.{field}",
+                owner_inside,
+                unknown,
+            )
+    elif kind == "array":
+        for index, item in enumerate(value):
+            _walk(known, schema["items"], item, f"{path}[{index}]", owner_inside, unknown)
+
+
+def _check_type(kind: str | None, form: str | None, value: Any, path: str, owner: str) -> None:
+    fits = {
+        "array": isinstance(value, list),
+        "boolean": isinstance(value, bool),
+        "integer": isinstance(value, int) and not isinstance(value, bool),
+        "number": isinstance(value, int | float) and not isinstance(value, bool),
+        "object": isinstance(value, dict),
+        "string": isinstance(value, str),
+    }
+    if kind is not None and not fits[kind]:
+        field = "".join(part.partition("[")[0] + "." for part in path.split(".")).rstrip(".")
+        where = f"{owner}.{field}" if owner else field
+        go_type = _GO_TYPES.get(kind, kind)
+        raise _WrongType(
+            f"json: cannot unmarshal {_json_type(value)} into Go struct field {where} of type {go_type}"
+        )
+    if form == "byte":
+        try:
+            base64.b64decode(value, validate=True)
+        except binascii.Error:
+            position = next((i for i, c in enumerate(value) if not (c.isalnum() or c in "+/=")), len(value))
+            raise _WrongType(f"illegal base64 data at input byte {position}") from None
+
+
+def _json_type(value: Any) -> str:
+    names = {bool: "bool", dict: "object", float: "number", int: "number", list: "array", str: "string"}
+    return names[type(value)]

@@ -1,0 +1,82 @@
+"""Values as kubectl's tables word them: ages, selectors, lists.
+
+Source: k8s.io/apimachinery/pkg/util/duration; k8s.io/kubernetes/pkg/printers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+NONE = "<none>"
+UNKNOWN = "<unknown>"
+UNSET = "<unset>"
+
+_MINUTE = 60
+_HOUR = 60 * _MINUTE
+_DAY = 24 * _HOUR
+_YEAR = 365 * _DAY
+# Up to how many seconds, in which unit, with which smaller one beside it.
+_STEPS = (
+    (2 * _MINUTE, (1, "s"), None),
+    (10 * _MINUTE, (_MINUTE, "m"), (1, "s")),
+    (3 * _HOUR, (_MINUTE, "m"), None),
+    (8 * _HOUR, (_HOUR, "h"), (_MINUTE, "m")),
+    (2 * _DAY, (_HOUR, "h"), None),
+    (8 * _DAY, (_DAY, "d"), (_HOUR, "h")),
+    (2 * _YEAR, (_DAY, "d"), None),
+    (8 * _YEAR, (_YEAR, "y"), (_DAY, "d")),
+)
+
+
+def human_duration(seconds: float) -> str:
+    """Return a duration as kubectl shows an age: ``95s``, ``4m32s``, ``3h``, ``5d2h``."""
+    seconds = int(seconds)
+    if seconds < 0:
+        return "0s" if seconds >= -1 else "<invalid>"
+    for limit, (unit, letter), smaller in _STEPS:
+        if seconds < limit:
+            text = f"{seconds // unit}{letter}"
+            if smaller is not None:
+                rest = seconds % unit // smaller[0]
+                text += f"{rest}{smaller[1]}" if rest else ""
+            return text
+    return f"{seconds // _YEAR}y"
+
+
+def parse_time(text: str) -> datetime:
+    """Return a time of Kubernetes, with or without fractions of a second."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def age(timestamp: str | None) -> str:
+    """Return how long ago a time is."""
+    if not timestamp:
+        return UNKNOWN
+    return human_duration((datetime.now(UTC) - parse_time(timestamp)).total_seconds())
+
+
+def joined(values: Iterable[str]) -> str:
+    """Return values with commas, or ``<none>``."""
+    return ",".join(values) or NONE
+
+
+def format_labels(labels: Mapping[str, str] | None) -> str:
+    """Return labels as in ``a=1,b=2``."""
+    return joined(f"{key}={value}" for key, value in sorted((labels or {}).items()))
+
+
+def format_selector(selector: Mapping[str, Any] | None) -> str:
+    """Return a LabelSelector as in ``a=1,tier in (x,y)``."""
+    if not selector:
+        return NONE
+    words = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    operators = {"In": "in", "NotIn": "notin"}
+    for expression in selector.get("matchExpressions") or ():
+        key, operator = expression["key"], expression["operator"]
+        if operator in operators:
+            words.append(f"{key} {operators[operator]} ({','.join(sorted(expression['values']))})")
+        else:
+            words.append(key if operator == "Exists" else f"!{key}")
+    return joined(words)

@@ -1,0 +1,194 @@
+"""Objects one by one: get, create, update, patch.
+
+What a client sends goes through the same stages as on the real server: read, completed with defaults,
+changed by admission, validated, checked against escalation of rights, stored.
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+
+from aiohttp import web
+
+from sspcloud_magics.sandbox.api import deletion, status
+from sspcloud_magics.sandbox.api.admission import admit
+from sspcloud_magics.sandbox.api.call import Call
+from sspcloud_magics.sandbox.api.defaults import set_defaults
+from sspcloud_magics.sandbox.api.escalation import check_escalation
+from sspcloud_magics.sandbox.api.fields import check_fields
+from sspcloud_magics.sandbox.api.patch import patched
+from sspcloud_magics.sandbox.api.status import Cause
+from sspcloud_magics.sandbox.api.validation import validate, validate_update
+from sspcloud_magics.sandbox.resources import Resource
+from sspcloud_magics.sandbox.store import AlreadyExists, Conflict, Obj, copied, now
+
+_NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+_LONGEST_GENERATED = 58
+
+
+async def get_object(call: Call) -> web.Response:
+    """Answer with one object."""
+    return call.answer_object(call.store.peek(call.resource, call.namespace, call.info.name))
+
+
+async def create_object(call: Call) -> web.Response:
+    """Create the object in the body."""
+    obj = await call.body()
+    _check_kind(call, obj)
+    await check_fields(call, obj)
+    return call.answer_object(create(call, obj), status=201)
+
+
+def create(call: Call, obj: Obj) -> Obj:
+    """Take an object through all stages into the store, and return what is stored."""
+    resource = call.resource
+    metadata = _metadata(obj)
+    _settle_namespace(call, metadata)
+    if metadata.get("resourceVersion"):
+        raise status.bad_request("resourceVersion should not be set on objects to be created")
+    for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+        metadata.pop(name, None)
+    metadata.pop("selfLink", None)
+    if not metadata.get("name") and metadata.get("generateName"):
+        suffix = "".join(secrets.choice(_NAME_LETTERS) for _ in range(5))
+        metadata["name"] = metadata["generateName"][:_LONGEST_GENERATED] + suffix
+    if "status" in resource.subresources:
+        obj.pop("status", None)
+    set_defaults(resource, obj)
+    admit(call, obj)
+    validate(resource, obj)
+    check_escalation(call, obj, None)
+    name = metadata["name"]
+    if call.dry_run:
+        if _exists(call, name):
+            raise status.already_exists(resource, name)
+        return _as_if_stored(obj)
+    try:
+        return call.store.create(obj)
+    except AlreadyExists:
+        raise status.already_exists(resource, name) from None
+
+
+async def update_object(call: Call) -> web.Response:
+    """Replace an object (or its status) by the one in the body."""
+    obj = await call.body()
+    _check_kind(call, obj)
+    await check_fields(call, obj)
+    metadata = _metadata(obj)
+    _settle_namespace(call, metadata)
+    if metadata.setdefault("name", call.info.name) != call.info.name:
+        raise status.bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.info.name})"
+        )
+    old = call.store.get(call.resource, call.namespace, call.info.name)
+    return call.answer_object(replace(call, old, obj))
+
+
+async def patch_object(call: Call) -> web.Response:
+    """Change an object (or its status) as the patch in the body says."""
+    old = call.store.get(call.resource, call.namespace, call.info.name)
+    obj = await patched(call, old)
+    _check_kind(call, obj)
+    await check_fields(call, obj)
+    if obj["metadata"].get("name") != call.info.name:
+        cause = Cause(
+            "FieldValueInvalid",
+            f'Invalid value: "{obj["metadata"].get("name")}": field is immutable',
+            "metadata.name",
+        )
+        raise status.invalid(call.resource.group, call.resource.kind, call.info.name, [cause])
+    return call.answer_object(replace(call, old, obj))
+
+
+def replace(call: Call, old: Obj, obj: Obj) -> Obj:
+    """Put `obj` in the place of `old`, through all stages, and return what is stored."""
+    resource, before, metadata = call.resource, old["metadata"], obj["metadata"]
+    wanted = metadata.get("uid")
+    if wanted and wanted != before["uid"]:
+        why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {before['uid']}"
+        raise status.conflict(resource, before["name"], why)
+    for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+        if name in before:
+            metadata[name] = before[name]
+        else:
+            metadata.pop(name, None)
+    if call.info.subresource == "status":
+        obj = {**old, "metadata": {**before, **_version_only(metadata)}, "status": obj.get("status") or {}}
+    else:
+        if "status" in resource.subresources:
+            obj.pop("status", None)
+            if "status" in old:
+                obj["status"] = old["status"]
+        set_defaults(resource, obj, old)
+        validate(resource, obj)
+        validate_update(resource, obj, old)
+        check_escalation(call, obj, old)
+    version = metadata.get("resourceVersion")
+    if version and version != before["resourceVersion"]:
+        raise _stale(resource, before["name"])
+    if call.dry_run:
+        return obj
+    try:
+        stored = call.store.update(obj)
+    except Conflict:
+        raise _stale(resource, before["name"]) from None
+    if deletion.is_done(stored):
+        return call.store.delete(resource, call.namespace, before["name"])
+    return stored
+
+
+def _version_only(metadata: Obj) -> Obj:
+    return {"resourceVersion": metadata["resourceVersion"]} if metadata.get("resourceVersion") else {}
+
+
+def _metadata(obj: Obj) -> Obj:
+    metadata = obj.setdefault("metadata", {})
+    if not isinstance(metadata, dict):
+        raise status.bad_request(
+            "json: cannot unmarshal into Go struct field .metadata of type v1.ObjectMeta"
+        )
+    return metadata
+
+
+def _check_kind(call: Call, obj: Obj) -> None:
+    resource = call.resource
+    version = obj.setdefault("apiVersion", resource.api_version)
+    kind = obj.setdefault("kind", resource.kind)
+    if (version, kind) == (resource.api_version, resource.kind):
+        return
+    wanted = f"{resource.group}/{resource.version}, Kind={resource.kind}"
+    group, _, number = str(version).rpartition("/")
+    raise status.bad_request(
+        f"the API version in the data ({group}/{number}, Kind={kind}) does not match the expected API version ({wanted})"
+    )
+
+
+def _settle_namespace(call: Call, metadata: Obj) -> None:
+    if not call.resource.namespaced:
+        metadata.pop("namespace", None)
+        return
+    if metadata.setdefault("namespace", call.namespace) != call.namespace:
+        if not metadata["namespace"]:
+            metadata["namespace"] = call.namespace
+            return
+        raise status.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+
+
+def _exists(call: Call, name: str) -> bool:
+    return any(obj["metadata"]["name"] == name for obj in call.store.peek_all(call.resource, call.namespace))
+
+
+def _as_if_stored(obj: Obj) -> Obj:
+    obj = copied(obj)
+    obj["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
+    return obj
+
+
+def _stale(resource: Resource, name: str) -> status.ApiError:
+    why = "the object has been modified; please apply your changes to the latest version and try again"
+    return status.conflict(resource, name, why)

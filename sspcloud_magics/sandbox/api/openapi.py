@@ -1,0 +1,117 @@
+"""The OpenAPI specification, as far as clients read it.
+
+kubectl reads three things in it: that a kind's patches take ``fieldValidation`` (else it validates by
+itself), how its lists are merged (for ``apply``), and the descriptions (for ``explain``).
+
+Source: KEP-2896 (OpenAPI v3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from functools import cache
+
+from aiohttp import web
+
+from sspcloud_magics.sandbox.api.patch import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE
+from sspcloud_magics.sandbox.api.schema import PREFIX, model_name, schemas
+from sspcloud_magics.sandbox.api.status import ApiError, no_such_path
+from sspcloud_magics.sandbox.resources import RESOURCES, Resource
+from sspcloud_magics.sandbox.store import Obj
+
+
+async def describe(request: web.Request) -> web.Response:
+    """Answer a request below ``/openapi``.
+
+    Raises
+    ------
+    ApiError
+        If there is nothing at that path; 406 for the binary form of version 2.
+    """
+    path = request.path.removeprefix("/openapi/").rstrip("/")
+    if path == "v2":
+        if "json" not in request.headers.get("Accept", "json") and "*/*" not in request.headers["Accept"]:
+            message = "only the following media types are accepted: application/json"
+            raise ApiError(406, "NotAcceptable", message, {})
+        body = await asyncio.to_thread(_version_2)
+    elif path == "v3":
+        body = await asyncio.to_thread(_index)
+    elif path.removeprefix("v3/") in _paths():
+        body = await asyncio.to_thread(_group_version, path.removeprefix("v3/"))
+    else:
+        raise no_such_path()
+    return web.Response(body=body, content_type="application/json")
+
+
+def _paths() -> dict[str, tuple[str, str]]:
+    groups = dict.fromkeys((resource.group, resource.version) for resource in RESOURCES)
+    return {(f"apis/{g}/{v}" if g else f"api/{v}"): (g, v) for g, v in groups}
+
+
+@cache
+def _index() -> bytes:
+    entries = {}
+    for path in _paths():
+        digest = hashlib.sha256(_group_version(path)).hexdigest().upper()
+        entries[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
+    return json.dumps({"paths": entries}).encode()
+
+
+@cache
+def _group_version(path: str) -> bytes:
+    here = [r for r in RESOURCES if (r.group, r.version) == _paths()[path]]
+    components = {PREFIX + name: schema for name, schema in schemas().items()}
+    return json.dumps(
+        {
+            "openapi": "3.0.0",
+            "info": {"title": "Kubernetes", "version": "v1.36.2"},
+            "paths": {k: v for resource in here for k, v in _resource_paths(path, resource).items()},
+            "components": {"schemas": components},
+        }
+    ).encode()
+
+
+@cache
+def _version_2() -> bytes:
+    text = json.dumps({PREFIX + name: schema for name, schema in schemas().items()})
+    definitions = json.loads(text.replace("#/components/schemas/", "#/definitions/"))
+    paths = {k: v for path in _paths() for r in RESOURCES for k, v in _resource_paths(path, r).items()}
+    info = {"title": "Kubernetes", "version": "v1.36.2"}
+    return json.dumps({"swagger": "2.0", "info": info, "paths": paths, "definitions": definitions}).encode()
+
+
+def _resource_paths(root: str, resource: Resource) -> dict[str, Obj]:
+    place = "/namespaces/{namespace}" if resource.namespaced else ""
+    collection = f"/{root}{place}/{resource.plural}"
+    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    string = {"schema": {"type": "string", "uniqueItems": True}}
+    options = [
+        {"name": name, "in": "query", **string} for name in ("dryRun", "fieldManager", "fieldValidation")
+    ]
+    schema = {"$ref": f"#/components/schemas/{PREFIX}{model_name(resource) or resource.kind}"}
+    patches = [JSON_PATCH, MERGE_PATCH, *([STRATEGIC_MERGE] if model_name(resource) else [])]
+    answer = {"200": {"description": "OK", "content": {"application/json": {"schema": schema}}}}
+
+    def operation(action: str, media_types: list[str], parameters: list[Obj]) -> Obj:
+        found: Obj = {
+            "x-kubernetes-action": action,
+            "x-kubernetes-group-version-kind": kind,
+            "parameters": parameters,
+            "responses": answer,
+        }
+        if media_types:
+            found["requestBody"] = {"content": {name: {"schema": schema} for name in media_types}}
+        return found
+
+    json_type = ["application/json", "application/yaml"]
+    return {
+        collection: {"get": operation("list", [], []), "post": operation("post", json_type, options)},
+        collection + "/{name}": {
+            "get": operation("get", [], []),
+            "put": operation("put", json_type, options),
+            "patch": operation("patch", patches, options),
+            "delete": operation("delete", [], options[:1]),
+        },
+    }

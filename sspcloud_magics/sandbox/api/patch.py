@@ -1,0 +1,233 @@
+"""Patches: JSON Patch, JSON Merge Patch, and Kubernetes' own strategic merge.
+
+The strategic merge knows which lists are maps in disguise: containers are told apart by name, a Service's
+ports by port. ``kubectl apply`` sends it for the built-in kinds. Server-side apply is not spoken, and
+said so: it would need the ownership of every field to be tracked.
+
+Source: RFC 6902, RFC 7386,
+https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sspcloud_magics.sandbox.api import status
+from sspcloud_magics.sandbox.api.call import Call
+from sspcloud_magics.sandbox.store import Obj, copied
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE = "application/strategic-merge-patch+json"
+_MISSING = object()
+
+# By the name of the list: the key that tells its elements apart.
+_MERGE_KEYS = {
+    "conditions": "type",
+    "containers": "name",
+    "env": "name",
+    "ephemeralContainers": "name",
+    "hostAliases": "ip",
+    "imagePullSecrets": "name",
+    "initContainers": "name",
+    "ownerReferences": "uid",
+    "secrets": "name",
+    "volumeDevices": "devicePath",
+    "volumeMounts": "mountPath",
+    "volumes": "name",
+}
+# Where the name alone does not say it: by the name of what holds the list.
+_MERGE_KEYS_WITHIN = {
+    ("containers", "ports"): "containerPort",
+    ("initContainers", "ports"): "containerPort",
+    ("spec", "ports"): "port",
+}
+_SETS = {"finalizers"}
+
+
+def list_merge_key(name: str, owner: str) -> str | None:
+    """Return the key of the list `name` in the type `owner`, ``None`` where lists are replaced whole."""
+    if name == "ports":
+        return {"Container": "containerPort", "ServiceSpec": "port"}.get(owner)
+    return _MERGE_KEYS.get(name)
+
+
+async def patched(call: Call, obj: Obj) -> Obj:
+    """Return `obj` as the patch in the request's body changes it; `obj` itself stays as it is.
+
+    Raises
+    ------
+    ApiError
+        If the kind of patch is not spoken, cannot be read, or does not fit the object.
+    """
+    content_type = call.request.content_type
+    custom = call.resource.group == "postgresql.cnpg.io"
+    accepted = (JSON_PATCH, MERGE_PATCH) if custom else (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE)
+    if content_type not in accepted:
+        raise status.unsupported_media_type(accepted)
+    try:
+        patch = json.loads(await call.request.read())
+    except ValueError as error:
+        raise status.bad_request(f"error decoding patch: {error}") from None
+    try:
+        if content_type == JSON_PATCH:
+            result = json_patch(obj, patch)
+        elif content_type == MERGE_PATCH:
+            result = merge_patch(obj, patch)
+        else:
+            result = strategic_merge(obj, patch)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        message = f"the server rejected our request due to an error in our request: {error}"
+        raise status.ApiError(422, "Invalid", message, {}) from None
+    if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):
+        raise status.bad_request("the patch leaves no object")
+    return result
+
+
+def merge_patch(value: Any, patch: Any) -> Any:
+    """Return `value` changed by a JSON Merge Patch (RFC 7386)."""
+    if not isinstance(patch, dict):
+        return copied(patch)
+    result = dict(value) if isinstance(value, dict) else {}
+    for name, change in patch.items():
+        if change is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge_patch(result.get(name), change)
+    return result
+
+
+def json_patch(value: Any, operations: list[Obj]) -> Any:
+    """Return `value` changed by a JSON Patch (RFC 6902).
+
+    Raises
+    ------
+    ValueError, KeyError, IndexError
+        If an operation does not fit.
+    """
+    document = {"": copied(value)}
+    for operation in operations:
+        path = _pointer(operation["path"])
+        match operation["op"]:
+            case "add":
+                _add(document, path, copied(operation["value"]))
+            case "remove":
+                _remove(document, path)
+            case "replace":
+                _remove(document, path)
+                _add(document, path, copied(operation["value"]))
+            case "move":
+                _add(document, path, _remove(document, _pointer(operation["from"])))
+            case "copy":
+                _add(document, path, copied(_look(document, _pointer(operation["from"]))))
+            case "test":
+                if _look(document, path) != operation["value"]:
+                    raise ValueError(f"testing value {operation['path']} failed: test failed")
+            case other:
+                raise ValueError(f"Unexpected kind: {other}")
+    return document[""]
+
+
+def strategic_merge(value: Any, patch: Any, name: str = "", parent: str = "") -> Any:
+    """Return `value` changed by a strategic merge patch.
+
+    Parameters
+    ----------
+    value, patch
+        What is there, and what is to change.
+    name, parent
+        The field that holds `value`, and the field that holds that: they say how a list is merged.
+    """
+    if isinstance(patch, dict):
+        return _merge_map(value, patch, name)
+    if isinstance(patch, list):
+        if name in _SETS:
+            return [*(value or []), *(item for item in patch if item not in (value or ()))]
+        key = _MERGE_KEYS_WITHIN.get((parent, name), _MERGE_KEYS.get(name))
+        if key is not None:
+            return _merge_list(value or [], patch, key, name)
+    return copied(patch)
+
+
+def _merge_map(value: Any, patch: Obj, name: str) -> Obj:
+    directive = patch.get("$patch")
+    if directive == "replace":
+        return {k: copied(v) for k, v in patch.items() if k != "$patch"}
+    if directive == "delete":
+        return {}
+    result = dict(value) if isinstance(value, dict) else {}
+    if "$retainKeys" in patch:
+        result = {k: v for k, v in result.items() if k in patch["$retainKeys"]}
+    orders: list[tuple[str, list[Any]]] = []
+    for field, change in patch.items():
+        if field in ("$retainKeys", "$patch"):
+            continue
+        if field.startswith("$setElementOrder/"):
+            orders.append((field.partition("/")[2], change))
+        elif field.startswith("$deleteFromPrimitiveList/"):
+            target = field.partition("/")[2]
+            result[target] = [item for item in result.get(target) or () if item not in change]
+        elif change is None:
+            result.pop(field, None)
+        else:
+            result[field] = strategic_merge(result.get(field), change, field, name)
+    for field, order in orders:
+        if isinstance(result.get(field), list):
+            key = _MERGE_KEYS_WITHIN.get((name, field), _MERGE_KEYS.get(field, ""))
+            result[field] = _in_order(result[field], order, key)
+    return result
+
+
+def _merge_list(value: list[Obj], patch: list[Obj], key: str, name: str) -> list[Obj]:
+    if any(item.get("$patch") == "replace" for item in patch):
+        return [copied(item) for item in patch if "$patch" not in item]
+    result = list(value)
+    for item in patch:
+        place = next((i for i, there in enumerate(result) if there.get(key) == item.get(key, _MISSING)), None)
+        if item.get("$patch") == "delete":
+            if place is not None:
+                del result[place]
+        elif place is None:
+            result.append(_merge_map({}, item, name))
+        else:
+            result[place] = _merge_map(result[place], item, name)
+    return result
+
+
+def _in_order(items: list[Any], order: list[Any], key: str) -> list[Any]:
+    """Return the elements in the order given; those that it does not name keep their place behind."""
+
+    def place(item: Any) -> Any:
+        return item.get(key) if isinstance(item, dict) else item
+
+    places = {place(entry): index for index, entry in enumerate(order)}
+    return sorted(items, key=lambda item: places.get(place(item), len(places)))
+
+
+def _pointer(text: str) -> list[str]:
+    if text and not text.startswith("/"):
+        raise ValueError(f"not a JSON pointer: {text}")
+    return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")]
+
+
+def _look(document: Any, path: list[str]) -> Any:
+    for part in path:
+        document = document[int(part)] if isinstance(document, list) else document[part]
+    return document
+
+
+def _add(document: Any, path: list[str], value: Any) -> None:
+    parent = _look(document, path[:-1])
+    if isinstance(parent, list):
+        index = len(parent) if path[-1] == "-" else int(path[-1])
+        if not 0 <= index <= len(parent):
+            raise IndexError(f"Unable to access invalid index: {index}")
+        parent.insert(index, value)
+    else:
+        parent[path[-1]] = value
+
+
+def _remove(document: Any, path: list[str]) -> Any:
+    parent = _look(document, path[:-1])
+    return parent.pop(int(path[-1])) if isinstance(parent, list) else parent.pop(path[-1])

@@ -1,0 +1,107 @@
+"""The one word that ``kubectl get pods`` shows for a pod's state, and what stands beside it.
+
+It is worked out by the server, from the phase and from what the containers are doing: that is why a pod
+whose phase is *Running* may be shown as *CrashLoopBackOff*, and one that is *Pending* as *Init:0/1*.
+
+Source: printPod in k8s.io/kubernetes/pkg/printers/internalversion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sspcloud_magics.sandbox.api.humanize import age, parse_time
+from sspcloud_magics.sandbox.store import Obj
+
+
+@dataclass(frozen=True, slots=True)
+class PodSummary:
+    """What the table shows of a pod."""
+
+    ready: int
+    total: int
+    reason: str
+    restarts: str
+
+
+def summarize(pod: Obj) -> PodSummary:
+    """Return what the table shows of a pod."""
+    status: Obj = pod.get("status") or {}
+    sidecars = {
+        c["name"] for c in pod["spec"].get("initContainers") or () if c.get("restartPolicy") == "Always"
+    }
+    total = len(pod["spec"].get("containers") or ()) + len(sidecars)
+    statuses = status.get("containerStatuses") or []
+    initial = status.get("initContainerStatuses") or []
+    reason = status.get("reason") or status.get("phase") or "Unknown"
+    waiting = _initializing(initial, sidecars, len(pod["spec"].get("initContainers") or ()))
+    ready = sum(bool(s.get("ready")) for s in initial if s["name"] in sidecars)
+    counted = [s for s in initial if s["name"] in sidecars]
+    if waiting is not None and not _condition(status, "Initialized"):
+        reason = waiting
+        counted = initial
+    else:
+        counted = [*counted, *statuses]
+        reason = _running(reason, statuses, status)
+        ready += sum(bool(s.get("ready")) and "running" in (s.get("state") or {}) for s in statuses)
+    if pod["metadata"].get("deletionTimestamp"):
+        if status.get("reason") == "NodeLost":
+            reason = "Unknown"
+        elif status.get("phase") not in ("Succeeded", "Failed"):
+            reason = "Terminating"
+    return PodSummary(ready, total, reason, _restarts(counted))
+
+
+def _initializing(statuses: list[Obj], sidecars: set[str], count: int) -> str | None:
+    """Return the word for the init container that the pod is still waiting for."""
+    for index, status in enumerate(statuses):
+        state = status.get("state") or {}
+        terminated = state.get("terminated")
+        if terminated and terminated.get("exitCode", 0) == 0:
+            continue
+        if status["name"] in sidecars and status.get("started"):
+            continue
+        if terminated:
+            return f"Init:{_ended(terminated)}"
+        why = (state.get("waiting") or {}).get("reason")
+        return f"Init:{why}" if why and why != "PodInitializing" else f"Init:{index}/{count}"
+    return None
+
+
+def _running(reason: str, statuses: list[Obj], pod_status: Obj) -> str:
+    has_running = False
+    for status in reversed(statuses):
+        state = status.get("state") or {}
+        waiting, terminated = state.get("waiting") or {}, state.get("terminated")
+        if waiting.get("reason"):
+            reason = waiting["reason"]
+        elif terminated:
+            reason = _ended(terminated)
+        elif status.get("ready") and "running" in state:
+            has_running = True
+    if reason == "Completed" and has_running:
+        return "Running" if _condition(pod_status, "Ready") else "NotReady"
+    return reason
+
+
+def _ended(terminated: dict[str, Any]) -> str:
+    if terminated.get("reason"):
+        return str(terminated["reason"])
+    if terminated.get("signal"):
+        return f"Signal:{terminated['signal']}"
+    return f"ExitCode:{terminated.get('exitCode', 0)}"
+
+
+def _condition(status: Obj, kind: str) -> bool:
+    return any(c["type"] == kind and c["status"] == "True" for c in status.get("conditions") or ())
+
+
+def _restarts(statuses: list[Obj]) -> str:
+    count = sum(status.get("restartCount", 0) for status in statuses)
+    ends = [
+        ended["finishedAt"]
+        for status in statuses
+        if (ended := (status.get("lastState") or {}).get("terminated")) and ended.get("finishedAt")
+    ]
+    return f"{count} ({age(max(ends, key=parse_time))} ago)" if count and ends else str(count)

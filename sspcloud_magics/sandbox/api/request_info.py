@@ -1,0 +1,96 @@
+"""What a request asks for, read from its method, path and query, before anything is looked up.
+
+Authorization works on this alone: the path of an unknown resource is forbidden before it is not found.
+
+Source: k8s.io/apiserver/pkg/endpoints/request (RequestInfo).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sspcloud_magics.sandbox.api.selectors import FieldSelector
+from sspcloud_magics.sandbox.auth.rbac import Attributes
+
+_VERBS = {
+    "GET": "get",
+    "HEAD": "get",
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
+_NAMESPACE_SUBRESOURCES = ("status", "finalize")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """What is asked for.
+
+    Parameters
+    ----------
+    path
+        The whole path.
+    verb
+        As RBAC knows it: ``get``, ``list``, ``watch``, ``create`` …; the method in lower case for a path
+        that is no resource.
+    is_resource
+        Whether the path is that of a resource; the rest is empty if not.
+    group, version, namespace, resource, name, subresource
+        Its parts.
+    """
+
+    path: str
+    verb: str
+    is_resource: bool = False
+    group: str = ""
+    version: str = ""
+    namespace: str = ""
+    resource: str = ""
+    name: str = ""
+    subresource: str = ""
+
+    @property
+    def attributes(self) -> Attributes:
+        """The same for the authorizer."""
+        if not self.is_resource:
+            return Attributes(self.verb, path=self.path)
+        return Attributes(self.verb, self.group, self.resource, self.subresource, self.namespace, self.name)
+
+
+def read_request(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
+    """Return what a request asks for.
+
+    Parameters
+    ----------
+    method, path
+        Of the request, the path without the query and decoded.
+    query
+        Its parameters: ``watch`` and ``fieldSelector`` change what is asked for.
+    """
+    parts = [part for part in path.split("/") if part]
+    match parts:
+        case ["api", version, *rest] if rest:
+            group = ""
+        case ["apis", group, version, *rest] if rest:
+            pass
+        case _:
+            return RequestInfo(path, method.lower())
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in _NAMESPACE_SUBRESOURCES:
+            rest = rest[2:]
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = "/".join(rest[2:])
+    verb = _VERBS.get(method, method.lower())
+    if not name and verb in ("get", "delete"):
+        if verb == "delete":
+            verb = "deletecollection"
+        else:
+            verb = "watch" if query.get("watch", "false") in ("true", "1", "") else "list"
+        # A selector that names one object makes the request one for that object: so a right that
+        # is bound to a name covers list and watch.
+        name = FieldSelector.exact_name(query.get("fieldSelector", ""))
+    return RequestInfo(path, verb, True, group, version, namespace, rest[0], name, subresource)

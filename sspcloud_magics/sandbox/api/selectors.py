@@ -1,0 +1,186 @@
+"""Label and field selectors: which objects of a list are meant.
+
+Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/ and
+https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sspcloud_magics.sandbox.api.status import ApiError, bad_request
+from sspcloud_magics.sandbox.resources import Resource
+from sspcloud_magics.sandbox.store import Obj
+
+_REQUIREMENT = re.compile(
+    r"""\s*(?:
+        !\s*(?P<absent>[^\s,=!()]+)
+      | (?P<key>[^\s,=!()]+)\s*
+        (?: (?P<equality>==|=|!=)\s*(?P<value>[^\s,()]*)
+          | (?P<set>in|notin)\s*\((?P<values>[^()]*)\)
+        )?
+    )\s*(?:,|$)""",
+    re.VERBOSE,
+)
+
+# What may stand in a field selector beside metadata.name and metadata.namespace, and its default.
+_FIELDS: Mapping[str, Mapping[str, str]] = {
+    "pods": {
+        "spec.nodeName": "",
+        "spec.restartPolicy": "",
+        "spec.schedulerName": "",
+        "spec.serviceAccountName": "",
+        "spec.hostNetwork": "false",
+        "status.phase": "",
+        "status.podIP": "",
+        "status.nominatedNodeName": "",
+    },
+    "services": {"spec.clusterIP": "", "spec.type": ""},
+    "secrets": {"type": ""},
+    "namespaces": {"status.phase": ""},
+    "nodes": {"spec.unschedulable": "false"},
+    "replicasets": {"status.replicas": "0"},
+    "jobs": {"status.successful": "0"},
+    "events": {
+        "involvedObject.kind": "",
+        "involvedObject.namespace": "",
+        "involvedObject.name": "",
+        "involvedObject.uid": "",
+        "involvedObject.apiVersion": "",
+        "involvedObject.resourceVersion": "",
+        "involvedObject.fieldPath": "",
+        "reason": "",
+        "reportingComponent": "",
+        "source": "",
+        "type": "",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Requirement:
+    key: str
+    operator: str
+    values: frozenset[str] = frozenset()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        match self.operator:
+            case "in":
+                return labels.get(self.key) in self.values
+            case "notin":
+                return labels.get(self.key) not in self.values
+            case "exists":
+                return self.key in labels
+            case _:
+                return self.key not in labels
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """A label selector, as in ``app=web,tier in (a, b),!beta``."""
+
+    requirements: tuple[_Requirement, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> LabelSelector:
+        """Read a selector.
+
+        Raises
+        ------
+        ApiError
+            If it does not follow the grammar.
+        """
+        requirements = []
+        position = 0
+        while position < len(text.rstrip()):
+            found = _REQUIREMENT.match(text, position)
+            if found is None:
+                raise _unreadable(text)
+            position = found.end()
+            requirements.append(_requirement(found))
+        return cls(tuple(requirements))
+
+    def matches(self, obj: Obj) -> bool:
+        """Say whether an object's labels match."""
+        labels = obj["metadata"].get("labels") or {}
+        return all(requirement.matches(labels) for requirement in self.requirements)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSelector:
+    """A field selector, as in ``metadata.name=web,status.phase!=Running``."""
+
+    terms: tuple[tuple[str, bool, str], ...] = ()
+    resource: Resource | None = None
+
+    @staticmethod
+    def exact_name(text: str) -> str:
+        """Return the one name that a selector asks for, empty where it asks for none."""
+        for term in text.split(","):
+            key, operator, value = _term(term)
+            if key == "metadata.name" and operator in ("=", "=="):
+                return value
+        return ""
+
+    @classmethod
+    def parse(cls, text: str, resource: Resource) -> FieldSelector:
+        """Read a selector for objects of one kind.
+
+        Raises
+        ------
+        ApiError
+            If it does not follow the grammar, or names a field that cannot be selected by.
+        """
+        terms = []
+        for term in filter(None, (part.strip() for part in text.split(","))):
+            key, operator, value = _term(term)
+            if not operator:
+                message = f"invalid selector: '{text}'; can't understand '{term}'"
+                raise bad_request(f'Unable to find "{resource.api_version}, Resource={resource.plural}" that match '
+                                  f'label selector "", field selector "{text}": {message}')  # fmt: skip
+            if key not in ("metadata.name", "metadata.namespace", *_FIELDS.get(resource.plural, ())):
+                raise ApiError(400, "BadRequest", f"field label not supported: {key}")
+            terms.append((key, operator != "!=", value))
+        return cls(tuple(terms), resource)
+
+    def matches(self, obj: Obj) -> bool:
+        """Say whether an object's fields match."""
+        return all((self._field(obj, key) == value) is equal for key, equal, value in self.terms)
+
+    def _field(self, obj: Obj, key: str) -> str:
+        value: Any = obj
+        for part in ("source.component" if key == "source" else key).split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        plural = self.resource.plural if self.resource else ""
+        if value is None:
+            return _FIELDS.get(plural, {}).get(key, "")
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return str(value)
+
+
+def _term(term: str) -> tuple[str, str, str]:
+    for operator in ("!=", "==", "="):
+        key, found, value = term.partition(operator)
+        if found:
+            return key.strip(), operator, value.strip()
+    return term.strip(), "", ""
+
+
+def _requirement(found: re.Match[str]) -> _Requirement:
+    if found["absent"]:
+        return _Requirement(found["absent"], "absent")
+    if found["equality"]:
+        operator = "notin" if found["equality"] == "!=" else "in"
+        return _Requirement(found["key"], operator, frozenset([found["value"]]))
+    if found["set"]:
+        values = frozenset(value.strip() for value in found["values"].split(","))
+        return _Requirement(found["key"], found["set"], values)
+    return _Requirement(found["key"], "exists")
+
+
+def _unreadable(text: str) -> ApiError:
+    return bad_request(f"unable to parse requirement: found '{text}', expected: a label selector")

@@ -1,0 +1,184 @@
+"""Refusals: the Status objects of the API server, in its own words.
+
+Everything that goes wrong on the way is an `ApiError`; the application turns it into the response. The
+words matter: people and programs search for them, and kubectl prints them.
+
+Source: k8s.io/apimachinery/pkg/api/errors; https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sspcloud_magics.sandbox.resources import Resource
+from sspcloud_magics.sandbox.store import Obj
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One thing that is wrong with an object.
+
+    Parameters
+    ----------
+    reason
+        Such as ``FieldValueRequired``.
+    message
+        Such as ``Required value``.
+    field
+        Such as ``spec.containers[0].image``.
+    """
+
+    reason: str
+    message: str
+    field: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+class ApiError(Exception):
+    """A request that is refused.
+
+    Parameters
+    ----------
+    code
+        HTTP status.
+    reason
+        Machine-readable, such as ``NotFound``.
+    message
+        What kubectl prints after ``Error from server (NotFound):``.
+    details
+        ``name``, ``group``, ``kind``, ``causes``; left out where there are none.
+    """
+
+    def __init__(self, code: int, reason: str, message: str, details: Obj | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.details = details
+
+    @property
+    def status(self) -> Obj:
+        """The Status object of the response."""
+        status: Obj = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+        }
+        if self.reason:
+            status["reason"] = self.reason
+        if self.details is not None:
+            status["details"] = self.details
+        status["code"] = self.code
+        return status
+
+
+def success(resource: Resource, name: str, uid: str) -> Obj:
+    """Return the Status that answers a deletion."""
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {**_details(resource, name), "uid": uid},
+    }
+
+
+def not_found(resource: Resource, name: str) -> ApiError:
+    """``pods "x" not found``."""
+    return ApiError(404, "NotFound", f'{resource.qualified} "{name}" not found', _details(resource, name))
+
+
+def no_such_path() -> ApiError:
+    """Return what a path gets that belongs to no resource."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
+
+
+def already_exists(resource: Resource, name: str) -> ApiError:
+    """``pods "x" already exists``."""
+    message = f'{resource.qualified} "{name}" already exists'
+    return ApiError(409, "AlreadyExists", message, _details(resource, name))
+
+
+def conflict(resource: Resource, name: str, why: str) -> ApiError:
+    """``Operation cannot be fulfilled on pods "x": …``."""
+    message = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
+    return ApiError(409, "Conflict", message, _details(resource, name))
+
+
+def forbidden(group: str, plural: str, name: str, why: str) -> ApiError:
+    """``pods "x" is forbidden: …``; without a name ``pods is forbidden: …``."""
+    qualified = f"{plural}.{group}" if group else plural
+    what = f'{qualified} "{name}"' if name else qualified
+    details: Obj = {}
+    if name:
+        details["name"] = name
+    if group:
+        details["group"] = group
+    if plural:
+        details["kind"] = plural
+    return ApiError(403, "Forbidden", f"{what} is forbidden: {why}", details)
+
+
+def forbidden_path(why: str) -> ApiError:
+    """Return the refusal of a path that is no resource."""
+    return ApiError(403, "Forbidden", f"forbidden: {why}", {})
+
+
+def unauthorized() -> ApiError:
+    """Return the refusal of a wrong credential; like the real server, it does not say what is wrong."""
+    return ApiError(401, "Unauthorized", "Unauthorized")
+
+
+def invalid(group: str, kind: str, name: str, causes: Iterable[Cause]) -> ApiError:
+    """``Pod "x" is invalid: spec.containers[0].image: Required value``."""
+    causes = list(causes)
+    words = [str(cause) for cause in causes]
+    detail = words[0] if len(words) == 1 else f"[{', '.join(words)}]"
+    qualified = f"{kind}.{group}" if group else kind
+    details: dict[str, Any] = {"name": name}
+    if group:
+        details["group"] = group
+    details["kind"] = kind
+    details["causes"] = [
+        {"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes
+    ]
+    return ApiError(422, "Invalid", f'{qualified} "{name}" is invalid: {detail}', details)
+
+
+def bad_request(why: str) -> ApiError:
+    """Return the refusal of a request that makes no sense."""
+    return ApiError(400, "BadRequest", why)
+
+
+def method_not_allowed() -> ApiError:
+    """Return the refusal of a verb that the resource does not have."""
+    message = "the server does not allow this method on the requested resource"
+    return ApiError(405, "MethodNotAllowed", message, {})
+
+
+def unsupported_media_type(accepted: Iterable[str]) -> ApiError:
+    """Return the refusal of a body in an unknown format."""
+    message = (
+        "the body of the request was in an unknown format - accepted media types include: "
+        f"{', '.join(accepted)}"
+    )
+    return ApiError(415, "UnsupportedMediaType", message, {})
+
+
+def expired(why: str) -> ApiError:
+    """Return the refusal of a resource version that nobody remembers."""
+    return ApiError(410, "Expired", why)
+
+
+def _details(resource: Resource, name: str) -> Obj:
+    details: Obj = {"name": name}
+    if resource.group:
+        details["group"] = resource.group
+    details["kind"] = resource.plural
+    return details

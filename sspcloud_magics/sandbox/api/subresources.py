@@ -1,0 +1,165 @@
+"""What hangs below an object: logs, port-forwards, tokens, and the number of replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from aiohttp import web
+
+from sspcloud_magics.sandbox import node
+from sspcloud_magics.sandbox.api import status
+from sspcloud_magics.sandbox.api.call import Call
+from sspcloud_magics.sandbox.api.humanize import format_selector, parse_time
+from sspcloud_magics.sandbox.api.objects import replace
+from sspcloud_magics.sandbox.api.patch import patched
+from sspcloud_magics.sandbox.auth import Attributes, allowed
+from sspcloud_magics.sandbox.auth.tokens import AUDIENCE
+from sspcloud_magics.sandbox.store import Obj, now
+
+_SHORTEST_TOKEN = 600
+_LONGEST_TOKEN = 1 << 32
+
+
+async def read_log(call: Call) -> web.StreamResponse:
+    """Stream what a container wrote."""
+    pod = call.store.peek(call.resource, call.namespace, call.info.name)
+    container = _container(pod, call.query.get("container", ""))
+    lines = call.cluster.node.logs(
+        call.namespace,
+        call.info.name,
+        container=container,
+        follow=_true(call, "follow"),
+        tail_lines=_integer(call, "tailLines"),
+        since=_since(call),
+        previous=_true(call, "previous"),
+        timestamps=_true(call, "timestamps"),
+        limit_bytes=_integer(call, "limitBytes"),
+    )
+    try:
+        first = await anext(lines, b"")
+    except node.LogsUnavailable as error:
+        raise status.bad_request(str(error)) from None
+    response = web.StreamResponse(
+        headers={"Content-Type": "text/plain", "Cache-Control": "no-cache, private"}
+    )
+    await response.prepare(call.request)
+    if first:
+        await response.write(first)
+        async for line in lines:
+            await response.write(line)
+    await response.write_eof()
+    return response
+
+
+async def port_forward(call: Call) -> web.StreamResponse:
+    """Hand the request over to the node, if the user may both get and create.
+
+    A port-forward by WebSocket begins as a GET, which a right to read allows; so the server asks for
+    ``create`` as well (Kubernetes 1.35 and later), and its refusal then gives no reason.
+    """
+    info = call.info
+    may_create = Attributes("create", info.group, info.resource, info.subresource, info.namespace, info.name)
+    if info.verb != "create" and not allowed(call.store, call.user, may_create).allowed:
+        raise status.forbidden("", "pods", info.name, "")
+    call.store.peek(call.resource, call.namespace, info.name)
+    return await call.cluster.node.portforward(call.request, call.namespace, info.name)
+
+
+async def create_token(call: Call) -> web.Response:
+    """Issue a token for a service account (the TokenRequest API)."""
+    body = await call.body()
+    spec: Obj = body.get("spec") or {}
+    seconds = spec.get("expirationSeconds", 3600)
+    if not isinstance(seconds, int) or seconds < _SHORTEST_TOKEN:
+        words = f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
+        raise _invalid_token(words)
+    if seconds > _LONGEST_TOKEN:
+        raise _invalid_token(f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds")
+    bound = spec.get("boundObjectRef") or {}
+    tokens = call.cluster.auth.service_accounts
+    audiences = spec.get("audiences") or [AUDIENCE]
+    pod = bound.get("name") if bound.get("kind") == "Pod" else None
+    token, expires = await asyncio.to_thread(  # signing with RSA takes milliseconds
+        tokens.issue, call.namespace, call.info.name, seconds=seconds, audiences=audiences, pod=pod
+    )
+    moment = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    answer = {
+        "kind": "TokenRequest",
+        "apiVersion": "authentication.k8s.io/v1",
+        "metadata": {"name": call.info.name, "namespace": call.namespace, "creationTimestamp": now()},
+        "spec": {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": bound or None},
+        "status": {"token": token, "expirationTimestamp": moment},
+    }
+    return call.answer(answer, status=201)
+
+
+async def scale(call: Call) -> web.Response:
+    """Read or set the number of replicas."""
+    obj = call.store.get(call.resource, call.namespace, call.info.name)
+    if call.info.verb != "get":
+        wanted = await (patched(call, _scale_of(obj)) if call.info.verb == "patch" else call.body())
+        obj["spec"]["replicas"] = (wanted.get("spec") or {}).get("replicas", 0)
+        version = (wanted.get("metadata") or {}).get("resourceVersion")
+        if version:
+            obj["metadata"]["resourceVersion"] = version
+        old = call.store.get(call.resource, call.namespace, call.info.name)
+        obj = replace(call, old, obj)
+    return call.answer(_scale_of(obj))
+
+
+def _scale_of(obj: Obj) -> Obj:
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    metadata = {name: obj["metadata"][name] for name in kept if name in obj["metadata"]}
+    replicas = (obj.get("status") or {}).get("replicas", 0)
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": metadata,
+        "spec": {"replicas": obj["spec"].get("replicas", 0)},
+        "status": {"replicas": replicas, "selector": format_selector(obj["spec"].get("selector"))},
+    }
+
+
+def _container(pod: Obj, name: str) -> str:
+    kinds = ("containers", "initContainers")
+    names = [c["name"] for kind in kinds for c in pod["spec"].get(kind) or ()]
+    regular = [c["name"] for c in pod["spec"]["containers"]]
+    pod_name = pod["metadata"]["name"]
+    if not name:
+        if len(names) == 1:
+            return str(names[0])
+        choice = f"choose one of: [{' '.join(regular)}]"
+        initial = [n for n in names if n not in regular]
+        if initial:
+            choice += f" or one of the init containers: [{' '.join(initial)}]"
+        raise status.bad_request(f"a container name must be specified for pod {pod_name}, {choice}")
+    if name not in names:
+        raise status.bad_request(f"container {name} is not valid for pod {pod_name}")
+    return name
+
+
+def _true(call: Call, name: str) -> bool:
+    return call.query.get(name) in ("true", "1")
+
+
+def _since(call: Call) -> datetime | None:
+    """Return from when on the log is asked for."""
+    if "sinceSeconds" in call.query:
+        return datetime.now(UTC) - timedelta(seconds=_integer(call, "sinceSeconds") or 0)
+    if "sinceTime" in call.query:
+        return parse_time(call.query["sinceTime"])
+    return None
+
+
+def _integer(call: Call, name: str) -> int | None:
+    text = call.query.get(name)
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+
+def _invalid_token(words: str) -> status.ApiError:
+    cause = status.Cause("FieldValueInvalid", words, "spec.expirationSeconds")
+    return status.invalid("authentication.k8s.io", "TokenRequest", "", [cause])

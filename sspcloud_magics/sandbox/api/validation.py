@@ -1,0 +1,404 @@
+"""What is wrong with an object, field by field, in the server's words.
+
+Only what people get wrong in a manifest is checked, and what the rest of the sandbox relies on. A field
+of the wrong type is refused earlier, by its schema.
+
+Source: k8s.io/kubernetes/pkg/apis/*/validation.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from sspcloud_magics.sandbox.api import status
+from sspcloud_magics.sandbox.api.status import Cause
+from sspcloud_magics.sandbox.auth.rbac import GROUP
+from sspcloud_magics.sandbox.resources import Resource
+from sspcloud_magics.sandbox.store import Obj
+
+Causes = Iterator[Cause]
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
+_LABEL_WORDS = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
+    "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+_SUBDOMAIN_WORDS = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+    "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+_DNS_1035_WORDS = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
+    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
+)
+_LABEL_VALUE_WORDS = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start "
+    "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation "
+    "is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+_STATEFUL_SET_FREE = (
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+)
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
+
+
+def validate(resource: Resource, obj: Obj) -> None:
+    """Refuse an object that is not valid.
+
+    Raises
+    ------
+    ApiError
+        422 with everything that is wrong with it.
+    """
+    checks = _CHECKS.get((resource.group, resource.plural))
+    _refuse(resource, obj, [*_metadata(resource, obj["metadata"]), *(checks(obj) if checks else ())])
+
+
+def validate_update(resource: Resource, obj: Obj, old: Obj) -> None:
+    """Refuse a change of what cannot be changed.
+
+    Raises
+    ------
+    ApiError
+        422 with everything that is wrong with it.
+    """
+    _refuse(resource, obj, list(_immutable(resource, obj, old)))
+
+
+def _refuse(resource: Resource, obj: Obj, causes: list[Cause]) -> None:
+    if causes:
+        raise status.invalid(resource.group, resource.kind, obj["metadata"].get("name", ""), causes)
+
+
+def _metadata(resource: Resource, metadata: Obj) -> Causes:
+    name = metadata.get("name")
+    if not name:
+        yield _required("metadata.name", "name or generateName is required")
+    elif resource.group == GROUP:
+        for bad in ("/", "%"):
+            if bad in name:
+                yield _invalid("metadata.name", name, f"may not contain '{bad}'")
+    else:
+        pattern, longest, words = _SUBDOMAIN, 253, _SUBDOMAIN_WORDS
+        if resource.plural == "services":
+            pattern, longest, words = _DNS_1035, 63, _DNS_1035_WORDS
+        elif resource.plural == "namespaces":
+            pattern, longest, words = _LABEL, 63, _LABEL_WORDS
+        if not pattern.fullmatch(name):
+            yield _invalid("metadata.name", name, words)
+        if len(name) > longest:
+            yield Cause(
+                "FieldValueTooLong", f"Too long: may not be more than {longest} bytes", "metadata.name"
+            )
+    yield from _labels("metadata.labels", metadata.get("labels") or {})
+
+
+def _labels(field: str, labels: Obj) -> Causes:
+    for value in labels.values():
+        if not _LABEL_VALUE.fullmatch(str(value)):
+            yield _invalid(field, value, _LABEL_VALUE_WORDS)
+        elif len(str(value)) > 63:
+            yield Cause("FieldValueTooLong", "Too long: may not be more than 63 bytes", field)
+
+
+def _pod(pod: Obj) -> Causes:
+    yield from _pod_spec("spec", pod["spec"])
+
+
+def _pod_spec(path: str, spec: Obj) -> Causes:
+    volumes: set[str] = set()
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        field = f"{path}.volumes[{index}].name"
+        yield from _element_name(field, volume.get("name"), volumes)
+    if not spec.get("containers"):
+        yield _required(f"{path}.containers")
+    seen: set[str] = set()
+    for kind in ("initContainers", "containers"):
+        for index, container in enumerate(spec.get(kind) or ()):
+            yield from _container(f"{path}.{kind}[{index}]", container, volumes, seen)
+    yield from _one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), ("Always", "OnFailure", "Never"))
+    policies = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+    yield from _one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), policies)
+
+
+def _container(path: str, container: Obj, volumes: set[str], seen: set[str]) -> Causes:
+    yield from _element_name(f"{path}.name", container.get("name"), seen)
+    if not container.get("image"):
+        yield _required(f"{path}.image")
+    elif container["image"] != container["image"].strip():
+        yield _invalid(f"{path}.image", container["image"], "must not have leading or trailing whitespace")
+    ports: set[str] = set()
+    for index, port in enumerate(container.get("ports") or ()):
+        field = f"{path}.ports[{index}]"
+        if port.get("name"):
+            if port["name"] in ports:
+                yield _duplicate(f"{field}.name", port["name"])
+            ports.add(port["name"])
+        if not port.get("containerPort"):
+            yield _required(f"{field}.containerPort")
+        else:
+            yield from _port(f"{field}.containerPort", port["containerPort"])
+        yield from _one_of(f"{field}.protocol", port.get("protocol"), _PROTOCOLS)
+    for index, mount in enumerate(container.get("volumeMounts") or ()):
+        field = f"{path}.volumeMounts[{index}]"
+        if not mount.get("name"):
+            yield _required(f"{field}.name")
+        elif mount["name"] not in volumes:
+            yield Cause("FieldValueNotFound", f'Not found: "{mount["name"]}"', f"{field}.name")
+        if not mount.get("mountPath"):
+            yield _required(f"{field}.mountPath")
+    for index, variable in enumerate(container.get("env") or ()):
+        if not variable.get("name"):
+            yield _required(f"{path}.env[{index}].name")
+    policies = ("Always", "IfNotPresent", "Never")
+    yield from _one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), policies)
+
+
+def _element_name(field: str, name: Any, seen: set[str]) -> Causes:
+    if not name:
+        yield _required(field)
+        return
+    if not _LABEL.fullmatch(name):
+        yield _invalid(field, name, _LABEL_WORDS)
+    if name in seen:
+        yield _duplicate(field, name)
+    seen.add(name)
+
+
+def _workload(obj: Obj) -> Causes:
+    spec = obj["spec"]
+    selector, template = spec.get("selector"), spec["template"]
+    if not selector or not (selector.get("matchLabels") or selector.get("matchExpressions")):
+        yield (
+            _required("spec.selector")
+            if not selector
+            else _invalid("spec.selector", selector, f"empty selector is invalid for {obj['kind'].lower()}")
+        )
+    elif (
+        not (selector.get("matchLabels") or {}).items() <= (template["metadata"].get("labels") or {}).items()
+    ):
+        labels = template["metadata"].get("labels") or {}
+        words = "`selector` does not match template `labels`"
+        yield _invalid("spec.template.metadata.labels", labels, words)
+    if isinstance(spec["replicas"], int) and spec["replicas"] < 0:
+        yield _invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0")
+    yield from _labels("spec.template.labels", template["metadata"].get("labels") or {})
+    yield from _pod_spec("spec.template.spec", template["spec"])
+    if template["spec"].get("restartPolicy") != "Always":
+        yield _unsupported("spec.template.spec.restartPolicy", template["spec"]["restartPolicy"], ("Always",))
+
+
+def _job(job: Obj) -> Causes:
+    spec = job["spec"]
+    for name in (
+        "parallelism",
+        "completions",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "activeDeadlineSeconds",
+    ):
+        if isinstance(spec.get(name), int) and spec[name] < 0:
+            yield _invalid(f"spec.{name}", spec[name], "must be greater than or equal to 0")
+    pod = spec["template"]["spec"]
+    yield from _pod_spec("spec.template.spec", pod)
+    if pod.get("restartPolicy") == "Always":
+        yield _required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
+
+
+def _service(service: Obj) -> Causes:
+    spec = service["spec"]
+    kinds = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+    yield from _one_of("spec.type", spec.get("type"), kinds)
+    ports = spec.get("ports") or []
+    if not ports and spec.get("clusterIP") != "None" and spec.get("type") != "ExternalName":
+        yield _required("spec.ports")
+    names: set[str] = set()
+    for index, port in enumerate(ports):
+        field = f"spec.ports[{index}]"
+        if port.get("name"):
+            yield from _element_name(f"{field}.name", port["name"], names)
+        elif len(ports) > 1:
+            yield _required(f"{field}.name")
+        yield from _port(f"{field}.port", port.get("port", 0))
+        yield from _one_of(f"{field}.protocol", port.get("protocol"), _PROTOCOLS)
+        if isinstance(port.get("targetPort"), int):
+            yield from _port(f"{field}.targetPort", port["targetPort"])
+
+
+def _secret(secret: Obj) -> Causes:
+    yield from _keys("data", secret.get("data") or {})
+
+
+def _config_map(config_map: Obj) -> Causes:
+    yield from _keys("data", config_map.get("data") or {})
+
+
+def _keys(path: str, data: Iterable[str]) -> Causes:
+    for key in data:
+        if not re.fullmatch(r"[-._a-zA-Z0-9]+", key):
+            words = (
+                "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+                "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+            )
+            yield _invalid(f"{path}[{key}]", key, words)
+
+
+def _role(role: Obj) -> Causes:
+    for index, rule in enumerate(role.get("rules") or ()):
+        field = f"rules[{index}]"
+        if not rule.get("verbs"):
+            yield _required(f"{field}.verbs", "verbs must contain at least one value")
+        if rule.get("nonResourceURLs"):
+            if role["kind"] == "Role":
+                words = "namespaced rules cannot apply to non-resource URLs"
+                yield _invalid(f"{field}.nonResourceURLs", rule["nonResourceURLs"], words)
+            continue
+        if not rule.get("apiGroups"):
+            yield _required(f"{field}.apiGroups", "resource rules must supply at least one api group")
+        if not rule.get("resources"):
+            yield _required(f"{field}.resources", "resource rules must supply at least one resource")
+
+
+def _binding(binding: Obj) -> Causes:
+    role = binding.get("roleRef") or {}
+    if role.get("apiGroup") not in (None, GROUP):
+        yield _unsupported("roleRef.apiGroup", role["apiGroup"], (GROUP,))
+    kinds = ("Role", "ClusterRole") if binding["kind"] == "RoleBinding" else ("ClusterRole",)
+    if role.get("kind") not in kinds:
+        yield _unsupported("roleRef.kind", role.get("kind", ""), kinds)
+    if not role.get("name"):
+        yield _required("roleRef.name")
+    for index, subject in enumerate(binding.get("subjects") or ()):
+        field = f"subjects[{index}]"
+        if not subject.get("name"):
+            yield _required(f"{field}.name")
+        match subject.get("kind"):
+            case "ServiceAccount":
+                if not subject.get("namespace"):
+                    yield _required(f"{field}.namespace")
+                if subject.get("apiGroup"):
+                    yield _unsupported(f"{field}.apiGroup", subject["apiGroup"], ("",))
+            case "User" | "Group":
+                if subject.get("apiGroup") != GROUP:
+                    yield _unsupported(f"{field}.apiGroup", subject.get("apiGroup", ""), (GROUP,))
+            case kind:
+                yield _unsupported(f"{field}.kind", kind or "", ("ServiceAccount", "User", "Group"))
+
+
+def _immutable(resource: Resource, obj: Obj, old: Obj) -> Causes:
+    match resource.plural:
+        case "rolebindings" | "clusterrolebindings" if obj["roleRef"] != old["roleRef"]:
+            yield _invalid("roleRef", obj["roleRef"], "cannot change roleRef")
+        case "secrets" if obj.get("type") != old.get("type"):
+            yield _invalid("type", obj.get("type"), "field is immutable")
+        case "deployments" | "replicasets" if obj["spec"].get("selector") != old["spec"].get("selector"):
+            yield _invalid("spec.selector", obj["spec"].get("selector"), "field is immutable")
+        case "jobs" if obj["spec"].get("template") != old["spec"].get("template"):
+            yield _invalid("spec.template", obj["spec"].get("template"), "field is immutable")
+        case "services":
+            address, before = obj["spec"].get("clusterIP"), old["spec"].get("clusterIP")
+            if before and address != before and obj["spec"].get("type") != "ExternalName":
+                words = "may not change once set"
+                yield _invalid("spec.clusterIPs[0]", [address], words)
+        case "pods":
+            yield from _pod_change(obj["spec"], old["spec"])
+        case "statefulsets":
+            if _without(obj["spec"], _STATEFUL_SET_FREE) != _without(old["spec"], _STATEFUL_SET_FREE):
+                words = (
+                    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+                    "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+                    "'minReadySeconds' are forbidden"
+                )
+                yield Cause("FieldValueForbidden", f"Forbidden: {words}", "spec")
+        case "secrets" | "configmaps" if old.get("immutable"):
+            if (obj.get("data"), obj.get("immutable")) != (old.get("data"), True):
+                yield Cause(
+                    "FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", "data"
+                )
+
+
+def _pod_change(spec: Obj, old: Obj) -> Causes:
+    def fixed(spec: Obj) -> Obj:
+        free = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "nodeName")
+        rest = _without(spec, free)
+        for kind in ("containers", "initContainers"):
+            if kind in rest:
+                rest[kind] = [_without(container, ("image",)) for container in rest[kind]]
+        return rest
+
+    if fixed(spec) != fixed(old):
+        words = (
+            "pod updates may not change fields other than `spec.containers[*].image`,"
+            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
+            "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
+            "previously negative)"
+        )
+        yield Cause("FieldValueForbidden", f"Forbidden: {words}", "spec")
+
+
+def _without(spec: Obj, names: Iterable[str]) -> Obj:
+    return {name: value for name, value in spec.items() if name not in names}
+
+
+def _port(field: str, port: Any) -> Causes:
+    if not isinstance(port, int) or not 0 < port < 65536:
+        yield _invalid(field, port, "must be between 1 and 65535, inclusive")
+
+
+def _one_of(field: str, value: Any, supported: tuple[str, ...]) -> Causes:
+    if value not in supported:
+        yield _unsupported(field, value, supported) if value else _required(field)
+
+
+def _required(field: str, words: str = "") -> Cause:
+    return Cause("FieldValueRequired", f"Required value: {words}" if words else "Required value", field)
+
+
+def _invalid(field: str, value: Any, words: str) -> Cause:
+    return Cause("FieldValueInvalid", f"Invalid value: {_shown(value)}: {words}", field)
+
+
+def _duplicate(field: str, value: Any) -> Cause:
+    return Cause("FieldValueDuplicate", f"Duplicate value: {_shown(value)}", field)
+
+
+def _unsupported(field: str, value: Any, supported: Iterable[str]) -> Cause:
+    choice = ", ".join(f'"{word}"' for word in supported)
+    return Cause(
+        "FieldValueNotSupported", f"Unsupported value: {_shown(value)}: supported values: {choice}", field
+    )
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+_CHECKS: dict[tuple[str, str], Callable[[Obj], Causes]] = {
+    ("", "configmaps"): _config_map,
+    ("", "pods"): _pod,
+    ("", "secrets"): _secret,
+    ("", "services"): _service,
+    ("apps", "deployments"): _workload,
+    ("apps", "replicasets"): _workload,
+    ("apps", "statefulsets"): _workload,
+    ("batch", "jobs"): _job,
+    (GROUP, "clusterrolebindings"): _binding,
+    (GROUP, "clusterroles"): _role,
+    (GROUP, "rolebindings"): _binding,
+    (GROUP, "roles"): _role,
+}

@@ -1,0 +1,131 @@
+"""Turn a credential into a user.
+
+Three kinds are known, asked in the order of the real server: the client certificate of the TLS
+connection, a static bearer token that was registered here, a service-account token. No credential at
+all makes ``system:anonymous``, who may do next to nothing; a credential that is wrong or has expired is
+refused. Static tokens are kept as digests: a dump of the process' memory by name shows no token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sspcloud_magics.sandbox.auth.tokens import InvalidToken, ServiceAccountTokens, new_signing_key
+from sspcloud_magics.sandbox.auth.users import ANONYMOUS, User, authenticated
+from sspcloud_magics.sandbox.store import Store
+
+
+class Unauthenticated(Exception):
+    """A credential was shown, and it is not valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class _StaticToken:
+    user: User
+    expires: float | None
+
+
+class Authenticator:
+    """Knows the cluster's credentials.
+
+    Parameters
+    ----------
+    store
+        Where service accounts are.
+    signing_key
+        RSA key in PEM for service-account tokens; a new one where none is given.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self, store: Store, *, signing_key: bytes | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
+        self._static: dict[bytes, _StaticToken] = {}
+        self.service_accounts = ServiceAccountTokens(store, signing_key or new_signing_key(), clock)
+
+    def add_token(
+        self,
+        token: str,
+        user: str,
+        *,
+        groups: tuple[str, ...] = (),
+        uid: str = "",
+        expires: float | None = None,
+    ) -> None:
+        """Accept a bearer token from now on.
+
+        Parameters
+        ----------
+        token
+            The bearer token.
+        user, groups, uid
+            Whom it stands for.
+        expires
+            Seconds since the epoch from which on it is refused.
+        """
+        self._static[_digest(token)] = _StaticToken(authenticated(user, uid=uid, groups=groups), expires)
+
+    def remove_token(self, token: str) -> None:
+        """Refuse a static token from now on; one that is not known is no error."""
+        self._static.pop(_digest(token), None)
+
+    def authenticate(
+        self, authorization: str | None, peer_certificate: Mapping[str, Any] | None = None
+    ) -> User:
+        """Return who is asking.
+
+        Parameters
+        ----------
+        authorization
+            The ``Authorization`` header.
+        peer_certificate
+            The client's certificate as `ssl.SSLSocket.getpeercert` gives it, verified by TLS.
+
+        Raises
+        ------
+        Unauthenticated
+            If a credential was shown and is not valid.
+        """
+        if peer_certificate:
+            return _certificate_user(peer_certificate)
+        scheme, _, token = (authorization or "").strip().partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            return ANONYMOUS
+        return self.user_of_token(token.strip())
+
+    def user_of_token(self, token: str) -> User:
+        """Return the user that a bearer token stands for.
+
+        Raises
+        ------
+        Unauthenticated
+            If it is not known or has expired.
+        """
+        static = self._static.get(_digest(token))
+        if static is not None:
+            if static.expires is not None and self._clock() >= static.expires:
+                raise Unauthenticated("the token has expired")
+            return static.user
+        try:
+            return self.service_accounts.read(token)
+        except InvalidToken as error:
+            raise Unauthenticated(str(error)) from None
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _certificate_user(certificate: Mapping[str, Any]) -> User:
+    """Return the user of a client certificate: its CN is the name, each O a group."""
+    subject = [pair for name in certificate.get("subject", ()) for pair in name]
+    names = [value for key, value in subject if key == "commonName"]
+    if not names:
+        raise Unauthenticated("the client certificate has no common name")
+    return authenticated(names[-1], groups=tuple(v for key, v in subject if key == "organizationName"))

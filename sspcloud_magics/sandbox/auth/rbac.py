@@ -1,0 +1,196 @@
+"""RBAC: may this user do this to that, as the API server's RBAC authorizer decides it.
+
+A right is never taken away by a rule, so the first rule that allows ends the search. Cluster role
+bindings are looked at first, then the role bindings of the request's namespace. A binding to a role
+that does not exist grants nothing, and the refusal says so.
+
+Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sspcloud_magics.sandbox.auth.users import MASTERS, SERVICE_ACCOUNT_PREFIX, User
+from sspcloud_magics.sandbox.resources import by_plural
+from sspcloud_magics.sandbox.store import NotFound, Obj, Store
+
+GROUP = "rbac.authorization.k8s.io"
+ROLES = by_plural(GROUP, "roles")
+CLUSTER_ROLES = by_plural(GROUP, "clusterroles")
+ROLE_BINDINGS = by_plural(GROUP, "rolebindings")
+CLUSTER_ROLE_BINDINGS = by_plural(GROUP, "clusterrolebindings")
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What is asked for.
+
+    Parameters
+    ----------
+    verb
+        ``get``, ``list`` … for an object; the HTTP method in lower case for a plain path.
+    group, resource, subresource
+        As in ``apps``, ``deployments``, ``scale``.
+    namespace
+        Empty at cluster scope.
+    name
+        Empty for a whole kind.
+    path
+        The path of a request that is for no object, such as ``/version``; then the others are empty.
+    """
+
+    verb: str
+    group: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+    @property
+    def full_resource(self) -> str:
+        """Resource and sub-resource as a rule writes them."""
+        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer; `reason` names the binding that allowed, or the roles that could not be found."""
+
+    allowed: bool
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Held:
+    """What a user holds in one namespace: the rules, and the roles that could not be found."""
+
+    rules: list[Obj] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def allowed(store: Store, user: User, attributes: Attributes) -> Decision:
+    """Decide whether `user` may do what `attributes` say."""
+    if MASTERS in user.groups:
+        return Decision(allowed=True)
+    errors = []
+    for binding, subject in _bindings_of(store, user, attributes.namespace):
+        rules = _role_rules(store, binding)
+        if isinstance(rules, str):
+            errors.append(rules)
+        elif any(rule_allows(rule, attributes) for rule in rules):
+            return Decision(allowed=True, reason=_why(binding, subject))
+    return Decision(allowed=False, reason=_resolution_errors(errors))
+
+
+def rules_held(store: Store, user: User, namespace: str) -> Held:
+    """Return every rule that `user` holds in a namespace (at cluster scope where it is empty)."""
+    held = Held()
+    for binding, _ in _bindings_of(store, user, namespace):
+        rules = _role_rules(store, binding)
+        if isinstance(rules, str):
+            held.errors.append(rules)
+        else:
+            held.rules.extend(rules)
+    return held
+
+
+def rules_of_reference(store: Store, role_ref: Mapping[str, str], namespace: str) -> list[Obj]:
+    """Return the rules of the role that a ``roleRef`` names.
+
+    Raises
+    ------
+    NotFound
+        If there is no such role.
+    """
+    if role_ref["kind"] == "ClusterRole":
+        role = store.peek(CLUSTER_ROLES, "", role_ref["name"])
+    else:
+        role = store.peek(ROLES, namespace, role_ref["name"])
+    return role.get("rules") or []
+
+
+def rule_allows(rule: Obj, attributes: Attributes) -> bool:
+    """Say whether one rule allows what is asked for."""
+    verbs = rule.get("verbs") or ()
+    if "*" not in verbs and attributes.verb not in verbs:
+        return False
+    if attributes.path:
+        return any(_path_matches(url, attributes.path) for url in rule.get("nonResourceURLs") or ())
+    groups = rule.get("apiGroups") or ()
+    if "*" not in groups and attributes.group not in groups:
+        return False
+    if not _resource_matches(rule.get("resources") or (), attributes):
+        return False
+    names = rule.get("resourceNames") or ()
+    return not names or attributes.name in names
+
+
+def _resource_matches(resources: Collection[str], attributes: Attributes) -> bool:
+    return (
+        "*" in resources
+        or attributes.full_resource in resources
+        or bool(attributes.subresource and f"*/{attributes.subresource}" in resources)
+    )
+
+
+def _path_matches(url: str, path: str) -> bool:
+    return url in ("*", path) or (url.endswith("*") and path.startswith(url[:-1]))
+
+
+def _bindings_of(store: Store, user: User, namespace: str) -> Iterator[tuple[Obj, Obj]]:
+    for binding in store.peek_all(CLUSTER_ROLE_BINDINGS):
+        subject = _subject_of(binding, user)
+        if subject is not None:
+            yield binding, subject
+    if namespace:
+        for binding in store.peek_all(ROLE_BINDINGS, namespace):
+            subject = _subject_of(binding, user)
+            if subject is not None:
+                yield binding, subject
+
+
+def _subject_of(binding: Obj, user: User) -> Obj | None:
+    namespace = binding["metadata"].get("namespace", "")
+    for subject in binding.get("subjects") or ():
+        match subject["kind"]:
+            case "User":
+                found = subject["name"] == user.name
+            case "Group":
+                found = subject["name"] in user.groups
+            case "ServiceAccount":
+                home = subject.get("namespace") or namespace
+                found = bool(home) and user.name == f"{SERVICE_ACCOUNT_PREFIX}{home}:{subject['name']}"
+            case _:
+                found = False
+        if found:
+            return dict(subject)
+    return None
+
+
+def _role_rules(store: Store, binding: Obj) -> list[Obj] | str:
+    try:
+        return rules_of_reference(store, binding["roleRef"], binding["metadata"].get("namespace", ""))
+    except NotFound as error:
+        return str(error)
+
+
+def _resolution_errors(errors: list[str]) -> str:
+    distinct = list(dict.fromkeys(errors))
+    if not distinct:
+        return ""
+    return f"RBAC: {distinct[0] if len(distinct) == 1 else '[' + ', '.join(distinct) + ']'}"
+
+
+def _why(binding: Obj, subject: Mapping[str, Any]) -> str:
+    namespace = binding["metadata"].get("namespace")
+    name = binding["metadata"]["name"]
+    role = binding["roleRef"]
+    who = f'{subject["kind"]} "{subject["name"]}"'
+    if subject["kind"] == "ServiceAccount":
+        who = f'ServiceAccount "{subject["name"]}/{subject.get("namespace") or namespace}"'
+    place = f'RoleBinding "{name}/{namespace}"' if namespace else f'ClusterRoleBinding "{name}"'
+    return f'RBAC: allowed by {place} of {role["kind"]} "{role["name"]}" to {who}'

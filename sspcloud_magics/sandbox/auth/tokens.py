@@ -1,0 +1,172 @@
+"""Service-account tokens: JSON Web Tokens signed with RS256, as the TokenRequest API issues them.
+
+A token is bound: it is worth nothing once its service account is gone or made anew under the same
+name, once the pod that it was mounted into is gone, and once it has expired. That is looked up in the
+store at each use, so there is no list of tokens to keep.
+
+Source: RFC 7519 (JWT), RFC 7515 (JWS), KEP-1205 (bound service account tokens).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from sspcloud_magics.sandbox.auth.users import User, service_account
+from sspcloud_magics.sandbox.resources import by_plural
+from sspcloud_magics.sandbox.store import NotFound, Store
+
+AUDIENCE = ISSUER = "https://kubernetes.default.svc.cluster.local"
+SERVICE_ACCOUNTS = by_plural("", "serviceaccounts")
+PODS = by_plural("", "pods")
+
+
+class InvalidToken(Exception):
+    """The token is not one of ours, or is worth nothing any more."""
+
+
+def new_signing_key() -> bytes:
+    """Return a new RSA key in PEM."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+class ServiceAccountTokens:
+    """Issues tokens for service accounts, and reads them.
+
+    Parameters
+    ----------
+    store
+        Where the service accounts and pods are.
+    signing_key
+        An RSA key in PEM: who keeps it over a restart keeps the tokens valid.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(self, store: Store, signing_key: bytes, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        key = serialization.load_pem_private_key(signing_key, password=None)
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise TypeError("service-account tokens are signed with an RSA key")
+        self._key = key
+
+    def issue(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        seconds: int = 3600,
+        audiences: Sequence[str] = (AUDIENCE,),
+        pod: str | None = None,
+    ) -> tuple[str, float]:
+        """Return a new token and when it expires, in seconds since the epoch.
+
+        Parameters
+        ----------
+        namespace, name
+            Of the service account.
+        seconds
+            How long the token is valid.
+        audiences
+            Who is to accept it.
+        pod
+            Name of the pod that it is bound to.
+
+        Raises
+        ------
+        NotFound
+            If there is no such service account or pod.
+        """
+        issued = int(self._clock())
+        account = self._store.peek(SERVICE_ACCOUNTS, namespace, name)
+        private: dict[str, Any] = {
+            "namespace": namespace,
+            "serviceaccount": {"name": name, "uid": account["metadata"]["uid"]},
+        }
+        if pod is not None:
+            bound = self._store.peek(PODS, namespace, pod)
+            private["pod"] = {"name": pod, "uid": bound["metadata"]["uid"]}
+        claims = {
+            "aud": list(audiences),
+            "exp": issued + seconds,
+            "iat": issued,
+            "iss": ISSUER,
+            "jti": str(uuid.uuid4()),
+            "kubernetes.io": private,
+            "nbf": issued,
+            "sub": f"system:serviceaccount:{namespace}:{name}",
+        }
+        signed = f"{_part({'alg': 'RS256', 'typ': 'JWT'})}.{_part(claims)}"
+        signature = self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+        return f"{signed}.{_base64url(signature)}", float(issued + seconds)
+
+    def read(self, token: str) -> User:
+        """Return the user that a token stands for.
+
+        Raises
+        ------
+        InvalidToken
+            If it is not a token of ours, has expired, is for another audience, or what it is bound to
+            is gone.
+        """
+        claims = self._claims(token)
+        private = claims["kubernetes.io"]
+        now = self._clock()
+        if not claims["nbf"] <= now < claims["exp"]:
+            raise InvalidToken("the token has expired")
+        if AUDIENCE not in claims["aud"]:
+            raise InvalidToken("the token is for another audience")
+        namespace, account = private["namespace"], private["serviceaccount"]
+        self._check_bound(SERVICE_ACCOUNTS, namespace, account)
+        extra: dict[str, tuple[str, ...]] = {
+            "authentication.kubernetes.io/credential-id": (f"JTI={claims['jti']}",)
+        }
+        if "pod" in private:
+            self._check_bound(PODS, namespace, private["pod"])
+            extra["authentication.kubernetes.io/pod-name"] = (private["pod"]["name"],)
+            extra["authentication.kubernetes.io/pod-uid"] = (private["pod"]["uid"],)
+        return service_account(namespace, account["name"], uid=account["uid"], extra=extra)
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        signed, _, signature = token.rpartition(".")
+        try:
+            self._key.public_key().verify(
+                _from_base64url(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256()
+            )
+            claims: Mapping[str, Any] = json.loads(_from_base64url(signed.partition(".")[2]))
+        except (InvalidSignature, ValueError, binascii.Error):
+            raise InvalidToken("not a token of this cluster") from None
+        return claims
+
+    def _check_bound(self, resource: Any, namespace: str, reference: Mapping[str, str]) -> None:
+        try:
+            found = self._store.peek(resource, namespace, reference["name"])
+        except NotFound as error:
+            raise InvalidToken(str(error)) from None
+        if found["metadata"]["uid"] != reference["uid"]:
+            raise InvalidToken(f"the {resource.singular} was replaced since the token was issued")
+
+
+def _part(value: Mapping[str, Any]) -> str:
+    return _base64url(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _from_base64url(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
