@@ -43,7 +43,7 @@ def _open_of_all(row: Row) -> str:
 
 
 def _clock(row: Row) -> str:
-    since = pd.Timestamp(row["since"])
+    since = row["since"]
     return "" if since is pd.NaT else f"{since.to_pydatetime().astimezone():%H:%M:%S}"
 
 

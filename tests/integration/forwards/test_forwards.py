@@ -1,0 +1,179 @@
+"""Forwards over the real helper, to real pods, on whatever cluster the testbed is."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sspcloud_magics.errors import DialFailed, PortTaken, TargetNotFound
+from sspcloud_magics.forwards.ports import derived_ports
+from sspcloud_magics.target import PortText, Target
+from sspcloud_magics.tunnel.control import State
+from tests.forwards.stage import connect, helpers, kill, say
+
+ROOT = Path(__file__).parents[3]
+
+
+def echo_of(testbed) -> tuple[Target, list[PortText]]:
+    return Target(testbed.namespace, "pod", testbed.echo.pod), [PortText(testbed.echo.port, 0)]
+
+
+def test_bytes_reach_the_pod_and_come_back(manager, cluster, testbed, watcher):
+    forward = manager.forward(cluster, *echo_of(testbed))
+    assert forward.state is State.ACTIVE
+    assert forward.pod == testbed.echo.pod
+    assert forward.protocol
+    assert say(forward, b"hello") == b"hello"
+    watcher.until(lambda: forward.counters.received >= 5 and not forward.counters.open_connections)
+    assert forward.counters.failed_connections == 0
+
+
+def test_a_megabyte_arrives_whole(manager, cluster, testbed):
+    target = Target(testbed.namespace, "pod", testbed.source.pod)
+    forward = manager.forward(cluster, target, [PortText(testbed.source.port, 0)])
+    with connect(forward) as client:
+        client.sendall(b"1048576\n")
+        received = 0
+        while received < 1048576:
+            part = client.recv(65536)
+            assert part
+            assert not part.strip(b"\0")
+            received += len(part)
+
+
+def test_bare_port_that_is_taken_is_stood_in_for(manager, cluster, testbed):
+    target, _ = echo_of(testbed)
+    first = manager.forward(cluster, target, [PortText(testbed.echo.port)])
+    other = Target(testbed.namespace, "pod", testbed.sink.pod)
+    with pytest.raises(PortTaken, match="this notebook's own forward"):
+        manager.forward(cluster, other, [PortText(testbed.sink.port, first.local_port)])
+    again = manager.forward(cluster, target, [PortText(testbed.echo.port)], address="127.0.0.1")
+    if first.local_port == testbed.echo.port:
+        assert again.local_port in derived_ports(target, testbed.echo.port)
+        assert "own forward" in again.notes[0]
+    assert say(again, b"x") == b"x"
+
+
+def test_errors_leave_what_is_open_open(manager, cluster, testbed):
+    kept = manager.forward(cluster, *echo_of(testbed))
+    with pytest.raises(TargetNotFound):
+        manager.forward(cluster, Target(testbed.namespace, "pod", "no-such-pod"), [PortText(1, 0)])
+    with pytest.raises(DialFailed):
+        manager.forward(cluster, Target(testbed.namespace, "pod", testbed.echo.pod), [PortText(9, 0)])
+    assert manager.forwards() == [kept]
+    assert say(kept, b"still") == b"still"
+
+
+def test_pod_that_is_replaced_under_its_name_is_found_again(manager, cluster, testbed, pods, watcher):
+    name = pods.name
+    pods.create(name)
+    forward = manager.forward(cluster, Target(testbed.namespace, "pod", name), [PortText(pods.port, 0)])
+    assert say(forward, b"before") == b"before"
+    pods.delete(name)
+    watcher.until(lambda: forward.state is State.RECONNECTING)
+    pods.create(name)
+    watcher.until(lambda: forward.state is State.ACTIVE)
+    assert say(forward, b"after") == b"after"
+    assert forward.counters.reconnects >= 1
+
+
+def test_pod_that_is_replaced_by_another_is_followed(manager, cluster, testbed, pods, watcher):
+    name = pods.name
+    pods.service(name)
+    pods.create(f"{name}-a", app=name)
+    target = Target(testbed.namespace, "service", name)
+    forward = manager.forward(cluster, target, [PortText(80, 0)])
+    port = forward.local_port
+    assert forward.pod == f"{name}-a"
+    assert say(forward, b"before") == b"before"
+    pods.delete(f"{name}-a")
+    pods.create(f"{name}-b", app=name)
+    watcher.until(lambda: (forward.state, forward.pod) == (State.ACTIVE, f"{name}-b"))
+    assert forward.local_port == port
+    assert say(forward, b"after") == b"after"
+
+
+def test_killed_helper_is_replaced_and_forwards_are_back_on_their_ports(manager, cluster, testbed, watcher):
+    forwards = [
+        manager.forward(cluster, *echo_of(testbed)),
+        manager.forward(
+            cluster,
+            Target(testbed.namespace, "service", testbed.postgres.service),
+            [PortText(testbed.postgres.port, 0)],
+        ),
+    ]
+    ports = [forward.local_port for forward in forwards]
+    (helper,) = helpers()
+    kill(helper)
+    watcher.until(
+        lambda: all(watcher.states(forward)[-2:] == ["reconnecting", "active"] for forward in forwards)
+    )
+    assert [forward.local_port for forward in forwards] == ports
+    assert say(forwards[0], b"again") == b"again"
+    assert [process.pid for process in helpers()] != [helper.pid]
+
+
+def test_close_leaves_nothing(manager, cluster, testbed):
+    process = psutil.Process()
+    manager.close()
+    cluster.access()
+    before = threading.active_count(), process.num_fds(), len(helpers())
+    forward = manager.forward(cluster, *echo_of(testbed))
+    with connect(forward) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        manager.close()
+    assert (threading.active_count(), process.num_fds(), len(helpers())) == before
+
+
+KERNEL = """
+import json, multiprocessing, sys, time
+import psutil
+from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.forwards.manager import ForwardManager
+from sspcloud_magics.target import PortText, Target
+
+kubeconfig, context, namespace, pod, port, worker = json.loads(sys.argv[1])
+cluster = find_cluster(kubeconfig=kubeconfig, context=context, namespace=namespace)
+forward = ForwardManager().forward(cluster, Target(namespace, "pod", pod), [PortText(port, 0)])
+(helper,) = psutil.Process().children()
+facts = {"port": forward.local_port, "helper": helper.pid}
+if worker:
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
+    process.start()
+    facts["worker"] = process.pid
+print(json.dumps(facts), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("worker", [False, True], ids=["alone", "with a forked worker"])
+def test_killed_kernel_leaves_no_helper_and_a_free_port(testbed, worker):
+    arguments = [
+        str(testbed.kubeconfig),
+        testbed.context,
+        testbed.namespace,
+        testbed.echo.pod,
+        testbed.echo.port,
+        worker,
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-c", KERNEL, json.dumps(arguments)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        facts = json.loads(process.stdout.readline())
+        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(facts["helper"]).wait(10)
+        if worker:
+            psutil.Process(facts["worker"]).kill()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", facts["port"]), 5)
