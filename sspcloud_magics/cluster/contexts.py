@@ -8,7 +8,6 @@ request as another person than the one whom the file names would be worse than n
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,7 +182,7 @@ def server_url(text: str) -> str:
     KubeconfigInvalid
         If it is not the address of a server.
     """
-    url = text.strip().rstrip("/")
+    url = text.strip()
     url = url if "://" in url else f"https://{url}"
     mend = "it looks like https://apiserver.example:6443"
     try:
@@ -193,7 +192,7 @@ def server_url(text: str) -> str:
         usable = False
     if not usable:
         raise KubeconfigInvalid(f"{text!r} is not the address of a server.", mend=mend)
-    return url
+    return url.rstrip("/")
 
 
 def _plugin(user: Entry, trust: dict[str, Any], cluster: Entry) -> ExecPlugin | None:
@@ -241,7 +240,7 @@ def _pem(entry: Entry, key: str) -> str | None:
     if data is not None:
         try:
             return base64.b64decode(data, validate=False).decode("ascii")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # of base64 and of ASCII alike
             raise KubeconfigInvalid(
                 f"{key}-data of {entry.name} in {entry.file} is not base64 of a PEM text.", mend=LOG_IN_AGAIN
             ) from None

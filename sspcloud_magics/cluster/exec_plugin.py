@@ -108,10 +108,9 @@ class ExecPlugin:
         )
 
     def _program(self) -> str:
-        written = Path(self._command)
-        if len(written.parts) > 1:
-            written = self._folder / written
-        found = shutil.which(str(written))
+        # Only a bare name is looked up in PATH; "./login" is a path, whatever pathlib makes of it.
+        bare = "/" not in self._command and os.sep not in self._command
+        found = shutil.which(self._command if bare else self._folder / self._command)
         if found is None:
             raise NotLoggedIn(
                 f"The login command {self._command}, which the kubeconfig names, is not here.",

@@ -23,7 +23,6 @@ from sspcloud_magics.errors import KubeconfigInvalid
 LIMIT = 1 << 20
 """The size, in bytes, beyond which a file is not taken for a kubeconfig."""
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ENTRIES = {"clusters": "cluster", "users": "user", "contexts": "context"}
 
 
@@ -186,8 +185,8 @@ def _document(file: Path) -> dict[str, Any] | None:
             why = f"It has {size / 1e6:.1f} MB; kubeconfigs are far smaller."
             raise KubeconfigInvalid(f"{file} is not a kubeconfig.", why=why, mend=mend)
         text = file.read_text(encoding="utf-8")
-        # The loader is a safe one: CSafeLoader where libyaml is there.
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506
+        # Not the faster CSafeLoader: nested deeply enough, a file makes it crash the whole process.
+        document = yaml.safe_load(text)
     except OSError as error:
         raise KubeconfigInvalid(
             f"The kubeconfig {file} cannot be read.",

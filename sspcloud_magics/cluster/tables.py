@@ -99,7 +99,8 @@ class ResourceTable(pd.DataFrame):
         plain = isinstance(self.index, pd.RangeIndex) or (
             self.index.nlevels == 1 and self.index.dtype.kind == "i" and self.index.name is None
         )
-        present = set(self.columns) if plain and self.columns.nlevels == 1 and self.columns.is_unique else ()
+        plain = plain and self.columns.nlevels == 1 and self.columns.is_unique
+        present = frozenset(self.columns) if plain else frozenset()
         known = [column for column in self._view.columns if column.name in present]
         if not known:
             return None
@@ -218,11 +219,11 @@ def pod_tone(row: Row) -> Tone:
 
 
 def _age_in_words(row: Row) -> str:
-    return "<unknown>" if pd.isna(row["age"]) else human_duration(row["age"])
+    return "<unknown>" if row["age"] is pd.NaT else human_duration(row["age"])
 
 
 def _restarts_in_words(row: Row) -> str:
-    if not row["restarts"] or pd.isna(row["last_restart"]):
+    if not row["restarts"] or row["last_restart"] is pd.NaT:
         return str(row["restarts"])
     return f"{row['restarts']} ({human_duration(pd.Timestamp.now('UTC') - row['last_restart'])} ago)"
 

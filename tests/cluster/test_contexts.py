@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from sspcloud_magics.access import Access
+from sspcloud_magics.cluster.contexts import server_url
+from sspcloud_magics.cluster.identity import Cluster, find_cluster
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, SspcloudError, TokenExpired
+from sspcloud_magics.secret import Secret
+
+Write = Callable[..., Path]
+SERVER = "https://api.example:6443"
+
+
+def found(file: Path, **more: object) -> Cluster:
+    return find_cluster(kubeconfig=file, environ={}, **more)  # type: ignore[arg-type]
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def jwt(exp: float) -> str:
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": exp}).encode()).decode().rstrip("=")
+    return f"e30.{claims}.c2ln"
+
+
+def test_a_token_and_the_namespace_of_the_context(write_kubeconfig: Write) -> None:
+    cluster = found(write_kubeconfig(user={"token": "a-token"}, context={"namespace": "user-bob"}))
+    assert cluster.access() == Access(server=SERVER, token=Secret("a-token"))
+    assert cluster.namespace == "user-bob"
+    assert cluster.source.startswith("context here of ")
+
+
+def test_the_namespace_is_default_where_nothing_names_one(write_kubeconfig: Write) -> None:
+    file = write_kubeconfig()
+    assert found(file).namespace == "default"
+    assert found(file, namespace="user-x").namespace == "user-x"
+
+
+def test_all_that_a_cluster_entry_may_say(write_kubeconfig: Write, authority: trustme.CA) -> None:
+    pem = authority.cert_pem.bytes().decode()
+    cluster = {
+        "server": "https://api.example:6443/",
+        "certificate-authority-data": b64(pem),
+        "certificate-authority": "/nowhere/else",
+        "tls-server-name": "kubernetes",
+        "proxy-url": "http://proxy.example:3128",
+    }
+    assert found(write_kubeconfig(cluster=cluster)).access() == Access(
+        server=SERVER,
+        ca=pem,
+        tls_server_name="kubernetes",
+        proxy="http://proxy.example:3128",
+        token=Secret("a-token"),
+    )
+
+
+def test_insecure_is_obeyed_and_a_ca_beside_it_refused(write_kubeconfig: Write) -> None:
+    insecure = {"server": SERVER, "insecure-skip-tls-verify": True}
+    assert found(write_kubeconfig(cluster=insecure)).access().insecure_skip_tls_verify
+    with pytest.raises(KubeconfigInvalid, match="contradicts itself"):
+        found(write_kubeconfig(cluster=insecure | {"certificate-authority-data": b64("x")}))
+    with pytest.raises(KubeconfigInvalid, match="neither true nor false"):
+        found(write_kubeconfig(cluster=insecure | {"insecure-skip-tls-verify": "yes"}))
+
+
+def test_client_certificates_from_files_beside_the_kubeconfig(
+    write_kubeconfig: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "me.crt").write_text("CERT")
+    (tmp_path / "me.key").write_text("KEY")
+    access = found(write_kubeconfig(user={"client-certificate": "me.crt", "client-key": "me.key"})).access()
+    assert (access.client_certificate, access.client_key, access.token) == ("CERT", Secret("KEY"), None)
+
+
+def test_client_certificates_as_data_win_over_files(write_kubeconfig: Write) -> None:
+    user = {
+        "client-certificate-data": b64("CERT"),
+        "client-key-data": b64("KEY"),
+        "client-certificate": "/nowhere",
+        "client-key": "/nowhere",
+    }
+    access = found(write_kubeconfig(user=user)).access()
+    assert (access.client_certificate, access.client_key) == ("CERT", Secret("KEY"))
+
+
+def test_a_token_file_is_read_again_and_wins_over_the_token(write_kubeconfig: Write, tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("first\n")
+    cluster = found(write_kubeconfig(user={"tokenFile": "t", "token": "in the file"}))
+    assert cluster.access().token == Secret("first")
+    (tmp_path / "t").write_text("second, which is longer".replace(" ", "-"))
+    assert cluster.access().token == Secret("second,-which-is-longer")
+    (tmp_path / "t").unlink()
+    assert cluster.access().token == Secret("in the file")
+
+
+def test_the_id_token_of_oidc_is_a_token(write_kubeconfig: Write) -> None:
+    provider = {"name": "oidc", "config": {"id-token": "an-id-token", "refresh-token": "r"}}
+    assert found(write_kubeconfig(user={"auth-provider": provider})).access().token == Secret("an-id-token")
+
+
+def test_after_a_401_the_kubeconfig_is_read_again(write_kubeconfig: Write) -> None:
+    cluster = found(write_kubeconfig(user={"token": "old"}))
+    refused = cluster.access()
+    write_kubeconfig(user={"token": "new"})
+    assert cluster.renew_access(refused).token == Secret("new")
+    assert cluster.access().token == Secret("new")
+
+
+def test_whoever_used_an_older_access_gets_the_current_one(write_kubeconfig: Write) -> None:
+    cluster = found(write_kubeconfig(user={"token": "old"}))
+    refused = cluster.access()
+    write_kubeconfig(user={"token": "new"})
+    assert cluster.renew_access(refused) == cluster.renew_access(refused)
+
+
+def test_another_current_context_does_not_change_who_one_is(write_kubeconfig: Write, tmp_path: Path) -> None:
+    file = write_kubeconfig(user={"token": "mine"}, entry="mine")
+    cluster = found(file)
+    refused = cluster.access()
+    text = file.read_text()
+    other = write_kubeconfig(user={"token": "others"}, entry="others").read_text()
+    assert other != text
+    file.write_text(text.replace("current-context: mine", "current-context: others"))
+    with pytest.raises(TokenExpired):
+        cluster.renew_access(refused)
+
+
+def test_an_expired_token_is_told_with_its_hour(write_kubeconfig: Write) -> None:
+    cluster = found(write_kubeconfig(user={"token": jwt(time.time() - 7200)}))
+    with pytest.raises(TokenExpired, match=r"expired (120m|2h) ago") as caught:
+        cluster.renew_access()
+    assert "log" in caught.value.mend
+    assert jwt(0)[:6] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("user", "says"),
+    [
+        ({}, "has no credentials"),
+        ({"username": "bob", "password": "secret-canary"}, "user name and password"),
+        ({"token": "secret-canary", "as": "root"}, "impersonation"),
+        ({"token": ["secret-canary"]}, "not text"),
+        ({"client-certificate-data": b64("C")}, "lacks client-key"),
+        ({"client-key-data": b64("secret-canary")}, "lacks client-certificate"),
+        ({"client-certificate-data": "%%%é", "client-key-data": "x"}, "not base64"),
+        ({"client-certificate": "/no/such/file", "client-key": "/no/such/file"}, "No such file"),
+        ({"tokenFile": "/no/such/file"}, "No such file"),
+        (
+            {"auth-provider": {"name": "gcp", "config": {"access-token": "secret-canary"}}},
+            "auth-provider 'gcp'",
+        ),
+        ({"auth-provider": "secret-canary"}, "auth-provider"),
+        ({"auth-provider": {"name": "oidc"}}, "no id-token"),
+        ({"exec": "secret-canary"}, "exec of here"),
+        ({"exec": {"apiVersion": "client.authentication.k8s.io/v1"}}, "no command"),
+        ({"exec": {"apiVersion": "client.authentication.k8s.io/v1alpha1", "command": "x"}}, "v1alpha1"),
+    ],
+)
+def test_users_that_cannot_be_used_are_refused_with_a_word(
+    write_kubeconfig: Write, user: dict[str, object], says: str
+) -> None:
+    with pytest.raises(SspcloudError) as caught:
+        found(write_kubeconfig(user=user)).access()
+    assert isinstance(caught.value, KubeconfigInvalid | NotLoggedIn)
+    assert says in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "says"),
+    [
+        ({"server": ""}, "no server"),
+        ({"server": "https://"}, "not the address"),
+        ({"server": "ftp://x"}, "not the address"),
+        ({"server": "https://x:port"}, "not the address"),
+        ({"server": "https://x:70000"}, "not the address"),
+        ({"server": 5}, "not text"),
+        ({"server": SERVER, "certificate-authority": "/no/such/file"}, "No such file"),
+        ({"server": SERVER, "certificate-authority-data": "é"}, "not base64"),
+    ],
+)
+def test_clusters_that_cannot_be_used_are_refused_with_a_word(
+    write_kubeconfig: Write, cluster: dict[str, object], says: str
+) -> None:
+    with pytest.raises(KubeconfigInvalid) as caught:
+        found(write_kubeconfig(cluster=cluster | {"x": 1})).access()
+    assert says in str(caught.value)
+
+
+def test_a_context_that_names_what_is_not_there(write_kubeconfig: Write) -> None:
+    with pytest.raises(KubeconfigInvalid, match="names the user 'gone'"):
+        found(write_kubeconfig(context={"user": "gone"}))
+    with pytest.raises(KubeconfigInvalid, match="names the cluster 'gone'"):
+        found(write_kubeconfig(context={"cluster": "gone"}))
+    with pytest.raises(KubeconfigInvalid, match="names no user"):
+        found(write_kubeconfig(context={"user": ""}))
+
+
+def test_a_server_without_a_scheme_speaks_tls() -> None:
+    assert server_url("api.example:6443") == "https://api.example:6443"
+    assert server_url(" http://localhost:8001/base/ ") == "http://localhost:8001/base"

@@ -1,0 +1,147 @@
+"""Exec plugins are real programs here: scripts that count how often they run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sspcloud_magics.cluster.exec_plugin import ExecPlugin
+from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired
+from sspcloud_magics.secret import Secret
+
+V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Write a login command and return the exec entry that names it."""
+
+    def write(body: str, *, version: str = V1, **more: Any) -> dict[str, Any]:
+        script = tmp_path / "login"
+        script.write_text(
+            f"#!{sys.executable} -IS\n"
+            "import json, os, sys, pathlib\n"
+            "count = pathlib.Path(__file__).with_name('runs')\n"
+            "runs = int(count.read_text()) + 1 if count.exists() else 1\n"
+            "count.write_text(str(runs))\n"
+            "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
+            "def give(**status):\n"
+            "    print(json.dumps({'apiVersion': info['apiVersion'], 'kind': 'ExecCredential', 'status': status}))\n"
+            f"{body}\n"
+        )
+        script.chmod(0o755)
+        return {"apiVersion": version, "command": "./login", **more}
+
+    return write
+
+
+def plugin(spec: dict[str, Any], folder: Path) -> ExecPlugin:
+    return ExecPlugin(spec, folder, {"server": "https://api.example"})
+
+
+@pytest.mark.parametrize("version", [V1, V1BETA1])
+def test_the_token_is_kept_while_it_is_valid(program: Any, tmp_path: Path, version: str) -> None:
+    found = plugin(program("give(token=f'token-{runs}')", version=version), tmp_path)
+    assert found.credential().token == Secret("token-1")
+    assert found.credential().token == Secret("token-1")
+    assert found.credential(again=True).token == Secret("token-2")
+
+
+def test_an_expired_token_is_had_again(program: Any, tmp_path: Path) -> None:
+    past = (datetime.now(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    future = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body = f"give(token=f'token-{{runs}}', expirationTimestamp={past!r} if runs == 1 else {future!r})"
+    found = plugin(program(body), tmp_path)
+    assert found.credential().token == Secret("token-1")
+    assert found.credential().token == Secret("token-2")
+    assert found.credential().token == Secret("token-2")
+
+
+def test_a_client_certificate_may_be_given(program: Any, tmp_path: Path) -> None:
+    found = plugin(program("give(clientCertificateData='CERT', clientKeyData='KEY')"), tmp_path).credential()
+    assert (found.token, found.client_certificate, found.client_key) == (None, "CERT", Secret("KEY"))
+
+
+def test_the_command_gets_its_arguments_its_environment_and_the_cluster(program: Any, tmp_path: Path) -> None:
+    body = "give(token=json.dumps([sys.argv[1:], os.environ['COLOUR'], info['spec'], sys.stdin.read()]))"
+    spec = program(
+        body, args=["--for", "me"], env=[{"name": "COLOUR", "value": "red"}], provideClusterInfo=True
+    )
+    token = plugin(spec, tmp_path).credential().token
+    assert token is not None
+    assert json.loads(token.reveal()) == [
+        ["--for", "me"],
+        "red",
+        {"interactive": False, "cluster": {"server": "https://api.example"}},
+        "",
+    ]
+
+
+def test_the_cluster_is_told_only_on_demand(program: Any, tmp_path: Path) -> None:
+    token = plugin(program("give(token=json.dumps(info['spec']))"), tmp_path).credential().token
+    assert token == Secret('{"interactive": false}')
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("print('your password has expired', file=sys.stderr); sys.exit(3)", "your password has expired"),
+        ("sys.exit(1)", "exit code 1"),
+        ("print('secret-canary')", "did not print an ExecCredential"),
+        ("print(json.dumps(['secret-canary']))", "did not print an ExecCredential"),
+        ("give(token='')", "no token and no client certificate"),
+        ("give(clientCertificateData='secret-canary')", "no token and no client certificate"),
+        ("info['apiVersion'] = 'v0'; give(token='secret-canary')", "did not print an ExecCredential"),
+        ("give(token='secret-canary', expirationTimestamp='soon')", "did not print an ExecCredential"),
+    ],
+)
+def test_a_command_that_gives_nothing_useful_is_told(
+    program: Any, tmp_path: Path, body: str, says: str
+) -> None:
+    with pytest.raises(NotLoggedIn) as caught:
+        plugin(program(body), tmp_path).credential()
+    assert says in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_command_that_is_not_installed_comes_with_its_hint(tmp_path: Path) -> None:
+    spec = {"apiVersion": V1, "command": "no-such-login", "installHint": "get it from the shelf"}
+    with pytest.raises(NotLoggedIn, match="get it from the shelf"):
+        plugin(spec, tmp_path).credential()
+
+
+def test_a_command_that_needs_a_terminal_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KubeconfigInvalid, match="terminal"):
+        plugin({"apiVersion": V1, "command": "x", "interactiveMode": "Always"}, tmp_path)
+
+
+def test_a_cluster_runs_its_plugin_once_and_again_after_a_401(
+    program: Any, tmp_path: Path, write_kubeconfig: Callable[..., Path]
+) -> None:
+    cluster = find_cluster(
+        kubeconfig=write_kubeconfig(user={"exec": program("give(token=f'token-{runs}')")}), environ={}
+    )
+    first = cluster.access()
+    assert first.token == cluster.access().token == Secret("token-1")
+    second = cluster.renew_access(first)
+    assert second.token == Secret("token-2")
+    # Somebody else who was refused with the first one needs no third run.
+    assert cluster.renew_access(first) == second
+    assert (tmp_path / "runs").read_text() == "2"
+
+
+def test_a_plugin_that_gives_the_same_again_means_that_the_login_is_over(
+    program: Any, write_kubeconfig: Callable[..., Path]
+) -> None:
+    cluster = find_cluster(
+        kubeconfig=write_kubeconfig(user={"exec": program("give(token='same')")}), environ={}
+    )
+    with pytest.raises(TokenExpired):
+        cluster.renew_access(cluster.access())
