@@ -29,9 +29,11 @@ CELLS: tuple[tuple[str, str], ...] = (
     ("", "%load_ext sspcloud_magics"),
     ("A practice cluster on this machine, and an account on it.", "%sandbox start"),
     ("Who am I?", "%k8s_whoami"),
-    ("What runs in my namespace?", "%k8s_pods"),
+    ("For a moment as alice, a colleague: what runs in her namespace?", "%sandbox as alice"),
+    ("", "%k8s_pods"),
+    ("As bob again, with whom she has shared her Postgres.", "%sandbox as bob"),
     (
-        "My colleague alice has shared her database: with its name, the tunnel and my login are found.",
+        "Its name is enough: a tunnel is opened, and the login that she made for bob is found.",
         "%connect_db user-alice/postgresql-cnpg-951239",
     ),
     ("A variable of the notebook …", 'activite = "en emploi"'),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from sspcloud_magics.errors import NotConnected, TargetNotFound, UsageProblem
-from sspcloud_magics.target import TargetText, parse_port, parse_target
+from sspcloud_magics.target import PortText, TargetText, parse_port, parse_target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sspcloud_magics.cluster.identity import Cluster
     from sspcloud_magics.cluster.permissions import Identity
+    from sspcloud_magics.cluster.resolve import ResolvedTarget
     from sspcloud_magics.databases.connection import DatabaseConnection
     from sspcloud_magics.forwards import Forward, ForwardManager
     from sspcloud_magics.secret import Secret
@@ -466,7 +467,7 @@ def forward(
 
     cluster = current_cluster(wanted.namespace)
     found = resolve.resolve(cluster, wanted)
-    checked = resolve.check_ports(found, asked)
+    checked = [_numbered(port, found) for port in resolve.check_ports(found, asked)]
     return _manager().forward(cluster, found.target, checked, address=address, timeout=timeout)
 
 
@@ -718,6 +719,12 @@ def _in_namespace(target: TargetText, namespace: str | None) -> TargetText:
             mend=f"write {target} alone, or its name with the namespace beside it",
         )
     return replace(target, namespace=namespace)
+
+
+def _numbered(port: PortText, found: ResolvedTarget) -> PortText:
+    """Return the port by its number where the target says which it is: the same local port is tried then."""
+    numbers = [known.number for known in found.ports if known.name == port.remote]
+    return replace(port, remote=numbers[0]) if numbers else port
 
 
 def _matching(there: list[Forward], which: str) -> list[Forward]:

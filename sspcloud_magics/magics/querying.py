@@ -9,7 +9,6 @@ from collections import ChainMap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from IPython.display import display
 from IPython.core.magic import (
     Magics,
     line_cell_magic,
@@ -18,6 +17,7 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
+from IPython.display import display
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import CredentialsNotFound, UsageProblem
@@ -138,7 +138,7 @@ def _with_notes(result: Any) -> Any:
     """Show what the server said beside the rows, such as its notices, and return the result."""
     notes = getattr(result, "attrs", {}).get("notes")
     if notes:
-        display(Note(*notes) if len(notes) == 1 else Note("\n".join(notes)))
+        display(Note("\n".join(notes)))  # type: ignore[no-untyped-call]  # IPython's
     return result
 
 

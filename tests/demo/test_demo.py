@@ -1,0 +1,138 @@
+"""``python -m sspcloud_magics.demo`` from outside: what it shows, and that it leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+DEMO = [sys.executable, "-m", "sspcloud_magics.demo"]
+PLAN = "import sys; from sspcloud_magics import demo; demo.CELLS = {cells!r}; sys.exit(demo.main())"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An environment with a home and a temporary directory of its own; nothing is left in it or running."""
+    tmp_path.parent.chmod(0o755)
+    tmp_path.chmod(0o755)
+    folder = tmp_path / "t"
+    folder.mkdir()
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("KUBE", "PG", "SSPCLOUD"))
+    }
+    kept.pop("NO_COLOR", None)
+    home = tmp_path / "home"
+    home.mkdir()
+    yield kept | {"HOME": str(home), "TMPDIR": str(folder)}
+    assert list(folder.iterdir()) == []
+    assert list(home.iterdir()) == []
+    assert [
+        each
+        for each in psutil.process_iter(["cmdline"])
+        if str(folder) in " ".join(each.info["cmdline"] or ())
+    ] == []
+
+
+def test_it_shows_a_colleague_s_table_in_a_dataframe_and_ends(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        DEMO, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    assert "oidc-bob" in done.stdout
+    assert "mon-api-abcdef-12345" in done.stdout
+    assert "%connect_db user-alice/postgresql-cnpg-951239" in done.stdout
+    assert re.search(r"departement +personnes +salaire_moyen", done.stdout)
+    assert "make lab" in done.stdout
+    assert re.findall(r"^In \[(\d+)\]", done.stdout, re.MULTILINE) == [str(n) for n in range(1, 12)]
+
+
+def test_a_cell_that_fails_is_told_and_fails_the_whole(environment: dict[str, str]) -> None:
+    cells = (("", "%load_ext sspcloud_magics"), ("", "%sandbox start"), ("", "%forward svc/nothing 80"))
+    done = subprocess.run(
+        [sys.executable, "-c", PLAN.format(cells=cells)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "The demonstration failed: %forward svc/nothing 80\nTargetNotFound:" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_can_be_ended_at_any_moment(environment: dict[str, str], number: signal.Signals) -> None:
+    cells = (
+        ("", "%load_ext sspcloud_magics"),
+        ("", "%sandbox start"),
+        ("", "import time; print('now', flush=True); time.sleep(600)"),
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", PLAN.format(cells=cells)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert any(line == "now\n" for line in process.stdout)
+        os.killpg(process.pid, number)
+        rest = process.stdout.read() + process.stderr.read()
+    assert process.returncode == 130
+    assert "Ended; nothing is left running." in rest
+    assert "Traceback" not in rest
+
+
+def test_it_can_be_ended_while_the_practice_cluster_starts(environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        DEMO,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("Starting") for line in process.stdout)
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    assert "Ended" in rest
+
+
+def test_colours_are_for_terminals_that_want_them(environment: dict[str, str]) -> None:
+    cells = (("A comment", "1 + 1"),)
+    for extra, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-c", PLAN.format(cells=cells)],
+            env=environment | extra,
+            stdout=slave,
+            stdin=slave,
+        )
+        os.close(slave)
+        shown = b""
+        with os.fdopen(master, "rb", buffering=0) as terminal:
+            while True:
+                try:
+                    part = terminal.read(4096)
+                except OSError:  # Linux' way to say that the other end is closed
+                    break
+                if not part:
+                    break
+                shown += part
+        assert process.wait() == 0
+        assert (b"\x1b[32mIn [1]" in shown) is coloured
+        assert (b"\x1b[" in shown) is coloured

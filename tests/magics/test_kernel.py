@@ -1,0 +1,137 @@
+"""A real kernel, as JupyterLab starts it: load, forward, query, interrupt, restart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+from tests.testbed import Sandbox
+
+DATABASE = "user-alice/postgresql-cnpg-951239"
+SECONDS = 60.0
+
+
+class Kernel:
+    """A kernel and the client that talks to it."""
+
+    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
+        self.manager = manager
+        self._client = client
+
+    @property
+    def process(self) -> psutil.Process:
+        return psutil.Process(self.manager.provisioner.pid)
+
+    def begin(self, cell: str) -> str:
+        """Send a cell and return its message's id."""
+        return self._client.execute(cell, allow_stdin=False)
+
+    def end(self, request: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Return the reply to a cell, and all that it showed."""
+        shown: list[dict[str, Any]] = []
+        while True:
+            message = self._client.get_iopub_msg(timeout=SECONDS)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                break
+            shown.append(message)
+        return self._client.get_shell_msg(timeout=SECONDS)["content"], shown
+
+    def run(self, cell: str) -> str:
+        """Run a cell that must succeed, and return its value as text."""
+        reply, shown = self.end(self.begin(cell))
+        assert reply["status"] == "ok", "\n".join(reply.get("traceback", []))
+        results = [each["content"]["data"] for each in shown if each["msg_type"] == "execute_result"]
+        return str(results[0]["text/plain"]) if results else ""
+
+    def wait_for_stream(self, request: str, text: str) -> None:
+        """Wait until a running cell has printed that."""
+        seen = ""
+        while text not in seen:
+            message = self._client.get_iopub_msg(timeout=SECONDS)
+            if message["parent_header"].get("msg_id") == request and message["msg_type"] == "stream":
+                seen += message["content"]["text"]
+
+
+@pytest.fixture
+def kernel(sandbox: Sandbox, tmp_path: Path) -> Iterator[Kernel]:
+    """A kernel of bob's, in a directory of its own."""
+    environment = {**os.environ, "KUBECONFIG": str(sandbox.kubeconfig("bob")), "IPYTHONDIR": str(tmp_path)}
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(env=environment, cwd=str(tmp_path))
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=SECONDS)
+        yield Kernel(manager, client)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
+
+
+def test_load_connect_query(kernel: Kernel) -> None:
+    kernel.run("%load_ext sspcloud_magics")
+    assert "oidc-bob" in kernel.run("%k8s_whoami")
+    assert "user-alice" in kernel.run(f"%connect_db {DATABASE}")
+    kernel.run("df = %query_db SELECT count(*) AS people FROM individus")
+    assert int(kernel.run("int(df['people'][0])")) >= 100_000
+    assert "active" in kernel.run("%forwards")
+
+
+def test_a_mistake_fails_the_cell_with_one_message(kernel: Kernel) -> None:
+    kernel.run("%load_ext sspcloud_magics")
+    reply, shown = kernel.end(kernel.begin("%forward svc/nothing 80"))
+    assert reply["status"] == "error"
+    assert reply["ename"] == "TargetNotFound"
+    (error,) = [each["content"] for each in shown if each["msg_type"] == "error"]
+    assert "\n".join(error["traceback"]) == f"TargetNotFound: {reply['evalue']}"
+    assert not [each for each in shown if each["msg_type"] == "stream"]
+
+
+def test_a_password_cannot_be_asked_for_where_nobody_sits(kernel: Kernel) -> None:
+    kernel.run("%load_ext sspcloud_magics")
+    reply, _ = kernel.end(kernel.begin(f"%connect_db {DATABASE} --user ana"))
+    assert reply["ename"] == "CredentialsNotFound"
+    assert "--url-env" in reply["evalue"]
+
+
+def test_an_interrupt_cancels_the_query_and_loses_nothing(kernel: Kernel) -> None:
+    kernel.run("%load_ext sspcloud_magics")
+    kernel.run(f"%connect_db {DATABASE}")
+    kernel.run("import sspcloud_magics as ssp, threading; helper = ssp.session.open_forwards()[0]")
+    slow = kernel.begin("print('begun', flush=True)\n%query_db SELECT pg_sleep(600), 'slow one'")
+    kernel.wait_for_stream(slow, "begun")
+    watcher = _sleeping(kernel)
+    kernel.manager.interrupt_kernel()
+    reply, _ = kernel.end(slow)
+    assert reply["status"] == "error"
+    assert reply["ename"] == "KeyboardInterrupt"
+    assert watcher
+    running = "%query_db SELECT count(*) AS n FROM pg_stat_activity WHERE query LIKE '%slow one%' AND state = 'active' AND pid <> pg_backend_pid()"
+    kernel.run(f"left = {running}")
+    assert kernel.run("int(left['n'][0])") == "0"
+    assert "active" in kernel.run("%forwards")
+
+
+def _sleeping(kernel: Kernel) -> bool:
+    """Whether the kernel has a connection open; the interrupt may come before or after the server's start."""
+    return bool(kernel.process.net_connections(kind="tcp"))
+
+
+def test_a_kernel_that_ends_leaves_no_process_behind(kernel: Kernel) -> None:
+    kernel.run("%load_ext sspcloud_magics")
+    kernel.run(f"%connect_db {DATABASE}")
+    helpers = kernel.process.children(recursive=True)
+    assert [each for each in helpers if "sspcloud_magics.tunnel" in " ".join(each.cmdline())]
+    kernel.manager.shutdown_kernel(now=True)
+    _gone, alive = psutil.wait_procs(helpers, timeout=10)
+    assert not alive
