@@ -237,36 +237,39 @@ def _timestamps(values: Values, column: Column) -> Array:
     return _stamps(values, column, "us")
 
 
+_SHORT_OFFSET = re.compile(r"[+-]\d\d")
 _OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>\d+)(?::(?P<minutes>\d+))?(?::(?P<seconds>\d+))?")
 
 
 def _instants(values: Values, column: Column) -> Array:
     """Return UTC from local times with their offsets: ``2024-07-14 10:00:00+02``."""
-    offsets: dict[str, int] = {"": 0}
-    locals_: list[str | None] = []
-    shifts: list[int] = []
-    for value in values:
-        if value is None:
-            locals_.append(None)
-            shifts.append(0)
-            continue
-        # The offset has two digits nearly always: look there first.
-        cut = len(value) - 3
-        if value[cut] not in "+-":
-            found = _OFFSET.search(value, value.find(":") + 1)
-            cut = len(value) if found is None else found.start()
-        offset = value[cut:]
-        era = " BC" if offset.endswith(" BC") else ""
-        if offset not in offsets:
-            offsets[offset] = _seconds(offset)
-        locals_.append(value[:cut] + era)
-        shifts.append(offsets[offset])
-    instants: Array = _stamps(locals_, column, "us") - np.array(shifts, dtype="m8[s]")
+    texts = ["NaT+00" if value is None else value for value in values]
+    offsets = {text[-3:] for text in texts}
+    if not all(_SHORT_OFFSET.fullmatch(offset) for offset in offsets):
+        return _unusual_instants(texts, column)
+    local = _stamps([text[:-3] for text in texts], column, "us")
+    instants: Array
+    if len(offsets) <= 1:
+        instants = local - np.timedelta64(sum(map(_seconds, offsets)), "s")
+    else:
+        known = {offset: _seconds(offset) for offset in offsets}
+        instants = local - np.array([known[text[-3:]] for text in texts], dtype="m8[s]")
+    return instants
+
+
+def _unusual_instants(texts: list[str], column: Column) -> Array:
+    """Do the same where an offset has minutes, or an era follows it: ``0044-03-15 12:00:00+00:09:21 BC``."""
+    local, shifts = [], []
+    for text in texts:
+        found = _OFFSET.search(text, text.find(":") + 1)
+        local.append(text if found is None else text[: found.start()] + text[found.end() :])
+        shifts.append(0 if found is None else _seconds(found.group()))
+    instants: Array = _stamps(local, column, "us") - np.array(shifts, dtype="m8[s]")
     return instants
 
 
 def _seconds(offset: str) -> int:
-    found = _OFFSET.match(offset)
+    found = _OFFSET.fullmatch(offset)
     if found is None:
         return 0
     size = int(found["hours"]) * 3600 + int(found["minutes"] or 0) * 60 + int(found["seconds"] or 0)

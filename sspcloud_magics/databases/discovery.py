@@ -13,7 +13,7 @@ Pods tell whether a database runs. A CloudNativePG release without a pod hiberna
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,8 +25,6 @@ from sspcloud_magics.cluster.resources import CNPG_CLUSTERS
 from sspcloud_magics.errors import DatabaseHibernated, DatabaseNotFound, Forbidden, UsageProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pandas as pd
 
     from sspcloud_magics.cluster.identity import Cluster
@@ -113,7 +111,7 @@ class Evidence:
     services: Sequence[Service] | None = None
     pods: Sequence[Pod] | None = None
     secrets: Sequence[SecretObject] | None = None
-    clusters: Sequence[Mapping[str, Any]] | None = None
+    clusters: Sequence[dict[str, Any]] | None = None
 
 
 def databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:

@@ -131,11 +131,14 @@ def of_statement(error: psycopg.Error, statement: Statement) -> QueryFailed:
     what = diagnosis.message_primary or str(error).strip() or type(error).__name__
     parts = []
     if (position := diagnosis.statement_position) is not None:
-        parts.append(marked(statement.text, statement.offset_as_written(int(position) - 1)))
+        offset = statement.offset_as_written(int(position) - 1)
+        parts.append(marked(statement.text, offset, first_line=statement.line))
     elif diagnosis.internal_query and diagnosis.internal_position:
         parts.append(marked(diagnosis.internal_query, int(diagnosis.internal_position) - 1))
     parts += [words for words in (diagnosis.message_detail, diagnosis.context) if words]
     steps = [diagnosis.message_hint] if diagnosis.message_hint else []
+    if diagnosis.sqlstate is None:  # said by psycopg, of a value such as the time 24:00
+        steps.append("cast the column to text, which holds every value: column::text")
     if isinstance(error, psycopg.errors.InFailedSqlTransaction):
         steps.append("an earlier statement of this transaction failed: run ROLLBACK, then start it again")
     failed = QueryFailed(f"{what} (SQLSTATE {diagnosis.sqlstate})" if diagnosis.sqlstate else what)
@@ -143,8 +146,15 @@ def of_statement(error: psycopg.Error, statement: Statement) -> QueryFailed:
     return failed
 
 
-def marked(text: str, offset: int) -> str:
+def marked(text: str, offset: int, *, first_line: int = 1) -> str:
     r"""Return the line of `text` where `offset` is, its number, and a mark under the character.
+
+    Parameters
+    ----------
+    text, offset
+        What, and where in it, in characters.
+    first_line
+        The number of the first line of `text`.
 
     Examples
     --------
@@ -154,7 +164,7 @@ def marked(text: str, offset: int) -> str:
     """
     offset = max(0, min(offset, len(text)))
     before = text[:offset]
-    number = before.count("\n") + 1
+    number = before.count("\n") + first_line
     start = before.rfind("\n") + 1
     end = text.find("\n", offset)
     line = text[start : len(text) if end < 0 else end]

