@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
 import urllib3
+from urllib3.connection import HTTPSConnection
 
 from sspcloud_magics import __version__
 from sspcloud_magics.access import Access
@@ -183,13 +184,9 @@ def _pool(access: Access) -> urllib3.PoolManager:
         settings["ssl_context"] = tls_context(access)
         if access.tls_server_name:
             settings["server_hostname"] = access.tls_server_name
-            settings["assert_hostname"] = access.tls_server_name
-        if access.insecure_skip_tls_verify:
-            settings["cert_reqs"] = "CERT_NONE"
-            settings["assert_hostname"] = False
     proxy = proxy_for(access)
     if proxy is None:
-        return urllib3.PoolManager(**settings)
+        return _quiet(urllib3.PoolManager(**settings), access)
     parts = urlsplit(proxy)
     if parts.scheme not in ("http", "https"):
         raise ServerError(
@@ -199,4 +196,26 @@ def _pool(access: Access) -> urllib3.PoolManager:
     if parts.username is not None:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         settings["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=user)
-    return urllib3.ProxyManager(proxy, **settings)
+    return _quiet(urllib3.ProxyManager(proxy, **settings), access)
+
+
+class _UnverifiedConnection(HTTPSConnection):
+    """A connection whose server was not verified because the configuration says so.
+
+    urllib3 warns at each request; that the certificate is not verified is told once, where the user
+    looks, not in every cell.
+    """
+
+    def connect(self) -> None:
+        super().connect()
+        self.is_verified = True
+
+
+class _UnverifiedPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _UnverifiedConnection
+
+
+def _quiet(pool: urllib3.PoolManager, access: Access) -> urllib3.PoolManager:
+    if access.insecure_skip_tls_verify:
+        pool.pool_classes_by_scheme = {**pool.pool_classes_by_scheme, "https": _UnverifiedPool}
+    return pool

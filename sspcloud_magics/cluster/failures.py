@@ -53,6 +53,16 @@ class NotFound(TargetNotFound):
     """The server has no object of that name (404)."""
 
 
+class Expired(ServerError):
+    """The pages of a list are not kept any longer (410)."""
+
+
+_SERVER_ERRORS: dict[int, tuple[str, type[ServerError], str]] = {
+    410: ("The list has changed too much since its first page (410).", Expired, ""),
+    429: ("The API server is busy (429).", ServerError, "wait a moment, then try again"),
+}
+
+
 def relaunch_link(attempt: Attempt) -> str:
     """Return the link that launches a notebook service with a role that allows `attempt`."""
     plural = attempt.resource.plural
@@ -94,9 +104,10 @@ def from_answer(
         return _forbidden(message, attempt, in_service=in_service, own=own)
     if status == 404:
         return NotFound(f"{attempt.resource.plural} {attempt.name} is not there.", why=message)
-    if status == 429:
-        return ServerError("The API server is busy (429).", why=message, mend="wait a moment, then try again")
-    return ServerError(f"The API server could not {attempt.words} ({status}).", why=message)
+    what, kind, mend = _SERVER_ERRORS.get(
+        status, (f"The API server could not {attempt.words} ({status}).", ServerError, "")
+    )
+    return kind(what, why=message, mend=mend)
 
 
 def _message(content_type: str, body: bytes) -> str | None:
@@ -166,7 +177,7 @@ def from_transport(error: Exception, server: str) -> ClusterError:
             )
     for cause in chain:
         if isinstance(cause, ssl.SSLError):
-            reason = (cause.reason or str(cause)).replace("_", " ").lower()
+            reason = (getattr(cause, "reason", None) or str(cause)).replace("_", " ").lower()
             return ServerUnreachable(
                 f"{server} does not speak TLS as expected.",
                 why=f"{reason}.",

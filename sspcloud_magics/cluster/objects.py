@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.failures import Expired, NotFound
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import ALL_NAMESPACES, SECRETS, Attempt, Resource
 from sspcloud_magics.errors import ServerError
@@ -86,7 +86,15 @@ def list_objects(
         query["fieldSelector"] = field_selector
     found: list[dict[str, Any]] = []
     while True:
-        answer = cluster.api.ask(attempt, query=query, own=where == cluster.namespace)
+        try:
+            answer = cluster.api.ask(attempt, query=query, own=where == cluster.namespace)
+        except Expired:
+            if "limit" not in query:
+                raise
+            # The pages are of one moment, which the server has forgotten: all at once, as client-go does.
+            found = []
+            query = {key: value for key, value in query.items() if key not in ("limit", "continue")}
+            continue
         items = answer.get("items")
         if not isinstance(items, list):
             raise ServerError(f"The answer to {attempt.words} is not a list.")

@@ -1,0 +1,433 @@
+"""The client against a real HTTPS server: what goes over the wire, and what failures become."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trustme
+
+from sspcloud_magics.cluster import failures
+from sspcloud_magics.cluster.identity import Cluster, find_cluster
+from sspcloud_magics.cluster.objects import get_object, list_objects, secret, secrets
+from sspcloud_magics.cluster.resources import DEPLOYMENTS, PODS, SECRETS, Attempt
+from sspcloud_magics.errors import (
+    CertificateNotTrusted,
+    ClusterError,
+    Forbidden,
+    KubeconfigInvalid,
+    ServerError,
+    ServerUnreachable,
+    TokenExpired,
+)
+from sspcloud_magics.secret import Secret
+from tests.cluster.api_server import ApiServer, status
+
+PODS_PATH = "/api/v1/namespaces/user-bob/pods"
+
+
+def pod_list(*names: str, more: str = "") -> dict[str, object]:
+    items = [{"metadata": {"name": name, "namespace": "user-bob"}} for name in names]
+    return {"kind": "PodList", "metadata": {"continue": more} if more else {}, "items": items}
+
+
+def names(objects: list[dict[str, dict[str, str]]]) -> list[str]:
+    return [item["metadata"]["name"] for item in objects]
+
+
+def test_a_request_carries_the_token_and_asks_for_json(api: ApiServer, cluster: Cluster) -> None:
+    api.answers[PODS_PATH] = pod_list("a", "b")
+    assert names(list_objects(cluster, PODS)) == ["a", "b"]
+    assert [(asked.method, asked.path, asked.token) for asked in api.asked] == [
+        ("GET", PODS_PATH, "bobs-token")
+    ]
+
+
+def test_connections_are_kept(api: ApiServer, cluster: Cluster) -> None:
+    api.answers[PODS_PATH] = pod_list()
+    for _ in range(3):
+        list_objects(cluster, PODS)
+    assert len({asked.connection for asked in api.asked}) == 1
+
+
+def test_a_connection_that_was_closed_while_idle_is_no_failure(api: ApiServer, cluster: Cluster) -> None:
+    api.answers[PODS_PATH] = pod_list("a")
+    api.close_idle = True
+    for _ in range(3):
+        assert names(list_objects(cluster, PODS)) == ["a"]
+
+
+def test_long_lists_come_page_by_page(api: ApiServer, cluster: Cluster) -> None:
+    pages = {"": pod_list("a", "b", more="next"), "next": pod_list("c", more="last"), "last": pod_list("d")}
+    api.answers[PODS_PATH] = lambda asked: pages[asked.query.get("continue", [""])[0]]
+    assert names(list_objects(cluster, PODS)) == ["a", "b", "c", "d"]
+    assert [asked.query["limit"] for asked in api.asked] == [["500"]] * 3
+
+
+def test_a_list_whose_pages_have_expired_is_had_again_as_a_whole(api: ApiServer, cluster: Cluster) -> None:
+    def answer(asked: object) -> object:
+        query = api.asked[-1].query
+        if "continue" in query:
+            return status(410, "The provided continue parameter is too old")
+        return pod_list("a", more="old") if "limit" in query else pod_list("a", "b")
+
+    api.answers[PODS_PATH] = answer
+    assert names(list_objects(cluster, PODS)) == ["a", "b"]
+
+
+def test_selectors_and_other_namespaces(api: ApiServer, cluster: Cluster) -> None:
+    api.answers["/api/v1/pods"] = pod_list()
+    api.answers["/apis/apps/v1/namespaces/user-alice/deployments"] = pod_list()
+    list_objects(cluster, PODS, "*", label_selector="app=x", field_selector="metadata.name=y")
+    list_objects(cluster, DEPLOYMENTS, "user-alice")
+    assert api.asked[0].query == {
+        "limit": ["500"],
+        "labelSelector": ["app=x"],
+        "fieldSelector": ["metadata.name=y"],
+    }
+
+
+def test_names_cannot_lead_elsewhere(api: ApiServer, cluster: Cluster) -> None:
+    with pytest.raises(failures.NotFound):
+        get_object(cluster, PODS, "../secrets/x?a=b")
+    assert api.asked[0].path == f"{PODS_PATH}/..%2Fsecrets%2Fx%3Fa%3Db"
+
+
+def test_after_a_401_the_token_is_read_again_once(api: ApiServer, cluster: Cluster, tmp_path: Path) -> None:
+    api.answers[PODS_PATH] = pod_list("a")
+    list_objects(cluster, PODS)
+    api.tokens = {"a-new-token"}
+
+    def rotate(_asked: object) -> object:
+        return pod_list("a")
+
+    api.answers[PODS_PATH] = rotate
+    with pytest.raises(TokenExpired):
+        list_objects(cluster, PODS)
+    (tmp_path / "token").write_text("a-new-token")
+    assert names(list_objects(cluster, PODS)) == ["a"]
+
+
+def test_a_token_that_is_renewed_between_reading_and_refusal_costs_one_more_try(
+    api: ApiServer, write_kubeconfig: Callable[..., Path]
+) -> None:
+    here = {"server": api.url, "certificate-authority-data": base64.b64encode(api.ca_pem.encode()).decode()}
+    cluster = find_cluster(kubeconfig=write_kubeconfig(cluster=here, user={"token": "old"}), environ={})
+    api.answers["/api/v1/namespaces/default/pods"] = pod_list("a")
+    api.tokens = {"new"}
+    write_kubeconfig(cluster=here, user={"token": "new"})
+    assert names(list_objects(cluster, PODS)) == ["a"]
+    assert [asked.token for asked in api.asked] == ["old", "new"]
+    cluster.close()
+
+
+def test_a_refused_token_is_never_shown(api: ApiServer, cluster: Cluster) -> None:
+    api.tokens = set()
+    with pytest.raises(TokenExpired) as caught:
+        list_objects(cluster, PODS)
+    assert "bobs-token" not in f"{caught.value}{caught.value!r}{caught.value.to_wire()}"
+    assert caught.value.mend
+
+
+def test_a_client_certificate_is_presented(
+    api: ApiServer, authority: trustme.CA, write_kubeconfig: Callable[..., Path]
+) -> None:
+    mine = authority.issue_cert("bob@example", organization_unit_name="bobs-unit")
+
+    def b64(data: bytes) -> str:
+        return base64.b64encode(data).decode()
+
+    file = write_kubeconfig(
+        cluster={"server": api.url, "certificate-authority-data": b64(api.ca_pem.encode())},
+        user={
+            "client-certificate-data": b64(mine.cert_chain_pems[0].bytes()),
+            "client-key-data": b64(mine.private_key_pem.bytes()),
+        },
+    )
+    cluster = find_cluster(kubeconfig=file, environ={})
+    api.answers["/api/v1/namespaces/default/pods"] = pod_list()
+    list_objects(cluster, PODS)
+    assert (api.asked[0].client, api.asked[0].token) == ("bobs-unit", "")
+    cluster.close()
+
+
+def test_a_certificate_of_another_authority_is_not_trusted(api: ApiServer, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("x")
+    stranger = ApiServer(trustme.CA()).ca_file(tmp_path)
+    for ca_file in (stranger, None):
+        cluster = find_cluster(server=api.url, token_file=token, ca_file=ca_file, environ={})
+        with pytest.raises(CertificateNotTrusted) as caught:
+            list_objects(cluster, PODS)
+        assert api.url in str(caught.value)
+        assert "ca_file" in caught.value.mend
+    assert api.asked == []
+
+
+def test_a_certificate_for_another_name_is_not_trusted_unless_the_name_is_given(
+    api: ApiServer, write_kubeconfig: Callable[..., Path]
+) -> None:
+    ca = base64.b64encode(api.ca_pem.encode()).decode()
+    # 127.0.0.2 is loopback too, and not in the certificate.
+    here = {"server": api.url.replace("127.0.0.1", "localhost"), "certificate-authority-data": ca}
+    api.answers["/api/v1/namespaces/default/pods"] = pod_list()
+    for name, trusted in (("api.example", True), ("other.example", False)):
+        file = write_kubeconfig(cluster=here | {"tls-server-name": name})
+        cluster = find_cluster(kubeconfig=file, environ={})
+        if trusted:
+            assert list_objects(cluster, PODS) == []
+        else:
+            with pytest.raises(CertificateNotTrusted, match=r"other\.example"):
+                list_objects(cluster, PODS)
+        cluster.close()
+
+
+def test_insecure_is_obeyed(api: ApiServer, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("x")
+    cluster = find_cluster(server=api.url, token_file=token, insecure_skip_tls_verify=True, environ={})
+    api.answers["/api/v1/namespaces/default/pods"] = pod_list()
+    assert list_objects(cluster, PODS) == []
+    cluster.close()
+
+
+def test_an_authority_that_is_no_certificate(api: ApiServer, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("x")
+    (tmp_path / "ca").write_text("this is no PEM")
+    cluster = find_cluster(server=api.url, token_file=tmp_path / "token", ca_file=tmp_path / "ca", environ={})
+    with pytest.raises(KubeconfigInvalid, match="certificate authority cannot be read"):
+        list_objects(cluster, PODS)
+
+
+def elsewhere(url: str, tmp_path: Path) -> Cluster:
+    (tmp_path / "token").write_text("x")
+    return find_cluster(server=url, token_file=tmp_path / "token", environ={})
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_nothing_listens(tmp_path: Path) -> None:
+    with pytest.raises(ServerUnreachable, match="connection refused") as caught:
+        list_objects(elsewhere(f"https://127.0.0.1:{free_port()}", tmp_path), PODS)
+    assert "what is open stays open" in str(caught.value)
+
+
+def test_a_name_that_nobody_knows(tmp_path: Path) -> None:
+    with pytest.raises(ServerUnreachable, match="name is not known"):
+        list_objects(elsewhere("https://no-such-host.invalid", tmp_path), PODS)
+
+
+@pytest.fixture
+def line_server() -> Iterator[Callable[[bytes], int]]:
+    """Listen, answer whatever comes with the same bytes, and close."""
+    listeners: list[socket.socket] = []
+
+    def listen(answer: bytes) -> int:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def run() -> None:
+            try:
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(answer)
+            except OSError:
+                return
+
+        threading.Thread(target=run, daemon=True).start()
+        return int(listener.getsockname()[1])
+
+    yield listen
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def test_a_server_that_speaks_no_tls(line_server: Callable[[bytes], int], tmp_path: Path) -> None:
+    port = line_server(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    with pytest.raises(ServerUnreachable, match="TLS"):
+        list_objects(elsewhere(f"https://127.0.0.1:{port}", tmp_path), PODS)
+
+
+def test_a_server_that_hangs_up(line_server: Callable[[bytes], int], tmp_path: Path) -> None:
+    with pytest.raises(ServerUnreachable):
+        list_objects(elsewhere(f"http://127.0.0.1:{line_server(b'')}", tmp_path), PODS)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "body"),
+    [
+        (200, "text/html", b"<html>Please log in</html>"),
+        (200, "application/json", b"[]"),
+        (200, "application/json", b"{"),
+        (302, "text/html", b"<html>moved</html>"),
+        (403, "text/html; charset=utf-8", b"<html>blocked by the firewall</html>"),
+        (407, "text/html", b"<html>proxy</html>"),
+        (502, "text/html", b"<html>bad gateway</html>"),
+        (503, "text/plain", b"<html>liar</html>"),
+        (404, "application/json", b"not json"),
+    ],
+)
+def test_a_page_in_the_place_of_the_api(
+    api: ApiServer, cluster: Cluster, code: int, kind: str, body: bytes
+) -> None:
+    api.answers[PODS_PATH] = (code, kind, body)
+    with pytest.raises(ServerError, match="did not answer as a Kubernetes API server does") as caught:
+        list_objects(cluster, PODS)
+    assert "HTTPS_PROXY" in caught.value.mend
+    assert "html" not in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "says"),
+    [
+        (429, ServerError, "busy"),
+        (500, ServerError, "500"),
+        (503, ServerError, "etcd is away"),
+        (409, ServerError, "409"),
+    ],
+)
+def test_other_refusals_quote_the_server(
+    api: ApiServer, cluster: Cluster, code: int, error: type[ClusterError], says: str
+) -> None:
+    api.answers[PODS_PATH] = status(code, "etcd is away")
+    with pytest.raises(error, match=says) as caught:
+        list_objects(cluster, PODS)
+    assert "etcd is away" in str(caught.value)
+
+
+def test_a_missing_right_is_named_with_verb_resource_and_namespace(api: ApiServer, cluster: Cluster) -> None:
+    api.forbidden.add("/api/v1/namespaces/user-alice/pods")
+    with pytest.raises(Forbidden) as caught:
+        list_objects(cluster, PODS, "user-alice")
+    assert caught.value.what == "You may not list pods in the namespace user-alice."
+    assert 'User "oidc-bob" cannot' in caught.value.why
+    assert "the owner of user-alice" in caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("attempt", "role"),
+    [
+        (Attempt("list", PODS, "user-bob"), "view"),
+        (Attempt("get", SECRETS, "user-bob", "x"), "edit"),
+        (Attempt("create", PODS, "user-bob", "x", "portforward"), "edit"),
+        (Attempt("get", PODS, "user-bob", "x", "portforward"), "edit"),
+    ],
+)
+def test_inside_a_service_the_error_holds_the_link_that_relaunches_it(attempt: Attempt, role: str) -> None:
+    code, kind, body = status(403, "forbidden")
+    error = failures.from_answer(code, kind, body, attempt, server="s", in_service=True, own=True)
+    assert f"kubernetes.role=%C2%AB{role}%C2%BB" in error.mend
+    elsewhere = failures.from_answer(code, kind, body, attempt, server="s", in_service=True, own=False)
+    assert "launcher" not in elsewhere.mend
+
+
+def test_nobody_is_told_to_log_in() -> None:
+    code, kind, body = status(403, 'pods is forbidden: User "system:anonymous" cannot list resource "pods"')
+    error = failures.from_answer(
+        code, kind, body, Attempt("list", PODS, "x"), server="s", in_service=False, own=True
+    )
+    assert "log in again" in error.mend
+
+
+def test_all_namespaces_are_for_administrators() -> None:
+    code, kind, body = status(403, "forbidden")
+    error = failures.from_answer(
+        code, kind, body, Attempt("list", PODS), server="s", in_service=True, own=False
+    )
+    assert error.what == "You may not list pods in all namespaces."
+    assert "name a namespace" in error.mend
+
+
+def test_secrets_hide_their_values(api: ApiServer, cluster: Cluster) -> None:
+    item = {
+        "metadata": {"name": "s", "namespace": "user-bob", "annotations": {"onyxia/discovery": "postgres"}},
+        "type": "Opaque",
+        "data": {"password": base64.b64encode(b"secret-canary").decode(), "port": "5432", "odd": "%%"},
+    }
+    api.answers["/api/v1/namespaces/user-bob/secrets"] = {"items": [item]}
+    api.answers["/api/v1/namespaces/user-bob/secrets/s"] = item
+    [found] = secrets(cluster)
+    assert found == secret(cluster, "s")
+    assert found.annotations == {"onyxia/discovery": "postgres"}
+    assert found.value("password") == Secret("secret-canary")
+    assert found.value("missing") is None
+    assert found.value("odd") is None
+    assert found.raw["port"] == Secret("5432")
+    assert "canary" not in repr(found)
+    assert base64.b64encode(b"secret-canary").decode() not in repr(found)
+    assert secret(cluster, "none") is None
+
+
+def test_requests_go_through_the_proxy_that_the_kubeconfig_names(
+    api: ApiServer, write_kubeconfig: Callable[..., Path], line_server: Callable[[bytes], int]
+) -> None:
+    port = line_server(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+    file = write_kubeconfig(cluster={"server": api.url, "proxy-url": f"http://127.0.0.1:{port}"})
+    with pytest.raises(ServerUnreachable, match="proxy"):
+        list_objects(find_cluster(kubeconfig=file, environ={}), PODS)
+    assert api.asked == []
+
+
+def test_a_tunnelling_proxy_carries_the_request(
+    api: ApiServer, write_kubeconfig: Callable[..., Path]
+) -> None:
+    seen: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def run() -> None:
+            client, _ = listener.accept()
+            seen.append(client.recv(65536))
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            server = socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2])))
+            ends = [
+                threading.Thread(target=_copy, args=pair) for pair in ((client, server), (server, client))
+            ]
+            for end in ends:
+                end.start()
+            for end in ends:
+                end.join()
+            client.close()
+            server.close()
+
+        proxy = threading.Thread(target=run)
+        proxy.start()
+        url = f"http://me:p%40ss@127.0.0.1:{listener.getsockname()[1]}"
+        ca = base64.b64encode(api.ca_pem.encode()).decode()
+        here = {"server": api.url, "certificate-authority-data": ca, "proxy-url": url}
+        cluster = find_cluster(kubeconfig=write_kubeconfig(cluster=here), environ={})
+        api.answers["/api/v1/namespaces/default/pods"] = pod_list("a")
+        assert names(list_objects(cluster, PODS)) == ["a"]
+        cluster.close()
+        proxy.join()
+    assert seen[0].startswith(b"CONNECT 127.0.0.1:")
+    assert base64.b64encode(b"me:p@ss") in seen[0]
+    assert b"a-token" not in seen[0]
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+def test_the_pieces_of_tls_errors_are_told_apart() -> None:
+    told = failures.from_transport(ssl.SSLError(1, "[SSL: TLSV1_ALERT_PROTOCOL_VERSION] x"), "https://s")
+    assert isinstance(told, ServerUnreachable)
+    assert json.dumps(told.to_wire())
