@@ -90,13 +90,10 @@ sys.modules[__name__].__class__ = _Package
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Bring the magics into a notebook: ``%load_ext sspcloud_magics``. Touches no network."""
-    from sspcloud_magics.magics import load  # noqa: PLC0415 - a script that needs no magics pays nothing
-
-    load(shell)
+    # By name, as in `__getattr__`: a script pays for no magics, and no layer imports a higher one through here.
+    import_module(f"{__name__}.magics").load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take the magics away again. Forwards and the connection stay: `%reload_ext` finds them."""
-    from sspcloud_magics.magics import unload  # noqa: PLC0415 - as above
-
-    unload(shell)
+    import_module(f"{__name__}.magics").unload(shell)
