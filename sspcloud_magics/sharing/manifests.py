@@ -1,0 +1,278 @@
+"""The objects of one share, in Kubernetes' JSON form: a Job that owns a Secret, a Role and a RoleBinding.
+
+All of them have one name, which follows from the database and the colleague, because a colleague who may
+read one Secret and list nothing must know what it is called. The Job never runs a pod (``parallelism: 0``): it
+fails at ``activeDeadlineSeconds``, is deleted at once (``ttlSecondsAfterFinished: 0``), and the garbage
+collector takes what it owns.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from sspcloud_magics.secret import HIDDEN, Secret
+from sspcloud_magics.sharing.colleagues import Colleague
+
+Manifest: TypeAlias = dict[str, Any]
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+US = "sspcloud-magics"
+DATABASE = f"{US}/database"
+COLLEAGUE = f"{US}/colleague"
+UNTIL = f"{US}/until"
+ACCESS = f"{US}/access"
+SCHEMAS = f"{US}/schemas"
+ROUTE = f"{US}/route"
+REASON = f"{US}/reason"
+ROLE = f"{US}/postgres-role"
+
+_LONGEST_NAME = 63
+_NOBODY = 65534
+_REPLACEMENTS = 32
+_KEEPER_IMAGE = "alpine/socat:1.8.0.3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What an owner opens to one colleague.
+
+    Parameters
+    ----------
+    database
+        The name of the release, such as ``postgresql-cnpg-951239``.
+    namespace
+        The owner's.
+    colleague
+        For whom.
+    service, port
+        Where the database listens.
+    pods
+        The names that its pods have or may come to have.
+    dbname, schemas
+        The database inside the server, and the schemas that are opened.
+    read_write
+        Whether the colleague may write.
+    lasts, until
+        How long, and the moment at which it ends, with its zone.
+    reason
+        Why, in the owner's words; may be empty.
+    for_kubectl
+        Whether the rights that ``kubectl port-forward`` needs are granted too.
+    role
+        The Postgres role of the colleague.
+    """
+
+    database: str
+    namespace: str
+    colleague: Colleague
+    service: str
+    port: int
+    pods: tuple[str, ...]
+    dbname: str
+    schemas: tuple[str, ...]
+    lasts: timedelta
+    until: datetime
+    role: str
+    read_write: bool = False
+    reason: str = ""
+    for_kubectl: bool = False
+    selector: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of all objects of the share."""
+        return share_name(self.database, self.colleague.name)
+
+    @property
+    def access(self) -> str:
+        """``read-only`` or ``read-write``."""
+        return "read-write" if self.read_write else "read-only"
+
+
+def share_name(database: str, colleague: str) -> str:
+    """Return the name of a share's objects, which fits into a label.
+
+    Examples
+    --------
+    >>> share_name("postgresql-cnpg-951239", "bob")
+    'postgresql-cnpg-951239-share-bob'
+    """
+    name = f"{database}-share-{colleague}"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:10]
+    return f"{name[: _LONGEST_NAME - 11].rstrip('-')}-{digest}"
+
+
+def future_pods(database: str) -> tuple[str, ...]:
+    """Return the names that the instances of a CNPG database have and will have when they are replaced."""
+    return tuple(f"{database}-{serial}" for serial in range(1, _REPLACEMENTS + 1))
+
+
+def share_labels(share: Share) -> dict[str, str]:
+    """Return the labels by which every later session finds the share."""
+    return {MANAGED_BY: US, DATABASE: share.database, COLLEAGUE: share.colleague.name}
+
+
+def share_annotations(share: Share) -> dict[str, str]:
+    """Return what a person who looks at an object of the share wants to know."""
+    said = {
+        UNTIL: share.until.isoformat(timespec="seconds"),
+        ACCESS: share.access,
+        SCHEMAS: " ".join(share.schemas),
+        ROLE: share.role,
+    }
+    return said | ({REASON: share.reason} if share.reason else {})
+
+
+def _metadata(share: Share, job_uid: str | None) -> Manifest:
+    metadata: Manifest = {
+        "name": share.name,
+        "namespace": share.namespace,
+        "labels": share_labels(share),
+        "annotations": share_annotations(share),
+    }
+    if job_uid is not None:
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": share.name, "uid": job_uid}
+        metadata["ownerReferences"] = [owner]
+    return metadata
+
+
+def job(share: Share) -> Manifest:
+    """Return the Job that is the share."""
+    resources = {"cpu": "10m", "memory": "16Mi"}
+    container = {
+        "name": "never-runs",
+        "image": _KEEPER_IMAGE,
+        "resources": {"requests": resources, "limits": resources},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _NOBODY,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _metadata(share, None),
+        "spec": {
+            "parallelism": 0,
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": max(1, int(share.lasts.total_seconds())),
+            "ttlSecondsAfterFinished": 0,
+            "template": {"metadata": {"labels": share_labels(share)}, "spec": pod},
+        },
+    }
+
+
+def secret(share: Share, password: Secret, ca: str | None, job_uid: str | None) -> Manifest:
+    """Return the Secret that the colleague reads; the one manifest that holds a password."""
+    values = {
+        "host": f"{share.service}.{share.namespace}.svc",
+        "port": str(share.port),
+        "database": share.dbname,
+        "user": share.role,
+        "password": password.reveal(),
+    }
+    if ca:
+        values["ca.crt"] = ca
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": _metadata(share, job_uid),
+        "type": "Opaque",
+        "data": data,
+    }
+
+
+def role(share: Share, job_uid: str | None) -> Manifest:
+    """Return the Role: what our client needs, each by name.
+
+    The endpoints name the ready pod, so no right on pods is needed but the forward itself.
+    """
+    rules: list[Manifest] = [
+        _rule("secrets", ("get",), share.name),
+        _rule("endpoints", ("get", "list", "watch"), share.service),
+        _rule("pods/portforward", ("get", "create"), *share.pods),
+    ]
+    if share.for_kubectl:
+        rules += [
+            _rule("services", ("get",), share.service),
+            _rule("pods", ("get",), *share.pods),
+            _rule("pods", ("list",)),
+        ]
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": _metadata(share, job_uid),
+        "rules": rules,
+    }
+
+
+def _rule(resource: str, verbs: Sequence[str], *names: str) -> Manifest:
+    rule: Manifest = {"apiGroups": [""], "resources": [resource], "verbs": list(verbs)}
+    return rule | ({"resourceNames": list(names)} if names else {})
+
+
+def role_binding(share: Share, job_uid: str | None) -> Manifest:
+    """Return the RoleBinding: the person on a laptop, and every notebook of their namespace."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": _metadata(share, job_uid),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": share.name},
+        "subjects": [subject.to_manifest() for subject in share.colleague.subjects],
+    }
+
+
+def network_policy(share: Share, job_uid: str | None) -> Manifest:
+    """Return the NetworkPolicy that lets the colleague's namespace reach the port, and keeps everybody who needs it.
+
+    The first policy that selects a pod isolates it: so pods of the same namespace and, for a CNPG database, its
+    operator are let in as well.
+    """
+    port = {"protocol": "TCP", "port": share.port}
+    ingress: list[Manifest] = [
+        {"from": [{"podSelector": {}}]},
+        {"from": [_namespace(share.colleague.namespace)], "ports": [port]},
+    ]
+    if "cnpg.io/cluster" in share.selector:
+        operator = [{"protocol": "TCP", "port": 8000}, {"protocol": "TCP", "port": 5432}]
+        ingress.append({"from": [_namespace("cnpg-system")], "ports": operator})
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _metadata(share, job_uid),
+        "spec": {
+            "podSelector": {"matchLabels": dict(share.selector)},
+            "policyTypes": ["Ingress"],
+            "ingress": ingress,
+        },
+    }
+
+
+def _namespace(name: str) -> Manifest:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+def masked(manifest: Manifest) -> Manifest:
+    """Return a manifest that may be shown: the values of a Secret are hidden."""
+    if manifest["kind"] != "Secret":
+        return manifest
+    return {**manifest, "data": dict.fromkeys(manifest["data"], HIDDEN)}

@@ -1,0 +1,58 @@
+"""Whom a share is for, and under which names the cluster knows them."""
+
+import pytest
+
+from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.sharing.colleagues import Subject, learn_prefix, parse_colleague
+
+
+@pytest.mark.parametrize("text", ["bob", "user-bob", "oidc-bob", " bob "])
+def test_a_person_is_a_user_and_the_service_accounts_of_their_namespace(text):
+    bob = parse_colleague(text)
+    assert (bob.name, bob.namespace) == ("bob", "user-bob")
+    assert bob.subjects == (Subject("User", "oidc-bob"), Subject("Group", "system:serviceaccounts:user-bob"))
+
+
+def test_a_group_is_a_group_and_the_service_accounts_of_its_namespace():
+    group = parse_colleague("projet-x", prefix="kc-")
+    assert (group.name, group.namespace) == ("projet-x", "projet-x")
+    assert group.subjects == (Subject("Group", "kc-x"), Subject("Group", "system:serviceaccounts:projet-x"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Bob", "bob carol", "bob@insee.fr", "été", "-bob", "user-", "b" * 60, '";--']
+)
+def test_what_is_no_account_name_is_refused(text):
+    with pytest.raises(UsageProblem) as refused:
+        parse_colleague(text)
+    assert refused.value.mend
+
+
+@pytest.mark.parametrize(("text", "owner"), [("alice", "user-alice"), ("projet-x", "projet-x")])
+def test_oneself_is_refused(text, owner):
+    with pytest.raises(UsageProblem, match="is you"):
+        parse_colleague(text, owner=owner)
+
+
+def binding(name, *subjects):
+    return {"metadata": {"name": name}, "subjects": [{"kind": kind, "name": who} for kind, who in subjects]}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "subject", "prefix"),
+    [
+        ("user-alice", ("User", "oidc-alice"), "oidc-"),
+        ("user-alice", ("User", "alice"), ""),
+        ("projet-x", ("Group", "kc_x"), "kc_"),
+        ("user-alice", ("User", "somebody"), None),
+        ("user-alice", ("ServiceAccount", "oidc-alice"), None),
+        ("user-alice", ("Group", "system:serviceaccounts:user-alice"), None),
+    ],
+)
+def test_the_prefix_stands_in_the_binding_that_onyxia_makes(namespace, subject, prefix):
+    bindings = [binding("other", ("User", "x-alice")), binding("full_control_namespace", subject)]
+    assert learn_prefix(namespace, bindings) == prefix
+
+
+def test_without_that_binding_nothing_is_learnt():
+    assert learn_prefix("user-alice", [{"metadata": {"name": "full_control_namespace"}}]) is None

@@ -1,0 +1,187 @@
+"""What a shared role may do and may not, tried on a real PostgreSQL with names that need quoting."""
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from psycopg import errors, sql
+
+from sspcloud_magics.sharing import grants
+
+OWNER = 'al"ice é'
+ROLE = 'share_b";--ob'
+DATABASE = 'base "é";--'
+SCHEMA = "enquête; drop"
+PASSWORD = "canary-of-bob"
+
+
+def run(connection, statements):
+    for statement in statements:
+        connection.execute(statement)
+
+
+@pytest.fixture
+def superuser(server):
+    """A connection of the superuser to a database that belongs to the owner, and its removal."""
+    with psycopg.connect(**server.conninfo(), autocommit=True) as first:
+        first.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'owner'").format(sql.Identifier(OWNER)))
+        first.execute(
+            sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
+        )
+        with psycopg.connect(**server.conninfo(dbname=DATABASE), autocommit=True) as connection:
+            yield connection
+        first.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(DATABASE)))
+        for name in (ROLE, OWNER):
+            first.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def owner(server, superuser):
+    """A connection of the owner, with a table and a sequence in a schema of its own."""
+    with psycopg.connect(
+        **server.conninfo(dbname=DATABASE, user=OWNER, password="owner"), autocommit=True
+    ) as connection:
+        schema = sql.Identifier(SCHEMA)
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+        connection.execute(
+            sql.SQL("CREATE TABLE {}.ménages (id serial primary key, revenu numeric)").format(schema)
+        )
+        connection.execute(sql.SQL("INSERT INTO {}.ménages (revenu) VALUES (1), (2)").format(schema))
+        yield connection
+
+
+def share(superuser, *, read_write=False, until=None, exists=False):
+    verifier = superuser.pgconn.encrypt_password(PASSWORD.encode(), ROLE.encode(), b"scram-sha-256").decode()
+    until = until or datetime.now(UTC) + timedelta(days=1)
+    run(superuser, grants.login(ROLE, verifier, until, exists=exists, read_write=read_write))
+    run(superuser, grants.grant(wanted(read_write=read_write)))
+
+
+def wanted(*, read_write=False):
+    return grants.Grant(role=ROLE, dbname=DATABASE, schemas=(SCHEMA,), owners=(OWNER,), read_write=read_write)
+
+
+def as_colleague(server):
+    return psycopg.connect(**server.conninfo(dbname=DATABASE, user=ROLE, password=PASSWORD), autocommit=True)
+
+
+def in_schema(text):
+    return sql.SQL(text).format(s=sql.Identifier(SCHEMA))
+
+
+def test_a_reader_reads_what_is_there_and_what_comes_later(server, superuser, owner):
+    share(superuser)
+    owner.execute(in_schema("CREATE TABLE {s}.later AS SELECT 42 AS answer"))
+    with as_colleague(server) as bob:
+        assert bob.execute(in_schema("SELECT count(*) FROM {s}.ménages")).fetchone() == (2,)
+        assert bob.execute(in_schema("SELECT answer FROM {s}.later")).fetchone() == (42,)
+
+
+WRITES = [
+    "INSERT INTO {s}.ménages (revenu) VALUES (3)",
+    "UPDATE {s}.ménages SET revenu = 0",
+    "DELETE FROM {s}.ménages",
+    "TRUNCATE {s}.ménages",
+    "DROP TABLE {s}.ménages",
+    "ALTER TABLE {s}.ménages ADD COLUMN x int",
+    "CREATE TABLE {s}.mine (x int)",
+    "CREATE TABLE public.mine (x int)",
+    "CREATE SCHEMA mine",
+    "CREATE VIEW {s}.v AS SELECT 1",
+    "CREATE INDEX ON {s}.ménages (revenu)",
+    "COPY {s}.ménages FROM PROGRAM 'echo 1'",
+    "SELECT nextval('{s}.\"ménages_id_seq\"')",
+    "CREATE ROLE other",
+    "COMMENT ON TABLE {s}.ménages IS 'x'",
+    "BEGIN; LOCK TABLE {s}.ménages IN ACCESS EXCLUSIVE MODE; COMMIT",
+    "SELECT * FROM {s}.ménages FOR UPDATE",
+]
+# Whoever may log in may make large objects of their own: only the seat belt prevents that.
+ONLY_WITH_THE_BELT = ["SELECT lo_create(0)", "CREATE TEMPORARY TABLE t (x int)"]
+
+
+CASES = [(statement, belt) for statement in WRITES for belt in (True, False)]
+
+
+@pytest.mark.parametrize(("statement", "belt"), [*CASES, *((one, True) for one in ONLY_WITH_THE_BELT)])
+def test_a_reader_writes_in_no_way(server, superuser, owner, statement, belt):
+    share(superuser)
+    with as_colleague(server) as bob:
+        if not belt:
+            bob.execute("SET default_transaction_read_only = off")
+        expected = (
+            errors.InsufficientPrivilege,
+            errors.ReadOnlySqlTransaction,
+        )
+        text = statement.replace("'{s}.", f'\'"{SCHEMA}".')
+        with pytest.raises(expected):
+            bob.execute(in_schema(text))
+
+
+def test_a_reader_can_pass_nothing_on(server, superuser, owner):
+    share(superuser)
+    with as_colleague(server) as bob:
+        bob.execute("SET default_transaction_read_only = off")
+        bob.execute(in_schema("GRANT SELECT ON {s}.ménages TO PUBLIC"))  # a warning, says PostgreSQL
+    table = f'"{SCHEMA}".ménages'
+    asked = superuser.execute("SELECT has_table_privilege('public', %s, 'SELECT')", [table]).fetchone()
+    assert asked == (False,)
+
+
+def test_a_writer_writes_and_the_owner_may_use_what_it_creates(server, superuser, owner):
+    share(superuser, read_write=True)
+    with as_colleague(server) as bob:
+        bob.execute(in_schema("INSERT INTO {s}.ménages (revenu) VALUES (3)"))
+        bob.execute(in_schema("CREATE TABLE {s}.of_bob AS SELECT 7 AS x"))
+    assert owner.execute(in_schema("SELECT x FROM {s}.of_bob")).fetchone() == (7,)
+
+
+def test_a_share_can_be_made_again_and_become_narrower(server, superuser, owner):
+    share(superuser, read_write=True)
+    run(superuser, grants.revoke_before_grant(wanted(), (SCHEMA,)))
+    share(superuser, exists=True)
+    share(superuser, exists=True)
+    with as_colleague(server) as bob:
+        assert bob.execute(in_schema("SELECT count(*) FROM {s}.ménages")).fetchone() == (2,)
+        bob.execute("SET default_transaction_read_only = off")
+        with pytest.raises(errors.InsufficientPrivilege):
+            bob.execute(in_schema("DELETE FROM {s}.ménages"))
+
+
+def test_an_ended_role_may_not_log_in(server, superuser, owner):
+    share(superuser, until=datetime.now(UTC) - timedelta(seconds=1))
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        as_colleague(server)
+
+
+def test_revoking_ends_live_sessions_and_keeps_what_the_colleague_made(server, superuser, owner):
+    share(superuser, read_write=True)
+    with as_colleague(server) as bob:
+        bob.execute(in_schema("CREATE TABLE {s}.of_bob AS SELECT 7 AS x"))
+        run(superuser, grants.lock_out(ROLE))
+        with pytest.raises(psycopg.OperationalError):
+            bob.execute("SELECT 1")
+        run(superuser, grants.release(ROLE, OWNER))
+        run(superuser, grants.drop(ROLE))
+    assert owner.execute(in_schema("SELECT x FROM {s}.of_bob")).fetchone() == (7,)
+    found = superuser.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone()
+    assert found is None
+
+
+def test_what_public_may_do_is_asked_for(superuser):
+    temporary, create = superuser.execute(grants.PUBLIC_RIGHTS).fetchone()
+    assert (temporary, create) == (True, False)
+
+
+def test_owners_and_schemas_are_found(superuser, owner):
+    schemas = [name for (name,) in superuser.execute(grants.SCHEMAS)]
+    assert schemas == [SCHEMA, "public"]
+    assert superuser.execute(grants.OWNERS, [[SCHEMA], [SCHEMA]]).fetchall() == [(OWNER,)]
+
+
+def test_the_servers_log_holds_no_password(server, superuser, owner):
+    superuser.execute("SET log_statement = 'all'")
+    share(superuser)
+    superuser.execute("SELECT 'a line after it'")
+    assert "SCRAM-SHA-256$" in server.log.read_text()
+    assert PASSWORD not in server.log.read_text()
