@@ -60,7 +60,22 @@ class Resource:
         """As it stands in messages: ``pods`` or ``deployments.apps``."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
+    @property
+    def counts_generations(self) -> bool:
+        """Whether its objects count the changes of what is wanted, in ``metadata.generation``."""
+        return self.plural in _COUNT_GENERATIONS
 
+
+_COUNT_GENERATIONS = {
+    "clusters",
+    "deployments",
+    "endpointslices",
+    "jobs",
+    "networkpolicies",
+    "pods",
+    "replicasets",
+    "statefulsets",
+}
 _RBAC = "rbac.authorization.k8s.io"
 
 RESOURCES: tuple[Resource, ...] = (

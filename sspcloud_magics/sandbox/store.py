@@ -122,7 +122,7 @@ class Store:
         return [objects[key] for key in sorted(objects) if namespace in (None, key[0])]
 
     def create(self, obj: Obj) -> Obj:
-        """Add an object; uid, creation time, version and generation are set here.
+        """Add an object; creation time, version and generation are set here, and the uid if it has none.
 
         Raises
         ------
@@ -134,9 +134,10 @@ class Store:
         if key[1:] in self._objects[key[0]]:
             raise AlreadyExists(f'{key[0].qualified} "{key[2]}" already exists')
         metadata = obj["metadata"]
-        metadata["uid"] = str(uuid.uuid4())
+        metadata["uid"] = metadata.get("uid") or str(uuid.uuid4())
         metadata["creationTimestamp"] = now()
-        metadata.setdefault("generation", 1)
+        if key[0].counts_generations:
+            metadata["generation"] = 1
         return self._put("ADDED", key, obj, None)
 
     def update(self, obj: Obj) -> Obj:
@@ -164,8 +165,9 @@ class Store:
         for name in ("uid", "creationTimestamp"):
             metadata[name] = old["metadata"][name]
         metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
-        generation = old["metadata"].get("generation", 1)
-        metadata["generation"] = generation + (obj.get("spec") != old.get("spec"))
+        if key[0].counts_generations:
+            generation = old["metadata"].get("generation", 1)
+            metadata["generation"] = generation + (obj.get("spec") != old.get("spec"))
         if obj == old:
             return cast("Obj", copied(old))
         return self._put("MODIFIED", key, obj, old)

@@ -85,7 +85,7 @@ def build_app(store: Store, node: Node, auth: Authenticator) -> web.Application:
             raise
         except ConnectionError:
             raise  # the client has gone
-        except Exception:  # a fault of ours is answered like one of the real server's
+        except Exception:  # noqa: BLE001 -- a fault of ours is answered like one of the real server's
             _log.exception("%s %s", request.method, request.path)
             message = "Internal error occurred: see the sandbox's log"
             failure = status.ApiError(500, "InternalError", message, {"causes": [{"message": message}]})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from aiohttp import web
 
+from sspcloud_magics.sandbox.api import protobuf
 from sspcloud_magics.sandbox.api.rendering import View, encoded, requested_view
 from sspcloud_magics.sandbox.api.request_info import RequestInfo
 from sspcloud_magics.sandbox.api.status import bad_request, unsupported_media_type
@@ -20,7 +21,7 @@ from sspcloud_magics.sandbox.store import Obj, Store
 if TYPE_CHECKING:
     from sspcloud_magics.sandbox.node import Node
 
-BODY_TYPES = ("application/json", "application/yaml")
+BODY_TYPES = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,11 @@ def read_object(data: bytes, content_type: str) -> Obj:
         If it is not one.
     """
     try:
+        if content_type == protobuf.MEDIA_TYPE:
+            return protobuf.read_protobuf(data)
         value = yaml.safe_load(data) if content_type == "application/yaml" else json.loads(data or b"null")
+    except protobuf.Undecodable:
+        raise unsupported_media_type(BODY_TYPES[:2]) from None
     except (ValueError, yaml.YAMLError) as error:
         raise bad_request(f"the body could not be read: {error}") from None
     if not isinstance(value, dict):

@@ -56,7 +56,7 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
-def discover(request: web.Request) -> web.Response:
+def discover(request: web.Request) -> web.Response:  # noqa: PLR0911 -- a table of paths
     """Answer a request for ``/version``, ``/api``, ``/apis`` or what is below them.
 
     Raises

@@ -39,11 +39,12 @@ async def check_fields(call: Call, obj: Obj) -> None:
     if model is None:
         return
     known = await asyncio.to_thread(schemas) if not schemas.cache_info().currsize else schemas()
-    unknown: list[str] = []
+    reader = _Reader(known)
     try:
-        _walk(known, known[model], obj, "", "", unknown)
+        reader.read(known[model], obj)
     except _WrongType as error:
         raise _unhandled(call, str(error)) from None
+    unknown = reader.unknown
     if unknown and mode == "Strict":
         words = ", ".join(f'unknown field "{field}"' for field in unknown)
         raise _unhandled(call, f"strict decoding error: {words}")
@@ -60,39 +61,40 @@ def _unhandled(call: Call, why: str) -> status.ApiError:
     return status.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
 
 
-def _walk(known: dict[str, Obj], schema: Obj, value: Any, path: str, owner: str, unknown: list[str]) -> None:
-    """Compare a value with its schema; `path` is where it stands, `owner` the type that holds it."""
-    if value is None:
-        return
-    name = referred(schema)
-    if name is not None:
-        schema, owner_inside = known[name], short_name(name)
-    else:
-        owner_inside = owner
-    kind = schema.get("type")
-    _check_type(kind, schema.get("format"), value, path, owner)
-    if kind == "object" and "properties" in schema:
-        properties = schema["properties"]
+class _Reader:
+    """Compares values with their schemas; `unknown` gathers the fields that have none."""
+
+    def __init__(self, known: dict[str, Obj]) -> None:
+        self._known = known
+        self.unknown: list[str] = []
+
+    def read(self, schema: Obj, value: Any, path: str = "", owner: str = "") -> None:
+        """Compare a value with its schema; `path` is where it stands, `owner` the type that holds it."""
+        if value is None:
+            return
+        name = referred(schema)
+        if name is not None:
+            schema = self._known[name]
+        kind = schema.get("type")
+        _check_type(kind, schema.get("format"), value, path, owner)
+        owner = short_name(name) if name else owner
+        if kind == "object" and "properties" in schema:
+            self._read_fields(schema["properties"], value, path, owner)
+        elif kind == "object":
+            for field, item in value.items():
+                self.read(schema.get("additionalProperties") or {}, item, f"{path}.{field}", owner)
+        elif kind == "array":
+            for index, item in enumerate(value):
+                self.read(schema["items"], item, f"{path}[{index}]", owner)
+
+    def _read_fields(self, properties: Obj, value: Obj, path: str, owner: str) -> None:
         for field in list(value):
             inner = f"{path}.{field}" if path else field
             if field in properties:
-                _walk(known, properties[field], value[field], inner, owner_inside, unknown)
+                self.read(properties[field], value[field], inner, owner)
             else:
-                unknown.append(inner)
+                self.unknown.append(inner)
                 del value[field]
-    elif kind == "object":
-        for field, item in value.items():
-            _walk(
-                known,
-                schema.get("additionalProperties") or {},
-                item,
-                f"{path}.{field}",
-                owner_inside,
-                unknown,
-            )
-    elif kind == "array":
-        for index, item in enumerate(value):
-            _walk(known, schema["items"], item, f"{path}[{index}]", owner_inside, unknown)
 
 
 def _check_type(kind: str | None, form: str | None, value: Any, path: str, owner: str) -> None:

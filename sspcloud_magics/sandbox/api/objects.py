@@ -27,6 +27,13 @@ from sspcloud_magics.sandbox.store import AlreadyExists, Conflict, Obj, copied, 
 
 _NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_GENERATED = 58
+_SYSTEM_FIELDS = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+)
 
 
 async def get_object(call: Call) -> web.Response:
@@ -49,9 +56,8 @@ def create(call: Call, obj: Obj) -> Obj:
     _settle_namespace(call, metadata)
     if metadata.get("resourceVersion"):
         raise status.bad_request("resourceVersion should not be set on objects to be created")
-    for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+    for name in (*_SYSTEM_FIELDS, "selfLink", "managedFields"):
         metadata.pop(name, None)
-    metadata.pop("selfLink", None)
     if not metadata.get("name") and metadata.get("generateName"):
         suffix = "".join(secrets.choice(_NAME_LETTERS) for _ in range(5))
         metadata["name"] = metadata["generateName"][:_LONGEST_GENERATED] + suffix
@@ -106,15 +112,7 @@ async def patch_object(call: Call) -> web.Response:
 def replace(call: Call, old: Obj, obj: Obj) -> Obj:
     """Put `obj` in the place of `old`, through all stages, and return what is stored."""
     resource, before, metadata = call.resource, old["metadata"], obj["metadata"]
-    wanted = metadata.get("uid")
-    if wanted and wanted != before["uid"]:
-        why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {before['uid']}"
-        raise status.conflict(resource, before["name"], why)
-    for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
-        if name in before:
-            metadata[name] = before[name]
-        else:
-            metadata.pop(name, None)
+    _keep_system_fields(call, before, metadata)
     if call.info.subresource == "status":
         obj = {**old, "metadata": {**before, **_version_only(metadata)}, "status": obj.get("status") or {}}
     else:
@@ -138,6 +136,19 @@ def replace(call: Call, old: Obj, obj: Obj) -> Obj:
     if deletion.is_done(stored):
         return call.store.delete(resource, call.namespace, before["name"])
     return stored
+
+
+def _keep_system_fields(call: Call, before: Obj, metadata: Obj) -> None:
+    """Keep in `metadata` what only the server sets; refuse an update that means another object."""
+    wanted = metadata.get("uid")
+    if wanted and wanted != before["uid"]:
+        why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {before['uid']}"
+        raise status.conflict(call.resource, before["name"], why)
+    for name in _SYSTEM_FIELDS:
+        if name in before:
+            metadata[name] = before[name]
+        else:
+            metadata.pop(name, None)
 
 
 def _version_only(metadata: Obj) -> Obj:

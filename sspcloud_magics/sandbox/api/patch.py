@@ -159,23 +159,20 @@ def _merge_map(value: Any, patch: Obj, name: str) -> Obj:
     result = dict(value) if isinstance(value, dict) else {}
     if "$retainKeys" in patch:
         result = {k: v for k, v in result.items() if k in patch["$retainKeys"]}
-    orders: list[tuple[str, list[Any]]] = []
     for field, change in patch.items():
-        if field in ("$retainKeys", "$patch"):
+        if field.startswith("$"):
             continue
-        if field.startswith("$setElementOrder/"):
-            orders.append((field.partition("/")[2], change))
-        elif field.startswith("$deleteFromPrimitiveList/"):
-            target = field.partition("/")[2]
-            result[target] = [item for item in result.get(target) or () if item not in change]
-        elif change is None:
+        if change is None:
             result.pop(field, None)
         else:
             result[field] = strategic_merge(result.get(field), change, field, name)
-    for field, order in orders:
-        if isinstance(result.get(field), list):
-            key = _MERGE_KEYS_WITHIN.get((name, field), _MERGE_KEYS.get(field, ""))
-            result[field] = _in_order(result[field], order, key)
+    for field, change in patch.items():
+        directive, _, target = field.partition("/")
+        if directive == "$deleteFromPrimitiveList":
+            result[target] = [item for item in result.get(target) or () if item not in change]
+        elif directive == "$setElementOrder" and isinstance(result.get(target), list):
+            key = _MERGE_KEYS_WITHIN.get((name, target), _MERGE_KEYS.get(target, ""))
+            result[target] = _in_order(result[target], change, key)
     return result
 
 

@@ -45,6 +45,14 @@ _LABEL_VALUE_WORDS = (
     "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation "
     "is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
+_FIXED = {
+    "clusterrolebindings": ("roleRef",),
+    "deployments": ("spec.selector",),
+    "jobs": ("spec.selector", "spec.template", "spec.completions"),
+    "replicasets": ("spec.selector",),
+    "rolebindings": ("roleRef",),
+    "secrets": ("type",),
+}
 _STATEFUL_SET_FREE = (
     "replicas",
     "ordinals",
@@ -142,18 +150,7 @@ def _container(path: str, container: Obj, volumes: set[str], seen: set[str]) -> 
         yield _required(f"{path}.image")
     elif container["image"] != container["image"].strip():
         yield _invalid(f"{path}.image", container["image"], "must not have leading or trailing whitespace")
-    ports: set[str] = set()
-    for index, port in enumerate(container.get("ports") or ()):
-        field = f"{path}.ports[{index}]"
-        if port.get("name"):
-            if port["name"] in ports:
-                yield _duplicate(f"{field}.name", port["name"])
-            ports.add(port["name"])
-        if not port.get("containerPort"):
-            yield _required(f"{field}.containerPort")
-        else:
-            yield from _port(f"{field}.containerPort", port["containerPort"])
-        yield from _one_of(f"{field}.protocol", port.get("protocol"), _PROTOCOLS)
+    yield from _container_ports(path, container.get("ports") or ())
     for index, mount in enumerate(container.get("volumeMounts") or ()):
         field = f"{path}.volumeMounts[{index}]"
         if not mount.get("name"):
@@ -167,6 +164,21 @@ def _container(path: str, container: Obj, volumes: set[str], seen: set[str]) -> 
             yield _required(f"{path}.env[{index}].name")
     policies = ("Always", "IfNotPresent", "Never")
     yield from _one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), policies)
+
+
+def _container_ports(path: str, ports: Iterable[Obj]) -> Causes:
+    names: set[str] = set()
+    for index, port in enumerate(ports):
+        field = f"{path}.ports[{index}]"
+        if port.get("name"):
+            if port["name"] in names:
+                yield _duplicate(f"{field}.name", port["name"])
+            names.add(port["name"])
+        if not port.get("containerPort"):
+            yield _required(f"{field}.containerPort")
+        else:
+            yield from _port(f"{field}.containerPort", port["containerPort"])
+        yield from _one_of(f"{field}.protocol", port.get("protocol"), _PROTOCOLS)
 
 
 def _element_name(field: str, name: Any, seen: set[str]) -> Causes:
@@ -284,52 +296,58 @@ def _binding(binding: Obj) -> Causes:
     if not role.get("name"):
         yield _required("roleRef.name")
     for index, subject in enumerate(binding.get("subjects") or ()):
-        field = f"subjects[{index}]"
-        if not subject.get("name"):
-            yield _required(f"{field}.name")
-        match subject.get("kind"):
-            case "ServiceAccount":
-                if not subject.get("namespace"):
-                    yield _required(f"{field}.namespace")
-                if subject.get("apiGroup"):
-                    yield _unsupported(f"{field}.apiGroup", subject["apiGroup"], ("",))
-            case "User" | "Group":
-                if subject.get("apiGroup") != GROUP:
-                    yield _unsupported(f"{field}.apiGroup", subject.get("apiGroup", ""), (GROUP,))
-            case kind:
-                yield _unsupported(f"{field}.kind", kind or "", ("ServiceAccount", "User", "Group"))
+        yield from _subject(f"subjects[{index}]", subject)
+
+
+def _subject(field: str, subject: Obj) -> Causes:
+    if not subject.get("name"):
+        yield _required(f"{field}.name")
+    match subject.get("kind"):
+        case "ServiceAccount":
+            if not subject.get("namespace"):
+                yield _required(f"{field}.namespace")
+            if subject.get("apiGroup"):
+                yield _unsupported(f"{field}.apiGroup", subject["apiGroup"], ("",))
+        case "User" | "Group":
+            if subject.get("apiGroup") != GROUP:
+                yield _unsupported(f"{field}.apiGroup", subject.get("apiGroup", ""), (GROUP,))
+        case kind:
+            yield _unsupported(f"{field}.kind", kind or "", ("ServiceAccount", "User", "Group"))
 
 
 def _immutable(resource: Resource, obj: Obj, old: Obj) -> Causes:
+    for field in _FIXED.get(resource.plural, ()):
+        value, before = _at(obj, field), _at(old, field)
+        if value != before:
+            yield _invalid(
+                field, value, "cannot change roleRef" if field == "roleRef" else "field is immutable"
+            )
+    spec, before = obj.get("spec") or {}, old.get("spec") or {}
     match resource.plural:
-        case "rolebindings" | "clusterrolebindings" if obj["roleRef"] != old["roleRef"]:
-            yield _invalid("roleRef", obj["roleRef"], "cannot change roleRef")
-        case "secrets" if obj.get("type") != old.get("type"):
-            yield _invalid("type", obj.get("type"), "field is immutable")
-        case "deployments" | "replicasets" if obj["spec"].get("selector") != old["spec"].get("selector"):
-            yield _invalid("spec.selector", obj["spec"].get("selector"), "field is immutable")
-        case "jobs" if obj["spec"].get("template") != old["spec"].get("template"):
-            yield _invalid("spec.template", obj["spec"].get("template"), "field is immutable")
-        case "services":
-            address, before = obj["spec"].get("clusterIP"), old["spec"].get("clusterIP")
-            if before and address != before and obj["spec"].get("type") != "ExternalName":
-                words = "may not change once set"
-                yield _invalid("spec.clusterIPs[0]", [address], words)
+        case "services" if before.get("clusterIP") and spec.get("type") != "ExternalName":
+            if spec.get("clusterIP") != before["clusterIP"]:
+                yield _invalid("spec.clusterIPs[0]", [spec.get("clusterIP")], "may not change once set")
         case "pods":
-            yield from _pod_change(obj["spec"], old["spec"])
-        case "statefulsets":
-            if _without(obj["spec"], _STATEFUL_SET_FREE) != _without(old["spec"], _STATEFUL_SET_FREE):
-                words = (
-                    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
-                    "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
-                    "'minReadySeconds' are forbidden"
-                )
-                yield Cause("FieldValueForbidden", f"Forbidden: {words}", "spec")
+            yield from _pod_change(spec, before)
+        case "statefulsets" if _without(spec, _STATEFUL_SET_FREE) != _without(before, _STATEFUL_SET_FREE):
+            words = (
+                "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+                "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+                "'minReadySeconds' are forbidden"
+            )
+            yield Cause("FieldValueForbidden", f"Forbidden: {words}", "spec")
         case "secrets" | "configmaps" if old.get("immutable"):
             if (obj.get("data"), obj.get("immutable")) != (old.get("data"), True):
                 yield Cause(
                     "FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", "data"
                 )
+
+
+def _at(obj: Obj, path: str) -> Any:
+    value: Any = obj
+    for part in path.split("."):
+        value = (value or {}).get(part)
+    return value
 
 
 def _pod_change(spec: Obj, old: Obj) -> Causes:
