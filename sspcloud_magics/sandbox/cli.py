@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _obey(options: argparse.Namespace) -> int:
     home: Path | None = options.home
     if options.order == "serve":
-        from sspcloud_magics.sandbox import server  # brings the whole cluster along
+        from sspcloud_magics.sandbox import server  # noqa: PLC0415 - brings the whole cluster along
 
         server.serve(
             home or daemon.default_home(), ready_fd=options.ready_fd, with_parent=options.with_parent

@@ -215,7 +215,7 @@ def reset(home: Path | None = None) -> Status:
     SandboxError
         If `home` is not a sandbox's, or the new one does not start.
     """
-    from sspcloud_magics.sandbox import postgres
+    from sspcloud_magics.sandbox import postgres  # noqa: PLC0415 - it needs what Windows lacks
 
     home = _home(home)
     ran = stop(home)
@@ -259,6 +259,8 @@ def _home(home: Path | None) -> Path:
 
 def prepare(home: Path) -> Path:
     """Make the directory `home` and what it needs, and return it; raises `SandboxError` where it cannot."""
+    if sys.platform == "win32":
+        raise SandboxError("The sandbox runs on Linux and macOS only.")
     try:
         # Root's Postgres runs as nobody, who must pass through; nothing in it can be listed or read by others.
         home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
@@ -274,7 +276,7 @@ def prepare(home: Path) -> Path:
 
 @contextlib.contextmanager
 def _starting(home: Path) -> Iterator[None]:
-    import fcntl
+    import fcntl  # noqa: PLC0415 - Windows has none
 
     with (home / "start.lock").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

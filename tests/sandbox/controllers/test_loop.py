@@ -1,0 +1,279 @@
+"""The loop: every change is looked at, an error stops nobody else, and a deadline comes by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sspcloud_magics.sandbox.controllers import cnpg, jobs, namespaces
+from sspcloud_magics.sandbox.controllers.loop import Controller, ControllerLoop, Key
+from sspcloud_magics.sandbox.controllers.objects import (
+    CLAIMS,
+    CLUSTERS,
+    CONFIG_MAPS,
+    JOBS,
+    NAMESPACES,
+    PODS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    condition,
+    create,
+    find,
+    name_of,
+)
+from sspcloud_magics.sandbox.controllers.volumes import Provisioner
+from sspcloud_magics.sandbox.store import Change, Obj, Store
+
+NS = "user-alice"
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+async def until(store: Store, condition: Callable[[], bool]) -> None:
+    """Wait until a change of the store makes `condition` true."""
+    met = asyncio.Event()
+    unsubscribe = store.subscribe(lambda _: met.set() if condition() else None)
+    try:
+        if not condition():
+            await asyncio.wait_for(met.wait(), 20)
+    finally:
+        unsubscribe()
+
+
+@asynccontextmanager
+async def running(store: Store, *controllers: Controller) -> AsyncIterator[None]:
+    loop = ControllerLoop(store, controllers)
+    await loop.start()
+    try:
+        yield
+    finally:
+        await loop.stop()
+
+
+def config(name: str) -> Obj:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": NS}}
+
+
+def config_keys(store: Store, change: Change) -> Iterator[Key]:
+    del store
+    if change.resource == CONFIG_MAPS:
+        yield (name_of(change.object),)
+
+
+def mark(store: Store, key: Key) -> None:
+    found = find(store, CONFIG_MAPS, NS, str(key[0]))
+    if found:
+        store.update(found | {"data": {"seen": "yes"}})
+
+
+def seen(store: Store, name: str) -> bool:
+    return (find(store, CONFIG_MAPS, NS, name) or {}).get("data") == {"seen": "yes"}
+
+
+class TestLoop:
+    async def test_looks_at_what_was_there_and_at_what_comes(self, store: Store) -> None:
+        store.create(config("before"))
+        async with running(store, Controller("mark", config_keys, mark)):
+            store.create(config("after"))
+            await until(store, lambda: seen(store, "before") and seen(store, "after"))
+
+    async def test_an_error_of_one_key_stops_no_other_and_is_logged(
+        self, store: Store, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fails_for_one(store: Store, key: Key) -> None:
+            if key == ("bad",):
+                raise RuntimeError("bad luck")
+            mark(store, key)
+
+        with caplog.at_level(logging.ERROR):
+            async with running(store, Controller("mark", config_keys, fails_for_one)):
+                store.create(config("bad"))
+                store.create(config("good"))
+                await until(store, lambda: seen(store, "good"))
+        assert "bad luck" in caplog.text
+
+    async def test_comes_back_when_it_was_asked_to(self, store: Store) -> None:
+        looked: list[Key] = []
+
+        def twice(store: Store, key: Key) -> float | None:
+            looked.append(key)
+            if len(looked) == 2:
+                mark(store, key)
+                return None
+            return 0.0
+
+        async with running(store, Controller("mark", config_keys, twice)):
+            store.create(config("one"))
+            await until(store, lambda: seen(store, "one"))
+
+    async def test_nothing_runs_after_the_stop(self, store: Store) -> None:
+        before = asyncio.all_tasks()
+        async with running(store, Controller("mark", config_keys, mark)):
+            pass
+        store.create(config("late"))
+        await asyncio.sleep(0)
+        assert not seen(store, "late")
+        assert asyncio.all_tasks() == before
+
+
+async def test_a_share_ends_at_its_deadline_by_itself(store: Store) -> None:
+    spec = {"parallelism": 0, "activeDeadlineSeconds": 1, "ttlSecondsAfterFinished": 0}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "share", "namespace": NS},
+        "spec": spec,
+    }
+    async with running(store, jobs.CONTROLLER):
+        create(store, job)
+        await until(store, lambda: find(store, JOBS, NS, "share") is None)
+
+
+class TestNamespaces:
+    def namespace(self, store: Store) -> None:
+        store.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})
+
+    async def test_are_born_with_an_account_and_the_ca(self, store: Store) -> None:
+        async with running(store, namespaces.controller("PEM")):
+            self.namespace(store)
+            await until(store, lambda: find(store, CONFIG_MAPS, NS, namespaces.ROOT_CA) is not None)
+        assert find(store, SERVICE_ACCOUNTS, NS, "default")
+        assert store.get(CONFIG_MAPS, NS, namespaces.ROOT_CA)["data"] == {"ca.crt": "PEM"}
+
+    async def test_take_all_that_they_hold_along(self, store: Store) -> None:
+        self.namespace(store)
+        store.create(config("mine"))
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": NS}, "spec": {}}
+        store.create(pod)
+        ending = store.get(NAMESPACES, "", NS)
+        ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        store.update(ending)
+        async with running(store, namespaces.controller("PEM")):
+            await until(store, lambda: find(store, CONFIG_MAPS, NS, "mine") is None)
+            await until(store, lambda: "deletionTimestamp" in store.get(PODS, NS, "p")["metadata"])
+            assert store.get(NAMESPACES, "", NS)["status"] == {"phase": "Terminating"}
+            store.delete(PODS, NS, "p")
+            await until(store, lambda: find(store, NAMESPACES, "", NS) is None)
+
+
+class TestCloudNativePG:
+    F = "postgresql-cnpg-951239"
+
+    @asynccontextmanager
+    async def operator(self, store: Store, home: Path, **annotations: str) -> AsyncIterator[list[Path]]:
+        filled: list[Path] = []
+
+        def fill(directory: Path) -> None:
+            filled.append(directory)
+            (directory / "pgdata").mkdir()
+
+        metadata = {"name": self.F, "namespace": NS, "annotations": annotations}
+        disabled = {"services": {"disabledDefaultServices": ["ro", "r"]}}
+        kind = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster"}
+        store.create(kind | {"metadata": metadata, "spec": {"instances": 1, "managed": disabled}})
+        provisioner = Provisioner(store, home / "volumes", lambda _: fill)
+        await provisioner.start()
+        try:
+            async with running(store, cnpg.CONTROLLER):
+                yield filled
+        finally:
+            await provisioner.stop()
+
+    def pod(self, store: Store, serial: int) -> Obj | None:
+        return find(store, PODS, NS, f"{self.F}-{serial}")
+
+    async def test_makes_one_instance_with_its_service_and_secrets(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        async with self.operator(store, tmp_path):
+            await until(store, lambda: self.pod(store, 1) is not None)
+        assert [name_of(one) for one in store.list_objects(SERVICES, NS)] == [f"{self.F}-rw"]
+        secrets = {name_of(one).removeprefix(self.F) for one in store.list_objects(SECRETS, NS)}
+        assert secrets == {"-app", "-ca", "-server", "-superuser"}
+        pod = self.pod(store, 1)
+        assert pod is not None
+        service = store.get(SERVICES, NS, f"{self.F}-rw")
+        assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+
+    async def test_comes_back_under_the_same_name_while_the_claim_is_there(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        async with self.operator(store, tmp_path) as filled:
+            await until(store, lambda: self.pod(store, 1) is not None)
+            before = store.delete(PODS, NS, f"{self.F}-1")["metadata"]["uid"]
+            await until(store, lambda: self.pod(store, 1) is not None)
+            after = store.get(PODS, NS, f"{self.F}-1")["metadata"]["uid"]
+        assert after != before
+        assert len(filled) == 1
+
+    async def test_comes_back_under_the_next_name_with_its_data_where_the_claim_has_gone(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        async with self.operator(store, tmp_path) as filled:
+            await until(store, lambda: self.pod(store, 1) is not None)
+            (filled[0] / "pgdata" / "rows").write_text("kept")
+            store.delete(CLAIMS, NS, f"{self.F}-1")
+            store.delete(PODS, NS, f"{self.F}-1")
+            await until(store, lambda: self.pod(store, 2) is not None)
+        assert self.pod(store, 1) is None
+        assert (tmp_path / "volumes" / NS / f"{self.F}-2" / "pgdata" / "rows").read_text() == "kept"
+
+    async def test_hibernated_has_a_claim_and_no_pod(self, store: Store, tmp_path: Path) -> None:
+        async with self.operator(store, tmp_path, **{cnpg.HIBERNATION: "on"}):
+
+            def hibernated() -> bool:
+                return condition(store.get(CLUSTERS, NS, self.F), cnpg.HIBERNATION) == "True"
+
+            await until(store, hibernated)
+            assert store.list_objects(PODS, NS) == []
+            assert find(store, CLAIMS, NS, f"{self.F}-1")
+            awake = store.get(CLUSTERS, NS, self.F)
+            awake["metadata"]["annotations"][cnpg.HIBERNATION] = "off"
+            store.update(awake)
+            await until(store, lambda: self.pod(store, 1) is not None)
+
+
+class TestProvisioner:
+    def claim(self, store: Store, name: str = "data") -> None:
+        spec = {"resources": {"requests": {"storage": "1Gi"}}}
+        metadata = {"name": name, "namespace": NS}
+        kind = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
+        create(store, kind | {"metadata": metadata, "spec": spec, "status": {"phase": "Pending"}})
+
+    def bound(self, store: Store, name: str = "data") -> bool:
+        return store.get(CLAIMS, NS, name)["status"]["phase"] == "Bound"
+
+    async def test_begins_with_nothing_of_the_last_time(self, store: Store, tmp_path: Path) -> None:
+        old = tmp_path / "volumes" / NS / "data" / "old"
+        old.mkdir(parents=True)
+        self.claim(store)
+        provisioner = Provisioner(store, tmp_path / "volumes", lambda _: lambda _: None)
+        await provisioner.start()
+        await until(store, lambda: self.bound(store))
+        await provisioner.stop()
+        assert list((tmp_path / "volumes" / NS / "data").iterdir()) == []
+
+    async def test_a_volume_that_cannot_be_filled_is_said_and_leaves_nothing(
+        self, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fails(directory: Path) -> None:
+            (directory / "half").touch()
+            raise OSError("no space left")
+
+        provisioner = Provisioner(store, tmp_path / "volumes", lambda _: fails)
+        await provisioner.start()
+        with caplog.at_level(logging.ERROR):
+            self.claim(store)
+            await provisioner.stop()
+        assert not self.bound(store)
+        assert "no space left" in caplog.text
+        assert not (tmp_path / "volumes" / NS / "data").exists()

@@ -1,0 +1,438 @@
+"""What the controllers make of the store, without a node: its part is played by these tests, step by step."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from sspcloud_magics.sandbox.controllers import (
+    deployments,
+    endpoints,
+    garbage,
+    jobs,
+    replicasets,
+    statefulsets,
+)
+from sspcloud_magics.sandbox.controllers.objects import (
+    CLAIMS,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    ENDPOINTS,
+    JOBS,
+    PODS,
+    REPLICA_SETS,
+    SLICES,
+    STATEFUL_SETS,
+    create,
+    find,
+    name_of,
+    owner_reference,
+    selects,
+    terminating,
+)
+from sspcloud_magics.sandbox.store import Obj, Store
+
+NS = "user-alice"
+CONTAINER = {"name": "main", "image": "x:1", "ports": [{"name": "http", "containerPort": 8000}]}
+LABELS = {"app": "web"}
+CLAIM = {"metadata": {"name": "data"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+
+
+def make(kind: str, name: str, spec: Obj | None = None, api_version: str = "v1", **metadata: object) -> Obj:
+    metadata = {"name": name, "namespace": NS, **metadata}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec or {}}
+
+
+def workload(kind: str, name: str = "web", replicas: int = 1, **spec: object) -> Obj:
+    template = {"metadata": {"labels": dict(LABELS)}, "spec": {"containers": [copy.deepcopy(CONTAINER)]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": template, **spec}
+    return make(kind, name, spec, "apps/v1")
+
+
+def pods(store: Store) -> list[str]:
+    return [name_of(pod) for pod in store.list_objects(PODS, NS)]
+
+
+def run(store: Store, *, ready: bool = True) -> None:
+    """Play the node: every pod runs, and those that are being deleted go."""
+    for number, pod in enumerate(store.list_objects(PODS, NS), start=1):
+        if terminating(pod):
+            store.delete(PODS, NS, name_of(pod))
+        else:
+            pod["status"] = {
+                "phase": "Running",
+                "podIP": f"10.42.0.{number}",
+                "conditions": [{"type": "Ready", "status": str(ready)}],
+            }
+            store.update(pod)
+
+
+def settle(store: Store, *, ready: bool = True, rounds: int = 12) -> None:
+    for _ in range(rounds):
+        for deployment in store.list_objects(DEPLOYMENTS):
+            deployments.reconcile(store, (NS, name_of(deployment)))
+        for replica_set in store.list_objects(REPLICA_SETS):
+            replicasets.reconcile(store, (NS, name_of(replica_set)))
+        run(store, ready=ready)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+class TestReplicaSet:
+    def test_makes_as_many_pods_as_it_says(self, store: Store) -> None:
+        create(store, workload("ReplicaSet", replicas=3))
+        replicasets.reconcile(store, (NS, "web"))
+        assert len(pods(store)) == 3
+        assert all(name.startswith("web-") and len(name) == len("web-xxxxx") for name in pods(store))
+        assert store.get(REPLICA_SETS, NS, "web")["status"]["replicas"] == 3
+
+    def test_removes_what_is_not_ready_first(self, store: Store) -> None:
+        create(store, workload("ReplicaSet", replicas=2))
+        replicasets.reconcile(store, (NS, "web"))
+        run(store)
+        lame = store.list_objects(PODS, NS)[0]
+        lame["status"]["conditions"][0]["status"] = "False"
+        store.update(lame)
+        owner = store.get(REPLICA_SETS, NS, "web")
+        owner["spec"]["replicas"] = 1
+        store.update(owner)
+        replicasets.reconcile(store, (NS, "web"))
+        going = [name_of(pod) for pod in store.list_objects(PODS, NS) if terminating(pod)]
+        assert going == [name_of(lame)]
+
+    def test_replaces_a_pod_under_another_name(self, store: Store) -> None:
+        create(store, workload("ReplicaSet"))
+        settle(store)
+        (before,) = pods(store)
+        store.delete(PODS, NS, before)
+        settle(store)
+        (after,) = pods(store)
+        assert after != before
+
+    def test_adopts_a_pod_that_it_selects(self, store: Store) -> None:
+        orphan = make("Pod", "mine", {"containers": [CONTAINER]}, labels=LABELS)
+        store.create(orphan)
+        create(store, workload("ReplicaSet"))
+        replicasets.reconcile(store, (NS, "web"))
+        assert pods(store) == ["mine"]
+        assert store.get(PODS, NS, "mine")["metadata"]["ownerReferences"][0]["name"] == "web"
+
+
+class TestDeployment:
+    def test_rolls_from_the_old_template_to_the_new_one_without_losing_a_replica(self, store: Store) -> None:
+        create(store, workload("Deployment", replicas=4))
+        settle(store)
+        old = set(pods(store))
+        changed = store.get(DEPLOYMENTS, NS, "web")
+        changed["spec"]["template"]["spec"]["containers"][0]["image"] = "x:2"
+        store.update(changed)
+        fewest = 4
+        for _ in range(12):
+            settle(store, rounds=1)
+            fewest = min(fewest, len(store.list_objects(PODS, NS)))
+        assert fewest >= 3  # maxUnavailable 25 %
+        assert len(pods(store)) == 4
+        assert not old & set(pods(store))
+        status = store.get(DEPLOYMENTS, NS, "web")["status"]
+        assert (status["replicas"], status["updatedReplicas"], status["readyReplicas"]) == (4, 4, 4)
+
+    def test_keeps_the_old_pods_while_the_new_ones_are_not_ready(self, store: Store) -> None:
+        create(store, workload("Deployment", replicas=4))
+        settle(store)
+        old = set(pods(store))
+        changed = store.get(DEPLOYMENTS, NS, "web")
+        changed["spec"]["template"]["spec"]["containers"][0]["image"] = "broken"
+        store.update(changed)
+        for _ in range(6):
+            deployments.reconcile(store, (NS, "web"))
+            for replica_set in store.list_objects(REPLICA_SETS):
+                replicasets.reconcile(store, (NS, name_of(replica_set)))
+            for pod in store.list_objects(PODS, NS):
+                if terminating(pod):
+                    store.delete(PODS, NS, name_of(pod))
+        assert len(old & set(pods(store))) == 3
+        available = store.get(DEPLOYMENTS, NS, "web")["status"]["conditions"][0]
+        assert (available["type"], available["status"]) == ("Available", "True")
+
+    def test_goes_back_to_a_template_that_it_had(self, store: Store) -> None:
+        create(store, workload("Deployment"))
+        settle(store)
+        (first,) = (name_of(one) for one in store.list_objects(REPLICA_SETS))
+        for image in ("x:2", "x:1"):
+            changed = store.get(DEPLOYMENTS, NS, "web")
+            changed["spec"]["template"]["spec"]["containers"][0]["image"] = image
+            store.update(changed)
+            settle(store)
+        assert len(store.list_objects(REPLICA_SETS)) == 2
+        assert store.get(REPLICA_SETS, NS, first)["spec"]["replicas"] == 1
+        assert store.get(DEPLOYMENTS, NS, "web")["metadata"]["annotations"][deployments.REVISION] == "3"
+
+    def test_recreate_stops_all_before_it_starts_any(self, store: Store) -> None:
+        create(store, workload("Deployment", replicas=2, strategy={"type": "Recreate"}))
+        settle(store)
+        old = set(pods(store))
+        changed = store.get(DEPLOYMENTS, NS, "web")
+        changed["spec"]["template"]["spec"]["containers"][0]["image"] = "x:2"
+        store.update(changed)
+        for _ in range(12):
+            settle(store, rounds=1)
+            now = set(pods(store))
+            assert not (now & old and now - old), "old and new pods at the same time"
+        assert len(pods(store)) == 2
+
+
+class TestStatefulSet:
+    def step(self, store: Store) -> None:
+        statefulsets.reconcile(store, (NS, "db"))
+
+    def test_waits_for_the_claim_and_then_for_each_pod_in_turn(self, store: Store) -> None:
+        create(store, workload("StatefulSet", "db", 2, volumeClaimTemplates=[CLAIM]))
+        self.step(store)
+        assert pods(store) == []
+        for number in (0, 1):
+            claim = store.get(CLAIMS, NS, f"data-db-{number}")
+            claim["status"] = {"phase": "Bound"}
+            store.update(claim)
+            self.step(store)
+            assert pods(store) == [f"db-{n}" for n in range(number + 1)]
+            self.step(store)
+            assert find(store, CLAIMS, NS, f"data-db-{number + 1}") is None
+            run(store)
+            self.step(store)
+        pod = store.get(PODS, NS, "db-1")
+        volume = {"name": "data", "persistentVolumeClaim": {"claimName": "data-db-1"}}
+        assert volume in pod["spec"]["volumes"]
+
+    def test_replaces_under_the_same_name(self, store: Store) -> None:
+        create(store, workload("StatefulSet", "db"))
+        self.step(store)
+        before = store.get(PODS, NS, "db-0")["metadata"]["uid"]
+        store.delete(PODS, NS, "db-0")
+        self.step(store)
+        assert store.get(PODS, NS, "db-0")["metadata"]["uid"] != before
+
+    def test_updates_from_the_last_pod_to_the_first(self, store: Store) -> None:
+        create(store, workload("StatefulSet", "db", 2))
+        for _ in range(3):
+            self.step(store)
+            run(store)
+        owner = store.get(STATEFUL_SETS, NS, "db")
+        owner["spec"]["template"]["spec"]["containers"][0]["image"] = "x:2"
+        store.update(owner)
+        self.step(store)
+        assert [terminating(pod) for pod in store.list_objects(PODS, NS)] == [False, True]
+
+    def test_scales_down_one_by_one(self, store: Store) -> None:
+        create(store, workload("StatefulSet", "db", 3))
+        for _ in range(4):
+            self.step(store)
+            run(store)
+        owner = store.get(STATEFUL_SETS, NS, "db")
+        owner["spec"]["replicas"] = 1
+        store.update(owner)
+        self.step(store)
+        assert [name_of(pod) for pod in store.list_objects(PODS, NS) if terminating(pod)] == ["db-2"]
+
+
+class TestEndpoints:
+    def service(self, store: Store, target: int | str = "http") -> None:
+        spec = {"selector": LABELS, "ports": [{"name": "web", "port": 80, "targetPort": target}]}
+        create(store, make("Service", "web", spec))
+
+    def pod(
+        self, store: Store, name: str, *, ready: bool = True, port: int = 8000, **metadata: object
+    ) -> None:
+        container = CONTAINER | {"ports": [{"name": "http", "containerPort": port}]}
+        pod = make("Pod", name, {"containers": [container], "nodeName": "n"}, labels=LABELS, **metadata)
+        address = f"10.42.0.{len(pods(store)) + 1}"
+        conditions = [{"type": "Ready", "status": str(ready)}]
+        pod["status"] = {"phase": "Running", "podIP": address, "conditions": conditions}
+        store.create(pod)
+
+    def test_follow_readiness_and_name_the_pod(self, store: Store) -> None:
+        self.service(store)
+        self.pod(store, "a")
+        self.pod(store, "b", ready=False)
+        endpoints.reconcile(store, (NS, "web"))
+        (subset,) = store.get(ENDPOINTS, NS, "web")["subsets"]
+        assert [one["targetRef"]["name"] for one in subset["addresses"]] == ["a"]
+        assert [one["targetRef"]["name"] for one in subset["notReadyAddresses"]] == ["b"]
+        assert subset["ports"] == [{"name": "web", "port": 8000, "protocol": "TCP"}]
+
+    def test_a_name_means_another_number_in_another_pod(self, store: Store) -> None:
+        self.service(store)
+        self.pod(store, "a")
+        self.pod(store, "b", port=9000)
+        endpoints.reconcile(store, (NS, "web"))
+        found = {subset["ports"][0]["port"] for subset in store.get(ENDPOINTS, NS, "web")["subsets"]}
+        assert found == {8000, 9000}
+
+    def test_a_pod_that_is_being_deleted_is_out_at_once(self, store: Store) -> None:
+        self.service(store)
+        self.pod(store, "a", deletionTimestamp="2026-01-01T00:00:00Z")
+        endpoints.reconcile(store, (NS, "web"))
+        assert "subsets" not in store.get(ENDPOINTS, NS, "web")
+        (one,) = store.list_objects(SLICES, NS)
+        conditions = {"ready": False, "serving": True, "terminating": True}
+        assert one["endpoints"][0]["conditions"] == conditions
+
+    def test_go_with_their_service(self, store: Store) -> None:
+        self.service(store)
+        endpoints.reconcile(store, (NS, "web"))
+        (one,) = store.list_objects(SLICES, NS)
+        service = endpoints.find(store, endpoints.SERVICES, NS, "web")
+        assert service is not None
+        store.delete(endpoints.SERVICES, NS, "web")
+        endpoints.reconcile(store, (NS, "web"))
+        garbage.reconcile(store, (SLICES, NS, name_of(one)))
+        assert find(store, ENDPOINTS, NS, "web") is None
+        assert store.list_objects(SLICES, NS) == []
+
+
+class TestJob:
+    def job(self, store: Store, **spec: object) -> Obj:
+        template = {"spec": {"containers": [CONTAINER], "restartPolicy": "Never"}}
+        return create(store, make("Job", "job", {"template": template, **spec}, "batch/v1"))
+
+    def age(self, store: Store, field: str = "startTime") -> None:
+        job = store.get(JOBS, NS, "job")
+        if field == "startTime":
+            job["status"]["startTime"] = "2020-01-01T00:00:00Z"
+        else:
+            for condition in job["status"]["conditions"]:
+                condition["lastTransitionTime"] = "2020-01-01T00:00:00Z"
+        store.update(job)
+
+    def finish(self, store: Store, phase: str) -> None:
+        for pod in store.list_objects(PODS, NS):
+            pod["status"] = {"phase": phase}
+            store.update(pod)
+
+    def test_without_parallelism_runs_nothing_and_still_has_a_deadline(self, store: Store) -> None:
+        self.job(store, parallelism=0, activeDeadlineSeconds=60, ttlSecondsAfterFinished=0)
+        wait = jobs.reconcile(store, (NS, "job"))
+        assert wait is not None
+        assert 0 < wait <= 60
+        assert pods(store) == []
+        self.age(store)
+        jobs.reconcile(store, (NS, "job"))
+        failed = store.get(JOBS, NS, "job")["status"]["conditions"][-1]
+        assert (failed["type"], failed["reason"]) == ("Failed", "DeadlineExceeded")
+        jobs.reconcile(store, (NS, "job"))
+        assert find(store, JOBS, NS, "job") is None
+
+    def test_is_complete_when_its_pods_have_succeeded(self, store: Store) -> None:
+        self.job(store, completions=2, parallelism=1)
+        jobs.reconcile(store, (NS, "job"))
+        assert len(pods(store)) == 1
+        self.finish(store, "Succeeded")
+        jobs.reconcile(store, (NS, "job"))
+        assert len(pods(store)) == 2
+        self.finish(store, "Succeeded")
+        jobs.reconcile(store, (NS, "job"))
+        job = store.get(JOBS, NS, "job")
+        assert jobs.finished(job)
+        assert job["status"]["succeeded"] == 2
+
+    def test_fails_when_too_many_pods_have_failed(self, store: Store) -> None:
+        self.job(store, backoffLimit=1)
+        for _ in range(3):
+            jobs.reconcile(store, (NS, "job"))
+            self.finish(store, "Failed")
+        jobs.reconcile(store, (NS, "job"))
+        reason = store.get(JOBS, NS, "job")["status"]["conditions"][-1]["reason"]
+        assert reason == "BackoffLimitExceeded"
+
+    def test_lives_on_for_its_time_to_live(self, store: Store) -> None:
+        self.job(store, parallelism=0, activeDeadlineSeconds=0, ttlSecondsAfterFinished=3600)
+        jobs.reconcile(store, (NS, "job"))
+        wait = jobs.reconcile(store, (NS, "job"))
+        assert wait is not None
+        assert wait > 3000
+        self.age(store, "end")
+        jobs.reconcile(store, (NS, "job"))
+        assert find(store, JOBS, NS, "job") is None
+
+    def test_suspended_runs_nothing(self, store: Store) -> None:
+        self.job(store, suspend=True, activeDeadlineSeconds=1)
+        assert jobs.reconcile(store, (NS, "job")) is None
+        assert pods(store) == []
+
+
+class TestGarbage:
+    def owned(self, store: Store, name: str, *owners: Obj) -> None:
+        references = [owner_reference(owner, controller=False) for owner in owners]
+        store.create(make("ConfigMap", name, ownerReferences=references))
+
+    def test_what_lost_its_last_owner_goes(self, store: Store) -> None:
+        first, second = (store.create(make("ConfigMap", name)) for name in ("first", "second"))
+        self.owned(store, "owned", first, second)
+        store.delete(CONFIG_MAPS, NS, "first")
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
+        references = store.get(CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"]
+        assert [reference["name"] for reference in references] == ["second"]
+        store.delete(CONFIG_MAPS, NS, "second")
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
+        assert find(store, CONFIG_MAPS, NS, "owned") is None
+
+    def test_an_owner_made_anew_under_the_same_name_is_another(self, store: Store) -> None:
+        first = store.create(make("ConfigMap", "owner"))
+        self.owned(store, "owned", first)
+        store.delete(CONFIG_MAPS, NS, "owner")
+        store.create(make("ConfigMap", "owner"))
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
+        assert find(store, CONFIG_MAPS, NS, "owned") is None
+
+    def test_foreground_waits_for_those_that_block(self, store: Store) -> None:
+        owner = store.create(make("ConfigMap", "owner"))
+        pod = make("Pod", "pod", {"containers": [CONTAINER]}, ownerReferences=[owner_reference(owner)])
+        store.create(pod)
+        owner = store.get(CONFIG_MAPS, NS, "owner")
+        owner["metadata"] |= {
+            "deletionTimestamp": "2026-01-01T00:00:00Z",
+            "finalizers": ["foregroundDeletion"],
+        }
+        store.update(owner)
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owner"))
+        assert terminating(store.get(PODS, NS, "pod"))
+        assert find(store, CONFIG_MAPS, NS, "owner")
+        store.delete(PODS, NS, "pod")
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owner"))
+        assert find(store, CONFIG_MAPS, NS, "owner") is None
+
+    def test_orphans_stay_and_forget_their_owner(self, store: Store) -> None:
+        owner = store.create(make("ConfigMap", "owner"))
+        self.owned(store, "owned", owner)
+        owner = store.get(CONFIG_MAPS, NS, "owner")
+        owner["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["orphan"]}
+        store.update(owner)
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owner"))
+        assert find(store, CONFIG_MAPS, NS, "owner") is None
+        assert store.get(CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"] == []
+
+    def test_an_owner_of_a_kind_that_nobody_knows_is_left_alone(self, store: Store) -> None:
+        reference = {"apiVersion": "example.org/v1", "kind": "Thing", "name": "x", "uid": "1"}
+        store.create(make("ConfigMap", "owned", ownerReferences=[reference]))
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
+        assert find(store, CONFIG_MAPS, NS, "owned")
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        (None, False),
+        ({}, True),
+        ({"matchLabels": {"app": "web"}}, True),
+        ({"matchLabels": {"app": "other"}}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}, False),
+    ],
+)
+def test_selectors(selector: Obj | None, expected: bool) -> None:
+    assert selects(selector, LABELS) is expected
