@@ -8,11 +8,13 @@ standard input is the order to end. Interrupting a cell is no affair of this pro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import BinaryIO
 
 from sspcloud_magics.tunnel.control import Command, Event, ForwardCounters, Ready, decode, encode
@@ -56,10 +58,9 @@ async def _serve(commands: BinaryIO, events: BinaryIO) -> None:
             engine.handle(command)
 
     def tell(command: Command | Event | None) -> None:
-        try:
+        # Once the loop is closed, the process is about to end.
+        with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(handle, command)
-        except RuntimeError:
-            pass  # the loop is closed: the process is about to end
 
     reader = threading.Thread(target=_read, args=(commands, tell), name="commands", daemon=True)
     writer = threading.Thread(target=_write, args=(events, waiting), name="events", daemon=True)
@@ -79,8 +80,7 @@ async def _serve(commands: BinaryIO, events: BinaryIO) -> None:
     writer.join(timeout=0.2)
 
 
-def _read(commands: BinaryIO, tell: object) -> None:
-    assert callable(tell)  # noqa: S101
+def _read(commands: BinaryIO, tell: Callable[[Command | Event | None], None]) -> None:
     for line in commands:
         try:
             command = decode(line)
@@ -92,14 +92,13 @@ def _read(commands: BinaryIO, tell: object) -> None:
 
 
 def _write(events: BinaryIO, waiting: queue.SimpleQueue[Event | None]) -> None:
-    try:
+    # When the kernel is gone, the end of the commands says so to the rest.
+    with contextlib.suppress(OSError):
         while (event := waiting.get()) is not None:
             events.write(encode(event))
             if waiting.empty():
                 events.flush()
         events.flush()
-    except OSError:
-        pass  # the kernel is gone; the end of the commands says so to the rest
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One trial connection to a port of the pod: is anything there?
+"""One trial connection to a port of the pod, which tells whether anything listens there.
 
 Neither protocol says that the pod was dialled with success, only that it was not. So a pair that is accepted
 and then brings data, or no error within a grace, counts as a success. The grace begins when the server has
@@ -8,13 +8,22 @@ accepted the pair, and covers the way of an error back.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 from sspcloud_magics.errors import DialFailed, TunnelLost
 from sspcloud_magics.tunnel.tunnel import Tunnel
 
+# The kernel's words, at the end of a long story of the kubelet and containerd.
+_DIAL_ERROR = re.compile(r"dial tcp\S* \S+:\d+: .*?(?=\s+IPv6 dial|\s*$)")
 _GRACE = 0.05
 _ACCEPT_TIMEOUT = 10.0
+
+
+def in_brief(text: str) -> str:
+    """Return the part of a server's error text that says what is wrong."""
+    found = _DIAL_ERROR.search(text)
+    return f"The cluster says: {found.group() if found else text}"
 
 
 class _Trial:
@@ -89,6 +98,6 @@ async def dial(tunnel: Tunnel, port: int, pod: str, release: Callable[[Tunnel], 
     if text is not None:
         raise DialFailed(
             f"Nothing accepts connections on port {port} of the pod {pod}.",
-            why=text,
+            why=in_brief(text),
             mend="check the port's number, and whether the server in the pod has started (its logs say)",
         )

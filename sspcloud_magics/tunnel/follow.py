@@ -312,7 +312,7 @@ class Follower:
         root = "/api/v1" if api == "v1" else f"/apis/{api}"
         path = f"{root}/namespaces/{self._target.namespace}/{plural}/{name}"
         try:
-            return await self._call(lambda client: client.get(path))
+            return await self._credentials.call(lambda client: client.get(path))
         except StatusError as error:
             raise self._explained(error, "get", plural, name) from None
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
 
 from sspcloud_magics.errors import (
     DialFailed,
@@ -124,9 +126,7 @@ class Forward:
         try:
             for position, port in enumerate(self._spec.ports):
                 sockets = bind(self._spec.address, port.candidates)
-                self._listeners.append(
-                    Listener(sockets, lambda sock, position=position: self._accept(sock, position))
-                )
+                self._listeners.append(Listener(sockets, partial(self._accept, position)))
         except OSError as error:
             raise SspcloudError(
                 f"{self._spec.address!r} is not an address of this machine.", why=f"{error.strerror}."
@@ -184,8 +184,8 @@ class Forward:
             )
         )
 
-    def _spawn(self, work: object) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = self._loop.create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -298,7 +298,7 @@ class Forward:
 
     # Connections.
 
-    def _accept(self, sock: socket.socket, position: int) -> None:
+    def _accept(self, position: int, sock: socket.socket) -> None:
         self.counters.connections += 1
         self.counters.open_connections += 1
         connection = Connection(Stream(sock, self._loop), self)

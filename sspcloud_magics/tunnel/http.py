@@ -26,7 +26,6 @@ from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, Usa
 from sspcloud_magics.proxies import proxy_for
 from sspcloud_magics.tls import tls_context
 from sspcloud_magics.tunnel.protocols import websocket
-from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.stream import Stream, TlsStream
 
 ANSWER_TIMEOUT = 20.0
@@ -166,8 +165,6 @@ class Client:
                     answer = await _next_event(http, chunks)
                     if isinstance(answer, h11.Response):
                         await _raise_status(answer, _body(http, chunks))
-                    if answer.status_code != 101:
-                        raise ProtocolError("the server did not switch to a WebSocket")
                     websocket.check_handshake(_plain(answer.headers), key, subprotocol)
                 except BaseException:
                     stream.close()
@@ -254,15 +251,16 @@ class Client:
             while (answer := http.next_event()) is h11.NEED_DATA:
                 # A byte at a time: what follows the answer's empty line belongs to TLS.
                 http.receive_data(await loop.sock_recv(sock, 1))
-            if not 200 <= answer.status_code < 300:
-                status = answer.status_code
-                raise ServerUnreachable(
-                    f"The proxy {url.hostname} does not lead to {self._authority} ({status}).",
-                    mend="check HTTPS_PROXY and NO_PROXY",
-                )
         except BaseException:
             sock.close()
             raise
+        if not 200 <= answer.status_code < 300:
+            sock.close()
+            raise ServerUnreachable(
+                f"The proxy {url.hostname} does not lead to {self._authority}.",
+                why=f"It answered {answer.status_code}.",
+                mend="check HTTPS_PROXY and NO_PROXY",
+            )
         return sock
 
     @contextmanager
@@ -310,8 +308,8 @@ async def _connect_tcp(host: str, port: int) -> socket.socket:
             patience = None if position == len(addresses) - 1 else 2.0
             async with asyncio.timeout(patience):
                 await loop.sock_connect(sock, address)
-        except (OSError, TimeoutError) as error:
-            last = error if isinstance(error, OSError) else last
+        except OSError as error:
+            last = error
             sock.close()
         except BaseException:
             sock.close()

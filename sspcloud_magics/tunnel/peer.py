@@ -1,4 +1,4 @@
-"""Has the program at the other end of a loopback connection closed it, or only its writing half?
+"""Whether the program at the other end of a loopback connection has closed it, or only its writing half.
 
 TCP says the same in both cases: end of data. But after `close` nobody will ever read the reply, and the
 server may be told at once; after `shutdown(SHUT_WR)` a reply is awaited, and telling containerd would cut

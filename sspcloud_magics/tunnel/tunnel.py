@@ -66,6 +66,7 @@ class Tunnel:
         self._pinged = False
         self._heard = True
         self._paused = False
+        self._first = b""
         loop = asyncio.get_running_loop()
         self.opened_at = self.used_at = loop.time()
         self.on_lost: Callable[[Tunnel, str], None] | None = None
@@ -79,10 +80,17 @@ class Tunnel:
         upgraded = await client.upgrade(path, query, protocol.subprotocol)
         tunnel = cls(upgraded.stream, protocol())
         upgraded.stream.hand_over(tunnel)
-        if upgraded.first:
-            tunnel.received(memoryview(upgraded.first))
-        upgraded.stream.resume()
+        tunnel._first = upgraded.first
+        if tunnel.half_close:
+            tunnel._begin()
         return tunnel
+
+    def _begin(self) -> None:
+        """Begin to read. With protocol B the pod may speak at once, so somebody must listen before."""
+        first, self._first = self._first, b""
+        if first:
+            self.received(memoryview(first))
+        self._stream.resume()
 
     @property
     def closed(self) -> bool:
@@ -115,6 +123,8 @@ class Tunnel:
         self.used_at = asyncio.get_running_loop().time()
         self._pair, request = self._protocol.open(port)
         self._write(request)
+        if not self._protocol.half_close:
+            self._begin()
 
     def send(self, data: memoryview) -> None:
         """Send `data` to the pod."""

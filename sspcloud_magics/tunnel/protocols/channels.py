@@ -22,7 +22,7 @@ from sspcloud_magics.tunnel.protocols.events import (
 from sspcloud_magics.tunnel.protocols.websocket import Opcode, encode_close, encode_frame
 
 SUBPROTOCOL = "v4.channel.k8s.io"
-_DATA, _ERROR = 0, 1
+_DATA, _ERROR, _UNKNOWN = 0, 1, -1
 _PORT_SIZE = 2
 _TEXT_LIMIT = 64 * 1024
 _NORMAL = (1000, 1005)
@@ -39,7 +39,7 @@ class ChannelTunnel:
     def __init__(self) -> None:
         self._frames = websocket.FrameDecoder()
         self._channel = _DATA
-        self._ports_left = {_DATA: _PORT_SIZE, _ERROR: _PORT_SIZE}
+        self._port_left = [_PORT_SIZE, _PORT_SIZE]
         self._text = bytearray()
         self._opened = self._over = self._abandoned = self._closing = False
         self.outgoing = bytearray()
@@ -112,32 +112,32 @@ class ChannelTunnel:
             raise ProtocolError("the server sent text where the channels are binary")
         data = frame.data
         if frame.begins:
-            if not data:
-                if frame.ends:
-                    raise ProtocolError("the server sent a message without a channel")
-                # The channel's number stands in the first byte, wherever that comes.
-                self._channel = -1
-                return
-            self._channel = data[0]
-            data = data[1:]
-        elif self._channel < 0 and data:
-            self._channel = data[0]
-            data = data[1:]
-        if self._channel not in self._ports_left:
-            raise ProtocolError(f"the server sent a message on the unknown channel {self._channel}")
-        left = self._ports_left[self._channel]
-        if left:
-            skipped = min(left, len(data))
-            self._ports_left[self._channel] = left - skipped
-            data = data[skipped:]
-            if left == skipped and self._channel == _DATA:
-                events.append(Accepted(_PAIR))
+            self._channel = _UNKNOWN
+        if self._channel == _UNKNOWN:
+            if data:
+                self._channel = data[0]
+                data = data[1:]
+            elif frame.ends:
+                raise ProtocolError("the server sent a message without a channel")
+            if self._channel not in (_DATA, _ERROR, _UNKNOWN):
+                raise ProtocolError(f"the server sent a message on the unknown channel {self._channel}")
+        data = self._skip_port(data, events)
         if not data or self._abandoned:
             return
         if self._channel == _DATA:
             events.append(Received(_PAIR, data))
         else:
             self._text += data[: _TEXT_LIMIT - len(self._text)]
+
+    def _skip_port(self, data: memoryview, events: list[TunnelEvent]) -> memoryview:
+        """Return `data` without what belongs to the port that each channel begins with."""
+        left = self._port_left[self._channel] if data else 0
+        skipped = min(left, len(data))
+        if skipped:
+            self._port_left[self._channel] -= skipped
+            if left == skipped and self._channel == _DATA:
+                events.append(Accepted(_PAIR))
+        return data[skipped:]
 
     def _receive_close(self, frame: websocket.Close, events: list[TunnelEvent]) -> None:
         self._over = True

@@ -159,24 +159,14 @@ class SpdyTunnel:
 
     def _apply(self, event: spdy.FrameEvent, events: list[TunnelEvent]) -> None:
         if isinstance(event, spdy.Data):
-            pair = self._data.get(event.stream)
-            if pair is not None:
-                if event.data and not pair.abandoned:
-                    events.append(Received(event.stream, event.data))
-                if event.fin:
-                    self._end_data(pair, events)
-            elif (pair := self._errors.get(event.stream)) is not None:
-                pair.text += event.data[: _TEXT_LIMIT - len(pair.text)]
-                if event.fin:
-                    self._end_error(pair, events)
+            self._apply_data(event, events)
         elif isinstance(event, spdy.Stream):
             self._apply_stream(event, events)
         elif isinstance(event, spdy.Reset):
             pair = self._data.get(event.stream) or self._errors.get(event.stream)
             if pair is not None:
-                self._forget(
-                    pair, events, Failed(pair.number, _text(pair) or "the server reset the connection")
-                )
+                text = _text(pair) or "the server reset the connection"
+                self._forget(pair, events, Failed(pair.number, text))
         elif isinstance(event, spdy.Ping):
             # The draft, section 2.6.5: the parity says who asked.
             if event.number % 2:
@@ -186,6 +176,17 @@ class SpdyTunnel:
         else:
             self._closing = True
             events.append(TunnelClosed("the server takes no further connections on this tunnel"))
+
+    def _apply_data(self, event: spdy.Data, events: list[TunnelEvent]) -> None:
+        if (pair := self._data.get(event.stream)) is not None:
+            if event.data and not pair.abandoned:
+                events.append(Received(event.stream, event.data))
+            if event.fin:
+                self._end_data(pair, events)
+        elif (pair := self._errors.get(event.stream)) is not None:
+            pair.text += event.data[: _TEXT_LIMIT - len(pair.text)]
+            if event.fin:
+                self._end_error(pair, events)
 
     def _apply_stream(self, event: spdy.Stream, events: list[TunnelEvent]) -> None:
         if event.frame is spdy.FrameType.SYN_STREAM:

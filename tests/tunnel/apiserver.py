@@ -1,0 +1,275 @@
+"""An API server that knows pods and nothing else, for what no real cluster does on demand.
+
+It speaks TLS, lists, watches and forwards; the forwarding itself is the sandbox's (`sandbox.node.portforward`). A test
+says which pods there are and which ports of this machine stand for theirs, takes rights and credentials away,
+refuses a protocol. It runs on a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import threading
+from collections import defaultdict
+from typing import Any, Self
+
+import trustme
+from aiohttp import web
+
+from sspcloud_magics.access import Access
+from sspcloud_magics.sandbox.node import portforward
+from sspcloud_magics.sandbox.node.connection import Connection, DialError, connect
+from sspcloud_magics.sandbox.node.relay import Sandbox
+from sspcloud_magics.secret import Secret
+
+NAMESPACE = "lab"
+_PLURALS = {
+    "Pod": "pods",
+    "Service": "services",
+    "Endpoints": "endpoints",
+    "Deployment": "deployments",
+    "ReplicaSet": "replicasets",
+    "StatefulSet": "statefulsets",
+}
+
+
+class ApiServer:
+    """The server; `access` is how to reach it."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.token = "let-me-in"
+        self.forbidden: set[tuple[str, str]] = set()
+        """Pairs of verb and resource that are answered 403."""
+        self.protocols = {portforward.TUNNEL, portforward.CHANNELS}
+        self.requests: list[str] = []
+        self.upgrades = 0
+        self._authority = trustme.CA()
+        self._objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self._ports: dict[tuple[str, int], int] = {}
+        self._version = 100
+        self._watchers: dict[str, set[asyncio.Queue[dict[str, Any]]]] = defaultdict(set)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="api-server", daemon=True)
+        self._runner: web.AppRunner | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._call(self._start())
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._call(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _call(self, work):
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    @property
+    def ca(self) -> str:
+        return self._authority.cert_pem.bytes().decode()
+
+    def access(self, *, port: int | None = None, token: str | None = None) -> Access:
+        """Return the access of somebody who may do everything that is not forbidden."""
+        token = self.token if token is None else token
+        return Access(server=f"https://127.0.0.1:{port or self.port}", ca=self.ca, token=Secret(token))
+
+    # The world, as the test wants it.
+
+    def put(self, kind: str, name: str, **parts: Any) -> dict[str, Any]:
+        """Create or replace an object."""
+        metadata = {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}", **parts.pop("metadata", {})}
+        return self._call(self._put(kind, {"kind": kind, "metadata": metadata, **parts}))
+
+    def put_pod(
+        self,
+        name: str,
+        ports: dict[int, int],
+        *,
+        ready: bool = True,
+        uid: str = "",
+        labels: dict[str, str] | None = None,
+        owner: tuple[str, str] | None = None,
+        names: dict[int, str] | None = None,
+        deleting: bool = False,
+    ) -> None:
+        """Create or replace a pod; `ports` maps its ports to those of this machine."""
+        for key in [key for key in self._ports if key[0] == name]:
+            del self._ports[key]
+        self._ports |= {(name, port): real for port, real in ports.items()}
+        metadata: dict[str, Any] = {"uid": uid or f"uid-{name}", "labels": labels or {"app": "web"}}
+        if owner:
+            kind, owner_name = owner
+            metadata["ownerReferences"] = [
+                {"kind": kind, "name": owner_name, "uid": f"uid-{owner_name}", "controller": True}
+            ]
+        if deleting:
+            metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        declared = [
+            {"containerPort": port, **({"name": names[port]} if names and port in names else {})}
+            for port in ports
+        ]
+        self.put(
+            "Pod",
+            name,
+            metadata=metadata,
+            spec={"containers": [{"name": "main", "ports": declared}]},
+            status={
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": str(ready)}],
+                "containerStatuses": [{"name": "main", "state": {"running": {}}}],
+            },
+        )
+
+    def put_endpoints(
+        self, name: str, pods: list[str], ports: list[dict[str, Any]], *, ready: bool = True
+    ) -> None:
+        """Create or replace the Endpoints of a service."""
+        addresses = [
+            {"ip": "10.42.0.1", "targetRef": {"kind": "Pod", "name": pod, "uid": f"uid-{pod}"}} for pod in pods
+        ]
+        kind = "addresses" if ready else "notReadyAddresses"
+        self.put("Endpoints", name, subsets=[{kind: addresses, "ports": ports}] if pods else [])
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete an object; a pod's ports can be dialled no longer."""
+        for key in [key for key in self._ports if kind == "Pod" and key[0] == name]:
+            del self._ports[key]
+        self._call(self._delete(kind, name))
+
+    async def _put(self, kind: str, found: dict[str, Any]) -> dict[str, Any]:
+        key = (_PLURALS[kind], found["metadata"]["name"])
+        known = key in self._objects
+        self._tell("MODIFIED" if known else "ADDED", key, found)
+        self._objects[key] = found
+        return found
+
+    async def _delete(self, kind: str, name: str) -> None:
+        key = (_PLURALS[kind], name)
+        self._tell("DELETED", key, self._objects.pop(key))
+
+    def _tell(self, what: str, key: tuple[str, str], found: dict[str, Any]) -> None:
+        self._version += 1
+        found["metadata"]["resourceVersion"] = str(self._version)
+        for queue in self._watchers[key[0]]:
+            queue.put_nowait({"type": what, "object": found})
+
+    # The server.
+
+    async def _start(self) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        app = web.Application(middlewares=[self._check])
+        app.router.add_get("/api/v1/namespaces/{ns}/pods/{name}/portforward", self._portforward)
+        for root in ("/api/v1", "/apis/apps/v1"):
+            app.router.add_get(root + "/namespaces/{ns}/{resource}", self._list)
+            app.router.add_get(root + "/namespaces/{ns}/{resource}/{name}", self._get)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context, backlog=1024)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def _stop(self) -> None:
+        assert self._runner is not None
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._runner.cleanup()
+
+    @web.middleware
+    async def _check(self, request: web.Request, handler):
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
+            return _status(401, "Unauthorized")
+        resource = request.match_info.get("resource", "pods/portforward")
+        watching = request.query.get("watch") == "true"
+        verb = "get" if "name" in request.match_info else "watch" if watching else "list"
+        self.requests.append(f"{verb} {resource}")
+        if (verb, resource) in self.forbidden:
+            return _status(403, f'{resource} is forbidden: User "bob" cannot {verb} resource "{resource}"')
+        return await handler(request)
+
+    async def _get(self, request: web.Request) -> web.Response:
+        resource, name = request.match_info["resource"], request.match_info["name"]
+        found = self._objects.get((resource, name))
+        return web.json_response(found) if found else _status(404, f'{resource} "{name}" not found')
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        resource = request.match_info["resource"]
+        if request.query.get("watch") == "true":
+            return await self._watch(request, resource)
+        items = [
+            found
+            for (kind, _name), found in self._objects.items()
+            if kind == resource and _matches(request, found)
+        ]
+        body = {"kind": "List", "metadata": {"resourceVersion": str(self._version)}, "items": items}
+        return web.json_response(body)
+
+    async def _watch(self, request: web.Request, resource: str) -> web.StreamResponse:
+        response = web.StreamResponse()
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._watchers[resource].add(queue)
+        try:
+            since = int(request.query.get("resourceVersion") or 0)
+            for (kind, _name), found in self._objects.items():
+                if kind == resource and int(found["metadata"]["resourceVersion"]) > since:
+                    queue.put_nowait({"type": "MODIFIED", "object": found})
+            await response.prepare(request)
+            while True:
+                event = await queue.get()
+                if _matches(request, event["object"]):
+                    await response.write(json.dumps(event).encode() + b"\n")
+        finally:
+            self._watchers[resource].discard(queue)
+
+    def end_watches(self) -> None:
+        """Tell every watch that its version is too old."""
+        gone = {"type": "ERROR", "object": {"code": 410, "metadata": {}, "message": "too old"}}
+
+        async def tell() -> None:
+            for queues in self._watchers.values():
+                for queue in queues:
+                    queue.put_nowait(gone)
+
+        self._call(tell())
+
+    async def _portforward(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        if ("pods", name) not in self._objects:
+            return _status(404, f'pods "{name}" not found')
+        if request.headers.get("Sec-WebSocket-Protocol") not in self.protocols:
+            return _status(400, "")
+        self.upgrades += 1
+        uid = self._objects["pods", name]["metadata"]["uid"]
+
+        async def dial(port: int) -> Connection:
+            real = self._ports.get((name, port))
+            pod = self._objects.get(("pods", name))
+            if pod is None or pod["metadata"]["uid"] != uid:
+                raise DialError(f'failed to find sandbox "{uid}" in store: not found')
+            if real is None:
+                raise ConnectionRefusedError
+            return await connect(real)
+
+        return await portforward.serve(request, Sandbox("a" * 64, "/var/run/netns/cni-1", dial))
+
+
+def _matches(request: web.Request, found: dict[str, Any]) -> bool:
+    metadata = found["metadata"]
+    field = request.query.get("fieldSelector", "")
+    if field and field != f"metadata.name={metadata.get('name')}":
+        return False
+    labels = metadata.get("labels", {})
+    wanted = [pair.split("=", 1) for pair in request.query.get("labelSelector", "").split(",") if pair]
+    return all(labels.get(key) == value for key, value in wanted)
+
+
+def _status(code: int, message: str) -> web.Response:
+    if not message:
+        return web.Response(status=code)
+    return web.json_response({"kind": "Status", "code": code, "message": message}, status=code)

@@ -1,0 +1,133 @@
+"""Drives the real helper process through `control`, as the kernel does."""
+
+from __future__ import annotations
+
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Self
+
+from sspcloud_magics.access import Access
+from sspcloud_magics.errors import SspcloudError, from_wire
+from sspcloud_magics.tunnel.control import (
+    Command,
+    CredentialsWanted,
+    Event,
+    ForwardCounters,
+    ForwardSpec,
+    ForwardState,
+    PortSpec,
+    Ready,
+    SetAccess,
+    StartForward,
+    State,
+    StopForward,
+    decode,
+    encode,
+)
+
+PATIENCE = 30.0
+
+
+class HelperProcess:
+    """The helper, and what it has said so far."""
+
+    def __init__(self, access: Access) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sspcloud_magics.tunnel"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.events: list[Event] = []
+        self._queue: queue.Queue[Event | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+        self._next = 1
+        self.say(SetAccess(1, access))
+
+    def __enter__(self) -> Self:
+        self.wait_for(lambda event: isinstance(event, Ready))
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self._thread.join()
+            self.process.stdout.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            event = decode(line)
+            assert not isinstance(event, SetAccess | StartForward | StopForward)
+            self._queue.put(event)  # type: ignore[arg-type]
+        self._queue.put(None)
+
+    def say(self, command: Command) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(encode(command))
+        self.process.stdin.flush()
+
+    def wait_for(self, wanted: Callable[[Event], bool]) -> Event:
+        """Return the next event that is wanted."""
+        while True:
+            event = self._queue.get(timeout=PATIENCE)
+            assert event is not None, "the helper has ended"
+            self.events.append(event)
+            if wanted(event):
+                return event
+
+    def start(
+        self, kind: str, name: str, *ports: int | str, namespace: str = "lab", local: int = 0, **rest
+    ) -> int:
+        """Ask for a forward; return its number."""
+        number, self._next = self._next, self._next + 1
+        specs = tuple(PortSpec(port, (local,)) for port in ports)
+        self.say(StartForward(number, 1, ForwardSpec(namespace, kind, name, specs, **rest)))
+        return number
+
+    def forward(self, kind: str, name: str, *ports: int | str, **rest) -> ForwardState:
+        """Ask for a forward and wait until it is active; raises what it failed with."""
+        number = self.start(kind, name, *ports, **rest)
+        return self.wait_for_state(number, State.ACTIVE)
+
+    def wait_for_state(self, number: int, state: State) -> ForwardState:
+        """Return the next report of `state`; raises the error if the forward fails instead."""
+        event = self.wait_for(
+            lambda event: isinstance(event, ForwardState)
+            and event.forward_id == number
+            and event.state in (state, State.FAILED)
+        )
+        assert isinstance(event, ForwardState)
+        if event.state is not state:
+            assert event.error is not None
+            raise from_wire(event.error)
+        return event
+
+    def failure(self, kind: str, name: str, *ports: int | str, **rest) -> SspcloudError:
+        """Ask for a forward that cannot be; return the error."""
+        number = self.start(kind, name, *ports, **rest)
+        event = self.wait_for_state(number, State.FAILED)
+        assert event.error is not None
+        return from_wire(event.error)
+
+    def wait_for_counters(self, wanted: Callable[[ForwardCounters], bool]) -> ForwardCounters:
+        event = self.wait_for(lambda event: isinstance(event, ForwardCounters) and wanted(event))
+        assert isinstance(event, ForwardCounters)
+        return event
+
+    def wait_for_credentials_wanted(self) -> None:
+        self.wait_for(lambda event: isinstance(event, CredentialsWanted))
+
+    def stop(self, number: int) -> None:
+        self.say(StopForward(number))
+        self.wait_for_state(number, State.STOPPED)
