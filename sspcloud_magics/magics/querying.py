@@ -9,6 +9,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from IPython.core.error import StdinNotImplementedError
 from IPython.core.magic import (
     Magics,
     line_cell_magic,
@@ -39,7 +40,7 @@ def ask_password(prompt: str) -> str:
     """
     try:
         return getpass.getpass(prompt)
-    except (EOFError, RuntimeError):  # ipykernel's StdinNotImplementedError is a RuntimeError
+    except (EOFError, StdinNotImplementedError):
         raise CredentialsNotFound(
             "The password cannot be asked for: nobody sits in front of this notebook.",
             mend="%connect_db NAME --url-env VAR takes a URL with the password from the environment",

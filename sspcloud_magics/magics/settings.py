@@ -22,41 +22,58 @@ from sspcloud_magics.session import Choice
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-class _Text(AnyValue):
-    """A text, or nothing; anything else is refused, with a warning instead while the extension loads."""
+class Setting(AnyValue):
+    """A value that is refused with a word where it does not fit, and left out while the extension loads."""
 
-    info_text = "a text"
+    empty: str | bool = ""
 
-    def validate(self, obj: Any, value: object) -> str:
+    def validate(self, obj: Any, value: object) -> str | bool:
+        """Return the value that holds: this one, or nothing where it does not fit and cannot be refused."""
         if value is None or value == "":
-            return ""
-        problem = "write a text, in quotes" if not isinstance(value, str) else self.problem(value)
-        if not problem:
-            return str(value)
+            return self.empty
+        problem = self.problem(value)
+        if not problem and isinstance(value, str | bool):
+            return value
         message = f"SSPCloud.{self.name} cannot be {value!r}: {problem}."
         if getattr(obj, "loaded", False):
             raise TraitError(message)
         warnings.warn(f"{message} It is left out.", stacklevel=2)
-        return ""
+        return self.empty
 
-    def problem(self, value: str) -> str:
-        """Say what is wrong with a text; nothing where it will do."""
+    def problem(self, value: object) -> str:
+        """Say what is wrong with a value; nothing where it will do."""
+        raise NotImplementedError
+
+
+class Text(Setting):
+    """A text."""
+
+    def problem(self, value: object) -> str:
+        """Say what is wrong with a value; nothing where it will do."""
+        if not isinstance(value, str):
+            return "write a text, in quotes"
+        return self.problem_of_text(value)
+
+    def problem_of_text(self, value: str) -> str:
+        """Say what is wrong with a text."""
         return "" if value.isprintable() else "it has characters that cannot be shown"
 
 
-class _Namespace(_Text):
-    info_text = "a namespace"
+class Namespace(Text):
+    """The name of a namespace."""
 
-    def problem(self, value: str) -> str:
+    def problem_of_text(self, value: str) -> str:
+        """Say what is wrong with a text."""
         if _NAMESPACE.fullmatch(value):
             return ""
         return "a namespace has lower-case letters, digits and '-' only"
 
 
-class _Url(_Text):
-    info_text = "a URL"
+class Url(Text):
+    """The URL of a server."""
 
-    def problem(self, value: str) -> str:
+    def problem_of_text(self, value: str) -> str:
+        """Say what is wrong with a text."""
         try:
             parts = urlsplit(value)
             usable = parts.scheme in {"https", "http"} and bool(parts.hostname) and "@" not in parts.netloc
@@ -65,29 +82,26 @@ class _Url(_Text):
         return "" if usable else "write a URL, such as https://apiserver.example:6443"
 
 
-class _Switch(_Text):
-    info_text = "True or False"
+class Switch(Setting):
+    """Yes or no."""
 
-    def validate(self, obj: Any, value: object) -> Any:
-        if isinstance(value, bool):
-            return value
-        message = f"SSPCloud.{self.name} is True or False, not {value!r}."
-        if getattr(obj, "loaded", False):
-            raise TraitError(message)
-        warnings.warn(f"{message} It is left out.", stacklevel=2)
-        return False
+    empty = False
+
+    def problem(self, value: object) -> str:
+        """Say what is wrong with a value; nothing where it will do."""
+        return "" if isinstance(value, bool) else "write True or False"
 
 
 class SSPCloud(Configurable):
     """What ``%config SSPCloud`` shows and sets; empty means: find out."""
 
-    kubeconfig = _Text("", help="A kubeconfig file.").tag(config=True)
-    context = _Text("", help="A context of the kubeconfig.").tag(config=True)
-    namespace = _Namespace("", help="The namespace to work in.").tag(config=True)
-    server = _Url("", help="The API server's URL, where there is no kubeconfig.").tag(config=True)
-    token_file = _Text("", help="A file that holds a bearer token for `server`.").tag(config=True)
-    ca_file = _Text("", help="Certificates to trust for `server`, in PEM.").tag(config=True)
-    insecure_skip_tls_verify = _Switch(
+    kubeconfig = Text("", help="A kubeconfig file.").tag(config=True)
+    context = Text("", help="A context of the kubeconfig.").tag(config=True)
+    namespace = Namespace("", help="The namespace to work in.").tag(config=True)
+    server = Url("", help="The API server's URL, where there is no kubeconfig.").tag(config=True)
+    token_file = Text("", help="A file that holds a bearer token for `server`.").tag(config=True)
+    ca_file = Text("", help="Certificates to trust for `server`, in PEM.").tag(config=True)
+    insecure_skip_tls_verify = Switch(
         default_value=False, help="Do not verify the certificate of `server`."
     ).tag(config=True)
 
