@@ -1,0 +1,108 @@
+"""Making, changing and removing objects of the cluster: plain dicts, as the API server has them.
+
+`apply` is what makes a command that was interrupted safe to run again: what is missing is made, what
+differs is changed, what is right is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.objects import get_object
+from sspcloud_magics.cluster.resources import Attempt, Resource
+
+_OURS = ("spec", "data", "rules", "roleRef", "subjects", "type")
+"""The parts of an object that its maker decides; the rest is the server's."""
+
+
+def create_object(cluster: Cluster, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Make an object in the namespace that it names, and return it as the server has it.
+
+    Raises
+    ------
+    Forbidden
+        If the right is missing.
+    ServerError
+        If the server refuses it, as where one of that name is there.
+    """
+    namespace = body["metadata"]["namespace"]
+    own = namespace == cluster.namespace
+    return cluster.api.ask(Attempt("create", resource, namespace), body=body, own=own)
+
+
+def update_object(cluster: Cluster, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace an object by `body`, which carries the version that was read, and return it.
+
+    Raises
+    ------
+    NotFound, Forbidden
+        If it is gone, or the right is missing.
+    ServerError
+        If somebody has changed it since, or the server refuses it.
+    """
+    metadata = body["metadata"]
+    own = metadata["namespace"] == cluster.namespace
+    attempt = Attempt("update", resource, metadata["namespace"], metadata["name"])
+    return cluster.api.ask(attempt, body=body, own=own)
+
+
+def delete_object(cluster: Cluster, resource: Resource, name: str, namespace: str) -> bool:
+    """Remove an object, and in the background what it owns; return whether it was there.
+
+    Raises
+    ------
+    Forbidden
+        If the right is missing.
+    """
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    attempt = Attempt("delete", resource, namespace, name)
+    try:
+        cluster.api.ask(attempt, body=options, own=namespace == cluster.namespace)
+    except NotFound:
+        return False
+    return True
+
+
+def apply_object(cluster: Cluster, resource: Resource, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Make an object, or change the one of that name until it is as `wanted`; return it.
+
+    Labels and annotations are added to those that are there; owner references are set.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    resource
+        The kind.
+    wanted
+        The object.
+
+    Raises
+    ------
+    Forbidden
+        If a right is missing.
+    ServerError
+        If the server refuses it.
+    """
+    metadata = wanted["metadata"]
+    try:
+        found = get_object(cluster, resource, metadata["name"], metadata["namespace"])
+    except NotFound:
+        return create_object(cluster, resource, wanted)
+    changed = _changed(found, wanted)
+    return found if changed == found else update_object(cluster, resource, changed)
+
+
+def _changed(found: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    said, has = wanted["metadata"], found["metadata"]
+    metadata = {**has}
+    for part in ("labels", "annotations"):
+        if said.get(part):
+            metadata[part] = {**(has.get(part) or {}), **said[part]}
+    if "ownerReferences" in said:
+        metadata["ownerReferences"] = said["ownerReferences"]
+    ours = {part: wanted[part] for part in _OURS if part in wanted}
+    return {**found, **ours, "metadata": metadata}
