@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,8 @@ _KEPT_VARIABLES = frozenset(
         "JPY_SESSION_NAME",
     }
 )
+
+_ATOMIC: int = getattr(select, "PIPE_BUF", 512)
 
 # A fork waits while a helper is being started: its pipe must be known to be closed in the child.
 _starting = threading.RLock()
@@ -127,14 +130,17 @@ class Helper:
     def send(self, command: control.Command) -> None:
         """Send a command; one that cannot be sent is dropped, since `events` tells that the helper ended."""
         line = control.encode(command)
-        sent = 0
+        # POSIX writes so much to a pipe whole or not at all, even when a signal interrupts it.
+        is_whole = len(line) <= _ATOMIC
         with self._sending, contextlib.suppress(OSError, ValueError):
             try:
+                sent = 0
                 while sent < len(line):
                     sent += self._stdin.write(line[sent:])
+                is_whole = True
             finally:
-                # An interrupt in the middle of a line: what follows would be nonsense to the helper.
-                if 0 < sent < len(line):
+                # The helper may hold half a line, and what follows would be nonsense to it.
+                if not is_whole:
                     self._process.kill()
 
     def events(self) -> Iterator[control.Event]:

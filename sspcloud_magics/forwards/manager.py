@@ -309,16 +309,18 @@ class ForwardManager:
         return None
 
     def _abandon(self, forward: Forward) -> None:
+        """Forget a forward that was not made, without waiting; one that has failed stays so."""
         with self._lock:
             self._send(StopForward(forward.id))
-            self._drop(forward)
+            if forward.is_live:
+                self._drop(forward)
+            self._forwards.pop(forward.id, None)
         self._tell(forward)
 
     def _drop(self, forward: Forward) -> None:
-        """Forget a forward; under the lock."""
+        """Forget a forward, which is stopped now; under the lock."""
         self._forwards.pop(forward.id, None)
-        if forward.state is not State.FAILED:
-            forward.take(ForwardState(forward.id, State.STOPPED))
+        forward.take(ForwardState(forward.id, State.STOPPED))
         self._lock.notify_all()
 
     def _holder(self, port: int) -> str:

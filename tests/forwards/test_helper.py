@@ -1,5 +1,6 @@
 import ast
 import os
+import select
 import signal
 import sys
 import threading
@@ -8,10 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sspcloud_magics.access import Access
 from sspcloud_magics.forwards.helper import Helper, default_command
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import State, StopForward
-from tests.forwards.stage import helpers, say
+from sspcloud_magics.tunnel.control import SetAccess, State, StopForward
+from tests.forwards.stage import double, helpers, say
 
 ANY = [PortText(8000, 0)]
 
@@ -112,3 +114,22 @@ def test_one_thread_and_one_process_for_many_forwards(manager, person):
         manager.forward(person, Target("user-bob", "pod", name), ANY)
     assert threading.active_count() == threads + 1
     assert len(helpers()) == 1
+
+
+def test_interrupt_in_the_middle_of_a_command_ends_the_helper():
+    # A helper that reads half a line, and then another, would understand neither.
+    helper = double("--stubborn")
+    command = SetAccess(1, Access(server="https://cluster.example", ca="x" * 1024**2))
+
+    def interrupt_when_full():
+        while select.select([], [helper._stdin], [], 0)[1]:
+            pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt_when_full)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        helper.send(command)
+    thread.join()
+    assert list(helper.events()) == []
+    assert helper.end() == "it ended with signal 9"

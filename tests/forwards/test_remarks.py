@@ -1,0 +1,68 @@
+import psutil
+import pytest
+
+from sspcloud_magics.errors import PortTaken
+from sspcloud_magics.forwards import holders, remarks
+from sspcloud_magics.target import PortText, Target
+from tests.forwards.stage import free_port
+
+WEB = Target("user-bob", "service", "web")
+
+
+def nobody(_port: int) -> str:
+    return ""
+
+
+def test_port_whose_holder_is_not_told_is_said_to_be_taken(manager, person):
+    remote = free_port()
+    forward = manager.forward(person, WEB, [PortText(remote)])
+    forward.wanted = (PortText(remote + 1),)
+    (note,) = remarks.remark(forward, nobody)
+    assert note.startswith(f"Port {remote + 1} is taken: {remote} stands in for it.")
+
+
+def test_administrators_port_is_explained(manager, person, monkeypatch):
+    forward = manager.forward(person, WEB, [PortText(80, free_port())])
+    forward.wanted = (PortText(80),)
+    monkeypatch.setattr(remarks, "first_unprivileged_port", lambda: 1024)
+    (note,) = remarks.remark(forward, nobody)
+    assert note.startswith("Port 80 is the administrator's on this machine: ")
+
+
+def test_address_that_others_reach_is_warned_of(manager, person):
+    forward = manager.forward(person, WEB, [PortText(80, 0)], address="0.0.0.0")
+    assert forward.notes == ("Everyone who reaches 0.0.0.0 over the network can use this forward.",)
+
+
+def test_written_port_needs_no_remark(manager, person):
+    assert manager.forward(person, WEB, [PortText(80, free_port())]).notes == ()
+
+
+def test_taken_port_without_a_holder_keeps_the_helpers_words():
+    error = PortTaken("The local port 80 is taken.")
+    assert remarks.name_holder(error, [PortText(80, 80)], nobody) is error
+
+
+def test_own_helper_that_closes_a_listener_is_not_named(manager, person):
+    forward = manager.forward(person, WEB, [PortText(80, 0)])
+    (helper,) = psutil.Process().children()
+    assert remarks.say_holder(forward.local_port, [], helper.pid) == ""
+    assert str(helper.pid) in remarks.say_holder(forward.local_port, [], None)
+
+
+@pytest.mark.usefixtures("denied")
+def test_system_that_tells_of_own_processes_only(manager, person):
+    forward = manager.forward(person, WEB, [PortText(80, 0)])
+    (helper,) = psutil.Process().children()
+    assert holders.find_holder(forward.local_port).pid == helper.pid
+    assert holders.find_holder(free_port()) is None
+
+
+@pytest.fixture
+def denied(monkeypatch):
+    """What macOS answers an ordinary user."""
+
+    def refuse(_kind):
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "net_connections", refuse)
