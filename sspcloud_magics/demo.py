@@ -182,6 +182,9 @@ def main() -> int:
         The exit code: 0, 1 where something failed, 130 where the user ended it.
     """
     page = Page()
+    if sys.platform == "win32":
+        page.write("The practice cluster runs on Linux and macOS only.")
+        return 1
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:

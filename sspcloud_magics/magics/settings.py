@@ -34,7 +34,8 @@ class Setting(AnyValue):
         problem = self.problem(value)
         if not problem and isinstance(value, str | bool):
             return value
-        message = f"SSPCloud.{self.name} cannot be {value!r}: {problem}."
+        # The value is not repeated: it may hold a password.
+        message = f"This does not fit SSPCloud.{self.name}: {problem}."
         if getattr(obj, "loaded", False):
             raise TraitError(message)
         warnings.warn(f"{message} It is left out.", stacklevel=2)
