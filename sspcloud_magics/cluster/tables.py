@@ -163,7 +163,7 @@ def _cell(column: Column, row: Row) -> tuple[str, Tone | None]:
     try:
         words = column.words(row) if column.words else _plain(row[column.name])
         return words, column.tone(row) if column.tone else None
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         # A column that the words are made of was dropped or changed by the user.
         return _plain(row[column.name]), None
 

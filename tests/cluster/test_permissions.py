@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.permissions import Identity, may, who_am_i
+from sspcloud_magics.cluster.resources import DEPLOYMENTS, NAMESPACES, PODS
+from tests.cluster.api_server import ApiServer
+
+REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+def test_the_server_says_who_one_is(api: ApiServer, cluster: Cluster) -> None:
+    api.answers[REVIEW] = {
+        "status": {"userInfo": {"username": "oidc-bob", "groups": ["oidc-x", "system:authenticated"]}}
+    }
+    me = who_am_i(cluster)
+    assert (me.user, me.groups, me.namespace) == ("oidc-bob", ("oidc-x", "system:authenticated"), "user-bob")
+    assert (api.asked[0].method, api.asked[0].body["kind"]) == ("POST", "SelfSubjectReview")
+
+
+def test_an_old_server_does_not_tell(cluster: Cluster) -> None:
+    assert who_am_i(cluster).user == ""
+
+
+def test_an_identity_shows_itself_and_escapes_what_it_shows() -> None:
+    me = Identity("<b>bob</b>", ("g",), "user-bob", "https://s", "context x")
+    assert "User       <b>bob</b>" in str(me)
+    html = me._repr_html_()
+    assert "&lt;b&gt;bob" in html
+    assert "<b>" not in html
+
+
+def test_a_right_is_asked_for_as_the_server_wants_it(api: ApiServer, cluster: Cluster) -> None:
+    api.answers[ACCESS] = lambda asked: {
+        "status": {"allowed": asked.body["spec"]["resourceAttributes"]["verb"] == "get"}
+    }
+    assert may(cluster, "get", PODS, "user-alice", name="db-1", subresource="portforward")
+    assert not may(cluster, "list", DEPLOYMENTS)
+    may(cluster, "list", PODS, "*")
+    may(cluster, "get", NAMESPACES, name="x")
+    wanted = [asked.body["spec"]["resourceAttributes"] for asked in api.asked]
+    assert wanted[0] == {
+        "verb": "get",
+        "group": "",
+        "resource": "pods",
+        "subresource": "portforward",
+        "name": "db-1",
+        "namespace": "user-alice",
+    }
+    assert (wanted[1]["group"], wanted[1]["namespace"]) == ("apps", "user-bob")
+    assert "namespace" not in wanted[2]
+    assert "namespace" not in wanted[3]
