@@ -19,6 +19,7 @@ import psycopg
 from psycopg import pq
 
 from sspcloud_magics.databases import credentials, discovery, failures, libpq
+from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.libpq import Login, Tls
 from sspcloud_magics.errors import ConnectionLost, NotConnected
@@ -280,22 +281,55 @@ def connect(
         used = credentials.asked(user, found, ask_password)
     else:
         used = known or credentials.of(cluster, found)
-    ca = used.ca or (known.ca if known else None) or credentials.authority(cluster, found)
+    if known is not None:
+        used = replace(used, ca=used.ca or known.ca, dbname=used.dbname or known.dbname)
+    return open_connection(cluster, manager, found, used, dbname=database, timeout=timeout)
+
+
+def open_connection(
+    cluster: Cluster,
+    manager: ForwardManager,
+    database: Database,
+    used: Credentials,
+    *,
+    dbname: str | None = None,
+    timeout: float = 30.0,
+) -> DatabaseConnection:
+    """Connect to a database that was found, with credentials that are known.
+
+    Parameters
+    ----------
+    cluster, manager
+        Where it runs, and who makes the forward.
+    database, used
+        Which, and as whom.
+    dbname
+        The database inside the server; what the credentials or the discovery say where None.
+    timeout
+        How long the forward and the login may take, in seconds each.
+
+    Raises
+    ------
+    LoginRefused, DatabaseUnavailable, DatabaseNotTrusted
+        If the server does not let one in.
+    TargetError, ForwardError, ClusterError
+        If the server cannot be reached.
+    """
     login = Login(
-        host=f"{found.service}.{found.namespace}.svc",
-        port=found.port,
+        host=f"{database.service}.{database.namespace}.svc",
+        port=database.port,
         user=used.user,
         password=used.password,
-        dbname=database or used.dbname or (known.dbname if known else None) or found.database or "defaultdb",
-        ca=ca,
+        dbname=dbname or used.dbname or database.database or "defaultdb",
+        ca=used.ca or credentials.authority(cluster, database),
         timeout=timeout,
     )
-    target = Target(found.namespace, "service", found.service)
+    target = Target(database.namespace, "service", database.service)
 
     def reach() -> Forward:
-        return _enter(manager, cluster, target, found.port, timeout)
+        return _enter(manager, cluster, target, database.port, timeout)
 
-    return DatabaseConnection(found, login, reach=reach, leave=_leave)
+    return DatabaseConnection(database, login, reach=reach, leave=_leave)
 
 
 # Forwards that connections have opened, and how many use each: the last one out stops it. A forward
