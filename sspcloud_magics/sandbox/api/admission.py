@@ -37,8 +37,7 @@ def admit(call: Call, obj: Obj) -> None:
         _check_namespace(call, obj)
     match call.resource.kind:
         case "Pod":
-            _give_service_account(call, obj)
-            _give_tolerations(obj)
+            complete_pod(call.store, call.namespace, obj)
         case "Service":
             give_cluster_ip(call.store, obj)
         case "Job":
@@ -70,14 +69,26 @@ def _check_namespace(call: Call, obj: Obj) -> None:
         )
 
 
-def _give_service_account(call: Call, pod: Obj) -> None:
+def complete_pod(store: Store, namespace: str, pod: Obj) -> None:
+    """Give a pod its service account with the token, and its tolerations.
+
+    Raises
+    ------
+    ApiError
+        If there is no such service account.
+    """
+    _give_service_account(store, namespace, pod)
+    _give_tolerations(pod)
+
+
+def _give_service_account(store: Store, namespace: str, pod: Obj) -> None:
     spec = pod["spec"]
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = name
     try:
-        account = call.store.peek(_SERVICE_ACCOUNTS, call.namespace, name)
+        account = store.peek(_SERVICE_ACCOUNTS, namespace, name)
     except NotFound:
-        why = f'error looking up service account {call.namespace}/{name}: serviceaccount "{name}" not found'
+        why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
         raise status.forbidden("", "pods", pod["metadata"].get("name", ""), why) from None
     mount = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
     if mount:

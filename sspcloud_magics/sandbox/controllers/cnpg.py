@@ -64,6 +64,7 @@ def reconcile(store: Store, key: Key) -> None:
     cluster = find(store, CLUSTERS, namespace, name)
     if cluster is None or terminating(cluster):
         return
+    _account(store, cluster)
     _secrets(store, cluster)
     _services(store, cluster)
     pods = _members(store, PODS, cluster)
@@ -139,7 +140,7 @@ def instance(cluster: Obj, name: str) -> Obj:
         "containers": [container],
         "hostname": name,
         "restartPolicy": "Always",
-        "serviceAccountName": "default",
+        "serviceAccountName": f,
         "terminationGracePeriodSeconds": 30,
         "volumes": [{"name": "pgdata", "persistentVolumeClaim": {"claimName": name}}],
     }
@@ -190,6 +191,9 @@ def _services(store: Store, cluster: Obj) -> None:
         disabled = kind in (managed.get("disabledDefaultServices") or ())
         if not disabled and find(store, SERVICES, namespace_of(cluster), name) is None:
             create(store, service(cluster, kind))
+
+
+def _account(store: Store, cluster: Obj) -> None:
     if find(store, SERVICE_ACCOUNTS, namespace_of(cluster), name_of(cluster)) is None:
         create(store, _owned(cluster, "v1", "ServiceAccount", name_of(cluster)))
 

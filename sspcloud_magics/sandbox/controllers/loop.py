@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.resources import RESOURCES
 from sspcloud_magics.sandbox.store import Change, Conflict, NotFound, Store
 
@@ -114,6 +115,9 @@ class ControllerLoop:
             seconds = controller.reconcile(self._store, key)
         except (Conflict, NotFound):
             seconds = _CONFLICT_SECONDS
+        except ApiError as error:  # what it would make is refused, as it would be to a user
+            log.warning("%s %s: %s", controller.name, key, error)
+            seconds = _RETRY_SECONDS
         except Exception:
             log.exception("%s %s", controller.name, key)
             seconds = _RETRY_SECONDS

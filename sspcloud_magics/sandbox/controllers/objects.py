@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sspcloud_magics.sandbox.api.admission import give_cluster_ip
+from sspcloud_magics.sandbox.api.admission import complete_pod, give_cluster_ip
 from sspcloud_magics.sandbox.api.defaults import set_defaults
 from sspcloud_magics.sandbox.resources import Resource, by_kind, by_plural
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store, now
@@ -210,8 +210,7 @@ def create(store: Store, obj: Obj) -> Obj:
     resource = by_kind(obj["apiVersion"], obj["kind"])
     set_defaults(resource, obj)
     if resource == PODS:
-        spec = obj["spec"]
-        spec["serviceAccountName"] = spec["serviceAccount"] = spec.get("serviceAccountName", "default")
+        complete_pod(store, namespace_of(obj), obj)
     elif resource == SERVICES:
         give_cluster_ip(store, obj)
     return store.create(obj)

@@ -79,7 +79,10 @@ def settle(store: Store, *, ready: bool = True, rounds: int = 12) -> None:
 
 @pytest.fixture
 def store() -> Store:
-    return Store()
+    filled = Store()
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": NS}}
+    filled.create(account)
+    return filled
 
 
 class TestReplicaSet:
