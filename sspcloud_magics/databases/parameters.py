@@ -275,9 +275,9 @@ class _StatementEnds:
         return False
 
     def _follow_blocks(self, word: str) -> None:
-        self._words = [*self._words[:3], word]
-        begins, *rest = self._words
-        if begins != "create" or not {"function", "procedure"} & set(rest[:3]):
+        if len(self._words) < 4:  # create or replace function
+            self._words.append(word)
+        if self._words[0] != "create" or not {"function", "procedure"} & set(self._words):
             return
         if word == "begin" or (word == "case" and self._blocks):
             self._blocks += 1

@@ -16,7 +16,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.libpq import Login
 from sspcloud_magics.sandbox import postgres
+from sspcloud_magics.secret import Secret
 
 BINARIES = postgres.binaries()
 NOBODY = 65534
@@ -67,18 +71,31 @@ def server() -> Iterator[Server]:
     data = home / "data"
     try:
         subprocess.run(
-            [BINARIES / "initdb", "-D", data, "-U", "postgres", f"--pwfile={home / 'password'}"]
-            + ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
-            check=True, capture_output=True, env=environment, cwd=home, **identity,
-        )  # fmt: skip
+            [
+                *(BINARIES / "initdb", "-D", data, "-U", "postgres", f"--pwfile={home / 'password'}"),
+                *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
+            ],
+            check=True,
+            capture_output=True,
+            env=environment,
+            cwd=home,
+            **identity,
+        )
         port = _free_port()
         log = home / "log"
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                [BINARIES / "postgres", "-D", data, "-p", str(port), "-k", "", "-h", "127.0.0.1"]
-                + ["-c", "fsync=off", "-c", "max_connections=30", "-c", "timezone=UTC"],
-                stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=environment, cwd=home, **identity,
-            )  # fmt: skip
+                [
+                    *(BINARIES / "postgres", "-D", data, "-p", str(port), "-k", "", "-h", "127.0.0.1"),
+                    *("-c", "fsync=off", "-c", "max_connections=30", "-c", "timezone=UTC"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env=environment,
+                cwd=home,
+                **identity,
+            )
         try:
             _wait_until_ready(process, port, password, log)
             yield Server(port, "postgres", password, log)
@@ -107,3 +124,24 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, password: str
             continue
         return
     raise AssertionError(f"PostgreSQL ended at its start: {log.read_text()}")
+
+
+@pytest.fixture
+def login(server: Server) -> Login:
+    """The superuser's login, without a tunnel."""
+    return Login(
+        host="db-rw.user-alice.svc",
+        address="127.0.0.1",
+        port=server.port,
+        user=server.user,
+        password=Secret(server.password),
+        dbname="postgres",
+    )
+
+
+@pytest.fixture
+def connection(login: Login) -> Iterator[DatabaseConnection]:
+    """A connection of our own kind to the server."""
+    made = DatabaseConnection(Database("db", "user-alice", "postgres", "db-rw", 5432), login)
+    yield made
+    made.close()
