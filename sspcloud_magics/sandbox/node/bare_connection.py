@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -37,7 +35,7 @@ class BareConnection(Connection):
         ClientGone
             If there is nobody any more.
         """
-        transport = cast("asyncio.Transport | None", request.transport)
+        transport = request.transport
         if transport is None:
             raise ClientGone
         connection = cls(request.protocol)

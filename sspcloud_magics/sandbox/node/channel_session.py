@@ -14,6 +14,7 @@ import binascii
 import contextlib
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
@@ -50,12 +51,10 @@ class ChannelSession:
         for index, port in enumerate(self._ports):
             for channel in (2 * index, 2 * index + 1):
                 await self._send(channel, port.to_bytes(2, "little"))
-        reading = asyncio.create_task(self._read())
-        forwarding = asyncio.gather(*(self._forward(index) for index in range(len(self._ports))))
+        reading: asyncio.Future[Any] = asyncio.ensure_future(self._read())
+        forwarding: asyncio.Future[Any] = asyncio.gather(*(self._forward(index) for index in range(len(self._ports))))
         try:
-            await asyncio.wait(
-                {reading, asyncio.ensure_future(forwarding)}, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait({reading, forwarding}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             reading.cancel()
             forwarding.cancel()

@@ -9,6 +9,9 @@ bytes on as they came, without gathering them.
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
+import struct
 from collections import deque
 from typing import Final, cast
 
@@ -110,6 +113,28 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close the connection and forget what was not sent."""
         self._transport.abort()
+
+    def reset(self) -> None:
+        """Close the connection so that the peer's next read says ``connection reset by peer``."""
+        # RFC 9293, 3.10.5: an abort sends RST; a zero linger time is how sockets spell it.
+        self._transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        self._transport.abort()
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Go on in TLS, as the server.
+
+        Raises
+        ------
+        OSError
+            If the handshake fails.
+        """
+        loop = asyncio.get_running_loop()
+        transport = await loop.start_tls(self._transport, self, context, server_side=True)
+        if transport is None:
+            raise ConnectionResetError("the client left in the handshake")
+        self._transport = transport
 
     @property
     def closed(self) -> bool:

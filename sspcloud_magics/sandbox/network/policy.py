@@ -1,0 +1,170 @@
+"""NetworkPolicies: whether a pod may open a connection to a port of another pod.
+
+A pod that no policy selects is open. One that is selected by at least one policy for a direction is closed in that
+direction, except for what any of these policies allows: policies add up and never take away. Both ends have a say: the
+sender's egress and the receiver's ingress.
+
+Everything here is a function of plain objects, so that it can be read beside the definition.
+
+Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sspcloud_magics.sandbox.store import Obj
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One end of a connection.
+
+    Parameters
+    ----------
+    pod
+        The Pod object.
+    namespace_labels
+        Labels of its namespace.
+    """
+
+    pod: Obj
+    namespace_labels: Mapping[str, str]
+
+    @property
+    def namespace(self) -> str:
+        """The name of its namespace."""
+        name: str = self.pod["metadata"]["namespace"]
+        return name
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its own labels."""
+        labels: Mapping[str, str] = self.pod["metadata"].get("labels") or {}
+        return labels
+
+    @property
+    def address(self) -> str:
+        """Its IP address; empty while it has none."""
+        address: str = (self.pod.get("status") or {}).get("podIP", "")
+        return address
+
+
+def allows(policies: Iterable[Obj], source: Peer, destination: Peer, port: int) -> bool:
+    """Return whether `source` may connect to a port of `destination`.
+
+    Parameters
+    ----------
+    policies
+        The NetworkPolicies of both namespaces; others do no harm.
+    source, destination
+        The two pods.
+    port
+        TCP port of the destination.
+    """
+    policies = list(policies)
+    return _open(policies, "Egress", source, destination, destination, port) and _open(
+        policies, "Ingress", destination, source, destination, port
+    )
+
+
+def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Return whether a label selector takes an object; an empty one takes all."""
+    selector = selector or {}
+    wanted = selector.get("matchLabels") or {}
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _OPERATORS[term["operator"]](labels.get(term["key"]), term.get("values") or [])
+        for term in selector.get("matchExpressions") or []
+    )
+
+
+_OPERATORS: Final[Mapping[str, Callable[[str | None, list[str]], bool]]] = {
+    "In": lambda value, values: value in values,
+    "NotIn": lambda value, values: value not in values,
+    "Exists": lambda value, _: value is not None,
+    "DoesNotExist": lambda value, _: value is None,
+}
+
+
+def selecting(policies: Iterable[Obj], pod: Peer, direction: str) -> list[Obj]:
+    """Return the policies that isolate a pod in a direction, ``Ingress`` or ``Egress``."""
+    return [
+        policy
+        for policy in policies
+        if policy["metadata"]["namespace"] == pod.namespace
+        and direction in _types(policy["spec"])
+        and matches(policy["spec"].get("podSelector"), pod.labels)
+    ]
+
+
+def _types(spec: Obj) -> list[str]:
+    # Without policyTypes a policy is one for ingress, and for egress too if it has such rules.
+    default = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
+    types: list[str] = spec.get("policyTypes") or default
+    return types
+
+
+def _open(
+    policies: list[Obj], direction: str, selected: Peer, other: Peer, destination: Peer, port: int
+) -> bool:
+    isolating = selecting(policies, selected, direction)
+    rules, peers = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
+    return not isolating or any(
+        _peer_fits(rule.get(peers), policy["metadata"]["namespace"], other)
+        and _port_fits(rule.get("ports"), destination, port)
+        for policy in isolating
+        for rule in policy["spec"].get(rules) or []
+    )
+
+
+def _peer_fits(peers: list[Obj] | None, namespace: str, other: Peer) -> bool:
+    """Return whether a rule is about the other end; no peers at all is everybody."""
+    return not peers or any(_one_peer_fits(peer, namespace, other) for peer in peers)
+
+
+def _one_peer_fits(peer: Obj, namespace: str, other: Peer) -> bool:
+    if "ipBlock" in peer:
+        return _in_block(peer["ipBlock"], other.address)
+    if peer.get("namespaceSelector") is not None:
+        if not matches(peer["namespaceSelector"], other.namespace_labels):
+            return False
+    elif other.namespace != namespace:
+        return False
+    return matches(peer.get("podSelector"), other.labels)
+
+
+def _in_block(block: Obj, address: str) -> bool:
+    if not address:
+        return False
+    ip = ipaddress.ip_address(address)
+    return ip in ipaddress.ip_network(block["cidr"], strict=False) and not any(
+        ip in ipaddress.ip_network(cidr, strict=False) for cidr in block.get("except") or []
+    )
+
+
+def _port_fits(ports: list[Obj] | None, destination: Peer, port: int) -> bool:
+    return not ports or any(_one_port_fits(allowed, destination, port) for allowed in ports)
+
+
+def _one_port_fits(allowed: Obj, destination: Peer, port: int) -> bool:
+    if allowed.get("protocol", "TCP") != "TCP":
+        return False
+    wanted: Any = allowed.get("port")
+    if wanted is None:
+        return True
+    if isinstance(wanted, str):
+        return port in named_ports(destination.pod, wanted)
+    return int(wanted) <= port <= int(allowed.get("endPort", wanted))
+
+
+def named_ports(pod: Obj, name: str) -> set[int]:
+    """Return the numbers of the pod's TCP ports of that name."""
+    return {
+        int(port["containerPort"])
+        for container in pod["spec"].get("containers") or []
+        for port in container.get("ports") or []
+        if port.get("name") == name and port.get("protocol", "TCP") == "TCP"
+    }

@@ -1,0 +1,293 @@
+"""One container: pulled, created, started, probed, and started again as the pod's restart policy says.
+
+Source: k8s.io/kubernetes/pkg/kubelet/kuberuntime (restarts, back-off, messages), pkg/kubelet/prober (readiness).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sspcloud_magics.sandbox.node import images
+from sspcloud_magics.sandbox.node.environment import ConfigError, arguments, environment
+from sspcloud_magics.sandbox.node.images import Image
+from sspcloud_magics.sandbox.node.logs import Log, LogKeeper
+from sspcloud_magics.sandbox.node.probes import passes
+from sspcloud_magics.sandbox.node.process import Process, Route
+from sspcloud_magics.sandbox.node.status import ContainerState, waiting
+from sspcloud_magics.sandbox.store import Obj, Store, now
+
+FIRST_BACK_OFF: Final = 10.0
+LONGEST_BACK_OFF: Final = 300.0
+GOOD_RUN: Final = 600.0
+"""Seconds that a container must have run for its back-off to begin anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a container has from its pod.
+
+    Parameters
+    ----------
+    store
+        Where secrets are.
+    pod
+        Returns the Pod as it is now.
+    changed
+        To be called when the container's state changed.
+    tell
+        Records an event: reason, message; ``warning=True`` for a warning.
+    configure
+        Returns what an image needs beside its arguments; raises `ConfigError` while that is missing.
+    route
+        Where connections of its program lead.
+    retry
+        Waits until it makes sense to try again after a `ConfigError`.
+    started
+        To be called with each new process.
+    """
+
+    store: Store
+    pod: Callable[[], Obj]
+    changed: Callable[[], None]
+    tell: Callable[..., None]
+    configure: Callable[[Image], Mapping[str, Any]]
+    route: Route
+    retry: Callable[[], Awaitable[None]]
+    started: Callable[[Process], None]
+    back_off: float = FIRST_BACK_OFF
+
+
+class Container:
+    """One container of a pod.
+
+    Parameters
+    ----------
+    spec
+        Its part of the pod's spec.
+    around
+        What it has from its pod.
+    logs
+        Keeps its output.
+    """
+
+    def __init__(self, spec: Obj, around: Surroundings, logs: LogKeeper) -> None:
+        self.spec = spec
+        self.logs = logs
+        self.state = ContainerState(spec["name"], spec["image"])
+        self.process: Process | None = None
+        self._around = around
+        self._stopping = False
+        self._probe_now = asyncio.Event()
+
+    async def run(self) -> None:
+        """Live until the container has ended for good or was stopped."""
+        try:
+            image = await self._pull()
+            delay = 0.0
+            while True:
+                began = asyncio.get_running_loop().time()
+                await self._run_once(image)
+                if not self._restarts():
+                    return
+                if asyncio.get_running_loop().time() - began > GOOD_RUN:
+                    delay = 0.0
+                if delay:
+                    await self._back_off(delay)
+                delay = min(delay * 2, LONGEST_BACK_OFF) if delay else self._around.back_off
+                self.state.restarts += 1
+        finally:
+            if self.process is not None:
+                self.process.kill()
+
+    def stop(self) -> None:
+        """Ask the container to end for good."""
+        self._stopping = True
+        if self.process is not None:
+            self.process.terminate()
+
+    def kill(self) -> None:
+        """End the container for good, at once."""
+        self._stopping = True
+        if self.process is not None:
+            self.process.kill()
+
+    @property
+    def ports(self) -> Mapping[int, int]:
+        """From its open ports to the loopback ports that stand for them."""
+        return self.process.ports if self.process is not None else {}
+
+    async def _pull(self) -> Image:
+        """Return the image, or try for ever, as a kubelet does."""
+        name = self.spec["image"]
+        delay = self._around.back_off
+        while True:
+            found = images.find(name)
+            if found is not None:
+                policy = self.spec.get("imagePullPolicy", "IfNotPresent")
+                if policy == "Always":
+                    self._tell("Pulling", f'Pulling image "{name}"')
+                    self._tell(
+                        "Pulled",
+                        f'Successfully pulled image "{name}" in 1ms (1ms including waiting). Image size: 0 bytes.',
+                    )
+                else:
+                    self._tell(
+                        "Pulled",
+                        f'Container image "{name}" already present on machine and can be accessed by the pod',
+                    )
+                digest = hashlib.sha256(images.canonical(name).encode()).hexdigest()
+                self.state.image_id = (
+                    f"{images.canonical(name).partition('@')[0].rpartition(':')[0]}@sha256:{digest}"
+                )
+                return found
+            why = images.pull_error(name)
+            self._tell("Pulling", f'Pulling image "{name}"')
+            self._tell("Failed", f'Failed to pull image "{name}": {why}', warning=True)
+            self._tell("Failed", "Error: ErrImagePull", warning=True)
+            self._set(waiting("ErrImagePull", why))
+            await asyncio.sleep(delay / 5)
+            self._tell("BackOff", f'Back-off pulling image "{name}"')
+            self._tell("Failed", "Error: ImagePullBackOff", warning=True)
+            self._set(waiting("ImagePullBackOff", f'Back-off pulling image "{name}": ErrImagePull: {why}'))
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, LONGEST_BACK_OFF)
+
+    async def _run_once(self, image: Image) -> None:
+        """Run the program once, from its configuration to its end."""
+        config = await self._configure(image)
+        missing = images.executable(self.spec, image)
+        log = self.logs.begin()
+        container_id = f"containerd://{secrets.token_hex(32)}"
+        self.state.id = container_id
+        if missing is not None:
+            await self._fail_to_start(missing, log)
+            return
+        self._tell("Created", "Container created")
+        began = now()
+        opened = asyncio.Event()
+
+        def on_port() -> None:
+            self._probe_now.set()
+            if image.serves in {0, *self.ports}:
+                opened.set()
+
+        title = f"{self._around.pod()['metadata']['namespace']}/{self._around.pod()['metadata']['name']}"
+        self.process = await Process.start(image.module, title, config, log, self._around.route, on_port)
+        self._around.started(self.process)
+        if self._stopping:
+            self.process.kill()
+        self._tell("Started", "Container started")
+        self.state.started = True
+        self._set({"running": {"startedAt": began}})
+        readiness = asyncio.create_task(self._watch_readiness(opened))
+        try:
+            code = await self.process.wait()
+        finally:
+            readiness.cancel()
+            await asyncio.gather(readiness, return_exceptions=True)
+            self.process = None
+        self.state.ready = self.state.started = False
+        self._set(self._ended(code, began))
+
+    def _ended(self, code: int, began: str) -> Obj:
+        ended = {
+            "exitCode": code,
+            "reason": "Completed" if code == 0 else "Error",
+            "startedAt": began,
+            "finishedAt": now(),
+            "containerID": self.state.id,
+        }
+        return {"terminated": ended}
+
+    async def _fail_to_start(self, executable: str, log: Log) -> None:
+        await log.close()
+        why = (
+            "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+            f'unable to start container process: error during container init: exec: "{executable}": '
+            "executable file not found in $PATH"
+        )
+        if "/" in executable:
+            why = why.replace(
+                "executable file not found in $PATH", f"stat {executable}: no such file or directory"
+            )
+        self._tell("Created", "Container created")
+        self._tell("Failed", f"Error: {why}", warning=True)
+        ended = self._ended(128, "1970-01-01T00:00:00Z")
+        ended["terminated"] |= {"reason": "StartError", "message": why}
+        self._set(ended)
+
+    async def _configure(self, image: Image) -> Mapping[str, Any]:
+        while True:
+            try:
+                pod = self._around.pod()
+                env = environment(self._around.store, pod, self.spec)
+                config = self._around.configure(image)
+            except ConfigError as error:
+                self._tell("Failed", f"Error: {error}", warning=True)
+                self._set(waiting("CreateContainerConfigError", str(error)))
+                await self._around.retry()
+            else:
+                return {"args": arguments(self.spec, env), "env": env, **config}
+
+    def _restarts(self) -> bool:
+        if self._stopping:
+            return False
+        policy: str = self._around.pod()["spec"].get("restartPolicy", "Always")
+        return policy == "Always" or (policy == "OnFailure" and self.state.exit_code != 0)
+
+    async def _back_off(self, delay: float) -> None:
+        metadata = self._around.pod()["metadata"]
+        pod = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
+        self._tell(
+            "BackOff", f"Back-off restarting failed container {self.spec['name']} in pod {pod}", warning=True
+        )
+        seconds = int(delay)
+        shown = f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"
+        message = f"back-off {shown} restarting failed container={self.spec['name']} pod={pod}"
+        self._set(waiting("CrashLoopBackOff", message))
+        await asyncio.sleep(delay)
+
+    async def _watch_readiness(self, opened: asyncio.Event) -> None:
+        """Keep `ready` true to the probe; without one, a container is ready once its program listens."""
+        await opened.wait()
+        probe = self.spec.get("readinessProbe")
+        if probe is None:
+            self._set_ready(ready=True)
+            return
+        await asyncio.sleep(float(probe.get("initialDelaySeconds", 0)))
+        passed = failed = 0
+        while True:
+            self._probe_now.clear()
+            why = await passes(probe, self.spec, self.ports)
+            if why is None:
+                passed, failed = passed + 1, 0
+                if passed >= int(probe.get("successThreshold", 1)):
+                    self._set_ready(ready=True)
+            else:
+                passed, failed = 0, failed + 1
+                self._tell("Unhealthy", f"Readiness probe failed: {why}", warning=True)
+                if failed >= int(probe.get("failureThreshold", 3)):
+                    self._set_ready(ready=False)
+            with contextlib.suppress(TimeoutError):
+                # A port that opens is worth a look before the period is over.
+                await asyncio.wait_for(self._probe_now.wait(), float(probe.get("periodSeconds", 10)))
+
+    def _set_ready(self, *, ready: bool) -> None:
+        if ready != self.state.ready:
+            self.state.ready = ready
+            self._around.changed()
+
+    def _set(self, state: Obj) -> None:
+        if "terminated" in self.state.state:
+            self.state.last_state = self.state.state
+        self.state.state = state
+        self._around.changed()
+
+    def _tell(self, reason: str, message: str, *, warning: bool = False) -> None:
+        self._around.tell(reason, message, warning=warning, container=self.spec["name"])

@@ -1,0 +1,107 @@
+"""A container's environment and arguments, from its spec and the objects that it refers to.
+
+Source: k8s.io/kubernetes/third_party/forked/golang/expansion; the API reference of ``EnvVar``.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sspcloud_magics.sandbox.resources import Resource, by_plural
+from sspcloud_magics.sandbox.store import NotFound, Obj, Store
+
+SECRETS: Final = by_plural("", "secrets")
+CONFIG_MAPS: Final = by_plural("", "configmaps")
+
+_REFERENCE: Final = re.compile(r"\$\$|\$\(([^)]*)\)")
+
+
+class ConfigError(Exception):
+    """The container cannot be made; the text is the kubelet's."""
+
+
+def environment(store: Store, pod: Obj, container: Obj) -> dict[str, str]:
+    """Return the environment variables of a container.
+
+    Raises
+    ------
+    ConfigError
+        If an object or key that it refers to is missing.
+    """
+    namespace = pod["metadata"]["namespace"]
+    found: dict[str, str] = {}
+    for source in container.get("envFrom") or []:
+        for kind, resource in (("secretRef", SECRETS), ("configMapRef", CONFIG_MAPS)):
+            if kind in source:
+                prefix = source.get("prefix", "")
+                values = _values(store, resource, namespace, source[kind])
+                found.update({prefix + key: value for key, value in values.items()})
+    for variable in container.get("env") or []:
+        value = _value(store, pod, variable)
+        if value is not None:
+            found[variable["name"]] = expand(value, found)
+    return found
+
+
+def arguments(container: Obj, env: Mapping[str, str]) -> list[str]:
+    """Return what a container's program gets: the rest of its ``command``, then its ``args``, expanded."""
+    words = [*(container.get("command") or [])[1:], *(container.get("args") or [])]
+    return [expand(word, env) for word in words]
+
+
+def expand(text: str, env: Mapping[str, str]) -> str:
+    """Replace ``$(NAME)``; an unknown name is left as it stands, and ``$$`` is a dollar."""
+
+    def replacement(match: re.Match[str]) -> str:
+        name = match[1]
+        if name is None:
+            return "$"
+        return env.get(name, match[0])
+
+    return _REFERENCE.sub(replacement, text)
+
+
+def _value(store: Store, pod: Obj, variable: Obj) -> str | None:
+    source = variable.get("valueFrom")
+    if not source:
+        return str(variable.get("value", ""))
+    namespace = pod["metadata"]["namespace"]
+    for kind, resource in (("secretKeyRef", SECRETS), ("configMapKeyRef", CONFIG_MAPS)):
+        if kind in source:
+            reference = source[kind]
+            values = _values(store, resource, namespace, reference)
+            if reference["key"] not in values and not reference.get("optional"):
+                word = "Secret" if resource is SECRETS else "ConfigMap"
+                raise ConfigError(
+                    f"couldn't find key {reference['key']} in {word} {namespace}/{reference['name']}"
+                )
+            return values.get(reference["key"])
+    if "fieldRef" in source:
+        return _field(pod, source["fieldRef"]["fieldPath"])
+    return ""
+
+
+def _values(store: Store, resource: Resource, namespace: str, reference: Obj) -> dict[str, str]:
+    try:
+        found = store.peek(resource, namespace, reference["name"])
+    except NotFound as error:
+        if reference.get("optional"):
+            return {}
+        raise ConfigError(str(error)) from None
+    data = found.get("data") or {}
+    if resource is CONFIG_MAPS:
+        return dict(data)
+    return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
+
+
+def _field(pod: Obj, path: str) -> str:
+    match = re.fullmatch(r"metadata\.(labels|annotations)\['([^']+)'\]", path)
+    if match:
+        return str((pod["metadata"].get(match[1]) or {}).get(match[2], ""))
+    value: Any = pod
+    for part in path.split("."):
+        value = value.get(part, "") if isinstance(value, dict) else ""
+    return str(value)

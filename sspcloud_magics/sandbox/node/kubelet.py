@@ -1,0 +1,334 @@
+"""The node: takes every pod of the store, and answers for the pods that it runs.
+
+It stands for the scheduler too: there is one machine. A pod is bound, run and watched by a `PodWorker`;
+the node hands it the changes of its object. Processes are noted in a file, so that a start after a crash
+ends what an earlier sandbox left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from aiohttp import web
+
+from sspcloud_magics.sandbox import postgres
+from sspcloud_magics.sandbox.api.status import ApiError, bad_request
+from sspcloud_magics.sandbox.network import Destination, Network
+from sspcloud_magics.sandbox.node import logs, portforward
+from sspcloud_magics.sandbox.node.connection import Connection, DialError
+from sspcloud_magics.sandbox.node.container import FIRST_BACK_OFF
+from sspcloud_magics.sandbox.node.environment import CONFIG_MAPS, SECRETS
+from sspcloud_magics.sandbox.node.events import Recorder
+from sspcloud_magics.sandbox.node.logs import LogsUnavailable
+from sspcloud_magics.sandbox.node.pod_worker import CLAIMS, NODE_NAME, PODS, Machine, PodWorker
+from sspcloud_magics.sandbox.node.process import Process
+from sspcloud_magics.sandbox.node.status import HOST_IP
+from sspcloud_magics.sandbox.resources import by_plural
+from sspcloud_magics.sandbox.store import AlreadyExists, Change, Obj, Store, now
+
+NODES: Final = by_plural("", "nodes")
+POD_NETWORK: Final = "10.42.0.0/24"
+log = logging.getLogger(__name__)
+
+
+class Node:
+    """The cluster's one machine.
+
+    Parameters
+    ----------
+    store
+        The cluster's objects.
+    network
+        The way from pod to pod.
+    home
+        The sandbox's directory: logs of containers and the list of processes are kept in it.
+    back_off
+        Seconds before the second restart of a container; each further one waits twice as long.
+    """
+
+    def __init__(
+        self, store: Store, network: Network, home: Path, *, back_off: float = FIRST_BACK_OFF
+    ) -> None:
+        self._store = store
+        self._network = network
+        self._home = home / "node"
+        self._volumes_home = home
+        self._back_off = back_off
+        self._workers: dict[str, PodWorker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._forwards: dict[str, set[asyncio.Task[web.StreamResponse]]] = {}
+        self._addresses = itertools.cycle(range(2, 65000))
+        self._machine: Machine | None = None
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._run: Path | None = None
+
+    async def start(self) -> None:
+        """Take the pods that are there, and all that come."""
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._sweep()
+        self._run = Path(tempfile.mkdtemp(prefix="sspcloud-"))
+        # The database servers of root's sandbox run as another user, and pass through here.
+        self._run.chmod(0o711)
+        self._write_leftovers()
+        self._machine = Machine(
+            store=self._store,
+            recorder=Recorder(self._store, NODE_NAME),
+            volumes=postgres.volumes(self._volumes_home),
+            logs=self._home / "logs",
+            run=self._run,
+            route=self._route,
+            started=self._note,
+            back_off=self._back_off,
+        )
+        with contextlib.suppress(AlreadyExists):
+            self._store.create(_node_object())
+        self._unsubscribe = self._store.subscribe(self._on_change)
+        for pod in self._store.list_objects(PODS):
+            self._take(pod)
+
+    async def stop(self) -> None:
+        """End all processes; the pods' objects stay as they are."""
+        self._unsubscribe()
+        for forwards in self._forwards.values():
+            for forward in forwards:
+                forward.cancel()
+        for worker in self._workers.values():
+            worker.deleted()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        if self._run is not None:
+            shutil.rmtree(self._run, ignore_errors=True)
+            self._leftovers.unlink(missing_ok=True)
+
+    async def dial(self, namespace: str, name: str, port: int) -> Connection:
+        """Connect to a port of a pod.
+
+        Raises
+        ------
+        DialError
+            If the pod is not there.
+        OSError
+            If nothing listens there.
+        """
+        worker = self._worker(namespace, name)
+        if worker is None:
+            raise DialError(f'pod not found ("{name}_{namespace}")')
+        return await worker.dial(port)
+
+    async def logs(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        container: str,
+        follow: bool = False,
+        tail_lines: int | None = None,
+        since: float | None = None,
+        previous: bool = False,
+        timestamps: bool = False,
+    ) -> AsyncIterator[bytes]:
+        """Yield the log of a container.
+
+        Parameters
+        ----------
+        namespace, name
+            The pod.
+        container
+            The container.
+        follow
+            Whether to go on until the container ends.
+        tail_lines
+            How many lines to begin with, counted from the end; all by default.
+        since
+            Only what was written in the last so many seconds.
+        previous
+            Whether the log of the run before is wanted.
+        timestamps
+            Whether each line begins with its time.
+
+        Raises
+        ------
+        LogsUnavailable
+            If there is no such log.
+        """
+        worker = self._worker(namespace, name)
+        found = worker.containers.get(container) if worker is not None else None
+        if found is None:
+            raise LogsUnavailable(f"container {container} is not valid for pod {name}")
+        run = found.logs.run(previous=previous)
+        if run is None and previous:
+            raise LogsUnavailable(f'previous terminated container "{container}" in pod "{name}" not found')
+        if run is None:
+            reason = found.state.state.get("waiting", {}).get("reason", "ContainerCreating")
+            if reason in {"ErrImagePull", "ImagePullBackOff"}:
+                reason = "trying and failing to pull image"
+            raise LogsUnavailable(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
+        async for lines in logs.read(
+            run, follow=follow, tail_lines=tail_lines, since=since, timestamps=timestamps
+        ):
+            yield lines
+
+    async def portforward(self, request: web.Request, namespace: str, name: str) -> web.StreamResponse:
+        """Answer a request to a pod's ``portforward``; return when the forwarding is over.
+
+        Raises
+        ------
+        ApiError
+            If the pod does not run, or the request does not ask for an upgrade as it should.
+        """
+        worker = self._worker(namespace, name)
+        if worker is None:
+            raise bad_request(f"pod {name} does not have a host assigned")
+        if not worker.running:
+            raise ApiError(500, "InternalError", f'pod not found ("{name}_{namespace}")')
+        task = asyncio.ensure_future(portforward.serve(request, worker.sandbox))
+        forwards = self._forwards.setdefault(worker.uid, set())
+        forwards.add(task)
+        task.add_done_callback(forwards.discard)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    def _worker(self, namespace: str, name: str) -> PodWorker | None:
+        with contextlib.suppress(LookupError):
+            return self._workers[self._store.peek(PODS, namespace, name)["metadata"]["uid"]]
+        return None
+
+    def _route(self, namespace: str, pod: str, host: str, port: int) -> tuple[Destination, int]:
+        destination = self._network.route(namespace, pod, host, port)
+        worker = self._worker(destination.namespace, destination.pod)
+        return destination, worker.port(destination.port) if worker is not None else 0
+
+    def _on_change(self, change: Change) -> None:
+        if change.resource is PODS:
+            uid = change.object["metadata"]["uid"]
+            worker = self._workers.get(uid)
+            if change.type == "DELETED":
+                if worker is not None:
+                    worker.deleted()
+            elif worker is not None:
+                worker.update(change.object)
+            elif change.type == "ADDED":
+                self._take(change.object)
+        elif change.resource in {SECRETS, CONFIG_MAPS, CLAIMS}:
+            for worker in self._workers.values():
+                worker.look_again()
+
+    def _take(self, pod: Obj) -> None:
+        assert self._machine is not None  # noqa: S101 - set by `start`
+        number = next(self._addresses)
+        worker = PodWorker(self._machine, pod, f"10.42.{number // 254}.{number % 254 + 1}")
+        self._workers[worker.uid] = worker
+        self._tasks[worker.uid] = asyncio.create_task(self._look_after(worker))
+        worker.update(pod)
+
+    async def _look_after(self, worker: PodWorker) -> None:
+        try:
+            await worker.run()
+        except Exception:
+            log.exception("a pod's worker failed")
+        finally:
+            del self._workers[worker.uid], self._tasks[worker.uid]
+            for forward in self._forwards.pop(worker.uid, ()):
+                forward.cancel()
+
+    # What must not outlive us.
+
+    @property
+    def _leftovers(self) -> Path:
+        return self._home / "processes.json"
+
+    def _note(self, process: Process) -> None:
+        self._write_leftovers(process.pid)
+
+    def _write_leftovers(self, pid: int | None = None) -> None:
+        """Add a process to the list of what a sandbox that is killed would leave."""
+        noted: dict[str, Any] = {"run": str(self._run), "processes": []}
+        if pid is not None:
+            noted = json.loads(self._leftovers.read_text())
+            alive = [entry for entry in noted["processes"] if psutil.pid_exists(entry[0])]
+            with contextlib.suppress(psutil.NoSuchProcess):
+                noted["processes"] = [*alive, [pid, psutil.Process(pid).create_time()]]
+        partial = self._leftovers.with_suffix(".new")
+        partial.write_text(json.dumps(noted))
+        partial.replace(self._leftovers)
+
+    def _sweep(self) -> None:
+        """End what an earlier sandbox at this home left behind."""
+        try:
+            noted = json.loads(self._leftovers.read_text())
+        except (FileNotFoundError, ValueError):
+            return
+        for pid, created in noted["processes"]:
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                # A process id is given again; its time of creation says whether it is ours.
+                if psutil.Process(pid).create_time() == created:
+                    os.killpg(pid, signal.SIGKILL)
+        shutil.rmtree(noted["run"], ignore_errors=True)
+        shutil.rmtree(self._home / "logs", ignore_errors=True)
+
+
+def _node_object() -> Obj:
+    moment = now()
+    kubelet = {
+        "Ready": ("True", "KubeletReady", "kubelet is posting ready status"),
+        "MemoryPressure": ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        "DiskPressure": ("False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        "PIDPressure": ("False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": NODE_NAME,
+            "labels": {
+                "kubernetes.io/hostname": NODE_NAME,
+                "kubernetes.io/os": "linux",
+                "node-role.kubernetes.io/control-plane": "",
+            },
+        },
+        "spec": {"podCIDR": POD_NETWORK},
+        "status": {
+            "addresses": [
+                {"type": "InternalIP", "address": HOST_IP},
+                {"type": "Hostname", "address": NODE_NAME},
+            ],
+            "capacity": {
+                "cpu": str(os.cpu_count() or 1),
+                "memory": f"{psutil.virtual_memory().total // 1024}Ki",
+                "pods": "110",
+            },
+            "conditions": [
+                {
+                    "type": kind,
+                    "status": status,
+                    "reason": reason,
+                    "message": message,
+                    "lastHeartbeatTime": moment,
+                    "lastTransitionTime": moment,
+                }
+                for kind, (status, reason, message) in kubelet.items()
+            ],
+            "nodeInfo": {
+                "kubeletVersion": "v1.36.1",
+                "containerRuntimeVersion": "containerd://2.1.4",
+                "osImage": "SSPCloud sandbox",
+                "kernelVersion": os.uname().release,
+                "operatingSystem": "linux",
+                "architecture": "amd64",
+            },
+        },
+    }

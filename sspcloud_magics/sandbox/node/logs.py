@@ -1,0 +1,140 @@
+"""The logs of containers: one file per run, each line with its time, as a kubelet keeps them.
+
+A line in a file is ``2026-11-23T06:00:00.000000001Z stdout F text``, the format of the container runtime
+interface. The last two runs of a container are kept.
+
+Source: k8s.io/kubernetes/pkg/kubelet/kuberuntime/logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+KEPT_RUNS: Final = 2
+
+
+class LogsUnavailable(Exception):
+    """There is no such log; the text is the kubelet's."""
+
+
+class Log:
+    """The log of one run of a container.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+        self._grown = asyncio.Condition()
+        self.closed = False
+
+    async def write(self, line: bytes) -> None:
+        """Add a line, with or without its line break."""
+        nanoseconds = time.time_ns()
+        moment = datetime.fromtimestamp(nanoseconds // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        head = f"{moment}.{nanoseconds % 10**9:09d}Z stdout F ".encode()
+        self._file.write(head + line.rstrip(b"\r\n") + b"\n")
+        async with self._grown:
+            self._grown.notify_all()
+
+    async def close(self) -> None:
+        """Note that the run is over."""
+        self.closed = True
+        self._file.close()
+        async with self._grown:
+            self._grown.notify_all()
+
+    async def grown(self, size: int) -> None:
+        """Wait until the file is longer than `size` bytes, or the run is over."""
+        async with self._grown:
+            await self._grown.wait_for(lambda: self.closed or self.path.stat().st_size > size)
+
+
+class LogKeeper:
+    """The logs of one container.
+
+    Parameters
+    ----------
+    folder
+        Where its files are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._runs: deque[Log] = deque()
+        self._count = 0
+
+    def begin(self) -> Log:
+        """Return the log of a new run, and forget all but the last two."""
+        log = Log(self._folder / f"{self._count}.log")
+        self._count += 1
+        self._runs.append(log)
+        if len(self._runs) > KEPT_RUNS:
+            self._runs.popleft().path.unlink(missing_ok=True)
+        return log
+
+    def run(self, *, previous: bool) -> Log | None:
+        """Return the log of the current run or the one before it."""
+        wanted = 2 if previous else 1
+        return self._runs[-wanted] if len(self._runs) >= wanted else None
+
+    def forget(self) -> None:
+        """Remove all files."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+async def read(
+    log: Log,
+    *,
+    follow: bool = False,
+    tail_lines: int | None = None,
+    since: float | None = None,
+    timestamps: bool = False,
+) -> AsyncIterator[bytes]:
+    """Yield the lines of a log.
+
+    Parameters
+    ----------
+    log
+        Which.
+    follow
+        Whether to wait for more until the run is over.
+    tail_lines
+        How many lines to begin with, counted from the end; all by default.
+    since
+        Only what was written in the last so many seconds.
+    timestamps
+        Whether each line begins with its time.
+    """
+    oldest = None
+    if since is not None:
+        oldest = datetime.fromtimestamp(time.time() - since, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").encode()
+    with log.path.open("rb") as file:
+        lines = (line for line in file if oldest is None or line >= oldest)
+        begin = list(lines) if tail_lines is None else list(deque(lines, maxlen=tail_lines))
+        if begin:
+            yield b"".join(_shown(line, timestamps=timestamps) for line in begin)
+        while follow:
+            await log.grown(file.tell())
+            more = file.readlines()
+            if more:
+                yield b"".join(_shown(line, timestamps=timestamps) for line in more)
+            elif log.closed:
+                return
+
+
+def _shown(line: bytes, *, timestamps: bool) -> bytes:
+    moment, _stream, _tag, text = line.split(b" ", 3)
+    return moment + b" " + text if timestamps else text

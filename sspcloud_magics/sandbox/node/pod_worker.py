@@ -1,0 +1,370 @@
+"""One pod's life on the node, from its binding to its deletion.
+
+A task of its own: wait for what the pod needs, run its containers, keep its status true, and when it is to end,
+stop them in the time that they have and remove the object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sspcloud_magics.sandbox.network import Destination
+from sspcloud_magics.sandbox.node.connection import Connection, DialError, connect
+from sspcloud_magics.sandbox.node.container import Container, Surroundings
+from sspcloud_magics.sandbox.node.environment import CONFIG_MAPS, SECRETS, ConfigError
+from sspcloud_magics.sandbox.node.events import Recorder
+from sspcloud_magics.sandbox.node.images import Image
+from sspcloud_magics.sandbox.node.logs import LogKeeper
+from sspcloud_magics.sandbox.node.process import Process
+from sspcloud_magics.sandbox.node.relay import Sandbox
+from sspcloud_magics.sandbox.node.status import pod_status, unscheduled
+from sspcloud_magics.sandbox.resources import by_plural
+from sspcloud_magics.sandbox.store import NotFound, Obj, Store, now
+
+PODS: Final = by_plural("", "pods")
+CLAIMS: Final = by_plural("", "persistentvolumeclaims")
+
+NODE_NAME: Final = "sandbox-node"
+RUN_TIME_EXCEEDED: Final = {
+    "reason": "DeadlineExceeded",
+    "message": "Pod was active on the node longer than the specified deadline",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What all pods of the node share.
+
+    Parameters
+    ----------
+    store
+        The objects.
+    recorder
+        Writes events.
+    volumes, logs, run
+        Directories for claims, log files and sockets.
+    route
+        From a pod (namespace, name), a host and a port to where that leads.
+    started
+        Called with each new process.
+    back_off
+        Seconds before the second restart of a container.
+    """
+
+    store: Store
+    recorder: Recorder
+    volumes: Path
+    logs: Path
+    run: Path
+    route: Callable[[str, str, str, int], tuple[Destination, int]]
+    started: Callable[[Process], None]
+    back_off: float
+
+
+class PodWorker:
+    """Runs one pod.
+
+    Parameters
+    ----------
+    machine
+        The node.
+    pod
+        The Pod as it was found.
+    ip
+        Its address.
+    """
+
+    def __init__(self, machine: Machine, pod: Obj, ip: str) -> None:
+        self._machine = machine
+        self._pod = pod
+        self._namespace: str = pod["metadata"]["namespace"]
+        self._name: str = pod["metadata"]["name"]
+        self.uid: str = pod["metadata"]["uid"]
+        self._ip = ip
+        self._shown_ip = ""
+        self._start_time = ""
+        self._failure: Mapping[str, str] | None = None
+        self._stopped = False
+        self._gone = False
+        self._stop = asyncio.Event()
+        self._kill = asyncio.Event()
+        self._retry = asyncio.Event()
+        folder = machine.logs / f"{self._namespace}_{self._name}_{self.uid}"
+        self._log_folder = folder
+        self._run_folder = machine.run / self.uid[:8]
+        around = Surroundings(
+            store=machine.store,
+            pod=lambda: self._pod,
+            changed=self._write_status,
+            tell=self._tell,
+            configure=self._configure,
+            route=lambda host, port: machine.route(self._namespace, self._name, host, port),
+            retry=self._wait_for_change,
+            started=machine.started,
+            back_off=machine.back_off,
+        )
+        self.containers = {
+            spec["name"]: Container(spec, around, LogKeeper(folder / spec["name"]))
+            for spec in pod["spec"].get("containers") or []
+        }
+
+    # What the node tells the worker.
+
+    def update(self, pod: Obj) -> None:
+        """Take notice of the Pod's new form."""
+        self._pod = pod
+        if pod["metadata"].get("deletionTimestamp"):
+            self._stop.set()
+
+    def deleted(self) -> None:
+        """Take notice that the Pod is no more: end its processes at once."""
+        self._gone = True
+        self._stop.set()
+        self._kill.set()
+
+    def look_again(self) -> None:
+        """Take notice that an object changed which the pod may have waited for."""
+        self._retry.set()
+
+    # What others ask.
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The pod for port-forwarding."""
+        digest = hashlib.sha256(self.uid.encode()).hexdigest()
+        namespace = uuid.uuid5(uuid.NAMESPACE_OID, self.uid)
+        return Sandbox(digest, f"/var/run/netns/cni-{namespace}", self.dial)
+
+    @property
+    def running(self) -> bool:
+        """Whether the pod's network is up."""
+        return bool(self._shown_ip) and not self._stopped and not self._gone
+
+    def port(self, port: int) -> int:
+        """Return the loopback port that stands for a port of the pod, 0 if nothing listens there."""
+        for container in self.containers.values():
+            if port in container.ports:
+                return container.ports[port]
+        return 0
+
+    async def dial(self, port: int) -> Connection:
+        """Connect to a port of the pod.
+
+        Raises
+        ------
+        DialError
+            If the pod is gone.
+        OSError
+            If nothing listens there.
+        """
+        if self._gone:
+            raise DialError(f'failed to find sandbox "{self.sandbox.id}" in store: not found')
+        if self._stopped or not self._shown_ip:
+            raise DialError(f'network namespace for sandbox "{self.sandbox.id}" is closed')
+        at = self.port(port)
+        if not at:
+            raise ConnectionRefusedError(port)
+        return await connect(at)
+
+    # Its life.
+
+    async def run(self) -> None:
+        """Live; return when the pod's processes are gone, and its object too if it was to be deleted."""
+        stopping = asyncio.create_task(self._stop.wait())
+        living = asyncio.create_task(self._live())
+        try:
+            await asyncio.wait({stopping, living}, return_when=asyncio.FIRST_COMPLETED)
+            await self._end(living)
+            if not self._stop.is_set():
+                await stopping
+            self._delete()
+        finally:
+            for task in (stopping, living):
+                task.cancel()
+            await asyncio.gather(stopping, living, return_exceptions=True)
+            shutil.rmtree(self._run_folder, ignore_errors=True)
+            shutil.rmtree(self._log_folder, ignore_errors=True)
+
+    async def _live(self) -> None:
+        await self._schedule()
+        await self._mount()
+        self._shown_ip = self._ip
+        self._run_folder.mkdir(mode=0o700, exist_ok=True)
+        running = [asyncio.create_task(container.run()) for container in self.containers.values()]
+        try:
+            deadline = self._pod["spec"].get("activeDeadlineSeconds")
+            _, left = await asyncio.wait(running, timeout=deadline)
+            if left:
+                self._failure = RUN_TIME_EXCEEDED
+                self._tell("DeadlineExceeded", RUN_TIME_EXCEEDED["message"])
+                await self._stop_containers(running)
+            for task in running:
+                if not task.cancelled():
+                    task.result()
+        except asyncio.CancelledError:
+            await self._stop_containers(running)
+            raise
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            self._stopped = True
+            self._write_status()
+
+    async def _end(self, living: asyncio.Task[None]) -> None:
+        """End a pod that still lives, and note if it died of something that is not its own."""
+        living.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await living
+
+    async def _stop_containers(self, running: list[asyncio.Task[None]]) -> None:
+        """Stop the containers in the time that the pod grants."""
+        for task, container in zip(running, self.containers.values(), strict=True):
+            name = container.spec["name"]
+            if container.process is None:
+                task.cancel()  # it waits for something: an image, a secret, the end of its back-off
+            else:
+                self._tell("Killing", f"Stopping container {name}", container=name)
+            container.stop()
+        ended: asyncio.Future[Any] = asyncio.ensure_future(asyncio.wait(running))
+        killed: asyncio.Future[Any] = asyncio.ensure_future(self._kill.wait())
+        try:
+            await asyncio.wait({ended, killed}, timeout=self._grace(), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            killed.cancel()
+            for container in self.containers.values():
+                container.kill()
+            await asyncio.gather(ended, killed, return_exceptions=True)
+
+    def _grace(self) -> float:
+        metadata = self._pod["metadata"]
+        seconds = metadata.get("deletionGracePeriodSeconds")
+        if seconds is None:
+            seconds = self._pod["spec"].get("terminationGracePeriodSeconds", 30)
+        return float(seconds)
+
+    async def _schedule(self) -> None:
+        """Wait for the claims that the pod names, then take it onto the node."""
+        while missing := self._missing_claim():
+            message = f'0/1 nodes are available: persistentvolumeclaim "{missing}" not found. not found'
+            self._tell("FailedScheduling", message, warning=True, component="default-scheduler")
+            self._store_status(unscheduled(self._pod, message, now()))
+            await self._wait_for_change()
+        self._start_time = now()
+        self._store_status(None)
+        message = f"Successfully assigned {self._namespace}/{self._name} to {NODE_NAME}"
+        self._tell("Scheduled", message, component="default-scheduler")
+
+    def _missing_claim(self) -> str | None:
+        for volume in self._pod["spec"].get("volumes") or []:
+            claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+            if claim and not self._exists(CLAIMS, claim):
+                return str(claim)
+        return None
+
+    async def _mount(self) -> None:
+        """Wait for the secrets and config maps that the pod mounts."""
+        while why := self._unmountable():
+            self._tell("FailedMount", why, warning=True)
+            await self._wait_for_change()
+
+    def _unmountable(self) -> str | None:
+        for volume in self._pod["spec"].get("volumes") or []:
+            for kind, key, resource in (
+                ("secret", "secretName", SECRETS),
+                ("configMap", "name", CONFIG_MAPS),
+            ):
+                source = volume.get(kind)
+                if source and not source.get("optional") and not self._exists(resource, source[key]):
+                    return f'MountVolume.SetUp failed for volume "{volume["name"]}" : {resource.singular} "{source[key]}" not found'
+        return None
+
+    def _exists(self, resource: Any, name: str) -> bool:
+        try:
+            self._machine.store.peek(resource, self._namespace, name)
+        except NotFound:
+            return False
+        return True
+
+    async def _wait_for_change(self) -> None:
+        self._retry.clear()
+        await self._retry.wait()
+
+    def _configure(self, image: Image) -> Mapping[str, Any]:
+        """Return what an image needs: for a database, its volume and certificate."""
+        if not image.keeps_data:
+            return {}
+        claims = [
+            volume["persistentVolumeClaim"]["claimName"]
+            for volume in self._pod["spec"].get("volumes") or []
+            if "persistentVolumeClaim" in volume
+        ]
+        data = self._machine.volumes / self._namespace / (claims[0] if claims else "none") / "pgdata"
+        return {"data": str(data), "run": str(self._run_folder), "tls": self._certificate()}
+
+    def _certificate(self) -> Mapping[str, str] | None:
+        """Return the key pair that the operator made for the pod's database cluster."""
+        cluster = (self._pod["metadata"].get("labels") or {}).get("cnpg.io/cluster")
+        if cluster is None:
+            return None
+        try:
+            secret = self._machine.store.peek(SECRETS, self._namespace, f"{cluster}-server")["data"]
+        except NotFound as error:
+            raise ConfigError(str(error)) from None
+        decoded = {name: base64.b64decode(secret[name]).decode("ascii") for name in ("tls.crt", "tls.key")}
+        return {"certificate": decoded["tls.crt"], "key": decoded["tls.key"]}
+
+    def _tell(self, reason: str, message: str, **how: Any) -> None:
+        if not self._gone:
+            with contextlib.suppress(NotFound):
+                self._machine.recorder.tell(self._pod, reason, message, **how)
+
+    def _write_status(self) -> None:
+        self._store_status(
+            pod_status(
+                self._pod,
+                [container.state for container in self.containers.values()],
+                ip=self._shown_ip,
+                start_time=self._start_time,
+                now=now(),
+                failure=self._failure,
+                stopped=self._stopped,
+            )
+        )
+
+    def _store_status(self, status: Obj | None) -> None:
+        """Write a status, with the node's name; without one, that of a pod whose containers are being made."""
+        if self._gone:
+            return
+        try:
+            pod = self._machine.store.get(PODS, self._namespace, self._name)
+        except NotFound:
+            return
+        if pod["metadata"]["uid"] != self.uid:
+            return
+        scheduled = bool(self._start_time)
+        if scheduled:
+            pod["spec"]["nodeName"] = NODE_NAME
+        self._pod = pod
+        if status is None:
+            self._pod = self._machine.store.update(pod)
+            self._write_status()
+        else:
+            self._pod = self._machine.store.update(pod | {"status": status})
+
+    def _delete(self) -> None:
+        if self._gone:
+            return
+        with contextlib.suppress(NotFound):
+            if self._machine.store.peek(PODS, self._namespace, self._name)["metadata"]["uid"] == self.uid:
+                self._machine.store.delete(PODS, self._namespace, self._name)
+

@@ -1,0 +1,68 @@
+"""Readiness probes: TCP and HTTP, asked as a kubelet asks them.
+
+A command cannot be run in a pod of the sandbox; a probe by command passes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from sspcloud_magics.sandbox.node.connection import connect
+from sspcloud_magics.sandbox.store import Obj
+
+
+async def passes(probe: Obj, container: Obj, ports: Mapping[int, int]) -> str | None:
+    """Return None if a probe passes, else the kubelet's words.
+
+    Parameters
+    ----------
+    probe
+        The ``readinessProbe``.
+    container
+        The container's spec, which names ports.
+    ports
+        From the pod's open ports to the loopback ports that stand for them.
+    """
+    timeout = float(probe.get("timeoutSeconds", 1))
+    for kind in ("tcpSocket", "httpGet"):
+        if kind in probe:
+            port = _number(probe[kind]["port"], container)
+            break
+    else:
+        return None
+    refused = f"dial tcp: connect: connection refused (port {port})"
+    if port not in ports:
+        return refused
+    try:
+        async with asyncio.timeout(timeout):
+            connection = await connect(ports[port])
+            try:
+                if kind == "tcpSocket":
+                    return None
+                path = probe[kind].get("path", "/")
+                request = f"GET {path} HTTP/1.1\r\nHost: {port}\r\nUser-Agent: kube-probe/1.36\r\nConnection: close\r\n\r\n"
+                await connection.write(request.encode())
+                answer = b""
+                while b"\r\n" not in answer and (more := await connection.read()):
+                    answer += more
+            finally:
+                connection.close()
+    except TimeoutError:
+        return "context deadline exceeded"
+    except OSError:
+        return refused
+    code = answer.split(b" ", 2)[1:2]
+    if code and code[0].isdigit() and 200 <= int(code[0]) < 400:
+        return None
+    return f"HTTP probe failed with statuscode: {code[0].decode() if code else 'none'}"
+
+
+def _number(port: Any, container: Obj) -> int:
+    if isinstance(port, int) or str(port).isdigit():
+        return int(port)
+    for named in container.get("ports") or []:
+        if named.get("name") == port:
+            return int(named["containerPort"])
+    return 0

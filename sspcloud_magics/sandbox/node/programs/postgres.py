@@ -1,0 +1,251 @@
+"""PostgreSQL: the real server on a data directory that was made before, behind a small front.
+
+The server's binaries know no TLS, and a pod of a database cluster offers it. So the server listens on a
+Unix socket only, and the front stands on the pod's port: it answers ``SSLRequest`` with the certificate
+that the operator made, and passes the plain protocol on. As a real server does, it resets the
+connection when a TLS session is ended by the client, whose closing alert comes too late to be read.
+
+The front also serves what a CloudNativePG instance has on ports 8000 (health) and 9187 (metrics).
+
+Source: PostgreSQL documentation, 54.2.10 "SSL Session Encryption", 54.7 "Message Formats".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import signal
+import ssl
+import struct
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from sspcloud_magics.sandbox import postgres
+from sspcloud_magics.sandbox.node.connection import Connection
+from sspcloud_magics.sandbox.node.programs.pod import Pod, run
+
+PORT: Final = 5432
+HEALTH_PORT: Final = 8000
+METRICS_PORT: Final = 9187
+
+SSL_REQUEST: Final = struct.pack(">II", 8, 80877103)
+GSS_REQUEST: Final = struct.pack(">II", 8, 80877104)
+TLS_HANDSHAKE: Final = 0x16
+TERMINATE: Final = b"X\0\0\0\4"
+READY: Final = b"database system is ready to accept connections"
+STOP_SECONDS: Final = 5.0
+"""How long a fast shutdown may take before an immediate one."""
+
+
+class Incoming(Connection):
+    """A client's connection, served by a task of its own.
+
+    Parameters
+    ----------
+    serve
+        The task.
+    tasks
+        Where it is kept while it runs.
+    """
+
+    def __init__(
+        self, serve: Callable[[Connection], Coroutine[Any, Any, None]], tasks: set[asyncio.Task[None]]
+    ) -> None:
+        super().__init__()
+        self._serve = serve
+        self._tasks = tasks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        task = asyncio.create_task(self._serve(self))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class Front:
+    """Stands before the server.
+
+    Parameters
+    ----------
+    server_socket
+        The server's Unix socket.
+    context
+        With the certificate, or None where TLS is not offered.
+    """
+
+    def __init__(self, server_socket: str, context: ssl.SSLContext | None) -> None:
+        self._server_socket = server_socket
+        self._context = context
+
+    async def serve(self, client: Connection) -> None:
+        """Serve one client."""
+        server: Connection | None = None
+        try:
+            first, secure = await self._negotiate(client)
+            if first:
+                loop = asyncio.get_running_loop()
+                _, server = await loop.create_unix_connection(Connection, self._server_socket)
+                await server.write(first)
+                if await _pump(client, server) and secure:
+                    client.reset()
+        except OSError:
+            pass  # either end broke the connection: the other is closed
+        finally:
+            client.close()
+            if server is not None:
+                server.close()
+
+    async def _negotiate(self, client: Connection) -> tuple[bytes, bool]:
+        """Answer requests for encryption; return the first bytes for the server, and whether TLS is on."""
+        secure = False
+        while True:
+            first = await client.read()
+            while first and len(first) < 8:
+                first += await client.read() or bytes(8)
+            if first == GSS_REQUEST or (first == SSL_REQUEST and self._context is None):
+                await client.write(b"N")
+            elif (
+                self._context
+                and not secure
+                and (first == SSL_REQUEST or first[:1] == bytes((TLS_HANDSHAKE,)))
+            ):
+                if (
+                    first != SSL_REQUEST
+                ):  # PostgreSQL 17's direct TLS: not offered, an old client would not know it
+                    return b"", False
+                await client.write(b"S")
+                await client.start_tls(self._context)
+                secure = True
+            else:
+                return first, secure
+
+
+async def _pump(client: Connection, server: Connection) -> bool:
+    """Copy both ways until the server ends; return whether the client had asked for that."""
+    ending = b""
+
+    async def upload() -> None:
+        nonlocal ending
+        while data := await client.read():
+            ending = (ending + data[-len(TERMINATE) :])[-len(TERMINATE) :]
+            await server.write(data)
+        server.write_eof()
+
+    uploading = asyncio.create_task(upload())
+    try:
+        while data := await server.read():
+            await client.write(data)
+    finally:
+        uploading.cancel()
+        await asyncio.gather(uploading, return_exceptions=True)
+    return ending == TERMINATE
+
+
+def _context(tls: Mapping[str, str] | None) -> ssl.SSLContext | None:
+    if not tls:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(tls["key"] + "\n" + tls["certificate"])
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+async def _http(client: Connection) -> None:
+    """Answer one request of a probe or of Prometheus."""
+    try:
+        request = await client.read()
+        while request and b"\r\n\r\n" not in request and len(request) < 16384:
+            request += await client.read() or b"\r\n\r\n"
+        path = request.split(b" ", 2)[1:2]
+        body = {
+            b"/healthz": b"OK",
+            b"/readyz": b"OK",
+            b"/metrics": b"# TYPE cnpg_collector_up gauge\ncnpg_collector_up 1\n",
+        }.get(path[0] if path else b"")
+        status = b"200 OK" if body is not None else b"404 Not Found"
+        body = body if body is not None else b"404 page not found\n"
+        await client.write(
+            b"HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+            % (status, len(body), body)
+        )
+    except OSError:
+        pass
+    finally:
+        client.close()
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when its parent ends: a front that was killed cannot do it."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGQUIT)
+
+
+async def _log(server: asyncio.subprocess.Process, ready: asyncio.Event) -> None:
+    """Pass the server's log on, and notice when it is up."""
+    assert server.stdout is not None  # noqa: S101 - it was asked for
+    while line := await server.stdout.readline():
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+        if READY in line:
+            ready.set()
+
+
+async def main() -> int:
+    """Run the server until the node ends it, or it ends by itself."""
+    stopping = asyncio.Event()
+    pod = await Pod.join(stopping.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    data, sockets = Path(pod.config["data"]), Path(pod.config["run"])
+    if not (data / "PG_VERSION").exists():
+        print(
+            f'postgres: could not access the data directory "{data}": nothing was initialised there',
+            flush=True,
+        )
+        return 2
+    postgres.give(sockets)
+    settings = {"listen_addresses": "", "unix_socket_directories": str(sockets), "port": str(PORT)}
+    server = await asyncio.create_subprocess_exec(
+        str(postgres.binaries() / "postgres"),
+        "-D",
+        str(data),
+        *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=data,
+        preexec_fn=_die_with_parent,
+        **postgres.identity(),
+    )
+    ready = asyncio.Event()
+    tasks: set[asyncio.Task[None]] = set()
+    logging = asyncio.create_task(_log(server, ready))
+    ended = asyncio.create_task(server.wait())
+    waiting = [asyncio.create_task(ready.wait()), asyncio.create_task(stopping.wait())]
+    await asyncio.wait({ended, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if ready.is_set() and not stopping.is_set():
+        front = Front(f"{sockets}/.s.PGSQL.{PORT}", _context(pod.config.get("tls")))
+        loop = asyncio.get_running_loop()
+        # The database's port comes last: who sees it finds the others.
+        for port, serve in ((HEALTH_PORT, _http), (METRICS_PORT, _http), (PORT, front.serve)):
+            pod.announce(port, await loop.create_server(partial(Incoming, serve, tasks), "127.0.0.1", 0))
+        await asyncio.wait({ended, waiting[1]}, return_when=asyncio.FIRST_COMPLETED)
+    if not ended.done():
+        for number in (signal.SIGINT, signal.SIGQUIT):  # fast, then immediate shutdown
+            with contextlib.suppress(ProcessLookupError):
+                server.send_signal(number)
+            if (await asyncio.wait({ended}, timeout=STOP_SECONDS))[0]:
+                break
+    await logging
+    return 0 if stopping.is_set() else ended.result() or 1
+
+
+if __name__ == "__main__":
+    run(main)
