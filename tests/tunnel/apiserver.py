@@ -129,7 +129,8 @@ class ApiServer:
     ) -> None:
         """Create or replace the Endpoints of a service."""
         addresses = [
-            {"ip": "10.42.0.1", "targetRef": {"kind": "Pod", "name": pod, "uid": f"uid-{pod}"}} for pod in pods
+            {"ip": "10.42.0.1", "targetRef": {"kind": "Pod", "name": pod, "uid": f"uid-{pod}"}}
+            for pod in pods
         ]
         kind = "addresses" if ready else "notReadyAddresses"
         self.put("Endpoints", name, subsets=[{kind: addresses, "ports": ports}] if pods else [])

@@ -103,9 +103,11 @@ class HelperProcess:
     def wait_for_state(self, number: int, state: State) -> ForwardState:
         """Return the next report of `state`; raises the error if the forward fails instead."""
         event = self.wait_for(
-            lambda event: isinstance(event, ForwardState)
-            and event.forward_id == number
-            and event.state in (state, State.FAILED)
+            lambda event: (
+                isinstance(event, ForwardState)
+                and event.forward_id == number
+                and event.state in (state, State.FAILED)
+            )
         )
         assert isinstance(event, ForwardState)
         if event.state is not state:

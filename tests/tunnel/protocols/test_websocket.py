@@ -1,0 +1,191 @@
+"""The WebSocket framing of a client, against RFC 6455."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sspcloud_magics.tunnel.protocols.events import ProtocolError
+from sspcloud_magics.tunnel.protocols.websocket import (
+    Close,
+    FrameDecoder,
+    Opcode,
+    Payload,
+    Ping,
+    Pong,
+    check_handshake,
+    encode_close,
+    encode_frame,
+    handshake_headers,
+    new_key,
+)
+from tests.tunnel.protocols.wire import cuts, everything, frame, slices, unmask
+
+
+def decode(data: bytes, at: list[int] | None = None) -> list[object]:
+    return everything(FrameDecoder().receive, slices(data, at or []))
+
+
+def messages(events: list[object]) -> list[object]:
+    """Join the slices of each message, and keep the rest."""
+    found: list[object] = []
+    inside: list[bytes] | None = None
+    for event in events:
+        if not isinstance(event, Payload):
+            found.append(event)
+            continue
+        assert event.begins == (inside is None)
+        inside = [*(inside or []), event.data]  # type: ignore[list-item]
+        if event.ends:
+            found.append((event.text, b"".join(inside)))
+            inside = None
+    return found
+
+
+class TestHandshake:
+    def test_asks_for_the_subprotocol(self):
+        headers = dict(handshake_headers("the-key", "v4.channel.k8s.io"))
+        assert headers == {
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Key": "the-key",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Protocol": "v4.channel.k8s.io",
+        }
+
+    def test_keys_are_sixteen_random_bytes(self):
+        assert len(base64.b64decode(new_key())) == 16
+        assert new_key() != new_key()
+
+    def test_accepts_the_answer_of_the_rfcs_example(self):
+        headers = {
+            "upgrade": "WebSocket",
+            "sec-websocket-accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+            "sec-websocket-protocol": "chat",
+        }
+        check_handshake(headers, "dGhlIHNhbXBsZSBub25jZQ==", "chat")
+
+    @pytest.mark.parametrize(
+        ("name", "value", "words"),
+        [
+            ("upgrade", "h2c", "another protocol"),
+            ("sec-websocket-accept", "AAAA", "did not accept"),
+            ("sec-websocket-protocol", "other", "did not choose"),
+            ("sec-websocket-protocol", "", "did not choose"),
+        ],
+    )
+    def test_refuses_another_answer(self, name, value, words):
+        digest = hashlib.sha1(b"key258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        headers = {
+            "upgrade": "websocket",
+            "sec-websocket-accept": base64.b64encode(digest).decode(),
+            "sec-websocket-protocol": "chat",
+        }
+        check_handshake(headers, "key", "chat")
+        with pytest.raises(ProtocolError, match=words):
+            check_handshake(headers | {name: value}, "key", "chat")
+
+
+class TestEncoding:
+    @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 200_000])
+    def test_a_frame_is_masked_and_whole(self, size):
+        payload = bytes(range(256)) * (size // 256 + 1)
+        assert unmask(encode_frame(Opcode.BINARY, payload[:size])) == [(2, payload[:size])]
+
+    def test_joins_the_parts(self):
+        assert unmask(encode_frame(Opcode.BINARY, b"ab", memoryview(b"cd"), b"")) == [(2, b"abcd")]
+
+    def test_a_frame_without_parts_is_empty(self):
+        assert unmask(encode_frame(Opcode.PING)) == [(9, b"")]
+
+    def test_masks_differ(self):
+        assert len({encode_frame(Opcode.BINARY, b"abcd") for _ in range(8)}) > 1
+
+    def test_close_says_its_code(self):
+        assert unmask(encode_close()) == [(8, b"\x03\xe8")]
+
+
+class TestDecoding:
+    @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
+    def test_reads_every_form_of_length(self, size):
+        assert messages(decode(frame(2, b"x" * size))) == [(False, b"x" * size)]
+
+    def test_marks_text(self):
+        assert messages(decode(frame(1, b"hello"))) == [(True, b"hello")]
+
+    def test_joins_fragments_with_control_frames_between(self):
+        data = frame(2, b"ab", fin=False) + frame(9, b"ping") + frame(0, b"", fin=False) + frame(0, b"cd")
+        assert messages(decode(data)) == [Ping(b"ping"), (False, b"abcd")]
+
+    def test_reads_ping_pong_and_close(self):
+        data = frame(9, b"a") + frame(10, b"b") + frame(8, b"\x03\xe8bye")
+        assert decode(data) == [Ping(b"a"), Pong(b"b"), Close(1000, "bye")]
+
+    def test_a_close_without_a_code(self):
+        assert decode(frame(8)) == [Close(1005, "")]
+
+    def test_nothing_counts_after_a_close(self):
+        assert decode(frame(8) + frame(2, b"more") + b"\xff\xff") == [Close(1005, "")]
+
+    def test_hands_on_a_payload_before_it_is_whole(self):
+        decoder = FrameDecoder()
+        (event,) = decoder.receive(memoryview(frame(2, b"x" * 1000)[:500]))
+        assert isinstance(event, Payload)
+        assert (len(event.data), event.begins, event.ends) == (496, True, False)
+
+    @pytest.mark.parametrize(
+        ("data", "words"),
+        [
+            (frame(2, first=0x40), "extension"),
+            (frame(3), "unknown opcode 3"),
+            (frame(11), "unknown opcode 11"),
+            (frame(2, mask=True), "masked"),
+            (frame(9, fin=False), "fragmented"),
+            (frame(8, b"x" * 126), "too long"),
+            (frame(0, b"x"), "continues nothing"),
+            (frame(2, fin=False) + frame(2), "inside another"),
+            (bytes([0x82, 127]) + b"\xff" * 8, "impossible length"),
+            (frame(8, b"\x03"), "cut off"),
+            (frame(8, b"\x03\xe8\xff"), "UTF-8"),
+        ],
+    )
+    def test_refuses_what_the_rfc_forbids(self, data, words):
+        with pytest.raises(ProtocolError, match=words):
+            decode(data)
+
+    @given(
+        st.lists(
+            st.one_of(
+                st.tuples(st.sampled_from([1, 2]), st.lists(st.binary(max_size=300), min_size=1, max_size=4)),
+                st.tuples(
+                    st.sampled_from([9, 10]), st.lists(st.binary(max_size=125), min_size=1, max_size=1)
+                ),
+            ),
+            max_size=6,
+        ),
+        cuts,
+    )
+    def test_any_slicing_gives_the_same_messages(self, sent, at):
+        data, expected = b"", []
+        for opcode, parts in sent:
+            for number, part in enumerate(parts):
+                data += frame(opcode if number == 0 else 0, part, fin=number == len(parts) - 1)
+            if opcode > 2:
+                expected.append(Ping(parts[0]) if opcode == 9 else Pong(parts[0]))
+            else:
+                expected.append((opcode == 1, b"".join(parts)))
+        assert messages(decode(data, at)) == expected
+
+    @given(st.binary(max_size=2000), cuts)
+    def test_noise_brings_only_protocol_errors_and_keeps_little(self, noise, at):
+        decoder = FrameDecoder()
+        try:
+            everything(decoder.receive, slices(noise, at))
+        except ProtocolError:
+            pass
+        assert len(decoder._head) <= 10
+        assert len(decoder._control) <= 125
