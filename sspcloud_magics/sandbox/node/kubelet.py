@@ -17,6 +17,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -134,9 +135,10 @@ class Node:
         container: str,
         follow: bool = False,
         tail_lines: int | None = None,
-        since: float | None = None,
+        since: datetime | None = None,
         previous: bool = False,
         timestamps: bool = False,
+        limit_bytes: int | None = None,
     ) -> AsyncIterator[bytes]:
         """Yield the log of a container.
 
@@ -151,11 +153,13 @@ class Node:
         tail_lines
             How many lines to begin with, counted from the end; all by default.
         since
-            Only what was written in the last so many seconds.
+            Only what was written then or later.
         previous
             Whether the log of the run before is wanted.
         timestamps
             Whether each line begins with its time.
+        limit_bytes
+            After how many bytes to end.
 
         Raises
         ------
@@ -177,6 +181,11 @@ class Node:
         async for lines in logs.read(
             run, follow=follow, tail_lines=tail_lines, since=since, timestamps=timestamps
         ):
+            if limit_bytes is not None and len(lines) >= limit_bytes:
+                yield lines[:limit_bytes]
+                return
+            if limit_bytes is not None:
+                limit_bytes -= len(lines)
             yield lines
 
     async def portforward(self, request: web.Request, namespace: str, name: str) -> web.StreamResponse:

@@ -100,7 +100,7 @@ async def read(
     *,
     follow: bool = False,
     tail_lines: int | None = None,
-    since: float | None = None,
+    since: datetime | None = None,
     timestamps: bool = False,
 ) -> AsyncIterator[bytes]:
     """Yield the lines of a log.
@@ -114,13 +114,13 @@ async def read(
     tail_lines
         How many lines to begin with, counted from the end; all by default.
     since
-        Only what was written in the last so many seconds.
+        Only what was written then or later.
     timestamps
         Whether each line begins with its time.
     """
     oldest = None
     if since is not None:
-        oldest = datetime.fromtimestamp(time.time() - since, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").encode()
+        oldest = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").encode()
     with log.path.open("rb") as file:
         lines = (line for line in file if oldest is None or line >= oldest)
         begin = list(lines) if tail_lines is None else list(deque(lines, maxlen=tail_lines))
