@@ -39,6 +39,24 @@ WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY nspname
 """
 """The schemas of the current database that hold users' objects."""
 
+ROLES = """
+SELECT r.rolname, count(a.pid) AS sessions
+FROM pg_roles AS r LEFT JOIN pg_stat_activity AS a ON a.usesysid = r.oid
+WHERE shobj_description(r.oid, 'pg_authid') = %s GROUP BY r.rolname ORDER BY 1
+"""
+"""The roles that shares have made (known by their comment, `COMMENT`), and how many sessions each has now."""
+
+COMMENT = "made by sspcloud-magics for a share"
+
+HELD_IN = """
+SELECT DISTINCT d.datname FROM pg_shdepend AS s JOIN pg_database AS d ON d.oid = s.dbid
+WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = %s)
+UNION SELECT current_database()
+"""
+"""The databases of the server in which a role owns or holds something, and the current one."""
+
+DATABASE_OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+
 OWNERS = """
 SELECT DISTINCT pg_get_userbyid(owner) FROM (
     SELECT relowner AS owner FROM pg_class WHERE relnamespace = ANY(SELECT oid FROM pg_namespace WHERE nspname = ANY(%s))
@@ -72,7 +90,9 @@ class Grant:
     read_write: bool = False
 
 
-def login(role: str, verifier: str, until: datetime, *, exists: bool, read_write: bool) -> Statements:
+def login(
+    role: str, verifier: str, until: datetime, *, exists: bool, read_write: bool, idle_timeout: bool = True
+) -> Statements:
     """Return what makes the role, or renews it: password, end, limits.
 
     Parameters
@@ -87,6 +107,8 @@ def login(role: str, verifier: str, until: datetime, *, exists: bool, read_write
         Whether the server has it already.
     read_write
         Whether its transactions may write by default.
+    idle_timeout
+        Whether the server can end idle sessions (PostgreSQL 14 and newer).
     """
     name = sql.Identifier(role)
     options = sql.SQL(
@@ -99,13 +121,18 @@ def login(role: str, verifier: str, until: datetime, *, exists: bool, read_write
     )
     verb = sql.SQL("ALTER ROLE" if exists else "CREATE ROLE")
     milliseconds = str(int(IDLE_TIMEOUT.total_seconds() * 1000))
-    return [
+    statements = [
         sql.SQL("{} {} {}").format(verb, name, options),
-        sql.SQL("ALTER ROLE {} SET idle_session_timeout = {}").format(name, sql.Literal(milliseconds)),
+        sql.SQL("COMMENT ON ROLE {} IS {}").format(name, sql.Literal(COMMENT)),
         sql.SQL("ALTER ROLE {} SET default_transaction_read_only = {}").format(
             name, sql.Literal("off" if read_write else "on")
         ),
     ]
+    if idle_timeout:
+        statements.append(
+            sql.SQL("ALTER ROLE {} SET idle_session_timeout = {}").format(name, sql.Literal(milliseconds))
+        )
+    return statements
 
 
 def grant(wanted: Grant) -> Statements:

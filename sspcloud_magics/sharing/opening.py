@@ -1,0 +1,209 @@
+"""Carrying out a plan: the Job that is the share, the Postgres role, and what the Job owns.
+
+The order makes every interruption harmless. First the Job, so that whatever follows has an end; then the
+role; then the Secret and the rights, without which the role is of no use to anybody. Each step leaves
+alone what is right already, so running the same command again completes a share that was cut off, and
+renews one that stands.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+
+import psycopg
+
+from sspcloud_magics.cluster import objects, writing
+from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Resource
+from sspcloud_magics.databases import credentials
+from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.errors import Forbidden, QueryFailed, SspcloudError
+from sspcloud_magics.secret import Secret
+from sspcloud_magics.sharing import manifests
+from sspcloud_magics.sharing.durations import format_duration
+from sspcloud_magics.sharing.manifests import Manifest, Share
+from sspcloud_magics.sharing.plan import Plan
+
+_RESOURCES: dict[str, Resource] = {
+    "Secret": SECRETS,
+    "Role": ROLES,
+    "RoleBinding": ROLE_BINDINGS,
+    "NetworkPolicy": NETWORK_POLICIES,
+}
+_PASSWORD_BYTES = 24
+_IDLE_TIMEOUT_SINCE = 140000
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What `open_shares` has made.
+
+    Parameters
+    ----------
+    shares
+        The shares that stand now.
+    notes
+        What the owner ought to know, one sentence each.
+    """
+
+    shares: tuple[Share, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """The line to send to the colleagues; it holds no secret."""
+        first = self.shares[0]
+        return f"%connect_db {first.namespace}/{first.database}"
+
+    def _sentences(self) -> list[str]:
+        return [
+            f"{share.colleague.name} may {'read and write' if share.read_write else 'read'} "
+            f"{share.database} ({', '.join(share.schemas)}) for {format_duration(share.lasts)}, "
+            f"until {share.until.astimezone():%Y-%m-%d %H:%M}."
+            for share in self.shares
+        ]
+
+    def __repr__(self) -> str:
+        notes = [f"- {note}" for note in self.notes]
+        return "\n".join(
+            [
+                *self._sentences(),
+                "",
+                "Send them this line:",
+                f"    {self.line}",
+                *([""] if notes else []),
+                *notes,
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        said = "".join(f"<p>{escape(sentence)}</p>" for sentence in self._sentences())
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
+        more = f"<details><summary>Good to know</summary><ul>{notes}</ul></details>" if notes else ""
+        return (
+            f"<div>{said}<p>Send them this line:</p><pre><code>{escape(self.line)}</code></pre>{more}</div>"
+        )
+
+
+def open_shares(
+    cluster: Cluster,
+    connection: DatabaseConnection,
+    plan: Plan,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Opened:
+    """Make the shares of a plan, complete them, or renew them.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as the owner.
+    connection
+        The superuser's connection to the database.
+    plan
+        What to make.
+    progress
+        Is told what is done next.
+
+    Returns
+    -------
+    Opened
+        The shares that stand now.
+
+    Raises
+    ------
+    Forbidden
+        If a right in the namespace is missing: the error names it, and the role to relaunch with.
+    QueryFailed
+        If the server refuses a statement.
+    """
+    notes = list(plan.notes)
+    ca = credentials.authority(cluster, plan.database)
+    for number, share in enumerate(plan.shares):
+        progress(f"sharing {share.database} with {share.colleague.name}")
+        job_uid = _job(cluster, share, notes)
+        kept = objects.secret(cluster, share.name, share.namespace)
+        password = (kept.value("password") if kept else None) or Secret(
+            secrets.token_urlsafe(_PASSWORD_BYTES)
+        )
+        _role(connection, plan, number, password)
+        for manifest in _owned(plan, share, password, ca, job_uid):
+            writing.apply_object(cluster, _RESOURCES[manifest["kind"]], manifest)
+    return Opened(plan.shares, tuple(notes))
+
+
+def _owned(plan: Plan, share: Share, password: Secret, ca: str | None, job_uid: str | None) -> list[Manifest]:
+    made = plan.manifests(share, password, ca, job_uid or "")
+    if job_uid is None:
+        for manifest in made:
+            del manifest["metadata"]["ownerReferences"]
+    return made
+
+
+def _job(cluster: Cluster, share: Share, notes: list[str]) -> str | None:
+    """Make the Job, or move its deadline; return its uid, or None where Jobs are refused."""
+    wanted = manifests.job(share)
+    try:
+        found = objects.get_object(cluster, JOBS, share.name, share.namespace)
+    except NotFound:
+        found = None
+    try:
+        if found is None or found["metadata"].get("deletionTimestamp"):
+            job = writing.create_object(cluster, JOBS, wanted)
+        else:
+            job = writing.update_object(cluster, JOBS, _renewed(found, wanted, share))
+    except Forbidden as error:
+        notes.append(
+            f"The cluster refuses the Job that would end the share by itself ({error.why or error.what}); "
+            "your next session here ends it when its time is over."
+        )
+        return None
+    return str(job["metadata"]["uid"])
+
+
+def _renewed(found: Manifest, wanted: Manifest, share: Share) -> Manifest:
+    """Return the Job with its deadline moved: it counts from the Job's start."""
+    started = (found.get("status") or {}).get("startTime") or found["metadata"]["creationTimestamp"]
+    elapsed = datetime.now(UTC) - datetime.fromisoformat(started)
+    deadline = int((elapsed + share.lasts).total_seconds())
+    metadata = {
+        **found["metadata"],
+        "labels": {**(found["metadata"].get("labels") or {}), **wanted["metadata"]["labels"]},
+        "annotations": {**(found["metadata"].get("annotations") or {}), **wanted["metadata"]["annotations"]},
+    }
+    return {**found, "metadata": metadata, "spec": {**found["spec"], "activeDeadlineSeconds": deadline}}
+
+
+def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Secret) -> None:
+    """Make or renew the Postgres role, all of it or nothing."""
+    share = plan.shares[number]
+    session = connection.psycopg
+    verifier = session.pgconn.encrypt_password(
+        password.reveal().encode(), share.role.encode(), b"scram-sha-256"
+    ).decode()
+    try:
+        with session.transaction():
+            exists = session.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [share.role]).fetchone()
+            statements = plan.statements(
+                number,
+                verifier,
+                exists=exists is not None,
+                idle_timeout=session.pgconn.server_version >= _IDLE_TIMEOUT_SINCE,
+            )
+            for statement in statements:
+                session.execute(statement)
+    except psycopg.Error as error:
+        raise _refused(error, share) from None
+
+
+def _refused(error: Exception, share: Share) -> SspcloudError:
+    state = getattr(error, "diag", None)
+    return QueryFailed(
+        f"The database refuses to make the role of {share.colleague.name}.",
+        why=(getattr(state, "message_primary", None) or str(error)).strip(),
+        mend="nothing was changed in the database; run the same command again when it is mended",
+    )

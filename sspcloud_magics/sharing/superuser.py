@@ -1,0 +1,67 @@
+"""The owner's own server, as the one login that may make roles there.
+
+The user of a chart may not create roles. The superuser may, and the owner holds its password: in ``F-superuser``
+of a CNPG release ``F``, under ``postgres-password`` in the Secret of an older one.
+"""
+
+from __future__ import annotations
+
+from sspcloud_magics.cluster import objects
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.databases.connection import DatabaseConnection, open_connection
+from sspcloud_magics.databases.credentials import Credentials
+from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.errors import CredentialsNotFound, Forbidden
+from sspcloud_magics.forwards.manager import ForwardManager
+
+_PLACES = (("{}-superuser", "username", "password"), ("{}", None, "postgres-password"))
+_SUPERUSER = "postgres"
+
+
+def open_as_superuser(
+    cluster: Cluster, manager: ForwardManager, database: Database, dbname: str | None = None
+) -> DatabaseConnection:
+    """Connect to one's own server as its superuser.
+
+    Parameters
+    ----------
+    cluster, manager
+        Where it runs, and who makes the forward.
+    database
+        Which.
+    dbname
+        The database inside the server; the one of the release where None.
+
+    Raises
+    ------
+    CredentialsNotFound
+        If the superuser's password is not there, or may not be read.
+    """
+    return open_connection(cluster, manager, database, _superuser(cluster, database), dbname=dbname)
+
+
+def _superuser(cluster: Cluster, database: Database) -> Credentials:
+    looked_for: list[str] = []
+    for pattern, user_key, password_key in _PLACES:
+        name = pattern.format(database.name)
+        looked_for.append(f"{name} ({password_key})")
+        try:
+            found = objects.secret(cluster, name, database.namespace)
+        except Forbidden as error:
+            raise CredentialsNotFound(
+                f"The superuser's password of {database.path} may not be read, and only a superuser may "
+                "make the role of a colleague.",
+                why=error.what,
+                mend=error.mend,
+            ) from None
+        password = found.value(password_key) if found else None
+        if found and password:
+            user = found.value(user_key) if user_key else None
+            return Credentials(
+                user=user.reveal() if user else _SUPERUSER, password=password, source=f"the secret {name}"
+            )
+    raise CredentialsNotFound(
+        f"No login of {database.path} may make the role of a colleague.",
+        why=f"The superuser's password was looked for in: {', '.join(looked_for)}.",
+        mend="share a database that the catalogue's chart made, with its superuser enabled",
+    )
