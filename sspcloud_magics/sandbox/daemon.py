@@ -27,6 +27,9 @@ import psutil
 PEOPLE = ("alice", "bob", "carol", "admin")
 """Whom the sandbox has a kubeconfig for."""
 
+# Servers that this process has started and that outlive it: kept so that those which end are reaped.
+_started: list[subprocess.Popen[bytes]] = []
+
 _START_SECONDS = 90.0
 _STOP_SECONDS = 15.0
 
@@ -93,10 +96,11 @@ def status(home: Path | None = None) -> Status:
         Its directory; the user's own where it is None.
     """
     home = _home(home)
+    _started[:] = [process for process in _started if process.poll() is None]
     try:
         said = json.loads((home / "server.json").read_text())
         process = psutil.Process(said["pid"])
-        alive = process.is_running() and process.create_time() == said["began"]
+        alive = process.create_time() == said["began"] and process.status() != psutil.STATUS_ZOMBIE
         return Status(home, said["server"], said["pid"]) if alive else Status(home)
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return Status(home)
@@ -127,7 +131,7 @@ def start(home: Path | None = None) -> Status:
     with _starting(home):
         found = status(home)
         if not found.running:
-            spawn(home)
+            _started.append(spawn(home))
             found = status(home)
     if not found.running:
         raise SandboxError("The sandbox ended as soon as it had started.", mend=_look_at(home))
@@ -153,6 +157,7 @@ def spawn(home: Path, *, with_parent: bool = False) -> subprocess.Popen[bytes]:
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "sspcloud_magics.sandbox", "serve", f"--home={home}"]
     command += [f"--ready-fd={writing}", *(["--with-parent"] if with_parent else [])]
+    (home / "sandbox.log").touch(mode=0o600)
     with (home / "sandbox.log").open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -218,14 +223,15 @@ def reset(home: Path | None = None) -> Status:
     from sspcloud_magics.sandbox import postgres  # noqa: PLC0415 - it needs what Windows lacks
 
     home = _home(home)
-    ran = stop(home)
+    ran = status(home).running
+    stop(home)
     if home.exists():
         if not (home / "lock").exists():
             raise SandboxError(f"{home} is not the home of a sandbox: nothing was removed.")
         with _starting(home):
             postgres.forget(home)
             shutil.rmtree(home)
-    return start(home) if ran.running else status(home)
+    return start(home) if ran else status(home)
 
 
 def kubeconfig(person: str = "alice", home: Path | None = None) -> Path:
@@ -278,6 +284,7 @@ def prepare(home: Path) -> Path:
 def _starting(home: Path) -> Iterator[None]:
     import fcntl  # noqa: PLC0415 - Windows has none
 
+    (home / "start.lock").touch(mode=0o600)
     with (home / "start.lock").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
