@@ -137,6 +137,8 @@ def _fits(info: RequestInfo, resource: Resource) -> bool:
         return not info.name and bool(info.namespace or not resource.namespaced)
     if info.verb == "deletecollection":
         return bool(info.namespace or not resource.namespaced)
+    if info.verb in ("update", "patch"):
+        return bool(info.name)
     return True
 
 

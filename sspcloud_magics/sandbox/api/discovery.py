@@ -24,7 +24,7 @@ VERSION = {
     "emulationMinor": "36",
     "minCompatibilityMajor": "1",
     "minCompatibilityMinor": "35",
-    "gitVersion": "v1.36.2",
+    "gitVersion": "v1.36.1",
     "gitCommit": "sspcloud-magics-sandbox",
     "gitTreeState": "clean",
     "buildDate": "2026-07-14T10:00:00Z",

@@ -66,7 +66,7 @@ def _group_version(path: str) -> bytes:
     return json.dumps(
         {
             "openapi": "3.0.0",
-            "info": {"title": "Kubernetes", "version": "v1.36.2"},
+            "info": {"title": "Kubernetes", "version": "v1.36.1"},
             "paths": {k: v for resource in here for k, v in _resource_paths(path, resource).items()},
             "components": {"schemas": components},
         }
@@ -78,7 +78,7 @@ def _version_2() -> bytes:
     text = json.dumps({PREFIX + name: schema for name, schema in schemas().items()})
     definitions = json.loads(text.replace("#/components/schemas/", "#/definitions/"))
     paths = {k: v for path in _paths() for r in RESOURCES for k, v in _resource_paths(path, r).items()}
-    info = {"title": "Kubernetes", "version": "v1.36.2"}
+    info = {"title": "Kubernetes", "version": "v1.36.1"}
     return json.dumps({"swagger": "2.0", "info": info, "paths": paths, "definitions": definitions}).encode()
 
 

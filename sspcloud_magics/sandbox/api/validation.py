@@ -403,7 +403,7 @@ def _unsupported(field: str, value: Any, supported: Iterable[str]) -> Cause:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 
 
 _CHECKS: dict[tuple[str, str], Callable[[Obj], Causes]] = {

@@ -1,0 +1,299 @@
+"""Every refusal is a Status in the real server's words."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from sspcloud_magics.sandbox.store import Obj
+from tests.sandbox.api.conftest import Api, pod
+
+PODS = "/api/v1/namespaces/user-alice/pods"
+ROLES = "/apis/rbac.authorization.k8s.io/v1/namespaces/user-alice/roles"
+BINDINGS = "/apis/rbac.authorization.k8s.io/v1/namespaces/user-alice/rolebindings"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "message"),
+    [
+        (
+            "GET",
+            PODS,
+            'pods is forbidden: User "oidc-bob" cannot list resource "pods" in API group "" in the namespace "user-alice"',
+        ),
+        (
+            "GET",
+            "/api/v1/pods?watch=true",
+            'pods is forbidden: User "oidc-bob" cannot watch resource "pods" in API group "" at the cluster scope',
+        ),
+        (
+            "GET",
+            f"{PODS}/web/log",
+            'pods "web" is forbidden: User "oidc-bob" cannot get resource "pods/log" in API group "" in the namespace "user-alice"',
+        ),
+        (
+            "POST",
+            f"{PODS}/web/portforward",
+            'pods "web" is forbidden: User "oidc-bob" cannot create resource "pods/portforward" in API group "" in the namespace "user-alice"',
+        ),
+        (
+            "DELETE",
+            "/apis/apps/v1/namespaces/user-alice/deployments/mon-api",
+            'deployments.apps "mon-api" is forbidden: User "oidc-bob" cannot delete resource "deployments" in API group "apps" in the namespace "user-alice"',
+        ),
+        (
+            "GET",
+            "/api/v1/namespaces/user-alice/gadgets",
+            'gadgets is forbidden: User "oidc-bob" cannot list resource "gadgets" in API group "" in the namespace "user-alice"',
+        ),
+        ("GET", "/metrics", 'forbidden: User "oidc-bob" cannot get path "/metrics"'),
+    ],
+)
+async def test_forbidden(api: Api, method: str, path: str, message: str) -> None:
+    assert await api.by("bob").refusal(method, path) == (403, "Forbidden", message)
+
+
+async def test_forbidden_says_which_role_is_missing(api: Api) -> None:
+    binding = {
+        "metadata": {"name": "ghostly"},
+        "roleRef": {"kind": "Role", "name": "ghost"},
+        "subjects": [{"kind": "User", "name": "oidc-bob"}],
+    }
+    await api.by("admin").post(BINDINGS, binding)
+    _, _, message = await api.by("bob").refusal("GET", PODS)
+    assert message.endswith(
+        'in the namespace "user-alice": RBAC: roles.rbac.authorization.k8s.io "ghost" not found'
+    )
+
+
+async def test_wrong_token_is_unauthorized_and_nothing_more_is_said(api: Api) -> None:
+    assert await api.by("mallory").refusal("GET", PODS) == (401, "Unauthorized", "Unauthorized")
+
+
+async def test_expired_token_is_unauthorized(api: Api) -> None:
+    api.auth.add_token("old", "oidc-alice", expires=0)
+    assert await api.by("old").refusal("GET", PODS) == (401, "Unauthorized", "Unauthorized")
+
+
+async def test_no_token_is_anonymous(api: Api) -> None:
+    _, reason, message = await api.refusal("GET", "/api", Authorization="")
+    assert (reason, message) == ("Forbidden", 'forbidden: User "system:anonymous" cannot get path "/api"')
+
+
+async def test_not_found(api: Api) -> None:
+    assert await api.refusal("GET", f"{PODS}/x") == (404, "NotFound", 'pods "x" not found')
+    path = "/apis/apps/v1/namespaces/user-alice/deployments/x"
+    assert await api.refusal("GET", path) == (404, "NotFound", 'deployments.apps "x" not found')
+    answer = await api.get(path)
+    assert answer["details"] == {"name": "x", "group": "apps", "kind": "deployments"}
+
+
+async def test_unknown_resource_and_sub_resource(api: Api) -> None:
+    message = "the server could not find the requested resource"
+    admin = api.by("admin")
+    for path in (
+        "/api/v1/namespaces/user-alice/gadgets",
+        "/apis/nope.io/v1/things",
+        f"{PODS}/x/exec",
+        "/apis/nope.io/v1",
+    ):
+        assert await admin.refusal("GET", path) == (404, "NotFound", message)
+    assert await admin.refusal("GET", "/apis/apps/v1beta1/deployments") == (404, "NotFound", message)
+    assert await admin.refusal("POST", "/api/v1/namespaces/user-alice/services/s/portforward") == (
+        404,
+        "NotFound",
+        message,
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", f"{PODS}/x"), ("PUT", PODS), ("GET", f"{PODS[:-5]}/serviceaccounts/default/token")],
+)
+async def test_verb_that_the_path_does_not_have(api: Api, method: str, path: str) -> None:
+    code, reason, message = await api.by("admin").refusal(method, path)
+    assert (code, reason) == (405, "MethodNotAllowed")
+    assert message == "the server does not allow this method on the requested resource"
+
+
+async def test_already_exists(api: Api) -> None:
+    await api.post(PODS, pod())
+    assert await api.refusal("POST", PODS, pod()) == (409, "AlreadyExists", 'pods "web" already exists')
+
+
+async def test_namespace_that_is_not_there_or_is_ending(api: Api) -> None:
+    admin = api.by("admin")
+    path = "/api/v1/namespaces/nowhere/pods"
+    assert await admin.refusal("POST", path, pod()) == (404, "NotFound", 'namespaces "nowhere" not found')
+    assert (await admin.get(path))["items"] == []
+    await admin.ask("DELETE", "/api/v1/namespaces/user-bob")
+    message = 'pods "web" is forbidden: unable to create new content in namespace user-bob because it is being terminated'
+    assert await admin.refusal("POST", "/api/v1/namespaces/user-bob/pods", pod()) == (
+        403,
+        "Forbidden",
+        message,
+    )
+
+
+async def test_conflict_leaves_the_others_work(api: Api) -> None:
+    created = await api.post(PODS, pod())
+    theirs = copy.deepcopy(created)
+    theirs["metadata"]["labels"] = {"by": "them"}
+    await api.ask("PUT", f"{PODS}/web", theirs)
+    created["metadata"]["labels"] = {"by": "me"}
+    code, reason, message = await api.refusal("PUT", f"{PODS}/web", created)
+    assert (code, reason) == (409, "Conflict")
+    assert message == (
+        'Operation cannot be fulfilled on pods "web": the object has been modified; please apply your changes to '
+        "the latest version and try again"
+    )
+    assert (await api.get(f"{PODS}/web"))["metadata"]["labels"] == {"by": "them"}
+
+
+async def test_names_and_namespaces_must_agree_with_the_path(api: Api) -> None:
+    elsewhere = pod()
+    elsewhere["metadata"]["namespace"] = "user-bob"
+    code, _, message = await api.refusal("POST", PODS, elsewhere)
+    assert code == 400
+    assert message == "the namespace of the provided object does not match the namespace sent on the request"
+    await api.post(PODS, pod())
+    _, _, message = await api.refusal("PUT", f"{PODS}/web", pod("other"))
+    assert message == "the name of the object (other) does not match the name on the URL (web)"
+    code, _, message = await api.refusal("POST", PODS, {"apiVersion": "apps/v1", "kind": "Deployment"})
+    assert code == 400
+    assert "does not match the expected API version" in message
+
+
+@pytest.mark.parametrize("data", [b"{", b"[1]", b"null", b'"text"'])
+async def test_body_that_is_no_object_is_a_bad_request(api: Api, data: bytes) -> None:
+    headers = {"Authorization": "Bearer alice", "Content-Type": "application/json"}
+    async with api.http.post(PODS, data=data, headers=headers) as response:
+        assert response.status == 400
+        assert (await response.json())["reason"] == "BadRequest"
+
+
+async def test_body_in_an_unknown_format_is_refused(api: Api) -> None:
+    headers = {"Authorization": "Bearer alice", "Content-Type": "text/csv"}
+    async with api.http.post(PODS, data=b"a,b", headers=headers) as response:
+        assert response.status == 415
+        assert "accepted media types include: application/json" in (await response.json())["message"]
+
+
+def _without(obj: Obj, *path: str | int) -> Obj:
+    obj = copy.deepcopy(obj)
+    at: Any = obj
+    for part in path[:-1]:
+        at = at[part]
+    del at[path[-1]]
+    return obj
+
+
+def _with(obj: Obj, value: Any, *path: str | int) -> Obj:
+    obj = copy.deepcopy(obj)
+    at: Any = obj
+    for part in path[:-1]:
+        at = at[part]
+    at[path[-1]] = value
+    return obj
+
+
+DNS = "a lowercase RFC 1123 subdomain must consist of"
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (
+            _without(pod(), "spec", "containers", 0, "image"),
+            'Pod "web" is invalid: spec.containers[0].image: Required value',
+        ),
+        (_with(pod(), [], "spec", "containers"), 'Pod "web" is invalid: spec.containers: Required value'),
+        (
+            _with(pod(), "Sometimes", "spec", "restartPolicy"),
+            (
+                'Pod "web" is invalid: spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", '
+                '"OnFailure", "Never"'
+            ),
+        ),
+        (
+            _with(pod(), [{"containerPort": 70000}], "spec", "containers", 0, "ports"),
+            (
+                'Pod "web" is invalid: spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 '
+                "and 65535, inclusive"
+            ),
+        ),
+        (
+            _with(pod(), [{"name": "data", "mountPath": "/data"}], "spec", "containers", 0, "volumeMounts"),
+            'Pod "web" is invalid: spec.containers[0].volumeMounts[0].name: Not found: "data"',
+        ),
+        (
+            _with(pod(), [{"name": "a", "image": "x"}, {"name": "a", "image": "y"}], "spec", "containers"),
+            'Pod "web" is invalid: spec.containers[1].name: Duplicate value: "a"',
+        ),
+        (pod("Mon_API"), f'Pod "Mon_API" is invalid: metadata.name: Invalid value: "Mon_API": {DNS}'),
+        (
+            _without(pod(), "metadata", "name"),
+            'Pod "" is invalid: metadata.name: Required value: name or generateName',
+        ),
+    ],
+)
+async def test_invalid_pod(api: Api, sent: Obj, message: str) -> None:
+    code, reason, words = await api.refusal("POST", PODS, sent)
+    assert (code, reason) == (422, "Invalid")
+    assert words.startswith(message)
+    assert (await api.get(PODS))["items"] == []
+
+
+async def test_all_that_is_wrong_is_said_at_once(api: Api) -> None:
+    sent = pod()
+    sent["spec"]["containers"] = [{"name": "Bad Name"}]
+    answer = await api.post(PODS, sent)
+    assert len(answer["details"]["causes"]) == 2
+    assert answer["message"].startswith(
+        'Pod "web" is invalid: [spec.containers[0].name: Invalid value: "Bad Name": '
+    )
+
+
+async def test_udp_port_is_valid(api: Api) -> None:
+    sent = _with(pod(), [{"containerPort": 53, "protocol": "UDP"}], "spec", "containers", 0, "ports")
+    assert (await api.post(PODS, sent))["spec"]["containers"][0]["ports"] == [
+        {"containerPort": 53, "protocol": "UDP"}
+    ]
+
+
+async def test_unknown_service_account(api: Api) -> None:
+    sent = _with(pod(), "ghost", "spec", "serviceAccountName")
+    _, reason, message = await api.refusal("POST", PODS, sent)
+    assert (reason, message) == (
+        "Forbidden",
+        'pods "web" is forbidden: error looking up service account user-alice/ghost: serviceaccount "ghost" not found',
+    )
+
+
+async def test_pod_cannot_be_changed_into_another(api: Api) -> None:
+    created = await api.post(PODS, pod())
+    changed = _with(created, ["sleep"], "spec", "containers", 0, "command")
+    code, _, message = await api.refusal("PUT", f"{PODS}/web", changed)
+    assert code == 422
+    assert (
+        "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`" in message
+    )
+    image = _with(created, "nginx:2", "spec", "containers", 0, "image")
+    assert (await api.ask("PUT", f"{PODS}/web", image))["spec"]["containers"][0]["image"] == "nginx:2"
+
+
+async def test_role_of_a_binding_cannot_be_changed(api: Api) -> None:
+    binding = {
+        "metadata": {"name": "b"},
+        "roleRef": {"kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "User", "name": "oidc-bob"}],
+    }
+    created = await api.post(BINDINGS, binding)
+    changed = _with(created, "edit", "roleRef", "name")
+    _, _, message = await api.refusal("PUT", f"{BINDINGS}/b", changed)
+    assert message == (
+        'RoleBinding.rbac.authorization.k8s.io "b" is invalid: roleRef: Invalid value: '
+        '{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"edit"}: cannot change roleRef'
+    )
