@@ -129,6 +129,7 @@ class Connection:
     def ended(self) -> None:
         """Begin to find out whether the client has closed, or waits for a reply."""
         self._client_ended = True
+        self._heard_at = self._loop.time()
         if self._pod_ended:
             self._end()
         else:

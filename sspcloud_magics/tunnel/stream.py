@@ -15,6 +15,9 @@ import contextlib
 import socket
 import ssl
 import struct
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
 from typing import Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -22,7 +25,8 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 CHUNK = 256 * 1024
 _CIPHERTEXT = memoryview(bytearray(CHUNK))
 _CHUNK = memoryview(bytearray(CHUNK))
-_MOST_PARTS = 512  # POSIX lets a system call take 1,024 buffers, or fewer
+# POSIX lets a system call take 1,024 buffers, or fewer; Windows' sockets take one.
+_MOST_PARTS = 512 if hasattr(socket.socket, "sendmsg") else 1
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -59,14 +63,14 @@ class Stream:
         self._loop = loop
         self._receiver: Receiver | None = None
         self._reading = False
-        self._unsent = bytearray()
+        self._unsent: deque[memoryview] = deque()
         self._shutting = False
         self.closed = False
 
     @property
     def unsent(self) -> int:
         """How many bytes wait for the peer to take them."""
-        return len(self._unsent)
+        return sum(map(len, self._unsent))
 
     @property
     def socket(self) -> socket.socket:
@@ -98,30 +102,30 @@ class Stream:
         """Send `parts`; what the socket does not take now is kept and sent later."""
         if self.closed:
             return
-        if self._unsent:
-            for part in parts:
-                self._unsent += part
-            return
-        self._send(parts)
-
-    def _send(self, parts: tuple[Buffer, ...]) -> None:
-        if len(parts) > _MOST_PARTS:
-            parts = (b"".join(parts),)
-        try:
-            sent = self._sock.send(parts[0]) if len(parts) == 1 else self._sock.sendmsg(parts)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        except OSError as error:
-            self._loop.call_soon(self._lose, error)
-            return
+        sent = 0 if self._unsent else self._send(parts)
+        waiting = bool(self._unsent)
         for part in parts:
             if sent >= len(part):
                 sent -= len(part)
-            else:
-                self._unsent += memoryview(part)[sent:]
-                sent = 0
-        if self._unsent:
+                continue
+            # Only bytes stay as they are; any other buffer is about to be used again.
+            rest = memoryview(part)[sent:]
+            self._unsent.append(rest if isinstance(part, bytes) else memoryview(bytes(rest)))
+            sent = 0
+        if self._unsent and not waiting and not self.closed:
             self._loop.add_writer(self._sock, self._writable)
+
+    def _send(self, parts: Sequence[Buffer]) -> int:
+        """Send what the socket takes of `parts`; return how many bytes."""
+        if len(parts) > _MOST_PARTS:
+            parts = (b"".join(parts),)
+        try:
+            return self._sock.send(parts[0]) if len(parts) == 1 else self._sock.sendmsg(parts)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self._loop.call_soon(self._lose, error)
+            return sum(map(len, parts))
 
     def shutdown(self) -> None:
         """Tell the peer that nothing more comes, once everything unsent has left."""
@@ -159,14 +163,19 @@ class Stream:
                 self._receiver.lost(error)
 
     def _writable(self) -> None:
+        parts = list(islice(self._unsent, _MOST_PARTS))
         try:
-            sent = self._sock.send(self._unsent)
+            sent = self._sock.send(parts[0]) if len(parts) == 1 else self._sock.sendmsg(parts)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._lose(error)
             return
-        del self._unsent[:sent]
+        while sent:
+            part = self._unsent.popleft()
+            if sent < len(part):
+                self._unsent.appendleft(part[sent:])
+            sent = max(0, sent - len(part))
         if not self._unsent:
             self._loop.remove_writer(self._sock)
             if self._shutting:

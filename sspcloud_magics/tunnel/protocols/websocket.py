@@ -16,11 +16,7 @@ from enum import IntEnum
 from typing import TypeAlias
 
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
-
-try:
-    from websockets.speedups import apply_mask
-except ImportError:  # pragma: no cover - a platform for which websockets ships no compiled module
-    from websockets.utils import apply_mask
+from sspcloud_magics.tunnel.protocols.masking import apply_mask
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTROL_LIMIT = 125
