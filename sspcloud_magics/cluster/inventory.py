@@ -38,7 +38,8 @@ class TargetPort:
     def __str__(self) -> str:
         leads = f"→{self.target}" if self.target not in (None, self.number) else ""
         protocol = "" if self.protocol == "TCP" else f"/{self.protocol}"
-        return f"{self.number}{leads}{protocol}" + (f" ({self.name})" if self.name else "")
+        name = f" ({self.name})" if self.name and self.name != self.target else ""
+        return f"{self.number}{leads}{protocol}{name}"
 
 
 @dataclass(frozen=True, slots=True)

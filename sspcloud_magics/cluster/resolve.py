@@ -10,7 +10,7 @@ that one may forward there: `ResolvedTarget.ports_known` is then false, and any 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -30,7 +30,7 @@ from sspcloud_magics.cluster.resources import (
     STATEFULSETS,
     Resource,
 )
-from sspcloud_magics.errors import AmbiguousTarget, Forbidden, PortNotFound, TargetNotFound
+from sspcloud_magics.errors import AmbiguousTarget, Forbidden, PodNotReady, PortNotFound, TargetNotFound
 from sspcloud_magics.target import SHORT_KIND, PortText, Target, TargetText, parse_target
 
 _RESOURCES: Mapping[str, Resource] = {
@@ -40,6 +40,11 @@ _RESOURCES: Mapping[str, Resource] = {
     "statefulset": STATEFULSETS,
 }
 """The kinds, in the order in which a bare name is tried."""
+
+MOST_NAMED = 12
+"""How many candidates an error names."""
+
+_OVER = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,8 @@ def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
         If nothing has that name; lists what comes near.
     AmbiguousTarget
         If several things begin with it; lists them.
+    PodNotReady
+        If it is a pod that has ended. One that is only not ready yet is found.
     Forbidden
         If one may neither look nor forward there.
 
@@ -118,6 +125,12 @@ def _described(target: Target, item: Mapping[str, Any]) -> ResolvedTarget:
     if target.kind == "service":
         return ResolvedTarget(target, service_ports(spec))
     if target.kind == "pod":
+        if (item.get("status") or {}).get("phase") in _OVER:
+            raise PodNotReady(
+                f"The pod {target.name} is over ({pod_status(item).status}).",
+                why="Its programs have ended, and will not be started again.",
+                mend=f"%k8s_pods -n {target.namespace} shows what runs",
+            )
         return ResolvedTarget(target, container_ports(spec), status=pod_status(item).status)
     template = (spec.get("template") or {}).get("spec") or {}
     return ResolvedTarget(target, container_ports(template))
@@ -147,7 +160,9 @@ def _believed(
     name = typed.name if kind == "pod" else ""
     if may(cluster, "get", PODS, namespace, name=name, subresource="portforward"):
         return ResolvedTarget(Target(namespace, kind, typed.name), ports_known=False)
-    raise next(iter(refusals.values()))
+    refusal = next(iter(refusals.values()))
+    what = f"You may neither see {typed.name} in the namespace {namespace} nor forward to it."
+    raise Forbidden(what, why=refusal.why, mend=refusal.mend)
 
 
 def _by_prefix(cluster: Cluster, typed: TargetText, namespace: str, kinds: Sequence[str]) -> ResolvedTarget:
@@ -160,9 +175,10 @@ def _by_prefix(cluster: Cluster, typed: TargetText, namespace: str, kinds: Seque
         if len(begin) == 1:
             return _described(Target(namespace, kind, begin[0]), items[begin[0]])
         if begin:
-            listed = _bullets(Target(namespace, kind, name) for name in sorted(begin))
+            candidates = [Target(namespace, kind, name) for name in sorted(begin)]
             raise AmbiguousTarget(
-                f"{typed.name!r} could be {len(begin)} {kind}s in {namespace}:\n{listed}",
+                f"{len(begin)} {kind}s in {namespace} begin with {typed.name!r}.",
+                why=_listed(candidates, cluster),
                 mend="write more of the name",
             )
         known += [Target(namespace, kind, name) for name in sorted(items)]
@@ -187,15 +203,15 @@ def _not_found(
     kind = typed.kind or "pod, service, deployment or statefulset"
     names = sorted({target.name for target in known})
     close = get_close_matches(typed.name, names, n=5, cutoff=0.5)
-    near = [target for name in close for target in known if target.name == name]
+    near = [short(target, cluster) for name in close for target in known if target.name == name]
     if near:
-        mend = "did you mean\n" + "\n".join(f"  {target}" for target in near)
-    elif known:
-        mend = "there are\n" + "\n".join(f"  {target}" for target in known[:10])
-        mend += "\n  …" if len(known) > 10 else ""
+        mend = f"did you mean {' or '.join(near)}?"
     else:
-        mend = ", ".join(f"%k8s_{what} -n {namespace}" for what in ("pods", "services")) + " show what runs"
-    return TargetNotFound(f"There is no {kind} {typed.name!r} in {namespace}.", mend=mend)
+        mend = (
+            " and ".join(f"%k8s_{what} -n {namespace}" for what in ("pods", "services")) + " show what runs"
+        )
+    what = f"There is no {kind} {typed.name!r} in {namespace}."
+    return TargetNotFound(what, why=_listed(known, cluster), mend=mend)
 
 
 def _namespace_exists(cluster: Cluster, namespace: str) -> bool:
@@ -208,8 +224,11 @@ def _namespace_exists(cluster: Cluster, namespace: str) -> bool:
     return True
 
 
-def _bullets(targets: Iterator[Target]) -> str:
-    return "\n".join(f"  {target}" for target in targets)
+def _listed(targets: Sequence[Target], cluster: Cluster) -> str:
+    if not targets:
+        return ""
+    more = f", and {len(targets) - MOST_NAMED} more" if len(targets) > MOST_NAMED else ""
+    return f"There are: {', '.join(short(target, cluster) for target in targets[:MOST_NAMED])}{more}."
 
 
 def check_ports(resolved: ResolvedTarget, ports: Sequence[PortText]) -> tuple[PortText, ...]:

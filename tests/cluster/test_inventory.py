@@ -74,6 +74,7 @@ def test_a_service_leads_from_its_ports_to_those_of_the_pods() -> None:
     found = service({"clusterIP": "10.43.0.9", "ports": ports, "selector": {"app": "x"}})
     assert found.ports == (TargetPort(80, "http", "TCP", "web"), TargetPort(53, "", "UDP", 53))
     assert [str(port) for port in found.ports] == ["80→web (http)", "53/UDP"]
+    assert str(TargetPort(80, "http", "TCP", "http")) == "80→http"
     assert (found.type, found.cluster_ip, found.selector) == ("ClusterIP", "10.43.0.9", {"app": "x"})
 
 

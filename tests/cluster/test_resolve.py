@@ -12,6 +12,7 @@ from sspcloud_magics.cluster.resolve import ResolvedTarget, check_ports, resolve
 from sspcloud_magics.errors import (
     AmbiguousTarget,
     Forbidden,
+    PodNotReady,
     PortNotFound,
     TargetNotFound,
     UsageProblem,
@@ -104,19 +105,38 @@ def test_the_ports_come_along(cluster: Cluster) -> None:
 def test_an_ambiguous_prefix_is_answered_with_the_candidates(cluster: Cluster) -> None:
     with pytest.raises(AmbiguousTarget) as caught:
         resolve(cluster, "worker")
-    assert "user-bob/pod/worker-0" in str(caught.value)
-    assert "user-bob/pod/worker-1" in str(caught.value)
+    assert "There are: worker-0, worker-1." in str(caught.value)
 
 
 def test_a_typo_is_answered_with_what_comes_near(cluster: Cluster) -> None:
     with pytest.raises(TargetNotFound) as caught:
         resolve(cluster, "mon-apu")
-    assert "did you mean" in str(caught.value)
-    assert "user-bob/svc/mon-api" in str(caught.value)
+    assert "did you mean svc/mon-api or deploy/mon-api" in str(caught.value)
     with pytest.raises(TargetNotFound) as caught:
         resolve(cluster, "svc/zzzzzz")
-    assert "there are" in str(caught.value)
-    assert "user-bob/svc/dns" in str(caught.value)
+    assert "There are: svc/dns, svc/mon-api." in str(caught.value)
+
+
+def test_of_many_things_an_error_names_some(api: ApiServer, cluster: Cluster) -> None:
+    for number in range(30):
+        put(api, "pods", f"batch-{number:02}")
+    with pytest.raises(AmbiguousTarget, match="30 pods") as caught:
+        resolve(cluster, "batch")
+    assert "batch-11, and 18 more." in str(caught.value)
+
+
+def test_a_pod_that_has_ended_is_told_to_be_over(api: ApiServer, cluster: Cluster) -> None:
+    put(api, "pods", "job-1")
+    terminated = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    found = api.answers[path("pods", "user-bob", "job-1")]
+    found["status"] = {"phase": "Succeeded", "containerStatuses": [{"name": "c", "state": terminated}]}
+    with pytest.raises(PodNotReady, match=r"over \(Completed\)"):
+        resolve(cluster, "job-1")
+    found["status"] = {
+        "phase": "Running",
+        "containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}],
+    }
+    assert resolve(cluster, "job-1").status == "CrashLoopBackOff"
 
 
 def test_an_empty_namespace_says_how_to_look(cluster: Cluster) -> None:
