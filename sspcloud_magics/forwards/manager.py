@@ -102,6 +102,15 @@ class ForwardManager:
         self._here()
         return self._lock
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether `close` ends the forwards at this moment, rather than the user."""
+        return self._closing.is_set()
+
+    def server_of(self, forward: Forward) -> str:
+        """Return the API server that a forward goes through."""
+        return self._credentials.server(forward.access_id)
+
     def forward(
         self,
         cluster: Identity,

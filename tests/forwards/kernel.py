@@ -12,11 +12,9 @@ import os
 import sys
 import time
 
-import psutil
-
 from sspcloud_magics.forwards import ForwardManager
 from sspcloud_magics.target import PortText, Target
-from tests.forwards.stage import Person, double, say
+from tests.forwards.stage import Person, double, helpers, say
 
 
 def sleep():
@@ -30,7 +28,7 @@ def report(**facts):
 def main(what):
     manager = ForwardManager(double)
     forward = manager.forward(Person(), Target("user-bob", "pod", "echo"), [PortText(8000, 0)])
-    (helper,) = psutil.Process().children()
+    (helper,) = helpers()
     facts = {"port": forward.local_port, "helper": helper.pid}
     if what == "worker":
         worker = multiprocessing.get_context("fork").Process(target=sleep, daemon=True)

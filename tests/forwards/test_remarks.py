@@ -4,7 +4,7 @@ import pytest
 from sspcloud_magics.errors import PortTaken
 from sspcloud_magics.forwards import holders, remarks
 from sspcloud_magics.target import PortText, Target
-from tests.forwards.stage import free_port
+from tests.forwards.stage import free_port, helpers
 
 WEB = Target("user-bob", "service", "web")
 
@@ -45,7 +45,7 @@ def test_taken_port_without_a_holder_keeps_the_helpers_words():
 
 def test_own_helper_that_closes_a_listener_is_not_named(manager, person):
     forward = manager.forward(person, WEB, [PortText(80, 0)])
-    (helper,) = psutil.Process().children()
+    (helper,) = helpers()
     assert remarks.say_holder(forward.local_port, [], helper.pid) == ""
     assert str(helper.pid) in remarks.say_holder(forward.local_port, [], None)
 
@@ -53,7 +53,7 @@ def test_own_helper_that_closes_a_listener_is_not_named(manager, person):
 @pytest.mark.usefixtures("denied")
 def test_system_that_tells_of_own_processes_only(manager, person):
     forward = manager.forward(person, WEB, [PortText(80, 0)])
-    (helper,) = psutil.Process().children()
+    (helper,) = helpers()
     assert holders.find_holder(forward.local_port).pid == helper.pid
     assert holders.find_holder(free_port()) is None
 
