@@ -42,8 +42,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import psycopg
-from psycopg.types.numeric import FloatLoader
-from psycopg.types.string import TextLoader
 
 Values: TypeAlias = Sequence[Any]
 Array: TypeAlias = npt.NDArray[Any]
@@ -73,7 +71,7 @@ class Column:
     notes: dict[str, int] = field(default_factory=dict)
 
     def append(self, values: Values) -> None:
-        """Take the values of one chunk, as psycopg's loaders of `loaders` give them."""
+        """Take the values of one chunk, loaded as `loaded_as` says."""
         self.arrays.append(self.to_array(values, self))
 
     def note(self, words: str, count: int) -> None:
@@ -93,20 +91,19 @@ class Column:
         return self.to_pandas(whole)
 
 
-def set_loaders(adapters: psycopg.adapt.AdaptersMap, numeric: Numeric) -> None:
-    """Let psycopg leave to this module what is faster by columns: dates, JSON, numeric.
+def loaded_as(oid: int, numeric: Numeric) -> int:
+    """Return the type as which psycopg shall load a column: as text, what is faster converted by columns.
 
     Parameters
     ----------
-    adapters
-        Those of a cursor of our own: what others do with the connection is not touched.
+    oid
+        PostgreSQL's number of the column's type.
     numeric
         What numeric becomes.
     """
-    for name in ("date", "timestamp", "timestamptz", "json", "jsonb"):
-        adapters.register_loader(name, TextLoader)
-    if numeric == "float":
-        adapters.register_loader("numeric", FloatLoader)
+    if oid == _NUMERIC and numeric == "float":
+        return _FLOAT
+    return _TEXT if oid in _AS_TEXT else oid
 
 
 def column(
@@ -176,9 +173,9 @@ def _floats(dtype: type[np.generic]) -> Callable[[Values, Column], Array]:
 
 def _numerics(values: Values, column: Column) -> Array:
     numbers = np.array(values, dtype=np.float64)
-    large = np.isfinite(numbers) & (np.abs(numbers) > _FLOAT_EXACT)
+    large = np.isfinite(numbers) & (np.abs(numbers) >= _FLOAT_EXACT)
     if large.any():
-        column.note("beyond 2**53 and may be rounded: numeric='decimal' keeps them exact", int(large.sum()))
+        column.note("of 2**53 or more may be rounded: numeric='decimal' keeps them exact", int(large.sum()))
     return numbers
 
 
@@ -210,9 +207,12 @@ _UNUSUAL = re.compile(r"(?P<year>\d+)-(?P<rest>[^ ]*(?: [\d:.]+)?)(?P<era> BC)?"
 
 def _stamps(values: Values, column: Column, unit: str) -> Array:
     texts = ["NaT" if value is None else value for value in values]
+    together = "".join(texts)
+    if "C" in together or "i" in together:  # BC, infinity
+        return np.array([_stamp(text, column) for text in texts], dtype=f"M8[{unit}]")
     try:
         return np.array(texts, dtype=f"M8[{unit}]")
-    except ValueError:
+    except ValueError:  # years of five digits
         return np.array([_stamp(text, column) for text in texts], dtype=f"M8[{unit}]")
 
 
@@ -293,7 +293,10 @@ def _oid(name: str) -> int:
 
 
 _NUMERIC = _oid("numeric")
+_FLOAT = _oid("float8")
+_TEXT = _oid("text")
 _TIMESTAMPTZ = _oid("timestamptz")
+_AS_TEXT = frozenset(_oid(name) for name in ("date", "timestamp", "timestamptz", "json", "jsonb"))
 _BY_TYPE: dict[int, tuple[Callable[[Values, Column], Array], Callable[[Array], Any]]] = {
     _oid("int2"): (_masked(np.int16), _nullable(pd.arrays.IntegerArray)),
     _oid("int4"): (_masked(np.int32), _nullable(pd.arrays.IntegerArray)),
@@ -314,3 +317,6 @@ _BY_TYPE: dict[int, tuple[Callable[[Values, Column], Array], Callable[[Array], A
     },
 }
 """How the values of each type are put into arrays; psycopg's objects stay where a type is not here."""
+
+STYLED = frozenset(_oid(name) for name in ("date", "timestamp", "timestamptz", "interval"))
+"""Types whose text depends on DateStyle or IntervalStyle."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import psycopg
 from psycopg import pq
 
-from sspcloud_magics.databases import credentials, discovery, failures, libpq
+from sspcloud_magics.databases import credentials, discovery, failures, fetching, libpq
 from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.libpq import Login, Tls
@@ -161,12 +161,15 @@ class DatabaseConnection:
                 self.forward = reached
             self._login = replace(self._login, address="127.0.0.1", port=reached.local_port)
         try:
-            return libpq.log_in(self._login)
+            session, tls = libpq.log_in(self._login)
+            fetching.set_styles(session)
         except psycopg.Error as error:
             refused = failures.of_login(error, place=self.database.path, user=self.user, dbname=self.dbname)
         except BaseException:
             self._give_up()
             raise
+        else:
+            return session, tls
         self._give_up()
         raise refused
 

@@ -119,7 +119,8 @@ def parameters(login: Login, *, tls: Tls, ca_file: Path | None = None) -> dict[s
         "min_protocol_version": "3.0",
         "max_protocol_version": "3.0",
         "channel_binding": "prefer",
-        "require_auth": "" if tls is Tls.VERIFIED else "!password",
+        # An empty text would forbid every method: libpq takes it for a list.
+        "require_auth": "password,md5,scram-sha-256,none" if tls is Tls.VERIFIED else "!password",
         "requirepeer": "",
         "gssencmode": "disable",
         "krbsrvname": "postgres",
