@@ -179,7 +179,8 @@ def _document(answer: urllib3.BaseHTTPResponse, server: str) -> dict[str, Any]:
 
 
 def _pool(access: Access) -> urllib3.PoolManager:
-    settings: dict[str, Any] = {"maxsize": 4}
+    # As many connections are kept as threads may ask at once; urllib3 logs a warning for each beyond.
+    settings: dict[str, Any] = {"maxsize": 16}
     if urlsplit(access.server).scheme == "https":
         settings["ssl_context"] = tls_context(access)
         if access.tls_server_name:

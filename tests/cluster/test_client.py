@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import trustme
+import urllib3
 
 from sspcloud_magics.cluster import failures
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
@@ -425,6 +429,60 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
     except OSError:
         return
+
+
+def test_a_proxy_of_another_kind_is_refused(write_kubeconfig: Callable[..., Path]) -> None:
+    file = write_kubeconfig(cluster={"server": "https://api.example", "proxy-url": "socks5://127.0.0.1:1"})
+    with pytest.raises(ServerError, match="socks5"):
+        list_objects(find_cluster(kubeconfig=file, environ={}), PODS)
+
+
+def test_a_server_that_takes_the_request_and_never_answers(
+    api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+    api.answers[PODS_PATH] = lambda _asked: answered.wait() and pod_list()
+    monkeypatch.setattr("sspcloud_magics.cluster.client.TIMEOUT", urllib3.Timeout(0.2))
+    with pytest.raises(ServerUnreachable, match="did not answer in time"):
+        list_objects(cluster, PODS)
+    answered.set()
+
+
+def test_a_server_that_never_finishes_the_handshake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sspcloud_magics.cluster.client.TIMEOUT", urllib3.Timeout(0.2))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ServerUnreachable, match="in time"):
+            list_objects(elsewhere(url, tmp_path), PODS)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of one thread are POSIX'")
+def test_an_interrupt_ends_a_question_at_once_and_the_next_one_is_answered(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    answered = threading.Event()
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt(_asked: object) -> object:
+        signal.pthread_kill(main, signal.SIGINT)
+        answered.wait()
+        return pod_list()
+
+    api.answers[PODS_PATH] = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        list_objects(cluster, PODS)
+    answered.set()
+    api.answers[PODS_PATH] = pod_list("a")
+    assert names(list_objects(cluster, PODS)) == ["a"]
+
+
+def test_many_threads_ask_at_once(api: ApiServer, cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    api.answers[PODS_PATH] = pod_list("a")
+    with ThreadPoolExecutor(12) as threads:
+        answers = list(threads.map(lambda _number: names(list_objects(cluster, PODS)), range(60)))
+    assert answers == [["a"]] * 60
+    assert not caplog.records
 
 
 def test_the_pieces_of_tls_errors_are_told_apart() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -157,11 +156,3 @@ def _connections_to(port: int | None) -> list[object]:
     return [
         one for one in mine if one.raddr and one.raddr.port == port and one.status == psutil.CONN_ESTABLISHED
     ]
-
-
-def test_the_helpers_of_this_file_see_sockets() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)):
-            assert _connections_to(port)
-        assert not _connections_to(port)
