@@ -66,9 +66,8 @@ def allows(policies: Iterable[Obj], source: Peer, destination: Peer, port: int) 
         TCP port of the destination.
     """
     policies = list(policies)
-    return _open(policies, "Egress", source, destination, destination, port) and _open(
-        policies, "Ingress", destination, source, destination, port
-    )
+    ingress = _open(policies, "Ingress", destination, source, destination=destination, port=port)
+    return ingress and _open(policies, "Egress", source, destination, destination=destination, port=port)
 
 
 def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
@@ -108,7 +107,7 @@ def _types(spec: Obj) -> list[str]:
 
 
 def _open(
-    policies: list[Obj], direction: str, selected: Peer, other: Peer, destination: Peer, port: int
+    policies: list[Obj], direction: str, selected: Peer, other: Peer, *, destination: Peer, port: int
 ) -> bool:
     isolating = selecting(policies, selected, direction)
     rules, peers = ("ingress", "from") if direction == "Ingress" else ("egress", "to")

@@ -46,6 +46,7 @@ class BareConnection(Connection):
         return connection
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End, and let aiohttp know (asyncio calls this)."""
         super().connection_lost(exc)
         self._handler.connection_lost(exc)
 

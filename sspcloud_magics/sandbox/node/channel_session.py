@@ -52,7 +52,9 @@ class ChannelSession:
             for channel in (2 * index, 2 * index + 1):
                 await self._send(channel, port.to_bytes(2, "little"))
         reading: asyncio.Future[Any] = asyncio.ensure_future(self._read())
-        forwarding: asyncio.Future[Any] = asyncio.gather(*(self._forward(index) for index in range(len(self._ports))))
+        forwarding: asyncio.Future[Any] = asyncio.gather(
+            *(self._forward(index) for index in range(len(self._ports)))
+        )
         try:
             await asyncio.wait({reading, forwarding}, return_when=asyncio.FIRST_COMPLETED)
         finally:

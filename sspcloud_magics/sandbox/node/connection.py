@@ -37,9 +37,11 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin (asyncio calls this)."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        """Take bytes (asyncio calls this)."""
         self._chunks.append(data)
         self._waiting_bytes += len(data)
         if self._waiting_bytes >= READ_AHEAD:
@@ -47,20 +49,24 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> bool:
+        """Take note of a half-close, and keep the other half (asyncio calls this)."""
         self._ended = True
         self._wake()
-        return True
+        return self._transport.get_extra_info("sslcontext") is None  # TLS knows no half-close here
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End (asyncio calls this)."""
         self._ended = True
         self._error = exc
         self._writable.set()
         self._wake()
 
     def pause_writing(self) -> None:
+        """Make writers wait (asyncio calls this)."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
+        """Let writers go on (asyncio calls this)."""
         self._writable.set()
 
     async def read(self) -> bytes:
@@ -114,13 +120,12 @@ class Connection(asyncio.Protocol):
         """Close the connection and forget what was not sent."""
         self._transport.abort()
 
-    def reset(self) -> None:
-        """Close the connection so that the peer's next read says ``connection reset by peer``."""
+    def reset_on_close(self) -> None:
+        """Let the end of this connection be a reset, whenever it comes and whoever asks for it."""
         # RFC 9293, 3.10.5: an abort sends RST; a zero linger time is how sockets spell it.
         self._transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
         )
-        self._transport.abort()
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         """Go on in TLS, as the server.

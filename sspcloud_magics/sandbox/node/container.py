@@ -178,7 +178,9 @@ class Container:
                 opened.set()
 
         title = f"{self._around.pod()['metadata']['namespace']}/{self._around.pod()['metadata']['name']}"
-        self.process = await Process.start(image.module, title, config, log, self._around.route, on_port)
+        self.process = await Process.start(
+            image.module, title, config=config, log=log, route=self._around.route, on_port=on_port
+        )
         self._around.started(self.process)
         if self._stopping:
             self.process.kill()

@@ -367,4 +367,3 @@ class PodWorker:
         with contextlib.suppress(NotFound):
             if self._machine.store.peek(PODS, self._namespace, self._name)["metadata"]["uid"] == self.uid:
                 self._machine.store.delete(PODS, self._namespace, self._name)
-

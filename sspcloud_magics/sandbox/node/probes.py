@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from sspcloud_magics.sandbox.node.connection import connect
+from sspcloud_magics.sandbox.node.connection import Connection, connect
 from sspcloud_magics.sandbox.store import Obj
 
 
@@ -25,34 +25,35 @@ async def passes(probe: Obj, container: Obj, ports: Mapping[int, int]) -> str | 
     ports
         From the pod's open ports to the loopback ports that stand for them.
     """
-    timeout = float(probe.get("timeoutSeconds", 1))
     for kind in ("tcpSocket", "httpGet"):
         if kind in probe:
             port = _number(probe[kind]["port"], container)
             break
     else:
         return None
-    refused = f"dial tcp: connect: connection refused (port {port})"
-    if port not in ports:
-        return refused
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(float(probe.get("timeoutSeconds", 1))):
+            if port not in ports:
+                raise ConnectionRefusedError
             connection = await connect(ports[port])
             try:
-                if kind == "tcpSocket":
-                    return None
-                path = probe[kind].get("path", "/")
-                request = f"GET {path} HTTP/1.1\r\nHost: {port}\r\nUser-Agent: kube-probe/1.36\r\nConnection: close\r\n\r\n"
-                await connection.write(request.encode())
-                answer = b""
-                while b"\r\n" not in answer and (more := await connection.read()):
-                    answer += more
+                return None if kind == "tcpSocket" else await _get(connection, probe[kind].get("path", "/"))
             finally:
                 connection.close()
     except TimeoutError:
         return "context deadline exceeded"
     except OSError:
-        return refused
+        return f"dial tcp: connect: connection refused (port {port})"
+
+
+async def _get(connection: Connection, path: str) -> str | None:
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: kube-probe/1.36\r\nConnection: close\r\n\r\n"
+    )
+    await connection.write(request.encode())
+    answer = b""
+    while b"\r\n" not in answer and (more := await connection.read()):
+        answer += more
     code = answer.split(b" ", 2)[1:2]
     if code and code[0].isdigit() and 200 <= int(code[0]) < 400:
         return None

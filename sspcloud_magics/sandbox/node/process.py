@@ -52,6 +52,7 @@ class Process:
         cls,
         module: str,
         title: str,
+        *,
         config: Mapping[str, Any],
         log: Log,
         route: Route,

@@ -92,31 +92,36 @@ class SpdySession:
     async def _handle(self, event: spdy.Event) -> None:
         match event:
             case spdy.DataReceived(stream, data, fin):
-                pair = self._data_streams.get(stream)
-                if pair is None or pair.forwarding is None:
-                    return
-                if data:
-                    await pair.forwarding.feed(data)
-                if fin:
-                    pair.forwarding.feed_eof()
+                forwarding = self._forwarding(stream)
+                if forwarding is not None and data:
+                    await forwarding.feed(data)
+                if forwarding is not None and fin:
+                    forwarding.feed_eof()
             case spdy.StreamOpened(stream, headers, fin):
-                try:
-                    pair = self._join(stream, headers)
-                except _Rejected:
-                    await self._carrier.send(self._spdy.reset(stream))
-                    return
-                await self._carrier.send(self._spdy.reply(stream))
-                if pair is not None:
-                    self._start(pair)
-                    if fin and stream == pair.data_stream and pair.forwarding is not None:
-                        pair.forwarding.feed_eof()
+                await self._open(stream, headers, fin=fin)
             case spdy.StreamReset(stream):
                 self._finished.add(stream)
-                pair = self._data_streams.get(stream)
-                if pair is not None and pair.forwarding is not None:
-                    pair.forwarding.feed_eof()
+                forwarding = self._forwarding(stream)
+                if forwarding is not None:
+                    forwarding.feed_eof()
             case spdy.Ping(number):
                 await self._carrier.send(self._spdy.pong(number))
+
+    def _forwarding(self, stream: int) -> Forwarding | None:
+        pair = self._data_streams.get(stream)
+        return pair.forwarding if pair is not None else None
+
+    async def _open(self, stream: int, headers: Mapping[str, str], *, fin: bool) -> None:
+        try:
+            pair = self._join(stream, headers)
+        except _Rejected:
+            await self._carrier.send(self._spdy.reset(stream))
+            return
+        await self._carrier.send(self._spdy.reply(stream))
+        if pair is not None:
+            forwarding = self._start(pair)
+            if fin and stream == pair.data_stream:
+                forwarding.feed_eof()
 
     def _join(self, stream: int, headers: Mapping[str, str]) -> _Pair | None:
         """Put a stream into its pair; return the pair when it is complete."""
@@ -149,7 +154,7 @@ class SpdySession:
             return None
         return pair
 
-    def _start(self, pair: _Pair) -> None:
+    def _start(self, pair: _Pair) -> Forwarding:
         if pair.timeout is not None:
             pair.timeout.cancel()
         stream = pair.data_stream or 0
@@ -159,12 +164,12 @@ class SpdySession:
 
         pair.forwarding = Forwarding(self._sandbox, pair.port, send)
         self._data_streams[stream] = pair
-        self._spawn(self._forward(pair, stream))
+        self._spawn(self._forward(pair.forwarding, pair, stream))
+        return pair.forwarding
 
-    async def _forward(self, pair: _Pair, data_stream: int) -> None:
+    async def _forward(self, forwarding: Forwarding, pair: _Pair, data_stream: int) -> None:
         error_stream = pair.error_stream or 0
-        assert pair.forwarding is not None  # noqa: S101 - `_start` has just made it
-        error = await pair.forwarding.run()
+        error = await forwarding.run()
         self._pairs.pop(pair.request, None)
         self._data_streams.pop(data_stream, None)
         frames = b""

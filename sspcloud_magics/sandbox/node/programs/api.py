@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import h11
 
 from sspcloud_magics.sandbox.node.programs.helper import closing
-from sspcloud_magics.sandbox.node.programs.pod import Pod, run
+from sspcloud_magics.sandbox.node.programs.pod import Pod, run, say
 
 PORT: Final = 8000
 
@@ -127,7 +127,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                 status, value = refused.status, {"detail": str(refused)}
         await _send(connection, writer, status, value, head=request.method == b"HEAD")
         line = f"{request.method.decode()} {target} HTTP/1.1"
-        print(f'INFO:     {peer[0]}:{peer[1]} - "{line}" {status.value} {status.phrase}', flush=True)
+        say(f'INFO:     {peer[0]}:{peer[1]} - "{line}" {status.value} {status.phrase}')
         if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
             return
         connection.start_next_cycle()
@@ -164,9 +164,9 @@ async def _send(
 async def main() -> int:
     """Serve until the node ends it."""
     pod = await Pod.join()
-    print(f"INFO:     Started server process [{os.getpid()}]", flush=True)
+    say(f"INFO:     Started server process [{os.getpid()}]")
     server = await pod.listen(PORT, closing(serve))
-    print(f"INFO:     Uvicorn running on http://0.0.0.0:{PORT} (Press CTRL+C to quit)", flush=True)
+    say(f"INFO:     Uvicorn running on http://0.0.0.0:{PORT} (Press CTRL+C to quit)")
     await server.serve_forever()
     return 0
 

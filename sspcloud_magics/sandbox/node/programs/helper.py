@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from typing import Final
 
-from sspcloud_magics.sandbox.node.programs.pod import Handler, Pod, run
+from sspcloud_magics.sandbox.node.programs.pod import Handler, Pod, run, say
 
 CHUNK: Final = bytes(256 * 1024)
 
@@ -61,12 +60,10 @@ async def main() -> int:
     match pod.args:
         case [("source" | "sink" | "echo") as role, port] if port.isdigit():
             server = await pod.listen(int(port), closing(HANDLERS[role]))
-            print(f"{role} listens on {port}", flush=True)
+            say(f"{role} listens on {port}")
             await server.serve_forever()
             return 0
-    print(
-        f"usage: source PORT | sink PORT | echo PORT, not {' '.join(pod.args)!r}", file=sys.stderr, flush=True
-    )
+    say(f"usage: source PORT | sink PORT | echo PORT, not {' '.join(pod.args)!r}")
     return 2
 
 

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -108,6 +109,12 @@ class Pod:
             return await asyncio.open_connection("127.0.0.1", answer["at"], limit=256 * 1024)
         except OSError:
             raise NoRoute("Connection refused", answer["address"]) from None
+
+
+def say(text: str) -> None:
+    """Write a line into the container's log."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _vanish() -> None:

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from sspcloud_magics.sandbox import postgres
 from sspcloud_magics.sandbox.node.connection import Connection
-from sspcloud_magics.sandbox.node.programs.pod import Pod, run
+from sspcloud_magics.sandbox.node.programs.pod import Pod, run, say
 
 PORT: Final = 5432
 HEALTH_PORT: Final = 8000
@@ -35,7 +35,6 @@ METRICS_PORT: Final = 9187
 
 SSL_REQUEST: Final = struct.pack(">II", 8, 80877103)
 GSS_REQUEST: Final = struct.pack(">II", 8, 80877104)
-TLS_HANDSHAKE: Final = 0x16
 TERMINATE: Final = b"X\0\0\0\4"
 READY: Final = b"database system is ready to accept connections"
 STOP_SECONDS: Final = 5.0
@@ -61,10 +60,25 @@ class Incoming(Connection):
         self._tasks = tasks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to serve."""
         super().connection_made(transport)
         task = asyncio.create_task(self._serve(self))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class Client(Incoming):
+    """A connection to the database's port, which knows when its client says goodbye in TLS."""
+
+    secure = False
+    _last = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; after the last message of a TLS session, closing is a reset."""
+        self._last = (self._last + data[-len(TERMINATE) :])[-len(TERMINATE) :]
+        if self.secure and self._last == TERMINATE:
+            self.reset_on_close()
+        super().data_received(data)
 
 
 class Front:
@@ -84,15 +98,15 @@ class Front:
 
     async def serve(self, client: Connection) -> None:
         """Serve one client."""
+        assert isinstance(client, Client)  # noqa: S101 - the listener makes no others
         server: Connection | None = None
         try:
-            first, secure = await self._negotiate(client)
+            first = await self._negotiate(client)
             if first:
                 loop = asyncio.get_running_loop()
                 _, server = await loop.create_unix_connection(Connection, self._server_socket)
                 await server.write(first)
-                if await _pump(client, server) and secure:
-                    client.reset()
+                await _pump(client, server)
         except OSError:
             pass  # either end broke the connection: the other is closed
         finally:
@@ -100,39 +114,38 @@ class Front:
             if server is not None:
                 server.close()
 
-    async def _negotiate(self, client: Connection) -> tuple[bytes, bool]:
-        """Answer requests for encryption; return the first bytes for the server, and whether TLS is on."""
-        secure = False
+    async def _negotiate(self, client: Client) -> bytes:
+        """Answer requests for encryption; return the first bytes for the server, none if there are none."""
         while True:
-            first = await client.read()
-            while first and len(first) < 8:
-                first += await client.read() or bytes(8)
-            if first == GSS_REQUEST or (first == SSL_REQUEST and self._context is None):
-                await client.write(b"N")
-            elif (
-                self._context
-                and not secure
-                and (first == SSL_REQUEST or first[:1] == bytes((TLS_HANDSHAKE,)))
-            ):
-                if (
-                    first != SSL_REQUEST
-                ):  # PostgreSQL 17's direct TLS: not offered, an old client would not know it
-                    return b"", False
+            first = await _at_least(client, 8)
+            if first == SSL_REQUEST and self._context is not None and not client.secure:
                 await client.write(b"S")
                 await client.start_tls(self._context)
-                secure = True
-            else:
-                return first, secure
+                client.secure = True
+            elif first in {SSL_REQUEST, GSS_REQUEST}:
+                await client.write(b"N")
+            elif first[:1] == b"\0":
+                return first
+            else:  # also the direct TLS of PostgreSQL 17, which most servers of the catalogue do not know
+                return b""
 
 
-async def _pump(client: Connection, server: Connection) -> bool:
-    """Copy both ways until the server ends; return whether the client had asked for that."""
-    ending = b""
+async def _at_least(client: Connection, size: int) -> bytes:
+    """Return the next bytes, at least so many, or none at the end."""
+    data = await client.read()
+    while data and len(data) < size:
+        more = await client.read()
+        if not more:
+            return b""
+        data += more
+    return data
+
+
+async def _pump(client: Connection, server: Connection) -> None:
+    """Copy both ways until the server ends."""
 
     async def upload() -> None:
-        nonlocal ending
         while data := await client.read():
-            ending = (ending + data[-len(TERMINATE) :])[-len(TERMINATE) :]
             await server.write(data)
         server.write_eof()
 
@@ -143,7 +156,6 @@ async def _pump(client: Connection, server: Connection) -> bool:
     finally:
         uploading.cancel()
         await asyncio.gather(uploading, return_exceptions=True)
-    return ending == TERMINATE
 
 
 def _context(tls: Mapping[str, str] | None) -> ssl.SSLContext | None:
@@ -160,9 +172,9 @@ def _context(tls: Mapping[str, str] | None) -> ssl.SSLContext | None:
 async def _http(client: Connection) -> None:
     """Answer one request of a probe or of Prometheus."""
     try:
-        request = await client.read()
-        while request and b"\r\n\r\n" not in request and len(request) < 16384:
-            request += await client.read() or b"\r\n\r\n"
+        request = b""
+        while b"\r\n\r\n" not in request and len(request) < 16384 and (more := await client.read()):
+            request += more
         path = request.split(b" ", 2)[1:2]
         body = {
             b"/healthz": b"OK",
@@ -205,10 +217,7 @@ async def main() -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     data, sockets = Path(pod.config["data"]), Path(pod.config["run"])
     if not (data / "PG_VERSION").exists():
-        print(
-            f'postgres: could not access the data directory "{data}": nothing was initialised there',
-            flush=True,
-        )
+        say(f'postgres: could not access the data directory "{data}": nothing was initialised there')
         return 2
     postgres.give(sockets)
     settings = {"listen_addresses": "", "unix_socket_directories": str(sockets), "port": str(PORT)}
@@ -233,9 +242,13 @@ async def main() -> int:
     if ready.is_set() and not stopping.is_set():
         front = Front(f"{sockets}/.s.PGSQL.{PORT}", _context(pod.config.get("tls")))
         loop = asyncio.get_running_loop()
-        # The database's port comes last: who sees it finds the others.
-        for port, serve in ((HEALTH_PORT, _http), (METRICS_PORT, _http), (PORT, front.serve)):
-            pod.announce(port, await loop.create_server(partial(Incoming, serve, tasks), "127.0.0.1", 0))
+        listeners: list[tuple[int, type[Incoming], Callable[[Connection], Coroutine[Any, Any, None]]]] = [
+            (HEALTH_PORT, Incoming, _http),
+            (METRICS_PORT, Incoming, _http),
+            (PORT, Client, front.serve),  # the last: who sees it finds the others
+        ]
+        for port, protocol, serve in listeners:
+            pod.announce(port, await loop.create_server(partial(protocol, serve, tasks), "127.0.0.1", 0))
         await asyncio.wait({ended, waiting[1]}, return_when=asyncio.FIRST_COMPLETED)
     if not ended.done():
         for number in (signal.SIGINT, signal.SIGQUIT):  # fast, then immediate shutdown

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from sspcloud_magics.sandbox.node.programs.helper import closing
-from sspcloud_magics.sandbox.node.programs.pod import NoRoute, Pod, run
+from sspcloud_magics.sandbox.node.programs.pod import NoRoute, Pod, run, say
 
 LISTENERS: Final = frozenset({"tcp-listen", "tcp-l", "tcp4-listen", "tcp4-l", "tcp6-listen", "tcp6-l"})
 CONNECTORS: Final = frozenset({"tcp", "tcp-connect", "tcp4", "tcp4-connect", "tcp6", "tcp6-connect"})
@@ -112,7 +111,7 @@ def _float(text: str) -> float:
 def log(level: str, text: str) -> None:
     """Write a line as socat does."""
     when = datetime.now(UTC).strftime("%Y/%m/%d %H:%M:%S")
-    print(f"{when} socat[1] {level} {text}", file=sys.stderr, flush=True)
+    say(f"{when} socat[1] {level} {text}")
 
 
 async def join(
