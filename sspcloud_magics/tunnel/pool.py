@@ -56,6 +56,7 @@ class Pool:
         self._opening: set[asyncio.Task[None]] = set()
         self._ahead = 1
         self._last_miss = 0.0
+        self._proven = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._ticker = self._loop.call_later(PING_INTERVAL, self._tick)
@@ -90,8 +91,9 @@ class Pool:
         tunnel = self.take()
         if tunnel is not None:
             return tunnel
-        self._ahead = min(self._ahead + 1, _MOST_AHEAD)
-        self._last_miss = self._loop.time()
+        if self._proven:
+            self._ahead = min(self._ahead + 1, _MOST_AHEAD)
+            self._last_miss = self._loop.time()
         future: asyncio.Future[Tunnel] = self._loop.create_future()
         self._wanted.append((port, future))
         self._fill()
@@ -168,7 +170,9 @@ class Pool:
             return
         while self._wanted and self._wanted[0][1].done():
             self._wanted.popleft()
-        ahead = 0 if self._credentials.protocol is ChannelTunnel else self._ahead - len(self._waiting)
+        # Nothing is opened ahead before one tunnel was: a right that is missing is asked for once.
+        possible = self._proven and self._credentials.protocol is not ChannelTunnel
+        ahead = self._ahead - len(self._waiting) if possible else 0
         needed = len(self._wanted) + max(0, ahead)
         while len(self._opening) < min(needed, _MOST_OPENING):
             task = self._loop.create_task(self._open())
@@ -184,6 +188,7 @@ class Pool:
                 self._fail_wanted(error)
                 self._on_trouble(error)
             return
+        self._proven = True
         self._all.add(tunnel)
         tunnel.on_lost = self._lost
         if self._closed:

@@ -23,6 +23,8 @@ from typing import Protocol, TypeAlias
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 CHUNK = 256 * 1024
+# Below the size from which malloc maps fresh pages for every copy that is sealed and sent.
+PLAIN_CHUNK = 96 * 1024
 _CIPHERTEXT = memoryview(bytearray(CHUNK))
 _CHUNK = memoryview(bytearray(CHUNK))
 # POSIX lets a system call take 1,024 buffers, or fewer; Windows' sockets take one.
@@ -185,7 +187,7 @@ class Stream:
 
     def _readable(self) -> None:
         try:
-            size = self._sock.recv_into(_CHUNK)
+            size = self._sock.recv_into(_CHUNK, PLAIN_CHUNK)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:

@@ -48,6 +48,7 @@ class ApiServer:
         self._authority = trustme.CA()
         self._objects: dict[tuple[str, str], dict[str, Any]] = {}
         self._ports: dict[tuple[str, int], int] = {}
+        self._dialled: list[Connection] = []
         self._version = 100
         self._watchers: dict[str, set[asyncio.Queue[dict[str, Any]]]] = defaultdict(set)
         self._loop = asyncio.new_event_loop()
@@ -181,6 +182,9 @@ class ApiServer:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await self._runner.cleanup()
+        for connection in self._dialled:
+            connection.abort()
+        await asyncio.sleep(0)  # the loop closes an aborted socket in its next round
 
     @web.middleware
     async def _check(self, request: web.Request, handler):
@@ -255,7 +259,9 @@ class ApiServer:
                 raise DialError(f'failed to find sandbox "{uid}" in store: not found')
             if real is None:
                 raise ConnectionRefusedError
-            return await connect(real)
+            connection = await connect(real)
+            self._dialled.append(connection)
+            return connection
 
         return await portforward.serve(request, Sandbox("a" * 64, "/var/run/netns/cni-1", dial))
 

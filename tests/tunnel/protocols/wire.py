@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import zlib
 from collections.abc import Callable, Iterable
@@ -109,7 +110,7 @@ def spdy_frames(stream: bytes) -> list[tuple[Any, ...]]:
 def slices(stream: bytes, cuts: Iterable[int]) -> list[memoryview]:
     """Cut `stream` at the places `cuts` (modulo its length)."""
     places = sorted({cut % (len(stream) + 1) for cut in cuts} | {0, len(stream)})
-    return [memoryview(stream)[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [memoryview(stream)[a:b] for a, b in itertools.pairwise(places)]
 
 
 cuts = st.lists(st.integers(min_value=0, max_value=1 << 20), max_size=40)

@@ -1,0 +1,75 @@
+"""Programs of this machine that stand for what runs in pods, and the server that leads to them."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from tests.tunnel.apiserver import ApiServer
+from tests.tunnel.helper_process import HelperProcess
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    request_queue_size = 512
+    daemon_threads = True
+
+
+@contextmanager
+def listening(serve: Callable[..., None], port: int = 0) -> Iterator[int]:
+    """Give the port on which `serve` is called with each connection."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            serve(self.request)
+
+        def finish(self) -> None:
+            self.request.close()
+
+    with _Server(("127.0.0.1", port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def echo(connection) -> None:
+    """Send back what comes."""
+    try:
+        while data := connection.recv(65536):
+            connection.sendall(data)
+    except OSError:
+        pass
+
+
+@pytest.fixture
+def programs() -> Iterator[Callable[[Callable[..., None]], int]]:
+    """Start a program for the length of the test; returns its port."""
+    with ExitStack() as stack:
+        yield lambda serve: stack.enter_context(listening(serve))
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    with ApiServer() as server:
+        yield server
+
+
+@pytest.fixture
+def helper(api: ApiServer) -> Iterator[HelperProcess]:
+    with HelperProcess(api.access()) as process:
+        yield process
+
+
+@pytest.fixture(params=["spdy", "channels"])
+def any_protocol(request: pytest.FixtureRequest, api: ApiServer) -> str:
+    """Both protocols, one after the other: the server refuses the first for the second's turn."""
+    if request.param == "channels":
+        api.protocols = {"v4.channel.k8s.io"}
+    protocol: str = request.param
+    return protocol

@@ -1,0 +1,477 @@
+"""The life of a forward in the real helper process, on a server that does what a test asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+import pytest
+
+from sspcloud_magics.errors import (
+    DialFailed,
+    Forbidden,
+    HelperFailed,
+    NotLoggedIn,
+    PodNotReady,
+    PortNotFound,
+    PortTaken,
+    ServerUnreachable,
+    TargetNotFound,
+    TokenExpired,
+)
+from sspcloud_magics.tunnel.control import (
+    ForwardSpec,
+    ForwardState,
+    PortSpec,
+    RefuseAccess,
+    SetAccess,
+    StartForward,
+    State,
+    StopForward,
+)
+from tests.tunnel.apiserver import ApiServer
+from tests.tunnel.conftest import echo, listening
+from tests.tunnel.helper_process import HelperProcess
+
+PATIENCE = 20.0
+
+
+def connect(port: int, host: str = "127.0.0.1") -> socket.socket:
+    return socket.create_connection((host, port), timeout=PATIENCE)
+
+
+def ask(port: int, data: bytes = b"ping", host: str = "127.0.0.1") -> bytes:
+    """Send `data` and return as many bytes."""
+    with connect(port, host) as client:
+        client.sendall(data)
+        return receive(client, len(data))
+
+
+def receive(client: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (piece := client.recv(size - len(data))):
+        data += piece
+    return data
+
+
+def receive_all(client: socket.socket) -> bytes:
+    return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+@pytest.fixture
+def echo_pod(api: ApiServer, programs) -> str:
+    api.put_pod("web-0", {8000: programs(echo)}, names={8000: "http"})
+    return "web-0"
+
+
+# To a target, by its kinds and ports.
+
+
+def test_a_pod_by_number_and_by_name(helper, echo_pod, any_protocol):
+    by_number = helper.forward("pod", echo_pod, 8000)
+    by_name = helper.forward("pod", echo_pod, "http")
+    assert (by_number.pod, by_number.protocol) == (echo_pod, any_protocol)
+    assert [ask(state.local_ports[0]) for state in (by_number, by_name)] == [b"ping", b"ping"]
+
+
+def test_a_service_by_its_port_leads_to_the_pods_port(api, helper, echo_pod):
+    api.put("Service", "web", spec={"ports": [{"name": "http", "port": 80, "targetPort": "http"}]})
+    api.put_endpoints("web", [echo_pod], [{"name": "http", "port": 8000}])
+    for port in (80, "http"):
+        assert ask(helper.forward("service", "web", port).local_ports[0]) == b"ping"
+
+
+def test_a_service_by_its_containers_port(api, helper, echo_pod):
+    api.put("Service", "web", spec={"ports": [{"port": 80, "targetPort": 8000}]})
+    api.put_endpoints("web", [echo_pod], [{"port": 8000}])
+    assert ask(helper.forward("service", "web", 8000).local_ports[0]) == b"ping"
+
+
+@pytest.mark.parametrize(
+    ("plural", "selector"),
+    [
+        ("Deployment", {"matchLabels": {"app": "web"}}),
+        ("StatefulSet", {"matchLabels": {"app": "web"}}),
+    ],
+)
+def test_a_workload_by_its_selector(api, helper, echo_pod, plural, selector):
+    api.put(plural, "web", spec={"selector": selector})
+    api.put_pod("other-0", {8000: 1}, labels={"app": "other"})
+    state = helper.forward(plural.lower(), "web", "http")
+    assert state.pod == echo_pod
+    assert ask(state.local_ports[0]) == b"ping"
+
+
+def test_several_ports_of_one_forward(api, helper, programs):
+    def shout(connection) -> None:
+        connection.sendall(b"hello")
+
+    api.put_pod("web-0", {8000: programs(echo), 9000: programs(shout)})
+    first, second = helper.forward("pod", "web-0", 8000, 9000).local_ports
+    assert ask(first) == b"ping"
+    with connect(second) as client:
+        assert receive_all(client) == b"hello"
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("pod", "none"), ("service", "none"), ("deployment", "none"), ("statefulset", "none")]
+)
+def test_an_unknown_target(helper, kind, name):
+    error = helper.failure(kind, name, 80)
+    assert isinstance(error, TargetNotFound)
+    assert "none" in error.what
+    assert "lab" in error.what
+
+
+def test_an_unknown_port_is_answered_with_those_there_are(helper, echo_pod):
+    error = helper.failure("pod", echo_pod, "grpc")
+    assert isinstance(error, PortNotFound)
+    assert "8000 (http)" in error.mend
+
+
+def test_an_udp_port_is_refused(api, helper, echo_pod):
+    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "http", "port": 80}]
+    api.put("Service", "web", spec={"ports": ports})
+    error = helper.failure("service", "web", 53)
+    assert isinstance(error, PortNotFound)
+    assert "UDP" in error.what
+    assert "80 (http)" in error.mend
+
+
+def test_an_udp_port_of_a_container_is_refused(api, helper):
+    port = {"name": "dns", "containerPort": 53, "protocol": "UDP"}
+    api.put("Pod", "dns-0", spec={"containers": [{"ports": [port]}]}, status={"phase": "Running"})
+    assert isinstance(helper.failure("pod", "dns-0", 53), PortNotFound)
+
+
+def test_a_refused_connection_quotes_the_server(helper, echo_pod):
+    error = helper.failure("pod", echo_pod, 81)
+    assert isinstance(error, DialFailed)
+    assert "81" in error.what
+    assert error.why == "The cluster says: dial tcp4 127.0.0.1:81: connect: connection refused"
+
+
+def test_a_pod_that_does_not_run(api, helper):
+    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+    api.put(
+        "Pod",
+        "web-0",
+        spec={"containers": [{}]},
+        status={"phase": "Running", "containerStatuses": [{"state": waiting}]},
+    )
+    error = helper.failure("pod", "web-0", 80)
+    assert isinstance(error, PodNotReady)
+    assert "CrashLoopBackOff" in error.why
+
+
+def test_a_service_without_a_ready_pod(api, helper, echo_pod):
+    api.put("Service", "web", spec={"ports": [{"port": 8000}]})
+    api.put_endpoints("web", [echo_pod], [{"port": 8000}], ready=False)
+    error = helper.failure("service", "web", 8000)
+    assert isinstance(error, PodNotReady)
+    assert echo_pod in error.why
+
+
+def test_a_taken_port_is_refused_and_the_next_candidate_is_used(helper, echo_pod):
+    taken = helper.forward("pod", echo_pod, 8000).local_ports[0]
+    error = helper.failure("pod", echo_pod, 8000, local=taken)
+    assert isinstance(error, PortTaken)
+    assert str(taken) in error.what
+    assert ask(taken) == b"ping"
+
+
+def test_a_server_that_does_not_answer(api, programs):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with HelperProcess(api.access(port=port)) as helper:
+        error = helper.failure("pod", "web-0", 80)
+    assert isinstance(error, ServerUnreachable)
+    assert str(port) in error.what
+
+
+# Rights.
+
+
+def test_a_missing_right_is_named(api, helper, echo_pod):
+    api.forbidden = {("get", "pods/portforward")}
+    error = helper.failure("pod", echo_pod, 8000)
+    assert isinstance(error, Forbidden)
+    assert "pods/portforward" in error.mend
+    assert "lab" in error.what
+    assert sum("portforward" in request for request in api.requests) == 1, "it must not try again"
+
+
+def test_a_colleague_needs_the_endpoints_and_the_forward_only(api, helper, echo_pod):
+    api.put("Service", "db-rw", spec={"ports": [{"name": "http", "port": 80}]})
+    api.put_endpoints("db-rw", [echo_pod], [{"name": "http", "port": 8000}])
+    api.forbidden = {(verb, what) for verb in ("get", "list", "watch") for what in ("services", "pods")}
+    for port in (8000, "http"):
+        assert ask(helper.forward("service", "db-rw", port).local_ports[0]) == b"ping"
+
+
+def test_a_service_without_a_right_to_endpoints(api, helper, echo_pod):
+    api.put(
+        "Service", "web", spec={"ports": [{"port": 80, "targetPort": "http"}], "selector": {"app": "web"}}
+    )
+    api.forbidden = {("list", "endpoints")}
+    assert ask(helper.forward("service", "web", 80).local_ports[0]) == b"ping"
+
+
+def test_a_service_without_any_right(api, helper):
+    api.forbidden = {("get", "services"), ("list", "endpoints")}
+    error = helper.failure("service", "web", 80)
+    assert isinstance(error, Forbidden)
+    assert "get services web" in error.what
+
+
+def test_a_pod_that_may_not_be_read_is_believed(api, helper, echo_pod):
+    api.forbidden = {("get", "pods"), ("list", "pods")}
+    assert ask(helper.forward("pod", echo_pod, 8000).local_ports[0]) == b"ping"
+    assert isinstance(helper.failure("pod", echo_pod, "http"), Forbidden)
+
+
+def test_a_pod_that_may_be_read_but_not_listed(api, helper, echo_pod):
+    api.forbidden = {("list", "pods"), ("watch", "pods")}
+    assert ask(helper.forward("pod", echo_pod, "http").local_ports[0]) == b"ping"
+
+
+# Credentials.
+
+
+def test_expired_credentials_are_asked_for_once(api, helper, echo_pod):
+    api.token = "fresh"
+    number = helper.start("pod", echo_pod, 8000)
+    helper.wait_for_credentials_wanted()
+    helper.say(SetAccess(1, api.access()))
+    state = helper.wait_for_state(number, State.ACTIVE)
+    assert ask(state.local_ports[0]) == b"ping"
+
+
+def test_credentials_that_are_not_better_fail_the_forward(api, helper, echo_pod):
+    access = api.access()
+    api.token = "fresh"
+    number = helper.start("pod", echo_pod, 8000)
+    helper.wait_for_credentials_wanted()
+    helper.say(SetAccess(1, access))
+    with pytest.raises(TokenExpired):
+        helper.wait_for_state(number, State.ACTIVE)
+
+
+def test_refused_credentials_fail_the_forward_with_the_kernels_error(api, helper, echo_pod):
+    api.token = "fresh"
+    number = helper.start("pod", echo_pod, 8000)
+    helper.wait_for_credentials_wanted()
+    helper.say(RefuseAccess(1, NotLoggedIn("Your session is over.").to_wire()))
+    with pytest.raises(NotLoggedIn, match="Your session is over"):
+        helper.wait_for_state(number, State.ACTIVE)
+
+
+def test_a_forward_before_its_credentials(helper):
+    spec = ForwardSpec("lab", "pod", "web-0", (PortSpec(80, (0,)),))
+    helper.say(StartForward(7, 2, spec))
+    with pytest.raises(HelperFailed):
+        helper.wait_for_state(7, State.ACTIVE)
+
+
+# Local ports.
+
+
+def test_localhost_is_both_families(helper, echo_pod):
+    port = helper.forward("pod", echo_pod, 8000).local_ports[0]
+    assert ask(port, host="127.0.0.1") == b"ping"
+    assert ask(port, host="::1") == b"ping"
+
+
+def test_a_chosen_address(helper, echo_pod):
+    port = helper.forward("pod", echo_pod, 8000, address="127.0.0.2").local_ports[0]
+    assert ask(port, host="127.0.0.2") == b"ping"
+    with pytest.raises(ConnectionRefusedError):
+        connect(port, "127.0.0.1")
+
+
+def test_stopping_is_idempotent_and_frees_the_port(helper, echo_pod):
+    state = helper.forward("pod", echo_pod, 8000)
+    with connect(state.local_ports[0]) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        helper.stop(state.forward_id)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    with socket.create_server(("127.0.0.1", state.local_ports[0])):
+        pass
+    helper.stop(state.forward_id)
+    helper.stop(4711)
+
+
+def test_the_end_of_the_pipe_ends_the_helper_and_its_ports(api, echo_pod):
+    with HelperProcess(api.access()) as helper:
+        port = helper.forward("pod", echo_pod, 8000).local_ports[0]
+    assert helper.process.returncode == 0
+    with pytest.raises(ConnectionRefusedError):
+        connect(port)
+
+
+# Pods come and go.
+
+
+def replaced(api: ApiServer, real: int, *, old: str, new: str) -> None:
+    api.delete("Pod", old)
+    api.put_pod(new, {8000: real}, uid="the-next")
+
+
+@pytest.mark.parametrize("new", ["web-0", "web-1"])
+def test_a_replaced_pod_is_taken_over_on_the_same_port(api, helper, programs, new, any_protocol):
+    real = programs(echo)
+    owner = ("StatefulSet", "web")
+    api.put_pod("web-0", {8000: real}, owner=owner)
+    state = helper.forward("pod", "web-0", 8000)
+    port = state.local_ports[0]
+    assert ask(port) == b"ping"
+    api.delete("Pod", "web-0")
+    helper.wait_for_state(state.forward_id, State.RECONNECTING)
+    with connect(port) as early:  # it is not refused, but waits
+        early.sendall(b"early")
+        api.put_pod(new, {8000: real}, uid="the-next", owner=owner)
+        again = helper.wait_for_state(state.forward_id, State.ACTIVE)
+        assert (again.pod, again.local_ports) == (new, (port,))
+        assert receive(early, 5) == b"early"
+    assert ask(port) == b"ping"
+
+
+def test_a_service_moves_to_the_pod_that_its_endpoints_name(api, helper, programs):
+    api.put_pod("db-1", {5432: programs(echo)})
+    api.put("Service", "db", spec={"ports": [{"port": 5432}]})
+    api.put_endpoints("db", ["db-1"], [{"port": 5432}])
+    state = helper.forward("service", "db", 5432)
+    api.put_pod("db-2", {5432: programs(echo)})
+    api.put_endpoints("db", ["db-2"], [{"port": 5432}])
+    assert helper.wait_for_state(state.forward_id, State.ACTIVE).pod == "db-2"
+    assert ask(state.local_ports[0]) == b"ping"
+
+
+def test_a_new_version_of_a_deployment_replaces_the_pod_that_was_named(api, helper, programs):
+    real = programs(echo)
+    api.put("Deployment", "web", spec={"selector": {"matchLabels": {"app": "web"}}})
+    above = {"kind": "Deployment", "name": "web", "uid": "uid-web", "controller": True}
+    api.put("ReplicaSet", "web-1", metadata={"ownerReferences": [above]}, spec={})
+    api.put_pod("web-1-x", {8000: real}, owner=("ReplicaSet", "web-1"))
+    state = helper.forward("pod", "web-1-x", 8000)
+    api.put_pod("web-2-y", {8000: real}, owner=("ReplicaSet", "web-2"))
+    api.delete("Pod", "web-1-x")
+    assert helper.wait_for_state(state.forward_id, State.ACTIVE).pod == "web-2-y"
+    assert ask(state.local_ports[0]) == b"ping"
+
+
+def test_a_watch_that_is_too_old_begins_again(api, helper, programs):
+    real = programs(echo)
+    api.put_pod("web-0", {8000: real})
+    state = helper.forward("pod", "web-0", 8000)
+    api.end_watches()
+    api.delete("Pod", "web-0")
+    helper.wait_for_state(state.forward_id, State.RECONNECTING)
+    api.put_pod("web-0", {8000: real}, uid="the-next")
+    helper.wait_for_state(state.forward_id, State.ACTIVE)
+    assert ask(state.local_ports[0]) == b"ping"
+
+
+def test_where_no_watch_is_allowed_the_pods_are_asked_for_again(api, helper, programs):
+    real = programs(echo)
+    api.forbidden = {("watch", "pods")}
+    api.put_pod("web-0", {8000: real})
+    state = helper.forward("pod", "web-0", 8000)
+    replaced(api, real, old="web-0", new="web-0")
+    helper.wait_for_state(state.forward_id, State.RECONNECTING)
+    helper.wait_for_state(state.forward_id, State.ACTIVE)
+    assert ask(state.local_ports[0]) == b"ping"
+
+
+def test_a_transfer_that_a_deleted_pod_cuts_is_reset(api, helper, programs, any_protocol):
+    go_on = threading.Event()
+
+    def half(connection) -> None:
+        connection.sendall(b"x" * 1000)
+        go_on.wait(PATIENCE)  # then the connection closes, as those of a killed process do
+
+    api.put_pod("web-0", {8000: programs(half)})
+    state = helper.forward("pod", "web-0", 8000)
+    with connect(state.local_ports[0]) as client:
+        assert len(receive(client, 1000)) == 1000
+        api.delete("Pod", "web-0")
+        helper.wait_for_state(state.forward_id, State.RECONNECTING)
+        go_on.set()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
+def test_a_waiting_client_is_reset_in_the_end(api, helper, echo_pod):
+    state = helper.forward("pod", echo_pod, 8000, wait=0.2)
+    api.delete("Pod", echo_pod)
+    helper.wait_for_state(state.forward_id, State.RECONNECTING)
+    with connect(state.local_ports[0]) as client, pytest.raises(ConnectionResetError):
+        client.recv(1)
+    counters = helper.wait_for_counters(lambda counters: counters.failed_connections == 1)
+    assert counters.last_error == "no tunnel could be opened in time"
+
+
+def test_a_right_that_is_taken_away_fails_the_forward_once_it_reconnects(api, helper, programs):
+    real = programs(echo)
+    api.put_pod("web-0", {8000: real})
+    state = helper.forward("pod", "web-0", 8000)
+    api.forbidden = {("get", "pods/portforward")}
+    replaced(api, real, old="web-0", new="web-0")
+    helper.wait_for_state(state.forward_id, State.RECONNECTING)
+    with pytest.raises(Forbidden):
+        helper.wait_for_state(state.forward_id, State.ACTIVE)
+    with pytest.raises(ConnectionRefusedError):
+        connect(state.local_ports[0])
+
+
+def test_a_resumed_forward_heals_instead_of_failing(api, helper, programs):
+    number = helper.start("service", "web", 80, resume=True)
+    reconnecting = helper.wait_for_state(number, State.RECONNECTING)
+    api.put_pod("web-0", {8000: programs(echo)})
+    api.put("Service", "web", spec={"ports": [{"port": 80}]})
+    api.put_endpoints("web", ["web-0"], [{"port": 8000}])
+    state = helper.wait_for_state(number, State.ACTIVE)
+    assert state.local_ports == reconnecting.local_ports
+    assert ask(state.local_ports[0]) == b"ping"
+
+
+def test_a_server_that_comes_up_in_the_pod_is_reached_without_a_new_forward(api, helper, programs):
+    first = programs(echo)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        later = closed.getsockname()[1]
+    api.put_pod("web-0", {8000: first})
+    state = helper.forward("pod", "web-0", 8000)
+    api.put_pod("web-0", {8000: later})
+    with connect(state.local_ports[0]) as client, pytest.raises(ConnectionResetError):
+        client.recv(1)
+    counters = helper.wait_for_counters(lambda counters: counters.failed_connections == 1)
+    assert "connection refused" in counters.last_error
+    with listening(echo, later):
+        assert ask(state.local_ports[0]) == b"ping"
+    states = [event.state for event in helper.events if isinstance(event, ForwardState)]
+    assert states == [State.STARTING, State.ACTIVE]
+
+
+def test_counters_count(helper, echo_pod):
+    port = helper.forward("pod", echo_pod, 8000).local_ports[0]
+    assert [ask(port, b"x" * 10) for _ in range(3)] == [b"x" * 10] * 3
+    counters = helper.wait_for_counters(lambda found: found.connections == 3 and not found.open_connections)
+    assert (counters.sent, counters.received, counters.failed_connections) == (30, 30, 0)
+
+
+def test_a_command_for_a_stopped_forward_is_answered(helper):
+    helper.say(StopForward(99))
+    helper.wait_for_state(99, State.STOPPED)
+
+
+def test_a_line_that_is_no_command_hurts_nobody(api, helper, echo_pod):
+    assert helper.process.stdin is not None
+    with contextlib.suppress(OSError):
+        helper.process.stdin.write(b'{"is": "SetAccess", "access": 1}\nnonsense\n')
+    assert ask(helper.forward("pod", echo_pod, 8000).local_ports[0]) == b"ping"
