@@ -61,6 +61,11 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
+    def is_custom(self) -> bool:
+        """Whether it is a custom resource: one whose fields the API server itself knows nothing of."""
+        return "." in self.group and not self.group.endswith(".k8s.io")
+
+    @property
     def counts_generations(self) -> bool:
         """Whether its objects count the changes of what is wanted, in ``metadata.generation``."""
         return self.plural in _COUNT_GENERATIONS

@@ -150,6 +150,8 @@ def _orphan_dependents(store: Store, uid: str) -> None:
             if len(left) < len(owners):
                 freed = copied(obj)
                 freed["metadata"]["ownerReferences"] = left
+                if not left:
+                    del freed["metadata"]["ownerReferences"]
                 store.update(freed)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call
-from sspcloud_magics.sandbox.api.schema import model_name, referred, schemas, short_name
+from sspcloud_magics.sandbox.api.schema import definition_of, referred, schemas, short_name
 from sspcloud_magics.sandbox.store import Obj
 
 _GO_TYPES = {"array": "slice", "boolean": "bool", "integer": "int32", "number": "float64", "object": "map"}
@@ -35,13 +35,12 @@ async def check_fields(call: Call, obj: Obj) -> None:
         raise status.bad_request(
             f'fieldValidation: Unsupported value: "{mode}": supported values: "Ignore", "Strict", "Warn"'
         )
-    model = model_name(call.resource)
-    if model is None:
+    if call.resource.is_custom:
         return
     known = await asyncio.to_thread(schemas) if not schemas.cache_info().currsize else schemas()
     reader = _Reader(known)
     try:
-        reader.read(known[model], obj)
+        reader.read(known[definition_of(call.resource)], obj)
     except _WrongType as error:
         raise _unhandled(call, str(error)) from None
     unknown = reader.unknown
@@ -81,8 +80,8 @@ class _Reader:
         if kind == "object" and "properties" in schema:
             self._read_fields(schema["properties"], value, path, owner)
         elif kind == "object":
-            for field, item in value.items():
-                self.read(schema.get("additionalProperties") or {}, item, f"{path}.{field}", owner)
+            for item in value.values():
+                self.read(schema.get("additionalProperties") or {}, item, path, owner)
         elif kind == "array":
             for index, item in enumerate(value):
                 self.read(schema["items"], item, f"{path}[{index}]", owner)

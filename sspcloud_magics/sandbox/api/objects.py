@@ -19,7 +19,7 @@ from sspcloud_magics.sandbox.api.call import Call
 from sspcloud_magics.sandbox.api.defaults import set_defaults
 from sspcloud_magics.sandbox.api.escalation import check_escalation
 from sspcloud_magics.sandbox.api.fields import check_fields
-from sspcloud_magics.sandbox.api.patch import patched
+from sspcloud_magics.sandbox.api.patch import check_patch_type, patched
 from sspcloud_magics.sandbox.api.status import Cause
 from sspcloud_magics.sandbox.api.validation import validate, validate_update
 from sspcloud_magics.sandbox.resources import Resource
@@ -95,6 +95,7 @@ async def update_object(call: Call) -> web.Response:
 
 async def patch_object(call: Call) -> web.Response:
     """Change an object (or its status) as the patch in the body says."""
+    check_patch_type(call)  # first, since server-side apply would create what is not there
     old = call.store.get(call.resource, call.namespace, call.info.name)
     obj = await patched(call, old)
     _check_kind(call, obj)

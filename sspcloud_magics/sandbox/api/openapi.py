@@ -16,7 +16,7 @@ from functools import cache
 from aiohttp import web
 
 from sspcloud_magics.sandbox.api.patch import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE
-from sspcloud_magics.sandbox.api.schema import PREFIX, model_name, schemas
+from sspcloud_magics.sandbox.api.schema import definition_of, schemas
 from sspcloud_magics.sandbox.api.status import ApiError, no_such_path
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource
 from sspcloud_magics.sandbox.store import Obj
@@ -62,20 +62,19 @@ def _index() -> bytes:
 @cache
 def _group_version(path: str) -> bytes:
     here = [r for r in RESOURCES if (r.group, r.version) == _paths()[path]]
-    components = {PREFIX + name: schema for name, schema in schemas().items()}
     return json.dumps(
         {
             "openapi": "3.0.0",
             "info": {"title": "Kubernetes", "version": "v1.36.1"},
             "paths": {k: v for resource in here for k, v in _resource_paths(path, resource).items()},
-            "components": {"schemas": components},
+            "components": {"schemas": schemas()},
         }
     ).encode()
 
 
 @cache
 def _version_2() -> bytes:
-    text = json.dumps({PREFIX + name: schema for name, schema in schemas().items()})
+    text = json.dumps(schemas())
     definitions = json.loads(text.replace("#/components/schemas/", "#/definitions/"))
     paths = {k: v for path in _paths() for r in RESOURCES for k, v in _resource_paths(path, r).items()}
     info = {"title": "Kubernetes", "version": "v1.36.1"}
@@ -90,8 +89,8 @@ def _resource_paths(root: str, resource: Resource) -> dict[str, Obj]:
     options = [
         {"name": name, "in": "query", **string} for name in ("dryRun", "fieldManager", "fieldValidation")
     ]
-    schema = {"$ref": f"#/components/schemas/{PREFIX}{model_name(resource) or resource.kind}"}
-    patches = [JSON_PATCH, MERGE_PATCH, *([STRATEGIC_MERGE] if model_name(resource) else [])]
+    schema = {"$ref": f"#/components/schemas/{definition_of(resource)}"}
+    patches = [JSON_PATCH, MERGE_PATCH, *([] if resource.is_custom else [STRATEGIC_MERGE])]
     answer = {"200": {"description": "OK", "content": {"application/json": {"schema": schema}}}}
 
     def operation(action: str, media_types: list[str], parameters: list[Obj]) -> Obj:

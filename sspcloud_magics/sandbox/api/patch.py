@@ -53,6 +53,21 @@ def list_merge_key(name: str, owner: str) -> str | None:
     return _MERGE_KEYS.get(name)
 
 
+def check_patch_type(call: Call) -> None:
+    """Refuse a kind of patch that is not spoken.
+
+    Raises
+    ------
+    ApiError
+        415 with those that are.
+    """
+    accepted: tuple[str, ...] = (JSON_PATCH, MERGE_PATCH)
+    if not call.resource.is_custom:
+        accepted = (*accepted, STRATEGIC_MERGE)
+    if call.request.content_type not in accepted:
+        raise status.unsupported_media_type(accepted)
+
+
 async def patched(call: Call, obj: Obj) -> Obj:
     """Return `obj` as the patch in the request's body changes it; `obj` itself stays as it is.
 
@@ -61,11 +76,8 @@ async def patched(call: Call, obj: Obj) -> Obj:
     ApiError
         If the kind of patch is not spoken, cannot be read, or does not fit the object.
     """
+    check_patch_type(call)
     content_type = call.request.content_type
-    custom = call.resource.group == "postgresql.cnpg.io"
-    accepted = (JSON_PATCH, MERGE_PATCH) if custom else (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE)
-    if content_type not in accepted:
-        raise status.unsupported_media_type(accepted)
     try:
         patch = json.loads(await call.request.read())
     except ValueError as error:

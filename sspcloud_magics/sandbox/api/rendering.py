@@ -60,7 +60,7 @@ class View:
             items = [_partial(item) for item in items]
         else:
             kind, version = f"{resource.kind}List", resource.api_version
-            if resource.group != "postgresql.cnpg.io":  # built-in kinds are not repeated in each item
+            if not resource.is_custom:  # built-in kinds are not repeated in each item
                 skip = ("apiVersion", "kind")
                 items = [{k: v for k, v in item.items() if k not in skip} for item in items]
         return {"kind": kind, "apiVersion": version, "metadata": metadata, "items": items}

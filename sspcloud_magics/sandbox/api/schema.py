@@ -16,7 +16,6 @@ from sspcloud_magics.sandbox.api.patch import list_merge_key
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource
 from sspcloud_magics.sandbox.store import Obj
 
-PREFIX = "io.k8s.api.v1."
 _REFERENCE = "#/components/schemas/"
 _SCALARS: dict[str, Obj] = {
     "bool": {"type": "boolean"},
@@ -28,50 +27,58 @@ _SCALARS: dict[str, Obj] = {
     "str": {"type": "string"},
 }
 _QUANTITIES = {"capacity", "allocatable", "default", "hard", "limits", "overhead", "requests", "used"}
+# The kinds whose model has not the name of the kind with V1 before it.
+_MODELS = {"Event": "CoreV1Event"}
 _CONTAINER = re.compile(r"(?:List|list)\[(?P<item>.+)\]|(?:Dict|dict)[\[(]str, ?(?P<value>.+)[\])]")
 
 
-def model_name(resource: Resource) -> str | None:
-    """Return the name of the model of a kind, ``None`` for a custom resource."""
-    if resource.group == "postgresql.cnpg.io":
-        return None
-    return {"Event": "CoreV1Event", "EndpointSlice": "V1EndpointSlice"}.get(
-        resource.kind, f"V1{resource.kind}"
-    )
+def definition_of(resource: Resource) -> str:
+    """Return the name under which the schema of a kind is found."""
+    if resource.is_custom:
+        return f"io.{resource.group}.{resource.version}.{resource.kind}"
+    return _definition(_MODELS.get(resource.kind, f"V1{resource.kind}"))
 
 
 @cache
 def schemas() -> dict[str, Obj]:
-    """Return the schema of every type that the kinds are made of, by the name of its model."""
+    """Return the schema of every type that the kinds are made of, by its name in the specification."""
     from kubernetes.client import models  # noqa: PLC0415 -- a third of a second, so only when needed
 
     found: dict[str, Obj] = {}
-    waiting = [name for resource in RESOURCES if (name := model_name(resource))]
+    built_in = [resource for resource in RESOURCES if not resource.is_custom]
+    waiting = [_MODELS.get(resource.kind, f"V1{resource.kind}") for resource in built_in]
     while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = _schema(getattr(models, name))
-            waiting.extend(_references(found[name]))
+        model = waiting.pop()
+        if _definition(model) not in found:
+            found[_definition(model)] = _schema(getattr(models, model))
+            waiting.extend(_models_within(getattr(models, model)))
     for resource in RESOURCES:
         kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-        found[model_name(resource) or resource.kind] = {
-            **found.get(model_name(resource) or "", _custom(resource)),
-            "x-kubernetes-group-version-kind": [kind],
-        }
+        name = definition_of(resource)
+        found[name] = {**found.get(name, _custom(resource)), "x-kubernetes-group-version-kind": [kind]}
     return found
 
 
 def referred(schema: Obj) -> str | None:
-    """Return the name of the model that a schema refers to, ``None`` for a plain type."""
-    reference = schema.get("$ref") or next(
-        (part["$ref"] for part in schema.get("allOf", ()) if "$ref" in part), None
-    )
-    return None if reference is None else str(reference).removeprefix(_REFERENCE + PREFIX)
+    """Return the name of the type that a schema refers to, ``None`` for a plain one."""
+    references = (part["$ref"] for part in schema.get("allOf", ()) if "$ref" in part)
+    reference = schema.get("$ref") or next(references, None)
+    return None if reference is None else str(reference).removeprefix(_REFERENCE)
 
 
-def short_name(model: str) -> str:
-    """Return the name of a type as people know it: ``PodSpec`` for ``V1PodSpec``."""
-    return re.sub(r"^(Core|Apps|Batch|Discovery|Rbac)?V1(?=[A-Z])", "", model)
+def short_name(definition: str) -> str:
+    """Return the name of a type as people know it: ``PodSpec``."""
+    return definition.rpartition(".")[2]
+
+
+def _definition(model: str) -> str:
+    group, _, name = model.partition("V1")
+    return f"io.k8s.api.{group.lower() or 'meta'}.v1.{name}"
+
+
+def _models_within(model: Any) -> Iterator[str]:
+    for kind in model.openapi_types.values():
+        yield from (name for name in re.findall(r"\w+", kind) if "V1" in name)
 
 
 def _custom(resource: Resource) -> Obj:
@@ -82,7 +89,7 @@ def _custom(resource: Resource) -> Obj:
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
-            "metadata": {"allOf": [{"$ref": f"{_REFERENCE}{PREFIX}V1ObjectMeta"}]},
+            "metadata": {"allOf": [{"$ref": _REFERENCE + _definition("V1ObjectMeta")}]},
             "spec": anything,
             "status": anything,
         },
@@ -125,10 +132,10 @@ def _type(name: str, kind: str, owner: str) -> Obj:
         return dict(_SCALARS[kind])
     container = _CONTAINER.fullmatch(kind)
     if container is None:
-        return {"allOf": [{"$ref": f"{_REFERENCE}{PREFIX}{kind}"}], "default": {}}
+        return {"allOf": [{"$ref": _REFERENCE + _definition(kind)}], "default": {}}
     if container["item"]:
         schema: Obj = {"type": "array", "items": _item(container["item"])}
-        key = list_merge_key(name, short_name(owner))
+        key = list_merge_key(name, short_name(_definition(owner)))
         if key:
             schema |= {"x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": key}
         return schema
@@ -141,12 +148,4 @@ def _item(kind: str) -> Obj:
         return dict(_SCALARS[kind])
     if _CONTAINER.fullmatch(kind):
         return _type("", kind, "")
-    return {"allOf": [{"$ref": f"{_REFERENCE}{PREFIX}{kind}"}], "default": {}}
-
-
-def _references(schema: Obj) -> Iterator[str]:
-    for part in schema["properties"].values():
-        for inner in (part, part.get("items") or {}, part.get("additionalProperties") or {}):
-            name = referred(inner)
-            if name:
-                yield name
+    return {"allOf": [{"$ref": _REFERENCE + _definition(kind)}], "default": {}}
