@@ -8,7 +8,8 @@ says that a value is missing, and becomes NULL.
 ================================================  ==========================================
 in the notebook                                   in the statement
 ================================================  ==========================================
-bool, int, float, str, bytes, Decimal, UUID,      the type of the same meaning
+int                                               integer, bigint or numeric, as it fits
+bool, float, str, bytes, Decimal, UUID,      the type of the same meaning
 date, time, datetime, timedelta, ipaddress …
 NumPy scalars, `pandas.Timestamp`, `Timedelta`    the same, rounded to microseconds
 list, tuple, set, range, array, Series, Index     an array, for ``= ANY(:ids)``
@@ -27,10 +28,9 @@ import pandas as pd
 import psycopg
 from psycopg.abc import Transformer
 from psycopg.types.json import Jsonb
+from psycopg.types.numeric import Int4, Int8, IntNumeric
 
 from sspcloud_magics.errors import ParameterError
-
-_MICROSECOND = 1000  # in nanoseconds, of which PostgreSQL keeps none
 
 
 def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any]:
@@ -93,40 +93,62 @@ def bindable(value: object) -> Any:
     if isinstance(value, dict):
         return Jsonb(_json(value))
     if isinstance(value, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
-        return [
-            None if missing else bindable(item) for item, missing in zip(value, pd.isna(value), strict=True)
-        ]
+        return _list(None if missing else item for item, missing in zip(value, pd.isna(value), strict=True))
     if isinstance(value, np.ndarray):
-        return [bindable(item) for item in value]
+        return _list(value)
     if isinstance(value, list | tuple | set | frozenset | range):
-        return [bindable(item) for item in value]
+        return _list(value)
     if isinstance(value, pd.DataFrame):
         raise TypeError("It is a DataFrame, and a parameter is one value or one list of values.")
     return _scalar(value)
 
 
+def _list(values: Iterable[object]) -> list[Any]:
+    items = [bindable(item) for item in values]
+    widest = max((_INTEGERS.index(type(item)) for item in items if type(item) in _INTEGERS), default=0)
+    return [_INTEGERS[widest](item) if type(item) in _INTEGERS else item for item in items]
+
+
+_INTEGERS: tuple[Any, ...] = (Int4, Int8, IntNumeric)
+
+
+def _integer(value: int) -> int:
+    """Return the type that PostgreSQL gives to the same digits in a statement; psycopg would say smallint."""
+    bits = (value if value >= 0 else ~value).bit_length()
+    kind = Int4 if bits < 32 else Int8 if bits < 64 else IntNumeric
+    return kind(value)
+
+
 def _scalar(value: Any) -> Any:
-    if value is None or value is pd.NaT or value is pd.NA:
+    plain = _plain(value)
+    if plain is None:
         return None
+    if type(plain) is int:
+        return _integer(plain)
+    if isinstance(plain, pd.Period):
+        raise TypeError("It is a pandas Period: bind its start_time or end_time.")
+    if isinstance(plain, str) and "\0" in plain:
+        raise ValueError("It is a text with a NUL character, which PostgreSQL cannot hold.")
+    try:
+        psycopg.adapters.get_dumper(type(plain), psycopg.adapt.PyFormat.AUTO)
+    except psycopg.ProgrammingError:
+        raise TypeError(f"It is of the type {type(plain).__name__}.") from None
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Return the Python value for one of pandas or NumPy; None for a missing one."""
     if isinstance(value, np.datetime64 | np.timedelta64):
         if np.isnat(value):
             return None
         value = pd.Timestamp(value) if isinstance(value, np.datetime64) else pd.Timedelta(value)
+    if value is pd.NaT or value is pd.NA:
+        return None
     if isinstance(value, pd.Timestamp):
         return value.round("us").to_pydatetime()
     if isinstance(value, pd.Timedelta):
         return value.round("us").to_pytimedelta()
-    if isinstance(value, pd.Period):
-        raise TypeError("It is a pandas Period: bind its start_time or end_time.")
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, str) and "\0" in value:
-        raise ValueError("It is a text with a NUL character, which PostgreSQL cannot hold.")
-    try:
-        psycopg.adapters.get_dumper(type(value), psycopg.adapt.PyFormat.AUTO)
-    except psycopg.ProgrammingError:
-        raise TypeError(f"It is of the type {type(value).__name__}.") from None
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _json(value: object) -> object:

@@ -217,7 +217,9 @@ def _row(name: str, value: str) -> str:
 def _alive(session: Session) -> bool:
     """Whether the server has not hung up, as far as it can be told without asking it."""
     try:
-        session.pgconn.consume_input()
+        for _ in range(3):  # a farewell of the server may come before the end of its bytes
+            session.pgconn.consume_input()
+            session.pgconn.is_busy()
     except psycopg.OperationalError:
         return False
     return not session.closed

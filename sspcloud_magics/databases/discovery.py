@@ -6,6 +6,7 @@ Three kinds of evidence tell of a database, and each may be forbidden to one who
   port, name of the database. Their port may stand there as raw digits instead of base64.
 - **services** with the labels of CloudNativePG (``cnpg.io/cluster``) or of a well-known chart
   (``app.kubernetes.io/name``): enough alone, with the rights of a viewer.
+  A service on PostgreSQL's own port is taken for one too.
 - **Cluster objects** of CloudNativePG: what hibernates is said there.
 
 Pods tell whether a database runs. A CloudNativePG release without a pod hibernates.
@@ -25,9 +26,8 @@ from sspcloud_magics.cluster.resources import CNPG_CLUSTERS
 from sspcloud_magics.errors import DatabaseHibernated, DatabaseNotFound, Forbidden, UsageProblem
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from sspcloud_magics.cluster.identity import Cluster
+    from sspcloud_magics.cluster.tables import ResourceTable
 
 POSTGRES_PORT = 5432
 SERVICES_PAGE = "https://datalab.sspcloud.fr/my-services"
@@ -255,8 +255,9 @@ def _from_services(evidence: Evidence) -> Iterable[Database]:
                     source="CloudNativePG",
                 )
             continue
-        kind, usual = _CHARTS.get(service.labels.get(_CHART, ""), ("", 0))
         numbers = [port.number for port in service.ports if port.protocol == "TCP"]
+        plain = ("postgres", POSTGRES_PORT) if POSTGRES_PORT in numbers else ("", 0)
+        kind, usual = _CHARTS.get(service.labels.get(_CHART, ""), plain)
         if not kind or not numbers or (_is_headless(service) and _has_address(service, evidence)):
             continue
         yield Database(
@@ -265,7 +266,7 @@ def _from_services(evidence: Evidence) -> Iterable[Database]:
             kind=kind,
             service=service.name,
             port=usual if usual in numbers else numbers[0],
-            source="chart labels",
+            source="the port of PostgreSQL" if (kind, usual) is plain else "chart labels",
         )
 
 
@@ -392,28 +393,36 @@ def require_usable(database: Database) -> None:
         )
 
 
-def database_table(listed: Sequence[Database]) -> pd.DataFrame:
-    """Return databases as a table.
+def database_table(listed: Sequence[Database], namespace: str = "") -> ResourceTable:
+    """Return databases as a DataFrame.
 
     Parameters
     ----------
     listed
         What `databases` returned.
+    namespace
+        Where they were looked for; said where there are none.
 
     Returns
     -------
-    DataFrame
-        A row each: ``name``, ``namespace``, ``kind``, ``state``, ``service`` (string), ``port``
-        (Int64), ``database`` and ``source`` (string).
+    ResourceTable
+        A row each: ``name``, ``namespace``, ``kind``, ``state``, ``service``, ``database`` and ``source``
+        as str, ``port`` int64.
     """
-    import pandas as pd  # noqa: PLC0415 - costs 0.3 s, which completion need not pay
+    from sspcloud_magics.cluster.tables import Column, Tone, View, table  # noqa: PLC0415 - pandas costs 0.3 s, which completion need not pay
 
-    names = ("name", "namespace", "kind", "state", "service", "port", "database", "source")
-    return pd.DataFrame(
-        {
-            name: pd.array(
-                [getattr(one, name) for one in listed], dtype="Int64" if name == "port" else "string"
-            )
-            for name in names
-        }
+    tones = {"running": Tone.GOOD, "starting": Tone.WAITING}
+    dtypes = dict.fromkeys(("name", "namespace", "kind", "state", "service"), "str")
+    dtypes |= {"port": "int64", "database": "str", "source": "str"}
+    columns = (
+        Column("namespace", "NAMESPACE"),
+        Column("name", "NAME"),
+        Column("kind", "KIND"),
+        Column("state", "STATE", tone=lambda row: tones.get(str(row["state"]), Tone.OVER)),
+        Column("service", "SERVICE", lambda row: f"{row['service']}:{row['port']}"),
+        Column("database", "DATABASE"),
     )
+    nothing = f"No databases found in {namespace} namespace." if namespace else "No databases found."
+    apart = frozenset({"namespace", "port", "source"})
+    rows = ({name: getattr(one, name) for name in dtypes} for one in listed)
+    return table(rows, dtypes, View(columns, "database", nothing, apart))

@@ -139,7 +139,8 @@ def _receive(
             if fetched.columns is None:
                 fetched.columns = _columns(connection, transformer, result, numeric)
             _take(fetched, transformer, result.ntuples, limit)
-            fetched.tag = (result.command_status or b"").decode(encoding)
+            # The last chunk brings it, or an empty result after that.
+            fetched.tag = (result.command_status or b"").decode(encoding) or fetched.tag
         elif result.status == pq.ExecStatus.COMMAND_OK:
             fetched.tag = (result.command_status or b"").decode(encoding)
             fetched.rows = result.command_tuples or 0
