@@ -6,9 +6,8 @@
           ◀──────── notified ────────── Forward.take, subscribers
 
 The thread starts the helper, reads what it reports, and when it dies starts another, to which it gives
-every live forward again, each on the ports that it had. A helper that dies again and again is not
-started for ever: after `RESTARTS` deaths within `WITHIN` seconds the forwards fail, and the next call
-of `forward` begins anew. Callers write commands into the helper's pipe themselves; the thread never waits
+every live forward again, each on the ports that it had. It is not started for ever: when `ATTEMPTS` helpers in
+a row have not lived for `STEADY` seconds, the forwards fail, and the next call of `forward` begins anew. Callers write commands into the helper's pipe themselves; the thread never waits
 for them, nor for the cluster: credentials are renewed on a thread of their own.
 
 After a fork, the child has no forwards: they are its parent's, which go on (see `helper`).
@@ -22,7 +21,6 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from sspcloud_magics.errors import HelperFailed, PortTaken
@@ -44,9 +42,9 @@ from sspcloud_magics.tunnel.control import (
     StopForward,
 )
 
-RESTARTS = 5
-WITHIN = 60.0
-_PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0)
+ATTEMPTS = 5
+STEADY = 10.0
+_PAUSES = (0.0, 0.2, 0.5, 1.0)
 _STOPPING = 2.0
 _CLOSING = 1.5
 
@@ -365,12 +363,13 @@ class ForwardManager:
                 self._tell(forward)
 
     def _run_helpers(self) -> str:
-        """Run one helper after the other, until `close`, or too many have died; return how the last did."""
-        deaths: deque[float] = deque(maxlen=RESTARTS)
+        """Run one helper after the other, until `close` or too many deaths; return how the last ended."""
+        short_lived = 0
         while True:
+            born = time.monotonic()
             how = self._run_helper()
-            deaths.append(time.monotonic())
-            if self._closing.is_set() or (len(deaths) == RESTARTS and deaths[-1] - deaths[0] < WITHIN):
+            short_lived = short_lived + 1 if time.monotonic() - born < STEADY else 0
+            if self._closing.is_set() or short_lived == ATTEMPTS:
                 return how
             with self._lock:
                 live = [forward for forward in self._forwards.values() if forward.is_live]
@@ -379,7 +378,7 @@ class ForwardManager:
                 self._lock.notify_all()
             for forward in live:
                 self._tell(forward)
-            self._closing.wait(_PAUSES[len(deaths) - 1])
+            self._closing.wait(_PAUSES[max(short_lived - 1, 0)])
 
     def _run_helper(self) -> str:
         """Run a helper and take in what it reports, until it ends; return how it ended."""
