@@ -31,6 +31,7 @@ SETTINGS = {
     "synchronous_commit": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "min_wal_size": "2MB",
     "max_connections": "100",
     "shared_buffers": "64MB",
     "password_encryption": "scram-sha-256",
@@ -114,15 +115,13 @@ def forget(home: Path) -> None:
         shutil.rmtree(_double_path(home), ignore_errors=True)
 
 
-def initialise(data: Path, superuser_password: str) -> None:
-    """Make an empty data directory, whose superuser is ``postgres``.
+def initialise(data: Path) -> None:
+    """Make an empty data directory, whose superuser is ``postgres``, without a password: nobody can log in yet.
 
     Parameters
     ----------
     data
         The directory; its parent must exist and be reachable by the user that Postgres runs as.
-    superuser_password
-        The password of ``postgres``, without a line break.
 
     Raises
     ------
@@ -141,6 +140,7 @@ def initialise(data: Path, superuser_password: str) -> None:
             "--locale=C",
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
+            "--wal-segsize=1",
             "--no-sync",
             "--no-instructions",
             *(f"--set={name}={value}" for name, value in SETTINGS.items()),
@@ -157,7 +157,6 @@ def initialise(data: Path, superuser_password: str) -> None:
         raise PostgresFailed(f"initdb: {done.stdout.strip()}")
     # No server has run yet, so nobody ever met the trust of initdb.
     (data / "pg_hba.conf").write_text(HOST_BASED_AUTHENTICATION)
-    execute(data, "postgres", [f"ALTER ROLE postgres PASSWORD {literal(superuser_password)}"])
 
 
 def literal(value: str) -> str:

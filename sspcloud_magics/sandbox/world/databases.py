@@ -10,11 +10,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 from sspcloud_magics.sandbox import postgres
 from sspcloud_magics.sandbox.controllers.cnpg import CLUSTER
@@ -24,6 +27,8 @@ from sspcloud_magics.sandbox.world import dataset
 
 DATA_VERSION = 1
 """Raised when the same plan is to make other data: what homes have prepared is then made anew."""
+
+_making: dict[Path, Lock] = {}
 
 INSTANCE = "app.kubernetes.io/instance"
 
@@ -72,7 +77,7 @@ class Plan:
         """Return a name for what this plan makes."""
         guests = [(guest.name, guest.password) for guest in self.guests]
         facts = (self.superuser_password, self.database, self.owner, self.owner_password, self.app_password)
-        text = repr((DATA_VERSION, postgres.MAJOR_VERSION, postgres.SETTINGS, facts, self.survey, guests))
+        text = repr((_version(), facts, self.survey, guests))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -93,8 +98,9 @@ class DatabaseVolumes:
         self._store = store
         self._prepared = prepared
         self._plans = plans
+        self._blank = prepared / f"blank-{_version()}"
         prepared.mkdir(mode=0o711, exist_ok=True)
-        wanted = {plan.digest() for plan in plans.values()}
+        wanted = {self._blank.name, *(plan.digest() for plan in plans.values())}
         for found in prepared.iterdir():
             if found.name not in wanted:
                 shutil.rmtree(found, ignore_errors=True)
@@ -105,10 +111,18 @@ class DatabaseVolumes:
         release = labels.get(CLUSTER) or labels.get(INSTANCE, "")
         plan = self._plans.get((namespace_of(claim), release))
         if plan is not None:
-            return partial(_copy, self._prepared / plan.digest(), plan)
+            return partial(self._from_prepared, plan)
         if CLUSTER in labels:
-            return partial(build, plan_of(self._store, namespace_of(claim), release))
+            return partial(build, self._blank, plan_of(self._store, namespace_of(claim), release))
         return _leave_empty
+
+    def _from_prepared(self, plan: Plan, volume: Path) -> None:
+        def make(directory: Path) -> None:
+            directory.mkdir(mode=0o711)
+            build(self._blank, plan, directory)
+
+        kept = _kept(self._prepared / plan.digest(), make)
+        _copy(kept / "pgdata", volume / "pgdata")
 
 
 def plan_of(store: Store, namespace: str, name: str) -> Plan:
@@ -128,60 +142,99 @@ def plan_of(store: Store, namespace: str, name: str) -> Plan:
     )
 
 
-def build(plan: Plan, volume: Path) -> None:
-    """Make the directory ``pgdata`` in `volume`, as `plan` says."""
+def build(blank: Path, plan: Plan, volume: Path) -> None:
+    """Make the directory ``pgdata`` in `volume`, as `plan` says.
+
+    Parameters
+    ----------
+    blank
+        Where an empty data directory is, or is to be kept.
+    plan
+        What to put into it.
+    volume
+        An empty directory.
+    """
     data = volume / "pgdata"
-    quoted = postgres.literal
-    postgres.initialise(data, plan.superuser_password)
-    roles = [f'CREATE ROLE "{plan.owner}" LOGIN PASSWORD {quoted(plan.owner_password)}']
-    databases = [f'CREATE DATABASE "{plan.database}" OWNER "{plan.owner}" STRATEGY file_copy']
-    if plan.app_password is not None:
-        roles.append(f"CREATE ROLE app LOGIN PASSWORD {quoted(plan.app_password)}")
-        databases.append("CREATE DATABASE app OWNER app STRATEGY file_copy")
-    roles += [
-        f'CREATE ROLE "{guest.name}" LOGIN PASSWORD {quoted(guest.password)} CONNECTION LIMIT 20'
-        for guest in plan.guests
-    ]
-    roles += [f'ALTER ROLE "{guest.name}" SET default_transaction_read_only = on' for guest in plan.guests]
-    postgres.execute(data, "postgres", roles + databases)
-    content = [f'SET ROLE "{plan.owner}"'] if plan.survey or plan.guests else []
-    with tempfile.TemporaryDirectory(dir=volume) as scratch:
-        if plan.survey:
-            # COPY FROM is the superuser's; the tables are the owner's.
-            tables = dataset.statements(Path(scratch))
-            dataset.write(Path(scratch))
+    with tempfile.TemporaryDirectory(dir=volume) as scratch, ThreadPoolExecutor(1) as beside:
+        invented = beside.submit(dataset.write, Path(scratch)) if plan.survey else None
+        _copy(_kept(blank, postgres.initialise), data)
+        postgres.execute(data, "postgres", _roles_and_databases(plan))
+        content = _grants(plan)
+        if invented:
+            invented.result()
             postgres.give(Path(scratch))
-            for statement in tables:
-                loads = statement.startswith("COPY ")
-                content += ["RESET ROLE", statement, content[0]] if loads else [statement]
-        for guest in plan.guests:
-            content += [
-                f'GRANT CONNECT ON DATABASE "{plan.database}" TO "{guest.name}"',
-                f'GRANT USAGE ON SCHEMA public TO "{guest.name}"',
-                f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{guest.name}"',
-                f'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO "{guest.name}"',
-            ]
+            content = _survey(plan, Path(scratch)) + content
         if content:
-            postgres.execute(data, plan.database, [*content, "RESET ROLE", "VACUUM (FREEZE, ANALYZE)"])
+            postgres.execute(data, plan.database, content)
+
+
+def _roles_and_databases(plan: Plan) -> list[str]:
+    quoted = postgres.literal
+    found = [
+        f"ALTER ROLE postgres PASSWORD {quoted(plan.superuser_password)}",
+        f'CREATE ROLE "{plan.owner}" LOGIN PASSWORD {quoted(plan.owner_password)}',
+        f'CREATE DATABASE "{plan.database}" OWNER "{plan.owner}" STRATEGY file_copy',
+    ]
+    if plan.app_password is not None:
+        found.append(f"CREATE ROLE app LOGIN PASSWORD {quoted(plan.app_password)}")
+        found.append("CREATE DATABASE app OWNER app STRATEGY file_copy")
+    for guest in plan.guests:
+        found.append(
+            f'CREATE ROLE "{guest.name}" LOGIN PASSWORD {quoted(guest.password)} CONNECTION LIMIT 20'
+        )
+        found.append(f'ALTER ROLE "{guest.name}" SET default_transaction_read_only = on')
+    return found
+
+
+def _survey(plan: Plan, files: Path) -> list[str]:
+    """Return what loads the practice data: COPY FROM a file is the superuser's, the tables are the owner's.
+
+    One transaction that makes a table and fills it may write frozen rows, and no log.
+    """
+    found = ["BEGIN"]
+    for statement in dataset.statements(files):
+        role = "RESET ROLE" if statement.startswith("COPY ") else f'SET ROLE "{plan.owner}"'
+        found += [role, statement]
+    return [*found, "RESET ROLE", "COMMIT", "ANALYZE"]
+
+
+def _grants(plan: Plan) -> list[str]:
+    found = []
+    for guest in plan.guests:
+        found += [
+            f'GRANT CONNECT ON DATABASE "{plan.database}" TO "{guest.name}"',
+            f'GRANT USAGE ON SCHEMA public TO "{guest.name}"',
+            f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{guest.name}"',
+            f'ALTER DEFAULT PRIVILEGES FOR ROLE "{plan.owner}" GRANT SELECT ON TABLES TO "{guest.name}"',
+        ]
+    return found
+
+
+def _kept(place: Path, make: Callable[[Path], None]) -> Path:
+    """Return `place`, made by `make` where it is missing: once, and whole or not at all."""
+    with _making.setdefault(place, Lock()):
+        if place.exists():
+            return place
+        with tempfile.TemporaryDirectory(dir=place.parent) as scratch:
+            Path(scratch).chmod(0o711)
+            made = Path(scratch) / "made"
+            make(made)
+            made.rename(place)
+    return place
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a data directory with its owner; cp does in a moment what a thousand calls from here would."""
+    subprocess.run(["cp", "-Rp", str(source), str(target)], check=True, stdin=subprocess.DEVNULL)  # noqa: S607
+
+
+def _version() -> str:
+    facts = (DATA_VERSION, postgres.MAJOR_VERSION, postgres.SETTINGS, postgres.HOST_BASED_AUTHENTICATION)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def _leave_empty(volume: Path) -> None:
     del volume
-
-
-def _copy(kept: Path, plan: Plan, volume: Path) -> None:
-    if not kept.exists():
-        with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
-            # The one that loses a race finds the directory there, and throws its own away.
-            made = Path(scratch) / "made"
-            made.mkdir()
-            made.parent.chmod(0o711)
-            build(plan, made)
-            if not kept.exists():
-                made.rename(kept)
-    shutil.copytree(kept / "pgdata", volume / "pgdata", symlinks=True)
-    (volume / "pgdata").chmod(0o700)
-    postgres.give(volume / "pgdata")
 
 
 def _secret(store: Store, namespace: str, name: str) -> dict[str, str]:

@@ -150,7 +150,7 @@ COMMENTS = {
 def statements(directory: Path) -> list[str]:
     """Return the SQL that makes and fills the tables from the files of `write`."""
     create = [f"CREATE TABLE {part.strip()}" for part in SCHEMA.split("CREATE TABLE ")[1:]]
-    copy = [f"COPY {table} FROM '{directory / table}'" for table in TABLES]
+    copy = [f"COPY {table} FROM '{directory / table}' (FREEZE)" for table in TABLES]
     comments = []
     for name, words in COMMENTS.items():
         what = "COLUMN" if "." in name else "TABLE"
