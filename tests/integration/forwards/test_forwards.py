@@ -2,17 +2,21 @@
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from sspcloud_magics.errors import DialFailed, PortTaken, TargetNotFound
+from sspcloud_magics.errors import DialFailed, PortTaken, TargetNotFound, TokenExpired
 from sspcloud_magics.forwards.ports import derived_ports
+from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import State
 from tests.forwards.stage import connect, helpers, kill, say
@@ -137,6 +141,7 @@ import json, multiprocessing, sys, time
 import psutil
 from sspcloud_magics.cluster.identity import find_cluster
 from sspcloud_magics.forwards.manager import ForwardManager
+from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
 
 kubeconfig, context, namespace, pod, port, worker = json.loads(sys.argv[1])
@@ -153,8 +158,9 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("worker", [False, True], ids=["alone", "with a forked worker"])
-def test_killed_kernel_leaves_no_helper_and_a_free_port(testbed, worker):
+@contextlib.contextmanager
+def kernel(testbed, *, worker=False, notebook=""):
+    """Play another kernel with a forward to the echo pod; gives its process, and what it says."""
     arguments = [
         str(testbed.kubeconfig),
         testbed.context,
@@ -168,8 +174,17 @@ def test_killed_kernel_leaves_no_helper_and_a_free_port(testbed, worker):
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        env=os.environ | {"JPY_SESSION_NAME": notebook},
     ) as process:
-        facts = json.loads(process.stdout.readline())
+        try:
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("worker", [False, True], ids=["alone", "with a forked worker"])
+def test_killed_kernel_leaves_no_helper_and_a_free_port(testbed, worker):
+    with kernel(testbed, worker=worker) as (process, facts):
         process.kill()
         with contextlib.suppress(psutil.NoSuchProcess):
             psutil.Process(facts["helper"]).wait(10)
@@ -177,3 +192,86 @@ def test_killed_kernel_leaves_no_helper_and_a_free_port(testbed, worker):
             psutil.Process(facts["worker"]).kill()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", facts["port"]), 5)
+
+
+def test_port_of_another_notebook_is_refused_by_its_name(manager, cluster, testbed):
+    target, _ = echo_of(testbed)
+    with (
+        kernel(testbed, notebook="/home/bob/work/analysis.ipynb") as (_, facts),
+        pytest.raises(PortTaken, match=r"a forward of the notebook analysis\.ipynb"),
+    ):
+        manager.forward(cluster, target, [PortText(testbed.echo.port, facts["port"])])
+    assert manager.forwards() == []
+
+
+class Changing:
+    """An identity whose token is refused, until it is renewed."""
+
+    def __init__(self, cluster, renewal) -> None:
+        self._good = cluster.access()
+        self._renewal = renewal
+        if self._good.token is None:
+            pytest.skip("the testbed's identity has no token that could be wrong")
+
+    def access(self):
+        return replace(self._good, token=Secret("not-a-token"))
+
+    def renew_access(self, refused=None):
+        assert refused == self.access()
+        return self._renewal(self._good)
+
+
+def test_token_that_is_refused_is_renewed(manager, cluster, testbed):
+    forward = manager.forward(Changing(cluster, lambda good: good), *echo_of(testbed))
+    assert say(forward, b"x") == b"x"
+
+
+def test_token_that_cannot_be_renewed_is_the_reason(manager, cluster, testbed):
+    def refuse(_good):
+        raise TokenExpired("Your login has ended.", mend="log in again")
+
+    kept = manager.forward(cluster, *echo_of(testbed))
+    with pytest.raises(TokenExpired, match="log in again"):
+        manager.forward(Changing(cluster, refuse), *echo_of(testbed))
+    assert say(kept, b"x") == b"x"
+
+
+def test_many_forwards_in_turn_leave_nothing(manager, cluster, testbed):
+    target, ports = echo_of(testbed)
+    manager.forward(cluster, target, ports).stop()
+    process, (helper,) = psutil.Process(), helpers()
+    before = threading.active_count(), process.num_fds(), helper.num_threads()
+    for _ in range(20):
+        with manager.forward(cluster, target, ports) as forward:
+            assert say(forward, b"x") == b"x"
+    assert (threading.active_count(), process.num_fds(), helper.num_threads()) == before
+    assert manager.forwards() == []
+
+
+class Elsewhere:
+    """An identity whose API server takes connections and never answers."""
+
+    def __init__(self, cluster, port: int) -> None:
+        self._access = replace(cluster.access(), server=f"https://127.0.0.1:{port}")
+
+    def access(self):
+        return self._access
+
+    def renew_access(self, refused=None):
+        raise NotImplementedError
+
+
+def test_interrupt_while_a_forward_is_made_leaves_the_others(manager, cluster, testbed, watcher):
+    kept = manager.forward(cluster, *echo_of(testbed))
+
+    def interrupt():
+        watcher.until(lambda: any(number != kept.id for number, _ in watcher.seen))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(KeyboardInterrupt):
+        manager.forward(Elsewhere(cluster, silent.getsockname()[1]), *echo_of(testbed))
+    thread.join()
+    assert manager.forwards() == [kept]
+    assert say(kept, b"x") == b"x"
