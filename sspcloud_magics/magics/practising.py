@@ -12,6 +12,19 @@ from sspcloud_magics.magics.arguments import argument, arguments, magic_argument
 from sspcloud_magics.magics.display import Note
 
 PEOPLE = ("alice", "bob", "carol", "admin")
+NEXT_STEPS = {
+    "alice": (
+        "%k8s_pods   lists what runs in your namespace",
+        "%connect_db postgresql-cnpg-951239   connects to your database",
+        "%sandbox as bob   makes you a colleague",
+    ),
+    "bob": (
+        "%connect_db user-alice/postgresql-cnpg-951239   connects to the database that alice shares with you",
+        "%sandbox as alice   makes you alice",
+    ),
+    "carol": ("%databases   lists your databases", "%sandbox as alice   makes you a colleague"),
+    "admin": ("%k8s_pods -A   lists all that runs", "%sandbox as bob   makes you an ordinary user again"),
+}
 
 
 @magics_class
@@ -77,14 +90,7 @@ def _be(person: str, first: str) -> Note:
     """Make `person` the identity of this notebook."""
     identity = session.login(kubeconfig=_module().kubeconfig(person))
     you = f"You are {person} ({identity.user}), in the namespace {identity.namespace}."
-    return Note(
-        f"{first} {you}".strip(),
-        (
-            "%databases   lists what there is to connect to",
-            "%connect_db user-alice/postgresql-cnpg-951239   connects to alice's database",
-            "%sandbox as alice   makes you somebody else",
-        ),
-    )
+    return Note(f"{first} {you}".strip(), NEXT_STEPS[person])
 
 
 def _described(status: Any) -> Note:

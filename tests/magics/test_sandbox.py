@@ -64,7 +64,7 @@ def test_variables_of_a_function_are_bound_too(bob: Notebook) -> None:
     bob.run(f"%connect_db {ALICES}")
     bob.run(
         "def twice(n):\n"
-        "    frame = %query_db SELECT :n * 2 AS double, '{n}' || ':n' AS text, ARRAY[1,2]::int[] @> ARRAY[:n] AS has\n"
+        "    frame = %query_db SELECT :n * 2 AS double, '{n}' || ':n' AS text, ARRAY[1,2]::int[] @> ARRAY[:n::int] AS has\n"
         "    return frame\n"
     )
     row = bob.run("twice(1)").iloc[0]
