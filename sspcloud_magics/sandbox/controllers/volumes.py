@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,7 +34,7 @@ class Provisioner:
     store
         Where the claims are.
     volumes
-        The directory that holds ``NAMESPACE/CLAIM``; it is emptied at the start.
+        The directory that holds ``NAMESPACE/CLAIM``; what it holds at the start goes, in the background.
     filler
         Says what belongs into a volume.
     """
@@ -45,8 +47,9 @@ class Provisioner:
         self._unsubscribe: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
-        """Empty the directory, and bind claims from now on."""
-        await asyncio.to_thread(self._empty)
+        """Begin with an empty directory, and bind claims from now on."""
+        self._discard()
+        self._volumes.mkdir(mode=0o711)
         self._unsubscribe = self._store.subscribe(self._on_change)
         for claim in self._store.peek_all(CLAIMS):
             self._bind(claim)
@@ -56,9 +59,17 @@ class Provisioner:
         self._unsubscribe()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def _empty(self) -> None:
-        shutil.rmtree(self._volumes, ignore_errors=True)
-        self._volumes.mkdir(mode=0o711)
+    def _discard(self) -> None:
+        """Put the volumes of the last time aside, and delete them and what was put aside before."""
+        if self._volumes.exists():
+            self._volumes.rename(self._volumes.with_name(f"discarded-{uuid.uuid4().hex}"))
+        for old in self._volumes.parent.glob("discarded-*"):
+            task = asyncio.create_task(asyncio.to_thread(shutil.rmtree, old, ignore_errors=True))
+            self._tasks["", old.name] = task
+            task.add_done_callback(partial(self._forget, ("", old.name)))
+
+    def _forget(self, key: tuple[str, str], _: asyncio.Task[None]) -> None:
+        self._tasks.pop(key, None)
 
     def _on_change(self, change: Change) -> None:
         if change.resource == CLAIMS and change.type == "ADDED":
@@ -70,7 +81,7 @@ class Provisioner:
             return
         task = asyncio.create_task(self._fill(claim), name=f"volume {'/'.join(key)}")
         self._tasks[key] = task
-        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+        task.add_done_callback(partial(self._forget, key))
 
     async def _fill(self, claim: Obj) -> None:
         namespace, name = namespace_of(claim), name_of(claim)

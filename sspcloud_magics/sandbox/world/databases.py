@@ -25,7 +25,7 @@ from sspcloud_magics.sandbox.controllers.objects import CLUSTERS, SECRETS, find,
 from sspcloud_magics.sandbox.store import Obj, Store
 from sspcloud_magics.sandbox.world import dataset
 
-DATA_VERSION = 1
+DATA_VERSION = 2
 """Raised when the same plan is to make other data: what homes have prepared is then made anew."""
 
 _making: dict[Path, Lock] = {}
@@ -179,10 +179,12 @@ def _roles_and_databases(plan: Plan) -> list[str]:
         found.append(f"CREATE ROLE app LOGIN PASSWORD {quoted(plan.app_password)}")
         found.append("CREATE DATABASE app OWNER app STRATEGY file_copy")
     for guest in plan.guests:
-        found.append(
-            f'CREATE ROLE "{guest.name}" LOGIN PASSWORD {quoted(guest.password)} CONNECTION LIMIT 20'
-        )
-        found.append(f'ALTER ROLE "{guest.name}" SET default_transaction_read_only = on')
+        found += [
+            f'CREATE ROLE "{guest.name}" LOGIN PASSWORD {quoted(guest.password)} CONNECTION LIMIT 10',
+            f"COMMENT ON ROLE \"{guest.name}\" IS 'made by sspcloud-magics for a share'",
+            f'ALTER ROLE "{guest.name}" SET default_transaction_read_only = on',
+            f"ALTER ROLE \"{guest.name}\" SET idle_session_timeout = '1h'",
+        ]
     return found
 
 
@@ -201,11 +203,13 @@ def _survey(plan: Plan, files: Path) -> list[str]:
 def _grants(plan: Plan) -> list[str]:
     found = []
     for guest in plan.guests:
+        role, future = f'"{guest.name}"', f'ALTER DEFAULT PRIVILEGES FOR ROLE "{plan.owner}" IN SCHEMA public'
         found += [
-            f'GRANT CONNECT ON DATABASE "{plan.database}" TO "{guest.name}"',
-            f'GRANT USAGE ON SCHEMA public TO "{guest.name}"',
-            f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{guest.name}"',
-            f'ALTER DEFAULT PRIVILEGES FOR ROLE "{plan.owner}" GRANT SELECT ON TABLES TO "{guest.name}"',
+            f'GRANT CONNECT ON DATABASE "{plan.database}" TO {role}',
+            f"GRANT USAGE ON SCHEMA public TO {role}",
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+            f"{future} GRANT SELECT ON TABLES TO {role}",
+            f"{future} GRANT SELECT ON SEQUENCES TO {role}",
         ]
     return found
 

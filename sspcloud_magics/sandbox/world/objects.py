@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sspcloud_magics.sandbox.store import Obj
 
@@ -15,9 +16,10 @@ def make(
     *,
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
-    **rest: object,
+    owner: Obj | None = None,
+    **rest: Any,
 ) -> Obj:
-    """Return an object; `rest` are its top-level fields beside the metadata."""
+    """Return an object; `owner` is an owner reference, `rest` are its top-level fields beside the metadata."""
     metadata: Obj = {"name": name}
     if namespace:
         metadata["namespace"] = namespace
@@ -25,6 +27,8 @@ def make(
         metadata["labels"] = dict(labels)
     if annotations:
         metadata["annotations"] = dict(annotations)
+    if owner:
+        metadata["ownerReferences"] = [owner]
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **rest}
 
 
