@@ -22,6 +22,7 @@ from sspcloud_magics.databases import credentials, discovery, failures, fetching
 from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.libpq import Login, Tls
+from sspcloud_magics.databases.route import Route
 from sspcloud_magics.errors import ConnectionLost, NotConnected
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
@@ -49,6 +50,8 @@ class DatabaseConnection:
         Which.
     login
         How to log in. Its address and port are those of `reach`, where that is given.
+    route
+        By which way; None where nobody chose one.
     reach
         Opens the way to the server, or returns the one that is open; None where `login` needs none.
     leave
@@ -65,10 +68,12 @@ class DatabaseConnection:
         database: Database,
         login: Login,
         *,
+        route: Route | None = None,
         reach: Callable[[], Forward] | None = None,
         leave: Callable[[Forward], None] | None = None,
     ) -> None:
         self.database = database
+        self.route = route
         self._login = login
         self._reach = reach
         self._leave = leave
@@ -156,9 +161,8 @@ class DatabaseConnection:
     def _log_in(self) -> tuple[Session, Tls]:
         if self._reach is not None:
             reached = self._reach()
-            if reached is not self.forward:
-                self._give_up()
-                self.forward = reached
+            self._give_up()  # that of the session before; it lives on where it is the same
+            self.forward = reached
             self._login = replace(self._login, address="127.0.0.1", port=reached.local_port)
         try:
             session, tls = libpq.log_in(self._login)
@@ -189,6 +193,8 @@ class DatabaseConnection:
             facts.append(
                 ("through", f"{self.forward.address}:{self.forward.local_port} → {self.forward.target}")
             )
+        if self.route is not None and self.route.why:
+            facts.append(("route", str(self.route)))
         return facts
 
     def __repr__(self) -> str:
@@ -278,16 +284,9 @@ def connect(
     --------
     >>> connection = connect(cluster, manager, "user-alice/postgresql-cnpg-951239")  # doctest: +SKIP
     """
-    found, known = credentials.locate(cluster, name, namespace)
-    discovery.require_usable(found)
-    if url is not None:
-        used = credentials.from_url(url)
-    elif user is not None:
-        used = credentials.asked(user, found, ask_password)
-    else:
-        used = known or credentials.of(cluster, found)
-    if known is not None:
-        used = replace(used, ca=used.ca or known.ca, dbname=used.dbname or known.dbname)
+    found, used = credentials.for_database(
+        cluster, name, namespace=namespace, user=user, url=url, ask_password=ask_password
+    )
     return open_connection(cluster, manager, found, used, dbname=database, timeout=timeout)
 
 
@@ -299,6 +298,7 @@ def open_connection(
     *,
     dbname: str | None = None,
     timeout: float = 30.0,
+    route: Route | None = None,
 ) -> DatabaseConnection:
     """Connect to a database that was found, with credentials that are known.
 
@@ -312,6 +312,8 @@ def open_connection(
         The database inside the server; what the credentials or the discovery say where None.
     timeout
         How long the forward and the login may take, in seconds each.
+    route
+        By which way; a forward to its service where None.
 
     Raises
     ------
@@ -329,12 +331,16 @@ def open_connection(
         ca=used.ca or credentials.authority(cluster, database),
         timeout=timeout,
     )
-    target = Target(database.namespace, "service", database.service)
+    if route is None:
+        route = Route("forward", "", Target(database.namespace, "service", database.service), database.port)
+    target, port = route.target, route.port
+    if target is None:
+        return DatabaseConnection(database, login, route=route)
 
     def reach() -> Forward:
-        return _enter(manager, cluster, target, database.port, timeout)
+        return _enter(manager, cluster, target, port, timeout)
 
-    return DatabaseConnection(database, login, reach=reach, leave=_leave)
+    return DatabaseConnection(database, login, route=route, reach=reach, leave=_leave)
 
 
 # Forwards that connections have opened, and how many use each: the last one out stops it. A forward

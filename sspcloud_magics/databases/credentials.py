@@ -9,7 +9,7 @@ secret can be read, what a colleague told one is enough: a user and a password, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -74,14 +74,65 @@ def locate(cluster: Cluster, name: str, namespace: str | None = None) -> tuple[D
     DatabaseNotFound
         If there is none, or several begin so.
     Forbidden
-        If nothing may be listed there, and no Secret is meant for oneself.
+        If nothing may be listed in one's own namespace.
     """
     where, bare = discovery.split_name(name, namespace or cluster.namespace)
     if where != cluster.namespace:
         shared = _share(cluster, where, bare)
         if shared is not None:
             return shared
-    return discovery.find(discovery.databases(cluster, where), bare, where), None
+    try:
+        listed = discovery.databases(cluster, where)
+    except Forbidden:
+        if where == cluster.namespace:
+            raise
+        # Who may list nothing there may still forward to what a colleague has named.
+        return discovery.trusted(cluster, bare, where), None
+    return discovery.find(listed, bare, where), None
+
+
+def for_database(
+    cluster: Cluster,
+    name: str,
+    *,
+    namespace: str | None = None,
+    user: str | None = None,
+    url: Secret | None = None,
+    ask_password: Callable[[str], str] | None = None,
+) -> tuple[Database, Credentials]:
+    """Return the database that a name means, and who logs in there.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    name, namespace
+        As for `locate`.
+    user
+        Log in as this user, with a password that `ask_password` asks for.
+    url
+        A libpq URL that says user and password, and may say the database; its host is not used.
+    ask_password
+        Takes a prompt, returns the password. Nobody is asked where it is None.
+
+    Raises
+    ------
+    DatabaseNotFound, DatabaseHibernated
+        If it is not there, or paused.
+    CredentialsNotFound
+        If no secret can be read and no user is named.
+    """
+    found, known = locate(cluster, name, namespace)
+    discovery.require_usable(found)
+    if url is not None:
+        used = from_url(url)
+    elif user is not None:
+        used = asked(user, found, ask_password)
+    else:
+        used = known or of(cluster, found)
+    if known is not None:
+        used = replace(used, ca=used.ca or known.ca, dbname=used.dbname or known.dbname)
+    return found, used
 
 
 def _share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, Credentials] | None:
@@ -150,19 +201,16 @@ def of(cluster: Cluster, database: Database) -> Credentials:
         user, password = _text(secret, user_key), secret.value(password_key)
         if user and password and user not in ("postgres", "root"):
             return Credentials(user=user, password=password, source=f"the secret {name}")
-    own = database.namespace == cluster.namespace
     steps = [f"%connect_db {database.path} --user USER asks for a password"]
-    if own and refused is not None and refused.mend:
-        steps.insert(0, refused.mend)
-    if not own:
-        steps.insert(
-            0,
-            f"ask the owner to share it: %share_db {database.name} --with {cluster.namespace.removeprefix('user-')}",
-        )
+    if database.namespace == cluster.namespace:
+        why = refused.what if refused else "None of the secrets that its chart makes is there."
+        steps = [refused.mend, *steps] if refused and refused.mend else steps
+    else:
+        me = next(_names_of_mine(cluster))
+        why = f"It is not shared with {me}: no secret {share_secret(database.name, me)} can be read there."
+        steps.insert(0, f"ask its owner to run: %share_db {database.name} --with {me}")
     raise CredentialsNotFound(
-        f"No user and password can be read for {database.path}.",
-        why=refused.what if refused else "None of the secrets that its chart makes is there.",
-        mend="\n".join(steps),
+        f"No user and password can be read for {database.path}.", why=why, mend="\n".join(steps)
     )
 
 

@@ -22,7 +22,7 @@ from sspcloud_magics.cluster import inventory, objects
 from sspcloud_magics.cluster.failures import NotFound
 from sspcloud_magics.cluster.inventory import Pod, Service
 from sspcloud_magics.cluster.objects import SecretObject
-from sspcloud_magics.cluster.resources import CNPG_CLUSTERS
+from sspcloud_magics.cluster.resources import CNPG_CLUSTERS, ENDPOINTS
 from sspcloud_magics.errors import DatabaseHibernated, DatabaseNotFound, Forbidden, UsageProblem
 
 if TYPE_CHECKING:
@@ -256,8 +256,8 @@ def _from_services(evidence: Evidence) -> Iterable[Database]:
                 )
             continue
         numbers = [port.number for port in service.ports if port.protocol == "TCP"]
-        plain = ("postgres", POSTGRES_PORT) if POSTGRES_PORT in numbers else ("", 0)
-        kind, usual = _CHARTS.get(service.labels.get(_CHART, ""), plain)
+        chart = _CHARTS.get(service.labels.get(_CHART, ""))
+        kind, usual = chart or (("postgres", POSTGRES_PORT) if POSTGRES_PORT in numbers else ("", 0))
         if not kind or not numbers or (_is_headless(service) and _has_address(service, evidence)):
             continue
         yield Database(
@@ -266,7 +266,7 @@ def _from_services(evidence: Evidence) -> Iterable[Database]:
             kind=kind,
             service=service.name,
             port=usual if usual in numbers else numbers[0],
-            source="the port of PostgreSQL" if (kind, usual) is plain else "chart labels",
+            source="chart labels" if chart else "the port of PostgreSQL",
         )
 
 
@@ -369,6 +369,40 @@ def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
         why=f"There is: {names}." if names else "There is no database at all.",
         mend="a colleague's is written NAMESPACE/NAME; %databases -n NAMESPACE lists those of a namespace",
     )
+
+
+def trusted(cluster: Cluster, name: str, namespace: str) -> Database:
+    """Return the PostgreSQL of that name where nothing may be listed: somebody told the name.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    name
+        The release, or its service.
+    namespace
+        Where it runs.
+    """
+    services = [name] if name.endswith("-rw") else [f"{name}-rw", name]
+    seen = [service for service in services if _answers(cluster, service, namespace)]
+    likely = services[0] if "cnpg" in name else services[-1]
+    return Database(
+        name=name.removesuffix("-rw"),
+        namespace=namespace,
+        kind="postgres",
+        service=seen[0] if seen else likely,
+        port=POSTGRES_PORT,
+        source="its name",
+    )
+
+
+def _answers(cluster: Cluster, service: str, namespace: str) -> bool:
+    """Whether the endpoints of a service may be read, which a share allows for one service."""
+    try:
+        objects.get_object(cluster, ENDPOINTS, service, namespace)
+    except (Forbidden, NotFound):
+        return False
+    return True
 
 
 def require_usable(database: Database) -> None:

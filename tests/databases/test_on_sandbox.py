@@ -1,0 +1,297 @@
+"""The whole way to a database on the practice cluster: found, forwarded, verified, logged in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import trustme
+from kubernetes import client, config, watch
+
+from sspcloud_magics.cluster.identity import Cluster, find_cluster
+from sspcloud_magics.databases import libpq
+from sspcloud_magics.databases.connection import DatabaseConnection, connect
+from sspcloud_magics.databases.discovery import databases
+from sspcloud_magics.databases.libpq import Tls
+from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.errors import (
+    ConnectionLost,
+    CredentialsNotFound,
+    DatabaseHibernated,
+    DatabaseNotFound,
+    DatabaseNotTrusted,
+    Forbidden,
+    LoginRefused,
+    QueryFailed,
+    UsageProblem,
+)
+from sspcloud_magics.forwards.manager import ForwardManager
+from sspcloud_magics.secret import Secret
+
+F = "postgresql-cnpg-951239"
+ASLEEP = "postgresql-cnpg-204871"
+
+
+@pytest.fixture(scope="module")
+def manager():
+    made = ForwardManager()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def people(sandbox):
+    """Return the cluster as a person sees it."""
+    clusters = {
+        name: find_cluster(kubeconfig=str(sandbox.kubeconfig(name))) for name in ("alice", "bob", "carol")
+    }
+    yield clusters.__getitem__
+    for cluster in clusters.values():
+        cluster.close()
+
+
+@pytest.fixture
+def open_to(manager, people):
+    """Connect as a person; everything is closed afterwards, and no forward stays."""
+    opened: list[DatabaseConnection] = []
+
+    def open_(person: str, name: str, **how: object) -> DatabaseConnection:
+        opened.append(connect(people(person), manager, name, **how))
+        return opened[-1]
+
+    yield open_
+    for made in opened:
+        made.close()
+    assert manager.forwards() == []
+
+
+@pytest.fixture
+def viewer(sandbox, people):
+    """A notebook service of alice's with the role view: a service account, by its token."""
+    api = config.new_client_from_config(str(sandbox.kubeconfig("alice")))
+    core, rbac = client.CoreV1Api(api), client.RbacAuthorizationV1Api(api)
+    meta = {"name": "jupyter-viewer"}
+    subject = {"kind": "ServiceAccount", "name": "jupyter-viewer", "namespace": "user-alice"}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+    core.create_namespaced_service_account("user-alice", {"metadata": meta})
+    rbac.create_namespaced_role_binding(
+        "user-alice", {"metadata": meta, "subjects": [subject], "roleRef": role}
+    )
+    token = core.create_namespaced_service_account_token(
+        "jupyter-viewer", "user-alice", {"spec": {"audiences": []}}
+    )
+    alice = people("alice")
+    file = sandbox.home / "viewer-token"
+    file.write_text(token.status.token)
+    authority = sandbox.home / "viewer-ca"
+    authority.write_text(alice.access().ca)
+    viewing = find_cluster(
+        server=alice.server, token_file=str(file), ca_file=str(authority), namespace="user-alice"
+    )
+    yield viewing
+    viewing.close()
+    rbac.delete_namespaced_role_binding("jupyter-viewer", "user-alice")
+    core.delete_namespaced_service_account("jupyter-viewer", "user-alice")
+    api.close()
+
+
+def states(cluster: Cluster, namespace: str | None = None) -> dict[str, str]:
+    return {database.name: database.state for database in databases(cluster, namespace)}
+
+
+def test_an_owner_sees_what_runs_and_what_hibernates(people):
+    assert states(people("alice")) == {F: "running", ASLEEP: "hibernated"}
+    assert states(people("carol")) == {"postgresql-439617": "running"}
+    assert states(people("bob")) == {}
+
+
+def test_a_viewer_sees_the_same_without_reading_a_secret(viewer, manager):
+    assert states(viewer) == {F: "running", ASLEEP: "hibernated"}
+    with pytest.raises(CredentialsNotFound) as raised:
+        connect(viewer, manager, F)
+    assert "secrets" in raised.value.why
+    assert "--user" in raised.value.mend
+
+
+def test_a_stranger_may_list_nothing(people):
+    with pytest.raises(Forbidden, match="user-alice"):
+        databases(people("bob"), "user-alice")
+
+
+def test_an_owner_is_the_charts_user_over_verified_tls(open_to):
+    connection = open_to("alice", F)
+    row = query(
+        connection,
+        "select current_user as u, current_database() as d, rolsuper as s from pg_roles where rolname = current_user",
+    )
+    assert row.iloc[0].tolist() == ["alice", "defaultdb", False]
+    assert connection.tls is Tls.VERIFIED
+    assert connection.psycopg.pgconn.ssl_in_use
+
+
+def test_a_unique_beginning_of_a_name_is_enough(open_to):
+    assert open_to("alice", "postgresql-cnpg-95").database.name == F
+
+
+def test_a_colleague_connects_by_the_secret_that_is_meant_for_them(open_to):
+    connection = open_to("bob", f"user-alice/{F}")
+    assert connection.tls is Tls.VERIFIED
+    assert query(connection, "select count(*) as n from individus")["n"].iloc[0] > 100_000
+    for attempt in ("delete from individus", "create table stolen(a int)", "update communes set nom = ''"):
+        with pytest.raises(QueryFailed, match=r"permission denied|read-only"):
+            query(connection, attempt)
+
+
+def test_a_namespace_may_be_said_apart(open_to):
+    assert open_to("bob", F, namespace="user-alice").database.path == f"user-alice/{F}"
+
+
+def test_what_is_not_shared_with_me_is_said(people, manager):
+    with pytest.raises(CredentialsNotFound, match=F) as raised:
+        connect(people("carol"), manager, f"user-alice/{F}")
+    assert f"{F}-share-carol" in raised.value.why
+    assert f"%share_db {F} --with carol" in raised.value.mend
+    assert manager.forwards() == []
+
+
+def test_the_older_chart_without_tls_is_said(open_to):
+    connection = open_to("carol", "postgresql-439617")
+    assert connection.tls is Tls.ABSENT
+    assert "no TLS" in repr(connection)
+    assert query(connection, "select current_user as u")["u"].tolist() == ["carol"]
+
+
+def test_what_hibernates_and_what_is_not_there_are_said(people, manager):
+    with pytest.raises(DatabaseHibernated, match="hibernated"):
+        connect(people("alice"), manager, ASLEEP)
+    with pytest.raises(DatabaseNotFound, match="nope") as raised:
+        connect(people("alice"), manager, "nope")
+    assert F in raised.value.why
+
+
+def test_what_a_colleague_told_is_enough(open_to, people):
+    """A user and a password that are typed, and a URL; the share's authority still verifies the server."""
+    shared = open_to("bob", f"user-alice/{F}")
+    password = shared._login.password
+    prompts: list[str] = []
+
+    def ask(prompt: str) -> str:
+        prompts.append(prompt)
+        return password.reveal()
+
+    typed = open_to("bob", f"user-alice/{F}", user=shared.user, ask_password=ask)
+    assert (typed.user, typed.tls) == (shared.user, Tls.VERIFIED)
+    assert prompts == [f"Password of {shared.user} on user-alice/{F}: "]
+    url = Secret(f"postgresql://{shared.user}:{password.reveal()}@whatever:1/defaultdb?sslmode=disable")
+    assert query(open_to("bob", f"user-alice/{F}", url=url), "select 1 as a")["a"].tolist() == [1]
+
+
+def test_a_wrong_password_leaves_what_was_open(open_to, people, manager):
+    before = open_to("bob", f"user-alice/{F}")
+    with pytest.raises(LoginRefused, match="share_bob"):
+        connect(people("bob"), manager, f"user-alice/{F}", user="share_bob", ask_password=lambda _: "wrong")
+    assert query(before, "select 1 as a")["a"].tolist() == [1]
+    before.close()
+    with pytest.raises(LoginRefused):
+        connect(people("bob"), manager, f"user-alice/{F}", user="share_bob", ask_password=lambda _: "wrong")
+    assert manager.forwards() == []
+
+
+@pytest.mark.parametrize("ask", [None, lambda _: ""], ids=["nobody to ask", "nothing typed"])
+def test_without_a_password_nothing_is_opened(people, manager, ask):
+    with pytest.raises(CredentialsNotFound):
+        connect(people("alice"), manager, F, user="alice", ask_password=ask)
+    assert manager.forwards() == []
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://%zz-canary", "canary", "postgresql://canary@host/db", "postgresql://:canary@host"]
+)
+def test_a_url_that_says_too_little_is_not_quoted(people, manager, url):
+    with pytest.raises(UsageProblem) as raised:
+        connect(people("alice"), manager, F, url=Secret(url))
+    assert "canary" not in str(raised.value)
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
+def test_two_connections_share_a_forward_that_the_last_one_closes(open_to, manager):
+    first, second = open_to("bob", f"user-alice/{F}"), open_to("bob", f"user-alice/{F}")
+    assert first.forward is second.forward
+    assert len(manager.forwards()) == 1
+    first.close()
+    assert query(second, "select 1 as a")["a"].tolist() == [1]
+    second.close()
+    assert manager.forwards() == []
+
+
+def test_a_forward_of_the_users_own_stays(open_to, manager, people):
+    from sspcloud_magics.target import PortText, Target
+
+    mine = manager.forward(people("alice"), Target("user-alice", "service", f"{F}-rw"), [PortText(5432)])
+    connection = open_to("alice", F)
+    assert connection.forward is mine
+    connection.close()
+    assert manager.forwards() == [mine]
+    mine.stop()
+
+
+def test_a_stranger_in_the_servers_place_gets_no_password(open_to):
+    connection = open_to("alice", F)
+    stranger = trustme.CA().cert_pem.bytes().decode()
+    with pytest.raises(DatabaseNotTrusted, match="cannot be trusted"):
+        DatabaseConnection(connection.database, replace(connection._login, ca=stranger))
+    with pytest.raises(DatabaseNotTrusted, match="cannot be trusted"):
+        DatabaseConnection(connection.database, replace(connection._login, host="another-rw.user-alice.svc"))
+    assert query(connection, "select 1 as a")["a"].tolist() == [1]
+
+
+def test_without_the_authority_tls_is_used_and_said_to_be_unverified(open_to):
+    connection = open_to("alice", F)
+    unverified = DatabaseConnection(connection.database, replace(connection._login, ca=None))
+    assert unverified.tls is Tls.UNVERIFIED
+    assert unverified.psycopg.pgconn.ssl_in_use
+    assert "not verified" in repr(unverified)
+    unverified.close()
+
+
+def test_the_file_with_the_authority_goes_with_the_connection(open_to, tmp_path, monkeypatch):
+    login = open_to("alice", F)._login
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    session, _ = libpq.log_in(login)
+    [directory] = tmp_path.iterdir()
+    assert (directory.stat().st_mode & 0o777, (directory / "ca.crt").stat().st_mode & 0o777) == (0o700, 0o600)
+    session.cancel_safe()  # a second connection, which reads it again
+    session.close()
+    del session
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(Exception, match="certificate"):
+        libpq.log_in(replace(login, ca="nonsense"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_cancels_through_the_tunnel(open_to):
+    connection = open_to("bob", f"user-alice/{F}")
+    query(connection, "set statement_timeout to '30s'")
+    with pytest.raises(QueryFailed, match="24:00"):
+        query(connection, "select time '24:00' from generate_series(1, 20000000)")
+    assert query(connection, "select 1 as a")["a"].tolist() == [1]
+
+
+def test_a_replaced_pod_costs_at_most_one_statement(open_to, sandbox):
+    connection = open_to("alice", F)
+    query(connection, "select 1")
+    api = config.new_client_from_config(str(sandbox.kubeconfig("alice")))
+    core = client.CoreV1Api(api)
+    gone = core.read_namespaced_pod(f"{F}-1", "user-alice").metadata.uid
+    core.delete_namespaced_pod(f"{F}-1", "user-alice", grace_period_seconds=1)
+    for event in watch.Watch().stream(core.list_namespaced_pod, "user-alice", timeout_seconds=60):
+        pod = event["object"]
+        ready = any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
+        if pod.metadata.labels.get("cnpg.io/cluster") == F and pod.metadata.uid != gone and ready:
+            break
+    api.close()
+    try:
+        result = run(connection, "select count(*) as n from individus")
+    except ConnectionLost:
+        result = run(connection, "select count(*) as n from individus")
+    assert result.frame["n"].iloc[0] > 100_000
