@@ -30,13 +30,22 @@ from sspcloud_magics.tunnel.control import (
 
 PATIENCE = 30.0
 
+# Runs the helper as it would run on a server that refuses protocol A.
+_CHANNELS_ONLY = """
+import runpy
+from sspcloud_magics.tunnel import credentials
+credentials.SpdyTunnel = credentials.ChannelTunnel
+runpy.run_module("sspcloud_magics.tunnel", run_name="__main__", alter_sys=True)
+"""
+
 
 class HelperProcess:
     """The helper, and what it has said so far."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, *, channels_only: bool = False) -> None:
+        how = ["-c", _CHANNELS_ONLY] if channels_only else ["-m", "sspcloud_magics.tunnel"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sspcloud_magics.tunnel"],
+            [sys.executable, *how],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
