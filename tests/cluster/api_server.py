@@ -41,6 +41,8 @@ class ApiServer:
     forbidden: set[str] = field(default_factory=set)
     """Paths that are answered 403."""
     asked: list[Asked] = field(default_factory=list)
+    drop_kept: bool = False
+    """Take the second request of a connection, and close it without an answer: it was about to be closed."""
     close_idle: bool = False
     """Close each connection after its answer, without a word: as one that was idle for long."""
 
@@ -64,6 +66,9 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def _answer(self) -> None:
+            if server.drop_kept and hasattr(self, "answered"):
+                self.close_connection = True
+                return
             parts = urlsplit(self.path)
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
@@ -81,6 +86,7 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+            self.answered = True
             self.close_connection = server.close_idle
 
         def _found(self, path: str, token: str) -> tuple[int, str, bytes]:

@@ -68,6 +68,23 @@ def test_a_connection_that_was_closed_while_idle_is_no_failure(api: ApiServer, c
         assert names(list_objects(cluster, PODS)) == ["a"]
 
 
+def test_a_kept_connection_that_ends_under_a_question_is_no_failure(api: ApiServer, cluster: Cluster) -> None:
+    api.answers[PODS_PATH] = pod_list("a")
+    api.drop_kept = True
+    for _ in range(3):
+        assert names(list_objects(cluster, PODS)) == ["a"]
+    assert len(api.asked) == 3
+
+
+def test_what_would_change_something_is_not_asked_twice(api: ApiServer, cluster: Cluster) -> None:
+    create = Attempt("create", PODS, "user-bob")
+    api.answers[PODS_PATH] = pod_list()
+    api.drop_kept = True
+    cluster.api.ask(create, body={})
+    with pytest.raises(ServerUnreachable):
+        cluster.api.ask(create, body={})
+
+
 def test_long_lists_come_page_by_page(api: ApiServer, cluster: Cluster) -> None:
     pages = {"": pod_list("a", "b", more="next"), "next": pod_list("c", more="last"), "last": pod_list("d")}
     api.answers[PODS_PATH] = lambda asked: pages[asked.query.get("continue", [""])[0]]
@@ -266,9 +283,27 @@ def test_a_server_that_speaks_no_tls(line_server: Callable[[bytes], int], tmp_pa
         list_objects(elsewhere(f"https://127.0.0.1:{port}", tmp_path), PODS)
 
 
-def test_a_server_that_hangs_up(line_server: Callable[[bytes], int], tmp_path: Path) -> None:
-    with pytest.raises(ServerUnreachable):
-        list_objects(elsewhere(f"http://127.0.0.1:{line_server(b'')}", tmp_path), PODS)
+def test_a_server_that_hangs_up_is_asked_twice_and_no_more(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        accepted: list[bytes] = []
+
+        def hang_up() -> None:
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    accepted.append(connection.recv(65536))
+                if accepted[-1] == b"the end":
+                    return
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        port = listener.getsockname()[1]
+        with pytest.raises(ServerUnreachable):
+            list_objects(elsewhere(f"http://127.0.0.1:{port}", tmp_path), PODS)
+        with socket.create_connection(("127.0.0.1", port)) as last:
+            last.sendall(b"the end")
+        thread.join()
+    assert len(accepted) == 3
 
 
 @pytest.mark.parametrize(
