@@ -8,7 +8,7 @@ import pytest
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import TargetNotFound, UsageProblem
-from sspcloud_magics.session import Choice
+from sspcloud_magics.session import Choice, forwarding, looking
 from sspcloud_magics.target import Target, TargetText
 
 
@@ -61,15 +61,15 @@ class Row:
 )
 def test_a_pattern_is_part_of_a_name_or_a_glob(pattern: str | None, kept: list[str]) -> None:
     rows = [Row("api-1"), Row("db-1"), Row("db-22")]
-    assert [row.name for row in session._named(rows, pattern)] == kept
+    assert [row.name for row in looking._named(rows, pattern)] == kept
 
 
 def test_a_namespace_may_be_said_beside_the_target_but_not_against_it() -> None:
     text = TargetText("x", "service")
-    assert session._in_namespace(text, "a") == TargetText("x", "service", "a")
-    assert session._in_namespace(TargetText("x", None, "a"), "a") == TargetText("x", None, "a")
+    assert forwarding._in_namespace(text, "a") == TargetText("x", "service", "a")
+    assert forwarding._in_namespace(TargetText("x", None, "a"), "a") == TargetText("x", None, "a")
     with pytest.raises(UsageProblem, match="'a' and in 'b'"):
-        session._in_namespace(TargetText("x", None, "a"), "b")
+        forwarding._in_namespace(TargetText("x", None, "a"), "b")
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,13 @@ POD = Open(Target("b", "pod", "db-1"), ((6000, 5432),))
     ],
 )
 def test_a_forward_is_meant_by_its_local_port_or_its_target(which: str, meant: list[Open]) -> None:
-    assert session._matching([API, DB, POD], which) == meant  # type: ignore[arg-type,comparison-overlap]
+    assert forwarding._matching([API, DB, POD], which) == meant  # type: ignore[arg-type,comparison-overlap]
 
 
 @pytest.mark.parametrize("which", ["80", "5433", "nothing", "pod/api", "c/api", "db"])
 def test_what_means_no_forward_or_several_is_answered_with_those_that_are_open(which: str) -> None:
     with pytest.raises(TargetNotFound) as caught:
-        session._matching([API, DB, POD], which)  # type: ignore[arg-type,list-item]
+        forwarding._matching([API, DB, POD], which)  # type: ignore[arg-type,list-item]
     assert "%unforward 5432" in caught.value.mend
     assert "b/pod/db-1" in caught.value.mend
 

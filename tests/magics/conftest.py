@@ -12,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from sspcloud_magics import session
+from sspcloud_magics.session import state
 
 
 class Notebook:
@@ -53,7 +54,7 @@ class Notebook:
 @pytest.fixture
 def fresh_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A session that knows no cluster; what it opens is closed at the end."""
-    monkeypatch.setattr(session, "_session", session._Session())
+    monkeypatch.setattr(state, "session", state.Session())
     yield
     session.close()
 

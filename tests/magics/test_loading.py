@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from sspcloud_magics import session
+from sspcloud_magics.session import state
 from tests.magics.conftest import Notebook
 
 HEAVY = [
@@ -79,10 +80,10 @@ def test_unloading_leaves_nothing_behind(notebook: Notebook) -> None:
 
 
 def test_reloading_keeps_the_session_and_registers_once(notebook: Notebook) -> None:
-    before = session._session
+    before = state.session
     notebook.run("%reload_ext sspcloud_magics")
     notebook.run("%reload_ext sspcloud_magics")
-    assert session._session is before
+    assert state.session is before
     ours = [type(each).__name__ for each in notebook.shell.configurables]
     assert ours.count("SSPCloud") == 1
     assert len(notebook.shell.Completer.custom_matchers) == 1
@@ -105,7 +106,7 @@ def test_a_setting_that_does_not_fit_is_refused_and_breaks_nothing(
     notebook.run(f"%config {value}")
     assert says in caplog.text + notebook.printed
     assert "CANARY" not in caplog.text + notebook.printed
-    assert session._session.configured.context == "alice"
+    assert state.session.configured.context == "alice"
     with pytest.warns(UserWarning, match="left out"):
         notebook.run("%reload_ext sspcloud_magics")
     assert notebook.shell.find_line_magic("forward")
@@ -114,11 +115,11 @@ def test_a_setting_that_does_not_fit_is_refused_and_breaks_nothing(
 def test_settings_reach_the_session(notebook: Notebook) -> None:
     notebook.run("%config SSPCloud.kubeconfig = '~/of-bob'")
     notebook.run("%config SSPCloud.namespace = 'user-bob'")
-    assert session._session.configured == session.Choice(kubeconfig="~/of-bob", namespace="user-bob")
+    assert state.session.configured == session.Choice(kubeconfig="~/of-bob", namespace="user-bob")
     notebook.run("%reload_ext sspcloud_magics")
-    assert session._session.configured.namespace == "user-bob"
+    assert state.session.configured.namespace == "user-bob"
     notebook.run("%config SSPCloud.namespace = ''")
-    assert session._session.configured.namespace is None
+    assert state.session.configured.namespace is None
 
 
 def test_settings_are_listed_with_their_help(notebook: Notebook) -> None:

@@ -14,6 +14,7 @@ from kubernetes import client, config
 
 import sspcloud_magics as ssp
 from sspcloud_magics import errors, session
+from sspcloud_magics.session import state
 from tests.magics.conftest import Notebook
 from tests.testbed import Sandbox
 
@@ -184,7 +185,7 @@ def test_no_secret_is_in_what_the_notebook_shows(bob: Notebook, sandbox: Sandbox
         value = bob._run(cell).result
         bundle = bob.shell.display_formatter.format(value)[0] if value is not None else {}
         shown += bob.printed + repr(value) + repr(bundle)
-    shown += repr(session._session)
+    shown += repr(state.session)
     assert not [canary for canary in canaries if canary in shown]
 
 

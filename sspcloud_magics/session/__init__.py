@@ -1,0 +1,47 @@
+"""What this process is connected to, and the Python API that works on it.
+
+A notebook's kernel, or a script, has one *session*: the cluster of the moment, the manager of its
+forwards, and the database connection of the moment. The functions here are the package's API
+(``import sspcloud_magics as ssp``); the magics are skins over them. What is needed is found at first use:
+nobody has to log in where a configuration is there, and nothing is imported before it is needed.
+
+A failed call changes nothing: whatever was open, and whoever one was, stays.
+"""
+
+from sspcloud_magics.session.forwarding import forward, forwards, unforward
+from sspcloud_magics.session.looking import databases, pods, services, whoami
+from sspcloud_magics.session.querying import connect_db, connection, current_connection, query_db
+from sspcloud_magics.session.state import (
+    Choice,
+    Use,
+    close,
+    configure,
+    current_cluster,
+    leave,
+    login,
+    open_forwards,
+    recent_use,
+)
+
+__all__ = [
+    "Choice",
+    "Use",
+    "close",
+    "configure",
+    "connect_db",
+    "connection",
+    "current_cluster",
+    "current_connection",
+    "databases",
+    "forward",
+    "forwards",
+    "leave",
+    "login",
+    "open_forwards",
+    "pods",
+    "query_db",
+    "recent_use",
+    "services",
+    "unforward",
+    "whoami",
+]

@@ -1,0 +1,183 @@
+"""Local ports that lead into the cluster: opening, listing and stopping them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sspcloud_magics.errors import TargetNotFound, UsageProblem
+from sspcloud_magics.session import state
+from sspcloud_magics.target import PortText, TargetText, parse_port, parse_target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sspcloud_magics.cluster.resolve import ResolvedTarget
+    from sspcloud_magics.forwards import Forward
+
+
+def forward(
+    target: str,
+    *ports: str | int,
+    namespace: str | None = None,
+    address: str = "localhost",
+    timeout: float = 30.0,
+) -> Forward:
+    """Open a local port that leads to a pod, a service, a deployment or a statefulset.
+
+    Returns when the port listens and one dial to the target has succeeded. The forward heals by itself
+    when its pod is replaced, and ends with the process, with `Forward.stop`, or with its ``with`` block.
+
+    Parameters
+    ----------
+    target
+        ``NAME``, ``KIND/NAME`` or ``NAMESPACE/KIND/NAME``; the beginning of a name is enough where one
+        thing only has it.
+    ports
+        ``REMOTE``, ``LOCAL:REMOTE`` or ``:REMOTE``, REMOTE being a number or a port's name. A LOCAL that is
+        written is used or refused; without one the same number is taken where it is free. Without any
+        port, the only one that the target has.
+    namespace
+        Where the target is, if its text does not say; one's own where it is None.
+    address
+        Where to listen: ``localhost`` is both loopback families.
+    timeout
+        How long to wait for the first dial, in seconds.
+
+    Returns
+    -------
+    Forward
+        Live: its state, local ports and counters.
+
+    Raises
+    ------
+    UsageProblem
+        If the target or a port is not of that form.
+    TargetNotFound, AmbiguousTarget, PortNotFound, PodNotReady
+        If the target is not there, not unique, without that port, or not ready.
+    PortTaken
+        If something listens on the local port that was written.
+    DialFailed, TunnelLost, Forbidden
+        If nothing answers there, or one may not.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> api = ssp.forward("mon-api-abcdef-12345", "1500:8000")  # doctest: +SKIP
+    """
+    wanted = _in_namespace(parse_target(target), namespace)
+    asked = [parse_port(port) for port in ports]
+    from sspcloud_magics.cluster import resolve  # noqa: PLC0415 - at first use
+
+    cluster = state.current_cluster(wanted.namespace)
+    found = resolve.resolve(cluster, wanted)
+    checked = [_numbered(port, found) for port in resolve.check_ports(found, asked)]
+    return state.manager().forward(cluster, found.target, checked, address=address, timeout=timeout)
+
+
+def forwards() -> pd.DataFrame:
+    """List the forwards of this process.
+
+    Returns
+    -------
+    DataFrame
+        One row a forward: its state, where it listens, where it leads, and what it has carried.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> len(ssp.forwards())
+    0
+    """
+    from sspcloud_magics.forwards.table import forward_table  # noqa: PLC0415 - at first use
+
+    return forward_table(state.open_forwards())
+
+
+def unforward(which: str | int | None = None, *, everything: bool = False) -> list[Forward]:
+    """Stop forwards.
+
+    Parameters
+    ----------
+    which
+        A local port, or a target as it was given to `forward`; the beginning of its name is enough where
+        one target only has it.
+    everything
+        Stop all of them instead.
+
+    Returns
+    -------
+    list of Forward
+        Those that were stopped.
+
+    Raises
+    ------
+    TargetNotFound
+        If no forward is like that.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.unforward(everything=True)
+    []
+    """
+    there = state.open_forwards()
+    if everything == (which is not None):
+        raise UsageProblem(
+            "Say which forward to stop, or all of them, and not both.",
+            mend=_open_words(there) or "no forward is open",
+        )
+    chosen = there if everything else _matching(there, str(which))
+    for each in chosen:
+        each.stop()
+    return chosen
+
+
+def _in_namespace(target: TargetText, namespace: str | None) -> TargetText:
+    if namespace is None or target.namespace == namespace:
+        return target
+    if target.namespace is not None:
+        raise UsageProblem(
+            f"The target is said to be in {target.namespace!r} and in {namespace!r}.",
+            mend=f"write {target} alone, or its name with the namespace beside it",
+        )
+    return replace(target, namespace=namespace)
+
+
+def _numbered(port: PortText, found: ResolvedTarget) -> PortText:
+    """Return the port by its number where the target says which it is: the same local port is tried then."""
+    numbers = [known.number for known in found.ports if known.name == port.remote]
+    return replace(port, remote=numbers[0]) if numbers else port
+
+
+def _matching(there: list[Forward], which: str) -> list[Forward]:
+    """Return the forwards that a local port or a target's text means."""
+    if which.isascii() and which.isdigit():
+        found = [each for each in there if int(which) in [local for local, _ in each.ports]]
+    else:
+        wanted = parse_target(which)
+        same_place = [
+            each
+            for each in there
+            if wanted.kind in {None, each.target.kind} and wanted.namespace in {None, each.target.namespace}
+        ]
+        found = [each for each in same_place if each.target.name == wanted.name]
+        if not found:
+            found = [each for each in same_place if each.target.name.startswith(wanted.name)]
+            if len({each.target for each in found}) > 1:
+                raise TargetNotFound(
+                    f"{which!r} is the beginning of several targets.", mend=_open_words(found)
+                )
+    if not found:
+        raise TargetNotFound(
+            f"No forward is like {which!r}.", mend=_open_words(there) or "no forward is open"
+        )
+    return found
+
+
+def _open_words(there: Iterable[Forward]) -> str:
+    """Return one line for each forward, to choose from."""
+    return "\n".join(
+        f"%unforward {local}   (it leads to {each.target})" for each in there for local, _ in each.ports[:1]
+    )

@@ -1,0 +1,157 @@
+"""Who am I, and what is there: the part of the API that changes nothing."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.session import state
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sspcloud_magics.cluster.permissions import Identity
+
+
+def whoami() -> Identity:
+    """Say who one is for the cluster, and where.
+
+    Returns
+    -------
+    Identity
+        The user, the groups, the namespace, the server, and which configuration said so.
+
+    Raises
+    ------
+    ClusterError
+        If there is no configuration, or the server does not accept it.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.whoami().user  # doctest: +SKIP
+    'oidc-bob'
+    """
+    from sspcloud_magics.cluster.permissions import who_am_i  # noqa: PLC0415 - at first use
+
+    return who_am_i(state.current_cluster())
+
+
+def pods(
+    pattern: str | None = None, *, namespace: str | None = None, all_namespaces: bool = False
+) -> pd.DataFrame:
+    """List the pods, as ``kubectl get pods`` words them.
+
+    Parameters
+    ----------
+    pattern
+        Only pods whose name holds this text, or matches it where it has ``*``, ``?`` or ``[``.
+    namespace
+        The namespace; one's own where it is None.
+    all_namespaces
+        All namespaces, where one may.
+
+    Returns
+    -------
+    DataFrame
+        One row a pod; `sspcloud_magics.cluster.tables` documents the columns.
+
+    Raises
+    ------
+    Forbidden
+        If one may not list pods there.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.pods("mon-api*", namespace="user-alice")  # doctest: +SKIP
+    """
+    scope = _scope(namespace, all_namespaces=all_namespaces)
+    from sspcloud_magics.cluster import inventory, tables  # noqa: PLC0415 - at first use
+
+    found = inventory.pods(state.current_cluster(namespace), scope)
+    return tables.pod_table(_named(found, pattern))
+
+
+def services(
+    pattern: str | None = None, *, namespace: str | None = None, all_namespaces: bool = False
+) -> pd.DataFrame:
+    """List the services.
+
+    Parameters
+    ----------
+    pattern, namespace, all_namespaces
+        As for `pods`.
+
+    Returns
+    -------
+    DataFrame
+        One row a service; `sspcloud_magics.cluster.tables` documents the columns.
+
+    Raises
+    ------
+    Forbidden
+        If one may not list services there.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.services()  # doctest: +SKIP
+    """
+    scope = _scope(namespace, all_namespaces=all_namespaces)
+    from sspcloud_magics.cluster import inventory, tables  # noqa: PLC0415 - at first use
+
+    found = inventory.services(state.current_cluster(namespace), scope)
+    return tables.service_table(_named(found, pattern))
+
+
+def databases(*, namespace: str | None = None) -> pd.DataFrame:
+    """List the databases of a namespace, whatever chart they come from.
+
+    Parameters
+    ----------
+    namespace
+        The namespace; one's own where it is None.
+
+    Returns
+    -------
+    DataFrame
+        One row a database: its name, kind, state, service and port.
+
+    Raises
+    ------
+    Forbidden
+        If one may list nothing there that tells of a database.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.databases(namespace="user-alice")  # doctest: +SKIP
+    """
+    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
+
+    return discovery.database_table(discovery.databases(state.current_cluster(namespace), namespace))
+
+
+class _HasName(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_Row = TypeVar("_Row", bound=_HasName)
+
+
+def _scope(namespace: str | None, *, all_namespaces: bool) -> str | None:
+    if namespace and all_namespaces:
+        raise UsageProblem("One namespace and all of them: only one of the two can be meant.")
+    return "*" if all_namespaces else namespace
+
+
+def _named(rows: Iterable[_Row], pattern: str | None) -> list[_Row]:
+    """Keep the rows whose name holds the text, or matches it as a glob."""
+    if not pattern:
+        return list(rows)
+    glob = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
+    return [row for row in rows if fnmatch.fnmatchcase(row.name, glob)]

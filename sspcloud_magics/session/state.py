@@ -1,0 +1,277 @@
+"""The session itself: the cluster of the moment, what is open, logging in, and closing it all."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from sspcloud_magics.cluster.identity import Cluster
+    from sspcloud_magics.cluster.permissions import Identity
+    from sspcloud_magics.databases.connection import DatabaseConnection
+    from sspcloud_magics.forwards import Forward, ForwardManager
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which cluster to use, and as whom, as far as somebody said so.
+
+    Parameters
+    ----------
+    kubeconfig, context
+        A kubeconfig file, and the context in it.
+    server, token_file, ca_file, insecure_skip_tls_verify
+        A server's URL and a file with a bearer token, instead of a kubeconfig.
+    namespace
+        The namespace to use instead of the configuration's own.
+    """
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    server: str | None = None
+    token_file: str | None = None
+    ca_file: str | None = None
+    insecure_skip_tls_verify: bool = False
+    namespace: str | None = None
+
+    def over(self, below: Choice) -> Choice:
+        """Return this choice, with what it leaves open taken from `below`.
+
+        A kubeconfig and a server exclude each other, so naming one drops the other of `below`.
+        """
+        named = {name: value for name in self.__slots__ if (value := getattr(self, name))}
+        if self.kubeconfig or self.context:
+            below = replace(below, server=None, token_file=None, ca_file=None, insecure_skip_tls_verify=False)
+        if self.kubeconfig:
+            below = replace(below, context=None)
+        if self.server:
+            below = replace(below, kubeconfig=None, context=None)
+        return replace(below, **named)
+
+
+@dataclass(slots=True)
+class Session:
+    """What one process has open; the functions of this package work on `session`."""
+
+    configured: Choice = field(default_factory=Choice)
+    cluster: Cluster | None = None
+    manager: ForwardManager | None = None
+    connections: list[DatabaseConnection] = field(default_factory=list)
+    uses: int = 0
+    namespaces: dict[str, None] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+session = Session()
+
+
+def configure(choice: Choice) -> None:
+    """Set what holds where `login` says nothing, as ``%config SSPCloud.…`` does.
+
+    Parameters
+    ----------
+    choice
+        The whole configuration. The cluster is looked for again at its next use; what is open stays.
+    """
+    with session.lock:
+        if choice != session.configured:
+            session.configured = choice
+            _set_cluster(None)
+
+
+def current_cluster(namespace: str | None = None) -> Cluster:
+    """Return the cluster of the moment; find it where there is none yet.
+
+    Parameters
+    ----------
+    namespace
+        The namespace that is going to be used, where it is not one's own: `recent_use` tells of it.
+
+    Raises
+    ------
+    NotLoggedIn
+        If no configuration says which cluster, or as whom.
+    KubeconfigInvalid
+        If a configuration is there and cannot be used.
+    """
+    from sspcloud_magics.cluster.identity import find_cluster  # noqa: PLC0415 - at first use
+
+    with session.lock:
+        if session.cluster is None:
+            _set_cluster(find_cluster(**_arguments(session.configured)))
+        found = cast("Cluster", session.cluster)
+        session.uses += 1
+        session.namespaces |= {namespace or found.namespace: None}
+        return found
+
+
+def _set_cluster(cluster: Cluster | None) -> None:
+    session.cluster = cluster
+    session.namespaces = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What has been used of the cluster so far, for completion.
+
+    Parameters
+    ----------
+    cluster
+        The cluster of the moment; None as long as it has not been used.
+    namespaces
+        The namespaces that were used, in the order of their first use.
+    count
+        How many calls used it; grows only.
+    """
+
+    cluster: Cluster | None
+    namespaces: tuple[str, ...]
+    count: int
+
+
+def recent_use() -> Use:
+    """Return what has been used of the cluster; looks for none, and asks nothing."""
+    with session.lock:
+        return Use(session.cluster, tuple(session.namespaces), session.uses)
+
+
+def open_forwards() -> list[Forward]:
+    """Return the forwards of this process; starts nothing where there are none."""
+    return [] if session.manager is None else list(session.manager.forwards())
+
+
+def leave(server: str) -> bool:
+    """Let go of a cluster that has ended: its forwards, its connection, and who one was there.
+
+    Parameters
+    ----------
+    server
+        The URL of its API server. Nothing happens where the cluster of the moment is another one.
+
+    Returns
+    -------
+    bool
+        Whether it was the cluster of the moment.
+    """
+    cluster = session.cluster
+    if cluster is None or cluster.server != server:
+        return False
+    close()
+    return True
+
+
+def close() -> None:
+    """Close all that this process has open: connections, forwards, and the helper that carries them.
+
+    The end of the process does the same. The session can be used again: the next call begins anew.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.close()
+    """
+    with session.lock:
+        connections, session.connections = session.connections, []
+        manager, session.manager = session.manager, None
+        cluster = session.cluster
+        _set_cluster(None)
+    for connected in connections:
+        connected.close()
+    if manager is not None:
+        manager.close()
+    if cluster is not None:
+        cluster.close()
+
+
+def _arguments(choice: Choice) -> dict[str, Any]:
+    """Return the keywords of `find_cluster`."""
+    return {
+        "kubeconfig": Path(choice.kubeconfig).expanduser() if choice.kubeconfig else None,
+        "context": choice.context,
+        "server": choice.server,
+        "token_file": Path(choice.token_file).expanduser() if choice.token_file else None,
+        "namespace": choice.namespace,
+        "ca_file": Path(choice.ca_file).expanduser() if choice.ca_file else None,
+        "insecure_skip_tls_verify": choice.insecure_skip_tls_verify,
+    }
+
+
+def manager() -> ForwardManager:
+    """Return the manager of this process' forwards; the first call makes it."""
+    from sspcloud_magics.forwards import ForwardManager  # noqa: PLC0415 - at first use
+
+    with session.lock:
+        if session.manager is None:
+            session.manager = ForwardManager()
+        return session.manager
+
+
+def login(
+    *,
+    kubeconfig: str | Path | None = None,
+    context: str | None = None,
+    server: str | None = None,
+    token_file: str | Path | None = None,
+    ca_file: str | Path | None = None,
+    insecure_skip_tls_verify: bool = False,
+    namespace: str | None = None,
+) -> Identity:
+    """Choose the cluster, and prove that it takes one's credentials.
+
+    Nobody has to call this where there is a mounted service-account token (a notebook service of
+    SSPCloud) or a kubeconfig. Forwards and connections that are open stay as they are.
+
+    Parameters
+    ----------
+    kubeconfig
+        A kubeconfig file; the mounted token, then ``KUBECONFIG``, then ``~/.kube/config`` where it is None.
+    context
+        A context of the kubeconfig; its current one where it is None.
+    server, token_file
+        A server's URL and a file that holds a bearer token, where there is no kubeconfig.
+    ca_file
+        Certificates to trust in PEM, with `server`; the system's where it is None.
+    insecure_skip_tls_verify
+        Do not verify the server's certificate, with `server`.
+    namespace
+        The namespace to work in; the configuration's own where it is None.
+
+    Returns
+    -------
+    Identity
+        Who one is for the server.
+
+    Raises
+    ------
+    NotLoggedIn, KubeconfigInvalid
+        If no usable configuration is found. The cluster of before stays the current one.
+    TokenExpired, ServerUnreachable, CertificateNotTrusted
+        If the server does not answer, or not to these credentials.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.login(context="alice")  # doctest: +SKIP
+    """
+    from sspcloud_magics.cluster.identity import find_cluster  # noqa: PLC0415 - at first use
+    from sspcloud_magics.cluster.permissions import who_am_i  # noqa: PLC0415
+
+    choice = Choice(
+        kubeconfig=None if kubeconfig is None else str(kubeconfig),
+        context=context,
+        server=server,
+        token_file=None if token_file is None else str(token_file),
+        ca_file=None if ca_file is None else str(ca_file),
+        insecure_skip_tls_verify=insecure_skip_tls_verify,
+        namespace=namespace,
+    )
+    found = find_cluster(**_arguments(choice.over(session.configured)))
+    identity = who_am_i(found)
+    with session.lock:
+        before = session.cluster
+        _set_cluster(found)
+    if before is not None:
+        before.close()
+    return identity
