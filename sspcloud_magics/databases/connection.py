@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import psycopg
 from psycopg import pq
 
-from sspcloud_magics.databases import credentials, discovery, failures, fetching, libpq
+from sspcloud_magics.databases import credentials, failures, fetching, libpq
 from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.libpq import Login, Tls

@@ -1,0 +1,203 @@
+"""A relay: a small pod in one's own namespace that passes bytes on to a host that the pod can reach.
+
+It is the course's own way (``alpine/socat``), made fit: no root, no capabilities, no token, limits on what it may
+use, a deadline by which it ends even if nobody stops it. One relay serves each host and port; a later session finds
+it by its labels, and removes those that have ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sspcloud_magics.cluster import objects, writing
+from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.resources import PODS
+from sspcloud_magics.errors import PodNotReady
+from sspcloud_magics.sharing import manifests
+from sspcloud_magics.target import Target
+
+IMAGE = "alpine/socat:1.8.0.3"
+LASTS = timedelta(hours=12)
+RELAY = f"{manifests.US}/relay"
+DESTINATION = f"{manifests.US}/destination"
+
+_LABELS = {manifests.MANAGED_BY: manifests.US, RELAY: "true"}
+_OVER = ("Succeeded", "Failed")
+_LOOK_INTERVAL = 0.2
+_UNPRIVILEGED = 1024
+_NOBODY = 65534
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A relay that runs.
+
+    Parameters
+    ----------
+    pod
+        What to forward to.
+    port
+        The port that it listens on.
+    """
+
+    pod: Target
+    port: int
+
+
+def listening_port(port: int) -> int:
+    """Return the port on which a relay listens: the same, or a high one where that needs root."""
+    return port if port >= _UNPRIVILEGED else port + 10_000
+
+
+def relay_pod(
+    namespace: str, host: str, port: int, *, image: str = IMAGE, lasts: timedelta = LASTS
+) -> dict[str, Any]:
+    """Return the pod of a relay.
+
+    Parameters
+    ----------
+    namespace
+        One's own.
+    host, port
+        Where it leads.
+    image
+        An image whose entry point is socat.
+    lasts
+        When it ends at the latest.
+    """
+    resources = {"cpu": "100m", "memory": "32Mi"}
+    digest = hashlib.sha256(f"{host}:{port}".encode()).hexdigest()[:8]
+    listen = listening_port(port)
+    container = {
+        "name": "socat",
+        "image": image,
+        "args": [f"TCP-LISTEN:{listen},fork,reuseaddr", f"TCP:{host}:{port}"],
+        "ports": [{"name": "relay", "containerPort": listen, "protocol": "TCP"}],
+        "resources": {"requests": {"cpu": "10m", "memory": "8Mi"}, "limits": resources},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{manifests.US}-relay-{digest}",
+            "namespace": namespace,
+            "labels": dict(_LABELS),
+            "annotations": {DESTINATION: f"{host}:{port}"},
+        },
+        "spec": {
+            "activeDeadlineSeconds": int(lasts.total_seconds()),
+            "automountServiceAccountToken": False,
+            "containers": [container],
+            "enableServiceLinks": False,
+            "restartPolicy": "Always",
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": _NOBODY,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+        },
+    }
+
+
+def open_relay(
+    cluster: Cluster,
+    host: str,
+    port: int,
+    *,
+    image: str = IMAGE,
+    timeout: float = 60.0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Relay:
+    """Return a relay to a host and port: the one that runs, or a new one once it is ready.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom; the relay runs in its namespace.
+    host, port
+        Where it shall lead.
+    image
+        An image whose entry point is socat.
+    timeout
+        How long it may take until it is ready, in seconds.
+    progress
+        Is told what is waited for.
+
+    Raises
+    ------
+    Forbidden
+        If one may not create pods in one's own namespace.
+    PodNotReady
+        If it does not become ready in time, with the reason that the cluster gives.
+    """
+    sweep(cluster)
+    wanted = relay_pod(cluster.namespace, host, port, image=image)
+    name = wanted["metadata"]["name"]
+    try:
+        found = objects.get_object(cluster, PODS, name)
+    except NotFound:
+        found = writing.create_object(cluster, PODS, wanted)
+    progress(f"waiting for the relay {name}")
+    _wait_until_ready(cluster, found, timeout)
+    return Relay(Target(cluster.namespace, "pod", name), listening_port(port))
+
+
+def close_relay(cluster: Cluster, relay: Relay) -> None:
+    """Remove a relay; again and again does no harm."""
+    writing.delete_object(cluster, PODS, relay.pod.name, relay.pod.namespace)
+
+
+def sweep(cluster: Cluster) -> list[str]:
+    """Remove the relays of this namespace that have ended; return their names."""
+    selector = ",".join(f"{key}={value}" for key, value in _LABELS.items())
+    ended = [
+        pod["metadata"]["name"]
+        for pod in objects.list_objects(cluster, PODS, label_selector=selector)
+        if (pod.get("status") or {}).get("phase") in _OVER
+    ]
+    for name in ended:
+        writing.delete_object(cluster, PODS, name, cluster.namespace)
+    return ended
+
+
+def _wait_until_ready(cluster: Cluster, pod: Mapping[str, Any], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    name = pod["metadata"]["name"]
+    while not _ready(pod):
+        if time.monotonic() > deadline:
+            raise PodNotReady(
+                f"The relay {name} is not ready after {timeout:g} s.",
+                why=_waiting_for(pod),
+                mend=f"%k8s_pods {name} shows it; it ends by itself",
+            )
+        time.sleep(_LOOK_INTERVAL)
+        pod = objects.get_object(cluster, PODS, name)
+
+
+def _ready(pod: Mapping[str, Any]) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _waiting_for(pod: Mapping[str, Any]) -> str:
+    """Return what the cluster says of a pod that is not ready."""
+    status = pod.get("status") or {}
+    for container in status.get("containerStatuses") or ():
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason"):
+            return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
+    for condition in status.get("conditions") or ():
+        if condition["status"] != "True" and condition.get("message"):
+            return str(condition["message"])
+    return f"It is {status.get('phase', 'Pending')}."

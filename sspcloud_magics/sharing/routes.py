@@ -1,0 +1,162 @@
+"""Choosing the way to a database, the cheapest first: direct, forward, relay.
+
+Each is probed, not assumed: a service that the network policies hide looks like one that hangs, and what one may
+forward to is the server's to say.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.databases.connection import DatabaseConnection, open_connection
+from sspcloud_magics.databases.credentials import Credentials
+from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.route import Route
+from sspcloud_magics.errors import DatabaseUnavailable, Forbidden, TargetError, UsageProblem
+from sspcloud_magics.forwards.manager import ForwardManager
+from sspcloud_magics.sharing.relay import IMAGE, close_relay, open_relay
+from sspcloud_magics.target import Target
+
+PROBE_TIMEOUT = 2.0
+
+
+ROUTES = ("direct", "forward", "relay")
+"""The cheapest first."""
+
+
+def host_of(database: Database) -> str:
+    """Return the name of a database's service, as pods of any namespace know it."""
+    return f"{database.service}.{database.namespace}.svc.cluster.local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journey:
+    """What every way needs to know.
+
+    Parameters
+    ----------
+    cluster, manager
+        Where, as whom, and who makes forwards.
+    database, credentials
+        Where to, and who logs in there.
+    dbname
+        The database inside the server; what the credentials say where None.
+    image
+        The image of a relay.
+    timeout
+        How long each step may take, in seconds.
+    progress
+        Is told what is tried.
+    """
+
+    cluster: Cluster
+    manager: ForwardManager
+    database: Database
+    credentials: Credentials
+    dbname: str | None = None
+    image: str = IMAGE
+    timeout: float = 30.0
+    progress: Callable[[str], None] = lambda _: None
+
+    def connect(self, route: Route) -> DatabaseConnection:
+        """Connect by that way."""
+        return open_connection(
+            self.cluster,
+            self.manager,
+            self.database,
+            self.credentials,
+            dbname=self.dbname,
+            timeout=self.timeout,
+            route=route,
+        )
+
+
+def open_by_route(journey: Journey, forced: str | None = None) -> DatabaseConnection:
+    """Connect to a database by the first way that leads there.
+
+    Parameters
+    ----------
+    journey
+        From where to where.
+    forced
+        ``direct``, ``forward`` or ``relay``: that one only.
+
+    Raises
+    ------
+    UsageProblem
+        If `forced` is none of the three.
+    DatabaseUnavailable
+        If none leads there: it says what each met.
+    LoginRefused
+        If the server is reached and does not let one in.
+    """
+    if forced is not None and forced not in ROUTES:
+        raise UsageProblem(f"{forced!r} is not a route.", mend=f"use one of: {', '.join(ROUTES)}")
+    met: list[str] = []
+    for name in (forced,) if forced else ROUTES:
+        try:
+            return _WAYS[name](journey)
+        except (Forbidden, TargetError, DatabaseUnavailable) as error:
+            if forced:
+                raise
+            met.append(f"{name}: {error.what} {error.why}".strip())
+    database = journey.database
+    raise DatabaseUnavailable(
+        f"No route leads to {database.path}.",
+        why="\n".join(met),
+        mend=f"ask its owner to share it with you: %share_db {database.name} --with YOUR_NAME",
+    )
+
+
+def _by_direct(journey: Journey) -> DatabaseConnection:
+    reason = _obstacle(journey.database)
+    if reason:
+        raise DatabaseUnavailable(reason)
+    return journey.connect(Route("direct", "the network lets this machine reach the service"))
+
+
+def _by_forward(journey: Journey) -> DatabaseConnection:
+    database = journey.database
+    target = Target(database.namespace, "service", database.service)
+    return journey.connect(Route("forward", "your rights there allow a port-forward", target, database.port))
+
+
+def _by_relay(journey: Journey) -> DatabaseConnection:
+    database = journey.database
+    relay = open_relay(
+        journey.cluster,
+        host_of(database),
+        database.port,
+        image=journey.image,
+        progress=journey.progress,
+    )
+    route = Route("relay", "the network is open to a pod of yours", relay.pod, relay.port)
+    try:
+        return journey.connect(route)
+    except BaseException:
+        close_relay(journey.cluster, relay)
+        raise
+
+
+_WAYS: dict[str, Callable[[Journey], DatabaseConnection]] = {
+    "direct": _by_direct,
+    "forward": _by_forward,
+    "relay": _by_relay,
+}
+
+
+def _obstacle(database: Database) -> str:
+    """Return why the service cannot be reached from this machine; empty where it can."""
+    host = host_of(database)
+    try:
+        socket.create_connection((host, database.port), PROBE_TIMEOUT).close()
+    except socket.gaierror:
+        return "The service's name is not known here: this machine is outside the cluster."
+    except TimeoutError:
+        return "Nothing answers: a network policy lets nothing through from here."
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
