@@ -56,8 +56,8 @@ def test_logs_of_a_container_that_is_not_there(kubectl: Kubectl) -> None:
 def test_logs_of_somebody_else(kubectl: Kubectl) -> None:
     said = kubectl("carol", "logs", "postgresql-cnpg-951239-1", "-n", "user-alice")
     assert said.err == (
-        'error: error from server (Forbidden): pods "postgresql-cnpg-951239-1" is forbidden: User "oidc-carol" cannot '
-        'get resource "pods" in API group "" in the namespace "user-alice" in namespace "user-alice"\n'
+        'Error from server (Forbidden): pods "postgresql-cnpg-951239-1" is forbidden: User "oidc-carol" cannot get '
+        'resource "pods" in API group "" in the namespace "user-alice"\n'
     )
 
 
