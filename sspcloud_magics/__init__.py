@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import pods as pods
     from sspcloud_magics.session import query_db as query_db
     from sspcloud_magics.session import services as services
+    from sspcloud_magics.session import share_db as share_db
+    from sspcloud_magics.session import shares as shares
     from sspcloud_magics.session import unforward as unforward
+    from sspcloud_magics.session import unshare as unshare
     from sspcloud_magics.session import whoami as whoami
 
 __version__ = "0.1.0"
@@ -48,7 +51,10 @@ __all__ = [
     "pods",
     "query_db",
     "services",
+    "share_db",
+    "shares",
     "unforward",
+    "unshare",
     "whoami",
 ]
 

@@ -19,11 +19,18 @@ from sspcloud_magics.magics.looking import LookingMagics
 from sspcloud_magics.magics.practising import PractisingMagics
 from sspcloud_magics.magics.querying import QueryingMagics
 from sspcloud_magics.magics.settings import SSPCloud
+from sspcloud_magics.magics.sharing import SharingMagics
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_CLASSES: tuple[type[Magics], ...] = (LookingMagics, ForwardingMagics, QueryingMagics, PractisingMagics)
+_CLASSES: tuple[type[Magics], ...] = (
+    LookingMagics,
+    ForwardingMagics,
+    QueryingMagics,
+    SharingMagics,
+    PractisingMagics,
+)
 
 
 @dataclass(frozen=True, slots=True)

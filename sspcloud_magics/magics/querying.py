@@ -68,11 +68,12 @@ class QueryingMagics(Magics):
         help="take user and password from the URL that this variable of the environment holds",
     )
     @argument("-n", "--namespace", metavar="NAMESPACE", help="the database's namespace, instead of your own")
+    @argument("--route", choices=["direct", "forward", "relay"], help="by this way only")
     @line_magic
     def connect_db(self, line: str) -> Any:
         """Connect to a database of the cluster; %query_db asks it from then on.
 
-        A forward is opened, and user and password are read from the cluster: nothing else is needed for
+        The way is chosen for you, and user and password are read from the cluster: nothing else is needed for
         your own databases, nor for a colleague's that was shared with you. Otherwise --user asks for the
         password that a colleague told you. A password is never taken from the line.
 
@@ -92,6 +93,7 @@ class QueryingMagics(Magics):
             database=given.database,
             url=_url_of(given.url_env),
             ask_password=ask_password,
+            route=given.route,
         )
 
     @no_var_expand

@@ -11,6 +11,7 @@ A failed call changes nothing: whatever was open, and whoever one was, stays.
 from sspcloud_magics.session.forwarding import forward, forwards, unforward
 from sspcloud_magics.session.looking import databases, pods, services, whoami
 from sspcloud_magics.session.querying import connect_db, connection, current_connection, query_db
+from sspcloud_magics.session.sharing import share_db, shares, unshare
 from sspcloud_magics.session.state import (
     Choice,
     Use,
@@ -42,6 +43,9 @@ __all__ = [
     "query_db",
     "recent_use",
     "services",
+    "share_db",
+    "shares",
     "unforward",
+    "unshare",
     "whoami",
 ]

@@ -132,7 +132,9 @@ def databases(*, namespace: str | None = None) -> pd.DataFrame:
     """
     from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
 
-    return discovery.database_table(discovery.databases(state.current_cluster(namespace), namespace))
+    cluster = state.current_cluster(namespace)
+    found = discovery.databases(cluster, namespace)
+    return discovery.database_table(found, namespace or cluster.namespace)
 
 
 class _HasName(Protocol):

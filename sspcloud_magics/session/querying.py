@@ -23,11 +23,13 @@ def connect_db(
     database: str | None = None,
     url: Secret | None = None,
     ask_password: Callable[[str], str] | None = None,
+    route: str | None = None,
     timeout: float = 30.0,
 ) -> DatabaseConnection:
     """Connect to a database, and make it the one that `query_db` asks.
 
-    A forward is opened to it, and the credentials are read from the cluster: one's own for one's own
+    The way is chosen by trying: directly where the network lets one, else by a forward where one's rights
+    do, else by a forward to a relay of one's own. The credentials are read from the cluster: one's own for one's own
     database, those that were made for oneself where it is a colleague's. A connection to another database,
     or as another user, stays open; one that was made in the same way is replaced.
 
@@ -45,6 +47,8 @@ def connect_db(
         A libpq URL with user and password, instead of a secret of the cluster.
     ask_password
         Called with a prompt where a password is needed; nobody is asked where it is None.
+    route
+        ``direct``, ``forward`` or ``relay``: that way only.
     timeout
         How long to wait for the forward and for the login, in seconds each.
 
@@ -59,26 +63,31 @@ def connect_db(
         If it is not there, or paused.
     CredentialsNotFound, LoginRefused
         If no password can be read, or the server refuses it.
-    TargetError, ForwardError, ClusterError
-        If it cannot be reached. In every case the connection of before stays the current one.
+    DatabaseUnavailable, ForwardError, ClusterError
+        If no way leads there. In every case the connection of before stays the current one.
 
     Examples
     --------
     >>> import sspcloud_magics as ssp
     >>> ssp.connect_db("user-alice/postgresql-cnpg-951239")  # doctest: +SKIP
     """
-    from sspcloud_magics.databases.connection import connect  # noqa: PLC0415 - at first use
+    from sspcloud_magics.databases.credentials import for_database  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing.routes import Journey, open_by_route  # noqa: PLC0415
 
-    made = connect(
-        state.current_cluster(namespace or name.rpartition("/")[0] or None),
-        state.manager(),
-        name,
-        namespace=namespace,
-        user=user,
-        database=database,
-        url=url,
-        ask_password=ask_password,
-        timeout=timeout,
+    cluster = state.current_cluster(namespace or name.rpartition("/")[0] or None)
+    found, credentials = for_database(
+        cluster, name, namespace=namespace, user=user, url=url, ask_password=ask_password
+    )
+    made = open_by_route(
+        Journey(
+            cluster=cluster,
+            manager=state.manager(),
+            database=found,
+            credentials=credentials,
+            dbname=database,
+            timeout=timeout,
+        ),
+        route,
     )
     with state.session.lock:
         again = [each for each in state.session.connections if _same_login(each, made)]

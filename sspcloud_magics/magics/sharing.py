@@ -1,0 +1,114 @@
+"""Sharing a database: ``%share_db``, ``%shares``, ``%unshare``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+
+from sspcloud_magics import session
+from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
+from sspcloud_magics.magics.display import Note
+
+
+@magics_class
+class SharingMagics(Magics):
+    """The magics for shares."""
+
+    @magic_arguments()
+    @argument("database_name", metavar="DATABASE", help="a database of yours")
+    @argument(
+        "--with",
+        dest="colleagues",
+        metavar="NAME",
+        nargs="+",
+        required=True,
+        help="the accounts of colleagues, such as bob; projet-NAME for a group",
+    )
+    @argument("--read-write", action="store_true", help="let them write; they only read otherwise")
+    @argument(
+        "--schema", dest="schemas", metavar="SCHEMA", nargs="+", default=[], help="open these schemas only"
+    )
+    @argument("--for", dest="lasts", metavar="TIME", default="7d", help="for how long: 7d, 12h, 1d12h (7d)")
+    @argument(
+        "--via",
+        choices=["forward", "network"],
+        default="forward",
+        help="network: also let their namespaces reach the port without a forward",
+    )
+    @argument("--reason", metavar="TEXT", default="", help="why, for whoever looks at it later")
+    @argument(
+        "--for-kubectl",
+        action="store_true",
+        help="also grant what kubectl port-forward needs: to list all your pods",
+    )
+    @argument(
+        "--prefix", metavar="PREFIX", help="what the cluster puts before users' names, if it cannot be learnt"
+    )
+    @argument("--dry-run", action="store_true", help="show what would be made, and make nothing")
+    @line_magic
+    def share_db(self, line: str) -> Any:
+        """Open a database of yours to colleagues, for a time.
+
+        Each gets a login of their own and the right to reach this database and nothing else. It ends by
+        itself, and %unshare takes it back at once. The answer has the line to send them; it holds no
+        secret. Run again, it renews or changes the share.
+
+        Examples::
+
+            %share_db postgresql-cnpg-951239 --with bob carol
+            %share_db postgresql-cnpg-951239 --with bob --read-write --schema public --for 30d
+
+        The same in Python: ``ssp.share_db("postgresql-cnpg-951239", ["bob", "carol"])``.
+        """
+        given = arguments(self, "share_db", line)
+        return session.share_db(
+            given.database_name,
+            given.colleagues,
+            read_write=given.read_write,
+            schemas=given.schemas,
+            lasts=given.lasts,
+            via=given.via,
+            reason=given.reason,
+            for_kubectl=given.for_kubectl,
+            prefix=given.prefix,
+            dry_run=given.dry_run,
+        )
+
+    @magic_arguments()
+    @argument("database_name", metavar="DATABASE", nargs="?", help="only the shares of this database")
+    @line_magic
+    def shares(self, line: str) -> Any:
+        """List what you share: with whom, what they may do, until when, and who is connected now.
+
+        Example::
+
+            %shares
+
+        The same in Python: ``ssp.shares()``.
+        """
+        given = arguments(self, "shares", line)
+        return session.shares(given.database_name)
+
+    @magic_arguments()
+    @argument("database_name", metavar="DATABASE", help="a database of yours")
+    @argument("colleague", metavar="NAME", nargs="?", help="whose share to take back")
+    @argument("--all", dest="everybody", action="store_true", help="take back everybody's")
+    @line_magic
+    def unshare(self, line: str) -> Any:
+        """Take a share back: the colleague's sessions end at once; what they have made in the database stays.
+
+        Examples::
+
+            %unshare postgresql-cnpg-951239 bob
+            %unshare postgresql-cnpg-951239 --all
+
+        The same in Python: ``ssp.unshare("postgresql-cnpg-951239", "bob")``.
+        """
+        given = arguments(self, "unshare", line)
+        closed = session.unshare(given.database_name, given.colleague, everybody=given.everybody)
+        names = ", ".join(share.colleague for share in closed) or "nobody"
+        return Note(
+            f"{given.database_name} is no longer shared with {names}.",
+            ("%shares   lists what you still share",),
+        )

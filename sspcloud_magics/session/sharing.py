@@ -1,0 +1,263 @@
+"""Opening one's databases to colleagues, seeing what is open, and taking it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sspcloud_magics.errors import SspcloudError, TargetNotFound, UsageProblem
+from sspcloud_magics.session import state
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sspcloud_magics.cluster.identity import Cluster
+    from sspcloud_magics.databases.connection import DatabaseConnection
+    from sspcloud_magics.databases.discovery import Database
+    from sspcloud_magics.sharing.opening import Opened
+    from sspcloud_magics.sharing.plan import Plan
+    from sspcloud_magics.sharing.shares import StandingShare
+
+Progress = Callable[[str], None]
+
+
+def share_db(
+    name: str,
+    colleagues: str | Sequence[str],
+    *,
+    read_write: bool = False,
+    schemas: Sequence[str] = (),
+    lasts: str | timedelta = "7d",
+    via: str = "forward",
+    reason: str = "",
+    for_kubectl: bool = False,
+    prefix: str | None = None,
+    dry_run: bool = False,
+    progress: Progress = lambda _: None,
+) -> Opened | Plan:
+    """Open a database of one's own to colleagues, for a time.
+
+    Each of them gets a Postgres role, a Secret with all that is needed to connect, and the right to forward
+    to this database and to nothing else. One Job owns it all and ends it, with nothing of ours running. Run
+    again, it completes a share that was cut off, changes it, or renews it.
+
+    Parameters
+    ----------
+    name
+        The database.
+    colleagues
+        Account names such as ``bob``, or ``projet-x`` for a group.
+    read_write
+        Whether they may write; only read if not.
+    schemas
+        The schemas to open; all where empty.
+    lasts
+        For how long: ``7d``, ``12h``, or a timedelta.
+    via
+        ``forward``, or ``network`` to also let their namespaces reach the port without a forward.
+    reason
+        Why, for whoever looks at it later.
+    for_kubectl
+        Also grant what ``kubectl port-forward`` needs, which is more than it should be.
+    prefix
+        What the server puts before users' names, such as ``oidc-``; learnt from the namespace where None.
+    dry_run
+        Do nothing, and return what would be done.
+    progress
+        Is told what is being done.
+
+    Returns
+    -------
+    Opened or Plan
+        What stands now, with the line to send to the colleagues; or the plan.
+
+    Raises
+    ------
+    UsageProblem
+        If a name, a schema or the duration is not one.
+    DatabaseNotFound, DatabaseHibernated
+        If the database is not there, or paused.
+    CredentialsNotFound
+        If no login may make roles there.
+    Forbidden
+        If one may not create Roles: it names the role to relaunch the notebook service with.
+    QueryFailed
+        If the server refuses a statement.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.share_db("postgresql-cnpg-951239", ["bob", "carol"], lasts="7d")  # doctest: +SKIP
+    """
+    from sspcloud_magics.sharing.durations import parse_duration  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing.opening import open_shares  # noqa: PLC0415
+    from sspcloud_magics.sharing.plan import Wish, make_plan  # noqa: PLC0415
+
+    if via not in ("forward", "network"):
+        raise UsageProblem(f"{via!r} is not a way to share.", mend="--via forward, or --via network")
+    wish = Wish(
+        colleagues=(colleagues,) if isinstance(colleagues, str) else tuple(colleagues),
+        read_write=read_write,
+        schemas=tuple(schemas),
+        lasts=parse_duration(lasts) if isinstance(lasts, str) else lasts,
+        network=via == "network",
+        for_kubectl=for_kubectl,
+        reason=reason,
+        prefix=prefix,
+    )
+    cluster, database = _own(name)
+    progress(f"looking at {database.name}")
+    connection = _superuser(cluster, database)
+    try:
+        plan = make_plan(cluster, database, connection, wish)
+        return plan if dry_run else open_shares(cluster, connection, plan, progress)
+    finally:
+        connection.close()
+
+
+def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataFrame:
+    """List what one shares, as the cluster has it.
+
+    Parameters
+    ----------
+    name
+        Only the shares of this database; of all where None.
+    namespace
+        The owner's namespace; one's own where None.
+
+    Returns
+    -------
+    DataFrame
+        A row each: ``database``, ``colleague``, ``access``, ``schemas``, ``state`` (string), ``until``
+        (datetime with zone), ``sessions`` (Int64: how many they have open now; missing where the database could
+        not be asked) and ``reason`` (string).
+
+    Raises
+    ------
+    Forbidden
+        If one may not list what tells of shares there.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.shares()  # doctest: +SKIP
+    """
+    from sspcloud_magics.sharing import shares as standing  # noqa: PLC0415 - at first use
+
+    cluster = state.current_cluster(namespace)
+    listed = standing.shares(cluster, name, namespace)
+    sessions: dict[tuple[str, str], int] = {}
+    for database in sorted({share.database for share in listed}):
+        sessions |= {(database, role): count for role, count in _sessions(cluster, listed, database).items()}
+    return standing.share_table(listed, sessions)
+
+
+def unshare(
+    name: str, colleague: str | None = None, *, everybody: bool = False, progress: Progress = lambda _: None
+) -> list[StandingShare]:
+    """Take a share back: the colleague's sessions end at once, and what they have made stays.
+
+    Roles of shares that have ended by themselves are removed on the way.
+
+    Parameters
+    ----------
+    name
+        The database.
+    colleague
+        Whose share.
+    everybody
+        All shares of the database instead.
+    progress
+        Is told what is being done.
+
+    Returns
+    -------
+    list of StandingShare
+        Those that were taken back.
+
+    Raises
+    ------
+    TargetNotFound
+        If there is no such share.
+    UsageProblem
+        If neither a colleague nor everybody is meant, or both.
+    QueryFailed
+        If the server refuses a statement; the colleague is locked out all the same.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.unshare("postgresql-cnpg-951239", "bob")  # doctest: +SKIP
+    """
+    from sspcloud_magics.sharing import closing  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
+
+    if everybody == (colleague is not None):
+        raise UsageProblem(
+            "Say whose share to take back, or everybody's, and not both.",
+            mend=f"%unshare {name} bob\n%unshare {name} --all",
+        )
+    cluster, database = _own(name)
+    standing = standing_shares(cluster, database.name)
+    chosen = [share for share in standing if everybody or share.colleague == _account(colleague)]
+    if not chosen and not everybody:
+        raise TargetNotFound(
+            f"{database.name} is not shared with {colleague}.",
+            mend="\n".join(f"%unshare {database.name} {one.colleague}" for one in standing)
+            or "%shares lists what you share",
+        )
+    connection = _superuser(cluster, database)
+    try:
+        for share in chosen:
+            progress(f"taking back what {share.colleague} may do")
+            closing.close_share(
+                cluster, share, connection, lambda dbname: _superuser(cluster, database, dbname)
+            )
+        left = [share for share in standing if share not in chosen]
+        for role in closing.orphans(connection, left):
+            progress(f"removing {role}, whose share has ended")
+            closing.lock_out(connection, role)
+            closing.remove_role(connection, role, lambda dbname: _superuser(cluster, database, dbname))
+    finally:
+        connection.close()
+    return chosen
+
+
+def _account(colleague: str | None) -> str:
+    return (colleague or "").strip().removeprefix("user-")
+
+
+def _own(name: str) -> tuple[Cluster, Database]:
+    """Return a database of one's own namespace that can be connected to."""
+    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
+
+    cluster = state.current_cluster()
+    namespace, bare = discovery.split_name(name, cluster.namespace)
+    found = discovery.find(discovery.databases(cluster, namespace), bare, namespace)
+    discovery.require_usable(found)
+    return cluster, found
+
+
+def _superuser(cluster: Cluster, database: Database, dbname: str | None = None) -> DatabaseConnection:
+    from sspcloud_magics.sharing.superuser import open_as_superuser  # noqa: PLC0415 - at first use
+
+    return open_as_superuser(cluster, state.manager(), database, dbname)
+
+
+def _sessions(cluster: Cluster, listed: Sequence[StandingShare], name: str) -> dict[str, int]:
+    """Return how many sessions each shared role has; nothing where the database cannot be asked."""
+    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing import closing  # noqa: PLC0415
+
+    namespace = next(share.namespace for share in listed if share.database == name)
+    try:
+        database = discovery.find(discovery.databases(cluster, namespace), name, namespace)
+        discovery.require_usable(database)
+        connection = _superuser(cluster, database)
+    except SspcloudError:
+        return {}
+    try:
+        return closing.sessions(connection)
+    finally:
+        connection.close()
