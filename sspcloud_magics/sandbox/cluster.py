@@ -1,8 +1,8 @@
 """The whole sandbox, put together: the store, the API server, the node, the controllers and the world.
 
 Everything is one asyncio process. The store is the truth and lives in memory: each start begins with the same
-world. What a home keeps is who people are (an authority, a seed for passwords and tokens, a port), so that a
-kubeconfig stays good, and prepared databases, so that the next start is fast.
+world. What a home keeps is who people are: an authority, a seed for passwords and tokens, a port, so that a kubeconfig
+stays good.
 """
 
 from __future__ import annotations
@@ -86,8 +86,10 @@ class SandboxCluster:
         auth = Authenticator(self.store, signing_key=_signing_key(self.home / "service-accounts.key"))
         install_bootstrap_policy(self.store)
         beginning.create(self.store, seed)
+        postgres.sweep()
         volumes = postgres.volumes(self.home)
-        fill = DatabaseVolumes(self.store, volumes.parent / "prepared", beginning.plans(seed))
+        self._cleanup.push_async_callback(asyncio.to_thread, postgres.forget, self.home)
+        fill = DatabaseVolumes(self.store, postgres.templates(), beginning.plans(seed))
         provisioner = Provisioner(self.store, volumes, fill)
         loop = ControllerLoop(self.store, (*_CONTROLLERS, namespaces.controller(authority.pem)))
         node = Node(self.store, Network(self.store), self.home)

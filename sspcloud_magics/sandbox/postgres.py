@@ -46,6 +46,9 @@ host  all all all scram-sha-256
 """
 
 
+_DOUBLES = Path("/var/tmp")  # noqa: S108 - owner and mode of what is made in it are checked
+
+
 class PostgresFailed(Exception):
     """A data directory could not be made; the text is what Postgres said."""
 
@@ -103,16 +106,39 @@ def volumes(home: Path) -> Path:
 
     A claim ``NAME`` of the namespace ``NS`` is the directory ``NS/NAME`` in it.
     """
-    place = home if not identity() or _open_to_all(home) else _double(home)
-    found = place / "volumes"
+    found = _reachable(home) / "volumes"
     found.mkdir(mode=0o711, parents=True, exist_ok=True)
     return found
 
 
 def forget(home: Path) -> None:
-    """Remove the double that `volumes` made of `home`, if there is one."""
+    """Remove the volumes of a sandbox that does not run, with what stands for its home elsewhere."""
+    shutil.rmtree(home / "volumes", ignore_errors=True)
     if identity():
         shutil.rmtree(_double_path(home), ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove what stands for homes that are no more: of sandboxes that were killed, and deleted."""
+    if not identity():
+        return
+    for found in _DOUBLES.glob("sspcloud-sandbox-*"):
+        try:
+            original = Path((found / "stands-for").read_text())
+            ours = found.lstat().st_uid == os.geteuid()
+        except OSError:
+            continue
+        if ours and not original.exists():
+            shutil.rmtree(found, ignore_errors=True)
+
+
+def templates() -> Path:
+    """Return the directory of prepared data directories: a cache that all sandboxes of a user share."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "sspcloud-sandbox"
+    cache.mkdir(mode=0o711, parents=True, exist_ok=True)
+    found = _reachable(cache) / "templates"
+    found.mkdir(mode=0o711, exist_ok=True)
+    return found
 
 
 def initialise(data: Path) -> None:
@@ -217,9 +243,14 @@ def _open_to_all(path: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (resolved, *resolved.parents))
 
 
+def _reachable(path: Path) -> Path:
+    """Return `path` where the user that Postgres runs as can reach it, else what stands for it."""
+    return path if not identity() or _open_to_all(path) else _double(path)
+
+
 def _double_path(original: Path) -> Path:
     digest = hashlib.sha256(str(original.resolve()).encode()).hexdigest()[:16]
-    return Path("/var/tmp") / f"sspcloud-sandbox-{digest}"  # noqa: S108 - owner and mode are checked
+    return _DOUBLES / f"sspcloud-sandbox-{digest}"
 
 
 def _double(original: Path) -> Path:
@@ -229,4 +260,5 @@ def _double(original: Path) -> Path:
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise PostgresFailed(f"{path} is there, and is not ours")
+    (path / "stands-for").write_text(str(original.resolve()))
     return path

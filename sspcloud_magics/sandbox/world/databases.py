@@ -1,17 +1,20 @@
 """What is in the databases: from a release's passwords to a data directory.
 
-The databases of the world are prepared once in the life of a home and copied at each start, which takes a tenth of
-the time. Any other that somebody makes in the sandbox is initialised as its operator would do it, from its
-secrets.
+The databases of the world are prepared once, without any password, as templates that all sandboxes of a user share; a
+start copies them and sets the passwords of its home, which takes a tenth of the time. Any other database that
+somebody makes in the sandbox is initialised as its operator would do it, from its secrets.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,8 +29,9 @@ from sspcloud_magics.sandbox.store import Obj, Store
 from sspcloud_magics.sandbox.world import dataset
 
 DATA_VERSION = 2
-"""Raised when the same plan is to make other data: what homes have prepared is then made anew."""
+"""Raised when the same plan is to make other data: templates are then made anew."""
 
+_UNUSED_SECONDS = 30 * 24 * 3600
 _making: dict[Path, Lock] = {}
 
 INSTANCE = "app.kubernetes.io/instance"
@@ -74,10 +78,10 @@ class Plan:
         return f"Plan({self.database!r}, {self.owner!r})"
 
     def digest(self) -> str:
-        """Return a name for what this plan makes."""
-        guests = [(guest.name, guest.password) for guest in self.guests]
-        facts = (self.superuser_password, self.database, self.owner, self.owner_password, self.app_password)
-        text = repr((_version(), facts, self.survey, guests))
+        """Return a name for what this plan makes, whatever the passwords."""
+        guests = [guest.name for guest in self.guests]
+        app = self.app_password is not None
+        text = repr((_version(), self.database, self.owner, app, self.survey, guests))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -88,22 +92,16 @@ class DatabaseVolumes:
     ----------
     store
         Where the databases and their secrets are.
-    prepared
-        Where the data of `plans` is kept between two starts.
+    templates
+        Where prepared data directories are kept.
     plans
         The databases of the world, by namespace and release.
     """
 
-    def __init__(self, store: Store, prepared: Path, plans: Mapping[tuple[str, str], Plan]) -> None:
+    def __init__(self, store: Store, templates: Path, plans: Mapping[tuple[str, str], Plan]) -> None:
         self._store = store
-        self._prepared = prepared
+        self._templates = templates
         self._plans = plans
-        self._blank = prepared / f"blank-{_version()}"
-        prepared.mkdir(mode=0o711, exist_ok=True)
-        wanted = {self._blank.name, *(plan.digest() for plan in plans.values())}
-        for found in prepared.iterdir():
-            if found.name not in wanted:
-                shutil.rmtree(found, ignore_errors=True)
 
     def __call__(self, claim: Obj) -> Callable[[Path], None]:
         """Return what fills the volume of `claim`; an ordinary volume begins empty."""
@@ -111,18 +109,22 @@ class DatabaseVolumes:
         release = labels.get(CLUSTER) or labels.get(INSTANCE, "")
         plan = self._plans.get((namespace_of(claim), release))
         if plan is not None:
-            return partial(self._from_prepared, plan)
+            return partial(self._from_template, plan)
         if CLUSTER in labels:
-            return partial(build, self._blank, plan_of(self._store, namespace_of(claim), release))
+            return partial(self._afresh, plan_of(self._store, namespace_of(claim), release))
         return _leave_empty
 
-    def _from_prepared(self, plan: Plan, volume: Path) -> None:
-        def make(directory: Path) -> None:
-            directory.mkdir(mode=0o711)
-            build(self._blank, plan, directory)
+    def _from_template(self, plan: Plan, volume: Path) -> None:
+        kept = _kept(self._templates / plan.digest(), partial(self._make, plan))
+        _copy(kept, volume / "pgdata")
+        postgres.execute(volume / "pgdata", "postgres", _passwords(plan))
 
-        kept = _kept(self._prepared / plan.digest(), make)
-        _copy(kept / "pgdata", volume / "pgdata")
+    def _afresh(self, plan: Plan, volume: Path) -> None:
+        self._make(plan, volume / "pgdata")
+        postgres.execute(volume / "pgdata", "postgres", _passwords(plan))
+
+    def _make(self, plan: Plan, data: Path) -> None:
+        make(_kept(self._templates / f"blank-{_version()}", postgres.initialise), plan, data)
 
 
 def plan_of(store: Store, namespace: str, name: str) -> Plan:
@@ -142,22 +144,21 @@ def plan_of(store: Store, namespace: str, name: str) -> Plan:
     )
 
 
-def build(blank: Path, plan: Plan, volume: Path) -> None:
-    """Make the directory ``pgdata`` in `volume`, as `plan` says.
+def make(blank: Path, plan: Plan, data: Path) -> None:
+    """Make the data directory `data` as `plan` says, without its passwords: nobody can log in yet.
 
     Parameters
     ----------
     blank
-        Where an empty data directory is, or is to be kept.
+        A data directory with nothing in it.
     plan
         What to put into it.
-    volume
-        An empty directory.
+    data
+        What to make.
     """
-    data = volume / "pgdata"
-    with tempfile.TemporaryDirectory(dir=volume) as scratch, ThreadPoolExecutor(1) as beside:
+    with tempfile.TemporaryDirectory(dir=data.parent) as scratch, ThreadPoolExecutor(1) as beside:
         invented = beside.submit(dataset.write, Path(scratch)) if plan.survey else None
-        _copy(_kept(blank, postgres.initialise), data)
+        _copy(blank, data)
         postgres.execute(data, "postgres", _roles_and_databases(plan))
         content = _grants(plan)
         if invented:
@@ -169,23 +170,28 @@ def build(blank: Path, plan: Plan, volume: Path) -> None:
 
 
 def _roles_and_databases(plan: Plan) -> list[str]:
-    quoted = postgres.literal
     found = [
-        f"ALTER ROLE postgres PASSWORD {quoted(plan.superuser_password)}",
-        f'CREATE ROLE "{plan.owner}" LOGIN PASSWORD {quoted(plan.owner_password)}',
+        f'CREATE ROLE "{plan.owner}" LOGIN',
         f'CREATE DATABASE "{plan.database}" OWNER "{plan.owner}" STRATEGY file_copy',
     ]
     if plan.app_password is not None:
-        found.append(f"CREATE ROLE app LOGIN PASSWORD {quoted(plan.app_password)}")
-        found.append("CREATE DATABASE app OWNER app STRATEGY file_copy")
+        found += ["CREATE ROLE app LOGIN", "CREATE DATABASE app OWNER app STRATEGY file_copy"]
     for guest in plan.guests:
         found += [
-            f'CREATE ROLE "{guest.name}" LOGIN PASSWORD {quoted(guest.password)} CONNECTION LIMIT 10',
+            f'CREATE ROLE "{guest.name}" LOGIN CONNECTION LIMIT 10',
             f"COMMENT ON ROLE \"{guest.name}\" IS 'made by sspcloud-magics for a share'",
             f'ALTER ROLE "{guest.name}" SET default_transaction_read_only = on',
             f"ALTER ROLE \"{guest.name}\" SET idle_session_timeout = '1h'",
         ]
     return found
+
+
+def _passwords(plan: Plan) -> list[str]:
+    known = {"postgres": plan.superuser_password, plan.owner: plan.owner_password}
+    if plan.app_password is not None:
+        known["app"] = plan.app_password
+    known |= {guest.name: guest.password for guest in plan.guests}
+    return [f'ALTER ROLE "{role}" PASSWORD {postgres.literal(word)}' for role, word in known.items()]
 
 
 def _survey(plan: Plan, files: Path) -> list[str]:
@@ -214,16 +220,20 @@ def _grants(plan: Plan) -> list[str]:
     return found
 
 
-def _kept(place: Path, make: Callable[[Path], None]) -> Path:
-    """Return `place`, made by `make` where it is missing: once, and whole or not at all."""
+def _kept(place: Path, fill: Callable[[Path], None]) -> Path:
+    """Return `place`, made by `fill` where it is missing: whole or not at all, and once in this process."""
     with _making.setdefault(place, Lock()):
         if place.exists():
+            os.utime(place)
             return place
-        with tempfile.TemporaryDirectory(dir=place.parent) as scratch:
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix="making-") as scratch:
             Path(scratch).chmod(0o711)
-            made = Path(scratch) / "made"
-            make(made)
-            made.rename(place)
+            fill(Path(scratch) / "made")
+            with contextlib.suppress(OSError):  # another process was faster
+                (Path(scratch) / "made").rename(place)
+        for old in place.parent.iterdir():
+            if old.stat().st_mtime < time.time() - _UNUSED_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
     return place
 
 
