@@ -29,14 +29,7 @@ from sspcloud_magics.tls import tls_context
 TIMEOUT = urllib3.Timeout(connect=10.0, read=30.0)
 """In seconds; a list of thousands of objects takes a server some of them."""
 
-_METHODS = {
-    "get": "GET",
-    "list": "GET",
-    "create": "POST",
-    "delete": "DELETE",
-    "update": "PUT",
-    "patch": "PATCH",
-}
+_METHODS = {"get": "GET", "list": "GET", "create": "POST", "delete": "DELETE", "update": "PUT"}
 
 
 class ApiClient:

@@ -15,6 +15,8 @@ from sspcloud_magics.cluster.resources import (
     Resource,
 )
 
+_CELL = "text-align:left;vertical-align:top;padding:.15em 1.2em .15em 0"
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -57,12 +59,13 @@ class Identity:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th scope='row' style='text-align:left'>{escape(heading)}</th>"
-            f"<td style='text-align:left'>{escape(value)}</td></tr>"
+            f"<tr><th scope='row' style='{_CELL}'>{escape(heading)}</th>"
+            f"<td style='{_CELL}'>{escape(value)}</td></tr>"
             for heading, value in self._rows()
             if value
         )
-        return f"<table>{rows}</table>"
+        colour = "color:var(--jp-content-font-color1, inherit)"
+        return f"<table style='border-collapse:collapse;margin:0;{colour}'>{rows}</table>"
 
 
 def who_am_i(cluster: Cluster) -> Identity:

@@ -148,14 +148,25 @@ class ResourceTable(pd.DataFrame):
         foot = f"{len(self)} {self._view.noun}{'' if len(self) == 1 else 's'}"
         foot += f" · further columns: {', '.join(hidden)}" if hidden else ""
         notes = "".join(f"<div style='{_FAINT}'>{escape(line)}</div>" for line in [*self._rest(), foot])
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+        return (
+            f'<div style="overflow-x:auto"><table style="{_TABLE}"><thead style="{_HEAD}"><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>{notes}"
+        )
 
     def _rest(self) -> list[str]:
         more = len(self) - MOST_ROWS
         return [f"… and {more} more"] if more > 0 else []
 
 
-_CELL = "text-align:left"
+_TABLE = (
+    "border-collapse:collapse;margin:0;color:var(--jp-content-font-color1, inherit);"
+    "font-variant-numeric:tabular-nums"
+)
+_HEAD = "border-bottom:1px solid var(--jp-border-color1, #808080)"
+_CELL = "text-align:left;padding:.25em 1.2em .25em 0"
+_WHOLE = f"{_CELL};white-space:nowrap"
+_LONG = 32
+"""A cell of more characters may be broken into lines."""
 _FAINT = "color:var(--jp-ui-font-color2, #808080);font-size:90%"
 
 
@@ -178,7 +189,8 @@ def _html_cell(words: str, tone: Tone | None) -> str:
     if tone is not None:
         mark, colour = tone.value
         shape = f'<span aria-hidden="true" style="color:{colour}">{mark}</span> '
-    return f'<td style="{_CELL}">{shape}{escape(words)}</td>'
+    style = _CELL if len(words) > _LONG else _WHOLE
+    return f'<td style="{style}">{shape}{escape(words)}</td>'
 
 
 def table(rows: Iterable[Row], dtypes: Mapping[str, str], view: View) -> ResourceTable:

@@ -21,7 +21,7 @@ import urllib3
 from sspcloud_magics.cluster import failures
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.cluster.objects import get_object, list_objects, secret, secrets
-from sspcloud_magics.cluster.resources import DEPLOYMENTS, PODS, SECRETS, Attempt
+from sspcloud_magics.cluster.resources import DEPLOYMENTS, PODS, ROLES, SECRETS, Attempt
 from sspcloud_magics.errors import (
     CertificateNotTrusted,
     ClusterError,
@@ -227,6 +227,20 @@ def test_an_authority_that_is_no_certificate(api: ApiServer, tmp_path: Path) -> 
         list_objects(cluster, PODS)
 
 
+def test_a_key_that_does_not_belong_to_its_certificate(
+    api: ApiServer, authority: trustme.CA, write_kubeconfig: Callable[..., Path]
+) -> None:
+    one, other = authority.issue_cert("one@example"), authority.issue_cert("other@example")
+    user = {
+        "client-certificate-data": base64.b64encode(one.cert_chain_pems[0].bytes()).decode(),
+        "client-key-data": base64.b64encode(other.private_key_pem.bytes()).decode(),
+    }
+    cluster = find_cluster(kubeconfig=write_kubeconfig(cluster={"server": api.url}, user=user), environ={})
+    with pytest.raises(KubeconfigInvalid, match="client certificate and its key cannot be used") as caught:
+        list_objects(cluster, PODS)
+    assert "PRIVATE KEY" not in str(caught.value)
+
+
 def elsewhere(url: str, tmp_path: Path) -> Cluster:
     (tmp_path / "token").write_text("x")
     return find_cluster(server=url, token_file=tmp_path / "token", environ={})
@@ -364,6 +378,8 @@ def test_a_missing_right_is_named_with_verb_resource_and_namespace(api: ApiServe
         (Attempt("get", SECRETS, "user-bob", "x"), "edit"),
         (Attempt("create", PODS, "user-bob", "x", "portforward"), "edit"),
         (Attempt("get", PODS, "user-bob", "x", "portforward"), "edit"),
+        (Attempt("list", ROLES, "user-bob"), "admin"),
+        (Attempt("create", ROLES, "user-bob"), "admin"),
     ],
 )
 def test_inside_a_service_the_error_holds_the_link_that_relaunches_it(attempt: Attempt, role: str) -> None:

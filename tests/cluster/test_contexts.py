@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -140,6 +141,58 @@ def test_an_expired_token_is_told_with_its_hour(write_kubeconfig: Write) -> None
         cluster.renew_access()
     assert "log" in caught.value.mend
     assert jwt(0)[:6] not in str(caught.value)
+
+
+def test_a_token_that_should_still_be_valid_points_to_a_clock_or_to_its_end(write_kubeconfig: Write) -> None:
+    cluster = found(write_kubeconfig(user={"token": jwt(time.time() + 7200.5)}))
+    with pytest.raises(TokenExpired, match=r"valid for (120m|2h) more .* revoked, or a clock is wrong"):
+        cluster.renew_access()
+
+
+@pytest.mark.parametrize("token", ["opaque", "a.b.c", "e30.bnVsbA.c2ln", "e30.e30.c2ln", jwt(1e40)])
+def test_a_token_that_says_nothing_of_its_end_is_no_error(write_kubeconfig: Write, token: str) -> None:
+    with pytest.raises(TokenExpired) as caught:
+        found(write_kubeconfig(user={"token": token})).renew_access()
+    assert caught.value.why == ""
+
+
+def test_when_the_kubeconfig_is_gone_the_login_is_over(write_kubeconfig: Write) -> None:
+    file = write_kubeconfig(user={"token": "old"})
+    cluster = found(file)
+    refused = cluster.access()
+    file.unlink()
+    with pytest.raises(TokenExpired):
+        cluster.renew_access(refused)
+
+
+def test_an_extension_of_the_cluster_reaches_the_plugin(write_kubeconfig: Write, tmp_path: Path) -> None:
+    script = tmp_path / "login"
+    script.write_text(
+        f"#!{sys.executable} -IS\nimport json, os\n"
+        "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
+        "print(json.dumps(info | {'status': {'token': json.dumps(info['spec']['cluster'])}}))\n"
+    )
+    script.chmod(0o755)
+    extension = {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "me"}}
+    cluster = {
+        "server": SERVER,
+        "insecure-skip-tls-verify": True,
+        "tls-server-name": "k8s",
+        "extensions": [extension],
+    }
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "./login",
+        "provideClusterInfo": True,
+    }
+    token = found(write_kubeconfig(cluster=cluster, user={"exec": plugin})).access().token
+    assert token is not None
+    assert json.loads(token.reveal()) == {
+        "server": SERVER,
+        "insecure-skip-tls-verify": True,
+        "tls-server-name": "k8s",
+        "config": {"audience": "me"},
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from sspcloud_magics.cluster.exec_plugin import ExecPlugin
@@ -115,6 +116,33 @@ def test_a_command_that_is_not_installed_comes_with_its_hint(tmp_path: Path) -> 
     spec = {"apiVersion": V1, "command": "no-such-login", "installHint": "get it from the shelf"}
     with pytest.raises(NotLoggedIn, match="get it from the shelf"):
         plugin(spec, tmp_path).credential()
+
+
+def test_a_command_that_takes_too_long_is_ended(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sspcloud_magics.cluster.exec_plugin.TIMEOUT", 0.5)
+    body = "import time; count.with_name('pid').write_text(str(os.getpid())); time.sleep(600)"
+    with pytest.raises(NotLoggedIn, match="took longer"):
+        plugin(program(body), tmp_path).credential()
+    started = tmp_path / "pid"
+    assert not started.exists() or not psutil.pid_exists(int(started.read_text()))
+
+
+def test_a_command_that_cannot_be_run(tmp_path: Path) -> None:
+    broken = tmp_path / "login"
+    broken.write_text("#!/no/such/interpreter\n")
+    broken.chmod(0o755)
+    with pytest.raises(NotLoggedIn, match="cannot be run"):
+        plugin({"apiVersion": V1, "command": "./login"}, tmp_path).credential()
+
+
+def test_a_bare_name_is_looked_up_in_the_path(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = program("give(token='from the path')") | {"command": "login"}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert plugin(spec, tmp_path / "elsewhere").credential().token == Secret("from the path")
 
 
 def test_a_command_that_needs_a_terminal_is_refused(tmp_path: Path) -> None:

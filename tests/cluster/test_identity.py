@@ -75,6 +75,15 @@ def test_what_the_user_names_wins_over_the_mounted_token(
     assert by_context.access().token == Secret("named")
 
 
+def test_a_mounted_authority_is_trusted_and_one_that_cannot_be_read_is_told(mount: Path) -> None:
+    (mount / "ca.crt").write_text("PEM")
+    cluster = find_cluster(mount=mount, environ=IN_CLUSTER)
+    assert cluster.access().ca == "PEM"
+    (mount / "ca.crt").write_bytes(b"\xff\xfe")
+    with pytest.raises(NotLoggedIn, match=r"ca\.crt cannot be read"):
+        cluster.access()
+
+
 def test_an_ipv6_server_is_put_in_brackets(mount: Path) -> None:
     cluster = find_cluster(mount=mount, environ={"KUBERNETES_SERVICE_HOST": "fd00::1"})
     assert cluster.access().server == "https://[fd00::1]:443"
