@@ -76,13 +76,25 @@ def forward(
     return state.manager().forward(cluster, found.target, checked, address=address, timeout=timeout)
 
 
-def forwards() -> pd.DataFrame:
+def forwards(*, restore: bool = False) -> pd.DataFrame:
     """List the forwards of this process.
+
+    Parameters
+    ----------
+    restore
+        First open again what the last process of this notebook folder had open when it ended, on the same
+        local ports.
 
     Returns
     -------
     DataFrame
         One row a forward: its state, where it listens, where it leads, and what it has carried.
+        ``attrs["notes"]`` says which could not be restored, and why.
+
+    Raises
+    ------
+    ClusterError
+        If no cluster can be used to restore them.
 
     Examples
     --------
@@ -92,7 +104,19 @@ def forwards() -> pd.DataFrame:
     """
     from sspcloud_magics.forwards.table import forward_table  # noqa: PLC0415 - at first use
 
-    return forward_table(state.open_forwards())
+    troubles = _restore() if restore else ()
+    table = forward_table(state.open_forwards())
+    if troubles:
+        table.attrs["notes"] = list(troubles)
+    return table
+
+
+def _restore() -> tuple[str, ...]:
+    """Open what was open last, and return what hindered it."""
+    cluster = state.current_cluster()
+    manager = state.manager()
+    file = state.session.forwards_file
+    return file.restore(manager, cluster).troubles if file is not None else ()
 
 
 def unforward(which: str | int | None = None, *, everything: bool = False) -> list[Forward]:

@@ -12,6 +12,7 @@ from sspcloud_magics.session import state
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sspcloud_magics.cluster.identity import Cluster
     from sspcloud_magics.cluster.permissions import Identity
 
 
@@ -71,8 +72,9 @@ def pods(
     scope = _scope(namespace, all_namespaces=all_namespaces)
     from sspcloud_magics.cluster import inventory, tables  # noqa: PLC0415 - at first use
 
-    found = inventory.pods(state.current_cluster(namespace), scope)
-    return tables.pod_table(_named(found, pattern))
+    cluster = state.current_cluster(namespace)
+    found = inventory.pods(cluster, scope)
+    return tables.pod_table(_named(found, pattern), _looked_in(cluster, scope))
 
 
 def services(
@@ -103,8 +105,9 @@ def services(
     scope = _scope(namespace, all_namespaces=all_namespaces)
     from sspcloud_magics.cluster import inventory, tables  # noqa: PLC0415 - at first use
 
-    found = inventory.services(state.current_cluster(namespace), scope)
-    return tables.service_table(_named(found, pattern))
+    cluster = state.current_cluster(namespace)
+    found = inventory.services(cluster, scope)
+    return tables.service_table(_named(found, pattern), _looked_in(cluster, scope))
 
 
 def databases(*, namespace: str | None = None) -> pd.DataFrame:
@@ -149,6 +152,11 @@ def _scope(namespace: str | None, *, all_namespaces: bool) -> str | None:
     if namespace and all_namespaces:
         raise UsageProblem("One namespace and all of them: only one of the two can be meant.")
     return "*" if all_namespaces else namespace
+
+
+def _looked_in(cluster: Cluster, scope: str | None) -> str:
+    """Return the namespace for an answer that is empty; nothing for all of them."""
+    return "" if scope == "*" else scope or cluster.namespace
 
 
 def _named(rows: Iterable[_Row], pattern: str | None) -> list[_Row]:

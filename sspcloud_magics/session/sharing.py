@@ -129,9 +129,8 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     Returns
     -------
     DataFrame
-        A row each: ``database``, ``colleague``, ``access``, ``schemas``, ``state`` (string), ``until``
-        (datetime with zone), ``sessions`` (Int64: how many they have open now; missing where the database could
-        not be asked) and ``reason`` (string).
+        One row a share; `sspcloud_magics.sharing.table` documents the columns. ``sessions`` says how many each
+        colleague has open now.
 
     Raises
     ------
@@ -143,14 +142,15 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     >>> import sspcloud_magics as ssp
     >>> ssp.shares()  # doctest: +SKIP
     """
-    from sspcloud_magics.sharing import shares as standing  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing.table import share_table  # noqa: PLC0415
 
     cluster = state.current_cluster(namespace)
-    listed = standing.shares(cluster, name, namespace)
+    listed = standing_shares(cluster, name, namespace)
     sessions: dict[tuple[str, str], int] = {}
     for database in sorted({share.database for share in listed}):
         sessions |= {(database, role): count for role, count in _sessions(cluster, listed, database).items()}
-    return standing.share_table(listed, sessions)
+    return share_table(listed, sessions)
 
 
 def unshare(

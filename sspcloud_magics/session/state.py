@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.cluster.permissions import Identity
     from sspcloud_magics.databases.connection import DatabaseConnection
     from sspcloud_magics.forwards import Forward, ForwardManager
+    from sspcloud_magics.forwards.restore import ForwardsFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class Session:
     configured: Choice = field(default_factory=Choice)
     cluster: Cluster | None = None
     manager: ForwardManager | None = None
+    forwards_file: ForwardsFile | None = None
     connections: list[DatabaseConnection] = field(default_factory=list)
     uses: int = 0
     namespaces: dict[str, None] = field(default_factory=dict)
@@ -201,10 +203,13 @@ def _arguments(choice: Choice) -> dict[str, Any]:
 def manager() -> ForwardManager:
     """Return the manager of this process' forwards; the first call makes it."""
     from sspcloud_magics.forwards import ForwardManager  # noqa: PLC0415 - at first use
+    from sspcloud_magics.forwards.restore import ForwardsFile  # noqa: PLC0415
 
     with session.lock:
         if session.manager is None:
             session.manager = ForwardManager()
+            session.forwards_file = ForwardsFile()
+            session.forwards_file.follow(session.manager)
         return session.manager
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sspcloud_magics.cluster import objects
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, SECRETS, Resource
 from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.sharing import manifests
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _OURS = f"{manifests.MANAGED_BY}={manifests.US},{manifests.DATABASE}"
 
@@ -138,39 +135,4 @@ def _standing(item: Mapping[str, Any], *, keeper: bool, complete: bool) -> Stand
         name=metadata["name"],
         keeper=keeper,
         complete=complete,
-    )
-
-
-def share_table(listed: Sequence[StandingShare], sessions: Mapping[tuple[str, str], int]) -> pd.DataFrame:
-    """Return shares as a table.
-
-    Parameters
-    ----------
-    listed
-        What `shares` returned.
-    sessions
-        How many sessions each role has now, by database and role; a database that could not be asked
-        is missing.
-
-    Returns
-    -------
-    DataFrame
-        A row each: ``database``, ``colleague``, ``access``, ``schemas``, ``state`` (string), ``until``
-        (datetime with zone), ``sessions`` (Int64, missing where nobody could be asked), ``reason`` (string).
-    """
-    import pandas as pd  # noqa: PLC0415 - costs 0.3 s
-
-    return pd.DataFrame(
-        {
-            "database": pd.array([share.database for share in listed], dtype="string"),
-            "colleague": pd.array([share.colleague for share in listed], dtype="string"),
-            "access": pd.array([share.access for share in listed], dtype="string"),
-            "schemas": pd.array([", ".join(share.schemas) for share in listed], dtype="string"),
-            "state": pd.array([share.state for share in listed], dtype="string"),
-            "until": pd.to_datetime([share.until for share in listed], utc=True),
-            "sessions": pd.array(
-                [sessions.get((share.database, share.role)) for share in listed], dtype="Int64"
-            ),
-            "reason": pd.array([share.reason for share in listed], dtype="string"),
-        }
     )

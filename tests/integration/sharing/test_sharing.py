@@ -1,0 +1,305 @@
+"""Alice shares, Bob joins, Carol may not; shares end, are taken back, and are completed: on the sandbox, for real."""
+
+import subprocess
+import time
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+import sspcloud_magics as ssp
+from sspcloud_magics import session
+from sspcloud_magics.cluster import objects, writing
+from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, SECRETS
+from sspcloud_magics.errors import (
+    CredentialsNotFound,
+    DatabaseHibernated,
+    Forbidden,
+    LoginRefused,
+    SspcloudError,
+    TargetNotFound,
+    UsageProblem,
+)
+from sspcloud_magics.sharing import opening
+from sspcloud_magics.sharing.opening import Opened
+from sspcloud_magics.sharing.plan import Plan
+
+DATABASE = "postgresql-cnpg-951239"
+PATH = f"user-alice/{DATABASE}"
+
+
+@pytest.fixture
+def be(sandbox):
+    """A function that logs in as a person; whatever was shared is taken back in the end."""
+
+    def be(person):
+        return ssp.login(kubeconfig=sandbox.kubeconfig(person))
+
+    be("alice")
+    ssp.unshare(DATABASE, everybody=True)
+    yield be
+    be("alice")
+    ssp.unshare(DATABASE, everybody=True)
+    ssp.close()
+
+
+def kubectl(sandbox, person, *arguments):
+    done = subprocess.run(
+        ["kubectl", *arguments],
+        env=sandbox.env(person),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return (done.stdout + done.stderr).strip()
+
+
+def share_name(colleague):
+    return f"{DATABASE}-share-{colleague}"
+
+
+def test_a_colleague_joins_with_the_line_that_the_owner_sends(be):
+    opened = ssp.share_db(DATABASE, ["bob", "carol"], reason="le cours")
+    assert isinstance(opened, Opened)
+    assert opened.line == f"%connect_db {PATH}"
+    for person in ("bob", "carol"):
+        be(person)
+        connection = ssp.connect_db(opened.line.partition(" ")[2])
+        assert (connection.user, connection.route.name) == (f"share_{person}", "forward")
+        assert ssp.query_db("SELECT count(*) AS n FROM individus")["n"][0] > 100_000
+
+
+def test_a_table_made_after_sharing_is_readable_and_nothing_is_writable(be):
+    ssp.share_db(DATABASE, "bob")
+    ssp.connect_db(DATABASE)
+    ssp.query_db("CREATE TABLE later AS SELECT 42 AS answer")
+    be("bob")
+    ssp.connect_db(PATH)
+    assert ssp.query_db("SELECT answer FROM later")["answer"][0] == 42
+    with pytest.raises(SspcloudError, match="read-only transaction"):
+        ssp.query_db("DELETE FROM later")
+    with pytest.raises(SspcloudError, match="permission denied"):
+        ssp.query_db("SET default_transaction_read_only = off; DELETE FROM later")
+    be("alice")
+    ssp.connect_db(DATABASE)
+    ssp.query_db("DROP TABLE later")
+
+
+def test_carol_sees_nothing_of_what_bob_was_given(be, sandbox):
+    ssp.share_db(DATABASE, "bob")
+    be("carol")
+    with pytest.raises((CredentialsNotFound, Forbidden)):
+        ssp.connect_db(PATH)
+    refused = kubectl(sandbox, "carol", "get", "secret", share_name("bob"), "-n", "user-alice")
+    assert "Forbidden" in refused
+
+
+def test_bob_reaches_no_other_pod_and_no_other_secret(be, sandbox):
+    ssp.share_db(DATABASE, "bob")
+    be("bob")
+    with pytest.raises(Forbidden):
+        ssp.forward("user-alice/pod/mon-api-abcdef-12345", 8000)
+    for secret in (DATABASE, f"{DATABASE}-superuser", f"{DATABASE}-ca"):
+        assert "Forbidden" in kubectl(sandbox, "bob", "get", "secret", secret, "-n", "user-alice")
+    assert "Forbidden" in kubectl(sandbox, "bob", "get", "pods", "-n", "user-alice")
+
+
+def test_kubectl_may_forward_only_when_that_was_asked_for(be, sandbox):
+    ask = ("auth", "can-i", "list", "pods", "-n", "user-alice")
+    ssp.share_db(DATABASE, "bob")
+    assert kubectl(sandbox, "bob", *ask).startswith("no")
+    ssp.share_db(DATABASE, "bob", for_kubectl=True)
+    assert kubectl(sandbox, "bob", *ask) == "yes"
+
+
+def test_revoking_ends_the_live_session_and_all_rights(be):
+    ssp.share_db(DATABASE, "bob")
+    be("bob")
+    bob = ssp.connect_db(PATH).psycopg
+    be("alice")
+    assert list(ssp.shares()["sessions"]) == [1]
+    (closed,) = ssp.unshare(DATABASE, "bob")
+    assert closed.colleague == "bob"
+    with pytest.raises(psycopg.OperationalError):
+        bob.execute("SELECT 1")
+    assert ssp.shares().empty
+    be("bob")
+    with pytest.raises((CredentialsNotFound, Forbidden)):
+        ssp.connect_db(PATH)
+
+
+def test_what_a_writer_made_stays_with_the_owner(be):
+    ssp.share_db(DATABASE, "bob", read_write=True)
+    be("bob")
+    ssp.connect_db(PATH)
+    ssp.query_db("CREATE TABLE of_bob AS SELECT 7 AS x")
+    be("alice")
+    ssp.unshare(DATABASE, "bob")
+    ssp.connect_db(DATABASE)
+    assert ssp.query_db("SELECT x FROM of_bob")["x"][0] == 7
+    owner = ssp.query_db("SELECT tableowner FROM pg_tables WHERE tablename = 'of_bob'")
+    assert owner["tableowner"][0] == "alice"
+    ssp.query_db("DROP TABLE of_bob")
+
+
+def test_a_share_ends_by_itself_with_nothing_of_ours_running(be, sandbox):
+    ssp.share_db(DATABASE, "bob", lasts="2s")
+    kept = session.current_cluster()
+    deadline = time.monotonic() + 60
+    while any(_there(kept, resource) for resource in (JOBS, SECRETS, ROLE_BINDINGS)):
+        assert time.monotonic() < deadline, "the share did not end"
+        time.sleep(0.2)
+    be("bob")
+    with pytest.raises((CredentialsNotFound, Forbidden)):
+        ssp.connect_db(PATH)
+    be("alice")
+    assert ssp.shares().empty
+    assert ssp.unshare(DATABASE, everybody=True) == []
+    ssp.connect_db(DATABASE)
+    assert ssp.query_db("SELECT 1 FROM pg_roles WHERE rolname = 'share_bob'").empty
+
+
+def _there(cluster, resource):
+    return [
+        item
+        for item in objects.list_objects(cluster, resource, label_selector="sspcloud-magics/database")
+        if item["metadata"]["name"] == share_name("bob")
+    ]
+
+
+def test_an_expired_role_may_not_log_in_even_with_its_password(be):
+    ssp.share_db(DATABASE, "bob")
+    be("bob")
+    connected = ssp.connect_db(PATH)
+    be("alice")
+    owner = session.sharing._superuser(*session.sharing._own(DATABASE))
+    owner.psycopg.execute("ALTER ROLE share_bob VALID UNTIL '2000-01-01'")
+    owner.close()
+    connected.psycopg.close()
+    with pytest.raises(LoginRefused, match="expired"):
+        connected.ready()
+
+
+def test_sharing_again_keeps_the_password_and_moves_the_end(be):
+    ssp.share_db(DATABASE, "bob", lasts="1h")
+    cluster = session.current_cluster()
+    first = objects.secret(cluster, share_name("bob")).value("password")
+    job = objects.get_object(cluster, JOBS, share_name("bob"))
+    ssp.share_db(DATABASE, "bob", lasts="2d", read_write=True)
+    assert objects.secret(cluster, share_name("bob")).value("password") == first
+    again = objects.get_object(cluster, JOBS, share_name("bob"))
+    assert again["metadata"]["uid"] == job["metadata"]["uid"]
+    assert again["spec"]["activeDeadlineSeconds"] >= 172_800
+    (row,) = ssp.shares().to_dict("records")
+    assert (row["access"], row["state"]) == ("read-write", "open")
+    assert (row["until"] - datetime.now(UTC)).days == 1
+
+
+@pytest.mark.parametrize("step", ["_job", "_role", "Secret", "Role", "RoleBinding"])
+def test_a_share_that_was_cut_off_is_completed_by_the_same_command(be, monkeypatch, step):
+    """Interrupted before each step in turn, as by Ctrl-C."""
+
+    def interrupt(*_arguments, **_keywords):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if step.startswith("_"):
+            patch.setattr(opening, step, interrupt)
+        else:
+            real = writing.apply_object
+
+            def apply(cluster, resource, wanted):
+                return interrupt() if wanted["kind"] == step else real(cluster, resource, wanted)
+
+            patch.setattr(opening.writing, "apply_object", apply)
+        with pytest.raises(KeyboardInterrupt):
+            ssp.share_db(DATABASE, "bob")
+    listed = ssp.shares()
+    assert list(listed["state"]) == ([] if step == "_job" else ["incomplete"])
+    ssp.share_db(DATABASE, "bob")
+    assert list(ssp.shares()["state"]) == ["open"]
+    be("bob")
+    assert ssp.connect_db(PATH).user == "share_bob"
+
+
+def test_the_share_follows_a_pod_that_is_replaced_under_a_new_name(be, sandbox):
+    ssp.share_db(DATABASE, "bob")
+    claim = f"{DATABASE}-1"
+    before = kubectl(sandbox, "alice", "get", "pods", "-l", f"cnpg.io/cluster={DATABASE}", "-o", "name")
+    kubectl(sandbox, "admin", "delete", "pvc", claim, "-n", "user-alice", "--wait=false")
+    kubectl(sandbox, "alice", "delete", before, "--wait=false")
+    waited = ("wait", "--for=condition=Ready", f"cluster/{DATABASE}", "-n", "user-alice", "--timeout=30s")
+    kubectl(sandbox, "admin", *waited)
+    be("bob")
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            connection = ssp.connect_db(PATH, timeout=10)
+            break
+        except SspcloudError:
+            if time.monotonic() > deadline:
+                raise
+    assert connection.user == "share_bob"
+    after = kubectl(sandbox, "alice", "get", "pods", "-l", f"cnpg.io/cluster={DATABASE}", "-o", "name")
+    assert after != before
+
+
+def test_a_dry_run_makes_nothing_and_shows_no_password(be):
+    plan = ssp.share_db(DATABASE, "bob", dry_run=True)
+    assert isinstance(plan, Plan)
+    assert ssp.shares().empty
+    for shown in (repr(plan), plan._repr_html_()):
+        assert "CREATE ROLE" in shown
+        assert "activeDeadlineSeconds" in shown
+        assert "SCRAM" not in shown
+
+
+def test_no_object_but_the_secret_holds_the_password(be, sandbox):
+    ssp.share_db(DATABASE, "bob", via="network")
+    password = objects.secret(session.current_cluster(), share_name("bob")).value("password").reveal()
+    kinds = "jobs,roles,rolebindings,networkpolicies,pods,configmaps,events"
+    assert password not in kubectl(sandbox, "alice", "get", kinds, "-o", "yaml")
+    assert password not in kubectl(sandbox, "alice", "logs", f"{DATABASE}-1")
+
+
+def test_with_the_network_open_a_relay_of_bobs_reaches_the_database(be, sandbox):
+    ssp.share_db(DATABASE, "bob", via="network")
+    be("bob")
+    connection = ssp.connect_db(PATH, route="relay")
+    assert connection.route.name == "relay"
+    assert ssp.query_db("SELECT current_user AS me")["me"][0] == "share_bob"
+    be("carol")
+    assert "Forbidden" in kubectl(sandbox, "carol", "get", "netpol", "-n", "user-alice")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((DATABASE, "alice"), UsageProblem),
+        ((DATABASE, "Bob!"), UsageProblem),
+        ((DATABASE, []), UsageProblem),
+        (("postgresql-cnpg-204871", "bob"), DatabaseHibernated),
+        (("no-such-database", "bob"), SspcloudError),
+    ],
+)
+def test_what_cannot_be_shared_is_said(be, arguments, error):
+    with pytest.raises(error) as refused:
+        ssp.share_db(*arguments)
+    assert refused.value.mend
+
+
+@pytest.mark.parametrize(
+    "more", [{"lasts": "nonsense"}, {"lasts": "0d"}, {"schemas": ["nowhere"]}, {"via": "pigeon"}]
+)
+def test_nonsense_is_refused_before_anything_is_made(be, more):
+    with pytest.raises(UsageProblem):
+        ssp.share_db(DATABASE, "bob", **more)
+    assert ssp.shares().empty
+
+
+def test_taking_back_what_was_never_given_names_what_there_is(be):
+    ssp.share_db(DATABASE, "bob")
+    with pytest.raises(TargetNotFound) as refused:
+        ssp.unshare(DATABASE, "dave")
+    assert f"%unshare {DATABASE} bob" in refused.value.mend
