@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import re
 from typing import Any
 
 from sspcloud_magics.sandbox.api import status
@@ -18,7 +19,19 @@ from sspcloud_magics.sandbox.api.call import Call
 from sspcloud_magics.sandbox.api.schema import definition_of, referred, schemas, short_name
 from sspcloud_magics.sandbox.store import Obj
 
-_GO_TYPES = {"array": "slice", "boolean": "bool", "integer": "int32", "number": "float64", "object": "map"}
+_GO_TYPES = {"boolean": "bool", "number": "float64", "string": "string"}
+_INT64 = {
+    "activeDeadlineSeconds",
+    "deletionGracePeriodSeconds",
+    "expirationSeconds",
+    "fsGroup",
+    "generation",
+    "observedGeneration",
+    "runAsGroup",
+    "runAsUser",
+    "terminationGracePeriodSeconds",
+    "tolerationSeconds",
+}
 _MODES = ("Ignore", "Strict", "Warn")
 
 
@@ -40,7 +53,7 @@ async def check_fields(call: Call, obj: Obj) -> None:
     known = await asyncio.to_thread(schemas) if not schemas.cache_info().currsize else schemas()
     reader = _Reader(known)
     try:
-        reader.read(known[definition_of(call.resource)], obj)
+        reader.read(known[definition_of(call.resource)], obj, owner=call.resource.kind)
     except _WrongType as error:
         raise _unhandled(call, str(error)) from None
     unknown = reader.unknown
@@ -75,7 +88,12 @@ class _Reader:
         if name is not None:
             schema = self._known[name]
         kind = schema.get("type")
-        _check_type(kind, schema.get("format"), value, path, owner)
+        if not _fits(kind, value):
+            raise _wrong_type(
+                f"v1.{short_name(name)}" if name else _go_type(schema, path), value, path, owner
+            )
+        if schema.get("format") == "byte":
+            _check_base64(value)
         owner = short_name(name) if name else owner
         if kind == "object" and "properties" in schema:
             self._read_fields(schema["properties"], value, path, owner)
@@ -96,28 +114,48 @@ class _Reader:
                 del value[field]
 
 
-def _check_type(kind: str | None, form: str | None, value: Any, path: str, owner: str) -> None:
-    fits = {
-        "array": isinstance(value, list),
-        "boolean": isinstance(value, bool),
-        "integer": isinstance(value, int) and not isinstance(value, bool),
-        "number": isinstance(value, int | float) and not isinstance(value, bool),
-        "object": isinstance(value, dict),
-        "string": isinstance(value, str),
+def _fits(kind: str | None, value: Any) -> bool:
+    if isinstance(value, bool):
+        return kind in (None, "boolean")
+    types: dict[str, Any] = {
+        "array": list,
+        "boolean": bool,
+        "integer": int,
+        "number": int | float,
+        "object": dict,
+        "string": str,
     }
-    if kind is not None and not fits[kind]:
-        field = "".join(part.partition("[")[0] + "." for part in path.split(".")).rstrip(".")
-        where = f"{owner}.{field}" if owner else field
-        go_type = _GO_TYPES.get(kind, kind)
-        raise _WrongType(
-            f"json: cannot unmarshal {_json_type(value)} into Go struct field {where} of type {go_type}"
-        )
-    if form == "byte":
-        try:
-            base64.b64decode(value, validate=True)
-        except binascii.Error:
-            position = next((i for i, c in enumerate(value) if not (c.isalnum() or c in "+/=")), len(value))
-            raise _WrongType(f"illegal base64 data at input byte {position}") from None
+    return kind is None or isinstance(value, types[kind])
+
+
+def _wrong_type(go_type: str, value: Any, path: str, owner: str) -> _WrongType:
+    field = re.sub(r"\[\d+\]", "", path)
+    return _WrongType(
+        f"json: cannot unmarshal {_json_type(value)} into Go struct field {owner}.{field} of type {go_type}"
+    )
+
+
+def _go_type(schema: Obj, path: str) -> str:
+    """Return what Go calls a type, which is what the real server prints."""
+    name = referred(schema)
+    if name is not None:
+        return f"v1.{short_name(name)}"
+    kind = schema.get("type", "")
+    if kind == "array":
+        return f"[]{_go_type(schema['items'], path)}"
+    if kind == "object":
+        return f"map[string]{_go_type(schema.get('additionalProperties') or {}, path)}"
+    if kind == "integer":
+        return "int64" if path.rpartition(".")[2] in _INT64 else "int32"
+    return _GO_TYPES.get(kind, "resource.Quantity")
+
+
+def _check_base64(value: str) -> None:
+    try:
+        base64.b64decode(value, validate=True)
+    except binascii.Error:
+        position = next((i for i, c in enumerate(value) if not (c.isalnum() or c in "+/=")), len(value))
+        raise _WrongType(f"illegal base64 data at input byte {position}") from None
 
 
 def _json_type(value: Any) -> str:
