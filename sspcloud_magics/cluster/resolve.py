@@ -282,8 +282,21 @@ def _check(resolved: ResolvedTarget, port: PortText) -> None:
         raise PortNotFound(
             f"{resolved.target} has no port {port.remote}.",
             why=_ports_in_words(resolved),
-            mend="use one of these" if resolved.ports else "",
+            mend=_nearest_port(resolved, port),
         )
+
+
+def _nearest_port(resolved: ResolvedTarget, port: PortText) -> str:
+    behind = [known for known in resolved.ports if known.target == port.remote]
+    if behind:
+        return f"{port.remote} is the port of the pods: the service's own is {behind[0].number}"
+    names = [known.name for known in resolved.ports if known.name]
+    near = get_close_matches(str(port.remote), names, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    if len(resolved.ports) == 1:
+        return f"use {resolved.ports[0].number}"
+    return "use one of these" if resolved.ports else ""
 
 
 def _ports_in_words(resolved: ResolvedTarget) -> str:

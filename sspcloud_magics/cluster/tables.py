@@ -189,7 +189,7 @@ def _html_cell(words: str, tone: Tone | None) -> str:
     if tone is not None:
         mark, colour = tone.value
         shape = f'<span aria-hidden="true" style="color:{colour}">{mark}</span> '
-    style = _CELL if len(words) > _LONG else _WHOLE
+    style = _CELL if tone is None and len(words) > _LONG else _WHOLE
     return f'<td style="{style}">{shape}{escape(words)}</td>'
 
 

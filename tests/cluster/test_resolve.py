@@ -239,11 +239,15 @@ def test_without_a_port_and_none_declared(cluster: Cluster) -> None:
     assert "declares no ports" in str(caught.value)
 
 
-@pytest.mark.parametrize("port", ["8000", "https"])
-def test_a_service_has_its_own_ports_only(cluster: Cluster, port: str) -> None:
+@pytest.mark.parametrize(
+    ("port", "mend"),
+    [("8000", "the service's own is 80"), ("https", "did you mean http?"), ("81", "use 80")],
+)
+def test_a_service_has_its_own_ports_only(cluster: Cluster, port: str, mend: str) -> None:
     with pytest.raises(PortNotFound, match=f"has no port {port}") as caught:
         check_ports(resolve(cluster, "svc/mon-api"), ports(port))
     assert "80→8000 (http)" in str(caught.value)
+    assert mend in caught.value.mend
 
 
 def test_a_pod_may_listen_on_what_nobody_declared_but_names_are_declared(cluster: Cluster) -> None:
