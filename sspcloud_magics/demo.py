@@ -125,7 +125,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def notebook(page: Page) -> Iterator[InteractiveShell]:
     """Give an IPython that reads no configuration of the user's and writes no history."""
     with tempfile.TemporaryDirectory(prefix="sspcloud-demo-") as folder:
-        os.environ["IPYTHONDIR"] = folder
+        os.environ["IPYTHONDIR"] = os.environ["XDG_STATE_HOME"] = folder
         config = Config()
         config.HistoryManager.enabled = False
         config.InteractiveShell.colors = "linux" if page.colours else "nocolor"

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from IPython.display import display
+
+NEWLINE = "\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -34,9 +38,17 @@ class Note:
         steps = f'<ul style="margin:.3em 0 0;padding-left:1.4em">{steps}</ul>' if steps else ""
         html = (
             '<div style="color:var(--jp-content-font-color1,inherit);'
-            f'font-family:var(--jp-content-font-family,sans-serif)">{escape(self.what)}{steps}</div>'
+            f'font-family:var(--jp-content-font-family,sans-serif)">{escape(self.what).replace(NEWLINE, "<br>")}{steps}</div>'
         )
         return {"text/plain": str(self), "text/html": html}
+
+
+def with_notes(result: Any) -> Any:
+    """Show what is to be said beside a DataFrame, such as the server's notices, and return the DataFrame."""
+    notes = getattr(result, "attrs", {}).get("notes")
+    if notes:
+        display(Note("\n".join(notes)))  # type: ignore[no-untyped-call]  # IPython's
+    return result
 
 
 def _step(step: str) -> str:

@@ -8,7 +8,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from sspcloud_magics import session
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
-from sspcloud_magics.magics.display import Note
+from sspcloud_magics.magics.display import Note, with_notes
 
 
 @magics_class
@@ -64,18 +64,24 @@ class ForwardingMagics(Magics):
         )
 
     @magic_arguments()
+    @argument(
+        "--restore",
+        action="store_true",
+        help="first open again what the last kernel of this notebook folder had open",
+    )
     @line_magic
     def forwards(self, line: str) -> Any:
         """List the forwards of this notebook: their state, where they lead, what they have carried.
 
-        Example::
+        Examples::
 
             %forwards
+            %forwards --restore
 
         The same in Python: ``ssp.forwards()``.
         """
-        arguments(self, "forwards", line)
-        return session.forwards()
+        given = arguments(self, "forwards", line)
+        return with_notes(session.forwards(restore=given.restore))
 
     @magic_arguments()
     @argument(

@@ -18,12 +18,11 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
-from IPython.display import display
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import CredentialsNotFound, UsageProblem
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
-from sspcloud_magics.magics.display import Note
+from sspcloud_magics.magics.display import with_notes
 from sspcloud_magics.secret import Secret
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ class QueryingMagics(Magics):
         """
         variables: Mapping[str, Any] = ChainMap(dict(local_ns or {}), self._notebook)
         if cell is None:
-            return _with_notes(session.query_db(_statement(line), variables))
+            return with_notes(session.query_db(_statement(line), variables))
         given = arguments(self, "query_db", line)
         if given.into is not None and (not given.into.isidentifier() or keyword.iskeyword(given.into)):
             raise UsageProblem(
@@ -131,18 +130,10 @@ class QueryingMagics(Magics):
             raise UsageProblem("--limit is the number of rows to fetch, 1 at least.")
         if not cell.strip():
             raise UsageProblem("The cell holds no SQL.", mend="write it below the line of %%query_db")
-        result = _with_notes(session.query_db(cell, variables, limit=given.limit))
+        result = with_notes(session.query_db(cell, variables, limit=given.limit))
         if given.into is not None:
             self._notebook[given.into] = result
         return result
-
-
-def _with_notes(result: Any) -> Any:
-    """Show what the server said beside the rows, such as its notices, and return the result."""
-    notes = getattr(result, "attrs", {}).get("notes")
-    if notes:
-        display(Note("\n".join(notes)))  # type: ignore[no-untyped-call]  # IPython's
-    return result
 
 
 def _statement(line: str) -> str:

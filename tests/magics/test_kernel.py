@@ -52,6 +52,11 @@ class Kernel:
         results = [each["content"]["data"] for each in shown if each["msg_type"] == "execute_result"]
         return str(results[0]["text/plain"]) if results else ""
 
+    def restart(self) -> None:
+        """Start it again after it has died, as JupyterLab does."""
+        self.manager.restart_kernel(now=True)
+        self._client.wait_for_ready(timeout=SECONDS)
+
     def wait_for_stream(self, request: str, text: str) -> None:
         """Wait until a running cell has printed that."""
         seen = ""
@@ -64,9 +69,13 @@ class Kernel:
 @pytest.fixture
 def kernel(sandbox: Sandbox, tmp_path: Path) -> Iterator[Kernel]:
     """A kernel of bob's, in a directory of its own."""
-    environment = {**os.environ, "KUBECONFIG": str(sandbox.kubeconfig("bob")), "IPYTHONDIR": str(tmp_path)}
+    own = {
+        "KUBECONFIG": str(sandbox.kubeconfig("bob")),
+        "IPYTHONDIR": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path),
+    }
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(env=environment, cwd=str(tmp_path))
+    manager.start_kernel(env=os.environ | own, cwd=str(tmp_path))
     client = manager.client()
     client.start_channels()
     try:
@@ -135,3 +144,14 @@ def test_a_kernel_that_ends_leaves_no_process_behind(kernel: Kernel) -> None:
     kernel.manager.shutdown_kernel(now=True)
     _gone, alive = psutil.wait_procs(helpers, timeout=10)
     assert not alive
+
+
+def test_what_a_killed_kernel_had_open_can_be_restored(kernel: Kernel) -> None:
+    kernel.run("%load_ext sspcloud_magics")
+    kernel.run(f"%connect_db {DATABASE}")
+    port = kernel.run("import sspcloud_magics as ssp; ssp.session.open_forwards()[0].local_port")
+    kernel.process.kill()
+    kernel.restart()
+    kernel.run("%load_ext sspcloud_magics")
+    assert "No forward" in kernel.run("%forwards")
+    assert f"localhost:{port}" in kernel.run("%forwards --restore")

@@ -20,7 +20,10 @@ MAGICS = [
     "k8s_whoami",
     "query_db",
     "sandbox",
+    "share_db",
+    "shares",
     "unforward",
+    "unshare",
 ]
 
 
