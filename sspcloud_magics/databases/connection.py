@@ -77,10 +77,11 @@ class DatabaseConnection:
         self._login = login
         self._reach = reach
         self._leave = leave
-        self._closed = False
+        self._closed = True  # until somebody is logged in
         self._lock = threading.RLock()
         self.forward: Forward | None = None
         self._session, self.tls = self._log_in()
+        self._closed = False
 
     @property
     def user(self) -> str:

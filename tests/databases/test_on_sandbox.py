@@ -186,6 +186,51 @@ def test_what_a_colleague_told_is_enough(open_to, people):
     assert query(open_to("bob", f"user-alice/{F}", url=url), "select 1 as a")["a"].tolist() == [1]
 
 
+def test_one_who_may_only_forward_needs_no_more_than_the_name_and_a_password(open_to, sandbox):
+    """Without the right to list anything or to read a secret: so the certificate cannot be verified."""
+    password = open_to("bob", f"user-alice/{F}")._login.password
+    api = config.new_client_from_config(str(sandbox.kubeconfig("alice")))
+    rbac = client.RbacAuthorizationV1Api(api)
+    meta = {"name": "carol-may-forward"}
+    rules = [
+        {
+            "apiGroups": [""],
+            "resources": ["endpoints"],
+            "resourceNames": [f"{F}-rw"],
+            "verbs": ["get", "list", "watch"],
+        },
+        {
+            "apiGroups": [""],
+            "resources": ["pods/portforward"],
+            "resourceNames": [f"{F}-1"],
+            "verbs": ["get", "create"],
+        },
+    ]
+    subject = {"kind": "User", "name": "oidc-carol", "apiGroup": "rbac.authorization.k8s.io"}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "carol-may-forward"}
+    rbac.create_namespaced_role("user-alice", {"metadata": meta, "rules": rules})
+    rbac.create_namespaced_role_binding(
+        "user-alice", {"metadata": meta, "subjects": [subject], "roleRef": role}
+    )
+    try:
+        connection = open_to(
+            "carol", f"user-alice/{F}", user="share_bob", ask_password=lambda _: password.reveal()
+        )
+        assert query(connection, "select current_user as u")["u"].tolist() == ["share_bob"]
+        assert connection.tls is Tls.UNVERIFIED
+    finally:
+        rbac.delete_namespaced_role_binding("carol-may-forward", "user-alice")
+        rbac.delete_namespaced_role("carol-may-forward", "user-alice")
+        api.close()
+
+
+def test_a_share_is_found_by_the_users_name_from_any_namespace(people, manager):
+    elsewhere = people("bob").with_namespace("default")
+    connection = connect(elsewhere, manager, f"user-alice/{F}")
+    assert connection.user == "share_bob"
+    connection.close()
+
+
 def test_a_wrong_password_leaves_what_was_open(open_to, people, manager):
     before = open_to("bob", f"user-alice/{F}")
     with pytest.raises(LoginRefused, match="share_bob"):

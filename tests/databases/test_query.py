@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import traceback
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +27,7 @@ from sspcloud_magics.errors import (
     QueryFailed,
     UsageProblem,
 )
+from sspcloud_magics.secret import Secret
 from tests.databases.conftest import Server
 
 
@@ -275,7 +278,10 @@ def test_an_interruption_while_rows_come_keeps_the_session(connection, bystander
 
     watcher = _interrupt_when(sending)
     with pytest.raises(KeyboardInterrupt):
-        query(connection, "select i, repeat('x', 100) from generate_series(1, 100000000) i")
+        query(
+            connection,
+            "select repeat('x', 100) from generate_series(1, 10000) a, generate_series(1, 10000) b",
+        )
     watcher.join()
     assert query(connection, "select 1 as one")["one"].tolist() == [1]
     assert connection.psycopg.info.backend_pid == pid
@@ -284,7 +290,7 @@ def test_an_interruption_while_rows_come_keeps_the_session(connection, bystander
 def test_an_error_of_ours_while_rows_come_keeps_the_session(connection):
     pid = connection.psycopg.info.backend_pid
     with pytest.raises(QueryFailed, match="24:00"):
-        query(connection, "select time '24:00' from generate_series(1, 10000000)")
+        query(connection, "select time '24:00' from generate_series(1, 10000) a, generate_series(1, 10000) b")
     assert query(connection, "select 1 as one")["one"].tolist() == [1]
     assert connection.psycopg.info.backend_pid == pid
 
@@ -332,11 +338,42 @@ def test_a_closed_connection_says_so(connection):
 def test_a_password_that_is_refused_is_said_and_shown_nowhere(connection, login):
     canary = "canary-" + os.urandom(8).hex()
     with pytest.raises(LoginRefused, match="refuses the user") as raised:
-        DatabaseConnection(connection.database, replace(login, password=type(login.password)(canary)))
+        DatabaseConnection(connection.database, replace(login, password=Secret(canary)))
     shown = f"{raised.value!r} {raised.value} {raised.value.__cause__!r} {raised.value.__context__!r}"
     assert canary not in shown
     assert "password authentication failed" in shown
     assert canary not in f"{connection!r} {connection._repr_mimebundle_()} {login!r}"
+
+
+def test_no_frame_of_a_refused_login_holds_the_password(connection, login):
+    """As a verbose traceback would show them."""
+    canary = Secret("canary-" + os.urandom(8).hex())
+    with pytest.raises(LoginRefused) as raised:
+        DatabaseConnection(connection.database, replace(login, password=canary))
+    shown = "".join(traceback.TracebackException.from_exception(raised.value, capture_locals=True).format())
+    assert "login" in shown
+    assert canary.reveal() not in shown
+
+
+def test_an_interrupted_login_ends_at_once_and_shows_no_password(connection, login):
+    canary = Secret("canary-" + os.urandom(8).hex())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        accepted = []
+
+        def interrupt_once_it_connects() -> None:
+            accepted.append(silent.accept()[0])
+            os.kill(os.getpid(), signal.SIGINT)
+
+        watcher = threading.Thread(target=interrupt_once_it_connects)
+        watcher.start()
+        mute = replace(login, port=silent.getsockname()[1], password=canary)
+        with pytest.raises(KeyboardInterrupt) as raised:
+            DatabaseConnection(connection.database, mute)
+        watcher.join()
+        accepted[0].close()
+    shown = "".join(traceback.TracebackException.from_exception(raised.value, capture_locals=True).format())
+    assert "login" in shown
+    assert canary.reveal() not in shown
 
 
 def test_a_database_that_is_not_there_is_said(connection, login):
@@ -349,7 +386,7 @@ def test_a_server_without_connections_left_is_said(connection, login):
         connection, "drop role if exists one_only; create role one_only login password 'x' connection limit 1"
     )
     try:
-        one = replace(login, user="one_only", password=type(login.password)("x"))
+        one = replace(login, user="one_only", password=Secret("x"))
         first = DatabaseConnection(connection.database, one)
         with pytest.raises(DatabaseUnavailable, match="limit is reached"):
             DatabaseConnection(connection.database, one)
