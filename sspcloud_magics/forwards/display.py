@@ -34,7 +34,7 @@ _COLOURS = {
 }
 
 _FAINT = "color: var(--jp-ui-font-color2, #808080)"
-_CODE = "font-family: var(--jp-code-font-family, monospace)"
+_CODE = "font-family: var(--jp-code-font-family, monospace); background: none; padding: 0"
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -74,6 +74,8 @@ def routes(forward: Forward) -> list[tuple[str, str]]:
 def traffic(forward: Forward) -> str:
     """Return what a forward has carried, in one line."""
     counters = forward.counters
+    if not counters.connections:
+        return "no connection yet"
     parts = [
         f"{size(counters.sent)} sent, {size(counters.received)} received",
         f"{counters.open_connections} open of {counters.connections} connections",
@@ -121,15 +123,16 @@ def _lines(parts: Iterable[str], style: str) -> str:
 
 def card(forward: Forward) -> str:
     """Return a forward as HTML."""
-    where = "".join(
-        f'<div style="{_CODE}">{escape(local)} <span style="{_FAINT}">→</span> {escape(remote)}</div>'
+    where = "<br>".join(
+        f'<code style="{_CODE}">{escape(local)}</code> <span style="{_FAINT}">→</span> '
+        f'<code style="{_CODE}">{escape(remote)}</code>'
         for local, remote in routes(forward)
     )
     last_error = f"last error: {forward.last_error}" if forward.last_error else ""
     return (
         f'<div style="border-left: 3px solid {_COLOURS[forward.state]}; padding: 2px 0 2px 10px; '
         'line-height: 1.5; color: var(--jp-ui-font-color1, inherit)">'
-        f"<div>{_badge(forward.state)}</div>{where}"
+        f'<div style="display: flex; gap: 0.8em">{_badge(forward.state)}<div>{where}</div></div>'
         + _lines([forward.reason], "")
         + _lines([" · ".join(_details(forward))], _FAINT)
         + _lines(forward.notes, "")

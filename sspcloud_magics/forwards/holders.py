@@ -8,6 +8,7 @@ a program with a name and a number. The system tells an ordinary user about thei
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -40,6 +41,8 @@ class Holder:
     is_helper: bool = False
 
     def __str__(self) -> str:
+        if self.pid == os.getpid():
+            return f"this kernel itself, outside of its forwards (process {self.pid})"
         if self.is_helper and self.notebook:
             return f"a forward of the notebook {self.notebook}"
         if self.is_helper:

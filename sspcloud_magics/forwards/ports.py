@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,17 +102,23 @@ def check_address(address: str) -> str:
     Raises
     ------
     UsageProblem
-        If it is neither ``localhost`` nor an IP address.
+        If it is neither ``localhost`` nor an IP address of this machine.
     """
     if address == "localhost":
         return address
+    mend = "use localhost, or an IP address of this machine, such as 127.0.0.1"
     try:
-        return str(ipaddress.ip_address(address))
+        checked = ipaddress.ip_address(address)
     except ValueError:
-        raise UsageProblem(
-            f"{address!r} is not an address to listen on.",
-            mend="use localhost, or an IP address of this machine, such as 127.0.0.1",
-        ) from None
+        raise UsageProblem(f"{address!r} is not an address to listen on.", mend=mend) from None
+    family = socket.AF_INET if checked.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family) as probe:
+            probe.bind((str(checked), ANY))
+    except OSError as error:
+        why = f"{error.strerror}." if error.strerror else ""
+        raise UsageProblem(f"{checked} is not an address of this machine.", why=why, mend=mend) from None
+    return str(checked)
 
 
 def is_loopback(address: str) -> bool:

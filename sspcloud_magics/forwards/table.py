@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
@@ -51,22 +52,24 @@ def _trouble(row: Row) -> str:
     return str(row["reason"] or row["last_error"])
 
 
-_VIEW = View(
-    columns=(
-        Column("state", "STATE", tone=lambda row: _TONES[State(row["state"])]),
-        Column("local", "LOCAL"),
-        Column("target", "TARGET"),
-        Column("pod", "POD"),
-        Column("sent", "SENT", lambda row: display.size(row["sent"])),
-        Column("received", "RECEIVED", lambda row: display.size(row["received"])),
-        Column("connections", "CONNECTIONS", _open_of_all),
-        Column("since", "SINCE", _clock),
-        Column("last_error", "LAST ERROR", _trouble),
-    ),
-    noun="forward",
-    nothing="No forward is open.",
-    apart=frozenset({"open", "failed", "reconnects", "reason", "protocol"}),
+_COLUMNS = (
+    Column("state", "STATE", tone=lambda row: _TONES[State(row["state"])]),
+    Column("local", "LOCAL"),
+    Column("target", "TARGET"),
+    Column("pod", "POD"),
+    Column("sent", "SENT", lambda row: display.size(row["sent"])),
+    Column("received", "RECEIVED", lambda row: display.size(row["received"])),
+    Column("connections", "CONNECTIONS", _open_of_all),
+    Column("since", "SINCE", _clock),
+    Column("last_error", "LAST ERROR", _trouble),
 )
+_APART = frozenset({"open", "failed", "reconnects", "reason", "protocol"})
+
+
+def _view(rows: list[dict[str, Any]]) -> View:
+    """Return how the table is displayed: without a column for errors where there are none."""
+    apart = _APART if any(map(_trouble, rows)) else _APART | {"last_error"}
+    return View(_COLUMNS, "forward", "No forward is open.", apart)
 
 
 def forward_table(forwards: Iterable[Forward]) -> ResourceTable:
@@ -85,7 +88,7 @@ def forward_table(forwards: Iterable[Forward]) -> ResourceTable:
         ``received`` (bytes), ``open``, ``connections``, ``failed``, ``reconnects`` int64; ``since``
         datetime64[us, UTC].
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for forward in forwards:
         counters = forward.counters
         routes = display.routes(forward)
@@ -107,4 +110,4 @@ def forward_table(forwards: Iterable[Forward]) -> ResourceTable:
                 "protocol": forward.protocol,
             }
         )
-    return table(rows, _DTYPES, _VIEW)
+    return table(rows, _DTYPES, _view(rows))

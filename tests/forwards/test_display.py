@@ -47,6 +47,10 @@ def test_text_tells_pod_traffic_and_last_error():
     assert "last error: connection refused" in text
 
 
+def test_forward_without_a_connection_shows_no_zeros():
+    assert display.text(made(ACTIVE)).splitlines()[1].endswith(" · no connection yet")
+
+
 def test_html_escapes_what_the_cluster_says():
     evil = "<img onerror=alert(1)>"
     forward = made(
@@ -90,10 +94,18 @@ def test_table_shows_itself():
     assert repr(forward_table([])) == "No forward is open."
     shown = repr(forward_table([made(ACTIVE, ForwardCounters(1, 10, 2048, 1, 3))]))
     heading, row = shown.splitlines()
-    assert heading.split()[:4] == ["STATE", "LOCAL", "TARGET", "POD"]
+    assert heading.split() == ["STATE", "LOCAL", "TARGET", "POD", "SENT", "RECEIVED", "CONNECTIONS", "SINCE"]
     assert row.split()[:2] == ["active", "localhost:1500"]
     assert "2.0 KiB    1 open of 3   " in row
     assert re.search(r"\d\d:\d\d:\d\d$", row)
+
+
+def test_table_tells_what_is_wrong():
+    counters = ForwardCounters(1, connections=2, failed_connections=1, last_error="connection refused")
+    shown = repr(forward_table([made(ACTIVE, counters), made()]))
+    assert "LAST ERROR" in shown
+    assert "0 open of 2, 1 failed" in shown
+    assert "connection refused" in shown
 
 
 def test_table_of_several_ports_is_one_row():
