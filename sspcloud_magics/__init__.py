@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import connection as connection
     from sspcloud_magics.session import databases as databases
     from sspcloud_magics.session import forward as forward
+    from sspcloud_magics.session import forward_through_relay as forward_through_relay
     from sspcloud_magics.session import forwards as forwards
     from sspcloud_magics.session import login as login
     from sspcloud_magics.session import pods as pods
@@ -46,6 +47,7 @@ __all__ = [
     "connection",
     "databases",
     "forward",
+    "forward_through_relay",
     "forwards",
     "login",
     "pods",

@@ -16,7 +16,9 @@ class ForwardingMagics(Magics):
     """The magics for forwards."""
 
     @magic_arguments()
-    @argument("target", metavar="TARGET", help="NAME, KIND/NAME or NAMESPACE/KIND/NAME")
+    @argument(
+        "target", metavar="TARGET", help="NAME, KIND/NAME or NAMESPACE/KIND/NAME; HOST:PORT with --relay"
+    )
     @argument(
         "ports",
         metavar="[LOCAL]:REMOTE",
@@ -39,6 +41,12 @@ class ForwardingMagics(Magics):
         default=30.0,
         help="how long to wait for the target (30 seconds)",
     )
+    @argument(
+        "--relay",
+        action="store_true",
+        help="reach HOST:PORT through a small pod of yours, removed with the forward: where the network is "
+        "open to your namespace and you have no rights in the other; then one local port may follow",
+    )
     @line_magic
     def forward(self, line: str) -> Any:
         """Open a local port that leads to a pod or a service of the cluster.
@@ -51,10 +59,13 @@ class ForwardingMagics(Magics):
             %forward mon-api-abcdef-12345 1500:8000
             %forward svc/mon-api http
             %forward user-alice/svc/postgresql-cnpg-951239-rw 5432
+            %forward --relay postgresql-cnpg-951239-rw.user-alice.svc.cluster.local:5432
 
-        The same in Python: ``ssp.forward("svc/mon-api", "1500:8000")``.
+        The same in Python: ``ssp.forward("svc/mon-api", "1500:8000")``, and ``ssp.forward_through_relay``.
         """
         given = arguments(self, "forward", line)
+        if given.relay:
+            return session.forward_through_relay(given.target, *given.ports, address=given.address)
         return session.forward(
             given.target,
             *given.ports,

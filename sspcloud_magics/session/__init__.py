@@ -8,7 +8,7 @@ nobody has to log in where a configuration is there, and nothing is imported bef
 A failed call changes nothing: whatever was open, and whoever one was, stays.
 """
 
-from sspcloud_magics.session.forwarding import forward, forwards, unforward
+from sspcloud_magics.session.forwarding import forward, forward_through_relay, forwards, unforward
 from sspcloud_magics.session.looking import databases, pods, services, whoami
 from sspcloud_magics.session.querying import connect_db, connection, current_connection, query_db
 from sspcloud_magics.session.sharing import share_db, shares, unshare
@@ -35,6 +35,7 @@ __all__ = [
     "current_connection",
     "databases",
     "forward",
+    "forward_through_relay",
     "forwards",
     "leave",
     "login",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,73 @@ def forward(
     found = resolve.resolve(cluster, wanted)
     checked = [_numbered(port, found) for port in resolve.check_ports(found, asked)]
     return state.manager().forward(cluster, found.target, checked, address=address, timeout=timeout)
+
+
+def forward_through_relay(
+    destination: str,
+    *ports: str | int,
+    address: str = "localhost",
+    timeout: float = 60.0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Forward:
+    """Open a local port that leads to any host and port which pods of one's own namespace can reach.
+
+    A small pod in one's own namespace relays (``socat``, as in the course). It is removed when the forward
+    stops, and ends by itself after twelve hours at the latest.
+
+    Parameters
+    ----------
+    destination
+        ``HOST:PORT``, such as a colleague's service by its name in the cluster.
+    ports
+        At most one local port; the same number as the destination's where it is free if there is none.
+    address
+        Where to listen: ``localhost`` is both loopback families.
+    timeout
+        How long to wait for the pod, and for the first dial, in seconds each.
+    progress
+        Is told what is waited for.
+
+    Returns
+    -------
+    Forward
+        Live: its state, local ports and counters.
+
+    Raises
+    ------
+    UsageProblem
+        If the destination or a port is not of that form.
+    Forbidden
+        If one may not create pods in one's own namespace.
+    PodNotReady
+        If the pod does not become ready; says why.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.forward_through_relay("db-rw.user-alice.svc.cluster.local:5432")  # doctest: +SKIP
+    """
+    from sspcloud_magics.sharing.relay import (  # noqa: PLC0415 - at first use
+        close_relay,
+        end_with_its_forward,
+        open_relay,
+        parse_destination,
+    )
+
+    host, port = parse_destination(destination)
+    local = [parse_port(each) for each in ports]
+    if len(local) > 1 or any(not isinstance(each.remote, int) or each.local is not None for each in local):
+        raise UsageProblem("A relay leads to one port.", mend="%forward --relay HOST:PORT LOCAL")
+    cluster, manager = state.current_cluster(), state.manager()
+    relay = open_relay(cluster, host, port, timeout=timeout, progress=progress)
+    end_with_its_forward(manager, cluster, relay)
+    written = int(local[0].remote) if local else None
+    wanted = [PortText(relay.port, written)]
+    try:
+        return manager.forward(cluster, relay.pod, wanted, address=address, timeout=timeout)
+    except BaseException:
+        close_relay(cluster, relay)
+        raise
 
 
 def forwards(*, restore: bool = False) -> pd.DataFrame:

@@ -7,7 +7,10 @@ it by its labels, and removes those that have ended.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,9 +21,12 @@ from sspcloud_magics.cluster import objects, writing
 from sspcloud_magics.cluster.failures import NotFound
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import PODS
-from sspcloud_magics.errors import PodNotReady
+from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
+from sspcloud_magics.forwards.forward import Forward
+from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.sharing import manifests
-from sspcloud_magics.target import Target
+from sspcloud_magics.target import Target, parse_port
+from sspcloud_magics.tunnel.control import State
 
 IMAGE = "alpine/socat:1.8.0.3"
 LASTS = timedelta(hours=12)
@@ -28,6 +34,7 @@ RELAY = f"{manifests.US}/relay"
 DESTINATION = f"{manifests.US}/destination"
 
 _LABELS = {manifests.MANAGED_BY: manifests.US, RELAY: "true"}
+_HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?")
 _OVER = ("Succeeded", "Failed")
 _LOOK_INTERVAL = 0.2
 _UNPRIVILEGED = 1024
@@ -48,6 +55,27 @@ class Relay:
 
     pod: Target
     port: int
+
+
+def parse_destination(text: str) -> tuple[str, int]:
+    """Return the host and the port of ``HOST:PORT``.
+
+    Raises
+    ------
+    UsageProblem
+        If it is not of that form.
+
+    Examples
+    --------
+    >>> parse_destination("db.user-alice.svc.cluster.local:5432")
+    ('db.user-alice.svc.cluster.local', 5432)
+    """
+    host, colon, port = text.strip().rpartition(":")
+    form = "write HOST:PORT, such as postgresql-cnpg-951239-rw.user-alice.svc.cluster.local:5432"
+    number = parse_port(port).remote if colon and port.isascii() and port.isdigit() else None
+    if not _HOST.fullmatch(host) or not isinstance(number, int):
+        raise UsageProblem(f"{text!r} is not a host and a port.", mend=form)
+    return host, number
 
 
 def listening_port(port: int) -> int:
@@ -156,6 +184,34 @@ def open_relay(
 def close_relay(cluster: Cluster, relay: Relay) -> None:
     """Remove a relay; again and again does no harm."""
     writing.delete_object(cluster, PODS, relay.pod.name, relay.pod.namespace)
+
+
+def end_with_its_forward(manager: ForwardManager, cluster: Cluster, relay: Relay) -> None:
+    """Remove a relay as soon as no forward of this process leads to it.
+
+    Parameters
+    ----------
+    manager
+        Who made, or is going to make, the forward.
+    cluster, relay
+        As for `close_relay`.
+    """
+
+    def look(forward: Forward) -> None:
+        if forward.target != relay.pod or forward.state is not State.STOPPED:
+            return
+        unsubscribe()
+        if manager.is_closing:
+            remove()  # the process ends: a thread would not live to see it
+        else:
+            threading.Thread(target=remove, name="sspcloud-relay", daemon=True).start()
+
+    def remove() -> None:
+        # Whatever happens to the API server meanwhile, the relay's deadline ends it.
+        with contextlib.suppress(SspcloudError):
+            close_relay(cluster, relay)
+
+    unsubscribe = manager.subscribe(look)
 
 
 def sweep(cluster: Cluster) -> list[str]:

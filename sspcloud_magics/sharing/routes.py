@@ -17,7 +17,7 @@ from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.errors import DatabaseUnavailable, Forbidden, TargetError, UsageProblem
 from sspcloud_magics.forwards.manager import ForwardManager
-from sspcloud_magics.sharing.relay import IMAGE, close_relay, open_relay
+from sspcloud_magics.sharing.relay import IMAGE, close_relay, end_with_its_forward, open_relay
 from sspcloud_magics.target import Target
 
 PROBE_TIMEOUT = 2.0
@@ -134,6 +134,7 @@ def _by_relay(journey: Journey) -> DatabaseConnection:
         progress=journey.progress,
     )
     route = Route("relay", "the network is open to a pod of yours", relay.pod, relay.port)
+    end_with_its_forward(journey.manager, journey.cluster, relay)
     try:
         return journey.connect(route)
     except BaseException:
