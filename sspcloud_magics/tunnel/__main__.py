@@ -20,6 +20,11 @@ from typing import BinaryIO
 from sspcloud_magics.tunnel.control import Command, Event, ForwardCounters, Ready, decode, encode
 from sspcloud_magics.tunnel.engine import Engine
 
+try:
+    import resource
+except ImportError:  # Windows has no such limit
+    resource = None  # type: ignore[assignment]
+
 _PARENT_INTERVAL = 0.5
 _MOST_COUNTERS_WAITING = 100
 
@@ -27,6 +32,7 @@ _MOST_COUNTERS_WAITING = 100
 def main() -> None:
     """Run until the kernel closes the pipe, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _allow_many_sockets()
     commands, events = sys.stdin.buffer, sys.stdout.buffer
     loop = asyncio.SelectorEventLoop()
     asyncio.set_event_loop(loop)
@@ -37,6 +43,14 @@ def main() -> None:
         loop.close()
         # The reading thread may hang in the pipe; there is nothing left to clean up.
         os._exit(0)
+
+
+def _allow_many_sockets() -> None:
+    """Raise the limit of open files as far as an ordinary process may: a connection takes two."""
+    if resource is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(commands: BinaryIO, events: BinaryIO) -> None:

@@ -102,10 +102,15 @@ class Follower:
         TargetNotFound, PortNotFound, Forbidden, ServerUnreachable, TokenExpired, ServerError
             If they cannot be found.
         """
-        self._view = await self._find_view()
-        if self._view is not None:
-            await self._list_first(self._view)
+        view = await self._find_view()
+        if view is not None:
+            self._view = await self._list_first(view)
             self._task = asyncio.create_task(self._follow(self._view, listed=True))
+
+    @property
+    def started(self) -> bool:
+        """Whether the pods have been found once."""
+        return self._view is not None or bool(self.candidates)
 
     def close(self) -> None:
         """Stop following."""
@@ -222,7 +227,7 @@ class Follower:
 
     # Fetching.
 
-    async def _list_first(self, view: View) -> None:
+    async def _list_first(self, view: View) -> View:
         try:
             await self._list(view)
         except Forbidden:
@@ -230,10 +235,9 @@ class Follower:
                 raise
             name = self._target.name
             path = f"/api/v1/namespaces/{self._target.namespace}/pods/{name}"
-            self._view = View(
-                path, {}, lambda pods: pods_behind(pods, self._ports, named=name), watched=False
-            )
-            await self._list(self._view)
+            view = View(path, {}, lambda pods: pods_behind(pods, self._ports, named=name), watched=False)
+            await self._list(view)
+        return view
 
     async def _follow(self, view: View, *, listed: bool = False) -> None:
         wait = 0.0

@@ -13,6 +13,7 @@ A client that comes while no tunnel can be had is kept waiting (`ForwardSpec.wai
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 from collections.abc import Callable, Coroutine
@@ -43,7 +44,10 @@ from sspcloud_magics.tunnel.stream import Stream
 from sspcloud_magics.tunnel.tunnel import Tunnel
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+_PAUSE_AFTER_REFUSAL = 0.25
 _PATIENCE_WITH_REFUSALS = 10.0
+# How long a connection stands in the queue for a tunnel while others open.
+_LONGEST_QUEUE = 60.0
 # What containerd and the kubelet say when the pod is not there any more.
 _POD_GONE = ("failed to find sandbox", "network namespace for sandbox", "pod not found", "sandbox not found")
 
@@ -83,9 +87,8 @@ class Forward:
         self._listeners: list[Listener] = []
         self._connections: dict[Connection, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pod: Candidate | None = None
         self._pool: Pool | None = None
-        self._pools: dict[Tunnel, Pool] = {}
+        self._lent: dict[Tunnel, Pool] = {}
         self._serving = asyncio.Event()
         self._changed = asyncio.Event()
         self._healing: asyncio.Task[None] | None = None
@@ -106,21 +109,16 @@ class Forward:
             if self._spec.resume:
                 self.state = State.RECONNECTING
                 self._tell(State.RECONNECTING, "the process that carries the bytes was started again")
-                await self._follower.start()
                 self._heal()
                 return
             await self._follower.start()
             pod = choose(self._follower.candidates, None)
             if pod is None:
                 raise self._follower.not_ready()
-            self._use(pod)
-            await self._dial_all()
+            await self._dial_all(self._use(pod))
             self._become_active()
         except SspcloudError as error:
-            if self._spec.resume and not isinstance(error, Forbidden | TokenExpired) and self._listeners:
-                self._heal()
-            else:
-                self._fail(error)
+            self._fail(error)
 
     def _listen(self) -> None:
         try:
@@ -155,7 +153,7 @@ class Forward:
         for task in list(self._tasks):
             if task is not current:
                 task.cancel()
-        for pool in {*self._pools.values(), *([self._pool] if self._pool else ())}:
+        for pool in {*self._lent.values(), *([self._pool] if self._pool else ())}:
             pool.close("the forward was stopped")
 
     def _become_active(self) -> None:
@@ -177,7 +175,7 @@ class Forward:
                 self._id,
                 state,
                 reason=reason,
-                pod=self._pod.name if self._pod and not over else "",
+                pod=self._pool.pod.name if self._pool and not over else "",
                 protocol=self._pool.protocol_name if self._pool and not over else "",
                 local_ports=tuple(listener.port for listener in self._listeners),
                 error=error.to_wire() if error else None,
@@ -192,36 +190,39 @@ class Forward:
 
     # The pod.
 
-    def _use(self, pod: Candidate) -> None:
+    def _use(self, pod: Candidate) -> Pool:
         if self._pool is not None:
             self._pool.retire()
-        self._pod = pod
-        self._pool = Pool(self._credentials, self._spec.namespace, pod.name, self._pool_in_trouble)
+        self._pool = Pool(self._credentials, self._spec.namespace, pod, self._pool_in_trouble)
+        return self._pool
+
+    @property
+    def _pod(self) -> Candidate | None:
+        return self._pool.pod if self._pool is not None else None
 
     def _pods_changed(self) -> None:
         self._changed.set()
-        if self.state is not State.ACTIVE or self._pod is None:
+        if self.state is not State.ACTIVE or self._pool is None:
             return
-        pod = choose(self._follower.candidates, self._pod)
+        pod = choose(self._follower.candidates, self._pool.pod)
         if pod is None:
             self._lose("the pod is gone, or not ready")
-        elif (pod.name, pod.uid) != (self._pod.name, self._pod.uid):
+        elif not pod.is_same(self._pool.pod):
             self._lose(f"the pod {pod.name} takes over")
 
     def pod_is_going(self, tunnel: Tunnel) -> bool:
         """Return whether the pod at the end of `tunnel` is being deleted, or is gone."""
-        if self._pools.get(tunnel) is not self._pool or self._pod is None:
-            return True
-        if not self._follower.candidates:
-            return self._pod.uid != ""
+        pool = self._lent.get(tunnel)
+        if pool is None or not pool.pod.uid:
+            return False  # nothing is known of it
         for candidate in self._follower.candidates:
-            if (candidate.name, candidate.uid) == (self._pod.name, self._pod.uid):
+            if candidate.is_same(pool.pod):
                 return candidate.state == "Terminating"
         return True
 
     def _pool_in_trouble(self, error: Exception) -> None:
         if self.state is State.ACTIVE:
-            self._lose(str(error))
+            self._take_failure(error)
 
     def _lose(self, reason: str) -> None:
         if self.state is not State.ACTIVE:
@@ -236,53 +237,57 @@ class Forward:
             self._healing = self._spawn(self._reconnect())
 
     async def _reconnect(self) -> None:
+        """Try again until a pod is served, the sooner when something changes; end where trying is no use."""
         pause = _FIRST_PAUSE
-        refused_since: float | None = None
+        first_refusal: float | None = None
         while self.state is State.RECONNECTING:
             self._changed.clear()
-            pod = choose(self._follower.candidates, self._pod)
-            if pod is not None:
-                try:
-                    self._use(pod)
-                    await self._dial_all()
-                except (Forbidden, TokenExpired) as error:
-                    self._fail(error)
-                    return
-                except DialFailed as error:
-                    # A server that has just started may not listen yet; one that never will must not
-                    # keep the forward away from its other ports.
-                    now = self._loop.time()
-                    refused_since = refused_since or now
-                    self.counters.last_error = error.why
-                    if now - refused_since > _PATIENCE_WITH_REFUSALS:
-                        self._become_active()
-                        return
-                    pause = min(pause, 0.5)
-                except SspcloudError as error:
-                    self._tell(State.RECONNECTING, error.what)
+            try:
+                if not self._follower.started:
+                    await self._follower.start()
+                pod = choose(self._follower.candidates, self._pod)
+                if pod is None:
+                    await self._changed.wait()
+                    continue
+                await self._dial_all(self._use(pod))
+            except (Forbidden, TokenExpired) as error:
+                self._fail(error)
+                return
+            except DialFailed as error:
+                self.counters.last_error = error.why
+                # A server that has just started may not listen yet. One that never will must not keep
+                # the forward from its other ports for ever.
+                now = self._loop.time()
+                first_refusal = first_refusal or now
+                if now - first_refusal < _PATIENCE_WITH_REFUSALS:
+                    pause = min(pause, _PAUSE_AFTER_REFUSAL)
                 else:
                     self._become_active()
-                    return
-            jitter = random.uniform(0.5, 1.0)  # noqa: S311 - not for a secret
-            try:
-                async with asyncio.timeout(pause * jitter if pod is not None else None):
-                    await self._changed.wait()
-            except TimeoutError:
+            except SspcloudError as error:
+                self.counters.last_error = error.what
+            else:
+                self._become_active()
+            if self.state is State.RECONNECTING:
+                await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not for a secret
                 pause = min(_LONGEST_PAUSE, 2 * pause)
 
-    async def _dial_all(self) -> None:
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until something changes."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
+    async def _dial_all(self, pool: Pool) -> None:
         """Dial each port of the pod once; raises if one is refused."""
-        assert self._pool is not None  # noqa: S101 - called after `_use`
-        assert self._pod is not None  # noqa: S101
-        for port in dict.fromkeys(self._pod.ports):
+        for port in dict.fromkeys(pool.pod.ports):
             try:
-                tunnel = await self._acquire(self._pool, port)
+                tunnel = await self._acquire(pool, port)
             except (StatusError, ProtocolError) as error:
                 raise self._explained(error) from None
-            await dial(tunnel, port, self._pod.name, self.release)
+            await dial(tunnel, port, pool.pod.name, self.release)
 
     def _explained(self, error: StatusError | ProtocolError) -> SspcloudError:
-        pod = self._pod.name if self._pod else ""
+        pod = self._pool.pod.name if self._pool else ""
         if isinstance(error, ProtocolError):
             return TunnelLost(f"No tunnel to the pod {pod} can be opened.", why=f"{error}.")
         if error.status == FORBIDDEN:
@@ -305,46 +310,50 @@ class Forward:
         self._connections[connection] = None
         pool = self._pool
         tunnel = pool.take() if pool is not None and self._serving.is_set() else None
-        if tunnel is not None and pool is not None and self._pod is not None:
-            self._pools[tunnel] = pool
-            connection.begin(tunnel, self._pod.ports[position])
+        if tunnel is not None and pool is not None:
+            self._lent[tunnel] = pool
+            connection.begin(tunnel, pool.pod.ports[position])
         else:
             self._spawn(self._serve_later(connection, position))
 
     async def _serve_later(self, connection: Connection, position: int) -> None:
         """Wait until there is a tunnel for a connection, but not for ever."""
-        try:
-            async with asyncio.timeout(self._spec.wait):
-                while not connection.over:
+        while not connection.over:
+            try:
+                async with asyncio.timeout(self._spec.wait):
                     await self._serving.wait()
-                    if self._pool is None or self._pod is None:
-                        continue
-                    pod = self._pod
-                    try:
-                        tunnel = await self._acquire(self._pool, pod.ports[position])
-                    except (StatusError, ProtocolError, SspcloudError) as error:
-                        self._take_failure(error)
-                        continue
-                    connection.begin(tunnel, pod.ports[position])
-                    return
-        except TimeoutError:
-            connection.fail("no tunnel could be opened in time")
+                pool = self._pool
+                assert pool is not None  # noqa: S101 - whoever serves has one
+                port = pool.pod.ports[position]
+                async with asyncio.timeout(_LONGEST_QUEUE):
+                    tunnel = await self._acquire(pool, port)
+            except TimeoutError:
+                connection.fail("no tunnel could be opened in time")
+                return
+            except (StatusError, ProtocolError, SspcloudError) as error:
+                if pool is self._pool:
+                    self._take_failure(error)
+            else:
+                connection.begin(tunnel, port)
+                return
 
     def _take_failure(self, error: Exception) -> None:
         explained = self._explained(error) if isinstance(error, StatusError | ProtocolError) else error
         if isinstance(explained, Forbidden | TokenExpired):
             self._fail(explained)
-        else:
+        elif self.state is State.ACTIVE:
+            # Whatever it was may have cut off the watch too, without a word.
+            self._follower.restart()
             self._lose(str(explained))
 
     async def _acquire(self, pool: Pool, port: int) -> Tunnel:
         tunnel = await pool.acquire(port)
-        self._pools[tunnel] = pool
+        self._lent[tunnel] = pool
         return tunnel
 
     def release(self, tunnel: Tunnel) -> None:
         """Take a tunnel back from a connection that is over."""
-        pool = self._pools.pop(tunnel, None)
+        pool = self._lent.pop(tunnel, None)
         if pool is not None:
             pool.give_back(tunnel)
 

@@ -50,13 +50,17 @@ class Candidate:
     usable: bool
     state: str = ""
 
+    def is_same(self, other: Candidate) -> bool:
+        """Return whether both are the same pod, which may have changed meanwhile."""
+        return (self.name, self.uid) == (other.name, other.uid)
+
 
 def choose(candidates: Sequence[Candidate], current: Candidate | None) -> Candidate | None:
     """Return the pod to use: the current one as long as it is usable, else the first that is."""
     usable = [candidate for candidate in candidates if candidate.usable]
     if current is not None:
         for candidate in usable:
-            if (candidate.name, candidate.uid) == (current.name, current.uid):
+            if candidate.is_same(current):
                 return candidate
     return usable[0] if usable else None
 

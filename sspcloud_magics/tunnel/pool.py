@@ -15,6 +15,7 @@ from collections.abc import Callable
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.tunnel.credentials import Credentials
 from sspcloud_magics.tunnel.http import Client, StatusError
+from sspcloud_magics.tunnel.pods import Candidate
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.tunnel import Tunnel
@@ -44,16 +45,17 @@ class Pool:
         self,
         credentials: Credentials,
         namespace: str,
-        pod: str,
+        pod: Candidate,
         on_trouble: Callable[[Exception], None],
     ) -> None:
         self._credentials = credentials
-        self._path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
+        self._path = f"/api/v1/namespaces/{namespace}/pods/{pod.name}/portforward"
         self._on_trouble = on_trouble
+        self.pod = pod
         self._waiting: deque[Tunnel] = deque()
         self._all: set[Tunnel] = set()
         self._wanted: deque[tuple[int, asyncio.Future[Tunnel]]] = deque()
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: set[asyncio.Task[bool]] = set()
         self._ahead = 1
         self._last_miss = 0.0
         self._proven = False
@@ -150,7 +152,6 @@ class Pool:
     def retire(self) -> None:
         """Close what waits, and let the connections that are open run to their end."""
         self._closed = True
-        self._ticker.cancel()
         for task in self._opening:
             task.cancel()
         while self._waiting:
@@ -177,9 +178,16 @@ class Pool:
         while len(self._opening) < min(needed, _MOST_OPENING):
             task = self._loop.create_task(self._open())
             self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            task.add_done_callback(self._opened)
 
-    async def _open(self) -> None:
+    def _opened(self, task: asyncio.Task[bool]) -> None:
+        self._opening.discard(task)
+        # After a failure it is the owner who says when to try again.
+        if not task.cancelled() and task.result():
+            self._fill()
+
+    async def _open(self) -> bool:
+        """Open one tunnel and hand it out; return whether there is one."""
         port = self._wanted[0][0] if self._wanted else 0
         try:
             tunnel = await self._credentials.call(lambda client: self._open_with(client, port))
@@ -187,15 +195,15 @@ class Pool:
             if not self._closed:
                 self._fail_wanted(error)
                 self._on_trouble(error)
-            return
+            return False
         self._proven = True
         self._all.add(tunnel)
         tunnel.on_lost = self._lost
         if self._closed:
             self._drop(tunnel)
-            return
+            return False
         self._hand_out(tunnel, port)
-        self._loop.call_soon(self._fill)
+        return True
 
     async def _open_with(self, client: Client, port: int) -> Tunnel:
         protocol = self._credentials.protocol
@@ -222,6 +230,8 @@ class Pool:
 
     def _tick(self) -> None:
         """Ping every tunnel, and let go of those that are not needed."""
+        if self._closed and not self._all:
+            return
         self._ticker = self._loop.call_later(PING_INTERVAL, self._tick)
         now = self._loop.time()
         if self._ahead > 1 and now - self._last_miss > _QUIET:

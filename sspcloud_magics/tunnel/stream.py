@@ -29,6 +29,7 @@ _CIPHERTEXT = memoryview(bytearray(CHUNK))
 _CHUNK = memoryview(bytearray(CHUNK))
 # POSIX lets a system call take 1,024 buffers, or fewer; Windows' sockets take one.
 _MOST_PARTS = 512 if hasattr(socket.socket, "sendmsg") else 1
+_LAST_WORDS = 30.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -67,6 +68,7 @@ class Stream:
         self._reading = False
         self._unsent: deque[memoryview] = deque()
         self._shutting = False
+        self._closing: asyncio.TimerHandle | None = None
         self.closed = False
 
     @property
@@ -141,11 +143,21 @@ class Stream:
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_WR)
 
+    def close_when_sent(self) -> None:
+        """Close once everything unsent has left, or after a while."""
+        if not self._unsent:
+            self.close()
+        elif not self.closed:
+            self.pause()
+            self._closing = self._loop.call_later(_LAST_WORDS, self.close)
+
     def close(self) -> None:
         """Close the socket; what is unsent is dropped."""
         if self.closed:
             return
         self.closed = True
+        if self._closing is not None:
+            self._closing.cancel()
         self.pause()
         self._loop.remove_writer(self._sock)
         self._unsent.clear()
@@ -180,6 +192,9 @@ class Stream:
             sent = max(0, sent - len(part))
         if not self._unsent:
             self._loop.remove_writer(self._sock)
+            if self._closing is not None:
+                self.close()
+                return
             if self._shutting:
                 self._shut()
             if self._receiver is not None:

@@ -169,10 +169,10 @@ class Tunnel:
         return True
 
     def close(self) -> None:
-        """Say goodbye as far as the socket takes it, and close."""
+        """Say goodbye, and close when everything sent has left."""
         if not self.closed:
             self._write(self._protocol.close())
-            self._stream.close()
+            self._stream.close_when_sent()
 
     def break_off(self, text: str) -> None:
         """Close a tunnel that does not work any more, and tell its users."""

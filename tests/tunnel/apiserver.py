@@ -45,6 +45,7 @@ class ApiServer:
         self.protocols = {portforward.TUNNEL, portforward.CHANNELS}
         self.requests: list[str] = []
         self.upgrades = 0
+        self._requested = threading.Condition()
         self._authority = trustme.CA()
         self._objects: dict[tuple[str, str], dict[str, Any]] = {}
         self._ports: dict[tuple[str, int], int] = {}
@@ -77,6 +78,11 @@ class ApiServer:
         """Return the access of somebody who may do everything that is not forbidden."""
         token = self.token if token is None else token
         return Access(server=f"https://127.0.0.1:{port or self.port}", ca=self.ca, token=Secret(token))
+
+    def wait_for_request(self, wanted: str) -> None:
+        """Return when somebody has asked for ``VERB RESOURCE``."""
+        with self._requested:
+            assert self._requested.wait_for(lambda: wanted in self.requests, 30)
 
     # The world, as the test wants it.
 
@@ -193,7 +199,9 @@ class ApiServer:
         resource = request.match_info.get("resource", "pods/portforward")
         watching = request.query.get("watch") == "true"
         verb = "get" if "name" in request.match_info else "watch" if watching else "list"
-        self.requests.append(f"{verb} {resource}")
+        with self._requested:
+            self.requests.append(f"{verb} {resource}")
+            self._requested.notify_all()
         if (verb, resource) in self.forbidden:
             return _status(403, f'{resource} is forbidden: User "bob" cannot {verb} resource "{resource}"')
         return await handler(request)

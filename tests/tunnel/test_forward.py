@@ -433,6 +433,7 @@ def test_a_right_that_is_taken_away_fails_the_forward_once_it_reconnects(api, he
 def test_a_resumed_forward_heals_instead_of_failing(api, helper, programs):
     number = helper.start("service", "web", 80, resume=True)
     reconnecting = helper.wait_for_state(number, State.RECONNECTING)
+    api.wait_for_request("get services")
     api.put_pod("web-0", {8000: programs(echo)})
     api.put("Service", "web", spec={"ports": [{"port": 80}]})
     api.put_endpoints("web", ["web-0"], [{"port": 8000}])
