@@ -166,7 +166,7 @@ class Container:
         container_id = f"containerd://{secrets.token_hex(32)}"
         self.state.id = container_id
         if missing is not None:
-            await self._fail_to_start(missing, log)
+            self._fail_to_start(missing, log)
             return
         self._tell("Created", "Container created")
         began = now()
@@ -207,8 +207,8 @@ class Container:
         }
         return {"terminated": ended}
 
-    async def _fail_to_start(self, executable: str, log: Log) -> None:
-        await log.close()
+    def _fail_to_start(self, executable: str, log: Log) -> None:
+        log.close()
         why = (
             "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
             f'unable to start container process: error during container init: exec: "{executable}": '

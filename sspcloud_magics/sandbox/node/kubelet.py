@@ -37,7 +37,7 @@ from sspcloud_magics.sandbox.node.pod_worker import CLAIMS, NODE_NAME, PODS, Mac
 from sspcloud_magics.sandbox.node.process import Process
 from sspcloud_magics.sandbox.node.status import HOST_IP
 from sspcloud_magics.sandbox.resources import by_plural
-from sspcloud_magics.sandbox.store import AlreadyExists, Change, Obj, Store, now
+from sspcloud_magics.sandbox.store import AlreadyExists, Change, NotFound, Obj, Store, now
 
 NODES: Final = by_plural("", "nodes")
 POD_NETWORK: Final = "10.42.0.0/24"
@@ -102,9 +102,10 @@ class Node:
     async def stop(self) -> None:
         """End all processes; the pods' objects stay as they are."""
         self._unsubscribe()
-        for forwards in self._forwards.values():
-            for forward in forwards:
-                forward.cancel()
+        forwards = [forward for forwards in self._forwards.values() for forward in forwards]
+        for forward in forwards:
+            forward.cancel()
+        await asyncio.gather(*forwards, return_exceptions=True)
         for worker in self._workers.values():
             worker.deleted()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -212,7 +213,7 @@ class Node:
             raise
 
     def _worker(self, namespace: str, name: str) -> PodWorker | None:
-        with contextlib.suppress(LookupError):
+        with contextlib.suppress(NotFound, KeyError):
             return self._workers[self._store.peek(PODS, namespace, name)["metadata"]["uid"]]
         return None
 

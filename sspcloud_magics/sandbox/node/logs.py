@@ -37,29 +37,31 @@ class Log:
         self.path = path
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
-        self._grown = asyncio.Condition()
+        self._grown = asyncio.Event()
         self.closed = False
 
-    async def write(self, line: bytes) -> None:
+    def write(self, line: bytes) -> None:
         """Add a line, with or without its line break."""
         nanoseconds = time.time_ns()
         moment = datetime.fromtimestamp(nanoseconds // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         head = f"{moment}.{nanoseconds % 10**9:09d}Z stdout F ".encode()
         self._file.write(head + line.rstrip(b"\r\n") + b"\n")
-        async with self._grown:
-            self._grown.notify_all()
+        self._tell_readers()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Note that the run is over."""
         self.closed = True
         self._file.close()
-        async with self._grown:
-            self._grown.notify_all()
+        self._tell_readers()
 
     async def grown(self, size: int) -> None:
         """Wait until the file is longer than `size` bytes, or the run is over."""
-        async with self._grown:
-            await self._grown.wait_for(lambda: self.closed or self.path.stat().st_size > size)
+        while not self.closed and self.path.stat().st_size <= size:
+            await self._grown.wait()
+
+    def _tell_readers(self) -> None:
+        self._grown.set()
+        self._grown = asyncio.Event()
 
 
 class LogKeeper:

@@ -76,6 +76,7 @@ class Process:
             Called when it has opened a port.
         """
         ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE)
         try:
             child = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-m", f"{PROGRAMS}.{module}", title),
@@ -92,11 +93,11 @@ class Process:
                 },
             )
         except BaseException:
-            ours.close()
+            writer.close()
+            log.close()
             raise
         finally:
             theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE)
         process = cls(child, writer, log)
         with contextlib.suppress(ConnectionError):
             writer.write(json.dumps(config).encode() + b"\n")
@@ -114,12 +115,12 @@ class Process:
             await self._tasks[0]
         finally:
             self.kill()
+            self._control.close()
+            self._log.close()
+            self.ports.clear()
             for task in (*self._tasks, *self._waiting):
                 task.cancel()
             await asyncio.gather(*self._tasks, *self._waiting, return_exceptions=True)
-            self._control.close()
-            await self._log.close()
-            self.ports.clear()
         return code if code >= 0 else 128 - code
 
     def terminate(self) -> None:
@@ -142,7 +143,7 @@ class Process:
                 continue
             if not line:
                 return
-            await self._log.write(line)
+            self._log.write(line)
 
     async def _serve(self, reader: asyncio.StreamReader, route: Route, on_port: Callable[[], None]) -> None:
         with contextlib.suppress(ConnectionError):

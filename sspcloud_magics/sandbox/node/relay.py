@@ -123,14 +123,15 @@ class Forwarding:
             await asyncio.wait({download, upload}, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait({download, upload}, timeout=GRACE)
         finally:
+            # Nothing is awaited before all is closed: a cancellation may come at every await, and twice.
             for task in (download, upload):
                 task.cancel()
-            broken = (await asyncio.gather(download, upload, return_exceptions=True))[0]
             self._connection = None
             if self._upload_ended.is_set():
                 connection.close()
             else:
                 connection.abort()
+        broken = (await asyncio.gather(download, upload, return_exceptions=True))[0]
         if isinstance(broken, BrokenPipeError):
             return _in_namespace(self._sandbox, f"write tcp4 {ends}: write: broken pipe")
         if isinstance(broken, OSError):

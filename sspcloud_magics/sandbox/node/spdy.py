@@ -132,7 +132,7 @@ class Connection:
 
     def _gather(self, view: memoryview, at: int, size: int) -> int:
         """Fill the head up to `size` bytes and return how far that read."""
-        part = view[at : at + size - len(self._head)]
+        part = view[at : at + max(0, size - len(self._head))]
         self._head += part
         return at + len(part)
 

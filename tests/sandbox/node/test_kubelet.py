@@ -1,0 +1,335 @@
+"""Pods as real processes: what their status, events and logs say at each turn of their lives."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sspcloud_magics.sandbox.network import Network
+from sspcloud_magics.sandbox.node import DialError, LogsUnavailable, Node
+from sspcloud_magics.sandbox.store import Store
+from tests.sandbox.node.conftest import Cluster, condition, delete
+
+MAIN = Path(__file__).parent
+
+
+def secret(name: str, **values: str) -> dict[str, object]:
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": "ns"},
+        "data": data,
+    }
+
+
+def process_of(pod: str) -> psutil.Process:
+    (found,) = [
+        child
+        for child in psutil.Process().children()
+        if child.is_running() and f"ns/{pod}" in child.cmdline()
+    ]
+    return found
+
+
+async def test_a_pod_is_scheduled_runs_and_becomes_ready(cluster: Cluster):
+    cluster.create("echo", args=["echo", "9000"])
+    assert cluster.pod("echo")["spec"].get("nodeName") is None
+    pod = await cluster.ready("echo")
+    assert pod["spec"]["nodeName"] == "sandbox-node"
+    assert pod["status"]["phase"] == "Running"
+    assert pod["status"]["podIP"].startswith("10.42.0.")
+    assert pod["status"]["qosClass"] == "BestEffort"
+    assert cluster.container("echo")["state"].keys() == {"running"}
+    assert cluster.container("echo")["restartCount"] == 0
+    reasons = [reason for reason, _ in cluster.events("echo")]
+    assert reasons == ["Scheduled", "Pulled", "Created", "Started"]
+
+
+async def test_dial_reaches_the_program_and_says_in_containerds_words_that_a_pod_is_gone(cluster: Cluster):
+    cluster.create("echo", args=["echo", "9000"])
+    await cluster.ready("echo")
+    connection = await cluster.node.dial("ns", "echo", 9000)
+    await connection.write(b"hello")
+    assert await connection.read() == b"hello"
+    connection.close()
+    with pytest.raises(ConnectionRefusedError):
+        await cluster.node.dial("ns", "echo", 9001)
+    with pytest.raises(DialError, match="pod not found"):
+        await cluster.node.dial("ns", "nobody", 9000)
+
+
+async def test_an_unknown_image_is_backed_off_with_the_runtimes_words(cluster: Cluster):
+    cluster.create("wrong", "nope/nope:1")
+    waiting = lambda: cluster.container("wrong")["state"].get("waiting", {}).get("reason")  # noqa: E731
+    await cluster.until(lambda: waiting() == "ErrImagePull")
+    await cluster.until(lambda: waiting() == "ImagePullBackOff")
+    message = cluster.container("wrong")["state"]["waiting"]["message"]
+    assert message.startswith(
+        'Back-off pulling image "nope/nope:1": ErrImagePull: failed to pull and unpack image'
+    )
+    assert cluster.pod("wrong")["status"]["phase"] == "Pending"
+    assert ("Failed", "Error: ErrImagePull") in cluster.events("wrong")
+    with pytest.raises(LogsUnavailable, match="waiting to start: trying and failing to pull image"):
+        await cluster.log("wrong")
+
+
+async def test_a_container_that_fails_is_started_again_and_backed_off(cluster: Cluster):
+    cluster.create("crash", "alpine/socat", ["TCP-LISTEN:1"])
+    await cluster.until(lambda: cluster.container("crash")["restartCount"] >= 2)
+    assert ("BackOff" in {reason for reason, _ in cluster.events("crash")}) is True
+    seen = cluster.container("crash")
+    assert seen["lastState"]["terminated"]["exitCode"] == 1
+    assert seen["lastState"]["terminated"]["reason"] == "Error"
+    assert cluster.pod("crash")["status"]["phase"] == "Running"
+    assert condition(cluster.pod("crash"), "Ready")["message"] == "containers with unready status: [main]"
+    assert "exactly 2 addresses required (there are 1)" in await cluster.log("crash", previous=True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "args", "phase", "reason"),
+    [
+        ("Never", ["TCP-LISTEN:1"], "Failed", "Error"),
+        ("OnFailure", ["TCP-LISTEN:5432", "TCP:nobody:1"], "Succeeded", "Completed"),
+    ],
+)
+async def test_restart_policy_decides_how_a_pod_ends(cluster: Cluster, policy, args, phase, reason):
+    cluster.create("once", "alpine/socat", args, restartPolicy=policy)
+    if phase == "Succeeded":
+        # socat without fork ends with its first connection; OnFailure starts it again while that failed.
+        cluster.create("echo", args=["echo", "9000"])
+        await cluster.ready("echo")
+        cluster.store.delete(*_key("once"))
+        ip = cluster.pod("echo")["status"]["podIP"]
+        await cluster.until(lambda: cluster.pod("once") is None)
+        cluster.create("once", "alpine/socat", ["TCP-LISTEN:5432", f"TCP:{ip}:9000"], restartPolicy=policy)
+        await cluster.ready("once")
+        connection = await cluster.node.dial("ns", "once", 5432)
+        await connection.write(b"x")
+        assert await connection.read() == b"x"
+        connection.close()
+    await cluster.until(lambda: cluster.pod("once").get("status", {}).get("phase") == phase)
+    assert cluster.container("once")["state"]["terminated"]["reason"] == reason
+
+
+def _key(name: str):
+    from tests.sandbox.node.conftest import PODS
+
+    return PODS, "ns", name
+
+
+async def test_a_command_that_the_image_lacks_is_a_start_error(cluster: Cluster):
+    cluster.create(
+        "shell", "alpine/socat", container={"command": ["bash", "-c", "true"]}, restartPolicy="Never"
+    )
+    await cluster.until(lambda: (cluster.pod("shell") or {}).get("status", {}).get("phase") == "Failed")
+    ended = cluster.container("shell")["state"]["terminated"]
+    assert (ended["reason"], ended["exitCode"]) == ("StartError", 128)
+    assert 'exec: "bash": executable file not found in $PATH' in ended["message"]
+
+
+async def test_an_active_deadline_fails_the_pod_and_ends_its_process(cluster: Cluster):
+    cluster.create("short", args=["echo", "9000"], activeDeadlineSeconds=1)
+    await cluster.ready("short")
+    process = process_of("short")
+    await cluster.until(lambda: cluster.pod("short")["status"]["phase"] == "Failed")
+    assert cluster.pod("short")["status"]["reason"] == "DeadlineExceeded"
+    await cluster.until(lambda: "terminated" in cluster.container("short")["state"])
+    assert not process.is_running()
+
+
+async def test_deletion_stops_the_process_then_removes_the_object(cluster: Cluster):
+    cluster.create("echo", args=["echo", "9000"])
+    await cluster.ready("echo")
+    process = process_of("echo")
+    delete(cluster, "echo")
+    await cluster.until(lambda: cluster.pod("echo") is None)
+    assert not process.is_running()
+    assert ("Killing", "Stopping container main") in cluster.events("echo")
+
+
+async def test_a_process_that_does_not_heed_the_signal_is_killed_when_its_time_is_over(cluster: Cluster):
+    cluster.create("deaf", args=["echo", "9000"])
+    await cluster.ready("deaf")
+    process = process_of("deaf")
+    process.suspend()  # a stopped process takes no SIGTERM
+    delete(cluster, "deaf", grace=1)
+    await cluster.until(lambda: cluster.pod("deaf") is None)
+    assert not process.is_running()
+
+
+async def test_removal_of_the_object_kills_at_once(cluster: Cluster):
+    cluster.create("gone", args=["echo", "9000"])
+    await cluster.ready("gone")
+    process = process_of("gone")
+    process.suspend()
+    cluster.store.delete(*_key("gone"))
+    with contextlib.suppress(psutil.NoSuchProcess):
+        await asyncio.to_thread(process.wait, 10)
+    assert not process.is_running()
+
+
+async def test_a_pod_of_the_same_name_is_another_pod(cluster: Cluster):
+    cluster.create("twin", args=["echo", "9000"])
+    first = await cluster.ready("twin")
+    cluster.store.delete(*_key("twin"))
+    cluster.create("twin", args=["echo", "9000"])
+    second = await cluster.ready("twin")
+    assert first["metadata"]["uid"] != second["metadata"]["uid"]
+    assert first["status"]["podIP"] != second["status"]["podIP"]
+
+
+async def test_a_missing_secret_keeps_the_container_waiting_until_it_comes(cluster: Cluster):
+    port = {"name": "PORT", "valueFrom": {"secretKeyRef": {"name": "later", "key": "port"}}}
+    cluster.create("waits", container={"env": [port], "args": ["echo", "$(PORT)"]})
+    state = lambda: cluster.container("waits")["state"].get("waiting", {})  # noqa: E731
+    await cluster.until(lambda: state().get("reason") == "CreateContainerConfigError")
+    assert state()["message"] == 'secrets "later" not found'
+    cluster.store.create(secret("later", port="9123"))
+    await cluster.ready("waits")
+    (await cluster.node.dial("ns", "waits", 9123)).close()
+
+
+async def test_a_secret_is_in_neither_arguments_nor_environment_of_the_process(cluster: Cluster):
+    cluster.store.create(secret("s", password="correct-horse"))
+    env = [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "password"}}}]
+    cluster.create("quiet", "mon-api", container={"env": env, "args": ["$(PASSWORD)"]})
+    await cluster.ready("quiet")
+    process = process_of("quiet")
+    assert "correct-horse" not in f"{process.cmdline()} {process.environ()}"
+
+
+async def test_a_missing_claim_leaves_the_pod_unscheduled(cluster: Cluster):
+    volume = {"name": "data", "persistentVolumeClaim": {"claimName": "none"}}
+    cluster.create("homeless", args=["echo", "9000"], volumes=[volume])
+    await cluster.until(
+        lambda: condition(cluster.pod("homeless"), "PodScheduled").get("reason") == "Unschedulable"
+    )
+    cluster.store.create(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "none", "namespace": "ns"},
+            "spec": {},
+        }
+    )
+    await cluster.ready("homeless")
+
+
+@pytest.mark.parametrize(
+    "probe", [{"tcpSocket": {"port": "http"}}, {"httpGet": {"port": 8000, "path": "/health"}}]
+)
+async def test_a_readiness_probe_that_passes_makes_the_pod_ready(cluster: Cluster, probe):
+    ports = [{"name": "http", "containerPort": 8000}]
+    cluster.create("probed", "mon-api", container={"readinessProbe": probe, "ports": ports})
+    await cluster.ready("probed")
+
+
+async def test_a_readiness_probe_that_fails_says_why(cluster: Cluster):
+    probe = {"httpGet": {"port": 8000, "path": "/nothing"}, "periodSeconds": 1}
+    cluster.create("unready", "mon-api", container={"readinessProbe": probe})
+    words = "Readiness probe failed: HTTP probe failed with statuscode: 404"
+    await cluster.until(lambda: ("Unhealthy", words) in cluster.events("unready"))
+    assert condition(cluster.pod("unready"), "Ready")["status"] == "False"
+    assert cluster.pod("unready")["status"]["phase"] == "Running"
+
+
+async def test_logs_by_tail_and_with_their_times(cluster: Cluster):
+    cluster.create("api", "mon-api")
+    await cluster.ready("api")
+    whole = (await cluster.log("api")).splitlines()
+    assert len(whole) == 2
+    assert await cluster.log("api", tail_lines=1) == whole[1] + "\n"
+    assert await cluster.log("api", tail_lines=0) == ""
+    stamped = (await cluster.log("api", timestamps=True)).splitlines()
+    assert [line.split(" ", 1)[1] for line in stamped] == whole
+    assert stamped[0].split(" ")[0].endswith("Z")
+    with pytest.raises(LogsUnavailable, match='previous terminated container "main" in pod "api" not found'):
+        await cluster.log("api", previous=True)
+
+
+async def test_logs_are_followed_until_the_container_ends(cluster: Cluster):
+    cluster.create("api", "mon-api", restartPolicy="Never")
+    await cluster.ready("api")
+    lines = cluster.node.logs("ns", "api", container="main", follow=True, tail_lines=0)
+    following = asyncio.ensure_future(anext(lines))
+    connection = await cluster.node.dial("ns", "api", 8000)
+    await connection.write(b"GET /communes HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"Nice" in await connection.read()
+    connection.close()
+    assert b'"GET /communes HTTP/1.1" 200 OK' in await following
+    process_of("api").terminate()
+    assert [line async for line in lines] == []
+
+
+async def test_a_killed_process_ends_with_its_signal_and_is_replaced(cluster: Cluster):
+    cluster.create("echo", args=["echo", "9000"])
+    await cluster.ready("echo")
+    process_of("echo").send_signal(signal.SIGKILL)
+    await cluster.until(lambda: cluster.container("echo")["restartCount"] == 1)
+    assert cluster.container("echo")["lastState"]["terminated"]["exitCode"] == 137
+    await cluster.ready("echo")
+
+
+async def test_stopping_the_node_leaves_no_process_and_no_file_of_sockets(cluster: Cluster):
+    for number in range(3):
+        cluster.create(f"echo-{number}", args=["echo", "9000"])
+    for number in range(3):
+        await cluster.ready(f"echo-{number}")
+    processes = [process_of(f"echo-{number}") for number in range(3)]
+    run = cluster.node._run
+    await cluster.node.stop()
+    assert not [process for process in processes if process.is_running()]
+    assert not run.exists()
+
+
+NODE_PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from sspcloud_magics.sandbox.network import Network
+from sspcloud_magics.sandbox.node import Node
+from sspcloud_magics.sandbox.store import Store
+
+async def main():
+    store = Store()
+    await Node(store, Network(store), Path(sys.argv[1])).start()
+    store.subscribe(lambda change: change.resource.plural == "pods" and "True" in str(change.object.get("status")) and
+                    any(c["ready"] for c in change.object["status"]["containerStatuses"]) and print("ready", flush=True))
+    container = {"name": "main", "image": "sspcloud-sandbox/helper", "args": ["echo", "9000"]}
+    store.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "orphan", "namespace": "ns"},
+                  "spec": {"containers": [container]}})
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+async def test_pods_do_not_outlive_a_node_that_is_killed(tmp_path: Path, asleep):
+    """They end when their node's socket closes; one that cannot is ended by the next node at this home."""
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", NODE_PROGRAM, str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    assert await killed.stdout.readline() == b"ready\n"
+    (pid, _created), *_ = json.loads((tmp_path / "node" / "processes.json").read_text())["processes"]
+    process = psutil.Process(pid)
+    if asleep:
+        process.suspend()
+    killed.kill()
+    await killed.wait()
+    if asleep:
+        node = Node(Store(), Network(Store()), tmp_path)
+        await node.start()
+        await node.stop()
+    await asyncio.to_thread(psutil.wait_procs, [process], 20)
+    assert not process.is_running()
+    assert os.getpid() != pid
