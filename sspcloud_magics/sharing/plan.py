@@ -205,10 +205,8 @@ def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnecti
             f"For kubectl, every pod of {database.namespace} may be listed by name, with its labels and "
             "environment variables: the rights of kubectl cannot be made narrower."
         )
-    notes += [
-        f"Nothing proves that {one.namespace} exists: check the spelling of {one.name!r}."
-        for one in colleagues
-    ]
+    names = ", ".join(one.name for one in colleagues)
+    notes.append(f"Nothing here tells whether an account exists: check the spelling of {names}.")
     return Plan(
         database=database,
         shares=shares,
@@ -299,4 +297,9 @@ def _network(cluster: Cluster, database: Database, labels: dict[str, str]) -> li
         pods = [pod.labels for pod in inventory.pods(cluster, database.namespace)]
     except Forbidden:
         return []
-    return policies.observations(found, labels, pods)
+    about = [
+        policy
+        for policy in found
+        if policies.selects(policy, labels) or policy["metadata"]["name"].startswith(database.name)
+    ]
+    return policies.observations(about, labels, pods)

@@ -27,13 +27,13 @@ _DTYPES = {
 
 
 def _until_in_words(row: Row) -> str:
-    until: datetime = row["until"]
+    until: datetime = row["until"].to_pydatetime()
     left = format_duration(until - datetime.now(UTC))
     return f"{until.astimezone():%Y-%m-%d %H:%M} (in {left})" if left != "0s" else "is over"
 
 
 def _sessions_in_words(row: Row) -> str:
-    return "?" if row["sessions"] is pd.NA else str(row["sessions"])
+    return "?" if pd.isna(row["sessions"]) else str(row["sessions"])
 
 
 _VIEW = View(
