@@ -19,6 +19,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,7 @@ class ForwardsFile:
         self._home = home or state_folder()
         self._key = hashlib.sha256(os.fsencode(self._notebooks.absolute())).hexdigest()[:16]
         self._written: list[Remembered] = []
+        self._writing = threading.Lock()
 
     @property
     def path(self) -> Path:
@@ -146,9 +148,10 @@ class ForwardsFile:
         """
 
         def note(_forward: Forward) -> None:
-            if manager.is_closing:
-                return
-            with contextlib.suppress(OSError):
+            # Told on several threads at once: the last to write must be the one that looked last.
+            with self._writing, contextlib.suppress(OSError):
+                if manager.is_closing:
+                    return
                 self.write(
                     Remembered(
                         manager.server_of(forward),

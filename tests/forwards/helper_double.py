@@ -154,6 +154,7 @@ async def main():
         await helper.obey(await queue.get())
 
 
-if "--breaks" in sys.argv:
-    raise SystemExit("ModuleNotFoundError: No module named 'h11'")
-asyncio.run(main())
+if __name__ == "__main__":
+    if "--breaks" in sys.argv:
+        raise SystemExit("ModuleNotFoundError: No module named 'h11'")
+    asyncio.run(main())

@@ -52,4 +52,5 @@ def main(what):
     sys.stdin.read()
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])

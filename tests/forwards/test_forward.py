@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sspcloud_magics.errors import TunnelLost
 from sspcloud_magics.forwards.forward import LIVE, Forward
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import (
@@ -101,6 +102,13 @@ def test_since_is_when_it_was_first_active():
     forward.take(ForwardState(1, State.ACTIVE))
     assert forward.since is since
     assert since.tzinfo is not None
+
+
+def test_time_that_has_passed_is_told_with_what_was_waited_for():
+    forward = made()
+    forward.take(ForwardState(1, State.STARTING, reason="waiting for a ready pod"))
+    with pytest.raises(TunnelLost, match="waiting for a ready pod"):
+        forward.wait_until_active(timeout=0)
 
 
 @pytest.mark.parametrize("state", State)

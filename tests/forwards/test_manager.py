@@ -36,7 +36,7 @@ def test_forward_that_is_refused_raises_and_leaves_nothing(manager, person, targ
 
 def test_forward_that_is_not_reached_in_time_is_taken_back(manager, person, target):
     port = free_port()
-    with pytest.raises(TunnelLost, match="waiting for a ready pod"):
+    with pytest.raises(TunnelLost, match=r"could not be reached within 0\.3 s"):
         manager.forward(person, Target("user-bob", "pod", "never"), [PortText(8000, port)], timeout=0.3)
     assert manager.forwards() == []
     assert manager.forward(person, target, [PortText(8000, port)]).local_port == port
