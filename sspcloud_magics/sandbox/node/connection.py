@@ -19,6 +19,10 @@ READ_AHEAD: Final = 1024 * 1024
 """Bytes of one connection that wait here at most, beside one read of the socket, before the sender has to."""
 
 
+TLS_FAREWELL: Final = 1.0
+"""Seconds that a peer has to answer the closing of TLS."""
+
+
 class DialError(Exception):
     """No connection to the port of a pod; the text is containerd's."""
 
@@ -136,7 +140,9 @@ class Connection(asyncio.Protocol):
             If the handshake fails.
         """
         loop = asyncio.get_running_loop()
-        transport = await loop.start_tls(self._transport, self, context, server_side=True)
+        transport = await loop.start_tls(
+            self._transport, self, context, server_side=True, ssl_shutdown_timeout=TLS_FAREWELL
+        )
         if transport is None:
             raise ConnectionResetError("the client left in the handshake")
         self._transport = transport

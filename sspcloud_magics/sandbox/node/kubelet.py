@@ -40,6 +40,8 @@ from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import AlreadyExists, Change, NotFound, Obj, Store, now
 
 NODES: Final = by_plural("", "nodes")
+SHUTDOWN_GRACE: Final = 5.0
+"""Seconds that a pod's processes have when the sandbox ends: a database writes its checkpoint."""
 POD_NETWORK: Final = "10.42.0.0/24"
 log = logging.getLogger(__name__)
 
@@ -107,7 +109,7 @@ class Node:
             forward.cancel()
         await asyncio.gather(*forwards, return_exceptions=True)
         for worker in self._workers.values():
-            worker.deleted()
+            worker.shut_down(SHUTDOWN_GRACE)
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         if self._run is not None:
             shutil.rmtree(self._run, ignore_errors=True)

@@ -95,6 +95,7 @@ class PodWorker:
         self._failure: Mapping[str, str] | None = None
         self._stopped = False
         self._gone = False
+        self._shutdown_grace: float | None = None
         self._stop = asyncio.Event()
         self._kill = asyncio.Event()
         self._retry = asyncio.Event()
@@ -130,6 +131,12 @@ class PodWorker:
         self._gone = True
         self._stop.set()
         self._kill.set()
+
+    def shut_down(self, grace: float) -> None:
+        """End the processes in so many seconds, and leave the Pod's object as it is."""
+        self._gone = True
+        self._shutdown_grace = grace
+        self._stop.set()
 
     def look_again(self) -> None:
         """Take notice that an object changed which the pod may have waited for."""
@@ -246,6 +253,8 @@ class PodWorker:
             await asyncio.gather(ended, killed, return_exceptions=True)
 
     def _grace(self) -> float:
+        if self._shutdown_grace is not None:
+            return self._shutdown_grace
         metadata = self._pod["metadata"]
         seconds = metadata.get("deletionGracePeriodSeconds")
         if seconds is None:

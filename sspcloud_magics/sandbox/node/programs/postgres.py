@@ -73,10 +73,15 @@ class Client(Incoming):
     secure = False
     _last = b""
 
+    @property
+    def said_goodbye(self) -> bool:
+        """Whether the last message of a TLS session came."""
+        return self.secure and self._last == TERMINATE
+
     def data_received(self, data: bytes) -> None:
         """Take bytes; after the last message of a TLS session, closing is a reset."""
         self._last = (self._last + data[-len(TERMINATE) :])[-len(TERMINATE) :]
-        if self.secure and self._last == TERMINATE:
+        if self.said_goodbye:
             self.reset_on_close()
         super().data_received(data)
 
@@ -110,7 +115,10 @@ class Front:
         except OSError:
             pass  # either end broke the connection: the other is closed
         finally:
-            client.close()
+            if client.said_goodbye:
+                client.abort()  # no closing alert is exchanged: nobody would read it
+            else:
+                client.close()
             if server is not None:
                 server.close()
 

@@ -1,0 +1,284 @@
+"""The programs that stand for images, in pods of a real node."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sspcloud_magics.sandbox import postgres
+from sspcloud_magics.sandbox.node.images import canonical, find
+from sspcloud_magics.sandbox.node.programs.api import answer
+from sspcloud_magics.sandbox.node.programs.relay import Relay, UsageError, parse
+from tests.sandbox.node.conftest import Cluster, delete
+
+SERVICE = "db-rw.ns.svc"
+
+
+@pytest.mark.parametrize(
+    ("image", "module"),
+    [
+        ("alpine/socat", "relay"),
+        ("docker.io/alpine/socat:1.8.0.0", "relay"),
+        ("alpine/socat@sha256:" + "0" * 64, "relay"),
+        ("ghcr.io/cloudnative-pg/postgresql:17.5", "postgres"),
+        ("bitnamilegacy/postgresql:16", "postgres"),
+        ("registry.example:5000/team/mon-api:1", "api"),
+        ("sspcloud-sandbox/helper", "helper"),
+    ],
+)
+def test_images_are_known_by_every_way_to_write_them(image, module):
+    found = find(image)
+    assert found is not None
+    assert found.module == module
+
+
+@pytest.mark.parametrize("image", ["nope", "socat", "evil.example/alpine/socat", "python:3.13"])
+def test_other_images_cannot_be_had(image):
+    assert find(image) is None
+
+
+def test_a_reference_is_completed_as_a_runtime_does():
+    assert canonical("nope") == "docker.io/library/nope:latest"
+    assert canonical("localhost:5000/x") == "localhost:5000/x:latest"
+
+
+@pytest.mark.parametrize(
+    ("args", "relay"),
+    [
+        (["TCP-LISTEN:5432,fork,reuseaddr", "TCP:db:5432"], Relay(5432, True, "db", 5432)),
+        (["tcp4-listen:1,reuseaddr", "tcp4:10.0.0.1:2"], Relay(1, False, "10.0.0.1", 2)),
+        (["-d", "-d", "-t", "2", "TCP6-LISTEN:1,fork", "TCP-CONNECT:h:2"], Relay(1, True, "h", 2, 2.0)),
+    ],
+)
+def test_socats_arguments(args, relay):
+    assert parse(args) == relay
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "exactly 2 addresses required (there are 0)"),
+        (["TCP-LISTEN:1", "UDP:h:1"], 'unknown device/address "UDP"'),
+        (["TCP-LISTEN:1", "TCP:h"], "wrong number of parameters (1 instead of 2)"),
+        (["TCP-LISTEN:http", "TCP:h:1"], 'service "http" not found'),
+    ],
+)
+def test_socats_complaints(args, words):
+    with pytest.raises(UsageError) as caught:
+        parse(args)
+    assert words in str(caught.value)
+
+
+@given(st.lists(st.text(max_size=30), max_size=4))
+def test_socats_arguments_are_understood_or_complained_of(args):
+    try:
+        assert parse(args).port > 0
+    except UsageError as error:
+        assert str(error)
+
+
+async def http(cluster: Cluster, target: str) -> tuple[int, Any]:
+    connection = await cluster.node.dial("ns", "api", 8000)
+    await connection.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    whole = b""
+    while data := await connection.read():
+        whole += data
+    connection.close()
+    head, _, body = whole.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+async def test_the_web_api_answers_in_json(cluster: Cluster):
+    cluster.create("api", "mon-api")
+    await cluster.ready("api")
+    assert await http(cluster, "/health") == (200, {"status": "ok"})
+    assert await http(cluster, "/communes/35238") == (200, answer("/communes/35238"))
+    assert answer("/communes/35238")["nom"] == "Rennes"
+    assert [c["departement"] for c in (await http(cluster, "/communes?departement=35&limit=2"))[1]] == ["35", "35"]
+    assert (await http(cluster, "/communes?limit=x"))[0] == 422
+    assert (await http(cluster, "/nothing"))[0] == 404
+
+
+async def test_the_source_sends_what_it_is_asked_for_then_closes(cluster: Cluster):
+    cluster.create("source", args=["source", "9000"])
+    await cluster.ready("source")
+    connection = await cluster.node.dial("ns", "source", 9000)
+    await connection.write(b"1000000\n")
+    size = 0
+    while data := await connection.read():
+        assert not data.strip(b"\0")
+        size += len(data)
+    connection.close()
+    assert size == 1_000_000
+
+
+async def test_a_relay_joins_two_pods_and_says_what_went_wrong(cluster: Cluster):
+    cluster.create("echo", args=["echo", "9000"])
+    ip = (await cluster.ready("echo"))["status"]["podIP"]
+    cluster.create("relay", "alpine/socat", ["TCP-LISTEN:5432,fork,reuseaddr", f"TCP:{ip}:9000"])
+    cluster.create("lost", "alpine/socat", ["TCP-LISTEN:5432,fork", "TCP:nobody:1"])
+    cluster.create("shut", "alpine/socat", ["TCP-LISTEN:5432,fork", f"TCP:{ip}:1"])
+    for name in ("relay", "lost", "shut"):
+        await cluster.ready(name)
+    connection = await cluster.node.dial("ns", "relay", 5432)
+    await connection.write(b"through")
+    assert await connection.read() == b"through"
+    connection.close()
+    for name, words in (
+        ("lost", 'getaddrinfo("nobody", "NULL", {1,0,1,6}, {}): Name does not resolve'),
+        ("shut", f"connect(5, AF=2 {ip}:1, 16): Connection refused"),
+    ):
+        connection = await cluster.node.dial("ns", name, 5432)
+        assert await connection.read() == b""
+        connection.close()
+        lines = cluster.node.logs("ns", name, container="main", follow=True)
+        assert words in (await anext(lines)).decode()
+        await lines.aclose()
+
+
+# Postgres.
+
+
+@pytest.fixture
+async def database(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Path]:
+    """A ready database pod, ``db-1`` of the cluster ``db``; the path of its CA's certificate."""
+    home = tmp_path / "home"
+    data = postgres.volumes(home) / "ns" / "db-1" / "pgdata"
+    data.parent.mkdir(parents=True)
+    postgres.give(data.parent)
+    await asyncio.to_thread(postgres.initialise, data)
+    password = ["ALTER ROLE postgres PASSWORD 'secret of the test'"]
+    await asyncio.to_thread(postgres.execute, data, "postgres", password)
+    authority = trustme.CA()
+    pair = authority.issue_cert(SERVICE)
+    values = {
+        "tls.crt": b"".join(blob.bytes() for blob in pair.cert_chain_pems),
+        "tls.key": pair.private_key_pem.bytes(),
+    }
+    cluster.store.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "db-server", "namespace": "ns"},
+            "data": {name: base64.b64encode(value).decode() for name, value in values.items()},
+        }
+    )
+    claim = {"metadata": {"name": "db-1", "namespace": "ns"}, "spec": {}}
+    cluster.store.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim})
+    start(cluster)
+    await cluster.ready("db-1")
+    certificate = tmp_path / "ca.crt"
+    authority.cert_pem.write_to_path(str(certificate))
+    yield certificate
+    await cluster.node.stop()
+    postgres.forget(home)
+
+
+def start(cluster: Cluster) -> None:
+    container = {
+        "name": "main",
+        "image": "ghcr.io/cloudnative-pg/postgresql:18",
+        "command": ["/controller/manager", "instance", "run"],
+    }
+    cluster.store.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "db-1", "namespace": "ns", "labels": {"cnpg.io/cluster": "db"}},
+            "spec": {
+                "containers": [container],
+                "volumes": [{"name": "pgdata", "persistentVolumeClaim": {"claimName": "db-1"}}],
+            },
+        }
+    )
+
+
+async def sql(cluster: Cluster, statement: str, **how: Any) -> list[Any]:
+    worker = cluster.node._worker("ns", "db-1")
+    parameters = {
+        "host": SERVICE,
+        "hostaddr": "127.0.0.1",
+        "port": worker.port(5432),
+        "user": "postgres",
+        "password": "secret of the test",
+        "dbname": "postgres",
+        **how,
+    }
+    async with await psycopg.AsyncConnection.connect(**parameters, autocommit=True) as connection:
+        cursor = await connection.execute(statement)
+        return await cursor.fetchall() if cursor.description else []
+
+
+async def test_postgres_answers_over_verified_tls_and_plain(cluster: Cluster, database: Path):
+    assert await sql(cluster, "select 1", sslmode="verify-full", sslrootcert=str(database)) == [(1,)]
+    assert await sql(cluster, "show max_connections", sslmode="disable") == [("100",)]
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        await sql(cluster, "select 1", password="wrong")
+    big = "select length(repeat('x', 3000000)), repeat('y', 3000000)"
+    assert await sql(cluster, big, sslmode="require") == [(3000000, "y" * 3000000)]
+
+
+async def test_data_outlives_the_pod(cluster: Cluster, database: Path):
+    await sql(cluster, "create table kept as select 42 as n")
+    delete(cluster, "db-1")
+    await cluster.until(lambda: cluster.pod("db-1") is None)
+    start(cluster)
+    await cluster.ready("db-1")
+    assert await sql(cluster, "select n from kept") == [(42,)]
+
+
+async def test_a_tls_session_that_the_client_ends_is_reset_and_a_plain_one_is_not(cluster: Cluster, database: Path):
+    assert await farewell(cluster, database) == "reset"
+    assert await farewell(cluster, None) == "end"
+
+
+async def farewell(cluster: Cluster, ca: Path | None) -> str:
+    """Send a startup message and a goodbye, then the closing of TLS; return how the server's side ends."""
+    connection = await cluster.node.dial("ns", "db-1", 5432)
+    startup = struct.pack(">I", 196608) + b"user\0nobody\0\0"
+    messages = struct.pack(">I", len(startup) + 4) + startup
+    if ca is None:
+        await connection.write(messages)
+        await connection.read()
+        await connection.write(b"X\0\0\0\4")
+        try:
+            while await connection.read():
+                pass
+        except ConnectionResetError:
+            return "reset"
+        finally:
+            connection.close()
+        return "end"
+    await connection.write(struct.pack(">II", 8, 80877103))
+    assert await connection.read() == b"S"
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = ssl.create_default_context(cafile=str(ca)).wrap_bio(incoming, outgoing, server_hostname=SERVICE)
+    for step in (tls.do_handshake, lambda: tls.write(messages), lambda: tls.read(1), lambda: tls.write(b"X\0\0\0\4")):
+        while True:
+            try:
+                step()
+                break
+            except ssl.SSLWantReadError:
+                await connection.write(outgoing.read())
+                incoming.write(await connection.read())
+    try:
+        await connection.write(outgoing.read())
+        while await connection.read():
+            pass
+    except ConnectionResetError:
+        return "reset"
+    finally:
+        connection.close()
+    return "end"
