@@ -166,8 +166,15 @@ class Helper:
 
     def close_input(self) -> None:
         """Close the pipe to the helper, which is the order to end."""
-        with self._sending, contextlib.suppress(OSError):
-            self._stdin.close()
+        if not self._sending.acquire(timeout=0.5):
+            # A helper that does not read holds up a command: it would not see the end of the pipe either.
+            self._process.kill()
+            self._sending.acquire()
+        try:
+            with contextlib.suppress(OSError):
+                self._stdin.close()
+        finally:
+            self._sending.release()
 
     def kill(self) -> None:
         """End the process at once; `events` ends then."""

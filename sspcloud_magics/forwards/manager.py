@@ -277,8 +277,8 @@ class ForwardManager:
         Parameters
         ----------
         callback
-            Gets the forward. It is called on the manager's thread, or on that of whoever stops the forward:
-            it must return soon, and must not print.
+            Gets the forward. It is called on the manager's thread and on those of callers, possibly on
+            several at once: it must return soon, and must not print.
 
         Returns
         -------

@@ -133,3 +133,16 @@ def test_interrupt_in_the_middle_of_a_command_ends_the_helper():
     thread.join()
     assert list(helper.events()) == []
     assert helper.end() == "it ended with signal 9"
+
+
+def test_command_that_a_helper_does_not_read_holds_up_no_close():
+    helper = double("--stubborn")
+    command = SetAccess(1, Access(server="https://cluster.example", ca="x" * 1024**2))
+    sending = threading.Thread(target=helper.send, args=(command,))
+    sending.start()
+    while select.select([], [helper._stdin], [], 0)[1]:
+        pass
+    helper.close_input()
+    sending.join()
+    assert list(helper.events()) == []
+    assert helper.end() == "it ended with signal 9"
