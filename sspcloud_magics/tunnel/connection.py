@@ -52,6 +52,10 @@ class Owner(Protocol):
 
     counters: Counters
     peers: PeerWatch
+    quiet: bool
+
+    def stir(self) -> None:
+        """Take note that the counters change after a quiet time."""
 
     def release(self, tunnel: Tunnel) -> None:
         """Take the tunnel back."""
@@ -122,6 +126,8 @@ class Connection:
         if tunnel is None:
             return  # the pod has closed: nobody will read this
         self._counters.sent += len(data)
+        if self._owner.quiet:
+            self._owner.stir()
         tunnel.send(data)
         if tunnel.unsent:
             self._local.pause()
@@ -184,6 +190,8 @@ class Connection:
     def pair_received(self, parts: list[memoryview]) -> None:
         """Carry bytes to the client."""
         self._counters.received += sum(map(len, parts))
+        if self._owner.quiet:
+            self._owner.stir()
         if self._client_ended:
             self._heard_at = self._loop.time()
             self._received_after_end = True

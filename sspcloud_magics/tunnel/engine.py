@@ -72,11 +72,17 @@ class Engine:
             error = HelperFailed("A forward was asked for before its credentials.").to_wire()
             self._emit(ForwardState(command.forward_id, State.FAILED, error=error))
             return
-        forward = Forward(command.forward_id, command.spec, credentials, self._peers, self._emit)
-        self._forwards[command.forward_id] = forward
+        number = command.forward_id
+        forward = Forward(
+            number,
+            command.spec,
+            credentials,
+            self._peers,
+            report=self._emit,
+            on_stir=lambda: self._tell_first(number),
+        )
+        self._forwards[number] = forward
         forward.start()
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(COUNTERS_INTERVAL, self._tell_counters)
 
     def _stop(self, forward_id: int) -> None:
         forward = self._forwards.pop(forward_id, None)
@@ -87,18 +93,32 @@ class Engine:
         self._told.pop(forward_id, None)
         forward.stop()
 
-    def _tell_counters(self) -> None:
-        self._timer = None
-        for forward_id, forward in self._forwards.items():
+    def _tell_first(self, forward_id: int) -> None:
+        """Tell a change after a quiet time at once; what follows, at intervals until it is quiet again."""
+        forward = self._forwards.get(forward_id)
+        if forward is not None:
             self._tell(forward_id, forward)
-        if self._forwards:
-            self._timer = asyncio.get_running_loop().call_later(COUNTERS_INTERVAL, self._tell_counters)
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(COUNTERS_INTERVAL, self._tell_busy)
 
-    def _tell(self, forward_id: int, forward: Forward) -> None:
+    def _tell_busy(self) -> None:
+        self._timer = None
+        busy = False
+        for forward_id, forward in self._forwards.items():
+            if not forward.quiet:
+                forward.quiet = not self._tell(forward_id, forward)
+                busy |= not forward.quiet
+        if busy:
+            self._timer = asyncio.get_running_loop().call_later(COUNTERS_INTERVAL, self._tell_busy)
+
+    def _tell(self, forward_id: int, forward: Forward) -> bool:
+        """Tell the counters if they have changed; return whether they have."""
         plain = asdict(forward.counters)
-        if self._told.get(forward_id) != forward.counters:
-            self._told[forward_id] = Counters(**plain)
-            self._emit(ForwardCounters(forward_id, **plain))
+        if self._told.get(forward_id) == forward.counters:
+            return False
+        self._told[forward_id] = Counters(**plain)
+        self._emit(ForwardCounters(forward_id, **plain))
+        return True
 
     def close(self) -> None:
         """End everything."""

@@ -57,6 +57,8 @@ class Forward:
 
     Parameters
     ----------
+    forward_id
+        The number that the kernel gave it.
     spec
         What it shall do.
     credentials
@@ -64,7 +66,9 @@ class Forward:
     peers
         Knows whether clients have closed.
     report
-        Called with each state; the forward's number is filled in by the caller.
+        Called with each state.
+    on_stir
+        Called when the counters change after a quiet time.
     """
 
     def __init__(
@@ -73,12 +77,15 @@ class Forward:
         spec: ForwardSpec,
         credentials: Credentials,
         peers: PeerWatch,
+        *,
         report: Callable[[ForwardState], None],
+        on_stir: Callable[[], None],
     ) -> None:
         self._id = forward_id
         self._spec = spec
         self._credentials = credentials
         self._report = report
+        self._on_stir = on_stir
         self._loop = asyncio.get_running_loop()
         self._target = Target(spec.namespace, spec.kind, spec.name)
         self._follower = Follower(
@@ -95,6 +102,14 @@ class Forward:
         self.state = State.STARTING
         self.counters = Counters()
         self.peers = peers
+        self.quiet = True
+        """Whether the counters were told as they are, and whoever changes them has to `stir`."""
+
+    def stir(self) -> None:
+        """Have the counters told, as they are after what is being done now."""
+        if self.quiet:
+            self.quiet = False
+            self._loop.call_soon(self._on_stir)
 
     # Life.
 
@@ -229,6 +244,7 @@ class Forward:
             return
         self._serving.clear()
         self.counters.reconnects += 1
+        self.stir()
         self._set_state(State.RECONNECTING, reason)
         self._heal()
 
@@ -306,6 +322,7 @@ class Forward:
     def _accept(self, position: int, sock: socket.socket) -> None:
         self.counters.connections += 1
         self.counters.open_connections += 1
+        self.stir()
         connection = Connection(Stream(sock, self._loop), self)
         self._connections[connection] = None
         pool = self._pool
@@ -361,10 +378,12 @@ class Forward:
         """Forget a connection."""
         self._connections.pop(connection, None)
         self.counters.open_connections -= 1
+        self.stir()
 
     def connection_failed(self, text: str) -> None:
         """Take note of an error that ended a connection."""
         self.counters.failed_connections += 1
         self.counters.last_error = text
+        self.stir()
         if any(words in text.lower() for words in _POD_GONE):
             self._lose("the pod is gone")

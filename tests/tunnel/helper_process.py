@@ -30,11 +30,13 @@ from sspcloud_magics.tunnel.control import (
 
 PATIENCE = 30.0
 
-# Runs the helper as it would run on a server that refuses protocol A.
-_CHANNELS_ONLY = """
-import runpy
+# Runs the helper as on a server that refuses protocol A.
+CHANNELS_ONLY = """
 from sspcloud_magics.tunnel import credentials
 credentials.SpdyTunnel = credentials.ChannelTunnel
+"""
+_RUN = """
+import runpy
 runpy.run_module("sspcloud_magics.tunnel", run_name="__main__", alter_sys=True)
 """
 
@@ -42,13 +44,14 @@ runpy.run_module("sspcloud_magics.tunnel", run_name="__main__", alter_sys=True)
 class HelperProcess:
     """The helper, and what it has said so far."""
 
-    def __init__(self, access: Access, *, channels_only: bool = False) -> None:
-        how = ["-c", _CHANNELS_ONLY] if channels_only else ["-m", "sspcloud_magics.tunnel"]
+    def __init__(self, access: Access, *, prelude: str = "", env: dict[str, str] | None = None) -> None:
+        how = ["-c", prelude + _RUN] if prelude else ["-m", "sspcloud_magics.tunnel"]
         self.process = subprocess.Popen(
             [sys.executable, *how],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
+            env=env,
         )
         self.events: list[Event] = []
         self._queue: queue.Queue[Event | None] = queue.Queue()

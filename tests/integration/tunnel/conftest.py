@@ -13,7 +13,7 @@ from kubernetes import client, config, watch
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster.identity import find_cluster
 from tests.testbed import Helper, Testbed
-from tests.tunnel.helper_process import HelperProcess
+from tests.tunnel.helper_process import CHANNELS_ONLY, HelperProcess
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def access(testbed: Testbed) -> Access:
 
 @pytest.fixture(scope="module", params=["spdy", "channels"])
 def helper(request: pytest.FixtureRequest, access: Access) -> Iterator[HelperProcess]:
-    with HelperProcess(access, channels_only=request.param == "channels") as process:
+    with HelperProcess(access, prelude=CHANNELS_ONLY if request.param == "channels" else "") as process:
         process.protocol = request.param  # type: ignore[attr-defined]
         yield process
 

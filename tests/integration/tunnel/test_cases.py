@@ -22,7 +22,7 @@ import pytest
 from sspcloud_magics.tunnel.control import State
 from tests.faults import FaultProxy, Faults
 from tests.testbed import Testbed
-from tests.tunnel.helper_process import HelperProcess
+from tests.tunnel.helper_process import CHANNELS_ONLY, HelperProcess
 
 PATIENCE = 60.0
 MIB = 1024 * 1024
@@ -254,14 +254,14 @@ def test_bytes_arrive_as_they_were_sent_through_a_bad_network(access, testbed, f
         name = access.tls_server_name or server.hostname
         address = f"https://127.0.0.1:{proxy.port}{server.path}"
         through = replace(access, server=address, tls_server_name=name)
-        with HelperProcess(through, channels_only=helper.protocol == "channels") as other:
+        with HelperProcess(through, prelude=CHANNELS_ONLY if helper.protocol == "channels" else "") as other:
             proxy.faults = faults
             state = other.forward("pod", testbed.echo.pod, testbed.echo.port, namespace=testbed.namespace)
             assert_echoes(state.local_ports[0], 4 * MIB)
 
 
 def test_nothing_is_left_when_everything_is_stopped(access, testbed, helper):
-    with HelperProcess(access, channels_only=helper.protocol == "channels") as other:
+    with HelperProcess(access, prelude=CHANNELS_ONLY if helper.protocol == "channels" else "") as other:
         process = psutil.Process(other.process.pid)
         for round_ in range(3):
             state = other.forward("pod", testbed.echo.pod, testbed.echo.port, namespace=testbed.namespace)

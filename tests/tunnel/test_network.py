@@ -1,0 +1,312 @@
+"""The helper on networks that cut, hold and swallow, and behind proxies."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from dataclasses import replace
+
+import pytest
+import trustme
+
+from sspcloud_magics.errors import CertificateNotTrusted, KubeconfigInvalid, ServerUnreachable, UsageProblem
+from sspcloud_magics.secret import Secret
+from sspcloud_magics.tunnel.control import State
+from tests.faults import FaultProxy, Faults
+from tests.tunnel.conftest import echo
+from tests.tunnel.helper_process import CHANNELS_ONLY, HelperProcess
+from tests.tunnel.test_forward import ask, connect, receive, receive_all
+
+FAST_PINGS = """
+from sspcloud_magics.tunnel import pool
+pool.PING_INTERVAL = 0.2
+"""
+SHORT_QUIET = """
+from sspcloud_magics.tunnel import connection
+connection.QUIET = 0.5
+connection._LOOK_INTERVAL = 0.1
+"""
+# As on a system whose kernel does not tell what has become of a peer.
+BLIND = """
+from sspcloud_magics.tunnel import peer
+peer.PeerWatch.has_closed = lambda self, sock: None
+"""
+
+
+@pytest.fixture
+def echo_port(api, programs) -> int:
+    """The pod's port of an echo in the pod web-0."""
+    api.put_pod("web-0", {8000: programs(echo)})
+    return 8000
+
+
+@pytest.fixture
+def network(api):
+    with FaultProxy("127.0.0.1", api.port) as proxy:
+        yield proxy
+
+
+class TestFaults:
+    def test_a_black_hole_is_noticed_and_healed(self, api, network, echo_port):
+        with HelperProcess(api.access(port=network.port), prelude=FAST_PINGS) as helper:
+            state = helper.forward("pod", "web-0", echo_port)
+            assert ask(state.local_ports[0]) == b"ping"
+            network.faults = Faults(black_hole=True)
+            helper.wait_for_state(state.forward_id, State.RECONNECTING)
+            network.faults = Faults()
+            helper.wait_for_state(state.forward_id, State.ACTIVE)
+            assert ask(state.local_ports[0]) == b"ping"
+
+    def test_a_black_hole_resets_the_connection_that_is_open(self, api, network, echo_port):
+        with HelperProcess(api.access(port=network.port), prelude=FAST_PINGS) as helper:
+            state = helper.forward("pod", "web-0", echo_port)
+            with connect(state.local_ports[0]) as client:
+                client.sendall(b"x")
+                assert client.recv(1) == b"x"
+                network.faults = Faults(black_hole=True)
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+
+    def test_a_cut_transfer_is_a_reset_and_the_next_works(self, api, network, programs):
+        def pour(connection) -> None:
+            try:
+                while True:
+                    connection.sendall(bytes(65536))
+            except OSError:
+                pass
+
+        api.put_pod("web-0", {8000: programs(pour)})
+        with HelperProcess(api.access(port=network.port)) as helper:
+            port = helper.forward("pod", "web-0", 8000).local_ports[0]
+            for _ in range(3):
+                with connect(port) as client:
+                    assert client.recv(1) == b"\0"
+                    network.reset_all()
+                    with pytest.raises(ConnectionResetError):
+                        receive_all(client)
+
+    def test_connections_wait_while_the_server_refuses(self, api, network, echo_port):
+        with HelperProcess(api.access(port=network.port)) as helper:
+            state = helper.forward("pod", "web-0", echo_port)
+            network.faults = Faults(refuse=True)
+            network.reset_all()
+            helper.wait_for_state(state.forward_id, State.RECONNECTING)
+            with connect(state.local_ports[0]) as client:
+                client.sendall(b"patience")
+                network.faults = Faults()
+                assert receive(client, 8) == b"patience"
+
+    def test_an_idle_forward_lives_through_pings(self, api, network, echo_port):
+        with HelperProcess(api.access(port=network.port), prelude=FAST_PINGS) as helper:
+            state = helper.forward("pod", "web-0", echo_port)
+            with connect(state.local_ports[0]) as client:
+                pings = network.accepted
+                threading.Event().wait(1.0)  # five pings: time itself is what is tested
+                client.sendall(b"still here")
+                assert receive(client, 10) == b"still here"
+                assert network.accepted == pings, "no tunnel was opened again"
+
+
+class TestTheClientsEnd:
+    """What a client's shutting down or closing comes to, at the end of the pod."""
+
+    @pytest.fixture
+    def observed(self, api, programs):
+        """A pod that takes what comes, and says when its connection has ended."""
+        ended = threading.Event()
+
+        def serve(connection) -> None:
+            try:
+                while connection.recv(65536):
+                    pass
+            except OSError:
+                pass
+            ended.set()
+
+        api.put_pod("web-0", {8000: programs(serve)})
+        return ended
+
+    @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY])
+    def test_a_client_that_closes_is_told_to_the_pod_at_once(self, api, observed, prelude):
+        with HelperProcess(api.access(), prelude=prelude) as helper:
+            port = helper.forward("pod", "web-0", 8000).local_ports[0]
+            observed.clear()  # the trial's
+            client = connect(port)
+            client.sendall(b"bye")
+            client.close()
+            assert observed.wait(4.0), "silence would take five seconds"
+
+    @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY])
+    def test_a_client_of_which_nothing_is_known_is_told_after_silence(self, api, observed, prelude):
+        with HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + BLIND) as helper:
+            port = helper.forward("pod", "web-0", 8000).local_ports[0]
+            observed.clear()
+            connect(port).close()
+            assert observed.wait(20.0)
+
+    def test_a_reply_that_takes_longer_than_the_server_gives_is_whole(self, api, programs):
+        def slow(connection) -> None:
+            connection.recv(100)
+            for _ in range(20):
+                connection.sendall(bytes(1000))
+                threading.Event().wait(0.1)  # two seconds in all: containerd would give one
+
+        api.put_pod("web-0", {8000: programs(slow)})
+        with (
+            HelperProcess(api.access(), prelude=BLIND) as helper,
+            connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
+        ):
+            client.sendall(b"go")
+            client.shutdown(socket.SHUT_WR)
+            assert len(receive_all(client)) == 20_000
+
+    @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY])
+    def test_a_reply_that_may_have_been_cut_is_a_reset(self, api, programs, prelude):
+        def late(connection) -> None:
+            connection.recv(100)
+            connection.sendall(b"first")
+            threading.Event().wait(1.0)
+            try:
+                while True:
+                    connection.sendall(bytes(1000))
+                    threading.Event().wait(0.05)
+            except OSError:
+                pass
+
+        api.put_pod("web-0", {8000: programs(late)})
+        with (
+            HelperProcess(api.access(), prelude=prelude + SHORT_QUIET) as helper,
+            connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
+        ):
+            client.sendall(b"go")
+            client.shutdown(socket.SHUT_WR)
+            with pytest.raises(ConnectionResetError):
+                receive_all(client)
+
+    @pytest.mark.usefixtures("any_protocol")
+    def test_a_server_that_speaks_first(self, api, programs):
+        api.put_pod("web-0", {8000: programs(lambda connection: connection.sendall(b"220 welcome"))})
+        with HelperProcess(api.access()) as helper:
+            port = helper.forward("pod", "web-0", 8000).local_ports[0]
+            for _ in range(3):
+                with connect(port) as client:
+                    assert receive_all(client) == b"220 welcome"
+
+    @pytest.mark.usefixtures("any_protocol")
+    def test_bytes_sent_just_before_closing_arrive(self, api, programs):
+        received = []
+        done = threading.Event()
+
+        def take(connection) -> None:
+            data = receive_all(connection)
+            if data:
+                received.append(len(data))
+                done.set()
+
+        api.put_pod("web-0", {8000: programs(take)})
+        with HelperProcess(api.access()) as helper:
+            with connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
+                client.sendall(bytes(300_000))
+            assert done.wait(20)
+        assert received == [300_000]
+
+
+class TestTheServersAddress:
+    def test_an_unknown_authority(self, api, echo_port):
+        other = trustme.CA().cert_pem.bytes().decode()
+        with HelperProcess(replace(api.access(), ca=other)) as helper:
+            error = helper.failure("pod", "web-0", echo_port)
+        assert isinstance(error, CertificateNotTrusted)
+        assert str(api.port) in error.what
+
+    def test_another_name_than_the_certificates(self, api, echo_port):
+        with HelperProcess(replace(api.access(), tls_server_name="elsewhere.example")) as helper:
+            assert isinstance(helper.failure("pod", "web-0", echo_port), CertificateNotTrusted)
+        with HelperProcess(replace(api.access(), tls_server_name="localhost")) as helper:
+            assert ask(helper.forward("pod", "web-0", echo_port).local_ports[0]) == b"ping"
+
+    def test_no_verification_where_it_is_not_wanted(self, api, echo_port):
+        with HelperProcess(replace(api.access(), ca=None, insecure_skip_tls_verify=True)) as helper:
+            assert ask(helper.forward("pod", "web-0", echo_port).local_ports[0]) == b"ping"
+
+    def test_an_authority_that_is_no_certificate(self, api):
+        with HelperProcess(replace(api.access(), ca="nonsense")) as helper:
+            assert isinstance(helper.failure("pod", "web-0", 80), KubeconfigInvalid)
+
+    def test_a_name_that_does_not_exist(self, api):
+        access = replace(api.access(), server="https://no-such-host.invalid:6443")
+        with HelperProcess(access) as helper:
+            error = helper.failure("pod", "web-0", 80)
+        assert isinstance(error, ServerUnreachable)
+        assert "no-such-host.invalid" in error.what
+
+    def test_a_server_that_speaks_something_else(self, api, programs):
+        port = programs(lambda connection: connection.sendall(b"SSH-2.0-hello\r\n"))
+        with HelperProcess(replace(api.access(), server=f"http://127.0.0.1:{port}")) as helper:
+            error = helper.failure("pod", "web-0", 80)
+        assert isinstance(error, ServerUnreachable)
+
+    def test_no_secret_is_shown(self, api, echo_port):
+        access = replace(api.access(), token=Secret("very-secret-token"))
+        with HelperProcess(access) as helper:
+            helper.start("pod", "web-0", echo_port)
+            helper.wait_for_credentials_wanted()
+        assert "very-secret-token" not in repr(helper.events)
+
+
+class TestProxies:
+    @pytest.fixture
+    def proxy(self, programs):
+        """A proxy that knows CONNECT; gives its port and what was asked of it."""
+        asked: list[bytes] = []
+
+        def serve(client) -> None:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += client.recv(1)
+            asked.append(head)
+            if b"refuse.example" in head:
+                client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+                return
+            host, port = head.split()[1].decode().rsplit(":", 1)
+            with socket.create_connection((host, int(port))) as server:
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                thread = threading.Thread(target=_pump, args=(server, client))
+                thread.start()
+                _pump(client, server)
+                thread.join()
+
+        return programs(serve), asked
+
+    def test_a_proxy_of_the_configuration_is_used_with_its_password(self, api, echo_port, proxy):
+        port, asked = proxy
+        # Loopback never goes through the environment's proxy, so the configuration's is asked for here.
+        access = replace(api.access(), proxy=f"http://user:p%40ss@127.0.0.1:{port}")
+        with HelperProcess(access) as helper:
+            assert ask(helper.forward("pod", "web-0", echo_port).local_ports[0]) == b"ping"
+        assert asked[0].startswith(f"CONNECT 127.0.0.1:{api.port} HTTP/1.1\r\n".encode())
+        assert b"Basic dXNlcjpwQHNz" in asked[0]  # user:p@ss
+
+    def test_the_environments_rules(self, api, proxy):
+        port, asked = proxy
+        env = {**os.environ, "HTTPS_PROXY": f"http://127.0.0.1:{port}", "NO_PROXY": ""}
+        access = replace(api.access(), server="https://refuse.example:6443")
+        with HelperProcess(access, env=env) as helper:
+            error = helper.failure("pod", "web-0", 80)
+        assert isinstance(error, ServerUnreachable)
+        assert "403" in error.why
+        assert asked[0].startswith(b"CONNECT refuse.example:6443")
+
+    def test_a_proxy_of_another_kind_is_refused(self, api):
+        with HelperProcess(replace(api.access(), proxy="socks5://127.0.0.1:1080")) as helper:
+            assert isinstance(helper.failure("pod", "web-0", 80), UsageProblem)
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
