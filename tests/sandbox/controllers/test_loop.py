@@ -169,14 +169,14 @@ class TestCloudNativePG:
     F = "postgresql-cnpg-951239"
 
     @asynccontextmanager
-    async def operator(self, store: Store, home: Path, **annotations: str) -> AsyncIterator[list[Path]]:
+    async def operator(self, store: Store, home: Path) -> AsyncIterator[list[Path]]:
         filled: list[Path] = []
 
         def fill(directory: Path) -> None:
             filled.append(directory)
             (directory / "pgdata").mkdir()
 
-        metadata = {"name": self.F, "namespace": NS, "annotations": annotations}
+        metadata = {"name": self.F, "namespace": NS}
         disabled = {"services": {"disabledDefaultServices": ["ro", "r"]}}
         kind = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster"}
         store.create(kind | {"metadata": metadata, "spec": {"instances": 1, "managed": disabled}})
@@ -227,19 +227,22 @@ class TestCloudNativePG:
         assert self.pod(store, 1) is None
         assert (tmp_path / "volumes" / NS / f"{self.F}-2" / "pgdata" / "rows").read_text() == "kept"
 
-    async def test_hibernated_has_a_claim_and_no_pod(self, store: Store, tmp_path: Path) -> None:
-        async with self.operator(store, tmp_path, **{cnpg.HIBERNATION: "on"}):
-
-            def hibernated() -> bool:
-                return condition(store.get(CLUSTERS, NS, self.F), cnpg.HIBERNATION) == "True"
-
-            await until(store, hibernated)
-            assert store.list_objects(PODS, NS) == []
-            assert find(store, CLAIMS, NS, f"{self.F}-1")
-            awake = store.get(CLUSTERS, NS, self.F)
-            awake["metadata"]["annotations"][cnpg.HIBERNATION] = "off"
-            store.update(awake)
-            await until(store, lambda: self.pod(store, 1) is not None)
+    def test_hibernated_has_a_claim_and_no_pod(self, store: Store) -> None:
+        metadata = {"name": self.F, "namespace": NS, "annotations": {cnpg.HIBERNATION: "on"}}
+        kind = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster"}
+        store.create(kind | {"metadata": metadata, "spec": {"instances": 1}})
+        cnpg.reconcile(store, (NS, self.F))
+        claim = store.get(CLAIMS, NS, f"{self.F}-1")
+        store.update(claim | {"status": {"phase": "Bound"}})
+        cnpg.reconcile(store, (NS, self.F))
+        assert store.list_objects(PODS, NS) == []
+        assert condition(store.get(CLUSTERS, NS, self.F), cnpg.HIBERNATION) == "True"
+        awake = store.get(CLUSTERS, NS, self.F)
+        awake["metadata"]["annotations"][cnpg.HIBERNATION] = "off"
+        store.update(awake)
+        cnpg.reconcile(store, (NS, self.F))
+        assert self.pod(store, 1) is not None
+        assert condition(store.get(CLUSTERS, NS, self.F), cnpg.HIBERNATION) is None
 
 
 class TestProvisioner:

@@ -14,6 +14,7 @@ from sspcloud_magics.sandbox.controllers import (
     replicasets,
     statefulsets,
 )
+from sspcloud_magics.sandbox.controllers.deployments import Rollout
 from sspcloud_magics.sandbox.controllers.objects import (
     CLAIMS,
     CONFIG_MAPS,
@@ -174,18 +175,22 @@ class TestDeployment:
         assert store.get(REPLICA_SETS, NS, first)["spec"]["replicas"] == 1
         assert store.get(DEPLOYMENTS, NS, "web")["metadata"]["annotations"][deployments.REVISION] == "3"
 
-    def test_recreate_stops_all_before_it_starts_any(self, store: Store) -> None:
-        create(store, workload("Deployment", replicas=2, strategy={"type": "Recreate"}))
-        settle(store)
-        old = set(pods(store))
-        changed = store.get(DEPLOYMENTS, NS, "web")
-        changed["spec"]["template"]["spec"]["containers"][0]["image"] = "x:2"
-        store.update(changed)
-        for _ in range(12):
-            settle(store, rounds=1)
-            now = set(pods(store))
-            assert not (now & old and now - old), "old and new pods at the same time"
-        assert len(pods(store)) == 2
+    def test_recreate_stops_all_before_it_starts_any(self) -> None:
+        deployment = workload("Deployment", replicas=2, strategy={"type": "Recreate"})
+        old = workload("ReplicaSet", "old", replicas=2) | {"status": {"replicas": 2}}
+        assert deployments.rollout(deployment, None, [old]) == Rollout(0, {"old": 0})
+        old["spec"]["replicas"] = 0
+        assert deployments.rollout(deployment, None, [old]) == Rollout(0, {"old": 0}), "its pods still run"
+        old["status"]["replicas"] = 0
+        assert deployments.rollout(deployment, None, [old]) == Rollout(2, {"old": 0})
+
+    def test_surge_and_unavailable_bound_each_step(self) -> None:
+        rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+        deployment = workload("Deployment", replicas=3, strategy=rolling)
+        old = workload("ReplicaSet", "old", replicas=3) | {"status": {"replicas": 3, "availableReplicas": 3}}
+        assert deployments.rollout(deployment, None, [old]) == Rollout(1, {"old": 3})
+        new = workload("ReplicaSet", "new", replicas=1) | {"status": {"replicas": 1, "availableReplicas": 1}}
+        assert deployments.rollout(deployment, new, [old]) == Rollout(1, {"old": 2})
 
 
 class TestStatefulSet:
