@@ -125,10 +125,9 @@ def replace(call: Call, old: Obj, obj: Obj) -> Obj:
         validate(resource, obj)
         validate_update(resource, obj, old)
         check_escalation(call, obj, old)
-    version = metadata.get("resourceVersion")
-    if version and version != before["resourceVersion"]:
-        raise _stale(resource, before["name"])
     if call.dry_run:
+        if metadata.get("resourceVersion") not in (None, "", before["resourceVersion"]):
+            raise _stale(resource, before["name"])
         return obj
     try:
         stored = call.store.update(obj)

@@ -387,6 +387,17 @@ def test_protobuf_is_read() -> None:
     }
 
 
+def test_protobuf_zero_is_left_out_where_it_means_unset_and_kept_where_it_means_zero() -> None:
+    port = field(2, 0) + field(3, 80)  # hostPort, containerPort
+    container = field(1, b"c") + field(6, port) + field(18, 0)  # tty
+    template = field(2, field(2, container))
+    raw = field(2, field(1, 0) + field(3, template) + field(5, 0))  # replicas, minReadySeconds
+    assert read_protobuf(envelope("Deployment", raw, "apps/v1"))["spec"] == {
+        "replicas": 0,
+        "template": {"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 80}]}]}},
+    }
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -150,6 +150,7 @@ async def test_conflict_leaves_the_others_work(api: Api) -> None:
         "the latest version and try again"
     )
     assert (await api.get(f"{PODS}/web"))["metadata"]["labels"] == {"by": "them"}
+    assert (await api.refusal("PUT", f"{PODS}/web?dryRun=All", created))[1] == "Conflict"
 
 
 async def test_names_and_namespaces_must_agree_with_the_path(api: Api) -> None:
