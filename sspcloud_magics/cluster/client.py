@@ -113,6 +113,9 @@ class ApiClient:
         """Close the connections."""
         with self._lock:
             if self._pool is not None:
+                # Its own `clear` leaves the closing to the garbage collector.
+                for key in self._pool.pools.keys():  # noqa: SIM118 - it cannot be iterated over itself
+                    self._pool.pools[key].close()
                 self._pool.clear()
             self._pool, self._pool_is_for = None, None
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from kubernetes import client, config
@@ -187,6 +189,26 @@ def test_no_secret_is_in_what_the_notebook_shows(bob: Notebook, sandbox: Sandbox
         shown += bob.printed + repr(value) + repr(bundle)
     shown += repr(state.session)
     assert not [canary for canary in canaries if canary in shown]
+
+
+def _open_now() -> tuple[set[str], int, int]:
+    """Return the threads, child processes and sockets of this process."""
+    me = psutil.Process()
+    threads = {thread.name for thread in threading.enumerate()}
+    return threads, len(me.children(recursive=True)), [str(x) for x in me.net_connections()]
+
+
+def test_closing_leaves_no_thread_no_process_and_no_socket(notebook: Notebook, sandbox: Sandbox) -> None:
+    before = _open_now()
+    notebook.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('bob')}")
+    notebook.run("%k8s_pods")
+    notebook.run(f"%connect_db {ALICES}")
+    notebook.run("%query_db SELECT * FROM communes")
+    assert _open_now() != before
+    notebook.shell._sspcloud_magics.known.wait(30)
+    ssp.close()
+    assert _open_now() == before
+    assert str(notebook.run("%forwards")) == "No forward is open."
 
 
 # --- Mistakes: each says what to do, and what was open stays open ----------------------------------------
