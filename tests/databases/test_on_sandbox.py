@@ -9,9 +9,9 @@ import trustme
 from kubernetes import client, config, watch
 
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.databases import libpq
+from sspcloud_magics.databases import credentials, libpq
 from sspcloud_magics.databases.connection import DatabaseConnection, connect
-from sspcloud_magics.databases.discovery import databases
+from sspcloud_magics.databases.discovery import Database, databases
 from sspcloud_magics.databases.libpq import Tls
 from sspcloud_magics.databases.query import query, run
 from sspcloud_magics.errors import (
@@ -144,6 +144,20 @@ def test_a_colleague_connects_by_the_secret_that_is_meant_for_them(open_to):
 
 def test_a_namespace_may_be_said_apart(open_to):
     assert open_to("bob", F, namespace="user-alice").database.path == f"user-alice/{F}"
+
+
+@pytest.mark.parametrize("superuser", ["postgres", "root"])
+def test_a_superusers_secret_is_never_used(people, sandbox, superuser):
+    api = config.new_client_from_config(str(sandbox.kubeconfig("alice")))
+    core = client.CoreV1Api(api)
+    secret = {"metadata": {"name": "odd-user"}, "stringData": {"username": superuser, "password": "x"}}
+    core.create_namespaced_secret("user-alice", secret)
+    try:
+        with pytest.raises(CredentialsNotFound):
+            credentials.of(people("alice"), Database("odd", "user-alice", "postgres", "odd-rw", 5432))
+    finally:
+        core.delete_namespaced_secret("odd-user", "user-alice")
+        api.close()
 
 
 def test_what_is_not_shared_with_me_is_said(people, manager):
@@ -297,6 +311,12 @@ def test_without_the_authority_tls_is_used_and_said_to_be_unverified(open_to):
     assert unverified.psycopg.pgconn.ssl_in_use
     assert "not verified" in repr(unverified)
     unverified.close()
+
+
+def test_nothing_of_the_environment_interferes_with_tls(open_to, hostile_login):
+    login = open_to("alice", F)._login
+    assert hostile_login(login).endswith("sspcloud-magics verified")
+    assert hostile_login(replace(login, ca=None)).endswith("sspcloud-magics unverified")
 
 
 def test_the_file_with_the_authority_goes_with_the_connection(open_to, tmp_path, monkeypatch):
