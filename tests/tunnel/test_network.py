@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -56,6 +57,19 @@ class TestFaults:
             helper.wait_for_state(state.forward_id, State.RECONNECTING)
             network.faults = Faults()
             helper.wait_for_state(state.forward_id, State.ACTIVE)
+            assert ask(state.local_ports[0]) == b"ping"
+
+    def test_a_pod_that_was_replaced_behind_a_black_hole_is_found(self, api, network, programs):
+        real, owner = programs(echo), ("StatefulSet", "web")
+        api.put_pod("web-0", {8000: real}, owner=owner)
+        with HelperProcess(api.access(port=network.port), prelude=FAST_PINGS) as helper:
+            state = helper.forward("pod", "web-0", 8000)
+            network.faults = Faults(black_hole=True)
+            helper.wait_for_state(state.forward_id, State.RECONNECTING)
+            api.delete("Pod", "web-0")
+            api.put_pod("web-1", {8000: real}, owner=owner)
+            network.faults = Faults()
+            assert helper.wait_for_state(state.forward_id, State.ACTIVE).pod == "web-1"
             assert ask(state.local_ports[0]) == b"ping"
 
     def test_a_black_hole_resets_the_connection_that_is_open(self, api, network, echo_port):
@@ -113,16 +127,18 @@ class TestTheClientsEnd:
 
     @pytest.fixture
     def observed(self, api, programs):
-        """A pod that takes what comes, and says when its connection has ended."""
+        """A pod that takes what comes, and says when the connection of the one who said bye has ended."""
         ended = threading.Event()
 
         def serve(connection) -> None:
+            said = b""
             try:
-                while connection.recv(65536):
-                    pass
+                while data := connection.recv(65536):
+                    said += data
             except OSError:
                 pass
-            ended.set()
+            if said == b"bye":
+                ended.set()
 
         api.put_pod("web-0", {8000: programs(serve)})
         return ended
@@ -131,18 +147,16 @@ class TestTheClientsEnd:
     def test_a_client_that_closes_is_told_to_the_pod_at_once(self, api, observed, prelude):
         with HelperProcess(api.access(), prelude=prelude) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
-            observed.clear()  # the trial's
-            client = connect(port)
-            client.sendall(b"bye")
-            client.close()
+            with connect(port) as client:
+                client.sendall(b"bye")
             assert observed.wait(4.0), "silence would take five seconds"
 
     @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY])
     def test_a_client_of_which_nothing_is_known_is_told_after_silence(self, api, observed, prelude):
         with HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + BLIND) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
-            observed.clear()
-            connect(port).close()
+            with connect(port) as client:
+                client.sendall(b"bye")
             assert observed.wait(20.0)
 
     def test_a_reply_that_takes_longer_than_the_server_gives_is_whole(self, api, programs):
@@ -196,9 +210,10 @@ class TestTheClientsEnd:
     @pytest.mark.usefixtures("any_protocol")
     def test_bytes_sent_just_before_closing_arrive(self, api, programs):
         received = []
-        done = threading.Event()
+        closed, done = threading.Event(), threading.Event()
 
         def take(connection) -> None:
+            closed.wait(20)
             data = receive_all(connection)
             if data:
                 received.append(len(data))
@@ -207,9 +222,15 @@ class TestTheClientsEnd:
         api.put_pod("web-0", {8000: programs(take)})
         with HelperProcess(api.access()) as helper:
             with connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
-                client.sendall(bytes(300_000))
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+                client.setblocking(False)
+                size = 0
+                with contextlib.suppress(BlockingIOError):
+                    while True:  # until every buffer on the way is full
+                        size += client.send(bytes(65536))
+            closed.set()
             assert done.wait(20)
-        assert received == [300_000]
+        assert received == [size]
 
 
 class TestTheServersAddress:
