@@ -71,7 +71,7 @@ class Node:
         self._back_off = back_off
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._forwards: dict[str, set[asyncio.Task[web.StreamResponse]]] = {}
+        self._forwards: set[asyncio.Task[web.StreamResponse]] = set()
         self._addresses = itertools.cycle(range(2, 65000))
         self._machine: Machine | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -104,10 +104,9 @@ class Node:
     async def stop(self) -> None:
         """End all processes; the pods' objects stay as they are."""
         self._unsubscribe()
-        forwards = [forward for forwards in self._forwards.values() for forward in forwards]
-        for forward in forwards:
+        for forward in self._forwards:
             forward.cancel()
-        await asyncio.gather(*forwards, return_exceptions=True)
+        await asyncio.gather(*self._forwards, return_exceptions=True)
         for worker in self._workers.values():
             worker.shut_down(SHUTDOWN_GRACE)
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -205,9 +204,8 @@ class Node:
         if not worker.running:
             raise ApiError(500, "InternalError", f'pod not found ("{name}_{namespace}")')
         task = asyncio.ensure_future(portforward.serve(request, worker.sandbox))
-        forwards = self._forwards.setdefault(worker.uid, set())
-        forwards.add(task)
-        task.add_done_callback(forwards.discard)
+        self._forwards.add(task)
+        task.add_done_callback(self._forwards.discard)
         try:
             return await task
         except asyncio.CancelledError:
@@ -253,9 +251,8 @@ class Node:
         except Exception:
             log.exception("a pod's worker failed")
         finally:
+            # Tunnels to the pod stay, as on a real node: who opens a connection in one is told that the pod is gone.
             del self._workers[worker.uid], self._tasks[worker.uid]
-            for forward in self._forwards.pop(worker.uid, ()):
-                forward.cancel()
 
     # What must not outlive us.
 

@@ -371,8 +371,10 @@ class PodWorker:
             self._pod = self._machine.store.update(pod | {"status": status})
 
     def _delete(self) -> None:
+        """Remove the object, unless it is gone already."""
         if self._gone:
             return
+        self._gone = True
         with contextlib.suppress(NotFound):
             if self._machine.store.peek(PODS, self._namespace, self._name)["metadata"]["uid"] == self.uid:
                 self._machine.store.delete(PODS, self._namespace, self._name)

@@ -8,7 +8,9 @@ from sspcloud_magics.sandbox.network import Destination, Dropped, Network, Refus
 from sspcloud_magics.sandbox.store import Store
 
 
-def create(store: Store, kind: str, name: str, namespace: str = "alice", version: str = "v1", **body: Any) -> None:
+def create(
+    store: Store, kind: str, name: str, namespace: str = "alice", version: str = "v1", **body: Any
+) -> None:
     metadata = {"name": name, "namespace": namespace} if kind != "Namespace" else {"name": name}
     store.create({"apiVersion": version, "kind": kind, "metadata": metadata, **body})
 
@@ -37,7 +39,13 @@ def store() -> Store:
 
 @pytest.mark.parametrize(
     "name",
-    ["db-rw.alice", "db-rw.alice.svc", "db-rw.alice.svc.cluster.local", "DB-RW.alice.svc.cluster.local.", "10.96.0.7"],
+    [
+        "db-rw.alice",
+        "db-rw.alice.svc",
+        "db-rw.alice.svc.cluster.local",
+        "DB-RW.alice.svc.cluster.local.",
+        "10.96.0.7",
+    ],
 )
 def test_names_of_a_service_lead_to_its_ready_pod_at_its_target_port(store, name):
     found = Network(store).route("bob", "proxy", name, 5432)

@@ -17,9 +17,7 @@ import pytest
 from sspcloud_magics.sandbox.network import Network
 from sspcloud_magics.sandbox.node import DialError, LogsUnavailable, Node
 from sspcloud_magics.sandbox.store import Store
-from tests.sandbox.node.conftest import Cluster, condition, delete
-
-MAIN = Path(__file__).parent
+from tests.sandbox.node.conftest import PODS, Cluster, condition, delete
 
 
 def secret(name: str, **values: str) -> dict[str, object]:
@@ -86,7 +84,7 @@ async def test_an_unknown_image_is_backed_off_with_the_runtimes_words(cluster: C
 async def test_a_container_that_fails_is_started_again_and_backed_off(cluster: Cluster):
     cluster.create("crash", "alpine/socat", ["TCP-LISTEN:1"])
     await cluster.until(lambda: cluster.container("crash")["restartCount"] >= 2)
-    assert ("BackOff" in {reason for reason, _ in cluster.events("crash")}) is True
+    assert "BackOff" in {reason for reason, _ in cluster.events("crash")}
     seen = cluster.container("crash")
     assert seen["lastState"]["terminated"]["exitCode"] == 1
     assert seen["lastState"]["terminated"]["reason"] == "Error"
@@ -122,8 +120,6 @@ async def test_restart_policy_decides_how_a_pod_ends(cluster: Cluster, policy, a
 
 
 def _key(name: str):
-    from tests.sandbox.node.conftest import PODS
-
     return PODS, "ns", name
 
 
@@ -246,7 +242,12 @@ async def test_a_readiness_probe_that_fails_says_why(cluster: Cluster):
 async def test_logs_by_tail_and_with_their_times(cluster: Cluster):
     cluster.create("api", "mon-api")
     await cluster.ready("api")
-    whole = (await cluster.log("api")).splitlines()
+    text = b""
+    async for part in cluster.node.logs("ns", "api", container="main", follow=True):
+        text += part
+        if b"Uvicorn running" in text:
+            break
+    whole = text.decode().splitlines()
     assert len(whole) == 2
     assert await cluster.log("api", tail_lines=1) == whole[1] + "\n"
     assert await cluster.log("api", tail_lines=0) == ""

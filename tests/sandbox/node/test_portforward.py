@@ -130,13 +130,17 @@ async def test_a_text_message_ends_the_tunnel(echo):
             await a.socket.receive()
 
 
-async def test_the_tunnel_ends_when_its_pod_goes(echo):
+async def test_a_tunnel_outlives_its_pod_and_says_that_it_is_gone(echo):
     async with tunnel(echo, "echo") as a:
         await a.send(a.client.pair("1", 9000, 1) + a.client.data(3, b"x"))
         await a.data(3, 1)
         delete(echo, "echo")
-        while not a.socket.closed:
-            await a.socket.receive()
+        await echo.until(lambda: echo.pod("echo") is None)
+        await a.ended(3)
+        await a.send(a.client.pair("2", 9000, 5))
+        await a.ended(7)
+        assert on(a.frames, 5).startswith(b"error forwarding port 9000 to pod ")
+        assert on(a.frames, 5).endswith(b" in store: not found")
 
 
 @pytest.mark.parametrize("protocols", [["v4.channel.k8s.io"], []])

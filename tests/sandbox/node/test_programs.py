@@ -106,7 +106,10 @@ async def test_the_web_api_answers_in_json(cluster: Cluster):
     assert await http(cluster, "/health") == (200, {"status": "ok"})
     assert await http(cluster, "/communes/35238") == (200, answer("/communes/35238"))
     assert answer("/communes/35238")["nom"] == "Rennes"
-    assert [c["departement"] for c in (await http(cluster, "/communes?departement=35&limit=2"))[1]] == ["35", "35"]
+    assert [c["departement"] for c in (await http(cluster, "/communes?departement=35&limit=2"))[1]] == [
+        "35",
+        "35",
+    ]
     assert (await http(cluster, "/communes?limit=x"))[0] == 422
     assert (await http(cluster, "/nothing"))[0] == 404
 
@@ -239,7 +242,9 @@ async def test_data_outlives_the_pod(cluster: Cluster, database: Path):
     assert await sql(cluster, "select n from kept") == [(42,)]
 
 
-async def test_a_tls_session_that_the_client_ends_is_reset_and_a_plain_one_is_not(cluster: Cluster, database: Path):
+async def test_a_tls_session_that_the_client_ends_is_reset_and_a_plain_one_is_not(
+    cluster: Cluster, database: Path
+):
     assert await farewell(cluster, database) == "reset"
     assert await farewell(cluster, None) == "end"
 
@@ -265,7 +270,12 @@ async def farewell(cluster: Cluster, ca: Path | None) -> str:
     assert await connection.read() == b"S"
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = ssl.create_default_context(cafile=str(ca)).wrap_bio(incoming, outgoing, server_hostname=SERVICE)
-    for step in (tls.do_handshake, lambda: tls.write(messages), lambda: tls.read(1), lambda: tls.write(b"X\0\0\0\4")):
+    for step in (
+        tls.do_handshake,
+        lambda: tls.write(messages),
+        lambda: tls.read(1),
+        lambda: tls.write(b"X\0\0\0\4"),
+    ):
         while True:
             try:
                 step()
