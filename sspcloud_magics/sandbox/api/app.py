@@ -8,7 +8,7 @@ all that: they are functions of a `Call`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -16,6 +16,7 @@ from aiohttp import web
 from sspcloud_magics.sandbox.api import deletion, discovery, objects, openapi, status, subresources
 from sspcloud_magics.sandbox.api.call import Call, Cluster, json_response
 from sspcloud_magics.sandbox.api.listing import list_objects
+from sspcloud_magics.sandbox.api.quota import follow_quotas
 from sspcloud_magics.sandbox.api.request_info import RequestInfo, read_request
 from sspcloud_magics.sandbox.api.reviews import review
 from sspcloud_magics.sandbox.api.watching import watch_objects
@@ -93,7 +94,17 @@ def build_app(store: Store, node: Node, auth: Authenticator) -> web.Application:
 
     app = web.Application(client_max_size=_LARGEST_BODY)
     app.router.add_route("*", "/{path:.*}", handle)
+    app.cleanup_ctx.append(_quotas_followed(store))
     return app
+
+
+def _quotas_followed(store: Store) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def followed(_app: web.Application) -> AsyncIterator[None]:
+        unsubscribe = follow_quotas(store)
+        yield
+        unsubscribe()
+
+    return followed
 
 
 async def _handle(cluster: Cluster, request: web.Request) -> web.StreamResponse:

@@ -20,6 +20,7 @@ from sspcloud_magics.sandbox.api.defaults import set_defaults
 from sspcloud_magics.sandbox.api.escalation import check_escalation
 from sspcloud_magics.sandbox.api.fields import check_fields
 from sspcloud_magics.sandbox.api.patch import check_patch_type, patched
+from sspcloud_magics.sandbox.api.quota import check_quota
 from sspcloud_magics.sandbox.api.status import Cause
 from sspcloud_magics.sandbox.api.validation import validate, validate_update
 from sspcloud_magics.sandbox.resources import Resource
@@ -67,6 +68,7 @@ def create(call: Call, obj: Obj) -> Obj:
     admit(call, obj)
     validate(resource, obj)
     check_escalation(call, obj, None)
+    check_quota(call.store, obj)
     name = metadata["name"]
     if call.dry_run:
         if _exists(call, name):

@@ -1,0 +1,164 @@
+"""Quotas: how much a namespace may hold, and how much it does.
+
+A ResourceQuota limits numbers of objects (``pods``, ``count/jobs.batch``) and the sum of what containers
+ask for (``requests.cpu``, ``limits.memory``). A new object that would exceed one is refused; a pod that
+does not say how much it wants of something that is limited is refused as well. Pods that have ended do
+not count.
+
+Source: https://kubernetes.io/docs/concepts/policy/resource-quotas/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+from sspcloud_magics.sandbox.api import status
+from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind, by_plural
+from sspcloud_magics.sandbox.store import Change, Obj, Store, copied
+
+_QUOTAS = by_plural("", "resourcequotas")
+_PODS = by_plural("", "pods")
+_COUNTED = (
+    "configmaps",
+    "persistentvolumeclaims",
+    "pods",
+    "resourcequotas",
+    "secrets",
+    "services",
+)
+_COMPUTE = {
+    "cpu": ("requests", "cpu"),
+    "memory": ("requests", "memory"),
+    "limits.cpu": ("limits", "cpu"),
+    "limits.memory": ("limits", "memory"),
+    "requests.cpu": ("requests", "cpu"),
+    "requests.memory": ("requests", "memory"),
+}
+_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+
+
+def check_quota(store: Store, obj: Obj) -> None:
+    """Refuse a new object that its namespace has no room for.
+
+    Raises
+    ------
+    ApiError
+        403 with what was asked, what is used and what is allowed.
+    """
+    resource = by_kind(obj["apiVersion"], obj["kind"])
+    name, namespace = obj["metadata"].get("name", ""), obj["metadata"].get("namespace", "")
+    for quota in store.peek_all(_QUOTAS, namespace) if namespace else ():
+        hard: Obj = (quota.get("spec") or {}).get("hard") or {}
+        title = quota["metadata"]["name"]
+        silent = _unsaid(obj, hard) if resource is _PODS else {}
+        if silent:
+            words = "; ".join(f"{item} for: {','.join(containers)}" for item, containers in silent.items())
+            raise status.forbidden(
+                resource.group, resource.plural, name, f"failed quota: {title}: must specify {words}"
+            )
+        asked = {item: amount for item in hard if (amount := _amount(resource, obj, item))}
+        used = {item: _used(store, namespace, item) for item in asked}
+        over = sorted(item for item in asked if used[item] + asked[item] > quantity(hard[item]))
+        if over:
+            shown = [
+                ",".join(f"{item}={value}" for item, value in values)
+                for values in (
+                    [(item, _written(asked[item], item)) for item in over],
+                    [(item, _written(used[item], item)) for item in over],
+                    [(item, hard[item]) for item in over],
+                )
+            ]
+            why = f"exceeded quota: {title}, requested: {shown[0]}, used: {shown[1]}, limited: {shown[2]}"
+            raise status.forbidden(resource.group, resource.plural, name, why)
+
+
+def follow_quotas(store: Store) -> Callable[[], None]:
+    """Keep the status of every quota true from now on; the answer ends that."""
+
+    def on_change(change: Change) -> None:
+        namespace = change.object["metadata"].get("namespace")
+        if namespace:
+            for quota in store.peek_all(_QUOTAS, namespace):
+                _update_status(store, quota)
+
+    return store.subscribe(on_change)
+
+
+def quantity(text: str | float) -> Decimal:
+    """Return the number that a quantity such as ``500m`` or ``2Gi`` stands for."""
+    text = str(text)
+    if text[-2:] in _BINARY:
+        return Decimal(text[:-2]) * Decimal(1024) ** _BINARY[text[-2:]]
+    if text[-1:] in _DECIMAL:
+        return Decimal(text[:-1]).scaleb(_DECIMAL[text[-1]])
+    return Decimal(text)
+
+
+def _update_status(store: Store, quota: Obj) -> None:
+    hard: Obj = (quota.get("spec") or {}).get("hard") or {}
+    namespace = quota["metadata"]["namespace"]
+    used = {item: _written(_used(store, namespace, item), item) for item in hard}
+    wanted = {"hard": dict(hard), "used": used}
+    if quota.get("status") != wanted:
+        changed = copied(quota)
+        changed["status"] = wanted
+        store.update(changed)
+
+
+def _used(store: Store, namespace: str, item: str) -> Decimal:
+    resource = _resource_of(item)
+    objects: Iterable[Obj] = store.peek_all(resource, namespace) if resource else ()
+    return sum((_amount(resource, obj, item) for obj in objects if resource), Decimal(0))
+
+
+def _amount(resource: Resource, obj: Obj, item: str) -> Decimal:
+    """Return how much of one limited thing an object takes."""
+    if resource is not _resource_of(item):
+        return Decimal(0)
+    if resource is _PODS and (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        return Decimal(0)
+    if item not in _COMPUTE:
+        return Decimal(1)
+    kind, what = _COMPUTE[item]
+    amounts = [
+        ((c.get("resources") or {}).get(kind) or {}).get(what) for c in obj["spec"].get("containers") or ()
+    ]
+    return sum((quantity(amount) for amount in amounts if amount is not None), Decimal(0))
+
+
+def _unsaid(pod: Obj, hard: Obj) -> dict[str, list[str]]:
+    """Return which limited things which containers of a pod do not ask for."""
+    found: dict[str, list[str]] = {}
+    for item in sorted(hard):
+        if item in _COMPUTE:
+            kind, what = _COMPUTE[item]
+            silent = [
+                c["name"]
+                for c in pod["spec"]["containers"]
+                if what not in ((c.get("resources") or {}).get(kind) or {})
+            ]
+            if silent:
+                found[item] = silent
+    return found
+
+
+def _resource_of(item: str) -> Resource | None:
+    if item in _COMPUTE:
+        return _PODS
+    named = item.removeprefix("count/")
+    if named == item and item not in _COUNTED:
+        return None
+    return next((resource for resource in RESOURCES if resource.qualified == named), None)
+
+
+def _written(amount: Decimal, item: str) -> str:
+    """Return an amount as a quantity: CPU in thousandths where it must be, memory in the largest unit that fits."""
+    if item.endswith("memory") and amount:
+        for unit, power in reversed(_BINARY.items()):
+            if amount % 1024**power == 0:
+                return f"{int(amount // 1024**power)}{unit}"
+    if amount == amount.to_integral_value():
+        return str(int(amount))
+    return f"{int(amount * 1000)}m"
