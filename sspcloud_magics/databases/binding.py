@@ -130,7 +130,7 @@ def _scalar(value: Any) -> Any:
     if isinstance(plain, str) and "\0" in plain:
         raise ValueError("It is a text with a NUL character, which PostgreSQL cannot hold.")
     try:
-        psycopg.adapters.get_dumper(type(plain), psycopg.adapt.PyFormat.AUTO)
+        psycopg.adapters.get_dumper(type(plain), _AUTO)
     except psycopg.ProgrammingError:
         raise TypeError(f"It is of the type {type(plain).__name__}.") from None
     return plain
@@ -172,7 +172,16 @@ def dumped(transformer: Transformer, names: Sequence[str], values: Iterable[Any]
     """
     listed = list(values)
     try:
-        return list(transformer.dump_sequence(listed, [psycopg.adapt.PyFormat.AUTO] * len(listed)))
-    except (psycopg.Error, TypeError, ValueError, OverflowError) as error:
-        which = " and ".join(f":{name}" for name in names)
-        raise ParameterError(f"{which} cannot be bound.", why=str(error), mend=_TAKEN) from None
+        return list(transformer.dump_sequence(listed, [_AUTO] * len(listed)))
+    except _CANNOT_BE_WRITTEN as error:
+        which, why = ", ".join(f":{name}" for name in names), str(error)
+    for name, value in zip(names, listed, strict=True):
+        try:
+            transformer.dump_sequence([value], [_AUTO])
+        except _CANNOT_BE_WRITTEN as error:
+            which, why = f":{name}", str(error)
+    raise ParameterError(f"{which} cannot be bound.", why=why, mend=_TAKEN)
+
+
+_AUTO = psycopg.adapt.PyFormat.AUTO
+_CANNOT_BE_WRITTEN = (psycopg.Error, TypeError, ValueError, OverflowError)

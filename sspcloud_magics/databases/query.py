@@ -212,7 +212,7 @@ def _frame(columns: Sequence[Column], rows: int) -> pd.DataFrame:
     names = [column.name for column in columns]
     arrays = {index: column.finish() for index, column in enumerate(columns)}
     frame = pd.DataFrame(arrays, index=pd.RangeIndex(rows))
-    frame.columns = pd.Index(names, dtype=object)
+    frame.columns = pd.Index(names)
     return frame
 
 

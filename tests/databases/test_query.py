@@ -44,7 +44,6 @@ def test_rows_come_as_a_dataframe(connection):
     pd.testing.assert_frame_equal(
         frame,
         pd.DataFrame({"i": pd.array([1, 2, 3], dtype="Int32"), "x": [1.5, 3.0, 4.5]}),
-        check_column_type=False,
     )
 
 
@@ -133,6 +132,12 @@ def test_special_characters_of_sql_mean_what_they_mean_to_postgresql(connection)
         {"i": 2},
     )
     assert frame.iloc[0].tolist() == [3, "100%", True, "1", "a:b", [1, 2], 5, "5", ":x"]
+
+
+def test_a_dict_with_what_json_has_no_word_for_names_the_parameter(connection):
+    with pytest.raises(ParameterError, match=r"^:document cannot be bound") as raised:
+        query(connection, "select :a::int, :document::jsonb", {"a": 1, "document": {"when": object()}})
+    assert "JSON" in raised.value.why
 
 
 def test_the_session_keeps_its_tables_settings_and_transaction(connection, bystander):
