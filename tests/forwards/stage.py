@@ -101,3 +101,14 @@ def free_port() -> int:
 
 def kill(process: psutil.Process) -> None:
     os.kill(process.pid, signal.SIGKILL)
+
+
+def await_end(pid: int) -> None:
+    """Wait until a process that is not a child has ended; who should reap it may be late, or nobody."""
+    try:
+        process = psutil.Process(pid)
+        process.wait(10)
+    except psutil.NoSuchProcess:
+        pass
+    except psutil.TimeoutExpired:
+        assert process.status() == psutil.STATUS_ZOMBIE

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.forwards.stage import await_end
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,8 +37,7 @@ def next_report(process) -> dict:
 
 
 def helper_is_gone(facts: dict) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(facts["helper"]).wait(10)
+    await_end(facts["helper"])
     with socket.create_server(("127.0.0.1", facts["port"])):
         return True
 

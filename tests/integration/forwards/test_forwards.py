@@ -19,7 +19,7 @@ from sspcloud_magics.forwards.ports import derived_ports
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import State
-from tests.forwards.stage import connect, helpers, kill, say
+from tests.forwards.stage import await_end, connect, helpers, kill, say
 
 ROOT = Path(__file__).parents[3]
 
@@ -186,8 +186,7 @@ def kernel(testbed, *, worker=False, notebook=""):
 def test_killed_kernel_leaves_no_helper_and_a_free_port(testbed, worker):
     with kernel(testbed, worker=worker) as (process, facts):
         process.kill()
-        with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(facts["helper"]).wait(10)
+        await_end(facts["helper"])
         if worker:
             psutil.Process(facts["worker"]).kill()
         with pytest.raises(ConnectionRefusedError):
