@@ -72,7 +72,7 @@ def test_there_is_no_other_name(store, name):
 
 
 def test_a_service_without_a_ready_pod_refuses(store):
-    with pytest.raises(Refused, match="10.96.0.8"):
+    with pytest.raises(Refused, match=r"10\.96\.0\.8"):
         Network(store).route("bob", "proxy", "idle.alice", 5432)
 
 
