@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -65,11 +66,7 @@ def jupyterlab(folder: Path, home: Path, environment: dict[str, str] | None = No
         "JUPYTERLAB_SETTINGS_DIR": home / "settings",
         "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
     }
-    notification = (
-        home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    )
-    notification.parent.mkdir(parents=True, exist_ok=True)
-    notification.write_text('{"fetchNews": "false"}')
+    _settings(home / "settings")
     log = home / "lab.log"
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--ip=127.0.0.1"),
@@ -103,6 +100,18 @@ def jupyterlab(folder: Path, home: Path, environment: dict[str, str] | None = No
             process.wait(20)
         process.kill()
         process.wait()
+
+
+def _settings(folder: Path) -> None:
+    """Ask nothing at the first start, and render every cell, also those outside the window."""
+    wanted = {
+        "apputils-extension/notification": {"fetchNews": "false"},
+        "notebook-extension/tracker": {"windowingMode": "none"},
+    }
+    for name, values in wanted.items():
+        file = folder / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
 
 
 def _wait_until_up(lab: Lab, process: subprocess.Popen[bytes]) -> None:
