@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.kubectl.conftest import Apply, Kubectl, sleeper
+from tests.kubectl.conftest import KUBECTL, Apply, Kubectl, sleeper
+from tests.testbed import Sandbox
 
 POD = "postgresql-cnpg-951239-1"
 AGE = re.compile(r"\d+[smhd](\d+[smh])?")
@@ -270,6 +273,51 @@ def test_api_resources(kubectl: Kubectl) -> None:
     }
     assert rows["networkpolicies"]["APIVERSION"] == "networking.k8s.io/v1"
     assert "v1" in kubectl("alice", "api-versions").lines
+
+
+def test_get_watch_prints_every_change(sandbox: Sandbox, cache: Path, kubectl: Kubectl, apply: Apply) -> None:
+    command = [
+        str(KUBECTL),
+        "--cache-dir",
+        str(cache),
+        "get",
+        "configmaps",
+        "-l",
+        "test=watch",
+        "-o",
+        "name",
+        "--watch",
+    ]
+    marked = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "one", "labels": {"test": "watch"}},
+    }
+    apply("bob", marked)
+    with subprocess.Popen(command, env=sandbox.env("bob"), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "configmap/one\n"
+            second = {**marked, "metadata": {"name": "two", "labels": {"test": "watch"}}}
+            apply("bob", second)
+            assert process.stdout.readline() == "configmap/two\n"
+            kubectl("bob", "label", "cm", "one", "seen=yes")
+            assert process.stdout.readline() == "configmap/one\n"
+        finally:
+            process.terminate()
+
+
+def test_watched_table_keeps_its_columns(sandbox: Sandbox, cache: Path, apply: Apply) -> None:
+    command = [str(KUBECTL), "--cache-dir", str(cache), "get", "pods", "--watch"]
+    apply("bob", sleeper("shown"))
+    with subprocess.Popen(command, env=sandbox.env("bob"), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().split() == ["NAME", "READY", "STATUS", "RESTARTS", "AGE"]
+            rows = (line.split() for line in process.stdout)
+            assert next(row for row in rows if row[:3] == ["shown", "1/1", "Running"])
+        finally:
+            process.terminate()
 
 
 def test_watch_sees_a_pod_come_and_go(kubectl: Kubectl, apply: Apply) -> None:

@@ -48,6 +48,20 @@ def test_logs(kubectl: Kubectl) -> None:
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z ", stamped)
 
 
+def test_logs_follow(sandbox: Sandbox, cache: Path, kubectl: Kubectl) -> None:
+    name = kubectl("alice", "get", "pods", "-l", "app=mon-api", "-o", "name").lines[0]
+    command = [str(KUBECTL), "--cache-dir", str(cache), "logs", name, "--follow", "--tail=1"]
+    with subprocess.Popen(command, env=sandbox.env("alice"), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            lines = [
+                process.stdout.readline() for _ in range(3)
+            ]  # the readiness probe writes one each second
+        finally:
+            process.terminate()
+    assert all(lines)
+
+
 def test_logs_of_a_container_that_is_not_there(kubectl: Kubectl) -> None:
     said = kubectl("alice", "logs", "postgresql-cnpg-951239-1", "-c", "nope")
     assert said.err.startswith("error: container nope is not valid for pod postgresql-cnpg-951239-1")

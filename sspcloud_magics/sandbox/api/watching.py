@@ -50,8 +50,10 @@ async def watch_objects(call: Call) -> web.StreamResponse:
         try:
             events.put_nowait(event)
         except asyncio.QueueFull:
+            # What waits is dropped whole, so that the client's last version has no gap before it.
             unsubscribe()
-            events.get_nowait()
+            while not events.empty():
+                events.get_nowait()
             events.put_nowait(None)
 
     timeout = _timeout(call)

@@ -114,6 +114,25 @@ async def test_watch_ends_by_itself(api: Api) -> None:
         assert await response.content.read() == b""
 
 
+async def test_watch_that_falls_too_far_behind_is_ended_without_a_gap(api: Api) -> None:
+    api.store.create(config_map("first"))
+    async with watching(api, f"{MAPS}?watch=true") as response:
+        version = (await event(response))["object"]["metadata"]["resourceVersion"]
+        names = [f"m{number:04}" for number in range(1500)]
+        for name in names:  # without a pause in which anything could be sent
+            api.store.create(config_map(name))
+        seen = []
+        async for line in response.content:
+            told_object = json.loads(line)["object"]
+            seen.append(told_object["metadata"]["name"])
+            version = told_object["metadata"]["resourceVersion"]
+    assert seen == names[: len(seen)]
+    assert len(seen) < len(names)
+    async with watching(api, f"{MAPS}?watch=true&resourceVersion={version}") as response:
+        rest = await told(response, len(names) - len(seen))
+    assert rest == [("ADDED", name) for name in names[len(seen) :]]
+
+
 async def test_watch_of_a_table_names_its_columns_once(api: Api) -> None:
     api.store.create(config_map("a"))
     api.store.create(config_map("b"))
@@ -126,9 +145,12 @@ async def test_watch_of_a_table_names_its_columns_once(api: Api) -> None:
 
 async def test_a_client_that_has_gone_is_forgotten(api: Api) -> None:
     before = len(api.store._subscribers)
-    async with watching(api, f"{MAPS}?watch=true&timeoutSeconds=0") as response:
-        await response.content.read()
-    assert len(api.store._subscribers) == before
+    api.store.create(config_map("a"))
+    async with watching(api, f"{MAPS}?watch=true") as response:
+        await told(response, 1)
+        assert len(api.store._subscribers) == before + 1
+    while len(api.store._subscribers) > before:  # the server hears of it between two requests
+        await api.get(MAPS)
 
 
 @pytest.mark.parametrize("query", ["resourceVersion=abc", "timeoutSeconds=soon", "labelSelector=a+b"])
