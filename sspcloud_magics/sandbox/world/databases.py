@@ -28,7 +28,7 @@ from sspcloud_magics.sandbox.controllers.objects import CLUSTERS, SECRETS, find,
 from sspcloud_magics.sandbox.store import Obj, Store
 from sspcloud_magics.sandbox.world import dataset
 
-DATA_VERSION = 2
+DATA_VERSION = 3
 """Raised when the same plan is to make other data: templates are then made anew."""
 
 _UNUSED_SECONDS = 30 * 24 * 3600

@@ -9,8 +9,8 @@ from __future__ import annotations
 import datetime as dt
 from random import Random
 
+# Of the interviews. Ages are of that day, and what people tell of lies before it.
 _FIRST_DAY = dt.date(2024, 1, 8)
-_TODAY = dt.date(2024, 12, 31)
 _NULL = "\\N"
 
 _DIPLOMAS = ("aucun", "brevet", "CAP-BEP", "baccalauréat", "bac+2", "licence", "master et plus")
@@ -80,7 +80,7 @@ def household(draw: Random, number: int, commune: str, level: float) -> tuple[st
     income = 12 * wages + 5_200 * size * draw.uniform(0.6, 1.5) + (16_000 if head >= 64 else 0)
     minutes = int(342 * draw.random()) * 1440 + 540 + int(660 * draw.random())
     day, minute = divmod(minutes, 1440)
-    moved = _TODAY - dt.timedelta(days=int(14_000 * draw.random() ** 2) + 20)
+    moved = _FIRST_DAY - dt.timedelta(days=int(14_000 * draw.random() ** 2) + 20)
     remark = _REMARKS[int(len(_REMARKS) * draw.random())] if draw.random() < 0.04 else _NULL
     fields = (
         str(number),
@@ -102,7 +102,7 @@ def household(draw: Random, number: int, commune: str, level: float) -> tuple[st
 def _person(draw: Random, number: int, rank: int, age: int, level: float) -> tuple[str, float]:
     """Return the line of one person, and what they earn in a month."""
     woman = draw.random() < 0.515
-    born = _TODAY - dt.timedelta(days=int(365.25 * (age + draw.random())))
+    born = _FIRST_DAY - dt.timedelta(days=int(365.25 * (age + draw.random())))
     diploma = _NULL
     step = 0
     if age >= 15:
@@ -121,7 +121,7 @@ def _person(draw: Random, number: int, rank: int, age: int, level: float) -> tup
             wage = _WAGES[trade] * level * (0.82 + 0.011 * experience) * (0.93 if woman else 1.04)
             wage *= hours / 37.5 * 2.718281828 ** draw.gauss(0, 0.22)
         answered = wage > 0 and draw.random() > 0.08
-        since = int((age - 17) * 365.25 * draw.random() ** 1.6)
+        since = 1 + int(max(age - 17, 0.25) * 365.25 * draw.random() ** 1.6)
         rest = [
             _TRADES[trade],
             f"{wage:.2f}" if answered else _NULL,
@@ -129,7 +129,7 @@ def _person(draw: Random, number: int, rank: int, age: int, level: float) -> tup
             _NULL
             if draw.random() < 0.1
             else ("t" if draw.random() < (0.62 if trade == 2 else 0.14) else "f"),
-            _NULL if draw.random() < 0.04 else str(_TODAY - dt.timedelta(days=since)),
+            _NULL if draw.random() < 0.04 else str(_FIRST_DAY - dt.timedelta(days=since)),
         ]
     fields = (
         str(10 * number + rank),

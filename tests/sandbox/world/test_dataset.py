@@ -9,7 +9,7 @@ import pytest
 
 from sspcloud_magics.sandbox.world import dataset
 
-SAME_EVERYWHERE = "5d1045850926beaa4115e565bb6a6f32c3a2773b581b92583aa9cb6830da3be3"
+SAME_EVERYWHERE = "8ad9001c7e3bb7b265934ad400d1b226fe7dff883074d8558b6f8f821b8c64b5"
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +71,12 @@ def test_the_usual_questions_have_the_usual_answers(files: Path) -> None:
     assert mean["master et plus"] > 1.3 * mean["baccalauréat"] > mean["aucun"]
     unemployed = activities["au chômage"]
     assert 0.05 < unemployed / (unemployed + activities["en emploi"]) < 0.15
+
+
+def test_nobody_is_interviewed_before_being_born_or_moving_in(files: Path) -> None:
+    interviews = {row[0]: row[2][:10] for row in rows(files, "menages")}
+    for row in rows(files, "menages"):
+        assert row[8] == "\\N" or row[8] < interviews[row[0]]
+    for row in rows(files, "individus"):
+        assert row[4] <= interviews[row[1]]
+        assert row[11] == "\\N" or row[4] < row[11] < interviews[row[1]]
