@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from sspcloud_magics.errors import ClusterError
+
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
     from sspcloud_magics.cluster.permissions import Identity
@@ -158,7 +160,10 @@ def leave(server: str) -> bool:
         Whether it was the cluster of the moment.
     """
     cluster = session.cluster
-    if cluster is None or cluster.server != server:
+    try:
+        if cluster is None or cluster.server != server:
+            return False
+    except ClusterError:  # its credentials cannot be read: it is not one that has just been used
         return False
     close()
     return True
