@@ -69,6 +69,7 @@ class SpdySession:
         self._spdy = spdy.Connection()
         self._pairs: dict[str, _Pair] = {}
         self._data_streams: dict[int, _Pair] = {}
+        self._open_streams: set[int] = set()  # of pairs that are complete
         self._finished: set[int] = set()  # streams that the client reset: nothing may end them again
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -100,7 +101,8 @@ class SpdySession:
             case spdy.StreamOpened(stream, headers, fin):
                 await self._open(stream, headers, fin=fin)
             case spdy.StreamReset(stream):
-                self._finished.add(stream)
+                if stream in self._open_streams:
+                    self._finished.add(stream)
                 forwarding = self._forwarding(stream)
                 if forwarding is not None:
                     forwarding.feed_eof()
@@ -164,6 +166,7 @@ class SpdySession:
 
         pair.forwarding = Forwarding(self._sandbox, pair.port, send)
         self._data_streams[stream] = pair
+        self._open_streams |= {stream, pair.error_stream or 0}
         self._spawn(self._forward(pair.forwarding, pair, stream))
         return pair.forwarding
 
@@ -183,6 +186,7 @@ class SpdySession:
                 if stream not in self._finished:
                     frames += self._spdy.data_head(stream, 0, fin=True)
         self._finished -= {data_stream, error_stream}
+        self._open_streams -= {data_stream, error_stream}
         if frames:
             with contextlib.suppress(ClientGone):
                 await self._carrier.send(frames)
