@@ -15,12 +15,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,17 +179,30 @@ def _verified(login: Login, ca: str) -> psycopg.Connection[Any]:
 
     libpq takes a file only, and reads it again for the second connection that cancels a statement.
     """
-    directory = Path(tempfile.mkdtemp(prefix="sspcloud-ca-"))  # 0700
+    file, remove = _private_file(ca)
     try:
-        file = directory / "ca.crt"
-        file.touch(0o600)
-        file.write_text(ca)
         connection = _connect(login, Tls.VERIFIED, file)
     except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
+        remove()
         raise
-    weakref.finalize(connection, shutil.rmtree, directory, ignore_errors=True)
+    weakref.finalize(connection, remove)
     return connection
+
+
+def _private_file(text: str) -> tuple[Path, Callable[[], None]]:
+    """Return a file that only this process reads, and what removes it.
+
+    On Linux it is in memory, so that not even a process that is killed leaves it behind.
+    """
+    if sys.platform == "linux" and Path("/proc/self/fd").is_dir():
+        descriptor = os.memfd_create("sspcloud-ca")
+        os.write(descriptor, text.encode())
+        return Path(f"/proc/self/fd/{descriptor}"), partial(os.close, descriptor)
+    directory = Path(tempfile.mkdtemp(prefix="sspcloud-ca-"))  # 0700
+    file = directory / "ca.crt"
+    file.touch(0o600)
+    file.write_text(text)
+    return file, partial(shutil.rmtree, directory, ignore_errors=True)
 
 
 def _connect(login: Login, tls: Tls, ca_file: Path | None = None) -> psycopg.Connection[Any]:

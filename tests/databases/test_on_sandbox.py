@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import psycopg
 import pytest
 import trustme
 from kubernetes import client, config, watch
@@ -319,19 +321,34 @@ def test_nothing_of_the_environment_interferes_with_tls(open_to, hostile_login):
     assert hostile_login(replace(login, ca=None)).endswith("sspcloud-magics unverified")
 
 
-def test_the_file_with_the_authority_goes_with_the_connection(open_to, tmp_path, monkeypatch):
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_the_authority_goes_with_the_connection(open_to, tmp_path, monkeypatch, platform):
     login = open_to("alice", F)._login
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("sys.platform", platform)
+
+    def kept() -> int:
+        files = [file for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+        return sum("memfd:sspcloud-ca" in str(file.readlink()) for file in files)
+
+    before = kept()
     session, _ = libpq.log_in(login)
-    [directory] = tmp_path.iterdir()
-    assert (directory.stat().st_mode & 0o777, (directory / "ca.crt").stat().st_mode & 0o777) == (0o700, 0o600)
+    if platform == "linux":
+        assert list(tmp_path.iterdir()) == []
+        assert kept() == before + 1
+    else:
+        [directory] = tmp_path.iterdir()
+        assert (directory.stat().st_mode & 0o777, (directory / "ca.crt").stat().st_mode & 0o777) == (
+            0o700,
+            0o600,
+        )
     session.cancel_safe()  # a second connection, which reads it again
     session.close()
     del session
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(Exception, match="certificate"):
-        libpq.log_in(replace(login, ca="nonsense"))
-    assert list(tmp_path.iterdir()) == []
+    for _ in range(2):
+        assert (list(tmp_path.iterdir()), kept()) == ([], before)
+        with pytest.raises(psycopg.OperationalError, match="certificate"):
+            libpq.log_in(replace(login, ca="nonsense"))
 
 
 def test_an_interruption_cancels_through_the_tunnel(open_to):
