@@ -12,6 +12,7 @@ from typing import Any
 
 from sspcloud_magics.sandbox.api.admission import complete_pod, give_cluster_ip
 from sspcloud_magics.sandbox.api.defaults import set_defaults
+from sspcloud_magics.sandbox.api.quota import check_quota
 from sspcloud_magics.sandbox.resources import Resource, by_kind, by_plural
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store, now
 
@@ -205,7 +206,13 @@ def owner_keys(obj: Obj, kind: str) -> Iterator[tuple[str, str]]:
 
 
 def create(store: Store, obj: Obj) -> Obj:
-    """Create an object as the API server would have: completed, and with the addresses it needs."""
+    """Create an object as the API server would have: completed, with the addresses it needs, within the quota.
+
+    Raises
+    ------
+    ApiError
+        If it is refused.
+    """
     obj = copy.deepcopy(obj)
     resource = by_kind(obj["apiVersion"], obj["kind"])
     set_defaults(resource, obj)
@@ -213,4 +220,5 @@ def create(store: Store, obj: Obj) -> Obj:
         complete_pod(store, namespace_of(obj), obj)
     elif resource == SERVICES:
         give_cluster_ip(store, obj)
+    check_quota(store, obj)
     return store.create(obj)

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 
+from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.controllers import (
     deployments,
     endpoints,
@@ -124,6 +125,14 @@ class TestReplicaSet:
         replicasets.reconcile(store, (NS, "web"))
         assert pods(store) == ["mine"]
         assert store.get(PODS, NS, "mine")["metadata"]["ownerReferences"][0]["name"] == "web"
+
+    def test_makes_no_pod_that_the_quota_has_no_room_for(self, store: Store) -> None:
+        quota = make("ResourceQuota", "small", {"hard": {"pods": "1"}})
+        store.create(quota)
+        create(store, workload("ReplicaSet", replicas=2))
+        with pytest.raises(ApiError, match="exceeded quota: small"):
+            replicasets.reconcile(store, (NS, "web"))
+        assert len(pods(store)) == 1
 
 
 class TestDeployment:
