@@ -72,15 +72,23 @@ def find_holder(port: int) -> Holder | None:
 
 def _listeners(port: int) -> Iterator[int]:
     try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.pid and _listens_on(port, connection.status, connection.laddr):
-                yield connection.pid
+        connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:  # macOS, for an ordinary user
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                for own in process.net_connections("tcp"):
-                    if _listens_on(port, own.status, own.laddr):
-                        yield process.pid
+        yield from _listeners_of_mine(port)
+        return
+    except (psutil.Error, OSError):  # a /proc that is hidden, as in some containers
+        return
+    for connection in connections:
+        if connection.pid and _listens_on(port, connection.status, connection.laddr):
+            yield connection.pid
+
+
+def _listeners_of_mine(port: int) -> Iterator[int]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            for connection in process.net_connections("tcp"):
+                if _listens_on(port, connection.status, connection.laddr):
+                    yield process.pid
 
 
 def _listens_on(port: int, status: str, local: tuple[Any, ...]) -> bool:

@@ -58,11 +58,23 @@ def test_system_that_tells_of_own_processes_only(manager, person):
     assert holders.find_holder(free_port()) is None
 
 
+@pytest.mark.parametrize("error", [PermissionError, FileNotFoundError])
+def test_system_that_tells_nothing(manager, person, monkeypatch, error):
+    forward = manager.forward(person, WEB, [PortText(80, 0)])
+    refuse(monkeypatch, error)
+    assert holders.find_holder(forward.local_port) is None
+    with pytest.raises(PortTaken, match="own forward"):
+        manager.forward(person, Target("user-bob", "pod", "other"), [PortText(1, forward.local_port)])
+
+
+def refuse(monkeypatch, error) -> None:
+    def raise_it(_kind):
+        raise error
+
+    monkeypatch.setattr(psutil, "net_connections", raise_it)
+
+
 @pytest.fixture
 def denied(monkeypatch):
     """What macOS answers an ordinary user."""
-
-    def refuse(_kind):
-        raise psutil.AccessDenied
-
-    monkeypatch.setattr(psutil, "net_connections", refuse)
+    refuse(monkeypatch, psutil.AccessDenied)
