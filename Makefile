@@ -9,7 +9,7 @@ READY := $(VENV)/installed
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks format clean
+.PHONY: help demo test lab check unit notebooks screenshots format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ unit: $(READY)  ## the tests, on the sandbox; TESTBED=FILE.json for another clus
 notebooks: $(READY)  ## run the tutorials and compare every output
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --nbval --nbval-cell-timeout 60 \
 	  --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
+
+screenshots: $(READY)  ## take the pictures of README and docs anew
+	CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python tools/screenshots.py
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff format .
