@@ -138,7 +138,7 @@ class Helper:
 
 async def main():
     if "--stubborn" in sys.argv:
-        threading.Event().wait()
+        threading.Event().wait(300)  # not for ever: the tests may be killed
     loop = asyncio.get_running_loop()
     helper = Helper()
     queue = asyncio.Queue()
