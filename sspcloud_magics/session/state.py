@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sspcloud_magics.errors import ClusterError
 
+from sspcloud_magics.errors import UsageProblem
+
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
+    from sspcloud_magics.cluster.login_script import LoginScript
     from sspcloud_magics.cluster.permissions import Identity
     from sspcloud_magics.databases.connection import DatabaseConnection
     from sspcloud_magics.forwards import Forward, ForwardManager
@@ -147,25 +150,35 @@ def open_forwards() -> list[Forward]:
 
 
 def leave(server: str) -> bool:
-    """Let go of a cluster that has ended: its forwards, its connection, and who one was there.
+    """Let go of a cluster that has ended: its forwards, their connections, and who one was there.
 
     Parameters
     ----------
     server
-        The URL of its API server. Nothing happens where the cluster of the moment is another one.
+        The URL of its API server. What goes to another one stays.
 
     Returns
     -------
     bool
         Whether it was the cluster of the moment.
     """
+    manager = session.manager
+    there = [each for each in open_forwards() if manager is not None and manager.server_of(each) == server]
+    with session.lock:
+        connections = [each for each in session.connections if each.forward in there]
+        session.connections = [each for each in session.connections if each not in connections]
+    for connected in connections:
+        connected.close()
+    for forward in there:
+        forward.stop()
     cluster = session.cluster
     try:
         if cluster is None or cluster.server != server:
             return False
     except ClusterError:  # its credentials cannot be read: it is not one that has just been used
         return False
-    close()
+    _set_cluster(None)
+    cluster.close()
     return True
 
 
@@ -219,6 +232,7 @@ def manager() -> ForwardManager:
 
 
 def login(
+    script: str | Path | LoginScript | None = None,
     *,
     kubeconfig: str | Path | None = None,
     context: str | None = None,
@@ -228,13 +242,17 @@ def login(
     insecure_skip_tls_verify: bool = False,
     namespace: str | None = None,
 ) -> Identity:
-    """Choose the cluster, and prove that it takes one's credentials.
+    """Log in: with the account page's script, or by choosing a cluster; and prove that it takes one.
 
     Nobody has to call this where there is a mounted service-account token (a notebook service of
-    SSPCloud) or a kubeconfig. Forwards and connections that are open stay as they are.
+    SSPCloud) or a kubeconfig. Forwards and connections that are open stay as they are; those whose credentials
+    had ended heal by themselves once the script has brought new ones.
 
     Parameters
     ----------
+    script
+        The file with the login script of the account page, or what `login_script.parse` made of its text.
+        It is read and never run, tried on the server, and then merged into the kubeconfig.
     kubeconfig
         A kubeconfig file; the mounted token, then ``KUBECONFIG``, then ``~/.kube/config`` where it is None.
     context
@@ -242,7 +260,8 @@ def login(
     server, token_file
         A server's URL and a file that holds a bearer token, where there is no kubeconfig.
     ca_file
-        Certificates to trust in PEM, with `server`; the system's where it is None.
+        Certificates to trust in PEM, with `server` or `script`; the system's where it is None. With a
+        script they are kept in the kubeconfig, and the script's order not to verify is not.
     insecure_skip_tls_verify
         Do not verify the server's certificate, with `server`.
     namespace
@@ -255,6 +274,8 @@ def login(
 
     Raises
     ------
+    UsageProblem
+        If the script is none, or is cut off.
     NotLoggedIn, KubeconfigInvalid
         If no usable configuration is found. The cluster of before stays the current one.
     TokenExpired, ServerUnreachable, CertificateNotTrusted
@@ -263,8 +284,12 @@ def login(
     Examples
     --------
     >>> import sspcloud_magics as ssp
+    >>> ssp.login("config.sh")  # doctest: +SKIP
     >>> ssp.login(context="alice")  # doctest: +SKIP
     """
+    if script is not None:
+        context = _log_in(script, kubeconfig, ca_file, other=bool(context or server or token_file))
+        ca_file = None
     from sspcloud_magics.cluster.identity import find_cluster  # noqa: PLC0415 - at first use
     from sspcloud_magics.cluster.permissions import who_am_i  # noqa: PLC0415
 
@@ -277,7 +302,9 @@ def login(
         insecure_skip_tls_verify=insecure_skip_tls_verify,
         namespace=namespace,
     )
-    found = find_cluster(**_arguments(choice.over(session.configured)))
+    # What a script brought is in the kubeconfig, whatever is configured otherwise.
+    below = Choice(kubeconfig=session.configured.kubeconfig) if script is not None else session.configured
+    found = find_cluster(**_arguments(choice.over(below)))
     identity = who_am_i(found)
     with session.lock:
         before = session.cluster
@@ -285,3 +312,27 @@ def login(
     if before is not None:
         before.close()
     return identity
+
+
+def _log_in(
+    script: str | Path | LoginScript,
+    kubeconfig: str | Path | None,
+    ca_file: str | Path | None,
+    *,
+    other: bool,
+) -> str:
+    """Log in with a script, and return the context that it brought."""
+    from sspcloud_magics.cluster.kubeconfig import default_files  # noqa: PLC0415 - at first use
+    from sspcloud_magics.cluster.login import log_in  # noqa: PLC0415
+    from sspcloud_magics.cluster.login_script import LoginScript, read_script  # noqa: PLC0415
+
+    if other:
+        raise UsageProblem(
+            "A script says itself which server and context; another was named beside it.",
+            mend="%k8s_login config.sh   or the other, not both",
+        )
+    read = script if isinstance(script, LoginScript) else read_script(Path(script).expanduser())
+    named = kubeconfig or session.configured.kubeconfig
+    files = [Path(named).expanduser()] if named else default_files()
+    log_in(read, files, Path(ca_file).expanduser() if ca_file else None)
+    return read.context
