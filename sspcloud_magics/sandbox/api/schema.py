@@ -29,6 +29,8 @@ _SCALARS: dict[str, Obj] = {
 _QUANTITIES = {"capacity", "allocatable", "default", "hard", "limits", "overhead", "requests", "used"}
 # The kinds whose model has not the name of the kind with V1 before it.
 _MODELS = {"Event": "CoreV1Event"}
+# The client's older generator took these for plain text.
+_BYTES = {("V1Secret", "data"), ("V1ConfigMap", "binaryData")}
 _CONTAINER = re.compile(r"(?:List|list)\[(?P<item>.+)\]|(?:Dict|dict)[\[(]str, ?(?P<value>.+)[\])]")
 
 
@@ -124,7 +126,8 @@ def _field(model: Any, attribute: str) -> tuple[str, bool]:
 
 
 def _about(model: Any) -> str:
-    return (model.__doc__ or "").strip().split("\n")[0]
+    words = (model.__doc__ or "").strip().split("\n")[0]
+    return "" if words.startswith("NOTE: This class is auto generated") else words
 
 
 def _type(name: str, kind: str, owner: str) -> Obj:
@@ -140,6 +143,8 @@ def _type(name: str, kind: str, owner: str) -> Obj:
             schema |= {"x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": key}
         return schema
     value = {} if name in _QUANTITIES else _item(container["value"])
+    if (owner, name) in _BYTES:
+        value = _SCALARS["bytes"]
     return {"type": "object", "additionalProperties": value}
 
 
