@@ -87,18 +87,24 @@ def open_sandbox() -> Iterator[Sandbox]:
     """Run a sandbox in a home of its own; it ends with this process, however this process ends."""
     home = Path(tempfile.mkdtemp(prefix="sspcloud-"))
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    process = daemon.spawn(home, with_parent=True)
     try:
-        yield Sandbox(home, process)
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
+        process = daemon.spawn(home, with_parent=True)
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            yield Sandbox(home, process)
+        finally:
+            _end(process)
+    finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextlib.contextmanager
