@@ -12,6 +12,8 @@ The ends of TCP do not pass a port-forward by themselves (see "The far end" belo
     the client shuts down its writing side, or    the pod is told after `QUIET` seconds without a byte
     that cannot be told from closing              from it, so that a reply flows to its end
     the client resets                             the pair is reset; the tunnel is free again
+    the tunnel or the pod turns out to be gone,   another tunnel is taken, and what the client said is
+    and nothing has reached the pod               said again
 
 The far end: containerd gives the other direction one second after the first has ended, then closes both. So
 passing on the client's end cuts the reply that it waits for; not passing it on ever would leave a server
@@ -32,6 +34,16 @@ QUIET = 5.0
 # A closing program lets go of its socket a moment after its FIN has arrived here.
 _FIRST_LOOKS = (0.001, 0.01, 0.1, 0.5)
 _LOOK_INTERVAL = 1.0
+_MOST_TRIES = 3
+# What a client may say before its pod has answered and still be served by another.
+_MOST_EARLY = 64 * 1024
+# What containerd and the kubelet say when the pod is not there any more: they have not dialled it.
+_POD_GONE = ("failed to find sandbox", "network namespace for sandbox", "pod not found", "sandbox not found")
+
+
+def says_that_the_pod_is_gone(text: str) -> bool:
+    """Return whether an error text of the server means that there is no such pod any more."""
+    return any(words in text.lower() for words in _POD_GONE)
 
 
 @dataclass(slots=True)
@@ -66,6 +78,9 @@ class Owner(Protocol):
     def connection_failed(self, text: str) -> None:
         """Take note of an error that ended a connection."""
 
+    def serve_again(self, connection: Connection, text: str) -> None:
+        """Find another tunnel for a connection of which nothing has reached a pod; `text` is the server's."""
+
     def pod_is_going(self, tunnel: Tunnel) -> bool:
         """Return whether the pod at the end of `tunnel` is being deleted, or is gone."""
 
@@ -77,12 +92,16 @@ class Connection:
     ----------
     local
         The client's stream, not started yet.
+    position
+        Which of the forward's ports it came to.
     owner
         The forward.
     """
 
-    def __init__(self, local: Stream, owner: Owner) -> None:
+    def __init__(self, local: Stream, position: int, owner: Owner) -> None:
+        self.position = position
         self._local = local
+        local.hand_over(self)
         self._owner = owner
         self._counters = owner.counters
         self._loop = asyncio.get_running_loop()
@@ -90,6 +109,9 @@ class Connection:
         self._client_ended = False
         self._pod_ended = False
         self._finished = False
+        self._accepted = self._held = False
+        self._early: bytearray | None = bytearray()
+        self._tries = 0
         self._received_after_end = False
         self._received_after_finish = False
         self._reset_when_drained = False
@@ -101,9 +123,28 @@ class Connection:
     def begin(self, tunnel: Tunnel, port: int) -> None:
         """Open a pair to `port` of the pod on `tunnel`, and carry bytes."""
         self._tunnel = tunnel
+        self._accepted = False
+        self._tries += 1
         self._heard_at = self._loop.time()
         tunnel.open_pair(port, self)
-        self._local.start(self)
+        # On a tunnel that may be gone, nothing is said before the server has answered: then another can
+        # take over.
+        self._held = tunnel.stale and tunnel.half_close
+        if not self._held:
+            self._speak()
+
+    def _speak(self) -> None:
+        """Let the client speak; first what it has said to a tunnel or a pod that was gone."""
+        tunnel = self._tunnel
+        if tunnel is None:
+            return  # gone already, before anything could be said
+        if self._early:
+            tunnel.send(memoryview(bytes(self._early)))
+        if self._client_ended:
+            if self._look is None:
+                self._look_at_client()
+        elif not tunnel.unsent:
+            self._local.resume()
 
     def fail(self, text: str) -> None:
         """End the connection with an error, which the client sees as a reset."""
@@ -128,6 +169,11 @@ class Connection:
         self._counters.sent += len(data)
         if self._owner.quiet:
             self._owner.stir()
+        if self._early is not None:
+            if len(self._early) + len(data) > _MOST_EARLY:
+                self._early = None
+            else:
+                self._early += data
         tunnel.send(data)
         if tunnel.unsent:
             self._local.pause()
@@ -185,10 +231,15 @@ class Connection:
     # What the pod and the server do.
 
     def pair_accepted(self) -> None:
-        """Nothing is to be done: the pod is being dialled."""
+        """Let the client speak, if it was held back."""
+        self._accepted = True
+        if self._held:
+            self._held = False
+            self._speak()
 
     def pair_received(self, parts: list[memoryview]) -> None:
         """Carry bytes to the client."""
+        self._early = None
         self._counters.received += sum(map(len, parts))
         if self._owner.quiet:
             self._owner.stir()
@@ -223,15 +274,25 @@ class Connection:
         self._owner.release(tunnel)
 
     def pair_failed(self, text: str) -> None:
-        """End the connection: the server says why."""
+        """End the connection, for the server says why; unless the pod was never dialled."""
         tunnel = self._let_go()
-        self._break(text)
+        if self._early is not None and says_that_the_pod_is_gone(text) and self._tries < _MOST_TRIES:
+            self._try_again(text)
+        else:
+            self._break(text)
         self._owner.release(tunnel)
 
     def pair_lost(self, text: str) -> None:
-        """End the connection: its tunnel broke."""
+        """End the connection, for its tunnel broke; unless the server has heard nothing of it."""
         self._let_go()
-        self._break(text)
+        if not self._accepted and not self._early and self._early is not None and self._tries < _MOST_TRIES:
+            self._try_again(text)
+        else:
+            self._break(text)
+
+    def _try_again(self, text: str) -> None:
+        self._local.pause()
+        self._owner.serve_again(self, text)
 
     def _let_go(self) -> Tunnel:
         assert self._tunnel is not None  # noqa: S101 - only a tunnel says that a pair is over

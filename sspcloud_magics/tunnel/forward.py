@@ -29,7 +29,7 @@ from sspcloud_magics.errors import (
     TunnelLost,
 )
 from sspcloud_magics.target import Target
-from sspcloud_magics.tunnel.connection import Connection, Counters
+from sspcloud_magics.tunnel.connection import Connection, Counters, says_that_the_pod_is_gone
 from sspcloud_magics.tunnel.control import TRANSITIONS, ForwardSpec, ForwardState, State
 from sspcloud_magics.tunnel.credentials import Credentials
 from sspcloud_magics.tunnel.dial import dial
@@ -48,8 +48,6 @@ _PAUSE_AFTER_REFUSAL = 0.25
 _PATIENCE_WITH_REFUSALS = 10.0
 # How long a connection stands in the queue for a tunnel while others open.
 _LONGEST_QUEUE = 60.0
-# What containerd and the kubelet say when the pod is not there any more.
-_POD_GONE = ("failed to find sandbox", "network namespace for sandbox", "pod not found", "sandbox not found")
 
 
 class Forward:
@@ -323,7 +321,7 @@ class Forward:
         self.counters.connections += 1
         self.counters.open_connections += 1
         self.stir()
-        connection = Connection(Stream(sock, self._loop), self)
+        connection = Connection(Stream(sock, self._loop), position, self)
         self._connections[connection] = None
         pool = self._pool
         tunnel = pool.take() if pool is not None and self._serving.is_set() else None
@@ -331,9 +329,9 @@ class Forward:
             self._lent[tunnel] = pool
             connection.begin(tunnel, pool.pod.ports[position])
         else:
-            self._spawn(self._serve_later(connection, position))
+            self._spawn(self._serve_later(connection))
 
-    async def _serve_later(self, connection: Connection, position: int) -> None:
+    async def _serve_later(self, connection: Connection) -> None:
         """Wait until there is a tunnel for a connection, but not for ever."""
         while not connection.over:
             try:
@@ -341,7 +339,7 @@ class Forward:
                     await self._serving.wait()
                 pool = self._pool
                 assert pool is not None  # noqa: S101 - whoever serves has one
-                port = pool.pod.ports[position]
+                port = pool.pod.ports[connection.position]
                 async with asyncio.timeout(_LONGEST_QUEUE):
                     tunnel = await self._acquire(pool, port)
             except TimeoutError:
@@ -385,5 +383,11 @@ class Forward:
         self.counters.failed_connections += 1
         self.counters.last_error = text
         self.stir()
-        if any(words in text.lower() for words in _POD_GONE):
+        if says_that_the_pod_is_gone(text):
             self._lose("the pod is gone")
+
+    def serve_again(self, connection: Connection, text: str) -> None:
+        """Find another tunnel for a connection of which nothing has reached a pod; `text` is the server's."""
+        if says_that_the_pod_is_gone(text):
+            self._lose("the pod is gone")
+        self._spawn(self._serve_later(connection))

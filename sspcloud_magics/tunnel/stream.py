@@ -29,7 +29,7 @@ _CIPHERTEXT = memoryview(bytearray(CHUNK))
 _CHUNK = memoryview(bytearray(CHUNK))
 # POSIX lets a system call take 1,024 buffers, or fewer; Windows' sockets take one.
 _MOST_PARTS = 512 if hasattr(socket.socket, "sendmsg") else 1
-_LAST_WORDS = 30.0
+_LAST_WORDS = 5.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -143,13 +143,16 @@ class Stream:
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_WR)
 
-    def close_when_sent(self) -> None:
-        """Close once everything unsent has left, or after a while."""
-        if not self._unsent:
-            self.close()
-        elif not self.closed:
-            self.pause()
+    def linger(self) -> None:
+        """Send what is left and the end, and close when the peer has closed too, or after a while.
+
+        To close with bytes unread would reset the connection, and the peer may lose what it has not read yet.
+        """
+        if not self.closed and self._closing is None:
+            self._receiver = _Nobody(self)
             self._closing = self._loop.call_later(_LAST_WORDS, self.close)
+            self.shutdown()
+            self.resume()
 
     def close(self) -> None:
         """Close the socket; what is unsent is dropped."""
@@ -192,9 +195,6 @@ class Stream:
             sent = max(0, sent - len(part))
         if not self._unsent:
             self._loop.remove_writer(self._sock)
-            if self._closing is not None:
-                self.close()
-                return
             if self._shutting:
                 self._shut()
             if self._receiver is not None:
@@ -214,6 +214,25 @@ class Stream:
         else:
             self.pause()
             self._receiver.ended()
+
+
+class _Nobody:
+    """The receiver of a stream to which nobody listens any more."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def received(self, data: memoryview) -> None:
+        pass
+
+    def ended(self) -> None:
+        self._stream.close()
+
+    def lost(self, error: OSError) -> None:
+        pass
+
+    def drained(self) -> None:
+        pass
 
 
 class TlsStream(Stream):

@@ -24,6 +24,8 @@ from sspcloud_magics.tunnel.protocols.events import (
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
 from sspcloud_magics.tunnel.stream import Stream
 
+_STALE = 1.0
+
 
 class PairHandler(Protocol):
     """Who holds the open pair. After `pair_ended`, `pair_failed` or `pair_lost` nothing more comes."""
@@ -63,12 +65,13 @@ class Tunnel:
         self._protocol = protocol
         self._handler: PairHandler | None = None
         self._pair = 0
-        self._pinged = False
-        self._heard = True
+        self._pinged_at: float | None = None
         self._paused = False
         self._first = b""
-        loop = asyncio.get_running_loop()
-        self.opened_at = self.used_at = loop.time()
+        self._loop = asyncio.get_running_loop()
+        self.opened_at = self.used_at = self._heard_at = self._loop.time()
+        self.closed = False
+        """Whether the tunnel can be used no longer."""
         self.on_lost: Callable[[Tunnel, str], None] | None = None
 
     @classmethod
@@ -93,14 +96,14 @@ class Tunnel:
         self._stream.resume()
 
     @property
-    def closed(self) -> bool:
-        """Whether the connection is gone."""
-        return self._stream.closed
-
-    @property
     def reusable(self) -> bool:
         """Whether another pair can be opened now."""
         return not self.closed and self._handler is None and self._protocol.reusable
+
+    @property
+    def stale(self) -> bool:
+        """Whether the server has not been heard for so long that the connection may be gone."""
+        return self._loop.time() - self._heard_at > _STALE
 
     @property
     def half_close(self) -> bool:
@@ -120,7 +123,7 @@ class Tunnel:
     def open_pair(self, port: int, handler: PairHandler) -> None:
         """Connect to `port` of the pod, for `handler`."""
         self._handler = handler
-        self.used_at = asyncio.get_running_loop().time()
+        self.used_at = self._loop.time()
         self._pair, request = self._protocol.open(port)
         self._write(request)
         if not self._protocol.half_close:
@@ -160,29 +163,29 @@ class Tunnel:
         A tunnel that is paused is not asked: its answer would wait behind the data.
         """
         if self._paused:
-            self._pinged = False
+            self._pinged_at = None
             return True
-        if self._pinged and not self._heard:
+        if self._pinged_at is not None and self._heard_at < self._pinged_at:
             return False
-        self._pinged, self._heard = True, False
+        self._pinged_at = self._loop.time()
         self._write(self._protocol.ping())
         return True
 
     def close(self) -> None:
-        """Say goodbye, and close when everything sent has left."""
+        """Say goodbye, and close when everything sent has left and the server has closed too."""
         if not self.closed:
             self._write(self._protocol.close())
-            self._stream.close_when_sent()
+            self.closed = True
+            self._stream.linger()
 
     def break_off(self, text: str) -> None:
         """Close a tunnel that does not work any more, and tell its users."""
-        if not self.closed:
-            self._stream.reset()
+        self._stream.reset()
         self._report_loss(text)
 
     def received(self, data: memoryview) -> None:
         """Take bytes from the server."""
-        self._heard = True
+        self._heard_at = self._loop.time()
         try:
             events = self._protocol.receive(data)
         except ProtocolError as error:
@@ -244,11 +247,12 @@ class Tunnel:
 
     def _detach(self) -> None:
         self._handler = None
-        self.used_at = asyncio.get_running_loop().time()
+        self.used_at = self._loop.time()
         if self._paused:
             self.resume()
 
     def _report_loss(self, text: str) -> None:
+        self.closed = True
         handler, self._handler = self._handler, None
         if handler is not None:
             handler.pair_lost(text)

@@ -389,6 +389,19 @@ def test_where_no_watch_is_allowed_the_pods_are_asked_for_again(api, helper, pro
     assert ask(state.local_ports[0]) == b"ping"
 
 
+def test_a_client_that_speaks_to_a_pod_that_is_gone_is_served_by_the_next(api, helper, programs):
+    real = programs(echo)
+    api.forbidden = {("watch", "pods")}  # so that the client is the first to notice
+    api.put_pod("web-0", {8000: real})
+    state = helper.forward("pod", "web-0", 8000)
+    api.put_pod("web-0", {8000: real}, uid="the-next")
+    assert ask(state.local_ports[0], b"said before the pod was known to be gone") == (
+        b"said before the pod was known to be gone"
+    )
+    counters = helper.wait_for_counters(lambda counters: counters.received == 40)
+    assert counters.failed_connections == 0
+
+
 def test_a_transfer_that_a_deleted_pod_cuts_is_reset(api, helper, programs, any_protocol):
     go_on = threading.Event()
 
