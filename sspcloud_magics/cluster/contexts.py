@@ -17,11 +17,15 @@ from sspcloud_magics.access import Access
 from sspcloud_magics.cluster import jwt
 from sspcloud_magics.cluster.exec_plugin import ExecPlugin
 from sspcloud_magics.cluster.kubeconfig import Entry, Kubeconfig
+from sspcloud_magics.cluster.oidc_credential import OidcCredential
 from sspcloud_magics.cluster.tokenfile import TokenFile
+from sspcloud_magics.cluster.validity import Validity
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired
 from sspcloud_magics.secret import Secret
 
-LOG_IN_AGAIN = "copy the login script of your account page (Connection to Kubernetes) again and run it"
+LOG_IN_AGAIN = (
+    "copy the login script of your account page (Connection to Kubernetes) into a file, then: %k8s_login FILE"
+)
 
 _NOT_OBEYED = {
     "username": "a user name and password, which Kubernetes has not taken since 1.19",
@@ -52,6 +56,7 @@ class ContextAccess:
         context = kubeconfig.context(name)
         self._name = context.name
         self._reread = reread
+        self._oidc: OidcCredential | None = None
         self._load(kubeconfig)
         self.description = f"context {context.name} of {context.file}"
         self.namespace = context.text("namespace") or "default"
@@ -64,6 +69,18 @@ class ContextAccess:
         self._plugin = _plugin(self._user, self._trust, cluster)
         token_file = self._user.path("tokenFile")
         self._token_file = TokenFile(token_file) if token_file else None
+        self._load_oidc()
+
+    def _load_oidc(self) -> None:
+        user, kept = self._user, self._oidc
+        if not user.values.get("auth-provider"):
+            self.close()
+            self._oidc = None
+        elif kept is not None and (kept.user.file, kept.user.name) == (user.file, user.name):
+            kept.update(user)
+        else:
+            self.close()
+            self._oidc = OidcCredential(user)
 
     def current(self) -> Access:
         """Return the access with credentials that are fresh, as far as one can tell without asking."""
@@ -86,6 +103,9 @@ class ContextAccess:
         fresh = self._access(again=False)
         if fresh == refused and self._plugin is not None:
             fresh = self._access(again=True)
+        elif fresh == refused and self._uses_oidc and self._oidc is not None:
+            self._oidc.renewed(refused.token)
+            fresh = self._access(again=False)
         if fresh == refused:
             raise TokenExpired(
                 f"The cluster does not accept the credentials of {self.description} any more.",
@@ -93,6 +113,23 @@ class ContextAccess:
                 mend=f"{LOG_IN_AGAIN}\nthen run the cell again: what is open stays open",
             )
         return fresh
+
+    def validity(self) -> Validity:
+        """Return until when the credentials in hand are good, as far as they say."""
+        if self._uses_oidc and self._oidc is not None:
+            token, login = self._oidc.ends()
+            return Validity(token, login, renews=True)
+        return Validity(jwt.expiry(self._access(again=False).token), None, renews=self._plugin is not None)
+
+    def close(self) -> None:
+        """Stop what renews credentials ahead of time, until they are used again."""
+        if self._oidc is not None:
+            self._oidc.close()
+
+    @property
+    def _uses_oidc(self) -> bool:
+        """Whether the token is the auth provider's: a token that stands beside it comes first."""
+        return self._oidc is not None and self._token_file is None and self._user.text("token") is None
 
     def _access(self, *, again: bool) -> Access:
         trust, user = self._trust, self._user
@@ -125,7 +162,7 @@ class ContextAccess:
                     raise
         if token is not None:
             return Secret(token.strip())
-        return _id_token(self._user)
+        return self._oidc.current() if self._oidc is not None else None
 
 
 def _named(entries: Any, context: Entry, key: str) -> Entry:
@@ -213,25 +250,6 @@ def _plugin(user: Entry, trust: dict[str, Any], cluster: Entry) -> ExecPlugin | 
         if isinstance(extension, dict) and extension.get("name") == "client.authentication.k8s.io/exec":
             told["config"] = extension.get("extension")
     return ExecPlugin(spec, user.file.parent, told)
-
-
-def _id_token(user: Entry) -> Secret | None:
-    """Return the token of ``auth-provider: oidc``, which is the ID token that it was given last."""
-    provider = user.values.get("auth-provider")
-    if provider is None:
-        return None
-    name = provider.get("name") if isinstance(provider, dict) else None
-    if name != "oidc":
-        raise KubeconfigInvalid(
-            f"The user {user.name} in {user.file} logs in through auth-provider {name!r}.",
-            why="Only oidc is known; kubectl itself has dropped the others.",
-            mend="make the kubeconfig again with a current version of the cloud's command",
-        )
-    settings = provider.get("config") or {}
-    token = settings.get("id-token") if isinstance(settings, dict) else None
-    if not token:
-        raise NotLoggedIn(f"The user {user.name} in {user.file} has no id-token yet.", mend=LOG_IN_AGAIN)
-    return Secret(str(token))
 
 
 def _pem(entry: Entry, key: str) -> str | None:

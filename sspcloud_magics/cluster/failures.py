@@ -57,7 +57,12 @@ class Expired(ServerError):
     """The pages of a list are not kept any longer (410)."""
 
 
+class Conflict(ServerError):
+    """Somebody else has made or changed the object in the meantime (409)."""
+
+
 _SERVER_ERRORS: dict[int, tuple[str, type[ServerError], str]] = {
+    409: ("Somebody else has changed it in the meantime (409).", Conflict, "try again"),
     410: ("The list has changed too much since its first page (410).", Expired, ""),
     429: ("The API server is busy (429).", ServerError, "wait a moment, then try again"),
 }

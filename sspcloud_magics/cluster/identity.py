@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sspcloud_magics.access import Access
+from sspcloud_magics.cluster import jwt
 from sspcloud_magics.cluster import kubeconfig as files
 from sspcloud_magics.cluster.contexts import LOG_IN_AGAIN, ContextAccess, server_url
 from sspcloud_magics.cluster.serviceaccount import MOUNT, MountedToken, why_not_mounted
 from sspcloud_magics.cluster.tokenfile import TokenFile
+from sspcloud_magics.cluster.validity import Validity
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, UsageProblem
 
 if TYPE_CHECKING:
@@ -183,6 +185,20 @@ class Cluster:
             self._login.last = self._login.source.renewed(refused)
             return self._login.last
 
+    def validity(self) -> Validity:
+        """Return until when the credentials are good, as far as they say."""
+        with self._login.lock:
+            source = self._login.source
+            if isinstance(source, ContextAccess):
+                return source.validity()
+            return Validity(jwt.expiry(source.current().token), renews=isinstance(source, MountedToken))
+
+    @property
+    def verifies(self) -> bool:
+        """Whether the server's certificate is verified."""
+        with self._login.lock:
+            return not (self._login.last or self.access()).insecure_skip_tls_verify
+
     def with_namespace(self, namespace: str) -> Cluster:
         """Return the same identity with another default namespace."""
         return replace(self, namespace=namespace)
@@ -214,6 +230,18 @@ class Cluster:
             if self._login.api is not None:
                 self._login.api.close()
                 self._login.api = None
+            if isinstance(self._login.source, ContextAccess):
+                self._login.source.close()
+
+
+def cluster_from(source: AccessSource, namespace: str | None = None) -> Cluster:
+    """Return the cluster that a source of credentials gives."""
+    return Cluster(
+        namespace or source.namespace,
+        source.description,
+        (Considered(source.description, "used"),),
+        _Login(source),
+    )
 
 
 def find_cluster(

@@ -131,13 +131,15 @@ def _home(environ: Mapping[str, str]) -> Path:
     return Path(home) if home else Path.home()
 
 
-def load(files: Iterable[Path]) -> Kubeconfig | None:
+def load(files: Iterable[Path], pending: Mapping[Path, str] | None = None) -> Kubeconfig | None:
     """Read and merge kubeconfig files.
 
     Parameters
     ----------
     files
         The files, the strongest first. Those that do not exist are passed over.
+    pending
+        What is to be read instead of some of the files: what they are going to hold.
 
     Returns
     -------
@@ -153,7 +155,7 @@ def load(files: Iterable[Path]) -> Kubeconfig | None:
     current: str | None = None
     read: list[Path] = []
     for file in files:
-        document = _document(file.absolute())
+        document = _document(file.absolute(), (pending or {}).get(file))
         if document is None:
             continue
         read.append(file)
@@ -173,7 +175,14 @@ def load(files: Iterable[Path]) -> Kubeconfig | None:
     return Kubeconfig(merged["clusters"], merged["users"], merged["contexts"], current, tuple(read))
 
 
-def _document(file: Path) -> dict[str, Any] | None:
+def read(file: Path) -> str | None:
+    """Return the text of a kubeconfig; None where it does not exist.
+
+    Raises
+    ------
+    KubeconfigInvalid
+        If it is a directory, far too long, not text, or not ours to read.
+    """
     mend = "mend the file, or name another: kubeconfig=…"
     try:
         if not file.exists():
@@ -184,9 +193,7 @@ def _document(file: Path) -> dict[str, Any] | None:
         if size > LIMIT:
             why = f"It has {size / 1e6:.1f} MB; kubeconfigs are far smaller."
             raise KubeconfigInvalid(f"{file} is not a kubeconfig.", why=why, mend=mend)
-        text = file.read_text(encoding="utf-8")
-        # Not the faster CSafeLoader: nested deeply enough, a file makes it crash the whole process.
-        document = yaml.safe_load(text)
+        return file.read_text(encoding="utf-8")
     except OSError as error:
         raise KubeconfigInvalid(
             f"The kubeconfig {file} cannot be read.",
@@ -195,6 +202,17 @@ def _document(file: Path) -> dict[str, Any] | None:
         ) from None
     except UnicodeDecodeError:
         raise KubeconfigInvalid(f"{file} is not a kubeconfig.", why="It is not text.", mend=mend) from None
+
+
+def _document(file: Path, text: str | None) -> dict[str, Any] | None:
+    mend = "mend the file, or name another: kubeconfig=…"
+    try:
+        if text is None:
+            text = read(file)
+        if text is None:
+            return None
+        # Not the faster CSafeLoader: nested deeply enough, a file makes it crash the whole process.
+        document = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         # PyYAML's own words quote the line, which may hold a token: only the place is told.
         mark = getattr(error, "problem_mark", None)

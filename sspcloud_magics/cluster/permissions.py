@@ -15,6 +15,10 @@ from sspcloud_magics.cluster.resources import (
     Resource,
 )
 
+UNVERIFIED = (
+    "the server's certificate is not verified (insecure-skip-tls-verify): who stands between could read your token. "
+    "%k8s_login FILE --ca CA.pem verifies it"
+)
 _CELL = "text-align:left;vertical-align:top;padding:.15em 1.2em .15em 0"
 
 
@@ -34,6 +38,10 @@ class Identity:
         The API server.
     source
         The configuration that says so, in words.
+    valid
+        Until when the credentials are good, as far as they say.
+    warning
+        What is not as it should be: that the server's certificate is not verified.
     """
 
     user: str
@@ -41,6 +49,8 @@ class Identity:
     namespace: str
     server: str
     source: str
+    valid: str = ""
+    warning: str = ""
 
     def _rows(self) -> list[tuple[str, str]]:
         return [
@@ -49,6 +59,8 @@ class Identity:
             ("Namespace", self.namespace),
             ("Server", self.server),
             ("From", self.source),
+            ("Valid", self.valid),
+            ("Warning", self.warning),
         ]
 
     def __str__(self) -> str:
@@ -98,6 +110,8 @@ def who_am_i(cluster: Cluster) -> Identity:
         namespace=cluster.namespace,
         server=cluster.server,
         source=cluster.source,
+        valid=cluster.validity().words(),
+        warning="" if cluster.verifies else UNVERIFIED,
     )
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.failures import Conflict, NotFound
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.objects import get_object
 from sspcloud_magics.cluster.resources import Attempt, Resource
 
 _OURS = ("spec", "data", "rules", "roleRef", "subjects", "type")
 """The parts of an object that its maker decides; the rest is the server's."""
+
+_TRIES = 4
 
 
 def create_object(cluster: Cluster, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,8 +27,10 @@ def create_object(cluster: Cluster, resource: Resource, body: Mapping[str, Any])
     ------
     Forbidden
         If the right is missing.
+    Conflict
+        If one of that name is there.
     ServerError
-        If the server refuses it, as where one of that name is there.
+        If the server refuses it.
     """
     namespace = body["metadata"]["namespace"]
     own = namespace == cluster.namespace
@@ -40,8 +44,10 @@ def update_object(cluster: Cluster, resource: Resource, body: Mapping[str, Any])
     ------
     NotFound, Forbidden
         If it is gone, or the right is missing.
+    Conflict
+        If somebody has changed it since.
     ServerError
-        If somebody has changed it since, or the server refuses it.
+        If the server refuses it.
     """
     metadata = body["metadata"]
     own = metadata["namespace"] == cluster.namespace
@@ -87,6 +93,15 @@ def apply_object(cluster: Cluster, resource: Resource, wanted: Mapping[str, Any]
     ServerError
         If the server refuses it.
     """
+    for _ in range(_TRIES - 1):
+        try:
+            return _apply_once(cluster, resource, wanted)
+        except Conflict:
+            continue  # another session of the same owner is at it, too
+    return _apply_once(cluster, resource, wanted)
+
+
+def _apply_once(cluster: Cluster, resource: Resource, wanted: Mapping[str, Any]) -> dict[str, Any]:
     metadata = wanted["metadata"]
     try:
         found = get_object(cluster, resource, metadata["name"], metadata["namespace"])

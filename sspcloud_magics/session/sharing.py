@@ -90,9 +90,11 @@ def share_db(
     >>> import sspcloud_magics as ssp
     >>> ssp.share_db("postgresql-cnpg-951239", ["bob", "carol"], lasts="7d")  # doctest: +SKIP
     """
-    from sspcloud_magics.sharing.durations import parse_duration  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing import closing  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing.durations import parse_duration  # noqa: PLC0415
     from sspcloud_magics.sharing.opening import open_shares  # noqa: PLC0415
     from sspcloud_magics.sharing.plan import Wish, make_plan  # noqa: PLC0415
+    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
 
     if via not in ("forward", "network"):
         raise UsageProblem(f"{via!r} is not a way to share.", mend="--via forward, or --via network")
@@ -111,7 +113,15 @@ def share_db(
     connection = _superuser(cluster, database)
     try:
         plan = make_plan(cluster, database, connection, wish)
-        return plan if dry_run else open_shares(cluster, connection, plan, progress)
+        if dry_run:
+            return plan
+        closing.tidy(
+            cluster,
+            connection,
+            standing_shares(cluster, database.name),
+            lambda dbname: _superuser(cluster, database, dbname),
+        )
+        return open_shares(cluster, connection, plan, progress)
     finally:
         connection.close()
 
@@ -214,11 +224,12 @@ def unshare(
             closing.close_share(
                 cluster, share, connection, lambda dbname: _superuser(cluster, database, dbname)
             )
-        left = [share for share in standing if share not in chosen]
-        for role in closing.orphans(connection, left):
-            progress(f"removing {role}, whose share has ended")
-            closing.lock_out(connection, role)
-            closing.remove_role(connection, role, lambda dbname: _superuser(cluster, database, dbname))
+        closing.tidy(
+            cluster,
+            connection,
+            [share for share in standing if share not in chosen],
+            lambda dbname: _superuser(cluster, database, dbname),
+        )
     finally:
         connection.close()
     return chosen

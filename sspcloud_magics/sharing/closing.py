@@ -7,7 +7,7 @@ goes. A role whose share has ended by itself is found by its comment, and goes t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import psycopg
 
@@ -85,6 +85,33 @@ def orphans(connection: DatabaseConnection, standing: Iterable[StandingShare]) -
     """Return the roles of the server that shares have made, and that no standing share needs any more."""
     needed = {share.role for share in standing}
     return [role for role in sessions(connection) if role not in needed]
+
+
+def tidy(
+    cluster: Cluster, connection: DatabaseConnection, standing: Sequence[StandingShare], opener: Opener
+) -> list[str]:
+    """Remove what has ended: shares that no Job could end, and the roles that shares have left behind.
+
+    Parameters
+    ----------
+    cluster, connection, opener
+        As for `close_share`.
+    standing
+        The shares of this database.
+
+    Returns
+    -------
+    list of str
+        The Postgres roles that were removed.
+    """
+    ended = [share for share in standing if share.state == "ended"]
+    for share in ended:
+        close_share(cluster, share, connection, opener)
+    left = orphans(connection, [share for share in standing if share not in ended])
+    for role in left:
+        lock_out(connection, role)
+        remove_role(connection, role, opener)
+    return [share.role for share in ended] + left
 
 
 def sessions(connection: DatabaseConnection) -> dict[str, int]:

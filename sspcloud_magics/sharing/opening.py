@@ -17,7 +17,7 @@ from html import escape
 import psycopg
 
 from sspcloud_magics.cluster import objects, writing
-from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.failures import Conflict, NotFound
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Resource
 from sspcloud_magics.databases import credentials
@@ -146,6 +146,13 @@ def _owned(plan: Plan, share: Share, password: Secret, ca: str | None, job_uid: 
 
 def _job(cluster: Cluster, share: Share, notes: list[str]) -> str | None:
     """Make the Job, or move its deadline; return its uid, or None where Jobs are refused."""
+    try:
+        return _make_job(cluster, share, notes)
+    except Conflict:  # another session of the owner was faster
+        return _make_job(cluster, share, notes)
+
+
+def _make_job(cluster: Cluster, share: Share, notes: list[str]) -> str | None:
     wanted = manifests.job(share)
     try:
         found = objects.get_object(cluster, JOBS, share.name, share.namespace)
@@ -187,6 +194,8 @@ def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Sec
     ).decode()
     try:
         with session.transaction():
+            # Another session of the owner may be sharing at this moment.
+            session.execute("SELECT pg_advisory_xact_lock(hashtext('sspcloud-magics/share'))")
             exists = session.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [share.role]).fetchone()
             statements = plan.statements(
                 number,

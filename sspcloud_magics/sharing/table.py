@@ -33,7 +33,7 @@ def _until_in_words(row: Row) -> str:
 
 
 def _sessions_in_words(row: Row) -> str:
-    return "?" if pd.isna(row["sessions"]) else str(row["sessions"])
+    return str(row["sessions"]) if isinstance(row["sessions"], int) else "?"
 
 
 _VIEW = View(

@@ -1,6 +1,7 @@
 """Alice shares, Bob joins, Carol may not; shares end, are taken back, and are completed: on the sandbox, for real."""
 
 import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 
@@ -303,3 +304,40 @@ def test_taking_back_what_was_never_given_names_what_there_is(be):
     with pytest.raises(TargetNotFound) as refused:
         ssp.unshare(DATABASE, "dave")
     assert f"%unshare {DATABASE} bob" in refused.value.mend
+
+
+@pytest.fixture
+def no_jobs(sandbox):
+    """A quota that leaves no room for a Job in Alice's namespace."""
+    quota = ("quota", "no-jobs", "-n", "user-alice")
+    kubectl(sandbox, "admin", "create", *quota, "--hard=count/jobs.batch=0")
+    yield
+    kubectl(sandbox, "admin", "delete", *quota)
+
+
+def test_where_jobs_are_refused_the_owners_next_session_ends_the_share(be, no_jobs):
+    opened = ssp.share_db(DATABASE, "bob", lasts="1s")
+    assert any("your next session" in note for note in opened.notes)
+    be("bob")
+    ssp.connect_db(PATH)
+    be("alice")
+    deadline = time.monotonic() + 10
+    while list(ssp.shares()["state"]) != ["ended"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    ssp.share_db(DATABASE, "carol")
+    assert list(ssp.shares()["colleague"]) == ["carol"]
+    ssp.connect_db(DATABASE)
+    assert ssp.query_db("SELECT 1 FROM pg_roles WHERE rolname = 'share_bob'").empty
+
+
+def test_two_sessions_of_the_owner_share_at_the_same_time(be, sandbox):
+    """As two notebooks do: both succeed, and one share stands."""
+    script = f"import sspcloud_magics as s; s.login(kubeconfig={str(sandbox.kubeconfig())!r}); s.share_db({DATABASE!r}, 'bob')"
+    running = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) for _ in range(2)]
+    for process in running:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors.decode()
+    assert list(ssp.shares()["state"]) == ["open"]
+    be("bob")
+    assert ssp.connect_db(PATH).user == "share_bob"
