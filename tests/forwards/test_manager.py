@@ -366,6 +366,8 @@ def test_credentials_that_are_wanted_meanwhile_are_sought_once(manager, target, 
     person.may_renew.set()
     seeking.join()
     assert person.asked == 1
+    # Commands are obeyed in turn: when this one is, so was the new access.
+    manager.forward(person, Target("user-bob", "pod", "other"), ANY)
     assert say(forward, b"token") == b"new"
 
 
