@@ -8,43 +8,34 @@ Source: k8s.io/kubernetes/pkg/apis/*/validation.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sspcloud_magics.sandbox.api import status
+from sspcloud_magics.sandbox.api.causes import (
+    DNS_1035,
+    DNS_1035_WORDS,
+    LABEL,
+    LABEL_WORDS,
+    PROTOCOLS,
+    SUBDOMAIN,
+    SUBDOMAIN_WORDS,
+    Causes,
+    check_element_name,
+    check_labels,
+    check_one_of,
+    check_port,
+    invalid,
+    required,
+    unsupported,
+)
+from sspcloud_magics.sandbox.api.pod_validation import check_pod_spec
 from sspcloud_magics.sandbox.api.status import Cause
 from sspcloud_magics.sandbox.auth.rbac import GROUP
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Obj
 
-Causes = Iterator[Cause]
-
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
-_LABEL_WORDS = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
-    "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-)
-_SUBDOMAIN_WORDS = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
-    "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
-_DNS_1035_WORDS = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
-    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
-)
-_LABEL_VALUE_WORDS = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start "
-    "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation "
-    "is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
-)
 _FIXED = {
     "clusterrolebindings": ("roleRef",),
     "deployments": ("spec.selector",),
@@ -62,7 +53,6 @@ _STATEFUL_SET_FREE = (
     "persistentVolumeClaimRetentionPolicy",
     "minReadySeconds",
 )
-_PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 
 def validate(resource: Resource, obj: Obj) -> None:
@@ -96,100 +86,28 @@ def _refuse(resource: Resource, obj: Obj, causes: list[Cause]) -> None:
 def _metadata(resource: Resource, metadata: Obj) -> Causes:
     name = metadata.get("name")
     if not name:
-        yield _required("metadata.name", "name or generateName is required")
+        yield required("metadata.name", "name or generateName is required")
     elif resource.group == GROUP:
         for bad in ("/", "%"):
             if bad in name:
-                yield _invalid("metadata.name", name, f"may not contain '{bad}'")
+                yield invalid("metadata.name", name, f"may not contain '{bad}'")
     else:
-        pattern, longest, words = _SUBDOMAIN, 253, _SUBDOMAIN_WORDS
+        pattern, longest, words = SUBDOMAIN, 253, SUBDOMAIN_WORDS
         if resource.plural == "services":
-            pattern, longest, words = _DNS_1035, 63, _DNS_1035_WORDS
+            pattern, longest, words = DNS_1035, 63, DNS_1035_WORDS
         elif resource.plural == "namespaces":
-            pattern, longest, words = _LABEL, 63, _LABEL_WORDS
+            pattern, longest, words = LABEL, 63, LABEL_WORDS
         if not pattern.fullmatch(name):
-            yield _invalid("metadata.name", name, words)
+            yield invalid("metadata.name", name, words)
         if len(name) > longest:
             yield Cause(
                 "FieldValueTooLong", f"Too long: may not be more than {longest} bytes", "metadata.name"
             )
-    yield from _labels("metadata.labels", metadata.get("labels") or {})
-
-
-def _labels(field: str, labels: Obj) -> Causes:
-    for value in labels.values():
-        if not _LABEL_VALUE.fullmatch(str(value)):
-            yield _invalid(field, value, _LABEL_VALUE_WORDS)
-        elif len(str(value)) > 63:
-            yield Cause("FieldValueTooLong", "Too long: may not be more than 63 bytes", field)
+    yield from check_labels("metadata.labels", metadata.get("labels") or {})
 
 
 def _pod(pod: Obj) -> Causes:
-    yield from _pod_spec("spec", pod["spec"])
-
-
-def _pod_spec(path: str, spec: Obj) -> Causes:
-    volumes: set[str] = set()
-    for index, volume in enumerate(spec.get("volumes") or ()):
-        field = f"{path}.volumes[{index}].name"
-        yield from _element_name(field, volume.get("name"), volumes)
-    if not spec.get("containers"):
-        yield _required(f"{path}.containers")
-    seen: set[str] = set()
-    for kind in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(kind) or ()):
-            yield from _container(f"{path}.{kind}[{index}]", container, volumes, seen)
-    yield from _one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), ("Always", "OnFailure", "Never"))
-    policies = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
-    yield from _one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), policies)
-
-
-def _container(path: str, container: Obj, volumes: set[str], seen: set[str]) -> Causes:
-    yield from _element_name(f"{path}.name", container.get("name"), seen)
-    if not container.get("image"):
-        yield _required(f"{path}.image")
-    elif container["image"] != container["image"].strip():
-        yield _invalid(f"{path}.image", container["image"], "must not have leading or trailing whitespace")
-    yield from _container_ports(path, container.get("ports") or ())
-    for index, mount in enumerate(container.get("volumeMounts") or ()):
-        field = f"{path}.volumeMounts[{index}]"
-        if not mount.get("name"):
-            yield _required(f"{field}.name")
-        elif mount["name"] not in volumes:
-            yield Cause("FieldValueNotFound", f'Not found: "{mount["name"]}"', f"{field}.name")
-        if not mount.get("mountPath"):
-            yield _required(f"{field}.mountPath")
-    for index, variable in enumerate(container.get("env") or ()):
-        if not variable.get("name"):
-            yield _required(f"{path}.env[{index}].name")
-    policies = ("Always", "IfNotPresent", "Never")
-    yield from _one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), policies)
-
-
-def _container_ports(path: str, ports: Iterable[Obj]) -> Causes:
-    names: set[str] = set()
-    for index, port in enumerate(ports):
-        field = f"{path}.ports[{index}]"
-        if port.get("name"):
-            if port["name"] in names:
-                yield _duplicate(f"{field}.name", port["name"])
-            names.add(port["name"])
-        if not port.get("containerPort"):
-            yield _required(f"{field}.containerPort")
-        else:
-            yield from _port(f"{field}.containerPort", port["containerPort"])
-        yield from _one_of(f"{field}.protocol", port.get("protocol"), _PROTOCOLS)
-
-
-def _element_name(field: str, name: Any, seen: set[str]) -> Causes:
-    if not name:
-        yield _required(field)
-        return
-    if not _LABEL.fullmatch(name):
-        yield _invalid(field, name, _LABEL_WORDS)
-    if name in seen:
-        yield _duplicate(field, name)
-    seen.add(name)
+    yield from check_pod_spec("spec", pod["spec"])
 
 
 def _workload(obj: Obj) -> Causes:
@@ -197,22 +115,22 @@ def _workload(obj: Obj) -> Causes:
     selector, template = spec.get("selector"), spec["template"]
     if not selector or not (selector.get("matchLabels") or selector.get("matchExpressions")):
         yield (
-            _required("spec.selector")
+            required("spec.selector")
             if not selector
-            else _invalid("spec.selector", selector, f"empty selector is invalid for {obj['kind'].lower()}")
+            else invalid("spec.selector", selector, f"empty selector is invalid for {obj['kind'].lower()}")
         )
     elif (
         not (selector.get("matchLabels") or {}).items() <= (template["metadata"].get("labels") or {}).items()
     ):
         labels = template["metadata"].get("labels") or {}
         words = "`selector` does not match template `labels`"
-        yield _invalid("spec.template.metadata.labels", labels, words)
+        yield invalid("spec.template.metadata.labels", labels, words)
     if isinstance(spec["replicas"], int) and spec["replicas"] < 0:
-        yield _invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0")
-    yield from _labels("spec.template.labels", template["metadata"].get("labels") or {})
-    yield from _pod_spec("spec.template.spec", template["spec"])
+        yield invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0")
+    yield from check_labels("spec.template.labels", template["metadata"].get("labels") or {})
+    yield from check_pod_spec("spec.template.spec", template["spec"])
     if template["spec"].get("restartPolicy") != "Always":
-        yield _unsupported("spec.template.spec.restartPolicy", template["spec"]["restartPolicy"], ("Always",))
+        yield unsupported("spec.template.spec.restartPolicy", template["spec"]["restartPolicy"], ("Always",))
 
 
 def _job(job: Obj) -> Causes:
@@ -225,31 +143,31 @@ def _job(job: Obj) -> Causes:
         "activeDeadlineSeconds",
     ):
         if isinstance(spec.get(name), int) and spec[name] < 0:
-            yield _invalid(f"spec.{name}", spec[name], "must be greater than or equal to 0")
+            yield invalid(f"spec.{name}", spec[name], "must be greater than or equal to 0")
     pod = spec["template"]["spec"]
-    yield from _pod_spec("spec.template.spec", pod)
+    yield from check_pod_spec("spec.template.spec", pod)
     if pod.get("restartPolicy") == "Always":
-        yield _required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
+        yield required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
 
 
 def _service(service: Obj) -> Causes:
     spec = service["spec"]
     kinds = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-    yield from _one_of("spec.type", spec.get("type"), kinds)
+    yield from check_one_of("spec.type", spec.get("type"), kinds)
     ports = spec.get("ports") or []
     if not ports and spec.get("clusterIP") != "None" and spec.get("type") != "ExternalName":
-        yield _required("spec.ports")
+        yield required("spec.ports")
     names: set[str] = set()
     for index, port in enumerate(ports):
         field = f"spec.ports[{index}]"
         if port.get("name"):
-            yield from _element_name(f"{field}.name", port["name"], names)
+            yield from check_element_name(f"{field}.name", port["name"], names)
         elif len(ports) > 1:
-            yield _required(f"{field}.name")
-        yield from _port(f"{field}.port", port.get("port", 0))
-        yield from _one_of(f"{field}.protocol", port.get("protocol"), _PROTOCOLS)
+            yield required(f"{field}.name")
+        yield from check_port(f"{field}.port", port.get("port", 0))
+        yield from check_one_of(f"{field}.protocol", port.get("protocol"), PROTOCOLS)
         if isinstance(port.get("targetPort"), int):
-            yield from _port(f"{field}.targetPort", port["targetPort"])
+            yield from check_port(f"{field}.targetPort", port["targetPort"])
 
 
 def _secret(secret: Obj) -> Causes:
@@ -267,66 +185,66 @@ def _keys(path: str, data: Iterable[str]) -> Causes:
                 "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
                 "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
             )
-            yield _invalid(f"{path}[{key}]", key, words)
+            yield invalid(f"{path}[{key}]", key, words)
 
 
 def _role(role: Obj) -> Causes:
     for index, rule in enumerate(role.get("rules") or ()):
         field = f"rules[{index}]"
         if not rule.get("verbs"):
-            yield _required(f"{field}.verbs", "verbs must contain at least one value")
+            yield required(f"{field}.verbs", "verbs must contain at least one value")
         if rule.get("nonResourceURLs"):
             if role["kind"] == "Role":
                 words = "namespaced rules cannot apply to non-resource URLs"
-                yield _invalid(f"{field}.nonResourceURLs", rule["nonResourceURLs"], words)
+                yield invalid(f"{field}.nonResourceURLs", rule["nonResourceURLs"], words)
             continue
         if not rule.get("apiGroups"):
-            yield _required(f"{field}.apiGroups", "resource rules must supply at least one api group")
+            yield required(f"{field}.apiGroups", "resource rules must supply at least one api group")
         if not rule.get("resources"):
-            yield _required(f"{field}.resources", "resource rules must supply at least one resource")
+            yield required(f"{field}.resources", "resource rules must supply at least one resource")
 
 
 def _binding(binding: Obj) -> Causes:
     role = binding.get("roleRef") or {}
     if role.get("apiGroup") not in (None, GROUP):
-        yield _unsupported("roleRef.apiGroup", role["apiGroup"], (GROUP,))
+        yield unsupported("roleRef.apiGroup", role["apiGroup"], (GROUP,))
     kinds = ("Role", "ClusterRole") if binding["kind"] == "RoleBinding" else ("ClusterRole",)
     if role.get("kind") not in kinds:
-        yield _unsupported("roleRef.kind", role.get("kind", ""), kinds)
+        yield unsupported("roleRef.kind", role.get("kind", ""), kinds)
     if not role.get("name"):
-        yield _required("roleRef.name")
+        yield required("roleRef.name")
     for index, subject in enumerate(binding.get("subjects") or ()):
         yield from _subject(f"subjects[{index}]", subject)
 
 
 def _subject(field: str, subject: Obj) -> Causes:
     if not subject.get("name"):
-        yield _required(f"{field}.name")
+        yield required(f"{field}.name")
     match subject.get("kind"):
         case "ServiceAccount":
             if not subject.get("namespace"):
-                yield _required(f"{field}.namespace")
+                yield required(f"{field}.namespace")
             if subject.get("apiGroup"):
-                yield _unsupported(f"{field}.apiGroup", subject["apiGroup"], ("",))
+                yield unsupported(f"{field}.apiGroup", subject["apiGroup"], ("",))
         case "User" | "Group":
             if subject.get("apiGroup") != GROUP:
-                yield _unsupported(f"{field}.apiGroup", subject.get("apiGroup", ""), (GROUP,))
+                yield unsupported(f"{field}.apiGroup", subject.get("apiGroup", ""), (GROUP,))
         case kind:
-            yield _unsupported(f"{field}.kind", kind or "", ("ServiceAccount", "User", "Group"))
+            yield unsupported(f"{field}.kind", kind or "", ("ServiceAccount", "User", "Group"))
 
 
 def _immutable(resource: Resource, obj: Obj, old: Obj) -> Causes:
     for field in _FIXED.get(resource.plural, ()):
         value, before = _at(obj, field), _at(old, field)
         if value != before:
-            yield _invalid(
+            yield invalid(
                 field, value, "cannot change roleRef" if field == "roleRef" else "field is immutable"
             )
     spec, before = obj.get("spec") or {}, old.get("spec") or {}
     match resource.plural:
         case "services" if before.get("clusterIP") and spec.get("type") != "ExternalName":
             if spec.get("clusterIP") != before["clusterIP"]:
-                yield _invalid("spec.clusterIPs[0]", [spec.get("clusterIP")], "may not change once set")
+                yield invalid("spec.clusterIPs[0]", [spec.get("clusterIP")], "may not change once set")
         case "pods":
             yield from _pod_change(spec, before)
         case "statefulsets" if _without(spec, _STATEFUL_SET_FREE) != _without(before, _STATEFUL_SET_FREE):
@@ -371,39 +289,6 @@ def _pod_change(spec: Obj, old: Obj) -> Causes:
 
 def _without(spec: Obj, names: Iterable[str]) -> Obj:
     return {name: value for name, value in spec.items() if name not in names}
-
-
-def _port(field: str, port: Any) -> Causes:
-    if not isinstance(port, int) or not 0 < port < 65536:
-        yield _invalid(field, port, "must be between 1 and 65535, inclusive")
-
-
-def _one_of(field: str, value: Any, supported: tuple[str, ...]) -> Causes:
-    if value not in supported:
-        yield _unsupported(field, value, supported) if value else _required(field)
-
-
-def _required(field: str, words: str = "") -> Cause:
-    return Cause("FieldValueRequired", f"Required value: {words}" if words else "Required value", field)
-
-
-def _invalid(field: str, value: Any, words: str) -> Cause:
-    return Cause("FieldValueInvalid", f"Invalid value: {_shown(value)}: {words}", field)
-
-
-def _duplicate(field: str, value: Any) -> Cause:
-    return Cause("FieldValueDuplicate", f"Duplicate value: {_shown(value)}", field)
-
-
-def _unsupported(field: str, value: Any, supported: Iterable[str]) -> Cause:
-    choice = ", ".join(f'"{word}"' for word in supported)
-    return Cause(
-        "FieldValueNotSupported", f"Unsupported value: {_shown(value)}: supported values: {choice}", field
-    )
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 
 
 _CHECKS: dict[tuple[str, str], Callable[[Obj], Causes]] = {

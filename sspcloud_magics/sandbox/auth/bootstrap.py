@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sspcloud_magics.sandbox.auth.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP
+from sspcloud_magics.sandbox.auth.rbac import CLUSTER_ROLES, GROUP
 from sspcloud_magics.sandbox.auth.users import AUTHENTICATED, MASTERS, UNAUTHENTICATED
 from sspcloud_magics.sandbox.store import AlreadyExists, Change, Obj, Store
 
@@ -210,6 +210,3 @@ def _cluster_role_bindings() -> list[Obj]:
         )
         for name, groups in bindings.items()
     ]
-
-
-__all__ = ["CLUSTER_ROLES", "CLUSTER_ROLE_BINDINGS", "install_bootstrap_policy"]
