@@ -34,7 +34,12 @@ def store() -> Store:
     store = Store()
     metadata = {"name": "notebook", "namespace": "user-bob"}
     store.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": dict(metadata)})
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "nb-0", "namespace": "user-bob"}, "spec": {}}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "nb-0", "namespace": "user-bob"},
+        "spec": {},
+    }
     store.create(pod)
     return store
 
@@ -82,7 +87,11 @@ def test_service_account_token_stands_for_the_account(auth: Authenticator) -> No
     token, expires = auth.service_accounts.issue("user-bob", "notebook", seconds=600, pod="nb-0")
     user = auth.user_of_token(token)
     assert user.name == "system:serviceaccount:user-bob:notebook"
-    assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:user-bob", "system:authenticated")
+    assert user.groups == (
+        "system:serviceaccounts",
+        "system:serviceaccounts:user-bob",
+        "system:authenticated",
+    )
     assert user.extra["authentication.kubernetes.io/pod-name"] == ("nb-0",)
     assert expires == 1_000_600
 
@@ -113,7 +122,9 @@ def test_tampered_token_is_refused(auth: Authenticator, part: int) -> None:
         auth.user_of_token(".".join(parts))
 
 
-def test_token_of_another_cluster_or_audience_is_refused(auth: Authenticator, store: Store, clock: Clock) -> None:
+def test_token_of_another_cluster_or_audience_is_refused(
+    auth: Authenticator, store: Store, clock: Clock
+) -> None:
     elsewhere = Authenticator(store, signing_key=new_signing_key(), clock=clock)
     token, _ = elsewhere.service_accounts.issue("user-bob", "notebook")
     with pytest.raises(Unauthenticated):
@@ -123,14 +134,18 @@ def test_token_of_another_cluster_or_audience_is_refused(auth: Authenticator, st
         auth.user_of_token(token)
 
 
-def test_the_same_key_keeps_tokens_valid_over_a_restart(auth: Authenticator, store: Store, clock: Clock) -> None:
+def test_the_same_key_keeps_tokens_valid_over_a_restart(
+    auth: Authenticator, store: Store, clock: Clock
+) -> None:
     token, _ = auth.service_accounts.issue("user-bob", "notebook")
     again = Authenticator(store, signing_key=KEY, clock=clock)
     assert again.user_of_token(token).name == "system:serviceaccount:user-bob:notebook"
 
 
 @pytest.mark.parametrize(("plural", "name"), [("serviceaccounts", "notebook"), ("pods", "nb-0")])
-def test_token_dies_with_what_it_is_bound_to(auth: Authenticator, store: Store, plural: str, name: str) -> None:
+def test_token_dies_with_what_it_is_bound_to(
+    auth: Authenticator, store: Store, plural: str, name: str
+) -> None:
     token, _ = auth.service_accounts.issue("user-bob", "notebook", pod="nb-0")
     gone = store.delete(by_plural("", plural), "user-bob", name)
     with pytest.raises(Unauthenticated):

@@ -57,14 +57,30 @@ def rule(verbs: str, resources: str, groups: str = "", names: str = "") -> Obj:
         (rule("get", "pods/log"), Attributes("get", resource="pods", subresource="log"), True),
         (rule("get", "pods/log"), Attributes("get", resource="pods"), False),
         (rule("get", "*/log"), Attributes("get", resource="pods", subresource="log"), True),
-        (rule("get", "services/portforward"), Attributes("get", resource="pods", subresource="portforward"), False),
+        (
+            rule("get", "services/portforward"),
+            Attributes("get", resource="pods", subresource="portforward"),
+            False,
+        ),
         (rule("get", "deployments"), Attributes("get", "apps", "deployments"), False),
         (rule("get", "deployments", "apps"), Attributes("get", "apps", "deployments"), True),
         (rule("get", "deployments", "*"), Attributes("get", "apps", "deployments"), True),
-        (rule("get list", "endpoints", names="F-rw"), Attributes("get", resource="endpoints", name="F-rw"), True),
-        (rule("get list", "endpoints", names="F-rw"), Attributes("get", resource="endpoints", name="G-rw"), False),
+        (
+            rule("get list", "endpoints", names="F-rw"),
+            Attributes("get", resource="endpoints", name="F-rw"),
+            True,
+        ),
+        (
+            rule("get list", "endpoints", names="F-rw"),
+            Attributes("get", resource="endpoints", name="G-rw"),
+            False,
+        ),
         # list with fieldSelector metadata.name=F-rw is a request for that name
-        (rule("get list", "endpoints", names="F-rw"), Attributes("list", resource="endpoints", name="F-rw"), True),
+        (
+            rule("get list", "endpoints", names="F-rw"),
+            Attributes("list", resource="endpoints", name="F-rw"),
+            True,
+        ),
         (rule("get list", "endpoints", names="F-rw"), Attributes("list", resource="endpoints"), False),
         (rule("create", "pods", names="x"), Attributes("create", resource="pods"), False),
         ({"verbs": ["get"], "nonResourceURLs": ["/openapi/*"]}, Attributes("get", path="/openapi/v3"), True),
@@ -109,13 +125,29 @@ def test_a_cluster_role_binding_holds_everywhere() -> None:
         ({"kind": "User", "name": "user-bob"}, BOB, False),
         ({"kind": "Group", "name": "oidc-team"}, authenticated("x", groups=("oidc-team",)), True),
         ({"kind": "Group", "name": "system:authenticated"}, BOB, True),
-        ({"kind": "Group", "name": "system:serviceaccounts:user-bob"}, service_account("user-bob", "nb"), True),
-        ({"kind": "Group", "name": "system:serviceaccounts:user-bob"}, service_account("user-carol", "nb"), False),
-        ({"kind": "ServiceAccount", "name": "nb", "namespace": "user-bob"}, service_account("user-bob", "nb"), True),
+        (
+            {"kind": "Group", "name": "system:serviceaccounts:user-bob"},
+            service_account("user-bob", "nb"),
+            True,
+        ),
+        (
+            {"kind": "Group", "name": "system:serviceaccounts:user-bob"},
+            service_account("user-carol", "nb"),
+            False,
+        ),
+        (
+            {"kind": "ServiceAccount", "name": "nb", "namespace": "user-bob"},
+            service_account("user-bob", "nb"),
+            True,
+        ),
         ({"kind": "ServiceAccount", "name": "nb"}, service_account("home", "nb"), True),
         ({"kind": "ServiceAccount", "name": "nb"}, service_account("user-bob", "nb"), False),
         # a name that looks like a service account's is one to RBAC
-        ({"kind": "User", "name": "system:serviceaccount:user-bob:nb"}, service_account("user-bob", "nb"), True),
+        (
+            {"kind": "User", "name": "system:serviceaccount:user-bob:nb"},
+            service_account("user-bob", "nb"),
+            True,
+        ),
     ],
 )
 def test_subjects(subject: Obj, who: User, *, expected: bool) -> None:
