@@ -131,7 +131,7 @@ class Tunnel:
 
     def send(self, data: memoryview) -> None:
         """Send `data` to the pod."""
-        self._write(self._protocol.send(self._pair, data))
+        self._stream.write(*self._protocol.send(self._pair, data))
 
     def finish_pair(self) -> None:
         """Tell the server that the client sends nothing more."""

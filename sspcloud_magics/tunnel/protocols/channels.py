@@ -19,7 +19,7 @@ from sspcloud_magics.tunnel.protocols.events import (
     TunnelClosed,
     TunnelEvent,
 )
-from sspcloud_magics.tunnel.protocols.websocket import Opcode, encode_close, encode_frame
+from sspcloud_magics.tunnel.protocols.websocket import Opcode, encode_close, encode_frame, encode_message
 
 SUBPROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR, _UNKNOWN = 0, 1, -1
@@ -59,9 +59,9 @@ class ChannelTunnel:
         self._opened = True
         return _PAIR, b""
 
-    def send(self, pair: int, payload: memoryview) -> bytes:  # noqa: ARG002 - there is only one
-        """Return the message that carries `payload` to the pod."""
-        return encode_frame(Opcode.BINARY, b"\x00", payload)
+    def send(self, pair: int, payload: memoryview) -> tuple[bytes, ...]:  # noqa: ARG002 - there is only one
+        """Return the message, in parts, that carries `payload` to the pod."""
+        return encode_message(b"\x00", payload)
 
     def finish(self, pair: int) -> bytes:
         """End the pair: this protocol cannot close one end on its own."""

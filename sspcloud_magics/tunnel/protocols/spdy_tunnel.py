@@ -25,7 +25,7 @@ from sspcloud_magics.tunnel.protocols.events import (
     TunnelClosed,
     TunnelEvent,
 )
-from sspcloud_magics.tunnel.protocols.websocket import Opcode, encode_close, encode_frame
+from sspcloud_magics.tunnel.protocols.websocket import Opcode, encode_close, encode_frame, encode_message
 
 SUBPROTOCOL = "SPDY/3.1+portforward.k8s.io"
 _TEXT_LIMIT = 64 * 1024
@@ -98,9 +98,9 @@ class SpdyTunnel:
         self._errors[error] = pair
         return data, encode_frame(Opcode.BINARY, *request)
 
-    def send(self, pair: int, payload: memoryview) -> bytes:
-        """Return the message that carries `payload` (at most 16 MiB) to the pod."""
-        return encode_frame(Opcode.BINARY, spdy.data_head(pair, len(payload)), payload)
+    def send(self, pair: int, payload: memoryview) -> tuple[bytes, ...]:
+        """Return the message, in parts, that carries `payload` (at most 16 MiB) to the pod."""
+        return encode_message(spdy.data_head(pair, len(payload)), payload)
 
     def finish(self, pair: int) -> bytes:
         """Close our end of a pair; what the pod sends still arrives."""

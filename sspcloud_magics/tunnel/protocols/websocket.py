@@ -20,6 +20,8 @@ from sspcloud_magics.tunnel.protocols.masking import apply_mask
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTROL_LIMIT = 125
+# From here on, another part is cheaper than another copy.
+_WORTH_A_PART = 8 * 1024
 
 
 class Opcode(IntEnum):
@@ -107,15 +109,26 @@ def check_handshake(headers: Mapping[str, str], key: str, subprotocol: str) -> N
 def encode_frame(opcode: Opcode, *parts: bytes | bytearray | memoryview) -> bytes:
     """Return one masked frame that holds a whole message (section 5.2)."""
     payload = b"".join(parts) if len(parts) > 1 else parts[0] if parts else b""
-    size = len(payload)
     mask = os.urandom(4)
+    return _head(opcode, len(payload), mask) + apply_mask(payload, mask)
+
+
+def encode_message(prefix: bytes, payload: memoryview) -> tuple[bytes, ...]:
+    """Return one masked binary frame that holds `prefix` and `payload`, in parts that spare copies."""
+    if len(payload) < _WORTH_A_PART:
+        return (encode_frame(Opcode.BINARY, prefix, payload),)
+    mask = os.urandom(4)
+    turn = len(prefix) % 4
+    head = _head(Opcode.BINARY, len(prefix) + len(payload), mask)
+    return head + apply_mask(prefix, mask), apply_mask(payload, mask[turn:] + mask[:turn])
+
+
+def _head(opcode: Opcode, size: int, mask: bytes) -> bytes:
     if size < 126:
-        head = struct.pack("!BB4s", 0x80 | opcode, 0x80 | size, mask)
-    elif size < 65536:
-        head = struct.pack("!BBH4s", 0x80 | opcode, 0x80 | 126, size, mask)
-    else:
-        head = struct.pack("!BBQ4s", 0x80 | opcode, 0x80 | 127, size, mask)
-    return head + apply_mask(payload, mask)
+        return struct.pack("!BB4s", 0x80 | opcode, 0x80 | size, mask)
+    if size < 65536:
+        return struct.pack("!BBH4s", 0x80 | opcode, 0x80 | 126, size, mask)
+    return struct.pack("!BBQ4s", 0x80 | opcode, 0x80 | 127, size, mask)
 
 
 def encode_close(code: int = 1000) -> bytes:

@@ -90,7 +90,7 @@ def test_a_pair_from_its_acceptance_to_its_end(server):
     pair = server.open()
     assert server.say(server.peer.reply(1), server.peer.reply(pair)) == [Accepted(pair)]
     assert server.say(data(pair, b"hello")) == [Received(pair, b"hello")]
-    ((_, payload),) = unmask(server.tunnel.send(pair, memoryview(b"world")))
+    ((_, payload),) = unmask(b"".join(server.tunnel.send(pair, memoryview(b"world"))))
     assert spdy_frames(payload) == [("data", pair, 0, b"world")]
     assert server.say(data(1, fin=True)) == []
     assert server.say(data(pair, fin=True)) == [Ended(pair)]

@@ -21,6 +21,7 @@ from sspcloud_magics.tunnel.protocols.websocket import (
     check_handshake,
     encode_close,
     encode_frame,
+    encode_message,
     handshake_headers,
     new_key,
 )
@@ -105,6 +106,12 @@ class TestEncoding:
 
     def test_masks_differ(self):
         assert len({encode_frame(Opcode.BINARY, b"abcd") for _ in range(8)}) > 1
+
+    @pytest.mark.parametrize("prefix", [b"", b"a", b"ab", b"abc", b"abcd", b"12345678"])
+    @pytest.mark.parametrize("size", [0, 8191, 8192, 100_001])
+    def test_a_message_in_parts_is_one_frame(self, prefix, size):
+        payload = (bytes(range(256)) * (size // 256 + 1))[:size]
+        assert unmask(b"".join(encode_message(prefix, memoryview(payload)))) == [(2, prefix + payload)]
 
     def test_close_says_its_code(self):
         assert unmask(encode_close()) == [(8, b"\x03\xe8")]
