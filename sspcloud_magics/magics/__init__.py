@@ -15,6 +15,7 @@ from IPython.core.magic import Magics
 
 from sspcloud_magics.magics.completion import KnownNames, matcher
 from sspcloud_magics.magics.forwarding import ForwardingMagics
+from sspcloud_magics.magics.login import LoginMagics
 from sspcloud_magics.magics.looking import LookingMagics
 from sspcloud_magics.magics.practising import PractisingMagics
 from sspcloud_magics.magics.querying import QueryingMagics
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _CLASSES: tuple[type[Magics], ...] = (
+    LoginMagics,
     LookingMagics,
     ForwardingMagics,
     QueryingMagics,

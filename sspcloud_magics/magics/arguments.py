@@ -104,7 +104,8 @@ def _refuse_secrets(name: str, line: str) -> None:
     instead = {
         "connect_db": "%connect_db NAME --user USER asks for the password in a field of its own\n"
         "%connect_db NAME --url-env VAR takes a whole URL from the environment",
-        "k8s_login": "%k8s_login --server URL --token-file FILE reads the token from a file\n"
+        "k8s_login": "save the script of your account page as a file, then: %k8s_login config.sh\n"
+        "%k8s_login --server URL --token-file FILE reads the token from a file\n"
         "%k8s_login --context NAME uses what the kubeconfig holds",
     }
     raise UsageProblem(

@@ -1,4 +1,4 @@
-"""Who am I, and what is there: ``%k8s_whoami``, ``%k8s_login``, ``%k8s_pods``, ``%k8s_services``, ``%databases``."""
+"""Who am I, and what is there: ``%k8s_whoami``, ``%k8s_pods``, ``%k8s_services``, ``%databases``."""
 
 from __future__ import annotations
 
@@ -29,39 +29,6 @@ class LookingMagics(Magics):
         """
         arguments(self, "k8s_whoami", line)
         return session.whoami()
-
-    @magic_arguments()
-    @argument("--context", metavar="NAME", help="a context of the kubeconfig, instead of its current one")
-    @argument("--kubeconfig", metavar="FILE", help="a kubeconfig, instead of the one that would be found")
-    @argument("--server", metavar="URL", help="the API server, where there is no kubeconfig")
-    @argument("--token-file", metavar="FILE", help="a file that holds a token for --server")
-    @argument("--ca", metavar="FILE", help="certificates to trust for --server, in PEM")
-    @argument("-n", "--namespace", metavar="NAMESPACE", help="the namespace to work in")
-    @line_magic
-    def k8s_login(self, line: str) -> Any:
-        """Choose the cluster and the identity for this notebook.
-
-        Not needed where a configuration is found: the mounted token of a notebook service, then
-        KUBECONFIG, then ~/.kube/config. Forwards and connections that are open stay as they are. A token
-        is never taken from the line, which is saved with the notebook.
-
-        Examples::
-
-            %k8s_login --context alice
-            %k8s_login --kubeconfig ~/Downloads/config
-            %k8s_login --server https://apiserver.example:6443 --token-file ~/token
-
-        The same in Python: ``ssp.login(context="alice")``.
-        """
-        given = arguments(self, "k8s_login", line)
-        return session.login(
-            kubeconfig=given.kubeconfig,
-            context=given.context,
-            server=given.server,
-            token_file=given.token_file,
-            ca_file=given.ca,
-            namespace=given.namespace,
-        )
 
     @magic_arguments()
     @argument("pattern", nargs="?", help="part of a name, or a pattern such as 'mon-api*'")

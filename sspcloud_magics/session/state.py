@@ -7,9 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sspcloud_magics.errors import ClusterError
-
-from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.errors import ClusterError, UsageProblem
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster

@@ -1,0 +1,179 @@
+"""Logging in with the account page's script: tried on the server first, then merged into the kubeconfig.
+
+The merge is kubectl's: each entry is changed in the file that has it, new ones go to the first file that
+exists, other entries and unknown fields stay. It differs in two things. Credentials of another kind that the same user
+entry holds are removed, since they would win over the new ones. A certificate authority that somebody gave for
+the same server is kept where the script says not to verify. Nothing is written before the server
+has taken the token, so a script that is of no use leaves everything as it was.
+
+Source: ``kubectl config`` (k8s.io/kubectl/pkg/cmd/config, k8s.io/client-go/tools/clientcmd/config.go).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from yaml.nodes import MappingNode
+
+from sspcloud_magics.cluster import jwt, kubeconfig_file, oidc
+from sspcloud_magics.cluster import kubeconfig as kubeconfigs
+from sspcloud_magics.cluster.account import COPY_AGAIN
+from sspcloud_magics.cluster.contexts import ContextAccess, server_url
+from sspcloud_magics.cluster.identity import cluster_from
+from sspcloud_magics.cluster.kubeconfig_edit import KubeconfigEdit, assign, remove
+from sspcloud_magics.cluster.login_script import LoginScript
+from sspcloud_magics.cluster.permissions import who_am_i
+from sspcloud_magics.errors import KubeconfigInvalid, TokenExpired
+from sspcloud_magics.secret import Secret
+
+_AUTHORITY = ("certificate-authority", "certificate-authority-data")
+_OTHER_CREDENTIALS = ("token", "tokenFile", "username", "password", "exec", "auth-provider")
+
+
+def log_in(script: LoginScript, files: Sequence[Path], ca_file: Path | None = None) -> None:
+    """Try a login script's credentials on its server, then merge it into the kubeconfig.
+
+    Parameters
+    ----------
+    script
+        What the script says.
+    files
+        The kubeconfigs, the strongest first: one that was named, or those of ``KUBECONFIG``.
+    ca_file
+        Certificates to verify the server with, in PEM: they are kept in the kubeconfig, and the script's
+        order not to verify is not.
+
+    Raises
+    ------
+    TokenExpired
+        If the server does not take the token, or the login behind it has ended.
+    KubeconfigInvalid
+        If the kubeconfig cannot be read or changed, or `ca_file` cannot be read.
+    ServerUnreachable, CertificateNotTrusted, ServerError
+        If the server, or the identity provider, cannot be asked. In every case nothing was changed.
+    """
+    ca = _read_authority(ca_file) if ca_file else None
+    for file in files:
+        kubeconfig_file.check_writable(file)
+    script = _with_fresh_token(script)
+    _try(script, files, ca)
+    with kubeconfig_file.locked(files):
+        for file, text in merged(_texts(files), script, ca).items():
+            kubeconfig_file.write(file, text)
+
+
+def merged(texts: Mapping[Path, str], script: LoginScript, ca: str | None = None) -> dict[Path, str]:
+    """Return the kubeconfigs as they are after a login; those that do not change are left out.
+
+    Parameters
+    ----------
+    texts
+        What stands in each file, the strongest first; nothing for one that does not exist.
+    script
+        What to merge.
+    ca
+        A certificate authority to verify the server with, in PEM.
+    """
+    edits = {file: KubeconfigEdit(text, str(file)) for file, text in texts.items()}
+    there = [file for file, text in texts.items() if text.strip()]
+    first = edits[there[0] if there else list(texts)[-1]]
+
+    def entry(plural: str, name: str) -> MappingNode:
+        edit = next((each for each in edits.values() if each.has(plural, name)), first)
+        return edit.entry(plural, name)
+
+    _merge_cluster(entry("clusters", script.cluster), script, ca)
+    _merge_user(entry("users", script.user), script, first)
+    assign(entry("contexts", script.context), dict(script.context_values))
+    first.use_context(script.context)
+    return {file: edit.text() for file, edit in edits.items() if edit.changed(texts[file])}
+
+
+def _merge_cluster(node: MappingNode, script: LoginScript, ca: str | None) -> None:
+    former = KubeconfigEdit.texts(node)
+    values = dict(script.cluster_values)
+    same_server = former.get("server", "").rstrip("/") == str(values["server"]).rstrip("/")
+    remove(node, "tls-server-name")  # it belonged to the former server
+    if ca is not None:
+        remove(node, "certificate-authority", "insecure-skip-tls-verify")
+        values.pop("insecure-skip-tls-verify", None)
+        values.pop("certificate-authority", None)
+        values["certificate-authority-data"] = base64.b64encode(ca.encode()).decode()
+    elif values.get("insecure-skip-tls-verify"):
+        if same_server and any(former.get(key) for key in _AUTHORITY):
+            del values["insecure-skip-tls-verify"]
+        else:
+            remove(node, *_AUTHORITY)
+    elif "certificate-authority" in values:
+        remove(node, *_AUTHORITY, "insecure-skip-tls-verify")
+        values["certificate-authority"] = str(Path(str(values["certificate-authority"])).absolute())
+    assign(node, values)
+
+
+def _merge_user(node: MappingNode, script: LoginScript, edit: KubeconfigEdit) -> None:
+    if script.token is not None:
+        remove(node, *(key for key in _OTHER_CREDENTIALS if key != "token"))
+        assign(node, {"token": script.token.reveal()})
+        return
+    remove(node, *(key for key in _OTHER_CREDENTIALS if key != "auth-provider"))
+    provider = edit.mapping(node, "auth-provider")
+    if KubeconfigEdit.texts(provider).get("name") != "oidc":
+        provider.value = []
+    config = edit.mapping(provider, "config")
+    assign(config, {key: value.reveal() for key, value in script.oidc.items()})
+    assign(provider, {"name": "oidc"})
+
+
+def _with_fresh_token(script: LoginScript) -> LoginScript:
+    """Return the script with an ID token that is valid; asks the provider only where it has ended."""
+    if not script.oidc:
+        return script
+    token, issuer, client = (script.oidc[key].reveal() for key in ("id-token", "idp-issuer-url", "client-id"))
+    oidc.check_token(Secret(token), issuer, client)
+    ends = jwt.expiry(Secret(token))
+    if ends is None or ends > datetime.now(UTC):
+        return script
+    tokens = oidc.refresh(script.oidc)
+    fresh = {"id-token": tokens.id_token, "refresh-token": tokens.refresh_token}
+    return replace(script, oidc={**script.oidc, **fresh})
+
+
+def _try(script: LoginScript, files: Sequence[Path], ca: str | None) -> None:
+    """Ask the server who one is, with the configuration as it would be."""
+    token = script.token or script.oidc["id-token"]
+    # The bare token, so that nothing is renewed, and nothing written, before the server has spoken.
+    bare = replace(script, oidc={}, token=token)
+    pending = merged(_texts(files), bare, ca)
+    found = kubeconfigs.load(files, pending)
+    if found is None:
+        raise KubeconfigInvalid("There is no kubeconfig to log in with.")
+    cluster = cluster_from(ContextAccess(found, script.context, lambda: None))
+    try:
+        who_am_i(cluster)
+    except TokenExpired as error:
+        raise TokenExpired(
+            f"{server_url(str(script.cluster_values['server']))} does not accept the token of this script.",
+            why=jwt.expiry_in_words(token) or error.why or "It is not one of its tokens, or it is cut off.",
+            mend=COPY_AGAIN,
+        ) from None
+    finally:
+        cluster.close()
+
+
+def _texts(files: Sequence[Path]) -> dict[Path, str]:
+    return {file: kubeconfigs.read(file) or "" for file in files}
+
+
+def _read_authority(file: Path) -> str:
+    try:
+        text = file.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        why = f"{error.strerror}." if isinstance(error, OSError) else "It is not text."
+        raise KubeconfigInvalid(f"The CA file {file} cannot be read.", why=why) from None
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise KubeconfigInvalid(f"The CA file {file} holds no certificate in PEM.")
+    return text

@@ -1,0 +1,289 @@
+"""A fresh ID token for a refresh token: OpenID Connect, as far as a kubeconfig needs it.
+
+The provider's discovery document says where its token endpoint is; that is asked with
+``grant_type=refresh_token``. What it answers is checked before it is used: the same issuer, this client, not
+another user. The provider may rotate the refresh token, and then the old one is worth nothing: whoever calls
+`refresh` keeps the new one first.
+
+Source: OpenID Connect Discovery 1.0 (4), Core 1.0 (12.2); RFC 6749 (5.2, 6); RFC 9449 (DPoP).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import urllib3
+
+from sspcloud_magics import __version__
+from sspcloud_magics.access import Access
+from sspcloud_magics.cluster import jwt
+from sspcloud_magics.cluster.account import COPY_AGAIN
+from sspcloud_magics.cluster.clock import skew, skew_in_words
+from sspcloud_magics.cluster.failures import from_transport
+from sspcloud_magics.errors import (
+    CertificateNotTrusted,
+    ClusterError,
+    KubeconfigInvalid,
+    ServerError,
+    ServerUnreachable,
+    TokenExpired,
+)
+from sspcloud_magics.proxies import proxy_for
+from sspcloud_magics.secret import Secret
+from sspcloud_magics.tls import tls_context
+
+TIMEOUT = urllib3.Timeout(connect=10.0, read=20.0)
+_LONGEST = 1 << 20
+
+# What providers answer when a token alone is not enough (RFC 9449, 5 and 8; Keycloak's words).
+_BOUND = frozenset({"invalid_dpop_proof", "use_dpop_nonce"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a provider gave.
+
+    Parameters
+    ----------
+    id_token
+        What the API server takes.
+    refresh_token
+        What buys the next one: the new one where the provider rotates them, else the old one.
+    clock
+        A sentence on this machine's clock where it is wrong; empty where it is right.
+    """
+
+    id_token: Secret
+    refresh_token: Secret
+    clock: str = ""
+
+
+def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) -> Tokens:
+    """Ask a provider for a fresh ID token.
+
+    Parameters
+    ----------
+    settings
+        The ``config`` of the kubeconfig's auth provider: ``idp-issuer-url``, ``client-id``, ``refresh-token``,
+        ``id-token``, and where they are needed ``client-secret``, ``idp-certificate-authority(-data)``.
+    folder
+        Where a relative path of an authority starts.
+
+    Returns
+    -------
+    Tokens
+        The fresh ones. If the refresh token is another one, the old one may be worth nothing by now.
+
+    Raises
+    ------
+    TokenExpired
+        If the provider refuses: the login has ended, was revoked, or is bound to another program.
+    ServerUnreachable, CertificateNotTrusted, ServerError
+        If the provider cannot be reached, or answers as no provider does.
+    KubeconfigInvalid
+        If the settings lack something.
+    """
+    given = {key: _plain(value) for key, value in settings.items()}
+    issuer = given.get("idp-issuer-url", "").rstrip("/")
+    for key in ("idp-issuer-url", "client-id", "refresh-token"):
+        if not given.get(key):
+            raise KubeconfigInvalid(
+                f"The login cannot be renewed: the kubeconfig has no {key} for it.", mend=COPY_AGAIN
+            )
+    provider = _Provider(issuer, _authority(given, folder))
+    endpoint = provider.token_endpoint()
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": given["refresh-token"],
+        "client_id": given["client-id"],
+    }
+    if given.get("client-secret"):
+        form["client_secret"] = given["client-secret"]
+    status, answer, clock = provider.ask("POST", endpoint, form)
+    if status != 200:
+        raise _refusal(issuer, status, answer, clock, Secret(given["refresh-token"]))
+    id_token = answer.get("id_token")
+    if not isinstance(id_token, str) or not jwt.claims(Secret(id_token)):
+        raise ServerError(
+            f"The identity provider {issuer} gave no ID token.",
+            why="The scope openid is missing from this login, or it is no OpenID provider.",
+            mend=COPY_AGAIN,
+        )
+    fresh = Secret(id_token)
+    check_token(fresh, issuer, given["client-id"], Secret(given.get("id-token", "")))
+    rotated = answer.get("refresh_token")
+    kept = rotated if isinstance(rotated, str) and rotated else given["refresh-token"]
+    return Tokens(fresh, Secret(kept), clock)
+
+
+def check_token(token: Secret, issuer: str, client: str, former: Secret | None = None) -> None:
+    """Check that an ID token is from this issuer, for this client, and of the same user as the former one.
+
+    Raises
+    ------
+    ServerError
+        If it is not: it would be refused later, in other words, or make one somebody else.
+    """
+    told = jwt.claims(token)
+    whose = jwt.audience(token)
+    said = str(told.get("iss", "")).rstrip("/")
+    if said != issuer.rstrip("/"):
+        raise ServerError(
+            "The ID token is from another identity provider than the one that is configured.",
+            why=f"It is from {_host(said)}, and {_host(issuer)} is configured.",
+            mend=COPY_AGAIN,
+        )
+    if client not in whose:
+        raise ServerError(
+            "The ID token is for another program than this login (its audience is wrong).",
+            why=f"It is for {', '.join(whose) or 'nobody'}, and the login is for {client}.",
+            mend=COPY_AGAIN,
+        )
+    subject = jwt.claims(former).get("sub")
+    if subject and told.get("sub") != subject:
+        raise ServerError(
+            "The identity provider gave the ID token of another user.",
+            why="It was not used.",
+            mend=COPY_AGAIN,
+        )
+
+
+class _Provider:
+    """One identity provider, asked over a connection that verifies it, without following redirects."""
+
+    def __init__(self, issuer: str, ca: str | None) -> None:
+        parts = urlsplit(issuer)
+        if parts.scheme != "https" or not parts.hostname:
+            raise KubeconfigInvalid(
+                "The identity provider's address (idp-issuer-url) is not an https:// address.",
+                why="A refresh token is a password: it is sent over verified TLS only.",
+                mend=COPY_AGAIN,
+            )
+        self._issuer = issuer
+        self._access = Access(server=issuer, ca=ca)
+
+    def token_endpoint(self) -> str:
+        status, document, _ = self.ask("GET", f"{self._issuer}/.well-known/openid-configuration")
+        endpoint = document.get("token_endpoint")
+        if status != 200 or not isinstance(endpoint, str) or urlsplit(endpoint).scheme != "https":
+            raise self._no_provider(f"it answered {status}")
+        said = str(document.get("issuer", "")).rstrip("/")
+        if said != self._issuer:
+            raise self._no_provider(f"it calls itself {_host(said)}, which is another one")
+        return endpoint
+
+    def ask(
+        self, method: str, url: str, form: Mapping[str, str] | None = None
+    ) -> tuple[int, Mapping[str, Any], str]:
+        """Return the status, the JSON object of the answer, and a word on the clock."""
+        proxy = proxy_for(self._access)
+        context = tls_context(self._access)
+        pool = (
+            urllib3.ProxyManager(proxy, ssl_context=context)
+            if proxy
+            else urllib3.PoolManager(ssl_context=context)
+        )
+        headers = {"Accept": "application/json", "User-Agent": f"sspcloud-magics/{__version__}"}
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        body = urlencode(form) if form is not None else None
+        try:
+            with pool:
+                answer = pool.request(
+                    method, url, body=body, headers=headers, timeout=TIMEOUT, retries=False, redirect=False,
+                    preload_content=False,
+                )  # fmt: skip
+                content = answer.read(_LONGEST)
+                answer.release_conn()
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(error) from None
+        if 300 <= answer.status < 400:
+            where = urlsplit(answer.headers.get("Location", "")).hostname or "another page"
+            raise self._no_provider(f"it redirects to {where}, and a refresh token is not sent on")
+        try:
+            document = json.loads(content)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            kind = answer.headers.get("Content-Type", "nothing").partition(";")[0]
+            raise self._no_provider(f"it answered {answer.status} with {kind}, not JSON")
+        return answer.status, document, skew_in_words(skew(answer.headers.get("Date")))
+
+    def _no_provider(self, why: str) -> ServerError:
+        return ServerError(
+            f"{self._issuer} does not answer as an identity provider does.",
+            why=f"Asked for a fresh token, {why}.",
+            mend=f"try again later: what is open stays open\nif it goes on, {COPY_AGAIN}",
+        )
+
+    def _unreachable(self, error: Exception) -> ClusterError:
+        failure = from_transport(error, self._issuer)
+        kind = CertificateNotTrusted if isinstance(failure, CertificateNotTrusted) else ServerUnreachable
+        return kind(
+            f"The token has expired, and the identity provider {self._issuer} cannot renew it.",
+            why=f"{failure.what} {failure.why}".strip(),
+            mend="check the network (VPN, proxy), then run the cell again: what is open stays open",
+        )
+
+
+def _refusal(issuer: str, status: int, answer: Mapping[str, Any], clock: str, token: Secret) -> ClusterError:
+    code, said = str(answer.get("error", ""))[:80], str(answer.get("error_description", ""))[:200]
+    if token.reveal() in said:
+        said = ""
+    quoted = f"The identity provider says: {said or code}." if said or code else ""
+    if code in _BOUND or "dpop" in said.lower():
+        return TokenExpired(
+            "Your login is bound to the program that made it (DPoP), and cannot be renewed here.",
+            why=quoted,
+            mend=COPY_AGAIN,
+        )
+    if code == "invalid_grant":
+        return TokenExpired(
+            "Your login has ended.",
+            why=" ".join(part for part in (quoted, _ended(token), clock) if part),
+            mend=COPY_AGAIN,
+        )
+    if 400 <= status < 500:
+        return TokenExpired(
+            "The identity provider does not renew your login.",
+            why=quoted or f"It answered {status}.",
+            mend=COPY_AGAIN,
+        )
+    return ServerError(
+        f"The identity provider {issuer} failed ({status}).", why=quoted, mend="try again later"
+    )
+
+
+def _ended(token: Secret) -> str:
+    words = jwt.expiry_in_words(token)
+    return words if "expired" in words else "It was revoked, used up elsewhere, or ended."
+
+
+def _authority(given: Mapping[str, str], folder: Path | None) -> str | None:
+    data, path = given.get("idp-certificate-authority-data"), given.get("idp-certificate-authority")
+    try:
+        if data:
+            return base64.b64decode(data).decode("ascii")
+        return ((folder or Path()) / path).read_text(encoding="ascii") if path else None
+    except (OSError, ValueError):
+        raise KubeconfigInvalid(
+            "The certificate authority of the identity provider (idp-certificate-authority) cannot be read.",
+            mend=COPY_AGAIN,
+        ) from None
+
+
+def _plain(value: str | Secret) -> str:
+    return value.reveal() if isinstance(value, Secret) else str(value)
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or "nobody"
+    except ValueError:
+        return "nobody"
