@@ -66,7 +66,7 @@ class Engine:
     def _start(self, command: StartForward) -> None:
         old = self._forwards.pop(command.forward_id, None)
         if old is not None:
-            old.stop()
+            old.discard()
         credentials = self._credentials.get(command.access_id)
         if credentials is None:
             error = HelperFailed("A forward was asked for before its credentials.").to_wire()

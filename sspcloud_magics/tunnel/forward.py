@@ -145,10 +145,13 @@ class Forward:
 
     def stop(self) -> None:
         """End the forward and its connections; its ports are free when it returns."""
-        if self.state is not State.STOPPED:
-            self._shut()
-            if State.STOPPED in TRANSITIONS[self.state]:
-                self._set_state(State.STOPPED, "")
+        self._shut()
+        self._set_state(State.STOPPED, "")
+
+    def discard(self) -> None:
+        """End the forward without a word, because another takes its number."""
+        self._shut()
+        self.state = State.STOPPED
 
     def _fail(self, error: SspcloudError) -> None:
         if self.state in (State.STOPPED, State.FAILED):

@@ -13,6 +13,7 @@ import ipaddress
 import json
 import socket
 import ssl
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from sspcloud_magics.tunnel.protocols import websocket
 from sspcloud_magics.tunnel.stream import Stream, TlsStream
 
 ANSWER_TIMEOUT = 20.0
+_SESSION_LIFE = 600.0
 _USER_AGENT = "sspcloud-magics"
 _PLAIN_PORT, _TLS_PORT = 80, 443
 
@@ -131,6 +133,7 @@ class Client:
         self._access = access
         self._context: ssl.SSLContext | None = None
         self._session: ssl.SSLSession | None = None
+        self._session_until = 0.0
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the JSON object at `path`; raises `StatusError` or `ServerUnreachable`."""
@@ -205,8 +208,10 @@ class Client:
         return http
 
     def _remember(self, stream: Stream) -> None:
-        if isinstance(stream, TlsStream):
-            self._session = stream.session
+        # To take a session out of OpenSSL costs as much as half a handshake: once in its life is enough.
+        now = time.monotonic()
+        if isinstance(stream, TlsStream) and now > self._session_until:
+            self._session, self._session_until = stream.session, now + _SESSION_LIFE
 
     async def _connect(self) -> Stream:
         loop = asyncio.get_running_loop()

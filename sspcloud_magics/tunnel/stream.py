@@ -15,6 +15,7 @@ import contextlib
 import socket
 import ssl
 import struct
+import sys
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
@@ -30,7 +31,7 @@ _CHUNK = memoryview(bytearray(CHUNK))
 # POSIX lets a system call take 1,024 buffers, or fewer; Windows' sockets take one.
 _MOST_PARTS = 512 if hasattr(socket.socket, "sendmsg") else 1
 _LAST_WORDS = 5.0
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Receiver(Protocol):
@@ -63,6 +64,8 @@ class Stream:
     def __init__(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         sock.setblocking(False)
         self._sock = sock
+        # Of a socket that is not registered yet, the loop would compose a description, to throw it away.
+        self._descriptor = sock.fileno()
         self._loop = loop
         self._receiver: Receiver | None = None
         self._reading = False
@@ -94,13 +97,13 @@ class Stream:
         """Stop reading until `resume`."""
         if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._sock)
+            self._loop.remove_reader(self._descriptor)
 
     def resume(self) -> None:
         """Read on."""
         if not self._reading and not self.closed:
             self._reading = True
-            self._loop.add_reader(self._sock, self._readable)
+            self._loop.add_reader(self._descriptor, self._readable)
 
     def write(self, *parts: Buffer) -> None:
         """Send `parts`; what the socket does not take now is kept and sent later."""
@@ -117,7 +120,7 @@ class Stream:
             self._unsent.append(rest if isinstance(part, bytes) else memoryview(bytes(rest)))
             sent = 0
         if self._unsent and not waiting and not self.closed:
-            self._loop.add_writer(self._sock, self._writable)
+            self._loop.add_writer(self._descriptor, self._writable)
 
     def _send(self, parts: Sequence[Buffer]) -> int:
         """Send what the socket takes of `parts`; return how many bytes."""
@@ -162,7 +165,7 @@ class Stream:
         if self._closing is not None:
             self._closing.cancel()
         self.pause()
-        self._loop.remove_writer(self._sock)
+        self._loop.remove_writer(self._descriptor)
         self._unsent.clear()
         self._sock.close()
 
@@ -194,7 +197,7 @@ class Stream:
                 self._unsent.appendleft(part[sent:])
             sent = max(0, sent - len(part))
         if not self._unsent:
-            self._loop.remove_writer(self._sock)
+            self._loop.remove_writer(self._descriptor)
             if self._shutting:
                 self._shut()
             if self._receiver is not None:

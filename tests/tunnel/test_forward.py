@@ -103,6 +103,22 @@ def test_a_workload_by_its_selector(api, helper, echo_pod, plural, selector):
     assert ask(state.local_ports[0]) == b"ping"
 
 
+def test_a_forward_that_failed_is_started_again_under_its_number(api, helper, programs):
+    error = helper.failure("pod", "web-0", 8000)
+    assert isinstance(error, TargetNotFound)
+    api.put_pod("web-0", {8000: programs(echo)})
+    helper.say(StartForward(1, 1, ForwardSpec("lab", "pod", "web-0", (PortSpec(8000, (0,)),))))
+    state = helper.wait_for_state(1, State.ACTIVE)
+    assert ask(state.local_ports[0]) == b"ping"
+    states = [event.state for event in helper.events if isinstance(event, ForwardState)]
+    assert states == [State.STARTING, State.FAILED, State.STARTING, State.ACTIVE]
+
+
+def test_an_address_that_is_not_of_this_machine(helper, echo_pod):
+    error = helper.failure("pod", echo_pod, 8000, address="192.0.2.1")
+    assert "192.0.2.1" in error.what
+
+
 def test_several_ports_of_one_forward(api, helper, programs):
     def shout(connection) -> None:
         connection.sendall(b"hello")

@@ -1,0 +1,87 @@
+"""Ten million bytes of mutated traffic: only protocol errors may come out, and memory must stay bounded."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+
+from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
+from sspcloud_magics.tunnel.protocols.events import ProtocolError
+from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
+from tests.tunnel.protocols.wire import SpdyPeer, control, data, frame
+
+TOTAL = 5_000_000
+"""Bytes for each protocol."""
+
+
+def spdy_traffic(source: random.Random) -> bytes:
+    peer, sent = SpdyPeer(), b""
+    for pair in range(3, 3 + 4 * source.randint(1, 8), 4):
+        sent += frame(2, peer.reply(pair - 2) + peer.reply(pair))
+        for _ in range(source.randint(0, 6)):
+            sent += frame(2, data(pair, source.randbytes(source.randint(0, 2000))))
+        if source.random() < 0.5:
+            sent += frame(2, data(pair - 2, b"connection refused", fin=True))
+        sent += frame(9, b"ping") + frame(2, control(6, source.randbytes(4)))
+        sent += frame(2, data(pair - 2, fin=True) + data(pair, fin=True))
+    return sent
+
+
+def channel_traffic(source: random.Random) -> bytes:
+    sent = frame(2, b"\x00\x38\x15") + frame(2, b"\x01\x38\x15")
+    for _ in range(source.randint(1, 20)):
+        message = bytes([source.randint(0, 1)]) + source.randbytes(source.randint(0, 2000))
+        cut = source.randint(0, len(message))
+        sent += frame(2, message[:cut], fin=False) + frame(0, message[cut:])
+    return sent + frame(8, b"\x03\xe8")
+
+
+def mutate(source: random.Random, sent: bytes) -> bytes:
+    mutated = bytearray(sent)
+    for _ in range(source.choice([0, 1, 2, 5, 50])):
+        position = source.randrange(len(mutated))
+        kind = source.randrange(4)
+        if kind == 0:
+            mutated[position] = source.randrange(256)
+        elif kind == 1:
+            mutated[position] ^= 1 << source.randrange(8)
+        elif kind == 2:
+            del mutated[position : position + source.randint(1, 20)]
+        else:
+            mutated[position:position] = source.randbytes(source.randint(1, 20))
+        if not mutated:
+            break
+    return bytes(mutated)
+
+
+@pytest.mark.parametrize(
+    ("tunnel_of", "traffic"), [(SpdyTunnel, spdy_traffic), (ChannelTunnel, channel_traffic)]
+)
+def test_mutated_traffic_brings_only_protocol_errors_within_bounded_memory(
+    tunnel_of: Callable[[], SpdyTunnel | ChannelTunnel], traffic: Callable[[random.Random], bytes]
+):
+    source = random.Random(31)
+    fed = 0
+    tracemalloc.start()
+    try:
+        while fed < TOTAL:
+            sent = mutate(source, traffic(source))
+            tunnel = tunnel_of()
+            for _ in range(4):
+                tunnel.open(5432)
+            with contextlib.suppress(ProtocolError):
+                position = 0
+                while position < len(sent):
+                    size = source.choice([1, 7, 100, 1500, 65536])
+                    tunnel.receive(memoryview(sent)[position : position + size])
+                    tunnel.outgoing.clear()
+                    position += size
+            fed += len(sent)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 1024 * 1024
