@@ -43,7 +43,10 @@ class Kernel:
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
                 break
             shown.append(message)
-        return self._client.get_shell_msg(timeout=SECONDS)["content"], shown
+        while True:  # answers to questions of `wait_for_ready` may still come
+            message = self._client.get_shell_msg(timeout=SECONDS)
+            if message["parent_header"].get("msg_id") == request:
+                return message["content"], shown
 
     def run(self, cell: str) -> str:
         """Run a cell that must succeed, and return its value as text."""
