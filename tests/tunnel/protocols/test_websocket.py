@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sspcloud_magics.tunnel.protocols import masking
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.protocols.websocket import (
     Close,
@@ -115,6 +116,16 @@ class TestEncoding:
 
     def test_close_says_its_code(self):
         assert unmask(encode_close()) == [(8, b"\x03\xe8")]
+
+
+class TestMasking:
+    @pytest.mark.parametrize("compiled", [True, False])
+    def test_is_an_exclusive_or_with_the_mask_again_and_again(self, monkeypatch, compiled):
+        if not compiled:
+            monkeypatch.setattr(masking.PathFinder, "find_spec", lambda *_args: None)
+        routine = masking.load()
+        assert routine(b"abcdef", b"\x01\x02\x04\x08") == b"``gldd"
+        assert (routine.__module__ == "websockets.utils") is not compiled
 
 
 class TestDecoding:
