@@ -14,6 +14,7 @@ _ORDERS = {
     "start": "start it in the background, and wait until its pods are ready",
     "status": "say whether it runs, and where",
     "env": 'print the line that points a shell at it: eval "$(sspcloud-sandbox env --as bob)"',
+    "login-script": "print the login script that the account page would show: … --as bob > config.sh",
     "stop": "stop it, with all its pods",
     "reset": "forget everything in it, and start afresh if it ran",
     "serve": "run it in the foreground, until Ctrl-C",
@@ -49,6 +50,18 @@ def _obey(options: argparse.Namespace) -> int:
     elif options.order == "env":
         path = daemon.kubeconfig(options.person, home)
         print(f"export KUBECONFIG={shlex.quote(str(path))}")
+    elif options.order == "login-script":
+        from sspcloud_magics.sandbox import account  # noqa: PLC0415 - brings an HTTP client along
+
+        print(
+            account.login_script(
+                options.person,
+                home,
+                id_token_seconds=options.id_token_seconds,
+                login_seconds=options.login_seconds,
+            ),
+            end="",
+        )
     elif options.order == "status":
         found = daemon.status(home)
         print(found)
@@ -74,7 +87,14 @@ def _parser() -> argparse.ArgumentParser:
             type=Path,
             help="its directory (default: $SSPCLOUD_SANDBOX_HOME, or one for each user)",
         )
-        if name == "env":
+        if name == "login-script":
+            order.add_argument(
+                "--id-token-seconds", type=int, metavar="N", help="how long the token is valid (900)"
+            )
+            order.add_argument(
+                "--login-seconds", type=int, metavar="N", help="how long it can be renewed (a week)"
+            )
+        if name in ("env", "login-script"):
             order.add_argument(
                 "--as", dest="person", default="alice", metavar="PERSON", help=", ".join(daemon.PEOPLE)
             )

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sspcloud_magics.sandbox import kubeconfigs, postgres
+from sspcloud_magics.sandbox import kubeconfigs, oidc, postgres
 from sspcloud_magics.sandbox.api import build_app
-from sspcloud_magics.sandbox.auth import Authenticator, install_bootstrap_policy
+from sspcloud_magics.sandbox.auth import Authenticator, Unauthenticated, install_bootstrap_policy
 from sspcloud_magics.sandbox.auth.tokens import new_signing_key
 from sspcloud_magics.sandbox.certificates import ClusterAuthority, write_private
 from sspcloud_magics.sandbox.controllers import (
@@ -38,6 +38,7 @@ from sspcloud_magics.sandbox.daemon import SandboxError
 from sspcloud_magics.sandbox.kubeconfigs import Person
 from sspcloud_magics.sandbox.network import Network
 from sspcloud_magics.sandbox.node import Node
+from sspcloud_magics.sandbox.oidc.app import REALM
 from sspcloud_magics.sandbox.store import Change, Store
 from sspcloud_magics.sandbox.world import beginning, people
 from sspcloud_magics.sandbox.world.databases import DatabaseVolumes
@@ -71,6 +72,7 @@ class SandboxCluster:
         self.home = home
         self.store = Store()
         self.url = ""
+        self.issuer_url = ""
         self._cleanup = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
@@ -99,8 +101,11 @@ class SandboxCluster:
         await provisioner.start()
         self._cleanup.push_async_callback(loop.stop)
         await loop.start()
-        port = await self._listen(build_app(self.store, node, auth), authority.server_context())
-        self.url = f"https://127.0.0.1:{port}"
+        context = authority.server_context()
+        sockets = _sockets(self.home / "port")
+        self.url = f"https://127.0.0.1:{sockets[0].getsockname()[1]}"
+        await self._listen(build_app(self.store, node, auth), context, sockets)
+        await self._start_identity_provider(authority, auth, context)
         self._write_kubeconfigs(authority, seed, auth)
         await self._ready()
 
@@ -108,14 +113,34 @@ class SandboxCluster:
         """Stop everything, the newest first; also after a start that failed."""
         await self._cleanup.aclose()
 
-    async def _listen(self, app: web.Application, context: ssl.SSLContext) -> int:
+    async def _start_identity_provider(
+        self, authority: ClusterAuthority, auth: Authenticator, context: ssl.SSLContext
+    ) -> None:
+        sockets = _sockets(self.home / "issuer-port")
+        self.issuer_url = f"https://127.0.0.1:{sockets[0].getsockname()[1]}"
+        issuer = oidc.Issuer(
+            self.issuer_url + REALM,
+            _signing_key(self.home / "issuer.key"),
+            username_prefix=people.username_prefix(),
+        )
+        auth.trust_identity_provider(issuer.user_of_token)
+
+        def who(token: str) -> str | None:
+            with contextlib.suppress(Unauthenticated):
+                return people.person_of(auth.user_of_token(token).name)
+            return None
+
+        app = oidc.build_app(issuer, who=who, server=lambda: self.url, ca=authority.pem)
+        await self._listen(app, context, sockets)
+
+    async def _listen(
+        self, app: web.Application, context: ssl.SSLContext, sockets: list[socket.socket]
+    ) -> None:
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         self._cleanup.push_async_callback(runner.cleanup)
-        sockets = _sockets(self.home / "port")
         for each in sockets:
             await web.SockSite(runner, each, ssl_context=context).start()
-        return int(sockets[0].getsockname()[1])
 
     def _write_kubeconfigs(self, authority: ClusterAuthority, seed: Seed, auth: Authenticator) -> None:
         everyone = [Person(ADMIN, "default", certificate=authority.client("kubernetes-admin", MASTERS))]

@@ -315,12 +315,13 @@ def _look_at(home: Path) -> str:
     return f"look at {home / 'sandbox.log'}"
 
 
-def announce(home: Path, server: str) -> None:
+def announce(home: Path, server: str, issuer: str) -> None:
     """Write ``server.json``: called in the server process when the sandbox is ready."""
     said = {
         "pid": os.getpid(),
         "began": psutil.Process().create_time(),
         "server": server,
+        "issuer": issuer,
         "since": time.time(),
     }
     scratch = home / "server.json.new"

@@ -61,7 +61,7 @@ async def _serve(home: Path, ready_fd: int | None, with_parent: bool) -> None:
         if not starting.done():
             return
         await starting
-        daemon.announce(home, cluster.url)
+        daemon.announce(home, cluster.url, cluster.issuer_url)
         if ready_fd is None:
             print(daemon.status(home), "Ctrl-C ends it.", flush=True)
         else:

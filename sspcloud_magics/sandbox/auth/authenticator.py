@@ -1,7 +1,8 @@
 """Turn a credential into a user.
 
-Three kinds are known, asked in the order of the real server: the client certificate of the TLS
-connection, a static bearer token that was registered here, a service-account token. No credential at
+Four kinds are known, asked in the order of the real server: the client certificate of the TLS
+connection, a static bearer token that was registered here, a service-account token, and an ID token of the identity
+provider that `trust_identity_provider` names. No credential at
 all makes ``system:anonymous``, who may do next to nothing; a credential that is wrong or has expired is
 refused. Static tokens are kept as digests: a dump of the process' memory by name shows no token.
 """
@@ -47,6 +48,7 @@ class Authenticator:
     ) -> None:
         self._clock = clock
         self._static: dict[bytes, _StaticToken] = {}
+        self._identity_provider: Callable[[str], User] | None = None
         self.service_accounts = ServiceAccountTokens(store, signing_key or new_signing_key(), clock)
 
     def add_token(
@@ -74,6 +76,16 @@ class Authenticator:
     def remove_token(self, token: str) -> None:
         """Refuse a static token from now on; one that is not known is no error."""
         self._static.pop(_digest(token), None)
+
+    def trust_identity_provider(self, read: Callable[[str], User]) -> None:
+        """Accept the ID tokens of an identity provider from now on.
+
+        Parameters
+        ----------
+        read
+            Returns the user that a token stands for, or raises `InvalidToken`.
+        """
+        self._identity_provider = read
 
     def authenticate(
         self, authorization: str | None, peer_certificate: Mapping[str, Any] | None = None
@@ -114,6 +126,11 @@ class Authenticator:
             return static.user
         try:
             return self.service_accounts.read(token)
+        except InvalidToken as error:
+            if self._identity_provider is None:
+                raise Unauthenticated(str(error)) from None
+        try:
+            return self._identity_provider(token)
         except InvalidToken as error:
             raise Unauthenticated(str(error)) from None
 

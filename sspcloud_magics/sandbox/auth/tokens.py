@@ -9,18 +9,15 @@ Source: RFC 7519 (JWT), RFC 7515 (JWS), KEP-1205 (bound service account tokens).
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from sspcloud_magics.sandbox.auth.jws import InvalidToken, Signer
 from sspcloud_magics.sandbox.auth.users import User, service_account
 from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import NotFound, Store
@@ -28,10 +25,6 @@ from sspcloud_magics.sandbox.store import NotFound, Store
 AUDIENCE = ISSUER = "https://kubernetes.default.svc.cluster.local"
 SERVICE_ACCOUNTS = by_plural("", "serviceaccounts")
 PODS = by_plural("", "pods")
-
-
-class InvalidToken(Exception):
-    """The token is not one of ours, or is worth nothing any more."""
 
 
 def new_signing_key() -> bytes:
@@ -58,10 +51,7 @@ class ServiceAccountTokens:
     def __init__(self, store: Store, signing_key: bytes, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        key = serialization.load_pem_private_key(signing_key, password=None)
-        if not isinstance(key, rsa.RSAPrivateKey):
-            raise TypeError("service-account tokens are signed with an RSA key")
-        self._key = key
+        self._signer = Signer(signing_key)
 
     def issue(
         self,
@@ -109,9 +99,7 @@ class ServiceAccountTokens:
             "nbf": issued,
             "sub": f"system:serviceaccount:{namespace}:{name}",
         }
-        signed = f"{_part({'alg': 'RS256', 'typ': 'JWT'})}.{_part(claims)}"
-        signature = self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
-        return f"{signed}.{_base64url(signature)}", float(issued + seconds)
+        return self._signer.sign(claims), float(issued + seconds)
 
     def read(self, token: str) -> User:
         """Return the user that a token stands for.
@@ -122,7 +110,7 @@ class ServiceAccountTokens:
             If it is not a token of ours, has expired, is for another audience, or what it is bound to
             is gone.
         """
-        claims = self._claims(token)
+        claims = self._signer.read(token)
         private = claims["kubernetes.io"]
         now = self._clock()
         if not claims["nbf"] <= now < claims["exp"]:
@@ -140,17 +128,6 @@ class ServiceAccountTokens:
             extra["authentication.kubernetes.io/pod-uid"] = (private["pod"]["uid"],)
         return service_account(namespace, account["name"], uid=account["uid"], extra=extra)
 
-    def _claims(self, token: str) -> Mapping[str, Any]:
-        signed, _, signature = token.rpartition(".")
-        try:
-            self._key.public_key().verify(
-                _from_base64url(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256()
-            )
-            claims: Mapping[str, Any] = json.loads(_from_base64url(signed.partition(".")[2]))
-        except (InvalidSignature, ValueError, binascii.Error):
-            raise InvalidToken("not a token of this cluster") from None
-        return claims
-
     def _check_bound(self, resource: Any, namespace: str, reference: Mapping[str, str]) -> None:
         try:
             found = self._store.peek(resource, namespace, reference["name"])
@@ -160,13 +137,4 @@ class ServiceAccountTokens:
             raise InvalidToken(f"the {resource.singular} was replaced since the token was issued")
 
 
-def _part(value: Mapping[str, Any]) -> str:
-    return _base64url(json.dumps(value, separators=(",", ":")).encode())
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _from_base64url(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+__all__ = ["AUDIENCE", "ISSUER", "InvalidToken", "ServiceAccountTokens", "new_signing_key"]

@@ -6,7 +6,10 @@ sandbox has it too.
 
 from __future__ import annotations
 
+import os
+
 from sspcloud_magics.sandbox.controllers.objects import create
+from sspcloud_magics.sandbox.oidc.issuer import PREFIX
 from sspcloud_magics.sandbox.store import Store
 from sspcloud_magics.sandbox.world.objects import make
 
@@ -15,9 +18,19 @@ RBAC = "rbac.authorization.k8s.io"
 SYSTEM_NAMESPACES = ("default", "kube-system", "cnpg-system")
 
 
+def username_prefix() -> str:
+    """Return what stands before a person's name where RBAC sees it: ``SSPCLOUD_SANDBOX_USERNAME_PREFIX``."""
+    return os.environ.get("SSPCLOUD_SANDBOX_USERNAME_PREFIX", PREFIX)
+
+
 def user_of(person: str) -> str:
     """Return the name that RBAC knows a person by."""
-    return f"oidc-{person}"
+    return f"{username_prefix()}{person}"
+
+
+def person_of(user: str) -> str | None:
+    """Return the person whom RBAC knows by a name; None for anybody else."""
+    return next((person for person in PEOPLE if user_of(person) == user), None)
 
 
 def namespace_of(person: str) -> str:

@@ -1,0 +1,221 @@
+"""Who is logged in, and the tokens that say so.
+
+A login gives an ID token, which the API server takes, and a refresh token, which buys the next pair and is
+worth nothing afterwards: who shows one for the second time ends the login, as Keycloak does it. Both are JSON Web Tokens, and
+say when they end. Logins live in memory: a restart of the sandbox ends them all.
+
+Source: OpenID Connect Core 1.0 (2, 12), RFC 6749 (5.2, 6), RFC 9449 (DPoP).
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sspcloud_magics.sandbox.auth.jws import InvalidToken, Signer
+from sspcloud_magics.sandbox.auth.users import User, authenticated
+
+CLIENT_ID = "onyxia-k8s-apiserver"
+"""The client that logs in, and the audience that the API server wants."""
+
+PREFIX = "oidc-"
+"""What stands before a user's name where RBAC sees it, unless something else is set."""
+
+ID_TOKEN_SECONDS = 900
+LOGIN_SECONDS = 7 * 24 * 3600
+
+
+class Refused(Exception):
+    """The token endpoint says no.
+
+    Parameters
+    ----------
+    code
+        The ``error`` of RFC 6749, 5.2.
+    description
+        The ``error_description``, in Keycloak's words.
+    """
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = description
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """What a login, or its renewal, gives; it is not shown."""
+
+    id_token: str
+    refresh_token: str
+    id_token_seconds: int
+    login_seconds: int
+
+    def __repr__(self) -> str:
+        return "TokenPair(…)"
+
+
+@dataclass(slots=True)
+class _Login:
+    person: str
+    id_token_seconds: int
+    ends: float
+    bound: bool
+    audience: str
+    refresh_id: str = ""
+
+
+class Issuer:
+    """One identity provider.
+
+    Parameters
+    ----------
+    url
+        Its issuer URL.
+    signing_key
+        An RSA key in PEM.
+    username_prefix
+        What the API server puts before a user's name.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        signing_key: bytes,
+        *,
+        username_prefix: str = PREFIX,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.url = url
+        self._prefix = username_prefix
+        self._clock = clock
+        self._signer = Signer(signing_key)
+        self._logins: dict[str, _Login] = {}
+
+    def log_in(
+        self,
+        person: str,
+        *,
+        id_token_seconds: int = ID_TOKEN_SECONDS,
+        login_seconds: int = LOGIN_SECONDS,
+        bound: bool = False,
+        audience: str = CLIENT_ID,
+    ) -> TokenPair:
+        """Return the tokens of a new login.
+
+        Parameters
+        ----------
+        person
+            Who logs in.
+        id_token_seconds, login_seconds
+            How long the ID token, and the login as a whole, are valid.
+        bound
+            Whether the login is bound to the program that made it (DPoP): it cannot be renewed without proof.
+        audience
+            For whom the ID tokens are.
+        """
+        session = str(uuid.uuid4())
+        ends = self._clock() + login_seconds
+        self._logins[session] = _Login(person, id_token_seconds, ends, bound, audience)
+        return self._issue(session)
+
+    def log_out(self, person: str) -> None:
+        """End all logins of a person; the ID tokens that are out live on until they end."""
+        self._logins = {key: login for key, login in self._logins.items() if login.person != person}
+
+    def refresh(self, refresh_token: str, client: str) -> TokenPair:
+        """Return a new pair of tokens; the refresh token that was shown is worth nothing afterwards.
+
+        Raises
+        ------
+        Refused
+            If the login has ended, the token was used before, or more is wanted than the token.
+        """
+        if client != CLIENT_ID:
+            raise Refused("invalid_client", "Invalid client or Invalid client credentials")
+        try:
+            claims = self._signer.read(refresh_token)
+        except InvalidToken:
+            raise Refused("invalid_grant", "Invalid refresh token") from None
+        if claims.get("typ") != "Refresh" or claims.get("iss") != self.url:
+            raise Refused("invalid_grant", "Invalid refresh token")
+        if self._clock() >= claims["exp"]:
+            raise Refused("invalid_grant", "Token is not active")
+        session = str(claims["sid"])
+        login = self._logins.get(session)
+        if login is None:
+            raise Refused("invalid_grant", "Session not active")
+        if login.bound:
+            raise Refused("invalid_request", "DPoP proof is missing")
+        if claims["jti"] != login.refresh_id:
+            del self._logins[session]
+            raise Refused("invalid_grant", "Maximum allowed refresh token reuse exceeded")
+        return self._issue(session)
+
+    def user_of_token(self, token: str) -> User:
+        """Return the user that an ID token stands for, as the API server's OIDC authenticator does.
+
+        Raises
+        ------
+        InvalidToken
+            If it is not one of ours, has ended, or is for somebody else.
+        """
+        claims = self._signer.read(token)
+        audience = claims.get("aud")
+        if claims.get("iss") != self.url or claims.get("typ") != "ID":
+            raise InvalidToken("oidc: id token issued by a different provider")
+        if CLIENT_ID not in (audience if isinstance(audience, list) else [audience]):
+            raise InvalidToken(f"oidc: expected audience {CLIENT_ID!r}")
+        if self._clock() >= claims["exp"]:
+            raise InvalidToken("oidc: token is expired")
+        return authenticated(self._prefix + claims["preferred_username"])
+
+    def discovery(self) -> dict[str, Any]:
+        """Return the discovery document (OpenID Connect Discovery 1.0, 3)."""
+        endpoints = f"{self.url}/protocol/openid-connect"
+        return {
+            "issuer": self.url,
+            "authorization_endpoint": f"{endpoints}/auth",
+            "token_endpoint": f"{endpoints}/token",
+            "jwks_uri": f"{endpoints}/certs",
+            "grant_types_supported": ["refresh_token"],
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "token_endpoint_auth_methods_supported": ["none"],
+        }
+
+    def keys(self) -> dict[str, Any]:
+        """Return the public keys (RFC 7517)."""
+        return {"keys": [self._signer.jwk()]}
+
+    def _issue(self, session: str) -> TokenPair:
+        login = self._logins[session]
+        now = self._clock()
+        login.refresh_id = str(uuid.uuid4())
+        shared = {"iss": self.url, "iat": int(now), "sid": session, "sub": f"sandbox-{login.person}"}
+        key_id = self._signer.jwk()["kid"]
+        id_claims = {
+            **shared,
+            "typ": "ID",
+            "aud": login.audience,
+            "azp": CLIENT_ID,
+            "exp": int(now) + login.id_token_seconds,
+            "jti": str(uuid.uuid4()),
+            "preferred_username": login.person,
+            "name": login.person.capitalize(),
+        }
+        refresh_claims = {
+            **shared, "typ": "Refresh", "aud": self.url, "exp": int(login.ends), "jti": login.refresh_id
+        }  # fmt: skip
+        return TokenPair(
+            self._signer.sign(id_claims, kid=key_id),
+            self._signer.sign(refresh_claims, kid=key_id),
+            login.id_token_seconds,
+            max(0, int(login.ends - now)),
+        )
