@@ -62,7 +62,6 @@ def test_a_line_is_split_as_people_expect(line: str, words: list[str]) -> None:
         ("%k8s_pods -n a -A", "One namespace and all of them"),
         ("%k8s_pods --help", "question mark"),
         ("%databases --all", "no option --all"),
-        ("%connect_db", "required: NAME"),
         ("%query_db", "no SQL"),
         ("%query_db --into df SELECT 1", "%%query_db"),
         ("%%query_db --into 2df\nSELECT 1", "variable"),
