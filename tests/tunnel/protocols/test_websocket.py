@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -122,7 +123,7 @@ class TestMasking:
     @pytest.mark.parametrize("compiled", [True, False])
     def test_is_an_exclusive_or_with_the_mask_again_and_again(self, monkeypatch, compiled):
         if not compiled:
-            monkeypatch.setattr(masking.PathFinder, "find_spec", lambda *_args: None)
+            monkeypatch.setattr(masking, "PathFinder", SimpleNamespace(find_spec=lambda *_args: None))
         routine = masking.load()
         assert routine(b"abcdef", b"\x01\x02\x04\x08") == b"``gldd"
         assert (routine.__module__ == "websockets.utils") is not compiled
