@@ -115,6 +115,8 @@ class SecretObject:
         As the server has them.
     raw
         The values as they stand in the object (base64, as a rule), hidden.
+    created
+        When it was made, as the server writes moments.
     """
 
     name: str
@@ -123,6 +125,7 @@ class SecretObject:
     annotations: Mapping[str, str]
     type: str
     raw: Mapping[str, Secret] = field(repr=False)
+    created: str = ""
 
     def value(self, key: str) -> Secret | None:
         """Return the decoded value under `key`; None where it is missing or not text."""
@@ -181,5 +184,6 @@ def _hidden(item: dict[str, Any]) -> SecretObject:
         labels=metadata.get("labels") or {},
         annotations=metadata.get("annotations") or {},
         type=item.get("type", ""),
+        created=metadata.get("creationTimestamp") or "",
         raw={key: Secret(value) for key, value in data.items()},
     )

@@ -11,6 +11,7 @@ from sspcloud_magics.cluster.resources import (
     ALL_NAMESPACES,
     SELF_SUBJECT_ACCESS_REVIEWS,
     SELF_SUBJECT_REVIEWS,
+    SELF_SUBJECT_RULES_REVIEWS,
     Attempt,
     Resource,
 )
@@ -172,3 +173,36 @@ def may(
     }
     answer = cluster.api.ask(Attempt("create", SELF_SUBJECT_ACCESS_REVIEWS), body=body)
     return bool((answer.get("status") or {}).get("allowed"))
+
+
+def secrets_by_name(cluster: Cluster, namespace: str) -> tuple[str, ...]:
+    """Ask the server which Secrets of a namespace one may read by their names (SelfSubjectRulesReview).
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    namespace
+        The namespace; one may know nothing else of it.
+
+    Returns
+    -------
+    tuple of str
+        The names that one's rights say, each once; whether the Secrets exist is another question.
+
+    Raises
+    ------
+    ClusterError
+        If the server cannot be asked.
+    """
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": namespace},
+    }
+    answer = cluster.api.ask(Attempt("create", SELF_SUBJECT_RULES_REVIEWS), body=body)
+    names: dict[str, None] = {}
+    for rule in (answer.get("status") or {}).get("resourceRules") or ():
+        if "secrets" in (rule.get("resources") or ()) and {"get", "*"} & set(rule.get("verbs") or ()):
+            names |= dict.fromkeys(rule.get("resourceNames") or ())
+    return tuple(names)

@@ -43,6 +43,7 @@ ROLE_BINDINGS = Resource("rolebindings", "rbac.authorization.k8s.io")
 CNPG_CLUSTERS = Resource("clusters", "postgresql.cnpg.io")
 SELF_SUBJECT_REVIEWS = Resource("selfsubjectreviews", "authentication.k8s.io", namespaced=False)
 SELF_SUBJECT_ACCESS_REVIEWS = Resource("selfsubjectaccessreviews", "authorization.k8s.io", namespaced=False)
+SELF_SUBJECT_RULES_REVIEWS = Resource("selfsubjectrulesreviews", "authorization.k8s.io", namespaced=False)
 
 
 @dataclass(frozen=True, slots=True)

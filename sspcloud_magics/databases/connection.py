@@ -326,6 +326,7 @@ def open_connection(
     login = Login(
         host=f"{database.service}.{database.namespace}.svc",
         port=database.port,
+        address=route.address if route is not None else None,
         user=used.user,
         password=used.password,
         dbname=dbname or used.dbname or database.database or "defaultdb",

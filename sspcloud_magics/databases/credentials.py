@@ -8,6 +8,7 @@ secret can be read, what a colleague told one is enough: a user and a password, 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -51,9 +52,20 @@ class Credentials:
     source: str = ""
 
 
+_LONGEST_NAME = 63
+
+
 def share_secret(database: str, colleague: str) -> str:
-    """Return the name of the Secret that a colleague reads, such as ``F-share-bob``."""
-    return f"{database}-share-{colleague}"
+    """Return the name of the Secret that a colleague reads, such as ``F-share-bob``; it fits into a label."""
+    return fitted(f"{database}-share-{colleague}")
+
+
+def fitted(name: str) -> str:
+    """Return a name of at most 63 characters, as labels and PostgreSQL's identifiers are: cut, and still its own."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:10]
+    return f"{name[: _LONGEST_NAME - 11].rstrip('-')}-{digest}"
 
 
 def locate(cluster: Cluster, name: str, namespace: str | None = None) -> tuple[Database, Credentials | None]:
@@ -141,30 +153,66 @@ def _share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, Crede
             secret = objects.secret(cluster, share_secret(name, me), namespace)
         except Forbidden:
             continue
-        if secret is None:
-            continue
-        host, port = _text(secret, "host"), _text(secret, "port")
-        user, password = _text(secret, "user"), secret.value("password")
-        if not (host and user and password):
-            continue
-        database = Database(
-            name=name,
-            namespace=namespace,
-            kind="postgres",
-            service=host.split(".")[0],
-            port=int(port) if port and port.isdecimal() else discovery.POSTGRES_PORT,
-            database=_text(secret, "database"),
-            state="unknown",
-            source=f"shared with {me}",
-        )
-        return database, Credentials(
-            user=user,
-            password=password,
-            dbname=database.database,
-            ca=_text(secret, "ca.crt"),
-            source=f"the secret {secret.name}",
-        )
+        found = _of_share(secret, name) if secret else None
+        if found is not None:
+            return found
+    # Shared with a group of mine, then: what I may read there is the server's to say.
+    for _, database, used in _shares_with_me(cluster, namespace):
+        if database.name == name:
+            return database, used
     return None
+
+
+def _of_share(secret: objects.SecretObject, name: str) -> tuple[Database, Credentials] | None:
+    host, port = _text(secret, "host"), _text(secret, "port")
+    user, password = _text(secret, "user"), secret.value("password")
+    if not (host and user and password):
+        return None
+    database = Database(
+        name=name,
+        namespace=secret.namespace,
+        kind="postgres",
+        service=host.split(".")[0],
+        port=int(port) if port and port.isdecimal() else discovery.POSTGRES_PORT,
+        database=_text(secret, "database"),
+        state="unknown",
+        source="shared with you",
+    )
+    return database, Credentials(
+        user=user,
+        password=password,
+        dbname=database.database,
+        ca=_text(secret, "ca.crt"),
+        source=f"the secret {secret.name}",
+    )
+
+
+def shared_with_me(cluster: Cluster, namespace: str) -> list[Database]:
+    """Return the databases of a colleague's namespace that are shared with me, the newest share first.
+
+    Who may list nothing there still learns from the server which Secrets they may read by name.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    namespace
+        The colleague's.
+    """
+    found = sorted(_shares_with_me(cluster, namespace), key=lambda one: one[0], reverse=True)
+    return [database for _, database, _ in found]
+
+
+def _shares_with_me(cluster: Cluster, namespace: str) -> Iterator[tuple[str, Database, Credentials]]:
+    for name in permissions.secrets_by_name(cluster, namespace):
+        try:
+            secret = objects.secret(cluster, name, namespace)
+        except Forbidden:
+            continue
+        shared = secret and secret.labels.get("sspcloud-magics/database")
+        found = _of_share(secret, shared) if secret and shared else None
+        if secret and found:
+            yield secret.created, *found
 
 
 def _names_of_mine(cluster: Cluster) -> Iterator[str]:

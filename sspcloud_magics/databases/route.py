@@ -24,12 +24,15 @@ class Route:
         Why this one, in a few words.
     target, port
         What to forward to; None for the direct one.
+    address
+        The address that answered, for the direct one.
     """
 
     name: str
     why: str = ""
     target: Target | None = None
     port: int = 0
+    address: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name} ({self.why})" if self.why else self.name

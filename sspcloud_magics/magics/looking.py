@@ -71,7 +71,9 @@ class LookingMagics(Magics):
     @argument("-n", "--namespace", metavar="NAMESPACE", help="the namespace, instead of your own")
     @line_magic
     def databases(self, line: str) -> Any:
-        """List the databases that there are to connect to; the table is a DataFrame.
+        """List the databases that there are to connect to: yours, and those shared with you; a DataFrame.
+
+        Shares are looked for in the namespaces that you have used in this notebook, or that you name.
 
         Examples::
 

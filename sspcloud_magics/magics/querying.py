@@ -58,7 +58,12 @@ class QueryingMagics(Magics):
 
     @no_var_expand
     @magic_arguments()
-    @argument("database_name", metavar="NAME", help="the database, or NAMESPACE/NAME for a colleague's")
+    @argument(
+        "database_name",
+        metavar="NAME",
+        nargs="?",
+        help="the database, or NAMESPACE/NAME for a colleague's; all that there are, where it is left out",
+    )
     @argument("--user", metavar="USER", help="connect as this user; the password is asked for")
     @argument("--database", metavar="DATABASE", help="the database inside the server")
     @argument(
@@ -74,7 +79,8 @@ class QueryingMagics(Magics):
 
         The way is chosen for you, and user and password are read from the cluster: nothing else is needed for
         your own databases, nor for a colleague's that was shared with you. Otherwise --user asks for the
-        password that a colleague told you. A password is never taken from the line.
+        password that a colleague told you. A password is never taken from the line. Without a name, the
+        databases that there are are listed.
 
         Examples::
 
@@ -85,6 +91,8 @@ class QueryingMagics(Magics):
         The same in Python: ``ssp.connect_db("user-alice/postgresql-cnpg-951239")``.
         """
         given = arguments(self, "connect_db", line)
+        if given.database_name is None:
+            return session.databases(namespace=given.namespace)
         return session.connect_db(
             given.database_name,
             namespace=given.namespace,

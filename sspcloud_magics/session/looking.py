@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.errors import Forbidden, UsageProblem
 from sspcloud_magics.session import state
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from sspcloud_magics.cluster.identity import Cluster
     from sspcloud_magics.cluster.permissions import Identity
+    from sspcloud_magics.databases.discovery import Database
 
 
 def whoami() -> Identity:
@@ -111,12 +112,13 @@ def services(
 
 
 def databases(*, namespace: str | None = None) -> pd.DataFrame:
-    """List the databases of a namespace, whatever chart they come from.
+    """List one's own databases, whatever chart they come from, and those that colleagues share with oneself.
 
     Parameters
     ----------
     namespace
-        The namespace; one's own where it is None.
+        This namespace only. Where it is None: one's own, and what is shared with oneself in the
+        namespaces that this session has used, the newest share first.
 
     Returns
     -------
@@ -126,7 +128,7 @@ def databases(*, namespace: str | None = None) -> pd.DataFrame:
     Raises
     ------
     Forbidden
-        If one may list nothing there that tells of a database.
+        If one may list nothing there that tells of a database, and nothing there is shared with oneself.
 
     Examples
     --------
@@ -136,8 +138,24 @@ def databases(*, namespace: str | None = None) -> pd.DataFrame:
     from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
 
     cluster = state.current_cluster(namespace)
-    found = discovery.databases(cluster, namespace)
-    return discovery.database_table(found, namespace or cluster.namespace)
+    where = namespace or cluster.namespace
+    used = state.recent_use().namespaces if namespace is None else (namespace,)
+    shared = _shared_with_me(cluster, [each for each in used if each not in ("*", cluster.namespace)])
+    try:
+        found = discovery.databases(cluster, where)
+    except Forbidden:
+        if not shared:
+            raise
+        found = []
+    known = {each.path for each in found}
+    found += [each for each in shared if each.path not in known]
+    return discovery.database_table(found, where)
+
+
+def _shared_with_me(cluster: Cluster, namespaces: Iterable[str]) -> list[Database]:
+    from sspcloud_magics.databases.credentials import shared_with_me  # noqa: PLC0415 - at first use
+
+    return [database for each in namespaces for database in shared_with_me(cluster, each)]
 
 
 class _HasName(Protocol):

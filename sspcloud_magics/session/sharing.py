@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.databases.discovery import Database
     from sspcloud_magics.sharing.opening import Opened
     from sspcloud_magics.sharing.plan import Plan
-    from sspcloud_magics.sharing.shares import StandingShare
+    from sspcloud_magics.sharing.shares import SharedRole, StandingShare
 
 Progress = Callable[[str], None]
 
@@ -93,8 +93,7 @@ def share_db(
     from sspcloud_magics.sharing import closing  # noqa: PLC0415 - at first use
     from sspcloud_magics.sharing.durations import parse_duration  # noqa: PLC0415
     from sspcloud_magics.sharing.opening import open_shares  # noqa: PLC0415
-    from sspcloud_magics.sharing.plan import Wish, make_plan  # noqa: PLC0415
-    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
+    from sspcloud_magics.sharing.plan import Wish, make_plan, require_rights  # noqa: PLC0415
 
     if via not in ("forward", "network"):
         raise UsageProblem(f"{via!r} is not a way to share.", mend="--via forward, or --via network")
@@ -110,24 +109,22 @@ def share_db(
     )
     cluster, database = _own(name)
     progress(f"looking at {database.name}")
+    require_rights(cluster, database.namespace, network=wish.network)
     connection = _superuser(cluster, database)
     try:
         plan = make_plan(cluster, database, connection, wish)
         if dry_run:
             return plan
-        closing.tidy(
-            cluster,
-            connection,
-            standing_shares(cluster, database.name),
-            lambda dbname: _superuser(cluster, database, dbname),
+        removed = closing.tidy(
+            cluster, connection, database, lambda dbname: _superuser(cluster, database, dbname)
         )
-        return open_shares(cluster, connection, plan, progress)
+        return open_shares(cluster, connection, plan.after(removed), progress)
     finally:
         connection.close()
 
 
 def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataFrame:
-    """List what one shares, as the cluster has it.
+    """List what one shares, as the cluster has it, and the Postgres roles that shares have left behind.
 
     Parameters
     ----------
@@ -152,14 +149,17 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     >>> import sspcloud_magics as ssp
     >>> ssp.shares()  # doctest: +SKIP
     """
-    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing import closing  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
     from sspcloud_magics.sharing.table import share_table  # noqa: PLC0415
 
     cluster = state.current_cluster(namespace)
     listed = standing_shares(cluster, name, namespace)
     sessions: dict[tuple[str, str], int] = {}
-    for database in sorted({share.database for share in listed}):
-        sessions |= {(database, role): count for role, count in _sessions(cluster, listed, database).items()}
+    for database, roles in _asked(cluster, name, namespace):
+        sessions |= {(database.name, role.name): role.sessions for role in roles}
+        of_it = [share for share in listed if share.database == database.name]
+        listed += closing.left_behind(roles, of_it, database)
     return share_table(listed, sessions)
 
 
@@ -184,7 +184,7 @@ def unshare(
     Returns
     -------
     list of StandingShare
-        Those that were taken back.
+        Those that were taken back, and those that had ended and of which something was left.
 
     Raises
     ------
@@ -209,14 +209,8 @@ def unshare(
             mend=f"%unshare {name} bob\n%unshare {name} --all",
         )
     cluster, database = _own(name)
-    standing = standing_shares(cluster, database.name)
+    standing = standing_shares(cluster, database.name, database.namespace)
     chosen = [share for share in standing if everybody or share.colleague == _account(colleague)]
-    if not chosen and not everybody:
-        raise TargetNotFound(
-            f"{database.name} is not shared with {colleague}.",
-            mend="\n".join(f"%unshare {database.name} {one.colleague}" for one in standing)
-            or "%shares lists what you share",
-        )
     connection = _superuser(cluster, database)
     try:
         for share in chosen:
@@ -224,14 +218,17 @@ def unshare(
             closing.close_share(
                 cluster, share, connection, lambda dbname: _superuser(cluster, database, dbname)
             )
-        closing.tidy(
-            cluster,
-            connection,
-            [share for share in standing if share not in chosen],
-            lambda dbname: _superuser(cluster, database, dbname),
+        chosen += closing.tidy(
+            cluster, connection, database, lambda dbname: _superuser(cluster, database, dbname)
         )
     finally:
         connection.close()
+    if not everybody and _account(colleague) not in {share.colleague for share in chosen}:
+        raise TargetNotFound(
+            f"{database.name} is not shared with {colleague}.",
+            mend="\n".join(f"%unshare {database.name} {one.colleague}" for one in standing)
+            or "%shares lists what you share",
+        )
     return chosen
 
 
@@ -256,19 +253,22 @@ def _superuser(cluster: Cluster, database: Database, dbname: str | None = None) 
     return open_as_superuser(cluster, state.manager(), database, dbname)
 
 
-def _sessions(cluster: Cluster, listed: Sequence[StandingShare], name: str) -> dict[str, int]:
-    """Return how many sessions each shared role has; nothing where the database cannot be asked."""
+def _asked(
+    cluster: Cluster, name: str | None, namespace: str | None
+) -> Iterator[tuple[Database, list[SharedRole]]]:
+    """Yield the databases that could be asked, and the roles that shares have made there."""
     from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
     from sspcloud_magics.sharing import closing  # noqa: PLC0415
 
-    namespace = next(share.namespace for share in listed if share.database == name)
-    try:
-        database = discovery.find(discovery.databases(cluster, namespace), name, namespace)
-        discovery.require_usable(database)
-        connection = _superuser(cluster, database)
-    except SspcloudError:
-        return {}
-    try:
-        return closing.sessions(connection)
-    finally:
-        connection.close()
+    for database in discovery.databases(cluster, namespace):
+        if name not in (None, database.name):
+            continue
+        try:
+            discovery.require_usable(database)
+            connection = _superuser(cluster, database)
+        except SspcloudError:
+            continue
+        try:
+            yield database, closing.shared_roles(connection)
+        finally:
+            connection.close()

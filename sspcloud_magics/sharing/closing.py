@@ -7,7 +7,8 @@ goes. A role whose share has ended by itself is found by its comment, and goes t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import psycopg
 
@@ -15,12 +16,14 @@ from sspcloud_magics.cluster import writing
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS
 from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.sharing import grants
-from sspcloud_magics.sharing.shares import StandingShare
+from sspcloud_magics.sharing.shares import SharedRole, StandingShare, ended_share, shares
 
 # The Job goes last: as long as it is there, the share is listed, and an interrupted revocation is seen.
-_IN_ORDER = (ROLE_BINDINGS, ROLES, SECRETS, NETWORK_POLICIES, JOBS)
+# Without a Job the Secret tells of it.
+_IN_ORDER = (ROLE_BINDINGS, ROLES, NETWORK_POLICIES, SECRETS)
 
 Opener = Callable[[str], DatabaseConnection]
 """Opens the superuser's connection to one database of the server."""
@@ -50,7 +53,7 @@ def close_share(
         If the server refuses a statement; the colleague is locked out all the same.
     """
     lock_out(connection, share.role)
-    for resource in _IN_ORDER[:-1]:
+    for resource in _IN_ORDER:
         writing.delete_object(cluster, resource, share.name, share.namespace)
     remove_role(connection, share.role, opener)
     writing.delete_object(cluster, JOBS, share.name, share.namespace)
@@ -60,7 +63,8 @@ def lock_out(connection: DatabaseConnection, role: str) -> None:
     """End a role's sessions, and let no new one begin; nothing happens where the role is gone."""
     session = connection.psycopg
     if _exists(session, role):
-        _run(session, grants.lock_out(role), role)
+        for statement in grants.lock_out(role):
+            _run(session, [statement], role)
 
 
 def remove_role(connection: DatabaseConnection, role: str, opener: Opener) -> bool:
@@ -81,48 +85,72 @@ def remove_role(connection: DatabaseConnection, role: str, opener: Opener) -> bo
     return True
 
 
-def orphans(connection: DatabaseConnection, standing: Iterable[StandingShare]) -> list[str]:
-    """Return the roles of the server that shares have made, and that no standing share needs any more."""
+def shared_roles(connection: DatabaseConnection) -> list[SharedRole]:
+    """Return the roles of the server that shares have made."""
+    rows = connection.psycopg.execute(grants.ROLES, [grants.COMMENT]).fetchall()
+    return [SharedRole(*row) for row in rows]
+
+
+def left_behind(
+    roles: Iterable[SharedRole], standing: Iterable[StandingShare], database: Database
+) -> list[StandingShare]:
+    """Return what is left of shares that have ended in the cluster: their Postgres roles.
+
+    Parameters
+    ----------
+    roles, standing
+        The roles of the server, and the shares of the database, listed after them.
+    database
+        Which.
+    """
     needed = {share.role for share in standing}
-    return [role for role in sessions(connection) if role not in needed]
+    return [ended_share(database, role) for role in roles if role.name not in needed]
 
 
 def tidy(
-    cluster: Cluster, connection: DatabaseConnection, standing: Sequence[StandingShare], opener: Opener
-) -> list[str]:
+    cluster: Cluster, connection: DatabaseConnection, database: Database, opener: Opener
+) -> list[StandingShare]:
     """Remove what has ended: shares that no Job could end, and the roles that shares have left behind.
 
     Parameters
     ----------
     cluster, connection, opener
         As for `close_share`.
-    standing
-        The shares of this database.
+    database
+        Whose shares.
 
     Returns
     -------
-    list of str
-        The Postgres roles that were removed.
+    list of StandingShare
+        Those of which something was removed.
     """
-    ended = [share for share in standing if share.state == "ended"]
-    for share in ended:
-        close_share(cluster, share, connection, opener)
-    left = orphans(connection, [share for share in standing if share not in ended])
-    for role in left:
-        lock_out(connection, role)
-        remove_role(connection, role, opener)
-    return [share.role for share in ended] + left
+    # A share that another session makes at this moment has its Job before its role: listed inside the
+    # lock, none of them is taken for one that was left behind.
+    with _my_turn(connection):
+        standing = shares(cluster, database.name, database.namespace)
+        ended = [share for share in standing if share.state == "ended"]
+        for share in ended:
+            close_share(cluster, share, connection, opener)
+        left = left_behind(shared_roles(connection), standing, database)
+        for share in left:
+            lock_out(connection, share.role)
+            remove_role(connection, share.role, opener)
+    return ended + left
 
 
-def sessions(connection: DatabaseConnection) -> dict[str, int]:
-    """Return the roles that shares have made, and how many sessions each has now."""
-    return dict(connection.psycopg.execute(grants.ROLES, [grants.COMMENT]).fetchall())
+@contextmanager
+def _my_turn(connection: DatabaseConnection) -> Iterator[None]:
+    session = connection.psycopg
+    session.execute(grants.SHARING.format("pg_advisory_lock"))
+    try:
+        yield
+    finally:
+        if not session.closed:
+            session.execute(grants.SHARING.format("pg_advisory_unlock"))
 
 
 def _release(session: psycopg.Connection[tuple[object, ...]], role: str) -> None:
-    row = session.execute(grants.DATABASE_OWNER).fetchone()
-    assert row is not None  # noqa: S101 - the current database has an owner
-    _run(session, grants.release(role, str(row[0])), role)
+    _run(session, grants.release(role, grants.owner_of_database(session)), role)
 
 
 def _exists(session: psycopg.Connection[tuple[object, ...]], role: str) -> bool:

@@ -1,6 +1,6 @@
 """The SQL of a share: a Postgres role for one colleague, what it may do, and how it goes.
 
-Pure: every function returns statements in the order in which they are to run, with identifiers and literals
+Every function but one returns statements in the order in which they are to run, with identifiers and literals
 quoted by psycopg. Passwords never stand in them, only SCRAM verifiers that the client made, because
 statements reach the server's log.
 
@@ -17,14 +17,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import psycopg
 from psycopg import sql
 
 Statements: TypeAlias = list[sql.Composed]
 
 CONNECTION_LIMIT = 10
 IDLE_TIMEOUT = timedelta(hours=1)
+IDLE_TIMEOUT_SINCE = 140000
+"""The version of the server that can end idle sessions, as libpq counts versions."""
+
+SHARING = "SELECT {}(hashtext('sspcloud-magics/share'))"
+"""Takes the lock that two sessions of the owner share by turns; the name of PostgreSQL's function goes in."""
 
 PUBLIC_RIGHTS = """
 SELECT has_database_privilege('public', d.oid, 'TEMPORARY') AS temporary,
@@ -40,13 +46,40 @@ WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY nspname
 """The schemas of the current database that hold users' objects."""
 
 ROLES = """
-SELECT r.rolname, count(a.pid) AS sessions
+SELECT r.rolname, count(a.pid) AS sessions, least(r.rolvaliduntil, now()) AS until
 FROM pg_roles AS r LEFT JOIN pg_stat_activity AS a ON a.usesysid = r.oid
-WHERE shobj_description(r.oid, 'pg_authid') = %s GROUP BY r.rolname ORDER BY 1
+WHERE shobj_description(r.oid, 'pg_authid') = %s GROUP BY r.rolname, r.rolvaliduntil ORDER BY 1
 """
-"""The roles that shares have made (known by their comment, `COMMENT`), and how many sessions each has now."""
+"""The roles that shares have made (known by their comment, `COMMENT`): how many sessions each has now, and since
+when it may not log in any more, at the latest since now."""
 
 COMMENT = "made by sspcloud-magics for a share"
+
+STRANGERS = """
+SELECT rolname FROM pg_roles
+WHERE rolname = ANY(%s) AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM %s ORDER BY 1
+"""
+"""Which of these names belong to roles that no share has made."""
+
+OTHER_DATABASES = """
+SELECT datname FROM pg_database
+WHERE datallowconn AND NOT datistemplate AND datname <> current_database()
+  AND has_database_privilege('public', oid, 'CONNECT') ORDER BY 1
+"""
+"""The other databases of the server, to which PUBLIC may connect."""
+
+WRITERS_AND_COLLEAGUES = """
+WITH ours AS (SELECT oid, rolname FROM pg_roles WHERE shobj_description(oid, 'pg_authid') = %s),
+held AS (
+    SELECT s.nspname, o.rolname, bool_or(a.privilege_type = 'CREATE') AS writes
+    FROM pg_namespace AS s, aclexplode(s.nspacl) AS a JOIN ours AS o ON o.oid = a.grantee
+    GROUP BY s.nspname, o.rolname
+)
+SELECT w.rolname, w.nspname, r.rolname, r.writes
+FROM held AS w JOIN held AS r ON r.nspname = w.nspname AND r.rolname <> w.rolname
+WHERE w.writes ORDER BY 1, 2, 3
+"""
+"""For each colleague who may create tables in a schema: the others there, and whether they may write."""
 
 HELD_IN = """
 SELECT DISTINCT d.datname FROM pg_shdepend AS s JOIN pg_database AS d ON d.oid = s.dbid
@@ -88,6 +121,17 @@ class Grant:
     schemas: tuple[str, ...]
     owners: tuple[str, ...]
     read_write: bool = False
+
+
+_TABLES, _SEQUENCES = sql.SQL("TABLES"), sql.SQL("SEQUENCES")
+
+
+def _rights(*, read_write: bool) -> tuple[sql.SQL, sql.SQL]:
+    """Return the rights on tables, and those on sequences."""
+    if not read_write:
+        return sql.SQL("SELECT"), sql.SQL("SELECT")
+    tables = sql.SQL("SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES")
+    return tables, sql.SQL("SELECT, USAGE, UPDATE")
 
 
 def login(
@@ -135,13 +179,17 @@ def login(
     return statements
 
 
+def owner_of_database(session: psycopg.Connection[Any]) -> str:
+    """Return who owns the current database."""
+    row = session.execute(DATABASE_OWNER).fetchone()
+    assert row is not None  # noqa: S101 - the current database has an owner
+    return str(row[0])
+
+
 def grant(wanted: Grant) -> Statements:
     """Return what gives the role its rights, on what exists and on what its owners will create."""
     role = sql.Identifier(wanted.role)
-    tables = sql.SQL(
-        "SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES" if wanted.read_write else "SELECT"
-    )
-    sequences = sql.SQL("SELECT, USAGE, UPDATE" if wanted.read_write else "SELECT")
+    tables, sequences = _rights(read_write=wanted.read_write)
     usage = sql.SQL("USAGE, CREATE" if wanted.read_write else "USAGE")
     statements = [sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(wanted.dbname), role)]
     for schema in map(sql.Identifier, wanted.schemas):
@@ -153,12 +201,28 @@ def grant(wanted: Grant) -> Statements:
         for owner in map(sql.Identifier, wanted.owners):
             default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT {} ON {} TO {}")
             statements += [
-                default.format(owner, schema, tables, sql.SQL("TABLES"), role),
-                default.format(owner, schema, sequences, sql.SQL("SEQUENCES"), role),
+                default.format(owner, schema, tables, _TABLES, role),
+                default.format(owner, schema, sequences, _SEQUENCES, role),
             ]
     if wanted.read_write:
         statements += _open_what_it_creates(wanted)
     return statements
+
+
+def between_colleagues(rows: Sequence[tuple[str, str, str, bool]]) -> Statements:
+    """Return what opens the tables that one colleague will create to the others, each with their own rights.
+
+    Parameters
+    ----------
+    rows
+        What `WRITERS_AND_COLLEAGUES` answers.
+    """
+    default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT {} ON {} TO {}")
+    return [
+        default.format(sql.Identifier(writer), sql.Identifier(schema), rights, kind, sql.Identifier(other))
+        for writer, schema, other, writes in rows
+        for kind, rights in zip((_TABLES, _SEQUENCES), _rights(read_write=writes), strict=True)
+    ]
 
 
 def _open_what_it_creates(wanted: Grant) -> Statements:
@@ -169,12 +233,15 @@ def _open_what_it_creates(wanted: Grant) -> Statements:
         default.format(role, schema, kind, owner)
         for schema in map(sql.Identifier, wanted.schemas)
         for owner in map(sql.Identifier, wanted.owners)
-        for kind in (sql.SQL("TABLES"), sql.SQL("SEQUENCES"))
+        for kind in (_TABLES, _SEQUENCES)
     ]
 
 
 def lock_out(role: str) -> Statements:
-    """Return what ends a role's sessions at once, and lets no new one begin."""
+    """Return what lets no new session of a role begin, and then ends those that are open.
+
+    Each is to be committed before the next, or else a session could begin in between.
+    """
     return [
         sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)),
         sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {}").format(
@@ -201,7 +268,10 @@ def drop(role: str) -> Statements:
 
 
 def revoke_before_grant(wanted: Grant, everywhere: Sequence[str]) -> Statements:
-    """Return what takes back all rights in the schemas `everywhere`, so that a share can become narrower."""
+    """Return what takes back all rights in the schemas `everywhere`, so that a share can become narrower.
+
+    What the role owns stays its own: for one that shall only read, `release` is to be used.
+    """
     role = sql.Identifier(wanted.role)
     statements: Statements = []
     for schema in map(sql.Identifier, everywhere):
@@ -212,8 +282,5 @@ def revoke_before_grant(wanted: Grant, everywhere: Sequence[str]) -> Statements:
         ]
         for owner in map(sql.Identifier, wanted.owners):
             default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} REVOKE ALL ON {} FROM {}")
-            statements += [
-                default.format(owner, schema, kind, role)
-                for kind in (sql.SQL("TABLES"), sql.SQL("SEQUENCES"))
-            ]
+            statements += [default.format(owner, schema, kind, role) for kind in (_TABLES, _SEQUENCES)]
     return statements

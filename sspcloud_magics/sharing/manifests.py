@@ -9,12 +9,12 @@ collector takes what it owns.
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
+from sspcloud_magics.databases.credentials import share_secret
 from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.sharing.colleagues import Colleague
 
@@ -31,7 +31,9 @@ ROUTE = f"{US}/route"
 REASON = f"{US}/reason"
 ROLE = f"{US}/postgres-role"
 
-_LONGEST_NAME = 63
+ROLE_PREFIX = "share_"
+"""How the Postgres role of a colleague begins."""
+
 _NOBODY = 65534
 _REPLACEMENTS = 32
 _KEEPER_IMAGE = "alpine/socat:1.8.0.3"
@@ -102,11 +104,7 @@ def share_name(database: str, colleague: str) -> str:
     >>> share_name("postgresql-cnpg-951239", "bob")
     'postgresql-cnpg-951239-share-bob'
     """
-    name = f"{database}-share-{colleague}"
-    if len(name) <= _LONGEST_NAME:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:10]
-    return f"{name[: _LONGEST_NAME - 11].rstrip('-')}-{digest}"
+    return share_secret(database, colleague)
 
 
 def future_pods(database: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, QueryFailed, SspcloudError
 from sspcloud_magics.secret import Secret
-from sspcloud_magics.sharing import manifests
+from sspcloud_magics.sharing import grants, manifests
 from sspcloud_magics.sharing.durations import format_duration
 from sspcloud_magics.sharing.manifests import Manifest, Share
 from sspcloud_magics.sharing.plan import Plan
@@ -36,7 +36,6 @@ _RESOURCES: dict[str, Resource] = {
     "NetworkPolicy": NETWORK_POLICIES,
 }
 _PASSWORD_BYTES = 24
-_IDLE_TIMEOUT_SINCE = 140000
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +132,8 @@ def open_shares(
         _role(connection, plan, number, password)
         for manifest in _owned(plan, share, password, ca, job_uid):
             writing.apply_object(cluster, _RESOURCES[manifest["kind"]], manifest)
+        if not plan.network:  # it was shared with the network open before
+            _close_network(cluster, share)
     return Opened(plan.shares, tuple(notes))
 
 
@@ -142,6 +143,13 @@ def _owned(plan: Plan, share: Share, password: Secret, ca: str | None, job_uid: 
         for manifest in made:
             del manifest["metadata"]["ownerReferences"]
     return made
+
+
+def _close_network(cluster: Cluster, share: Share) -> None:
+    try:
+        writing.delete_object(cluster, NETWORK_POLICIES, share.name, share.namespace)
+    except Forbidden:
+        return  # whoever may not remove one has not made one
 
 
 def _job(cluster: Cluster, share: Share, notes: list[str]) -> str | None:
@@ -195,15 +203,18 @@ def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Sec
     try:
         with session.transaction():
             # Another session of the owner may be sharing at this moment.
-            session.execute("SELECT pg_advisory_xact_lock(hashtext('sspcloud-magics/share'))")
+            session.execute(grants.SHARING.format("pg_advisory_xact_lock"))
             exists = session.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [share.role]).fetchone()
             statements = plan.statements(
                 number,
                 verifier,
                 exists=exists is not None,
-                idle_timeout=session.pgconn.server_version >= _IDLE_TIMEOUT_SINCE,
+                idle_timeout=session.pgconn.server_version >= grants.IDLE_TIMEOUT_SINCE,
             )
             for statement in statements:
+                session.execute(statement)
+            others = session.execute(grants.WRITERS_AND_COLLEAGUES, [grants.COMMENT]).fetchall()
+            for statement in grants.between_colleagues(others):
                 session.execute(statement)
     except psycopg.Error as error:
         raise _refused(error, share) from None

@@ -6,17 +6,20 @@ A plan is a value. `--dry-run` shows it, with passwords masked, and `opening` ca
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
 
+import psycopg
 import yaml
 
-from sspcloud_magics.cluster import inventory, objects
+from sspcloud_magics.cluster import inventory, objects, permissions
+from sspcloud_magics.cluster.failures import relaunch_link
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.resources import NETWORK_POLICIES, ROLE_BINDINGS
+from sspcloud_magics.cluster.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Attempt
 from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.credentials import fitted
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden, UsageProblem
 from sspcloud_magics.secret import HIDDEN, Secret
@@ -24,6 +27,7 @@ from sspcloud_magics.sharing import grants, manifests, policies
 from sspcloud_magics.sharing.colleagues import DEFAULT_PREFIX, Colleague, learn_prefix, parse_colleague
 from sspcloud_magics.sharing.grants import Grant, Statements
 from sspcloud_magics.sharing.manifests import Manifest, Share
+from sspcloud_magics.sharing.shares import StandingShare
 
 WEEK = timedelta(days=7)
 _CNPG = "cnpg.io/cluster"
@@ -77,6 +81,8 @@ class Plan:
         The rights of each of them, in the same order.
     schemas
         All schemas of the database: rights in those that are not shared are taken back.
+    owner
+        Who owns the database, and inherits what a colleague has made there.
     network
         Whether a NetworkPolicy is made too.
     notes
@@ -87,6 +93,7 @@ class Plan:
     shares: tuple[Share, ...]
     grants: tuple[Grant, ...]
     schemas: tuple[str, ...]
+    owner: str
     network: bool
     notes: tuple[str, ...]
 
@@ -110,9 +117,17 @@ class Plan:
             read_write=share.read_write,
             idle_timeout=idle_timeout,
         )
-        if exists:
+        if exists and share.read_write:
             made += grants.revoke_before_grant(grant, self.schemas)
+        elif exists:
+            made += grants.release(share.role, self.owner)
         return made + grants.grant(grant)
+
+    def after(self, removed: Sequence[StandingShare]) -> Plan:
+        """Return the plan with a note on what had ended, and was removed before it is carried out."""
+        names = ", ".join(share.colleague for share in removed)
+        note = f"What was left of shares that had ended ({names}) was removed."
+        return replace(self, notes=(*self.notes, note)) if removed else self
 
     def _yaml(self) -> str:
         shown: list[Manifest] = []
@@ -160,7 +175,7 @@ def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnecti
     Raises
     ------
     UsageProblem
-        If a colleague or a schema cannot be what was typed.
+        If a colleague or a schema cannot be what was typed, or a role of such a name is somebody else's.
     """
     prefix = wish.prefix
     notes: list[str] = []
@@ -173,9 +188,8 @@ def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnecti
     session = connection.psycopg
     every = tuple(name for (name,) in session.execute(grants.SCHEMAS).fetchall())
     schemas = _schemas(wish.schemas, every)
-    owners = tuple(
-        name for (name,) in session.execute(grants.OWNERS, [list(schemas), list(schemas)]).fetchall()
-    )
+    owners = tuple(name for (name,) in session.execute(grants.OWNERS, [list(every), list(every)]).fetchall())
+    _refuse_strangers(session, [role_name(colleague) for colleague in colleagues])
     labels, pods = _pods(cluster, database)
     until = datetime.now(UTC).replace(microsecond=0) + wish.lasts
     shares = tuple(
@@ -198,8 +212,12 @@ def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnecti
         )
         for colleague in colleagues
     )
-    notes += _public(session.execute(grants.PUBLIC_RIGHTS).fetchone(), read_write=wish.read_write)
-    notes += _network(cluster, database, labels)
+    notes += _ending(session.pgconn.server_version)
+    others = [name for (name,) in session.execute(grants.OTHER_DATABASES).fetchall()]
+    notes += _public(session.execute(grants.PUBLIC_RIGHTS).fetchone(), others, read_write=wish.read_write)
+    notes += _network(
+        cluster, database, labels, [one.namespace for one in colleagues] if wish.network else []
+    )
     if wish.for_kubectl:
         notes.append(
             f"For kubectl, every pod of {database.namespace} may be listed by name, with its labels and "
@@ -221,14 +239,36 @@ def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnecti
             for share in shares
         ),
         schemas=every,
+        owner=grants.owner_of_database(session),
         network=wish.network,
         notes=tuple(notes),
     )
 
 
+def require_rights(cluster: Cluster, namespace: str, *, network: bool) -> None:
+    """Raise before anything is made, where a right to make it is missing.
+
+    Raises
+    ------
+    Forbidden
+        Names what is missing, and the link that relaunches a notebook service with it.
+    """
+    needed = [ROLES, ROLE_BINDINGS, SECRETS, *([NETWORK_POLICIES] if network else [])]
+    missing = [each for each in needed if not permissions.may(cluster, "create", each, namespace)]
+    if not missing:
+        return
+    names = " and ".join(each.plural for each in missing)
+    raise Forbidden(
+        f"Sharing needs the right to create {names} in {namespace}, and you do not have it.",
+        mend=f"relaunch the service with a role that allows it: {relaunch_link(Attempt('create', missing[0], namespace))}"
+        if cluster.in_service
+        else f"ask whoever runs the cluster, or whoever owns {namespace}, for that right",
+    )
+
+
 def role_name(colleague: Colleague) -> str:
     """Return the name of a colleague's Postgres role: ``share_bob``."""
-    return f"share_{colleague.name}"
+    return fitted(f"{manifests.ROLE_PREFIX}{colleague.name}")
 
 
 def _colleagues(typed: Sequence[str], prefix: str, namespace: str) -> tuple[Colleague, ...]:
@@ -276,9 +316,25 @@ def _selector(labels: dict[str, str], database: Database) -> dict[str, str]:
     return {key: labels[key] for key in wanted if key in labels} or {"app": database.name}
 
 
-def _public(rights: Any, *, read_write: bool) -> list[str]:
+def _ending(server_version: int) -> list[str]:
+    """Return how a share ends, as far as the owner may be surprised."""
+    said = [
+        "At its end no new login and no new tunnel is possible.",
+        "A session that is open then lives on until your next %share_db or %unshare; %shares shows it.",
+    ]
+    if server_version >= grants.IDLE_TIMEOUT_SINCE:
+        hours = f"{grants.IDLE_TIMEOUT.total_seconds() / 3600:g} h"
+        said.append(f"A session that does nothing for {hours} is ended by the server (idle_session_timeout).")
+    return said
+
+
+def _public(rights: Any, others: Sequence[str], *, read_write: bool) -> list[str]:
     temporary, create = rights
     said = []
+    if others:
+        said.append(
+            f"PUBLIC may connect to the other databases of this server ({', '.join(others)}); nothing is granted in them."
+        )
     if temporary and not read_write:
         said.append(
             "PUBLIC may make temporary tables here; the role's transactions are read-only by default."
@@ -291,7 +347,21 @@ def _public(rights: Any, *, read_write: bool) -> list[str]:
     return said
 
 
-def _network(cluster: Cluster, database: Database, labels: dict[str, str]) -> list[str]:
+def _refuse_strangers(session: psycopg.Connection[Any], roles: list[str]) -> None:
+    """Refuse to take over a role of that name which no share has made: it may be somebody's."""
+    found = session.execute(grants.STRANGERS, [roles, grants.COMMENT]).fetchall()
+    if found:
+        raise UsageProblem(
+            f"The database has a role {found[0][0]} already, which no share has made.",
+            why="A share would change its password, and drop it in the end.",
+            mend=f"rename it (ALTER ROLE … RENAME TO …), or drop it, then share again\n"
+            f"if it is of a share, say so: COMMENT ON ROLE {found[0][0]} IS '{grants.COMMENT}'",
+        )
+
+
+def _network(
+    cluster: Cluster, database: Database, labels: dict[str, str], admitted: Sequence[str]
+) -> list[str]:
     try:
         found = objects.list_objects(cluster, NETWORK_POLICIES, database.namespace)
         pods = [pod.labels for pod in inventory.pods(cluster, database.namespace)]
@@ -302,4 +372,10 @@ def _network(cluster: Cluster, database: Database, labels: dict[str, str]) -> li
         for policy in found
         if policies.selects(policy, labels) or policy["metadata"]["name"].startswith(database.name)
     ]
-    return policies.observations(about, labels, pods)
+    said = policies.observations(about, labels, pods)
+    if admitted and not any(policies.selects(policy, labels) for policy in found):
+        operator = ", the operator" if _CNPG in labels else ""
+        said.append(
+            f"From now on the network admits {database.namespace}{operator} and {', '.join(admitted)} to it, and nobody else."
+        )
+    return said

@@ -7,6 +7,7 @@ forward to is the server's to say.
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,7 +22,10 @@ from sspcloud_magics.sharing.relay import IMAGE, close_relay, end_with_its_forwa
 from sspcloud_magics.target import Target
 
 PROBE_TIMEOUT = 2.0
+"""In seconds, for each step."""
 
+# The manual's "Message Formats": a server answers with one byte, S or N.
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 ROUTES = ("direct", "forward", "relay")
 """The cheapest first."""
@@ -112,10 +116,9 @@ def open_by_route(journey: Journey, forced: str | None = None) -> DatabaseConnec
 
 
 def _by_direct(journey: Journey) -> DatabaseConnection:
-    reason = _obstacle(journey.database)
-    if reason:
-        raise DatabaseUnavailable(reason)
-    return journey.connect(Route("direct", "the network lets this machine reach the service"))
+    address = _probe(host_of(journey.database), journey.database.port)
+    why = "the network lets this machine reach the service"
+    return journey.connect(Route("direct", why, address=address))
 
 
 def _by_forward(journey: Journey) -> DatabaseConnection:
@@ -149,15 +152,24 @@ _WAYS: dict[str, Callable[[Journey], DatabaseConnection]] = {
 }
 
 
-def _obstacle(database: Database) -> str:
-    """Return why the service cannot be reached from this machine; empty where it can."""
-    host = host_of(database)
+def _probe(host: str, port: int) -> str:
+    """Return the address at which a PostgreSQL answers under that name.
+
+    Not the connection but an answer counts: what stands between may accept what it cannot pass on.
+    """
     try:
-        socket.create_connection((host, database.port), PROBE_TIMEOUT).close()
+        with socket.create_connection((host, port), PROBE_TIMEOUT) as connection:
+            connection.settimeout(PROBE_TIMEOUT)
+            connection.sendall(_SSL_REQUEST)
+            answer, address = connection.recv(1), str(connection.getpeername()[0])
     except socket.gaierror:
-        return "The service's name is not known here: this machine is outside the cluster."
+        why = "The service's name is not known here: this machine is outside the cluster."
     except TimeoutError:
-        return "Nothing answers: a network policy lets nothing through from here."
+        why = "Nothing answers: a network policy lets nothing through from here."
     except OSError as error:
-        return error.strerror or str(error)
-    return ""
+        why = f"{error.strerror or error}."
+    else:
+        if answer in (b"S", b"N"):
+            return address
+        why = "What answers is no PostgreSQL."
+    raise DatabaseUnavailable(f"{host} cannot be reached directly.", why=why)

@@ -10,6 +10,7 @@ from typing import Any
 from sspcloud_magics.cluster import objects
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, SECRETS, Resource
+from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.sharing import manifests
 
@@ -64,6 +65,25 @@ class StandingShare:
         return "open" if self.complete else "incomplete"
 
 
+@dataclass(frozen=True, slots=True)
+class SharedRole:
+    """A role of the server that a share has made.
+
+    Parameters
+    ----------
+    name
+        The role.
+    sessions
+        How many it has open now.
+    until
+        Since when it may not log in any more; now, if it still may.
+    """
+
+    name: str
+    sessions: int
+    until: datetime
+
+
 def shares(
     cluster: Cluster, database: str | None = None, namespace: str | None = None
 ) -> list[StandingShare]:
@@ -90,9 +110,9 @@ def shares(
     """
     where = namespace or cluster.namespace
     jobs = _listed(cluster, JOBS, where)
-    bound = {item["metadata"]["name"] for item in _listed(cluster, ROLE_BINDINGS, where)}
+    bound = {item["metadata"]["name"]: item for item in _listed(cluster, ROLE_BINDINGS, where)}
     secret = {item["metadata"]["name"]: item for item in _secrets(cluster, where)}
-    found: dict[str, Mapping[str, Any]] = dict(secret)
+    found: dict[str, Mapping[str, Any]] = {**bound, **secret}
     for job in jobs:
         if not job["metadata"].get("deletionTimestamp"):
             found[job["metadata"]["name"]] = job
@@ -103,6 +123,24 @@ def shares(
     ]
     wanted = [share for share in standing if database in (None, share.database)]
     return sorted(wanted, key=lambda share: (share.database, share.colleague))
+
+
+def ended_share(database: Database, role: SharedRole) -> StandingShare:
+    """Return a share of which nothing is left but its Postgres role."""
+    colleague = role.name.removeprefix(manifests.ROLE_PREFIX)
+    return StandingShare(
+        database=database.name,
+        namespace=database.namespace,
+        colleague=colleague,
+        access="",
+        schemas=(),
+        until=role.until,
+        reason="",
+        role=role.name,
+        name=manifests.share_name(database.name, colleague),
+        keeper=False,
+        complete=False,
+    )
 
 
 def _listed(cluster: Cluster, resource: Resource, namespace: str) -> list[dict[str, Any]]:

@@ -155,8 +155,12 @@ def test_a_share_ends_by_itself_with_nothing_of_ours_running(be, sandbox):
     with pytest.raises((CredentialsNotFound, Forbidden)):
         ssp.connect_db(PATH)
     be("alice")
+    # Only the Postgres role is left, and the owner sees it.
+    (left,) = ssp.shares().to_dict("records")
+    assert (left["colleague"], left["state"], left["sessions"]) == ("bob", "ended", 0)
+    (removed,) = ssp.unshare(DATABASE, "bob")
+    assert removed.role == "share_bob"
     assert ssp.shares().empty
-    assert ssp.unshare(DATABASE, everybody=True) == []
     ssp.connect_db(DATABASE)
     assert ssp.query_db("SELECT 1 FROM pg_roles WHERE rolname = 'share_bob'").empty
 
@@ -244,6 +248,80 @@ def test_the_share_follows_a_pod_that_is_replaced_under_a_new_name(be, sandbox):
     assert connection.user == "share_bob"
     after = kubectl(sandbox, "alice", "get", "pods", "-l", f"cnpg.io/cluster={DATABASE}", "-o", "name")
     assert after != before
+
+
+def test_sharing_again_without_the_network_closes_it(be, sandbox):
+    policy = ("get", "networkpolicy", share_name("bob"), "-o", "name")
+    opened = ssp.share_db(DATABASE, "bob", via="network")
+    assert any("and nobody else" in note for note in opened.notes)
+    assert share_name("bob") in kubectl(sandbox, "alice", *policy)
+    ssp.share_db(DATABASE, "bob")
+    assert "NotFound" in kubectl(sandbox, "alice", *policy)
+
+
+def test_a_role_that_no_share_has_made_is_not_taken_over(be):
+    owner = session.sharing._superuser(*session.sharing._own(DATABASE))
+    try:
+        owner.psycopg.execute("CREATE ROLE share_bob")
+        with pytest.raises(UsageProblem, match="no share has made"):
+            ssp.share_db(DATABASE, "bob")
+        assert owner.psycopg.execute(
+            "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'share_bob'"
+        ).fetchone() == (False,)
+        assert ssp.shares().empty
+    finally:
+        owner.psycopg.execute("DROP ROLE share_bob")
+        owner.close()
+
+
+def test_colleagues_read_what_one_of_them_will_create(be):
+    ssp.share_db(DATABASE, "carol")
+    ssp.share_db(DATABASE, "bob", read_write=True)
+    be("bob")
+    ssp.connect_db(PATH)
+    ssp.query_db("CREATE TABLE of_bob AS SELECT 7 AS x")
+    be("carol")
+    ssp.connect_db(PATH)
+    assert ssp.query_db("SELECT x FROM of_bob")["x"][0] == 7
+    with pytest.raises(SspcloudError, match="permission denied"):
+        ssp.query_db("SET default_transaction_read_only = off; INSERT INTO of_bob VALUES (8)")
+    # Who may only read from now on does not keep what is his own.
+    be("alice")
+    ssp.share_db(DATABASE, "bob")
+    be("bob")
+    ssp.connect_db(PATH)
+    with pytest.raises(SspcloudError, match="permission denied"):
+        ssp.query_db("SET default_transaction_read_only = off; INSERT INTO of_bob VALUES (8)")
+    be("alice")
+    ssp.connect_db(DATABASE)
+    assert ssp.query_db("SELECT x FROM of_bob")["x"][0] == 7
+    ssp.query_db("DROP TABLE of_bob")
+
+
+def test_what_is_shared_with_me_is_listed_among_the_databases(be):
+    ssp.share_db(DATABASE, "bob")
+    be("bob")
+    assert ssp.databases().empty
+    (row,) = ssp.databases(namespace="user-alice").to_dict("records")
+    assert (row["namespace"], row["name"], row["database"]) == ("user-alice", DATABASE, "defaultdb")
+    assert list(ssp.databases()["namespace"]) == ["user-alice"]  # used by now
+    be("carol")
+    with pytest.raises(Forbidden):
+        ssp.databases(namespace="user-alice")
+
+
+def test_a_member_of_a_group_finds_what_is_shared_with_the_group(be, sandbox):
+    """Bob's own namespace and name do not tell of it: the server says what he may read."""
+    ssp.share_db(DATABASE, "projet-a-name-that-is-too-long-for-a-label-of-kubernetes")
+    rights = list(ssp.shares()["role"])
+    assert rights == ["share_projet-a-name-that-is-too-long-for-a-label-of-kubernetes"]
+    (binding,) = kubectl(
+        sandbox, "alice", "get", "rolebindings", "-l", "sspcloud-magics/database", "-o", "name"
+    ).split()
+    subject = '[{"op": "add", "path": "/subjects/-", "value": {"kind": "User", "name": "oidc-bob"}}]'
+    assert "patched" in kubectl(sandbox, "alice", "patch", binding, "--type=json", "-p", subject)
+    be("bob")
+    assert ssp.connect_db(PATH).user == rights[0]
 
 
 def test_a_dry_run_makes_nothing_and_shows_no_password(be):
