@@ -119,7 +119,9 @@ class ContextAccess:
         if self._uses_oidc and self._oidc is not None:
             token, login = self._oidc.ends()
             return Validity(token, login, renews=True)
-        return Validity(jwt.expiry(self._access(again=False).token), None, renews=self._plugin is not None)
+        if self._plugin is not None:
+            return Validity(renews=True)  # the plugin is not run for this
+        return Validity(jwt.expiry(self._token()))
 
     def close(self) -> None:
         """Stop what renews credentials ahead of time, until they are used again."""

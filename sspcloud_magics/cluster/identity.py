@@ -187,11 +187,11 @@ class Cluster:
 
     def validity(self) -> Validity:
         """Return until when the credentials are good, as far as they say."""
-        with self._login.lock:
-            source = self._login.source
-            if isinstance(source, ContextAccess):
-                return source.validity()
-            return Validity(jwt.expiry(source.current().token), renews=isinstance(source, MountedToken))
+        # Without the lock: it is asked after each cell, and somebody may be renewing the credentials.
+        source = self._login.source
+        if isinstance(source, ContextAccess):
+            return source.validity()
+        return Validity(jwt.expiry(source.current().token), renews=isinstance(source, MountedToken))
 
     @property
     def verifies(self) -> bool:

@@ -71,13 +71,15 @@ class OidcCredential:
         TokenExpired
             If it has ended and the login has, too.
         """
-        with self._lock:
-            token = self._token
-            if self._is_fresh(token):
-                if self._timer is None:
+        # Without the lock: a token that is valid is given at once while the next one is being fetched.
+        token = self._token
+        if self._is_fresh(token):
+            if self._timer is None:
+                with self._lock:
                     self._renew_ahead_of_time()
-                return token
-            return self._renew(token)
+            return token
+        with self._lock:
+            return self._token if self._is_fresh(self._token) else self._renew(self._token)
 
     def renewed(self, refused: Secret | None) -> Secret:
         """Return another token than the one that the server refused; raises as `current` does."""
@@ -88,8 +90,7 @@ class OidcCredential:
 
     def ends(self) -> tuple[datetime | None, datetime | None]:
         """Return when the token ends and when the login does, as far as the tokens say."""
-        with self._lock:
-            return jwt.expiry(self._token), jwt.expiry(_secret(self._settings.get("refresh-token")))
+        return jwt.expiry(self._token), jwt.expiry(_secret(self._settings.get("refresh-token")))
 
     def close(self) -> None:
         """Stop renewing ahead of time, until it is used again."""
@@ -189,11 +190,11 @@ class OidcCredential:
         self._token = token
         lives = jwt.lifetime(token) if just_issued else None
         self._good_until = time.monotonic() + lives.total_seconds() if lives else None
-        self.close()
         self._renew_ahead_of_time()
 
     def _renew_ahead_of_time(self, after: float | None = None) -> None:
         """Start the timer for the token in hand; nothing where nobody can tell when it ends."""
+        self.close()
         if after is None:
             ends, lives = jwt.expiry(self._token), jwt.lifetime(self._token)
             if self._good_until is not None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sspcloud_magics.cluster.ages import human_duration
 
 SOON = timedelta(hours=1)
-"""The end of a login is told this long before; a tenth of what was left at first, where that is less."""
+"""The end of a login is told this long before; where it lasts less than that, when it is told first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,6 @@ class Validity:
         """Return one line, such as ``until 2026-06-01 12:00 UTC (6d); the token renews itself``."""
         now = now or datetime.now(UTC)
         renewal = "the token renews itself" if self.renews else ""
-        if self.renews and self.token_ends is not None:
-            renewal += f", next before {self.token_ends:%H:%M} UTC"
         if self.ends is None:
             return renewal
         written = f"{self.ends:%Y-%m-%d %H:%M} UTC"
@@ -47,3 +45,13 @@ class Validity:
             return f"ended {human_duration(now - self.ends)} ago ({written})"
         until = f"until {written} ({human_duration(self.ends - now)} more)"
         return f"{until}; {renewal}" if renewal else until
+
+    def warning(self, now: datetime | None = None) -> str:
+        """Return a sentence where the end is near or past; empty where it is not, or nobody can tell."""
+        now = now or datetime.now(UTC)
+        if self.ends is None or self.ends - now > SOON:
+            return ""
+        written = f"{self.ends:%Y-%m-%d %H:%M} UTC"
+        if self.ends <= now:
+            return f"Your login ended {human_duration(now - self.ends)} ago ({written})."
+        return f"Your login ends in {human_duration(self.ends - now)} ({written})."

@@ -15,7 +15,7 @@ from IPython.core.magic import Magics
 
 from sspcloud_magics.magics.completion import KnownNames, matcher
 from sspcloud_magics.magics.forwarding import ForwardingMagics
-from sspcloud_magics.magics.login import LoginMagics
+from sspcloud_magics.magics.login import LoginMagics, Reminder
 from sspcloud_magics.magics.looking import LookingMagics
 from sspcloud_magics.magics.practising import PractisingMagics
 from sspcloud_magics.magics.querying import QueryingMagics
@@ -41,6 +41,7 @@ class _Loaded:
     magics: tuple[Magics, ...]
     known: KnownNames
     matcher: Any
+    reminder: Reminder
 
 
 _ATTRIBUTE = "_sspcloud_magics"
@@ -57,8 +58,10 @@ def load(shell: InteractiveShell) -> None:
     known = KnownNames()
     match = matcher(known, _with_arguments(magics))
     shell.Completer.custom_matchers.append(match)
+    reminder = Reminder()
     shell.events.register("post_run_cell", known.after_cell)
-    setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, match))
+    shell.events.register("post_run_cell", reminder.after_cell)
+    setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, match, reminder))
 
 
 def _with_arguments(magics: Iterable[Magics]) -> dict[str, Any]:
@@ -86,5 +89,6 @@ def unload(shell: InteractiveShell) -> None:
     ours = {id(loaded.settings), *map(id, loaded.magics)}
     shell.configurables[:] = [each for each in shell.configurables if id(each) not in ours]
     shell.events.unregister("post_run_cell", loaded.known.after_cell)
+    shell.events.unregister("post_run_cell", loaded.reminder.after_cell)
     if loaded.matcher in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(loaded.matcher)

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.display import display
 
 from sspcloud_magics import session
+from sspcloud_magics.cluster.account import ACCOUNT_PAGE
+from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
+from sspcloud_magics.magics.display import Note
+
+ACCOUNT_STEPS = (
+    f"copy the login script from your account page: {ACCOUNT_PAGE}",
+    "%k8s_login config.sh   takes it; what is open stays open",
+)
 
 
 @magics_class
@@ -56,3 +65,24 @@ class LoginMagics(Magics):
             ca_file=given.ca,
             namespace=given.namespace,
         )
+
+
+class Reminder:
+    """Says once, below a cell, that the login is about to end; asks nobody, and starts nothing."""
+
+    def __init__(self) -> None:
+        self._told: object = None
+
+    def after_cell(self, _result: object) -> None:
+        """Look at the cluster of the moment, if there is one; IPython calls this after each cell."""
+        cluster = session.recent_use().cluster
+        if cluster is None:
+            return
+        try:
+            validity = cluster.validity()
+        except SspcloudError:
+            return  # whoever needs the cluster is told why
+        warning = validity.warning()
+        if warning and validity.ends != self._told:
+            self._told = validity.ends
+            display(Note(warning, ACCOUNT_STEPS))  # type: ignore[no-untyped-call]  # IPython's

@@ -1,0 +1,42 @@
+"""kubectl's own OIDC provider logs in at the sandbox with the account page's script."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from sspcloud_magics.sandbox import account
+from tests.testbed import Sandbox
+
+
+def kubectl(sandbox: Sandbox, kubeconfig: Path, *words: str) -> str:
+    environment = sandbox.env("bob") | {"KUBECONFIG": str(kubeconfig)}
+    done = subprocess.run(["kubectl", *words], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def settings(kubeconfig: Path) -> dict[str, str]:
+    [user] = yaml.safe_load(kubeconfig.read_text())["users"]
+    found: dict[str, str] = user["user"]["auth-provider"]["config"]
+    return found
+
+
+def test_kubectl_logs_in_with_the_script_and_renews_the_token(sandbox: Sandbox, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "config"
+    script = account.login_script("bob", sandbox.home)
+    ended = re.search(r"id-token=(\S+)", account.login_script("bob", sandbox.home, id_token_seconds=-60))
+    assert ended
+    script = re.sub(r"id-token=\S+", f"id-token={ended.group(1)}", script)
+    environment = sandbox.env("bob") | {"KUBECONFIG": str(kubeconfig)}
+    subprocess.run(
+        ["/bin/sh", "-e"], input=script, text=True, env=environment, check=True, capture_output=True
+    )
+    before = settings(kubeconfig)
+    assert "oidc-bob" in kubectl(sandbox, kubeconfig, "auth", "whoami")
+    after = settings(kubeconfig)
+    assert after["id-token"] != before["id-token"]
+    assert after["refresh-token"] != before["refresh-token"]
+    assert "oidc-bob" in kubectl(sandbox, kubeconfig, "auth", "whoami")
