@@ -85,13 +85,13 @@ def kubectl() -> str:
 
 @contextlib.contextmanager
 def run_kubectl(place: Place, pod: str, port: int) -> Iterator[Running]:
-    """Run ``kubectl port-forward``."""
+    """Run ``kubectl port-forward`` to a pod, or to what `pod` names with its kind."""
     command = [kubectl(), "--kubeconfig", str(place.kubeconfig), "--namespace", place.namespace]
     if place.context:
         command += ["--context", place.context]
     started = time.perf_counter()
     process = subprocess.Popen(
-        [*command, "port-forward", f"pod/{pod}", f":{port}"],
+        [*command, "port-forward", pod if "/" in pod else f"pod/{pod}", f":{port}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

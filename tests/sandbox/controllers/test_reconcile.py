@@ -24,6 +24,7 @@ from sspcloud_magics.sandbox.controllers.objects import (
     JOBS,
     PODS,
     REPLICA_SETS,
+    SERVICES,
     SLICES,
     STATEFUL_SETS,
     create,
@@ -296,6 +297,57 @@ class TestEndpoints:
         (one,) = store.list_objects(SLICES, NS)
         conditions = {"ready": False, "serving": True, "terminating": True}
         assert one["endpoints"][0]["conditions"] == conditions
+
+    def test_the_node_is_said_where_there_is_one(self, store: Store) -> None:
+        self.service(store)
+        self.pod(store, "a")
+        unplaced = store.get(PODS, NS, "a")
+        unplaced["metadata"] = {"name": "b", "namespace": NS, "labels": LABELS}
+        del unplaced["spec"]["nodeName"]
+        store.create(unplaced)
+        endpoints.reconcile(store, (NS, "web"))
+        (subset,) = store.get(ENDPOINTS, NS, "web")["subsets"]
+        assert [one.get("nodeName") for one in subset["addresses"]] == ["n", None]
+        (one,) = store.list_objects(SLICES, NS)
+        assert [endpoint.get("nodeName") for endpoint in one["endpoints"]] == ["n", None]
+
+    def test_what_is_not_ready_is_published_where_the_service_wants_it(self, store: Store) -> None:
+        self.service(store)
+        service = store.get(SERVICES, NS, "web")
+        service["spec"]["publishNotReadyAddresses"] = True
+        store.update(service)
+        self.pod(store, "a", ready=False)
+        endpoints.reconcile(store, (NS, "web"))
+        (subset,) = store.get(ENDPOINTS, NS, "web")["subsets"]
+        assert [one["targetRef"]["name"] for one in subset["addresses"]] == ["a"]
+        (one,) = store.list_objects(SLICES, NS)
+        conditions = {"ready": True, "serving": False, "terminating": False}
+        assert one["endpoints"][0]["conditions"] == conditions
+
+    def test_are_looked_at_when_what_they_are_made_of_changes(self, store: Store) -> None:
+        self.service(store)
+        spec = {"selector": {"app": "other"}, "ports": [{"port": 80}]}
+        create(store, make("Service", "other", spec))
+        seen: list[endpoints.Change] = []
+        store.subscribe(seen.append)
+
+        def concerned() -> list[object]:
+            found = [key for change in seen for key in endpoints.keys(store, change)]
+            seen.clear()
+            return found
+
+        self.pod(store, "a")
+        assert concerned() == [(NS, "web")]
+        moved = store.get(PODS, NS, "a")
+        moved["metadata"]["labels"] = {"app": "other"}
+        store.update(moved)
+        assert sorted(map(str, concerned())) == [f"('{NS}', 'other')", f"('{NS}', 'web')"]
+        endpoints.reconcile(store, (NS, "other"))
+        assert set(concerned()) == {(NS, "other")}
+        store.delete(ENDPOINTS, NS, "other")
+        assert concerned() == [(NS, "other")]
+        create(store, make("ConfigMap", "web"))
+        assert concerned() == []
 
     def test_go_with_their_service(self, store: Store) -> None:
         self.service(store)
