@@ -284,11 +284,12 @@ class Connection:
 
     def pair_lost(self, text: str) -> None:
         """End the connection, for its tunnel broke; unless the server has heard nothing of it."""
-        self._let_go()
-        if not self._accepted and not self._early and self._early is not None and self._tries < _MOST_TRIES:
+        tunnel = self._let_go()
+        if not self._accepted and self._early == b"" and self._tries < _MOST_TRIES:
             self._try_again(text)
         else:
             self._break(text)
+        self._owner.release(tunnel)
 
     def _try_again(self, text: str) -> None:
         self._local.pause()

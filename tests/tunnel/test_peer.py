@@ -1,0 +1,74 @@
+"""Whether a peer has closed, or only its writing half."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from contextlib import closing
+
+import pytest
+
+from sspcloud_magics.tunnel.peer import PeerWatch
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def ends(request):
+    """The accepted end of a connection, and the client's."""
+    family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
+    with socket.create_server((request.param, 0), family=family) as server:
+        client = socket.create_connection(server.getsockname()[:2])
+        accepted, _ = server.accept()
+    with accepted, client:
+        yield accepted, client
+
+
+@pytest.fixture
+def watch():
+    with closing(PeerWatch()) as found:
+        yield found
+
+
+def test_an_open_peer(ends, watch):
+    assert watch.has_closed(ends[0]) is False
+
+
+def test_a_peer_that_has_shut_down_its_writing_half(ends, watch):
+    accepted, client = ends
+    client.shutdown(socket.SHUT_WR)
+    assert accepted.recv(1) == b""
+    assert watch.has_closed(accepted) is False
+
+
+def test_a_peer_that_has_closed(ends, watch):
+    accepted, client = ends
+    client.close()
+    assert accepted.recv(1) == b""
+    assert watch.has_closed(accepted) is True
+
+
+def test_a_socket_that_two_processes_hold_is_open_until_both_let_go(ends, watch):
+    accepted, client = ends
+    second = client.dup()
+    client.close()
+    assert watch.has_closed(accepted) is False
+    second.close()
+    assert watch.has_closed(accepted) is True
+
+
+def test_a_kernel_that_knows_no_sockets_is_not_believed(ends, watch, monkeypatch):
+    monkeypatch.setattr(watch, "_inode", lambda *_args: None)
+    accepted, client = ends
+    client.close()
+    assert watch.has_closed(accepted) is None
+    monkeypatch.undo()
+    assert watch.has_closed(accepted) is None, "it has been given up for good"
+
+
+def test_a_kernel_that_refuses_is_silent(ends, watch, monkeypatch):
+    def refuse(*_args):
+        raise PermissionError
+
+    monkeypatch.setattr(watch, "_inode", refuse)
+    assert watch.has_closed(ends[0]) is None

@@ -1,0 +1,176 @@
+"""The choice of the pod, from Kubernetes objects alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sspcloud_magics.errors import PortNotFound
+from sspcloud_magics.tunnel.pods import (
+    Candidate,
+    choose,
+    container_port,
+    labels_of_siblings,
+    pod_is_ready,
+    pod_runs,
+    pod_state,
+    pods_behind,
+    pods_of_endpoints,
+    selector_text,
+    service_ports,
+)
+
+
+def pod(name: str = "web-0", *, ready: bool = True, deleting: bool = False, **status: Any) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name, "uid": f"uid-{name}"}
+    if deleting:
+        metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    return {
+        "metadata": metadata,
+        "spec": {"containers": [{"ports": [{"name": "http", "containerPort": 8000}]}]},
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "containerStatuses": [{"state": {"running": {}}}],
+            **status,
+        },
+    }
+
+
+def candidate(name: str, uid: str = "1", *, usable: bool = True) -> Candidate:
+    return Candidate(name, uid, (80,), usable)
+
+
+class TestChoose:
+    def test_the_current_pod_stays_as_long_as_it_is_usable(self):
+        both = [candidate("a"), candidate("b")]
+        assert choose(both, candidate("b")) is both[1]
+
+    def test_a_pod_of_the_same_name_is_another_pod(self):
+        next_one = candidate("a", "2")
+        assert choose([next_one], candidate("a", "1")) is next_one
+
+    def test_the_first_usable_one_follows(self):
+        found = choose([candidate("a", usable=False), candidate("b"), candidate("c")], candidate("a"))
+        assert found == candidate("b")
+
+    def test_none_is_usable(self):
+        assert choose([candidate("a", usable=False)], None) is None
+        assert choose([], candidate("a")) is None
+
+
+class TestPods:
+    @pytest.mark.parametrize(
+        ("found", "state", "ready", "runs"),
+        [
+            (pod(), "Running", True, True),
+            (pod(ready=False), "Running", False, True),
+            (pod(deleting=True), "Terminating", False, False),
+            (pod(ready=False, phase="Pending", containerStatuses=[]), "Pending", False, False),
+            (
+                pod(ready=False, containerStatuses=[{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]),
+                "CrashLoopBackOff",
+                False,
+                False,
+            ),
+            (
+                pod(ready=False, containerStatuses=[{"state": {"terminated": {"reason": "Error"}}}]),
+                "Error",
+                False,
+                False,
+            ),
+            (pod(ready=False, phase="Failed", reason="Evicted"), "Evicted", False, False),
+        ],
+    )
+    def test_states(self, found, state, ready, runs):
+        assert (pod_state(found), pod_is_ready(found), pod_runs(found)) == (state, ready, runs)
+
+    def test_ports_by_number_name_and_guess(self):
+        assert container_port(pod(), 8000) == 8000
+        assert container_port(pod(), "http") == 8000
+        assert container_port(pod(), 5432) == 5432  # not declared, and yet perhaps there
+        with pytest.raises(PortNotFound):
+            container_port(pod(), "grpc")
+
+    def test_the_pod_that_was_named_comes_first_and_need_not_be_ready(self):
+        pods = [pod("a"), pod("b", ready=False)]
+        found = pods_behind(pods, [8000], named="b")
+        assert [(one.name, one.usable) for one in found] == [("b", True), ("a", True)]
+        assert [one.usable for one in pods_behind(pods, [8000])] == [True, False]
+
+    def test_only_siblings_count_where_a_controller_is_known(self):
+        mine, other = pod("a"), pod("b")
+        for one, uid in ((mine, "mine"), (other, "other")):
+            one["metadata"]["ownerReferences"] = [{"uid": uid, "controller": True}]
+        assert [one.name for one in pods_behind([mine, other], [80], owner="mine")] == ["a"]
+
+    def test_a_usable_pod_without_the_port_is_an_error_and_another_is_not(self):
+        with pytest.raises(PortNotFound):
+            pods_behind([pod()], ["grpc"])
+        assert pods_behind([pod(ready=False)], ["grpc"])[0].ports == ()
+
+    def test_labels_of_siblings_leave_out_what_is_the_pods_own(self):
+        labels = {"app": "web", "pod-template-hash": "abc", "statefulset.kubernetes.io/pod-name": "web-0"}
+        assert labels_of_siblings({"metadata": {"labels": labels}}) == "app=web"
+
+
+def test_selectors_in_the_form_of_a_query():
+    selector = {
+        "matchLabels": {"app": "web"},
+        "matchExpressions": [
+            {"key": "tier", "operator": "In", "values": ["a", "b"]},
+            {"key": "env", "operator": "NotIn", "values": ["test"]},
+            {"key": "x", "operator": "Exists"},
+            {"key": "y", "operator": "DoesNotExist"},
+        ],
+    }
+    assert selector_text(selector) == "app=web,tier in (a,b),env notin (test),x,!y"
+
+
+class TestServices:
+    PORTS = (
+        {"name": "http", "port": 80, "targetPort": "web"},
+        {"name": "dns", "port": 53, "protocol": "UDP"},
+    )
+
+    def service(self) -> dict[str, Any]:
+        return {"metadata": {"name": "web"}, "spec": {"ports": list(self.PORTS)}}
+
+    def test_ports_by_number_and_name(self):
+        assert service_ports(self.service(), [80, "http"]) == (self.PORTS[0], self.PORTS[0])
+
+    @pytest.mark.parametrize("wanted", [81, "grpc", 53, "dns"])
+    def test_ports_that_are_not_there_or_not_for_tcp(self, wanted):
+        with pytest.raises(PortNotFound, match=str(wanted)):
+            service_ports(self.service(), [wanted])
+
+    def endpoints(self, **subset: Any) -> dict[str, Any]:
+        address = {"targetRef": {"kind": "Pod", "name": "web-0", "uid": "1"}}
+        ports = [{"name": "http", "port": 8000}, {"name": "admin", "port": 9000}]
+        return {
+            "metadata": {"name": "web"},
+            "subsets": [{"addresses": [address], "ports": ports, **subset}],
+        }
+
+    def test_the_pods_ports_stand_in_the_endpoints_by_the_services_names(self):
+        (found,) = pods_of_endpoints(self.endpoints(), [80], [self.PORTS[0]])
+        assert (found.name, found.uid, found.ports, found.usable) == ("web-0", "1", (8000,), True)
+
+    @pytest.mark.parametrize("wanted", [9000, "admin"])
+    def test_without_the_service_a_number_is_the_pods(self, wanted):
+        assert pods_of_endpoints(self.endpoints(), [wanted], None)[0].ports == (9000,)
+
+    def test_without_the_service_an_unknown_number_is_refused(self):
+        with pytest.raises(PortNotFound, match="80"):
+            pods_of_endpoints(self.endpoints(), [80], None)
+
+    def test_pods_that_are_not_ready_are_known_and_not_used(self):
+        endpoints = self.endpoints()
+        endpoints["subsets"][0]["notReadyAddresses"] = endpoints["subsets"][0].pop("addresses")
+        (found,) = pods_of_endpoints(endpoints, [80], [self.PORTS[0]])
+        assert not found.usable
+
+    def test_an_address_without_a_pod_is_passed_over(self):
+        assert pods_of_endpoints(self.endpoints(addresses=[{"ip": "192.0.2.1"}]), [80], None) == []
+        assert pods_of_endpoints({"metadata": {"name": "web"}}, [80], None) == []
