@@ -285,7 +285,8 @@ class Connection:
     def pair_lost(self, text: str) -> None:
         """End the connection, for its tunnel broke; unless the server has heard nothing of it."""
         tunnel = self._let_go()
-        if not self._accepted and self._early == b"" and self._tries < _MOST_TRIES:
+        nothing_said = self._early is not None and not self._early
+        if not self._accepted and nothing_said and self._tries < _MOST_TRIES:
             self._try_again(text)
         else:
             self._break(text)
