@@ -1,0 +1,135 @@
+"""Who shares from where, who joins from where, by which way: each works, or says which right is missing and what gives it."""
+
+from urllib.parse import quote
+
+import pytest
+
+import sspcloud_magics as ssp
+from sspcloud_magics.errors import CredentialsNotFound, DatabaseUnavailable, Forbidden, SspcloudError
+from sspcloud_magics.session import state
+from tests.integration.sharing import notebook
+
+DATABASE = "postgresql-cnpg-951239"
+PATH = f"user-alice/{DATABASE}"
+HOST = f"{DATABASE}-rw.user-alice.svc.cluster.local"
+
+
+def relaunch_with(role):
+    return f"kubernetes.role={quote(f'«{role}»')}"
+
+
+@pytest.fixture(scope="module")
+def be(sandbox, tmp_path_factory):
+    """A function that works as a person: on a laptop, or in a notebook with a role."""
+    clusters = {}
+
+    def be(person, role=None):
+        if (person, role) not in clusters and role is not None:
+            mount = tmp_path_factory.mktemp(f"{person}-{role}")
+            clusters[person, role] = notebook.identity(sandbox, f"user-{person}", role, mount)
+        if role is None:
+            ssp.login(kubeconfig=sandbox.kubeconfig(person))
+        else:
+            state._set_cluster(clusters[person, role])
+
+    yield be
+    ssp.close()
+    for cluster in clusters.values():
+        cluster.close()
+
+
+@pytest.fixture(scope="module", params=[None, "view", "edit", "admin"], ids=lambda role: role or "laptop")
+def owner(request, be):
+    """Alice, who shares from a laptop or from a notebook: her role there, and what came of it."""
+    be("alice")
+    ssp.unshare(DATABASE, everybody=True)
+    be("alice", request.param)
+    try:
+        refused = None
+        ssp.share_db(DATABASE, "bob", via="network")
+    except SspcloudError as error:
+        refused = error
+    yield request.param, refused
+    be("alice")
+    ssp.unshare(DATABASE, everybody=True)
+
+
+@pytest.fixture(scope="module")
+def in_network(sandbox):
+    with notebook.place_in_network(sandbox, "user-bob", HOST):
+        yield
+
+
+@pytest.fixture(params=[None, "edit"], ids=["on-a-laptop", "in-a-notebook"])
+def bob(request, be):
+    be("bob", request.param)
+    if request.param is None:
+        yield request.param
+    else:
+        request.getfixturevalue("in_network")
+        with notebook.cluster_names(HOST):
+            yield request.param
+    for connection in state.session.connections:
+        connection.close()
+    state.session.connections.clear()
+
+
+@pytest.mark.parametrize("route", ["forward", "direct", "relay"])
+def test_matrix(owner, bob, route):
+    role, refused = owner
+    if role in ("view", "edit"):
+        assert isinstance(refused, Forbidden)
+        assert "the right to create roles and rolebindings" in refused.what
+        assert relaunch_with("admin") in refused.mend
+        with pytest.raises(CredentialsNotFound) as nothing:
+            ssp.connect_db(PATH, route=route)
+        assert f"%share_db {DATABASE} --with bob" in nothing.value.mend
+        return
+    assert refused is None
+    if route == "direct" and bob is None:
+        with pytest.raises(DatabaseUnavailable, match="outside the cluster"):
+            ssp.connect_db(PATH, route=route)
+        return
+    connection = ssp.connect_db(PATH, route=route)
+    assert (connection.route.name, connection.user) == (route, "share_bob")
+    assert "the server's certificate verified" in connection.protection
+    assert ssp.query_db("SELECT count(*) AS n FROM regions")["n"][0] == 13
+
+
+@pytest.fixture
+def shared_by_forward_only(be, sandbox):
+    """A share whose owner lets nobody from another namespace through the network."""
+    be("alice")
+    ssp.unshare(DATABASE, everybody=True)
+    notebook.isolate(sandbox, "user-alice", DATABASE)
+    ssp.share_db(DATABASE, "bob")
+    yield
+    notebook.open_again(sandbox, "user-alice")
+    be("alice")
+    ssp.unshare(DATABASE, everybody=True)
+
+
+def test_where_the_network_is_closed_the_forward_is_taken_and_the_others_say_why(
+    be, bob, shared_by_forward_only
+):
+    be("bob", bob)
+    assert ssp.connect_db(PATH).route.name == "forward"
+    closed = "outside the cluster" if bob is None else "a network policy lets nothing through"
+    with pytest.raises(DatabaseUnavailable, match=closed):
+        ssp.connect_db(PATH, route="direct")
+    with pytest.raises(SspcloudError):
+        ssp.connect_db(PATH, route="relay", timeout=3)
+
+
+def test_a_colleague_whose_notebook_may_only_view_still_joins_and_is_told_why_not_by_relay(be, sandbox):
+    be("alice")
+    ssp.share_db(DATABASE, "bob", via="network")
+    try:
+        be("bob", "view")
+        assert ssp.connect_db(PATH).route.name == "forward"
+        with pytest.raises(Forbidden) as refused:
+            ssp.connect_db(PATH, route="relay")
+        assert relaunch_with("edit") in refused.value.mend
+    finally:
+        be("alice")
+        ssp.unshare(DATABASE, everybody=True)
