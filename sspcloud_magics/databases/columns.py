@@ -43,8 +43,8 @@ import numpy.typing as npt
 import pandas as pd
 import psycopg
 
-Values: TypeAlias = Sequence[Any]
 Array: TypeAlias = npt.NDArray[Any]
+Values: TypeAlias = Sequence[Any] | Array
 Numeric: TypeAlias = Literal["float", "decimal"]
 
 _FLOAT_EXACT = 2**53

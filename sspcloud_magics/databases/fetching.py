@@ -1,8 +1,9 @@
-"""One statement to the server, and its rows in chunks: memory holds the result once, in its columns.
+"""One statement to the server, and its rows in batches: memory holds the result once, in its columns.
 
-The server sends rows as it finds them, libpq hands them over in chunks of `CHUNK`, psycopg's loaders
-turn a chunk into Python values, and these go into arrays at once. It is the one session that everything
-else uses: temporary tables, SET and an open transaction are seen.
+There are two ways. A query without parameters comes by binary COPY (`copying`), which is the faster one. Any
+other statement is sent with its parameters; libpq hands its rows over in chunks of `CHUNK`, psycopg's loaders turn a
+chunk into Python values, and these go into arrays at once. Both use the one session that everything else
+uses: temporary tables, SET and an open transaction are seen.
 
 An interruption, or an error of our own while rows still come, cancels the statement on the server and
 throws away what was under way, so that the connection can be used again.
@@ -10,18 +11,18 @@ throws away what was under way, so that the connection can be used again.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import abc, capabilities, generators, pq
 from psycopg.adapt import Transformer
 
-from sspcloud_magics.databases import binding
+from sspcloud_magics.databases import binary, binding, copying
+from sspcloud_magics.databases.collector import collector_paused
 from sspcloud_magics.databases.columns import STYLED, Column, Numeric, column, loaded_as
+from sspcloud_magics.databases.copying import Description
 from sspcloud_magics.databases.parameters import Statement
 
 CHUNK = 1_000
@@ -60,13 +61,15 @@ class Fetched:
         The server's word for what was done, such as ``INSERT 0 5``.
     cut
         How many rows were left out, because `limit` were enough.
+    size
+        How many bytes came, where the way tells; 0 elsewhere.
     """
 
     columns: list[Column] | None = None
     rows: int = 0
     tag: str = ""
     cut: int = 0
-    notes: list[str] = field(default_factory=list)
+    size: int = 0
 
 
 def fetch(
@@ -100,13 +103,70 @@ def fetch(
     KeyboardInterrupt
         After the statement was cancelled.
     """
+    fetched = Fetched()
+    for fetched in batches(connection, statement, values, numeric=numeric, limit=limit):  # noqa: B007 - the last one counts
+        pass
+    return fetched
+
+
+def batches(
+    connection: psycopg.Connection[Any],
+    statement: Statement,
+    values: Sequence[Any],
+    *,
+    numeric: Numeric = "float",
+    limit: int | None = None,
+    foretold: Callable[[Description], None] | None = None,
+) -> Generator[Fetched, None, None]:
+    """Run one statement, and give what has come so far after each batch of rows, and at the end.
+
+    It is always the same object, which grows. Whoever takes the arrays out of its columns meanwhile leaves
+    room for more. Closing the generator before its end cancels the statement.
+
+    Parameters are those of `fetch`, and `foretold`, which is called with what the server says of a query before
+    its first row, where it was asked.
+    """
     with connection.lock:
-        transformer = Transformer(connection)
         try:
-            _send(connection, transformer, statement, values)
-            return _receive(connection, transformer, numeric=numeric, limit=limit)
+            if not values and copying.may_copy(statement):
+                yield from _by_copy(connection, statement, numeric, limit, foretold)
+            else:
+                transformer = Transformer(connection)
+                _send(connection, transformer, statement, values)
+                yield from _receive(connection, transformer, numeric=numeric, limit=limit)
         finally:
             _settle(connection)
+
+
+def _by_copy(
+    connection: psycopg.Connection[Any],
+    statement: Statement,
+    numeric: Numeric,
+    limit: int | None,
+    foretold: Callable[[Description], None] | None,
+) -> Iterator[Fetched]:
+    transformer = Transformer(connection)
+    described = copying.describe(connection, statement)
+    if foretold is not None:
+        foretold(described)
+    if not copying.can_copy(described):
+        _send(connection, transformer, statement, ())
+        yield from _receive(connection, transformer, numeric=numeric, limit=limit)
+        return
+    fetched = Fetched(_new_columns(connection, transformer, described.names, described.types, numeric))
+    found = copying.decoders(described, numeric, transformer)
+    sql = copying.copy_statement(statement, found)
+    complete = [
+        each or binary.text_decoder(loaded_as(oid, numeric), oid, transformer)
+        for each, oid in zip(found, described.types, strict=True)
+    ]
+    for taken in copying.copied(connection, sql, fetched.columns or [], complete, limit):
+        fetched.rows += taken.rows
+        fetched.cut += taken.cut
+        fetched.size += taken.size
+        yield fetched
+    fetched.tag = f"SELECT {fetched.rows + fetched.cut}"
+    yield fetched
 
 
 def _send(
@@ -130,7 +190,7 @@ def _send(
 
 def _receive(
     connection: psycopg.Connection[Any], transformer: abc.Transformer, *, numeric: Numeric, limit: int | None
-) -> Fetched:
+) -> Iterator[Fetched]:
     fetched = Fetched()
     encoding = connection.info.encoding
     while (result := connection.wait(generators.fetch(connection.pgconn))) is not None:
@@ -141,6 +201,7 @@ def _receive(
             _take(fetched, transformer, result.ntuples, limit)
             # The last chunk brings it, or an empty result after that.
             fetched.tag = (result.command_status or b"").decode(encoding) or fetched.tag
+            yield fetched
         elif result.status == pq.ExecStatus.COMMAND_OK:
             fetched.tag = (result.command_status or b"").decode(encoding)
             fetched.rows = result.command_tuples or 0
@@ -149,7 +210,7 @@ def _receive(
             raise psycopg.NotSupportedError("COPY from or to the client is not a query")
         elif result.status != pq.ExecStatus.EMPTY_QUERY:
             raise psycopg.errors.error_from_result(result, encoding=encoding)
-    return fetched
+    yield fetched
 
 
 def _columns(
@@ -167,8 +228,18 @@ def _columns(
                 f"Dates and intervals in the {setting} {style!r} cannot be read: {sql}"
             )
     transformer.set_loader_types([loaded_as(oid, numeric) for oid in types], pq.Format.TEXT)
-    time_zone = info.parameter_status("TimeZone") or "UTC"
     names = [(result.fname(index) or b"").decode(info.encoding) for index in range(result.nfields)]
+    return _new_columns(connection, transformer, names, types, numeric)
+
+
+def _new_columns(
+    connection: psycopg.Connection[Any],
+    transformer: abc.Transformer,
+    names: Sequence[str],
+    types: Sequence[int],
+    numeric: Numeric,
+) -> list[Column]:
+    time_zone = connection.info.parameter_status("TimeZone") or "UTC"
     return [
         column(name, oid, numeric=numeric, time_zone=time_zone, adapters=transformer.adapters)
         for name, oid in zip(names, types, strict=True)
@@ -180,25 +251,10 @@ def _take(fetched: Fetched, transformer: abc.Transformer, count: int, limit: int
     fetched.rows += keep
     fetched.cut += count - keep
     if keep and fetched.columns:
-        with _collector_paused():
+        with collector_paused():
             rows = transformer.load_rows(0, keep, tuple)
             for one, values in zip(fetched.columns, zip(*rows, strict=True), strict=True):
                 one.append(values)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep the garbage collector from looking through all rows again and again: half of the time.
-
-    A chunk makes thousands of tuples that live for some milliseconds and hold no cycle.
-    """
-    paused = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if paused:
-            gc.enable()
 
 
 def _settle(connection: psycopg.Connection[Any]) -> None:
@@ -208,7 +264,8 @@ def _settle(connection: psycopg.Connection[Any]) -> None:
         return
     try:
         connection.cancel_safe(timeout=_CANCEL_SECONDS)
-        while connection.wait(generators.fetch(pgconn), timeout=_CANCEL_SECONDS) is not None:
-            pass
+        while (result := connection.wait(generators.fetch(pgconn), timeout=_CANCEL_SECONDS)) is not None:
+            if result.status == pq.ExecStatus.COPY_OUT:
+                copying.drain(connection, _CANCEL_SECONDS)
     except BaseException:  # noqa: BLE001 - interrupted again, or no answer: its state is unknown, and what led here is raised
         connection.close()
