@@ -187,10 +187,16 @@ class ApiServer:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        assert self._runner.server is not None
+        transports = [handler.transport for handler in self._runner.server.connections if handler.transport]
         await self._runner.cleanup()
         for connection in self._dialled:
             connection.abort()
-        await asyncio.sleep(0)  # the loop closes an aborted socket in its next round
+        for transport in transports:
+            transport.abort()
+        # The loop closes an aborted socket in one of its next rounds; one under TLS takes a few.
+        for _ in range(10):
+            await asyncio.sleep(0)
 
     @web.middleware
     async def _check(self, request: web.Request, handler):
