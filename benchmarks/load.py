@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import socket
 import time
 from dataclasses import dataclass
@@ -95,23 +96,27 @@ def in_turn(port: int, times: int) -> list[float]:
     return [one(port) for _ in range(times)]
 
 
-def at_once(port: int, connections: int) -> tuple[int, float]:
-    """Hold all connections open at the same time, echo a byte on each; return how many were served, and the seconds."""
+def at_once(port: int, connections: int, patience: float = 30.0) -> tuple[int, float]:
+    """Hold all connections open at the same time and echo a byte on each.
+
+    Returns how many were served before `patience` seconds had passed, and the seconds.
+    """
     started = time.perf_counter()
     links: list[socket.socket] = []
     served = 0
+
+    def left() -> float:
+        return max(0.01, started + patience - time.perf_counter())
+
     try:
         for _ in range(connections):
-            try:
-                links.append(connect(port))
+            with contextlib.suppress(OSError):
+                links.append(connect(port, left()))
                 links[-1].sendall(b"x")
-            except OSError:
-                continue
         for link in links:
-            try:
+            with contextlib.suppress(OSError):
+                link.settimeout(left())
                 served += link.recv(1) == b"x"
-            except OSError:
-                continue
         return served, time.perf_counter() - started
     finally:
         for link in links:

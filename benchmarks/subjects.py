@@ -112,7 +112,7 @@ def run_kubectl(place: Place, pod: str, port: int) -> Iterator[Running]:
 def run_hosted(library: str, place: Place, pod: str, port: int) -> Iterator[Running]:
     """Run a Python library in the host program."""
     process = subprocess.Popen(
-        [sys.executable, str(HERE / "host.py"), library],
+        [sys.executable, "-W", "ignore", str(HERE / "host.py"), library],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
