@@ -8,7 +8,7 @@ function of the same name, for scripts:
 ...     print(forward.local_port)
 1500
 
-Importing this package is cheap: a function brings what it needs (the kubernetes client, psycopg, pandas)
+Importing this package is cheap: a function brings what it needs (urllib3, psycopg, pandas)
 when it is first called.
 """
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import connect_db as connect_db
     from sspcloud_magics.session import connection as connection
     from sspcloud_magics.session import databases as databases
+    from sspcloud_magics.session import doctor as doctor
     from sspcloud_magics.session import forward as forward
     from sspcloud_magics.session import forward_through_relay as forward_through_relay
     from sspcloud_magics.session import forwards as forwards
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import unforward as unforward
     from sspcloud_magics.session import unshare as unshare
     from sspcloud_magics.session import whoami as whoami
+    from sspcloud_magics.widgets import panel as panel
 
 __version__ = "0.1.0"
 
@@ -46,10 +48,12 @@ __all__ = [
     "connect_db",
     "connection",
     "databases",
+    "doctor",
     "forward",
     "forward_through_relay",
     "forwards",
     "login",
+    "panel",
     "pods",
     "query_db",
     "services",
@@ -63,7 +67,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module(f"{__name__}.session"), name)
+        room = "widgets" if name == "panel" else "session"
+        return getattr(import_module(f"{__name__}.{room}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -90,6 +95,7 @@ class _Function:
 
 class _Package(ModuleType):
     databases = _Function()
+    doctor = _Function()
     forwards = _Function()
 
 

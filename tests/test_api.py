@@ -9,13 +9,13 @@ import sys
 import pytest
 
 import sspcloud_magics as ssp
-from sspcloud_magics import session
+from sspcloud_magics import session, widgets
 
 
 @pytest.mark.parametrize("name", ssp.__all__)
 def test_each_function_is_the_session_s_and_tells_all_about_itself(name: str) -> None:
     function = getattr(ssp, name)
-    assert function is getattr(session, name)
+    assert function is getattr(widgets if name == "panel" else session, name)
     documentation = inspect.getdoc(function) or ""
     assert "Examples\n--------" in documentation
     named = [each for each in inspect.signature(function).parameters if each != "self"]

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 from IPython.core.magic import Magics
 
 from sspcloud_magics.magics.completion import KnownNames, matcher
+from sspcloud_magics.magics.doctor import DoctorMagics
 from sspcloud_magics.magics.forwarding import ForwardingMagics
 from sspcloud_magics.magics.login import LoginMagics, Reminder
 from sspcloud_magics.magics.looking import LookingMagics
+from sspcloud_magics.magics.panel import PanelMagics
 from sspcloud_magics.magics.practising import PractisingMagics
 from sspcloud_magics.magics.querying import QueryingMagics
 from sspcloud_magics.magics.settings import SSPCloud
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
 
 _CLASSES: tuple[type[Magics], ...] = (
     LoginMagics,
+    DoctorMagics,
     LookingMagics,
     ForwardingMagics,
     QueryingMagics,
     SharingMagics,
     PractisingMagics,
+    PanelMagics,
 )
 
 

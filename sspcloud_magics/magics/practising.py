@@ -1,17 +1,21 @@
-"""``%sandbox``: a practice cluster on this machine. The only place of the product that starts one."""
+"""``%sandbox``: a practice cluster on this machine."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
 
-from sspcloud_magics import session
-from sspcloud_magics.errors import SandboxFailed, UsageProblem
+from sspcloud_magics import practice
+from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note
+from sspcloud_magics.practice import PEOPLE
 
-PEOPLE = ("alice", "bob", "carol", "admin")
+if TYPE_CHECKING:
+    from sspcloud_magics.cluster.permissions import Identity
+    from sspcloud_magics.sandbox import Status
+
 NEXT_STEPS = {
     "alice": (
         "%k8s_pods   lists what runs in your namespace",
@@ -58,42 +62,22 @@ class PractisingMagics(Magics):
             raise UsageProblem(
                 "`as` needs to know who, and nothing else does.", mend=f"%sandbox as {'|'.join(PEOPLE)}"
             )
-        sandbox = _module()
-        try:
-            if given.order == "start":
-                started = sandbox.start()
-                return _be("bob", f"The sandbox runs at {started.server}.")
-            if given.order == "as":
-                if not sandbox.status().running:
-                    raise SandboxFailed("The sandbox is not running.", mend="%sandbox start")
-                return _be(given.person, "")
-            if given.order == "status":
-                return _described(sandbox.status())
-            return _ended(given.order)
-        except sandbox.SandboxError as error:
-            raise SandboxFailed(error.what, why=error.why, mend=error.mend) from None
+        if given.order == "start":
+            started, identity = practice.start()
+            return _you("bob", identity, f"The sandbox runs at {started.server}.")
+        if given.order == "as":
+            return _you(given.person, practice.become(given.person))
+        if given.order == "status":
+            return _described(practice.status())
+        return _ended(given.order)
 
 
-def _module() -> Any:
-    try:
-        from sspcloud_magics import sandbox  # noqa: PLC0415 - whoever never practises needs none of it
-    except ImportError as error:
-        raise SandboxFailed(
-            "The sandbox is not installed, or not for this system.",
-            why=str(error),
-            mend='%pip install "sspcloud-magics[sandbox]"   (on Linux and macOS)',
-        ) from None
-    return sandbox
-
-
-def _be(person: str, first: str) -> Note:
-    """Make `person` the identity of this notebook."""
-    identity = session.login(kubeconfig=_module().kubeconfig(person))
+def _you(person: str, identity: Identity, first: str = "") -> Note:
     you = f"You are {person} ({identity.user}), in the namespace {identity.namespace}."
     return Note(f"{first} {you}".strip(), NEXT_STEPS[person])
 
 
-def _described(status: Any) -> Note:
+def _described(status: Status) -> Note:
     if status.running:
         return Note(f"The sandbox runs at {status.server}.", ("%sandbox as bob   makes you bob in it",))
     return Note("The sandbox is not running.", ("%sandbox start   starts it",))
@@ -101,10 +85,7 @@ def _described(status: Any) -> Note:
 
 def _ended(order: str) -> Note:
     """Stop the sandbox or make it new, and leave it if this notebook is in it."""
-    sandbox = _module()
-    server = sandbox.status().server
-    after = sandbox.stop() if order == "stop" else sandbox.reset()
-    left = server is not None and session.leave(server)
+    after, left = practice.end(forget=order == "reset")
     what = "The sandbox is stopped." if order == "stop" else "The sandbox is as new."
     if after.running:
         return Note(what, ("%sandbox as bob   makes you bob in it",))

@@ -8,6 +8,7 @@ nobody has to log in where a configuration is there, and nothing is imported bef
 A failed call changes nothing: whatever was open, and whoever one was, stays.
 """
 
+from sspcloud_magics.session.examining import doctor
 from sspcloud_magics.session.forwarding import forward, forward_through_relay, forwards, unforward
 from sspcloud_magics.session.looking import databases, pods, services, whoami
 from sspcloud_magics.session.querying import connect_db, connection, current_connection, query_db
@@ -20,6 +21,7 @@ from sspcloud_magics.session.state import (
     current_cluster,
     leave,
     login,
+    open_connections,
     open_forwards,
     recent_use,
 )
@@ -34,11 +36,13 @@ __all__ = [
     "current_cluster",
     "current_connection",
     "databases",
+    "doctor",
     "forward",
     "forward_through_relay",
     "forwards",
     "leave",
     "login",
+    "open_connections",
     "open_forwards",
     "pods",
     "query_db",

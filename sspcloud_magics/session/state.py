@@ -147,6 +147,11 @@ def open_forwards() -> list[Forward]:
     return [] if session.manager is None else list(session.manager.forwards())
 
 
+def open_connections() -> list[DatabaseConnection]:
+    """Return the connections to databases that are open; the last one is that of the moment."""
+    return [each for each in session.connections if not each.closed]
+
+
 def leave(server: str) -> bool:
     """Let go of a cluster that has ended: its forwards, their connections, and who one was there.
 

@@ -1,0 +1,100 @@
+"""The practice cluster of this machine, and being somebody in it. The only place of the product that starts one.
+
+The sandbox is an extra, and for Linux and macOS only; what it says is wrong, and its absence, become the
+`SandboxFailed` of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sspcloud_magics import session
+from sspcloud_magics.errors import SandboxFailed
+
+if TYPE_CHECKING:
+    from sspcloud_magics.cluster.permissions import Identity
+    from sspcloud_magics.sandbox import Status
+
+PEOPLE = ("alice", "bob", "carol", "admin")
+
+
+def status() -> Status:
+    """Say whether the sandbox runs, and where.
+
+    Raises
+    ------
+    SandboxFailed
+        If the sandbox is not installed.
+    """
+    with _module() as sandbox:
+        return sandbox.status()  # type: ignore[no-any-return]
+
+
+def start() -> tuple[Status, Identity]:
+    """Start the sandbox, and be bob in it.
+
+    Raises
+    ------
+    SandboxFailed
+        If it does not start, or is not installed.
+    """
+    with _module() as sandbox:
+        started = sandbox.start()
+    return started, become("bob")
+
+
+def become(person: str) -> Identity:
+    """Be one of the sandbox's people from now on.
+
+    Parameters
+    ----------
+    person
+        One of `PEOPLE`.
+
+    Raises
+    ------
+    SandboxFailed
+        If it is not running.
+    """
+    with _module() as sandbox:
+        if not sandbox.status().running:
+            raise SandboxFailed("The sandbox is not running.", mend="%sandbox start")
+        return session.login(kubeconfig=sandbox.kubeconfig(person))
+
+
+def end(*, forget: bool = False) -> tuple[Status, bool]:
+    """Stop the sandbox, and let go of what this process had open there.
+
+    Parameters
+    ----------
+    forget
+        Make it new instead: all that was done in it is forgotten.
+
+    Returns
+    -------
+    Status, bool
+        The sandbox's state, and whether one was somebody in it.
+    """
+    with _module() as sandbox:
+        server = sandbox.status().server
+        after = sandbox.reset() if forget else sandbox.stop()
+    return after, server is not None and session.leave(server)
+
+
+@contextmanager
+def _module() -> Iterator[Any]:
+    """Give the sandbox's module; what it raises becomes an error of the product."""
+    try:
+        from sspcloud_magics import sandbox  # noqa: PLC0415 - whoever never practises needs none of it
+    except ImportError as error:
+        raise SandboxFailed(
+            "The sandbox is not installed, or not for this system.",
+            why=str(error),
+            mend='%pip install "sspcloud-magics[sandbox]"   (on Linux and macOS)',
+        ) from None
+    try:
+        yield sandbox
+    except sandbox.SandboxError as error:
+        raise SandboxFailed(error.what, why=error.why, mend=error.mend) from None

@@ -1,0 +1,271 @@
+"""The state of the panel, and the one thread that keeps it true and tells the browser.
+
+    browser ── message ──▶ `receive`, on whatever thread      ┐
+    an order or a round of looks that has ended, on its own   ├─▶ inbox ─▶ the thread ─▶ outbox ─▶ browser
+    the clock                                                 ┘
+
+All state belongs to the thread; others only put functions into its inbox. What may wait (an order, the cluster)
+runs on a short-lived thread of its own, so a slow server delays nothing else. Nothing is asked and nothing is
+sent while nobody looks: each view in a browser says when it is seen, and again every now and then, so that a
+browser that vanishes is forgotten. At most one update goes out in `PACE` seconds, and none where nothing changed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sspcloud_magics import session
+from sspcloud_magics.errors import (
+    CertificateNotTrusted,
+    KubeconfigInvalid,
+    NotLoggedIn,
+    ServerUnreachable,
+    SspcloudError,
+    TokenExpired,
+)
+from sspcloud_magics.widgets import looks, orders
+from sspcloud_magics.widgets.outbox import Facts, Outbox
+
+if TYPE_CHECKING:
+    from sspcloud_magics.cluster.identity import Cluster
+
+PACE = 0.5
+LEASE = 40.0
+"""Seconds after which a view that says nothing is taken for gone; it speaks every 15."""
+
+AGAIN = 4.0
+"""Seconds after which a cluster that could not be asked is tried again."""
+
+KEPT = 100
+"""How many outcomes of orders are remembered."""
+
+HOPELESS = (NotLoggedIn, KubeconfigInvalid, TokenExpired, ServerUnreachable, CertificateNotTrusted)
+"""What makes every other question to the cluster pointless."""
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What the cluster said, and when it is to be asked again."""
+
+    cluster: Cluster | None = None
+    facts: dict[str, Facts] = field(default_factory=dict)
+    due: dict[str, float] = field(default_factory=dict)
+
+
+class Board:
+    """The panel's state, and its thread; one is enough for a kernel.
+
+    Parameters
+    ----------
+    send
+        Tells the browser: ``{"whole": facts}``, or ``{"part": facts}`` where None stands for a fact that is gone.
+    """
+
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        self._send = send
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._looked = threading.Event()
+        # From here on the thread's own.
+        self._outbox = Outbox()
+        self._views: dict[str, float] = {}
+        self._answers = _Answers()
+        self._asking = False
+        self._outcomes: dict[str, dict[str, Any]] = {}
+        self._running: set[str] = set()
+        self._next_update = 0.0
+        self._whole_wanted = False
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What is true, as far as it was asked."""
+        return self._outbox.facts
+
+    def receive(self, message: object) -> None:
+        """Take a message of the browser's; never waits. What makes no sense is ignored.
+
+        Parameters
+        ----------
+        message
+            ``{"do": "look", "view": ID, "seen": bool, "new": bool}``, or an order (`orders`) with the ``key`` of
+            its button and an ``id``.
+        """
+        if not isinstance(message, dict) or not isinstance(message.get("do"), str):
+            return
+        take = self._take_look if message["do"] == "look" else self._take_order
+        self._post(lambda: take(message))
+
+    def look_once(self, timeout: float) -> None:
+        """Ask the cluster, and return when it has answered, or after `timeout` seconds."""
+        self._looked.clear()
+        self._post(self._look_anew)
+        self._looked.wait(timeout)
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _post(self, function: Callable[[], None]) -> None:
+        with self._wake:
+            if self._closing:
+                return
+            self._inbox.append(function)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="sspcloud-panel", daemon=True)
+                self._thread.start()
+            self._wake.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._inbox or self._closing, self._pause())
+                if self._closing:
+                    return
+                functions = list(self._inbox)
+                self._inbox.clear()
+            try:
+                for function in functions:
+                    function()
+                self._turn()
+            except Exception:  # noqa: BLE001 - the panel's thread outlives a fault; the next turn begins anew
+                _log.exception("a turn of the panel failed")
+
+    def _pause(self) -> float | None:
+        """How long to sleep where no message comes; for ever where nobody looks."""
+        return max(self._next_update - time.monotonic(), PACE / 5) if self._views else None
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        self._views = {view: until for view, until in self._views.items() if until > now}
+        if self._views:
+            self._begin_round()
+        self._outbox.want(self._facts())
+        if self._whole_wanted:
+            self._whole_wanted = False
+            self._send({"whole": self._outbox.whole()})
+        elif self._views and now >= self._next_update:
+            part = self._outbox.part()
+            if part:
+                self._send({"part": part})
+            self._next_update = now + PACE
+
+    def _facts(self) -> Facts:
+        facts: Facts = {}
+        for answer in self._answers.facts.values():
+            facts |= answer
+        facts |= {f"order/{key}": outcome for key, outcome in self._outcomes.items()}
+        return facts | looks.forwards() | looks.connections()
+
+    # Who looks.
+
+    def _take_look(self, message: dict[str, Any]) -> None:
+        view = str(message.get("view"))[:64]
+        self._views.pop(view, None)
+        if message.get("seen"):
+            self._views[view] = time.monotonic() + LEASE
+        if message.get("new"):
+            self._whole_wanted = True
+
+    # Orders.
+
+    def _take_order(self, message: dict[str, Any]) -> None:
+        key = str(message.get("key"))[:200]
+        self._outcomes.pop(key, None)
+        self._outcomes[key] = {"id": str(message.get("id"))[:64], "state": "pending"}
+        if key not in self._running:
+            self._running.add(key)
+            self._aside("sspcloud-order", lambda: self._carry_out(key, message))
+
+    def _carry_out(self, key: str, message: dict[str, Any]) -> None:
+        outcome: dict[str, Any] = {"state": "done"}
+        try:
+            orders.carry_out(message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told beside the button
+            if not isinstance(error, SspcloudError):
+                _log.exception("an order failed")
+            outcome = {"state": "failed", "error": looks.trouble(error)}
+        self._post(lambda: self._take_outcome(key, outcome))
+
+    def _take_outcome(self, key: str, outcome: dict[str, Any]) -> None:
+        self._running.discard(key)
+        # The order may have been given again meanwhile: it is answered too.
+        self._outcomes[key] = {"id": self._outcomes.get(key, {}).get("id", ""), **outcome}
+        for old in [each for each in self._outcomes if each not in self._running][: -KEPT or None]:
+            del self._outcomes[old]
+        self._look_anew()
+
+    # Looks.
+
+    def _look_anew(self) -> None:
+        self._answers.due.clear()
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        """Ask what is due, on a thread that may wait; one round at a time."""
+        if self._asking:
+            return
+        cluster = session.recent_use().cluster
+        if cluster is not self._answers.cluster:
+            self._answers = _Answers(cluster)
+        now = time.monotonic()
+        due = [name for name in ("sandbox", *looks.LOOKS) if self._answers.due.get(name, 0.0) <= now]
+        if due:
+            self._asking = True
+            self._aside("sspcloud-look", lambda: self._ask(cluster, due))
+
+    def _ask(self, cluster: Cluster | None, due: list[str]) -> None:
+        answers: dict[str, Facts] = {}
+        again: float | None = None
+        try:
+            answers["sandbox"] = looks.sandbox()
+            cluster = cluster or session.current_cluster()
+            for name in [each for each in looks.LOOKS if each in due]:
+                answers[name] = self._answer(name, cluster)
+        except Exception as error:  # noqa: BLE001 - told in the panel
+            answers |= {name: {} for name in looks.LOOKS} | {"who": {"look/who": looks.trouble(error)}}
+            again = AGAIN
+        finally:
+            self._post(lambda: self._take_answers(cluster, answers, again))
+
+    @staticmethod
+    def _answer(name: str, cluster: Cluster) -> Facts:
+        try:
+            return looks.LOOKS[name].ask(cluster) | {f"look/{name}": True}
+        except HOPELESS:
+            raise
+        except SspcloudError as error:
+            return {f"look/{name}": looks.trouble(error)}
+
+    def _take_answers(self, cluster: Cluster | None, answers: dict[str, Facts], again: float | None) -> None:
+        self._asking = False
+        self._looked.set()
+        if self._answers.cluster is not cluster:
+            if session.recent_use().cluster is not cluster:
+                return  # somebody has become somebody else meanwhile
+            self._answers = _Answers(cluster)
+        self._answers.facts |= answers
+        now = time.monotonic()
+        for name in answers:
+            self._answers.due[name] = now + (
+                again or (looks.LOOKS[name].every if name in looks.LOOKS else AGAIN)
+            )
+
+    @staticmethod
+    def _aside(name: str, function: Callable[[], None]) -> None:
+        threading.Thread(target=function, name=name, daemon=True).start()
