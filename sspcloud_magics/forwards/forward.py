@@ -203,6 +203,29 @@ class Forward:
                 self._keeper.changed.wait(min(left, 0.2))
         return self
 
+    def serves(self, target: Target, wanted: tuple[PortText, ...], address: str) -> bool:
+        """Tell whether it is what somebody asks for.
+
+        Parameters
+        ----------
+        target, wanted, address
+            What is asked for. A local port that is not said may be any.
+
+        Returns
+        -------
+        bool
+            Whether it leads to the target's same ports, from the same address and the local ports that are said.
+        """
+        if (self.target, self.address) != (target, address):
+            return False
+        if [port.remote for port in self.wanted] != [port.remote for port in wanted]:
+            return False
+        bound = self._local_ports or (0,) * len(wanted)
+        return all(
+            not port.local or port.local in (own.local, local)
+            for port, own, local in zip(wanted, self.wanted, bound, strict=True)
+        )
+
     def take(self, event: ForwardState | ForwardCounters) -> bool:
         """Take in what the helper reports; under the manager's lock.
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import atexit
 import itertools
-import logging
 import os
 import threading
 import time
@@ -29,6 +28,7 @@ from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.helper import Helper
 from sspcloud_magics.forwards.ports import check_address, specify
 from sspcloud_magics.forwards.remarks import name_holder, remark, say_holder
+from sspcloud_magics.forwards.subscribers import Subscribers
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import (
     Command,
@@ -50,9 +50,6 @@ _CLOSING = 1.5
 
 _HELPER_ENDS = "The process that carries the bytes ends again and again."
 _HELPER_MEND = "make the forward again; if that fails too, restart the kernel"
-
-_log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 
 class ForwardManager:
@@ -77,7 +74,7 @@ class ForwardManager:
     def __init__(self, start_helper: Callable[[], Helper] = Helper) -> None:
         self._start_helper = start_helper
         self._ids = itertools.count(1)
-        self._subscribers: list[Callable[[Forward], None]] = []
+        self._subscribers = Subscribers()
         self._begin()
 
     def _begin(self) -> None:
@@ -197,7 +194,7 @@ class ForwardManager:
             raise
         if begun is not None:
             begun.notes = remark(begun, self._holder)
-            self._tell(begun)
+            self._subscribers.tell(begun)
         return forward
 
     def forwards(self) -> list[Forward]:
@@ -237,7 +234,7 @@ class ForwardManager:
             if told is not self._helper:
                 self._send(StopForward(forward.id))
             self._drop(forward)
-        self._tell(forward)
+        self._subscribers.tell(forward)
 
     def stop_all(self) -> None:
         """End all forwards."""
@@ -269,7 +266,7 @@ class ForwardManager:
             for forward in everything:
                 self._drop(forward)
         for forward in everything:
-            self._tell(forward)
+            self._subscribers.tell(forward)
 
     def subscribe(self, callback: Callable[[Forward], None]) -> Callable[[], None]:
         """Call a function after every change of a forward, its counters included.
@@ -286,34 +283,14 @@ class ForwardManager:
             Ends the subscription; idempotent.
         """
         self._here()
-        self._subscribers = [*self._subscribers, callback]
-
-        def unsubscribe() -> None:
-            self._subscribers = [other for other in self._subscribers if other is not callback]
-
-        return unsubscribe
+        return self._subscribers.add(callback)
 
     def _find(
         self, access_id: int, target: Target, wanted: tuple[PortText, ...], address: str
     ) -> Forward | None:
         """Return the forward that is what the user asks for."""
-        remotes = [port.remote for port in wanted]
-        for forward in self._forwards.values():
-            if (
-                (forward.access_id, forward.target, forward.address) == (access_id, target, address)
-                and [port.remote for port in forward.wanted] == remotes
-                and all(
-                    not port.local or port.local in (own.local, local)
-                    for port, own, local in zip(
-                        wanted,
-                        forward.wanted,
-                        [local for local, _ in forward.ports] or [0] * len(wanted),
-                        strict=True,
-                    )
-                )
-            ):
-                return forward
-        return None
+        alike = (forward for forward in self._forwards.values() if forward.access_id == access_id)
+        return next((forward for forward in alike if forward.serves(target, wanted, address)), None)
 
     def _abandon(self, forward: Forward) -> None:
         """Forget a forward that was not made, without waiting; one that has failed stays so."""
@@ -322,7 +299,7 @@ class ForwardManager:
             if forward.is_live:
                 self._drop(forward)
             self._forwards.pop(forward.id, None)
-        self._tell(forward)
+        self._subscribers.tell(forward)
 
     def _drop(self, forward: Forward) -> None:
         """Forget a forward, which is stopped now; under the lock."""
@@ -360,7 +337,7 @@ class ForwardManager:
                 self._lock.notify_all()
                 atexit.unregister(self.close)
             for forward in live:
-                self._tell(forward)
+                self._subscribers.tell(forward)
 
     def _run_helpers(self) -> str:
         """Run one helper after the other, until `close` or too many deaths; return how the last ended."""
@@ -377,7 +354,7 @@ class ForwardManager:
                     forward.begin_again("the helper process ended; another takes over")
                 self._lock.notify_all()
             for forward in live:
-                self._tell(forward)
+                self._subscribers.tell(forward)
             self._closing.wait(_PAUSES[max(short_lived - 1, 0)])
 
     def _run_helper(self) -> str:
@@ -413,17 +390,10 @@ class ForwardManager:
                 if forward.state is State.STOPPED:
                     self._forwards.pop(forward.id)
                 self._lock.notify_all()
-            self._tell(forward)
+            self._subscribers.tell(forward)
 
     def _send(self, command: Command) -> None:
         with self._lock:
             helper = self._helper
         if helper is not None:
             helper.send(command)
-
-    def _tell(self, forward: Forward) -> None:
-        for callback in self._subscribers:
-            try:
-                callback(forward)
-            except Exception:  # noqa: BLE001 - one view that fails must not stop the others, nor the thread
-                _log.exception("a subscriber failed")

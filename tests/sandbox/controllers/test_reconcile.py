@@ -9,7 +9,6 @@ import pytest
 from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.controllers import (
     deployments,
-    endpoints,
     garbage,
     jobs,
     replicasets,
@@ -20,12 +19,9 @@ from sspcloud_magics.sandbox.controllers.objects import (
     CLAIMS,
     CONFIG_MAPS,
     DEPLOYMENTS,
-    ENDPOINTS,
     JOBS,
     PODS,
     REPLICA_SETS,
-    SERVICES,
-    SLICES,
     STATEFUL_SETS,
     create,
     find,
@@ -35,26 +31,15 @@ from sspcloud_magics.sandbox.controllers.objects import (
     terminating,
 )
 from sspcloud_magics.sandbox.store import Obj, Store
+from tests.sandbox.controllers.stage import CONTAINER, LABELS, NS, make, pods
 
-NS = "user-alice"
-CONTAINER = {"name": "main", "image": "x:1", "ports": [{"name": "http", "containerPort": 8000}]}
-LABELS = {"app": "web"}
 CLAIM = {"metadata": {"name": "data"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
-
-
-def make(kind: str, name: str, spec: Obj | None = None, api_version: str = "v1", **metadata: object) -> Obj:
-    metadata = {"name": name, "namespace": NS, **metadata}
-    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec or {}}
 
 
 def workload(kind: str, name: str = "web", replicas: int = 1, **spec: object) -> Obj:
     template = {"metadata": {"labels": dict(LABELS)}, "spec": {"containers": [copy.deepcopy(CONTAINER)]}}
     spec = {"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": template, **spec}
     return make(kind, name, spec, "apps/v1")
-
-
-def pods(store: Store) -> list[str]:
-    return [name_of(pod) for pod in store.list_objects(PODS, NS)]
 
 
 def run(store: Store, *, ready: bool = True) -> None:
@@ -78,14 +63,6 @@ def settle(store: Store, *, ready: bool = True, rounds: int = 12) -> None:
         for replica_set in store.list_objects(REPLICA_SETS):
             replicasets.reconcile(store, (NS, name_of(replica_set)))
         run(store, ready=ready)
-
-
-@pytest.fixture
-def store() -> Store:
-    filled = Store()
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": NS}}
-    filled.create(account)
-    return filled
 
 
 class TestReplicaSet:
@@ -254,112 +231,6 @@ class TestStatefulSet:
         store.update(owner)
         self.step(store)
         assert [name_of(pod) for pod in store.list_objects(PODS, NS) if terminating(pod)] == ["db-2"]
-
-
-class TestEndpoints:
-    def service(self, store: Store, target: int | str = "http") -> None:
-        spec = {"selector": LABELS, "ports": [{"name": "web", "port": 80, "targetPort": target}]}
-        create(store, make("Service", "web", spec))
-
-    def pod(
-        self, store: Store, name: str, *, ready: bool = True, port: int = 8000, **metadata: object
-    ) -> None:
-        container = CONTAINER | {"ports": [{"name": "http", "containerPort": port}]}
-        pod = make("Pod", name, {"containers": [container], "nodeName": "n"}, labels=LABELS, **metadata)
-        address = f"10.42.0.{len(pods(store)) + 1}"
-        conditions = [{"type": "Ready", "status": str(ready)}]
-        pod["status"] = {"phase": "Running", "podIP": address, "conditions": conditions}
-        store.create(pod)
-
-    def test_follow_readiness_and_name_the_pod(self, store: Store) -> None:
-        self.service(store)
-        self.pod(store, "a")
-        self.pod(store, "b", ready=False)
-        endpoints.reconcile(store, (NS, "web"))
-        (subset,) = store.get(ENDPOINTS, NS, "web")["subsets"]
-        assert [one["targetRef"]["name"] for one in subset["addresses"]] == ["a"]
-        assert [one["targetRef"]["name"] for one in subset["notReadyAddresses"]] == ["b"]
-        assert subset["ports"] == [{"name": "web", "port": 8000, "protocol": "TCP"}]
-
-    def test_a_name_means_another_number_in_another_pod(self, store: Store) -> None:
-        self.service(store)
-        self.pod(store, "a")
-        self.pod(store, "b", port=9000)
-        endpoints.reconcile(store, (NS, "web"))
-        found = {subset["ports"][0]["port"] for subset in store.get(ENDPOINTS, NS, "web")["subsets"]}
-        assert found == {8000, 9000}
-
-    def test_a_pod_that_is_being_deleted_is_out_at_once(self, store: Store) -> None:
-        self.service(store)
-        self.pod(store, "a", deletionTimestamp="2026-01-01T00:00:00Z")
-        endpoints.reconcile(store, (NS, "web"))
-        assert "subsets" not in store.get(ENDPOINTS, NS, "web")
-        (one,) = store.list_objects(SLICES, NS)
-        conditions = {"ready": False, "serving": True, "terminating": True}
-        assert one["endpoints"][0]["conditions"] == conditions
-
-    def test_the_node_is_said_where_there_is_one(self, store: Store) -> None:
-        self.service(store)
-        self.pod(store, "a")
-        unplaced = store.get(PODS, NS, "a")
-        unplaced["metadata"] = {"name": "b", "namespace": NS, "labels": LABELS}
-        del unplaced["spec"]["nodeName"]
-        store.create(unplaced)
-        endpoints.reconcile(store, (NS, "web"))
-        (subset,) = store.get(ENDPOINTS, NS, "web")["subsets"]
-        assert [one.get("nodeName") for one in subset["addresses"]] == ["n", None]
-        (one,) = store.list_objects(SLICES, NS)
-        assert [endpoint.get("nodeName") for endpoint in one["endpoints"]] == ["n", None]
-
-    def test_what_is_not_ready_is_published_where_the_service_wants_it(self, store: Store) -> None:
-        self.service(store)
-        service = store.get(SERVICES, NS, "web")
-        service["spec"]["publishNotReadyAddresses"] = True
-        store.update(service)
-        self.pod(store, "a", ready=False)
-        endpoints.reconcile(store, (NS, "web"))
-        (subset,) = store.get(ENDPOINTS, NS, "web")["subsets"]
-        assert [one["targetRef"]["name"] for one in subset["addresses"]] == ["a"]
-        (one,) = store.list_objects(SLICES, NS)
-        conditions = {"ready": True, "serving": False, "terminating": False}
-        assert one["endpoints"][0]["conditions"] == conditions
-
-    def test_are_looked_at_when_what_they_are_made_of_changes(self, store: Store) -> None:
-        self.service(store)
-        spec = {"selector": {"app": "other"}, "ports": [{"port": 80}]}
-        create(store, make("Service", "other", spec))
-        seen: list[endpoints.Change] = []
-        store.subscribe(seen.append)
-
-        def concerned() -> list[object]:
-            found = [key for change in seen for key in endpoints.keys(store, change)]
-            seen.clear()
-            return found
-
-        self.pod(store, "a")
-        assert concerned() == [(NS, "web")]
-        moved = store.get(PODS, NS, "a")
-        moved["metadata"]["labels"] = {"app": "other"}
-        store.update(moved)
-        assert sorted(map(str, concerned())) == [f"('{NS}', 'other')", f"('{NS}', 'web')"]
-        endpoints.reconcile(store, (NS, "other"))
-        assert set(concerned()) == {(NS, "other")}
-        store.delete(ENDPOINTS, NS, "other")
-        assert concerned() == [(NS, "other")]
-        create(store, make("ConfigMap", "web"))
-        assert concerned() == []
-
-    def test_go_with_their_service(self, store: Store) -> None:
-        self.service(store)
-        endpoints.reconcile(store, (NS, "web"))
-        (one,) = store.list_objects(SLICES, NS)
-        service = endpoints.find(store, endpoints.SERVICES, NS, "web")
-        assert service is not None
-        store.delete(endpoints.SERVICES, NS, "web")
-        endpoints.reconcile(store, (NS, "web"))
-        garbage.reconcile(store, (SLICES, NS, name_of(one)))
-        assert find(store, ENDPOINTS, NS, "web") is None
-        assert store.list_objects(SLICES, NS) == []
 
 
 class TestJob:

@@ -1,0 +1,55 @@
+"""Who wants to know of every change of a forward: the views of a notebook and of the side panel."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from sspcloud_magics.forwards.forward import Forward
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+
+class Subscribers:
+    """Functions that are called with a forward after each of its changes.
+
+    The list is replaced, never changed: whoever is telling goes through the one that it began with.
+    """
+
+    def __init__(self) -> None:
+        self._callbacks: list[Callable[[Forward], None]] = []
+
+    def add(self, callback: Callable[[Forward], None]) -> Callable[[], None]:
+        """Add a function.
+
+        Parameters
+        ----------
+        callback
+            Gets the forward.
+
+        Returns
+        -------
+        Callable
+            Takes it out again; idempotent.
+        """
+        self._callbacks = [*self._callbacks, callback]
+
+        def remove() -> None:
+            self._callbacks = [other for other in self._callbacks if other is not callback]
+
+        return remove
+
+    def tell(self, forward: Forward) -> None:
+        """Call them all; one that fails harms no other.
+
+        Parameters
+        ----------
+        forward
+            What has changed.
+        """
+        for callback in self._callbacks:
+            try:
+                callback(forward)
+            except Exception:  # noqa: BLE001 - one view that fails must not stop the others, nor the thread
+                _log.exception("a subscriber failed")
