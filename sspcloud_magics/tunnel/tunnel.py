@@ -124,6 +124,10 @@ class Tunnel:
         """Connect to `port` of the pod, for `handler`."""
         self._handler = handler
         self.used_at = self._loop.time()
+        if self.closed:
+            # It broke on its way to the one who opens the pair, and nobody was there to be told.
+            self._loop.call_soon(self._report_loss, "the tunnel broke before it was used")
+            return
         self._pair, request = self._protocol.open(port)
         self._write(request)
         if not self._protocol.half_close:
