@@ -24,6 +24,7 @@ from sspcloud_magics.cluster import failures
 from sspcloud_magics.cluster.resources import Attempt
 from sspcloud_magics.errors import ServerError
 from sspcloud_magics.proxies import proxy_for
+from sspcloud_magics.secret import Secret
 from sspcloud_magics.tls import tls_context
 
 TIMEOUT = urllib3.Timeout(connect=10.0, read=30.0)
@@ -76,7 +77,7 @@ class ApiClient:
         query
             Parameters of the URL.
         body
-            The object to send.
+            The object to send; a `Secret` in it goes in clear, over TLS.
         own
             Whether the namespace is the caller's own: it decides the advice in an error.
 
@@ -93,10 +94,15 @@ class ApiClient:
             If there was no answer.
         """
         access = self._access()
-        answer = self._request(access, attempt, query, body)
-        if answer.status == 401:
-            access = self._renew_access(access)
+        try:
             answer = self._request(access, attempt, query, body)
+            if answer.status == 401:
+                access = self._renew_access(access)
+                answer = self._request(access, attempt, query, body)
+        except BaseException as error:
+            # The frames below hold the token and the body as they go over the wire, and a traceback may show
+            # its frames' variables.
+            raise error.with_traceback(None) from None
         if 200 <= answer.status < 300:
             return _document(answer, access.server)
         raise failures.from_answer(
@@ -108,6 +114,23 @@ class ApiClient:
             in_service=self._in_service,
             own=own,
         )
+
+    def look(self, path: str) -> tuple[int, Mapping[str, str], bytes]:
+        """Ask for a path without saying who one is, and return the status, the headers and the body.
+
+        Raises
+        ------
+        ServerUnreachable, CertificateNotTrusted
+            If there was no answer.
+        """
+        access = self._access()
+        try:
+            answer = self._pool_for(access).request(
+                "GET", access.server + path, timeout=TIMEOUT, retries=False, redirect=False
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise failures.from_transport(error, access.server) from None
+        return answer.status, answer.headers, answer.data
 
     def close(self) -> None:
         """Close the connections."""
@@ -141,7 +164,7 @@ class ApiClient:
                 return pool.request(
                     method,
                     url,
-                    body=None if body is None else json.dumps(body),
+                    body=None if body is None else json.dumps(body, default=_in_clear),
                     headers=headers,
                     timeout=TIMEOUT,
                     retries=False,
@@ -162,6 +185,12 @@ class ApiClient:
                 self._pool = _pool(access)
                 self._pool_is_for = key
             return self._pool
+
+
+def _in_clear(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _document(answer: urllib3.BaseHTTPResponse, server: str) -> dict[str, Any]:

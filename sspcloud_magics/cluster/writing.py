@@ -13,6 +13,7 @@ from sspcloud_magics.cluster.failures import Conflict, NotFound
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.objects import get_object
 from sspcloud_magics.cluster.resources import Attempt, Resource
+from sspcloud_magics.secret import Secret
 
 _OURS = ("spec", "data", "rules", "roleRef", "subjects", "type")
 """The parts of an object that its maker decides; the rest is the server's."""
@@ -84,7 +85,7 @@ def apply_object(cluster: Cluster, resource: Resource, wanted: Mapping[str, Any]
     resource
         The kind.
     wanted
-        The object.
+        The object; the values of a Secret may be hidden in `sspcloud_magics.secret.Secret`.
 
     Raises
     ------
@@ -104,11 +105,18 @@ def apply_object(cluster: Cluster, resource: Resource, wanted: Mapping[str, Any]
 def _apply_once(cluster: Cluster, resource: Resource, wanted: Mapping[str, Any]) -> dict[str, Any]:
     metadata = wanted["metadata"]
     try:
-        found = get_object(cluster, resource, metadata["name"], metadata["namespace"])
+        found = _hidden(get_object(cluster, resource, metadata["name"], metadata["namespace"]))
     except NotFound:
         return create_object(cluster, resource, wanted)
     changed = _changed(found, wanted)
     return found if changed == found else update_object(cluster, resource, changed)
+
+
+def _hidden(found: dict[str, Any]) -> dict[str, Any]:
+    """Hide the values of a Secret from whatever shows variables."""
+    if found.get("kind") == "Secret" and "data" in found:
+        found["data"] = {key: Secret(value) for key, value in found["data"].items()}
+    return found
 
 
 def _changed(found: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

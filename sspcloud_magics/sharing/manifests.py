@@ -179,17 +179,19 @@ def job(share: Share) -> Manifest:
 
 
 def secret(share: Share, password: Secret, ca: str | None, job_uid: str | None) -> Manifest:
-    """Return the Secret that the colleague reads; the one manifest that holds a password."""
+    """Return the Secret that the colleague reads; the one manifest that holds a password, hidden."""
     values = {
-        "host": f"{share.service}.{share.namespace}.svc",
-        "port": str(share.port),
-        "database": share.dbname,
-        "user": share.role,
-        "password": password.reveal(),
+        "host": Secret(f"{share.service}.{share.namespace}.svc"),
+        "port": Secret(str(share.port)),
+        "database": Secret(share.dbname),
+        "user": Secret(share.role),
+        "password": password,
     }
     if ca:
-        values["ca.crt"] = ca
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        values["ca.crt"] = Secret(ca)
+    data = {
+        key: Secret(base64.b64encode(value.reveal().encode()).decode()) for key, value in values.items()
+    }
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -105,7 +105,7 @@ def test_the_binding_reaches_laptop_and_notebook():
 
 def test_the_secret_holds_all_that_the_colleague_needs():
     data = manifests.secret(a_share(), Secret(CANARY), "PEM", None)["data"]
-    decoded = {key: base64.b64decode(value).decode() for key, value in data.items()}
+    decoded = {key: base64.b64decode(value.reveal()).decode() for key, value in data.items()}
     assert decoded == {
         "host": f"{F}-rw.user-alice.svc",
         "port": "5432",
