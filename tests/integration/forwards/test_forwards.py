@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,29 +76,29 @@ def test_errors_leave_what_is_open_open(manager, cluster, testbed):
 
 
 def test_pod_that_is_replaced_under_its_name_is_found_again(manager, cluster, testbed, pods, watcher):
-    name = pods.name
-    pods.create(name)
-    forward = manager.forward(cluster, Target(testbed.namespace, "pod", name), [PortText(pods.port, 0)])
+    name = pods.like(testbed.echo)
+    target = Target(testbed.namespace, "pod", name)
+    forward = manager.forward(cluster, target, [PortText(testbed.echo.port, 0)])
     assert say(forward, b"before") == b"before"
     pods.delete(name)
     watcher.until(lambda: forward.state is State.RECONNECTING)
-    pods.create(name)
+    pods.like(testbed.echo, name)
     watcher.until(lambda: forward.state is State.ACTIVE)
     assert say(forward, b"after") == b"after"
     watcher.until(lambda: forward.counters.reconnects >= 1)
 
 
 def test_pod_that_is_replaced_by_another_is_followed(manager, cluster, testbed, pods, watcher):
-    name = pods.name
-    pods.service(name)
-    pods.create(f"{name}-a", app=name)
+    name = f"forwards-{uuid.uuid4().hex[:8]}"
+    pods.service(name, testbed.echo.port)
+    pods.like(testbed.echo, f"{name}-a", app=name)
     target = Target(testbed.namespace, "service", name)
     forward = manager.forward(cluster, target, [PortText(80, 0)])
     port = forward.local_port
     assert forward.pod == f"{name}-a"
     assert say(forward, b"before") == b"before"
     pods.delete(f"{name}-a")
-    pods.create(f"{name}-b", app=name)
+    pods.like(testbed.echo, f"{name}-b", app=name)
     watcher.until(lambda: (forward.state, forward.pod) == (State.ACTIVE, f"{name}-b"))
     assert forward.local_port == port
     assert say(forward, b"after") == b"after"
