@@ -32,7 +32,7 @@ class Outbox:
 
     def want(self, facts: Facts) -> None:
         """Take in what is true now; all of it."""
-        for key in self._true.keys() | facts.keys():
+        for key in {**self._true, **facts}:
             if facts.get(key) == self._told.get(key):
                 self._due.pop(key, None)
             else:

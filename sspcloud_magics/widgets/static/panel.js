@@ -121,7 +121,7 @@ export const WORDS = {
     actions: "Actions",
     received: "reçus",
     sent: "envoyés",
-    open: "ouvertes",
+    open: "en cours",
     stop: "Arrêter",
     stopNamed: "Arrêter la redirection vers {name}",
     copy: "Copier",
@@ -407,7 +407,8 @@ class View {
    */
   t(key, values = {}) {
     const text = WORDS[this.language][key] ?? WORDS.en[key] ?? key.slice(key.indexOf(".") + 1);
-    return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+    const spaced = this.language === "fr" ? text.replace(/ ([?!:;»])/g, "\u00a0$1").replace("« ", "«\u00a0") : text;
+    return spaced.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
   }
 
   /** @param {number} bytes */
@@ -489,8 +490,13 @@ class View {
     ];
   }
 
-  /** A sentence in which what begins with % is set as code, up to where it reads as prose again. @param {string} text */
+  /**
+   * A sentence in which commands are set as code: up to three blanks, behind a colon, or as far as it looks like one.
+   * @param {string} text
+   */
   prose(text) {
+    const [, before = "", command = "", after = ""] = /^()(%.+?) {3}(.*)$/.exec(text) ?? /^(.*: )(%.+)()$/.exec(text) ?? [];
+    if (command) return [before, h("code", {}, command), after && ` ${after}`];
     return text.split(/(%\w+(?: (?:--?\w+|[A-ZÈ.]{2,}|[\w.-]*[-./][\w./-]*\w|\d\w+))*)/).map((piece, index) => (index % 2 ? h("code", {}, piece) : piece));
   }
 
@@ -664,7 +670,7 @@ class View {
     const rows = shown.map(([each, value]) => {
       const { cell, below } = this.ports(kind, each, value.ports);
       const state = fact === "pod" ? this.badge(value.tone, `${value.state}`) : h("span", { class: cls("faint") }, value.type);
-      return this.row(`${fact} ${each}`, [state, each, cell, ...(fact === "pod" ? [value.restarts ? String(value.restarts) : h("span", { class: cls("faint") }, "0")] : []), h("span", { class: cls("number") }, this.age(value.created))], below);
+      return this.row(`${fact} ${each}`, [state, each, cell, ...(fact === "pod" ? [h("span", { class: cls("labelled"), "data-label": this.t("restarts") }, String(value.restarts))] : []), h("span", { class: `${cls("number")} ${cls("labelled")}`, "data-label": this.t("age") }, this.age(value.created))], below);
     });
     const headings = ["state", "name", "ports", ...(fact === "pod" ? ["restarts"] : []), "age"].map((key) => this.t(key));
     return this.table(name, headings, rows);
@@ -733,7 +739,7 @@ class View {
           this.badge(share.tone, this.t(`state.${share.state}`)),
           name,
           share.colleague,
-          [this.t(`access.${share.access}`), share.schemas && h("span", { class: cls("faint") }, ` ${share.schemas}`)],
+          [h("span", { class: cls("state") }, this.t(`access.${share.access}`)), share.schemas && h("span", { class: cls("faint") }, ` ${share.schemas}`)],
           until,
           h("button", { type: "button", class: cls("button"), "data-question": path, "aria-expanded": String(this.question === path), "aria-label": this.t("revokeNamed", values), "aria-busy": this.store.isPending(key) ? "true" : null }, h("span", { class: cls("face") }, this.t("revoke"))),
         ],
@@ -781,7 +787,7 @@ class View {
       const hopeless = facts.has("look/who") && facts.get("look/who") !== true;
       const cluster = !hopeless && known;
       next.append(.../** @type {Node[]} */ ([
-        this.forwards(),
+        (cluster || this.store.under("forward/").length > 0) && this.forwards(),
         !known && !hopeless && h("p", { class: cls("note"), "data-key": "asking" }, this.t("asking")),
         cluster && h("div", { class: cls("columns"), "data-key": "columns" },
           h("div", { class: cls("column") },

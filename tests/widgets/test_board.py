@@ -1,0 +1,238 @@
+"""The board on a real sandbox: what it tells, what a click does, and when it keeps silent."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import urllib.request
+from typing import Any
+
+import pytest
+
+from sspcloud_magics import session
+from sspcloud_magics.widgets import board as board_module
+from sspcloud_magics.widgets import looks
+from sspcloud_magics.widgets.board import PACE, Board
+from tests.testbed import Sandbox
+from tests.widgets.conftest import SECONDS, Browser
+
+LOOK = {"do": "look", "view": "one", "seen": True, "new": True}
+POD = "mon-api-abcdef-12345"
+FORWARD = {"do": "forward", "kind": "pod", "name": POD, "port": 8000, "key": "api", "id": "1"}
+
+
+def as_alice(board: Board, sandbox: Sandbox) -> None:
+    session.login(kubeconfig=sandbox.kubeconfig("alice"))
+    board.receive(LOOK)
+
+
+def outcome(browser: Browser, key: str, number: str) -> dict[str, Any]:
+    """Wait for the end of an order, and return how it ended."""
+
+    def ended(facts: dict[str, Any]) -> dict[str, Any] | None:
+        fact: dict[str, Any] | None = facts.get(f"order/{key}")
+        return fact if fact and fact["id"] == number and fact["state"] != "pending" else None
+
+    return browser.until(ended)  # type: ignore[no-any-return]
+
+
+def test_a_look_tells_who_one_is_and_what_runs(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+    as_alice(board, sandbox)
+    browser.until(lambda facts: facts.get("look/shares") is True)
+    assert browser.facts["who"]["user"] == "oidc-alice"
+    assert browser.facts[f"pod/{POD}"]["ports"] == [[8000, "http"]]
+    assert browser.facts[f"pod/{POD}"]["tone"] == "good"
+    assert browser.facts["service/mon-api"]["ports"] == [[80, "http"]]
+    assert browser.facts["database/user-alice/postgresql-cnpg-951239"]["state"] == "running"
+    assert browser.facts["share/postgresql-cnpg-951239/bob"]["access"] == "read-only"
+    assert browser.facts["sandbox"]["running"]
+    assert "token" not in json.dumps(browser.facts).lower()
+
+
+def test_a_click_forwards_twice_the_same_and_stops(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+    as_alice(board, sandbox)
+    board.receive(FORWARD)
+    assert outcome(browser, "api", "1") == {"id": "1", "state": "done"}
+    (opened,) = session.open_forwards()
+    with urllib.request.urlopen(f"http://localhost:{opened.local_port}/", timeout=SECONDS) as answer:
+        assert answer.status == 200
+    browser.until(lambda facts: facts[f"traffic/{opened.id}"][1] > 0)
+    assert browser.facts[f"forward/{opened.id}"]["ports"] == [[opened.local_port, 8000]]
+
+    board.receive(FORWARD | {"id": "2"})
+    assert outcome(browser, "api", "2")["state"] == "done"
+    assert session.open_forwards() == [opened]
+
+    for number in ("3", "4"):
+        board.receive({"do": "stop", "forward": opened.id, "key": "stop", "id": number})
+        assert outcome(browser, "stop", number)["state"] == "done"
+    browser.until(lambda facts: f"forward/{opened.id}" not in facts)
+    assert session.open_forwards() == []
+
+
+def test_two_clicks_at_once_are_one_order_and_both_are_answered(
+    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on, runs = threading.Event(), threading.Event(), []
+
+    def slow(order: Any) -> None:
+        runs.append(order["id"])
+        begun.set()
+        goes_on.wait(SECONDS)
+
+    monkeypatch.setattr(board_module.orders, "carry_out", slow)
+    as_alice(board, sandbox)
+    board.receive({"do": "connect", "key": "db", "id": "1"})
+    assert begun.wait(SECONDS)
+    board.receive({"do": "connect", "key": "db", "id": "2"})
+    browser.until(lambda facts: facts.get("order/db") == {"id": "2", "state": "pending"})
+    goes_on.set()
+    assert outcome(browser, "db", "2")["state"] == "done"
+    assert runs == ["1"]
+
+
+def test_an_order_that_fails_says_why(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+    as_alice(board, sandbox)
+    board.receive(FORWARD | {"port": 4711})
+    failed = outcome(browser, "api", "1")
+    assert failed["state"] == "failed"
+    assert failed["error"]["code"] in {"DialFailed", "PortNotFound"}
+    assert session.open_forwards() == []
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"do": "format the disk"},
+        {"do": "forward"},
+        {"do": "stop", "forward": True},
+        {"do": "become", "person": "eve"},
+    ],
+)
+def test_an_order_that_makes_no_sense_fails_and_nothing_else(
+    board: Board, browser: Browser, sandbox: Sandbox, order: dict[str, Any]
+) -> None:
+    as_alice(board, sandbox)
+    board.receive("no message")
+    board.receive({"do": 7})
+    board.receive(order | {"key": "odd", "id": "1"})
+    assert outcome(browser, "odd", "1")["error"]["code"] == "UsageProblem"
+
+
+def test_a_colleague_s_database_is_connected_to_by_name(
+    board: Board, browser: Browser, sandbox: Sandbox
+) -> None:
+    session.login(kubeconfig=sandbox.kubeconfig("bob"))
+    board.receive(LOOK)
+    name = "user-alice/postgresql-cnpg-951239"
+    board.receive({"do": "connect", "database": name, "key": "db", "id": "1"})
+    assert outcome(browser, "db", "1")["state"] == "done"
+    connected = browser.until(lambda facts: [facts[key] for key in facts if key.startswith("connection/")])
+    assert [(each["database"], each["current"]) for each in connected] == [(name, True)]
+    assert int(session.query_db("SELECT 1 AS one")["one"][0]) == 1
+
+
+def test_somebody_else_s_world_replaces_one_s_own(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+    as_alice(board, sandbox)
+    browser.until(lambda facts: f"pod/{POD}" in facts)
+    board.receive({"do": "become", "person": "bob", "key": "become", "id": "1"})
+    browser.until(lambda facts: facts.get("who", {}).get("user") == "oidc-bob")
+    browser.until(lambda facts: facts.get("look/pods") is True and f"pod/{POD}" not in facts)
+
+
+def test_without_a_cluster_the_reason_is_told_and_what_to_do(board: Board, browser: Browser) -> None:
+    board.receive(LOOK)
+    told = browser.until(lambda facts: facts.get("look/who"))
+    assert told["code"] == "NotLoggedIn"
+    assert told["mend"]
+    assert browser.facts["sandbox"]["running"]
+
+
+def test_what_may_not_be_listed_is_one_section_s_trouble(
+    board: Board, browser: Browser, sandbox: Sandbox
+) -> None:
+    session.login(kubeconfig=sandbox.kubeconfig("bob"), namespace="user-carol")
+    board.receive(LOOK)
+    told = browser.until(lambda facts: facts.get("look/pods"))
+    assert told["code"] == "Forbidden"
+    assert browser.facts["who"]["user"] == "oidc-bob"
+
+
+class Turns:
+    """Counts what the board's thread does, to wait for it."""
+
+    def __init__(self, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._semaphore = threading.Semaphore(0)
+        turn = board._turn
+
+        def counted() -> None:
+            turn()
+            self._semaphore.release()
+
+        monkeypatch.setattr(board, "_turn", counted)
+
+    def wait(self, number: int) -> None:
+        for _ in range(number):
+            assert self._semaphore.acquire(timeout=SECONDS)
+
+
+def test_nothing_is_sent_while_nothing_changes(
+    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Semaphore(0)
+    ask = looks.pods
+
+    def counted(cluster: Any) -> Any:
+        found = ask(cluster)
+        asked.release()
+        return found
+
+    monkeypatch.setitem(looks.LOOKS, "pods", looks.Look(counted, 0.2))
+    as_alice(board, sandbox)
+    browser.until(lambda facts: facts.get("look/shares") is True)
+    Turns(board, monkeypatch).wait(12)
+    before = len(browser.told)
+    while asked.acquire(blocking=False):
+        pass
+    for _ in range(3):
+        assert asked.acquire(timeout=SECONDS), "the cluster is asked all the while"
+    assert [message for _, message in browser.told[before:]] == []
+
+
+def test_updates_keep_their_distance_and_their_size(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+    as_alice(board, sandbox)
+    for number in range(30):
+        board.receive(FORWARD | {"key": f"{number}", "id": "1", "port": 8000})
+    browser.until(
+        lambda facts: all(facts.get(f"order/{number}", {}).get("state") == "done" for number in range(30))
+    )
+    parts = browser.parts()
+    assert len(parts) > 1
+    moments = [moment for moment, _ in parts]
+    assert min(later - sooner for sooner, later in itertools.pairwise(moments)) > PACE * 0.9
+    assert max(len(json.dumps(part, separators=(",", ":"))) for _, part in parts) <= 2000
+
+
+def test_nothing_is_asked_while_nobody_looks(
+    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_alice(board, sandbox)
+    browser.until(lambda facts: "who" in facts)
+    board.receive(LOOK | {"seen": False, "new": False})
+    turns = Turns(board, monkeypatch)
+    board.receive(LOOK | {"view": "two", "seen": False, "new": False})
+    turns.wait(1)
+    assert board._pause() is None, "it sleeps until somebody looks or clicks"
+
+
+def test_a_browser_that_vanished_is_forgotten(
+    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board_module, "LEASE", 0.2)
+    turns = Turns(board, monkeypatch)
+    as_alice(board, sandbox)
+    turns.wait(1)
+    while board._views:
+        turns.wait(1)
+    assert board._pause() is None

@@ -1,0 +1,78 @@
+"""What the browser is told: differences only, in small portions."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sspcloud_magics.widgets.outbox import Outbox
+
+values = st.none() | st.integers() | st.text(max_size=40) | st.lists(st.integers(), max_size=5)
+facts = st.dictionaries(st.text(max_size=12), values.filter(lambda value: value is not None), max_size=8)
+
+
+def test_nothing_is_told_where_nothing_changed() -> None:
+    box = Outbox()
+    box.want({"a": 1, "b": [2]})
+    assert box.part() == {"a": 1, "b": [2]}
+    box.want({"a": 1, "b": [2]})
+    assert box.part() == {}
+
+
+def test_what_changed_back_before_it_was_told_is_not_told() -> None:
+    box = Outbox()
+    box.want({"a": 1})
+    box.part()
+    box.want({"a": 2})
+    box.want({"a": 1})
+    assert box.part() == {}
+
+
+def test_a_fact_that_is_gone_is_told_as_none() -> None:
+    box = Outbox()
+    box.want({"a": 1})
+    box.part()
+    box.want({})
+    assert box.part() == {"a": None}
+    assert box.part() == {}
+
+
+def test_500_pods_are_told_in_portions_of_2_kb_and_none_is_forgotten() -> None:
+    box = Outbox()
+    pods = {f"pod/jupyter-{number}": {"state": "Running", "ports": [[8888, "http"]]} for number in range(500)}
+    box.want(pods)
+    told = {}
+    while part := box.part():
+        assert len(json.dumps({"part": part}, separators=(",", ":"))) <= 2000
+        told |= part
+    assert told == pods
+
+
+def test_what_has_waited_longest_is_told_first() -> None:
+    box = Outbox()
+    box.want({f"slow/{number}": "x" * 900 for number in range(4)})
+    first = box.part()
+    box.want({f"slow/{number}": "x" * 900 for number in range(4)} | dict.fromkeys(first, "y" * 900))
+    assert not first.keys() & box.part().keys()
+
+
+def test_a_browser_that_knows_nothing_is_told_everything_and_then_only_changes() -> None:
+    box = Outbox()
+    box.want({"a": 1, "b": 2})
+    box.part()
+    assert box.whole() == {"a": 1, "b": 2}
+    box.want({"a": 1, "b": 3})
+    assert box.part() == {"b": 3}
+
+
+@given(st.lists(facts, max_size=6))
+def test_the_browser_ends_up_with_what_is_true(history: list[dict[str, object]]) -> None:
+    box, browser = Outbox(), {}
+    for wanted in history:
+        box.want(wanted)
+        browser |= box.part()
+    while part := box.part():
+        browser |= part
+    assert {key: value for key, value in browser.items() if value is not None} == (history or [{}])[-1]

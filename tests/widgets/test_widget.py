@@ -1,0 +1,91 @@
+"""The widget without a browser: its text forms, its traits, and that nothing is imported too early."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import sspcloud_magics as ssp
+from sspcloud_magics import session
+from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.widgets import still, widget
+from tests.testbed import Sandbox
+
+
+@pytest.fixture
+def panel(fresh_session: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[widget.Panel]:
+    monkeypatch.setattr(widget, "_panel", None)
+    made = ssp.panel()
+    yield made
+    made.close()
+
+
+def test_it_is_readable_where_no_widget_runs(panel: widget.Panel, sandbox: Sandbox) -> None:
+    session.login(kubeconfig=sandbox.kubeconfig("alice"))
+    forward = session.forward("svc/mon-api", ":http")
+    data, _ = panel._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert "oidc-alice in user-alice" in data["text/plain"]
+    assert f"localhost:{forward.local_port} → user-alice/svc/mon-api:80" in data["text/html"]
+    assert "<script" not in data["text/html"]
+
+
+def test_without_a_cluster_its_text_says_what_to_do(panel: widget.Panel) -> None:
+    data, _ = panel._repr_mimebundle_()
+    assert "→" in data["text/plain"]
+    assert repr(panel) == data["text/plain"]
+
+
+def test_what_comes_from_the_cluster_is_escaped() -> None:
+    who = {"user": "<b>", "namespace": "n", "server": "s"}
+    assert "&lt;b&gt;" in still.html({"who": who})
+
+
+def test_there_is_one_panel_and_its_language_can_be_chosen(panel: widget.Panel) -> None:
+    assert ssp.panel() is panel
+    assert ssp.panel(language="fr").language == "fr"
+    assert ssp.panel().language == "fr"
+    with pytest.raises(UsageProblem):
+        ssp.panel(language="de")
+
+
+def test_nothing_of_the_cluster_is_saved_with_the_notebook(panel: widget.Panel, sandbox: Sandbox) -> None:
+    session.login(kubeconfig=sandbox.kubeconfig("alice"))
+    panel.board.look_once(30)
+    assert "who" in panel.board.facts
+    own = set(panel.get_state()) - {name for name in panel.get_state() if name.startswith("_")}
+    assert own <= {"language", "layout", "tabbable", "tooltip"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({"LANG": "fr_FR.UTF-8"}, "fr"),
+        ({"LANG": "fr_FR", "LC_ALL": "en_GB.UTF-8"}, "en"),
+        ({"LANG": "C.UTF-8"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_kernel_s_language_is_taken_where_it_names_one(
+    environment: dict[str, str], language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert widget.spoken_language() == language
+
+
+LIGHT = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+InteractiveShell.instance().run_line_magic("load_ext", "sspcloud_magics")
+assert not {"anywidget", "ipywidgets", "pandas", "psycopg"} & set(sys.modules), sys.modules.keys()
+"""
+
+
+def test_loading_the_extension_imports_no_widgets() -> None:
+    subprocess.run([sys.executable, "-c", LIGHT], check=True)
