@@ -276,7 +276,9 @@ class TestJob:
         jobs.reconcile(store, (NS, "job"))
         job = store.get(JOBS, NS, "job")
         assert jobs.finished(job)
+        assert [one["type"] for one in job["status"]["conditions"]] == ["SuccessCriteriaMet", "Complete"]
         assert job["status"]["succeeded"] == 2
+        assert job["status"]["completionTime"]
 
     def test_fails_when_too_many_pods_have_failed(self, store: Store) -> None:
         self.job(store, backoffLimit=1)
@@ -296,6 +298,29 @@ class TestJob:
         self.age(store, "end")
         jobs.reconcile(store, (NS, "job"))
         assert find(store, JOBS, NS, "job") is None
+
+    def test_at_its_deadline_its_pods_end(self, store: Store) -> None:
+        self.job(store, parallelism=2, activeDeadlineSeconds=60)
+        jobs.reconcile(store, (NS, "job"))
+        assert store.get(JOBS, NS, "job")["status"]["active"] == len(pods(store)) == 2
+        run(store)
+        self.age(store)
+        jobs.reconcile(store, (NS, "job"))
+        assert all(terminating(pod) for pod in store.list_objects(PODS, NS))
+        status = store.get(JOBS, NS, "job")["status"]
+        assert [one["type"] for one in status["conditions"]] == ["FailureTarget", "Failed"]
+        assert "active" not in status
+        assert "completionTime" not in status
+
+    def test_pods_that_are_too_many_end(self, store: Store) -> None:
+        self.job(store, parallelism=2)
+        jobs.reconcile(store, (NS, "job"))
+        run(store)
+        job = store.get(JOBS, NS, "job")
+        job["spec"]["suspend"] = True
+        store.update(job)
+        jobs.reconcile(store, (NS, "job"))
+        assert all(terminating(pod) for pod in store.list_objects(PODS, NS))
 
     def test_suspended_runs_nothing(self, store: Store) -> None:
         self.job(store, suspend=True, activeDeadlineSeconds=1)
