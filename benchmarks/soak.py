@@ -117,16 +117,19 @@ class Workers:
                 self._block(link, chance.randbytes(chance.choice((1, 100, 5_000, 70_000, 300_000))))
 
     def _block(self, link: socket.socket, block: bytes) -> None:
-        sender = threading.Thread(target=_send, args=(link, block))
+        broken = threading.Event()
+        sender = threading.Thread(target=_send, args=(link, block, broken))
         sender.start()
         try:
             digest, got = hashlib.blake2b(), 0
             while got < len(block):
                 part = link.recv(1 << 16)
                 if not part:
+                    # A reset is told once: where the sender has had it, the receiver sees an end.
+                    sender.join()
                     with self._lock:
-                        self._result.early_ends += 1
-                    raise ConnectionError("a clean end in the middle of a block")
+                        self._result.early_ends += not broken.is_set()
+                    raise ConnectionError("an end in the middle of a block")
                 digest.update(part)
                 got += len(part)
         finally:
@@ -140,11 +143,11 @@ class Workers:
             self.last_success = now
 
 
-def _send(link: socket.socket, block: bytes) -> None:
+def _send(link: socket.socket, block: bytes, broken: threading.Event) -> None:
     try:
         link.sendall(block)
     except OSError:
-        return
+        broken.set()
 
 
 def observe(helper: psutil.Process, result: Result) -> None:
