@@ -14,6 +14,7 @@ MAGICS = [
     "databases",
     "forward",
     "forwards",
+    "k8s_doctor",
     "k8s_login",
     "k8s_pods",
     "k8s_services",

@@ -1,0 +1,48 @@
+"""``python -m sspcloud_magics doctor``: the doctor in a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Examine, print the report, and return the exit code: 0, or 1 where something is broken.
+
+    Parameters
+    ----------
+    arguments
+        What stands behind the program's name; ``sys.argv`` where it is None.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m sspcloud_magics", description="sspcloud_magics in a terminal"
+    )
+    doctor = parser.add_subparsers(dest="order", required=True).add_parser(
+        "doctor", help="say what works, what does not, and what mends it"
+    )
+    doctor.add_argument("target", nargs="?", help="a pod, a service or a database")
+    doctor.add_argument("-n", "--namespace", help="the target's namespace, instead of your own")
+    doctor.add_argument(
+        "--kubeconfig", metavar="FILE", help="a kubeconfig, instead of the one that would be found"
+    )
+    doctor.add_argument("--context", metavar="NAME", help="a context of the kubeconfig")
+    doctor.add_argument("--json", action="store_true", help="for machines")
+    doctor.add_argument("--redacted", action="store_true", help="without tokens and names of people")
+    given = parser.parse_args(arguments)
+    # By name: importing the package must not import this module's whole world.
+    session = import_module("sspcloud_magics.session")
+    session.configure(session.Choice(kubeconfig=given.kubeconfig, context=given.context))
+    try:
+        report = session.doctor(given.target, namespace=given.namespace, redacted=given.redacted)
+        sys.stdout.write(f"{report.to_json() if given.json else report}\n")
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        session.close()
+    return 0 if report.healthy else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""The way from the cluster to what is wanted: the target, its pods, the tunnel, and the database behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.objects import get_object
+from sspcloud_magics.cluster.resolve import resolve
+from sspcloud_magics.cluster.resources import ENDPOINTS
+from sspcloud_magics.databases import credentials
+from sspcloud_magics.databases.discovery import Database, require_usable
+from sspcloud_magics.doctor.findings import Finding, broken, fine, look, not_needed
+from sspcloud_magics.doctor.patient import Patient
+from sspcloud_magics.errors import (
+    DatabaseNotFound,
+    DatabaseUnavailable,
+    Forbidden,
+    SspcloudError,
+    TargetError,
+)
+from sspcloud_magics.sharing.routes import Journey, open_by_route
+from sspcloud_magics.target import PortText, Target, parse_target
+
+if TYPE_CHECKING:
+    from sspcloud_magics.databases.connection import DatabaseConnection
+
+_TIMEOUT = 15.0
+_PROBE_BYTES = 2_000_000
+_PROBE = "SELECT repeat('x', %s)"
+_ROOM = (
+    "SELECT current_setting('max_connections')::int, (SELECT count(*) FROM pg_stat_activity), "
+    "(SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user), "
+    "(SELECT count(*) FROM pg_stat_activity WHERE usename = current_user)"
+)
+_TABLES = (
+    "SELECT count(*), count(*) FILTER (WHERE has_table_privilege(c.oid, 'SELECT')), "
+    "count(*) FILTER (WHERE has_table_privilege(c.oid, 'INSERT')) FROM pg_class c "
+    "JOIN pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE c.relkind IN ('r', 'p', 'v', 'm') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'"
+)
+
+
+def target(patient: Patient) -> Iterator[Finding]:
+    """Find what is wanted, and whether something ready stands behind it."""
+    step, cluster, wanted = "Target", patient.known(), patient.wanted or ""
+    typed = parse_target(wanted)
+    database = None if typed.kind else _database(patient, wanted)
+    if database is not None:
+        patient.database = database
+        patient.personal |= {database.namespace.partition("-")[2]} - {""}
+        require_usable(database)
+        patient.target = Target(database.namespace, "service", database.service)
+        patient.port = database.port
+        yield fine(step, f"{database.path} is a {database.kind} database.", f"found by {database.source}",
+                   f"it is {database.state}")  # fmt: skip
+    else:
+        named = typed if typed.namespace or not patient.namespace else None
+        found = resolve(cluster, wanted if named else f"{patient.namespace}/{wanted}")
+        patient.target = found.target
+        ports = [port for port in found.ports if port.protocol == "TCP"]
+        patient.port = ports[0].number if ports else None
+        said = ", ".join(map(str, found.ports)) or "none that are known"
+        yield fine(
+            step, f"{found.target} is there.", f"ports: {said}", found.status and f"it is {found.status}"
+        )
+    yield from _pods(patient, patient.target)
+
+
+def _database(patient: Patient, wanted: str) -> Database | None:
+    try:
+        return credentials.locate(patient.known(), wanted, patient.namespace)[0]
+    except (DatabaseNotFound, Forbidden):
+        return None
+
+
+def _pods(patient: Patient, found: Target) -> Iterator[Finding]:
+    if found.kind != "service":
+        return
+    try:
+        endpoints = get_object(patient.known(), ENDPOINTS, found.name, found.namespace)
+    except (Forbidden, NotFound) as error:
+        yield not_needed("Pods", f"The pods behind it cannot be seen ({error.what}); the tunnel will tell.")
+        return
+    subsets = endpoints.get("subsets") or []
+    ready = [_pod(address) for subset in subsets for address in subset.get("addresses") or ()]
+    waiting = [_pod(address) for subset in subsets for address in subset.get("notReadyAddresses") or ()]
+    if ready:
+        yield fine("Pods", f"{len(ready)} ready pod(s) stand behind it.", f"ready: {', '.join(ready)}",
+                   (waiting and f"not ready: {', '.join(waiting)}") or "")  # fmt: skip
+    else:
+        yield broken(
+            "Pods",
+            f"No ready pod stands behind {found}.",
+            f"not ready: {', '.join(waiting)}" if waiting else "there is none at all",
+            mend="%k8s_pods   says what they are doing; a service that is paused has to be resumed",
+        )
+
+
+def _pod(address: dict[str, Any]) -> str:
+    return str((address.get("targetRef") or {}).get("name") or address.get("ip"))
+
+
+def tunnel(patient: Patient) -> Iterator[Finding]:
+    """Open a forward on a free port: its dial proves that something listens."""
+    step = "Tunnel"
+    if patient.target is None or patient.port is None:
+        yield not_needed(step, "No port of the target is known: name one with %forward TARGET PORT.")
+        return
+    began = time.perf_counter()
+    opened = patient.manager().forward(
+        patient.known(), patient.target, [PortText(patient.port, 0)], timeout=_TIMEOUT
+    )
+    patient.forward = opened
+    seen = [
+        f"pod {opened.pod} listens on port {patient.port}",
+        f"opened in {1000 * (time.perf_counter() - began):.0f} ms",
+    ]
+    began = time.perf_counter()
+    with contextlib.suppress(OSError):
+        socket.create_connection(("localhost", opened.local_port), _TIMEOUT).close()
+        seen.append(f"a connection is taken in {1000 * (time.perf_counter() - began):.1f} ms")
+    what = f"A tunnel to {patient.target} opens ({opened.protocol})."
+    if opened.protocol == "channels":
+        yield look(
+            step, what, *seen,
+            "the server, or a proxy before it, refused SPDY inside a WebSocket: the older protocol is used",
+            mend="nothing has to be done; a Kubernetes from 1.31 on, without such a proxy, is faster",
+        )  # fmt: skip
+    else:
+        yield fine(step, what, *seen)
+
+
+def database(patient: Patient) -> Iterator[Finding]:
+    """Log in to the database by the way that %connect_db would take, and look around."""
+    found = patient.database
+    if found is None:
+        yield not_needed("Database", "What is wanted is no database.")
+        return
+    if found.kind != "postgres":
+        yield not_needed("Database", f"Only PostgreSQL is looked into, and this is {found.kind}.")
+        return
+    _, login = credentials.for_database(patient.known(), found.path)
+    patient.credentials = login
+    patient.personal |= {login.user}
+    journey = Journey(
+        cluster=patient.known(),
+        manager=patient.manager(),
+        database=found,
+        credentials=login,
+        timeout=_TIMEOUT,
+    )
+    connection, met = _first_way(journey)
+    try:
+        yield fine("Route", f"The database is reached by {connection.route}.", *met)
+        yield from _inside(connection, login.source)
+    finally:
+        connection.close()
+
+
+def _first_way(journey: Journey) -> tuple[DatabaseConnection, list[str]]:
+    """Return a connection by the first way that makes no object in the cluster, and what the others met."""
+    met: list[str] = []
+    failure: SspcloudError | None = None
+    for way in ("direct", "forward"):
+        try:
+            return open_by_route(journey, way), met
+        except (Forbidden, TargetError, DatabaseUnavailable) as error:
+            met.append(f"{way}: {error.what}")
+            failure = error
+    assert failure is not None  # noqa: S101 - the loop ran
+    raise type(failure)(failure.what, why="\n".join([failure.why, *met]).strip(), mend=(
+        f"{failure.mend}\n%connect_db tries a relay, a pod of yours, as well").strip())  # fmt: skip
+
+
+def _inside(connection: DatabaseConnection, source: str) -> Iterator[Finding]:
+    session = connection.psycopg
+    began = time.perf_counter()
+    session.execute("SELECT 1").fetchone()
+    latency = time.perf_counter() - began
+    began = time.perf_counter()
+    session.execute(_PROBE, (_PROBE_BYTES,)).fetchone()
+    rate = _PROBE_BYTES / (time.perf_counter() - began) / 1e6
+    yield fine(
+        "Login",
+        f"{connection.user} is logged in to {connection.dbname}.",
+        f"the password is of {source}",
+        f"protection: {connection.tls.name.lower().replace('_', ' ')}",
+        f"a question is answered in {1000 * latency:.1f} ms",
+        f"{_PROBE_BYTES / 1e6:.0f} MB came at {rate:.0f} MB/s",
+    )
+    total, readable, writable = session.execute(_TABLES).fetchone() or (0, 0, 0)
+    words = f"{readable} of {total} tables may be read, {writable} written."
+    if total and not readable:
+        yield look("Tables", words, mend="ask the owner of the database for the right to read them")
+    else:
+        yield fine("Tables", words)
+    most, used, limit, mine = session.execute(_ROOM).fetchone() or (0, 0, -1, 0)
+    left = most - used if limit < 0 else min(most - used, limit - mine)
+    seen = [f"{used} of {most} are used", f"you have {mine} of {limit}" if limit >= 0 else f"you have {mine}"]
+    if left > 2:
+        yield fine("Connections", f"{left} connections are left.", *seen)
+    else:
+        yield look("Connections", f"Only {left} connections are left.", *seen,
+                   mend="close connections that nobody uses: other notebooks, DBeaver, psql")  # fmt: skip

@@ -1,0 +1,121 @@
+"""The way to the cluster: the configuration, the server, the credentials, and who one is to it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sspcloud_magics.cluster.clock import skew, skew_in_words
+from sspcloud_magics.cluster.permissions import UNVERIFIED, who_am_i
+from sspcloud_magics.doctor.findings import Finding, broken, fine, look
+from sspcloud_magics.doctor.patient import Patient
+from sspcloud_magics.errors import ServerUnreachable
+from sspcloud_magics.proxies import proxy_for
+
+_PATIENCE = 10.0
+
+
+def configuration(patient: Patient) -> Iterator[Finding]:
+    """Find the configuration: which file, which context, what was passed over and why."""
+    step = "Configuration"
+    patient.personal |= {_user(), Path.home().name, socket.gethostname()} - {"", "root"}
+    patient.cluster = cluster = patient.find()
+    seen = [f"{considered.source}: {considered.outcome}" for considered in cluster.considered]
+    yield fine(step, f"{cluster.source}, namespace {cluster.namespace}.", *seen)
+    patient.personal |= {cluster.namespace.partition("-")[2]} - {""}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
+
+
+def server(patient: Patient) -> Iterator[Finding]:
+    """Resolve the server's name, connect, speak TLS, compare the clocks."""
+    step = "Server"
+    cluster = patient.known()
+    access = cluster.access()
+    parts = urlsplit(access.server)
+    proxy = proxy_for(access, patient.environ)
+    seen = []
+    if proxy is None:
+        seen += [_resolve(parts.hostname or "", parts.port or 443, access.server)]
+    else:
+        seen += [f"by the proxy {urlsplit(proxy).hostname}:{urlsplit(proxy).port or 80}"]
+    began = time.perf_counter()
+    status, headers, body = cluster.api.look("/version")
+    seen.append(f"it answered in {1000 * (time.perf_counter() - began):.0f} ms ({status})")
+    patient.server_answers = True
+    try:
+        seen.append(f"Kubernetes {json.loads(body)['gitVersion']}")
+    except (ValueError, KeyError, TypeError):
+        seen.append("it does not tell its version")
+    what = f"{access.server} answers over {'TLS' if parts.scheme == 'https' else 'plain HTTP'}."
+    if access.insecure_skip_tls_verify or parts.scheme == "http":
+        mend = "%k8s_login FILE --ca CA.pem   keeps a certificate authority instead"
+        yield look(step, f"{what} Its certificate is not verified.", *seen, UNVERIFIED, mend=mend)
+    else:
+        yield fine(step, what, *seen, "its certificate verifies")
+    difference = skew(headers.get("Date"))
+    wrong = skew_in_words(difference)
+    if wrong:
+        yield look("Clock", wrong, mend="set this machine's clock: tokens seem to end too early or too late")
+    elif difference is not None:
+        yield fine("Clock", "This machine's clock agrees with the server's.")
+
+
+def _resolve(host: str, port: int, url: str) -> str:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ServerUnreachable(
+            f"The name {host} of the server {url} is not known here.",
+            why=f"{error.strerror or error}.",
+            mend="check the network (VPN, DNS) and the address",
+        ) from None
+    addresses = ", ".join(dict.fromkeys(str(each[4][0]) for each in found))
+    try:
+        socket.create_connection((host, port), _PATIENCE).close()
+    except OSError as error:
+        raise ServerUnreachable(
+            f"{host} is {addresses}, and takes no connection on port {port}.",
+            why=f"{error.strerror or error}.",
+            mend="check the network (VPN, firewall, proxy) and the port",
+        ) from None
+    return f"{host} is {addresses}, and takes connections on port {port}"
+
+
+def credentials(patient: Patient) -> Iterator[Finding]:
+    """Look at the token: valid, until when."""
+    validity = patient.known().validity()
+    words = validity.words() or "the credentials do not say until when they are valid"
+    warning = validity.warning()
+    if warning:
+        yield look(
+            "Credentials",
+            warning,
+            words,
+            mend="copy the login script of your account page again: %k8s_login config.sh",
+        )
+    else:
+        yield fine("Credentials", f"{words[0].upper()}{words[1:]}.")
+
+
+def identity(patient: Patient) -> Iterator[Finding]:
+    """Ask the server who one is."""
+    found = who_am_i(patient.known())
+    patient.personal |= {found.user.rpartition(":")[2], found.user.partition("-")[2]} - {""}
+    if found.user in ("", "system:anonymous"):
+        yield broken(
+            "Identity", "The server takes you for nobody.", mend="log in again: %k8s_login config.sh"
+        )
+        return
+    patient.identity = found
+    yield fine("Identity", f"You are {found.user}.", f"groups: {', '.join(found.groups)}")

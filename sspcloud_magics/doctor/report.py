@@ -1,0 +1,147 @@
+"""The report: as text, as a table that folds its evidence, as JSON, and without anything personal.
+
+What the cluster says is data: it is escaped in HTML, and what cannot be printed is shown as an escape.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from html import escape
+from typing import Any
+
+from sspcloud_magics.doctor.findings import Finding, Verdict
+
+_MARKS = {Verdict.FINE: "✓", Verdict.LOOK: "!", Verdict.BROKEN: "✗", Verdict.NOT_NEEDED: "·"}
+_COLOURS = {
+    Verdict.FINE: "var(--jp-success-color1,#388e3c)",
+    Verdict.LOOK: "var(--jp-warn-color1,#b26a00)",
+    Verdict.BROKEN: "var(--jp-error-color1,#c62828)",
+    Verdict.NOT_NEEDED: "var(--jp-ui-font-color2,#757575)",
+}
+_CELL = "text-align:left;vertical-align:top;padding:.2em 1em .2em 0;white-space:normal"
+
+# Namespaces of people and projects, and their RBAC names, whoever they are; tokens; mail addresses; URLs' hosts are kept.
+_PERSONAL = (
+    (re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*"), "TOKEN"),
+    (re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+"), "MAIL"),
+    (re.compile(r"\b(user|projet|oidc)-[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"), r"\1-PERSON"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the doctor found.
+
+    Parameters
+    ----------
+    findings
+        In the order of the way.
+    personal
+        Words that `redacted` takes out: people's and machines' names.
+    """
+
+    findings: tuple[Finding, ...]
+    personal: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is broken."""
+        return all(finding.verdict is not Verdict.BROKEN for finding in self.findings)
+
+    @property
+    def summary(self) -> str:
+        """One sentence."""
+        count = {verdict: sum(f.verdict is verdict for f in self.findings) for verdict in Verdict}
+        first = next((f for f in self.findings if f.verdict is Verdict.BROKEN), None)
+        if first is not None:
+            more = f", and {count[Verdict.BROKEN] - 1} more" if count[Verdict.BROKEN] > 1 else ""
+            return f"Broken: {printable(first.step)}{more}."
+        if count[Verdict.LOOK]:
+            return f"Everything works; {count[Verdict.LOOK]} thing(s) to look at."
+        return "Everything is fine."
+
+    def redacted(self) -> Report:
+        """Return the report without tokens, passwords and names of people, to be shown to anybody."""
+
+        def clean(text: str) -> str:
+            for pattern, instead in _PERSONAL:
+                text = pattern.sub(instead, text)
+            for word in sorted(self.personal, key=len, reverse=True):
+                text = re.sub(
+                    rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", "PERSON", text, flags=re.IGNORECASE
+                )
+            return text
+
+        return Report(
+            tuple(
+                replace(
+                    finding,
+                    step=clean(finding.step),
+                    what=clean(finding.what),
+                    evidence=tuple(map(clean, finding.evidence)),
+                    mend=clean(finding.mend),
+                )
+                for finding in self.findings
+            )
+        )
+
+    def to_json(self) -> str:
+        """Return the report for machines: a list of findings under ``findings``, and ``healthy``."""
+        listed = [
+            {
+                "step": finding.step,
+                "verdict": finding.verdict.value,
+                "what": finding.what,
+                "evidence": list(finding.evidence),
+                "mend": finding.mend.splitlines(),
+            }
+            for finding in self.findings
+        ]
+        return json.dumps({"healthy": self.healthy, "findings": listed}, indent=2, ensure_ascii=False)
+
+    def __str__(self) -> str:
+        return "\n".join([*_lines(self.findings), "", self.summary])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_mimebundle_(self, **_bundle: Any) -> dict[str, str]:
+        rows = "".join(_row(finding) for finding in self.findings)
+        html = (
+            "<div style='color:var(--jp-content-font-color1,inherit)'>"
+            f"<p><strong>{escape(self.summary)}</strong></p>"
+            "<table style='border-collapse:collapse;margin:0'>"
+            f"<thead><tr>{''.join(f'<th style={_CELL!r}>{each}</th>' for each in ('', 'Step', 'Found'))}</tr></thead>"
+            f"<tbody>{rows}</tbody></table></div>"
+        )
+        return {"text/plain": str(self), "text/html": html}
+
+
+def _lines(findings: Iterable[Finding]) -> Iterable[str]:
+    for finding in findings:
+        yield f"{_MARKS[finding.verdict]} {printable(finding.step):<15} {printable(finding.what)}"
+        if finding.verdict is not Verdict.NOT_NEEDED:
+            yield from (f"{'':<18}{printable(line)}" for line in finding.evidence)
+        yield from (f"{'':<18}→ {printable(line)}" for line in finding.mend.splitlines())
+
+
+def _row(finding: Finding) -> str:
+    evidence = "".join(f"<li>{escape(printable(line))}</li>" for line in finding.evidence)
+    mend = "".join(f"<div>→ {escape(printable(line))}</div>" for line in finding.mend.splitlines())
+    found = escape(printable(finding.what))
+    if evidence:
+        is_open = "" if finding.verdict is Verdict.FINE else " open"
+        found = (
+            f"<details{is_open}><summary>{found}</summary><ul style='margin:.2em 0'>{evidence}</ul></details>"
+        )
+    mark = f"<td style='{_CELL};color:{_COLOURS[finding.verdict]}' title='{finding.verdict.value}'>{_MARKS[finding.verdict]}</td>"
+    step = f"<th scope='row' style='{_CELL}'>{escape(printable(finding.step))}</th>"
+    return f"<tr>{mark}{step}<td style='{_CELL}'>{found}{mend}</td></tr>"
+
+
+def printable(text: str) -> str:
+    """Return a text of the cluster as it may be shown: what moves a terminal's cursor is shown as an escape."""
+    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)

@@ -1,0 +1,97 @@
+"""What one may do in one's namespace, and what room is left in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sspcloud_magics.cluster.failures import NotFound, relaunch_link
+from sspcloud_magics.cluster.objects import list_objects
+from sspcloud_magics.cluster.permissions import may
+from sspcloud_magics.cluster.resources import (
+    NETWORK_POLICIES,
+    PODS,
+    ROLES,
+    SECRETS,
+    Attempt,
+    Resource,
+)
+from sspcloud_magics.doctor.findings import Finding, broken, fine, look, not_needed
+from sspcloud_magics.doctor.patient import Patient
+from sspcloud_magics.errors import Forbidden
+
+RESOURCE_QUOTAS = Resource("resourcequotas")
+
+
+@dataclass(frozen=True, slots=True)
+class _Right:
+    words: str
+    verb: str
+    resource: Resource
+    subresource: str = ""
+    without: str = ""
+
+
+_RIGHTS = (
+    _Right("list pods", "list", PODS, without="%k8s_pods and names that are completed do not work"),
+    _Right("forward to pods", "create", PODS, "portforward", "%forward and %connect_db do not work"),
+    _Right("read secrets", "get", SECRETS, without="%connect_db has to be told a user and a password"),
+    _Right("create pods", "create", PODS, without="no relay can be made"),
+    _Right(
+        "change network policies", "create", NETWORK_POLICIES, without="%share_db cannot open the network"
+    ),
+    _Right("make roles", "create", ROLES, without="%share_db cannot share"),
+)
+_ESSENTIAL = 2
+"""So many of them, the first ones, are needed to reach anything at all."""
+
+
+def rights(patient: Patient) -> Iterator[Finding]:
+    """Ask the server, right by right, what one may do in one's own namespace."""
+    cluster = patient.known()
+    held = {
+        right: may(cluster, right.verb, right.resource, subresource=right.subresource) for right in _RIGHTS
+    }
+    missing = [right for right, allowed in held.items() if not allowed]
+    seen = [f"{'may' if held[right] else 'may not'} {right.words}" for right in _RIGHTS]
+    where = f"in {cluster.namespace}"
+    if not missing:
+        yield fine("Rights", f"You may do all that is needed {where}.", *seen)
+        return
+    words = ", ".join(right.words for right in missing)
+    seen += [f"{right.words} is missing: {right.without}" for right in missing]
+    mend = f"ask whoever owns {cluster.namespace} for the right to {words}"
+    if cluster.in_service:
+        last = missing[-1]  # the strongest role of all that are needed
+        link = relaunch_link(Attempt(last.verb, last.resource, cluster.namespace, "", last.subresource))
+        mend = f"relaunch the service with a role that allows it: {link}"
+    kind = broken if set(missing) & set(_RIGHTS[:_ESSENTIAL]) else look
+    yield kind("Rights", f"You may not {words} {where}.", *seen, mend=mend)
+
+
+def quota(patient: Patient) -> Iterator[Finding]:
+    """Look at the namespace's quotas: is there room for one more pod."""
+    cluster = patient.known()
+    try:
+        found = list_objects(cluster, RESOURCE_QUOTAS)
+    except (Forbidden, NotFound):
+        yield not_needed("Quota", "The quotas of the namespace cannot be read; only a relay needs room.")
+        return
+    seen: list[str] = []
+    full: list[str] = []
+    for each in found:
+        status = each.get("status") or {}
+        used = status.get("used") or {}
+        for name, hard in (status.get("hard") or (each.get("spec") or {}).get("hard") or {}).items():
+            seen.append(f"{each['metadata']['name']}: {name} {used.get(name, 0)} of {hard}")
+            if name in ("pods", "count/pods") and int(used.get(name, 0)) >= int(hard):
+                full.append(name)
+    if full:
+        yield look(
+            "Quota",
+            "The namespace has no room for another pod: no relay can be made.",
+            *seen,
+            mend="stop a service that you do not need",
+        )
+    else:
+        yield fine("Quota", "There is room for a pod." if found else "The namespace has no quota.", *seen)

@@ -1,0 +1,263 @@
+"""The doctor at the bedside of a real cluster: what is fine, what is broken, and what it says to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sspcloud_magics import session
+from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.doctor.findings import Finding, Verdict
+from sspcloud_magics.doctor.patient import Patient
+from sspcloud_magics.doctor.report import Report
+from sspcloud_magics.doctor.walk import examine
+from sspcloud_magics.sandbox import account
+from sspcloud_magics.session import state
+from tests.testbed import Sandbox
+
+DATABASE = "postgresql-cnpg-951239"
+Examine = Callable[..., Report]
+
+
+@pytest.fixture
+def doctor(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examine]:
+    monkeypatch.setattr(state, "session", state.Session())
+
+    def run(person: str, wanted: str | None = None, kubeconfig: Path | None = None, **environ: str) -> Report:
+        file = kubeconfig or sandbox.kubeconfig(person)
+        patient = Patient(
+            lambda: find_cluster(kubeconfig=file, environ={}), state.manager, wanted, None, environ
+        )
+        try:
+            return examine(patient)
+        finally:
+            if patient.cluster is not None:
+                patient.cluster.close()
+
+    yield run
+    session.close()
+
+
+@contextmanager
+def applied(sandbox: Sandbox, person: str, *objects: dict[str, Any]) -> Iterator[None]:
+    manifest = yaml.safe_dump_all(objects)
+
+    def kubectl(*words: str) -> None:
+        subprocess.run(
+            ["kubectl", *words, "-f", "-"],
+            input=manifest,
+            text=True,
+            env=sandbox.env(person),
+            check=True,
+            capture_output=True,
+        )
+
+    kubectl("apply")
+    try:
+        yield
+    finally:
+        kubectl("delete", "--wait=false")
+
+
+def found(report: Report, step: str, verdict: Verdict | None = None) -> Finding:
+    matching = [f for f in report.findings if f.step == step and verdict in (None, f.verdict)]
+    assert matching, f"nothing on {step}:\n{report}"
+    return matching[0]
+
+
+def test_the_owner_of_a_database_is_told_that_all_is_well_but_the_network(doctor: Examine) -> None:
+    report = doctor("alice", DATABASE)
+    assert report.healthy, str(report)
+    for step in ("Configuration", "Server", "Clock", "Identity", "Rights", "Quota", "Target", "Pods", "Tunnel",
+                 "Route", "Login", "Tables", "Connections", "Roles", "Secrets"):  # fmt: skip
+        assert found(report, step).verdict is Verdict.FINE, str(report)
+    network = found(report, "Network")
+    assert network.verdict is Verdict.LOOK
+    assert f"{DATABASE}-isolation selects no pod at all" in " ".join([network.what, *network.evidence])
+    assert "MB/s" in " ".join(found(report, "Login").evidence)
+    assert f"{DATABASE}-app" in found(report, "Secrets").what
+    assert state.open_forwards() == [], "a forward was left open"
+
+
+def test_a_colleague_is_told_of_what_was_shared(doctor: Examine) -> None:
+    report = doctor("bob", f"user-alice/{DATABASE}")
+    assert report.healthy, str(report)
+    assert "0 written" in found(report, "Tables").what
+    assert "of 10" in " ".join(found(report, "Connections").evidence)
+
+
+def test_without_a_target_the_way_to_the_cluster_is_walked(doctor: Examine) -> None:
+    report = doctor("bob")
+    assert report.healthy
+    assert found(report, "Tunnel").verdict is Verdict.NOT_NEEDED
+    assert "%k8s_doctor TARGET" in found(report, "Tunnel").what
+
+
+def test_a_name_that_is_not_there_breaks_the_target_and_nothing_before_it(doctor: Examine) -> None:
+    report = doctor("alice", "mon-apy")
+    assert found(report, "Target").verdict is Verdict.BROKEN
+    assert found(report, "Rights").verdict is Verdict.FINE
+    assert found(report, "Tunnel").verdict is Verdict.NOT_NEEDED
+
+
+def test_a_server_that_is_down_ends_what_depends_on_it_and_nothing_else(
+    doctor: Examine, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    document = yaml.safe_load(sandbox.kubeconfig("bob").read_text())
+    document["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    file = tmp_path / "config"
+    file.write_text(yaml.safe_dump(document))
+    report = doctor("bob", DATABASE, file, PGHOST="elsewhere")
+    server = found(report, "Server")
+    assert server.verdict is Verdict.BROKEN
+    assert "port 1" in server.what
+    assert server.mend
+    assert found(report, "Rights").verdict is Verdict.NOT_NEEDED
+    assert "PGHOST" in found(report, "Environment").what
+
+
+def test_no_configuration_is_a_finding_too(doctor: Examine, tmp_path: Path) -> None:
+    report = doctor("bob", None, tmp_path / "missing")
+    assert found(report, "Configuration").verdict is Verdict.BROKEN
+    assert {f.verdict for f in report.findings[1:]} == {Verdict.NOT_NEEDED}
+
+
+def test_a_server_that_is_not_verified_and_a_token_that_is_refused_are_told(
+    doctor: Examine, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    script = account.login_script("carol", sandbox.home, id_token_seconds=-60, login_seconds=-30)
+    file = tmp_path / "config"
+    subprocess.run(
+        ["/bin/sh", "-e"],
+        input=script,
+        text=True,
+        env=sandbox.env("carol") | {"KUBECONFIG": str(file)},
+        check=True,
+        capture_output=True,
+    )
+    report = doctor("carol", None, file)
+    assert "copy the script again" in str(report)
+    assert not report.healthy
+    fresh = account.login_script("carol", sandbox.home)
+    file.unlink()
+    subprocess.run(
+        ["/bin/sh", "-e"],
+        input=fresh,
+        text=True,
+        env=sandbox.env("carol") | {"KUBECONFIG": str(file)},
+        check=True,
+        capture_output=True,
+    )
+    report = doctor("carol", None, file)
+    assert report.healthy, str(report)
+    assert "not verified" in found(report, "Server").what
+    assert "renews itself" in found(report, "Credentials").what
+
+
+def test_a_service_account_that_may_only_look_is_told_what_it_lacks(
+    doctor: Examine, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    name = "jupyter-viewer"
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name, "namespace": "user-carol"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "user-carol"}],
+    }
+    service_account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": name, "namespace": "user-carol"},
+    }
+    with applied(sandbox, "carol", service_account, binding):
+        token = subprocess.run(
+            ["kubectl", "create", "token", name],
+            env=sandbox.env("carol"),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        document = yaml.safe_load(sandbox.kubeconfig("carol").read_text())
+        document["users"][0]["user"] = {"token": token}
+        file = tmp_path / "config"
+        file.write_text(yaml.safe_dump(document))
+        report = doctor("carol", None, file)
+    rights = found(report, "Rights")
+    assert rights.verdict is Verdict.BROKEN
+    assert "may not forward to pods" in rights.evidence
+    assert "may list pods" in rights.evidence
+    assert rights.mend
+    assert found(report, "Roles").verdict is Verdict.NOT_NEEDED
+
+
+def test_roles_that_grant_nothing_reach_nobody_or_give_the_password_away(
+    doctor: Examine, sandbox: Sandbox
+) -> None:
+    group = "rbac.authorization.k8s.io"
+
+    def role(name: str, resource: str, *names: str) -> dict[str, Any]:
+        rule = {"apiGroups": [""], "resources": [resource], "verbs": ["get"], "resourceNames": list(names)}
+        return {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": {"name": name}, "rules": [rule]}
+
+    def binding(name: str, user: str) -> dict[str, Any]:
+        return {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+        }
+
+    everything = role("course", "services/portforward"), role("leak", "secrets", DATABASE)
+    with applied(sandbox, "admin", *({**each, "metadata": {**each["metadata"], "namespace": "user-carol"}} for each in (
+        *everything, binding("course", "user-bob"), binding("leak", "oidc-bob")))):  # fmt: skip
+        report = doctor("carol")
+    told = [f.what for f in report.findings if f.step == "Roles" and f.verdict is Verdict.BROKEN]
+    assert len(told) == 3, str(report)
+    assert "services/portforward" in told[0]
+    assert "user-bob" in told[1]
+    assert "own password" in told[2]
+    clean = str(report.redacted())
+    assert "bob" not in clean
+    assert "carol" not in clean
+
+
+def test_a_quota_that_is_full_is_told(doctor: Examine, sandbox: Sandbox) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small", "namespace": "user-carol"},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    with applied(sandbox, "admin", quota):
+        report = doctor("carol")
+    assert found(report, "Quota").verdict is Verdict.LOOK
+    assert "of 0" in " ".join(found(report, "Quota").evidence)
+
+
+def test_in_a_terminal_it_prints_and_its_exit_code_says_whether_anything_is_broken(sandbox: Sandbox) -> None:
+    def run(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "sspcloud_magics", "doctor", *words]
+        command += ["--kubeconfig", str(sandbox.kubeconfig("alice"))]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("KUBE")}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert not done.stderr
+        return done.returncode, done.stdout
+
+    code, text = run("svc/mon-api", "--json", "--redacted")
+    assert code == 0
+    assert json.loads(text)["healthy"] is True
+    assert "alice" not in text
+    code, text = run("nonsense")
+    assert code == 1
+    assert "✗ Target" in text

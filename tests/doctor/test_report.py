@@ -1,0 +1,87 @@
+"""The report as people, machines and strangers see it."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+from sspcloud_magics.doctor.findings import Finding, Verdict, broken, failed, fine, look, not_needed
+from sspcloud_magics.doctor.report import Report, printable
+from sspcloud_magics.errors import Forbidden
+from tests.cluster.tokens import token
+
+HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J\u202e"
+
+
+def report(*findings: Finding, personal: tuple[str, ...] = ()) -> Report:
+    return Report(findings, personal)
+
+
+def test_the_summary_names_what_is_broken_first() -> None:
+    assert report(fine("A", "a")).summary == "Everything is fine."
+    assert "1 thing" in report(fine("A", "a"), look("B", "b")).summary
+    both = report(broken("A", "a"), look("B", "b"), broken("C", "c"))
+    assert both.summary == "Broken: A, and 1 more."
+    assert not both.healthy
+    assert report(look("B", "b"), not_needed("C", "c")).healthy
+
+
+def test_an_error_becomes_a_finding_with_its_mend() -> None:
+    finding = failed("Rights", Forbidden("You may not.", why="pods is forbidden", mend="ask\nagain"))
+    assert finding.verdict is Verdict.BROKEN
+    text = str(report(finding))
+    assert (
+        text.index("You may not.")
+        < text.index("pods is forbidden")
+        < text.index("→ ask")
+        < text.index("→ again")
+    )
+
+
+class _Elements(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - its shape
+        self.tags.add(tag)
+
+
+def test_what_the_cluster_says_is_neither_html_nor_an_order_to_the_terminal() -> None:
+    shown = report(Finding(HOSTILE, Verdict.BROKEN, HOSTILE, (HOSTILE,), HOSTILE))
+    elements = _Elements()
+    elements.feed(shown._repr_mimebundle_()["text/html"])
+    assert "img" not in elements.tags
+    assert "details" in elements.tags
+    for text in (str(shown), repr(shown), shown._repr_mimebundle_()["text/html"]):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+    assert printable("é→ü") == "é→ü"
+
+
+def test_machines_read_the_same() -> None:
+    told = json.loads(report(broken("Server", "is down", "no route", mend="wait\nask")).to_json())
+    assert told == {
+        "healthy": False,
+        "findings": [
+            {
+                "step": "Server",
+                "verdict": "broken",
+                "what": "is down",
+                "evidence": ["no route"],
+                "mend": ["wait", "ask"],
+            }
+        ],
+    }
+
+
+def test_a_redacted_report_names_nobody() -> None:
+    secret = token(exp=1)
+    names = f"oidc-zoe in user-zoe-b1, /home/Zoe/.kube, share_zoe, zoe@ensae.fr, projet-x, {secret}"
+    clean = report(broken(names, names, names, mend=names), personal=("zoe",)).redacted()
+    for text in (str(clean), clean.to_json(), clean._repr_mimebundle_()["text/html"]):
+        assert "zoe" not in text.lower()
+        assert secret not in text
+        assert "projet-x" not in text
+        assert "/home/PERSON/.kube" in text
+    assert clean.healthy is False
