@@ -41,7 +41,7 @@ def invite(store: Store, namespace: str, release: str, *, database: str, person:
         "annotations": {
             f"{US}/until": (datetime.now(UTC) + LASTS).isoformat(timespec="seconds"),
             f"{US}/access": "read-only",
-            f"{US}/schemas": "public",
+            f"{US}/schemas": '["public"]',
             f"{US}/postgres-role": login.name,
             f"{US}/reason": "the practice share that the sandbox begins with",
         },

@@ -6,6 +6,7 @@ from sspcloud_magics.sandbox.controllers.cnpg import encoded
 from sspcloud_magics.sandbox.controllers.objects import create
 from sspcloud_magics.sandbox.store import Store
 from sspcloud_magics.sandbox.world.databases import Plan
+from sspcloud_magics.sandbox.world.discovery import discovery_secret
 from sspcloud_magics.sandbox.world.objects import helm, make
 from sspcloud_magics.sandbox.world.seed import Seed
 
@@ -32,26 +33,7 @@ def install(store: Store, namespace: str, release: str, content: Plan) -> None:
     create(
         store, make("v1", "Secret", namespace, release, labels=labels, type="Opaque", data=encoded(passwords))
     )
-    discovery = {
-        "postgres-service": release,
-        "postgres-username": content.owner,
-        "password": content.owner_password,
-        "postgres-password": content.superuser_password,
-        "postgres-database": content.database,
-    }
-    create(
-        store,
-        make(
-            "v1",
-            "Secret",
-            namespace,
-            f"discoverable-{release}",
-            labels=labels,
-            annotations={"onyxia/discovery": "postgres"},
-            type="Opaque",
-            data=encoded(discovery) | {"postgres-port": "5432"},
-        ),
-    )
+    create(store, discovery_secret(namespace, release, release, content, labels))
     port = {"name": "tcp-postgresql", "port": 5432, "protocol": "TCP", "targetPort": "tcp-postgresql"}
     for name, headless in ((release, False), (f"{release}-hl", True)):
         spec: dict[str, object] = {"selector": selector, "ports": [port]}

@@ -1,8 +1,7 @@
 """A release of the catalogue's chart ``postgresql-cnpg``: what the chart makes; the operator makes the rest.
 
-Two things are as they are in the chart, odd as they look. The port in the discovery Secret is raw digits where
-the others are base64. And the NetworkPolicy that is to admit only the same namespace selects
-``cnpg.io/cluster: postgresql-cnpg``, a label that no pod of the release has: it protects nothing.
+One thing is as it is in the chart, odd as it looks: the NetworkPolicy that is to admit only the same namespace
+selects ``cnpg.io/cluster: postgresql-cnpg``, a label that no pod of the release has: it protects nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from sspcloud_magics.sandbox.controllers.cnpg import HIBERNATION, IMAGE, encoded
 from sspcloud_magics.sandbox.controllers.objects import create
 from sspcloud_magics.sandbox.store import Store
 from sspcloud_magics.sandbox.world.databases import Guest, Plan
+from sspcloud_magics.sandbox.world.discovery import discovery_secret
 from sspcloud_magics.sandbox.world.objects import helm, make
 from sspcloud_magics.sandbox.world.seed import Seed
 
@@ -51,28 +51,7 @@ def install(store: Store, namespace: str, release: str, content: Plan, *, hibern
         store,
         make("v1", "Secret", namespace, f"{release}-app", labels=app_labels, type=basic, data=encoded(app)),
     )
-    discovery = encoded(
-        {
-            "postgres-service": f"{release}-rw",
-            "postgres-username": content.owner,
-            "password": content.owner_password,
-            "postgres-password": content.superuser_password,
-            "postgres-database": content.database,
-        }
-    )
-    create(
-        store,
-        make(
-            "v1",
-            "Secret",
-            namespace,
-            f"discoverable-{release}",
-            labels=labels,
-            annotations={"onyxia/discovery": "postgres"},
-            type="Opaque",
-            data=discovery | {"postgres-port": "5432"},
-        ),
-    )
+    create(store, discovery_secret(namespace, release, f"{release}-rw", content, labels))
     policy = {
         "podSelector": {"matchLabels": {"cnpg.io/cluster": CHART}},
         "ingress": [{"from": [{"podSelector": {}}]}],
