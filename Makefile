@@ -9,7 +9,7 @@ READY := $(VENV)/installed
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks screenshots format clean
+.PHONY: help demo test lab check unit notebooks screenshots audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,7 @@ check: $(READY)  ## formatting, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/bandit --quiet --recursive --severity-level medium --skip B108,B608 sspcloud_magics
 
 unit: $(READY)  ## the tests, on the sandbox; TESTBED=FILE.json for another cluster
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" && export CHROMIUM && \
@@ -43,6 +44,10 @@ notebooks: $(READY)  ## run the tutorials and compare every output
 
 screenshots: $(READY)  ## take the pictures of README and docs anew
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python tools/screenshots.py
+
+audit: $(READY)  ## known vulnerabilities of what is installed (asks for the advisories over the network)
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --progress-spinner off --skip-editable
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff format .
