@@ -172,9 +172,9 @@ def connections() -> Facts:
 
 
 def trouble(error: BaseException) -> Facts:
-    """Return an error as a fact's value: what happened, why, and what to do next."""
+    """Return an error as a fact's value: what happened, why, what to do next, and its family in the tree of errors."""
     if isinstance(error, SspcloudError):
-        told = error.to_wire()
+        told = error.to_wire() | {"family": type(error).__mro__[1].__name__}
     else:
         # Its text may hold anything.
         told = SspcloudError(f"Something unexpected went wrong ({type(error).__name__}).").to_wire()

@@ -185,3 +185,34 @@ def outputs(page: Page) -> list[dict[str, object]]:
             .flatMap(cell => cell.model.outputs.toJSON())"""
     )
     return found
+
+
+def run_cell(page: Page, index: int, *, wait: bool = True, timeout: float = 60.0) -> None:
+    """Run one cell of the notebook in front, and wait until it has ended."""
+    page.evaluate(
+        """index => {
+            window.jupyterapp.shell.currentWidget.content.activeCellIndex = index;
+            void window.jupyterapp.commands.execute('notebook:run-cell');
+        }""",
+        arg=index,
+    )
+    if wait:
+        wait_for_cell(page, index, timeout=timeout)
+
+
+def wait_for_cell(page: Page, index: int, *, timeout: float = 60.0) -> None:
+    """Wait until a cell has ended."""
+    page.wait_for_function(
+        "index => window.jupyterapp.shell.currentWidget.content.widgets[index].model.executionCount !== null",
+        arg=index,
+        timeout=timeout * 1000,
+    )
+
+
+def has_ended(page: Page, index: int) -> bool:
+    """Whether a cell has ended."""
+    ended: bool = page.evaluate(
+        "index => window.jupyterapp.shell.currentWidget.content.widgets[index].model.executionCount !== null",
+        arg=index,
+    )
+    return ended

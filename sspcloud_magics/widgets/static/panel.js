@@ -227,6 +227,7 @@ export const ERRORS_FR = {
   ConnectionLost: "La connexion à la base s'est rompue.",
   ParameterError: "Un paramètre manque ou ne convient pas.",
   QueryFailed: "La base a refusé une instruction.",
+  FileNotWritten: "Le fichier n'a pas pu être écrit.",
   SandboxFailed: "Le bac à sable n'a pas démarré, ou ne tourne pas.",
 };
 
@@ -481,7 +482,7 @@ class View {
     const step = `step.${error.code}`;
     const known = step in WORDS.en;
     const mend = known ? [this.t(step)] : String(error.mend ?? "").split("\n").filter(Boolean);
-    const own = french ? ERRORS_FR[error.code] ?? ERRORS_FR.SspcloudError : "";
+    const own = french ? ERRORS_FR[error.code] ?? ERRORS_FR[error.family] ?? ERRORS_FR.SspcloudError : "";
     return [
       h("p", { class: cls("what") }, h("span", { class: cls("shape"), "data-tone": "bad", "aria-hidden": "true" }, "✕"), " ", own || error.what),
       french && h("p", { class: cls("faint"), lang: "en" }, error.what),

@@ -1,0 +1,125 @@
+"""The panel in a real JupyterLab: the practice cluster, a forward during a long cell, a share that is taken back."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from sspcloud_magics import errors, sandbox
+from sspcloud_magics.widgets.widget import STATIC
+from tests.browser.lab import Lab, has_ended, open_notebook, outputs, run_cell, wait_for_cell
+
+pytestmark = pytest.mark.browser
+
+CELLS = [
+    "%load_ext sspcloud_magics\n%sspcloud",
+    # A cell that ends only when the test has seen the answer to its click.
+    "import pathlib, time\nwhile not pathlib.Path('seen').exists(): time.sleep(0.02)",
+    (
+        "import urllib.request, sspcloud_magics as ssp\n"
+        "(forward,) = ssp.session.open_forwards()\n"
+        "urllib.request.urlopen(f'http://localhost:{forward.local_port}/').status"
+    ),
+    "%sspcloud --language fr",
+]
+expect.set_options(timeout=40_000)
+
+
+@pytest.fixture
+def folder(lab: Lab) -> Iterator[Path]:
+    """The lab's folder, with the notebook; a sandbox that a failed test leaves behind is stopped."""
+    top = lab.log.parent.parent
+    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), top / "notebooks" / "panel.ipynb")
+    yield top / "notebooks"
+    sandbox.stop(top / "sandbox")
+
+
+def button(panel: Locator, name: str) -> Locator:
+    return panel.get_by_role("button", name=name, exact=True)
+
+
+@pytest.mark.timeout(180)
+def test_the_panel_is_driven_by_clicks(page: Page, lab: Lab, folder: Path, pictures: Path) -> None:
+    open_notebook(page, lab, "panel.ipynb")
+    run_cell(page, 0)
+    panel = page.locator(".jp-SSPCloudPanel").first
+    button(panel, "Start the sandbox").click()
+    expect(panel.get_by_text("oidc-bob", exact=True)).to_be_visible()
+    button(panel, "alice").click()
+    expect(panel.get_by_text("oidc-alice", exact=True)).to_be_visible()
+    expect(button(panel, "alice")).to_have_attribute("aria-pressed", "true")
+
+    # While a cell runs, clicks are answered: ipykernel's routing of comms to shells is what this pins.
+    run_cell(page, 1, wait=False)
+    forward = button(panel, "Forward port 8000 of mon-api-abcdef-12345")
+    forward.focus()
+    page.keyboard.press("Enter")
+    forwards = panel.get_by_role("table", name="Forwards")
+    expect(forwards.get_by_role("row").nth(1)).to_contain_text("active")
+    assert not has_ended(page, 1)
+    button(panel, "Port 8000 of mon-api-abcdef-12345 is forwarded").wait_for()
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Port 8000")
+    (folder / "seen").touch()
+    wait_for_cell(page, 1)
+
+    run_cell(page, 2)
+    shown: list[Any] = outputs(page)
+    assert shown[-1]["data"]["text/plain"] == "200", shown[-1]
+    expect(forwards).not_to_contain_text("↓ 0 B")
+    page.screenshot(path=pictures / "panel.png")
+
+    button(panel, "Revoke what bob may do in postgresql-cnpg-951239").click()
+    assert page.evaluate("document.activeElement.textContent") == "Keep"
+    page.keyboard.press("Escape")
+    expect(button(panel, "Revoke")).to_have_count(0)
+    button(panel, "Revoke what bob may do in postgresql-cnpg-951239").click()
+    button(panel, "Revoke").click()
+    expect(panel.get_by_text("You share nothing.")).to_be_visible()
+
+    stop = panel.get_by_role("button", name="Stop the forward to user-alice/pod/mon-api-abcdef-12345")
+    stop.click()
+    expect(stop).to_have_count(0)
+    assert page.evaluate("document.activeElement.textContent") == "Forwards"
+
+    panel.locator("input[name=database]").fill("user-bob/nothing")
+    panel.locator("form button").click()
+    expect(panel.get_by_role("alert")).to_contain_text("user-bob")
+
+    run_cell(page, 3)
+    expect(page.locator(".jp-SSPCloudPanel").last.get_by_text("Redirections", exact=True)).to_be_visible()
+    panel.get_by_role("button", name="Arrêter le bac à sable").click()
+    expect(button(panel, "Démarrer le bac à sable")).to_be_visible()
+    assert not sandbox.status(folder.parent / "sandbox").running
+    assert page.errors == []  # type: ignore[attr-defined]
+
+
+def test_both_languages_say_everything(page: Page) -> None:
+    code = base64.b64encode((STATIC / "panel.js").read_bytes()).decode()
+    page.goto("about:blank")
+    words, named = page.evaluate(
+        "code => import(`data:text/javascript;base64,${code}`).then(panel => [panel.WORDS, panel.ERRORS_FR])",
+        arg=code,
+    )
+    assert words["en"].keys() == words["fr"].keys()
+    assert all(words["en"].values())
+    assert all(words["fr"].values())
+    kinds = [
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.SspcloudError)
+    ]
+    families = {kind: kind.__mro__[1] for kind in kinds if kind.__mro__[1] is not errors.SspcloudError}
+    assert [
+        kind
+        for kind in kinds
+        if kind.__name__ not in named and families.get(kind, kind).__name__ not in named
+    ] == []
