@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sspcloud_magics.cluster.ages import human_duration, timestamp
+from sspcloud_magics.cluster.ages import timestamp
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.objects import list_objects
 from sspcloud_magics.cluster.podstatus import pod_status
@@ -90,13 +90,6 @@ class Pod:
     def age(self) -> timedelta | None:
         """How long ago it was made."""
         return _age(self.created)
-
-    @property
-    def restarts_in_words(self) -> str:
-        """The restarts as kubectl writes them: ``3 (5m ago)``."""
-        if not self.restarts or self.last_restart is None:
-            return str(self.restarts)
-        return f"{self.restarts} ({human_duration(datetime.now(UTC) - self.last_restart)} ago)"
 
     @classmethod
     def from_object(cls, item: Mapping[str, Any]) -> Pod:

@@ -219,7 +219,11 @@ def unforward(which: str | int | None = None, *, everything: bool = False) -> li
             "Say which forward to stop, or all of them, and not both.",
             mend=_open_words(there) or "no forward is open",
         )
-    chosen = there if everything else _matching(there, str(which))
+    if everything:
+        if there:
+            state.manager().stop_all()
+        return there
+    chosen = _matching(there, str(which))
     for each in chosen:
         each.stop()
     return chosen

@@ -7,6 +7,7 @@ import pytest
 
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.inventory import Pod, Service, TargetPort, pods, services
+from sspcloud_magics.cluster.tables import pod_table
 from tests.cluster.api_server import ApiServer
 
 
@@ -61,8 +62,10 @@ def test_restarts_say_how_long_ago() -> None:
     state = {"waiting": {"reason": "CrashLoopBackOff"}}
     statuses = [{"name": "api", "restartCount": 3, "lastState": last, "state": state}]
     pod = Pod.from_object(POD | {"status": {"phase": "Running", "containerStatuses": statuses}})
-    assert pod.restarts_in_words.startswith("3 (5m3")
-    assert Pod.from_object(POD).restarts_in_words == "3"
+    told = repr(pod_table([pod, Pod.from_object(POD)])).splitlines()
+    assert " 3 (5m3" in told[1]
+    assert told[1].count(" ago)") == 1
+    assert " ago)" not in told[2]
 
 
 def service(spec: dict[str, Any], status: dict[str, Any] | None = None) -> Service:

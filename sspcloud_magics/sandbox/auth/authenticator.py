@@ -73,10 +73,6 @@ class Authenticator:
         """
         self._static[_digest(token)] = _StaticToken(authenticated(user, uid=uid, groups=groups), expires)
 
-    def remove_token(self, token: str) -> None:
-        """Refuse a static token from now on; one that is not known is no error."""
-        self._static.pop(_digest(token), None)
-
     def trust_identity_provider(self, read: Callable[[str], User]) -> None:
         """Accept the ID tokens of an identity provider from now on.
 
