@@ -9,6 +9,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from sspcloud_magics import session
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note
+from sspcloud_magics.magics.steps import steps
 
 
 @magics_class
@@ -62,18 +63,20 @@ class SharingMagics(Magics):
         The same in Python: ``ssp.share_db("postgresql-cnpg-951239", ["bob", "carol"])``.
         """
         given = arguments(self, "share_db", line)
-        return session.share_db(
-            given.database_name,
-            given.colleagues,
-            read_write=given.read_write,
-            schemas=given.schemas,
-            lasts=given.lasts,
-            via=given.via,
-            reason=given.reason,
-            for_kubectl=given.for_kubectl,
-            prefix=given.prefix,
-            dry_run=given.dry_run,
-        )
+        with steps() as progress:
+            return session.share_db(
+                given.database_name,
+                given.colleagues,
+                read_write=given.read_write,
+                schemas=given.schemas,
+                lasts=given.lasts,
+                via=given.via,
+                reason=given.reason,
+                for_kubectl=given.for_kubectl,
+                prefix=given.prefix,
+                dry_run=given.dry_run,
+                progress=progress,
+            )
 
     @magic_arguments()
     @argument("database_name", metavar="DATABASE", nargs="?", help="only the shares of this database")
@@ -106,7 +109,10 @@ class SharingMagics(Magics):
         The same in Python: ``ssp.unshare("postgresql-cnpg-951239", "bob")``.
         """
         given = arguments(self, "unshare", line)
-        closed = session.unshare(given.database_name, given.colleague, everybody=given.everybody)
+        with steps() as progress:
+            closed = session.unshare(
+                given.database_name, given.colleague, everybody=given.everybody, progress=progress
+            )
         names = ", ".join(share.colleague for share in closed) or "nobody"
         return Note(
             f"{given.database_name} is no longer shared with {names}.",

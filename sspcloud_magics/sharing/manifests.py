@@ -9,6 +9,7 @@ collector takes what it owns.
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -122,7 +123,7 @@ def share_annotations(share: Share) -> dict[str, str]:
     said = {
         UNTIL: share.until.isoformat(timespec="seconds"),
         ACCESS: share.access,
-        SCHEMAS: " ".join(share.schemas),
+        SCHEMAS: json.dumps(share.schemas, ensure_ascii=False),
         ROLE: share.role,
     }
     return said | ({REASON: share.reason} if share.reason else {})
@@ -189,9 +190,7 @@ def secret(share: Share, password: Secret, ca: str | None, job_uid: str | None) 
     }
     if ca:
         values["ca.crt"] = Secret(ca)
-    data = {
-        key: Secret(base64.b64encode(value.reveal().encode()).decode()) for key, value in values.items()
-    }
+    data = {key: Secret(base64.b64encode(value.reveal().encode()).decode()) for key, value in values.items()}
     return {
         "apiVersion": "v1",
         "kind": "Secret",

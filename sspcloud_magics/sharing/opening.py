@@ -125,11 +125,13 @@ def open_shares(
     for number, share in enumerate(plan.shares):
         progress(f"sharing {share.database} with {share.colleague.name}")
         job_uid = _job(cluster, share, notes)
+        progress(f"making the role {share.role}")
         kept = objects.secret(cluster, share.name, share.namespace)
         password = (kept.value("password") if kept else None) or Secret(
             secrets.token_urlsafe(_PASSWORD_BYTES)
         )
         _role(connection, plan, number, password)
+        progress(f"giving {share.colleague.name} the rights in {share.namespace}")
         for manifest in _owned(plan, share, password, ca, job_uid):
             writing.apply_object(cluster, _RESOURCES[manifest["kind"]], manifest)
         if not plan.network:  # it was shared with the network open before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -157,6 +158,14 @@ def _secrets(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
     return listed
 
 
+def _schemas(text: str) -> tuple[str, ...]:
+    try:
+        named = json.loads(text)
+    except ValueError:
+        return ()  # somebody has edited it by hand
+    return tuple(map(str, named)) if isinstance(named, list) else ()
+
+
 def _standing(item: Mapping[str, Any], *, keeper: bool, complete: bool) -> StandingShare:
     metadata = item["metadata"]
     labels, said = metadata["labels"], metadata.get("annotations") or {}
@@ -166,7 +175,7 @@ def _standing(item: Mapping[str, Any], *, keeper: bool, complete: bool) -> Stand
         namespace=metadata["namespace"],
         colleague=labels.get(manifests.COLLEAGUE, ""),
         access=said.get(manifests.ACCESS, "read-only"),
-        schemas=tuple(said.get(manifests.SCHEMAS, "").split()),
+        schemas=_schemas(said.get(manifests.SCHEMAS, "[]")),
         until=datetime.fromisoformat(until) if until else datetime.max.replace(tzinfo=UTC),
         reason=said.get(manifests.REASON, ""),
         role=said.get(manifests.ROLE, ""),

@@ -48,8 +48,8 @@ def test_no_secret_is_shown_saved_or_logged_whatever_goes_wrong(alice, sandbox, 
     )
     shown = done.stdout + done.stderr
     assert b"END" in done.stdout, shown[-2000:].decode()
-    assert shown.count(b"KeyboardInterrupt()") >= 9, shown.decode()  # the provoked errors came through
-    assert shown.count(b"ValueError('a defect')") >= 9
+    assert shown.count(b"KeyboardInterrupt()") >= 3, shown.decode()  # the provoked errors came through
+    assert shown.count(b"ValueError('a defect')") >= 3
     saved = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     assert b"share_db" in saved  # the history is there
     logged = kubectl(sandbox, "alice", "logs", f"{DATABASE}-1").encode()

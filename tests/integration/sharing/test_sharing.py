@@ -1,12 +1,15 @@
 """Alice shares, Bob joins, Carol may not; shares end, are taken back, and are completed: on the sandbox, for real."""
 
+import signal
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 import sspcloud_magics as ssp
 from sspcloud_magics import session
@@ -27,6 +30,8 @@ from sspcloud_magics.sharing.plan import Plan
 
 DATABASE = "postgresql-cnpg-951239"
 PATH = f"user-alice/{DATABASE}"
+KILLED = Path(__file__).with_name("share_until.py")
+AWKWARD = 'enquête "2026"; DROP TABLE regions; --'
 
 
 @pytest.fixture
@@ -226,6 +231,63 @@ def test_a_share_that_was_cut_off_is_completed_by_the_same_command(be, monkeypat
     assert list(ssp.shares()["state"]) == ["open"]
     be("bob")
     assert ssp.connect_db(PATH).user == "share_bob"
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (["POST", "/jobs"], ["incomplete"]),
+        (["CREATE ROLE"], ["incomplete"]),
+        (["POST", "/secrets"], ["incomplete"]),
+        (["POST", "/rolebindings"], ["open"]),
+    ],
+    ids=" ".join,
+)
+def test_a_kernel_that_is_killed_leaves_what_the_same_command_completes(be, sandbox, words, left):
+    command = [sys.executable, KILLED, sandbox.kubeconfig(), DATABASE, *words]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert list(ssp.shares()["state"]) == left
+    ssp.share_db(DATABASE, "bob")
+    assert list(ssp.shares()["state"]) == ["open"]
+    be("bob")
+    assert ssp.connect_db(PATH).user == "share_bob"
+
+
+@pytest.fixture
+def awkward(be):
+    """A schema, a table and their owner, whose names have quotes, blanks, accents and SQL in them."""
+    owner = session.sharing._superuser(*session.sharing._own(DATABASE))
+    name = sql.Identifier(AWKWARD)
+    for statement in (
+        "CREATE ROLE {n}",
+        "CREATE SCHEMA {n} AUTHORIZATION {n}",
+        "SET ROLE {n}",
+        "CREATE TABLE {n}.{n} AS SELECT 1 AS {n}",
+    ):
+        owner.psycopg.execute(sql.SQL(statement).format(n=name))
+    yield owner.psycopg
+    owner.psycopg.execute("RESET ROLE")
+    be("alice")
+    ssp.unshare(DATABASE, everybody=True)
+    owner.psycopg.execute(sql.SQL("DROP OWNED BY {n} CASCADE").format(n=name))
+    owner.psycopg.execute(sql.SQL("DROP ROLE {n}").format(n=name))
+    owner.close()
+
+
+def test_names_with_quotes_blanks_and_accents_are_shared_like_any_other(be, awkward):
+    ssp.share_db(DATABASE, "bob", schemas=[AWKWARD], reason='l\'enquête "ménages"; --')
+    awkward.execute(sql.SQL("CREATE TABLE {n}.later AS SELECT 2 AS x").format(n=sql.Identifier(AWKWARD)))
+    quoted = '"' + AWKWARD.replace('"', '""') + '"'
+    be("bob")
+    ssp.connect_db(PATH)
+    assert ssp.query_db(f"SELECT * FROM {quoted}.{quoted}").shape == (1, 1)
+    assert ssp.query_db(f"SELECT x FROM {quoted}.later")["x"][0] == 2
+    with pytest.raises(SspcloudError, match="permission denied"):
+        ssp.query_db("SELECT * FROM public.individus LIMIT 1")
+    be("alice")
+    (row,) = ssp.shares().to_dict("records")
+    assert (row["schemas"], row["reason"]) == (AWKWARD, 'l\'enquête "ménages"; --')
 
 
 def test_the_share_follows_a_pod_that_is_replaced_under_a_new_name(be, sandbox):

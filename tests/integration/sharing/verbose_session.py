@@ -4,6 +4,7 @@ Run as a program: ``verbose_session.py OWNER-KUBECONFIG COLLEAGUE-KUBECONFIG DAT
 step of sharing and joining; what comes out is searched for secrets by the test that runs it.
 """
 
+import itertools
 import logging
 import sys
 
@@ -63,16 +64,16 @@ STEPS = (
 
 
 def provoke(cell, steps, statements=()):
-    """Run a cell again and again, and let each step fail in turn."""
-    for error in (KeyboardInterrupt(), ValueError("a defect")):
-        for words in steps:
-            HTTP.urlopen = failing(request, words, error)
-            run(cell)
-            HTTP.urlopen = request
-        for words in statements:
-            SQL.execute = failing(execute, words, error)
-            run(cell)
-            SQL.execute = execute
+    """Run a cell again and again, and let each step fail in turn, now in one way and now in another."""
+    errors = itertools.cycle((KeyboardInterrupt(), ValueError("a defect")))
+    for words in steps:
+        HTTP.urlopen = failing(request, words, next(errors))
+        run(cell)
+        HTTP.urlopen = request
+    for words in statements:
+        SQL.execute = failing(execute, words, next(errors))
+        run(cell)
+        SQL.execute = execute
 
 
 provoke(f"ssp.share_db({database!r}, 'bob')", STEPS, (("SCRAM-SHA-256",), ("GRANT SELECT",)))

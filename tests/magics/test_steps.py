@@ -1,0 +1,28 @@
+"""The line that says what is being done."""
+
+import pytest
+
+from sspcloud_magics.magics.steps import steps
+
+
+def test_each_step_covers_the_one_before_and_nothing_is_left_at_the_end(capsys):
+    with steps(quiet=0) as tell:
+        tell("making the role")
+        tell("rights")
+    assert capsys.readouterr().err == "\rmaking the role …\rrights …         \r        \r"
+
+
+def test_the_line_is_wiped_away_when_the_call_fails(capsys):
+    def call(tell):
+        tell("x")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), steps(quiet=0) as tell:
+        call(tell)
+    assert capsys.readouterr().err.endswith("   \r")
+
+
+def test_a_short_call_says_nothing(capsys):
+    with steps(quiet=3600) as tell:
+        tell("quick")
+    assert capsys.readouterr().err == ""
