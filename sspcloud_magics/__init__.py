@@ -26,16 +26,20 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import connect_db as connect_db
     from sspcloud_magics.session import connection as connection
     from sspcloud_magics.session import databases as databases
+    from sspcloud_magics.session import describe_table as describe_table
     from sspcloud_magics.session import doctor as doctor
+    from sspcloud_magics.session import engine as engine
     from sspcloud_magics.session import forward as forward
     from sspcloud_magics.session import forward_through_relay as forward_through_relay
     from sspcloud_magics.session import forwards as forwards
+    from sspcloud_magics.session import load_table as load_table
     from sspcloud_magics.session import login as login
     from sspcloud_magics.session import pods as pods
     from sspcloud_magics.session import query_db as query_db
     from sspcloud_magics.session import services as services
     from sspcloud_magics.session import share_db as share_db
     from sspcloud_magics.session import shares as shares
+    from sspcloud_magics.session import tables as tables
     from sspcloud_magics.session import unforward as unforward
     from sspcloud_magics.session import unshare as unshare
     from sspcloud_magics.session import whoami as whoami
@@ -48,10 +52,13 @@ __all__ = [
     "connect_db",
     "connection",
     "databases",
+    "describe_table",
     "doctor",
+    "engine",
     "forward",
     "forward_through_relay",
     "forwards",
+    "load_table",
     "login",
     "panel",
     "pods",
@@ -59,6 +66,7 @@ __all__ = [
     "services",
     "share_db",
     "shares",
+    "tables",
     "unforward",
     "unshare",
     "whoami",

@@ -33,7 +33,8 @@ SspcloudError
 │   ├── NotConnected             no connection is open
 │   ├── ConnectionLost           the connection to the database ended
 │   ├── ParameterError           a parameter of a query is missing, or cannot be bound
-│   └── QueryFailed              the database refused a statement
+│   ├── QueryFailed              the database refused a statement
+│   └── FileNotWritten           rows could not be written into a file
 └── SandboxFailed                the practice cluster did not start, or is not running
 """
 
@@ -192,6 +193,10 @@ class ParameterError(DatabaseError):
 
 class QueryFailed(DatabaseError):
     """The database refused a statement."""
+
+
+class FileNotWritten(DatabaseError):
+    """Rows could not be written into a file."""
 
 
 class SandboxFailed(SspcloudError):

@@ -301,4 +301,4 @@ _DECODERS: dict[int, Decoder] = {
     **{_oid(name): _texts for name in ("text", "varchar", "bpchar", "name")},
 }
 # The values of these are the same from their text and from their bytes; those of arrays are not (real).
-_BY_LOADER = frozenset(_oid(name) for name in ("numeric", "uuid", "bytea", "inet", "cidr", "time", "timetz"))
+_BY_LOADER = frozenset(_oid(name) for name in ("numeric", "uuid", "bytea", "inet", "cidr"))

@@ -120,23 +120,23 @@ def _integer(value: int) -> int:
 
 
 def _scalar(value: Any) -> Any:
-    plain = _plain(value)
-    if plain is None:
+    python = plain(value)
+    if python is None:
         return None
-    if type(plain) is int:
-        return _integer(plain)
-    if isinstance(plain, pd.Period):
+    if type(python) is int:
+        return _integer(python)
+    if isinstance(python, pd.Period):
         raise TypeError("It is a pandas Period: bind its start_time or end_time.")
-    if isinstance(plain, str) and "\0" in plain:
+    if isinstance(python, str) and "\0" in python:
         raise ValueError("It is a text with a NUL character, which PostgreSQL cannot hold.")
     try:
-        psycopg.adapters.get_dumper(type(plain), _AUTO)
+        psycopg.adapters.get_dumper(type(python), _AUTO)
     except psycopg.ProgrammingError:
-        raise TypeError(f"It is of the type {type(plain).__name__}.") from None
-    return plain
+        raise TypeError(f"It is of the type {type(python).__name__}.") from None
+    return python
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return the Python value for one of pandas or NumPy; None for a missing one."""
     if isinstance(value, np.datetime64 | np.timedelta64):
         if np.isnat(value):

@@ -62,11 +62,14 @@ class Column:
         Turns the values of a chunk into an array, which may be masked; it may add to `notes`.
     to_pandas
         Turns the whole into the array that the DataFrame holds.
+    oid
+        PostgreSQL's number of its type.
     """
 
     name: str
     to_array: Callable[[Values, Column], Array]
     to_pandas: Callable[[Array], Any]
+    oid: int = 0
     arrays: list[Array] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
 
@@ -132,7 +135,7 @@ def column(
         to_array, to_pandas = _objects, _strings
     else:
         to_array, to_pandas = _objects, _same
-    return Column(name, to_array, to_pandas)
+    return Column(name, to_array, to_pandas, oid)
 
 
 def _same(whole: Array) -> Array:

@@ -11,22 +11,29 @@ statement that returns rows; where none does, a `QueryResult` that says what was
 from __future__ import annotations
 
 import html
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import pandas as pd
+import psutil
 import psycopg
 
 from sspcloud_magics.databases import binding, failures, fetching
 from sspcloud_magics.databases.columns import Column, Numeric
 from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.copying import Description
 from sspcloud_magics.databases.fetching import Fetched
 from sspcloud_magics.databases.parameters import Statement, statements
 from sspcloud_magics.errors import QueryFailed, UsageProblem
+
+Progress: TypeAlias = Callable[[int, int, float], None]
+"""Is told rows, bytes (0 where they are not known) and seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +66,15 @@ class QueryResult:
         What a person should know: notices of the server, columns of the same name, rounded values.
     seconds
         How long it took, from the first statement sent to the last row in its column.
+    types
+        PostgreSQL's number of the type of each column of `frame`.
     """
 
     frame: pd.DataFrame | None
     statements: tuple[Done, ...]
     notes: tuple[str, ...]
     seconds: float
+    types: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         lines = [f"{done.tag} ({_rows(done.rows)})" if done.rows else done.tag for done in self.statements]
@@ -83,6 +93,9 @@ def query(
     *,
     limit: int | None = None,
     numeric: Numeric = "float",
+    timeout: float | None = None,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> pd.DataFrame | QueryResult:
     """Run SQL and return its rows.
 
@@ -98,6 +111,12 @@ def query(
         How many rows to keep of each statement; all where None.
     numeric
         What numeric becomes: ``"float"`` (float64) or ``"decimal"`` (exact, as objects).
+    timeout
+        How many seconds a statement may take; any time where None.
+    progress
+        Called after each batch with the rows, bytes (0 where unknown) and seconds so far.
+    warn
+        Called with words, before the first row, where a result may not fit into the memory.
 
     Returns
     -------
@@ -120,7 +139,9 @@ def query(
     --------
     >>> query(connection, "SELECT :n + 1 AS next", {"n": 1})  # doctest: +SKIP
     """
-    result = run(connection, sql, params, limit=limit, numeric=numeric)
+    result = run(
+        connection, sql, params, limit=limit, numeric=numeric, timeout=timeout, progress=progress, warn=warn
+    )
     if result.frame is None:
         return result
     if result.notes:
@@ -135,6 +156,9 @@ def run(
     *,
     limit: int | None = None,
     numeric: Numeric = "float",
+    timeout: float | None = None,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> QueryResult:
     """Run SQL, and return its rows together with all that is to be said of them.
 
@@ -145,32 +169,187 @@ def run(
     QueryResult
         The DataFrame, what each statement did, notes, and the time.
     """
+    parsed, bound = _prepared(sql, params)
+    session, renewed = connection.ready()
+    notes = (
+        ["The connection was lost and is made anew; temporary tables and SET are gone."] if renewed else []
+    )
+    foretold = None if warn is None or limit is not None else partial(_warn_of_size, warn)
+    done: list[Done] = []
+    frame: pd.DataFrame | None = None
+    types: tuple[int, ...] = ()
+    began = time.perf_counter()
+    with _notices(session) as heard:
+        for statement, values in zip(parsed, bound, strict=True):
+            fetched = Fetched()
+            with _worded(connection, session, statement, len(done), len(parsed)), _bounded(session, timeout):
+                for fetched in fetching.batches(
+                    session, statement, values, numeric=numeric, limit=limit, foretold=foretold
+                ):
+                    if progress is not None:
+                        progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
+            done.append(Done(fetched.tag, fetched.rows))
+            if fetched.columns is not None:
+                frame = _frame(fetched.columns, fetched.rows)
+                types = tuple(column.oid for column in fetched.columns)
+                notes += _notes_on(fetched, frame)
+    return QueryResult(frame, tuple(done), (*notes, *heard), time.perf_counter() - began, types)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Some of the rows of a query.
+
+    Parameters
+    ----------
+    frame
+        The rows.
+    types
+        PostgreSQL's number of the type of each column.
+    notes
+        What a person should know of the values so far.
+    """
+
+    frame: pd.DataFrame
+    types: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+def parts(
+    connection: DatabaseConnection,
+    sql: str,
+    params: Mapping[str, object] | None = None,
+    *,
+    size: int,
+    limit: int | None = None,
+    numeric: Numeric = "float",
+    timeout: float | None = None,
+    progress: Progress | None = None,
+) -> Generator[Part, None, None]:
+    """Run one query, and give its rows in parts while they come; one part at least.
+
+    The session is busy until the end, or until the generator is closed, which cancels the query.
+
+    Parameters
+    ----------
+    size
+        How many rows a part has at least; the last may have fewer.
+
+    The others, and the exceptions, are those of `query`.
+
+    Raises
+    ------
+    UsageProblem
+        If it is not one statement that returns rows.
+    """
+    parsed, bound = _prepared(sql, params)
+    if len(parsed) != 1:
+        raise UsageProblem("One query can be written or cut into parts.", mend="run the others before it")
+    session, _ = connection.ready()
+    began = time.perf_counter()
+    given = 0
+    fetched = Fetched()
+    with _worded(connection, session, parsed[0], 0, 1), _bounded(session, timeout):
+        running = fetching.batches(session, parsed[0], bound[0], numeric=numeric, limit=limit)
+        with closing(running):
+            for fetched in running:
+                if progress is not None:
+                    progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
+                if fetched.columns and fetched.rows - given >= size:
+                    yield _part(fetched.columns, fetched.rows - given)
+                    given = fetched.rows
+        if fetched.columns is None:
+            raise UsageProblem("The statement returns no rows.", mend="write a query, such as SELECT …")
+        if fetched.rows > given or given == 0:
+            yield _part(fetched.columns, fetched.rows - given)
+
+
+def _part(columns: Sequence[Column], rows: int) -> Part:
+    frame = _frame(columns, rows)
+    return Part(frame, tuple(column.oid for column in columns), tuple(_notes_on_values(columns)))
+
+
+def _prepared(sql: str, params: Mapping[str, object] | None) -> tuple[tuple[Statement, ...], list[list[Any]]]:
     parsed = statements(sql)
     if not parsed:
         raise UsageProblem("There is no statement to run.", mend="write SQL, such as SELECT 1")
     for statement in parsed:
         _refuse_copy(statement)
-    bound = [binding.values_of(statement.names, {} if params is None else params) for statement in parsed]
-    session, renewed = connection.ready()
-    notes = (
-        ["The connection was lost and is made anew; temporary tables and SET are gone."] if renewed else []
-    )
-    done: list[Done] = []
-    frame: pd.DataFrame | None = None
-    began = time.perf_counter()
-    with _notices(session) as heard:
-        for statement, values in zip(parsed, bound, strict=True):
-            try:
-                fetched = fetching.fetch(session, statement, values, numeric=numeric, limit=limit)
-            except psycopg.Error as error:
-                if session.closed and not isinstance(error, psycopg.NotSupportedError):
-                    raise failures.of_connection(error, place=connection.database.path) from None
-                raise _failed(error, statement, len(done), len(parsed)) from None
-            done.append(Done(fetched.tag, fetched.rows))
-            if fetched.columns is not None:
-                frame = _frame(fetched.columns, fetched.rows)
-                notes += _notes_on(fetched, frame)
-    return QueryResult(frame, tuple(done), (*notes, *heard), time.perf_counter() - began)
+    return parsed, [
+        binding.values_of(statement.names, {} if params is None else params) for statement in parsed
+    ]
+
+
+@contextmanager
+def _worded(
+    connection: DatabaseConnection,
+    session: psycopg.Connection[Any],
+    statement: Statement,
+    before: int,
+    total: int,
+) -> Iterator[None]:
+    """Say what went wrong in words of ours."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if session.closed and not isinstance(error, psycopg.NotSupportedError):
+            raise failures.of_connection(error, place=connection.database.path) from None
+        raise _failed(error, statement, before, total) from None
+
+
+@contextmanager
+def _bounded(session: psycopg.Connection[Any], timeout: float | None) -> Iterator[None]:
+    """Cancel the statement on the server when its time is over."""
+    if timeout is None:
+        yield
+        return
+    over = threading.Event()
+    ended = threading.Lock()
+
+    def cancel() -> None:
+        # Under the lock the statement still runs: a cancel that comes late would hit the next one.
+        with ended:
+            if not done:
+                over.set()
+                session.cancel_safe(timeout=_CANCEL_SECONDS)
+
+    done = False
+    timer = threading.Timer(timeout, cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except psycopg.errors.QueryCanceled:
+        if not over.is_set():
+            raise
+        raise QueryFailed(
+            f"The statement was cancelled: it took longer than {timeout:g} s.",
+            mend="give it more time, ask for less, or look at its plan: %%query_db --explain",
+        ) from None
+    finally:
+        timer.cancel()
+        with ended:
+            done = True
+
+
+_CANCEL_SECONDS = 5.0
+
+
+def _warn_of_size(warn: Callable[[str], None], described: Description) -> None:
+    """Warn where the planner expects more than half of the memory that is free."""
+    expected = described.rows * (described.width + _VALUE_BYTES * len(described.types))
+    free = psutil.virtual_memory().available
+    if expected > free * MEMORY_SHARE:
+        warn(
+            f"About {described.rows:,} rows are expected, {expected / 2**30:,.1f} GiB of {free / 2**30:,.1f} that are free. "
+            "Interrupt the cell, then: %%query_db --limit ROWS, or --to FILE.parquet, which needs little memory."
+        )
+
+
+MEMORY_SHARE = 0.5
+"""A result that is expected to take more of the free memory is warned of."""
+
+_VALUE_BYTES = 40  # what a value costs in Python besides its bytes, by and large
 
 
 def _refuse_copy(statement: Statement) -> None:
@@ -221,11 +400,18 @@ def _notes_on(fetched: Fetched, frame: pd.DataFrame) -> list[str]:
     twice = [name for name, count in Counter(frame.columns).items() if count > 1]
     if twice:
         notes.append(f"Several columns are named {', '.join(map(repr, twice))}: give them names with AS.")
-    for column in fetched.columns or ():
-        notes += [f"{column.name}: {_values(count)} {words}." for words, count in column.notes.items()]
+    notes += _notes_on_values(fetched.columns or ())
     if fetched.cut:
         notes.append(f"The first {_rows(fetched.rows)} of {fetched.rows + fetched.cut:,} are kept.")
     return notes
+
+
+def _notes_on_values(columns: Sequence[Column]) -> list[str]:
+    return [
+        f"{column.name}: {_values(count)} {words}."
+        for column in columns
+        for words, count in column.notes.items()
+    ]
 
 
 def _rows(count: int) -> str:

@@ -1,13 +1,14 @@
-"""A table into a DataFrame: ``%connect_db``, ``%query_db``, ``%%query_db``."""
+"""Databases in the notebook: connect, look at tables, tables into DataFrames, and DataFrames into tables."""
 
 from __future__ import annotations
 
 import getpass
 import keyword
 import os
+import re
 from collections import ChainMap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from IPython.core.error import StdinNotImplementedError
 from IPython.core.magic import (
@@ -18,11 +19,13 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
+from IPython.display import display
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import CredentialsNotFound, UsageProblem
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
-from sspcloud_magics.magics.display import with_notes
+from sspcloud_magics.magics.display import Note, with_notes
+from sspcloud_magics.magics.progress import shown
 from sspcloud_magics.secret import Secret
 
 if TYPE_CHECKING:
@@ -106,8 +109,20 @@ class QueryingMagics(Magics):
     @no_var_expand
     @needs_local_scope
     @magic_arguments()
+    @argument(
+        "--db", dest="open_database", metavar="NAME", help="ask this connected database, not the latest"
+    )
     @argument("--into", metavar="VARIABLE", help="keep the result in this variable")
     @argument("--limit", metavar="ROWS", type=int, help="fetch this many rows at most")
+    @argument("--to", metavar="FILE", help="write the rows into FILE.parquet or FILE.csv, with little memory")
+    @argument("--overwrite", action="store_true", help="--to may replace a file that is there")
+    @argument(
+        "--as", dest="as_", choices=["pandas", "arrow", "polars"], default="pandas", help="what rows become"
+    )
+    @argument("--numeric", choices=["float", "decimal"], default="float", help="what numeric becomes")
+    @argument("--timeout", metavar="TIME", help="cancel the query after this time: 30s, 5m, 1h")
+    @argument("--params", metavar="VARIABLE", help="a dict with parameters, before the notebook's variables")
+    @argument("--explain", action="store_true", help="show the plan of the query, and do not run it")
     @line_cell_magic
     def query_db(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Ask the connected database, and get a DataFrame.
@@ -124,11 +139,16 @@ class QueryingMagics(Magics):
             SELECT *
             FROM communes
 
+            %%query_db --to individus.parquet
+            SELECT * FROM individus
+
         The same in Python: ``ssp.query_db("SELECT …", {"departement": "35"})``.
         """
         variables: Mapping[str, Any] = ChainMap(dict(local_ns or {}), self._notebook)
         if cell is None:
-            return with_notes(session.query_db(_statement(line), variables))
+            with shown() as progress:
+                result = session.query_db(_statement(line), variables, progress=progress, warn=_warn)
+            return with_notes(result)
         given = arguments(self, "query_db", line)
         if given.into is not None and (not given.into.isidentifier() or keyword.iskeyword(given.into)):
             raise UsageProblem(
@@ -138,10 +158,123 @@ class QueryingMagics(Magics):
             raise UsageProblem("--limit is the number of rows to fetch, 1 at least.")
         if not cell.strip():
             raise UsageProblem("The cell holds no SQL.", mend="write it below the line of %%query_db")
-        result = with_notes(session.query_db(cell, variables, limit=given.limit))
+        timeout = None if given.timeout is None else _seconds(given.timeout)
+        if given.params is not None:
+            variables = ChainMap(_dict_named(given.params, variables), cast("dict[str, Any]", variables))
+        if given.explain:
+            plan = session.query_db(f"EXPLAIN {cell}", variables, timeout=timeout, db=given.open_database)
+            return Note("\n".join(plan.iloc[:, 0]))
+        with shown() as progress:
+            result = session.query_db(
+                cell,
+                variables,
+                limit=given.limit,
+                numeric=given.numeric,
+                timeout=timeout,
+                as_=given.as_,
+                to=given.to,
+                overwrite=given.overwrite,
+                db=given.open_database,
+                progress=progress,
+                warn=_warn,
+            )
+        with_notes(result)
         if given.into is not None:
             self._notebook[given.into] = result
         return result
+
+    @magic_arguments()
+    @argument("pattern", nargs="?", metavar="PATTERN", help="names such as communes*, or public.*")
+    @line_magic
+    def tables(self, line: str) -> Any:
+        """List the tables and views of the connected database that you may read.
+
+        Examples::
+
+            %tables
+            %tables public.*
+
+        The same in Python: ``ssp.tables("public.*")``.
+        """
+        return session.tables(arguments(self, "tables", line).pattern)
+
+    @magic_arguments()
+    @argument("table", metavar="TABLE", help="as SQL writes it: table or schema.table")
+    @line_magic
+    def describe_table(self, line: str) -> Any:
+        """Show a table's columns, indexes, size, comment, and five rows.
+
+        Examples::
+
+            %describe_table communes
+            %describe_table public."With Blank"
+
+        The same in Python: ``ssp.describe_table("communes")``.
+        """
+        if not line.strip():
+            raise UsageProblem(
+                "Which table?", mend="%describe_table communes\n%tables lists those that there are"
+            )
+        return session.describe_table(line.strip())
+
+    @magic_arguments()
+    @argument("frame", metavar="DATAFRAME", help="the variable that holds the rows")
+    @argument("table", metavar="TABLE", help="table or schema.table")
+    @argument("--append", action="store_true", help="add to a table that is there")
+    @argument("--replace", action="store_true", help="drop a table that is there, and make it anew")
+    @line_magic
+    def load_table(self, line: str) -> Any:
+        """Write a DataFrame into a table of the connected database: all of its rows, or nothing.
+
+        Examples::
+
+            %load_table df public.results
+            %load_table df public.results --append
+
+        The same in Python: ``ssp.load_table(df, "public.results")``.
+        """
+        given = arguments(self, "load_table", line)
+        if given.append and given.replace:
+            raise UsageProblem("--append and --replace exclude each other.")
+        import pandas as pd  # noqa: PLC0415 - the magics load without it
+
+        frame = self._notebook.get(given.frame)
+        if not isinstance(frame, pd.DataFrame):
+            raise UsageProblem(
+                f"No DataFrame is named {given.frame!r} in this notebook.", mend="%load_table df schema.table"
+            )
+        mode: Literal["new", "append", "replace"] = (
+            "append" if given.append else "replace" if given.replace else "new"
+        )
+        rows = session.load_table(frame, given.table, mode)
+        return Note(f"{rows:,} row{'' if rows == 1 else 's'} written into {given.table}.")
+
+
+_TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+
+
+def _seconds(words: str) -> float:
+    found = _TIME.fullmatch(words)
+    if found is None or float(found[1]) == 0:
+        raise UsageProblem("--timeout is a time.", mend="--timeout 30s, or 5m, or 1h")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _dict_named(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    values = variables.get(name)
+    if not isinstance(values, dict):
+        raise UsageProblem(f"--params takes a variable that holds a dict, and {name!r} is none.")
+    return values
+
+
+def _warn(words: str) -> None:
+    display(Note(words))  # type: ignore[no-untyped-call]  # IPython's
+
+
+_OPTION = re.compile(
+    r"\s*--(?:into|limit|to|overwrite|as|numeric|timeout|params|explain|db)\b(?=\s|=|$)"
+)  # else a comment of SQL
 
 
 def _statement(line: str) -> str:
@@ -150,7 +283,7 @@ def _statement(line: str) -> str:
         raise UsageProblem(
             "There is no SQL on the line.", mend="df = %query_db SELECT 1\n%query_db? says more"
         )
-    if line.lstrip().startswith(("--into", "--limit")):
+    if _OPTION.match(line):
         raise UsageProblem(
             "%query_db takes SQL only: its options belong to a cell that begins with %%query_db.",
             mend="df = %query_db SELECT …",

@@ -11,7 +11,16 @@ A failed call changes nothing: whatever was open, and whoever one was, stays.
 from sspcloud_magics.session.examining import doctor
 from sspcloud_magics.session.forwarding import forward, forward_through_relay, forwards, unforward
 from sspcloud_magics.session.looking import databases, pods, services, whoami
-from sspcloud_magics.session.querying import connect_db, connection, current_connection, query_db
+from sspcloud_magics.session.querying import (
+    connect_db,
+    connection,
+    current_connection,
+    describe_table,
+    engine,
+    load_table,
+    query_db,
+    tables,
+)
 from sspcloud_magics.session.sharing import share_db, shares, unshare
 from sspcloud_magics.session.state import (
     Choice,
@@ -36,11 +45,14 @@ __all__ = [
     "current_cluster",
     "current_connection",
     "databases",
+    "describe_table",
     "doctor",
+    "engine",
     "forward",
     "forward_through_relay",
     "forwards",
     "leave",
+    "load_table",
     "login",
     "open_connections",
     "open_forwards",
@@ -50,6 +62,7 @@ __all__ = [
     "services",
     "share_db",
     "shares",
+    "tables",
     "unforward",
     "unshare",
     "whoami",

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from sspcloud_magics.errors import NotConnected
 from sspcloud_magics.session import state
 
 if TYPE_CHECKING:
+    import pandas as pd
     import psycopg
 
+    from sspcloud_magics.databases.catalogue import TableDescription
+    from sspcloud_magics.databases.columns import Numeric
     from sspcloud_magics.databases.connection import DatabaseConnection
+    from sspcloud_magics.databases.query import Progress
     from sspcloud_magics.secret import Secret
 
 
@@ -139,7 +144,20 @@ def connection() -> psycopg.Connection[Any]:
     return current_connection().psycopg
 
 
-def query_db(sql: str, params: Mapping[str, Any] | None = None, *, limit: int | None = None) -> Any:
+def query_db(
+    sql: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    limit: int | None = None,
+    numeric: Numeric = "float",
+    timeout: float | None = None,
+    as_: Literal["pandas", "arrow", "polars"] = "pandas",
+    to: str | Path | None = None,
+    overwrite: bool = False,
+    db: str | None = None,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Any:
     """Ask the database of the moment.
 
     Parameters
@@ -151,21 +169,42 @@ def query_db(sql: str, params: Mapping[str, Any] | None = None, *, limit: int | 
         The values of the parameters, by name.
     limit
         How many rows to fetch at most; all where it is None.
+    numeric
+        What numeric becomes: ``"float"`` or ``"decimal"``.
+    timeout
+        How many seconds a statement may take; any time where it is None.
+    as_
+        What the rows become; ``"arrow"`` and ``"polars"`` need the extra ``arrow``.
+    to
+        A file that the rows of one query go into instead, ``.parquet`` (extra ``arrow``) or ``.csv``.
+    overwrite
+        Whether `to` may replace a file that is there.
+    db
+        Another open connection: the name of its database, or ``NAMESPACE/NAME``.
+    progress
+        Called now and then with the rows, bytes (0 where unknown) and seconds so far.
+    warn
+        Called with words, before the first row, where a result may not fit into the memory.
 
     Returns
     -------
-    DataFrame
+    DataFrame, pyarrow.Table, polars.DataFrame, QueryResult or Exported
         The rows of the last statement that returns rows, with the columns and types that the server
-        names (`sspcloud_magics.databases.query`); where none does, what the last one did.
+        names (`sspcloud_magics.databases.query`); where none does, what the last one did; the file that was
+        written.
 
     Raises
     ------
     NotConnected
         If no database is connected.
+    UsageProblem
+        If there is no statement, a file exists, or an optional package is missing.
     ParameterError
         If a parameter has no value, or one that cannot be bound.
     QueryFailed
-        If the server refuses a statement. The connection stays usable.
+        If the server refuses a statement, or it takes too long. The connection stays usable.
+    FileNotWritten
+        If the file cannot be written.
     ConnectionLost
         If the server went away.
 
@@ -174,7 +213,164 @@ def query_db(sql: str, params: Mapping[str, Any] | None = None, *, limit: int | 
     >>> import sspcloud_magics as ssp
     >>> ssp.query_db("SELECT :n + 1 AS next", {"n": 1})  # doctest: +SKIP
     """
-    connected = current_connection()
-    from sspcloud_magics.databases.query import query  # noqa: PLC0415 - at first use
+    connected = current_connection() if db is None else _open_connection(db)
+    from sspcloud_magics.databases import arrow, files, query  # noqa: PLC0415 - at first use
 
-    return query(connected, sql, {} if params is None else params, limit=limit)
+    if to is not None:
+        return files.export(
+            connected,
+            sql,
+            to,
+            params,
+            overwrite=overwrite,
+            numeric=numeric,
+            limit=limit,
+            timeout=timeout,
+            progress=progress,
+        )
+    if as_ == "pandas":
+        return query.query(
+            connected,
+            sql,
+            params,
+            limit=limit,
+            numeric=numeric,
+            timeout=timeout,
+            progress=progress,
+            warn=warn,
+        )
+    arrow.needed("pyarrow", "arrow", "An Arrow table")
+    result = query.run(
+        connected, sql, params, limit=limit, numeric=numeric, timeout=timeout, progress=progress, warn=warn
+    )
+    if result.frame is None:
+        return result
+    convert = arrow.arrow_table if as_ == "arrow" else arrow.polars_frame
+    return convert(result.frame, result.types)
+
+
+def _open_connection(name: str) -> DatabaseConnection:
+    """Return the latest connection to a database."""
+    for each in reversed(state.session.connections):
+        if name in (each.database.name, each.database.path):
+            return each
+    raise NotConnected(f"No connection to {name} is open.", mend=f"%connect_db {name}")
+
+
+def engine() -> Any:
+    """Return a SQLAlchemy engine that works in the session of the moment, for pandas, JupySQL and polars.
+
+    Returns
+    -------
+    sqlalchemy.Engine
+        Its statements see the temporary tables and the transaction of `query_db`.
+
+    Raises
+    ------
+    NotConnected
+        If no database is connected.
+    UsageProblem
+        If SQLAlchemy is not installed (the extra ``sqlalchemy``).
+
+    Examples
+    --------
+    >>> import pandas as pd, sspcloud_magics as ssp
+    >>> pd.read_sql("SELECT 1 AS one", ssp.engine())  # doctest: +SKIP
+    """
+    connected = current_connection()
+    from sspcloud_magics.databases.engine import engine as made  # noqa: PLC0415 - at first use
+
+    return made(connected)
+
+
+def tables(pattern: str | None = None) -> pd.DataFrame:
+    """Return the tables and views that one may read in the database of the moment.
+
+    Parameters
+    ----------
+    pattern
+        ``*`` and ``?`` stand for any characters and for one; compared with the name and with ``schema.name``.
+
+    Returns
+    -------
+    DataFrame
+        ``schema``, ``name``, ``kind`` (string), ``rows_about`` and ``bytes`` (Int64; <NA> for views),
+        ``comment`` (string).
+
+    Raises
+    ------
+    NotConnected
+        If no database is connected.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.tables("public.*")  # doctest: +SKIP
+    """
+    connected = current_connection()
+    from sspcloud_magics.databases import catalogue  # noqa: PLC0415 - at first use
+
+    return catalogue.tables(connected, pattern)
+
+
+def describe_table(name: str) -> TableDescription:
+    """Return the columns, indexes, size, comment and five rows of a table.
+
+    Parameters
+    ----------
+    name
+        As SQL writes it: ``communes``, ``public.communes``, ``"With Blank"``.
+
+    Raises
+    ------
+    NotConnected
+        If no database is connected.
+    QueryFailed
+        If there is no such table.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.describe_table("communes").columns  # doctest: +SKIP
+    """
+    connected = current_connection()
+    from sspcloud_magics.databases import catalogue  # noqa: PLC0415 - at first use
+
+    return catalogue.describe_table(connected, name)
+
+
+def load_table(frame: pd.DataFrame, name: str, mode: Literal["new", "append", "replace"] = "new") -> int:
+    """Write a DataFrame into a table of the database of the moment: all of its rows, or nothing.
+
+    Parameters
+    ----------
+    frame
+        The rows; the index is left out.
+    name
+        ``table`` or ``schema.table``.
+    mode
+        ``"new"`` makes the table, ``"append"`` adds to it, ``"replace"`` drops one that is there first.
+
+    Returns
+    -------
+    int
+        How many rows were written.
+
+    Raises
+    ------
+    NotConnected
+        If no database is connected.
+    UsageProblem
+        If a column has no type in PostgreSQL, or no name of its own.
+    QueryFailed
+        If the server refuses; nothing is changed then.
+
+    Examples
+    --------
+    >>> import pandas as pd, sspcloud_magics as ssp
+    >>> ssp.load_table(pd.DataFrame({"n": [1, 2]}), "numbers")  # doctest: +SKIP
+    """
+    connected = current_connection()
+    from sspcloud_magics.databases import loading  # noqa: PLC0415 - at first use
+
+    return loading.load_table(connected, frame, name, mode)

@@ -12,6 +12,7 @@ from tests.magics.conftest import Notebook
 MAGICS = [
     "connect_db",
     "databases",
+    "describe_table",
     "forward",
     "forwards",
     "k8s_doctor",
@@ -19,10 +20,13 @@ MAGICS = [
     "k8s_pods",
     "k8s_services",
     "k8s_whoami",
+    "load_table",
     "query_db",
     "sandbox",
     "share_db",
     "shares",
+    "tables",
+    "sspcloud",
     "unforward",
     "unshare",
 ]

@@ -1,0 +1,166 @@
+"""What is in a database: its tables, and one table described."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+import pandas as pd
+
+from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.query import run
+from sspcloud_magics.errors import QueryFailed
+
+_TABLES = """
+SELECT n.nspname AS schema, c.relname AS name,
+       CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
+                      ELSE 'table' END AS kind,
+       CASE WHEN c.reltuples >= 0 AND c.relkind IN ('r', 'm', 'p') THEN c.reltuples::bigint END AS rows_about,
+       CASE WHEN c.relkind IN ('r', 'm', 'p') THEN pg_total_relation_size(c.oid) END AS bytes,
+       obj_description(c.oid, 'pg_class') AS comment
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast'
+  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+  AND (c.relname LIKE :pattern OR n.nspname || '.' || c.relname LIKE :pattern)
+ORDER BY 1, 2
+"""
+
+_FACTS = """
+SELECT c.oid::bigint AS oid, format('%I.%I', n.nspname, c.relname) AS path,
+       CASE WHEN c.reltuples >= 0 AND c.relkind IN ('r', 'm', 'p') THEN c.reltuples::bigint END AS rows_about,
+       pg_size_pretty(pg_total_relation_size(c.oid)) AS size, obj_description(c.oid, 'pg_class') AS comment
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = CAST(:name AS regclass)
+"""
+
+_COLUMNS = """
+SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, NOT a.attnotnull AS nullable,
+       pg_get_expr(d.adbin, d.adrelid) AS "default", col_description(a.attrelid, a.attnum) AS comment
+FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = CAST(:oid AS oid) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+"""
+
+_INDEXES = """
+SELECT c.relname AS name, pg_get_indexdef(i.indexrelid) AS definition
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = CAST(:oid AS oid)
+ORDER BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableDescription:
+    """One table.
+
+    Parameters
+    ----------
+    name
+        Its schema and name, quoted where SQL needs it.
+    columns
+        A DataFrame: ``name``, ``type``, ``nullable``, ``default``, ``comment``.
+    indexes
+        A DataFrame: ``name``, ``definition``.
+    rows_about
+        How many rows the server's statistics say; None where there are none.
+    size
+        With its indexes, in words.
+    comment
+        What the owner wrote; empty where nothing.
+    head
+        Five rows.
+    """
+
+    name: str
+    columns: pd.DataFrame
+    indexes: pd.DataFrame
+    rows_about: int | None
+    size: str
+    comment: str
+    head: pd.DataFrame
+
+    @property
+    def _facts(self) -> str:
+        rows = "" if self.rows_about is None else f"about {self.rows_about:,} rows, "
+        return f"{self.name}: {rows}{self.size}"
+
+    def __repr__(self) -> str:
+        shown = self.columns.fillna("").to_string(index=False)
+        parts = [
+            self._facts,
+            self.comment,
+            shown,
+            *self.indexes["definition"],
+            self.head.to_string(index=False),
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
+        indexes = "".join(f"<li><code>{html.escape(text)}</code></li>" for text in self.indexes["definition"])
+        parts = [
+            f"<strong>{html.escape(self._facts)}</strong>",
+            f"<div>{html.escape(self.comment)}</div>" if self.comment else "",
+            self.columns.fillna("").to_html(index=False),
+            f"<ul>{indexes}</ul>" if indexes else "",
+            self.head.to_html(index=False),
+        ]
+        return {"text/plain": repr(self), "text/html": f"<div>{''.join(parts)}</div>"}
+
+
+def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.DataFrame:
+    """Return the tables and views that one may read.
+
+    Parameters
+    ----------
+    connection
+        Where.
+    pattern
+        ``*`` and ``?`` stand for any characters and for one; compared with the name and with ``schema.name``.
+
+    Returns
+    -------
+    DataFrame
+        ``schema``, ``name``, ``kind`` (string), ``rows_about`` and ``bytes`` (Int64; <NA> for views),
+        ``comment`` (string).
+    """
+    like = (pattern or "*").replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    like = like.replace("*", "%").replace("?", "_")
+    return _frame(connection, _TABLES, pattern=like)
+
+
+def describe_table(connection: DatabaseConnection, name: str) -> TableDescription:
+    """Describe one table.
+
+    Parameters
+    ----------
+    connection
+        Where.
+    name
+        As SQL writes it: ``communes``, ``public.communes``, ``"With Blank"``.
+
+    Raises
+    ------
+    QueryFailed
+        If there is no such table.
+    """
+    try:
+        facts = _frame(connection, _FACTS, name=name).iloc[0]
+    except QueryFailed as error:
+        raise QueryFailed(error.what, mend="%tables lists those that there are") from None
+    oid, path = int(facts["oid"]), str(facts["path"])
+    return TableDescription(
+        name=path,
+        columns=_frame(connection, _COLUMNS, oid=oid),
+        indexes=_frame(connection, _INDEXES, oid=oid),
+        rows_about=None if pd.isna(facts["rows_about"]) else int(facts["rows_about"]),
+        size=str(facts["size"]),
+        comment="" if pd.isna(facts["comment"]) else str(facts["comment"]),
+        head=_frame(connection, f"SELECT * FROM {path} LIMIT 5"),  # noqa: S608 - quoted by the server
+    )
+
+
+def _frame(connection: DatabaseConnection, sql: str, **params: object) -> pd.DataFrame:
+    frame = run(connection, sql, params).frame
+    assert frame is not None  # noqa: S101 - these are queries
+    return frame

@@ -1,0 +1,185 @@
+"""A query's rows straight into a file: Parquet or CSV, with a memory that does not grow with the rows.
+
+Rows are written as they come, some ten thousand at a time, into a partial file beside the wanted one, which
+takes its name once all are there. Whatever comes between (an interruption, an error, a full disk) removes the
+partial file; what was there before stays.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from sspcloud_magics.databases import arrow, query
+from sspcloud_magics.databases.columns import Numeric
+from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.query import Progress
+from sspcloud_magics.errors import FileNotWritten, UsageProblem
+
+PART = 65_536
+"""Rows that are written at a time; in Parquet one row group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A file that was written.
+
+    Parameters
+    ----------
+    file
+        Where.
+    rows, size
+        How many rows, and how many bytes the file has.
+    notes
+        What a person should know of the values.
+    """
+
+    file: Path
+    rows: int
+    size: int
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.rows:,} row{'' if self.rows == 1 else 's'} in {self.file} ({self.size / 2**20:,.1f} MiB)"
+        )
+
+
+class _Writer(Protocol):
+    def write(self, frame: pd.DataFrame, types: Sequence[int]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Parquet:
+    def __init__(self, file: Path) -> None:
+        self._parquet = arrow.needed("pyarrow.parquet", "arrow", "A Parquet file")
+        self._file = file
+        self._open: Any = None
+
+    def write(self, frame: pd.DataFrame, types: Sequence[int]) -> None:
+        table = arrow.arrow_table(frame, types)
+        if self._open is None:
+            self._open = self._parquet.ParquetWriter(self._file, table.schema, compression="zstd")
+        self._open.write_table(table)
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+
+
+class _Csv:
+    def __init__(self, file: Path) -> None:
+        self._open = file.open("x", encoding="utf-8", newline="")
+        self._head = True
+
+    def write(self, frame: pd.DataFrame, types: Sequence[int]) -> None:
+        columns = dict(enumerate(arrow.plain(frame, types)))
+        names = [str(name) for name in frame.columns]
+        pd.DataFrame(columns).to_csv(self._open, index=False, header=names if self._head else False)
+        self._head = False
+
+    def close(self) -> None:
+        self._open.close()
+
+
+_WRITERS: dict[str, Callable[[Path], _Writer]] = {".parquet": _Parquet, ".csv": _Csv}
+
+
+def export(
+    connection: DatabaseConnection,
+    sql: str,
+    file: Path | str,
+    params: Mapping[str, object] | None = None,
+    *,
+    overwrite: bool = False,
+    numeric: Numeric = "float",
+    limit: int | None = None,
+    timeout: float | None = None,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write the rows of a query into a file.
+
+    Parameters
+    ----------
+    connection, sql, params, numeric, limit, timeout, progress
+        As `sspcloud_magics.databases.query.query` takes them; `sql` is one query.
+    file
+        Where to; its ending says how: ``.parquet`` or ``.csv``.
+    overwrite
+        Replace a file that is there.
+
+    Returns
+    -------
+    Exported
+        Which file, how many rows and bytes.
+
+    Raises
+    ------
+    UsageProblem
+        If the file exists, its ending is another, `sql` is no single query, or two columns have one name.
+    FileNotWritten
+        If the file cannot be written, such as on a full disk.
+
+    Examples
+    --------
+    >>> export(connection, "SELECT * FROM big", "big.parquet")  # doctest: +SKIP
+    1,000,000 rows in big.parquet (41.3 MiB)
+    """
+    file = Path(file).expanduser()
+    make = _WRITERS.get(file.suffix.lower())
+    if make is None:
+        raise UsageProblem(f"{file.name} ends neither in .parquet nor in .csv.", mend="--to rows.parquet")
+    if file.exists() and not overwrite:
+        raise UsageProblem(f"{file} exists.", mend="name another file, or replace it with --overwrite")
+    parts = query.parts(
+        connection, sql, params, size=PART, limit=limit, numeric=numeric, timeout=timeout, progress=progress
+    )
+    partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
+    rows = 0
+    notes: tuple[str, ...] = ()
+    with _worded(file):
+        try:
+            writer = make(partial)
+            try:
+                for part in parts:
+                    _refuse_twins(part.frame)
+                    writer.write(part.frame, part.types)
+                    rows, notes = rows + len(part.frame), part.notes
+            finally:
+                parts.close()
+                writer.close()
+            os.replace(partial, file)  # noqa: PTH105 - it replaces on every system
+        finally:
+            partial.unlink(missing_ok=True)
+        return Exported(file, rows, file.stat().st_size, notes)
+
+
+@contextmanager
+def _worded(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = "The disk is full." if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        raise FileNotWritten(
+            f"{file} could not be written, and no part of it is left.",
+            why=why,
+            mend="write to another place, or fetch fewer rows or columns",
+        ) from None
+
+
+def _refuse_twins(frame: pd.DataFrame) -> None:
+    twins = frame.columns[frame.columns.duplicated()]
+    if len(twins):
+        raise UsageProblem(
+            f"Several columns are named {twins[0]!r}, and a file holds one of a name.",
+            mend="give them names with AS",
+        )

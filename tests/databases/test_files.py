@@ -1,0 +1,261 @@
+"""Rows straight into files, and libraries that work on the connection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sspcloud_magics.databases import arrow, files
+from sspcloud_magics.databases.catalogue import describe_table, tables
+from sspcloud_magics.databases.engine import engine
+from sspcloud_magics.databases.files import export
+from sspcloud_magics.databases.loading import load_table
+from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.errors import FileNotWritten, QueryFailed, UsageProblem
+
+EVERYTHING = """select i as n, i / 7.0::float8 as x, case when i % 3 > 0 then 'é' || i end as t, jsonb_build_object('i', i) as j,
+    timestamptz '2024-01-01 00:00+00' + i * interval '1 s' as z, '\\x41'::bytea as b, time '10:00' as c, array[i, null] as a,
+    gen_random_uuid() as u, date '2024-02-29' as d, i % 2 = 0 as f, i::numeric / 4 as m
+    from generate_series(1, 30) i"""
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Parts of a few rows, so that a file has several."""
+    from sspcloud_magics.databases import copying
+
+    monkeypatch.setattr(copying, "ROWS", 4)
+    monkeypatch.setattr(files, "PART", 8)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_parquet_holds_what_the_frame_holds(connection, tmp_path):
+    pytest.importorskip("pyarrow")
+    done = export(connection, EVERYTHING, tmp_path / "rows.parquet")
+    assert done.rows == 30
+    assert "30 rows" in repr(done)
+    read = pd.read_parquet(done.file)
+    whole = query(connection, EVERYTHING)
+    for name in ("n", "x", "t", "z", "f", "m"):
+        assert read[name].dropna().tolist() == whole[name].dropna().tolist()
+    assert read["t"].isna().sum() == 10
+    assert read["j"].iloc[0] == '{"i": 1}'
+    assert read["b"].iloc[0] == b"A"
+    assert read["a"].iloc[0] == "[1, None]"
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_csv_has_one_heading(connection, tmp_path):
+    done = export(
+        connection, "select i as n, 'a,\"b\"' as t from generate_series(1, 30) i", tmp_path / "rows.csv"
+    )
+    read = pd.read_csv(done.file)
+    assert read["n"].tolist() == list(range(1, 31))
+    assert set(read["t"]) == {'a,"b"'}
+
+
+def test_an_empty_result_makes_a_file_with_columns(connection, tmp_path):
+    done = export(connection, "select 1 as a, 'x' as b from pg_class where false", tmp_path / "none.csv")
+    assert done.rows == 0
+    assert done.file.read_text().strip() == "a,b"
+
+
+def test_a_file_that_is_there_stays_unless_told(connection, tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("mine")
+    with pytest.raises(UsageProblem, match="exists"):
+        export(connection, "select 1 as a", file)
+    assert file.read_text() == "mine"
+    with pytest.raises(QueryFailed):
+        export(connection, "select 1 / (5 - i) from generate_series(1, 9) i", file, overwrite=True)
+    assert file.read_text() == "mine"
+    export(connection, "select 1 as a", file, overwrite=True)
+    assert file.read_text().split() == ["a", "1"]
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_said_and_no_part_is_left(connection, tmp_path, monkeypatch):
+    class Full(files._Csv):
+        def __init__(self, file):
+            super().__init__(file)
+            self._open.close()
+            self._open = Path("/dev/full").open("w", buffering=1)  # noqa: SIM115 - closed by close
+
+    monkeypatch.setattr(files, "_WRITERS", {".csv": Full})
+    with pytest.raises(FileNotWritten, match="no part of it is left") as raised:
+        export(connection, "select i from generate_series(1, 99) i", tmp_path / "rows.csv")
+    assert raised.value.why == "The disk is full."
+    assert not list(tmp_path.iterdir())
+    assert query(connection, "select 1 as one")["one"].tolist() == [1]
+
+
+def test_two_columns_of_one_name_are_refused_by_a_file(connection, tmp_path):
+    with pytest.raises(UsageProblem, match="'a'"):
+        export(connection, "select 1 as a, 2 as a", tmp_path / "rows.csv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_ending_is_refused(connection, tmp_path):
+    with pytest.raises(UsageProblem, match=r"neither in \.parquet nor in \.csv"):
+        export(connection, "select 1 as a", tmp_path / "rows.xlsx")
+
+
+# ------------------------------------------------------------------ limits
+
+
+def test_a_statement_that_takes_too_long_is_cancelled_and_the_session_stays(connection):
+    pid = connection.psycopg.info.backend_pid
+    with pytest.raises(QueryFailed, match=r"longer than 0\.2 s"):
+        query(connection, "select pg_sleep(60)", timeout=0.2)
+    assert query(connection, "select pg_backend_pid() p", timeout=60)["p"].tolist() == [pid]
+
+
+def test_a_result_that_may_not_fit_is_warned_of_before_it_comes(connection, monkeypatch):
+    from sspcloud_magics.databases import query as module
+
+    told = []
+    run(connection, "select i from generate_series(1, 1000) i", warn=told.append)
+    assert told == []
+    monkeypatch.setattr(module, "MEMORY_SHARE", 0.0)
+    run(connection, "select i from generate_series(1, 1000) i", warn=told.append)
+    assert "1,000 rows are expected" in told[0]
+    assert "--limit" in told[0]
+
+
+def test_progress_counts_rows_and_bytes(connection):
+    seen = []
+    query(connection, "select i from generate_series(1, 20000) i", progress=lambda *said: seen.append(said))
+    assert [rows for rows, _, _ in seen][-1] == 20000
+    assert seen[-1][1] == 20000 * 10 + 0 * 1
+
+
+# ------------------------------------------------------------------ the catalogue
+
+
+@pytest.fixture
+def schema(connection):
+    query(
+        connection,
+        """create schema shop; create table shop.orders (id int primary key, "With Blank" text not null default 'x', at timestamptz);
+        comment on table shop.orders is 'What was bought'; comment on column shop.orders.at is 'When'; insert into shop.orders select i from generate_series(1, 9) i;
+        analyze shop.orders; create view shop.recent as select * from shop.orders; create table shop."Odd Name" (a int)""",
+    )
+    yield "shop"
+    query(connection, "drop schema shop cascade")
+
+
+def test_tables_are_found_by_a_pattern(connection, schema):
+    found = tables(connection, "shop.*")
+    assert found["name"].tolist() == ["Odd Name", "orders", "recent"]
+    orders = found.set_index("name").loc["orders"]
+    assert (orders["kind"], orders["rows_about"], orders["comment"]) == ("table", 9, "What was bought")
+    assert tables(connection, "order?")["name"].tolist() == ["orders"]
+    assert tables(connection, "order_")["name"].tolist() == []
+
+
+def test_a_table_is_described(connection, schema):
+    told = describe_table(connection, "shop.orders")
+    assert told.columns["name"].tolist() == ["id", "With Blank", "at"]
+    assert told.columns["nullable"].tolist() == [False, False, True]
+    assert told.columns["type"].iloc[2] == "timestamp with time zone"
+    assert told.columns["comment"].iloc[2] == "When"
+    assert "orders_pkey" in told.indexes["name"].tolist()
+    assert len(told.head) == 5
+    for word in ("What was bought", "about 9 rows", "orders_pkey", "With Blank"):
+        assert word in repr(told)
+        assert word in told._repr_mimebundle_()["text/html"]
+    assert describe_table(connection, 'shop."Odd Name"').columns["name"].tolist() == ["a"]
+    with pytest.raises(QueryFailed, match="nowhere") as raised:
+        describe_table(connection, "nowhere")
+    assert "%tables" in raised.value.mend
+
+
+# ------------------------------------------------------------------ back into the database
+
+
+def test_what_was_read_is_loaded_with_its_types(connection, schema):
+    whole = query(connection, EVERYTHING.replace("array[i, null] as a,", ""))
+    assert load_table(connection, whole, "shop.kept") == 30
+    types = describe_table(connection, "shop.kept").columns.set_index("name")["type"]
+    assert types.to_dict() == {
+        "n": "integer",
+        "x": "double precision",
+        "t": "text",
+        "j": "jsonb",
+        "z": "timestamp with time zone",
+        "b": "bytea",
+        "c": "time without time zone",
+        "u": "uuid",
+        "d": "timestamp without time zone",
+        "f": "boolean",
+        "m": "double precision",
+    }
+    back = query(connection, "select * from shop.kept order by n")
+    pd.testing.assert_frame_equal(back, whole, check_dtype=False)
+
+
+def test_loading_appends_replaces_and_refuses(connection, schema):
+    frame = pd.DataFrame({"id": [100, 101], "With Blank": ["a", "b"]})
+    assert load_table(connection, frame, "shop.orders", "append") == 2
+    assert query(connection, "select count(*) as n from shop.orders")["n"].tolist() == [11]
+    with pytest.raises(QueryFailed, match="already exists") as raised:
+        load_table(connection, frame, "shop.orders")
+    assert "--append" in raised.value.mend
+    with pytest.raises(QueryFailed, match="duplicate key"):
+        load_table(
+            connection, pd.DataFrame({"id": [500, 1], "With Blank": ["a", "b"]}), "shop.orders", "append"
+        )
+    assert query(connection, "select count(*) as n from shop.orders")["n"].tolist() == [11]
+    load_table(connection, frame, "shop.new")
+    load_table(connection, frame.head(1), "shop.new", "replace")
+    assert query(connection, "select id from shop.new")["id"].tolist() == [100]
+
+
+def test_what_has_no_type_is_refused(connection, schema):
+    with pytest.raises(UsageProblem, match="'x'"):
+        load_table(connection, pd.DataFrame({"x": [object()]}), "shop.no")
+    with pytest.raises(UsageProblem, match="name of its own"):
+        load_table(connection, pd.DataFrame([[1, 2]], columns=["a", "a"]), "shop.no")
+    assert tables(connection, "shop.no").empty
+
+
+# ------------------------------------------------------------------ other libraries
+
+
+def test_pandas_reads_and_writes_through_the_engine_in_the_same_session(connection):
+    pytest.importorskip("sqlalchemy")
+    query(connection, "begin; create temp table seen as select 1 as a")
+    shared = engine(connection)
+    assert pd.read_sql("select a from seen", shared)["a"].tolist() == [1]
+    pd.DataFrame({"a": [2]}).to_sql("seen", shared, if_exists="append", index=False)
+    assert query(connection, "select a from seen order by a")["a"].tolist() == [1, 2]
+    assert connection.in_transaction
+    query(connection, "rollback")
+
+
+def test_polars_reads_through_the_engine_and_takes_a_result(connection):
+    polars = pytest.importorskip("polars")
+    pytest.importorskip("sqlalchemy")
+    frame = polars.read_database("select i from generate_series(1, 3) i", engine(connection))
+    assert frame["i"].to_list() == [1, 2, 3]
+    result = run(connection, EVERYTHING)
+    frame = arrow.polars_frame(result.frame, result.types)
+    assert frame["n"].to_list() == list(range(1, 31))
+    assert frame["t"].null_count() == 10
+
+
+def test_duckdb_asks_an_arrow_table(connection):
+    duckdb = pytest.importorskip("duckdb")
+    pytest.importorskip("pyarrow")
+    result = run(connection, EVERYTHING)
+    rows = arrow.arrow_table(result.frame, result.types)
+    assert duckdb.from_arrow(rows).aggregate("sum(n), count(t)").fetchall() == [(465, 20)]
+
+
+def test_a_package_that_is_missing_is_said():
+    with pytest.raises(UsageProblem, match="not_there_at_all") as raised:
+        arrow.needed("not_there_at_all", "arrow", "This")
+    assert "sspcloud-magics[arrow]" in raised.value.mend
