@@ -1,0 +1,105 @@
+"""What lost its owner goes, as the owner's deletion says."""
+
+from __future__ import annotations
+
+from sspcloud_magics.sandbox.controllers import garbage
+from sspcloud_magics.sandbox.controllers.objects import (
+    CONFIG_MAPS,
+    PODS,
+    find,
+    owner_reference,
+    terminating,
+)
+from sspcloud_magics.sandbox.store import Change, Obj, Store
+from tests.sandbox.controllers.stage import CONTAINER, NS, make
+
+
+class TestGarbage:
+    def owned(self, store: Store, name: str, *owners: Obj) -> None:
+        references = [owner_reference(owner, controller=False) for owner in owners]
+        store.create(make("ConfigMap", name, ownerReferences=references))
+
+    def test_what_lost_its_last_owner_goes(self, store: Store) -> None:
+        first, second = (store.create(make("ConfigMap", name)) for name in ("first", "second"))
+        self.owned(store, "owned", first, second)
+        store.delete(CONFIG_MAPS, NS, "first")
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
+        references = store.get(CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"]
+        assert [reference["name"] for reference in references] == ["second"]
+        store.delete(CONFIG_MAPS, NS, "second")
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
+        assert find(store, CONFIG_MAPS, NS, "owned") is None
+
+    def test_looks_at_what_a_deleted_object_owned_and_at_what_waits_for_it(self, store: Store) -> None:
+        owner = store.create(make("ConfigMap", "owner"))
+        self.owned(store, "owned", owner)
+        store.create(make("ConfigMap", "free"))
+        seen: list[Change] = []
+        store.subscribe(seen.append)
+        store.delete(CONFIG_MAPS, NS, "free")
+        store.delete(CONFIG_MAPS, NS, "owner")
+        store.delete(CONFIG_MAPS, NS, "owned")
+        assert list(garbage.keys(store, seen[0])) == []
+        assert list(garbage.keys(store, seen[2])) == [(CONFIG_MAPS, NS, "owner")]
+        owner = store.create(make("ConfigMap", "owner"))
+        self.owned(store, "owned", owner)
+        store.delete(CONFIG_MAPS, NS, "owner")
+        assert list(garbage.keys(store, seen[-1])) == [(CONFIG_MAPS, NS, "owned")]
+
+    def test_an_owner_made_anew_under_the_same_name_is_another(self, store: Store) -> None:
+        first = store.create(make("ConfigMap", "owner"))
+        self.owned(store, "owned", first)
+        store.delete(CONFIG_MAPS, NS, "owner")
+        store.create(make("ConfigMap", "owner"))
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
+        assert find(store, CONFIG_MAPS, NS, "owned") is None
+
+    def test_foreground_waits_for_those_that_block(self, store: Store) -> None:
+        owner = store.create(make("ConfigMap", "owner"))
+        pod = make("Pod", "pod", {"containers": [CONTAINER]}, ownerReferences=[owner_reference(owner)])
+        store.create(pod)
+        owner = store.get(CONFIG_MAPS, NS, "owner")
+        owner["metadata"] |= {
+            "deletionTimestamp": "2026-01-01T00:00:00Z",
+            "finalizers": ["foregroundDeletion"],
+        }
+        store.update(owner)
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owner"))
+        assert terminating(store.get(PODS, NS, "pod"))
+        assert find(store, CONFIG_MAPS, NS, "owner")
+        store.delete(PODS, NS, "pod")
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owner"))
+        assert find(store, CONFIG_MAPS, NS, "owner") is None
+
+    def test_orphans_stay_and_forget_their_owner(self, store: Store) -> None:
+        owner = store.create(make("ConfigMap", "owner"))
+        self.owned(store, "owned", owner)
+        owner = store.get(CONFIG_MAPS, NS, "owner")
+        owner["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["orphan"]}
+        store.update(owner)
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owner"))
+        assert find(store, CONFIG_MAPS, NS, "owner") is None
+        assert store.get(CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"] == []
+
+    def test_one_of_two_owners_is_forgotten_at_its_orphaning(self, store: Store) -> None:
+        first, second = (store.create(make("ConfigMap", name)) for name in ("first", "second"))
+        self.owned(store, "owned", first, second)
+        owner = store.get(CONFIG_MAPS, NS, "first")
+        owner["metadata"] |= {
+            "deletionTimestamp": "2026-01-01T00:00:00Z",
+            "finalizers": ["example.org/hold", "orphan"],
+        }
+        store.update(owner)
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "first"))
+        references = store.get(CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"]
+        assert [reference["name"] for reference in references] == ["second"]
+        assert store.get(CONFIG_MAPS, NS, "first")["metadata"]["finalizers"] == ["example.org/hold"]
+        version = store.version
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "first"))
+        assert store.version == version
+
+    def test_an_owner_of_a_kind_that_nobody_knows_is_left_alone(self, store: Store) -> None:
+        reference = {"apiVersion": "example.org/v1", "kind": "Thing", "name": "x", "uid": "1"}
+        store.create(make("ConfigMap", "owned", ownerReferences=[reference]))
+        garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
+        assert find(store, CONFIG_MAPS, NS, "owned")
