@@ -240,6 +240,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const SHAPES = { good: "●", waiting: "◐", bad: "✕", over: "○" };
 /** @type {Record<string, string>} */
 const FORWARD_TONES = { starting: "waiting", active: "good", reconnecting: "waiting", stopped: "over", failed: "bad" };
+const ORDER = new Intl.Collator("en", { numeric: true });
 const PEOPLE = ["alice", "bob", "carol"];
 
 // Nodes.
@@ -357,9 +358,12 @@ class Store {
     for (const slot of slots.keys()) if (slot <= now - SLOTS) slots.delete(slot);
   }
 
-  /** @param {string} prefix @returns {[string, any][]} */
+  /** The facts of a kind, by name. @param {string} prefix @returns {[string, any][]} */
   under(prefix) {
-    return [...this.facts].filter(([key]) => key.startsWith(prefix)).map(([key, value]) => [key.slice(prefix.length), value]);
+    return [...this.facts]
+      .filter(([key]) => key.startsWith(prefix))
+      .map(([key, value]) => /** @type {[string, any]} */ ([key.slice(prefix.length), value]))
+      .sort(([one], [other]) => ORDER.compare(one, other));
   }
 
   /** @param {string} key */
@@ -663,7 +667,7 @@ class View {
   /** @param {"pods" | "services"} name @param {"pod" | "service"} fact @param {string} kind @param {string} sentence */
   things(name, fact, kind, sentence) {
     const { facts } = this.store;
-    const all = this.store.under(`${fact}/`).sort(([one], [other]) => (one < other ? -1 : 1));
+    const all = this.store.under(`${fact}/`);
     const shown = all.filter(([each]) => each.includes(this.filter.trim()));
     const instead = this.instead(name, all.length, this.t(sentence, { namespace: facts.get("who")?.namespace ?? "" }));
     if (instead) return instead;
