@@ -9,6 +9,7 @@ a password that somebody typed into the wrong place.
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import shlex
 from collections.abc import Callable
@@ -29,10 +30,29 @@ TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.")  # how every JSON Web Token begins
 URL_WITH_PASSWORD = re.compile(r"\w+://[^/\s:@]*:[^@\s]+@")
 
 
-def magic_arguments() -> Callable[[_F], _F]:
-    """Return IPython's decorator: the magic has a parser, and its docstring becomes the parser's help."""
-    decorator: Callable[[_F], _F] = _untyped.magic_arguments()
-    return decorator
+def magic_arguments(interrupted: str = "What else was open is still open.") -> Callable[[_F], _F]:
+    """Return IPython's decorator: the magic has a parser, and its docstring becomes the parser's help.
+
+    Parameters
+    ----------
+    interrupted
+        What is so after Ctrl-C has ended the magic, as the user is told: one line, and no traceback.
+    """
+
+    def decorate(magic: _F) -> _F:
+        @functools.wraps(magic)
+        def run(*given: Any, **named: Any) -> Any:
+            try:
+                return magic(*given, **named)
+            except KeyboardInterrupt as interrupt:
+                told = f"KeyboardInterrupt: %{magic.__name__} was interrupted. {interrupted}"
+                interrupt._render_traceback_ = lambda: [told]  # type: ignore[attr-defined]  # IPython looks for it
+                raise
+
+        decorated: _F = _untyped.magic_arguments()(run)
+        return decorated
+
+    return decorate
 
 
 def argument(*flags: str, **keywords: Any) -> Callable[[_F], _F]:

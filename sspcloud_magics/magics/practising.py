@@ -35,7 +35,7 @@ NEXT_STEPS = {
 class PractisingMagics(Magics):
     """The magic for the sandbox."""
 
-    @magic_arguments()
+    @magic_arguments(interrupted="%sandbox status says what became of the practice cluster.")
     @argument(
         "order",
         choices=["start", "status", "as", "stop", "reset"],

@@ -127,6 +127,8 @@ def test_an_interrupt_cancels_the_query_and_loses_nothing(kernel: Kernel) -> Non
     reply, _ = kernel.end(slow)
     assert reply["status"] == "error"
     assert reply["ename"] == "KeyboardInterrupt"
+    told = "KeyboardInterrupt: %query_db was interrupted. What else was open is still open."
+    assert reply["traceback"] == [told]
     assert watcher
     running = "%query_db SELECT count(*) AS n FROM pg_stat_activity WHERE query LIKE '%slow one%' AND state = 'active' AND pid <> pg_backend_pid()"
     kernel.run(f"left = {running}")
