@@ -119,8 +119,12 @@ def to_parquet(spec: Spec) -> Callable[[], object]:
 
     connection = opened(spec)
     sql = f"SELECT q.* FROM query_benchmark q, generate_series(1, {spec['times']})"  # noqa: S608 - a number of ours
-    file = Path(tempfile.mkdtemp()) / "rows.parquet"
-    return lambda: export(connection, sql, file, overwrite=True)
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            export(connection, sql, Path(folder) / "rows.parquet")
+
+    return run
 
 
 def one_row(spec: Spec) -> Callable[[], object]:

@@ -162,7 +162,7 @@ class QueryingMagics(Magics):
         if given.params is not None:
             variables = ChainMap(_dict_named(given.params, variables), cast("dict[str, Any]", variables))
         if given.explain:
-            plan = session.query_db(f"EXPLAIN {cell}", variables, timeout=timeout, db=given.open_database)
+            plan = session.query_db(_explained(cell), variables, timeout=timeout, db=given.open_database)
             return Note("\n".join(plan.iloc[:, 0]))
         with shown() as progress:
             result = session.query_db(
@@ -248,6 +248,15 @@ class QueryingMagics(Magics):
         )
         rows = session.load_table(frame, given.table, mode)
         return Note(f"{rows:,} row{'' if rows == 1 else 's'} written into {given.table}.")
+
+
+def _explained(sql: str) -> str:
+    """Return the statement that explains a query, and runs nothing whatever the cell holds."""
+    from sspcloud_magics.databases.parameters import statements  # noqa: PLC0415 - the magics load without it
+
+    if len(statements(sql)) != 1:
+        raise UsageProblem("--explain takes one statement.", mend="keep the others in a cell of their own")
+    return f"EXPLAIN (ANALYZE FALSE) {sql}"
 
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")

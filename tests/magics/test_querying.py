@@ -34,6 +34,10 @@ def test_the_options_of_a_cell(alice: Notebook, tmp_path: Path) -> None:
     plan = alice.run("%%query_db --explain\nSELECT * FROM communes WHERE code = '35238'")
     assert "communes" in str(plan)
     assert "cost=" in str(plan)
+    assert isinstance(
+        alice.fail("%%query_db --explain\nSELECT 1; CREATE TABLE never (a int)"), errors.UsageProblem
+    )
+    assert alice.run("%tables never").empty
     alice.run(f"%%query_db --to {tmp_path / 'rows.csv'}\nSELECT * FROM regions")
     assert len(pd.read_csv(tmp_path / "rows.csv")) == 13
     assert isinstance(
