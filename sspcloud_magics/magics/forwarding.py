@@ -7,8 +7,10 @@ from typing import Any
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from sspcloud_magics import session
+from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note, with_notes
+from sspcloud_magics.magics.steps import steps
 
 
 @magics_class
@@ -47,6 +49,9 @@ class ForwardingMagics(Magics):
         help="reach HOST:PORT through a small pod of yours, removed with the forward: where the network is "
         "open to your namespace and you have no rights in the other; then one local port may follow",
     )
+    @argument(
+        "--image", metavar="IMAGE", help="with --relay: an image of socat, if yours cannot get alpine/socat"
+    )
     @line_magic
     def forward(self, line: str) -> Any:
         """Open a local port that leads to a pod or a service of the cluster.
@@ -65,7 +70,12 @@ class ForwardingMagics(Magics):
         """
         given = arguments(self, "forward", line)
         if given.relay:
-            return session.forward_through_relay(given.target, *given.ports, address=given.address)
+            with steps() as progress:
+                return session.forward_through_relay(
+                    given.target, *given.ports, address=given.address, image=given.image, progress=progress
+                )
+        if given.image:
+            raise UsageProblem("--image is for a relay.", mend="%forward --relay HOST:PORT --image IMAGE")
         return session.forward(
             given.target,
             *given.ports,

@@ -80,6 +80,7 @@ def forward_through_relay(
     destination: str,
     *ports: str | int,
     address: str = "localhost",
+    image: str | None = None,
     timeout: float = 60.0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Forward:
@@ -96,6 +97,8 @@ def forward_through_relay(
         At most one local port; the same number as the destination's where it is free if there is none.
     address
         Where to listen: ``localhost`` is both loopback families.
+    image
+        The relay's image, whose entry point must be socat, where the cluster does not get ``alpine/socat``.
     timeout
         How long to wait for the pod, and for the first dial, in seconds each.
     progress
@@ -121,6 +124,7 @@ def forward_through_relay(
     >>> ssp.forward_through_relay("db-rw.user-alice.svc.cluster.local:5432")  # doctest: +SKIP
     """
     from sspcloud_magics.sharing.relay import (  # noqa: PLC0415 - at first use
+        IMAGE,
         close_relay,
         end_with_its_forward,
         open_relay,
@@ -132,7 +136,7 @@ def forward_through_relay(
     if len(local) > 1 or any(not isinstance(each.remote, int) or each.local is not None for each in local):
         raise UsageProblem("A relay leads to one port.", mend="%forward --relay HOST:PORT LOCAL")
     cluster, manager = state.current_cluster(), state.manager()
-    relay = open_relay(cluster, host, port, timeout=timeout, progress=progress)
+    relay = open_relay(cluster, host, port, image=image or IMAGE, timeout=timeout, progress=progress)
     end_with_its_forward(manager, cluster, relay)
     written = int(local[0].remote) if local else None
     wanted = [PortText(relay.port, written)]

@@ -60,6 +60,13 @@ def test_one_relay_serves_a_destination_however_often_it_is_asked_for(bob):
     wait_until_gone(bob)
 
 
+def test_a_relay_of_another_image_can_be_had(bob):
+    with ssp.forward_through_relay(API, image="docker.io/alpine/socat:1.7.4.4"):
+        (pod,) = relays(bob)
+        assert pod["spec"]["containers"][0]["image"] == "docker.io/alpine/socat:1.7.4.4"
+    wait_until_gone(bob)
+
+
 def test_a_relay_goes_with_the_process_that_made_it(bob):
     ssp.forward_through_relay(API)
     ssp.close()
