@@ -274,15 +274,15 @@ _POD_COLUMNS = (
 _POD_APART = frozenset({"namespace", "last_restart", "ip", "owner", "labels"})
 
 
-def pod_table(pods: Sequence[Pod], namespace: str = "") -> ResourceTable:
+def pod_table(pods: Sequence[Pod], namespace: str = "", pattern: str = "") -> ResourceTable:
     """Return pods as a DataFrame.
 
     Parameters
     ----------
     pods
         The pods.
-    namespace
-        Where they were looked for; said where there are none.
+    namespace, pattern
+        Where they were looked for, and which; said where there are none.
 
     Returns
     -------
@@ -308,7 +308,7 @@ def pod_table(pods: Sequence[Pod], namespace: str = "") -> ResourceTable:
         }
         for pod in pods
     )
-    return table(rows, _POD_DTYPES, View(_POD_COLUMNS, "pod", _nothing(namespace), _POD_APART))
+    return table(rows, _POD_DTYPES, View(_POD_COLUMNS, "pod", _nothing(namespace, pattern), _POD_APART))
 
 
 _SERVICE_DTYPES = {
@@ -337,15 +337,15 @@ _SERVICE_COLUMNS = (
 _SERVICE_APART = frozenset({"namespace", "selector", "labels"})
 
 
-def service_table(services: Sequence[Service], namespace: str = "") -> ResourceTable:
+def service_table(services: Sequence[Service], namespace: str = "", pattern: str = "") -> ResourceTable:
     """Return services as a DataFrame.
 
     Parameters
     ----------
     services
         The services.
-    namespace
-        Where they were looked for; said where there are none.
+    namespace, pattern
+        Where they were looked for, and which; said where there are none.
 
     Returns
     -------
@@ -368,7 +368,7 @@ def service_table(services: Sequence[Service], namespace: str = "") -> ResourceT
         for service in services
     )
     return table(
-        rows, _SERVICE_DTYPES, View(_SERVICE_COLUMNS, "service", _nothing(namespace), _SERVICE_APART)
+        rows, _SERVICE_DTYPES, View(_SERVICE_COLUMNS, "service", _nothing(namespace, pattern), _SERVICE_APART)
     )
 
 
@@ -376,6 +376,8 @@ def _ports(thing: Pod | Service) -> str:
     return ", ".join(map(str, thing.ports))
 
 
-def _nothing(namespace: str) -> str:
-    """Say it in kubectl's words."""
-    return f"No resources found in {namespace} namespace." if namespace else "No resources found."
+def _nothing(namespace: str, pattern: str) -> str:
+    """Say it in kubectl's words; whoever names a namespace as if it were a pod is told how that is written."""
+    what = f"No resources like '{pattern}' found" if pattern else "No resources found"
+    where = f" in {namespace} namespace" if namespace else ""
+    return f"{what}{where}." + (" Another namespace is written -n NAMESPACE." if where and pattern else "")

@@ -75,7 +75,7 @@ def pods(
 
     cluster = state.current_cluster(namespace)
     found = inventory.pods(cluster, scope)
-    return tables.pod_table(_named(found, pattern), _looked_in(cluster, scope))
+    return tables.pod_table(_named(found, pattern), _looked_in(cluster, scope), pattern or "")
 
 
 def services(
@@ -108,7 +108,7 @@ def services(
 
     cluster = state.current_cluster(namespace)
     found = inventory.services(cluster, scope)
-    return tables.service_table(_named(found, pattern), _looked_in(cluster, scope))
+    return tables.service_table(_named(found, pattern), _looked_in(cluster, scope), pattern or "")
 
 
 def databases(*, namespace: str | None = None) -> pd.DataFrame:

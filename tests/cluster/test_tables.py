@@ -56,6 +56,14 @@ def test_an_empty_table_keeps_its_dtypes_and_says_so(table: ResourceTable) -> No
     assert empty._repr_html_() == "<p>No resources found in user-bob namespace.</p>"
 
 
+def test_an_empty_table_says_what_was_looked_for() -> None:
+    """Whoever types `%k8s_pods user-alice` means a namespace, and has named a pod."""
+    assert repr(pod_table([], "user-bob", "user-alice")) == (
+        "No resources like 'user-alice' found in user-bob namespace. Another namespace is written -n NAMESPACE."
+    )
+    assert repr(service_table([], "", "api")) == "No resources like 'api' found."
+
+
 def test_a_filtered_or_sorted_table_looks_the_same(table: ResourceTable) -> None:
     assert repr(table[table.status == "Running"]).splitlines()[1].startswith("calm")
     assert repr(table.sort_values("name", ascending=False)).splitlines()[1].startswith("crash")
