@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import socket
+import time
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -263,6 +264,14 @@ def test_bytes_arrive_as_they_were_sent_through_a_bad_network(access, testbed, f
             assert_echoes(state.local_ports[0], 4 * MIB)
 
 
+def _settled(process: psutil.Process) -> tuple[int, int]:
+    """Return how many threads and descriptors a process has once its last connections have closed."""
+    deadline = time.monotonic() + 10
+    while process.net_connections() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process.num_threads(), process.num_fds()
+
+
 def test_nothing_is_left_when_everything_is_stopped(access, testbed, helper):
     with HelperProcess(access, prelude=CHANNELS_ONLY if helper.protocol == "channels" else "") as other:
         process = psutil.Process(other.process.pid)
@@ -276,8 +285,7 @@ def test_nothing_is_left_when_everything_is_stopped(access, testbed, helper):
             for client in clients:
                 client.close()
             other.stop(4711)  # one more round of the loop, in which cancelled work lets go
-            found = (process.num_threads(), process.num_fds())
             if round_ == 0:
-                first = found
-        assert found == first
+                first = _settled(process)
+        assert _settled(process) <= first
         assert process.net_connections() == []
