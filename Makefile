@@ -23,7 +23,8 @@ demo: $(READY)  ## the main job in this terminal: a colleague's table in a DataF
 lab: $(READY)  ## JupyterLab on the first tutorial, with the sandbox running
 	@$(BIN)/sspcloud-sandbox start
 	@trap '$(BIN)/sspcloud-sandbox stop' EXIT; trap : INT; \
-	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) $(LAB_ARGS) notebooks/first-steps.ipynb
+	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) --ServerApp.root_dir=notebooks \
+	  --LabApp.default_url=/lab/tree/first-steps.ipynb $(LAB_ARGS)
 
 test: check unit notebooks  ## all checks and tests
 
@@ -39,8 +40,8 @@ unit: $(READY)  ## the tests, on the sandbox; TESTBED=FILE.json for another clus
 	  $(BIN)/python -m pytest --cov --cov-report=term $(if $(TESTBED),--testbed $(TESTBED)) $(PYTEST_ARGS)
 
 notebooks: $(READY)  ## run the tutorials and compare every output
-	SSPCLOUD_SANDBOX_HOME="$(CURDIR)/build/sandbox" PATH="$(CURDIR)/$(BIN):$$PATH" \
-	  $(BIN)/python -m pytest --nbval --nbval-cell-timeout 60 --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --nbval --nbval-cell-timeout 60 \
+	  --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
 screenshots: $(READY)  ## take the pictures of README and docs anew
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python tools/screenshots.py
