@@ -40,8 +40,8 @@ unit: $(READY)  ## the tests, on the sandbox; TESTBED=FILE.json for another clus
 	  $(BIN)/python -m pytest --cov --cov-report=term $(if $(TESTBED),--testbed $(TESTBED)) $(PYTEST_ARGS)
 
 notebooks: $(READY)  ## run the tutorials and compare every output
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --nbval --nbval-cell-timeout 60 \
-	  --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
+	SSPCLOUD_SANDBOX_HOME="$(CURDIR)/build/sandbox" PATH="$(CURDIR)/$(BIN):$$PATH" \
+	  $(BIN)/python -m pytest --nbval --nbval-cell-timeout 60 --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
 screenshots: $(READY)  ## take the pictures of README and docs anew
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python tools/screenshots.py
