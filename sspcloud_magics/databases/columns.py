@@ -83,10 +83,14 @@ class Column:
 
     def finish(self) -> Any:
         """Return the array of all chunks; the column is empty afterwards."""
-        arrays, self.arrays = self.arrays or [self.to_array((), self)], []
+        arrays: list[Any] = self.arrays or [self.to_array((), self)]
+        self.arrays = []
+        first: Any = arrays[0]
         if len(arrays) == 1:
-            whole = arrays[0]
-        elif isinstance(arrays[0], np.ma.MaskedArray):
+            whole = first
+        elif hasattr(first, "_concat_same_type"):
+            whole = first._concat_same_type(arrays)  # noqa: SLF001 - an extension array's, named so for implementers
+        elif isinstance(first, np.ma.MaskedArray):
             whole = np.ma.concatenate(arrays)  # type: ignore[no-untyped-call] # NumPy's own gap
         else:
             whole = np.concatenate(arrays)
@@ -132,7 +136,7 @@ def column(
     elif oid == _TIMESTAMPTZ:
         to_array, to_pandas = _instants, _in_zone(time_zone)
     elif adapters.get_loader(oid, psycopg.pq.Format.TEXT) is None:
-        to_array, to_pandas = _objects, _strings
+        to_array, to_pandas = _strings, _same
     else:
         to_array, to_pandas = _objects, _same
     return Column(name, to_array, to_pandas, oid)
@@ -188,8 +192,9 @@ def _objects(values: Values, column: Column) -> Array:  # noqa: ARG001 - one sig
     return array
 
 
-def _strings(whole: Array) -> Any:
-    return pd.array(whole, dtype="string")
+def _strings(values: Values, column: Column) -> Any:
+    # At once, chunk by chunk: where pandas keeps texts in Arrow, Python's own are gone with their chunk.
+    return pd.array(_objects(values, column), dtype="string")
 
 
 def _jsons(values: Values, column: Column) -> Array:
@@ -315,7 +320,7 @@ _BY_TYPE: dict[int, tuple[Callable[[Values, Column], Array], Callable[[Array], A
     _oid("json"): (_jsons, _same),
     _oid("jsonb"): (_jsons, _same),
     **{
-        _oid(name): (_objects, _strings)
+        _oid(name): (_strings, _same)
         for name in ("text", "varchar", "bpchar", "name", '"char"', "xml", "money")
     },
 }
