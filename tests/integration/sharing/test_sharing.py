@@ -456,11 +456,12 @@ def no_jobs(sandbox):
 
 
 def test_where_jobs_are_refused_the_owners_next_session_ends_the_share(be, no_jobs):
-    opened = ssp.share_db(DATABASE, "bob", lasts="1s")
+    opened = ssp.share_db(DATABASE, "bob", lasts="1h")
     assert any("your next session" in note for note in opened.notes)
     be("bob")
     ssp.connect_db(PATH)
     be("alice")
+    ssp.share_db(DATABASE, "bob", lasts="1s")
     deadline = time.monotonic() + 10
     while list(ssp.shares()["state"]) != ["ended"]:
         assert time.monotonic() < deadline
