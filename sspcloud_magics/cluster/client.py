@@ -99,7 +99,7 @@ class ApiClient:
             if answer.status == 401:
                 access = self._renew_access(access)
                 answer = self._request(access, attempt, query, body)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again, without the frames
             # The frames below hold the token and the body as they go over the wire, and a traceback may show
             # its frames' variables.
             raise error.with_traceback(None) from None
