@@ -11,7 +11,7 @@ import yaml
 import sspcloud_magics as ssp
 from sspcloud_magics.cluster import objects
 from sspcloud_magics.session import current_cluster
-from tests.integration.sharing.notebook import kubectl
+from tests.sharing.on_the_sandbox.notebook import kubectl
 
 DATABASE = "postgresql-cnpg-951239"
 SESSION = Path(__file__).with_name("verbose_session.py")

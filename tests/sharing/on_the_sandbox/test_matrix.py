@@ -7,7 +7,7 @@ import pytest
 import sspcloud_magics as ssp
 from sspcloud_magics.errors import CredentialsNotFound, DatabaseUnavailable, Forbidden, SspcloudError
 from sspcloud_magics.session import state
-from tests.integration.sharing import notebook
+from tests.sharing.on_the_sandbox import notebook
 
 DATABASE = "postgresql-cnpg-951239"
 PATH = f"user-alice/{DATABASE}"
