@@ -1,4 +1,4 @@
-"""One browser and one JupyterLab for all tests of this folder."""
+"""One browser and one JupyterLab for the tests of a module: Playwright keeps an event loop running as long as it lives."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from playwright.sync_api import Browser, Page
 from tests.browser.lab import ROOT, Lab, chromium, jupyterlab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
