@@ -232,8 +232,10 @@ def _kept(place: Path, fill: Callable[[Path], None]) -> Path:
             with contextlib.suppress(OSError):  # another process was faster
                 (Path(scratch) / "made").rename(place)
         for old in place.parent.iterdir():
-            if old.stat().st_mtime < time.time() - _UNUSED_SECONDS:
-                shutil.rmtree(old, ignore_errors=True)
+            # Another thread's or process's scratch directory may go at any moment.
+            with contextlib.suppress(FileNotFoundError):
+                if old.stat().st_mtime < time.time() - _UNUSED_SECONDS:
+                    shutil.rmtree(old, ignore_errors=True)
     return place
 
 
