@@ -1,0 +1,21 @@
+"""Templates of databases are made once, also when many ask at the same time."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from sspcloud_magics.sandbox.world import databases
+
+
+def test_templates_that_are_made_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:
+    def fill(place: Path) -> None:
+        place.mkdir()
+        for number in range(20):
+            (place / str(number)).touch()
+
+    def make(maker: int) -> list[Path]:
+        return [databases._kept(tmp_path / f"{maker}-{number}", fill) for number in range(40)]
+
+    with ThreadPoolExecutor(6) as pool:
+        made = [place for places in pool.map(make, range(6)) for place in places]
+    assert all(len(list(place.iterdir())) == 20 for place in made)
+    assert not list(tmp_path.glob("making-*"))
