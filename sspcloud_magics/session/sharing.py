@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sspcloud_magics.errors import SspcloudError, TargetNotFound, UsageProblem
@@ -115,9 +116,7 @@ def share_db(
         plan = make_plan(cluster, database, connection, wish)
         if dry_run:
             return plan
-        removed = closing.tidy(
-            cluster, connection, database, lambda dbname: _superuser(cluster, database, dbname)
-        )
+        removed = closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
         return open_shares(cluster, connection, plan.after(removed), progress)
     finally:
         connection.close()
@@ -215,12 +214,8 @@ def unshare(
     try:
         for share in chosen:
             progress(f"taking back what {share.colleague} may do")
-            closing.close_share(
-                cluster, share, connection, lambda dbname: _superuser(cluster, database, dbname)
-            )
-        chosen += closing.tidy(
-            cluster, connection, database, lambda dbname: _superuser(cluster, database, dbname)
-        )
+            closing.close_share(cluster, share, connection, partial(_superuser, cluster, database))
+        chosen += closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
     finally:
         connection.close()
     if not everybody and _account(colleague) not in {share.colleague for share in chosen}:
