@@ -56,8 +56,10 @@ def target(patient: Patient) -> Iterator[Finding]:
         require_usable(database)
         patient.target = Target(database.namespace, "service", database.service)
         patient.port = database.port
-        yield fine(step, f"{database.path} is a {database.kind} database.", f"found by {database.source}",
-                   f"it is {database.state}")  # fmt: skip
+        state = "" if database.state == "unknown" else f"it is {database.state}"
+        yield fine(
+            step, f"{database.path} is a {database.kind} database.", f"known from: {database.source}", state
+        )
     else:
         named = typed if typed.namespace or not patient.namespace else None
         found = resolve(cluster, wanted if named else f"{patient.namespace}/{wanted}")
@@ -117,7 +119,7 @@ def tunnel(patient: Patient) -> Iterator[Finding]:
     )
     patient.forward = opened
     seen = [
-        f"pod {opened.pod} listens on port {patient.port}",
+        f"the pod {opened.pod} answers for port {patient.port}",
         f"opened in {1000 * (time.perf_counter() - began):.0f} ms",
     ]
     began = time.perf_counter()

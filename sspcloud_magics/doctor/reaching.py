@@ -81,15 +81,16 @@ def _resolve(host: str, port: int, url: str) -> str:
             mend="check the network (VPN, DNS) and the address",
         ) from None
     addresses = ", ".join(dict.fromkeys(str(each[4][0]) for each in found))
+    known_as = host if addresses == host else f"{host} is {addresses}, and"
     try:
         socket.create_connection((host, port), _PATIENCE).close()
     except OSError as error:
         raise ServerUnreachable(
-            f"{host} is {addresses}, and takes no connection on port {port}.",
+            f"{known_as} takes no connection on port {port}.",
             why=f"{error.strerror or error}.",
             mend="check the network (VPN, firewall, proxy) and the port",
         ) from None
-    return f"{host} is {addresses}, and takes connections on port {port}"
+    return f"{known_as} takes connections on port {port}"
 
 
 def credentials(patient: Patient) -> Iterator[Finding]:

@@ -77,9 +77,8 @@ class Report:
 
         return Report(
             tuple(
-                replace(
+                replace(  # the step is the doctor's own word, also where somebody is called so
                     finding,
-                    step=clean(finding.step),
                     what=clean(finding.what),
                     evidence=tuple(map(clean, finding.evidence)),
                     mend=clean(finding.mend),
