@@ -165,7 +165,7 @@ class FaultProxy:
                 await asyncio.sleep(faults.latency)
             step = faults.slice or len(data)
             start = 0
-            while start < len(data):
+            while start < len(data) and not writer.is_closing():
                 size = self._random.randint(1, step) if faults.slice else step
                 writer.write(data[start : start + size])
                 start += size

@@ -1,0 +1,46 @@
+"""What the helper keeps of connections that are over: nothing, and at once."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from tests.faults import FaultProxy
+from tests.tunnel.conftest import echo
+from tests.tunnel.helper_process import CHANNELS_ONLY, HelperProcess
+from tests.tunnel.test_forward import connect, receive
+
+# Garbage is counted in objects: a few hundred KiB of OpenSSL's are three of them, and would wait for minutes.
+NO_COLLECTOR = """
+import gc
+gc.disable()
+"""
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY], ids=["spdy", "channels"])
+def test_tunnels_that_break_are_freed_without_the_garbage_collector(api, programs, prelude):
+    api.put_pod("web-0", {8000: programs(echo)})
+    said = bytes(300_000)
+    with (
+        FaultProxy("127.0.0.1", api.port) as network,
+        HelperProcess(api.access(port=network.port), prelude=prelude + NO_COLLECTOR) as helper,
+    ):
+        port = helper.forward("pod", "web-0", 8000).local_ports[0]
+        process = psutil.Process(helper.process.pid)
+
+        def cut_one() -> None:
+            with connect(port) as client:
+                client.sendall(said)
+                assert len(receive(client, len(said))) == len(said)
+                network.reset_all()
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+
+        for _ in range(10):
+            cut_one()
+        before = process.memory_info().rss
+        for _ in range(60):
+            cut_one()
+        grown = process.memory_info().rss - before
+    assert grown < 6 * MIB, "sixty tunnels of some 400 KiB each are 24 MiB"
