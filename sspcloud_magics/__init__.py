@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import tables as tables
     from sspcloud_magics.session import unforward as unforward
     from sspcloud_magics.session import unshare as unshare
+    from sspcloud_magics.session import use_namespace as use_namespace
     from sspcloud_magics.session import whoami as whoami
     from sspcloud_magics.widgets import panel as panel
 
@@ -69,6 +70,7 @@ __all__ = [
     "tables",
     "unforward",
     "unshare",
+    "use_namespace",
     "whoami",
 ]
 

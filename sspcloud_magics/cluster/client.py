@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
@@ -30,7 +31,18 @@ from sspcloud_magics.tls import tls_context
 TIMEOUT = urllib3.Timeout(connect=10.0, read=30.0)
 """In seconds; a list of thousands of objects takes a server some of them."""
 
-_METHODS = {"get": "GET", "list": "GET", "create": "POST", "delete": "DELETE", "update": "PUT"}
+CHUNK = 1 << 16
+WATCH_SILENCE = 45.0
+"""Seconds after which the server ends a watch: what stands between cuts silent connections after 60."""
+
+_METHODS = {
+    "get": "GET",
+    "list": "GET",
+    "watch": "GET",
+    "create": "POST",
+    "delete": "DELETE",
+    "update": "PUT",
+}
 
 
 class ApiClient:
@@ -93,18 +105,65 @@ class ApiClient:
         ServerUnreachable, CertificateNotTrusted
             If there was no answer.
         """
+        answer, server = self._answered(attempt, query, body, own=own)
+        return _document(answer, server)
+
+    def watch(self, attempt: Attempt, version: str, *, own: bool = True) -> Stream:
+        """Begin to watch, and return the events as they come.
+
+        Parameters
+        ----------
+        attempt
+            What to watch.
+        version
+            The resource version of the list that is known.
+        own
+            Whether the namespace is the caller's own.
+
+        Returns
+        -------
+        Stream
+            It ends by itself, now and then, and goes on with the version of its last event.
+
+        Raises
+        ------
+        TokenExpired, Forbidden, ServerError
+            By the status of the answer.
+        ServerUnreachable, CertificateNotTrusted
+            If there was no answer.
+        """
+        query = {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": f"{WATCH_SILENCE:.0f}",
+        }
+        answer, server = self._answered(attempt, query, None, own=own, stream=True)
+        return Stream(answer, server)
+
+    def _answered(
+        self,
+        attempt: Attempt,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        *,
+        own: bool,
+        stream: bool = False,
+    ) -> tuple[urllib3.BaseHTTPResponse, str]:
+        """Return an answer that is a success, and the server that gave it."""
         access = self._access()
         try:
-            answer = self._request(access, attempt, query, body)
+            answer = self._request(access, attempt, query, body, stream=stream)
             if answer.status == 401:
+                answer.drain_conn()
                 access = self._renew_access(access)
-                answer = self._request(access, attempt, query, body)
+                answer = self._request(access, attempt, query, body, stream=stream)
         except BaseException as error:  # noqa: BLE001 - raised again, without the frames
             # The frames below hold the token and the body as they go over the wire, and a traceback may show
             # its frames' variables.
             raise error.with_traceback(None) from None
         if 200 <= answer.status < 300:
-            return _document(answer, access.server)
+            return answer, access.server
         raise failures.from_answer(
             answer.status,
             answer.headers.get("Content-Type", ""),
@@ -148,6 +207,8 @@ class ApiClient:
         attempt: Attempt,
         query: Mapping[str, str] | None,
         body: Mapping[str, Any] | None,
+        *,
+        stream: bool = False,
     ) -> urllib3.BaseHTTPResponse:
         pool = self._pool_for(access)
         headers = {"Accept": "application/json", "User-Agent": f"sspcloud-magics/{__version__}"}
@@ -166,9 +227,10 @@ class ApiClient:
                     url,
                     body=None if body is None else json.dumps(body, default=_in_clear),
                     headers=headers,
-                    timeout=TIMEOUT,
+                    timeout=urllib3.Timeout(connect=10.0, read=WATCH_SILENCE + 30.0) if stream else TIMEOUT,
                     retries=False,
                     redirect=False,
+                    preload_content=not stream,
                 )
             except urllib3.exceptions.ProtocolError as error:
                 # A kept connection that the server closed while it was idle: once more, on a new one.
@@ -185,6 +247,45 @@ class ApiClient:
                 self._pool = _pool(access)
                 self._pool_is_for = key
             return self._pool
+
+
+class Stream:
+    """The events of a watch, as they come: each a dict with ``type`` and ``object``.
+
+    Parameters
+    ----------
+    answer
+        The answer whose body they are, one a line.
+    server
+        Who gives it.
+    """
+
+    def __init__(self, answer: urllib3.BaseHTTPResponse, server: str) -> None:
+        self._answer = answer
+        self._server = server
+        self._closed = False
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        rest = b""
+        try:
+            for chunk in self._answer.stream(CHUNK):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in filter(None, lines):
+                    yield json.loads(line)
+        except ValueError:
+            if not self._closed:
+                raise ServerError(f"What {self._server} tells of changes cannot be read.") from None
+        except (urllib3.exceptions.HTTPError, OSError, AttributeError):
+            # Closed, or cut by what stands between: whoever asks for the next one is told where that fails, too.
+            return
+        finally:
+            self._answer.close()
+
+    def close(self) -> None:
+        """End it, also while another thread waits for an event."""
+        self._closed = True
+        with suppress(ValueError, OSError):  # nothing to end any more
+            self._answer.shutdown()
 
 
 def _in_clear(value: object) -> str:

@@ -75,6 +75,29 @@ def list_objects(
     ClusterError
         If the server cannot be asked.
     """
+    return _listed(cluster, resource, namespace, label_selector, field_selector)[0]
+
+
+def list_with_version(
+    cluster: Cluster, resource: Resource, namespace: str | None = None
+) -> tuple[list[dict[str, Any]], str]:
+    """Return all objects of a kind, and the resource version from which a watch goes on.
+
+    Parameters
+    ----------
+    cluster, resource, namespace
+        As for `list_objects`, which raises the same.
+    """
+    return _listed(cluster, resource, namespace)
+
+
+def _listed(
+    cluster: Cluster,
+    resource: Resource,
+    namespace: str | None,
+    label_selector: str = "",
+    field_selector: str = "",
+) -> tuple[list[dict[str, Any]], str]:
     where: str | None = namespace or cluster.namespace
     if where == ALL_NAMESPACES or not resource.namespaced:
         where = None
@@ -99,9 +122,10 @@ def list_objects(
         if not isinstance(items, list):
             raise ServerError(f"The answer to {attempt.words} is not a list.")
         found += items
-        more = (answer.get("metadata") or {}).get("continue")
+        metadata = answer.get("metadata") or {}
+        more = metadata.get("continue")
         if not more:
-            return found
+            return found, str(metadata.get("resourceVersion") or "")
         query["continue"] = more
 
 

@@ -9,6 +9,8 @@ from sspcloud_magics.cluster.failures import NotFound
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import (
     ALL_NAMESPACES,
+    PODS,
+    ROLES,
     SELF_SUBJECT_ACCESS_REVIEWS,
     SELF_SUBJECT_REVIEWS,
     SELF_SUBJECT_RULES_REVIEWS,
@@ -173,6 +175,26 @@ def may(
     }
     answer = cluster.api.ask(Attempt("create", SELF_SUBJECT_ACCESS_REVIEWS), body=body)
     return bool((answer.get("status") or {}).get("allowed"))
+
+
+def strongest_role(cluster: Cluster) -> str:
+    """Ask the server which of Kubernetes' roles for users one has in one's namespace, by what each is needed for.
+
+    Returns
+    -------
+    str
+        ``admin`` (may share), ``edit`` (may forward), ``view`` (may look), or ``none``.
+
+    Raises
+    ------
+    ClusterError
+        If the server cannot be asked.
+    """
+    if may(cluster, "create", ROLES):
+        return "admin"
+    if may(cluster, "create", PODS, subresource="portforward"):
+        return "edit"
+    return "view" if may(cluster, "list", PODS) else "none"
 
 
 def secrets_by_name(cluster: Cluster, namespace: str) -> tuple[str, ...]:

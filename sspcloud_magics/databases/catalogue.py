@@ -42,6 +42,16 @@ WHERE a.attrelid = CAST(:oid AS oid) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
 
+_SELECT = """
+SELECT format('%s' || E'\nFROM %I.%I\nLIMIT 100', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
+              n.nspname, c.relname) AS statement,
+       c.oid::bigint AS oid
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE n.nspname = :schema AND c.relname = :name
+GROUP BY n.nspname, c.relname, c.oid
+"""
+
 _INDEXES = """
 SELECT c.relname AS name, pg_get_indexdef(i.indexrelid) AS definition
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -157,6 +167,46 @@ def describe_table(connection: DatabaseConnection, name: str) -> TableDescriptio
         size=str(facts["size"]),
         comment="" if pd.isna(facts["comment"]) else str(facts["comment"]),
         head=_frame(connection, f"SELECT * FROM {path} LIMIT 5"),  # noqa: S608 - quoted by the server
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """The columns of a table, and how it is asked.
+
+    Parameters
+    ----------
+    frame
+        As `TableDescription.columns`.
+    select
+        A SELECT of them, quoted where SQL needs it.
+    """
+
+    frame: pd.DataFrame
+    select: str
+
+
+def columns(connection: DatabaseConnection, schema: str, name: str) -> Columns:
+    """Return the columns of a table; none of its rows is read.
+
+    Parameters
+    ----------
+    connection
+        Where.
+    schema, name
+        As the catalogue has them, not quoted.
+
+    Raises
+    ------
+    QueryFailed
+        If there is no such table.
+    """
+    found = _frame(connection, _SELECT, schema=schema, name=name)
+    if found.empty:
+        raise QueryFailed(f"There is no table {schema}.{name}.", mend="%tables lists those that there are")
+    return Columns(
+        frame=_frame(connection, _COLUMNS, oid=int(found["oid"].iloc[0])),
+        select=f"SELECT {found['statement'].iloc[0]}",
     )
 
 

@@ -150,6 +150,18 @@ class DatabaseConnection:
             self._session, self.tls = self._log_in()
             return self._session, True
 
+    def beside(self) -> DatabaseConnection:
+        """Return another session with the same login, by the same way; close it when it is not needed any more.
+
+        Raises
+        ------
+        LoginRefused, DatabaseUnavailable, DatabaseNotTrusted, ForwardError
+            If the login does not succeed.
+        """
+        return DatabaseConnection(
+            self.database, self._login, route=self.route, reach=self._reach, leave=self._leave
+        )
+
     def close(self) -> None:
         """End the session, and give up the way to the server; again and again does no harm."""
         with self._lock:

@@ -71,6 +71,11 @@ class Credentials:
             self._entries.append(_Entry(identity, access))
             return SetAccess(len(self._entries) - 1, access), True
 
+    def identity(self, access_id: int) -> Identity:
+        """Return an identity by its number."""
+        with self._lock:
+            return self._entries[access_id].identity
+
     def server(self, access_id: int) -> str:
         """Return the API server of an identity."""
         with self._lock:

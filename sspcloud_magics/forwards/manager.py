@@ -197,6 +197,31 @@ class ForwardManager:
             self._subscribers.tell(begun)
         return forward
 
+    def restart(self, forward: Forward, *, timeout: float = 30.0) -> Forward:
+        """Stop a forward and open the same again on its local ports, as the identity that opened it.
+
+        Parameters
+        ----------
+        forward
+            One of this manager's, in any state.
+        timeout
+            How long to wait for it, in seconds.
+
+        Returns
+        -------
+        Forward
+            The new one, active. `forward` raises the same where it cannot be.
+        """
+        ports = [PortText(remote, local) for local, remote in forward.ports] or list(forward.wanted)
+        self.stop(forward)
+        return self.forward(
+            self._credentials.identity(forward.access_id),
+            forward.target,
+            ports,
+            address=forward.address,
+            timeout=timeout,
+        )
+
     def forwards(self) -> list[Forward]:
         """Return the forwards that are open, and those that have failed since they were active."""
         self._here()

@@ -9,9 +9,16 @@ A failed call changes nothing: whatever was open, and whoever one was, stays.
 """
 
 from sspcloud_magics.session.examining import doctor
-from sspcloud_magics.session.forwarding import forward, forward_through_relay, forwards, unforward
-from sspcloud_magics.session.looking import databases, pods, services, whoami
+from sspcloud_magics.session.forwarding import (
+    forward,
+    forward_through_relay,
+    forwards,
+    restart_forward,
+    unforward,
+)
+from sspcloud_magics.session.looking import databases, pods, reachable_databases, services, whoami
 from sspcloud_magics.session.querying import (
+    beside,
     connect_db,
     connection,
     current_connection,
@@ -34,10 +41,12 @@ from sspcloud_magics.session.state import (
     open_forwards,
     recent_use,
 )
+from sspcloud_magics.session.switching import renew, use_namespace
 
 __all__ = [
     "Choice",
     "Use",
+    "beside",
     "close",
     "configure",
     "connect_db",
@@ -58,12 +67,16 @@ __all__ = [
     "open_forwards",
     "pods",
     "query_db",
+    "reachable_databases",
     "recent_use",
+    "renew",
+    "restart_forward",
     "services",
     "share_db",
     "shares",
     "tables",
     "unforward",
     "unshare",
+    "use_namespace",
     "whoami",
 ]

@@ -233,6 +233,34 @@ def unforward(which: str | int | None = None, *, everything: bool = False) -> li
     return chosen
 
 
+def restart_forward(forward: Forward, *, timeout: float = 30.0) -> Forward:
+    """Stop a forward, and open the same again on the same local ports.
+
+    Parameters
+    ----------
+    forward
+        One of `forwards`, in any state; its connections end.
+    timeout
+        How long to wait for the first dial, in seconds.
+
+    Returns
+    -------
+    Forward
+        The new one, active.
+
+    Raises
+    ------
+    ForwardError, TargetError, ClusterError
+        If it cannot be opened again; it is gone then.
+
+    Examples
+    --------
+    >>> from sspcloud_magics import session
+    >>> session.restart_forward(session.open_forwards()[0])  # doctest: +SKIP
+    """
+    return state.manager().restart(forward, timeout=timeout)
+
+
 def _in_namespace(target: TargetText, namespace: str | None) -> TargetText:
     if namespace is None or target.namespace == namespace:
         return target

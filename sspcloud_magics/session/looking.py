@@ -138,6 +138,22 @@ def databases(*, namespace: str | None = None) -> pd.DataFrame:
     from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
 
     cluster = state.current_cluster(namespace)
+    found = reachable_databases(cluster, namespace)
+    return discovery.database_table(found, namespace or cluster.namespace)
+
+
+def reachable_databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
+    """Return one's own databases, and those that are shared with oneself; as `databases`, which raises the same.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    namespace
+        This namespace only.
+    """
+    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
+
     where = namespace or cluster.namespace
     used = state.recent_use().namespaces if namespace is None else (namespace,)
     shared = _shared_with_me(cluster, [each for each in used if each not in ("*", cluster.namespace)])
@@ -148,8 +164,7 @@ def databases(*, namespace: str | None = None) -> pd.DataFrame:
             raise
         found = []
     known = {each.path for each in found}
-    found += [each for each in shared if each.path not in known]
-    return discovery.database_table(found, where)
+    return found + [each for each in shared if each.path not in known]
 
 
 def _shared_with_me(cluster: Cluster, namespaces: Iterable[str]) -> list[Database]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -120,6 +121,36 @@ def current_connection() -> DatabaseConnection:
             mend="%connect_db NAME connects to one, and %databases lists those that there are",
         )
     return state.session.connections[-1]
+
+
+@contextmanager
+def beside(name: str) -> Iterator[DatabaseConnection]:
+    """Give a short session with a database, beside the one that cells use: it waits for no query of theirs.
+
+    Parameters
+    ----------
+    name
+        The database, ``NAME`` or ``NAMESPACE/NAME``. Where no connection to it is open, `connect_db` makes one.
+
+    Yields
+    ------
+    DatabaseConnection
+        It is closed behind.
+
+    Raises
+    ------
+    DatabaseError, ClusterError, TargetError, ForwardError
+        What `connect_db` raises.
+    """
+    try:
+        opened = _open_connection(name)
+    except NotConnected:
+        opened = connect_db(name)
+    short = opened.beside()
+    try:
+        yield short
+    finally:
+        short.close()
 
 
 def connection() -> psycopg.Connection[Any]:
@@ -251,7 +282,7 @@ def query_db(
 
 def _open_connection(name: str) -> DatabaseConnection:
     """Return the latest connection to a database."""
-    for each in reversed(state.session.connections):
+    for each in reversed(state.open_connections()):
         if name in (each.database.name, each.database.path):
             return each
     raise NotConnected(f"No connection to {name} is open.", mend=f"%connect_db {name}")

@@ -129,14 +129,16 @@ class Plan:
         note = f"What was left of shares that had ended ({names}) was removed."
         return replace(self, notes=(*self.notes, note)) if removed else self
 
-    def _yaml(self) -> str:
+    def yaml(self) -> str:
+        """Return the objects that would be made, passwords masked."""
         shown: list[Manifest] = []
         for share in self.shares:
             masked = self.manifests(share, Secret(""), "…", "…")
             shown += [manifests.job(share), *map(manifests.masked, masked)]
         return yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True)
 
-    def _sql(self) -> str:
+    def sql(self) -> str:
+        """Return the statements that would be run, passwords masked."""
         lines = [
             statement.as_string(None) + ";"
             for number in range(len(self.shares))
@@ -146,14 +148,14 @@ class Plan:
 
     def __repr__(self) -> str:
         notes = "\n".join(f"- {note}" for note in self.notes)
-        return f"# Nothing was done. This would be:\n\n{self._yaml()}\n-- SQL\n{self._sql()}\n\n{notes}"
+        return f"# Nothing was done. This would be:\n\n{self.yaml()}\n-- SQL\n{self.sql()}\n\n{notes}"
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         return (
             "<div><strong>Nothing was done.</strong> This would be:"
-            f"<details open><summary>Objects in the cluster</summary><pre>{escape(self._yaml())}</pre></details>"
-            f"<details open><summary>SQL</summary><pre>{escape(self._sql())}</pre></details>"
+            f"<details open><summary>Objects in the cluster</summary><pre>{escape(self.yaml())}</pre></details>"
+            f"<details open><summary>SQL</summary><pre>{escape(self.sql())}</pre></details>"
             f"<ul>{notes}</ul></div>"
         )
 

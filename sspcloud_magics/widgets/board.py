@@ -5,7 +5,8 @@
     the clock                                                 ┘
 
 All state belongs to the thread; others only put functions into its inbox. What may wait (an order, the cluster)
-runs on a short-lived thread of its own, so a slow server delays nothing else. Nothing is asked and nothing is
+runs on a short-lived thread of its own, so a slow server delays nothing else; pods and services are watched by
+threads that live as long as somebody looks (`following`). Nothing is asked and nothing is
 sent while nobody looks: each view in a browser says when it is seen, and again every now and then, so that a
 browser that vanishes is forgotten. At most one update goes out in `PACE` seconds, and none where nothing changed.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +31,9 @@ from sspcloud_magics.errors import (
     SspcloudError,
     TokenExpired,
 )
-from sspcloud_magics.widgets import looks, orders
+from sspcloud_magics.secret import Secret
+from sspcloud_magics.widgets import answers, looks, orders, standing
+from sspcloud_magics.widgets.following import Follower
 from sspcloud_magics.widgets.outbox import Facts, Outbox
 
 if TYPE_CHECKING:
@@ -44,6 +48,9 @@ AGAIN = 4.0
 
 KEPT = 100
 """How many outcomes of orders are remembered."""
+
+KEPT_ANSWERS = 8
+"""And how many of their answers."""
 
 HOPELESS = (NotLoggedIn, KubeconfigInvalid, TokenExpired, ServerUnreachable, CertificateNotTrusted)
 """What makes every other question to the cluster pointless."""
@@ -82,7 +89,10 @@ class Board:
         self._views: dict[str, float] = {}
         self._answers = _Answers()
         self._asking = False
+        self._stale = False
         self._outcomes: dict[str, dict[str, Any]] = {}
+        self._found: dict[str, Facts] = {}
+        self._followers: dict[str, Follower] = {}
         self._running: set[str] = set()
         self._next_update = 0.0
         self._whole_wanted = False
@@ -103,6 +113,9 @@ class Board:
         """
         if not isinstance(message, dict) or not isinstance(message.get("do"), str):
             return
+        if isinstance(message.get("script"), str):
+            # Nothing that may be shown or logged from here on can hold it.
+            message = {**message, "script": Secret(message["script"])}
         take = self._take_look if message["do"] == "look" else self._take_order
         self._post(lambda: take(message))
 
@@ -120,6 +133,9 @@ class Board:
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+        for follower in self._followers.values():
+            follower.close()
+            follower.join()
 
     def _post(self, function: Callable[[], None]) -> None:
         with self._wake:
@@ -155,6 +171,7 @@ class Board:
         self._views = {view: until for view, until in self._views.items() if until > now}
         if self._views:
             self._begin_round()
+        self._follow()
         self._outbox.want(self._facts())
         if self._whole_wanted:
             self._whole_wanted = False
@@ -167,10 +184,29 @@ class Board:
 
     def _facts(self) -> Facts:
         facts: Facts = {}
-        for answer in self._answers.facts.values():
+        for answer in (*self._answers.facts.values(), *self._found.values()):
             facts |= answer
+        for follower in self._followers.values():
+            facts |= follower.facts
         facts |= {f"order/{key}": outcome for key, outcome in self._outcomes.items()}
-        return facts | looks.forwards() | looks.connections()
+        return facts | standing.forwards() | standing.connections()
+
+    def _follow(self) -> None:
+        """Watch while somebody looks, as the identity that the server has accepted."""
+        cluster = self._answers.cluster
+        if cluster is None or self._answers.facts.get("who", {}).get("look/who") is not True:
+            for follower in self._followers.values():
+                follower.close()
+            self._followers = {}
+            return
+        for name in looks.FOLLOWED:
+            before: Follower | None = self._followers.get(name)
+            if before is not None and not (self._views and before.cluster is cluster):
+                before.close()
+            if self._views and (before is None or before.is_closed):
+                # What was seen last is true enough until the first list is there.
+                known = before.facts if before is not None and before.cluster is cluster else {}
+                self._followers[name] = Follower(cluster, name, known)
 
     # Who looks.
 
@@ -194,26 +230,40 @@ class Board:
 
     def _carry_out(self, key: str, message: dict[str, Any]) -> None:
         outcome: dict[str, Any] = {"state": "done"}
+        found: list[str] = []
         try:
-            orders.carry_out(message)
+            answer = orders.carry_out(message)
+            if answer is not None:
+                found = answers.pieces(answer)
+                outcome["pieces"] = len(found)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told beside the button
             if not isinstance(error, SspcloudError):
-                _log.exception("an order failed")
+                # Without its text, which may hold what somebody has pasted.
+                where = "".join(traceback.format_tb(error.__traceback__))
+                _log.error("an order failed: %s\n%s", type(error).__name__, where)
             outcome = {"state": "failed", "error": looks.trouble(error)}
-        self._post(lambda: self._take_outcome(key, outcome))
+        self._post(lambda: self._take_outcome(key, outcome, found, looking=message["do"] in orders.LOOKING))
 
-    def _take_outcome(self, key: str, outcome: dict[str, Any]) -> None:
+    def _take_outcome(self, key: str, outcome: dict[str, Any], found: list[str], *, looking: bool) -> None:
         self._running.discard(key)
         # The order may have been given again meanwhile: it is answered too.
-        self._outcomes[key] = {"id": self._outcomes.get(key, {}).get("id", ""), **outcome}
+        order_id = self._outcomes.get(key, {}).get("id", "")
+        self._outcomes[key] = {"id": order_id, **outcome}
+        self._found.pop(key, None)
+        if found:
+            self._found[key] = answers.facts(key, order_id, found)
+        for old in list(self._found)[:-KEPT_ANSWERS]:
+            del self._found[old]
         for old in [each for each in self._outcomes if each not in self._running][: -KEPT or None]:
             del self._outcomes[old]
-        self._look_anew()
+        if not looking:
+            self._look_anew()
 
     # Looks.
 
     def _look_anew(self) -> None:
         self._answers.due.clear()
+        self._stale = self._asking  # what is being asked at this moment may have been answered before
         self._begin_round()
 
     def _begin_round(self) -> None:
@@ -254,7 +304,9 @@ class Board:
 
     def _take_answers(self, cluster: Cluster | None, answers: dict[str, Facts], again: float | None) -> None:
         self._asking = False
-        self._looked.set()
+        stale, self._stale = self._stale, False
+        if not stale:
+            self._looked.set()
         if self._answers.cluster is not cluster:
             if session.recent_use().cluster is not cluster:
                 return  # somebody has become somebody else meanwhile
@@ -265,6 +317,8 @@ class Board:
             self._answers.due[name] = now + (
                 again or (looks.LOOKS[name].every if name in looks.LOOKS else AGAIN)
             )
+        if stale:
+            self._look_anew()
 
     @staticmethod
     def _aside(name: str, function: Callable[[], None]) -> None:

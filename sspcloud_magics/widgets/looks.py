@@ -1,8 +1,8 @@
 """What the panel knows of the world, as facts: small values under a key, ready to be told to the browser.
 
-`LOOKS` is the table of what the cluster is asked, and how often while somebody looks. What belongs to this
-process (forwards, connections) is read at every turn and asks nobody. Texts are cut: a fact is one row of a
-table, not a document. Nothing secret is in any of them.
+`LOOKS` is the table of what the cluster is asked, and how often while somebody looks; `FOLLOWED` of what is
+watched. What belongs to this process is in `standing`. Texts are cut: a fact is one row of a table, not a
+document. Nothing secret is in any of them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from sspcloud_magics.widgets.outbox import Facts
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
     from sspcloud_magics.cluster.inventory import TargetPort
+    from sspcloud_magics.cluster.resources import Resource
 
 LONGEST = 240
 MOST_PORTS = 12
+MOST_NAMESPACES = 12
 _DATABASE_TONES = {"running": "good", "starting": "waiting"}
 _SHARE_TONES = {"open": "good", "incomplete": "waiting"}
 
@@ -42,72 +44,98 @@ class Look:
 
 
 def who(cluster: Cluster) -> Facts:
-    """Return who one is, where, and which configuration said so."""
-    from sspcloud_magics.cluster.permissions import who_am_i  # noqa: PLC0415 - at first use
+    """Return who one is, where, with which rights, until when, and which configuration said so."""
+    from sspcloud_magics.cluster.permissions import strongest_role, who_am_i  # noqa: PLC0415 - at first use
 
     found = who_am_i(cluster)
+    validity = cluster.validity()
     return {
         "who": {
             "user": cut(found.user),
             "namespace": found.namespace,
+            "namespaces": [each for each in session.recent_use().namespaces if each != "*"][
+                -MOST_NAMESPACES:
+            ],
             "server": cut(found.server),
             "source": cut(found.source),
+            "role": strongest_role(cluster),
+            "ends": int(validity.ends.timestamp()) if validity.ends else None,
+            "renews": validity.renews,
+            "renewable": validity.renews and not cluster.in_service,
+            "unverified": not cluster.verifies,
             "warning": cut(found.warning),
+            "remote": cluster.in_service,
         }
     }
 
 
-def pods(cluster: Cluster) -> Facts:
-    """Return the pods of one's namespace."""
-    from sspcloud_magics.cluster import inventory  # noqa: PLC0415 - at first use
+def pod(item: dict[str, Any]) -> Facts:
+    """Return what is told of a pod."""
+    from sspcloud_magics.cluster.inventory import Pod  # noqa: PLC0415 - at first use
     from sspcloud_magics.cluster.tables import pod_tone  # noqa: PLC0415
 
+    found = Pod.from_object(item)
     return {
-        f"pod/{pod.name}": {
-            "state": pod.status,
-            "tone": pod_tone({"status": pod.status, "ready": pod.ready}).name.lower(),
-            "ready": pod.ready,
-            "restarts": pod.restarts,
-            "created": int(pod.created.timestamp()) if pod.created else None,
-            "ports": _ports(pod.ports),
-        }
-        for pod in inventory.pods(cluster)
+        "state": found.status,
+        "tone": pod_tone({"status": found.status, "ready": found.ready}).name.lower(),
+        "ready": found.ready,
+        "restarts": found.restarts,
+        "created": int(found.created.timestamp()) if found.created else None,
+        "ports": _ports(found.ports),
     }
 
 
-def services(cluster: Cluster) -> Facts:
-    """Return the services of one's namespace."""
-    from sspcloud_magics.cluster import inventory  # noqa: PLC0415 - at first use
+def service(item: dict[str, Any]) -> Facts:
+    """Return what is told of a service."""
+    from sspcloud_magics.cluster.inventory import Service  # noqa: PLC0415 - at first use
 
+    found = Service.from_object(item)
     return {
-        f"service/{service.name}": {
-            "type": service.type,
-            "created": int(service.created.timestamp()) if service.created else None,
-            "ports": _ports(service.ports),
-        }
-        for service in inventory.services(cluster)
+        "type": found.type,
+        "created": int(found.created.timestamp()) if found.created else None,
+        "ports": _ports(found.ports),
     }
+
+
+def _pods() -> Resource:
+    from sspcloud_magics.cluster.resources import PODS  # noqa: PLC0415 - at first use
+
+    return PODS
+
+
+def _services() -> Resource:
+    from sspcloud_magics.cluster.resources import SERVICES  # noqa: PLC0415 - at first use
+
+    return SERVICES
+
+
+FOLLOWED: dict[str, tuple[Callable[[], Resource], str, Callable[[dict[str, Any]], Facts]]] = {
+    "pods": (_pods, "pod/", pod),
+    "services": (_services, "service/", service),
+}
+"""What is watched: the kind of object, under which key its facts are, and how an object becomes one."""
 
 
 def databases(cluster: Cluster) -> Facts:
-    """Return the databases of one's namespace."""
-    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
-
+    """Return the databases of one's namespace, and those that colleagues share with oneself."""
     return {
         f"database/{each.path}": {
             "name": each.name,
             "kind": each.kind,
             "state": each.state,
             "tone": _DATABASE_TONES.get(each.state, "over"),
+            "mine": each.namespace == cluster.namespace,
         }
-        for each in discovery.databases(cluster)
+        for each in session.reachable_databases(cluster)
     }
 
 
 def shares(cluster: Cluster) -> Facts:
-    """Return what one shares with colleagues."""
+    """Return what one shares with colleagues, and who is connected where that can be asked in passing."""
     from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415 - at first use
 
+    found = standing_shares(cluster)
+    connected = _sessions({f"{each.namespace}/{each.database}" for each in found})
     return {
         f"share/{each.database}/{each.colleague}": {
             "database": each.database,
@@ -117,15 +145,29 @@ def shares(cluster: Cluster) -> Facts:
             "until": int(min(each.until.timestamp(), 2**40)),
             "state": each.state,
             "tone": _SHARE_TONES.get(each.state, "over"),
+            "sessions": connected.get((f"{each.namespace}/{each.database}", each.role)),
         }
-        for each in standing_shares(cluster)
+        for each in found
     }
+
+
+def _sessions(wanted: set[str]) -> dict[tuple[str, str], int]:
+    """Return how many sessions the roles of shares have, where this process is connected anyway."""
+    opened = {each.database.path for each in session.open_connections()}
+    sessions: dict[tuple[str, str], int] = {}
+    for path in wanted & opened:
+        from sspcloud_magics.sharing.closing import shared_roles  # noqa: PLC0415 - at first use
+
+        try:
+            with session.beside(path) as connection:
+                sessions |= {(path, role.name): role.sessions for role in shared_roles(connection)}
+        except SspcloudError:
+            continue  # it is asked for in passing: whoever needs the database is told why
+    return sessions
 
 
 LOOKS = {
     "who": Look(who, 60.0),
-    "pods": Look(pods, 3.0),
-    "services": Look(services, 5.0),
     "databases": Look(databases, 15.0),
     "shares": Look(shares, 15.0),
 }
@@ -138,37 +180,6 @@ def sandbox() -> Facts:
     except SandboxFailed:
         return {}
     return {"sandbox": {"running": status.running, "server": status.server or ""}}
-
-
-def forwards() -> Facts:
-    """Return the forwards of this process, and what they have carried."""
-    facts: Facts = {}
-    for each in session.open_forwards():
-        counters = each.counters
-        facts[f"forward/{each.id}"] = {
-            "target": str(each.target),
-            "state": str(each.state),
-            "reason": cut(each.reason),
-            "address": each.address,
-            "ports": [list(pair) for pair in each.ports[:MOST_PORTS]],
-            "pod": each.pod,
-        }
-        facts[f"traffic/{each.id}"] = [counters.sent, counters.received, counters.open_connections]
-    return facts
-
-
-def connections() -> Facts:
-    """Return the databases that this process is connected to; the last one is asked by a query."""
-    opened = session.open_connections()
-    return {
-        f"connection/{each.database.path}/{each.user}/{each.dbname}": {
-            "database": each.database.path,
-            "user": each.user,
-            "dbname": each.dbname,
-            "current": each is opened[-1],
-        }
-        for each in opened
-    }
 
 
 def trouble(error: BaseException) -> Facts:

@@ -1,51 +1,60 @@
 """What a click asks for: a table of orders, each a call of the Python API.
 
-Every order is idempotent: a port that is forwarded stays forwarded, what is stopped stays stopped. The browser
-is not trusted to be well-formed: an order that does not fit is a `UsageProblem`, told beside its button.
+Every order is idempotent: a port that is forwarded stays forwarded, what is stopped stays stopped. An order that
+does not fit is a `UsageProblem`, told beside its button. What an order returns is its answer: JSON for the view
+that gave it, and never anything secret.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 from sspcloud_magics import practice, session
 from sspcloud_magics.errors import UsageProblem
-
-Order: TypeAlias = Mapping[str, Any]
-
-
-def _text(order: Order, name: str) -> str:
-    value = order.get(name)
-    if not isinstance(value, str) or not value.strip() or len(value) > 512:
-        raise UsageProblem(f"The button did not say which {name} it means.")
-    return value.strip()
+from sspcloud_magics.secret import Secret
+from sspcloud_magics.widgets import database_orders
+from sspcloud_magics.widgets.asking import Order, number, text
 
 
-def _number(order: Order, name: str) -> int:
-    value = order.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise UsageProblem(f"The button did not say which {name} it means.")
-    return value
+def _log_in(order: Order) -> None:
+    """Log in with the account page's script that was pasted, or with the file that holds it."""
+    script = order.get("script")
+    if not isinstance(script, Secret):
+        session.login(text(order, "file"))
+        return
+    from sspcloud_magics.cluster import login_script  # noqa: PLC0415 - at first use
+
+    pasted = script.reveal()
+    if len(pasted) > login_script.LIMIT:
+        raise UsageProblem("What was pasted is far too long for a login script.")
+    session.login(login_script.parse(pasted))
+
+
+def _renew(_order: Order) -> None:
+    session.renew()
+
+
+def _use_namespace(order: Order) -> None:
+    session.use_namespace(text(order, "namespace"))
 
 
 def _forward(order: Order) -> None:
-    session.forward(f"{_text(order, 'kind')}/{_text(order, 'name')}", _number(order, "port"))
+    session.forward(f"{text(order, 'kind')}/{text(order, 'name')}", number(order, "port"))
 
 
 def _stop(order: Order) -> None:
-    wanted = _number(order, "forward")
+    wanted = number(order, "forward")
     for each in session.open_forwards():
         if each.id == wanted:
             each.stop()
 
 
-def _connect(order: Order) -> None:
-    session.connect_db(_text(order, "database"))
-
-
-def _revoke(order: Order) -> None:
-    session.unshare(_text(order, "database"), _text(order, "colleague"))
+def _restart(order: Order) -> None:
+    wanted = number(order, "forward")
+    for each in session.open_forwards():
+        if each.id == wanted:
+            session.restart_forward(each)
 
 
 def _start_sandbox(_order: Order) -> None:
@@ -57,7 +66,7 @@ def _stop_sandbox(_order: Order) -> None:
 
 
 def _become(order: Order) -> None:
-    person = _text(order, "person")
+    person = text(order, "person")
     if person not in practice.PEOPLE:
         raise UsageProblem("Nobody of that name is in the sandbox.", mend="alice, bob, carol or admin")
     practice.become(person)
@@ -67,25 +76,42 @@ def _look_again(_order: Order) -> None:
     """Nothing but what follows every order: the cluster is asked anew."""
 
 
-ORDERS: dict[str, Callable[[Order], None]] = {
+ORDERS: dict[str, Callable[[Order], Any]] = {
+    "log in": _log_in,
+    "renew": _renew,
+    "namespace": _use_namespace,
     "forward": _forward,
     "stop": _stop,
-    "connect": _connect,
-    "revoke": _revoke,
+    "restart": _restart,
+    "connect": database_orders.connect,
+    "tables": database_orders.tables,
+    "columns": database_orders.columns,
+    "plan share": database_orders.plan_share,
+    "share": database_orders.share,
+    "revoke": database_orders.revoke,
+    "sessions": database_orders.sessions,
     "start sandbox": _start_sandbox,
     "stop sandbox": _stop_sandbox,
     "become": _become,
     "look again": _look_again,
 }
 
+LOOKING = frozenset({"tables", "columns", "plan share", "sessions"})
+"""Orders that change nothing: the cluster is not asked anew behind them."""
 
-def carry_out(order: Order) -> None:
+
+def carry_out(order: Order) -> Any:
     """Do what a click asks for; returns when it is done.
 
     Parameters
     ----------
     order
         ``do`` names the order, the rest its arguments.
+
+    Returns
+    -------
+    Any
+        What the order has found, as JSON has it; None where it finds nothing.
 
     Raises
     ------
@@ -97,4 +123,4 @@ def carry_out(order: Order) -> None:
         raise UsageProblem(
             "The panel does not know that button.", mend="reload the page, and run the cell again"
         )
-    known(order)
+    return known(order)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.permissions import Identity, may, who_am_i
+from sspcloud_magics.cluster.permissions import Identity, may, strongest_role, who_am_i
 from sspcloud_magics.cluster.resources import DEPLOYMENTS, NAMESPACES, PODS
-from tests.cluster.api_server import ApiServer
+from tests.cluster.api_server import ApiServer, Asked
 
 REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -50,3 +52,24 @@ def test_a_right_is_asked_for_as_the_server_wants_it(api: ApiServer, cluster: Cl
     assert (wanted[1]["group"], wanted[1]["namespace"]) == ("apps", "user-bob")
     assert "namespace" not in wanted[2]
     assert "namespace" not in wanted[3]
+
+
+@pytest.mark.parametrize(
+    ("held", "role"),
+    [
+        ({"roles", "pods/portforward", "pods"}, "admin"),
+        ({"pods/portforward", "pods"}, "edit"),
+        ({"pods"}, "view"),
+        (set(), "none"),
+    ],
+)
+def test_the_role_is_the_strongest_whose_right_is_held(
+    api: ApiServer, cluster: Cluster, held: set[str], role: str
+) -> None:
+    def allowed(asked: Asked) -> object:
+        wanted = asked.body["spec"]["resourceAttributes"]
+        name = "/".join(part for part in (wanted["resource"], wanted["subresource"]) if part)
+        return {"status": {"allowed": name in held}}
+
+    api.answers[ACCESS] = allowed
+    assert strongest_role(cluster) == role

@@ -253,6 +253,16 @@ def test_forward_that_fails_later_stays_listed_and_is_started_again_when_asked_f
     assert say(forward, b"again") == b"again"
 
 
+def test_a_restarted_forward_is_another_one_on_the_same_port(manager, person, target):
+    first = manager.forward(person, target, [PortText(8000)])
+    port = first.local_port
+    second = manager.restart(first)
+    assert second is not first
+    assert (second.state, second.local_port, second.target) == (State.ACTIVE, port, target)
+    assert first.state is State.STOPPED
+    assert manager.forwards() == [second]
+
+
 def test_failed_forward_can_be_stopped(manager, person, target, watcher):
     forward = manager.forward(person, target, ANY)
     say(forward, b"fail")

@@ -17,6 +17,7 @@ from sspcloud_magics.widgets.board import Board
 from tests.testbed import Sandbox
 
 SECONDS = 30.0
+LOOK = {"do": "look", "view": "one", "seen": True, "new": True}
 
 
 class Browser:
@@ -51,6 +52,36 @@ class Browser:
             return true(self.facts)
 
 
+def as_alice(board: Board, sandbox: Sandbox) -> None:
+    """Be alice, and look."""
+    session.login(kubeconfig=sandbox.kubeconfig("alice"))
+    board.receive(LOOK)
+
+
+def outcome(browser: Browser, key: str, number: str) -> dict[str, Any]:
+    """Wait for the end of an order, and return how it ended."""
+
+    def ended(facts: dict[str, Any]) -> dict[str, Any] | None:
+        fact: dict[str, Any] | None = facts.get(f"order/{key}")
+        return fact if fact and fact["id"] == number and fact["state"] != "pending" else None
+
+    return browser.until(ended)  # type: ignore[no-any-return]
+
+
+def answer(browser: Browser, key: str, number: str) -> Any:
+    """Wait for the end of an order, and return what it has found, put together as the view does."""
+    ended = outcome(browser, key, number)
+    assert ended["state"] == "done", ended
+    names = [f"answer/{key}/{each}" for each in range(ended["pieces"])]
+
+    def whole(facts: dict[str, Any]) -> str | None:
+        pieces = [facts[name] for name in names if name in facts]
+        there = [text for order, text in pieces if order == number]
+        return "".join(there) if len(there) == len(names) else None
+
+    return json.loads(browser.until(whole))
+
+
 @pytest.fixture
 def fresh_session(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Be nobody yet, in a home that names no cluster; the practice cluster is the tests' own."""
@@ -75,4 +106,4 @@ def board(fresh_session: None, browser: Browser) -> Iterator[Board]:
     made = Board(browser.take)
     yield made
     made.close()
-    assert "sspcloud-panel" not in [each.name for each in threading.enumerate()]
+    assert [each.name for each in threading.enumerate() if each.name.startswith("sspcloud-panel")] == []

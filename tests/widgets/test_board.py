@@ -15,35 +15,20 @@ from sspcloud_magics.widgets import board as board_module
 from sspcloud_magics.widgets import looks
 from sspcloud_magics.widgets.board import PACE, Board
 from tests.testbed import Sandbox
-from tests.widgets.conftest import SECONDS, Browser
+from tests.widgets.conftest import LOOK, SECONDS, Browser, as_alice, outcome
 
-LOOK = {"do": "look", "view": "one", "seen": True, "new": True}
 POD = "mon-api-abcdef-12345"
 FORWARD = {"do": "forward", "kind": "pod", "name": POD, "port": 8000, "key": "api", "id": "1"}
 
 
-def as_alice(board: Board, sandbox: Sandbox) -> None:
-    session.login(kubeconfig=sandbox.kubeconfig("alice"))
-    board.receive(LOOK)
-
-
-def outcome(browser: Browser, key: str, number: str) -> dict[str, Any]:
-    """Wait for the end of an order, and return how it ended."""
-
-    def ended(facts: dict[str, Any]) -> dict[str, Any] | None:
-        fact: dict[str, Any] | None = facts.get(f"order/{key}")
-        return fact if fact and fact["id"] == number and fact["state"] != "pending" else None
-
-    return browser.until(ended)  # type: ignore[no-any-return]
-
-
 def test_a_look_tells_who_one_is_and_what_runs(board: Board, browser: Browser, sandbox: Sandbox) -> None:
     as_alice(board, sandbox)
-    browser.until(lambda facts: facts.get("look/shares") is True)
+    browser.until(lambda facts: facts.get("look/shares") is True and f"pod/{POD}" in facts)
     assert browser.facts["who"]["user"] == "oidc-alice"
+    assert browser.facts["who"]["role"] == "admin"
     assert browser.facts[f"pod/{POD}"]["ports"] == [[8000, "http"]]
     assert browser.facts[f"pod/{POD}"]["tone"] == "good"
-    assert browser.facts["service/mon-api"]["ports"] == [[80, "http"]]
+    assert browser.until(lambda facts: facts.get("service/mon-api"))["ports"] == [[80, "http"]]
     assert browser.facts["database/user-alice/postgresql-cnpg-951239"]["state"] == "running"
     assert browser.facts["share/postgresql-cnpg-951239/bob"]["access"] == "read-only"
     assert browser.facts["sandbox"]["running"]
@@ -181,14 +166,14 @@ def test_nothing_is_sent_while_nothing_changes(
     board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = threading.Semaphore(0)
-    ask = looks.pods
+    ask = looks.databases
 
     def counted(cluster: Any) -> Any:
         found = ask(cluster)
         asked.release()
         return found
 
-    monkeypatch.setitem(looks.LOOKS, "pods", looks.Look(counted, 0.2))
+    monkeypatch.setitem(looks.LOOKS, "databases", looks.Look(counted, 0.2))
     as_alice(board, sandbox)
     browser.until(lambda facts: facts.get("look/shares") is True)
     Turns(board, monkeypatch).wait(12)
@@ -224,6 +209,17 @@ def test_nothing_is_asked_while_nobody_looks(
     board.receive(LOOK | {"view": "two", "seen": False, "new": False})
     turns.wait(1)
     assert board._pause() is None, "it sleeps until somebody looks or clicks"
+    assert following() == [], "and watches nothing"
+    board.receive(LOOK | {"new": False})
+    browser.until(lambda _: len(following()) == len(looks.FOLLOWED))
+
+
+def following() -> list[str]:
+    """Wait for what is about to end, and return the threads that watch."""
+    mine = [each for each in threading.enumerate() if each.name.startswith("sspcloud-panel-")]
+    for each in mine:
+        each.join(0.5)
+    return [each.name for each in mine if each.is_alive()]
 
 
 def test_a_browser_that_vanished_is_forgotten(

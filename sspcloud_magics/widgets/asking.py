@@ -1,0 +1,53 @@
+"""The arguments of an order, read: the browser is not trusted to be well-formed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from sspcloud_magics.errors import UsageProblem
+
+Order: TypeAlias = Mapping[str, Any]
+LONGEST = 512
+
+
+def text(order: Order, name: str) -> str:
+    """Return a text that is not empty.
+
+    Raises
+    ------
+    UsageProblem
+        If the order has none of that name.
+    """
+    value = order.get(name)
+    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST:
+        raise UsageProblem(f"The button did not say which {name} it means.")
+    return value.strip()
+
+
+def number(order: Order, name: str) -> int:
+    """Return a whole number.
+
+    Raises
+    ------
+    UsageProblem
+        If the order has none of that name.
+    """
+    value = order.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageProblem(f"The button did not say which {name} it means.")
+    return value
+
+
+def words(order: Order, name: str) -> list[str]:
+    """Return the words of a text that may be empty, as people separate them: blanks, commas, semicolons.
+
+    Raises
+    ------
+    UsageProblem
+        If it is no text.
+    """
+    value = order.get(name, "")
+    if not isinstance(value, str) or len(value) > LONGEST:
+        raise UsageProblem(f"The button did not say which {name} it means.")
+    return value.replace(",", " ").replace(";", " ").split()

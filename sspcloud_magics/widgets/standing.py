@@ -1,0 +1,48 @@
+"""What belongs to this process, as facts: its forwards and its connections. Read at every turn; asks nobody."""
+
+from __future__ import annotations
+
+from sspcloud_magics import session
+from sspcloud_magics.forwards.forward import Forward
+from sspcloud_magics.widgets.looks import MOST_PORTS, cut
+from sspcloud_magics.widgets.outbox import Facts
+
+
+def forwards() -> Facts:
+    """Return the forwards of this process, and what they have carried."""
+    facts: Facts = {}
+    for each in session.open_forwards():
+        counters = each.counters
+        facts[f"forward/{each.id}"] = {
+            "target": str(each.target),
+            "state": str(each.state),
+            "reason": cut(each.reason),
+            "address": each.address,
+            "ports": [list(pair) for pair in each.ports[:MOST_PORTS]],
+            "pod": each.pod,
+            "notes": cut(" ".join(each.notes)),
+            "magic": _magic(each),
+        }
+        facts[f"traffic/{each.id}"] = [counters.sent, counters.received, counters.open_connections]
+    return facts
+
+
+def _magic(forward: Forward) -> str:
+    """Return the line that opens the same forward in another notebook."""
+    ports = [f"{local}:{remote}" for local, remote in forward.ports[:MOST_PORTS]]
+    address = [] if forward.address == "localhost" else ["--address", forward.address]
+    return " ".join(["%forward", str(forward.target), *ports, *address])
+
+
+def connections() -> Facts:
+    """Return the databases that this process is connected to; the last one is asked by a query."""
+    opened = session.open_connections()
+    return {
+        f"connection/{each.database.path}/{each.user}/{each.dbname}": {
+            "database": each.database.path,
+            "user": each.user,
+            "dbname": each.dbname,
+            "current": each is opened[-1],
+        }
+        for each in opened
+    }

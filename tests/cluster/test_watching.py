@@ -1,0 +1,118 @@
+"""A watch on a real sandbox: what changes is told, whoever may only list is served too, and it ends when it is told to."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from sspcloud_magics.cluster import watching, writing
+from sspcloud_magics.cluster.client import Stream
+from sspcloud_magics.cluster.failures import Expired
+from sspcloud_magics.cluster.identity import Cluster, find_cluster
+from sspcloud_magics.cluster.resources import SECRETS, Attempt
+from sspcloud_magics.cluster.watching import Watch
+from sspcloud_magics.errors import Forbidden
+from tests.testbed import Sandbox
+
+SECONDS = 30.0
+
+
+@contextmanager
+def told(watch: Watch) -> Iterator[queue.Queue[Any]]:
+    """Give what a watch tells, read on a thread of its own as its users do."""
+    found: queue.Queue[Any] = queue.Queue()
+
+    def read() -> None:
+        for change in watch.changes():
+            found.put(change)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield found
+    finally:
+        watch.close()
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def alice(sandbox: Sandbox) -> Iterator[Cluster]:
+    cluster = find_cluster(kubeconfig=sandbox.kubeconfig("alice"))
+    yield cluster
+    cluster.close()
+
+
+def make(cluster: Cluster, name: str) -> None:
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+    cluster.api.ask(Attempt("create", SECRETS, cluster.namespace), body=body)
+
+
+def test_what_comes_and_goes_is_told(alice: Cluster) -> None:
+    with told(Watch(alice, SECRETS)) as changes:
+        assert changes.get(timeout=SECONDS) is None
+        assert "watched" not in changes.get(timeout=SECONDS)
+        make(alice, "watched")
+        assert changes.get(timeout=SECONDS)["watched"]["kind"] == "Secret"
+        writing.delete_object(alice, SECRETS, "watched", alice.namespace)
+        assert changes.get(timeout=SECONDS) == {"watched": None}
+
+
+def test_a_version_that_the_server_has_forgotten_begins_with_a_new_list(
+    alice: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, once = alice.api.watch, iter([Expired("gone")])
+
+    def forgetful(*arguments: Any, **named: Any) -> Stream:
+        for error in once:
+            raise error
+        return watch(*arguments, **named)
+
+    monkeypatch.setattr(alice.api, "watch", forgetful)
+    with told(Watch(alice, SECRETS)) as changes:
+        first = [changes.get(timeout=SECONDS) for _ in range(4)]
+    assert [each is None for each in first] == [True, False, True, False]
+
+
+def test_who_may_not_watch_is_served_by_lists(alice: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_arguments: Any, **_named: Any) -> Stream:
+        raise Forbidden("You may not watch.")
+
+    monkeypatch.setattr(watching, "POLL", 0.05)
+    monkeypatch.setattr(alice.api, "watch", refused)
+    with told(Watch(alice, SECRETS)) as changes:
+        changes.get(timeout=SECONDS)
+        make(alice, "listed")
+        while "listed" not in (changes.get(timeout=SECONDS) or ()):
+            pass
+    writing.delete_object(alice, SECRETS, "listed", alice.namespace)
+
+
+def test_a_watch_that_was_cut_goes_on_from_where_it_was(
+    alice: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "SHORT", 0.05)
+    watch = Watch(alice, SECRETS)
+    with told(watch) as changes:
+        changes.get(timeout=SECONDS)
+        changes.get(timeout=SECONDS)
+        make(alice, "before")
+        assert "before" in changes.get(timeout=SECONDS)
+        assert watch._stream is not None
+        watch._stream._answer.shutdown()  # what stands between has cut it
+        make(alice, "after")
+        assert list(changes.get(timeout=SECONDS)) == ["after"], "and nothing is told twice"
+    for name in ("before", "after"):
+        writing.delete_object(alice, SECRETS, name, alice.namespace)
+
+
+def test_who_may_not_list_is_told_so(sandbox: Sandbox) -> None:
+    cluster = find_cluster(kubeconfig=sandbox.kubeconfig("bob"), namespace="user-carol")
+    with pytest.raises(Forbidden):
+        next(Watch(cluster, SECRETS).changes())
+    cluster.close()

@@ -1,0 +1,28 @@
+"""Answers on their way to the browser: pieces that fit into an update, and nothing is lost between them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sspcloud_magics.widgets.answers import PIECE, pieces
+
+found = st.recursive(
+    st.none() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=40), max_leaves=60
+)
+
+
+@settings(deadline=None)
+@given(found)
+def test_the_pieces_of_an_answer_are_the_answer(answer: Any) -> None:
+    assert json.loads("".join(pieces(answer))) == answer
+
+
+def test_a_piece_fits_into_an_update_whatever_is_in_it() -> None:
+    for odd in ('"' * 9000, "\\" * 9000, "é" * 4000, "\n" * 4000):
+        cut = pieces({"text": odd})
+        assert len(cut) > 1
+        assert max(len(json.dumps(piece)) for piece in cut) <= PIECE + 2

@@ -1,0 +1,114 @@
+"""Sharing with a preview, and browsing tables, from the panel, on a real database."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sspcloud_magics import session
+from sspcloud_magics.errors import QueryFailed
+from sspcloud_magics.widgets.board import Board
+from tests.testbed import Sandbox
+from tests.widgets.conftest import Browser, answer, as_alice, outcome
+
+DATABASE = "user-alice/postgresql-cnpg-951239"
+WISH = {"database": DATABASE, "colleagues": "carol", "write": False, "schemas": "", "lasts": "2h"}
+
+
+def test_a_share_is_previewed_then_made_then_revoked(
+    board: Board, browser: Browser, sandbox: Sandbox
+) -> None:
+    as_alice(board, sandbox)
+    browser.until(lambda facts: facts.get("look/shares") is True)
+    board.receive({"do": "plan share", "key": "plan", "id": "1", **WISH})
+    plan = answer(browser, "plan", "1")
+    assert plan["colleagues"] == ["carol"]
+    assert not plan["read_write"]
+    assert set(plan["schemas"]) <= set(plan["every"])
+    assert "kind: RoleBinding" in plan["yaml"]
+    assert "GRANT" in plan["sql"]
+    assert "share/postgresql-cnpg-951239/carol" not in browser.facts, "nothing is made"
+    sizes = [len(json.dumps(part, separators=(",", ":"))) for _, part in browser.parts()]
+    assert max(sizes) <= 2000
+
+    board.receive({"do": "share", "key": "share", "id": "2", **WISH})
+    made = answer(browser, "share", "2")
+    assert made["line"] == f"%connect_db {DATABASE}"
+    share = browser.until(lambda facts: facts.get("share/postgresql-cnpg-951239/carol"))
+    assert (share["state"], share["access"]) == ("open", "read-only")
+
+    # As carol, in the same process: the route, the credentials and the session are hers.
+    session.login(kubeconfig=sandbox.kubeconfig("carol"))
+    joined = session.connect_db(DATABASE)
+    session.login(kubeconfig=sandbox.kubeconfig("alice"))
+    board.receive({"do": "sessions", "key": "sessions", "id": "3"})
+    assert answer(browser, "sessions", "3")["postgresql-cnpg-951239/carol"] == 1
+    session.connect_db(DATABASE)
+    board.receive({"do": "look again", "key": "again", "id": "4"})
+    browser.until(lambda facts: facts["share/postgresql-cnpg-951239/carol"]["sessions"] == 1)
+    assert joined.user == "share_carol"
+
+    board.receive(
+        {
+            "do": "revoke",
+            "database": "postgresql-cnpg-951239",
+            "colleague": "carol",
+            "key": "revoke",
+            "id": "5",
+        }
+    )
+    assert outcome(browser, "revoke", "5")["state"] == "done"
+    browser.until(lambda facts: "share/postgresql-cnpg-951239/carol" not in facts)
+
+
+@pytest.mark.parametrize(
+    ("wish", "code"),
+    [
+        ({"colleagues": ""}, "UsageProblem"),
+        ({"lasts": "soon"}, "UsageProblem"),
+        ({"schemas": "nowhere"}, "UsageProblem"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused_with_its_reason(
+    board: Board, browser: Browser, sandbox: Sandbox, wish: dict[str, Any], code: str
+) -> None:
+    as_alice(board, sandbox)
+    board.receive({"do": "plan share", "key": "plan", "id": "1", **WISH, **wish})
+    failed = outcome(browser, "plan", "1")
+    assert failed["error"]["code"] == code
+    assert failed["error"]["mend"]
+
+
+def test_tables_are_browsed_beside_a_transaction_that_failed(
+    board: Board, browser: Browser, sandbox: Sandbox
+) -> None:
+    as_alice(board, sandbox)
+    session.connect_db(DATABASE)
+    with pytest.raises(QueryFailed):
+        session.query_db("BEGIN; SELECT 1 / 0")
+    board.receive({"do": "tables", "database": DATABASE, "key": "tables", "id": "1"})
+    listed = answer(browser, "tables", "1")
+    assert listed["all"] == len(listed["tables"]) > 0
+    schema, table, kind, rows, size, _ = next(
+        each for each in listed["tables"] if each[2] == "table" and each[3]
+    )
+    assert (kind, rows > 0, size > 0) == ("table", True, True)
+    board.receive(
+        {"do": "columns", "database": DATABASE, "schema": schema, "table": table, "key": "columns", "id": "2"}
+    )
+    described = answer(browser, "columns", "2")
+    assert [len(each) for each in described["columns"]] == [4] * described["all"]
+    assert session.current_connection().in_transaction, "the user's own transaction is left alone"
+    session.query_db("ROLLBACK")
+    frame = session.query_db(described["select"])
+    assert list(frame.columns) == [name for name, *_ in described["columns"]]
+    assert (
+        session.query_db("SELECT count(*) AS n FROM pg_stat_activity WHERE usename = current_user")["n"][0]
+        == 1
+    )
+    board.receive(
+        {"do": "columns", "database": DATABASE, "schema": "x", "table": 'y"', "key": "columns", "id": "3"}
+    )
+    assert outcome(browser, "columns", "3")["error"]["code"] == "QueryFailed"
