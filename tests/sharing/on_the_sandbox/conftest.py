@@ -1,19 +1,14 @@
-"""Other tests meet the sandbox as it begins: with Alice's database shared with Bob."""
+"""These tests share, take back and replace pods: they have a sandbox of their own."""
 
 from collections.abc import Iterator
 
 import pytest
 
-import sspcloud_magics as ssp
-
-DATABASE = "postgresql-cnpg-951239"
+from tests.testbed import Sandbox, open_sandbox
 
 
-@pytest.fixture(scope="module", autouse=True)
-def shared_again_in_the_end(sandbox) -> Iterator[None]:
-    """Share with Bob again, when the tests of a module have taken everything back."""
-    yield
-    ssp.login(kubeconfig=sandbox.kubeconfig("alice"))
-    ssp.unshare(DATABASE, everybody=True)
-    ssp.share_db(DATABASE, "bob", lasts="30d")
-    ssp.close()
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox that other tests do not meet."""
+    with open_sandbox() as running:
+        yield running
