@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import load_table as load_table
     from sspcloud_magics.session import login as login
     from sspcloud_magics.session import pods as pods
+    from sspcloud_magics.session import preview_share as preview_share
     from sspcloud_magics.session import query_db as query_db
     from sspcloud_magics.session import services as services
     from sspcloud_magics.session import share_db as share_db
+    from sspcloud_magics.session import shareable_schemas as shareable_schemas
     from sspcloud_magics.session import shares as shares
     from sspcloud_magics.session import tables as tables
     from sspcloud_magics.session import unforward as unforward
@@ -63,9 +65,11 @@ __all__ = [
     "login",
     "panel",
     "pods",
+    "preview_share",
     "query_db",
     "services",
     "share_db",
+    "shareable_schemas",
     "shares",
     "tables",
     "unforward",

@@ -28,7 +28,7 @@ from sspcloud_magics.session.querying import (
     query_db,
     tables,
 )
-from sspcloud_magics.session.sharing import share_db, shares, unshare
+from sspcloud_magics.session.sharing import preview_share, share_db, shareable_schemas, shares, unshare
 from sspcloud_magics.session.state import (
     Choice,
     Use,
@@ -66,6 +66,7 @@ __all__ = [
     "open_connections",
     "open_forwards",
     "pods",
+    "preview_share",
     "query_db",
     "reachable_databases",
     "recent_use",
@@ -73,6 +74,7 @@ __all__ = [
     "restart_forward",
     "services",
     "share_db",
+    "shareable_schemas",
     "shares",
     "tables",
     "unforward",

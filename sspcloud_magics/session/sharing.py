@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 
 from sspcloud_magics.errors import SspcloudError, TargetNotFound, UsageProblem
 from sspcloud_magics.session import state
@@ -64,7 +64,7 @@ def share_db(
     prefix
         What the server puts before users' names, such as ``oidc-``; learnt from the namespace where None.
     dry_run
-        Do nothing, and return what would be done.
+        Do nothing, and return what would be done, as `preview_share` does.
     progress
         Is told what is being done.
 
@@ -118,6 +118,81 @@ def share_db(
             return plan
         removed = closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
         return open_shares(cluster, connection, plan.after(removed), progress)
+    finally:
+        connection.close()
+
+
+class ShareOptions(TypedDict, total=False):
+    """What may be said of a share beside whose it is: the arguments of `share_db`."""
+
+    read_write: bool
+    schemas: Sequence[str]
+    lasts: str | timedelta
+    via: str
+    reason: str
+    for_kubectl: bool
+    prefix: str | None
+
+
+def preview_share(name: str, colleagues: str | Sequence[str], **options: Unpack[ShareOptions]) -> Plan:
+    """Say what `share_db` would do with the same arguments, and do nothing.
+
+    Parameters
+    ----------
+    name, colleagues
+        As for `share_db`.
+    options
+        ``read_write``, ``schemas``, ``lasts``, ``via``, ``reason``, ``for_kubectl`` and ``prefix``, as for `share_db`.
+
+    Returns
+    -------
+    Plan
+        ``granted`` (one sentence), ``line`` (to be sent), ``notes``, ``yaml`` and ``sql`` with passwords masked;
+        ``to_plain()`` has all of them as values that JSON takes.
+
+    Raises
+    ------
+    SspcloudError
+        What `share_db` would raise before it makes anything.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.preview_share("postgresql-cnpg-951239", "bob").to_plain()["granted"]  # doctest: +SKIP
+    """
+    return cast("Plan", share_db(name, colleagues, dry_run=True, **options))
+
+
+def shareable_schemas(name: str) -> list[str]:
+    """List the schemas of a database of one's own that can be shared.
+
+    Parameters
+    ----------
+    name
+        The database.
+
+    Returns
+    -------
+    list of str
+        By name; without the system's own.
+
+    Raises
+    ------
+    DatabaseNotFound, DatabaseHibernated, CredentialsNotFound
+        If the database is not there, is paused, or one may not log in as its superuser.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.shareable_schemas("postgresql-cnpg-951239")  # doctest: +SKIP
+    ['public']
+    """
+    from sspcloud_magics.sharing import grants  # noqa: PLC0415 - at first use
+
+    cluster, database = _own(name)
+    connection = _superuser(cluster, database)
+    try:
+        return [schema for (schema,) in connection.psycopg.execute(grants.SCHEMAS).fetchall()]
     finally:
         connection.close()
 

@@ -67,3 +67,16 @@ def format_duration(duration: timedelta) -> str:
         elif parts:
             break
     return "".join(parts[:2]) or "0s"
+
+
+def duration_in_words(duration: timedelta) -> str:
+    """Return a duration as one says it, in the two largest units that say something.
+
+    Examples
+    --------
+    >>> duration_in_words(timedelta(days=1, hours=12))
+    '1 day and 12 hours'
+    """
+    parts = _PART.findall(format_duration(duration))
+    names = {short: long.removesuffix("s") for short, long in _UNITS.items()}
+    return " and ".join(f"{number} {names[unit]}{'' if number == '1' else 's'}" for number, unit in parts)

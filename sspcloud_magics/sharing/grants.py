@@ -92,12 +92,32 @@ DATABASE_OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname 
 
 OWNERS = """
 SELECT DISTINCT pg_get_userbyid(owner) FROM (
-    SELECT relowner AS owner FROM pg_class WHERE relnamespace = ANY(SELECT oid FROM pg_namespace WHERE nspname = ANY(%s))
-    UNION SELECT nspowner FROM pg_namespace WHERE nspname = ANY(%s)
+    SELECT relowner AS owner FROM pg_class WHERE relnamespace = ANY(SELECT oid FROM pg_namespace WHERE nspname = ANY(%(schemas)s))
+    UNION SELECT nspowner FROM pg_namespace WHERE nspname = ANY(%(schemas)s)
+    UNION SELECT a.grantee FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
+          WHERE n.nspname = ANY(%(schemas)s) AND a.privilege_type = 'CREATE' AND a.grantee <> 0
     UNION SELECT datdba FROM pg_database WHERE datname = current_database()
 ) AS owners WHERE pg_get_userbyid(owner) !~ '^pg_' ORDER BY 1
 """
-"""Who owns something in the schemas given twice, or the database: who may create tables tomorrow."""
+"""Who owns something in the schemas or the database, or may create in them: whose tables there may be tomorrow."""
+
+PUBLIC_WRITES = """
+SELECT DISTINCT c.oid::regclass::text FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace, aclexplode(c.relacl) AS a
+WHERE c.relkind IN ('r', 'p', 'v', 'f') AND a.grantee = 0
+  AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
+  AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  AND (n.nspname = ANY(%s) OR has_schema_privilege('public', n.oid, 'USAGE')) ORDER BY 1
+"""
+"""The tables that PUBLIC may write to, in these schemas and in those that PUBLIC may use."""
+
+PUBLIC_DEFINERS = """
+SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE p.prosecdef AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  AND has_function_privilege('public', p.oid, 'EXECUTE')
+  AND (n.nspname = ANY(%s) OR has_schema_privilege('public', n.oid, 'USAGE')) ORDER BY 1
+"""
+"""The functions that act with their owner's rights and that PUBLIC may call, in the same schemas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +218,7 @@ def grant(wanted: Grant) -> Statements:
             sql.SQL("GRANT {} ON ALL TABLES IN SCHEMA {} TO {}").format(tables, schema, role),
             sql.SQL("GRANT {} ON ALL SEQUENCES IN SCHEMA {} TO {}").format(sequences, schema, role),
         ]
-        for owner in map(sql.Identifier, wanted.owners):
+        for owner in _others(wanted):
             default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT {} ON {} TO {}")
             statements += [
                 default.format(owner, schema, tables, _TABLES, role),
@@ -207,6 +227,11 @@ def grant(wanted: Grant) -> Statements:
     if wanted.read_write:
         statements += _open_what_it_creates(wanted)
     return statements
+
+
+def _others(wanted: Grant) -> list[sql.Identifier]:
+    """Return the owners; who may create tables already is one of them, and needs no rights on their own."""
+    return [sql.Identifier(owner) for owner in wanted.owners if owner != wanted.role]
 
 
 def between_colleagues(rows: Sequence[tuple[str, str, str, bool]]) -> Statements:
@@ -232,7 +257,7 @@ def _open_what_it_creates(wanted: Grant) -> Statements:
     return [
         default.format(role, schema, kind, owner)
         for schema in map(sql.Identifier, wanted.schemas)
-        for owner in map(sql.Identifier, wanted.owners)
+        for owner in _others(wanted)
         for kind in (_TABLES, _SEQUENCES)
     ]
 

@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 
 import psycopg
 
@@ -24,8 +23,7 @@ from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, QueryFailed, SspcloudError
 from sspcloud_magics.secret import Secret
-from sspcloud_magics.sharing import grants, manifests
-from sspcloud_magics.sharing.durations import format_duration
+from sspcloud_magics.sharing import answers, grants, manifests
 from sspcloud_magics.sharing.manifests import Manifest, Share
 from sspcloud_magics.sharing.plan import Plan
 
@@ -56,37 +54,22 @@ class Opened:
     @property
     def line(self) -> str:
         """The line to send to the colleagues; it holds no secret."""
-        first = self.shares[0]
-        return f"%connect_db {first.namespace}/{first.database}"
+        return answers.line_to_send(self.shares)
 
-    def _sentences(self) -> list[str]:
-        return [
-            f"{share.colleague.name} may {'read and write' if share.read_write else 'read'} "
-            f"{share.database} ({', '.join(share.schemas)}) for {format_duration(share.lasts)}, "
-            f"until {share.until.astimezone():%Y-%m-%d %H:%M}."
-            for share in self.shares
-        ]
+    @property
+    def granted(self) -> str:
+        """What the colleagues may do and until when, in one sentence."""
+        return answers.granted(self.shares)
+
+    @property
+    def _answer(self) -> answers.Answer:
+        return answers.Answer(granted=self.granted, line=self.line, notes=self.notes)
 
     def __repr__(self) -> str:
-        notes = [f"- {note}" for note in self.notes]
-        return "\n".join(
-            [
-                *self._sentences(),
-                "",
-                "Send them this line:",
-                f"    {self.line}",
-                *([""] if notes else []),
-                *notes,
-            ]
-        )
+        return self._answer.as_text()
 
     def _repr_html_(self) -> str:
-        said = "".join(f"<p>{escape(sentence)}</p>" for sentence in self._sentences())
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        more = f"<details><summary>Good to know</summary><ul>{notes}</ul></details>" if notes else ""
-        return (
-            f"<div>{said}<p>Send them this line:</p><pre><code>{escape(self.line)}</code></pre>{more}</div>"
-        )
+        return self._answer.as_html()
 
 
 def open_shares(
@@ -207,12 +190,7 @@ def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Sec
             # Another session of the owner may be sharing at this moment.
             session.execute(grants.SHARING.format("pg_advisory_xact_lock"))
             exists = session.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [share.role]).fetchone()
-            statements = plan.statements(
-                number,
-                verifier,
-                exists=exists is not None,
-                idle_timeout=session.pgconn.server_version >= grants.IDLE_TIMEOUT_SINCE,
-            )
+            statements = plan.statements(number, verifier, exists=exists is not None)
             for statement in statements:
                 session.execute(statement)
             others = session.execute(grants.WRITERS_AND_COLLEAGUES, [grants.COMMENT]).fetchall()

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from html import escape
 from typing import Any
 
 import psycopg
-import yaml
 
 from sspcloud_magics.cluster import inventory, objects, permissions
 from sspcloud_magics.cluster.failures import relaunch_link
@@ -23,14 +21,13 @@ from sspcloud_magics.databases.credentials import fitted
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden, UsageProblem
 from sspcloud_magics.secret import HIDDEN, Secret
-from sspcloud_magics.sharing import grants, manifests, policies
+from sspcloud_magics.sharing import answers, grants, manifests, remarks
 from sspcloud_magics.sharing.colleagues import DEFAULT_PREFIX, Colleague, learn_prefix, parse_colleague
 from sspcloud_magics.sharing.grants import Grant, Statements
 from sspcloud_magics.sharing.manifests import Manifest, Share
 from sspcloud_magics.sharing.shares import StandingShare
 
 WEEK = timedelta(days=7)
-_CNPG = "cnpg.io/cluster"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +83,11 @@ class Plan:
     network
         Whether a NetworkPolicy is made too.
     notes
-        What the owner ought to know, one sentence each.
+        What the owner ought to know, one sentence each, the most important first.
+    existing
+        The roles that the server has already: they are renewed.
+    idle_timeout
+        Whether the server can end idle sessions.
     """
 
     database: Database
@@ -96,6 +97,59 @@ class Plan:
     owner: str
     network: bool
     notes: tuple[str, ...]
+    existing: frozenset[str] = frozenset()
+    idle_timeout: bool = True
+
+    @property
+    def line(self) -> str:
+        """The line to send to the colleagues afterwards; it holds no secret."""
+        return answers.line_to_send(self.shares)
+
+    @property
+    def granted(self) -> str:
+        """What the colleagues would be allowed, and until when, in one sentence."""
+        return answers.granted(self.shares)
+
+    def yaml(self) -> str:
+        """Return the objects that would be made, as YAML; what a Secret holds is masked."""
+        shown: list[Manifest] = []
+        for share in self.shares:
+            masked = self.manifests(share, Secret(""), "…", "…")
+            shown += [manifests.job(share), *map(manifests.masked, masked)]
+        return answers.as_yaml(shown)
+
+    def sql(self) -> str:
+        """Return the statements that would run, in their order; passwords are masked."""
+        return "\n".join(
+            statement.as_string(None) + ";"
+            for number, share in enumerate(self.shares)
+            for statement in self.statements(number, HIDDEN, exists=share.role in self.existing)
+        )
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what there is to show as plain values that JSON takes; it holds no secret.
+
+        Returns
+        -------
+        dict
+            ``granted``, ``line``, ``yaml``, ``sql``, ``until`` (ISO 8601) as str; ``notes``, ``colleagues``,
+            ``schemas`` as lists of str; ``read_write``, ``network`` as bool; ``renews``: the colleagues who have
+            a share of it already.
+        """
+        first = self.shares[0]
+        return {
+            "granted": self.granted,
+            "line": self.line,
+            "notes": list(self.notes),
+            "colleagues": [share.colleague.name for share in self.shares],
+            "renews": [share.colleague.name for share in self.shares if share.role in self.existing],
+            "schemas": list(first.schemas),
+            "read_write": first.read_write,
+            "network": self.network,
+            "until": first.until.isoformat(),
+            "yaml": self.yaml(),
+            "sql": self.sql(),
+        }
 
     def manifests(self, share: Share, password: Secret, ca: str | None, job_uid: str) -> list[Manifest]:
         """Return the objects of one share that its Job owns."""
@@ -106,7 +160,7 @@ class Plan:
         ]
         return [*made, manifests.network_policy(share, job_uid)] if self.network else made
 
-    def statements(self, number: int, verifier: str, *, exists: bool, idle_timeout: bool) -> Statements:
+    def statements(self, number: int, verifier: str, *, exists: bool) -> Statements:
         """Return the SQL of the share of that number."""
         share, grant = self.shares[number], self.grants[number]
         made = grants.login(
@@ -115,7 +169,7 @@ class Plan:
             share.until,
             exists=exists,
             read_write=share.read_write,
-            idle_timeout=idle_timeout,
+            idle_timeout=self.idle_timeout,
         )
         if exists and share.read_write:
             made += grants.revoke_before_grant(grant, self.schemas)
@@ -129,35 +183,17 @@ class Plan:
         note = f"What was left of shares that had ended ({names}) was removed."
         return replace(self, notes=(*self.notes, note)) if removed else self
 
-    def yaml(self) -> str:
-        """Return the objects that would be made, passwords masked."""
-        shown: list[Manifest] = []
-        for share in self.shares:
-            masked = self.manifests(share, Secret(""), "…", "…")
-            shown += [manifests.job(share), *map(manifests.masked, masked)]
-        return yaml.safe_dump_all(shown, sort_keys=False, allow_unicode=True)
-
-    def sql(self) -> str:
-        """Return the statements that would be run, passwords masked."""
-        lines = [
-            statement.as_string(None) + ";"
-            for number in range(len(self.shares))
-            for statement in self.statements(number, HIDDEN, exists=False, idle_timeout=True)
-        ]
-        return "\n".join(lines)
+    @property
+    def _answer(self) -> answers.Answer:
+        return answers.Answer(
+            granted=self.granted, line=self.line, notes=self.notes, objects=self.yaml(), statements=self.sql()
+        )
 
     def __repr__(self) -> str:
-        notes = "\n".join(f"- {note}" for note in self.notes)
-        return f"# Nothing was done. This would be:\n\n{self.yaml()}\n-- SQL\n{self.sql()}\n\n{notes}"
+        return self._answer.as_text()
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        return (
-            "<div><strong>Nothing was done.</strong> This would be:"
-            f"<details open><summary>Objects in the cluster</summary><pre>{escape(self.yaml())}</pre></details>"
-            f"<details open><summary>SQL</summary><pre>{escape(self.sql())}</pre></details>"
-            f"<ul>{notes}</ul></div>"
-        )
+        return self._answer.as_html()
 
 
 def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnection, wish: Wish) -> Plan:
@@ -187,10 +223,11 @@ def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnecti
             prefix = DEFAULT_PREFIX
             notes.append(f"How the server names users could not be learnt here; {prefix!r} is assumed.")
     colleagues = _colleagues(wish.colleagues, prefix, database.namespace)
+    notes.append(remarks.spelling(colleagues))
     session = connection.psycopg
     every = tuple(name for (name,) in session.execute(grants.SCHEMAS).fetchall())
     schemas = _schemas(wish.schemas, every)
-    owners = tuple(name for (name,) in session.execute(grants.OWNERS, [list(every), list(every)]).fetchall())
+    owners = tuple(name for (name,) in session.execute(grants.OWNERS, {"schemas": list(every)}).fetchall())
     _refuse_strangers(session, [role_name(colleague) for colleague in colleagues])
     labels, pods = _pods(cluster, database)
     until = datetime.now(UTC).replace(microsecond=0) + wish.lasts
@@ -214,19 +251,21 @@ def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnecti
         )
         for colleague in colleagues
     )
-    notes += _ending(session.pgconn.server_version)
-    others = [name for (name,) in session.execute(grants.OTHER_DATABASES).fetchall()]
-    notes += _public(session.execute(grants.PUBLIC_RIGHTS).fetchone(), others, read_write=wish.read_write)
-    notes += _network(
-        cluster, database, labels, [one.namespace for one in colleagues] if wish.network else []
-    )
+    existing = _existing(session, [share.role for share in shares])
+    again = [share.colleague.name for share in shares if share.role in existing]
+    notes += [
+        f"{answers.listed(again)} had a share of it: it is changed to this, with the same password."
+    ] * bool(again)
+    notes += remarks.ending(session)
+    notes += [] if wish.schemas else remarks.schemas(every, schemas)
+    notes += remarks.public(session, schemas, read_write=wish.read_write)
+    admitted = [one.namespace for one in colleagues] if wish.network else []
+    notes += remarks.network(cluster, database, labels, admitted)
     if wish.for_kubectl:
         notes.append(
             f"For kubectl, every pod of {database.namespace} may be listed by name, with its labels and "
             "environment variables: the rights of kubectl cannot be made narrower."
         )
-    names = ", ".join(one.name for one in colleagues)
-    notes.append(f"Nothing here tells whether an account exists: check the spelling of {names}.")
     return Plan(
         database=database,
         shares=shares,
@@ -244,6 +283,8 @@ def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnecti
         owner=grants.owner_of_database(session),
         network=wish.network,
         notes=tuple(notes),
+        existing=existing,
+        idle_timeout=session.pgconn.server_version >= grants.IDLE_TIMEOUT_SINCE,
     )
 
 
@@ -292,6 +333,11 @@ def _schemas(typed: Sequence[str], every: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(typed)) or tuple(every)
 
 
+def _existing(session: psycopg.Connection[Any], roles: list[str]) -> frozenset[str]:
+    found = session.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [roles]).fetchall()
+    return frozenset(name for (name,) in found)
+
+
 def _learn_prefix(cluster: Cluster, namespace: str) -> str | None:
     try:
         return learn_prefix(namespace, objects.list_objects(cluster, ROLE_BINDINGS, namespace))
@@ -306,47 +352,16 @@ def _pods(cluster: Cluster, database: Database) -> tuple[dict[str, str], tuple[s
     listed = inventory.pods(cluster, database.namespace)
     behind = [pod for pod in listed if selector and selector.items() <= pod.labels.items()]
     labels = dict(behind[0].labels) if behind else selector
-    if _CNPG in labels:
+    if remarks.CNPG in labels:
         return labels, manifests.future_pods(database.name)
     return labels, tuple(pod.name for pod in behind) or (f"{database.name}-0",)
 
 
 def _selector(labels: dict[str, str], database: Database) -> dict[str, str]:
-    if _CNPG in labels:
-        return {_CNPG: labels[_CNPG]}
+    if remarks.CNPG in labels:
+        return {remarks.CNPG: labels[remarks.CNPG]}
     wanted = ("app.kubernetes.io/instance", "app.kubernetes.io/name")
     return {key: labels[key] for key in wanted if key in labels} or {"app": database.name}
-
-
-def _ending(server_version: int) -> list[str]:
-    """Return how a share ends, as far as the owner may be surprised."""
-    said = [
-        "At its end no new login and no new tunnel is possible.",
-        "A session that is open then lives on until your next %share_db or %unshare; %shares shows it.",
-    ]
-    if server_version >= grants.IDLE_TIMEOUT_SINCE:
-        hours = f"{grants.IDLE_TIMEOUT.total_seconds() / 3600:g} h"
-        said.append(f"A session that does nothing for {hours} is ended by the server (idle_session_timeout).")
-    return said
-
-
-def _public(rights: Any, others: Sequence[str], *, read_write: bool) -> list[str]:
-    temporary, create = rights
-    said = []
-    if others:
-        said.append(
-            f"PUBLIC may connect to the other databases of this server ({', '.join(others)}); nothing is granted in them."
-        )
-    if temporary and not read_write:
-        said.append(
-            "PUBLIC may make temporary tables here; the role's transactions are read-only by default."
-        )
-    if create and not read_write:
-        said.append(
-            "PUBLIC may create tables in the schema public, as before PostgreSQL 15, and that cannot be taken from "
-            "one role alone: REVOKE CREATE ON SCHEMA public FROM PUBLIC takes it from everybody."
-        )
-    return said
 
 
 def _refuse_strangers(session: psycopg.Connection[Any], roles: list[str]) -> None:
@@ -359,25 +374,3 @@ def _refuse_strangers(session: psycopg.Connection[Any], roles: list[str]) -> Non
             mend=f"rename it (ALTER ROLE … RENAME TO …), or drop it, then share again\n"
             f"if it is of a share, say so: COMMENT ON ROLE {found[0][0]} IS '{grants.COMMENT}'",
         )
-
-
-def _network(
-    cluster: Cluster, database: Database, labels: dict[str, str], admitted: Sequence[str]
-) -> list[str]:
-    try:
-        found = objects.list_objects(cluster, NETWORK_POLICIES, database.namespace)
-        pods = [pod.labels for pod in inventory.pods(cluster, database.namespace)]
-    except Forbidden:
-        return []
-    about = [
-        policy
-        for policy in found
-        if policies.selects(policy, labels) or policy["metadata"]["name"].startswith(database.name)
-    ]
-    said = policies.observations(about, labels, pods)
-    if admitted and not any(policies.selects(policy, labels) for policy in found):
-        operator = ", the operator" if _CNPG in labels else ""
-        said.append(
-            f"From now on the network admits {database.namespace}{operator} and {', '.join(admitted)} to it, and nobody else."
-        )
-    return said

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.sharing.durations import LONGEST, format_duration, parse_duration
+from sspcloud_magics.sharing.durations import LONGEST, duration_in_words, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,16 @@ def test_any_number_of_seconds_is_understood(seconds):
 )
 def test_two_units_are_shown(duration, expected):
     assert format_duration(duration) == expected
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [
+        (timedelta(days=7), "7 days"),
+        (timedelta(days=1, hours=12), "1 day and 12 hours"),
+        (timedelta(minutes=1), "1 minute"),
+        (timedelta(seconds=2), "2 seconds"),
+    ],
+)
+def test_a_duration_is_said_in_words(duration, expected):
+    assert duration_in_words(duration) == expected

@@ -1,12 +1,13 @@
 """What a shared role may do and may not, tried on a real PostgreSQL with names that need quoting."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from psycopg import errors, sql
 
-from sspcloud_magics.sharing import grants
+from sspcloud_magics.sharing import grants, remarks
 
 OWNER = 'al"ice é'
 ROLE = 'share_b";--ob'
@@ -176,7 +177,7 @@ def test_what_public_may_do_is_asked_for(superuser):
 def test_owners_and_schemas_are_found(superuser, owner):
     schemas = [name for (name,) in superuser.execute(grants.SCHEMAS)]
     assert schemas == [SCHEMA, "public"]
-    assert superuser.execute(grants.OWNERS, [[SCHEMA], [SCHEMA]]).fetchall() == [(OWNER,)]
+    assert superuser.execute(grants.OWNERS, {"schemas": [SCHEMA]}).fetchall() == [(OWNER,)]
 
 
 def test_the_servers_log_holds_no_password(server, superuser, owner):
@@ -185,3 +186,38 @@ def test_the_servers_log_holds_no_password(server, superuser, owner):
     superuser.execute("SELECT 'a line after it'")
     assert "SCRAM-SHA-256$" in server.log.read_text()
     assert PASSWORD not in server.log.read_text()
+
+
+def test_what_public_may_write_or_call_is_found(superuser, owner):
+    for statement in (
+        "CREATE TABLE {s}.open_to_all (x int)",
+        "GRANT INSERT ON {s}.open_to_all TO PUBLIC",
+        "CREATE FUNCTION {s}.acts() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM {s}.open_to_all'",
+        "CREATE FUNCTION {s}.acts_for_none() RETURNS void LANGUAGE sql SECURITY DEFINER AS 'SELECT'",
+        "REVOKE EXECUTE ON FUNCTION {s}.acts_for_none() FROM PUBLIC",
+    ):
+        quoted = statement.replace("'DELETE FROM {s}.", "'DELETE FROM " + f'"{SCHEMA}".')
+        owner.execute(in_schema(quoted))
+    said = remarks.public(superuser, [SCHEMA], read_write=False)
+    assert any(f'PUBLIC may write to "{SCHEMA}".open_to_all,' in one for one in said)
+    assert any(f'PUBLIC may call "{SCHEMA}".acts(), which act' in one for one in said)
+    elsewhere = " ".join(remarks.public(superuser, ["public"], read_write=False))
+    assert "open_to_all" not in elsewhere
+    assert "acts()" not in elsewhere
+
+
+def test_who_may_create_in_a_schema_without_owning_anything_is_covered_tomorrow(server, superuser, owner):
+    superuser.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'w'").format(sql.Identifier("writer é")))
+    try:
+        owner.execute(in_schema('GRANT USAGE, CREATE ON SCHEMA {s} TO "writer é"'))
+        owners = [name for (name,) in superuser.execute(grants.OWNERS, {"schemas": [SCHEMA]})]
+        assert owners == sorted([OWNER, "writer é"])
+        share(superuser)
+        run(superuser, grants.grant(replace(wanted(), owners=tuple(owners))))
+        with psycopg.connect(**server.conninfo(dbname=DATABASE, user="writer é", password="w")) as writer:
+            writer.execute(in_schema("CREATE TABLE {s}.of_another AS SELECT 3 AS x"))
+        with as_colleague(server) as bob:
+            assert bob.execute(in_schema("SELECT x FROM {s}.of_another")).fetchone() == (3,)
+    finally:
+        superuser.execute('DROP OWNED BY "writer é" CASCADE')
+        superuser.execute('DROP ROLE "writer é"')

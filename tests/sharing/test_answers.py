@@ -1,0 +1,59 @@
+"""What an owner reads: what was granted, until when in words, YAML as kubectl takes it, and the line to send at the end."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import yaml
+
+from sspcloud_magics.secret import Secret
+from sspcloud_magics.sharing import answers, manifests
+from sspcloud_magics.sharing.colleagues import parse_colleague
+from sspcloud_magics.sharing.opening import Opened
+from tests.sharing.test_manifests import a_share, owned
+
+LINE = "%connect_db user-alice/postgresql-cnpg-951239"
+
+
+def opened(**more):
+    bob = a_share(**more)
+    return Opened((bob, replace(bob, colleague=parse_colleague("carol"))), ("One thing.", "<b>Another.</b>"))
+
+
+def test_the_answer_ends_with_the_line_to_send_in_both_forms():
+    shown = opened()
+    assert repr(shown).endswith(f"    {LINE}")
+    assert shown._repr_html_().endswith(f"<code>{LINE}</code></pre></div>")
+
+
+def test_it_says_to_whom_what_and_until_when_in_words():
+    said = opened(schemas=("public", 'en"quête'), lasts=timedelta(hours=36)).granted
+    assert said.startswith('bob and carol may read postgresql-cnpg-951239 (schemas public and en"quête) for ')
+    assert "for 1 day and 12 hours, until Tuesday 1 December 2026, " in said
+    assert "read and write" in opened(read_write=True).granted
+
+
+def test_what_comes_from_elsewhere_is_escaped():
+    assert "<b>Another" not in opened()._repr_html_()
+
+
+def test_the_objects_are_shown_as_yaml_that_says_the_same_without_anchors():
+    share = a_share()
+    objects = [manifests.job(share), *map(manifests.masked, owned(share))]
+    shown = answers.as_yaml(objects)
+    assert list(yaml.safe_load_all(shown)) == objects
+    assert "&id" not in shown
+    assert "verbs: [get, list, watch]" in shown
+
+
+def test_a_dry_run_is_said_to_be_one_and_folds_its_parts_in_a_notebook():
+    shown = answers.Answer(
+        granted="G.", line=LINE, notes=(), objects="kind: Job", statements="CREATE ROLE x;"
+    )
+    assert shown.as_text().startswith("Nothing was done.")
+    assert shown.as_text().endswith(LINE)
+    assert shown.as_html().count("<details>") == 2
+
+
+def test_no_answer_shows_what_a_secret_holds():
+    masked = manifests.masked(manifests.secret(a_share(), Secret("canary-password"), None, None))
+    assert "canary" not in answers.as_yaml([masked])
