@@ -76,12 +76,15 @@ class View:
     apart
         Columns that the table holds and that are not displayed, as long as the user has not chosen among
         them; ``namespace`` is displayed even so where there are several.
+    paths
+        Whether the names are displayed with their namespaces, so that none is displayed beside them.
     """
 
     columns: tuple[Column, ...] = ()
     noun: str = "row"
     nothing: str = "No resources found."
     apart: frozenset[str] = frozenset()
+    paths: bool = False
 
 
 class ResourceTable(pd.DataFrame):
@@ -105,7 +108,8 @@ class ResourceTable(pd.DataFrame):
         if not known:
             return None
         apart = self._view.apart if self._view.apart <= present else frozenset()
-        if "namespace" in apart and self["namespace"].nunique() > 1:  # noqa: PD101 - it may be empty
+        several = "namespace" in apart and self["namespace"].nunique() > 1  # noqa: PD101 - it may be empty
+        if several and not self._view.paths:
             apart -= {"namespace"}
         ours = {column.name: column for column in known}
         others = [name for name in self.columns if name not in ours]

@@ -9,8 +9,9 @@ secret can be read, what a colleague told one is enough: a user and a password, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -175,8 +176,9 @@ def _of_share(secret: objects.SecretObject, name: str) -> tuple[Database, Creden
         service=host.split(".")[0],
         port=int(port) if port and port.isdecimal() else discovery.POSTGRES_PORT,
         database=_text(secret, "database"),
-        state="unknown",
         source="shared with you",
+        access=secret.annotations.get("sspcloud-magics/access", ""),
+        until=_moment(secret.annotations.get("sspcloud-magics/until", "")),
     )
     return database, Credentials(
         user=user,
@@ -187,8 +189,16 @@ def _of_share(secret: objects.SecretObject, name: str) -> tuple[Database, Creden
     )
 
 
-def shared_with_me(cluster: Cluster, namespace: str) -> list[Database]:
-    """Return the databases of a colleague's namespace that are shared with me, the newest share first.
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def shared_with_me(cluster: Cluster, namespaces: Iterable[str]) -> list[Database]:
+    """Return the databases of colleagues' namespaces that are shared with me, the newest share first.
 
     Who may list nothing there still learns from the server which Secrets they may read by name.
 
@@ -196,11 +206,14 @@ def shared_with_me(cluster: Cluster, namespace: str) -> list[Database]:
     ----------
     cluster
         Where, and as whom.
-    namespace
-        The colleague's.
+    namespaces
+        The colleagues'.
     """
-    found = sorted(_shares_with_me(cluster, namespace), key=lambda one: one[0], reverse=True)
-    return [database for _, database, _ in found]
+    found = [one for namespace in namespaces for one in _shares_with_me(cluster, namespace)]
+    found.sort(key=lambda one: one[0], reverse=True)
+    return [
+        replace(database, state=discovery.state_by_endpoints(cluster, database)) for _, database, _ in found
+    ]
 
 
 def _shares_with_me(cluster: Cluster, namespace: str) -> Iterator[tuple[str, Database, Credentials]]:

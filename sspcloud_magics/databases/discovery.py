@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sspcloud_magics.cluster import inventory, objects
@@ -79,6 +80,8 @@ class Database:
         ``running``, ``starting``, ``hibernated``, ``suspended`` or ``unknown``.
     source
         What told of it, in words.
+    access, until
+        Of a database that is shared with oneself: ``read-only`` or ``read-write``, and when that ends.
     """
 
     name: str
@@ -89,6 +92,8 @@ class Database:
     database: str | None = None
     state: str = "unknown"
     source: str = ""
+    access: str = ""
+    until: datetime | None = None
 
     @property
     def path(self) -> str:
@@ -396,6 +401,16 @@ def trusted(cluster: Cluster, name: str, namespace: str) -> Database:
     )
 
 
+def state_by_endpoints(cluster: Cluster, database: Database) -> str:
+    """Return ``running``, ``not running``, or ``unknown`` where its endpoints may not be read."""
+    try:
+        endpoints = objects.get_object(cluster, ENDPOINTS, database.service, database.namespace)
+    except (Forbidden, NotFound):
+        return "unknown"
+    ready = any(subset.get("addresses") for subset in endpoints.get("subsets") or ())
+    return "running" if ready else "not running"
+
+
 def _answers(cluster: Cluster, service: str, namespace: str) -> bool:
     """Whether the endpoints of a service may be read, which a share allows for one service."""
     try:
@@ -427,7 +442,7 @@ def require_usable(database: Database) -> None:
         )
 
 
-def database_table(listed: Sequence[Database], namespace: str = "") -> ResourceTable:
+def database_table(listed: Sequence[Database], namespace: str = "", mine: str = "") -> ResourceTable:
     """Return databases as a DataFrame.
 
     Parameters
@@ -436,27 +451,45 @@ def database_table(listed: Sequence[Database], namespace: str = "") -> ResourceT
         What `databases` returned.
     namespace
         Where they were looked for; said where there are none.
+    mine
+        One's own namespace: a database of another one is displayed with it, as ``%connect_db`` takes it.
 
     Returns
     -------
     ResourceTable
-        A row each: ``name``, ``namespace``, ``kind``, ``state``, ``service``, ``database`` and ``source``
-        as str, ``port`` int64.
+        A row each: ``name``, ``namespace``, ``kind``, ``state``, ``service``, ``database``, ``source`` and ``access``
+        as str, ``port`` int64, ``until`` datetime64[us, UTC]; the last two of what is shared with oneself.
     """
-    from sspcloud_magics.cluster.tables import Column, Tone, View, table  # noqa: PLC0415 - pandas costs 0.3 s, which completion need not pay
+    from sspcloud_magics.cluster.tables import Column, Row, Tone, View, table  # noqa: PLC0415 - pandas costs 0.3 s, which completion need not pay
+
+    def path(row: Row) -> str:
+        return str(row["name"]) if row["namespace"] in ("", mine) else f"{row['namespace']}/{row['name']}"
+
+    def until(row: Row) -> str:
+        moment: datetime = row["until"].to_pydatetime()
+        return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
     tones = {"running": Tone.GOOD, "starting": Tone.WAITING}
     dtypes = dict.fromkeys(("name", "namespace", "kind", "state", "service"), "str")
     dtypes |= {"port": "int64", "database": "str", "source": "str"}
+    dtypes |= {"access": "str", "until": "datetime64[us, UTC]"}
     columns = (
-        Column("namespace", "NAMESPACE"),
-        Column("name", "NAME"),
+        Column("name", "NAME", path),
         Column("kind", "KIND"),
         Column("state", "STATE", tone=lambda row: tones.get(str(row["state"]), Tone.OVER)),
         Column("service", "SERVICE", lambda row: f"{row['service']}:{row['port']}"),
         Column("database", "DATABASE"),
+        Column("access", "SHARED", lambda row: row["access"] or "yours"),
+        Column("until", "UNTIL", until),
     )
+    apart = {"namespace", "port", "source"}
+    if not any(one.access for one in listed):
+        apart |= {"access", "until"}
     nothing = f"No databases found in {namespace} namespace." if namespace else "No databases found."
-    apart = frozenset({"namespace", "port", "source"})
+    if namespace == mine != "":
+        nothing += (
+            " What a colleague shares with you is found once you have named where: %databases -n user-NAME, or "
+            "%connect_db with the line that they sent you."
+        )
     rows = ({name: getattr(one, name) for name in dtypes} for one in listed)
-    return table(rows, dtypes, View(columns, "database", nothing, apart))
+    return table(rows, dtypes, View(columns, "database", nothing, frozenset(apart), paths=True))

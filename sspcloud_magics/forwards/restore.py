@@ -25,13 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.forwards.credentials import Identity
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.forwards.ports import check_address
+from sspcloud_magics.forwards.processes import runs, started
 from sspcloud_magics.target import PortText, Target, parse_port, parse_target
 
 _NAME = re.compile(r"(?P<folder>[0-9a-f]{16})\.(?P<pid>\d+)\.(?P<started>\d+)\.json")
@@ -135,8 +134,7 @@ class ForwardsFile:
     @property
     def path(self) -> Path:
         """The file of this process."""
-        started = int(psutil.Process().create_time())
-        return self._home / f"{self._key}.{os.getpid()}.{started}.json"
+        return self._home / f"{self._key}.{os.getpid()}.{started()}.json"
 
     def follow(self, manager: ForwardManager) -> Callable[[], None]:
         """Keep the file true from now on, and drop those that are too old to matter.
@@ -203,7 +201,7 @@ class ForwardsFile:
         found: list[tuple[int, Path]] = []
         for path in self._home.glob(f"{self._key}.*.json"):
             match = _NAME.fullmatch(path.name)
-            if match and not _runs(int(match["pid"]), int(match["started"])):
+            if match and not runs(int(match["pid"]), int(match["started"])):
                 with contextlib.suppress(OSError):  # another process has just restored it
                     found.append((path.stat().st_mtime_ns, path))
         return [path for _, path in sorted(found, reverse=True)]
@@ -257,10 +255,3 @@ class ForwardsFile:
 def _read(path: Path) -> list[Remembered]:
     content = json.loads(path.read_text("utf-8"))
     return [Remembered.from_plain(plain) for plain in content["forwards"]]
-
-
-def _runs(pid: int, started: int) -> bool:
-    try:
-        return abs(psutil.Process(pid).create_time() - started) <= 1
-    except psutil.Error:
-        return False

@@ -97,6 +97,8 @@ class KnownNames:
             prefix = "" if namespace == cluster.namespace else f"{namespace}/"
             targets |= _targets(cluster, namespace, prefix)
             databases += _databases(cluster, namespace, prefix)
+        shared = _allowed(lambda: _shared(cluster))
+        databases += [path for path in shared if path not in databases]
         with self._lock:
             if self._cluster is cluster:
                 self.names = Names(targets, tuple(databases), namespaces)
@@ -136,6 +138,13 @@ def _databases(cluster: Any, namespace: str, prefix: str) -> list[str]:
     return [prefix + each.name for each in _allowed(lambda: discovery.databases(cluster, namespace))]
 
 
+def _shared(cluster: Any) -> list[str]:
+    """Return what colleagues share, in the namespaces that were used now or before."""
+    from sspcloud_magics.databases.credentials import shared_with_me  # noqa: PLC0415 - as above
+
+    return [each.path for each in shared_with_me(cluster, session.colleagues_namespaces(cluster))]
+
+
 # --- What an argument of a magic stands for -------------------------------------------------------------
 
 
@@ -150,6 +159,13 @@ def _written(target: Target) -> str:
     if cluster is None or cluster.namespace != target.namespace:
         return str(target)
     return target.name if target.kind == "pod" else f"{SHORT_KIND[target.kind]}/{target.name}"
+
+
+def _namespace_words(names: Names, _words: list[str]) -> Iterable[str]:
+    """Return the namespaces that were used, in this session and before."""
+    cluster = session.recent_use().cluster
+    before = session.colleagues_namespaces(cluster) if cluster is not None else ()
+    return dict.fromkeys([*names.namespaces, *before])
 
 
 def _context_words(_names: Names, words: list[str]) -> Iterable[str]:
@@ -184,7 +200,7 @@ SOURCES: dict[str, Callable[[Names, list[str]], Iterable[str]]] = {
     "target": _target_words,
     "ports": _port_words,
     "open_forward": _forward_words,
-    "namespace": lambda names, _: names.namespaces,
+    "namespace": _namespace_words,
     "database_name": lambda names, _: names.databases,
     "context": _context_words,
 }

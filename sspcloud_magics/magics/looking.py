@@ -73,7 +73,8 @@ class LookingMagics(Magics):
     def databases(self, line: str) -> Any:
         """List the databases that there are to connect to: yours, and those shared with you; a DataFrame.
 
-        Shares are looked for in the namespaces that you have used in this notebook, or that you name.
+        Shares are looked for in the namespaces that you have named or used, in this notebook or before; the newest
+        come first.
 
         Examples::
 

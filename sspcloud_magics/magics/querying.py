@@ -26,6 +26,7 @@ from sspcloud_magics.errors import CredentialsNotFound, UsageProblem
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.progress import shown
+from sspcloud_magics.magics.steps import steps
 from sspcloud_magics.secret import Secret
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ class QueryingMagics(Magics):
     )
     @argument("-n", "--namespace", metavar="NAMESPACE", help="the database's namespace, instead of your own")
     @argument("--route", choices=["direct", "forward", "relay"], help="by this way only")
+    @argument(
+        "--image",
+        metavar="IMAGE",
+        help="of a relay: an image of socat, if your cluster cannot get alpine/socat; "
+        "%%config SSPCloud.relay_image says it once",
+    )
     @line_magic
     def connect_db(self, line: str) -> Any:
         """Connect to a database of the cluster; %query_db asks it from then on.
@@ -96,15 +103,18 @@ class QueryingMagics(Magics):
         given = arguments(self, "connect_db", line)
         if given.database_name is None:
             return session.databases(namespace=given.namespace)
-        return session.connect_db(
-            given.database_name,
-            namespace=given.namespace,
-            user=given.user,
-            database=given.database,
-            url=_url_of(given.url_env),
-            ask_password=ask_password,
-            route=given.route,
-        )
+        with steps() as progress:
+            return session.connect_db(
+                given.database_name,
+                namespace=given.namespace,
+                user=given.user,
+                database=given.database,
+                url=_url_of(given.url_env),
+                ask_password=ask_password,
+                route=given.route,
+                image=given.image,
+                progress=progress,
+            )
 
     @no_var_expand
     @needs_local_scope

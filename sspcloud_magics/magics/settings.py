@@ -1,4 +1,4 @@
-"""``%config SSPCloud.…``: which cluster, and as whom, for those who want to say it once.
+"""``%config SSPCloud.…``: which cluster, as whom, and of which image relays are, for those who want to say it once.
 
 A value that does not fit is refused with a word and the former one stays. IPython keeps refused
 values in its configuration all the same and offers them again at the next ``%reload_ext``; then they are
@@ -20,6 +20,7 @@ from sspcloud_magics import session
 from sspcloud_magics.session import Choice
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_IMAGE = re.compile(r"[a-z0-9][-a-zA-Z0-9._/:@]{0,499}")
 
 
 class Setting(AnyValue):
@@ -70,6 +71,14 @@ class Namespace(Text):
         return "a namespace has lower-case letters, digits and '-' only"
 
 
+class Image(Text):
+    """The name of a container image."""
+
+    def problem_of_text(self, value: str) -> str:
+        """Say what is wrong with a text."""
+        return "" if _IMAGE.fullmatch(value) else "write an image, such as 'alpine/socat:1.8.0.3'"
+
+
 class Url(Text):
     """The URL of a server."""
 
@@ -106,6 +115,11 @@ class SSPCloud(Configurable):
         default_value=False, help="Do not verify the certificate of `server`."
     ).tag(config=True)
 
+    relay_image = Image(
+        "",
+        help="The image of relays, whose entry point is socat, where the cluster does not get alpine/socat.",
+    ).tag(config=True)
+
     def __init__(self, **kwargs: Any) -> None:
         self.loaded = False
         super().__init__(**kwargs)
@@ -115,6 +129,7 @@ class SSPCloud(Configurable):
 
     def apply(self) -> None:
         """Tell the session; nothing is looked for until it is used."""
+        session.configure_relay(self.relay_image or None)
         session.configure(
             Choice(
                 kubeconfig=self.kubeconfig or None,

@@ -73,7 +73,9 @@ def forward(
     cluster = state.current_cluster(wanted.namespace)
     found = resolve.resolve(cluster, wanted)
     checked = [_numbered(port, found) for port in resolve.check_ports(found, asked)]
-    return state.manager().forward(cluster, found.target, checked, address=address, timeout=timeout)
+    opened = state.manager().forward(cluster, found.target, checked, address=address, timeout=timeout)
+    state.remember_namespace(cluster, opened.target.namespace)
+    return opened
 
 
 def forward_through_relay(
@@ -98,7 +100,8 @@ def forward_through_relay(
     address
         Where to listen: ``localhost`` is both loopback families.
     image
-        The relay's image, whose entry point must be socat, where the cluster does not get ``alpine/socat``.
+        The relay's image, whose entry point must be socat, where the cluster does not get ``alpine/socat``; what
+        `configure_relay` said where it is None.
     timeout
         How long to wait for the pod, and for the first dial, in seconds each.
     progress
@@ -136,7 +139,8 @@ def forward_through_relay(
     if len(local) > 1 or any(not isinstance(each.remote, int) or each.local is not None for each in local):
         raise UsageProblem("A relay leads to one port.", mend="%forward --relay HOST:PORT LOCAL")
     cluster, manager = state.current_cluster(), state.manager()
-    relay = open_relay(cluster, host, port, image=image or IMAGE, timeout=timeout, progress=progress)
+    chosen = image or state.session.relay_image or IMAGE
+    relay = open_relay(cluster, host, port, image=chosen, timeout=timeout, progress=progress)
     end_with_its_forward(manager, cluster, relay)
     written = int(local[0].remote) if local else None
     wanted = [PortText(relay.port, written)]

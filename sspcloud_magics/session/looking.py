@@ -118,12 +118,12 @@ def databases(*, namespace: str | None = None) -> pd.DataFrame:
     ----------
     namespace
         This namespace only. Where it is None: one's own, and what is shared with oneself in the
-        namespaces that this session has used, the newest share first.
+        namespaces that were named or used, in this session or before, the newest share first.
 
     Returns
     -------
     DataFrame
-        One row a database: its name, kind, state, service and port.
+        One row a database: its name, kind, state, service and port; how it is shared with oneself, and until when.
 
     Raises
     ------
@@ -139,7 +139,9 @@ def databases(*, namespace: str | None = None) -> pd.DataFrame:
 
     cluster = state.current_cluster(namespace)
     found = reachable_databases(cluster, namespace)
-    return discovery.database_table(found, namespace or cluster.namespace)
+    if found and namespace is not None and namespace != "*":
+        state.remember_namespace(cluster, namespace)
+    return discovery.database_table(found, namespace or cluster.namespace, cluster.namespace)
 
 
 def reachable_databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
@@ -153,10 +155,11 @@ def reachable_databases(cluster: Cluster, namespace: str | None = None) -> list[
         This namespace only.
     """
     from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
+    from sspcloud_magics.databases.credentials import shared_with_me  # noqa: PLC0415
 
     where = namespace or cluster.namespace
-    used = state.recent_use().namespaces if namespace is None else (namespace,)
-    shared = _shared_with_me(cluster, [each for each in used if each not in ("*", cluster.namespace)])
+    asked = state.colleagues_namespaces(cluster) if namespace is None else (namespace,)
+    shared = shared_with_me(cluster, [each for each in asked if each not in ("*", cluster.namespace)])
     try:
         found = discovery.databases(cluster, where)
     except Forbidden:
@@ -165,12 +168,6 @@ def reachable_databases(cluster: Cluster, namespace: str | None = None) -> list[
         found = []
     known = {each.path for each in found}
     return found + [each for each in shared if each.path not in known]
-
-
-def _shared_with_me(cluster: Cluster, namespaces: Iterable[str]) -> list[Database]:
-    from sspcloud_magics.databases.credentials import shared_with_me  # noqa: PLC0415 - at first use
-
-    return [database for each in namespaces for database in shared_with_me(cluster, each)]
 
 
 class _HasName(Protocol):

@@ -30,7 +30,9 @@ def connect_db(
     url: Secret | None = None,
     ask_password: Callable[[str], str] | None = None,
     route: str | None = None,
+    image: str | None = None,
     timeout: float = 30.0,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> DatabaseConnection:
     """Connect to a database, and make it the one that `query_db` asks.
 
@@ -55,8 +57,13 @@ def connect_db(
         Called with a prompt where a password is needed; nobody is asked where it is None.
     route
         ``direct``, ``forward`` or ``relay``: that way only.
+    image
+        The image of a relay, whose entry point must be socat; what `configure_relay` said, or ``alpine/socat``, where
+        it is None.
     timeout
         How long to wait for the forward and for the login, in seconds each.
+    progress
+        Is told what is tried and waited for.
 
     Returns
     -------
@@ -78,6 +85,7 @@ def connect_db(
     >>> ssp.connect_db("user-alice/postgresql-cnpg-951239")  # doctest: +SKIP
     """
     from sspcloud_magics.databases.credentials import for_database  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing.relay import IMAGE  # noqa: PLC0415
     from sspcloud_magics.sharing.routes import Journey, open_by_route  # noqa: PLC0415
 
     cluster = state.current_cluster(namespace or name.rpartition("/")[0] or None)
@@ -91,10 +99,13 @@ def connect_db(
             database=found,
             credentials=credentials,
             dbname=database,
+            image=image or state.session.relay_image or IMAGE,
             timeout=timeout,
+            progress=progress,
         ),
         route,
     )
+    state.remember_namespace(cluster, found.namespace)
     with state.session.lock:
         again = [each for each in state.session.connections if _same_login(each, made)]
         state.session.connections = [each for each in state.session.connections if each not in again] + [made]

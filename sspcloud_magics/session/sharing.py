@@ -147,8 +147,8 @@ def preview_share(name: str, colleagues: str | Sequence[str], **options: Unpack[
     Returns
     -------
     Plan
-        ``granted`` (one sentence), ``line`` (to be sent), ``notes``, ``yaml`` and ``sql`` with passwords masked;
-        ``to_plain()`` has all of them as values that JSON takes.
+        What there is to show: ``granted`` (one sentence), ``line`` (to be sent), ``notes`` (sentences), ``shares``, and
+        ``yaml()`` and ``sql()`` with passwords masked.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def preview_share(name: str, colleagues: str | Sequence[str], **options: Unpack[
     Examples
     --------
     >>> import sspcloud_magics as ssp
-    >>> ssp.preview_share("postgresql-cnpg-951239", "bob").to_plain()["granted"]  # doctest: +SKIP
+    >>> ssp.preview_share("postgresql-cnpg-951239", "bob").granted  # doctest: +SKIP
     """
     return cast("Plan", share_db(name, colleagues, dry_run=True, **options))
 

@@ -64,6 +64,7 @@ class Session:
     manager: ForwardManager | None = None
     forwards_file: ForwardsFile | None = None
     connections: list[DatabaseConnection] = field(default_factory=list)
+    relay_image: str | None = None
     uses: int = 0
     namespaces: dict[str, None] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -84,6 +85,17 @@ def configure(choice: Choice) -> None:
         if choice != session.configured:
             session.configured = choice
             _set_cluster(None)
+
+
+def configure_relay(image: str | None) -> None:
+    """Set the image of relays that holds where none is named, as ``%config SSPCloud.relay_image`` does.
+
+    Parameters
+    ----------
+    image
+        An image whose entry point is socat; the usual ``alpine/socat`` where it is None.
+    """
+    session.relay_image = image
 
 
 def current_cluster(namespace: str | None = None) -> Cluster:
@@ -140,6 +152,23 @@ def recent_use() -> Use:
     """Return what has been used of the cluster; looks for none, and asks nothing."""
     with session.lock:
         return Use(session.cluster, tuple(session.namespaces), session.uses)
+
+
+def colleagues_namespaces(cluster: Cluster) -> tuple[str, ...]:
+    """Return the colleagues' namespaces that were used, in this session or before, the latest first."""
+    from sspcloud_magics.session import memory  # noqa: PLC0415 - at first use
+
+    with session.lock:
+        now = [each for each in session.namespaces if each not in ("*", cluster.namespace)]
+    before = memory.remembered(cluster.server, cluster.namespace)
+    return tuple(dict.fromkeys([*reversed(now), *before]))
+
+
+def remember_namespace(cluster: Cluster, namespace: str) -> None:
+    """Keep a colleague's namespace in which something was found, for later sessions."""
+    from sspcloud_magics.session import memory  # noqa: PLC0415 - at first use
+
+    memory.remember(cluster.server, cluster.namespace, namespace)
 
 
 def open_forwards() -> list[Forward]:

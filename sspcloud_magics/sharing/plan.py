@@ -126,31 +126,6 @@ class Plan:
             for statement in self.statements(number, HIDDEN, exists=share.role in self.existing)
         )
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return what there is to show as plain values that JSON takes; it holds no secret.
-
-        Returns
-        -------
-        dict
-            ``granted``, ``line``, ``yaml``, ``sql``, ``until`` (ISO 8601) as str; ``notes``, ``colleagues``,
-            ``schemas`` as lists of str; ``read_write``, ``network`` as bool; ``renews``: the colleagues who have
-            a share of it already.
-        """
-        first = self.shares[0]
-        return {
-            "granted": self.granted,
-            "line": self.line,
-            "notes": list(self.notes),
-            "colleagues": [share.colleague.name for share in self.shares],
-            "renews": [share.colleague.name for share in self.shares if share.role in self.existing],
-            "schemas": list(first.schemas),
-            "read_write": first.read_write,
-            "network": self.network,
-            "until": first.until.isoformat(),
-            "yaml": self.yaml(),
-            "sql": self.sql(),
-        }
-
     def manifests(self, share: Share, password: Secret, ca: str | None, job_uid: str) -> list[Manifest]:
         """Return the objects of one share that its Job owns."""
         made = [

@@ -1,8 +1,9 @@
 """A relay: a small pod in one's own namespace that passes bytes on to a host that the pod can reach.
 
 It is the course's own way (``alpine/socat``), made fit: no root, no capabilities, no token, limits on what it may
-use, a deadline by which it ends even if nobody stops it. One relay serves each host and port; a later session finds
-it by its labels, and removes those that have ended.
+use, a deadline by which it ends even if nobody stops it. A process has one relay for each host and port, and never
+another's: who stops first takes nothing from the others. A relay is marked with the process that made it, and the next one
+that makes a relay removes those that have ended and those whose process is gone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sspcloud_magics.cluster.failures import NotFound
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import PODS
 from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
+from sspcloud_magics.forwards import processes
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.sharing import manifests
@@ -32,6 +34,7 @@ IMAGE = "alpine/socat:1.8.0.3"
 LASTS = timedelta(hours=12)
 RELAY = f"{manifests.US}/relay"
 DESTINATION = f"{manifests.US}/destination"
+MADE_BY = f"{manifests.US}/process"
 
 _LABELS = {manifests.MANAGED_BY: manifests.US, RELAY: "true"}
 _HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?")
@@ -100,7 +103,8 @@ def relay_pod(
         When it ends at the latest.
     """
     resources = {"cpu": "100m", "memory": "32Mi"}
-    digest = hashlib.sha256(f"{host}:{port}".encode()).hexdigest()[:8]
+    made_by = processes.mark()
+    digest = hashlib.sha256(f"{host}:{port} {image} {made_by}".encode()).hexdigest()[:8]
     listen = listening_port(port)
     container = {
         "name": "socat",
@@ -121,7 +125,7 @@ def relay_pod(
             "name": f"{manifests.US}-relay-{digest}",
             "namespace": namespace,
             "labels": dict(_LABELS),
-            "annotations": {DESTINATION: f"{host}:{port}"},
+            "annotations": {DESTINATION: f"{host}:{port}", MADE_BY: made_by},
         },
         "spec": {
             "activeDeadlineSeconds": int(lasts.total_seconds()),
@@ -147,7 +151,9 @@ def open_relay(
     timeout: float = 60.0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Relay:
-    """Return a relay to a host and port: the one that runs, or a new one once it is ready.
+    """Return this process's relay to a host and port: the one that runs, or a new one once it is ready.
+
+    One that does not become ready, or is not waited for, is removed again.
 
     Parameters
     ----------
@@ -172,13 +178,22 @@ def open_relay(
     sweep(cluster)
     wanted = relay_pod(cluster.namespace, host, port, image=image)
     name = wanted["metadata"]["name"]
+    relay = Relay(Target(cluster.namespace, "pod", name), listening_port(port))
     try:
         found = objects.get_object(cluster, PODS, name)
+        if _ready(found):
+            return relay
     except NotFound:
-        found = writing.create_object(cluster, PODS, wanted)
-    progress(f"waiting for the relay {name}")
-    _wait_until_ready(cluster, found, timeout)
-    return Relay(Target(cluster.namespace, "pod", name), listening_port(port))
+        found = None
+    try:
+        found = found or writing.create_object(cluster, PODS, wanted)
+        progress(f"waiting for the relay {name}")
+        _wait_until_ready(cluster, found, timeout)
+    except BaseException:
+        with contextlib.suppress(SspcloudError):
+            close_relay(cluster, relay)
+        raise
+    return relay
 
 
 def close_relay(cluster: Cluster, relay: Relay) -> None:
@@ -215,12 +230,13 @@ def end_with_its_forward(manager: ForwardManager, cluster: Cluster, relay: Relay
 
 
 def sweep(cluster: Cluster) -> list[str]:
-    """Remove the relays of this namespace that have ended; return their names."""
+    """Remove the relays of this namespace that have ended, or whose process has; return their names."""
     selector = ",".join(f"{key}={value}" for key, value in _LABELS.items())
     ended = [
         pod["metadata"]["name"]
         for pod in objects.list_objects(cluster, PODS, label_selector=selector)
         if (pod.get("status") or {}).get("phase") in _OVER
+        or processes.is_gone((pod["metadata"].get("annotations") or {}).get(MADE_BY, ""))
     ]
     for name in ended:
         writing.delete_object(cluster, PODS, name, cluster.namespace)
@@ -233,9 +249,10 @@ def _wait_until_ready(cluster: Cluster, pod: Mapping[str, Any], timeout: float) 
     while not _ready(pod):
         if time.monotonic() > deadline:
             raise PodNotReady(
-                f"The relay {name} is not ready after {timeout:g} s.",
+                f"The relay {name} was not ready after {timeout:g} s, and was removed.",
                 why=_waiting_for(pod),
-                mend=f"%k8s_pods {name} shows it; it ends by itself",
+                mend="if your cluster does not get its image: --image IMAGE, with another image of socat\n"
+                "%config SSPCloud.relay_image = 'IMAGE'   says it once for all relays",
             )
         time.sleep(_LOOK_INTERVAL)
         pod = objects.get_object(cluster, PODS, name)

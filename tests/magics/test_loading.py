@@ -97,6 +97,7 @@ def test_reloading_keeps_the_session_and_registers_once(notebook: Notebook) -> N
         ("SSPCloud.server = 'apiserver'", "write a URL"),
         ("SSPCloud.server = 'https://user:CANARY@x'", "write a URL"),
         ("SSPCloud.insecure_skip_tls_verify = 'no'", "True or False"),
+        ("SSPCloud.relay_image = 'two words'", "write an image"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_refused_and_breaks_nothing(
@@ -110,6 +111,13 @@ def test_a_setting_that_does_not_fit_is_refused_and_breaks_nothing(
     with pytest.warns(UserWarning, match="left out"):
         notebook.run("%reload_ext sspcloud_magics")
     assert notebook.shell.find_line_magic("forward")
+
+
+def test_the_image_of_relays_is_a_setting_that_leaves_the_cluster_alone(notebook: Notebook) -> None:
+    notebook.run("%config SSPCloud.relay_image = 'my-registry:5000/socat@sha256:0af1'")
+    assert state.session.relay_image == "my-registry:5000/socat@sha256:0af1"
+    notebook.run("%config SSPCloud.relay_image = ''")
+    assert state.session.relay_image is None
 
 
 def test_settings_reach_the_session(notebook: Notebook) -> None:

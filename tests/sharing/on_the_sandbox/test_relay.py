@@ -1,16 +1,21 @@
 """Relays: made in one's own namespace, hardened, and gone with their forward."""
 
+import contextlib
 import json
+import os
 import subprocess
+import sys
 import time
 import urllib.request
 
 import pytest
 
 import sspcloud_magics as ssp
-from sspcloud_magics.errors import SspcloudError, UsageProblem
-from sspcloud_magics.sharing.relay import parse_destination
+from sspcloud_magics import session
+from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
+from sspcloud_magics.sharing.relay import parse_destination, sweep
 
+DATABASE = "user-alice/postgresql-cnpg-951239"
 API = "mon-api.user-alice.svc.cluster.local:80"
 
 
@@ -20,6 +25,18 @@ def bob(sandbox):
     ssp.login(kubeconfig=sandbox.kubeconfig("bob"))
     yield sandbox
     ssp.close()
+
+
+@contextlib.contextmanager
+def shared_through_the_network(sandbox):
+    """Alice's database, open to Bob's namespace."""
+    ssp.login(kubeconfig=sandbox.kubeconfig("alice"))
+    ssp.share_db(DATABASE.partition("/")[2], "bob", via="network")
+    ssp.login(kubeconfig=sandbox.kubeconfig("bob"))
+    yield
+    ssp.login(kubeconfig=sandbox.kubeconfig("alice"))
+    ssp.unshare(DATABASE.partition("/")[2], everybody=True)
+    ssp.login(kubeconfig=sandbox.kubeconfig("bob"))
 
 
 def relays(sandbox):
@@ -33,9 +50,10 @@ def relays(sandbox):
     return [pod for pod in json.loads(done.stdout)["items"] if "deletionTimestamp" not in pod["metadata"]]
 
 
-def wait_until_gone(sandbox):
+def wait_until_gone(sandbox, *names):
+    """Wait until these relays are gone; all, where none is named."""
     deadline = time.monotonic() + 30
-    while relays(sandbox):
+    while [pod for pod in relays(sandbox) if not names or pod["metadata"]["name"] in names]:
         assert time.monotonic() < deadline, "the relay stays"
         time.sleep(0.1)
 
@@ -64,6 +82,79 @@ def test_a_relay_of_another_image_can_be_had(bob):
     with ssp.forward_through_relay(API, image="docker.io/alpine/socat:1.7.4.4"):
         (pod,) = relays(bob)
         assert pod["spec"]["containers"][0]["image"] == "docker.io/alpine/socat:1.7.4.4"
+    wait_until_gone(bob)
+
+
+def test_a_connection_by_relay_takes_the_image_that_was_named_or_set(bob):
+    image, other = "docker.io/alpine/socat:1.7.4.4", "docker.io/alpine/socat:1.8.0.1"
+    with shared_through_the_network(bob):
+        ssp.connect_db(DATABASE, route="relay", image=image)
+        assert [pod["spec"]["containers"][0]["image"] for pod in relays(bob)] == [image]
+        session.configure_relay(other)
+        try:
+            ssp.connect_db(DATABASE, route="relay").close()
+            with ssp.forward_through_relay(API):
+                assert {pod["spec"]["containers"][0]["image"] for pod in relays(bob)} >= {other}
+        finally:
+            session.configure_relay(None)
+        ssp.close()
+        ssp.login(kubeconfig=bob.kubeconfig("bob"))
+        wait_until_gone(bob)
+
+
+@contextlib.contextmanager
+def another_process(sandbox):
+    """A process of Bob's that has a relay to the same destination."""
+    script = (
+        "import sys, sspcloud_magics as ssp\n"
+        f"ssp.login(kubeconfig={str(sandbox.kubeconfig('bob'))!r})\n"
+        f"ssp.forward_through_relay({API!r})\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"open\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_relay_is_nobody_elses_and_is_swept_once_its_process_is_gone(bob):
+    with another_process(bob) as process:
+        with ssp.forward_through_relay(API):
+            mine, theirs = (
+                [pod["metadata"]["name"] for pod in relays(bob) if here(pod) is wanted]
+                for wanted in (True, False)
+            )
+            assert (len(mine), len(theirs)) == (1, 1)
+        wait_until_gone(bob, *mine)
+        assert [pod["metadata"]["name"] for pod in relays(bob)] == theirs
+        process.kill()
+        process.wait()
+        assert sweep(session.current_cluster()) == theirs
+    wait_until_gone(bob)
+
+
+def here(pod):
+    return f"/{os.getpid()}/" in pod["metadata"]["annotations"]["sspcloud-magics/process"]
+
+
+def test_a_relay_that_does_not_become_ready_is_removed_and_says_what_to_do(bob):
+    with pytest.raises(PodNotReady) as refused:
+        ssp.forward_through_relay(API, image="nobody/nothing:1", timeout=1)
+    assert "Image" in refused.value.why
+    assert "--image" in refused.value.mend
+    wait_until_gone(bob)
+
+
+def test_a_relay_that_is_not_waited_for_is_removed(bob):
+    def interrupt(_words):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ssp.forward_through_relay(API, progress=interrupt)
     wait_until_gone(bob)
 
 

@@ -1,14 +1,16 @@
 """Alice shares, Bob joins, Carol may not; shares end, are taken back, and are completed: on the sandbox, for real."""
 
 import signal
+import stat
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+import yaml
 from psycopg import sql
 
 import sspcloud_magics as ssp
@@ -24,9 +26,11 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     UsageProblem,
 )
+from sspcloud_magics.session import memory
 from sspcloud_magics.sharing import opening
 from sspcloud_magics.sharing.opening import Opened
 from sspcloud_magics.sharing.plan import Plan
+from tests.sharing.on_the_sandbox import notebook
 
 DATABASE = "postgresql-cnpg-951239"
 PATH = f"user-alice/{DATABASE}"
@@ -360,16 +364,54 @@ def test_colleagues_read_what_one_of_them_will_create(be):
     ssp.query_db("DROP TABLE of_bob")
 
 
-def test_what_is_shared_with_me_is_listed_among_the_databases(be):
-    ssp.share_db(DATABASE, "bob")
+def test_what_is_shared_with_me_is_listed_from_then_on_the_newest_first(be, sandbox):
+    memory.file().unlink(missing_ok=True)
+    ssp.share_db(DATABASE, "bob", lasts="1h")
     be("bob")
-    assert ssp.databases().empty
+    assert "%databases -n user-NAME" in repr(ssp.databases())
     (row,) = ssp.databases(namespace="user-alice").to_dict("records")
     assert (row["namespace"], row["name"], row["database"]) == ("user-alice", DATABASE, "defaultdb")
-    assert list(ssp.databases()["namespace"]) == ["user-alice"]  # used by now
+    assert (row["state"], row["access"]) == ("running", "read-only")
+    assert timedelta(0) < row["until"] - datetime.now(UTC) < timedelta(hours=1)
+    ssp.close()  # as a new kernel
+    be("bob")
+    assert session.recent_use().namespaces == ()
+    assert list(ssp.databases()["namespace"]) == ["user-alice"]
+    assert PATH in repr(ssp.databases())  # as %connect_db takes it
+    assert stat.S_IMODE(memory.file().stat().st_mode) == 0o600
     be("carol")
     with pytest.raises(Forbidden):
         ssp.databases(namespace="user-alice")
+    assert list(ssp.databases()["namespace"]) == ["user-carol"]  # what Bob has used is not hers
+
+
+def test_the_newest_share_is_listed_first(be, sandbox):
+    """Carol's copy of the Secret of a share stands for a second colleague who shares."""
+    ssp.share_db(DATABASE, "bob")
+    secret = yaml.safe_load(kubectl(sandbox, "alice", "get", "secret", share_name("bob"), "-o", "yaml"))
+    copy = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": share_name("bob"),
+            "namespace": "user-carol",
+            "labels": secret["metadata"]["labels"],
+        },
+        "data": secret["data"],
+    }
+    rights = ("--verb=get", "--resource=secrets", f"--resource-name={share_name('bob')}")
+    try:
+        notebook.apply(sandbox, copy)
+        kubectl(sandbox, "carol", "create", "role", "copied", *rights)
+        kubectl(sandbox, "carol", "create", "rolebinding", "copied", "--role=copied", "--user=oidc-bob")
+        be("bob")
+        ssp.databases(namespace="user-carol")
+        ssp.databases(namespace="user-alice")
+        assert list(ssp.databases()["namespace"]) == ["user-carol", "user-alice"]
+    finally:
+        kubectl(
+            sandbox, "carol", "delete", "secret/" + share_name("bob"), "role/copied", "rolebinding/copied"
+        )
 
 
 def test_a_member_of_a_group_finds_what_is_shared_with_the_group(be, sandbox):

@@ -1,0 +1,117 @@
+"""The colleagues' namespaces that one has used, kept for later sessions: so that what they share is found without a name.
+
+The API server lets nobody list the namespaces in which something is shared with them, so somebody has to remember
+them. The file holds servers and names of namespaces, no secret, and for this user alone (0600). It is a help and no
+truth: what cannot be read or written is left, and what is shared there is the cluster's to say each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sspcloud_magics.forwards.restore import state_folder
+
+MOST = 20
+"""So many namespaces are asked, the latest used first."""
+
+_KEPT = timedelta(days=366)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A namespace that was used.
+
+    Parameters
+    ----------
+    server
+        The API server.
+    mine
+        The namespace that one worked in: on the practice cluster one is now this person and now that.
+    namespace
+        The colleague's.
+    at
+        When it was used last.
+    """
+
+    server: str
+    mine: str
+    namespace: str
+    at: datetime
+
+    def to_plain(self) -> dict[str, str]:
+        """Return it as the file holds it."""
+        return {
+            "server": self.server,
+            "mine": self.mine,
+            "namespace": self.namespace,
+            "at": self.at.isoformat(timespec="seconds"),
+        }
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Place:
+        """Return what the file says.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is not what `to_plain` returns.
+        """
+        at = datetime.fromisoformat(plain["at"])
+        if at.tzinfo is None:
+            raise ValueError(plain["at"])
+        return cls(str(plain["server"]), str(plain["mine"]), str(plain["namespace"]), at)
+
+
+def file() -> Path:
+    """Return where it is kept."""
+    return state_folder().parent / "namespaces.json"
+
+
+def remembered(server: str, mine: str) -> tuple[str, ...]:
+    """Return the colleagues' namespaces that were used from one's own, the latest first."""
+    known = [place.namespace for place in _read() if (place.server, place.mine) == (server, mine)]
+    return tuple(known[:MOST])
+
+
+def remember(server: str, mine: str, namespace: str) -> None:
+    """Keep a namespace in which something was found."""
+    if namespace == mine:
+        return
+    now = datetime.now(UTC)
+    others = [
+        place
+        for place in _read()
+        if (place.server, place.mine, place.namespace) != (server, mine, namespace) and now - place.at < _KEPT
+    ]
+    with contextlib.suppress(OSError):  # a full or read-only disk: then it is not remembered
+        _write([Place(server, mine, namespace, now), *others])
+
+
+def _read() -> list[Place]:
+    try:
+        listed = json.loads(file().read_text("utf-8"))["used"]
+        places = [Place.from_plain(plain) for plain in listed]
+    except (OSError, KeyError, TypeError, ValueError):
+        return []  # there is none yet, or somebody has edited it
+    return sorted(places, key=lambda place: place.at, reverse=True)
+
+
+def _write(places: list[Place]) -> None:
+    path = file()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    content = {"version": 1, "used": [place.to_plain() for place in places]}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")  # it is made 0600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as written:
+            json.dump(content, written, indent=1)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

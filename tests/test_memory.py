@@ -1,0 +1,78 @@
+"""The namespaces that were used are kept for later sessions; a file that cannot be read or written hinders nobody."""
+
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sspcloud_magics.session import memory
+
+SERVER, MINE = "https://api.example:6443", "user-bob"
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return memory.file()
+
+
+def test_the_latest_used_comes_first_and_each_once(kept):
+    for namespace in ("user-alice", "user-carol", "user-alice"):
+        memory.remember(SERVER, MINE, namespace)
+    listed = json.loads(kept.read_text())["used"]
+    assert sorted(place["namespace"] for place in listed) == ["user-alice", "user-carol"]
+    listed[0]["at"] = "2026-11-24T12:00:00+00:00"
+    listed[1]["at"] = "2026-11-25T12:00:00+00:00"
+    kept.write_text(json.dumps({"used": listed}))
+    assert memory.remembered(SERVER, MINE) == (listed[1]["namespace"], listed[0]["namespace"])
+
+
+def test_it_is_for_this_user_alone_and_leaves_nothing_beside_it(kept):
+    memory.remember(SERVER, MINE, "user-alice")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert [each.name for each in kept.parent.iterdir()] == [kept.name]
+
+
+def test_ones_own_namespace_is_not_kept_and_another_server_and_person_have_their_own():
+    memory.remember(SERVER, MINE, MINE)
+    memory.remember(SERVER, "user-carol", "user-dave")
+    memory.remember("https://other.example", MINE, "user-eve")
+    assert memory.remembered(SERVER, MINE) == ()
+    assert memory.remembered(SERVER, "user-carol") == ("user-dave",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b'{"used": 3}',
+        b'{"used": [{"at": "yesterday"}]}',
+        b'{"used": [{"at": "2026-11-24"}]}',
+    ],
+)
+def test_a_file_that_is_none_of_ours_is_replaced(kept, content):
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(content)
+    assert memory.remembered(SERVER, MINE) == ()
+    memory.remember(SERVER, MINE, "user-alice")
+    assert memory.remembered(SERVER, MINE) == ("user-alice",)
+
+
+def test_what_was_not_used_for_a_year_is_forgotten_and_only_so_many_are_asked(kept):
+    old = datetime.now(UTC) - timedelta(days=400)
+    used = [memory.Place(SERVER, MINE, f"user-{number}", old).to_plain() for number in range(memory.MOST + 5)]
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps({"used": used}))
+    assert len(memory.remembered(SERVER, MINE)) == memory.MOST
+    memory.remember(SERVER, MINE, "user-alice")
+    assert memory.remembered(SERVER, MINE) == ("user-alice",)
+
+
+def test_where_it_cannot_be_written_it_is_not_remembered(tmp_path, monkeypatch):
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "a file"))
+    memory.remember(SERVER, MINE, "user-alice")
+    assert memory.remembered(SERVER, MINE) == ()
