@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/installed
 # As many processes as run the tests: each has a sandbox of its own, of some 300 MiB.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4))')
+# The front end is built when one of its sources is newer than what was built of it.
+FRONT := $(VENV)/front-end
+FRONT_SOURCES := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/.yarn/*')
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
@@ -19,10 +22,14 @@ help:  ## show what there is
 $(READY): pyproject.toml tools/environment.py tools/constraints.txt
 	@$(PYTHON) tools/environment.py $(VENV)
 
+$(FRONT): $(READY) $(FRONT_SOURCES)
+	@$(BIN)/python tools/frontend.py build
+	@touch $@
+
 demo: $(READY)  ## the main job in this terminal: a colleague's table in a DataFrame
 	@$(BIN)/python -m sspcloud_magics.demo
 
-lab: $(READY)  ## JupyterLab on the first tutorial, with the sandbox running
+lab: $(FRONT)  ## JupyterLab on the first tutorial, with the sandbox running
 	@$(BIN)/sspcloud-sandbox start
 	@trap '$(BIN)/sspcloud-sandbox stop' EXIT; trap : INT; \
 	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) --ServerApp.root_dir=notebooks \
@@ -30,31 +37,34 @@ lab: $(READY)  ## JupyterLab on the first tutorial, with the sandbox running
 
 test: check unit notebooks  ## all checks and tests
 
-check: $(READY)  ## formatting, lint, types, layers
+check: $(FRONT)  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/frontend.py check
 	$(BIN)/bandit --quiet --recursive --severity-level medium --skip B108,B608 sspcloud_magics
 
-unit: $(READY)  ## the tests, on the sandbox; TESTBED=FILE.json for another cluster
+unit: $(FRONT)  ## the tests, on the sandbox; TESTBED=FILE.json for another cluster
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" && export CHROMIUM && \
 	  $(BIN)/python -m pytest -n $(if $(TESTBED),0,$(WORKERS)) --dist loadfile --cov --cov-report=term $(if $(TESTBED),--testbed $(TESTBED)) $(PYTEST_ARGS)
 
-notebooks: $(READY)  ## run the tutorials and compare every output
+notebooks: $(FRONT)  ## run the tutorials and compare every output
 	SSPCLOUD_SANDBOX_HOME="$(CURDIR)/build/sandbox" PATH="$(CURDIR)/$(BIN):$$PATH" \
 	  $(BIN)/python -m pytest --nbval --nbval-cell-timeout 60 --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
-screenshots: $(READY)  ## take the pictures of README and docs anew
+screenshots: $(FRONT)  ## take the pictures of README and docs anew
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python tools/screenshots.py
 
 audit: $(READY)  ## known vulnerabilities of what is installed (asks for the advisories over the network)
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --progress-spinner off --skip-editable
 
-format: $(READY)  ## format the code
+format: $(FRONT)  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python tools/frontend.py format
 
 clean:  ## remove the environment and everything that was built
+	rm -rf labextension/node_modules labextension/lib sspcloud_magics/labextension sspcloud_magics/widgets/static
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,7 +4,7 @@
 
 Runs on whatever Python `make` finds first, so it uses nothing newer than Python 3.8; if that one is too
 old, a newer one on the PATH makes the environment. It asks for pip or ensurepip and the package index,
-and for nothing else.
+the npm registry, and nothing else: where the PATH has no node, one comes from the package index.
 """
 
 import os
@@ -70,6 +70,14 @@ def make_venv(venv: Path) -> None:
     )
 
 
+def install(python: str, *what: str) -> None:
+    """Install with pip, in the versions that we test with."""
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    constraints = ["--constraint", str(ROOT / "tools" / "constraints.txt")]
+    if subprocess.run([*pip, *constraints, *what], check=False).returncode:
+        sys.exit("The installation failed: see above. Is the package index reachable?")
+
+
 def main() -> None:
     """Make the environment named on the command line."""
     if sys.version_info < NEEDED:
@@ -79,12 +87,15 @@ def main() -> None:
     if not (bin_folder / "python").exists():
         say(f"Making the environment in {venv} …")
         make_venv(venv)
+    python = str(bin_folder / "python")
+    # jupyter-builder first: with it the front end is built, which the package then holds.
+    say("Building the front end …")
+    install(python, "jupyter-builder")
+    built = subprocess.run([python, str(ROOT / "tools" / "frontend.py"), "build"], check=False)
+    if built.returncode:
+        sys.exit("The front end could not be built: see above. Is the npm registry reachable?")
     say("Installing the package and its tools (a minute or two the first time) …")
-    install = [str(bin_folder / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    constraints = ["--constraint", str(ROOT / "tools" / "constraints.txt")]
-    done = subprocess.run([*install, *constraints, "--editable", f"{ROOT}[dev]"], check=False)
-    if done.returncode:
-        sys.exit("The installation failed: see above. Is the package index reachable?")
+    install(python, "--editable", f"{ROOT}[dev]")
     (venv / "installed").touch()
 
 

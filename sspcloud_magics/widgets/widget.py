@@ -1,4 +1,4 @@
-"""The panel as one anywidget: the board behind it, the view in ``static/`` before it.
+"""The panel as one anywidget: the board behind it, the view in ``static/`` before it, built from ``labextension/``.
 
 State goes one way, in custom messages: the browser says hello, is told everything once, and then what changes.
 Its clicks come back as messages too; it never sets a trait. So a hundred pods cost what changes among them, and

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,7 @@ import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from sspcloud_magics import errors, sandbox
-from sspcloud_magics.widgets.widget import STATIC
+from sspcloud_magics import sandbox
 from tests.browser.lab import Lab, has_ended, open_notebook, outputs, run_cell, wait_for_cell
 
 pytestmark = pytest.mark.browser
@@ -106,26 +103,3 @@ def test_the_panel_is_driven_by_clicks(page: Page, lab: Lab, folder: Path, pictu
     expect(button(panel, "Démarrer le bac à sable")).to_be_visible()
     assert not sandbox.status(folder.parent / "sandbox").running
     assert page.errors == []  # type: ignore[attr-defined]
-
-
-def test_both_languages_say_everything(page: Page) -> None:
-    code = base64.b64encode((STATIC / "panel.js").read_bytes()).decode()
-    page.goto("about:blank")
-    words, named = page.evaluate(
-        "code => import(`data:text/javascript;base64,${code}`).then(panel => [panel.WORDS, panel.ERRORS_FR])",
-        arg=code,
-    )
-    assert words["en"].keys() == words["fr"].keys()
-    assert all(words["en"].values())
-    assert all(words["fr"].values())
-    kinds = [
-        kind
-        for _, kind in inspect.getmembers(errors, inspect.isclass)
-        if issubclass(kind, errors.SspcloudError)
-    ]
-    families = {kind: kind.__mro__[1] for kind in kinds if kind.__mro__[1] is not errors.SspcloudError}
-    assert [
-        kind
-        for kind in kinds
-        if kind.__name__ not in named and families.get(kind, kind).__name__ not in named
-    ] == []

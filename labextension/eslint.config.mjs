@@ -1,0 +1,23 @@
+import jupyter from "@jupyter/eslint-plugin";
+import tseslint from "typescript-eslint";
+
+const [plugin, schema] = jupyter.configs.recommended;
+
+export default tseslint.config(
+  { ignores: ["lib/**", "node_modules/**", ".yarn/**", "*.mjs"] },
+  {
+    files: ["**/*.ts"],
+    extends: [...tseslint.configs.strictTypeChecked, ...tseslint.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: true } },
+    linterOptions: { reportUnusedDisableDirectives: "error" },
+    rules: {
+      "no-console": "error",
+      // An arrow that returns what it calls is shorter, and says as much.
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+      // A section whose facts are told by their key alone.
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+    },
+  },
+  { ...plugin, plugins: { jupyter }, files: ["src/lab/**/*.ts"] },
+  { ...schema, plugins: { jupyter } },
+);

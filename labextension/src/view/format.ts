@@ -1,0 +1,41 @@
+/** Sizes, ages and dates as one reads them. */
+
+import { say, type Language } from "./words";
+
+const BYTES: Record<Language, string[]> = {
+  en: ["B", "KiB", "MiB", "GiB", "TiB"],
+  fr: ["o", "Kio", "Mio", "Gio", "Tio"],
+};
+
+const STEPS: [number, string][] = [
+  [86_400, "d"],
+  [3_600, "h"],
+  [60, "m"],
+  [1, "s"],
+];
+
+/** Seconds from which on a date stands for "no end". */
+const FOREVER = 2 ** 40;
+
+/** An amount of bytes: `1.5 MiB`. */
+export function size(bytes: number, language: Language): string {
+  const units = BYTES[language];
+  const unit = Math.min(units.length - 1, bytes < 1 ? 0 : Math.floor(Math.log2(bytes) / 10));
+  const digits = unit ? 1 : 0;
+  const options = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return `${(bytes / 1024 ** unit).toLocaleString(language, options)}\u00a0${units[unit] ?? ""}`;
+}
+
+/** How long something stands: the seconds of its beginning and of now, since 1970, as `3h`; a unit lasts for two. */
+export function age(created: number | null, now: number, language: Language): string {
+  if (created === null) return "";
+  const seconds = Math.max(0, Math.floor(now) - created);
+  const [length, unit] = STEPS.find(([long]) => seconds >= 2 * long) ?? [1, "s"];
+  return `${String(Math.floor(seconds / length))}${say(language, `unit.${unit}`)}`;
+}
+
+/** A date and its time, from seconds since 1970. */
+export function date(seconds: number, language: Language): string {
+  if (seconds >= FOREVER) return say(language, "forever");
+  return new Date(seconds * 1000).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
+}

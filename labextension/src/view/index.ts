@@ -1,0 +1,35 @@
+/** The widget's module, as anywidget loads it: one store for a model, one view for each place where it is shown. */
+
+import type { Told } from "./facts";
+import type { Model } from "./model";
+import { Store } from "./store";
+import { View } from "./view";
+
+type Cleanup = () => void;
+
+export default function panel() {
+  const store = new Store();
+  return {
+    initialize({ model }: { model: Model }): Cleanup {
+      const take = (message: Told) => store.take(message);
+      const end = () => store.end();
+      model.on("msg:custom", take);
+      model.on("comm_live_update", end);
+      return () => {
+        model.off("msg:custom", take);
+        model.off("comm_live_update", end);
+      };
+    },
+    render({ model, el }: { model: Model; el: HTMLElement }): Cleanup {
+      const closing = new AbortController();
+      const view = new View(model, store, el);
+      const translate = () => view.draw();
+      model.on("change:language", translate);
+      view.run(closing.signal);
+      return () => {
+        model.off("change:language", translate);
+        closing.abort();
+      };
+    },
+  };
+}

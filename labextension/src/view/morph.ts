@@ -1,0 +1,52 @@
+/**
+ * Change a tree into another, keeping the elements that stay, and so their focus, scroll and text.
+ *
+ * An element with a `data-key` is found again among its siblings wherever it moved; one without is found by its
+ * place. What a user typed is a property and not an attribute: it stays.
+ */
+export function morph(live: Element, next: Element): void {
+  morphAttributes(live, next);
+  const wanted = [...next.childNodes];
+  const staying = new Set(wanted.map(keyOf).filter((key) => key !== null));
+  const known = new Map<string, ChildNode>();
+  for (const child of [...live.childNodes]) {
+    const key = keyOf(child);
+    if (key === null) continue;
+    if (staying.has(key)) known.set(key, child);
+    else child.remove();
+  }
+  let at: ChildNode | null = live.firstChild;
+  for (const want of wanted) {
+    const found = match(want, at, known);
+    if (!found) {
+      live.insertBefore(want, at);
+      continue;
+    }
+    if (found === at) at = at.nextSibling;
+    else live.insertBefore(found, at);
+    if (found instanceof Element && want instanceof Element) morph(found, want);
+    else if (found.nodeValue !== want.nodeValue) found.nodeValue = want.nodeValue;
+  }
+  while (at) {
+    const rest: ChildNode = at;
+    at = at.nextSibling;
+    rest.remove();
+  }
+}
+
+function match(want: Node, at: ChildNode | null, known: Map<string, ChildNode>): ChildNode | null {
+  const key = keyOf(want);
+  if (key !== null) return known.get(key) ?? null;
+  return at && keyOf(at) === null && at.nodeName === want.nodeName ? at : null;
+}
+
+function morphAttributes(live: Element, next: Element): void {
+  for (const { name } of [...live.attributes]) if (!next.hasAttribute(name)) live.removeAttribute(name);
+  for (const { name, value } of [...next.attributes]) {
+    if (live.getAttribute(name) !== value) live.setAttribute(name, value);
+  }
+}
+
+function keyOf(node: Node): string | null {
+  return node instanceof Element ? node.getAttribute("data-key") : null;
+}

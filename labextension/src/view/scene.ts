@@ -1,0 +1,35 @@
+/** What a section is drawn from: the facts, the language, and what this one view remembers. */
+
+import type { Store } from "./store";
+import { say, type Language, type Values } from "./words";
+
+export interface Scene {
+  readonly store: Store;
+  readonly language: Language;
+  /** The view's own, for the ids of its elements. */
+  readonly id: string;
+  /** When the view began, in milliseconds. */
+  readonly began: number;
+  /** What the filter box holds. */
+  readonly filter: string;
+  /** The share whose end is asked about. */
+  readonly question: string;
+  /** What was copied a moment ago. */
+  readonly copied: string;
+}
+
+/** A sentence in the scene's language. */
+export function t(scene: Scene, key: string, values: Values = {}): string {
+  return say(scene.language, key, values);
+}
+
+/** The namespace that one is in. */
+export function namespace(scene: Scene): string {
+  return scene.store.one("who")?.namespace ?? "";
+}
+
+/** A target without what goes without saying in one's own namespace. */
+export function own(scene: Scene, target: string): string {
+  const mine = `${namespace(scene)}/`;
+  return target.startsWith(mine) ? target.slice(mine.length) : target;
+}

@@ -1,0 +1,102 @@
+/** What the kernel told, shared by all views of the panel in a page. */
+
+import type { Kinds, Singles, Told, Traffic } from "./facts";
+import { History } from "./history";
+
+const ORDER = new Intl.Collator("en", { numeric: true });
+
+export type Listener = (changed: readonly string[]) => void;
+
+export class Store {
+  /** Orders that were given here and not yet heard of: key → when, in milliseconds. */
+  readonly given = new Map<string, number>();
+  readonly history = new History();
+  /** Whether the kernel has told anything yet. */
+  told = false;
+  /** Whether the kernel has ended. */
+  ended = false;
+
+  private readonly facts = new Map<string, unknown>();
+  private readonly listeners = new Set<Listener>();
+
+  /** Take a message of the kernel's. */
+  take({ whole, part }: Told): void {
+    const changes = whole ?? part;
+    if (!changes) return;
+    const changed = new Set(Object.keys(changes));
+    if (whole) {
+      for (const key of this.facts.keys()) changed.add(key);
+      for (const key of [...this.facts.keys()]) if (!(key in whole)) this.forget(key);
+      this.told = true;
+    }
+    for (const [key, value] of Object.entries(changes)) {
+      if (value === null) this.forget(key);
+      else this.set(key, value);
+    }
+    this.notify([...changed]);
+  }
+
+  /** The kernel has ended: nothing more will come. */
+  end(): void {
+    this.ended = true;
+    this.notify([]);
+  }
+
+  /** The fact of which there is one. */
+  one<Name extends keyof Singles>(name: Name): Singles[Name] | undefined {
+    return this.facts.get(name) as Singles[Name] | undefined;
+  }
+
+  /** One fact of which there are many. */
+  get<Kind extends keyof Kinds>(kind: Kind, name: string): Kinds[Kind] | undefined {
+    return this.facts.get(`${kind}/${name}`) as Kinds[Kind] | undefined;
+  }
+
+  /** All facts of a kind with their names, in the order of these: `pod-2` before `pod-10`. */
+  all<Kind extends keyof Kinds>(kind: Kind): [string, Kinds[Kind]][] {
+    const prefix = `${kind}/`;
+    return [...this.facts]
+      .filter(([key]) => key.startsWith(prefix))
+      .map(([key, value]): [string, Kinds[Kind]] => [key.slice(prefix.length), value as Kinds[Kind]])
+      .sort(([one], [other]) => ORDER.compare(one, other));
+  }
+
+  /** Whether an order was given and has not ended. */
+  isPending(key: string): boolean {
+    return this.given.has(key) || this.get("order", key)?.state === "pending";
+  }
+
+  /** Remember that an order was given here. */
+  give(key: string): void {
+    this.given.set(key, Date.now());
+    this.notify([]);
+  }
+
+  /** Call a function with the keys of what changed, until the signal says so. */
+  listen(listener: Listener, signal: AbortSignal): void {
+    this.listeners.add(listener);
+    signal.addEventListener("abort", () => this.listeners.delete(listener));
+  }
+
+  private notify(changed: readonly string[]): void {
+    for (const listener of this.listeners) listener(changed);
+  }
+
+  private set(key: string, value: unknown): void {
+    if (key.startsWith("traffic/")) {
+      this.history.count(key, this.facts.get(key) as Traffic | undefined, value as Traffic, Date.now());
+    }
+    this.answered(key);
+    this.facts.set(key, value);
+  }
+
+  private forget(key: string): void {
+    this.history.forget(key);
+    this.answered(key);
+    this.facts.delete(key);
+  }
+
+  private answered(key: string): void {
+    if (key.startsWith("order/")) this.given.delete(key.slice("order/".length));
+  }
+}

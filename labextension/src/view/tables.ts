@@ -1,0 +1,67 @@
+/** Sections and tables: real ones, whose roles are said because a narrow panel sets them as blocks. */
+
+import { cls, h, type Content } from "./dom";
+import { prose, trouble } from "./pieces";
+import { t, type Scene } from "./scene";
+
+/** Rows from which on a table scrolls, and takes the focus for it. */
+const SCROLLS = 12;
+/** The column of a row that names it. */
+const NAMING = 1;
+
+export function section(scene: Scene, name: string, ...content: Content[]): HTMLElement {
+  const id = `${scene.id}-${name}`;
+  return h(
+    "section",
+    { class: cls("section"), "data-key": name, "data-section": name, "aria-labelledby": id },
+    h("h3", { id, tabindex: "-1" }, t(scene, name)),
+    content,
+  );
+}
+
+/** A table; its headings are words, and so is its name. */
+export function table(scene: Scene, name: string, headings: string[], rows: HTMLElement[]): HTMLElement {
+  const label = t(scene, name);
+  const scrolls = rows.length > SCROLLS && { tabindex: "0", role: "group", "aria-label": label };
+  const head = headings.map((key) => h("th", { role: "columnheader", scope: "col" }, t(scene, key)));
+  return h(
+    "div",
+    { class: cls("scroll"), "data-key": `table ${name}`, ...(scrolls || {}) },
+    h(
+      "table",
+      { role: "table", "aria-label": label, class: cls(`table-${name}`) },
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
+      h("tbody", { role: "rowgroup" }, rows),
+    ),
+  );
+}
+
+/** A row; what stands below belongs to the cell that names it. */
+export function row(key: string, cells: Content[], below?: Content): HTMLElement {
+  return h(
+    "tr",
+    { role: "row", "data-key": key },
+    cells.map((cell, index) =>
+      index === NAMING
+        ? h("th", { role: "rowheader", scope: "row" }, cell, below)
+        : h("td", { role: "cell" }, cell),
+    ),
+  );
+}
+
+/** A cell whose heading is said before it where the panel is narrow. */
+export function labelled(scene: Scene, key: string, text: string): HTMLElement {
+  return h("span", { class: cls("number", "labelled"), "data-label": t(scene, key) }, text);
+}
+
+export function empty(text: string): HTMLElement {
+  return h("p", { class: cls("empty") }, prose(text));
+}
+
+/** What stands where a table would, while there is none: why it could not be asked, or that there is nothing. */
+export function instead(scene: Scene, look: string, count: number, sentence: string): HTMLElement | null {
+  const told = scene.store.get("look", look);
+  if (told && told !== true) return h("div", { class: cls("failure") }, trouble(scene, told));
+  if (count) return null;
+  return told ? empty(sentence) : h("p", { class: cls("note") }, t(scene, "asking"));
+}

@@ -1,0 +1,35 @@
+import { en, type Word } from "./en";
+import { fr } from "./fr";
+
+export { errorsInFrench } from "./errors";
+export type { Word } from "./en";
+
+export const languages = { en, fr };
+export type Language = keyof typeof languages;
+export type Values = Record<string, unknown>;
+
+/** The panel's language for the name of any: `fr`, `fr-FR` and `fr_CA` are French, the rest English. */
+export function languageOf(name: string): Language {
+  return name.toLowerCase().startsWith("fr") ? "fr" : "en";
+}
+
+export function isWord(key: string): key is Word {
+  return key in en;
+}
+
+/**
+ * The sentence for a key, with its `{values}`.
+ *
+ * A key with a dot (`state.running`) names a value of the kernel's; one that is not known is shown as it came.
+ */
+export function say(language: Language, key: string, values: Values = {}): string {
+  const text = isWord(key) ? languages[language][key] : key.slice(key.indexOf(".") + 1);
+  return spaced(language, text).replace(/\{(\w+)\}/g, (whole, name: string) =>
+    name in values ? String(values[name]) : whole,
+  );
+}
+
+/** French sets a blank that does not break before its high signs. */
+function spaced(language: Language, text: string): string {
+  return language === "fr" ? text.replace(/ ([?!:;»])/g, "\u00a0$1").replace("« ", "«\u00a0") : text;
+}

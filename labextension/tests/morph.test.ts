@@ -1,0 +1,65 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { h } from "../src/view/dom";
+import { morph } from "../src/view/morph";
+
+const list = (...keys: string[]) =>
+  h(
+    "ul",
+    {},
+    keys.map((key) => h("li", { "data-key": key }, h("button", {}, key))),
+  );
+
+describe("morph", () => {
+  let live: HTMLElement;
+
+  beforeEach(() => {
+    live = list("a", "b", "c");
+    document.body.replaceChildren(live);
+  });
+
+  test("keeps the elements that stay, in their new order", () => {
+    const [a, b, c] = live.children;
+    morph(live, list("c", "new", "a"));
+    expect([...live.children].map((each) => each.textContent)).toEqual(["c", "new", "a"]);
+    expect(live.children[0]).toBe(c);
+    expect(live.children[2]).toBe(a);
+    expect(b?.isConnected).toBe(false);
+  });
+
+  test("keeps the focus of a button whose row stays", () => {
+    const button = live.querySelectorAll("button")[2];
+    button?.focus();
+    morph(live, list("b", "c"));
+    expect(document.activeElement).toBe(button);
+  });
+
+  test("keeps what was typed", () => {
+    live = h("form", {}, h("input", { "data-key": "name", class: "old" }));
+    const input = live.querySelector("input");
+    if (!input) throw new Error("no input");
+    input.value = "user-alice/x";
+    morph(live, h("form", {}, h("p", {}, "new"), h("input", { "data-key": "name", class: "new" })));
+    expect(live.querySelector("input")).toBe(input);
+    expect(input.value).toBe("user-alice/x");
+    expect(input.className).toBe("new");
+  });
+
+  test("changes texts and attributes, and takes away what is gone", () => {
+    const one = h("p", { class: "x", title: "gone" }, "before ", h("b", {}, "bold"), " after");
+    const text = one.firstChild;
+    morph(one, h("p", { class: "y" }, "behind ", h("i", {}, "slanted")));
+    expect(one.outerHTML).toBe('<p class="y">behind <i>slanted</i></p>');
+    expect(one.firstChild).toBe(text);
+  });
+
+  test("is the new tree, whatever the old one was", () => {
+    const keys = ["a", "b", "c", "d", "e"];
+    for (let round = 0; round < 200; round += 1) {
+      const pick = keys.filter(() => Math.random() < 0.6).sort(() => Math.random() - 0.5);
+      const next = list(...pick);
+      const wanted = next.outerHTML;
+      morph(live, next);
+      expect(live.outerHTML).toBe(wanted);
+    }
+  });
+});

