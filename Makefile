@@ -14,7 +14,7 @@ FRONT_SOURCES := $(shell find labextension -type f -not -path '*/node_modules/*'
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks screenshots audit format clean
+.PHONY: help demo test lab check unit notebooks screenshots benchmark audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ notebooks: $(FRONT)  ## run the tutorials and compare every output
 
 screenshots: $(FRONT)  ## take the pictures of README and docs anew
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python tools/screenshots.py
+
+benchmark: $(READY)  ## the tunnel beside kubectl and others (half an hour): BENCHMARK_ARGS, e.g. "--rounds 3 --scale 0.1"
+	@$(BIN)/python benchmarks/tunnel.py $(if $(TESTBED),--testbed $(TESTBED)) $(BENCHMARK_ARGS)
 
 audit: $(READY)  ## known vulnerabilities of what is installed (asks for the advisories over the network)
 	$(BIN)/python -m pip install --quiet pip-audit

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 CHUNK = 1 << 20
@@ -53,6 +54,37 @@ def download_many(port: int, size: int, connections: int) -> Transfer:
     return Transfer(sum(part.size for part in parts), time.perf_counter() - started)
 
 
+def download_some(port: int, size: int, connections: int, patience: float) -> Transfer:
+    """Download `size` bytes over each connection, or what comes in `patience` seconds."""
+    started = time.perf_counter()
+
+    def some(_: int) -> int:
+        buffer = bytearray(CHUNK)
+        got = 0
+        with contextlib.suppress(OSError), connect(port, patience) as link:
+            link.sendall(f"{size}\n".encode())
+            while got < size:
+                link.settimeout(max(0.001, started + patience - time.perf_counter()))
+                count = link.recv_into(buffer)
+                if not count:
+                    break
+                got += count
+        return got
+
+    with concurrent.futures.ThreadPoolExecutor(connections) as pool:
+        got = sum(pool.map(some, range(connections)))
+    return Transfer(got, time.perf_counter() - started)
+
+
+@contextlib.contextmanager
+def stalled_reader(port: int, size: int) -> Iterator[None]:
+    """Ask the source for `size` bytes, and read none of them inside of the block."""
+    with connect(port) as link:
+        link.sendall(f"{size}\n".encode())
+        time.sleep(0.5)  # until every buffer on the way is full
+        yield
+
+
 def upload(port: int, size: int) -> Transfer:
     """Send the sink `size` bytes.
 
@@ -81,10 +113,10 @@ def echo(port: int, times: int) -> list[float]:
     return spent
 
 
-def one(port: int) -> float:
+def one(port: int, timeout: float = 60.0) -> float:
     """Connect, echo one byte, close; return the seconds."""
     started = time.perf_counter()
-    with connect(port) as link:
+    with connect(port, timeout) as link:
         link.sendall(b"x")
         if link.recv(1) != b"x":
             raise ConnectionError("the echo ended")

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from processor import cpu_seconds
 
 HERE = Path(__file__).resolve().parent
 
@@ -49,16 +50,19 @@ class Running:
         The program.
     workers
         The processes that carry the bytes: what CPU time and memory are read from.
+    added
+        By how many bytes a kernel grows that imports the library and opens the forward; None where there is no kernel.
     """
 
     port: int
     ready: float
     process: subprocess.Popen[str]
     workers: list[psutil.Process]
+    added: int | None = None
 
     def cpu(self) -> float:
         """Return the CPU seconds that the workers have used."""
-        return sum(sum(worker.cpu_times()[:2]) for worker in self.workers)
+        return cpu_seconds(self.workers)
 
     def rss(self) -> float:
         """Return the workers' resident memory, in MiB."""
@@ -109,17 +113,25 @@ def run_kubectl(place: Place, pod: str, port: int) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def run_hosted(library: str, place: Place, pod: str, port: int) -> Iterator[Running]:
-    """Run a Python library in the host program."""
+def bystander(library: str = "bystander", **env: str) -> Iterator[Running]:
+    """Run the host program, which forwards nothing before it is told to."""
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", str(HERE / "host.py"), library],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "KUBECONFIG": str(place.kubeconfig)},
+        env={**os.environ, **env},
     )
-    running = Running(0, 0.0, process, [psutil.Process(process.pid)])
     try:
+        yield Running(0, 0.0, process, [psutil.Process(process.pid)])
+    finally:
+        _end(process)
+
+
+@contextlib.contextmanager
+def run_hosted(library: str, place: Place, pod: str, port: int) -> Iterator[Running]:
+    """Run a Python library in the host program."""
+    with bystander(library, KUBECONFIG=str(place.kubeconfig)) as running:
         answer = running.tell(
             {
                 "do": "forward",
@@ -132,11 +144,10 @@ def run_hosted(library: str, place: Place, pod: str, port: int) -> Iterator[Runn
         )
         running.port = int(str(answer["port"]))
         running.ready = float(str(answer["ready"]))
+        running.added = int(str(answer["added"]))
         if library == "ours":
             running.workers = running.workers[0].children()
         yield running
-    finally:
-        _end(process)
 
 
 def _end(process: subprocess.Popen[str]) -> None:
