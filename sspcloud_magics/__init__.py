@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import shareable_schemas as shareable_schemas
     from sspcloud_magics.session import shares as shares
     from sspcloud_magics.session import tables as tables
+    from sspcloud_magics.session import transaction as transaction
     from sspcloud_magics.session import unforward as unforward
     from sspcloud_magics.session import unshare as unshare
     from sspcloud_magics.session import use_namespace as use_namespace
@@ -72,6 +73,7 @@ __all__ = [
     "shareable_schemas",
     "shares",
     "tables",
+    "transaction",
     "unforward",
     "unshare",
     "use_namespace",

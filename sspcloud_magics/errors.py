@@ -32,6 +32,7 @@ SspcloudError
 │   ├── DatabaseNotTrusted       it does not prove that it is the right server
 │   ├── NotConnected             no connection is open
 │   ├── ConnectionLost           the connection to the database ended
+│   ├── ConnectionBusy           it reads the rows of another query
 │   ├── ParameterError           a parameter of a query is missing, or cannot be bound
 │   ├── QueryFailed              the database refused a statement
 │   └── FileNotWritten           rows could not be written into a file
@@ -185,6 +186,10 @@ class NotConnected(DatabaseError):
 
 class ConnectionLost(DatabaseError):
     """The connection to the database ended."""
+
+
+class ConnectionBusy(DatabaseError):
+    """The connection reads the rows of another query."""
 
 
 class ParameterError(DatabaseError):

@@ -2,8 +2,10 @@
 
 `connect` goes the whole way: which database is meant, who may log in, the forward, the login. What it
 returns holds one psycopg session in autocommit mode. A session that was found dead between two cells
-is made anew, and says so; inside a transaction nothing is made anew silently: what was done in it is
-gone, and the next statement raises `ConnectionLost`.
+is made anew, with its settings, and says so; inside a transaction nothing is made anew silently: what was done
+in it is gone, and the next statement raises `ConnectionLost`.
+
+One session does one thing at a time: while a query is read in chunks, no other can be sent.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ from __future__ import annotations
 import html
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import psycopg
 from psycopg import pq
@@ -22,8 +25,10 @@ from sspcloud_magics.databases import credentials, failures, fetching, libpq
 from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.libpq import Login, Tls
+from sspcloud_magics.databases.parameters import statements
 from sspcloud_magics.databases.route import Route
-from sspcloud_magics.errors import ConnectionLost, NotConnected
+from sspcloud_magics.databases.settings import Settings
+from sspcloud_magics.errors import ConnectionBusy, NotConnected, QueryFailed
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
 
@@ -41,6 +46,22 @@ _PROTECTION = {
 }
 
 
+class Reader(Protocol):
+    """Reads the rows of a query as they are asked for."""
+
+    def close(self) -> None:
+        """Give the rest up."""
+
+
+_MADE_ANEW = "The connection was lost and is made anew; temporary tables are gone."
+_TRANSACTION = (b"BEGIN", b"COMMIT", b"ROLLBACK")
+_SAVEPOINT = (
+    b"SAVEPOINT sspcloud_block",
+    b"RELEASE SAVEPOINT sspcloud_block",
+    b"ROLLBACK TO SAVEPOINT sspcloud_block; RELEASE SAVEPOINT sspcloud_block",
+)
+
+
 class DatabaseConnection:
     """One session with one database.
 
@@ -56,6 +77,8 @@ class DatabaseConnection:
         Opens the way to the server, or returns the one that is open; None where `login` needs none.
     leave
         Gives the way up, when the connection is closed.
+    settings
+        What is set in each of its sessions; nothing as long as nobody says so, where None.
 
     Raises
     ------
@@ -71,6 +94,7 @@ class DatabaseConnection:
         route: Route | None = None,
         reach: Callable[[], Forward] | None = None,
         leave: Callable[[Forward], None] | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.database = database
         self.route = route
@@ -79,8 +103,13 @@ class DatabaseConnection:
         self._leave = leave
         self._closed = True  # until somebody is logged in
         self._lock = threading.RLock()
+        self._blocks = 0
+        self._reader: weakref.ref[Reader] | None = None
+        self.settings = settings or Settings()
+        self.changes = 0
         self.forward: Forward | None = None
         self._session, self.tls = self._log_in()
+        self.settings.begin(self._session)
         self._closed = False
 
     @property
@@ -119,13 +148,15 @@ class DatabaseConnection:
         """
         return self.ready()[0]
 
-    def ready(self) -> tuple[Session, bool]:
-        """Return a session that is alive, and whether it had to be made anew.
+    def ready(self) -> tuple[Session, tuple[str, ...]]:
+        """Return a session that is alive, and what is to be said of it: that it had to be made anew.
 
         Raises
         ------
         NotConnected
             If the connection is closed.
+        ConnectionBusy
+            If a query is read in chunks and is not at its end.
         ConnectionLost
             If it was lost inside a transaction; the next call makes a new one.
         LoginRefused, DatabaseUnavailable, DatabaseNotTrusted, ForwardError
@@ -137,21 +168,110 @@ class DatabaseConnection:
                     f"The connection to {self.database.path} is closed.",
                     mend=f"%connect_db {self.database.path}",
                 )
+            if self._open_reader() is not None:
+                raise ConnectionBusy(
+                    f"The rows of another query on {self.database.path} are still being read in chunks.",
+                    mend="read them to their end, or give the rest up: chunks.close()",
+                )
             in_transaction = self.in_transaction
             if _alive(self._session):
-                return self._session, False
+                return self._session, _refused(self.settings.catch_up(self._session))
             self._session.close()
-            if in_transaction:
-                raise ConnectionLost(
-                    f"The connection to {self.database.path} was lost inside a transaction, "
-                    "and what was done in it is rolled back.",
-                    mend="start again with BEGIN: the connection is made anew",
-                )
+            if in_transaction or self._blocks:
+                raise failures.lost_in_transaction(self.database.path)
             self._session, self.tls = self._log_in()
-            return self._session, True
+            self.changes += 1
+            return self._session, (_MADE_ANEW, *_refused(self.settings.begin(self._session)))
+
+    def lend(self, reader: Reader) -> None:
+        """Refuse other queries as long as that one is read."""
+        self._reader = weakref.ref(reader)
+
+    def _open_reader(self) -> Reader | None:
+        active = self._session.pgconn.transaction_status == pq.TransactionStatus.ACTIVE
+        return self._reader() if active and self._reader is not None else None
+
+    def _stop_reading(self) -> None:
+        """Give up the rest of a query that is read in chunks: its transaction ends."""
+        reader = self._open_reader()
+        if reader is not None:
+            reader.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[DatabaseConnection]:
+        """Commit at the end of the block what was done in it, or roll all of it back after an error.
+
+        Within a transaction it is a savepoint.
+
+        Raises
+        ------
+        ConnectionLost
+            If the connection was lost meanwhile: everything is rolled back then.
+        QueryFailed
+            If the server does not commit, such as after an error that was caught inside the block.
+        """
+        session, _ = self.ready()
+        begin, keep, drop = _SAVEPOINT if self.in_transaction else _TRANSACTION
+        session.execute(begin)
+        self._blocks += 1
+        try:
+            yield self
+        except BaseException:
+            self._stop_reading()
+            if not session.closed:
+                session.execute(drop)
+            raise
+        else:
+            self._stop_reading()
+            self._end(session, keep)
+        finally:
+            self._blocks -= 1
+
+    @contextmanager
+    def unharmed(self) -> Iterator[None]:
+        """Keep the transaction that is open, if one is, from failing with what is cancelled in the block."""
+        session, _ = self.ready()
+        if not self.in_transaction:
+            yield
+            return
+        begin, keep, drop = _SAVEPOINT
+        session.execute(begin)
+        try:
+            yield
+        finally:
+            status = session.pgconn.transaction_status
+            if status == pq.TransactionStatus.INERROR:
+                session.execute(drop)
+            elif status == pq.TransactionStatus.INTRANS:
+                session.execute(keep)
+
+    def _end(self, session: Session, keep: bytes) -> None:
+        statement = statements(keep.decode())[0]
+        if not _alive(session):
+            raise failures.lost_in_transaction(self.database.path)
+        if session.pgconn.transaction_status == pq.TransactionStatus.IDLE:
+            raise QueryFailed(
+                "The transaction was ended inside of its block, by COMMIT or ROLLBACK.",
+                mend="leave them out: the block commits at its end, and rolls back after an error",
+            )
+        try:
+            done = session.execute(keep)
+        except psycopg.Error as error:
+            if session.closed:
+                raise failures.lost_in_transaction(self.database.path) from None
+            if self._blocks == 1:
+                session.execute(b"ROLLBACK")
+            raise failures.of_statement(error, statement) from None
+        self.settings.follow(statement, done.statusmessage or "", in_transaction=self.in_transaction)
+        self.changes += 1
+        if done.statusmessage == "ROLLBACK":
+            raise QueryFailed(
+                "Nothing was committed: a statement of the transaction had failed, and all of it is rolled back.",
+                mend="let the error end the block, or have the statement that may fail in a block of its own",
+            )
 
     def beside(self) -> DatabaseConnection:
-        """Return another session with the same login, by the same way; close it when it is not needed any more.
+        """Return another session, set up alike, with the same login and by the same way; close it after use.
 
         Raises
         ------
@@ -159,7 +279,12 @@ class DatabaseConnection:
             If the login does not succeed.
         """
         return DatabaseConnection(
-            self.database, self._login, route=self.route, reach=self._reach, leave=self._leave
+            self.database,
+            self._login,
+            route=self.route,
+            reach=self._reach,
+            leave=self._leave,
+            settings=self.settings.like(),
         )
 
     def close(self) -> None:
@@ -224,6 +349,10 @@ class DatabaseConnection:
             "text/plain": repr(self),
             "text/html": f'<div><strong>{html.escape(head)}</strong><table style="margin:.3em 0 0">{rows}</table></div>',
         }
+
+
+def _refused(names: list[str]) -> tuple[str, ...]:
+    return (f"The server does not take what was set for {', '.join(names)}.",) if names else ()
 
 
 def _row(name: str, value: str) -> str:

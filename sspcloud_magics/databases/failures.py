@@ -108,12 +108,24 @@ def of_login(error: psycopg.Error, *, place: str, user: str, dbname: str) -> Dat
     )
 
 
-def of_connection(error: psycopg.Error, *, place: str) -> ConnectionLost:
+def of_connection(error: psycopg.Error, *, place: str, in_transaction: bool = False) -> ConnectionLost:
     """Return our error for a connection that ended while it was used."""
+    why = _SEVERITY.sub("", str(error).strip()).strip()
+    if in_transaction:
+        return lost_in_transaction(place, why)
     return ConnectionLost(
         f"The connection to {place} ended.",
-        why=_SEVERITY.sub("", str(error).strip()).strip(),
-        mend="run the cell again: the connection is made anew (temporary tables and SET are gone)",
+        why=why,
+        mend="run the cell again: the connection is made anew (temporary tables are gone)",
+    )
+
+
+def lost_in_transaction(place: str, why: str = "") -> ConnectionLost:
+    """Return our error for a connection that ended inside a transaction, which nobody may repeat silently."""
+    return ConnectionLost(
+        f"The connection to {place} was lost inside a transaction, and what was done in it is rolled back.",
+        why=why,
+        mend="start the transaction again from its BEGIN: the connection is made anew",
     )
 
 
@@ -140,7 +152,7 @@ def of_statement(error: psycopg.Error, statement: Statement) -> QueryFailed:
     if diagnosis.sqlstate is None:  # said by psycopg, of a value such as the time 24:00
         steps.append("cast the column to text, which holds every value: column::text")
     if isinstance(error, psycopg.errors.InFailedSqlTransaction):
-        steps.append("an earlier statement of this transaction failed: run ROLLBACK, then start it again")
+        steps.append("an earlier statement of this transaction failed: ROLLBACK, then start it again")
     failed = QueryFailed(f"{what} (SQLSTATE {diagnosis.sqlstate})" if diagnosis.sqlstate else what)
     failed.why, failed.mend = "\n".join(parts), "\n".join(steps)
     return failed

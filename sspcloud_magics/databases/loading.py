@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
@@ -13,6 +15,7 @@ from psycopg.types.json import Jsonb
 from sspcloud_magics.databases import binding, failures
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.parameters import statements
+from sspcloud_magics.databases.query import Progress
 from sspcloud_magics.errors import QueryFailed, UsageProblem
 
 Mode: TypeAlias = Literal["new", "append", "replace"]
@@ -34,7 +37,14 @@ _BY_CONTENT = {
 }
 
 
-def load_table(connection: DatabaseConnection, frame: pd.DataFrame, name: str, mode: Mode = "new") -> int:
+def load_table(
+    connection: DatabaseConnection,
+    frame: pd.DataFrame,
+    name: str,
+    mode: Mode = "new",
+    *,
+    progress: Progress | None = None,
+) -> int:
     """Write the rows of a DataFrame into a table; its index is left out.
 
     Parameters
@@ -44,10 +54,12 @@ def load_table(connection: DatabaseConnection, frame: pd.DataFrame, name: str, m
     frame
         The rows. Its columns' names are the table's.
     name
-        ``table`` or ``schema.table``.
+        As SQL writes it: ``table``, ``schema.table``, ``schema."With Blank"``.
     mode
         ``"new"`` makes the table, ``"append"`` adds to one that has the columns, ``"replace"`` drops one
         that is there first.
+    progress
+        Called now and then with the rows, bytes (0: they are not counted) and seconds so far.
 
     Returns
     -------
@@ -70,7 +82,7 @@ def load_table(connection: DatabaseConnection, frame: pd.DataFrame, name: str, m
         raise UsageProblem(
             "Each column needs a name of its own to become a table's.", mend="df.columns = [...]"
         )
-    table = sql.Identifier(*name.split(".", 1))
+    table = sql.Identifier(*_path(name))
     listed = sql.SQL(", ").join(map(sql.Identifier, names))
     session = connection.psycopg
     try:
@@ -89,8 +101,12 @@ def load_table(connection: DatabaseConnection, frame: pd.DataFrame, name: str, m
             copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, listed)
             with cursor.copy(copy) as writer:
                 writer.set_types(types)
-                for row in _rows(frame, types):
+                began = time.perf_counter()
+                for done, row in enumerate(_rows(frame, types)):
                     writer.write_row(row)
+                    if progress is not None and done % _TOLD == 0:
+                        progress(done, 0, time.perf_counter() - began)
+            connection.changes += 1
             return len(frame)
     except psycopg.errors.DuplicateTable as error:
         raise QueryFailed(
@@ -101,6 +117,33 @@ def load_table(connection: DatabaseConnection, frame: pd.DataFrame, name: str, m
         if session.closed:
             raise failures.of_connection(error, place=connection.database.path) from None
         raise failures.of_statement(error, statements("COPY")[0]) from None
+
+
+_TOLD = 10_000
+
+
+def _path(name: str) -> list[str]:
+    """Return the parts of a name that is written as in SQL: in lower case, unless it is quoted.
+
+    Raises
+    ------
+    UsageProblem
+        If it is no name.
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise UsageProblem(
+            f"{name!r} names no table.", mend="table or schema.table; other names in double quotes"
+        )
+    return [
+        part[1:-1].replace('""', '"') if part.startswith('"') else part.lower()
+        for part in found.groups()
+        if part is not None
+    ]
+
+
+_PART = r'("(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_NAME = re.compile(rf"{_PART}(?:\.{_PART})?")
 
 
 def _types_of(cursor: psycopg.Cursor[Any], table: sql.Identifier, listed: sql.Composable) -> list[Any]:

@@ -142,11 +142,17 @@ def query(
     result = run(
         connection, sql, params, limit=limit, numeric=numeric, timeout=timeout, progress=progress, warn=warn
     )
-    if result.frame is None:
-        return result
+    return result if result.frame is None else noted(result)
+
+
+def noted(result: QueryResult) -> pd.DataFrame:
+    """Return the rows of a result, which has some, together with what is to be said of them in ``attrs``."""
+    frame = result.frame
+    if frame is None:
+        raise ValueError("The result has no rows.")
     if result.notes:
-        result.frame.attrs["notes"] = list(result.notes)
-    return result.frame
+        frame.attrs["notes"] = list(result.notes)
+    return frame
 
 
 def run(
@@ -159,10 +165,12 @@ def run(
     timeout: float | None = None,
     progress: Progress | None = None,
     warn: Callable[[str], None] | None = None,
+    memory_share: float = 0.5,
 ) -> QueryResult:
     """Run SQL, and return its rows together with all that is to be said of them.
 
-    Parameters and exceptions are those of `query`.
+    Parameters and exceptions are those of `query`, and `memory_share`: a result that is expected to take more of
+    the free memory is warned of.
 
     Returns
     -------
@@ -170,11 +178,9 @@ def run(
         The DataFrame, what each statement did, notes, and the time.
     """
     parsed, bound = _prepared(sql, params)
-    session, renewed = connection.ready()
-    notes = (
-        ["The connection was lost and is made anew; temporary tables and SET are gone."] if renewed else []
-    )
-    foretold = None if warn is None or limit is not None else partial(_warn_of_size, warn)
+    session, remarks = connection.ready()
+    notes = list(remarks)
+    foretold = None if warn is None or limit is not None else partial(_warn_of_size, warn, memory_share)
     done: list[Done] = []
     frame: pd.DataFrame | None = None
     types: tuple[int, ...] = ()
@@ -189,11 +195,31 @@ def run(
                     if progress is not None:
                         progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
             done.append(Done(fetched.tag, fetched.rows))
+            _follow(connection, statement, fetched.tag)
             if fetched.columns is not None:
                 frame = _frame(fetched.columns, fetched.rows)
                 types = tuple(column.oid for column in fetched.columns)
                 notes += _notes_on(fetched, frame)
+    if connection.in_transaction:
+        heard.append(TRANSACTION_OPEN)
     return QueryResult(frame, tuple(done), (*notes, *heard), time.perf_counter() - began, types)
+
+
+_FAILED_IN_TRANSACTION = "the transaction has failed with it: %query_db --rollback (ROLLBACK) ends it"
+TRANSACTION_OPEN = "A transaction is open: %query_db --commit keeps what it did, --rollback takes it back."
+
+_SHAPING = frozenset(
+    {"create", "alter", "drop", "comment", "import", "grant", "revoke", "set", "reset", "discard"}
+    | {"do", "call", "commit", "end"}
+)
+
+
+def _follow(connection: DatabaseConnection, statement: Statement, tag: str) -> None:
+    """Take notice of what a statement changed for those that come after it."""
+    connection.settings.follow(statement, tag, in_transaction=connection.in_transaction)
+    first = statement.words[:1]
+    if first and (first[0] in _SHAPING or (first[0] in ("select", "with") and "into" in statement.words)):
+        connection.changes += 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -249,19 +275,33 @@ def parts(
     began = time.perf_counter()
     given = 0
     fetched = Fetched()
-    with _worded(connection, session, parsed[0], 0, 1), _bounded(session, timeout):
-        running = fetching.batches(session, parsed[0], bound[0], numeric=numeric, limit=limit)
-        with closing(running):
-            for fetched in running:
-                if progress is not None:
-                    progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
-                if fetched.columns and fetched.rows - given >= size:
+    running = fetching.batches(session, parsed[0], bound[0], numeric=numeric, limit=limit)
+    with (
+        _worded(connection, session, parsed[0], 0, 1),
+        _bounded(session, timeout),
+        closing(running),
+    ):
+        for fetched in running:
+            if progress is not None:
+                progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
+            if fetched.columns and fetched.rows - given >= size:
+                with _lent(session):
                     yield _part(fetched.columns, fetched.rows - given)
-                    given = fetched.rows
-        if fetched.columns is None:
-            raise UsageProblem("The statement returns no rows.", mend="write a query, such as SELECT …")
-        if fetched.rows > given or given == 0:
-            yield _part(fetched.columns, fetched.rows - given)
+                given = fetched.rows
+    if fetched.columns is None:
+        raise UsageProblem("The statement returns no rows.", mend="write a query, such as SELECT …")
+    if fetched.rows > given or given == 0:
+        yield _part(fetched.columns, fetched.rows - given)
+
+
+@contextmanager
+def _lent(session: psycopg.Connection[Any]) -> Iterator[None]:
+    """Let go of psycopg's lock while the caller has the rows: it would wait for itself where it uses the session."""
+    session.lock.release()
+    try:
+        yield
+    finally:
+        session.lock.acquire()
 
 
 def _part(columns: Sequence[Column], rows: int) -> Part:
@@ -289,12 +329,18 @@ def _worded(
     total: int,
 ) -> Iterator[None]:
     """Say what went wrong in words of ours."""
+    in_transaction = connection.in_transaction
     try:
         yield
     except psycopg.Error as error:
         if session.closed and not isinstance(error, psycopg.NotSupportedError):
-            raise failures.of_connection(error, place=connection.database.path) from None
-        raise _failed(error, statement, before, total) from None
+            raise failures.of_connection(
+                error, place=connection.database.path, in_transaction=in_transaction
+            ) from None
+        failed = _failed(error, statement, before, total)
+        if in_transaction and connection.in_transaction:
+            failed.mend = "\n".join(part for part in (failed.mend, _FAILED_IN_TRANSACTION) if part)
+        raise failed from None
 
 
 @contextmanager
@@ -335,19 +381,16 @@ def _bounded(session: psycopg.Connection[Any], timeout: float | None) -> Iterato
 _CANCEL_SECONDS = 5.0
 
 
-def _warn_of_size(warn: Callable[[str], None], described: Description) -> None:
-    """Warn where the planner expects more than half of the memory that is free."""
+def _warn_of_size(warn: Callable[[str], None], share: float, described: Description) -> None:
+    """Warn where the planner expects more than a share of the memory that is free."""
     expected = described.rows * (described.width + _VALUE_BYTES * len(described.types))
     free = psutil.virtual_memory().available
-    if expected > free * MEMORY_SHARE:
+    if expected > free * share:
         warn(
             f"About {described.rows:,} rows are expected, {expected / 2**30:,.1f} GiB of {free / 2**30:,.1f} that are free. "
-            "Interrupt the cell, then: %%query_db --limit ROWS, or --to FILE.parquet, which needs little memory."
+            "Interrupt the cell, then: %%query_db --limit ROWS, or with little memory --to FILE.parquet or --chunks ROWS."
         )
 
-
-MEMORY_SHARE = 0.5
-"""A result that is expected to take more of the free memory is warned of."""
 
 _VALUE_BYTES = 40  # what a value costs in Python besides its bytes, by and large
 

@@ -7,6 +7,7 @@ away again. Neither touches the network, and what is open belongs to `sspcloud_m
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +24,7 @@ from sspcloud_magics.magics.practising import PractisingMagics
 from sspcloud_magics.magics.querying import QueryingMagics
 from sspcloud_magics.magics.settings import SSPCloud
 from sspcloud_magics.magics.sharing import SharingMagics
+from sspcloud_magics.magics.tables import TableMagics
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -33,6 +35,7 @@ _CLASSES: tuple[type[Magics], ...] = (
     LookingMagics,
     ForwardingMagics,
     QueryingMagics,
+    TableMagics,
     SharingMagics,
     PractisingMagics,
     PanelMagics,
@@ -94,5 +97,7 @@ def unload(shell: InteractiveShell) -> None:
     shell.configurables[:] = [each for each in shell.configurables if id(each) not in ours]
     shell.events.unregister("post_run_cell", loaded.known.after_cell)
     shell.events.unregister("post_run_cell", loaded.reminder.after_cell)
+    if rows := sys.modules.get(f"{__name__}.rows"):  # else nothing has been asked yet
+        rows.unregister(shell)
     if loaded.matcher in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(loaded.matcher)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -43,9 +43,19 @@ class Note:
         return {"text/plain": str(self), "text/html": html}
 
 
-def with_notes(result: Any) -> Any:
-    """Show what is to be said beside a DataFrame, such as the server's notices, and return the DataFrame."""
-    notes = getattr(result, "attrs", {}).get("notes")
+def with_notes(result: Any, *, apart: str | None = None) -> Any:
+    """Show what is to be said beside a DataFrame, such as the server's notices, and return the answer.
+
+    Parameters
+    ----------
+    result
+        A DataFrame, or a `QueryResult`, which shows its notes itself, or anything else.
+    apart
+        A note that is left out.
+    """
+    if apart is not None and apart in getattr(result, "notes", ()):
+        return replace(result, notes=tuple(note for note in result.notes if note != apart))
+    notes = [note for note in getattr(result, "attrs", {}).get("notes", ()) if note != apart]
     if notes:
         display(Note("\n".join(notes)))  # type: ignore[no-untyped-call]  # IPython's
     return result

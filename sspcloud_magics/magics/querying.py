@@ -1,14 +1,17 @@
-"""Databases in the notebook: connect, look at tables, tables into DataFrames, and DataFrames into tables."""
+"""Databases in the notebook: connect, and ask."""
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import keyword
 import os
 import re
+import time
 from collections import ChainMap
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.error import StdinNotImplementedError
 from IPython.core.magic import (
@@ -126,6 +129,7 @@ class QueryingMagics(Magics):
     @argument("--limit", metavar="ROWS", type=int, help="fetch this many rows at most")
     @argument("--to", metavar="FILE", help="write the rows into FILE.parquet or FILE.csv, with little memory")
     @argument("--overwrite", action="store_true", help="--to may replace a file that is there")
+    @argument("--chunks", metavar="ROWS", type=int, help="--into becomes an iterator: so many rows at a time")
     @argument(
         "--as", dest="as_", choices=["pandas", "arrow", "polars"], default="pandas", help="what rows become"
     )
@@ -133,13 +137,17 @@ class QueryingMagics(Magics):
     @argument("--timeout", metavar="TIME", help="cancel the query after this time: 30s, 5m, 1h")
     @argument("--params", metavar="VARIABLE", help="a dict with parameters, before the notebook's variables")
     @argument("--explain", action="store_true", help="show the plan of the query, and do not run it")
+    @argument("--begin", action="store_true", help="begin a transaction before the cell's SQL, if it has any")
+    @argument("--commit", action="store_true", help="keep what the transaction did, after the cell's SQL")
+    @argument("--rollback", action="store_true", help="take back what the transaction did")
     @line_cell_magic
     def query_db(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Ask the connected database, and get a DataFrame.
 
         On one line everything behind %query_db is SQL. In a cell that begins with %%query_db the options
         stand on that line and the SQL below. ``:name`` in the SQL is the notebook's variable of that
-        name; the server binds its value, so no quoting is needed.
+        name; the server binds its value, so no quoting is needed. Each statement stands by itself, unless a
+        transaction is open.
 
         Examples::
 
@@ -152,112 +160,127 @@ class QueryingMagics(Magics):
             %%query_db --to individus.parquet
             SELECT * FROM individus
 
-        The same in Python: ``ssp.query_db("SELECT …", {"departement": "35"})``.
+            %query_db --begin
+            %query_db --rollback
+
+        The same in Python: ``ssp.query_db("SELECT …", {"departement": "35"})``, and ``with ssp.transaction():``.
         """
         variables: Mapping[str, Any] = ChainMap(dict(local_ns or {}), self._notebook)
         if cell is None:
-            with shown() as progress:
-                result = session.query_db(_statement(line), variables, progress=progress, warn=_warn)
-            return with_notes(result)
+            if _TRANSACTION.fullmatch(line):
+                return self._transaction_alone(arguments(self, "query_db", line))
+            return self._asked(partial(session.query_db, _statement(line), variables, warn=_warn))
         given = arguments(self, "query_db", line)
-        if given.into is not None and (not given.into.isidentifier() or keyword.iskeyword(given.into)):
-            raise UsageProblem(
-                f"{given.into!r} cannot be the name of a variable.", mend="%%query_db --into df"
-            )
-        if given.limit is not None and given.limit < 1:
-            raise UsageProblem("--limit is the number of rows to fetch, 1 at least.")
-        if not cell.strip():
-            raise UsageProblem("The cell holds no SQL.", mend="write it below the line of %%query_db")
-        timeout = None if given.timeout is None else _seconds(given.timeout)
+        _refuse_what_excludes_itself(given)
         if given.params is not None:
             variables = ChainMap(_dict_named(given.params, variables), cast("dict[str, Any]", variables))
+        if not cell.strip():
+            if given.begin or given.commit or given.rollback:
+                return self._transaction_alone(given)
+            raise UsageProblem("The cell holds no SQL.", mend="write it below the line of %%query_db")
         if given.explain:
-            plan = session.query_db(_explained(cell), variables, timeout=timeout, db=given.open_database)
-            return Note("\n".join(plan.iloc[:, 0]))
-        with shown() as progress:
-            result = session.query_db(
-                cell,
-                variables,
-                limit=given.limit,
-                numeric=given.numeric,
-                timeout=timeout,
-                as_=given.as_,
-                to=given.to,
-                overwrite=given.overwrite,
-                db=given.open_database,
-                progress=progress,
-                warn=_warn,
-            )
-        with_notes(result)
+            return self._plan(given, cell, variables)
+        if given.chunks is not None:
+            self._close_chunks(given.into)
+        ask = partial(
+            session.query_db,
+            cell,
+            variables,
+            limit=given.limit,
+            numeric=given.numeric,
+            timeout=_timeout(given),
+            as_=given.as_,
+            to=given.to,
+            overwrite=given.overwrite,
+            chunks=given.chunks,
+            db=given.open_database,
+            warn=_warn,
+        )
+        result = self._in_transaction(given, ask)
         if given.into is not None:
             self._notebook[given.into] = result
         return result
 
-    @magic_arguments()
-    @argument("pattern", nargs="?", metavar="PATTERN", help="names such as communes*, or public.*")
-    @line_magic
-    def tables(self, line: str) -> Any:
-        """List the tables and views of the connected database that you may read.
+    def _asked(self, ask: Callable[..., Any], *, ends: bool = False) -> Any:
+        """Ask, show how far it is and what is to be said of the answer, and return that.
 
-        Examples::
-
-            %tables
-            %tables public.*
-
-        The same in Python: ``ssp.tables("public.*")``.
+        Parameters
+        ----------
+        ask
+            Takes ``progress``.
+        ends
+            Whether the transaction that is open ends with the cell, so that nothing is said of it.
         """
-        return session.tables(arguments(self, "tables", line).pattern)
+        began = time.perf_counter()
+        with shown() as progress:
+            result = ask(progress=progress)
+        # The query has brought pandas and psycopg; the magics load without them.
+        from sspcloud_magics.databases.query import TRANSACTION_OPEN  # noqa: PLC0415
+        from sspcloud_magics.magics import rows  # noqa: PLC0415
 
-    @magic_arguments()
-    @argument("table", metavar="TABLE", help="as SQL writes it: table or schema.table")
-    @line_magic
-    def describe_table(self, line: str) -> Any:
-        """Show a table's columns, indexes, size, comment, and five rows.
+        rows.tell(cast("InteractiveShell", self.shell), result, time.perf_counter() - began)
+        return with_notes(result, apart=TRANSACTION_OPEN if ends else None)
 
-        Examples::
+    def _in_transaction(self, given: argparse.Namespace, ask: Callable[..., Any]) -> Any:
+        """Ask, and begin and end the transaction as the line says."""
+        db = given.open_database
+        if given.begin and given.commit:
+            with session.transaction(db):
+                return self._asked(ask, ends=True)
+        if given.begin:
+            session.begin(db)
+        elif given.commit:
+            session.need_transaction(db)
+        result = self._asked(ask, ends=given.commit)
+        if given.commit:
+            session.commit(db)
+        return result
 
-            %describe_table communes
-            %describe_table public."With Blank"
-
-        The same in Python: ``ssp.describe_table("communes")``.
-        """
-        if not line.strip():
+    def _transaction_alone(self, given: argparse.Namespace) -> Any:
+        """Begin or end a transaction, and no more."""
+        chosen = [name for name in ("begin", "commit", "rollback") if getattr(given, name)]
+        if len(chosen) != 1:
             raise UsageProblem(
-                "Which table?", mend="%describe_table communes\n%tables lists those that there are"
+                "Without SQL it is one of --begin, --commit and --rollback.", mend="%query_db --begin"
             )
-        return session.describe_table(line.strip())
+        end = {"begin": session.begin, "commit": session.commit, "rollback": session.rollback}
+        return end[chosen[0]](given.open_database)
 
-    @magic_arguments()
-    @argument("frame", metavar="DATAFRAME", help="the variable that holds the rows")
-    @argument("table", metavar="TABLE", help="table or schema.table")
-    @argument("--append", action="store_true", help="add to a table that is there")
-    @argument("--replace", action="store_true", help="drop a table that is there, and make it anew")
-    @line_magic
-    def load_table(self, line: str) -> Any:
-        """Write a DataFrame into a table of the connected database: all of its rows, or nothing.
+    def _plan(self, given: argparse.Namespace, cell: str, variables: Mapping[str, Any]) -> Note:
+        plan = session.query_db(_explained(cell), variables, timeout=_timeout(given), db=given.open_database)
+        return Note("\n".join(plan.iloc[:, 0]))
 
-        Examples::
+    def _close_chunks(self, name: str) -> None:
+        """Give up what an earlier run of the cell has left open."""
+        from sspcloud_magics.databases.chunks import Chunks  # noqa: PLC0415 - the magics load without it
 
-            %load_table df public.results
-            %load_table df public.results --append
+        before = self._notebook.get(name)
+        if isinstance(before, Chunks):
+            before.close()
 
-        The same in Python: ``ssp.load_table(df, "public.results")``.
-        """
-        given = arguments(self, "load_table", line)
-        if given.append and given.replace:
-            raise UsageProblem("--append and --replace exclude each other.")
-        import pandas as pd  # noqa: PLC0415 - the magics load without it
 
-        frame = self._notebook.get(given.frame)
-        if not isinstance(frame, pd.DataFrame):
-            raise UsageProblem(
-                f"No DataFrame is named {given.frame!r} in this notebook.", mend="%load_table df schema.table"
-            )
-        mode: Literal["new", "append", "replace"] = (
-            "append" if given.append else "replace" if given.replace else "new"
+def _refuse_what_excludes_itself(given: argparse.Namespace) -> None:
+    """Refuse options that do not fit, or not together."""
+    if given.into is not None and (not given.into.isidentifier() or keyword.iskeyword(given.into)):
+        raise UsageProblem(f"{given.into!r} cannot be the name of a variable.", mend="%%query_db --into df")
+    for name in ("limit", "chunks"):
+        if (getattr(given, name) or 1) < 1 or getattr(given, name) == 0:
+            raise UsageProblem(f"--{name} is a number of rows, 1 at least.")
+    if given.chunks is not None and given.into is None:
+        raise UsageProblem(
+            "--chunks needs the name of a variable, to read the rows from.",
+            mend="%%query_db --chunks 100000 --into chunks\nthen, in another cell: for chunk in chunks: …",
         )
-        rows = session.load_table(frame, given.table, mode)
-        return Note(f"{rows:,} row{'' if rows == 1 else 's'} written into {given.table}.")
+    together = [name for name in ("to", "chunks", "explain", "rollback") if getattr(given, name)]
+    if len(together) > 1 or (given.rollback and (given.begin or given.commit)):
+        other = together[1] if len(together) > 1 else "begin" if given.begin else "commit"
+        raise UsageProblem(f"--{together[0]} and --{other} exclude each other.")
+    if given.chunks is not None and given.commit:
+        raise UsageProblem("--chunks and --commit exclude each other: the rows are read after the cell.")
+
+
+def _timeout(given: argparse.Namespace) -> float | None:
+    return None if given.timeout is None else _seconds(given.timeout)
 
 
 def _explained(sql: str) -> str:
@@ -292,8 +315,9 @@ def _warn(words: str) -> None:
 
 
 _OPTION = re.compile(
-    r"\s*--(?:into|limit|to|overwrite|as|numeric|timeout|params|explain|db)\b(?=\s|=|$)"
+    r"\s*--(?:into|limit|to|overwrite|chunks|as|numeric|timeout|params|explain|db|begin|commit|rollback)\b(?=\s|=|$)"
 )  # else a comment of SQL
+_TRANSACTION = re.compile(r"(?:\s*--(?:begin|commit|rollback|db\s+\S+))+\s*")
 
 
 def _statement(line: str) -> str:

@@ -7,8 +7,10 @@ left out with a warning, so that the extension loads.
 
 from __future__ import annotations
 
+import difflib
 import re
 import warnings
+import zoneinfo
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +19,7 @@ from traitlets import TraitError
 from traitlets.config import Configurable
 
 from sspcloud_magics import session
-from sspcloud_magics.session import Choice
+from sspcloud_magics.session import Choice, QueryDefaults
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _IMAGE = re.compile(r"[a-z0-9][-a-zA-Z0-9._/:@]{0,499}")
@@ -26,14 +28,14 @@ _IMAGE = re.compile(r"[a-z0-9][-a-zA-Z0-9._/:@]{0,499}")
 class Setting(AnyValue):
     """A value that is refused with a word where it does not fit, and left out while the extension loads."""
 
-    empty: str | bool = ""
+    empty: str | bool | float = ""
 
-    def validate(self, obj: Any, value: object) -> str | bool:
+    def validate(self, obj: Any, value: object) -> str | bool | float:
         """Return the value that holds: this one, or nothing where it does not fit and cannot be refused."""
         if value is None or value == "":
             return self.empty
         problem = self.problem(value)
-        if not problem and isinstance(value, str | bool):
+        if not problem and isinstance(value, str | bool | int | float):
             return value
         # The value is not repeated: it may hold a password.
         message = f"This does not fit SSPCloud.{self.name}: {problem}."
@@ -102,6 +104,29 @@ class Switch(Setting):
         return "" if isinstance(value, bool) else "write True or False"
 
 
+class TimeZone(Text):
+    """A time zone by its name."""
+
+    def problem_of_text(self, value: str) -> str:
+        """Say what is wrong with a text."""
+        known = zoneinfo.available_timezones()
+        if not known or value in known:
+            return ""
+        near = difflib.get_close_matches(value, known, n=1)
+        return "write a time zone, such as " + (near[0] if near else "Europe/Paris")
+
+
+class Share(Setting):
+    """A part of a whole, as a number."""
+
+    empty = 0.5
+
+    def problem(self, value: object) -> str:
+        """Say what is wrong with a value; nothing where it will do."""
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        return "" if fits else "write a number above 0, such as 0.5 for a half"
+
+
 class SSPCloud(Configurable):
     """What ``%config SSPCloud`` shows and sets; empty means: find out."""
 
@@ -118,6 +143,13 @@ class SSPCloud(Configurable):
     relay_image = Image(
         "",
         help="The image of relays, whose entry point is socat, where the cluster does not get alpine/socat.",
+    ).tag(config=True)
+    search_path = Text("", help="The schemas of a database where names are looked for: survey, public.").tag(
+        config=True
+    )
+    time_zone = TimeZone("", help="The time zone in which instants are shown: Europe/Paris.").tag(config=True)
+    memory_share = Share(
+        default_value=0.5, help="Warn of a result that may take more than this share of the free memory."
     ).tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
@@ -139,5 +171,12 @@ class SSPCloud(Configurable):
                 token_file=self.token_file or None,
                 ca_file=self.ca_file or None,
                 insecure_skip_tls_verify=self.insecure_skip_tls_verify,
+            )
+        )
+        session.configure_queries(
+            QueryDefaults(
+                search_path=self.search_path or None,
+                time_zone=self.time_zone or None,
+                memory_share=self.memory_share,
             )
         )

@@ -31,10 +31,12 @@ from sspcloud_magics.session.querying import (
 from sspcloud_magics.session.sharing import preview_share, share_db, shareable_schemas, shares, unshare
 from sspcloud_magics.session.state import (
     Choice,
+    QueryDefaults,
     Use,
     close,
     colleagues_namespaces,
     configure,
+    configure_queries,
     configure_relay,
     current_cluster,
     leave,
@@ -44,14 +46,19 @@ from sspcloud_magics.session.state import (
     recent_use,
 )
 from sspcloud_magics.session.switching import renew, use_namespace
+from sspcloud_magics.session.transactions import begin, commit, need_transaction, rollback, transaction
 
 __all__ = [
     "Choice",
+    "QueryDefaults",
     "Use",
+    "begin",
     "beside",
     "close",
     "colleagues_namespaces",
+    "commit",
     "configure",
+    "configure_queries",
     "configure_relay",
     "connect_db",
     "connection",
@@ -67,6 +74,7 @@ __all__ = [
     "leave",
     "load_table",
     "login",
+    "need_transaction",
     "open_connections",
     "open_forwards",
     "pods",
@@ -76,11 +84,13 @@ __all__ = [
     "recent_use",
     "renew",
     "restart_forward",
+    "rollback",
     "services",
     "share_db",
     "shareable_schemas",
     "shares",
     "tables",
+    "transaction",
     "unforward",
     "unshare",
     "use_namespace",

@@ -106,6 +106,7 @@ def connect_db(
         route,
     )
     state.remember_namespace(cluster, found.namespace)
+    state.prefer(made)
     with state.session.lock:
         again = [each for each in state.session.connections if _same_login(each, made)]
         state.session.connections = [each for each in state.session.connections if each not in again] + [made]
@@ -118,20 +119,35 @@ def _same_login(one: DatabaseConnection, other: DatabaseConnection) -> bool:
     return (one.database.path, one.user, one.dbname) == (other.database.path, other.user, other.dbname)
 
 
-def current_connection() -> DatabaseConnection:
-    """Return the connection of the moment, with its database and its forward.
+def current_connection(db: str | None = None) -> DatabaseConnection:
+    """Return the connection of the moment, with its database and its forward; or another open one.
+
+    Parameters
+    ----------
+    db
+        Another one: the name of its database, or ``NAMESPACE/NAME``; the latest where it is None.
 
     Raises
     ------
     NotConnected
         If `connect_db` has not succeeded yet.
     """
-    if not state.session.connections:
+    connections = state.open_connections()
+    if not connections:
         raise NotConnected(
             "No database is connected.",
             mend="%connect_db NAME connects to one, and %databases lists those that there are",
         )
-    return state.session.connections[-1]
+    if db is None:
+        return connections[-1]
+    for each in reversed(connections):
+        if db in (each.database.name, each.database.path):
+            return each
+    raise NotConnected(
+        f"No connection to {db} is open.",
+        why=f"Open are: {', '.join(each.database.path for each in connections)}.",
+        mend=f"%connect_db {db}",
+    )
 
 
 @contextmanager
@@ -154,7 +170,7 @@ def beside(name: str) -> Iterator[DatabaseConnection]:
         What `connect_db` raises.
     """
     try:
-        opened = _open_connection(name)
+        opened = current_connection(name)
     except NotConnected:
         opened = connect_db(name)
     short = opened.beside()
@@ -164,8 +180,13 @@ def beside(name: str) -> Iterator[DatabaseConnection]:
         short.close()
 
 
-def connection() -> psycopg.Connection[Any]:
+def connection(db: str | None = None) -> psycopg.Connection[Any]:
     """Return the connection of the moment as psycopg's, for libraries that take one.
+
+    Parameters
+    ----------
+    db
+        Another open connection: the name of its database, or ``NAMESPACE/NAME``.
 
     Returns
     -------
@@ -183,7 +204,7 @@ def connection() -> psycopg.Connection[Any]:
     >>> ssp.connection().execute("SELECT 1").fetchone()  # doctest: +SKIP
     (1,)
     """
-    return current_connection().psycopg
+    return current_connection(db).psycopg
 
 
 def query_db(
@@ -196,6 +217,7 @@ def query_db(
     as_: Literal["pandas", "arrow", "polars"] = "pandas",
     to: str | Path | None = None,
     overwrite: bool = False,
+    chunks: int | None = None,
     db: str | None = None,
     progress: Progress | None = None,
     warn: Callable[[str], None] | None = None,
@@ -221,6 +243,8 @@ def query_db(
         A file that the rows of one query go into instead, ``.parquet`` (extra ``arrow``) or ``.csv``.
     overwrite
         Whether `to` may replace a file that is there.
+    chunks
+        Give the rows of one query in chunks of so many, as they are asked for, instead of all at once.
     db
         Another open connection: the name of its database, or ``NAMESPACE/NAME``.
     progress
@@ -230,10 +254,10 @@ def query_db(
 
     Returns
     -------
-    DataFrame, pyarrow.Table, polars.DataFrame, QueryResult or Exported
+    DataFrame, pyarrow.Table, polars.DataFrame, QueryResult, Exported or Chunks
         The rows of the last statement that returns rows, with the columns and types that the server
         names (`sspcloud_magics.databases.query`); where none does, what the last one did; the file that was
-        written.
+        written; an iterator over chunks.
 
     Raises
     ------
@@ -245,6 +269,8 @@ def query_db(
         If a parameter has no value, or one that cannot be bound.
     QueryFailed
         If the server refuses a statement, or it takes too long. The connection stays usable.
+    ConnectionBusy
+        If another query is still read in chunks.
     FileNotWritten
         If the file cannot be written.
     ConnectionLost
@@ -255,8 +281,9 @@ def query_db(
     >>> import sspcloud_magics as ssp
     >>> ssp.query_db("SELECT :n + 1 AS next", {"n": 1})  # doctest: +SKIP
     """
-    connected = current_connection() if db is None else _open_connection(db)
+    connected = current_connection(db)
     from sspcloud_magics.databases import arrow, files, query  # noqa: PLC0415 - at first use
+    from sspcloud_magics.databases.chunks import chunks as in_chunks  # noqa: PLC0415
 
     if to is not None:
         return files.export(
@@ -270,37 +297,45 @@ def query_db(
             timeout=timeout,
             progress=progress,
         )
-    if as_ == "pandas":
-        return query.query(
+    convert = {"pandas": _as_it_is, "arrow": arrow.arrow_table, "polars": arrow.polars_frame}[as_]
+    if as_ != "pandas":
+        arrow.needed("pyarrow", "arrow", "An Arrow table")
+    if chunks is not None:
+        return in_chunks(
             connected,
             sql,
             params,
+            size=chunks,
             limit=limit,
             numeric=numeric,
             timeout=timeout,
-            progress=progress,
-            warn=warn,
+            convert=convert,
         )
-    arrow.needed("pyarrow", "arrow", "An Arrow table")
     result = query.run(
-        connected, sql, params, limit=limit, numeric=numeric, timeout=timeout, progress=progress, warn=warn
+        connected,
+        sql,
+        params,
+        limit=limit,
+        numeric=numeric,
+        timeout=timeout,
+        progress=progress,
+        warn=warn,
+        memory_share=state.session.queries.memory_share,
     )
-    if result.frame is None:
-        return result
-    convert = arrow.arrow_table if as_ == "arrow" else arrow.polars_frame
-    return convert(result.frame, result.types)
+    return result if result.frame is None else convert(query.noted(result), result.types)
 
 
-def _open_connection(name: str) -> DatabaseConnection:
-    """Return the latest connection to a database."""
-    for each in reversed(state.open_connections()):
-        if name in (each.database.name, each.database.path):
-            return each
-    raise NotConnected(f"No connection to {name} is open.", mend=f"%connect_db {name}")
+def _as_it_is(frame: pd.DataFrame, _types: object) -> pd.DataFrame:
+    return frame
 
 
-def engine() -> Any:
+def engine(db: str | None = None) -> Any:
     """Return a SQLAlchemy engine that works in the session of the moment, for pandas, JupySQL and polars.
+
+    Parameters
+    ----------
+    db
+        Another open connection: the name of its database, or ``NAMESPACE/NAME``.
 
     Returns
     -------
@@ -319,19 +354,21 @@ def engine() -> Any:
     >>> import pandas as pd, sspcloud_magics as ssp
     >>> pd.read_sql("SELECT 1 AS one", ssp.engine())  # doctest: +SKIP
     """
-    connected = current_connection()
+    connected = current_connection(db)
     from sspcloud_magics.databases.engine import engine as made  # noqa: PLC0415 - at first use
 
     return made(connected)
 
 
-def tables(pattern: str | None = None) -> pd.DataFrame:
+def tables(pattern: str | None = None, *, db: str | None = None) -> pd.DataFrame:
     """Return the tables and views that one may read in the database of the moment.
 
     Parameters
     ----------
     pattern
         ``*`` and ``?`` stand for any characters and for one; compared with the name and with ``schema.name``.
+    db
+        Another open connection: the name of its database, or ``NAMESPACE/NAME``.
 
     Returns
     -------
@@ -349,19 +386,21 @@ def tables(pattern: str | None = None) -> pd.DataFrame:
     >>> import sspcloud_magics as ssp
     >>> ssp.tables("public.*")  # doctest: +SKIP
     """
-    connected = current_connection()
+    connected = current_connection(db)
     from sspcloud_magics.databases import catalogue  # noqa: PLC0415 - at first use
 
     return catalogue.tables(connected, pattern)
 
 
-def describe_table(name: str) -> TableDescription:
+def describe_table(name: str, *, db: str | None = None) -> TableDescription:
     """Return the columns, indexes, size, comment and five rows of a table.
 
     Parameters
     ----------
     name
         As SQL writes it: ``communes``, ``public.communes``, ``"With Blank"``.
+    db
+        Another open connection: the name of its database, or ``NAMESPACE/NAME``.
 
     Raises
     ------
@@ -375,13 +414,20 @@ def describe_table(name: str) -> TableDescription:
     >>> import sspcloud_magics as ssp
     >>> ssp.describe_table("communes").columns  # doctest: +SKIP
     """
-    connected = current_connection()
+    connected = current_connection(db)
     from sspcloud_magics.databases import catalogue  # noqa: PLC0415 - at first use
 
     return catalogue.describe_table(connected, name)
 
 
-def load_table(frame: pd.DataFrame, name: str, mode: Literal["new", "append", "replace"] = "new") -> int:
+def load_table(
+    frame: pd.DataFrame,
+    name: str,
+    mode: Literal["new", "append", "replace"] = "new",
+    *,
+    db: str | None = None,
+    progress: Progress | None = None,
+) -> int:
     """Write a DataFrame into a table of the database of the moment: all of its rows, or nothing.
 
     Parameters
@@ -389,9 +435,13 @@ def load_table(frame: pd.DataFrame, name: str, mode: Literal["new", "append", "r
     frame
         The rows; the index is left out.
     name
-        ``table`` or ``schema.table``.
+        As SQL writes it: ``table``, ``schema.table``, ``schema."With Blank"``.
     mode
         ``"new"`` makes the table, ``"append"`` adds to it, ``"replace"`` drops one that is there first.
+    db
+        Another open connection: the name of its database, or ``NAMESPACE/NAME``.
+    progress
+        Called now and then with the rows, bytes (0: they are not counted) and seconds so far.
 
     Returns
     -------
@@ -412,7 +462,7 @@ def load_table(frame: pd.DataFrame, name: str, mode: Literal["new", "append", "r
     >>> import pandas as pd, sspcloud_magics as ssp
     >>> ssp.load_table(pd.DataFrame({"n": [1, 2]}), "numbers")  # doctest: +SKIP
     """
-    connected = current_connection()
+    connected = current_connection(db)
     from sspcloud_magics.databases import loading  # noqa: PLC0415 - at first use
 
-    return loading.load_table(connected, frame, name, mode)
+    return loading.load_table(connected, frame, name, mode, progress=progress)

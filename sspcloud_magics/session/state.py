@@ -55,6 +55,23 @@ class Choice:
         return replace(below, **named)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryDefaults:
+    """What holds for all queries, as far as somebody said so.
+
+    Parameters
+    ----------
+    search_path, time_zone
+        Set in each session of a database; the server's own where None.
+    memory_share
+        A result that is expected to take more of the free memory than this share is warned of.
+    """
+
+    search_path: str | None = None
+    time_zone: str | None = None
+    memory_share: float = 0.5
+
+
 @dataclass(slots=True)
 class Session:
     """What one process has open; the functions of this package work on `session`."""
@@ -65,6 +82,7 @@ class Session:
     forwards_file: ForwardsFile | None = None
     connections: list[DatabaseConnection] = field(default_factory=list)
     relay_image: str | None = None
+    queries: QueryDefaults = field(default_factory=QueryDefaults)
     uses: int = 0
     namespaces: dict[str, None] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -96,6 +114,28 @@ def configure_relay(image: str | None) -> None:
         An image whose entry point is socat; the usual ``alpine/socat`` where it is None.
     """
     session.relay_image = image
+
+
+def configure_queries(defaults: QueryDefaults) -> None:
+    """Set what holds for all queries, as ``%config SSPCloud.…`` does.
+
+    Parameters
+    ----------
+    defaults
+        Connections that are open take it with their next query outside of a transaction.
+    """
+    with session.lock:
+        session.queries = defaults
+    for each in open_connections():
+        prefer(each)
+
+
+def prefer(connection: DatabaseConnection) -> None:
+    """Have a connection's sessions set up as it is configured."""
+    from sspcloud_magics.databases.settings import Preferences  # noqa: PLC0415 - at first use
+
+    defaults = session.queries
+    connection.settings.prefer(Preferences(defaults.search_path, defaults.time_zone))
 
 
 def current_cluster(namespace: str | None = None) -> Cluster:

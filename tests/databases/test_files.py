@@ -113,14 +113,11 @@ def test_a_statement_that_takes_too_long_is_cancelled_and_the_session_stays(conn
     assert query(connection, "select pg_backend_pid() p", timeout=60)["p"].tolist() == [pid]
 
 
-def test_a_result_that_may_not_fit_is_warned_of_before_it_comes(connection, monkeypatch):
-    from sspcloud_magics.databases import query as module
-
+def test_a_result_that_may_not_fit_is_warned_of_before_it_comes(connection):
     told = []
     run(connection, "select i from generate_series(1, 1000) i", warn=told.append)
     assert told == []
-    monkeypatch.setattr(module, "MEMORY_SHARE", 0.0)
-    run(connection, "select i from generate_series(1, 1000) i", warn=told.append)
+    run(connection, "select i from generate_series(1, 1000) i", warn=told.append, memory_share=0.0)
     assert "1,000 rows are expected" in told[0]
     assert "--limit" in told[0]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 
 import sspcloud_magics as ssp
 from sspcloud_magics import errors
-from sspcloud_magics.magics.progress import Progress
+from sspcloud_magics.magics.progress import Line, Progress, shown
 from tests.magics.conftest import Notebook
 from tests.testbed import Sandbox
 
@@ -68,15 +70,147 @@ def test_tables_are_listed_described_and_loaded(alice: Notebook) -> None:
     assert isinstance(alice.fail("%describe_table nowhere"), errors.QueryFailed)
 
 
-def test_progress_is_silent_when_fast_and_wiped_away_when_slow() -> None:
-    stream = io.StringIO()
-    progress = Progress(stream)
+def test_a_cell_begins_and_ends_a_transaction(alice: Notebook) -> None:
+    alice.run("%query_db CREATE TABLE kept (n int)")
+    try:
+        begun = alice.run("%query_db --begin")
+        assert "--commit keeps" in str(begun)
+        assert isinstance(alice.fail("%query_db --begin"), errors.UsageProblem)
+        alice.run("%query_db INSERT INTO kept VALUES (1)")
+        alice.run("%query_db SELECT 1 AS one")
+        assert "A transaction is open" in alice.printed
+        assert "ROLLBACK" in str(alice.run("%query_db --rollback"))
+        alice.run("%%query_db --begin\nINSERT INTO kept VALUES (2)")
+        assert isinstance(alice.fail("%query_db SELECT oops"), errors.QueryFailed)
+        assert "--rollback" in alice.printed
+        alice.run("%query_db --rollback")
+        alice.run("%%query_db --begin\nINSERT INTO kept VALUES (3)")
+        alice.run("%%query_db --commit\nINSERT INTO kept VALUES (4)")
+        assert "A transaction is open" not in alice.printed
+        alice.run("%%query_db --begin --commit\nINSERT INTO kept VALUES (5);\nINSERT INTO kept VALUES (6)")
+        alice.fail("%%query_db --begin --commit\nINSERT INTO kept VALUES (7);\nSELECT oops")
+        with ssp.transaction():
+            alice.run("%query_db INSERT INTO kept VALUES (8)")
+        assert alice.run("%query_db SELECT n FROM kept ORDER BY n")["n"].tolist() == [3, 4, 5, 6, 8]
+        for line in ("%query_db --commit", "%query_db --rollback", "%%query_db --commit\nSELECT 1"):
+            assert isinstance(alice.fail(line), errors.UsageProblem)
+    finally:
+        alice.run("%query_db DROP TABLE kept")
+
+
+def test_a_cell_gives_its_rows_in_chunks(alice: Notebook) -> None:
+    cell = "%%query_db --chunks 300 --into chunks --as {}\nSELECT i FROM generate_series(1, 700) i"
+    alice.run(cell.format("pandas"))
+    assert alice.run("[len(chunk) for chunk in chunks]") == [300, 300, 100]
+    alice.run(cell.format("polars"))
+    assert alice.run("[chunk.height for chunk in chunks]") == [300, 300, 100]
+    endless = "%%query_db --chunks 300 --into chunks\nSELECT a FROM generate_series(1, 9999999) a"
+    alice.run(endless)
+    assert isinstance(alice.fail("%query_db SELECT 1"), errors.ConnectionBusy)
+    alice.run(endless)  # the cell once more: what it left open is given up
+    alice.run("chunks.close()")
+    assert len(alice.run("%query_db SELECT 1")) == 1
+    for wrong in ("--chunks 300", "--chunks 0 --into a", "--chunks 9 --to a.csv --into a"):
+        assert isinstance(alice.fail(f"%%query_db {wrong}\nSELECT 1"), errors.UsageProblem)
+
+
+def test_settings_hold_in_sessions_that_are_open_and_in_new_ones(
+    alice: Notebook, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice.run("%config SSPCloud.time_zone = 'Asia/Tokyo'")
+    alice.run("%config SSPCloud.search_path = 'pg_catalog'")
+    show = "%query_db SELECT current_setting('timezone') AS z, current_setting('search_path') AS p"
+    assert alice.run(show).iloc[0].tolist() == ["Asia/Tokyo", "pg_catalog"]
+    alice.run("%connect_db postgresql-cnpg-951239 --database postgres")
+    assert alice.run(show).iloc[0].tolist() == ["Asia/Tokyo", "pg_catalog"]
+    alice.run("%config SSPCloud.time_zone = 'Asia/Tokio'")
+    assert "such as Asia/Tokyo" in caplog.text
+    alice.run("%config SSPCloud.memory_share = 1e-9")
+    alice.run("%query_db SELECT n FROM generate_series(1, 2000) n")
+    assert "--chunks" in alice.printed
+
+
+def test_a_second_connection_is_asked_by_its_name(alice: Notebook) -> None:
+    alice.run("%connect_db postgresql-cnpg-951239 --database postgres")
+    assert alice.run("%tables communes --db user-alice/postgresql-cnpg-951239").empty
+    failed = alice.fail("%describe_table communes --db elsewhere")
+    assert isinstance(failed, errors.NotConnected)
+    assert "user-alice/postgresql-cnpg-951239" in failed.why
+
+
+def test_an_answer_is_displayed_with_its_dtypes_shape_and_time(alice: Notebook) -> None:
+    frame = alice.run("%query_db SELECT i, 'é' || i AS t FROM generate_series(1, 700) i")
+    assert type(frame) is pd.DataFrame
+    shown = alice.shell.display_formatter.format(frame)[0]
+    for said in (alice.printed, shown["text/html"]):
+        assert re.search(r"700 rows × 2 columns · fetched in \d+\.\d\d s", said)  # noqa: RUF001 - as pandas writes it
+        assert "string" in said
+        assert "é700" in said
+        assert "é350" not in said
+    frame.loc[0, "i"] = 5
+    other = alice.shell.display_formatter.format(frame.head(1))[0]
+    assert "fetched" not in other["text/html"] + other["text/plain"]
+    assert (
+        "No rows. Columns: i Int32"
+        in alice.shell.display_formatter.format(alice.run("%query_db SELECT 1 AS i WHERE false"))[0][
+            "text/plain"
+        ]
+    )
+    alice.run("%unload_ext sspcloud_magics")
+    assert "fetched" not in str(alice.shell.display_formatter.format(frame)[0])
+    alice.run("%load_ext sspcloud_magics")
+
+
+class Wall:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_progress_is_silent_when_fast() -> None:
+    clock = Wall()
+    progress = Progress(clock)
     progress(1000, 0, 0.9)
-    progress.wipe()
+    clock.seconds = 0.9
+    assert not progress.words()
+
+
+def test_progress_says_that_it_runs_then_rows_and_their_pace() -> None:
+    clock = Wall()
+    progress = Progress(clock)
+    clock.seconds = 3.0
+    assert progress.words() == "running for 3 s, no row yet"
+    progress(6_000_000, 3 << 20, 2.0)
+    assert progress.words() == "6,000,000 rows · 3 MiB · 2,000,000 rows/s · 3 s"
+
+
+def test_a_terminals_line_is_wiped_away() -> None:
+    stream = io.StringIO()
+    line = Line(stream)
+    line.wipe()
     assert not stream.getvalue()
-    progress(2_000_000, 3 << 20, 2.0)
-    progress(2_100_000, 4 << 20, 2.1)
-    assert stream.getvalue() == "\r2,000,000 rows · 3 MiB · 1,000,000 rows/s"
-    progress.wipe()
-    assert stream.getvalue().endswith("\r" + " " * 41 + "\r") or stream.getvalue().endswith("\r")
-    assert stream.getvalue().rsplit("\r", 2)[1].strip() == ""
+    line.show("1,000 rows")
+    line.show("10 rows")
+    line.wipe()
+    assert stream.getvalue() == "\r1,000 rows\r10 rows   \r       \r"
+
+
+def test_a_slow_query_shows_its_progress_and_leaves_no_thread() -> None:
+    shows: list[str] = []
+
+    class Place(Line):
+        def show(self, words: str) -> None:
+            super().show(words)
+            shows.append(words)
+            seen.set()
+
+    seen = threading.Event()
+    with shown(Place(io.StringIO())) as progress:
+        progress(5, 0, 0.1)
+        assert seen.wait(60)
+    assert shows[0].startswith("5 rows")
+    assert not [each for each in threading.enumerate() if each.name == "sspcloud-progress"]

@@ -1,0 +1,144 @@
+"""A query's rows, some at a time: for results that do not fit into memory, and need not.
+
+The rows come from the server as they are asked for, in the session that everything else uses; the first
+are fetched at once, so that a mistake in the query is told where it is written. Until the end, or `Chunks.close`, which
+cancels the query on the server, that session takes no other query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+
+from sspcloud_magics.databases import query
+from sspcloud_magics.databases.columns import Numeric
+from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.query import Part
+
+Convert = Callable[[pd.DataFrame, Sequence[int]], Any]
+
+
+class Chunks:
+    """DataFrames of as many rows each, one after the other; the last may have fewer.
+
+    It is its own iterator, and a context manager that closes it.
+
+    Parameters
+    ----------
+    connection
+        Where the query runs.
+    parts
+        Its rows, in parts of any size.
+    size
+        How many rows a chunk has.
+    convert
+        Turns a DataFrame and the numbers of its columns' types into what a chunk shall be.
+    """
+
+    def __init__(
+        self,
+        connection: DatabaseConnection,
+        parts: Generator[Part, None, None],
+        size: int,
+        convert: Convert,
+    ) -> None:
+        self._where = connection.database.path
+        self._size = size
+        self._closed = False
+        self._rows = 0
+        self._coming = _cut(connection, parts, size, convert)
+        connection.lend(self)
+        self._first: Any = next(self._coming)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        """Return the next rows."""
+        if self._first is not None:
+            chunk, self._first = self._first, None
+        else:
+            chunk = next(self._coming)
+        self._rows += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Give the rest up: the query is cancelled on the server; again and again does no harm."""
+        self._closed, self._first = True, None
+        self._coming.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        read = f"{self._rows:,} rows read" + (", closed" if self._closed else "")
+        return f"Rows of {self._where}, {self._size:,} at a time ({read}): for chunk in …"
+
+
+def _cut(
+    connection: DatabaseConnection, parts: Generator[Part, None, None], size: int, convert: Convert
+) -> Generator[Any, None, None]:
+    """Give chunks of that very size; one at least."""
+    rest: pd.DataFrame | None = None
+    types: tuple[int, ...] = ()
+    given = 0
+    with connection.unharmed(), closing(parts):
+        for part in parts:
+            types = part.types
+            frame = part.frame if rest is None else pd.concat([rest, part.frame], ignore_index=True)
+            whole = len(frame) - len(frame) % size
+            for start in range(0, whole, size):
+                yield convert(frame.iloc[start : start + size].reset_index(drop=True), types)
+                given += 1
+            rest = frame.iloc[whole:]
+        if rest is not None and (len(rest) or not given):
+            yield convert(rest.reset_index(drop=True), types)
+
+
+def _as_it_is(frame: pd.DataFrame, _types: Sequence[int]) -> pd.DataFrame:
+    return frame
+
+
+def chunks(
+    connection: DatabaseConnection,
+    sql: str,
+    params: Mapping[str, object] | None = None,
+    *,
+    size: int,
+    limit: int | None = None,
+    numeric: Numeric = "float",
+    timeout: float | None = None,
+    convert: Convert = _as_it_is,
+) -> Chunks:
+    """Run one query, and give its rows in chunks.
+
+    Parameters
+    ----------
+    connection, sql, params, limit, numeric, timeout
+        As `sspcloud_magics.databases.query.query` takes them; `sql` is one query.
+    size
+        How many rows a chunk has; the last may have fewer.
+    convert
+        Turns a DataFrame and the numbers of its columns' types into what a chunk shall be.
+
+    Raises
+    ------
+    UsageProblem, ParameterError, QueryFailed, ConnectionLost
+        As `query` does; also while the rows are read.
+
+    Examples
+    --------
+    >>> for chunk in chunks(connection, "SELECT * FROM individus", size=100_000):  # doctest: +SKIP
+    ...     print(len(chunk))
+    """
+    parts = query.parts(connection, sql, params, size=size, limit=limit, numeric=numeric, timeout=timeout)
+    return Chunks(connection, parts, size, convert)

@@ -1,0 +1,340 @@
+"""What a session keeps: transactions, settings, queries that are read in chunks, and how it ends."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+
+import pandas as pd
+import psycopg
+import pytest
+
+from sspcloud_magics.databases.chunks import chunks
+from sspcloud_magics.databases.query import TRANSACTION_OPEN, query, run
+from sspcloud_magics.databases.settings import Preferences
+from sspcloud_magics.errors import (
+    ConnectionBusy,
+    ConnectionLost,
+    QueryFailed,
+    UsageProblem,
+)
+from tests.databases.conftest import Server
+
+
+@pytest.fixture
+def bystander(server: Server):
+    """Somebody else's session, to look on with."""
+    with psycopg.connect(**server.conninfo(), autocommit=True) as session:
+        yield session
+
+
+@pytest.fixture
+def ledger(connection):
+    """A table that everybody sees."""
+    query(connection, "drop table if exists ledger; create table ledger (n int unique)")
+    yield "ledger"
+    query(connection, "rollback; drop table ledger")
+
+
+def _terminate(bystander, connection) -> None:
+    pid = connection.psycopg.info.backend_pid
+    bystander.execute("select pg_terminate_backend(%s, 10000)", [pid])
+
+
+def _in_a_block(connection, *steps) -> None:
+    """Run statements, and call what can be called, inside of one block."""
+    with connection.transaction():
+        for step in steps:
+            step() if callable(step) else query(connection, step)
+
+
+def _numbers(bystander) -> list[int]:
+    return [n for (n,) in bystander.execute("select n from ledger order by n")]
+
+
+# ------------------------------------------------------------------ transactions
+
+
+def test_a_block_commits_at_its_end(connection, bystander, ledger):
+    with connection.transaction():
+        result = run(connection, "insert into ledger values (1)")
+        assert TRANSACTION_OPEN in result.notes
+        assert _numbers(bystander) == []
+    assert _numbers(bystander) == [1]
+    assert run(connection, "select 1").notes == ()
+
+
+def test_a_block_is_rolled_back_by_any_error(connection, bystander, ledger):
+    with pytest.raises(QueryFailed, match="duplicate") as raised:
+        _in_a_block(connection, "insert into ledger values (1)", "insert into ledger values (1)")
+    assert "the transaction has failed" in raised.value.mend
+    with pytest.raises(KeyError):
+        _in_a_block(connection, "insert into ledger values (2)", lambda: {}["nothing"])
+    assert _numbers(bystander) == []
+    assert not connection.in_transaction
+
+
+def test_a_block_inside_another_is_a_savepoint(connection, bystander, ledger):
+    with connection.transaction():
+        query(connection, "insert into ledger values (1)")
+        with pytest.raises(QueryFailed), connection.transaction():
+            query(connection, "insert into ledger values (2), (1)")
+        with connection.transaction():
+            query(connection, "insert into ledger values (3)")
+    assert _numbers(bystander) == [1, 3]
+
+
+def test_a_block_whose_error_was_swallowed_does_not_pretend_to_have_committed(connection, bystander, ledger):
+    def swallow() -> None:
+        with pytest.raises(QueryFailed):
+            query(connection, "select 1/0")
+
+    with pytest.raises(QueryFailed, match="Nothing was committed"):
+        _in_a_block(connection, "insert into ledger values (1)", swallow)
+    assert _numbers(bystander) == []
+    assert not connection.in_transaction
+
+
+def test_a_block_that_was_committed_by_hand_is_said(connection, ledger):
+    with pytest.raises(QueryFailed, match="ended inside"), connection.transaction():
+        query(connection, "commit")
+
+
+def test_a_constraint_that_is_checked_at_the_end_is_said(connection, bystander, ledger):
+    query(
+        connection,
+        "alter table ledger add unique (n) deferrable initially deferred; alter table ledger drop constraint ledger_n_key",
+    )
+    with pytest.raises(QueryFailed, match="duplicate key"), connection.transaction():
+        query(connection, "insert into ledger values (1), (1)")
+    assert not connection.in_transaction
+    assert _numbers(bystander) == []
+
+
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_a_block_whose_connection_is_lost_is_never_done_in_part(connection, bystander, ledger, swallowed):
+    def lose() -> None:
+        with connection.transaction():
+            query(connection, "insert into ledger values (1)")
+            _terminate(bystander, connection)
+            for n in (2, 3):
+                try:
+                    query(connection, f"insert into ledger values ({n})")
+                except ConnectionLost:
+                    if not swallowed:
+                        raise
+
+    with pytest.raises(ConnectionLost, match="rolled back"):
+        lose()
+    assert _numbers(bystander) == []
+    assert "made anew" in run(connection, "select 1").notes[0]
+
+
+def test_a_block_whose_connection_is_lost_before_its_end_says_so(connection, bystander, ledger):
+    with pytest.raises(ConnectionLost, match="rolled back"):
+        _in_a_block(connection, "insert into ledger values (1)", lambda: _terminate(bystander, connection))
+    assert _numbers(bystander) == []
+
+
+def test_a_connection_that_is_lost_by_a_statement_of_a_transaction_says_that_it_is_rolled_back(
+    connection, ledger
+):
+    query(connection, "begin; insert into ledger values (1)")
+    with pytest.raises(ConnectionLost, match="rolled back") as raised:
+        query(connection, "select pg_terminate_backend(pg_backend_pid())")
+    assert "from its BEGIN" in raised.value.mend
+    assert query(connection, "select count(*) as n from ledger")["n"].tolist() == [0]
+
+
+# ------------------------------------------------------------------ settings
+
+
+def _setting(connection, name: str) -> str:
+    return str(query(connection, f"show {name}").iloc[0, 0])
+
+
+def test_preferences_hold_from_the_next_statement_on_and_in_a_new_session(connection, bystander):
+    connection.settings.prefer(Preferences("pg_catalog, public", "Asia/Tokyo"))
+    assert _setting(connection, "search_path") == "pg_catalog, public"
+    frame = query(connection, "select timestamptz '2024-01-01 00:00+00' as t")
+    assert str(frame["t"].dtype) == "datetime64[us, Asia/Tokyo]"
+    _terminate(bystander, connection)
+    assert _setting(connection, "timezone") == "Asia/Tokyo"
+    connection.settings.prefer(Preferences())
+    assert _setting(connection, "timezone") == "UTC"
+    assert _setting(connection, "search_path") == '"$user", public'
+
+
+def test_what_the_server_does_not_take_is_said(connection):
+    connection.settings.prefer(Preferences(time_zone="Mars/Olympus"))
+    assert any("timezone" in note for note in run(connection, "select 1").notes)
+    assert run(connection, "select 1").notes == ()
+
+
+def test_preferences_wait_for_the_end_of_a_transaction(connection):
+    query(connection, "begin")
+    connection.settings.prefer(Preferences(time_zone="Asia/Tokyo"))
+    assert _setting(connection, "timezone") == "UTC"
+    query(connection, "rollback")
+    assert _setting(connection, "timezone") == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "then"),
+    [
+        ("set search_path to pg_catalog, public", "search_path", "pg_catalog, public"),
+        ("set session time zone 'Asia/Tokyo'", "timezone", "Asia/Tokyo"),
+        ("set schema 'public'", "search_path", "public"),
+        ("set app.who = 'me'", "app.who", "me"),
+        ("begin; set work_mem = '7MB'; commit", "work_mem", "7MB"),
+        ("begin; set work_mem = '7MB'; rollback", "work_mem", "4MB"),
+        ("begin; set local work_mem = '7MB'; commit", "work_mem", "4MB"),
+        ("set work_mem = '7MB'; reset work_mem", "work_mem", "4MB"),
+        ("set work_mem = '7MB'; reset all", "work_mem", "4MB"),
+        ("set work_mem = '7MB'; discard all", "work_mem", "4MB"),
+        ("set session characteristics as transaction read write", "work_mem", "4MB"),
+    ],
+)
+def test_what_was_set_by_hand_is_set_again_in_a_new_session(connection, bystander, said, name, then):
+    query(connection, said)
+    before = _setting(connection, name)
+    _terminate(bystander, connection)
+    assert _setting(connection, name) == before == then
+
+
+# ------------------------------------------------------------------ chunks
+
+
+def test_chunks_have_that_very_size_and_their_rows_in_order(connection):
+    sql = "select i, case when i % 2 = 0 then i end as even, 'x' || i as t from generate_series(1, 20000) i"
+    read = list(chunks(connection, sql, size=3000))
+    assert [len(chunk) for chunk in read] == [3000] * 6 + [2000]
+    assert all(chunk.index.equals(pd.RangeIndex(len(chunk))) for chunk in read)
+    pd.testing.assert_frame_equal(pd.concat(read, ignore_index=True), query(connection, sql))
+    assert [len(chunk) for chunk in chunks(connection, "select 1 as a, :b as b", {"b": 2}, size=5)] == [1]
+
+
+def test_a_result_without_rows_is_one_chunk_with_its_columns(connection):
+    (only,) = chunks(connection, "select oid, relname from pg_class where false", size=10)
+    assert (
+        only.dtypes.astype(str).to_dict()
+        == query(connection, "select oid, relname from pg_class where false").dtypes.astype(str).to_dict()
+    )
+
+
+def test_a_mistake_is_told_before_the_first_chunk_is_asked_for(connection):
+    with pytest.raises(QueryFailed, match="oops"):
+        chunks(connection, "select oops", size=10)
+    with pytest.raises(UsageProblem, match="no rows"):
+        chunks(connection, "create temp table t (a int)", size=10)
+    with pytest.raises(UsageProblem, match="One query"):
+        chunks(connection, "select 1; select 2", size=10)
+    assert len(query(connection, "select 1")) == 1
+
+
+ENDLESS = "select a from generate_series(1, 100000) a, generate_series(1, 100000) b"
+
+
+def _active(bystander, pid: int) -> bool:
+    row = bystander.execute("select state = 'active' from pg_stat_activity where pid = %s", [pid]).fetchone()
+    return bool(row and row[0])
+
+
+@pytest.mark.parametrize("sql", [ENDLESS, ENDLESS.replace("select a", "select a + :one")])
+@pytest.mark.parametrize("way", ["closed", "left", "forgotten"])
+def test_leaving_early_cancels_the_query_on_the_server(connection, bystander, sql, way):
+    pid = connection.psycopg.info.backend_pid
+    coming = chunks(connection, sql, {"one": 1}, size=10)
+    assert len(next(coming)) == 10
+    assert _active(bystander, pid)
+    if way == "closed":
+        coming.close()
+        coming.close()
+        assert list(coming) == []
+    elif way == "left":
+        with coming:
+            next(coming)
+    else:
+        gc.disable()
+        del coming
+        gc.enable()
+    assert not _active(bystander, pid)
+    assert query(connection, "select pg_backend_pid() as p")["p"].tolist() == [pid]
+
+
+@pytest.mark.parametrize("sql", [ENDLESS, ENDLESS.replace("select a", "select a + :one")])
+def test_another_query_meanwhile_is_refused_and_says_the_way_out(connection, sql):
+    session = connection.psycopg
+    with chunks(connection, sql, {"one": 1}, size=10) as coming:
+        with pytest.raises(ConnectionBusy) as raised:
+            query(connection, "select 1")
+        assert "close()" in raised.value.mend
+        with pytest.raises(ConnectionBusy):
+            _ = connection.psycopg
+        with pytest.raises(psycopg.OperationalError, match="another command"):  # and it does not hang
+            session.execute("select 1")
+        assert len(next(coming)) == 10
+        assert len(next(coming)) == 10
+    assert len(query(connection, "select 1")) == 1
+
+
+def test_a_transaction_outlives_chunks_that_are_left_early_and_ends_those_that_are_open(
+    connection, bystander, ledger
+):
+    with connection.transaction():
+        query(connection, "insert into ledger values (1)")
+        with chunks(connection, ENDLESS, size=10) as coming:
+            next(coming)
+        assert sum(map(len, chunks(connection, "select a from generate_series(1, 99) a", size=10))) == 99
+        query(connection, "insert into ledger values (2)")
+        coming = chunks(connection, ENDLESS, size=10)
+        next(coming)
+    assert list(coming) == []
+    assert _numbers(bystander) == [1, 2]
+
+
+def test_an_error_on_the_way_is_told_by_the_chunk_and_the_session_stays(connection):
+    coming = chunks(connection, "select 1 / (50000 - i) as x from generate_series(1, 90000) i", size=10000)
+    with pytest.raises(QueryFailed, match="division by zero"):
+        list(coming)
+    assert len(query(connection, "select 1")) == 1
+
+
+# ------------------------------------------------------------------ ends
+
+
+DYING = """
+import json, sys
+from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.libpq import Login
+from sspcloud_magics.databases.query import query
+from sspcloud_magics.secret import Secret
+told = json.load(sys.stdin)
+login = Login(**told | {"password": Secret(told["password"])})
+connection = DatabaseConnection(Database("db", "user-alice", "postgres", "db-rw", 5432), login)
+print(connection.psycopg.info.backend_pid, flush=True)
+query(connection, "select pg_sleep(600)")
+"""
+
+
+def test_a_query_ends_on_the_server_when_its_process_is_killed(login, bystander):
+    import json
+
+    told = {name: getattr(login, name) for name in ("host", "address", "port", "user", "dbname")}
+    told["password"] = login.password.reveal()
+    with subprocess.Popen(
+        [sys.executable, "-c", DYING], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdin.write(json.dumps(told).encode())
+        process.stdin.close()
+        pid = int(process.stdout.readline())
+        while not bystander.execute(
+            "select 1 from pg_stat_activity where pid = %s and query like '%%pg_sleep%%' and state = 'active'",
+            [pid],
+        ).fetchone():
+            pass
+        process.kill()
+    while bystander.execute("select 1 from pg_stat_activity where pid = %s", [pid]).fetchone():
+        pass
