@@ -1,10 +1,8 @@
-"""PostgreSQL's binary format, a column at a time: many rows of COPY's bytes into arrays of NumPy.
+"""PostgreSQL's binary format, a column at a time: the values of a chunk of rows into arrays of NumPy or Arrow.
 
-The stream (PostgreSQL's manual, "COPY", "Binary Format") is a header, then for each row the number of
-its fields and for each field its length, -1 for NULL, and its bytes. `Fields` finds where the fields of a
-column stand in the bytes of some thousand rows; a decoder turns them all at once into the array that
-`columns.Column` collects, the same as it makes of psycopg's values. What has no decoder here goes through
-psycopg's loaders, a value at a time.
+psycopg hands over the bytes of each value, at some 20 ns each; a decoder joins those of a column and turns them all at once
+into what `columns.Column` collects, the same as it makes of values that came as text. What has no decoder here is
+asked for as text (`describing.projected`), and psycopg's loaders read it.
 
 The layout of each type is that of its ``…_send`` function in PostgreSQL.
 """
@@ -12,9 +10,9 @@ The layout of each type is that of its ``…_send`` function in PostgreSQL.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,122 +21,38 @@ import psycopg
 from psycopg.abc import Transformer
 from psycopg.pq import Format
 
+from sspcloud_magics.databases import columns
 from sspcloud_magics.databases.columns import Array, Column, Numeric
 
-SIGNATURE = b"PGCOPY\n\xff\r\n\0"
-_PADDING = bytes(16)  # so that the place of a NULL can be read as if a value stood there
+Decode: TypeAlias = Callable[[Sequence[Any], Column], Any]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
 _EPOCH_DAYS = 10_957  # from 1970-01-01 to 2000-01-01, which PostgreSQL counts from
 _EPOCH = _EPOCH_DAYS * 86_400 * 10**6
 _FLOAT_EXACT = 2**53
 _DIGITS = 4  # decimal digits in one of numeric's
 _EXACT_TENS = 22  # 10**22 is the largest power of ten that a float holds exactly
-
-
-class Batch:
-    """The bytes of some thousand rows."""
-
-    def __init__(self, rows: Sequence[bytes | memoryview]) -> None:
-        self.bytes = b"".join((*rows, _PADDING))
-        self.data = np.frombuffer(self.bytes, dtype=np.uint8)
-
-    @cached_property
-    def characters(self) -> str:
-        """The bytes as characters, one each: a slice of them costs a third of one that is decoded."""
-        return self.bytes.decode("latin-1")
+_JSONB_VERSION = b"\1"  # before each jsonb; inside of one no such character stands unescaped
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """One column of a batch.
+class Decoder:
+    """How a column of the binary format is read.
 
     Parameters
     ----------
-    batch
-        The bytes.
-    starts, lengths
-        Where each value begins, and how many bytes it has; -1 for NULL.
+    loaded_as
+        PostgreSQL's number of the type as which psycopg loads its values: bytea gives their bytes.
+    decode
+        Makes of the loaded values of a chunk what the column collects.
     """
 
-    batch: Batch
-    starts: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int32]
-
-    @property
-    def missing(self) -> npt.NDArray[np.bool_]:
-        """Where NULL stands."""
-        return self.lengths < 0
-
-    def fixed(self, dtype: str, offset: int = 0) -> Array:
-        """Return what stands `offset` bytes behind the start of each value; anything for NULL."""
-        wanted = np.dtype(dtype)
-        count = len(self.batch.data) - wanted.itemsize + 1
-        unaligned: Array = np.ndarray((count,), wanted, self.batch.data.data, strides=(1,))
-        return unaligned[self.starts + offset].astype(wanted.newbyteorder("="))
-
-    def pieces(self) -> Iterator[bytes | None]:
-        """Give the bytes of each value; None for NULL."""
-        whole = self.batch.bytes
-        ends = (self.starts + self.lengths).tolist()
-        for start, end in zip(self.starts.tolist(), ends, strict=True):
-            yield None if end < start else whole[start:end]
-
-    def texts(self, skip: int = 0) -> list[str | None]:
-        """Return each value as text, without the first `skip` bytes; None for NULL."""
-        whole = self.batch.characters
-        ends = (self.starts + self.lengths).tolist()
-        slices = [whole[start:end] for start, end in zip((self.starts + skip).tolist(), ends, strict=True)]
-        if not "".join(slices).isascii():
-            slices = [text if text.isascii() else text.encode("latin-1").decode() for text in slices]
-        texts: list[str | None] = [*slices]
-        for index in np.flatnonzero(self.missing).tolist():
-            texts[index] = None
-        return texts
+    loaded_as: int
+    decode: Decode
 
 
-def header_length(first: bytes) -> int:
-    """Return where the first row begins.
-
-    Raises
-    ------
-    ValueError
-        If it is not the beginning of a binary COPY.
-    """
-    if not first.startswith(SIGNATURE):
-        raise ValueError("The server sent something else than a binary COPY.")
-    extension = int.from_bytes(first[len(SIGNATURE) + 4 : len(SIGNATURE) + 8], "big")
-    return len(SIGNATURE) + 8 + extension
-
-
-def fields(rows: Sequence[bytes | memoryview], sizes: Sequence[int], count: int) -> list[Field]:
-    """Return the columns of a batch.
-
-    Parameters
-    ----------
-    rows
-        The rows' bytes, each from the number of its fields on; one at least.
-    sizes
-        How many bytes each row has.
-    count
-        How many fields a row has.
-    """
-    batch = Batch(rows)
-    counted = np.array(sizes, np.int64)
-    position = np.cumsum(counted) - counted + 2
-    lengths_at: Array = np.ndarray((len(batch.data) - 3,), ">i4", batch.data.data, strides=(1,))
-    found = []
-    for _ in range(count):
-        lengths = lengths_at[position].astype(np.int32)
-        starts = position + 4
-        found.append(Field(batch, starts, lengths))
-        position = starts + np.maximum(lengths, 0)
-    return found
-
-
-Decoder: TypeAlias = Callable[[Field, Column], Array]
-
-
-def decoder(oid: int, numeric: Numeric, transformer: Transformer) -> Decoder | None:
-    """Return what decodes a type from its binary format; None where its text is to be asked for.
+def decoder(oid: int, numeric: Numeric) -> Decoder | None:
+    """Return what reads a type from its binary format; None where its text is to be asked for.
 
     Parameters
     ----------
@@ -146,145 +60,190 @@ def decoder(oid: int, numeric: Numeric, transformer: Transformer) -> Decoder | N
         PostgreSQL's number of the type.
     numeric
         What numeric becomes.
-    transformer
-        psycopg's, of the connection.
     """
+    if oid in _TEXTS:
+        return _texts()
     if oid == _NUMERIC and numeric == "float":
-        return _numerics
-    if oid in _DECODERS:
-        return _DECODERS[oid]
+        return Decoder(_BYTEA, _numerics)
     if oid in _BY_LOADER:
-        return partial(_loaded, transformer.get_loader(oid, Format.BINARY).load)
-    return None
+        return Decoder(oid, columns.objects)
+    found = _DECODERS.get(oid)
+    return None if found is None else Decoder(_BYTEA, found)
 
 
-def text_decoder(loaded_as: int, oid: int, transformer: Transformer) -> Decoder:
-    """Return what decodes a type that was cast to text: psycopg's loader, else the text stays one.
+def text_decoder(oid: int, transformer: Transformer) -> Decoder:
+    """Return what reads a column that was cast to text: psycopg's loader for its type, else it stays text.
 
     Parameters
     ----------
-    loaded_as
-        The type whose loader is wanted, as `columns.loaded_as` says.
     oid
-        PostgreSQL's number of the type itself.
+        PostgreSQL's number of the column's own type.
     transformer
         psycopg's, of the connection.
     """
-    if transformer.adapters.get_loader(oid, Format.TEXT) is None:
-        return _texts
-    return partial(_loaded, transformer.get_loader(loaded_as, Format.TEXT).load)
+    if transformer.adapters.get_loader(oid, Format.TEXT) is None or columns.is_string(oid):
+        return _texts()
+    return Decoder(_BYTEA, partial(_loaded, transformer.get_loader(oid, Format.TEXT).load))
 
 
-def _loaded(load: Callable[[bytes], Any], field: Field, column: Column) -> Array:
-    return column.to_array([None if piece is None else load(piece) for piece in field.pieces()], column)
+def _texts() -> Decoder:
+    return Decoder(_BYTEA, _arrow_strings) if columns.strings_in_arrow() else Decoder(_TEXT, columns.strings)
 
 
-def _texts(field: Field, column: Column) -> Array:
-    return column.to_array(field.texts(), column)
+def _joined(values: Sequence[bytes | None], instead: bytes, column: Column) -> tuple[bytes, Mask]:
+    """Return the bytes of all values, with `instead` for NULL, and where it was."""
+    try:
+        data = b"".join(values)  # type: ignore[arg-type]  # a None is what it refuses
+        missing = np.zeros(len(values), dtype=bool)
+    except TypeError:
+        data = b"".join([instead if value is None else value for value in values])
+        missing = np.array([value is None for value in values], dtype=bool)
+    column.size += len(data)
+    return data, missing
 
 
-def _jsons(field: Field, column: Column, *, skip: int) -> Array:  # noqa: ARG001 - one signature for all
-    # One call of the parser for the batch; `null` in the place of NULL means None as well.
-    texts = ["null" if text is None else text for text in field.texts(skip)]
-    array = np.empty(len(texts), dtype=object)
-    array[:] = json.loads(f"[{','.join(texts)}]")
+def _loaded(load: Callable[[bytes], Any], values: Sequence[bytes | None], column: Column) -> Array:
+    column.size += sum(len(value) for value in values if value is not None)
+    return columns.objects([None if value is None else load(value) for value in values], column)
+
+
+def _arrow_strings(values: Sequence[bytes | None], column: Column) -> Any:
+    """Return an Arrow array that is made of the bytes as they are."""
+    import pyarrow as pa  # noqa: PLC0415 - pandas has found it
+
+    data, missing = _joined(values, b"", column)
+    if not data.isascii():
+        data.decode()  # a database in SQL_ASCII may hold what is no text
+    offsets = np.zeros(len(values) + 1, np.int64)
+    np.cumsum([0 if value is None else len(value) for value in values], out=offsets[1:])
+    present = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
+    return pa.Array.from_buffers(
+        pa.large_string(), len(values), [present, pa.py_buffer(offsets), pa.py_buffer(data)]
+    )
+
+
+def _jsons(values: Sequence[bytes | None], column: Column) -> Array:
+    # One call of the parser for the chunk; `null` in the place of NULL means None as well.
+    try:
+        together = b",".join(values)  # type: ignore[arg-type]  # a None is what it refuses
+    except TypeError:
+        together = b",".join([b"null" if value is None else value for value in values])
+    column.size += len(together)
+    array = np.empty(len(values), dtype=object)
+    array[:] = json.loads((b"[" + together + b"]").replace(_JSONB_VERSION, b""))
     return array
 
 
-def _masked(wire: str, dtype: str) -> Decoder:
-    def decode(field: Field, column: Column) -> Array:  # noqa: ARG001 - one signature for all
-        values = field.fixed(wire).astype(dtype, copy=False)
-        missing = field.missing
-        values[missing] = 0
-        return np.ma.MaskedArray(values, missing)
+def _masked(wire: str, dtype: str) -> Decode:
+    instead = bytes(np.dtype(wire).itemsize)
+
+    def decode(values: Sequence[bytes | None], column: Column) -> tuple[Array, Mask]:
+        data, missing = _joined(values, instead, column)
+        return np.frombuffer(data, wire).astype(dtype), missing
 
     return decode
 
 
-def _floats(wire: str) -> Decoder:
-    def decode(field: Field, column: Column) -> Array:  # noqa: ARG001 - one signature for all
-        values = field.fixed(wire)
-        values[field.missing] = np.nan
-        return values
+def _floats(wire: str) -> Decode:
+    native = np.dtype(wire).newbyteorder("=")
+    instead = np.array(np.nan, wire).tobytes()
+
+    def decode(values: Sequence[bytes | None], column: Column) -> Array:
+        return np.frombuffer(_joined(values, instead, column)[0], wire).astype(native)
 
     return decode
 
 
-def _stamps(wire: str, unit: str, epoch: int) -> Decoder:
+def _stamps(wire: str, unit: str, epoch: int) -> Decode:
     """Whole units since 2000-01-01; the least and the greatest number are the infinities."""
     least, greatest = np.iinfo(wire).min, np.iinfo(wire).max
+    instead = bytes(np.dtype(wire).itemsize)
 
-    def decode(field: Field, column: Column) -> Array:
-        values = field.fixed(wire).astype(np.int64)
-        missing = field.missing
-        infinite = ((values == least) | (values == greatest)) & ~missing
+    def decode(values: Sequence[bytes | None], column: Column) -> Array:
+        data, missing = _joined(values, instead, column)
+        counted = np.frombuffer(data, wire).astype(np.int64)
+        infinite = (counted == least) | (counted == greatest)
         if infinite.any():
-            column.note("infinite and became NaT", int(infinite.sum()))
-        stamps: Array = (values + epoch).astype(f"M8[{unit}]")
+            column.note(columns.INFINITE, int(infinite.sum()))
+        counted += epoch
+        stamps: Array = counted.view(f"M8[{unit}]")
         stamps[missing | infinite] = np.datetime64("NaT")
-        return stamps.astype(f"M8[{'s' if unit == 'D' else unit}]")
+        return stamps.astype("M8[s]") if unit == "D" else stamps
 
     return decode
 
 
-def _intervals(field: Field, column: Column) -> Array:
-    microseconds = field.fixed(">i8")
-    days = field.fixed(">i4", 8).astype(np.int64)
-    months = field.fixed(">i4", 12).astype(np.int64)
-    missing = field.missing
-    infinite = (np.abs(months) >= np.iinfo(np.int32).max) & ~missing
+_INTERVAL = np.dtype([("microseconds", ">i8"), ("days", ">i4"), ("months", ">i4")])
+
+
+def _intervals(values: Sequence[bytes | None], column: Column) -> Array:
+    data, missing = _joined(values, bytes(_INTERVAL.itemsize), column)
+    read = np.frombuffer(data, _INTERVAL)
+    days, months = read["days"].astype(np.int64), read["months"].astype(np.int64)
+    infinite = np.abs(months) >= np.iinfo(np.int32).max
     if infinite.any():
-        column.note("infinite and became NaT", int(infinite.sum()))
+        column.note(columns.INFINITE, int(infinite.sum()))
     # As psycopg counts: 365 days a year, 30 a month that is left.
     years, left = np.divmod(np.abs(months), 12)
     days += np.sign(months) * (years * 365 + left * 30)
-    durations: Array = (microseconds + days * (86_400 * 10**6)).astype("m8[us]")
+    durations: Array = (read["microseconds"] + days * (86_400 * 10**6)).astype("m8[us]")
     durations[missing | infinite] = np.timedelta64("NaT")
     return durations
 
 
-def _numerics(field: Field, column: Column) -> Array:
+_NUMERIC_ZERO = bytes(8)
+
+
+def _numerics(values: Sequence[bytes | None], column: Column) -> Array:
     """Return the nearest float of each: one division or product of exact floats, where that is exact.
 
     The digits, base 10000, make an integer M, and the value is M * 10**e. Below 2**53 M is exact as a float, and
     so are the powers up to 10**22: the one rounding is the right one. What is longer goes through `float`.
     """
-    missing = field.missing
-    digits = np.where(missing, 0, field.fixed(">u2")).astype(np.int64)
-    weight = field.fixed(">i2", 2).astype(np.int64)
-    sign = np.where(missing, 0, field.fixed(">u2", 4))
-    exponent = (weight - digits + 1) * _DIGITS
+    data, missing = _joined(values, _NUMERIC_ZERO, column)
+    # Two bytes each: how many digits, the weight of the first, the sign, how many are shown, the digits.
+    wire = np.frombuffer(data + _NUMERIC_ZERO, ">i2").astype(np.int64)
+    digits = _digit_counts(values)
+    begins = np.cumsum(digits + 4) - (digits + 4)
+    sign = wire[begins + 2] & 0xFFFF
+    exponent = (wire[begins + 1] - digits + 1) * _DIGITS
     whole = np.zeros(len(digits), np.int64)
     for index in range(int(min(digits.max(initial=0), _DIGITS))):
         with_digit = digits > index
-        at = Field(field.batch, np.where(with_digit, field.starts + 8 + 2 * index, 0), field.lengths)
-        whole = np.where(with_digit, whole * 10**_DIGITS + at.fixed(">u2"), whole)
+        whole = np.where(with_digit, whole * 10**_DIGITS + wire[begins + 4 + index * with_digit], whole)
     for _ in range(_DIGITS - 1):  # zeros that only fill the last digit
         spare = (whole >= _FLOAT_EXACT) & (whole % 10 == 0)
+        if not spare.any():
+            break
         whole, exponent = np.where(spare, whole // 10, whole), exponent + spare
     power = 10.0 ** np.minimum(np.abs(exponent), _EXACT_TENS).astype(np.float64)
-    values = whole.astype(np.float64)
-    values = np.where(exponent < 0, values / power, values * power)
-    values = np.where(sign == 0x4000, -values, values)
-    values[missing] = np.nan
+    numbers = whole.astype(np.float64)
+    numbers = np.where(exponent < 0, numbers / power, numbers * power)
+    numbers = np.where(sign == 0x4000, -numbers, numbers)
+    numbers[missing] = np.nan
     hard = (digits > _DIGITS) | (whole >= _FLOAT_EXACT) | (np.abs(exponent) > _EXACT_TENS)
     hard = ((hard & (digits > 0)) | (sign >= 0xC000)) & ~missing
-    if hard.any():
-        chosen = Field(field.batch, field.starts[hard], field.lengths[hard])
-        values[hard] = [float(_load_numeric(piece)) for piece in chosen.pieces() if piece is not None]
-    return column.to_array(values, column)
+    for index in np.flatnonzero(hard).tolist():
+        numbers[index] = float(_load_numeric(values[index] or b""))
+    return columns.large_noted(numbers, sign < 0xC000, column)
+
+
+def _digit_counts(values: Sequence[bytes | None]) -> npt.NDArray[np.int64]:
+    return np.array([0 if value is None else (len(value) >> 1) - 4 for value in values], dtype=np.int64)
 
 
 def _oid(name: str) -> int:
     return psycopg.adapters.types[name].oid
 
 
+_BYTEA = _oid("bytea")
+_TEXT = _oid("text")
 _NUMERIC = _oid("numeric")
 _numeric_loader = psycopg.adapters.get_loader(_NUMERIC, Format.BINARY)
 assert _numeric_loader is not None  # noqa: S101 - psycopg ships it
 _load_numeric = _numeric_loader(_NUMERIC).load
 
-_DECODERS: dict[int, Decoder] = {
+_DECODERS: dict[int, Decode] = {
     _oid("int2"): _masked(">i2", "i2"),
     _oid("int4"): _masked(">i4", "i4"),
     _oid("int8"): _masked(">i8", "i8"),
@@ -296,9 +255,9 @@ _DECODERS: dict[int, Decoder] = {
     _oid("timestamp"): _stamps(">i8", "us", _EPOCH),
     _oid("timestamptz"): _stamps(">i8", "us", _EPOCH),
     _oid("interval"): _intervals,
-    _oid("json"): partial(_jsons, skip=0),
-    _oid("jsonb"): partial(_jsons, skip=1),  # the first byte is the format's version
-    **{_oid(name): _texts for name in ("text", "varchar", "bpchar", "name")},
+    _oid("json"): _jsons,
+    _oid("jsonb"): _jsons,
 }
+_TEXTS = frozenset(_oid(name) for name in ("text", "varchar", "bpchar", "name"))
 # The values of these are the same from their text and from their bytes; those of arrays are not (real).
-_BY_LOADER = frozenset(_oid(name) for name in ("numeric", "uuid", "bytea", "inet", "cidr"))
+_BY_LOADER = frozenset(_oid(name) for name in ("numeric", "uuid", "bytea", "inet", "cidr", "time", "timetz"))

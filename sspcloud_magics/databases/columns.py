@@ -50,32 +50,50 @@ Numeric: TypeAlias = Literal["float", "decimal"]
 _FLOAT_EXACT = 2**53
 
 
+INFINITE = "infinite and became NaT"
+
+_TOGETHER = 64
+"""So many pieces are joined into one: small ones would leave holes in memory when they go."""
+
+
 @dataclass(slots=True)
 class Column:
-    """One column while its rows arrive: chunk by chunk into arrays, at the end into one.
+    """One column while its rows arrive: chunk by chunk into pieces, at the end into one array.
+
+    A piece is an array of NumPy, a pair of them (values, and where NULL is), or an array of Arrow.
 
     Parameters
     ----------
     name
         As the server names it.
-    to_array
-        Turns the values of a chunk into an array, which may be masked; it may add to `notes`.
+    to_piece
+        Turns the values of a chunk, loaded as `loaded_as` says, into a piece; it may add to `notes`.
     to_pandas
-        Turns the whole into the array that the DataFrame holds.
+        Turns all pieces into the array that the DataFrame holds.
+    plain
+        The dtype, where the pieces are plain arrays that the DataFrame holds as they are; else None.
     oid
         PostgreSQL's number of its type.
+    size
+        How many bytes came for it, where the way tells.
     """
 
     name: str
-    to_array: Callable[[Values, Column], Array]
-    to_pandas: Callable[[Array], Any]
+    to_piece: Callable[[Values, Column], Any]
+    to_pandas: Callable[[list[Any]], Any]
+    plain: np.dtype[Any] | None
     oid: int = 0
-    arrays: list[Array] = field(default_factory=list)
+    size: int = 0
+    pieces: list[Any] = field(default_factory=list)
+    large: list[Any] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
 
-    def append(self, values: Values) -> None:
-        """Take the values of one chunk, loaded as `loaded_as` says."""
-        self.arrays.append(self.to_array(values, self))
+    def take(self, piece: Any) -> None:
+        """Take the piece of one chunk."""
+        self.pieces.append(piece)
+        if len(self.pieces) == _TOGETHER:
+            self.large.append(_joined(self.pieces))
+            self.pieces = []
 
     def note(self, words: str, count: int) -> None:
         """Remember that `count` values are not what the server holds."""
@@ -83,19 +101,29 @@ class Column:
 
     def finish(self) -> Any:
         """Return the array of all chunks; the column is empty afterwards."""
-        arrays: list[Any] = self.arrays or [self.to_array((), self)]
-        self.arrays = []
-        first: Any = arrays[0]
-        if len(arrays) == 1:
-            whole = first
-        elif hasattr(first, "_concat_same_type"):
-            whole = first._concat_same_type(arrays)  # noqa: SLF001 - an extension array's, named so for implementers
-        elif isinstance(first, np.ma.MaskedArray):
-            whole = np.ma.concatenate(arrays)  # type: ignore[no-untyped-call] # NumPy's own gap
-        else:
-            whole = np.concatenate(arrays)
-        del arrays
-        return self.to_pandas(whole)
+        return self.to_pandas(self._all())
+
+    def finish_into(self, target: Array) -> None:
+        """Write all chunks of a plain column into `target`; the column is empty afterwards."""
+        np.concatenate(self._all(), out=target)
+
+    def _all(self) -> list[Any]:
+        pieces = [*self.large, *self.pieces] or [self.to_piece((), self)]
+        self.large, self.pieces = [], []
+        return pieces
+
+
+def _joined(pieces: list[Any]) -> Any:
+    first = pieces[0]
+    if len(pieces) == 1:
+        return first
+    if isinstance(first, tuple):
+        return tuple(np.concatenate(part) for part in zip(*pieces, strict=True))
+    if isinstance(first, np.ndarray):
+        return np.concatenate(pieces)
+    import pyarrow as pa  # noqa: PLC0415 - a piece of it is here
+
+    return pa.concat_arrays(pieces)
 
 
 def loaded_as(oid: int, numeric: Numeric) -> int:
@@ -109,7 +137,7 @@ def loaded_as(oid: int, numeric: Numeric) -> int:
         What numeric becomes.
     """
     if oid == _NUMERIC and numeric == "float":
-        return _FLOAT
+        return _TEXT
     return _TEXT if oid in _AS_TEXT else oid
 
 
@@ -132,18 +160,25 @@ def column(
         What psycopg knows of types; a type that it does not know comes as text.
     """
     if oid in _BY_TYPE and not (oid == _NUMERIC and numeric == "decimal"):
-        to_array, to_pandas = _BY_TYPE[oid]
-    elif oid == _TIMESTAMPTZ:
-        to_array, to_pandas = _instants, _in_zone(time_zone)
-    elif adapters.get_loader(oid, psycopg.pq.Format.TEXT) is None:
-        to_array, to_pandas = _strings, _same
-    else:
-        to_array, to_pandas = _objects, _same
-    return Column(name, to_array, to_pandas, oid)
+        to_piece, dtype = _BY_TYPE[oid]
+        if isinstance(dtype, np.dtype):
+            return Column(name, to_piece, _joined, dtype, oid)
+        return Column(name, to_piece, dtype, None, oid)
+    if oid == _TIMESTAMPTZ:
+        return Column(name, _instants, _in_zone(time_zone), None, oid)
+    if is_string(oid) or adapters.get_loader(oid, psycopg.pq.Format.TEXT) is None:
+        return Column(name, strings, _to_strings, None, oid)
+    return Column(name, objects, _joined, _OBJECT, oid)
 
 
-def _same(whole: Array) -> Array:
-    return whole
+def is_string(oid: int) -> bool:
+    """Whether a type that psycopg may load otherwise is a text to pandas."""
+    return oid in _STRINGS
+
+
+def strings_in_arrow() -> bool:
+    """Whether pandas keeps texts in Arrow; Python's own are ten times larger."""
+    return bool(pd.StringDtype().storage == "pyarrow")
 
 
 def _filled(values: Values, instead: object) -> tuple[Values, list[bool] | None]:
@@ -153,60 +188,109 @@ def _filled(values: Values, instead: object) -> tuple[Values, list[bool] | None]
     return [instead if value is None else value for value in values], [value is None for value in values]
 
 
-def _masked(dtype: type[np.generic]) -> Callable[[Values, Column], Array]:
-    def to_array(values: Values, column: Column) -> Array:  # noqa: ARG001 - one signature for all
+def _masked(dtype: type[np.generic]) -> Callable[[Values, Column], tuple[Array, Array]]:
+    def to_piece(values: Values, column: Column) -> tuple[Array, Array]:  # noqa: ARG001 - one signature for all
         filled, missing = _filled(values, 0)
-        return np.ma.MaskedArray(
+        return (
             np.array(filled, dtype=dtype),
             np.zeros(len(values), dtype=bool) if missing is None else np.array(missing, dtype=bool),
         )
 
-    return to_array
+    return to_piece
 
 
-def _nullable(kind: Any) -> Callable[[Array], Any]:
-    def to_pandas(whole: Array) -> Any:
-        return kind(np.ma.getdata(whole), np.ma.getmaskarray(whole))
+def _nullable(kind: Any) -> Callable[[list[Any]], Any]:
+    def to_pandas(pieces: list[Any]) -> Any:
+        values, missing = _joined(pieces)
+        return kind(values, missing)
 
     return to_pandas
 
 
 def _floats(dtype: type[np.generic]) -> Callable[[Values, Column], Array]:
-    def to_array(values: Values, column: Column) -> Array:  # noqa: ARG001 - one signature for all
+    def to_piece(values: Values, column: Column) -> Array:  # noqa: ARG001 - one signature for all
         return np.array(values, dtype=dtype)  # None becomes NaN
 
-    return to_array
+    return to_piece
 
 
 def _numerics(values: Values, column: Column) -> Array:
-    numbers = np.array(values, dtype=np.float64)
-    large = np.isfinite(numbers) & (np.abs(numbers) >= _FLOAT_EXACT)
+    texts = [None if value is None else float(value) for value in values]
+    finite = np.array([value not in _NOT_FINITE for value in values], dtype=bool)
+    return large_noted(np.array(texts, dtype=np.float64), finite, column)
+
+
+_NOT_FINITE = (None, "NaN", "Infinity", "-Infinity")
+
+
+def large_noted(numbers: Array, finite: Array, column: Column) -> Array:
+    """Return floats that stand for numerics, with a note where one may not be what the server holds.
+
+    Parameters
+    ----------
+    numbers
+        The floats.
+    finite
+        Where the numeric is a number: neither NaN nor infinite.
+    column
+        Where the note goes.
+    """
+    size = np.abs(numbers)
+    if size.max(initial=0.0, where=~np.isnan(numbers)) < _FLOAT_EXACT:
+        return numbers
+    infinite = np.isinf(numbers) & finite
+    large = (size >= _FLOAT_EXACT) & np.isfinite(numbers)
     if large.any():
         column.note("of 2**53 or more may be rounded: numeric='decimal' keeps them exact", int(large.sum()))
+    if infinite.any():
+        column.note(
+            "too large for a float became infinite: numeric='decimal' keeps them", int(infinite.sum())
+        )
     return numbers
 
 
-def _objects(values: Values, column: Column) -> Array:  # noqa: ARG001 - one signature for all
+def objects(values: Values, column: Column) -> Array:  # noqa: ARG001 - one signature for all
+    """Return a piece of a column of Python's objects."""
     array = np.empty(len(values), dtype=object)
     array[:] = values  # so that a list in it stays one value
     return array
 
 
-def _strings(values: Values, column: Column) -> Any:
-    # At once, chunk by chunk: where pandas keeps texts in Arrow, Python's own are gone with their chunk.
-    return pd.array(_objects(values, column), dtype="string")
+def strings(values: Values, column: Column) -> Any:
+    """Return a piece of a column of texts."""
+    if strings_in_arrow():
+        import pyarrow as pa  # noqa: PLC0415 - pandas has found it
+
+        return pa.array(values, pa.large_string())
+    return objects(values, column)
+
+
+def _to_strings(pieces: list[Any]) -> Any:
+    if isinstance(pieces[0], np.ndarray):
+        return pd.array(np.concatenate(pieces), dtype="string")
+    import pyarrow as pa  # noqa: PLC0415 - a piece of it is here
+
+    return pd.arrays.ArrowStringArray(pa.chunked_array(pieces))
 
 
 def _jsons(values: Values, column: Column) -> Array:
     # One call of the parser for the chunk: a third of the time of one for each value.
     present = iter(json.loads(f"[{','.join(value for value in values if value is not None)}]"))
-    return _objects([None if value is None else next(present) for value in values], column)
+    return objects([None if value is None else next(present) for value in values], column)
 
 
-def _intervals(values: Values, column: Column) -> Array:  # noqa: ARG001 - one signature for all
+def _intervals(values: Values, column: Column) -> Array:
     microsecond = timedelta(microseconds=1)
     nothing = np.timedelta64("NaT", "us").astype(np.int64)
-    return np.array([nothing if value is None else value // microsecond for value in values], "m8[us]")
+    counted = []
+    for value in values:
+        infinite = value is not None and value.endswith("infinity")  # psycopg has no value for it
+        if infinite:
+            column.note(INFINITE, 1)
+        counted.append(
+            nothing if value is None or infinite else _load_interval(value.encode()) // microsecond
+        )
+    return np.array(counted, "m8[us]")
 
 
 # ISO 8601 as PostgreSQL writes it; years beyond four digits and before Christ are rare and slow.
@@ -226,7 +310,7 @@ def _stamps(values: Values, column: Column, unit: str) -> Array:
 
 def _stamp(text: str, column: Column) -> str:
     if text.endswith("infinity"):
-        column.note("infinite and became NaT", 1)
+        column.note(INFINITE, 1)
         return "NaT"
     found = _UNUSUAL.fullmatch(text)
     if found is None:
@@ -284,14 +368,14 @@ def _seconds(offset: str) -> int:
     return -size if found["sign"] == "-" else size
 
 
-def _in_zone(time_zone: str) -> Callable[[Array], Any]:
+def _in_zone(time_zone: str) -> Callable[[list[Any]], Any]:
     try:
         zone: Any = ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError):
         zone = "UTC"  # a zone that only the server knows, such as <+02>-02: psycopg says UTC too
 
-    def to_pandas(whole: Array) -> Any:
-        return pd.DatetimeIndex(whole).tz_localize("UTC").tz_convert(zone).array
+    def to_pandas(pieces: list[Any]) -> Any:
+        return pd.DatetimeIndex(_joined(pieces)).tz_localize("UTC").tz_convert(zone).array
 
     return to_pandas
 
@@ -301,30 +385,33 @@ def _oid(name: str) -> int:
 
 
 _NUMERIC = _oid("numeric")
-_FLOAT = _oid("float8")
+_INTERVAL = _oid("interval")
 _TEXT = _oid("text")
 _TIMESTAMPTZ = _oid("timestamptz")
-_AS_TEXT = frozenset(_oid(name) for name in ("date", "timestamp", "timestamptz", "json", "jsonb"))
-_BY_TYPE: dict[int, tuple[Callable[[Values, Column], Array], Callable[[Array], Any]]] = {
+_AS_TEXT = frozenset(
+    _oid(name) for name in ("date", "timestamp", "timestamptz", "interval", "json", "jsonb", "money")
+)
+_STRINGS = frozenset(_oid(name) for name in ("text", "varchar", "bpchar", "name", '"char"', "xml", "money"))
+_OBJECT = np.dtype(object)
+_interval_loader = psycopg.adapters.get_loader(_INTERVAL, psycopg.pq.Format.TEXT)
+assert _interval_loader is not None  # noqa: S101 - psycopg ships it
+_load_interval = _interval_loader(_INTERVAL).load
+_BY_TYPE: dict[int, tuple[Callable[[Values, Column], Any], np.dtype[Any] | Callable[[list[Any]], Any]]] = {
     _oid("int2"): (_masked(np.int16), _nullable(pd.arrays.IntegerArray)),
     _oid("int4"): (_masked(np.int32), _nullable(pd.arrays.IntegerArray)),
     _oid("int8"): (_masked(np.int64), _nullable(pd.arrays.IntegerArray)),
     _oid("oid"): (_masked(np.int64), _nullable(pd.arrays.IntegerArray)),
     _oid("bool"): (_masked(np.bool_), _nullable(pd.arrays.BooleanArray)),
-    _oid("float4"): (_floats(np.float32), _same),
-    _oid("float8"): (_floats(np.float64), _same),
-    _NUMERIC: (_numerics, _same),
-    _oid("date"): (_dates, _same),
-    _oid("timestamp"): (_timestamps, _same),
-    _oid("interval"): (_intervals, _same),
-    _oid("json"): (_jsons, _same),
-    _oid("jsonb"): (_jsons, _same),
-    **{
-        _oid(name): (_strings, _same)
-        for name in ("text", "varchar", "bpchar", "name", '"char"', "xml", "money")
-    },
+    _oid("float4"): (_floats(np.float32), np.dtype(np.float32)),
+    _oid("float8"): (_floats(np.float64), np.dtype(np.float64)),
+    _NUMERIC: (_numerics, np.dtype(np.float64)),
+    _oid("date"): (_dates, np.dtype("M8[s]")),
+    _oid("timestamp"): (_timestamps, np.dtype("M8[us]")),
+    _INTERVAL: (_intervals, np.dtype("m8[us]")),
+    _oid("json"): (_jsons, _OBJECT),
+    _oid("jsonb"): (_jsons, _OBJECT),
 }
-"""How the values of each type are put into arrays; psycopg's objects stay where a type is not here."""
+"""How the values of each type are put into pieces, and what these become; psycopg's objects stay where a type is not here."""
 
 STYLED = frozenset(_oid(name) for name in ("date", "timestamp", "timestamptz", "interval"))
 """Types whose text depends on DateStyle or IntervalStyle."""

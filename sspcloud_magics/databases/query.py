@@ -24,10 +24,10 @@ import pandas as pd
 import psutil
 import psycopg
 
-from sspcloud_magics.databases import binding, failures, fetching
+from sspcloud_magics.databases import binding, failures, fetching, frames
 from sspcloud_magics.databases.columns import Column, Numeric
 from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.copying import Description
+from sspcloud_magics.databases.describing import Description
 from sspcloud_magics.databases.fetching import Fetched
 from sspcloud_magics.databases.parameters import Statement, statements
 from sspcloud_magics.errors import QueryFailed, UsageProblem
@@ -197,7 +197,7 @@ def run(
             done.append(Done(fetched.tag, fetched.rows))
             _follow(connection, statement, fetched.tag)
             if fetched.columns is not None:
-                frame = _frame(fetched.columns, fetched.rows)
+                frame = frames.frame(fetched.columns, fetched.rows)
                 types = tuple(column.oid for column in fetched.columns)
                 notes += _notes_on(fetched, frame)
     if connection.in_transaction:
@@ -305,7 +305,7 @@ def _lent(session: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 def _part(columns: Sequence[Column], rows: int) -> Part:
-    frame = _frame(columns, rows)
+    frame = frames.frame(columns, rows)
     return Part(frame, tuple(column.oid for column in columns), tuple(_notes_on_values(columns)))
 
 
@@ -428,14 +428,6 @@ def _failed(error: psycopg.Error, statement: Statement, before: int, total: int)
             part for part in (failed.why, f"It is statement {before + 1} of {total}: {stand}.") if part
         )
     return failed
-
-
-def _frame(columns: Sequence[Column], rows: int) -> pd.DataFrame:
-    names = [column.name for column in columns]
-    arrays = {index: column.finish() for index, column in enumerate(columns)}
-    frame = pd.DataFrame(arrays, index=pd.RangeIndex(rows))
-    frame.columns = pd.Index(names)
-    return frame
 
 
 def _notes_on(fetched: Fetched, frame: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sspcloud_magics.databases import arrow, files
+from sspcloud_magics.databases import arrow, fetching, files
 from sspcloud_magics.databases.catalogue import describe_table, tables
 from sspcloud_magics.databases.engine import engine
 from sspcloud_magics.databases.files import export
@@ -24,9 +24,7 @@ EVERYTHING = """select i as n, i / 7.0::float8 as x, case when i % 3 > 0 then 'Ã
 @pytest.fixture
 def small_parts(monkeypatch):
     """Parts of a few rows, so that a file has several."""
-    from sspcloud_magics.databases import copying
-
-    monkeypatch.setattr(copying, "ROWS", 4)
+    monkeypatch.setattr(fetching, "CHUNK", 4)
     monkeypatch.setattr(files, "PART", 8)
 
 
@@ -126,7 +124,7 @@ def test_progress_counts_rows_and_bytes(connection):
     seen = []
     query(connection, "select i from generate_series(1, 20000) i", progress=lambda *said: seen.append(said))
     assert [rows for rows, _, _ in seen][-1] == 20000
-    assert seen[-1][1] == 20000 * 10 + 0 * 1
+    assert seen[-1][1] == 20000 * 4
 
 
 # ------------------------------------------------------------------ the catalogue

@@ -354,7 +354,7 @@ def test_the_authority_goes_with_the_connection(open_to, tmp_path, monkeypatch, 
 def test_an_interruption_cancels_through_the_tunnel(open_to):
     connection = open_to("bob", f"user-alice/{F}")
     query(connection, "set statement_timeout to '30s'")
-    with pytest.raises(QueryFailed, match="24:00"):
+    with pytest.raises(QueryFailed, match="24"):
         query(connection, "select time '24:00' from individus, individus as others")
     assert query(connection, "select 1 as a")["a"].tolist() == [1]
 

@@ -292,7 +292,7 @@ def test_an_interruption_while_rows_come_keeps_the_session(connection, bystander
 
 def test_an_error_of_ours_while_rows_come_keeps_the_session(connection):
     pid = connection.psycopg.info.backend_pid
-    with pytest.raises(QueryFailed, match="24:00"):
+    with pytest.raises(QueryFailed, match="24"):
         query(connection, "select time '24:00' from generate_series(1, 10000) a, generate_series(1, 10000) b")
     assert query(connection, "select 1 as one")["one"].tolist() == [1]
     assert connection.psycopg.info.backend_pid == pid

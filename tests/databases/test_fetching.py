@@ -1,0 +1,255 @@
+"""The fast format gives what the text format gives, in the same session, with parameters and without."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from psycopg import pq
+from psycopg.adapt import PyFormat, Transformer
+
+from sspcloud_magics.databases import binary, describing, fetching
+from sspcloud_magics.databases.columns import column
+from sspcloud_magics.databases.parameters import statements
+from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.errors import QueryFailed
+from tests.databases.test_columns import TYPES
+
+MORE_TYPES = [
+    ("bit(3)", "string", ["101"]),
+    ("real[]", "object", ["{1.1,NULL}"]),
+    ("numeric[]", "object", ["{1.10}"]),
+    ("numrange", "object", ["[1.5,2)"]),
+    ("int4multirange", "object", ["{[1,2),[5,6)}"]),
+    ("macaddr", "string", ["08:00:2b:01:02:03"]),
+    ("jsonb[]", "object", ['{"{\\"a\\": 1}"}']),
+    ('"char"', "string", ["x"]),
+]
+
+
+@pytest.fixture(scope="module")
+def tables(server):
+    """A schema with an enum, a domain and a composite type, and a table of every type."""
+    import psycopg
+
+    with psycopg.connect(**server.conninfo(), autocommit=True) as session:
+        session.execute("create schema copying")
+        session.execute("create type copying.mood as enum ('sad', 'très content')")
+        session.execute("create domain copying.short as text check (length(value) < 5)")
+        session.execute("create type copying.pair as (a int, b text)")
+        yield session
+        session.execute("drop schema copying cascade")
+
+
+def by_each_format(connection, sql, params=None, **options):
+    """The same query in the binary format as it is described, as it is remembered, and as text."""
+    formats = []
+    chosen = fetching._Reading._columns
+
+    def watched(reading, result):
+        made = chosen(reading, result)
+        formats.append(reading._format)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fetching._Reading, "_columns", watched)
+        patch.setattr(describing, "promises_few", lambda _: False)
+        described = query(connection, sql, params, **options)
+        again = query(connection, sql, params, **options)
+        describing.seen(connection.psycopg)._found.clear()
+        patch.setattr(describing, "promises_few", lambda _: True)
+        text = query(connection, sql, params, **options)
+        describing.seen(connection.psycopg)._found.clear()
+    assert formats[::2] == [pq.Format.BINARY, pq.Format.TEXT]
+    return [described, again], text
+
+
+def assert_same(fast, text):
+    for one in fast:
+        pd.testing.assert_frame_equal(one, text, check_exact=True)
+        for name in range(text.shape[1]):
+            assert [type(value) for value in one.iloc[:, name]] == [type(v) for v in text.iloc[:, name]]
+        assert one.attrs == text.attrs
+
+
+@pytest.mark.parametrize("rows", [fetching.CHUNK, 2], ids=["one chunk", "several chunks"])
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [(kind.replace("pg_temp", "copying"), values) for kind, _, values in TYPES + MORE_TYPES]
+    + [("copying.pair", ['(1,"x y")'])],
+)
+def test_each_type_comes_as_it_comes_as_text(connection, tables, monkeypatch, kind, values, rows):  # noqa: PLR0917 - fixtures and parameters
+    monkeypatch.setattr(fetching, "CHUNK", rows)
+    listed = [values[0], None, *values, None, None]
+    tables.execute("drop table if exists copying.kept")
+    tables.execute(f"create table copying.kept (n serial, value {kind}, other text default 'é')")
+    for value in listed:
+        tables.execute(f"insert into copying.kept(value) values (cast(%s::text as {kind}))", [value])
+    query(connection, "set time zone 'Europe/Paris'")
+    sql = "select value, other, value as value from copying.kept where n > :n order by n"
+    assert_same(*by_each_format(connection, sql, {"n": 0}))
+    assert_same(*by_each_format(connection, sql, {"n": 1000}))
+
+
+def test_exact_numerics_are_those_that_come_as_text(connection):
+    sql = "select value::numeric from (values ('0.10'), ('1e-30'), ('NaN'), ('Infinity'), (null)) v(value)"
+    fast, text = by_each_format(connection, sql, numeric="decimal")
+    for one in fast:
+        assert [str(value) for value in one["value"]] == [str(value) for value in text["value"]]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.decimals(min_value=-(10**25), max_value=10**25).map(lambda value: f"{value:f}")
+        | st.floats(allow_nan=False, allow_infinity=False, min_value=1e-200, max_value=1e200).map(repr)
+        | st.decimals(places=4, min_value=-(10**13), max_value=10**13).map(str)
+        | st.sampled_from(["0", "NaN", "Infinity", "-Infinity", "9007199254740993", "0.9999999999999999"]),
+        max_size=20,
+    )
+)
+def test_the_float_of_a_numeric_is_the_nearest_one(numbers):
+    """psycopg writes the bytes that the server would send."""
+    numbers = [number for number in numbers if len(number) < 400]
+    transformer = Transformer()
+    values = [
+        bytes(transformer.get_dumper(Decimal(number), PyFormat.BINARY).dump(Decimal(number)))
+        for number in numbers
+    ]
+    kept = column("n", 1700, numeric="float", time_zone="UTC", adapters=transformer.adapters)
+    read = binary.decoder(1700, "float")
+    np.testing.assert_array_equal(
+        read.decode([*values, None], kept), np.array([*(float(number) for number in numbers), np.nan])
+    )
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "insert into t select * from u returning a",
+        "with gone as (delete from t returning a) select * from gone",
+        "select * into t from u",
+        "select * from t for update",
+        "explain select * from t",
+        "show search_path",
+    ],
+)
+def test_what_may_change_data_is_no_plain_query(sql):
+    assert not describing.only_reads(statements(sql)[0])
+
+
+@pytest.mark.parametrize(
+    ("sql", "few"),
+    [
+        ("select 1", True),
+        ("select * from t limit 10", True),
+        ("select * from t where id = :id", True),
+        ("select count(*) from t", True),
+        ("select count(*) from t group by a", False),
+        ("select a from t", False),
+        ("select * from t join u on t.id = u.id", False),
+        ("with x as (select 1 from t) table x", False),
+        ("(select 1 from t) union values (2)", False),
+        ("table t", False),
+    ],
+)
+def test_a_query_that_reads_as_one_of_few_rows_takes_one_round_trip(sql, few):
+    [statement] = statements(sql)
+    assert describing.only_reads(statement)
+    assert describing.promises_few(statement) is few
+
+
+def test_the_transaction_and_the_temporary_tables_of_the_session_are_seen(connection):
+    query(connection, "begin; create temp table seen on commit drop as select 1 as a")
+    assert query(connection, "select a from seen -- the end")["a"].tolist() == [1]
+    query(connection, "rollback")
+    with pytest.raises(QueryFailed, match='"seen" does not exist'):
+        query(connection, "select a from seen")
+
+
+def test_the_order_of_rows_is_kept_where_a_column_is_cast(connection):
+    frame = query(connection, "select i, point(i, 0) as p from generate_series(1, 20000) i order by i desc")
+    assert frame["i"].tolist() == list(range(20000, 0, -1))
+    assert frame["p"].iloc[0] == "(20000,0)"
+
+
+def test_the_place_of_an_error_is_marked(connection):
+    with pytest.raises(QueryFailed, match="agee") as raised:
+        query(connection, "select\n  agee\nfrom pg_class")
+    assert "2 │   agee" in raised.value.why
+
+
+def test_an_error_that_comes_after_rows_leaves_the_session_usable(connection):
+    pid = connection.psycopg.info.backend_pid
+    with pytest.raises(QueryFailed, match="division by zero"):
+        query(connection, "select 1 / (30000 - i) from generate_series(1, 50000) i")
+    assert query(connection, "select pg_backend_pid() p")["p"].tolist() == [pid]
+
+
+def test_rows_beyond_the_limit_are_counted(connection):
+    result = run(connection, "select i from generate_series(1, 20000) i", limit=9000)
+    assert result.frame["i"].tolist() == list(range(1, 9001))
+    assert any("9,000 rows of 20,000" in note for note in result.notes)
+
+
+def test_wide_rows_come_in_smaller_chunks(connection, monkeypatch):
+    monkeypatch.setattr(fetching, "CHUNK_BYTES", 1000)
+    [statement] = statements("select 'é'::char(100) t from generate_series(1, 50)")
+    seen = list(fetching.batches(connection.psycopg, statement, (), foretold=lambda _: None))
+    assert len(seen) > 4
+    assert seen[-1].rows == 50
+
+
+def test_a_type_that_changes_between_two_runs_is_said(connection, tables):
+    tables.execute("create table copying.changing (a int)")
+    tables.execute("insert into copying.changing values (1)")
+    sql = "select a from copying.changing"
+    assert query(connection, sql)["a"].tolist() == [1]
+    tables.execute("alter table copying.changing alter a type text")
+    assert query(connection, sql)["a"].tolist() == ["1"]
+    tables.execute("alter table copying.changing alter a type point using point(0, 0)")
+    with pytest.raises(QueryFailed, match="Run it again"):
+        query(connection, sql)
+    assert query(connection, sql)["a"].tolist() == ["(0,0)"]
+
+
+@pytest.mark.parametrize("change", ["set search_path to copying, public", "create temp table shift (a text)"])
+def test_what_changes_the_meaning_of_a_text_is_heeded(connection, change):
+    seen = describing.seen(connection.psycopg)
+    [statement] = statements("select relname from pg_class")
+    query(connection, statement.sql)
+    assert seen.get(statement)
+    query(connection, "begin; explain select 1; commit")
+    assert seen.get(statement)
+    query(connection, change)
+    assert not seen.get(statement)
+
+
+def test_what_python_cannot_read_names_its_column(connection):
+    digits = "9" * 5000
+    for sql in ("select :d::jsonb as document", "select :d::jsonb as document from pg_class"):
+        with pytest.raises(QueryFailed, match="document: ") as raised:
+            query(connection, sql, {"d": digits})
+        assert "::text" in raised.value.mend
+    assert query(connection, "select 1 as one")["one"].tolist() == [1]
+
+
+def test_another_encoding_of_the_client_gives_the_same_texts(connection):
+    query(connection, "set client_encoding to latin1")
+    assert query(connection, "select 'é' as t from pg_class limit 20000")["t"].iloc[0] == "é"
+    query(connection, "set client_encoding to utf8")
+
+
+def test_rows_are_given_while_the_query_runs_and_leaving_early_cancels_it(connection):
+    session = connection.psycopg
+    [statement] = statements("select a from generate_series(1, 10000) a, generate_series(1, 10000) b")
+    first = fetching.batches(session, statement, ())
+    assert next(first).rows == fetching.CHUNK
+    first.close()
+    assert session.execute("select 1").fetchone() == (1,)
+    assert threading.active_count() < 20
