@@ -78,11 +78,14 @@ class Open:
 
     target: Target
     ports: tuple[tuple[int, int | str], ...]
+    sockets: tuple[str, ...] = ()
+    address: str = "localhost"
 
 
 API = Open(Target("a", "service", "api"), ((8000, 80),))
 DB = Open(Target("a", "service", "db-rw"), ((5432, 5432), (9187, "metrics")))
 POD = Open(Target("b", "pod", "db-1"), ((6000, 5432),))
+SOCKET = Open(Target("c", "service", "web"), ((8000, 8000),), ("/run/web/8000.sock",), "/run/web")
 
 
 @pytest.mark.parametrize(
@@ -96,10 +99,12 @@ POD = Open(Target("b", "pod", "db-1"), ((6000, 5432),))
         ("b/db", [POD]),
         ("pod/db", [POD]),
         ("a", [API]),
+        ("/run/web/8000.sock", [SOCKET]),
+        ("/run/web", [SOCKET]),
     ],
 )
 def test_a_forward_is_meant_by_its_local_port_or_its_target(which: str, meant: list[Open]) -> None:
-    assert forwarding._matching([API, DB, POD], which) == meant  # type: ignore[arg-type,comparison-overlap]
+    assert forwarding._matching([API, DB, POD, SOCKET], which) == meant  # type: ignore[arg-type,comparison-overlap]
 
 
 @pytest.mark.parametrize("which", ["80", "5433", "nothing", "pod/api", "c/api", "db"])

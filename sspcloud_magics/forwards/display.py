@@ -61,6 +61,11 @@ def endpoint(address: str, port: int) -> str:
 
 def routes(forward: Forward) -> list[tuple[str, str]]:
     """Return for each port where it listens and where it leads."""
+    if forward.sockets:
+        return [
+            (path, f"{forward.target}:{port.remote}")
+            for path, port in zip(forward.sockets, forward.wanted, strict=True)
+        ]
     pairs = forward.ports or [(port.local or 0, port.remote) for port in forward.wanted]
     return [
         (

@@ -57,7 +57,8 @@ class Forward:
     reason
         Why it is in that state, in a few words; empty where there is nothing to say.
     address
-        Where it listens: ``localhost`` (both loopback families) or an IP address.
+        Where it listens: ``localhost`` (both loopback families), an IP address, or the directory of its Unix
+        sockets. For libpq it is the ``host`` in either case.
     ports
         The pairs (local port, remote port), in the order that was asked for.
     pod
@@ -98,6 +99,7 @@ class Forward:
         self._carried = ForwardCounters(forward_id)  # by helpers that are gone
         self._counters = ForwardCounters(forward_id)  # by the helper of now
         self._local_ports: tuple[int, ...] = ()
+        self._folder = ""
 
     @property
     def state(self) -> State:
@@ -122,7 +124,12 @@ class Forward:
     @property
     def address(self) -> str:
         """Where it listens."""
-        return self.spec.address
+        return self._folder or self.spec.address
+
+    @property
+    def sockets(self) -> tuple[str, ...]:
+        """The paths of its Unix sockets, in the order of `ports`; empty where it listens on ports."""
+        return tuple(f"{self._folder}/{port.socket}" for port in self.spec.ports if self._folder)
 
     @property
     def ports(self) -> tuple[tuple[int, int | str], ...]:
@@ -216,7 +223,7 @@ class Forward:
         bool
             Whether it leads to the target's same ports, from the same address and the local ports that are said.
         """
-        if (self.target, self.address) != (target, address):
+        if (self.target, self.spec.address) != (target, address):
             return False
         if [port.remote for port in self.wanted] != [port.remote for port in wanted]:
             return False
@@ -244,6 +251,7 @@ class Forward:
             self.since = datetime.now(UTC)
         if len(event.local_ports) == len(self.spec.ports):
             self._local_ports = event.local_ports
+        self._folder = event.folder or self._folder
         self._status = event
         return event != before
 
@@ -268,7 +276,8 @@ class Forward:
             replace(port, candidates=(local,))
             for port, local in zip(self.spec.ports, self._local_ports, strict=True)
         )
-        self.spec = replace(self.spec, ports=ports, resume=True)
+        folders = (self._folder,) if self._folder else ()
+        self.spec = replace(self.spec, ports=ports, folders=folders, resume=True)
 
     def restart(self, wanted: tuple[PortText, ...], spec: ForwardSpec) -> None:
         """Leave the state *failed*, to be started again; under the manager's lock."""

@@ -28,6 +28,7 @@ from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.helper import Helper
 from sspcloud_magics.forwards.ports import check_address, specify
 from sspcloud_magics.forwards.remarks import name_holder, remark, say_holder
+from sspcloud_magics.forwards.sockets import UNIX, folders, specify_sockets
 from sspcloud_magics.forwards.subscribers import Subscribers
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import (
@@ -128,7 +129,8 @@ class ForwardManager:
         ports
             The ports of the target, and the local ports where they matter.
         address
-            Where to listen: ``localhost`` (both loopback families), or an IP address of this machine.
+            Where to listen: ``localhost`` (both loopback families), an IP address of this machine, or
+            `sockets.UNIX` for Unix sockets in a directory that nobody else may enter.
         timeout
             How long to wait for it, in seconds.
 
@@ -156,9 +158,7 @@ class ForwardManager:
         """
         self._here()
         wanted = tuple(ports)
-        spec = ForwardSpec(
-            target.namespace, target.kind, target.name, specify(target, wanted), check_address(address)
-        )
+        spec = _spec(target, wanted, address)
         access = cluster.access()
         begun: Forward | None = None
         try:
@@ -190,7 +190,7 @@ class ForwardManager:
             if begun is not None:
                 self._abandon(begun)
             if isinstance(error, PortTaken):
-                raise name_holder(error, wanted, self._holder) from None
+                raise name_holder(error, () if spec.folders else wanted, self._holder) from None
             raise
         if begun is not None:
             begun.notes = remark(begun, self._holder)
@@ -422,3 +422,12 @@ class ForwardManager:
             helper = self._helper
         if helper is not None:
             helper.send(command)
+
+
+def _spec(target: Target, wanted: tuple[PortText, ...], address: str) -> ForwardSpec:
+    """Return what the helper shall do; raises `UsageProblem` where it makes no sense."""
+    place = (target.namespace, target.kind, target.name)
+    if address == UNIX and wanted:
+        ports = specify_sockets(wanted)
+        return ForwardSpec(*place, ports, UNIX, folders=folders(target, ports))
+    return ForwardSpec(*place, specify(target, wanted), check_address(address))

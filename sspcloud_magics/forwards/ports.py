@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.forwards.sockets import UNIX
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import PortSpec
 
@@ -102,9 +103,9 @@ def check_address(address: str) -> str:
     Raises
     ------
     UsageProblem
-        If it is neither ``localhost`` nor an IP address of this machine.
+        If it is neither ``localhost``, nor `UNIX`, nor an IP address of this machine.
     """
-    if address == "localhost":
+    if address in {"localhost", UNIX}:
         return address
     mend = "use localhost, or an IP address of this machine, such as 127.0.0.1"
     try:

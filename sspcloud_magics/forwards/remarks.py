@@ -61,6 +61,8 @@ def remark(forward: Forward, holder: Callable[[int], str]) -> tuple[str, ...]:
     holder
         Says who holds a port.
     """
+    if forward.sockets:
+        return _remark_sockets(forward)
     notes = []
     for (local, remote), port in zip(forward.ports, forward.wanted, strict=False):
         if port.local is not None or remote == local or not isinstance(remote, int):
@@ -74,4 +76,15 @@ def remark(forward: Forward, holder: Callable[[int], str]) -> tuple[str, ...]:
         notes.append(f"{why}: {local} stands in for it{lasting}.")
     if not is_loopback(forward.address):
         notes.append(f"Everyone who reaches {forward.address} over the network can use this forward.")
+    return tuple(notes)
+
+
+def _remark_sockets(forward: Forward) -> tuple[str, ...]:
+    notes = []
+    first = forward.spec.folders[0]
+    if forward.address != first:
+        notes.append(f"Another forward holds {first}: {forward.address} stands in for it.")
+    for (local, _), path in zip(forward.ports, forward.sockets, strict=True):
+        if ".s.PGSQL." in path:
+            notes.append(f"For psql, psycopg and libpq: host={forward.address} port={local}")
     return tuple(notes)

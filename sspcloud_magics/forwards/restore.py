@@ -155,7 +155,7 @@ class ForwardsFile:
                         manager.server_of(forward),
                         forward.target,
                         tuple(PortText(remote, local) for local, remote in forward.ports),
-                        forward.address,
+                        forward.spec.address,
                     )
                     for forward in manager.forwards()
                     if forward.ports

@@ -191,7 +191,7 @@ def _forward_words(_names: Names, _words: list[str]) -> Iterable[str]:
     """Return what `unforward` takes: local ports and targets."""
     found: dict[str, None] = {}
     for each in session.open_forwards():
-        found |= {str(local): None for local, _ in each.ports}
+        found |= {str(where): None for where in each.sockets or [local for local, _ in each.ports]}
         found[_written(each.target)] = None
     return found
 

@@ -37,6 +37,12 @@ class ForwardingMagics(Magics):
         help="where to listen, instead of this machine alone",
     )
     @argument(
+        "--unix",
+        action="store_true",
+        help="listen on a Unix socket that nobody else can reach, instead of a port that every user of this "
+        "machine can: for shared hosts",
+    )
+    @argument(
         "--timeout",
         metavar="SECONDS",
         type=float,
@@ -64,6 +70,7 @@ class ForwardingMagics(Magics):
             %forward mon-api-abcdef-12345 1500:8000
             %forward svc/mon-api http
             %forward user-alice/svc/postgresql-cnpg-951239-rw 5432
+            %forward --unix svc/postgresql-cnpg-951239-rw 5432
             %forward --relay postgresql-cnpg-951239-rw.user-alice.svc.cluster.local:5432
 
         The same in Python: ``ssp.forward("svc/mon-api", "1500:8000")``, and ``ssp.forward_through_relay``.
@@ -72,7 +79,12 @@ class ForwardingMagics(Magics):
         if given.relay:
             with steps() as progress:
                 return session.forward_through_relay(
-                    given.target, *given.ports, address=given.address, image=given.image, progress=progress
+                    given.target,
+                    *given.ports,
+                    address=given.address,
+                    unix=given.unix,
+                    image=given.image,
+                    progress=progress,
                 )
         if given.image:
             raise UsageProblem("--image is for a relay.", mend="%forward --relay HOST:PORT --image IMAGE")
@@ -81,6 +93,7 @@ class ForwardingMagics(Magics):
             *given.ports,
             namespace=given.namespace,
             address=given.address,
+            unix=given.unix,
             timeout=given.timeout,
         )
 

@@ -22,6 +22,7 @@ def forward(
     *ports: str | int,
     namespace: str | None = None,
     address: str = "localhost",
+    unix: bool = False,
     timeout: float = 30.0,
 ) -> Forward:
     """Open a local port that leads to a pod, a service, a deployment or a statefulset.
@@ -42,6 +43,11 @@ def forward(
         Where the target is, if its text does not say; one's own where it is None.
     address
         Where to listen: ``localhost`` is both loopback families.
+    unix
+        Listen on a Unix socket instead of a port, in a directory that no other user may enter: for hosts
+        that are shared. `Forward.sockets` has its path; for libpq, `Forward.address` is the ``host`` and
+        `Forward.local_port` the ``port``. A transfer that is cut looks like an end there, since a Unix
+        socket cannot be reset: the protocol has to tell, as PostgreSQL's does.
     timeout
         How long to wait for the first dial, in seconds.
 
@@ -53,7 +59,8 @@ def forward(
     Raises
     ------
     UsageProblem
-        If the target or a port is not of that form.
+        If the target or a port is not of that form, or `unix` is asked for together with an address or
+        on Windows.
     TargetNotFound, AmbiguousTarget, PortNotFound, PodNotReady
         If the target is not there, not unique, without that port, or not ready.
     PortTaken
@@ -73,15 +80,33 @@ def forward(
     cluster = state.current_cluster(wanted.namespace)
     found = resolve.resolve(cluster, wanted)
     checked = [_numbered(port, found) for port in resolve.check_ports(found, asked)]
-    opened = state.manager().forward(cluster, found.target, checked, address=address, timeout=timeout)
+    opened = state.manager().forward(
+        cluster, found.target, checked, address=_where(address, unix=unix), timeout=timeout
+    )
     state.remember_namespace(cluster, opened.target.namespace)
     return opened
+
+
+def _where(address: str, *, unix: bool) -> str:
+    """Return where a forward listens, as the manager is told."""
+    from sspcloud_magics.forwards.sockets import UNIX, runtime_folder  # noqa: PLC0415 - at first use
+
+    if not unix:
+        return address
+    if address != "localhost":
+        raise UsageProblem(
+            "A forward listens on an address or on a Unix socket, and not on both.",
+            mend="leave --address or --unix out",
+        )
+    runtime_folder()  # refuses where there are none
+    return UNIX
 
 
 def forward_through_relay(
     destination: str,
     *ports: str | int,
     address: str = "localhost",
+    unix: bool = False,
     image: str | None = None,
     timeout: float = 60.0,
     progress: Callable[[str], None] = lambda _: None,
@@ -99,6 +124,8 @@ def forward_through_relay(
         At most one local port; the same number as the destination's where it is free if there is none.
     address
         Where to listen: ``localhost`` is both loopback families.
+    unix
+        Listen on a Unix socket instead of a port, as `forward` does.
     image
         The relay's image, whose entry point must be socat, where the cluster does not get ``alpine/socat``; what
         `configure_relay` said where it is None.
@@ -134,6 +161,7 @@ def forward_through_relay(
         parse_destination,
     )
 
+    where = _where(address, unix=unix)
     host, port = parse_destination(destination)
     local = [parse_port(each) for each in ports]
     if len(local) > 1 or any(not isinstance(each.remote, int) or each.local is not None for each in local):
@@ -145,7 +173,7 @@ def forward_through_relay(
     written = int(local[0].remote) if local else None
     wanted = [PortText(relay.port, written)]
     try:
-        return manager.forward(cluster, relay.pod, wanted, address=address, timeout=timeout)
+        return manager.forward(cluster, relay.pod, wanted, address=where, timeout=timeout)
     except BaseException:
         close_relay(cluster, relay)
         raise
@@ -200,8 +228,8 @@ def unforward(which: str | int | None = None, *, everything: bool = False) -> li
     Parameters
     ----------
     which
-        A local port, or a target as it was given to `forward`; the beginning of its name is enough where
-        one target only has it.
+        A local port, the path of a Unix socket, or a target as it was given to `forward`; the beginning of
+        its name is enough where one target only has it.
     everything
         Stop all of them instead.
 
@@ -285,7 +313,11 @@ def _numbered(port: PortText, found: ResolvedTarget) -> PortText:
 def _matching(there: list[Forward], which: str) -> list[Forward]:
     """Return the forwards that a local port or a target's text means."""
     if which.isascii() and which.isdigit():
-        found = [each for each in there if int(which) in [local for local, _ in each.ports]]
+        found = [
+            each for each in there if not each.sockets and int(which) in [local for local, _ in each.ports]
+        ]
+    elif which.startswith("/"):
+        found = [each for each in there if which in (*each.sockets, each.address)]
     else:
         wanted = parse_target(which)
         same_place = [
@@ -310,5 +342,7 @@ def _matching(there: list[Forward], which: str) -> list[Forward]:
 def _open_words(there: Iterable[Forward]) -> str:
     """Return one line for each forward, to choose from."""
     return "\n".join(
-        f"%unforward {local}   (it leads to {each.target})" for each in there for local, _ in each.ports[:1]
+        f"%unforward {where}   (it leads to {each.target})"
+        for each in there
+        for where in (each.sockets or [local for local, _ in each.ports])[:1]
     )

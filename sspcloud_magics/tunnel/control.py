@@ -54,10 +54,13 @@ class PortSpec:
         The port of the target: a number, or the name of a port of the service or the container.
     candidates
         Local ports to try, in this order; 0 is any free one. The first that can be bound is used.
+    socket
+        The name of its Unix socket, where the forward listens on those; the number is not bound then.
     """
 
     remote: int | str
     candidates: tuple[int, ...]
+    socket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class ForwardSpec:
         The ports; all of them lead to the same pod.
     address
         Where to listen: ``localhost`` is both loopback families, and survives the lack of one.
+    folders
+        Directories to try for Unix sockets, in this order; where there are any, no port is bound.
     wait
         How long a connection that arrives while the forward reconnects is kept waiting, in seconds.
     resume
@@ -86,6 +91,7 @@ class ForwardSpec:
     address: str = "localhost"
     wait: float = 10.0
     resume: bool = False
+    folders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,8 @@ class ForwardState:
         The tunnel protocol in use: ``spdy`` (in a WebSocket), ``channels`` or empty.
     local_ports
         The bound ports, in the order of the spec; empty until they are bound.
+    folder
+        The directory of the Unix sockets; empty where there are none.
     error
         `SspcloudError.to_wire` of what made it fail; None in any other state.
     """
@@ -151,6 +159,7 @@ class ForwardState:
     pod: str = ""
     protocol: str = ""
     local_ports: tuple[int, ...] = ()
+    folder: str = ""
     error: dict[str, str] | None = None
 
 
@@ -231,8 +240,11 @@ def decode(line: bytes) -> Command | Event:
             body["access"] = Access.from_wire(body["access"])
         elif kind is StartForward:
             spec = body["spec"]
-            ports = tuple(PortSpec(port["remote"], tuple(port["candidates"])) for port in spec.pop("ports"))
-            body["spec"] = ForwardSpec(ports=ports, **spec)
+            ports = tuple(
+                PortSpec(port["remote"], tuple(port["candidates"]), port["socket"])
+                for port in spec.pop("ports")
+            )
+            body["spec"] = ForwardSpec(ports=ports, folders=tuple(spec.pop("folders")), **spec)
         elif kind is ForwardState:
             body["state"] = State(body["state"])
             body["local_ports"] = tuple(body["local_ports"])

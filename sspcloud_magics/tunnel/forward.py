@@ -40,6 +40,7 @@ from sspcloud_magics.tunnel.peer import PeerWatch
 from sspcloud_magics.tunnel.pods import Candidate, choose
 from sspcloud_magics.tunnel.pool import Pool
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
+from sspcloud_magics.tunnel.sockets import SocketFolder
 from sspcloud_magics.tunnel.stream import Stream
 from sspcloud_magics.tunnel.tunnel import Tunnel
 
@@ -90,6 +91,7 @@ class Forward:
             credentials, self._target, [port.remote for port in spec.ports], self._pods_changed, self._fail
         )
         self._listeners: list[Listener] = []
+        self._folder: SocketFolder | None = None
         self._connections: dict[Connection, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pool: Pool | None = None
@@ -135,9 +137,15 @@ class Forward:
 
     def _listen(self) -> None:
         try:
+            if self._spec.folders:
+                self._folder = SocketFolder.claim(self._spec.folders)
             for position, port in enumerate(self._spec.ports):
-                sockets = bind(self._spec.address, port.candidates)
-                self._listeners.append(Listener(sockets, partial(self._accept, position)))
+                if self._folder is not None:
+                    sockets, number = [self._folder.listen(port.socket)], port.candidates[0]
+                else:
+                    sockets = bind(self._spec.address, port.candidates)
+                    number = sockets[0].getsockname()[1]
+                self._listeners.append(Listener(sockets, number, partial(self._accept, position)))
         except OSError as error:
             raise SspcloudError(
                 f"{self._spec.address!r} is not an address of this machine.", why=f"{error.strerror}."
@@ -162,6 +170,8 @@ class Forward:
     def _shut(self) -> None:
         for listener in self._listeners:
             listener.close()
+        if self._folder is not None:
+            self._folder.close()
         self._follower.close()
         for connection in list(self._connections):
             connection.stop()
@@ -194,6 +204,7 @@ class Forward:
                 pod=self._pool.pod.name if self._pool and not over else "",
                 protocol=self._pool.protocol_name if self._pool and not over else "",
                 local_ports=tuple(listener.port for listener in self._listeners),
+                folder=str(self._folder.path) if self._folder else "",
                 error=error.to_wire() if error else None,
             )
         )

@@ -28,15 +28,19 @@ class Listener:
     ----------
     sockets
         Bound and listening, all on the same port.
+    port
+        The port; for a Unix socket, the number that stands in its name.
     on_accept
         Called with each accepted socket.
     """
 
-    def __init__(self, sockets: Sequence[socket.socket], on_accept: Callable[[socket.socket], None]) -> None:
+    def __init__(
+        self, sockets: Sequence[socket.socket], port: int, on_accept: Callable[[socket.socket], None]
+    ) -> None:
         self._sockets = sockets
         self._on_accept = on_accept
         self._loop = asyncio.get_running_loop()
-        self.port: int = sockets[0].getsockname()[1]
+        self.port = port
         for sock in sockets:
             self._loop.add_reader(sock, self._accept, sock)
 

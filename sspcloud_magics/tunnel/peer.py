@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import select
 import socket
 import struct
 import sys
@@ -42,7 +43,7 @@ class PeerWatch:
         try:
             here, there = sock.getsockname(), sock.getpeername()
             if sock.family not in (socket.AF_INET, socket.AF_INET6):
-                return None
+                return _hung_up(sock) if sock.family == socket.AF_UNIX else None
             if self._works is None:
                 # A kernel without this facility answers "no such socket" about every socket.
                 self._works = bool(self._inode(sock.family, here, there))
@@ -85,3 +86,10 @@ class PeerWatch:
             raise OSError(-code, "sock_diag")
         inode: int = struct.unpack_from("=I", answer, _INODE_OFFSET)[0]
         return inode
+
+
+def _hung_up(sock: socket.socket) -> bool:
+    """Return whether the other end of a Unix socket is closed: Linux tells it from a shut-down half."""
+    poll = select.poll()
+    poll.register(sock, 0)
+    return bool(poll.poll(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sspcloud_magics import session
 from sspcloud_magics.forwards.forward import Forward
+from sspcloud_magics.forwards.sockets import UNIX
 from sspcloud_magics.widgets.looks import MOST_PORTS, cut
 from sspcloud_magics.widgets.outbox import Facts
 
@@ -19,6 +20,7 @@ def forwards() -> Facts:
             "reason": cut(each.reason),
             "address": each.address,
             "ports": [list(pair) for pair in each.ports[:MOST_PORTS]],
+            "sockets": list(each.sockets[:MOST_PORTS]),
             "pod": each.pod,
             "notes": cut(" ".join(each.notes)),
             "magic": _magic(each),
@@ -30,8 +32,8 @@ def forwards() -> Facts:
 def _magic(forward: Forward) -> str:
     """Return the line that opens the same forward in another notebook."""
     ports = [f"{local}:{remote}" for local, remote in forward.ports[:MOST_PORTS]]
-    address = [] if forward.address == "localhost" else ["--address", forward.address]
-    return " ".join(["%forward", str(forward.target), *ports, *address])
+    where = {"localhost": [], UNIX: ["--unix"]}.get(forward.spec.address, ["--address", forward.spec.address])
+    return " ".join(["%forward", str(forward.target), *ports, *where])
 
 
 def connections() -> Facts:

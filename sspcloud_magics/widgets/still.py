@@ -31,7 +31,12 @@ def lines(facts: Mapping[str, Any]) -> list[str]:
 def _forward(fact: Mapping[str, Any]) -> str:
     shape = next((mark for state, mark in SHAPES.items() if state == fact["state"]), "")
     where = ", ".join(
-        f"{endpoint(fact['address'], local)} → {fact['target']}:{remote}" for local, remote in fact["ports"]
+        f"{where} → {fact['target']}:{remote}"
+        for where, (_, remote) in zip(
+            fact["sockets"] or [endpoint(fact["address"], local) for local, _ in fact["ports"]],
+            fact["ports"],
+            strict=False,
+        )
     )
     return f"{shape} {fact['state']} {where or fact['target']}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +171,22 @@ def test_open_forwards_are_offered_to_unforward(alice: Notebook) -> None:
     assert alice.complete(f"%unforward {str(port)[:2]}") == [f"%unforward {port}"]
     alice.run(f"%unforward {port}")
     assert alice.complete("%unforward svc") == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets")
+def test_a_forward_on_a_unix_socket(alice: Notebook) -> None:
+    forward = alice.run("%forward --unix svc/mon-api http")
+    (path,) = forward.sockets
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.")
+    assert path in str(alice.run("%forwards"))
+    assert alice.complete(f"%unforward {path[:5]}") == [f"%unforward {path}"]
+    alice.run(f"%unforward {path}")
+    assert not Path(path).parent.exists()
+    with pytest.raises(errors.UsageProblem, match="not on both"):
+        ssp.forward("svc/mon-api", unix=True, address="127.0.0.1")
 
 
 def test_no_secret_is_in_what_the_notebook_shows(bob: Notebook, sandbox: Sandbox) -> None:

@@ -48,6 +48,17 @@ def test_a_peer_that_has_closed(ends, watch):
     assert watch.has_closed(accepted) is True
 
 
+def test_a_unix_socket_tells_closing_from_shutting_down(watch):
+    accepted, client = socket.socketpair()
+    with accepted, client:
+        assert watch.has_closed(accepted) is False
+        client.shutdown(socket.SHUT_WR)
+        assert accepted.recv(1) == b""
+        assert watch.has_closed(accepted) is False
+        client.close()
+        assert watch.has_closed(accepted) is True
+
+
 def test_a_socket_that_two_processes_hold_is_open_until_both_let_go(ends, watch):
     accepted, client = ends
     second = client.dup()

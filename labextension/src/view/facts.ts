@@ -52,6 +52,8 @@ export interface Forward {
   address: string;
   /** Local port, and the port or its name at the target. */
   ports: [number, number | string][];
+  /** The paths of its Unix sockets, where it listens on those instead of ports. */
+  sockets: string[];
   state: ForwardState;
   reason: string;
 }

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -13,10 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from sspcloud_magics.errors import DialFailed, PortTaken, TargetNotFound, TokenExpired
 from sspcloud_magics.forwards.ports import derived_ports
+from sspcloud_magics.forwards.sockets import UNIX
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import State
@@ -122,6 +125,28 @@ def test_killed_helper_is_replaced_and_forwards_are_back_on_their_ports(manager,
     assert [forward.local_port for forward in forwards] == ports
     assert say(forwards[0], b"again") == b"again"
     assert [process.pid for process in helpers()] != [helper.pid]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets")
+def test_libpq_takes_the_directory_of_a_unix_socket_for_its_host(manager, cluster, testbed, watcher):
+    postgres = testbed.postgres
+    target = Target(testbed.namespace, "service", postgres.service)
+    forward = manager.forward(cluster, target, [PortText(postgres.port)], address=UNIX)
+    folder = Path(forward.address)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    login = {"dbname": postgres.database, "user": postgres.user, "password": postgres.password.reveal()}
+
+    def query():
+        with psycopg.connect(host=forward.address, port=forward.local_port, **login) as connection:
+            return connection.execute("select 1").fetchone()
+
+    assert query() == (1,)
+    kill(helpers()[0])
+    watcher.until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
+    assert forward.address == str(folder)
+    assert query() == (1,)
+    forward.stop()
+    assert not folder.exists()
 
 
 def test_close_leaves_nothing(manager, cluster, testbed):

@@ -30,7 +30,7 @@ function forwardRow(scene: Scene, id: string, forward: Forward): HTMLElement {
         own(scene, forward.target),
         forward.ports.map(([, remote]) => faint(` :${String(remote)}`)),
       ),
-      forward.ports.map(([local]) => address(scene, forward.address, local)),
+      addresses(forward).map((text) => address(scene, text)),
       [sparkline(scene.store.history.minute(`traffic/${id}`, Date.now())), bytes(scene, id)],
       orderButton(
         scene,
@@ -50,8 +50,13 @@ function forwardRow(scene: Scene, id: string, forward: Forward): HTMLElement {
   );
 }
 
-function address(scene: Scene, host: string, port: number): HTMLElement {
-  const text = `${host.includes(":") ? `[${host}]` : host}:${String(port)}`;
+/** Where it listens, as programs are told: on ports, or on Unix sockets. */
+function addresses({ sockets, address: host, ports }: Forward): string[] {
+  if (sockets.length) return sockets;
+  return ports.map(([local]) => `${host.includes(":") ? `[${host}]` : host}:${String(local)}`);
+}
+
+function address(scene: Scene, text: string): HTMLElement {
   return h(
     "span",
     { class: cls("address"), "data-key": `address ${text}` },
