@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import psycopg
@@ -28,7 +29,13 @@ from sspcloud_magics.databases.libpq import Login, Tls
 from sspcloud_magics.databases.parameters import statements
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.databases.settings import Settings
-from sspcloud_magics.errors import ConnectionBusy, NotConnected, QueryFailed
+from sspcloud_magics.errors import (
+    ClusterError,
+    ConnectionBusy,
+    CredentialsNotFound,
+    NotConnected,
+    QueryFailed,
+)
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
 
@@ -79,6 +86,8 @@ class DatabaseConnection:
         Gives the way up, when the connection is closed.
     settings
         What is set in each of its sessions; nothing as long as nobody says so, where None.
+    renew
+        Reads again how to log in, before a session is made anew; None where that stays as it is.
 
     Raises
     ------
@@ -95,9 +104,11 @@ class DatabaseConnection:
         reach: Callable[[], Forward] | None = None,
         leave: Callable[[Forward], None] | None = None,
         settings: Settings | None = None,
+        renew: Callable[[Login], Login] | None = None,
     ) -> None:
         self.database = database
         self.route = route
+        self._renew = renew
         self._login = login
         self._reach = reach
         self._leave = leave
@@ -161,6 +172,8 @@ class DatabaseConnection:
             If it was lost inside a transaction; the next call makes a new one.
         LoginRefused, DatabaseUnavailable, DatabaseNotTrusted, ForwardError
             If no new one can be made.
+        CredentialsNotFound
+            If it was shared with one, and is not any more.
         """
         with self._lock:
             if self._closed:
@@ -179,6 +192,8 @@ class DatabaseConnection:
             self._session.close()
             if in_transaction or self._blocks:
                 raise failures.lost_in_transaction(self.database.path)
+            if self._renew is not None:
+                self._login = self._renew(self._login)
             self._session, self.tls = self._log_in()
             self.changes += 1
             return self._session, (_MADE_ANEW, *_refused(self.settings.begin(self._session)))
@@ -285,6 +300,7 @@ class DatabaseConnection:
             reach=self._reach,
             leave=self._leave,
             settings=self.settings.like(),
+            renew=self._renew,
         )
 
     def close(self) -> None:
@@ -477,13 +493,31 @@ def open_connection(
     if route is None:
         route = Route("forward", "", Target(database.namespace, "service", database.service), database.port)
     target, port = route.target, route.port
+    renew = partial(_share_again, cluster, database) if database.access else None
     if target is None:
-        return DatabaseConnection(database, login, route=route)
+        return DatabaseConnection(database, login, route=route, renew=renew)
 
     def reach() -> Forward:
         return _enter(manager, cluster, target, port, timeout)
 
-    return DatabaseConnection(database, login, route=route, reach=reach, leave=_leave)
+    return DatabaseConnection(database, login, route=route, reach=reach, leave=_leave, renew=renew)
+
+
+def _share_again(cluster: Cluster, database: Database, login: Login) -> Login:
+    """Return how to log in by the share as it is now: made again, it has another password.
+
+    Raises
+    ------
+    CredentialsNotFound
+        If there is none any more.
+    """
+    try:
+        used = credentials.of_share(cluster, database)
+    except CredentialsNotFound:
+        raise
+    except ClusterError:
+        return login  # the API server does not answer: the way to the database may be open all the same
+    return replace(login, user=used.user, password=used.password, ca=used.ca or login.ca)
 
 
 # Forwards that connections have opened, and how many use each: the last one out stops it. A forward

@@ -164,6 +164,29 @@ def _share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, Crede
     return None
 
 
+def of_share(cluster: Cluster, database: Database) -> Credentials:
+    """Return the credentials of a database that was shared with me, as they are now.
+
+    Raises
+    ------
+    CredentialsNotFound
+        If it is not shared with me any more.
+    ClusterError
+        If the server cannot be asked.
+    """
+    found = _share(cluster, database.namespace, database.name)
+    if found is not None:
+        return found[1]
+    until = (
+        f", which was to last until {database.until.astimezone():%Y-%m-%d %H:%M}," if database.until else ""
+    )
+    raise CredentialsNotFound(
+        f"{database.path} is not shared with you any more.",
+        why=f"The share{until} has ended, or its owner has taken it back.",
+        mend=f"ask its owner to run: %share_db {database.name} --with {next(_names_of_mine(cluster))}",
+    )
+
+
 def _of_share(secret: objects.SecretObject, name: str) -> tuple[Database, Credentials] | None:
     host, port = _text(secret, "host"), _text(secret, "port")
     user, password = _text(secret, "user"), secret.value("password")
@@ -177,7 +200,7 @@ def _of_share(secret: objects.SecretObject, name: str) -> tuple[Database, Creden
         port=int(port) if port and port.isdecimal() else discovery.POSTGRES_PORT,
         database=_text(secret, "database"),
         source="shared with you",
-        access=secret.annotations.get("sspcloud-magics/access", ""),
+        access=secret.annotations.get("sspcloud-magics/access", "read-only"),
         until=_moment(secret.annotations.get("sspcloud-magics/until", "")),
     )
     return database, Credentials(
@@ -268,7 +291,7 @@ def of(cluster: Cluster, database: Database) -> Credentials:
         steps = [refused.mend, *steps] if refused and refused.mend else steps
     else:
         me = next(_names_of_mine(cluster))
-        why = f"It is not shared with {me}: no secret {share_secret(database.name, me)} can be read there."
+        why = f"It is not shared with {me}, or not any more: no secret {share_secret(database.name, me)} can be read there."
         steps.insert(0, f"ask its owner to run: %share_db {database.name} --with {me}")
     raise CredentialsNotFound(
         f"No user and password can be read for {database.path}.", why=why, mend="\n".join(steps)

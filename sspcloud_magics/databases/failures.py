@@ -62,6 +62,12 @@ _LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
         "ask the owner whether TLS was switched off there",
     ),
     (
+        re.compile(r"SSL error: unexpected eof|SSL SYSCALL error"),
+        DatabaseUnavailable,
+        "The connection to {place} was cut before anybody could log in.",
+        "%forwards shows how the tunnel is; of a colleague's database, ask whether it is still shared with you",
+    ),
+    (
         re.compile(r"certificate|SSL error|does not match host name"),
         DatabaseNotTrusted,
         "The certificate of {place} cannot be trusted, so nothing was sent to it.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.display import display
 
 from sspcloud_magics import session
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
@@ -84,6 +85,9 @@ class SharingMagics(Magics):
     def shares(self, line: str) -> Any:
         """List what you share: with whom, what they may do, until when, and who is connected now.
 
+        What belongs to nobody any more is listed, too: shares that have ended and left a Postgres role behind, and shares
+        of a database that is gone; %unshare --ended removes it.
+
         Example::
 
             %shares
@@ -91,12 +95,21 @@ class SharingMagics(Magics):
         The same in Python: ``ssp.shares()``.
         """
         given = arguments(self, "shares", line)
-        return session.shares(given.database_name)
+        from sspcloud_magics.sharing.shares import LEFT  # noqa: PLC0415 - at first use
+
+        listed = session.shares(given.database_name)
+        left = int(listed["state"].isin(LEFT).sum())
+        if left:
+            display(_offer(left))  # type: ignore[no-untyped-call]  # IPython's
+        return listed
 
     @magic_arguments()
-    @argument("database_name", metavar="DATABASE", help="a database of yours")
+    @argument(
+        "database_name", metavar="DATABASE", nargs="?", help="a database of yours; all of them with --ended"
+    )
     @argument("colleague", metavar="NAME", nargs="?", help="whose share to take back")
     @argument("--all", dest="everybody", action="store_true", help="take back everybody's")
+    @argument("--ended", action="store_true", help="only remove what shares that have ended have left behind")
     @line_magic
     def unshare(self, line: str) -> Any:
         """Take a share back: the colleague's sessions end at once; what they have made in the database stays.
@@ -105,16 +118,31 @@ class SharingMagics(Magics):
 
             %unshare postgresql-cnpg-951239 bob
             %unshare postgresql-cnpg-951239 --all
+            %unshare --ended
 
         The same in Python: ``ssp.unshare("postgresql-cnpg-951239", "bob")``.
         """
         given = arguments(self, "unshare", line)
         with steps() as progress:
             closed = session.unshare(
-                given.database_name, given.colleague, everybody=given.everybody, progress=progress
+                given.database_name,
+                given.colleague,
+                everybody=given.everybody,
+                ended=given.ended,
+                progress=progress,
             )
-        names = ", ".join(share.colleague for share in closed) or "nobody"
-        return Note(
-            f"{given.database_name} is no longer shared with {names}.",
-            ("%shares   lists what you still share",),
+        nothing = (
+            "Nothing was left behind." if given.ended else f"{given.database_name} was shared with nobody."
         )
+        said = "\n".join(each.words for each in closed) or nothing
+        return Note(said, ("%shares   lists what you still share",))
+
+
+def _offer(left: int) -> Note:
+    what = "One of these belongs" if left == 1 else f"{left} of these belong"
+    return Note(
+        f"{what} to nobody any more, and something is left.",
+        (
+            "%unshare --ended   removes it; sessions that are still open end, and what colleagues have made stays yours",
+        ),
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 
-from sspcloud_magics.errors import SspcloudError, TargetNotFound, UsageProblem
+from sspcloud_magics.errors import DatabaseNotFound, SspcloudError, TargetNotFound, UsageProblem
 from sspcloud_magics.session import state
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
     from sspcloud_magics.databases.connection import DatabaseConnection
     from sspcloud_magics.databases.discovery import Database
+    from sspcloud_magics.sharing.closing import Closed
     from sspcloud_magics.sharing.opening import Opened
     from sspcloud_magics.sharing.plan import Plan
     from sspcloud_magics.sharing.shares import SharedRole, StandingShare
@@ -117,7 +119,7 @@ def share_db(
         if dry_run:
             return plan
         removed = closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
-        return open_shares(cluster, connection, plan.after(removed), progress)
+        return open_shares(cluster, connection, plan.after([each.words for each in removed]), progress)
     finally:
         connection.close()
 
@@ -223,14 +225,16 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     >>> import sspcloud_magics as ssp
     >>> ssp.shares()  # doctest: +SKIP
     """
-    from sspcloud_magics.sharing import closing  # noqa: PLC0415 - at first use
+    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing import closing  # noqa: PLC0415
     from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
     from sspcloud_magics.sharing.table import share_table  # noqa: PLC0415
 
     cluster = state.current_cluster(namespace)
-    listed = standing_shares(cluster, name, namespace)
+    there = discovery.databases(cluster, namespace)
+    listed = _with_orphans(standing_shares(cluster, name, namespace), there)
     sessions: dict[tuple[str, str], int] = {}
-    for database, roles in _asked(cluster, name, namespace):
+    for database, roles in _asked(cluster, [each for each in there if name in (None, each.name)]):
         sessions |= {(database.name, role.name): role.sessions for role in roles}
         of_it = [share for share in listed if share.database == database.name]
         listed += closing.left_behind(roles, of_it, database)
@@ -238,34 +242,42 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
 
 
 def unshare(
-    name: str, colleague: str | None = None, *, everybody: bool = False, progress: Progress = lambda _: None
-) -> list[StandingShare]:
+    name: str | None = None,
+    colleague: str | None = None,
+    *,
+    everybody: bool = False,
+    ended: bool = False,
+    progress: Progress = lambda _: None,
+) -> list[Closed]:
     """Take a share back: the colleague's sessions end at once, and what they have made stays.
 
-    Roles of shares that have ended by themselves are removed on the way.
+    What shares have left behind that have ended by themselves is removed on the way. Where the database cannot be
+    reached, the rights in the cluster are taken back all the same.
 
     Parameters
     ----------
     name
-        The database.
+        The database; with `ended` it may be left out.
     colleague
         Whose share.
     everybody
         All shares of the database instead.
+    ended
+        Only what belongs to nobody any more: what ended shares have left, and the shares of databases that are gone.
     progress
         Is told what is being done.
 
     Returns
     -------
-    list of StandingShare
-        Those that were taken back, and those that had ended and of which something was left.
+    list of Closed
+        What was taken back or removed, and what came of each.
 
     Raises
     ------
     TargetNotFound
         If there is no such share.
     UsageProblem
-        If neither a colleague nor everybody is meant, or both.
+        If it is not said, or said twice, what is meant.
     QueryFailed
         If the server refuses a statement; the colleague is locked out all the same.
 
@@ -273,37 +285,75 @@ def unshare(
     --------
     >>> import sspcloud_magics as ssp
     >>> ssp.unshare("postgresql-cnpg-951239", "bob")  # doctest: +SKIP
+    >>> ssp.unshare(ended=True)  # doctest: +SKIP
     """
-    from sspcloud_magics.sharing import closing  # noqa: PLC0415 - at first use
+    if everybody + ended + (colleague is not None) != 1 or (name is None and not ended):
+        shown = name or "DATABASE"
+        raise UsageProblem(
+            "Say whose share to take back, or everybody's, or only what has ended: one of the three.",
+            mend=f"%unshare {shown} bob\n%unshare {shown} --all\n%unshare --ended",
+        )
+    if ended:
+        return _remove_ended(name, progress)
+    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing import closing  # noqa: PLC0415
     from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
 
-    if everybody == (colleague is not None):
-        raise UsageProblem(
-            "Say whose share to take back, or everybody's, and not both.",
-            mend=f"%unshare {name} bob\n%unshare {name} --all",
-        )
-    cluster, database = _own(name)
-    standing = standing_shares(cluster, database.name, database.namespace)
-    chosen = [share for share in standing if everybody or share.colleague == _account(colleague)]
-    connection = _superuser(cluster, database)
+    cluster = state.current_cluster()
+    namespace, bare = discovery.split_name(str(name), cluster.namespace)
+    account = (colleague or "").strip().removeprefix("user-")
+    standing = standing_shares(cluster, bare, namespace)
+    chosen = [share for share in standing if everybody or share.colleague == account]
+    try:
+        cluster, database = _own(str(name))
+        connection = _superuser(cluster, database)
+    except SspcloudError as error:
+        if not chosen:
+            raise
+        gone = isinstance(error, DatabaseNotFound)
+        return [
+            closing.close_without_database(cluster, share, "" if gone else error.what) for share in chosen
+        ]
+    opener = partial(_superuser, cluster, database)
+    closed = []
     try:
         for share in chosen:
             progress(f"taking back what {share.colleague} may do")
-            closing.close_share(cluster, share, connection, partial(_superuser, cluster, database))
-        chosen += closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
+            closed.append(closing.close_share(cluster, share, connection, opener))
+        closed += closing.tidy(cluster, connection, database, opener)
     finally:
         connection.close()
-    if not everybody and _account(colleague) not in {share.colleague for share in chosen}:
+    if not everybody and account not in {each.share.colleague for each in closed}:
         raise TargetNotFound(
             f"{database.name} is not shared with {colleague}.",
             mend="\n".join(f"%unshare {database.name} {one.colleague}" for one in standing)
             or "%shares lists what you share",
         )
-    return chosen
+    return closed
 
 
-def _account(colleague: str | None) -> str:
-    return (colleague or "").strip().removeprefix("user-")
+def _remove_ended(name: str | None, progress: Progress) -> list[Closed]:
+    """Remove what belongs to nobody any more, in all databases or in one."""
+    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing import closing  # noqa: PLC0415
+    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
+
+    cluster = state.current_cluster()
+    there = discovery.databases(cluster)
+    standing = _with_orphans(standing_shares(cluster, name), there)
+    closed = [
+        closing.close_without_database(cluster, share, "") for share in standing if share.state == "orphaned"
+    ]
+    for database, connection in _reached(cluster, [each for each in there if name in (None, each.name)]):
+        progress(f"looking for what has ended in {database.name}")
+        closed += closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
+    return closed
+
+
+def _with_orphans(standing: Sequence[StandingShare], there: Sequence[Database]) -> list[StandingShare]:
+    """Mark the shares whose database is there no more."""
+    names = {database.name for database in there}
+    return [share if share.database in names else replace(share, orphaned=True) for share in standing]
 
 
 def _own(name: str) -> tuple[Cluster, Database]:
@@ -323,22 +373,25 @@ def _superuser(cluster: Cluster, database: Database, dbname: str | None = None) 
     return open_as_superuser(cluster, state.manager(), database, dbname)
 
 
-def _asked(
-    cluster: Cluster, name: str | None, namespace: str | None
-) -> Iterator[tuple[Database, list[SharedRole]]]:
+def _asked(cluster: Cluster, there: Sequence[Database]) -> Iterator[tuple[Database, list[SharedRole]]]:
     """Yield the databases that could be asked, and the roles that shares have made there."""
-    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
-    from sspcloud_magics.sharing import closing  # noqa: PLC0415
+    from sspcloud_magics.sharing import closing  # noqa: PLC0415 - at first use
 
-    for database in discovery.databases(cluster, namespace):
-        if name not in (None, database.name):
-            continue
+    for database, connection in _reached(cluster, there):
+        yield database, closing.shared_roles(connection)
+
+
+def _reached(cluster: Cluster, there: Sequence[Database]) -> Iterator[tuple[Database, DatabaseConnection]]:
+    """Yield the databases that one can log in to as their superuser, with the connection as long as it is needed."""
+    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
+
+    for database in there:
         try:
             discovery.require_usable(database)
             connection = _superuser(cluster, database)
         except SspcloudError:
             continue
         try:
-            yield database, closing.shared_roles(connection)
+            yield database, connection
         finally:
             connection.close()

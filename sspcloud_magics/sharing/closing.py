@@ -2,13 +2,15 @@
 
 Deleting the Job takes the Secret and the rights in the cluster. In the database the role is locked out first,
 its sessions end, what it owns goes to the database's owner in each database of the server, and then the role
-goes. A role whose share has ended by itself is found by its comment, and goes the same way.
+goes. A role whose share has ended by itself is found by its comment, and goes the same way. Where the database cannot
+be reached, what is in the cluster goes all the same, and the role is found by the next session.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psycopg
 
@@ -17,21 +19,65 @@ from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.errors import QueryFailed
+from sspcloud_magics.errors import Forbidden, QueryFailed
 from sspcloud_magics.sharing import grants
+from sspcloud_magics.sharing.answers import listed
 from sspcloud_magics.sharing.shares import SharedRole, StandingShare, ended_share, shares
 
 # The Job goes last: as long as it is there, the share is listed, and an interrupted revocation is seen.
 # Without a Job the Secret tells of it.
 _IN_ORDER = (ROLE_BINDINGS, ROLES, NETWORK_POLICIES, SECRETS)
 
+_OWNED = "SELECT c.oid::regclass::text FROM pg_class AS c WHERE pg_get_userbyid(relowner) = %s AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1"
+_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s"
+
 Opener = Callable[[str], DatabaseConnection]
 """Opens the superuser's connection to one database of the server."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """What came of taking a share back.
+
+    Parameters
+    ----------
+    share
+        Which.
+    sessions
+        How many sessions of the colleague were ended.
+    inherited
+        The tables and views that the colleague had made: now the owner's.
+    role_left
+        Why the Postgres role is still there; empty where it is not.
+    """
+
+    share: StandingShare
+    sessions: int = 0
+    inherited: tuple[str, ...] = ()
+    role_left: str = ""
+
+    @property
+    def words(self) -> str:
+        """What came of it, for the owner."""
+        share = self.share
+        said = f"{share.database} is no longer shared with {share.colleague}."
+        if share.state == "ended":
+            said = f"What was left of the share of {share.database} with {share.colleague} is removed."
+        if self.sessions:
+            said += f" {self.sessions} {'session was' if self.sessions == 1 else 'sessions were'} ended."
+        if self.inherited:
+            said += f" What {share.colleague} has made is yours now: {listed(self.inherited)}."
+        if self.role_left:
+            said += (
+                f" Its rights in the cluster are gone, and the Postgres role {share.role} is still there: {self.role_left} "
+                "%unshare --ended removes it, once that is mended."
+            )
+        return said
+
+
 def close_share(
     cluster: Cluster, share: StandingShare, connection: DatabaseConnection, opener: Opener
-) -> None:
+) -> Closed:
     """Revoke a share.
 
     Parameters
@@ -52,37 +98,66 @@ def close_share(
     QueryFailed
         If the server refuses a statement; the colleague is locked out all the same.
     """
-    lock_out(connection, share.role)
-    for resource in _IN_ORDER:
-        writing.delete_object(cluster, resource, share.name, share.namespace)
-    remove_role(connection, share.role, opener)
+    sessions = lock_out(connection, share.role)
+    _revoke_rights(cluster, share)
+    inherited = remove_role(connection, share.role, opener)
     writing.delete_object(cluster, JOBS, share.name, share.namespace)
+    return Closed(share=share, sessions=sessions, inherited=inherited)
 
 
-def lock_out(connection: DatabaseConnection, role: str) -> None:
-    """End a role's sessions, and let no new one begin; nothing happens where the role is gone."""
-    session = connection.psycopg
-    if _exists(session, role):
-        for statement in grants.lock_out(role):
-            _run(session, [statement], role)
+def close_without_database(cluster: Cluster, share: StandingShare, why: str) -> Closed:
+    """Take back what a share grants in the cluster, where its database cannot be reached or is gone.
+
+    Parameters
+    ----------
+    cluster, share
+        As for `close_share`.
+    why
+        Why the Postgres role stays; empty where the server is gone with it.
+    """
+    _revoke_rights(cluster, share)
+    writing.delete_object(cluster, JOBS, share.name, share.namespace)
+    return Closed(share=share, role_left=why)
 
 
-def remove_role(connection: DatabaseConnection, role: str, opener: Opener) -> bool:
-    """Give what a role owns to the owner of each database, and drop it; return whether it was there."""
+def _revoke_rights(cluster: Cluster, share: StandingShare) -> None:
+    for resource in _IN_ORDER:
+        try:
+            writing.delete_object(cluster, resource, share.name, share.namespace)
+        except Forbidden:
+            if not share.keeper:
+                raise
+            # The Job owns it and takes it along: for that, the rights of a notebook with `edit` are enough.
+
+
+def lock_out(connection: DatabaseConnection, role: str) -> int:
+    """End a role's sessions, and let no new one begin; return how many there were."""
     session = connection.psycopg
     if not _exists(session, role):
-        return False
+        return 0
+    (sessions,) = session.execute(_SESSIONS, [role]).fetchone() or (0,)
+    for statement in grants.lock_out(role):
+        _run(session, [statement], role)
+    return int(sessions)
+
+
+def remove_role(connection: DatabaseConnection, role: str, opener: Opener) -> tuple[str, ...]:
+    """Give what a role owns to the owner of each database, and drop it; return the tables and views among it."""
+    session = connection.psycopg
+    if not _exists(session, role):
+        return ()
+    inherited: list[str] = []
     for (dbname,) in session.execute(grants.HELD_IN, [role]).fetchall():
         if dbname == connection.dbname:
-            _release(session, role)
+            inherited += _release(session, role)
         else:
             other = opener(dbname)
             try:
-                _release(other.psycopg, role)
+                inherited += [f"{name} ({dbname})" for name in _release(other.psycopg, role)]
             finally:
                 other.close()
     _run(session, grants.drop(role), role)
-    return True
+    return tuple(inherited)
 
 
 def shared_roles(connection: DatabaseConnection) -> list[SharedRole]:
@@ -109,7 +184,7 @@ def left_behind(
 
 def tidy(
     cluster: Cluster, connection: DatabaseConnection, database: Database, opener: Opener
-) -> list[StandingShare]:
+) -> list[Closed]:
     """Remove what has ended: shares that no Job could end, and the roles that shares have left behind.
 
     Parameters
@@ -121,7 +196,7 @@ def tidy(
 
     Returns
     -------
-    list of StandingShare
+    list of Closed
         Those of which something was removed.
     """
     # A share that another session makes at this moment has its Job before its role: listed inside the
@@ -129,13 +204,12 @@ def tidy(
     with _my_turn(connection):
         standing = shares(cluster, database.name, database.namespace)
         ended = [share for share in standing if share.state == "ended"]
-        for share in ended:
-            close_share(cluster, share, connection, opener)
-        left = left_behind(shared_roles(connection), standing, database)
-        for share in left:
-            lock_out(connection, share.role)
-            remove_role(connection, share.role, opener)
-    return ended + left
+        closed = [close_share(cluster, share, connection, opener) for share in ended]
+        for share in left_behind(shared_roles(connection), standing, database):
+            sessions = lock_out(connection, share.role)
+            inherited = remove_role(connection, share.role, opener)
+            closed.append(Closed(share=share, sessions=sessions, inherited=inherited))
+    return closed
 
 
 @contextmanager
@@ -149,8 +223,10 @@ def _my_turn(connection: DatabaseConnection) -> Iterator[None]:
             session.execute(grants.SHARING.format("pg_advisory_unlock"))
 
 
-def _release(session: psycopg.Connection[tuple[object, ...]], role: str) -> None:
+def _release(session: psycopg.Connection[tuple[object, ...]], role: str) -> list[str]:
+    owned = [str(name) for (name,) in session.execute(_OWNED, [role]).fetchall()]
     _run(session, grants.release(role, grants.owner_of_database(session)), role)
+    return owned
 
 
 def _exists(session: psycopg.Connection[tuple[object, ...]], role: str) -> bool:

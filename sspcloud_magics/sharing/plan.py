@@ -25,7 +25,6 @@ from sspcloud_magics.sharing import answers, grants, manifests, remarks
 from sspcloud_magics.sharing.colleagues import DEFAULT_PREFIX, Colleague, learn_prefix, parse_colleague
 from sspcloud_magics.sharing.grants import Grant, Statements
 from sspcloud_magics.sharing.manifests import Manifest, Share
-from sspcloud_magics.sharing.shares import StandingShare
 
 WEEK = timedelta(days=7)
 
@@ -152,11 +151,9 @@ class Plan:
             made += grants.release(share.role, self.owner)
         return made + grants.grant(grant)
 
-    def after(self, removed: Sequence[StandingShare]) -> Plan:
-        """Return the plan with a note on what had ended, and was removed before it is carried out."""
-        names = ", ".join(share.colleague for share in removed)
-        note = f"What was left of shares that had ended ({names}) was removed."
-        return replace(self, notes=(*self.notes, note)) if removed else self
+    def after(self, notes: Sequence[str]) -> Plan:
+        """Return the plan with what was done before it is carried out."""
+        return replace(self, notes=(*notes, *self.notes))
 
     @property
     def _answer(self) -> answers.Answer:

@@ -41,8 +41,8 @@ def ending(session: psycopg.Connection[Any]) -> list[str]:
     """Return how a share ends, as far as the owner may be surprised."""
     said = ["At its end no new login and no new tunnel is possible."]
     said.append(
-        "A session that is open at the end, and the Postgres role, live on until your next %share_db or %unshare; "
-        "%shares shows them."
+        "A session that is open at the end may live on, and the Postgres role does, until your next %share_db or "
+        "%unshare; %shares shows them."
     )
     if session.pgconn.server_version >= grants.IDLE_TIMEOUT_SINCE:
         hours = f"{grants.IDLE_TIMEOUT.total_seconds() / 3600:g} h"

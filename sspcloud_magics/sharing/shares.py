@@ -15,6 +15,9 @@ from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.sharing import manifests
 
+LEFT = ("ended", "orphaned")
+"""The states of what belongs to nobody any more, and is to be removed."""
+
 _OURS = f"{manifests.MANAGED_BY}={manifests.US},{manifests.DATABASE}"
 
 
@@ -43,7 +46,9 @@ class StandingShare:
     keeper
         Whether a Job ends it by itself.
     complete
-        Whether the colleague can use it: their Secret and their rights are there.
+        Whether the colleague can use it: their Secret and their rights are there, as far as one may see.
+    orphaned
+        Whether its database is there no more.
     """
 
     database: str
@@ -57,10 +62,13 @@ class StandingShare:
     name: str
     keeper: bool
     complete: bool
+    orphaned: bool = False
 
     @property
     def state(self) -> str:
-        """``open``, ``incomplete`` or ``ended``."""
+        """``open``, ``incomplete``, ``ended`` or ``orphaned``."""
+        if self.orphaned:
+            return "orphaned"
         if self.until <= datetime.now(UTC):
             return "ended"
         return "open" if self.complete else "incomplete"
@@ -107,19 +115,23 @@ def shares(
     Raises
     ------
     Forbidden
-        If nothing of them may be listed.
+        If their Jobs may not be listed.
     """
     where = namespace or cluster.namespace
     jobs = _listed(cluster, JOBS, where)
-    bound = {item["metadata"]["name"]: item for item in _listed(cluster, ROLE_BINDINGS, where)}
-    secret = {item["metadata"]["name"]: item for item in _secrets(cluster, where)}
-    found: dict[str, Mapping[str, Any]] = {**bound, **secret}
+    # A notebook with the role `edit` may read no RoleBindings, and one with `view` no Secrets either.
+    bound, secret = _if_allowed(cluster, ROLE_BINDINGS, where), _if_allowed(cluster, SECRETS, where)
+    found: dict[str, Mapping[str, Any]] = {**(bound or {}), **(secret or {})}
     for job in jobs:
         if not job["metadata"].get("deletionTimestamp"):
             found[job["metadata"]["name"]] = job
     kept = {job["metadata"]["name"] for job in jobs}
     standing = [
-        _standing(item, keeper=name in kept, complete=name in bound and name in secret)
+        _standing(
+            item,
+            keeper=name in kept,
+            complete=all(seen is None or name in seen for seen in (bound, secret)),
+        )
         for name, item in found.items()
     ]
     wanted = [share for share in standing if database in (None, share.database)]
@@ -148,14 +160,15 @@ def _listed(cluster: Cluster, resource: Resource, namespace: str) -> list[dict[s
     return objects.list_objects(cluster, resource, namespace, label_selector=_OURS)
 
 
-def _secrets(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
+def _if_allowed(cluster: Cluster, resource: Resource, namespace: str) -> dict[str, dict[str, Any]] | None:
+    """Return the objects by their names, without what a Secret holds; None where they may not be listed."""
     try:
-        listed = _listed(cluster, SECRETS, namespace)
+        listed = _listed(cluster, resource, namespace)
     except Forbidden:
-        return []
+        return None
     for item in listed:
         item.pop("data", None)
-    return listed
+    return {item["metadata"]["name"]: item for item in listed}
 
 
 def _schemas(text: str) -> tuple[str, ...]:

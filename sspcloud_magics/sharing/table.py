@@ -11,7 +11,7 @@ from sspcloud_magics.cluster.tables import Column, ResourceTable, Row, Tone, Vie
 from sspcloud_magics.sharing.durations import format_duration
 from sspcloud_magics.sharing.shares import StandingShare
 
-_TONES = {"open": Tone.GOOD, "incomplete": Tone.WAITING, "ended": Tone.OVER}
+_TONES = {"open": Tone.GOOD, "incomplete": Tone.WAITING, "ended": Tone.OVER, "orphaned": Tone.OVER}
 
 _DTYPES = {
     "database": "str",

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from sspcloud_magics.sharing.shares import StandingShare
+from sspcloud_magics.sharing.shares import LEFT, StandingShare
 from sspcloud_magics.sharing.table import share_table
 
 
@@ -55,3 +55,9 @@ def test_an_empty_table_keeps_its_dtypes_and_says_so():
 
 def test_names_are_escaped():
     assert "<b>" not in share_table([share()], {})._repr_html_()
+
+
+def test_what_belongs_to_nobody_any_more_has_a_state_of_its_own():
+    table = share_table([share(orphaned=True)], {})
+    assert table["state"][0] == "orphaned"
+    assert table["state"].isin(LEFT).all()

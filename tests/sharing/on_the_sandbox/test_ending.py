@@ -1,0 +1,233 @@
+"""How shares end: at their time and when they are taken back, while the colleague is connected; and what is left then."""
+
+import time
+from dataclasses import replace
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import sspcloud_magics as ssp
+from sspcloud_magics import session
+from sspcloud_magics.cluster import objects, writing
+from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, ROLES, SECRETS
+from sspcloud_magics.errors import CredentialsNotFound, Forbidden, UsageProblem
+from sspcloud_magics.session import state
+from sspcloud_magics.sharing import manifests
+from tests.sharing.on_the_sandbox import notebook
+from tests.sharing.on_the_sandbox.notebook import kubectl
+from tests.sharing.test_manifests import a_share
+
+DATABASE = "postgresql-cnpg-951239"
+PATH = f"user-alice/{DATABASE}"
+NAME = f"{DATABASE}-share-bob"
+
+
+def wait_until_gone(cluster, name=NAME):
+    """Wait until nothing of a share is left in the cluster."""
+    deadline = time.monotonic() + 60
+    while any(
+        item["metadata"]["name"] == name
+        for resource in (JOBS, SECRETS, ROLE_BINDINGS, ROLES)
+        for item in objects.list_objects(cluster, resource, label_selector="sspcloud-magics/database")
+    ):
+        assert time.monotonic() < deadline, "the share did not end"
+        time.sleep(0.2)
+
+
+def superuser(dbname=None):
+    return session.sharing._superuser(*session.sharing._own(DATABASE), dbname)
+
+
+def test_a_share_ends_by_itself_while_the_colleague_is_connected(be):
+    ssp.share_db(DATABASE, "bob", lasts="5s", read_write=True)
+    be("bob")
+    connected = ssp.connect_db(PATH)
+    ssp.query_db("CREATE TABLE of_bob AS SELECT 7 AS x")
+    be("alice")
+    wait_until_gone(session.current_cluster())  # with nothing of ours running
+    # What is open may live on, as the answer said; nothing new begins, neither login nor tunnel.
+    assert connected.psycopg.execute("SELECT x FROM of_bob").fetchone() == (7,)
+    with (
+        ssp.forward(f"svc/{DATABASE}-rw", "5432") as mine,
+        pytest.raises(psycopg.OperationalError, match="password"),
+    ):
+        psycopg.connect(
+            host="127.0.0.1",
+            port=mine.local_port,
+            user="share_bob",
+            password=connected._login.password.reveal(),
+            dbname="defaultdb",
+        )
+    be("bob")
+    with pytest.raises(Forbidden):
+        ssp.forward(f"user-alice/svc/{DATABASE}-rw", "15432:5432")
+    with pytest.raises(CredentialsNotFound, match="No user and password") as refused:
+        ssp.connect_db(PATH)
+    assert f"%share_db {DATABASE} --with bob" in refused.value.mend
+    # The owner sees what is left, and is offered the one command that removes it.
+    be("alice")
+    (left,) = ssp.shares().to_dict("records")
+    assert (left["colleague"], left["state"], left["sessions"]) == ("bob", "ended", 1)
+    (removed,) = ssp.unshare(ended=True)
+    assert (removed.share.role, removed.sessions, removed.inherited) == ("share_bob", 1, ("of_bob",))
+    assert ssp.shares().empty
+    assert ssp.unshare(ended=True) == []
+    with pytest.raises(CredentialsNotFound, match="is not shared with you any more") as ended:
+        connected.ready()
+    assert "was to last until" in ended.value.why
+    ssp.connect_db(DATABASE)
+    made = ssp.query_db("SELECT tableowner FROM pg_tables WHERE tablename = 'of_bob'")
+    assert list(made["tableowner"]) == ["alice"]
+    ssp.query_db("DROP TABLE of_bob")
+    assert ssp.query_db("SELECT 1 FROM pg_roles WHERE rolname = 'share_bob'").empty
+
+
+def test_revoking_ends_the_live_session_at_once_and_a_new_share_is_taken_up(be):
+    ssp.share_db(DATABASE, "bob")
+    be("bob")
+    connected = ssp.connect_db(PATH)
+    live = connected.psycopg
+    be("alice")
+    assert list(ssp.shares()["sessions"]) == [1]
+    (closed,) = ssp.unshare(DATABASE, "bob")
+    assert (closed.share.colleague, closed.sessions) == ("bob", 1)
+    with pytest.raises(psycopg.OperationalError):
+        live.execute("SELECT 1")
+    assert ssp.shares().empty
+    be("bob")
+    with pytest.raises(CredentialsNotFound, match="not shared with you any more"):
+        ssp.query_db("SELECT 1")
+    with pytest.raises((CredentialsNotFound, Forbidden)):
+        ssp.connect_db(PATH)
+    be("alice")
+    ssp.share_db(DATABASE, "bob")  # with another password
+    assert connected.ready()[1] is True
+    assert connected.psycopg.execute("SELECT current_user").fetchone() == ("share_bob",)
+
+
+def test_what_a_writer_made_stays_with_the_owner_in_every_database(be):
+    ssp.share_db(DATABASE, "bob", read_write=True)
+    with superuser().psycopg as other:
+        other.execute('CREATE DATABASE "autre é"')
+    try:
+        with superuser("autre é").psycopg as elsewhere:
+            elsewhere.execute("GRANT CREATE, USAGE ON SCHEMA public TO share_bob")
+        be("bob")
+        for database in (None, "autre é"):
+            ssp.connect_db(PATH, database=database)
+            ssp.query_db("CREATE TABLE of_bob AS SELECT 7 AS x; SELECT lo_create(4711)")
+        be("alice")
+        (closed,) = ssp.unshare(DATABASE, "bob")
+        assert sorted(closed.inherited) == ["of_bob", "of_bob (autre é)"]
+        for database, owner in ((None, "alice"), ("autre é", "postgres")):
+            with superuser(database).psycopg as there:
+                row = there.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'of_bob'").fetchone()
+                assert row == (owner,)
+                assert there.execute("SELECT x FROM of_bob").fetchone() == (7,)
+                there.execute("DROP TABLE of_bob")
+                there.execute("SELECT lo_unlink(4711)")
+    finally:
+        be("alice")
+        with superuser().psycopg as other:
+            other.execute('DROP DATABASE "autre é" WITH (FORCE)')
+
+
+def test_a_share_whose_job_was_deleted_by_hand_is_found_and_offered_for_removal(be, sandbox):
+    ssp.share_db(DATABASE, "bob")
+    kubectl(sandbox, "alice", "delete", "job", NAME)
+    wait_until_gone(session.current_cluster())
+    assert list(ssp.shares()["state"]) == ["ended"]
+    (removed,) = ssp.unshare(DATABASE, ended=True)
+    assert removed.share.colleague == "bob"
+    assert ssp.shares().empty
+
+
+def share_of(database):
+    """Make what a share of that database leaves in the cluster, where there is none to log in to."""
+    share = replace(a_share(), database=database)
+    cluster = session.current_cluster()
+    job = writing.create_object(cluster, JOBS, manifests.job(share))
+    writing.create_object(cluster, ROLES, manifests.role(share, job["metadata"]["uid"]))
+    writing.create_object(cluster, ROLE_BINDINGS, manifests.role_binding(share, job["metadata"]["uid"]))
+    return share
+
+
+def test_the_share_of_a_database_that_is_gone_is_found_and_removed(be):
+    share = share_of("postgresql-cnpg-000000")
+    (row,) = ssp.shares().to_dict("records")
+    assert (row["database"], row["state"]) == ("postgresql-cnpg-000000", "orphaned")
+    (removed,) = ssp.unshare(ended=True)
+    assert removed.share.name == share.name
+    assert ssp.shares().empty
+    share_of("postgresql-cnpg-000000")  # and by its name
+    (removed,) = ssp.unshare("postgresql-cnpg-000000", "bob")
+    assert removed.role_left == ""
+    assert ssp.shares().empty
+
+
+def test_where_the_database_sleeps_its_rights_are_taken_back_and_the_role_is_said_to_stay(be):
+    share = share_of("postgresql-cnpg-204871")
+    (removed,) = ssp.unshare("postgresql-cnpg-204871", "bob")
+    assert "is hibernated" in removed.role_left
+    assert "%unshare --ended" in removed.words
+    wait_until_gone(session.current_cluster(), share.name)
+
+
+@pytest.fixture(params=["view", "edit"])
+def in_a_notebook(request, be, sandbox, tmp_path):
+    ssp.share_db(DATABASE, "bob")
+    cluster = notebook.identity(sandbox, "user-alice", request.param, tmp_path)
+    state._set_cluster(cluster)
+    yield request.param
+    be("alice")
+    cluster.close()
+
+
+def test_a_notebook_without_the_role_admin_sees_what_is_shared_and_takes_it_back_where_it_may(in_a_notebook):
+    (row,) = ssp.shares().to_dict("records")
+    assert (row["colleague"], row["state"]) == ("bob", "open")
+    if in_a_notebook == "view":
+        with pytest.raises(Forbidden) as refused:
+            ssp.unshare(DATABASE, "bob")
+        assert "kubernetes.role=%C2%ABedit%C2%BB" in refused.value.mend
+    else:
+        (closed,) = ssp.unshare(DATABASE, "bob")
+        assert closed.role_left == ""
+        wait_until_gone_from_jobs(session.current_cluster())
+
+
+def wait_until_gone_from_jobs(cluster):
+    deadline = time.monotonic() + 30
+    while not ssp.shares().empty:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert cluster.in_service
+
+
+def test_a_role_that_is_in_use_elsewhere_ends_with_its_sessions_in_a_transaction(be):
+    """A colleague who holds locks on what they made does not keep the owner waiting."""
+    ssp.share_db(DATABASE, "bob", read_write=True)
+    be("bob")
+    live = ssp.connect_db(PATH).psycopg
+    live.execute("BEGIN")
+    live.execute("CREATE TABLE never_committed (x int)")
+    live.execute(sql.SQL("LOCK TABLE never_committed IN ACCESS EXCLUSIVE MODE"))
+    be("alice")
+    (closed,) = ssp.unshare(DATABASE, "bob")
+    assert (closed.sessions, closed.inherited) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((DATABASE,), {}),
+        ((), {"everybody": True}),
+        ((DATABASE, "bob"), {"everybody": True}),
+        ((DATABASE, "bob"), {"ended": True}),
+    ],
+)
+def test_what_is_not_said_or_said_twice_is_refused(arguments, options):
+    with pytest.raises(UsageProblem) as refused:
+        ssp.unshare(*arguments, **options)
+    assert "%unshare --ended" in refused.value.mend
