@@ -24,6 +24,7 @@ from sspcloud_magics.magics.practising import PractisingMagics
 from sspcloud_magics.magics.querying import QueryingMagics
 from sspcloud_magics.magics.settings import SSPCloud
 from sspcloud_magics.magics.sharing import SharingMagics
+from sspcloud_magics.magics.sql_completion import KnownTables, sources, sql_matcher
 from sspcloud_magics.magics.tables import TableMagics
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class _Loaded:
     settings: SSPCloud
     magics: tuple[Magics, ...]
     known: KnownNames
-    matcher: Any
+    tables: KnownTables
+    matchers: tuple[Any, ...]
     reminder: Reminder
 
 
@@ -63,12 +65,17 @@ def load(shell: InteractiveShell) -> None:
     magics = tuple(kind(shell) for kind in _CLASSES)
     shell.register_magics(*magics)
     known = KnownNames()
-    match = matcher(known, _with_arguments(magics))
-    shell.Completer.custom_matchers.append(match)
+    tables = KnownTables()
+    matchers = (
+        matcher(known, _with_arguments(magics), sources(tables, shell)),
+        sql_matcher(tables, shell),
+    )
+    shell.Completer.custom_matchers += matchers
     reminder = Reminder()
     shell.events.register("post_run_cell", known.after_cell)
+    shell.events.register("post_run_cell", tables.after_cell)
     shell.events.register("post_run_cell", reminder.after_cell)
-    setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, match, reminder))
+    setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, tables, matchers, reminder))
 
 
 def _with_arguments(magics: Iterable[Magics]) -> dict[str, Any]:
@@ -96,8 +103,10 @@ def unload(shell: InteractiveShell) -> None:
     ours = {id(loaded.settings), *map(id, loaded.magics)}
     shell.configurables[:] = [each for each in shell.configurables if id(each) not in ours]
     shell.events.unregister("post_run_cell", loaded.known.after_cell)
+    shell.events.unregister("post_run_cell", loaded.tables.after_cell)
     shell.events.unregister("post_run_cell", loaded.reminder.after_cell)
     if rows := sys.modules.get(f"{__name__}.rows"):  # else nothing has been asked yet
         rows.unregister(shell)
-    if loaded.matcher in shell.Completer.custom_matchers:
-        shell.Completer.custom_matchers.remove(loaded.matcher)
+    shell.Completer.custom_matchers[:] = [
+        each for each in shell.Completer.custom_matchers if each not in loaded.matchers
+    ]

@@ -196,18 +196,31 @@ def _forward_words(_names: Names, _words: list[str]) -> Iterable[str]:
     return found
 
 
-SOURCES: dict[str, Callable[[Names, list[str]], Iterable[str]]] = {
+def _connection_words(_names: Names, _words: list[str]) -> Iterable[str]:
+    """Return the databases that are connected."""
+    return dict.fromkeys(each.database.path for each in session.open_connections())
+
+
+Source: TypeAlias = Callable[[Names, list[str]], Iterable[str]]
+
+SOURCES: dict[str, Source] = {
     "target": _target_words,
     "ports": _port_words,
     "open_forward": _forward_words,
     "namespace": _namespace_words,
     "database_name": lambda names, _: names.databases,
     "context": _context_words,
+    "open_database": _connection_words,
 }
 """For each name of an argument, the words that may stand there."""
 
 
-def candidates(parser: argparse.ArgumentParser, words: list[str], names: Names) -> list[str]:
+def candidates(
+    parser: argparse.ArgumentParser,
+    words: list[str],
+    names: Names,
+    sources: Mapping[str, Source] | None = None,
+) -> list[str]:
     """Return what may stand at the place of the last of `words`.
 
     Parameters
@@ -218,7 +231,10 @@ def candidates(parser: argparse.ArgumentParser, words: list[str], names: Names) 
         The words after the magic's name; the last one is being typed and may be empty.
     names
         What is known of the cluster.
+    sources
+        More words, as in `SOURCES`.
     """
+    known = SOURCES if sources is None else {**SOURCES, **sources}
     actions = parser._actions  # noqa: SLF001 - argparse tells its arguments nowhere else
     options = {flag: action for action in actions for flag in action.option_strings}
     last = words[-1]
@@ -233,8 +249,8 @@ def candidates(parser: argparse.ArgumentParser, words: list[str], names: Names) 
         return []
     if action.choices is not None:
         offered: Iterable[str] = map(str, action.choices)
-    elif action.dest in SOURCES:
-        offered = SOURCES[action.dest](names, words)
+    elif action.dest in known:
+        offered = known[action.dest](names, words)
     else:
         return []
     return [word for word in offered if word.startswith(last)]
@@ -267,7 +283,9 @@ def _positional(
 Matcher: TypeAlias = Callable[[CompletionContext], SimpleMatcherResult]
 
 
-def matcher(known: KnownNames, magics: Mapping[str, Any]) -> Matcher:
+def matcher(
+    known: KnownNames, magics: Mapping[str, Any], sources: Mapping[str, Source] | None = None
+) -> Matcher:
     """Return the matcher for `Completer.custom_matchers`.
 
     Parameters
@@ -276,6 +294,8 @@ def matcher(known: KnownNames, magics: Mapping[str, Any]) -> Matcher:
         Where the names come from.
     magics
         The functions of the magics whose lines have arguments, by name with its ``%`` or ``%%``.
+    sources
+        Words of the notebook and its databases, as in `SOURCES`.
     """
 
     def sspcloud_magics(context: CompletionContext) -> SimpleMatcherResult:
@@ -290,7 +310,7 @@ def matcher(known: KnownNames, magics: Mapping[str, Any]) -> Matcher:
         done = len(words[-1]) - len(context.token)
         if done < 0:
             return SimpleMatcherResult(completions=[], suppress=False)
-        found = [word for word in candidates(parser, words, known.names) if len(word) >= done]
+        found = [word for word in candidates(parser, words, known.names, sources) if len(word) >= done]
         completions = [SimpleCompletion(text=word[done:], type="magic argument") for word in found]
         return SimpleMatcherResult(completions=completions, suppress=True, matched_fragment=context.token)
 

@@ -26,7 +26,7 @@ class TableMagics(Magics):
     """The magics for tables."""
 
     @magic_arguments()
-    @argument("pattern", nargs="?", metavar="PATTERN", help="names such as communes*, or public.*")
+    @argument("pattern_of_tables", nargs="?", metavar="PATTERN", help="names such as communes*, or public.*")
     @_db
     @line_magic
     def tables(self, line: str) -> Any:
@@ -40,7 +40,7 @@ class TableMagics(Magics):
         The same in Python: ``ssp.tables("public.*")``.
         """
         given = arguments(self, "tables", line)
-        return session.tables(given.pattern, db=given.open_database)
+        return session.tables(given.pattern_of_tables, db=given.open_database)
 
     @magic_arguments()
     @argument("table", metavar="TABLE", help="as SQL writes it: table or schema.table")

@@ -55,6 +55,11 @@ class Kernel:
         results = [each["content"]["data"] for each in shown if each["msg_type"] == "execute_result"]
         return str(results[0]["text/plain"]) if results else ""
 
+    def complete(self, cell: str, cursor: int) -> dict[str, Any]:
+        """Return what Tab offers, as JupyterLab asks for it."""
+        reply: dict[str, Any] = self._client.complete(cell, cursor, reply=True, timeout=SECONDS)
+        return dict(reply["content"])
+
     def restart(self) -> None:
         """Start it again after it has died, as JupyterLab does."""
         self.manager.restart_kernel(now=True)

@@ -86,7 +86,7 @@ def test_reloading_keeps_the_session_and_registers_once(notebook: Notebook) -> N
     assert state.session is before
     ours = [type(each).__name__ for each in notebook.shell.configurables]
     assert ours.count("SSPCloud") == 1
-    assert len(notebook.shell.Completer.custom_matchers) == 1
+    assert len(notebook.shell.Completer.custom_matchers) == 2
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,7 @@ def test_closing_leaves_no_thread_no_process_and_no_socket(notebook: Notebook, s
     notebook.run("%query_db SELECT * FROM communes")
     assert _open_now(sandbox) != before
     notebook.shell._sspcloud_magics.known.wait(30)
+    notebook.shell._sspcloud_magics.tables.wait(30)
     ssp.close()
     assert _open_now(sandbox) == before
     assert str(notebook.run("%forwards")) == "No forward is open."

@@ -1,0 +1,202 @@
+"""What the Tab key offers in SQL: the lines of ``%query_db`` and the cells of ``%%query_db``.
+
+As with the cluster's names, completion never asks a server. After a cell that has connected, or that has changed what there is
+(CREATE, ALTER, DROP, SET, COMMIT …), a short-lived thread reads the names of the database in a session of its own, and
+the matcher looks them up. They are read again, too, when they are older than `OLD`.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+
+from sspcloud_magics import session
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from sspcloud_magics.databases.connection import DatabaseConnection
+    from sspcloud_magics.databases.names import Names
+    from sspcloud_magics.magics.completion import Matcher, Source
+
+OLD = 300.0
+"""After so many seconds names are read again."""
+
+MOST = 500
+"""So many words are offered at most."""
+
+_CELL = re.compile(r"\s*%%query_db\b(?P<options>.*)")
+_LINE = re.compile(r"^\s*(?:[\w.,\[\]'\"() ]+=\s*)?%query_db[ \t]+")
+_OPTION = r"--{}[ =]\s*(\S+)"
+_NO_VALUES = (ModuleType, FunctionType, type)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read of a connection's database, when, and after how many changes."""
+
+    names: Names | None
+    changes: int
+    when: float
+
+
+class KnownTables:
+    """The names of the databases that are connected, read in the background."""
+
+    def __init__(self) -> None:
+        self._read: weakref.WeakKeyDictionary[DatabaseConnection, _Read] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def names(self, db: str | None = None) -> Names | None:
+        """Return what is known of the database of the moment, or of another one that is connected."""
+        named = [
+            each
+            for each in session.open_connections()
+            if db is None or db in (each.database.name, each.database.path)
+        ]
+        found = self._read.get(named[-1]) if named else None
+        return None if found is None else found.names
+
+    def after_cell(self, *_: Any) -> None:
+        """Read the names again where the cell that has run may have changed them."""
+        self.refresh_soon()
+
+    def refresh_soon(self) -> None:
+        """Read in the background what has changed, or is old."""
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            due = [each for each in session.open_connections() if self._is_due(each)]
+            if due:
+                self._thread = threading.Thread(
+                    target=self._fetch, args=(due,), name="sspcloud-tables", daemon=True
+                )
+                self._thread.start()
+
+    def _is_due(self, connection: DatabaseConnection) -> bool:
+        found = self._read.get(connection)
+        return (
+            found is None or found.changes != connection.changes or time.monotonic() - found.when > OLD
+        ) and not connection.in_transaction
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for what is being read."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+
+    def _fetch(self, due: Iterable[DatabaseConnection]) -> None:
+        from sspcloud_magics.databases import names  # noqa: PLC0415 - on the thread, after first use
+
+        for connection in due:
+            before, changes = self._read.get(connection), connection.changes
+            try:
+                beside = connection.beside()
+                try:
+                    read: Names | None = names.read(beside.psycopg)
+                finally:
+                    beside.close()
+            except Exception:  # noqa: BLE001 - a thread says nothing: whoever asks with a query is told what is wrong
+                read = None if before is None else before.names
+            self._read[connection] = _Read(read, changes, time.monotonic())
+
+
+def sql_at(context: CompletionContext) -> tuple[str, int, str] | None:
+    """Return the SQL around the cursor, the offset of the cursor in it, and the options of the cell.
+
+    None where the cursor stands in no SQL.
+    """
+    cell = _CELL.match(context.full_text)
+    if cell is not None and context.cursor_line > 0:
+        lines = context.full_text.split("\n")
+        before = "\n".join([*lines[1 : context.cursor_line], context.text_until_cursor])
+        return "\n".join(lines[1:]), len(before), cell["options"]
+    line = _LINE.match(context.text_until_cursor)
+    if cell is None and line is not None:
+        whole = context.full_text.split("\n")[context.cursor_line]
+        return whole[line.end() :], len(context.text_until_cursor) - line.end(), ""
+    return None
+
+
+def parameters_of(variables: Mapping[str, Any], hidden: Iterable[str] = ()) -> Iterator[str]:
+    """Give the names of what may be bound: no modules, no functions, nothing of IPython's own."""
+    without = frozenset(hidden)
+    for name, value in variables.items():
+        if not name.startswith("_") and name not in without and not isinstance(value, _NO_VALUES):
+            yield name
+
+
+def sources(known: KnownTables, shell: InteractiveShell) -> dict[str, Source]:
+    """Return the words of arguments that name tables, DataFrames and dicts."""
+
+    def tables(_names: object, words: list[str]) -> Iterable[str]:
+        from sspcloud_magics.databases.completing import quoted  # noqa: PLC0415 - the magics load without it
+
+        there = known.names(_option("db", " ".join(words)))
+        for schema, name in there.relations if there else ():
+            if schema not in ("pg_catalog", "information_schema"):
+                bare = there is not None and schema in there.path
+                yield quoted(name) if bare else f"{quoted(schema)}.{quoted(name)}"
+
+    def of_kind(kind: str) -> Source:
+        return lambda _names, _words: [
+            name for name, value in shell.user_ns.items() if type(value).__name__ == kind and name[0] != "_"
+        ]
+
+    return {
+        "table": tables,
+        "pattern_of_tables": tables,
+        "frame": of_kind("DataFrame"),
+        "params": of_kind("dict"),
+    }
+
+
+def sql_matcher(known: KnownTables, shell: InteractiveShell) -> Matcher:
+    """Return the matcher for `Completer.custom_matchers`.
+
+    Parameters
+    ----------
+    known
+        Where the names of the database come from.
+    shell
+        Where the variables are that parameters may name.
+    """
+
+    def sspcloud_sql(context: CompletionContext) -> SimpleMatcherResult:
+        nothing = SimpleMatcherResult(completions=[], suppress=False)
+        found = sql_at(context)
+        if found is None:
+            return nothing
+        known.refresh_soon()
+        from sspcloud_magics.databases import completing, names  # noqa: PLC0415 - the magics load without it
+
+        sql, cursor, options = found
+        there = known.names(_option("db", options)) or names.Names()
+        start, offers = completing.offers(sql, cursor, there, _variables(shell, _option("params", options)))
+        completions = [SimpleCompletion(text=each.text, type=each.kind) for each in offers[:MOST]]
+        return SimpleMatcherResult(
+            completions=completions, suppress=True, matched_fragment=sql[start:cursor], ordered=True
+        )
+
+    matching: Matcher = cast("Any", context_matcher)(identifier="sspcloud_magics_sql")(sspcloud_sql)
+    return matching
+
+
+def _option(name: str, options: str) -> str | None:
+    found = re.search(_OPTION.format(name), options)
+    return found[1] if found else None
+
+
+def _variables(shell: InteractiveShell, params: str | None) -> list[str]:
+    given = shell.user_ns.get(params) if params else None
+    own = [str(name) for name in given] if isinstance(given, dict) else []
+    return [*own, *parameters_of(shell.user_ns, shell.user_ns_hidden)]
