@@ -90,16 +90,28 @@ def _texts() -> Decoder:
     return Decoder(_BYTEA, _arrow_strings) if columns.strings_in_arrow() else Decoder(_TEXT, columns.strings)
 
 
-def _joined(values: Sequence[bytes | None], instead: bytes, column: Column) -> tuple[bytes, Mask]:
-    """Return the bytes of all values, with `instead` for NULL, and where it was."""
+def _filled(values: Sequence[bytes | None], instead: bytes) -> tuple[Sequence[bytes], Mask]:
+    """Return the values with `instead` for NULL, and where it was."""
+    if None not in values:
+        return values, np.zeros(len(values), dtype=bool)  # type: ignore[return-value]  # no None is in it
+    missing = np.array([value is None for value in values], dtype=bool)
+    return [instead if value is None else value for value in values], missing
+
+
+def _fixed(values: Sequence[bytes | None], wire: Any, instead: bytes, column: Column) -> tuple[Array, Mask]:
+    """Return values of one size as the wire has them, and where NULL was."""
     try:
         data = b"".join(values)  # type: ignore[arg-type]  # a None is what it refuses
         missing = np.zeros(len(values), dtype=bool)
     except TypeError:
-        data = b"".join([instead if value is None else value for value in values])
-        missing = np.array([value is None for value in values], dtype=bool)
+        filled, missing = _filled(values, instead)
+        data = b"".join(filled)
     column.size += len(data)
-    return data, missing
+    return np.frombuffer(data, wire), missing
+
+
+def _lengths(values: Sequence[bytes]) -> npt.NDArray[np.int64]:
+    return np.fromiter(map(len, values), np.int64, len(values))
 
 
 def _loaded(load: Callable[[bytes], Any], values: Sequence[bytes | None], column: Column) -> Array:
@@ -111,11 +123,13 @@ def _arrow_strings(values: Sequence[bytes | None], column: Column) -> Any:
     """Return an Arrow array that is made of the bytes as they are."""
     import pyarrow as pa  # noqa: PLC0415 - pandas has found it
 
-    data, missing = _joined(values, b"", column)
+    filled, missing = _filled(values, b"")
+    data = b"".join(filled)
+    column.size += len(data)
     if not data.isascii():
         data.decode()  # a database in SQL_ASCII may hold what is no text
     offsets = np.zeros(len(values) + 1, np.int64)
-    np.cumsum([0 if value is None else len(value) for value in values], out=offsets[1:])
+    np.cumsum(_lengths(filled), out=offsets[1:])
     present = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
     return pa.Array.from_buffers(
         pa.large_string(), len(values), [present, pa.py_buffer(offsets), pa.py_buffer(data)]
@@ -138,8 +152,8 @@ def _masked(wire: str, dtype: str) -> Decode:
     instead = bytes(np.dtype(wire).itemsize)
 
     def decode(values: Sequence[bytes | None], column: Column) -> tuple[Array, Mask]:
-        data, missing = _joined(values, instead, column)
-        return np.frombuffer(data, wire).astype(dtype), missing
+        read, missing = _fixed(values, wire, instead, column)
+        return read.astype(dtype), missing
 
     return decode
 
@@ -149,7 +163,7 @@ def _floats(wire: str) -> Decode:
     instead = np.array(np.nan, wire).tobytes()
 
     def decode(values: Sequence[bytes | None], column: Column) -> Array:
-        return np.frombuffer(_joined(values, instead, column)[0], wire).astype(native)
+        return _fixed(values, wire, instead, column)[0].astype(native)
 
     return decode
 
@@ -160,8 +174,8 @@ def _stamps(wire: str, unit: str, epoch: int) -> Decode:
     instead = bytes(np.dtype(wire).itemsize)
 
     def decode(values: Sequence[bytes | None], column: Column) -> Array:
-        data, missing = _joined(values, instead, column)
-        counted = np.frombuffer(data, wire).astype(np.int64)
+        read, missing = _fixed(values, wire, instead, column)
+        counted = read.astype(np.int64)
         infinite = (counted == least) | (counted == greatest)
         if infinite.any():
             column.note(columns.INFINITE, int(infinite.sum()))
@@ -177,8 +191,7 @@ _INTERVAL = np.dtype([("microseconds", ">i8"), ("days", ">i4"), ("months", ">i4"
 
 
 def _intervals(values: Sequence[bytes | None], column: Column) -> Array:
-    data, missing = _joined(values, bytes(_INTERVAL.itemsize), column)
-    read = np.frombuffer(data, _INTERVAL)
+    read, missing = _fixed(values, _INTERVAL, bytes(_INTERVAL.itemsize), column)
     days, months = read["days"].astype(np.int64), read["months"].astype(np.int64)
     infinite = np.abs(months) >= np.iinfo(np.int32).max
     if infinite.any():
@@ -200,11 +213,13 @@ def _numerics(values: Sequence[bytes | None], column: Column) -> Array:
     The digits, base 10000, make an integer M, and the value is M * 10**e. Below 2**53 M is exact as a float, and
     so are the powers up to 10**22: the one rounding is the right one. What is longer goes through `float`.
     """
-    data, missing = _joined(values, _NUMERIC_ZERO, column)
+    filled, missing = _filled(values, _NUMERIC_ZERO)
     # Two bytes each: how many digits, the weight of the first, the sign, how many are shown, the digits.
-    wire = np.frombuffer(data + _NUMERIC_ZERO, ">i2").astype(np.int64)
-    digits = _digit_counts(values)
-    begins = np.cumsum(digits + 4) - (digits + 4)
+    data = b"".join([*filled, _NUMERIC_ZERO])
+    column.size += len(data)
+    wire = np.frombuffer(data, ">i2").astype(np.int64)
+    words = _lengths(filled) >> 1
+    begins, digits = np.cumsum(words) - words, words - 4
     sign = wire[begins + 2] & 0xFFFF
     exponent = (wire[begins + 1] - digits + 1) * _DIGITS
     whole = np.zeros(len(digits), np.int64)
@@ -226,10 +241,6 @@ def _numerics(values: Sequence[bytes | None], column: Column) -> Array:
     for index in np.flatnonzero(hard).tolist():
         numbers[index] = float(_load_numeric(values[index] or b""))
     return columns.large_noted(numbers, sign < 0xC000, column)
-
-
-def _digit_counts(values: Sequence[bytes | None]) -> npt.NDArray[np.int64]:
-    return np.array([0 if value is None else (len(value) >> 1) - 4 for value in values], dtype=np.int64)
 
 
 def _oid(name: str) -> int:

@@ -31,6 +31,7 @@ An infinite date or timestamp becomes NaT, and a note says so.
 from __future__ import annotations
 
 import json
+import mmap
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ class Column:
         """Take the piece of one chunk."""
         self.pieces.append(piece)
         if len(self.pieces) == _TOGETHER:
-            self.large.append(_joined(self.pieces))
+            self.large.append(_put_aside(self.pieces))
             self.pieces = []
 
     def note(self, words: str, count: int) -> None:
@@ -124,6 +125,19 @@ def _joined(pieces: list[Any]) -> Any:
     import pyarrow as pa  # noqa: PLC0415 - a piece of it is here
 
     return pa.concat_arrays(pieces)
+
+
+def _put_aside(pieces: list[Any]) -> Any:
+    """Join pieces in memory of their own, which goes back to the system with them: malloc would keep it."""
+    first = pieces[0]
+    if isinstance(first, tuple):
+        return tuple(_put_aside(list(part)) for part in zip(*pieces, strict=True))
+    if not isinstance(first, np.ndarray) or first.dtype.hasobject:
+        return _joined(pieces)
+    pages = mmap.mmap(-1, max(1, sum(piece.nbytes for piece in pieces)))
+    aside = np.frombuffer(pages, first.dtype, sum(map(len, pieces)))
+    np.concatenate(pieces, out=aside)
+    return aside
 
 
 def loaded_as(oid: int, numeric: Numeric) -> int:

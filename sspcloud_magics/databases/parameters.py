@@ -20,6 +20,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 
 _SPACES = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W\d][\w$]*")
@@ -241,6 +242,19 @@ def statements(text: str) -> tuple[Statement, ...]:
     >>> only.sql, only.names
     ("select * from t where a = $1 and b::text <> ':b' and c > $1", ('a',))
     """
+    return _scanned(text) if len(text) > _REMEMBERED else _remembered(text)
+
+
+_REMEMBERED = 16_384
+"""Longer texts are scanned each time; shorter ones once, since the same cell is run again and again."""
+
+
+@lru_cache(maxsize=128)
+def _remembered(text: str) -> tuple[Statement, ...]:
+    return _scanned(text)
+
+
+def _scanned(text: str) -> tuple[Statement, ...]:
     found: list[Statement] = []
     held: list[Token] = []
     ends = _StatementEnds()

@@ -199,7 +199,7 @@ def run(
             if fetched.columns is not None:
                 frame = frames.frame(fetched.columns, fetched.rows)
                 types = tuple(column.oid for column in fetched.columns)
-                notes += _notes_on(fetched, frame)
+                notes += _notes_on(fetched)
     if connection.in_transaction:
         heard.append(TRANSACTION_OPEN)
     return QueryResult(frame, tuple(done), (*notes, *heard), time.perf_counter() - began, types)
@@ -430,9 +430,12 @@ def _failed(error: psycopg.Error, statement: Statement, before: int, total: int)
     return failed
 
 
-def _notes_on(fetched: Fetched, frame: pd.DataFrame) -> list[str]:
+def _notes_on(fetched: Fetched) -> list[str]:
     notes = []
-    twice = [name for name, count in Counter(frame.columns).items() if count > 1]
+    names = [column.name for column in fetched.columns or ()]
+    twice = (
+        [name for name, count in Counter(names).items() if count > 1] if len({*names}) < len(names) else []
+    )
     if twice:
         notes.append(f"Several columns are named {', '.join(map(repr, twice))}: give them names with AS.")
     notes += _notes_on_values(fetched.columns or ())

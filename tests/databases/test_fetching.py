@@ -199,6 +199,7 @@ def test_rows_beyond_the_limit_are_counted(connection):
 
 def test_wide_rows_come_in_smaller_chunks(connection, monkeypatch):
     monkeypatch.setattr(fetching, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(fetching, "BATCH", 1)
     [statement] = statements("select 'é'::char(100) t from generate_series(1, 50)")
     seen = list(fetching.batches(connection.psycopg, statement, (), foretold=lambda _: None))
     assert len(seen) > 4
@@ -249,7 +250,7 @@ def test_rows_are_given_while_the_query_runs_and_leaving_early_cancels_it(connec
     session = connection.psycopg
     [statement] = statements("select a from generate_series(1, 10000) a, generate_series(1, 10000) b")
     first = fetching.batches(session, statement, ())
-    assert next(first).rows == fetching.CHUNK
+    assert next(first).rows >= fetching.CHUNK
     first.close()
     assert session.execute("select 1").fetchone() == (1,)
     assert threading.active_count() < 20

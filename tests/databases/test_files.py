@@ -25,6 +25,7 @@ EVERYTHING = """select i as n, i / 7.0::float8 as x, case when i % 3 > 0 then 'Ã
 def small_parts(monkeypatch):
     """Parts of a few rows, so that a file has several."""
     monkeypatch.setattr(fetching, "CHUNK", 4)
+    monkeypatch.setattr(fetching, "BATCH", 1)
     monkeypatch.setattr(files, "PART", 8)
 
 
