@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics import session
+from sspcloud_magics.cluster.account import ACCOUNT_PAGE
 from sspcloud_magics.errors import (
     CertificateNotTrusted,
     KubeconfigInvalid,
@@ -183,7 +184,7 @@ class Board:
             self._next_update = now + PACE
 
     def _facts(self) -> Facts:
-        facts: Facts = {}
+        facts: Facts = {"account": {"page": ACCOUNT_PAGE}}
         for answer in (*self._answers.facts.values(), *self._found.values()):
             facts |= answer
         for follower in self._followers.values():

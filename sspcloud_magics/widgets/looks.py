@@ -63,7 +63,6 @@ def who(cluster: Cluster) -> Facts:
             "renews": validity.renews,
             "renewable": validity.renews and not cluster.in_service,
             "unverified": not cluster.verifies,
-            "warning": cut(found.warning),
             "remote": cluster.in_service,
         }
     }

@@ -10,7 +10,23 @@ export interface Who {
   namespace: string;
   server: string;
   source: string;
-  warning: string;
+  /** The namespaces that were used, the first one first. */
+  namespaces: string[];
+  role: "admin" | "edit" | "view" | "none";
+  /** When the login ends, in seconds since 1970; null where nobody can tell. */
+  ends: number | null;
+  /** Whether the token is renewed without anybody's doing, and whether it can be by a click. */
+  renews: boolean;
+  renewable: boolean;
+  /** Whether the server's certificate is not verified. */
+  unverified: boolean;
+  /** Whether the kernel runs inside the cluster. */
+  remote: boolean;
+}
+
+/** Where one finds one's login script. */
+export interface Account {
+  page: string;
 }
 
 export interface Pod {
@@ -33,6 +49,8 @@ export interface Database {
   kind: string;
   state: string;
   tone: Tone;
+  /** Whether it is in one's own namespace. */
+  mine: boolean;
 }
 
 export interface Share {
@@ -43,6 +61,8 @@ export interface Share {
   state: string;
   tone: Tone;
   until: number;
+  /** How many sessions the colleague has open; null where nobody has asked. */
+  sessions: number | null;
 }
 
 export type ForwardState = "starting" | "active" | "reconnecting" | "stopped" | "failed";
@@ -56,6 +76,10 @@ export interface Forward {
   sockets: string[];
   state: ForwardState;
   reason: string;
+  /** What the user should know: another local port than they may expect. */
+  notes: string;
+  /** The line that opens the same forward. */
+  magic: string;
 }
 
 /** Bytes sent, bytes received, open connections. */
@@ -86,12 +110,63 @@ export interface Outcome {
   id: string;
   state: "pending" | "done" | "failed";
   error?: Trouble;
+  /** In how many pieces its answer comes. */
+  pieces?: number;
 }
+
+/** A piece of an answer: the id of the order, and a part of a JSON text. */
+export type Piece = [string, string];
+
+/** What sharing would make. */
+export interface Plan {
+  colleagues: string[];
+  roles: string[];
+  read_write: boolean;
+  schemas: string[];
+  /** All schemas of the database. */
+  every: string[];
+  until: number;
+  objects: string[];
+  notes: string[];
+  sql: string;
+  yaml: string;
+}
+
+/** A share that was made. */
+export interface Made {
+  line: string;
+  colleagues: string[];
+  until: number;
+  notes: string[];
+}
+
+/** Schema, name, kind, about how many rows, bytes, comment. */
+export type Table = [string, string, string, number | null, number | null, string];
+
+export interface Tables {
+  tables: Table[];
+  /** How many there are. */
+  all: number;
+}
+
+/** Name, type, whether it may be empty, comment. */
+export type Column = [string, string, boolean, string];
+
+export interface Columns {
+  columns: Column[];
+  all: number;
+  /** A SELECT of them, quoted where SQL needs it. */
+  select: string;
+}
+
+/** How many sessions each colleague has open: `database/colleague` → a number. */
+export type Sessions = Record<string, number>;
 
 /** The facts of which there is one. */
 export interface Singles {
   who: Who;
   sandbox: Sandbox;
+  account: Account;
 }
 
 /** The facts of which there are many: `pod/NAME`. */
@@ -104,6 +179,7 @@ export interface Kinds {
   traffic: Traffic;
   connection: Connection;
   order: Outcome;
+  answer: Piece;
   /** True, or why the cluster could not be asked. */
   look: true | Trouble;
 }

@@ -34,6 +34,24 @@ export function age(created: number | null, now: number, language: Language): st
   return `${String(Math.floor(seconds / length))}${say(language, `unit.${unit}`)}`;
 }
 
+/** How long something still lasts, in its two largest units that say something: `6h 12m`. */
+export function left(until: number, now: number, language: Language): string {
+  let seconds = Math.max(0, Math.floor(until - now));
+  const said: string[] = [];
+  for (const [length, unit] of STEPS) {
+    const count = Math.floor(seconds / length);
+    seconds -= count * length;
+    if (count || said.length) said.push(`${count}${say(language, `unit.${unit}`)}`);
+    if (said.length === 2) break;
+  }
+  return said.join(" ") || `0${say(language, "unit.s")}`;
+}
+
+/** About how many, as one reads it: `12,000`. */
+export function count(number: number, language: Language): string {
+  return number.toLocaleString(language, { maximumSignificantDigits: 3 });
+}
+
 /** A date and its time, from seconds since 1970. */
 export function date(seconds: number, language: Language): string {
   if (seconds >= FOREVER) return say(language, "forever");

@@ -1,17 +1,44 @@
 /** What a click asks the kernel for: the orders of `sspcloud_magics/widgets/orders.py`. */
 
 export type Order =
+  | { do: "log in"; script: string }
+  | { do: "log in"; file: string }
+  | { do: "renew" }
+  | { do: "namespace"; namespace: string }
   | { do: "forward"; kind: string; name: string; port: number }
   | { do: "stop"; forward: number }
+  | { do: "restart"; forward: number }
   | { do: "connect"; database: string }
+  | { do: "tables"; database: string }
+  | { do: "columns"; database: string; schema: string; table: string }
+  | ({ do: "plan share" | "share" } & Wish)
   | { do: "revoke"; database: string; colleague: string }
+  | { do: "sessions" }
   | { do: "start sandbox" }
   | { do: "stop sandbox" }
   | { do: "become"; person: string }
   | { do: "look again" };
 
+/** What is to be shared, as it was filled in. */
+export interface Wish {
+  database: string;
+  colleagues: string;
+  write: boolean;
+  schemas: string;
+  lasts: string;
+}
+
 /** The keys of the buttons: what becomes of an order is told under its key. */
 export const keys = {
+  logIn: "log in",
+  renew: "renew",
+  namespace: "namespace",
+  restart: (forward: string) => `restart ${forward}`,
+  tables: (database: string) => `tables ${database}`,
+  columns: (database: string, schema: string, table: string) => `columns ${database} ${schema}.${table}`,
+  planShare: (database: string) => `plan share ${database}`,
+  share: (database: string) => `share ${database}`,
+  sessions: "sessions",
   forward: (kind: string, name: string, port: number) => `forward ${kind}/${name}:${String(port)}`,
   stop: (forward: string) => `stop ${forward}`,
   connect: (database: string) => `connect ${database}`,

@@ -1,6 +1,7 @@
 /** The small things that sections are made of: badges, buttons, sentences, errors. */
 
 import { cls, h, type Attributes, type Content } from "./dom";
+import type { Dialog } from "./dialogs";
 import type { ForwardState, Tone, Trouble } from "./facts";
 import type { Order } from "./orders";
 import { t, type Scene } from "./scene";
@@ -60,14 +61,79 @@ export function orderButton(
   });
 }
 
-export function copyButton(scene: Scene, text: string): HTMLElement {
+export function copyButton(scene: Scene, text: string, word = "copy"): HTMLElement {
   const copied = scene.copied === text;
-  return plainButton(t(scene, copied ? "copied" : "copy"), {
+  return plainButton(t(scene, copied ? "copied" : word), {
     class: cls("button", "quiet"),
     "data-copy": text,
     "data-key": `copy ${text}`,
-    "aria-label": t(scene, copied ? "copied" : "copyNamed", { name: text }),
+    "aria-label": copied ? t(scene, "copied") : `${t(scene, word)}: ${text}`,
   });
+}
+
+/** A button that opens a dialog. */
+export function dialogButton(
+  scene: Scene,
+  word: string,
+  dialog: Dialog,
+  attributes: Attributes = {},
+): HTMLElement {
+  return plainButton(t(scene, word), {
+    "data-dialog": JSON.stringify(dialog),
+    "data-key": `dialog ${JSON.stringify(dialog)}`,
+    "aria-haspopup": "dialog",
+    ...attributes,
+  });
+}
+
+/** A button that sends its form; `key` is its order's. */
+export function submitButton(
+  scene: Scene,
+  word: string,
+  key: string,
+  attributes: Attributes = {},
+): HTMLElement {
+  const pending = scene.store.isPending(key);
+  return h(
+    "button",
+    {
+      type: "submit",
+      class: cls("button"),
+      "data-name": key,
+      "aria-busy": pending && "true",
+      "aria-disabled": (pending || scene.store.ended) && "true",
+      ...attributes,
+    },
+    h("span", { class: cls("face") }, t(scene, word)),
+  );
+}
+
+/** A text to fill in, with its label. */
+export function field(
+  scene: Scene,
+  name: string,
+  word: string,
+  attributes: Attributes = {},
+  hint: Content = null,
+): HTMLElement {
+  const id = `${scene.id}-${name}`;
+  return h(
+    "div",
+    { class: cls("field"), "data-key": `field ${name}` },
+    h("label", { for: id }, t(scene, word)),
+    h("input", {
+      type: "text",
+      class: cls("input"),
+      name,
+      id,
+      autocomplete: "off",
+      spellcheck: "false",
+      autocapitalize: "off",
+      "aria-describedby": hint ? `${id}-hint` : null,
+      ...attributes,
+    }),
+    hint && h("p", { class: cls("faint", "hint"), id: `${id}-hint` }, hint),
+  );
 }
 
 /** Why an order failed, or that nobody answers; nothing where all is well. */

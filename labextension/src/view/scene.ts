@@ -1,5 +1,6 @@
 /** What a section is drawn from: the facts, the language, and what this one view remembers. */
 
+import type { Dialog } from "./dialogs";
 import type { Store } from "./store";
 import { say, type Language, type Values } from "./words";
 
@@ -16,6 +17,14 @@ export interface Scene {
   readonly question: string;
   /** What was copied a moment ago. */
   readonly copied: string;
+  /** The dialog that is open. */
+  readonly dialog: Dialog | null;
+  /** The table whose columns are shown in it. */
+  readonly expanded: string;
+  /** What its form asks for, as JSON: a preview of something else is none. */
+  readonly wish: string;
+  /** What the preview was asked for, likewise. */
+  readonly planned: string;
 }
 
 /** A sentence in the scene's language. */

@@ -16,6 +16,7 @@ export class Store {
   /** Whether the kernel has ended. */
   ended = false;
 
+  private readonly answers = new Map<string, { id: string; found: unknown }>();
   private readonly facts = new Map<string, unknown>();
   private readonly listeners = new Set<Listener>();
 
@@ -64,6 +65,25 @@ export class Store {
   /** Whether an order was given and has not ended. */
   isPending(key: string): boolean {
     return this.given.has(key) || this.get("order", key)?.state === "pending";
+  }
+
+  /** What an order has found; the answer before, while it is given again. */
+  answer(key: string): unknown {
+    const { id, pieces } = this.get("order", key) ?? {};
+    const kept = this.answers.get(key);
+    if (id === undefined || pieces === undefined || kept?.id === id) return kept?.found;
+    const parts = Array.from({ length: pieces }, (_, index) => this.get("answer", `${key}/${index}`));
+    const texts = parts.filter((part) => part?.[0] === id).map((part) => part?.[1]);
+    if (texts.length < pieces) return kept?.found;
+    const found: unknown = JSON.parse(texts.join(""));
+    this.answers.set(key, { id, found });
+    return found;
+  }
+
+  /** Forget what an order has found. */
+  dismiss(key: string): void {
+    this.answers.delete(key);
+    this.facts.delete(`order/${key}`);
   }
 
   /** Remember that an order was given here. */

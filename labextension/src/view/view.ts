@@ -10,6 +10,9 @@ import { copyText } from "./clipboard";
 import { cls, h } from "./dom";
 import { SLOT } from "./history";
 import { watchSight } from "./looking";
+import { dialog, type Dialog } from "./dialogs";
+import { read, wish, type Asked } from "./forms";
+import { insertCell } from "./inserting";
 import type { Model } from "./model";
 import { morph } from "./morph";
 import { keys, type Order } from "./orders";
@@ -17,6 +20,8 @@ import { t, type Scene } from "./scene";
 import type { Store } from "./store";
 import { languageOf, type Language } from "./words";
 
+/** Milliseconds after which ages and countdowns are drawn anew, where nothing else changes. */
+const AGES = 20_000;
 /** Milliseconds for which a button says "copied". */
 const COPIED = 1_500;
 
@@ -26,11 +31,20 @@ export class View implements Scene {
   filter = "";
   question = "";
   copied = "";
+  dialog: Dialog | null = null;
+  expanded = "";
+  wish = "";
+  planned = "";
 
+  private user = "";
   private counter = 0;
   private frame = 0;
+  private drawn = 0;
+  /** The ids of the last orders that were given here, by their keys. */
+  private readonly sent = new Map<string, string>();
   private readonly root: HTMLElement;
   private readonly body = h("div", { class: cls("body") });
+  private readonly box: HTMLDialogElement;
   private readonly live = h("div", { class: cls("said"), role: "status", "aria-live": "polite" });
 
   constructor(
@@ -50,6 +64,8 @@ export class View implements Scene {
       this.body,
       this.live,
     );
+    this.box = dialog(this) as HTMLDialogElement;
+    this.root.append(this.box);
     el.append(this.root);
   }
 
@@ -62,16 +78,20 @@ export class View implements Scene {
     const { store, root } = this;
     store.listen((changed) => {
       this.announce(changed);
+      this.closeWhereDone();
       this.drawSoon();
     }, signal);
     root.addEventListener("click", (event) => this.click(event), { signal });
     root.addEventListener("submit", (event) => this.submit(event), { signal });
     root.addEventListener("input", (event) => this.input(event), { signal });
+    root.addEventListener("change", (event) => this.input(event), { signal });
+    root.addEventListener("paste", (event) => this.paste(event), { signal });
     root.addEventListener("keydown", (event) => this.key(event), { signal });
+    this.box.addEventListener("close", () => this.closed(), { signal });
     const seen = watchSight(root, (now) => this.look(now), signal);
     const tick = setInterval(() => {
       const moving = !store.history.empty || store.given.size > 0 || !store.told;
-      if (seen() && moving) this.draw();
+      if (seen() && (moving || Date.now() - this.drawn > AGES)) this.draw();
     }, SLOT);
     signal.addEventListener("abort", () => {
       clearInterval(tick);
@@ -83,6 +103,7 @@ export class View implements Scene {
   }
 
   draw(): void {
+    this.drawn = Date.now();
     const next = body(this);
     const focused = document.activeElement;
     const home = focused && this.body.contains(focused) ? focused.closest("section") : null;
@@ -91,6 +112,45 @@ export class View implements Scene {
     if (home && focused && !focused.isConnected) {
       const name = home.getAttribute("data-section") ?? "";
       this.focus(`[data-section="${CSS.escape(name)}"] h3`);
+    }
+    if (this.dialog) this.drawDialog();
+  }
+
+  private drawDialog(): void {
+    const next = dialog(this);
+    // The browser's own attribute says that it is open.
+    next.toggleAttribute("open", this.box.open);
+    morph(this.box, next);
+  }
+
+  private openDialog(opened: Dialog): void {
+    this.dialog = opened;
+    this.expanded = this.planned = this.wish = "";
+    if (opened.kind === "share") this.store.dismiss(keys.share(opened.database));
+    if (opened.kind === "tables") {
+      this.give({ do: "tables", database: opened.database }, keys.tables(opened.database));
+    }
+    this.drawDialog();
+    this.box.showModal();
+    this.box.querySelector<HTMLElement>("textarea, input, [data-expand]")?.focus();
+  }
+
+  private closed(): void {
+    this.dialog = null;
+    // Nothing that was filled in stays in the page.
+    this.box.querySelector(`.${cls("dialogbody")}`)?.replaceChildren();
+  }
+
+  /** Close a dialog whose order has come to its end. */
+  private closeWhereDone(): void {
+    if (this.dialog?.kind !== "login" && this.dialog?.kind !== "namespace") return;
+    for (const [key, id] of this.sent) {
+      const isOfDialog = key === keys.logIn || key.startsWith(keys.namespace);
+      const order = this.store.get("order", key);
+      if (isOfDialog && order?.id === id && order.state === "done") {
+        this.sent.delete(key);
+        this.box.close();
+      }
     }
   }
 
@@ -109,6 +169,11 @@ export class View implements Scene {
   private announce(changed: readonly string[]): void {
     const said: string[] = [];
     for (const key of changed) {
+      if (key === "who") {
+        const who = this.store.one("who");
+        if (who && this.user && this.user !== who.user) said.push(t(this, "nowAs", { name: who.user }));
+        this.user = who?.user ?? this.user;
+      }
       const [kind, name] = [key.slice(0, key.indexOf("/")), key.slice(key.indexOf("/") + 1)];
       if (kind === "forward") {
         const forward = this.store.get("forward", name);
@@ -127,7 +192,9 @@ export class View implements Scene {
   private give(order: Order, key: string): void {
     if (this.store.isPending(key) || this.store.ended) return;
     this.counter += 1;
-    this.model.send({ ...order, key, id: `${this.id}.${String(this.counter)}` });
+    const id = `${this.id}.${String(this.counter)}`;
+    this.sent.set(key, id);
+    this.model.send({ ...order, key, id });
     this.question = "";
     this.store.give(key);
   }
@@ -135,8 +202,13 @@ export class View implements Scene {
   private click(event: Event): void {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
     if (!button || button.type === "submit") return;
-    const { order, name, copy, question } = button.dataset;
-    if (order && name) {
+    const { order, name, copy, question, expand, insert } = button.dataset;
+    if (expand !== undefined) this.expanded = this.expanded === expand ? "" : expand;
+    if (button.dataset.dialog) this.openDialog(JSON.parse(button.dataset.dialog) as Dialog);
+    else if (button.dataset.close !== undefined) this.box.close();
+    else if (insert) void this.insert(insert);
+    else if (expand === "" || (expand !== undefined && !this.expanded)) this.draw();
+    else if (order && name) {
       if (button.getAttribute("aria-pressed") !== "true") this.give(JSON.parse(order) as Order, name);
     } else if (copy) void this.copy(copy);
     else if (question !== undefined) this.ask(question);
@@ -145,18 +217,52 @@ export class View implements Scene {
   private submit(event: Event): void {
     event.preventDefault();
     event.stopPropagation();
-    const database = this.root.querySelector<HTMLInputElement>('input[name="database"]')?.value.trim();
-    if (database) this.give({ do: "connect", database }, keys.connectNamed);
+    const form = event.target;
+    const submitter = (event as SubmitEvent).submitter;
+    if (!(form instanceof HTMLFormElement) || submitter?.getAttribute("aria-disabled") === "true") return;
+    const asked = read(form, (submitter as HTMLButtonElement | null)?.value ?? "");
+    if (!asked) return;
+    // What logs one in leaves the page at once.
+    form.querySelectorAll("textarea").forEach((area) => (area.value = ""));
+    this.give(asked.order, asked.key);
+    this.remember(form, asked);
+  }
+
+  private remember(form: HTMLFormElement, { order }: Asked): void {
+    if (order.do === "plan share") this.planned = this.wish = JSON.stringify(wish(form));
+    this.draw();
   }
 
   private input(event: Event): void {
-    if (!(event.target instanceof HTMLInputElement) || event.target.dataset.filter === undefined) return;
-    this.filter = event.target.value;
+    if (!(event.target instanceof HTMLInputElement)) return;
+    const { form, dataset, value } = event.target;
+    if (dataset.filter !== undefined) this.filter = value;
+    else if (form?.dataset.form === "share") this.wish = JSON.stringify(wish(form));
+    else return;
     this.draw();
+  }
+
+  /** A script that is pasted goes to the kernel without being shown. */
+  private paste(event: ClipboardEvent): void {
+    const area = event.target;
+    if (!(area instanceof HTMLTextAreaElement) || area.dataset.paste === undefined) return;
+    const script = event.clipboardData?.getData("text/plain").trim();
+    if (!script) return;
+    event.preventDefault();
+    area.value = "";
+    this.give({ do: "log in", script }, keys.logIn);
   }
 
   private key(event: KeyboardEvent): void {
     if (event.key === "Escape" && this.question) this.ask("");
+  }
+
+  /** Put a text into a new cell where JupyterLab takes it, else into the clipboard. */
+  private async insert(source: string): Promise<void> {
+    const taken = insertCell(this.root, source);
+    if (taken) this.live.textContent = t(this, "inserted");
+    else await this.copy(source);
+    if (taken) this.box.close();
   }
 
   /** Ask before a share ends; asking twice, or for nothing, takes the question back. */

@@ -1,7 +1,11 @@
 import { cls, h, type Content } from "../dom";
 import { keys } from "../orders";
-import { orderButton, SILENT, trouble } from "../pieces";
+import { dialogButton, orderButton, SILENT, trouble } from "../pieces";
 import { t, type Scene } from "../scene";
+
+/** What logging in mends. */
+const LOG_IN = ["NotLoggedIn", "TokenExpired", "KubeconfigInvalid"];
+const main = { class: cls("button", "main") };
 
 /** Why there is nothing to see: the kernel has ended or is silent, or the cluster cannot be asked. */
 export function banner(scene: Scene): HTMLElement | null {
@@ -15,7 +19,12 @@ export function banner(scene: Scene): HTMLElement | null {
   return said(
     "alert",
     trouble(scene, told),
-    orderButton(scene, t(scene, "retry"), keys.lookAgain, { do: "look again" }),
+    h(
+      "div",
+      { class: cls("row") },
+      LOG_IN.includes(told.code) && dialogButton(scene, "logIn", { kind: "login" }, main),
+      orderButton(scene, t(scene, "retry"), keys.lookAgain, { do: "look again" }),
+    ),
   );
 }
 

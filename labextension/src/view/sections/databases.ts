@@ -1,7 +1,7 @@
-import { cls, h } from "../dom";
+import { cls, h, type Attributes } from "../dom";
 import type { Connection, Database } from "../facts";
 import { keys } from "../orders";
-import { badge, faint, orderButton, outcome, prose, shape } from "../pieces";
+import { badge, dialogButton, faint, orderButton, outcome, prose, shape, submitButton } from "../pieces";
 import { namespace, own, t, type Scene } from "../scene";
 import { instead, row, section, table } from "../tables";
 
@@ -30,14 +30,30 @@ function databaseRow(scene: Scene, path: string, database: Database): HTMLElemen
     `database ${path}`,
     [
       badge(database.tone, t(scene, `state.${database.state}`)),
-      database.name,
+      [database.name, !database.mine && faint(` ${t(scene, "sharedBy", { namespace: path.split("/")[0] })}`)],
       faint(database.kind),
       database.kind === "postgres" &&
         !asleep &&
-        orderButton(scene, t(scene, "connect"), key, { do: "connect", database: path }, label),
+        h(
+          "span",
+          { class: cls("actions") },
+          orderButton(scene, t(scene, "connect"), key, { do: "connect", database: path }, label),
+          dialogButton(
+            scene,
+            "tables",
+            { kind: "tables", database: path },
+            named(scene, "tablesNamed", path),
+          ),
+          database.mine &&
+            dialogButton(scene, "share", { kind: "share", database: path }, named(scene, "shareNamed", path)),
+        ),
     ],
     [asleep && h("p", { class: cls("faint") }, t(scene, "asleep")), outcome(scene, key)],
   );
+}
+
+function named(scene: Scene, word: string, name: string): Attributes {
+  return { "aria-label": t(scene, word, { name }) };
 }
 
 function connected(scene: Scene, { database, dbname, user, current }: Connection): HTMLElement {
@@ -52,11 +68,10 @@ function connected(scene: Scene, { database, dbname, user, current }: Connection
 }
 
 function colleagues(scene: Scene): HTMLElement {
-  const pending = scene.store.isPending(keys.connectNamed) && "true";
   const id = `${scene.id}-database`;
   return h(
     "form",
-    { class: cls("form"), "data-key": "form", "data-connect": "" },
+    { class: cls("form"), "data-key": "form", "data-form": "connect" },
     h("label", { for: id, class: cls("faint") }, t(scene, "connectOther")),
     h("input", {
       type: "text",
@@ -67,17 +82,6 @@ function colleagues(scene: Scene): HTMLElement {
       autocomplete: "off",
       spellcheck: "false",
     }),
-    h(
-      "button",
-      {
-        type: "submit",
-        class: cls("button"),
-        "data-name": keys.connectNamed,
-        "aria-label": t(scene, "connectNamed", { name: t(scene, "connectOther") }),
-        "aria-busy": pending,
-        "aria-disabled": pending,
-      },
-      h("span", { class: cls("face") }, t(scene, "connect")),
-    ),
+    submitButton(scene, "connect", keys.connectNamed, named(scene, "connectNamed", t(scene, "connectOther"))),
   );
 }

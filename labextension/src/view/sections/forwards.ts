@@ -2,7 +2,8 @@ import { cls, h, type Content } from "../dom";
 import type { Forward } from "../facts";
 import { size } from "../format";
 import { keys } from "../orders";
-import { badge, copyButton, faint, FORWARD_TONES, orderButton, outcome } from "../pieces";
+import { pageOf, wayTo, type Way } from "../opening";
+import { badge, copyButton, faint, FORWARD_TONES, orderButton, outcome, prose } from "../pieces";
 import { own, t, type Scene } from "../scene";
 import { sparkline } from "../sparkline";
 import { empty, row, section, table } from "../tables";
@@ -15,11 +16,21 @@ export function forwards(scene: Scene): HTMLElement {
     scene,
     "forwards",
     rows.length ? table(scene, "forwards", headings, rows) : empty(t(scene, "noForwards")),
+    restarts(scene),
   );
 }
 
+/** Why a restart failed: the forward is gone then, and its row with it. */
+function restarts(scene: Scene): Content {
+  return scene.store
+    .all("order")
+    .filter(([key]) => key.startsWith(keys.restart("")))
+    .map(([key]) => outcome(scene, key));
+}
+
 function forwardRow(scene: Scene, id: string, forward: Forward): HTMLElement {
-  const key = keys.stop(id);
+  const name = { name: forward.target };
+  const number = Number(id);
   return row(
     `forward ${id}`,
     [
@@ -30,38 +41,80 @@ function forwardRow(scene: Scene, id: string, forward: Forward): HTMLElement {
         own(scene, forward.target),
         forward.ports.map(([, remote]) => faint(` :${String(remote)}`)),
       ),
-      addresses(forward).map((text) => address(scene, text)),
+      addresses(forward).map(([text, local, remote]) => address(scene, text, local, remote)),
       [sparkline(scene.store.history.minute(`traffic/${id}`, Date.now())), bytes(scene, id)],
-      orderButton(
-        scene,
-        t(scene, "stop"),
-        key,
-        { do: "stop", forward: Number(id) },
-        {
-          "aria-label": t(scene, "stopNamed", { name: forward.target }),
-        },
+      h(
+        "span",
+        { class: cls("actions") },
+        orderButton(
+          scene,
+          t(scene, "stop"),
+          keys.stop(id),
+          { do: "stop", forward: number },
+          {
+            "aria-label": t(scene, "stopNamed", name),
+          },
+        ),
+        orderButton(
+          scene,
+          t(scene, "restart"),
+          keys.restart(id),
+          { do: "restart", forward: number },
+          {
+            "aria-label": t(scene, "restartNamed", name),
+          },
+        ),
+        copyButton(scene, forward.magic, "copyMagic"),
       ),
     ],
     [
       forward.reason &&
         h("p", { class: cls("faint"), lang: scene.language === "fr" ? "en" : null }, forward.reason),
-      outcome(scene, key),
+      forward.notes &&
+        h("p", { class: cls("faint"), lang: scene.language === "fr" ? "en" : null }, forward.notes),
+      needsProxy(scene, forward) && h("p", { class: cls("faint") }, prose(t(scene, "needsProxy"))),
+      outcome(scene, keys.stop(id)),
     ],
   );
 }
 
-/** Where it listens, as programs are told: on ports, or on Unix sockets. */
-function addresses({ sockets, address: host, ports }: Forward): string[] {
-  if (sockets.length) return sockets;
-  return ports.map(([local]) => `${host.includes(":") ? `[${host}]` : host}:${String(local)}`);
+/** Where it listens, as programs are told (on ports, or on Unix sockets), with the local port and the target's. */
+function addresses({ sockets, address: host, ports }: Forward): [string, number, number | string][] {
+  if (sockets.length) return sockets.map((path) => [path, 0, ""]);
+  const name = host.includes(":") ? `[${host}]` : host;
+  return ports.map(([local, remote]) => [`${name}:${String(local)}`, local, remote]);
 }
 
-function address(scene: Scene, text: string): HTMLElement {
+/** Whether the address is not the browser's, and nothing leads there. */
+function needsProxy(scene: Scene, forward: Forward): boolean {
+  return addresses(forward).some(([, local, remote]) => waysTo(scene, local, remote) === "needs proxy");
+}
+
+function waysTo(scene: Scene, local: number, remote: number | string): Way {
+  return wayTo(local, remote, pageOf(document), scene.store.one("who")?.remote ?? false);
+}
+
+function address(scene: Scene, text: string, local: number, remote: number | string): HTMLElement {
+  const way = waysTo(scene, local, remote);
   return h(
     "span",
     { class: cls("address"), "data-key": `address ${text}` },
     h("code", {}, text),
     copyButton(scene, text),
+    way !== null &&
+      way !== "needs proxy" &&
+      h(
+        "a",
+        {
+          class: cls("button", "quiet"),
+          href: way.href,
+          target: "_blank",
+          rel: "noopener noreferrer",
+          "data-key": `open ${text}`,
+          "aria-label": t(scene, "openNamed", { name: text }),
+        },
+        t(scene, "openIt"),
+      ),
   );
 }
 

@@ -1,5 +1,5 @@
 import { cls, h, type Content } from "../dom";
-import type { Share } from "../facts";
+import type { Sessions, Share } from "../facts";
 import { date } from "../format";
 import { keys } from "../orders";
 import { badge, faint, orderButton, outcome, plainButton } from "../pieces";
@@ -8,12 +8,20 @@ import { instead, row, section, table } from "../tables";
 
 /** What one shares: with whom, which right, until when; taken back after a question. */
 export function shares(scene: Scene): HTMLElement {
+  const { store } = scene;
   const rows = scene.store.all("share").map(([path, share]) => shareRow(scene, path, share));
   const headings = ["state", "database", "colleague", "access", "until", "actions"];
   return section(
     scene,
     "shares",
     instead(scene, "shares", rows.length, t(scene, "noShares")) ?? table(scene, "shares", headings, rows),
+    store.all("share").some(([, share]) => share.sessions === null) &&
+      h(
+        "div",
+        { class: cls("row"), "data-key": "sessions" },
+        orderButton(scene, t(scene, "whoIsConnected"), keys.sessions, { do: "sessions" }),
+      ),
+    outcome(scene, keys.sessions),
   );
 }
 
@@ -30,7 +38,10 @@ function shareRow(scene: Scene, path: string, share: Share): HTMLElement {
         h("span", { class: cls("state") }, t(scene, `access.${share.access}`)),
         share.schemas && faint(` ${share.schemas}`),
       ],
-      date(share.until, scene.language),
+      [
+        date(share.until, scene.language),
+        h("span", { class: cls("sessions") }, connected(scene, path, share)),
+      ],
       plainButton(t(scene, "revoke"), {
         "data-question": path,
         "aria-expanded": String(asked),
@@ -39,6 +50,16 @@ function shareRow(scene: Scene, path: string, share: Share): HTMLElement {
       }),
     ],
     [asked && question(scene, path, share), outcome(scene, key)],
+  );
+}
+
+/** How many sessions the colleague has open, where somebody has asked. */
+function connected(scene: Scene, path: string, share: Share): Content {
+  const sessions = share.sessions ?? (scene.store.answer(keys.sessions) as Sessions | undefined)?.[path];
+  if (sessions === undefined) return null;
+  return badge(
+    sessions ? "good" : "over",
+    t(scene, sessions ? "sessionsOpen" : "noSession", { count: sessions }),
   );
 }
 

@@ -1,0 +1,51 @@
+/** What a form asks for, read from what is filled in. */
+
+import { keys, type Order, type Wish } from "./orders";
+
+export interface Asked {
+  order: Order;
+  key: string;
+}
+
+/** The order that a form means, with the key of its button; null where it is not filled in. */
+export function read(form: HTMLFormElement, step: string): Asked | null {
+  const text = (name: string) => textOf(form, name);
+  switch (form.dataset.form) {
+    case "connect":
+      return text("database")
+        ? { order: { do: "connect", database: text("database") }, key: keys.connectNamed }
+        : null;
+    case "script":
+      return text("script") ? { order: { do: "log in", script: text("script") }, key: keys.logIn } : null;
+    case "file":
+      return text("file") ? { order: { do: "log in", file: text("file") }, key: keys.logIn } : null;
+    case "namespace":
+      return text("namespace")
+        ? { order: { do: "namespace", namespace: text("namespace") }, key: keys.namespace }
+        : null;
+    case "share": {
+      const asked = wish(form);
+      return step === "share"
+        ? { order: { do: "share", ...asked }, key: keys.share(asked.database) }
+        : { order: { do: "plan share", ...asked }, key: keys.planShare(asked.database) };
+    }
+    default:
+      return null;
+  }
+}
+
+/** What is to be shared, as it is filled in. */
+export function wish(form: HTMLFormElement): Wish {
+  return {
+    database: form.dataset.database ?? "",
+    colleagues: textOf(form, "colleagues"),
+    write: form.querySelector<HTMLInputElement>('input[name="access"]:checked')?.value === "write",
+    schemas: textOf(form, "schemas"),
+    lasts: textOf(form, "lasts"),
+  };
+}
+
+function textOf(form: HTMLFormElement, name: string): string {
+  const found = form.querySelector<HTMLInputElement | HTMLTextAreaElement>(`[name="${name}"]`);
+  return found?.value.trim() ?? "";
+}

@@ -1,0 +1,275 @@
+"""The panel's view alone in a page, under JupyterLab's own themes, told what a kernel would tell it.
+
+No kernel, no server: states that are hard to bring about (a server that is gone, 500 pods) are told, looked at,
+measured, and examined by axe-core. What the whole does is for the tests in a real JupyterLab.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STATIC = ROOT / "sspcloud_magics" / "widgets" / "static"
+THEMES = Path(sys.prefix) / "share" / "jupyter" / "lab" / "themes" / "@jupyterlab"
+AXE = ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
+
+HTML = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>The panel</title>
+<style>{theme}</style><style>{css}</style>
+<style>body {{ margin: 0; background: var(--jp-layout-color1); }} main {{ padding: 8px; }}</style></head>
+<body data-jp-theme-light="{light}"><main><div id="panel"></div></main><script type="module">
+import panel from "data:text/javascript;base64,{code}";
+const listeners = {{}};
+window.sent = [];
+window.model = {{
+  get: () => "{language}",
+  send: message => window.sent.push(message),
+  on: (event, callback) => (listeners[event] ??= []).push(callback),
+  off: () => undefined,
+}};
+window.tell = message => (listeners["msg:custom"] ?? []).forEach(callback => callback(message));
+window.end = () => (listeners["comm_live_update"] ?? []).forEach(callback => callback());
+const widget = panel();
+widget.initialize({{ model: window.model }});
+widget.render({{ model: window.model, el: document.getElementById("panel") }});
+window.ready = true;
+</script></body></html>"""
+
+
+def stage(
+    browser: Browser,
+    *,
+    width: int = 1180,
+    height: int = 1000,
+    theme: str = "light",
+    language: str = "en",
+    scale: float = 1,
+) -> Page:
+    """Open a page with the panel in it, told nothing yet; its errors are kept in `page.errors`.
+
+    Parameters
+    ----------
+    browser
+        The browser.
+    width, height
+        Of the page, in pixels.
+    theme
+        ``light``, ``dark`` or ``dark-high-contrast``.
+    language
+        ``en`` or ``fr``.
+    scale
+        Pixels of the screen for one of the page.
+    """
+    import base64  # noqa: PLC0415 - here only
+
+    page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
+    page.errors = []  # type: ignore[attr-defined]
+    page.on("pageerror", lambda error: page.errors.append(str(error)))  # type: ignore[attr-defined]
+    page.set_content(
+        HTML.format(
+            theme=(THEMES / f"theme-{theme}-extension" / "index.css").read_text(encoding="utf-8"),
+            css=(STATIC / "panel.css").read_text(encoding="utf-8"),
+            code=base64.b64encode((STATIC / "panel.js").read_bytes()).decode(),
+            light=str(theme == "light").lower(),
+            language=language,
+        )
+    )
+    page.wait_for_function("window.ready")
+    return page
+
+
+def tell(page: Page, facts: dict[str, Any]) -> None:
+    """Tell the view everything anew, and wait until it is drawn."""
+    page.evaluate("facts => window.tell({ whole: facts })", facts)
+    drawn(page)
+
+
+def part(page: Page, facts: dict[str, Any]) -> None:
+    """Tell the view what changes, and wait until it is drawn."""
+    page.evaluate("facts => window.tell({ part: facts })", facts)
+    drawn(page)
+
+
+def drawn(page: Page) -> None:
+    """Wait until what was told is drawn."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def answer(page: Page, name: str, found: Any) -> None:
+    """Answer the last order of that name as the kernel does."""
+    order = page.evaluate("name => window.sent.filter(each => each.do === name).at(-1)", name)
+    outcome = {"id": order["id"], "state": "done", "pieces": 1}
+    part(
+        page, {f"order/{order['key']}": outcome, f"answer/{order['key']}/0": [order["id"], json.dumps(found)]}
+    )
+
+
+def fail(page: Page, name: str, error: dict[str, str]) -> None:
+    """Answer the last order of that name with an error."""
+    order = page.evaluate("name => window.sent.filter(each => each.do === name).at(-1)", name)
+    part(page, {f"order/{order['key']}": {"id": order["id"], "state": "failed", "error": error}})
+
+
+def trouble(
+    code: str, what: str, why: str = "", mend: str = "", family: str = "ClusterError"
+) -> dict[str, str]:
+    """Return an error as the kernel tells it."""
+    return {"code": code, "what": what, "why": why, "mend": mend, "family": family}
+
+
+DATABASE = "user-alice/postgresql-cnpg-951239"
+HOUR = 3600
+WHO = {
+    "user": "oidc-alice",
+    "namespace": "user-alice",
+    "namespaces": ["user-alice", "projet-enquete"],
+    "server": "https://apiserver.kub.sspcloud.fr",
+    "source": "context apiserver.kub.sspcloud.fr of ~/.kube/config",
+    "role": "admin",
+    "renews": True,
+    "renewable": True,
+    "unverified": True,
+    "remote": False,
+}
+LOOKS = {f"look/{name}": True for name in ("who", "pods", "services", "databases", "shares")}
+
+
+def session(now: float | None = None) -> dict[str, Any]:
+    """Return the facts of a session in which much is going on."""
+    now = now or time.time()
+    return LOOKS | {
+        "account": {"page": "https://datalab.sspcloud.fr/account"},
+        "who": WHO | {"ends": int(now) + 6 * HOUR + 720},
+        "forward/1": {
+            "target": "user-alice/svc/mon-api",
+            "state": "active",
+            "reason": "",
+            "address": "localhost",
+            "ports": [[8000, 80]],
+            "pod": "mon-api-abcdef-12345",
+            "notes": "",
+            "magic": "%forward user-alice/svc/mon-api 8000:80",
+        },
+        "traffic/1": [48_213, 12_582_912, 2],
+        "forward/2": {
+            "target": "user-alice/svc/postgresql-cnpg-951239-rw",
+            "state": "reconnecting",
+            "reason": "the pod postgresql-cnpg-951239-1 is gone; the next one is awaited",
+            "address": "localhost",
+            "ports": [[5432, 5432]],
+            "pod": "",
+            "notes": "",
+            "magic": f"%forward {DATABASE}-rw 5432:5432",
+        },
+        "traffic/2": [512, 2_048, 0],
+        "pod/mon-api-abcdef-12345": pod("Running", "good", now - 7_300, [[8000, "http"]]),
+        "pod/postgresql-cnpg-951239-1": pod(
+            "Terminating", "bad", now - 260_000, [[5432, "postgresql"], [9187, "metrics"], [8000, "status"]]
+        ),
+        "pod/jupyter-python-417342-0": pod("Running", "good", now - 86_400, [[8888, "http"]]),
+        "pod/train-7f9c": pod("CrashLoopBackOff", "bad", now - 900, [], restarts=7),
+        "pod/vscode-pytorch-0": pod("ContainerCreating", "waiting", now - 12, [[8080, "http"]]),
+        "service/mon-api": {"type": "ClusterIP", "created": int(now) - 7_300, "ports": [[80, "http"]]},
+        "service/jupyter-python-417342": {
+            "type": "ClusterIP",
+            "created": int(now) - 86_400,
+            "ports": [[80, "http"]],
+        },
+        "service/postgresql-cnpg-951239-rw": {
+            "type": "ClusterIP",
+            "created": int(now) - 260_000,
+            "ports": [[5432, "postgres"]],
+        },
+        f"database/{DATABASE}": database("running", "good", mine=True),
+        "database/user-alice/postgresql-439617": database("hibernated", "over", mine=True),
+        "database/user-bob/postgresql-cnpg-204412": database("unknown", "over", mine=False),
+        f"connection/{DATABASE}/alice/defaultdb": {
+            "database": DATABASE,
+            "user": "alice",
+            "dbname": "defaultdb",
+            "current": True,
+        },
+        "share/postgresql-cnpg-951239/bob": share("bob", now + 5 * 86_400, sessions=2),
+        "share/postgresql-cnpg-951239/carol": share("carol", now + 7_000, access="read-write", sessions=0),
+        "sandbox": {"running": False, "server": ""},
+    }
+
+
+def pod(state: str, tone: str, created: float, ports: list[Any], *, restarts: int = 0) -> dict[str, Any]:
+    """Return the fact of a pod."""
+    return {
+        "state": state,
+        "tone": tone,
+        "ready": "1/1" if tone == "good" else "0/1",
+        "restarts": restarts,
+        "created": int(created),
+        "ports": ports,
+    }
+
+
+def database(state: str, tone: str, *, mine: bool) -> dict[str, Any]:
+    """Return the fact of a database."""
+    name = (
+        "postgresql-cnpg-951239"
+        if tone == "good"
+        else "postgresql-439617"
+        if mine
+        else "postgresql-cnpg-204412"
+    )
+    return {"name": name, "kind": "postgres", "state": state, "tone": tone, "mine": mine}
+
+
+def share(
+    colleague: str, until: float, *, access: str = "read-only", sessions: int | None = None
+) -> dict[str, Any]:
+    """Return the fact of a share."""
+    return {
+        "database": "postgresql-cnpg-951239",
+        "colleague": colleague,
+        "access": access,
+        "schemas": "enquete, public",
+        "until": int(until),
+        "state": "open",
+        "tone": "good",
+        "sessions": sessions,
+    }
+
+
+PLAN = {
+    "colleagues": ["bob", "carol"],
+    "roles": ["share_bob", "share_carol"],
+    "read_write": False,
+    "schemas": ["enquete", "public"],
+    "every": ["enquete", "public"],
+    "until": int(time.time()) + 7 * 86_400,
+    "objects": ["Job", "Secret", "Role", "RoleBinding"],
+    "notes": [
+        "At its end no new login and no new tunnel is possible.",
+        "Nothing here tells whether an account exists: check the spelling of bob, carol.",
+    ],
+    "sql": 'CREATE ROLE "share_bob" LOGIN;\nGRANT CONNECT ON DATABASE "defaultdb" TO "share_bob";',
+    "yaml": "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: postgresql-cnpg-951239-share-bob\n",
+}
+TABLES = {
+    "tables": [
+        ["enquete", "communes", "table", 34_955, 4_521_984, "Communes au 1er janvier"],
+        ["enquete", "menages", "table", 1_204_112, 182_521_984, ""],
+        ["public", "salaires_par_commune", "view", None, None, ""],
+    ],
+    "all": 3,
+}
+COLUMNS = {
+    "columns": [
+        ["code", "text", False, "Code officiel géographique"],
+        ["nom", "text", False, ""],
+        ["population", "integer", True, ""],
+        ["geometrie", "jsonb", True, ""],
+    ],
+    "all": 4,
+    "select": "SELECT code, nom, population, geometrie\nFROM enquete.communes\nLIMIT 100",
+}
