@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { age, date, size } from "../src/view/format";
+import { age, left, date, size } from "../src/view/format";
 
 describe("size", () => {
   test.each([
@@ -43,4 +43,15 @@ describe("age", () => {
 test("a date far away is no end", () => {
   expect(date(2 ** 40, "fr")).toBe("sans fin");
   expect(date(1_700_000_000, "en")).toContain("2023");
+});
+
+test.each([
+  [6 * 3600 + 12 * 60 + 5, "6h 12m"],
+  [90, "1m 30s"],
+  [3600, "1h 0m"],
+  [7, "7s"],
+  [0, "0s"],
+  [-5, "0s"],
+])("%s seconds more are %s", (seconds, text) => {
+  expect(left(1000 + seconds, 1000, "en")).toBe(text);
 });

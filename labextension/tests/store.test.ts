@@ -68,3 +68,27 @@ describe("Store", () => {
     expect(listener).not.toHaveBeenCalled();
   });
 });
+
+test("an answer is put together when all of its pieces are there, and those of another order are not taken", () => {
+  const store = new Store();
+  store.take({
+    whole: { "order/plan": { id: "2", state: "done", pieces: 2 }, "answer/plan/0": ["2", '{"a":'] },
+  });
+  expect(store.answer("plan")).toBeUndefined();
+  store.take({ part: { "answer/plan/1": ["1", "7}"] } });
+  expect(store.answer("plan")).toBeUndefined();
+  store.take({ part: { "answer/plan/1": ["2", "8}"] } });
+  expect(store.answer("plan")).toEqual({ a: 8 });
+});
+
+test("the answer before stays while the order is given again, and until it is dismissed", () => {
+  const store = new Store();
+  store.take({
+    whole: { "order/plan": { id: "1", state: "done", pieces: 1 }, "answer/plan/0": ["1", "[1]"] },
+  });
+  expect(store.answer("plan")).toEqual([1]);
+  store.take({ part: { "order/plan": { id: "2", state: "pending" } } });
+  expect(store.answer("plan")).toEqual([1]);
+  store.dismiss("plan");
+  expect(store.answer("plan")).toBeUndefined();
+});

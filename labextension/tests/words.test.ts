@@ -1,3 +1,4 @@
+/// <reference types="vite/client" />
 import { expect, test } from "vitest";
 import { errorsInFrench, languageOf, languages, say } from "../src/view/words";
 
@@ -37,4 +38,22 @@ test.each([
   ["", "en"],
 ])("the panel speaks %s as %s", (name, language) => {
   expect(languageOf(name)).toBe(language);
+});
+
+test("every word is said somewhere", () => {
+  const sources = import.meta.glob(["../src/view/**/*.ts", "!../src/view/words/*.ts"], {
+    query: "?raw",
+    import: "default",
+    eager: true,
+  });
+  const text = Object.values(sources).join("\n");
+  const families = [...text.matchAll(/`(\w+)\.\$\{/g)].map(([, family]) => `${family ?? ""}.`);
+  // The name of a section is its heading, and a table's headings are words.
+  const unused = Object.keys(languages.en).filter(
+    (key) =>
+      !text.includes(`"${key}"`) &&
+      !families.some((family) => key.startsWith(family)) &&
+      !key.startsWith("unit."),
+  );
+  expect(unused).toEqual([]);
 });

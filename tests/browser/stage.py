@@ -65,20 +65,22 @@ def stage(
     scale
         Pixels of the screen for one of the page.
     """
-    import base64  # noqa: PLC0415 - here only
+    import base64
 
     page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
     page.errors = []  # type: ignore[attr-defined]
     page.on("pageerror", lambda error: page.errors.append(str(error)))  # type: ignore[attr-defined]
-    page.set_content(
-        HTML.format(
-            theme=(THEMES / f"theme-{theme}-extension" / "index.css").read_text(encoding="utf-8"),
-            css=(STATIC / "panel.css").read_text(encoding="utf-8"),
-            code=base64.b64encode((STATIC / "panel.js").read_bytes()).decode(),
-            light=str(theme == "light").lower(),
-            language=language,
-        )
+    document = HTML.format(
+        theme=(THEMES / f"theme-{theme}-extension" / "index.css").read_text(encoding="utf-8"),
+        css=(STATIC / "panel.css").read_text(encoding="utf-8"),
+        code=base64.b64encode((STATIC / "panel.js").read_bytes()).decode(),
+        light=str(theme == "light").lower(),
+        language=language,
     )
+    page.route(
+        "http://localhost:8888/lab", lambda route: route.fulfill(body=document, content_type="text/html")
+    )
+    page.goto("http://localhost:8888/lab")
     page.wait_for_function("window.ready")
     return page
 

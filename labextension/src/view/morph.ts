@@ -2,9 +2,10 @@
  * Change a tree into another, keeping the elements that stay, and so their focus, scroll and text.
  *
  * An element with a `data-key` is found again among its siblings wherever it moved; one without is found by its
- * place. What a user typed is a property and not an attribute: it stays.
+ * place, and one that is `data-same` stays as it is. What a user typed is a property and not an attribute: it stays.
  */
 export function morph(live: Element, next: Element): void {
+  if (next.hasAttribute("data-same")) return;
   morphAttributes(live, next);
   const wanted = [...next.childNodes];
   const staying = new Set(wanted.map(keyOf).filter((key) => key !== null));

@@ -136,10 +136,15 @@ export function field(
   );
 }
 
+/** Whether an order was given a while ago, and nobody has taken it. */
+export function isLate(scene: Scene, key: string): boolean {
+  const given = scene.store.given.get(key);
+  return given !== undefined && Date.now() - given > SILENT;
+}
+
 /** Why an order failed, or that nobody answers; nothing where all is well. */
 export function outcome(scene: Scene, key: string): Content {
-  const given = scene.store.given.get(key);
-  if (given !== undefined && Date.now() - given > SILENT) {
+  if (isLate(scene, key)) {
     return h("p", { class: cls("note"), "data-key": `slow ${key}` }, t(scene, "silent"));
   }
   const error = scene.store.get("order", key)?.error;

@@ -25,6 +25,8 @@ export interface Scene {
   readonly wish: string;
   /** What the preview was asked for, likewise. */
   readonly planned: string;
+  /** The rows that are in the page: the key of each, and from what it was drawn. */
+  readonly rows: ReadonlyMap<string, string>;
 }
 
 /** A sentence in the scene's language. */

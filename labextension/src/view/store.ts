@@ -16,6 +16,8 @@ export class Store {
   /** Whether the kernel has ended. */
   ended = false;
 
+  /** The facts of a kind in their order, until one of them changes. */
+  private readonly sorted = new Map<string, [string, unknown][]>();
   private readonly answers = new Map<string, { id: string; found: unknown }>();
   private readonly facts = new Map<string, unknown>();
   private readonly listeners = new Set<Listener>();
@@ -56,10 +58,15 @@ export class Store {
   /** All facts of a kind with their names, in the order of these: `pod-2` before `pod-10`. */
   all<Kind extends keyof Kinds>(kind: Kind): [string, Kinds[Kind]][] {
     const prefix = `${kind}/`;
-    return [...this.facts]
-      .filter(([key]) => key.startsWith(prefix))
-      .map(([key, value]): [string, Kinds[Kind]] => [key.slice(prefix.length), value as Kinds[Kind]])
-      .sort(([one], [other]) => ORDER.compare(one, other));
+    let sorted = this.sorted.get(kind);
+    if (!sorted) {
+      sorted = [...this.facts]
+        .filter(([key]) => key.startsWith(prefix))
+        .map(([key, value]): [string, unknown] => [key.slice(prefix.length), value])
+        .sort(([one], [other]) => ORDER.compare(one, other));
+      this.sorted.set(kind, sorted);
+    }
+    return sorted as [string, Kinds[Kind]][];
   }
 
   /** Whether an order was given and has not ended. */
@@ -83,7 +90,7 @@ export class Store {
   /** Forget what an order has found. */
   dismiss(key: string): void {
     this.answers.delete(key);
-    this.facts.delete(`order/${key}`);
+    this.forget(`order/${key}`);
   }
 
   /** Remember that an order was given here. */
@@ -106,17 +113,18 @@ export class Store {
     if (key.startsWith("traffic/")) {
       this.history.count(key, this.facts.get(key) as Traffic | undefined, value as Traffic, Date.now());
     }
-    this.answered(key);
+    this.touched(key);
     this.facts.set(key, value);
   }
 
   private forget(key: string): void {
     this.history.forget(key);
-    this.answered(key);
+    this.touched(key);
     this.facts.delete(key);
   }
 
-  private answered(key: string): void {
+  private touched(key: string): void {
+    this.sorted.delete(key.slice(0, key.indexOf("/")));
     if (key.startsWith("order/")) this.given.delete(key.slice("order/".length));
   }
 }

@@ -49,6 +49,24 @@ export function row(key: string, cells: Content[], below?: Content): HTMLElement
   );
 }
 
+/**
+ * A row that is drawn only where something differs from what it was drawn from: of 500, few do at a time.
+ *
+ * `drawnFrom` is all that the row shows; what stands in the page for the same is left alone by `morph`.
+ */
+export function steadyRow(
+  scene: Scene,
+  key: string,
+  drawnFrom: unknown,
+  draw: () => HTMLElement,
+): HTMLElement {
+  const from = JSON.stringify([scene.language, drawnFrom]);
+  if (scene.rows.get(key) === from) return h("tr", { "data-key": key, "data-same": true });
+  const drawn = draw();
+  drawn.setAttribute("data-from", from);
+  return drawn;
+}
+
 /** A cell whose heading is said before it where the panel is narrow. */
 export function labelled(scene: Scene, key: string, text: string): HTMLElement {
   return h("span", { class: cls("number", "labelled"), "data-label": t(scene, key) }, text);

@@ -35,6 +35,7 @@ export class View implements Scene {
   expanded = "";
   wish = "";
   planned = "";
+  rows: ReadonlyMap<string, string> = new Map();
 
   private user = "";
   private counter = 0;
@@ -104,10 +105,19 @@ export class View implements Scene {
 
   draw(): void {
     this.drawn = Date.now();
+    const rows = [...this.body.querySelectorAll("tr[data-from]")];
+    this.rows = new Map(
+      rows.map((row) => [row.getAttribute("data-key") ?? "", row.getAttribute("data-from") ?? ""]),
+    );
     const next = body(this);
     const focused = document.activeElement;
     const home = focused && this.body.contains(focused) ? focused.closest("section") : null;
     morph(this.body, next);
+    if (this.body.querySelector("[data-same]")) {
+      // A row that was to stay is gone with what held it: all are drawn.
+      this.rows = new Map();
+      morph(this.body, body(this));
+    }
     // What had the focus may be gone, as a stopped forward is: its section takes it, not the page.
     if (home && focused && !focused.isConnected) {
       const name = home.getAttribute("data-section") ?? "";

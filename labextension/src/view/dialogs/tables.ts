@@ -79,7 +79,7 @@ function columns(scene: Scene, database: string, schema: string, name: string): 
           h("code", {}, column),
           " ",
           faint(type, nullable ? "" : ` ${t(scene, "notNull")}`),
-          comment && h("p", { class: cls("faint") }, comment),
+          comment && faint(` — ${comment}`),
         ),
       ),
     ),
@@ -89,7 +89,7 @@ function columns(scene: Scene, database: string, schema: string, name: string): 
       { class: cls("row") },
       plainButton(t(scene, "insertSelect"), {
         "data-insert": `${magic}\n${found.select}`,
-        "aria-label": t(scene, "insertNamed", { name: `${schema}.${name}` }),
+        "aria-label": `${t(scene, "insertSelect")}: ${schema}.${name}`,
       }),
     ),
   );

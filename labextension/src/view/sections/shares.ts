@@ -10,7 +10,7 @@ import { instead, row, section, table } from "../tables";
 export function shares(scene: Scene): HTMLElement {
   const { store } = scene;
   const rows = scene.store.all("share").map(([path, share]) => shareRow(scene, path, share));
-  const headings = ["state", "database", "colleague", "access", "until", "actions"];
+  const headings = ["state", "database", "colleague", "until", "actions"];
   return section(
     scene,
     "shares",
@@ -33,15 +33,11 @@ function shareRow(scene: Scene, path: string, share: Share): HTMLElement {
     [
       badge(share.tone, t(scene, `state.${share.state}`)),
       share.database,
-      share.colleague,
       [
-        h("span", { class: cls("state") }, t(scene, `access.${share.access}`)),
-        share.schemas && faint(` ${share.schemas}`),
+        share.colleague,
+        h("div", {}, t(scene, `access.${share.access}`), share.schemas && faint(` ${share.schemas}`)),
       ],
-      [
-        date(share.until, scene.language),
-        h("span", { class: cls("sessions") }, connected(scene, path, share)),
-      ],
+      [date(share.until, scene.language), h("div", {}, connected(scene, path, share))],
       plainButton(t(scene, "revoke"), {
         "data-question": path,
         "aria-expanded": String(asked),

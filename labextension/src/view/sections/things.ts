@@ -1,21 +1,29 @@
 /** Pods and services: what runs, and its ports as buttons. */
 
 import { cls, h, type Content } from "../dom";
-import type { Port } from "../facts";
+import type { Outcome, Port } from "../facts";
 import { age } from "../format";
 import { keys } from "../orders";
-import { badge, faint, orderButton, outcome } from "../pieces";
+import { badge, faint, isLate, orderButton, outcome } from "../pieces";
 import { namespace, t, type Scene } from "../scene";
-import { empty, instead, labelled, row, section, table } from "../tables";
+import { empty, instead, labelled, row, section, steadyRow, table } from "../tables";
 
 /** Things from which on there is a filter box. */
 const MANY = 6;
 
 export function services(scene: Scene): HTMLElement {
   const all = scene.store.all("service");
+  const open = forwarded(scene, "svc");
   const rows = chosen(scene, all).map(([name, service]) => {
-    const { cell, below } = ports(scene, "svc", name, service.ports);
-    return row(`service ${name}`, [faint(service.type), name, cell, aged(scene, service.created)], below);
+    const standing = aged(scene, service.created);
+    const ports = service.ports.map((port) => portOf(scene, open, "svc", name, port));
+    return steadyRow(scene, `service ${name}`, [service, standing, ports], () =>
+      row(
+        `service ${name}`,
+        [faint(service.type), name, portButtons(scene, ports), labelled(scene, "age", standing)],
+        ports.map(({ key }) => outcome(scene, key)),
+      ),
+    );
   });
   const body = things(scene, "services", all.length, rows, ["state", "name", "ports", "age"], "noServices");
   return section(scene, "services", filterBox(scene), body);
@@ -23,11 +31,23 @@ export function services(scene: Scene): HTMLElement {
 
 export function pods(scene: Scene): HTMLElement {
   const all = scene.store.all("pod");
+  const open = forwarded(scene, "pod");
   const rows = chosen(scene, all).map(([name, pod]) => {
-    const { cell, below } = ports(scene, "pod", name, pod.ports);
-    const restarts = labelled(scene, "restarts", String(pod.restarts));
-    const cells = [badge(pod.tone, pod.state), name, cell, restarts, aged(scene, pod.created)];
-    return row(`pod ${name}`, cells, below);
+    const standing = aged(scene, pod.created);
+    const ports = pod.ports.map((port) => portOf(scene, open, "pod", name, port));
+    return steadyRow(scene, `pod ${name}`, [pod, standing, ports], () =>
+      row(
+        `pod ${name}`,
+        [
+          badge(pod.tone, pod.state),
+          name,
+          portButtons(scene, ports),
+          labelled(scene, "restarts", String(pod.restarts)),
+          labelled(scene, "age", standing),
+        ],
+        ports.map(({ key }) => outcome(scene, key)),
+      ),
+    );
   });
   const headings = ["state", "name", "ports", "restarts", "age"];
   return section(scene, "pods", things(scene, "pods", all.length, rows, headings, "noPods"));
@@ -51,8 +71,8 @@ function things(
   return table(scene, name, headings, rows);
 }
 
-function aged(scene: Scene, created: number | null): HTMLElement {
-  return labelled(scene, "age", age(created, Date.now() / 1000, scene.language));
+function aged(scene: Scene, created: number | null): string {
+  return age(created, Date.now() / 1000, scene.language);
 }
 
 function filterBox(scene: Scene): Content {
@@ -69,40 +89,70 @@ function filterBox(scene: Scene): Content {
   });
 }
 
-function ports(scene: Scene, kind: string, name: string, all: Port[]): { cell: Content; below: Content } {
-  if (!all.length) return { cell: faint(t(scene, "noPorts")), below: null };
+/** A port as it is drawn: whether it is forwarded, and what became of the click on it. */
+interface PortShown {
+  kind: string;
+  name: string;
+  port: Port;
+  key: string;
+  done: boolean;
+  pending: boolean;
+  late: boolean;
+  ended: boolean;
+  became: Outcome | undefined;
+}
+
+function portOf(scene: Scene, open: Set<string>, kind: string, name: string, port: Port): PortShown {
+  const { store } = scene;
+  const key = keys.forward(kind, name, port[0]);
   return {
-    cell: h(
-      "span",
-      { class: cls("ports") },
-      all.map((port) => portButton(scene, kind, name, port)),
-    ),
-    below: all.map(([port]) => outcome(scene, keys.forward(kind, name, port))),
+    kind,
+    name,
+    port,
+    key,
+    done: open.has(`${name}:${port[0]}`),
+    pending: store.isPending(key),
+    late: isLate(scene, key),
+    ended: store.ended,
+    became: store.get("order", key),
   };
 }
 
-function portButton(scene: Scene, kind: string, name: string, [port, label]: Port): HTMLElement {
-  const done = isForwarded(scene, `${namespace(scene)}/${kind}/${name}`, port);
+function portButtons(scene: Scene, ports: PortShown[]): Content {
+  if (!ports.length) return faint(t(scene, "noPorts"));
+  return h(
+    "span",
+    { class: cls("ports") },
+    ports.map((port) => portButton(scene, port)),
+  );
+}
+
+function portButton(scene: Scene, { kind, name, port: [port, label], key, done }: PortShown): HTMLElement {
   return orderButton(
     scene,
     [String(port), label && faint(` ${label}`), done && h("span", { "aria-hidden": "true" }, " ✓")],
-    keys.forward(kind, name, port),
+    key,
     { do: "forward", kind, name, port },
     {
       class: cls("button", "port"),
-      "aria-label": t(scene, done ? "forwarded" : "forwardPort", { port, name }),
+      "aria-label": t(scene, done ? "forwarded" : "forwardPort", {
+        port: label ? `${port} ${label}` : port,
+        name,
+      }),
       "aria-pressed": done && "true",
     },
   );
 }
 
-function isForwarded(scene: Scene, target: string, port: number): boolean {
-  return scene.store
+/** The ports of one's own namespace that are forwarded: `name:port`. */
+function forwarded(scene: Scene, kind: string): Set<string> {
+  const mine = `${namespace(scene)}/${kind}/`;
+  const open = scene.store
     .all("forward")
-    .some(
-      ([, forward]) =>
-        forward.target === target &&
-        forward.state !== "failed" &&
-        forward.ports.some(([, remote]) => remote === port),
-    );
+    .filter(([, forward]) => forward.target.startsWith(mine) && forward.state !== "failed");
+  return new Set(
+    open.flatMap(([, { target, ports }]) =>
+      ports.map(([, remote]) => `${target.slice(mine.length)}:${remote}`),
+    ),
+  );
 }

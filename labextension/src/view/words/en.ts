@@ -82,7 +82,7 @@ export const en = {
   renewsItself: "the token renews itself",
   renew: "Renew now",
   unverified:
-    "The server's certificate is not verified: who stands between could read your token. %k8s_login FILE --ca CA.pem verifies it.",
+    "The server's certificate is not verified: who stands between could read your token. This verifies it: %k8s_login FILE --ca CA.pem",
   nowAs: "You are {name} now",
   logIn: "Log in",
   logInTitle: "Log in to your cluster",
@@ -100,7 +100,7 @@ export const en = {
   openIt: "Open",
   openNamed: "Open {name} in the browser",
   needsProxy:
-    "This port is on the notebook's machine, not on yours. To open it here: %pip install jupyter-server-proxy there, then restart the Jupyter server.",
+    "This port is on the notebook's machine, not on yours. To open it here, restart the Jupyter server after: %pip install jupyter-server-proxy",
   sharedBy: "shared by {namespace}",
   tables: "Tables",
   tablesNamed: "Tables of {name}",
@@ -112,7 +112,6 @@ export const en = {
   size: "Size",
   notNull: "not null",
   insertSelect: "Insert SELECT into a new cell",
-  insertNamed: "Insert a SELECT of {name} into a new cell",
   inserted: "Inserted below the active cell",
   share: "Share…",
   shareNamed: "Share {name}",

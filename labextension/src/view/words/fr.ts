@@ -90,7 +90,7 @@ export const fr: Record<Word, string> = {
   renewsItself: "le jeton se renouvelle de lui-même",
   renew: "Renouveler",
   unverified:
-    "Le certificat du serveur n'est pas vérifié : qui se trouve entre vous deux pourrait lire votre jeton. %k8s_login FICHIER --ca CA.pem le vérifie.",
+    "Le certificat du serveur n'est pas vérifié : qui se trouve entre vous deux pourrait lire votre jeton. Ceci le vérifie : %k8s_login FICHIER --ca CA.pem",
   nowAs: "Vous êtes maintenant {name}",
   logIn: "Se connecter",
   logInTitle: "Se connecter à votre cluster",
@@ -108,7 +108,7 @@ export const fr: Record<Word, string> = {
   openIt: "Ouvrir",
   openNamed: "Ouvrir {name} dans le navigateur",
   needsProxy:
-    "Ce port est sur la machine du notebook, pas sur la vôtre. Pour l'ouvrir ici : %pip install jupyter-server-proxy là-bas, puis relancez le serveur Jupyter.",
+    "Ce port est sur la machine du notebook, pas sur la vôtre. Pour l'ouvrir ici, relancez le serveur Jupyter après : %pip install jupyter-server-proxy",
   sharedBy: "partagée par {namespace}",
   tables: "Tables",
   tablesNamed: "Tables de {name}",
@@ -120,7 +120,6 @@ export const fr: Record<Word, string> = {
   size: "Taille",
   notNull: "non nul",
   insertSelect: "Insérer un SELECT dans une nouvelle cellule",
-  insertNamed: "Insérer un SELECT de {name} dans une nouvelle cellule",
   inserted: "Inséré sous la cellule active",
   share: "Partager…",
   shareNamed: "Partager {name}",

@@ -1,0 +1,43 @@
+import { expect, test } from "vitest";
+import { read, wish } from "../src/view/forms";
+
+function form(html: string, data: Record<string, string>): HTMLFormElement {
+  const made = document.createElement("form");
+  made.innerHTML = html;
+  Object.assign(made.dataset, data);
+  return made;
+}
+
+const SHARE = `<input name="colleagues" value=" bob carol "><input name="schemas" value="">
+  <input name="lasts" value="7d"><input type="radio" name="access" value="read">
+  <input type="radio" name="access" value="write" checked>`;
+
+test("a share is what is filled in; which of the two buttons was pressed says whether it is made", () => {
+  const made = form(SHARE, { form: "share", database: "user-alice/db" });
+  const asked = { database: "user-alice/db", colleagues: "bob carol", write: true, schemas: "", lasts: "7d" };
+  expect(wish(made)).toEqual(asked);
+  expect(read(made, "plan")).toEqual({
+    order: { do: "plan share", ...asked },
+    key: "plan share user-alice/db",
+  });
+  expect(read(made, "share")).toEqual({ order: { do: "share", ...asked }, key: "share user-alice/db" });
+  expect(read(made, "")?.order.do).toBe("plan share");
+});
+
+test.each([
+  ["connect", "database", { do: "connect", database: "x/y" }],
+  ["file", "file", { do: "log in", file: "x/y" }],
+  ["namespace", "namespace", { do: "namespace", namespace: "x/y" }],
+])("the form %s asks for its order, and for nothing where it is empty", (name, field, order) => {
+  expect(read(form(`<input name="${field}" value=" x/y ">`, { form: name }), "")?.order).toEqual(order);
+  expect(read(form(`<input name="${field}" value="  ">`, { form: name }), "")).toBeNull();
+});
+
+test("a script is taken from its area", () => {
+  const made = form('<textarea name="script">kubectl config</textarea>', { form: "script" });
+  expect(read(made, "")).toEqual({ order: { do: "log in", script: "kubectl config" }, key: "log in" });
+});
+
+test("a form that is not known asks for nothing", () => {
+  expect(read(form("", { form: "other" }), "")).toBeNull();
+});

@@ -1,0 +1,273 @@
+"""The view alone, told what a kernel tells: accessible in every state, by keyboard, narrow, and discreet with secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser import stage as staged
+from tests.browser.stage import AXE, DATABASE, LOOKS, WHO, answer, fail, part, session, stage, tell, trouble
+
+pytestmark = pytest.mark.browser
+
+UNREACHABLE = trouble(
+    "ServerUnreachable", "https://apiserver.example cannot be reached.", "Connection refused."
+)
+NOT_LOGGED_IN = trouble(
+    "NotLoggedIn", "No configuration says which cluster to use.", "There is no kubeconfig."
+)
+FORBIDDEN = trouble("Forbidden", "You may not list pods in user-carol.", "oidc-alice cannot list", "ask")
+NOBODY: dict[str, Any] = {
+    "account": {"page": "https://x/account"},
+    "sandbox": {"running": False, "server": ""},
+}
+
+
+@pytest.fixture(scope="module")
+def pages(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open pages, and close them at the end; none of them may have met an error."""
+    opened: list[Page] = []
+
+    def make(**wanted: Any) -> Page:
+        while opened:
+            last = opened.pop()
+            assert last.errors == []  # type: ignore[attr-defined]
+            last.close()
+        opened.append(stage(browser, **wanted))
+        return opened[-1]
+
+    yield make
+    for page in opened:
+        page.close()
+
+
+def faults(page: Page) -> list[str]:
+    """Return what axe-core calls serious or critical, with where it is."""
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("() => axe.run(document.querySelector('#panel'))")
+    return [
+        f"{each['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+def full(page: Page) -> None:
+    tell(page, session())
+
+
+def login(page: Page) -> None:
+    full(page)
+    page.get_by_role("button", name="Log in").click()
+
+
+def share(page: Page) -> None:
+    full(page)
+    page.get_by_role("button", name=f"Share {DATABASE}").click()
+    page.get_by_label("Colleagues").fill("bob carol")
+    page.get_by_role("button", name="Preview").click()
+    answer(page, "plan share", staged.PLAN)
+
+
+def tables(page: Page) -> None:
+    full(page)
+    page.get_by_role("button", name=f"Tables of {DATABASE}").click()
+    answer(page, "tables", staged.TABLES)
+    page.get_by_role("button", name="communes").click()
+    answer(page, "columns", staged.COLUMNS)
+
+
+def busy(page: Page) -> None:
+    full(page)
+    page.get_by_role("button", name="Forward port 8888 http of jupyter-python-417342-0").click()
+    page.get_by_role("button", name="Stop the forward to user-alice/svc/mon-api").click()
+    fail(page, "stop", trouble("TunnelLost", "The tunnel ended.", "cut", "%forward svc/x", "ForwardError"))
+    page.get_by_role("button", name="Revoke what bob").click()
+
+
+def ended(page: Page) -> None:
+    full(page)
+    page.evaluate("window.end()")
+    staged.drawn(page)
+
+
+STATES: dict[str, Callable[[Page], None]] = {
+    "loading": lambda _: None,
+    "full": full,
+    "busy": busy,
+    "empty": lambda page: tell(page, NOBODY | LOOKS | {"who": WHO | {"ends": None}}),
+    "not logged in": lambda page: tell(page, NOBODY | {"look/who": NOT_LOGGED_IN}),
+    "unreachable": lambda page: tell(page, NOBODY | {"look/who": UNREACHABLE}),
+    "forbidden": lambda page: tell(page, NOBODY | LOOKS | {"who": WHO | {"ends": 1}, "look/pods": FORBIDDEN}),
+    "log in": login,
+    "share": share,
+    "tables": tables,
+    "ended": ended,
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "dark-high-contrast"])
+def test_axe_finds_nothing_serious_in_any_state(pages: Callable[..., Page], theme: str) -> None:
+    # What a theme changes is its colours: a few states show them all.
+    for name in STATES if theme == "light" else ("full", "busy", "share", "not logged in"):
+        page = pages(theme=theme)
+        STATES[name](page)
+        assert faults(page) == [], name
+
+
+@pytest.mark.parametrize("width", [236, 590])
+def test_nothing_is_cut_where_it_is_narrow_or_the_page_is_zoomed(
+    pages: Callable[..., Page], width: int
+) -> None:
+    """236 px hold a panel of 220; 590 px are a page of 1180 at 200 %."""
+    for name, language in (
+        ("full", "fr"),
+        ("busy", "en"),
+        ("log in", "en"),
+        ("share", "en"),
+        ("tables", "en"),
+    ):
+        page = pages(width=width, language=language)
+        STATES[name](page)
+        wide = page.evaluate(
+            """() => [...document.querySelectorAll('#panel, #panel *')].filter(each => {
+                const style = getComputedStyle(each);
+                const hidden = style.clipPath !== 'none' || style.position === 'absolute' || each.closest('pre');
+                return !hidden && each.clientWidth && each.scrollWidth > each.clientWidth + 1
+                    && style.overflowX !== 'auto' && style.display !== 'inline';
+            }).map(each => `${each.className}: ${each.textContent.slice(0, 60)}`)"""
+        )
+        assert wide == [], (name, language)
+        assert faults(page) == [], (name, language)
+
+
+def test_everything_is_done_by_keyboard(pages: Callable[..., Page]) -> None:
+    page = pages()
+    full(page)
+    reached = []
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        label = page.evaluate(
+            "() => { const e = document.activeElement; return e === document.body ? '' : "
+            "(e.getAttribute('aria-label') ?? e.textContent ?? '').trim() || e.name; }"
+        )
+        if label in reached[:1]:
+            break
+        reached.append(label)
+    buttons = page.locator("#panel").locator("button:visible, a:visible, input:visible")
+    assert len(reached) >= buttons.count()
+
+    page.get_by_role("button", name="Switch to another namespace").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert page.evaluate("document.activeElement.name") == "namespace"
+    page.keyboard.type("projet-x")
+    page.keyboard.press("Enter")
+    assert page.evaluate("window.sent.at(-1)")["namespace"] == "projet-x"
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Switch to another namespace"
+
+
+def test_the_focus_and_what_is_typed_stay_while_the_world_changes(pages: Callable[..., Page]) -> None:
+    page = pages()
+    full(page)
+    page.get_by_role("button", name="Forward port 8888 http of jupyter-python-417342-0").focus()
+    part(page, {"pod/another": staged.pod("Running", "good", 1, [[80, ""]]), "pod/train-7f9c": None})
+    assert "8888" in page.evaluate("document.activeElement.getAttribute('aria-label')")
+    page.get_by_role("button", name=f"Share {DATABASE}").click()
+    page.get_by_label("Colleagues").fill("bob")
+    part(page, {"pod/a-third": staged.pod("Running", "good", 1, [])})
+    assert page.get_by_label("Colleagues").input_value() == "bob"
+    assert page.evaluate("document.activeElement.name") == "colleagues"
+
+
+def test_a_pasted_script_leaves_the_page_at_once(pages: Callable[..., Page]) -> None:
+    page = pages()
+    tell(page, NOBODY | {"look/who": NOT_LOGGED_IN})
+    page.get_by_role("button", name="Log in").click()
+    page.evaluate(
+        """() => {
+            const data = new DataTransfer();
+            data.setData('text/plain', 'kubectl config --token=canary');
+            document.querySelector('textarea').dispatchEvent(
+                new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+        }"""
+    )
+    orders = page.evaluate("window.sent.filter(each => each.do === 'log in')")
+    assert [order["script"] for order in orders] == ["kubectl config --token=canary"]
+    everywhere = "() => document.documentElement.outerHTML + [...document.querySelectorAll('textarea, input')].map(e => e.value)"
+    assert "canary" not in page.evaluate(everywhere)
+    fail(
+        page,
+        "log in",
+        trouble("UsageProblem", "This is not a login script.", "", "copy it again", "SspcloudError"),
+    )
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("This is not a login script.")
+    page.locator("textarea").fill("kubectl config --token=canary")
+    page.get_by_role("dialog").get_by_role("button", name="Log in").first.click()
+    assert "canary" not in page.evaluate(everywhere)
+    order = page.evaluate("window.sent.filter(each => each.do === 'log in').at(-1)")
+    part(page, {"order/log in": {"id": order["id"], "state": "done"}})
+    expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_a_share_is_made_of_what_was_previewed_only(pages: Callable[..., Page]) -> None:
+    page = pages()
+    share(page)
+    make = page.get_by_role("dialog").get_by_role("button", name="Share", exact=True)
+    expect(make).not_to_have_attribute("aria-disabled", "true")
+    page.get_by_label("read-write").check()
+    expect(make).to_have_attribute("aria-disabled", "true")
+    make.click(force=True)
+    assert page.evaluate("window.sent.filter(each => each.do === 'share')") == []
+    page.get_by_role("button", name="Preview").click()
+    answer(page, "plan share", staged.PLAN | {"read_write": True})
+    make.click()
+    (order,) = page.evaluate("window.sent.filter(each => each.do === 'share')")
+    assert (order["colleagues"], order["write"], order["lasts"]) == ("bob carol", True, "7d")
+    line = f"%connect_db {DATABASE}"
+    answer(page, "share", {"line": line, "colleagues": ["bob"], "until": 2**31, "notes": []})
+    expect(page.get_by_role("dialog")).to_contain_text(line)
+
+
+def test_a_select_goes_to_jupyterlab_or_to_the_clipboard(pages: Callable[..., Page]) -> None:
+    page = pages()
+    tables(page)
+    page.evaluate(
+        "() => document.addEventListener('sspcloud:insert-cell', event => "
+        "{ window.inserted = event.detail.source; event.preventDefault(); }, { once: true })"
+    )
+    page.get_by_role("button", name="Insert SELECT into a new cell: enquete.communes").click()
+    assert page.evaluate("window.inserted") == f"%%query_db\n{staged.COLUMNS['select']}"
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.get_by_role("button", name=f"Tables of {DATABASE}").click()
+    page.get_by_role("button", name="communes").click()
+    page.get_by_role("button", name="Insert SELECT into a new cell: enquete.communes").click()
+    expect(page.get_by_role("status").filter(has_text="Copied")).to_have_count(1)
+
+
+def test_what_an_order_says_stands_beside_its_button(pages: Callable[..., Page]) -> None:
+    page = pages()
+    full(page)
+    restart = page.get_by_role("button", name="Restart the forward to user-alice/svc/mon-api")
+    restart.click()
+    expect(restart).to_have_attribute("aria-busy", "true")
+    restart.click(force=True)
+    assert len(page.evaluate("window.sent.filter(each => each.do === 'restart')")) == 1, "pending: given once"
+    error = trouble("PortTaken", "Port 8000 is taken.", "by another program", "%forward :80", "ForwardError")
+    fail(page, "restart", error)
+    part(page, {"forward/1": None, "traffic/1": None})
+    expect(page.get_by_role("alert")).to_contain_text("Port 8000 is taken.")
+
+
+def test_a_countdown_says_when_the_login_ends(pages: Callable[..., Page]) -> None:
+    page = pages()
+    full(page)
+    expect(page.get_by_text("login ends in 6h")).to_be_visible()
+    part(page, {"who": WHO | {"ends": 1}})
+    expect(page.get_by_text("the login has ended")).to_be_visible()
