@@ -218,7 +218,7 @@ class ForwardManager:
             self._credentials.identity(forward.access_id),
             forward.target,
             ports,
-            address=forward.address,
+            address=forward.spec.address,
             timeout=timeout,
         )
 

@@ -53,7 +53,7 @@ def columns(order: Order) -> dict[str, Any]:
 
 def plan_share(order: Order) -> dict[str, Any]:
     """Return what sharing would make; nothing is made."""
-    plan: Plan = session.share_db(dry_run=True, **_wish(order))  # type: ignore[assignment]  # by dry_run
+    plan: Plan = session.preview_share(**_wish(order))
     return {
         "colleagues": [share.colleague.name for share in plan.shares],
         "roles": [share.role for share in plan.shares],
