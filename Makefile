@@ -11,10 +11,11 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4))')
 # The front end is built when one of its sources is newer than what was built of it.
 FRONT := $(VENV)/front-end
 FRONT_SOURCES := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/.yarn/*')
+FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/1-first-steps)
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks screenshots benchmark audit format clean
+.PHONY: help demo test lab check unit notebooks tutorials screenshots benchmark audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,7 +34,7 @@ lab: $(FRONT)  ## JupyterLab on the first tutorial, with the sandbox running
 	@$(BIN)/sspcloud-sandbox start
 	@trap '$(BIN)/sspcloud-sandbox stop' EXIT; trap : INT; \
 	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) --ServerApp.root_dir=notebooks \
-	  --LabApp.default_url=/lab/tree/first-steps.ipynb $(LAB_ARGS)
+	  --LabApp.default_url=/lab/tree/$(FIRST).ipynb $(LAB_ARGS)
 
 test: check unit notebooks  ## all checks and tests
 
@@ -50,8 +51,12 @@ unit: $(FRONT)  ## the tests, on the sandbox; TESTBED=FILE.json for another clus
 	  $(BIN)/python -m pytest -n $(if $(TESTBED),0,$(WORKERS)) --dist loadfile --cov --cov-report=term $(if $(TESTBED),--testbed $(TESTBED)) $(PYTEST_ARGS)
 
 notebooks: $(FRONT)  ## run the tutorials and compare every output
+	$(BIN)/python tools/notebooks.py check
 	SSPCLOUD_SANDBOX_HOME="$(CURDIR)/build/sandbox" PATH="$(CURDIR)/$(BIN):$$PATH" \
-	  $(BIN)/python -m pytest --nbval --nbval-cell-timeout 60 --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
+	  $(BIN)/python -m pytest --nbval --nbval-cell-timeout 60 --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks/fr
+
+tutorials: $(FRONT)  ## build the tutorials anew from notebooks/source, both languages
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/notebooks.py build
 
 screenshots: $(FRONT)  ## take the pictures of README and docs anew
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python tools/screenshots.py

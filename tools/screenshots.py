@@ -2,7 +2,7 @@
 
     python tools/screenshots.py
 
-The first tutorial is run in a real JupyterLab, on a sandbox of its own; the pictures go to ``docs/images``.
+A tutorial is run in a real JupyterLab, on a sandbox of its own; the pictures go to ``docs/images``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.browser.lab import Lab, chromium, jupyterlab, open_notebook, run_all 
 
 IMAGES = ROOT / "docs" / "images"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-FIRST, LAST = "Join it", "salaires.dtypes"
+FIRST, LAST = "Bob joins it", "salaires.dtypes"
 
 
 def to_the_point(page: Page) -> None:
@@ -47,7 +47,7 @@ def to_the_point(page: Page) -> None:
 def picture(browser: Browser, lab: Lab, name: str, theme: str) -> None:
     """Run the tutorial under a theme and keep what matters of it."""
     page = browser.new_page(viewport={"width": 1000, "height": 1230}, device_scale_factor=1.5)
-    open_notebook(page, lab, "first-steps.ipynb", theme=theme)
+    open_notebook(page, lab, "en/2-a-colleagues-database.ipynb", theme=theme)
     run_all(page)
     to_the_point(page)
     page.wait_for_timeout(1000)  # the theme and the scrolling are animated

@@ -159,6 +159,8 @@ def of_statement(error: psycopg.Error, statement: Statement) -> QueryFailed:
         steps.append("cast the column to text, which holds every value: column::text")
     if isinstance(error, psycopg.errors.InFailedSqlTransaction):
         steps.append("an earlier statement of this transaction failed: ROLLBACK, then start it again")
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        steps.append("this login only reads: ask the owner to share the database with --read-write")
     failed = QueryFailed(f"{what} (SQLSTATE {diagnosis.sqlstate})" if diagnosis.sqlstate else what)
     failed.why, failed.mend = "\n".join(parts), "\n".join(steps)
     return failed

@@ -44,8 +44,9 @@ def environment(patient: Patient) -> Iterator[Finding]:
             "The kubeconfig was made inside a cluster, with a copy of a token that nobody renews.",
             mend="log in with the script of your account page: %k8s_login config.sh",
         )
-    proxy = proxy_for(cluster.access(), patient.environ)
-    if proxy and patient.forward is None and patient.wanted:
+    # Asking for access renews credentials: only where it is wanted, so that an ended login is told once.
+    opens_no_tunnel = patient.target is not None and patient.forward is None
+    if opens_no_tunnel and proxy_for(cluster.access(), patient.environ):
         yield look(
             "Environment",
             "A proxy stands before the server, and the tunnel did not open: many proxies break WebSockets.",

@@ -17,6 +17,8 @@ from typing import Any, TextIO
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
+from sspcloud_magics.magics.steps import is_watched
+
 QUIET = 1.0
 """For how many seconds nothing is said."""
 
@@ -106,7 +108,7 @@ class Output:
 
 @contextmanager
 def shown(place: Line | Output | None = None) -> Iterator[Progress]:
-    """Show progress as long as the block runs.
+    """Show progress as long as the block runs, where somebody watches.
 
     Parameters
     ----------
@@ -114,6 +116,9 @@ def shown(place: Line | Output | None = None) -> Iterator[Progress]:
         Where; an output in a notebook and the error stream elsewhere, where None.
     """
     progress = Progress()
+    if place is None and not is_watched():
+        yield progress
+        return
     where = place or (Output() if _in_notebook() else Line(sys.stderr))
     over = threading.Event()
 

@@ -63,7 +63,6 @@ class QueryingMagics(Magics):
         variables: dict[str, Any] = cast("InteractiveShell", self.shell).user_ns
         return variables
 
-    @no_var_expand
     @magic_arguments()
     @argument(
         "database_name",

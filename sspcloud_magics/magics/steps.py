@@ -1,4 +1,7 @@
-"""What is being done, on one line that is wiped away at the end; nothing where it takes less than a second."""
+"""What is being done, on one line that is wiped away at the end; nothing where it takes less than a second.
+
+Nothing either where a machine runs the notebook: nobody watches, and what was wiped away would be saved as an empty line.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from IPython.core.getipython import get_ipython
+
 QUIET = 1.0
 """For how many seconds nothing is said."""
+
+
+def is_watched() -> bool:
+    """Whether somebody sits in front: a machine that runs a notebook tells its kernel that it answers no question."""
+    kernel = getattr(get_ipython(), "kernel", None)  # none in a terminal
+    return bool(getattr(kernel, "_allow_stdin", True))
 
 
 @contextmanager
@@ -21,11 +32,12 @@ def steps(quiet: float = QUIET) -> Iterator[Callable[[str], None]]:
         For how many seconds nothing is said.
     """
     began = time.monotonic()
+    watched = is_watched()
     shown = ""
 
     def tell(words: str) -> None:
         nonlocal shown
-        if time.monotonic() - began >= quiet:
+        if watched and time.monotonic() - began >= quiet:
             line = f"{words} …"
             sys.stderr.write("\r" + line.ljust(len(shown)))
             sys.stderr.flush()

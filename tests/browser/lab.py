@@ -1,7 +1,7 @@
 """A real JupyterLab and a real browser, for tests and pictures.
 
     with jupyterlab(folder, home) as lab, chromium() as browser:
-        page = open_notebook(browser, lab, "first-steps.ipynb")
+        page = open_notebook(browser, lab, "en/1-first-steps.ipynb")
         run_all(page)
 
 `folder` holds the notebooks; nothing of the user's Jupyter configuration is read, and nothing is left in it.

@@ -29,9 +29,9 @@ class Kernel:
     def process(self) -> psutil.Process:
         return psutil.Process(self.manager.provisioner.pid)
 
-    def begin(self, cell: str) -> str:
-        """Send a cell and return its message's id."""
-        return self._client.execute(cell, allow_stdin=False)
+    def begin(self, cell: str, *, watched: bool = False) -> str:
+        """Send a cell and return its message's id; where somebody watches, the kernel may ask questions."""
+        return self._client.execute(cell, allow_stdin=watched)
 
     def end(self, request: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return the reply to a cell, and all that it showed."""
@@ -119,6 +119,15 @@ def test_a_password_cannot_be_asked_for_where_nobody_sits(kernel: Kernel) -> Non
     reply, _ = kernel.end(kernel.begin(f"%connect_db {DATABASE} --user ana"))
     assert reply["ename"] == "CredentialsNotFound"
     assert "--url-env" in reply["evalue"]
+
+
+def test_progress_is_shown_where_somebody_watches_only(kernel: Kernel) -> None:
+    """What a machine runs is saved, and an empty line that was progress once is noise in it."""
+    cell = "from sspcloud_magics.magics.steps import steps\nwith steps(quiet=0) as tell: tell('working')"
+    for watched in (False, True):
+        _, shown = kernel.end(kernel.begin(cell, watched=watched))
+        printed = "".join(each["content"]["text"] for each in shown if each["msg_type"] == "stream")
+        assert ("working" in printed) == watched
 
 
 def test_an_interrupt_cancels_the_query_and_loses_nothing(kernel: Kernel) -> None:

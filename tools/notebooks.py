@@ -1,0 +1,233 @@
+"""Build the tutorials, in French and in English, from one source of code cells, and check that they still agree.
+
+    python tools/notebooks.py build [NAME …]    write both languages, run the cells once, keep what they answered
+    python tools/notebooks.py check             say where a notebook is not what its source says
+
+A source lies in ``notebooks/source``. Its first lines name the two notebooks; then cells follow, each behind a line
+that says what it is::
+
+    en = 1-first-steps
+    fr = 1-premiers-pas
+
+    %% en
+    # First steps
+    %% fr
+    # Premiers pas
+    %% code raises-exception
+    %forward nothing 8000
+
+Prose stands once in each language, code once for both; words behind ``code`` are the cell's tags. Since the code is the
+same, so are the answers: one run gives both notebooks their outputs, and comparing one of them with a new run
+(`make notebooks`) proves both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+SOURCES = NOTEBOOKS / "source"
+LANGUAGES = ("en", "fr")
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+class SourceError(Exception):
+    """A source that cannot be a pair of notebooks; says where."""
+
+
+@dataclass(slots=True)
+class Cell:
+    """One cell: `kind` is ``code``, or the language of its prose."""
+
+    kind: str
+    tags: tuple[str, ...] = ()
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """What the cell holds."""
+        return "\n".join(self.lines).strip("\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Tutorial:
+    """A source: the names of its notebooks by language, and its cells."""
+
+    names: dict[str, str]
+    cells: tuple[Cell, ...]
+
+    def path(self, language: str) -> Path:
+        """Return where the notebook of a language lies."""
+        return NOTEBOOKS / language / f"{self.names[language]}.ipynb"
+
+    def notebook(self, language: str) -> Any:
+        """Return the notebook of a language, not yet run."""
+        cells = []
+        for cell in self.cells:
+            if cell.kind == "code":
+                new = nbformat.v4.new_code_cell(cell.text)
+                if cell.tags:
+                    new.metadata["tags"] = list(cell.tags)
+            elif cell.kind == language:
+                new = nbformat.v4.new_markdown_cell(cell.text)
+            else:
+                continue
+            new["id"] = f"cell-{len(cells):02}"
+            cells.append(new)
+        metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+        return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+
+def read(text: str) -> Tutorial:
+    """Take a source apart.
+
+    Raises
+    ------
+    SourceError
+        If prose stands in one language only, or a line says nothing that is understood.
+    """
+    heading, _, body = text.partition("\n%% ")
+    names = dict(line.split(" = ", 1) for line in heading.splitlines() if line.strip())
+    if set(names) != set(LANGUAGES):
+        raise SourceError("the first lines name the notebooks: en = NAME, fr = NAME")
+    cells: list[Cell] = []
+    for line in f"%% {body}".splitlines():
+        if not line.startswith("%% "):
+            cells[-1].lines.append(line)
+            continue
+        kind, *tags = line.split()[1:]
+        if kind not in (*LANGUAGES, "code"):
+            raise SourceError(f"a cell is en, fr or code: {line}")
+        cells.append(Cell(kind, tuple(tags)))
+    prose = [cell.kind for cell in cells if cell.kind != "code"]
+    kinds = [cell.kind for cell in cells]
+    pairs = sum(kinds[place : place + 2] == list(LANGUAGES) for place in range(len(kinds)))
+    if len(prose) != 2 * pairs:
+        raise SourceError("prose stands in English first, and in French right behind it")
+    return Tutorial(names, tuple(cells))
+
+
+def tutorials() -> list[Tutorial]:
+    """Return all tutorials, in their order."""
+    found = []
+    for path in sorted(SOURCES.glob("*.txt")):
+        try:
+            found.append(read(path.read_text("utf-8")))
+        except SourceError as error:
+            raise SourceError(f"{path.relative_to(ROOT)}: {error}") from None
+    return found
+
+
+def run(notebook: Any) -> None:
+    """Run a notebook on a fresh kernel, with a sandbox of its own; it keeps what its cells answered."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = {
+            "SSPCLOUD_SANDBOX_HOME": f"{folder}/sandbox",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        NotebookClient(
+            notebook,
+            timeout=120,
+            coalesce_streams=True,
+            record_timing=False,
+            store_widget_state=False,
+            resources={"metadata": {"path": folder}},
+        ).execute(env={**os.environ, **places})
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            # A view of a live widget shows nothing in a file; what stands beside it does.
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+
+
+def write(tutorial: Tutorial) -> None:
+    """Run a tutorial, and write the notebooks of both languages."""
+    first, *others = LANGUAGES
+    done = tutorial.notebook(first)
+    run(done)
+    answers = iter([cell for cell in done.cells if cell.cell_type == "code"])
+    notebooks = {first: done}
+    for language in others:
+        same = tutorial.notebook(language)
+        for cell in same.cells:
+            if cell.cell_type == "code":
+                answered = next(answers)
+                cell.outputs, cell.execution_count = answered.outputs, answered.execution_count
+        notebooks[language] = same
+    for language, notebook in notebooks.items():
+        path = tutorial.path(language)
+        path.parent.mkdir(exist_ok=True)
+        nbformat.validate(notebook)
+        # Sorted, and with a newline at its end, as JupyterLab saves it.
+        path.write_text(
+            json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8"
+        )
+        print(path.relative_to(ROOT))
+
+
+def faults() -> list[str]:
+    """Return where notebooks are not what their sources say, one sentence each; nothing where all agree."""
+    found = []
+    known = set()
+    for tutorial in tutorials():
+        answers = {}
+        for language in LANGUAGES:
+            path = tutorial.path(language)
+            name = path.relative_to(ROOT)
+            known.add(path)
+            if not path.exists():
+                found.append(f"{name} is missing.")
+                continue
+            is_there = nbformat.read(path, as_version=4)
+            wanted = [_essence(cell) for cell in tutorial.notebook(language).cells]
+            has = [_essence(cell) for cell in is_there.cells]
+            if has != wanted:
+                place = next(
+                    (i for i, pair in enumerate(zip(has, wanted, strict=False)) if pair[0] != pair[1]), -1
+                )
+                found.append(f"{name} differs from its source, from cell {place} on.")
+            code = [cell for cell in is_there.cells if cell.cell_type == "code"]
+            if any(cell.execution_count is None for cell in code):
+                found.append(f"{name} has cells that were not run.")
+            answers[language] = [cell.outputs for cell in code]
+        if len(answers) == len(LANGUAGES) and answers["en"] != answers["fr"]:
+            found.append(f"The outputs of {tutorial.names['en']} and {tutorial.names['fr']} differ.")
+    strays = {path for language in LANGUAGES for path in (NOTEBOOKS / language).glob("*.ipynb")} - known
+    return found + [f"{path.relative_to(ROOT)} has no source." for path in sorted(strays)]
+
+
+def _essence(cell: Any) -> tuple[str, str, tuple[str, ...]]:
+    return cell.cell_type, cell.source, tuple(cell.metadata.get("tags", ()))
+
+
+def main() -> int:
+    """Do what the command line asks."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("order", choices=["build", "check"])
+    parser.add_argument("names", nargs="*", help="parts of names of tutorials; all where none is given")
+    given = parser.parse_args()
+    try:
+        if given.order == "build":
+            for tutorial in tutorials():
+                if not given.names or any(name in tutorial.names["en"] for name in given.names):
+                    write(tutorial)
+        problems = faults()
+    except SourceError as error:
+        problems = [str(error)]
+    if problems:
+        print("\n".join([*problems, "→ python tools/notebooks.py build   makes them anew"]), file=sys.stderr)
+    return bool(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""The pages of the reference that are read from the code, so that they cannot differ from it.
+
+    python tools/reference.py FOLDER
+
+`docs/conf.py` calls `write` at each build; what it writes is not committed. The magics' pages come from their own
+parsers, the settings from their traits, the errors from the tree of classes, the Python API from ``__all__``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import sspcloud_magics as ssp
+from sspcloud_magics import errors
+from sspcloud_magics.magics import _CLASSES
+from sspcloud_magics.magics.settings import SSPCloud
+from sspcloud_magics.sandbox import cli
+
+ROOMS = {
+    "LoginMagics": "Log in",
+    "DoctorMagics": "Understand",
+    "LookingMagics": "Look",
+    "ForwardingMagics": "Forward",
+    "QueryingMagics": "Query",
+    "SharingMagics": "Share",
+    "PractisingMagics": "Practise",
+    "PanelMagics": "See and click",
+}
+"""The chapters of the magics' page, by the class that holds the magics."""
+
+API = {
+    "The cluster": ("login", "whoami", "pods", "services", "doctor"),
+    "Forwards": ("forward", "forward_through_relay", "forwards", "unforward"),
+    "Databases": ("databases", "connect_db", "connection", "close"),
+    "Queries": ("query_db", "tables", "describe_table", "load_table", "engine"),
+    "Shares": ("share_db", "shares", "unshare"),
+    "The panel": ("panel",),
+}
+"""The chapters of the Python page; what stands in none of them stands in a last one."""
+
+
+def magics() -> str:
+    """Return the page of all magics."""
+    parts = [
+        (
+            "# Magics\n\nMade from the magics' own parsers. In a notebook `%forward?` shows the same. Names and options "
+            "complete with Tab.\n"
+        )
+    ]
+    for kind in _CLASSES:
+        parts.append(f"## {ROOMS.get(kind.__name__, kind.__name__)}\n")
+        cells = kind.magics["cell"]
+        for name, attribute in {**kind.magics["line"], **cells}.items():
+            parts.append(_magic(name, getattr(kind, attribute), for_cells=name in cells))
+    return "\n".join(parts)
+
+
+def _magic(name: str, function: Any, *, for_cells: bool) -> str:
+    parser: argparse.ArgumentParser = function.parser
+    usage = re.sub(r"\s+", " ", parser.format_usage().replace("::", "")).strip()
+    if for_cells and function.parser._actions:  # noqa: SLF001 - argparse has no other way to ask
+        usage = f"%{usage}\n…\n\n%{name} …"
+    title = f"({name})=\n### `%{name}`\n"
+    rows = "".join(map(_argument, _arguments(parser)))
+    table = f"| argument | meaning |\n|---|---|\n{rows}" if rows else ""
+    return "\n".join([title, f"```text\n{usage}\n```\n", markdown(parser.description or ""), "", table])
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    yield from (each for each in parser._actions if each.dest != "help")  # noqa: SLF001 - as above
+
+
+def _argument(action: argparse.Action) -> str:
+    shown = str(action.metavar or ("" if action.nargs == 0 else action.dest.upper()))
+    if action.choices and not action.metavar:
+        shown = " or ".join(map(str, action.choices))
+    names = ", ".join(f"`{option}`" for option in action.option_strings)
+    label = " ".join(part for part in (names, f"`{shown}`" if shown else "") if part)
+    text = action.help or ""
+    default = action.default
+    if (
+        action.option_strings
+        and isinstance(default, str | float | int)
+        and not isinstance(default, bool)
+        and default
+    ):
+        text += (
+            ""
+            if re.search(rf"\({re.escape(str(default).removesuffix('.0'))}\b", text)
+            else f" (default: {default})"
+        )
+    return f"| {label} | {_cell(text)} |\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+
+
+def markdown(docstring: str) -> str:
+    """Return a magic's docstring as Markdown: its literal blocks fenced, its literals in single backticks."""
+    lines = inspect.cleandoc(docstring).splitlines()
+    written: list[str] = []
+    inside = False
+    for line in lines:
+        if line.endswith("::"):
+            written += [f"{line[:-1]}", "", "```text"]
+            inside = True
+            continue
+        if inside and line and not line.startswith("    "):
+            while not written[-1]:
+                written.pop()
+            written += ["```", ""]
+            inside = False
+        if inside:
+            if line or written[-1] != "```text":
+                written.append(line.removeprefix("    "))
+        else:
+            written.append(line.replace("``", "`"))
+    if inside:
+        written.append("```")
+    return "\n".join(written)
+
+
+def kinds() -> list[type[errors.SspcloudError]]:
+    """Return all errors, in the order of the tree."""
+    found: list[type[errors.SspcloudError]] = []
+
+    def walk(kind: type[errors.SspcloudError]) -> None:
+        found.append(kind)
+        for child in kind.__subclasses__():
+            if child.__module__ == errors.__name__:
+                walk(child)
+
+    walk(errors.SspcloudError)
+    return found
+
+
+def error_page() -> str:
+    """Return the page of all errors, each with an anchor of its name."""
+    parts = [
+        (
+            "# Errors\n\nA message begins with the error's name, so this page can be searched for it. Then it says what happened, "
+            "why, and behind an arrow what to do next; that is more exact than what stands here, since it knows the case. "
+            "`%k8s_doctor` looks at the whole way.\n\nIn Python they are in `sspcloud_magics.errors`, and all are a "
+            "[SspcloudError](#SspcloudError).\n"
+        )
+    ]
+    for kind in kinds():
+        first, _, mend = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
+        mend = mend.partition("\n\nParameters\n")[0] if kind is errors.SspcloudError else mend
+        parents = [each.__name__ for each in kind.__mro__[1:] if issubclass(each, errors.SspcloudError)]
+        level = (
+            "##" if (len(parents) < 2 and kind.__subclasses__()) or kind is errors.SspcloudError else "###"
+        )
+        if kind is errors.SspcloudError:
+            mend = ""
+        is_a = f" *({' < '.join(f'[{name}](#{name})' for name in parents)})*" if parents else ""
+        body = re.sub(r"\s+", " ", first.replace("``", "`"))
+        parts.append(
+            f"({kind.__name__})=\n{level} {kind.__name__}\n\n{body}{is_a}\n\n{mend.replace('``', '`')}\n"
+        )
+    return "\n".join(parts)
+
+
+def settings() -> str:
+    """Return the page of all settings."""
+    rows = "".join(
+        f"| `SSPCloud.{name}` | {'`False`' if trait.default_value is False else 'empty'} | {_cell(trait.help)} |\n"
+        for name, trait in sorted(SSPCloud.class_traits(config=True).items())
+    )
+    orders = cli._parser()  # noqa: SLF001 - it is the program's own description
+    lines = "".join(
+        f"| `sspcloud-sandbox {name}` | {_cell(str(words))} |\n"
+        for name, words in cli._ORDERS.items()  # noqa: SLF001
+    )
+    return SETTINGS.format(rows=rows, lines=lines, program=orders.description)
+
+
+SETTINGS = """# Settings
+
+Nothing has to be set. In this order, the first that is there is used: what `%k8s_login` was told, what `%config` says, the
+mounted token of a notebook service, `KUBECONFIG`, `~/.kube/config`. `%k8s_whoami` says which it was.
+
+## `%config SSPCloud`
+
+In a notebook `%config SSPCloud.namespace = 'projet-stats'`; for all notebooks, `c.SSPCloud.namespace = 'projet-stats'` in
+`ipython_config.py`. `%config SSPCloud` lists what holds.
+
+| name | default | meaning |
+|---|---|---|
+{rows}
+## The extension in each notebook
+
+`ipython_config.py` (`ipython profile create` makes one) with this line loads the magics in each notebook, so that the first cell can go:
+
+```python
+c.InteractiveShellApp.extensions.append("sspcloud_magics")
+```
+
+## Environment variables
+
+| name | meaning |
+|---|---|
+| `KUBECONFIG` | kubeconfigs, as kubectl reads them |
+| `HTTPS_PROXY`, `NO_PROXY` | [the proxy](../how-to/behind-a-proxy.md) before the API server |
+| `SSPCLOUD_SANDBOX_HOME` | where the sandbox keeps its state, instead of `~/.local/state/sspcloud-sandbox` |
+| `XDG_CACHE_HOME`, `XDG_STATE_HOME` | where caches and state lie on this machine |
+| `NO_COLOR` | no colours in a terminal |
+
+`PGHOST`, `PGPASSWORD` and all other variables of libpq have no effect here: a notebook service sets them to the first database that it finds.
+
+## `sspcloud-sandbox`
+
+{program} The program is for a terminal; `%sandbox` does the same in a notebook.
+
+| command | what it does |
+|---|---|
+{lines}"""
+
+
+def python_api() -> str:
+    """Return the page of the Python API: each name of ``__all__`` once."""
+    known = {name for names in API.values() for name in names}
+    chapters = {**API, "More": tuple(name for name in ssp.__all__ if name not in known)}
+    parts = [
+        (
+            "# Python API\n\n```python\nimport sspcloud_magics as ssp\n```\n\nEach magic is a thin skin over one of these functions. "
+            "Importing the package is cheap; a function brings what it needs when it is first called. All raise "
+            "[errors](errors.md) that say what to do next.\n"
+        )
+    ]
+    for chapter, names in chapters.items():
+        there = [name for name in names if name in ssp.__all__]
+        if there:
+            parts.append(f"## {chapter}\n")
+            parts += [f"```{{eval-rst}}\n.. autofunction:: sspcloud_magics.{name}\n```\n" for name in there]
+    return "\n".join(parts)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "magics.md": magics,
+    "errors.md": error_page,
+    "settings.md": settings,
+    "python.md": python_api,
+}
+
+
+def write(folder: Path) -> None:
+    """Write all pages into a folder; a page that is the same is left alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        text, path = page(), folder / name
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
