@@ -95,7 +95,7 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
         If the line does not fit; says how the magic is used.
     """
     _refuse_secrets(name, line)
-    words = words_of(line)
+    words = _without_comment(words_of(line))
     if {"-h", "--help"} & set(words):
         raise UsageProblem(f"%{name} is explained by its question mark.", mend=f"%{name}?")
     parser: argparse.ArgumentParser = getattr(magics, name).parser
@@ -109,6 +109,11 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
         is_option = "has no option" if options else "was given"
         raise UsageProblem(f"%{name} {is_option} {unknown}.", mend=_usage(name, parser))
     return known
+
+
+def _without_comment(words: list[str]) -> list[str]:
+    """Cut off what stands behind a hash of its own, as behind any line of Python."""
+    return words[: words.index("#")] if "#" in words else words
 
 
 def _refuse_secrets(name: str, line: str) -> None:

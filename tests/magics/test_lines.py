@@ -131,6 +131,18 @@ def test_names_that_look_like_secrets_are_names(notebook: Notebook) -> None:
     assert "--adress" in str(error)
 
 
+def test_a_comment_behind_a_magic_is_none_of_its_words(notebook: Notebook) -> None:
+    assert "No forward" in str(notebook.run("%unforward --all  # what was open"))
+    with pytest.raises(UsageProblem, match="1 word too many"):
+        notebook.run("%forwards #everything")
+
+
+def test_variables_are_filled_into_the_name_of_a_database(notebook: Notebook) -> None:
+    notebook.run("database = 'user-alice/no such database'")
+    with pytest.raises(UsageProblem, match="2 words too many"):
+        notebook.run("%connect_db $database")
+
+
 def test_variables_of_the_notebook_are_filled_into_a_forward_and_not_into_sql(notebook: Notebook) -> None:
     notebook.run("port = 99999")
     assert "99999 is not a port" in str(notebook.fail("%forward svc/x $port"))
