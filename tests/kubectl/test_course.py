@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+import sspcloud_magics as ssp
 from tests.kubectl.conftest import Apply, Kubectl, manifest
 from tests.kubectl.test_pods import forwarding
 from tests.testbed import Sandbox
@@ -78,3 +79,45 @@ def test_with_the_box_ticked_for_these_pods_nothing_comes_through(
     assert apply("alice", ticked(DATABASE)).code == 0
     with pytest.raises(psycopg.OperationalError, match="timeout expired"):
         ask(sandbox, cache, proxy, password)
+
+
+def test_the_courses_role_forwards_nothing_to_the_right_person_and_a_share_for_kubectl_does(
+    sandbox: Sandbox, cache: Path, kubectl: Kubectl, apply: Apply
+) -> None:
+    """What the page means: ``kubectl port-forward`` to the owner's service, with a password of one's own."""
+    forward = ("svc/" + DATABASE + "-rw", "-n", "user-alice", ":5432")
+    objects = manifest("portforward-role.yaml")
+    objects[1]["subjects"][0]["name"] = "oidc-bob"
+    ssp.login(kubeconfig=sandbox.kubeconfig("alice"))
+    try:
+        ssp.unshare(DATABASE, everybody=True)
+        assert apply("admin", *objects).code == 0  # an administrator's word, since Alice is refused
+        refused = kubectl("bob", "port-forward", *forward)
+        assert refused.code == 1
+        assert 'cannot list resource "pods"' in refused.err
+        ssp.share_db(DATABASE, "bob")
+        assert 'cannot list resource "pods"' in kubectl("bob", "port-forward", *forward).err
+        opened = ssp.share_db(DATABASE, "bob", for_kubectl=True)
+        assert any("may be listed by name" in note for note in getattr(opened, "notes", ()))
+        name = ("get", "secret", f"{DATABASE}-share-bob", "-n", "user-alice")
+        template = "go-template={{index .data %s | base64decode}}"
+        user, password = (
+            kubectl("bob", *name, "-o", template % f'"{key}"').out for key in ("user", "password")
+        )
+        with (
+            forwarding(sandbox, cache, "bob", *forward) as port,
+            psycopg.connect(
+                host="127.0.0.1",
+                port=port,
+                dbname="defaultdb",
+                user=user,
+                password=password,
+                sslmode="disable",
+                connect_timeout=10,
+            ) as connection,
+        ):
+            assert connection.execute("SELECT count(*) FROM regions").fetchone() == (13,)
+    finally:
+        ssp.unshare(DATABASE, everybody=True)
+        ssp.share_db(DATABASE, "bob", lasts="30d")
+        ssp.close()

@@ -102,7 +102,7 @@ def test_revoking_ends_the_live_session_at_once_and_a_new_share_is_taken_up(be):
         ssp.connect_db(PATH)
     be("alice")
     ssp.share_db(DATABASE, "bob")  # with another password
-    assert connected.ready()[1] is True
+    assert connected.ready()[1]  # it was made anew
     assert connected.psycopg.execute("SELECT current_user").fetchone() == ("share_bob",)
 
 

@@ -1,20 +1,45 @@
 """What the password of a share, and the tokens of those who share, must never show up in."""
 
 import base64
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
+from nbclient import NotebookClient
 
 import sspcloud_magics as ssp
+from sspcloud_magics import session
 from sspcloud_magics.cluster import objects
 from sspcloud_magics.session import current_cluster
 from tests.sharing.on_the_sandbox.notebook import kubectl
 
 DATABASE = "postgresql-cnpg-951239"
 SESSION = Path(__file__).with_name("verbose_session.py")
+KINDS = "jobs,roles,rolebindings,networkpolicies,pods,configmaps,events,services,endpoints"
+
+CELLS = (
+    "import logging, sys; logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)",
+    "%load_ext sspcloud_magics",
+    "%xmode Verbose",
+    "%k8s_login --kubeconfig {owner}",
+    "%share_db {database} --with bob --via network --dry-run",
+    "opened = %share_db {database} --with bob\nopened",
+    "%shares",
+    "%k8s_login --kubeconfig {colleague}",
+    "%connect_db user-alice/{database}",
+    "import sspcloud_magics as ssp\nconnection = ssp.connect_db('user-alice/{database}')\nvars(connection)",
+    "%query_db SELECT * FROM nowhere",
+    "1 / 0  # a traceback that shows all variables",
+    "%k8s_doctor user-alice/{database}",
+    "%forwards",
+    "%databases",
+    "connection._login, connection._session.info.dsn",
+    "%history",
+)
 
 
 @pytest.fixture
@@ -22,6 +47,7 @@ def alice(sandbox):
     ssp.login(kubeconfig=sandbox.kubeconfig())
     ssp.unshare(DATABASE, everybody=True)
     yield
+    ssp.login(kubeconfig=sandbox.kubeconfig())
     ssp.unshare(DATABASE, everybody=True)
     ssp.close()
 
@@ -31,31 +57,88 @@ def token(sandbox, person):
     return user["user"]["token"]
 
 
-def test_no_secret_is_shown_saved_or_logged_whatever_goes_wrong(alice, sandbox, tmp_path):
-    ssp.share_db(DATABASE, "bob")
+@contextlib.contextmanager
+def server_that_logs_all_statements(sandbox):
+    """Let Alice's server write down every statement, and give a function that returns what it wrote."""
+    with session.sharing._superuser(*session.sharing._own(DATABASE)).psycopg as owner:
+        owner.execute("ALTER SYSTEM SET log_statement = 'all'")
+        owner.execute("SELECT pg_reload_conf()")
+        try:
+            yield lambda: kubectl(
+                sandbox, "alice", "logs", "-l", f"cnpg.io/cluster={DATABASE}", "--tail=-1"
+            ).encode()
+        finally:
+            owner.execute("ALTER SYSTEM RESET log_statement")
+            owner.execute("SELECT pg_reload_conf()")
+
+
+def canaries(sandbox):
+    """Return the passwords and the tokens, and the passwords as a Secret holds them."""
     cluster = current_cluster()
-    names = {f"{DATABASE}-share-bob": "password", f"{DATABASE}-superuser": "password"}
-    passwords = [objects.secret(cluster, name).value(key).reveal() for name, key in names.items()]
-    canaries = [*passwords, token(sandbox, "alice"), token(sandbox, "bob")]
-    canaries += [base64.b64encode(each.encode()).decode() for each in passwords]
-    assert all(len(each) > 8 for each in canaries)
-    done = subprocess.run(
-        [sys.executable, SESSION, sandbox.kubeconfig("alice"), sandbox.kubeconfig("bob"), DATABASE],
-        env=sandbox.env() | {"IPYTHONDIR": str(tmp_path), "COLUMNS": "300", "NO_COLOR": "1"},
-        capture_output=True,
-        timeout=110,
-        check=False,
-    )
+    names = (f"{DATABASE}-share-bob", f"{DATABASE}-superuser")
+    passwords = [objects.secret(cluster, name).value("password").reveal() for name in names]
+    found = [*passwords, token(sandbox, "alice"), token(sandbox, "bob")]
+    found += [base64.b64encode(each.encode()).decode() for each in passwords]
+    assert all(len(each) > 8 for each in found)
+    return found
+
+
+def search(places, found):
+    for canary in found:
+        for name, place in places.items():
+            at = place.find(canary.encode())
+            assert at < 0, name + ": " + place[max(0, at - 900) : at].decode(errors="replace")
+
+
+def files(folder):
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def test_no_secret_is_shown_saved_or_logged_whatever_goes_wrong(alice, sandbox, tmp_path):
+    with server_that_logs_all_statements(sandbox) as log:
+        ssp.share_db(DATABASE, "bob")
+        found = canaries(sandbox)
+        done = subprocess.run(
+            [sys.executable, SESSION, sandbox.kubeconfig("alice"), sandbox.kubeconfig("bob"), DATABASE],
+            env=sandbox.env() | {"IPYTHONDIR": str(tmp_path), "COLUMNS": "300", "NO_COLOR": "1"},
+            capture_output=True,
+            timeout=110,
+            check=False,
+        )
+        logged = log()
     shown = done.stdout + done.stderr
     assert b"END" in done.stdout, shown[-2000:].decode()
     assert shown.count(b"KeyboardInterrupt()") >= 3, shown.decode()  # the provoked errors came through
     assert shown.count(b"ValueError('a defect')") >= 3
-    saved = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    saved = files(tmp_path)
     assert b"share_db" in saved  # the history is there
-    logged = kubectl(sandbox, "alice", "logs", f"{DATABASE}-1").encode()
-    kinds = "jobs,roles,rolebindings,networkpolicies,pods,configmaps,events,services,endpoints"
-    listed = kubectl(sandbox, "alice", "get", kinds, "-o", "yaml").encode()
-    for canary in canaries:
-        for place in (shown, saved, logged, listed):
-            found = place.find(canary.encode())
-            assert found < 0, place[max(0, found - 900) : found].decode(errors="replace")
+    assert b"PASSWORD 'SCRAM-SHA-256$" in logged
+    listed = kubectl(sandbox, "alice", "get", KINDS, "-o", "yaml").encode()
+    search({"shown": shown, "saved": saved, "logged": logged, "listed": listed}, found)
+
+
+def test_a_notebook_that_is_saved_holds_no_secret_and_neither_do_its_history_and_state(
+    alice, sandbox, tmp_path, monkeypatch
+):
+    """Run by a real kernel, with debug logs and verbose tracebacks among its outputs."""
+    ssp.share_db(DATABASE, "bob")
+    found = canaries(sandbox)
+    words = {
+        "owner": sandbox.kubeconfig("alice"),
+        "colleague": sandbox.kubeconfig("bob"),
+        "database": DATABASE,
+    }
+    cells = [nbformat.v4.new_code_cell(cell.format(**words)) for cell in CELLS]
+    book = nbformat.v4.new_notebook(cells=cells)
+    for name in ("IPYTHONDIR", "XDG_STATE_HOME", "JUPYTER_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    NotebookClient(
+        book, timeout=60, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    nbformat.write(book, tmp_path / "saved.ipynb")
+    saved = (tmp_path / "saved.ipynb").read_bytes()
+    for proof in (b"ZeroDivisionError", b"connected as share_bob", b"Send them this line", b"DEBUG"):
+        assert proof in saved, proof
+    kept = files(tmp_path)
+    assert b"namespaces.json" in b"".join(str(file).encode() for file in tmp_path.rglob("*"))
+    search({"saved": saved, "kept": kept}, found)

@@ -1,0 +1,97 @@
+"""Ctrl-C, and a kernel that is killed, at every step of sharing and of taking back: the same command completes it.
+
+After each step in turn: what lies between two steps changes nothing, so that is every state that can be left behind.
+"""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sspcloud_magics as ssp
+from sspcloud_magics.errors import TargetNotFound
+from tests.sharing.on_the_sandbox import interrupted
+from tests.sharing.on_the_sandbox.interrupted import interrupted_after
+
+DATABASE = "postgresql-cnpg-951239"
+PATH = f"user-alice/{DATABASE}"
+
+SHARING = {
+    "GET rolebindings": [],  # nothing was made yet
+    "POST /jobs": ["incomplete"],
+    "CREATE ROLE": ["incomplete"],
+    "ALTER DEFAULT SEQUENCES": ["incomplete"],  # not committed
+    "POST /secrets": ["incomplete"],
+    "POST /roles": ["incomplete"],
+    "POST /rolebindings": ["open"],
+    "POST /networkpolicies": ["open"],
+}
+"""The steps of sharing, each by words of its request or statement, and what `%shares` says after it."""
+
+TAKING_BACK = {
+    "ALTER ROLE NOLOGIN": ["open"],
+    "pg_terminate_backend": ["open"],
+    "DELETE /rolebindings": ["incomplete"],
+    "DELETE /roles": ["incomplete"],
+    "DELETE /networkpolicies": ["incomplete"],
+    "DELETE /secrets": ["incomplete"],
+    "REASSIGN OWNED": ["incomplete"],
+    "DROP ROLE": ["incomplete"],
+    "DELETE /jobs": [],
+}
+
+
+@pytest.mark.parametrize("step", SHARING)
+def test_ctrl_c_while_sharing_leaves_what_the_same_command_completes(be, step):
+    with interrupted_after(step.split()):
+        ssp.share_db(DATABASE, "bob", via="network")
+    assert list(ssp.shares()["state"]) == SHARING[step]
+    ssp.share_db(DATABASE, "bob", via="network")
+    assert list(ssp.shares()["state"]) == ["open"]
+    be("bob")
+    assert ssp.connect_db(PATH).user == "share_bob"
+
+
+@pytest.mark.parametrize("step", TAKING_BACK)
+def test_ctrl_c_while_taking_back_leaves_what_the_same_command_completes(be, step):
+    ssp.share_db(DATABASE, "bob", via="network")
+    with interrupted_after(step.split()):
+        ssp.unshare(DATABASE, "bob")
+    assert list(ssp.shares()["state"]) == TAKING_BACK[step]
+    if TAKING_BACK[step]:
+        ssp.unshare(DATABASE, "bob")
+    else:  # it was done already
+        with pytest.raises(TargetNotFound):
+            ssp.unshare(DATABASE, "bob")
+    assert ssp.shares().empty
+    ssp.connect_db(DATABASE)
+    assert ssp.query_db("SELECT 1 FROM pg_roles WHERE rolname = 'share_bob'").empty
+
+
+@pytest.mark.parametrize(
+    ("command", "step"),
+    [
+        *(("share", step) for step in ("POST /jobs", "CREATE ROLE", "POST /secrets")),
+        *(("unshare", step) for step in ("pg_terminate_backend", "REASSIGN OWNED", "DROP ROLE")),
+    ],
+)
+def test_a_kernel_that_is_killed_leaves_what_the_same_command_completes(be, sandbox, command, step):
+    """It leaves its session to the server as well, with a transaction that is open and a lock."""
+    run, table = (ssp.share_db, SHARING) if command == "share" else (ssp.unshare, TAKING_BACK)
+    if command == "unshare":
+        ssp.share_db(DATABASE, "bob")
+    arguments = [Path(interrupted.__file__), sandbox.kubeconfig(), command, DATABASE, *step.split()]
+    # As a module: its own folder on the path would hide packages.
+    environment = sandbox.env() | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert list(ssp.shares()["state"]) == table[step]
+    run(DATABASE, "bob")
+    assert list(ssp.shares()["state"]) == (["open"] if command == "share" else [])
+    be("bob")
+    if command == "share":
+        assert ssp.connect_db(PATH).user == "share_bob"
