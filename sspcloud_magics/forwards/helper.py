@@ -32,6 +32,10 @@ from sspcloud_magics.tunnel import control
 
 MODULE = "sspcloud_magics.tunnel"
 
+# Where the C library is glibc: buffers of a quarter of a mebibyte come from the heap and stay there. Fresh
+# pages for each of them would cost more than all that is done with them.
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 20)}
+
 _RUN = (
     "import runpy, sys; sys.path += sys.argv[1:]; del sys.argv[1:]; "
     f"runpy.run_module({MODULE!r}, run_name='__main__', alter_sys=True)"
@@ -67,7 +71,8 @@ def import_path() -> list[str]:
 
 def environment() -> dict[str, str]:
     """Return the variables that the helper gets."""
-    return {name: value for name, value in os.environ.items() if name.upper() in _KEPT_VARIABLES}
+    kept = {name: value for name, value in os.environ.items() if name.upper() in _KEPT_VARIABLES}
+    return kept | _MALLOC
 
 
 def default_command() -> list[str]:

@@ -75,6 +75,7 @@ class ClusterAuthority:
         self._authority.issue_cert(*SERVER_NAMES, common_name="kube-apiserver").configure_cert(context)
         self._authority.configure_trust(context)
         context.verify_mode = ssl.CERT_OPTIONAL
+        context.num_tickets = 1  # as Go's servers do: each is work for both ends
         return context
 
     def client(self, name: str, group: str) -> ClientCertificate:

@@ -126,11 +126,18 @@ class Connection:
         self._accepted = False
         self._tries += 1
         self._heard_at = self._loop.time()
-        tunnel.open_pair(port, self)
         # On a tunnel that may be gone, nothing is said before the server has answered: then another can
-        # take over.
+        # take over. On any other, what the client has said already leaves with the request.
         self._held = tunnel.stale and tunnel.half_close
-        if not self._held:
+        may_speak = not (self._held or tunnel.closed or self._early or self._client_ended)
+        first = self._local.take() if may_speak else None
+        if first is not None:
+            self._take_note(first)
+        tunnel.open_pair(port, self, first)
+        if first is not None:
+            if not tunnel.unsent:
+                self._local.resume()
+        elif not self._held:
             self._speak()
 
     def _speak(self) -> None:
@@ -166,6 +173,13 @@ class Connection:
         tunnel = self._tunnel
         if tunnel is None:
             return  # the pod has closed: nobody will read this
+        self._take_note(data)
+        tunnel.send(data)
+        if tunnel.unsent:
+            self._local.pause()
+
+    def _take_note(self, data: memoryview) -> None:
+        """Count what the client says, and keep it as long as another pod may have to hear it."""
         self._counters.sent += len(data)
         if self._owner.quiet:
             self._owner.stir()
@@ -174,9 +188,6 @@ class Connection:
                 self._early = None
             else:
                 self._early += data
-        tunnel.send(data)
-        if tunnel.unsent:
-            self._local.pause()
 
     def ended(self) -> None:
         """Begin to find out whether the client has closed, or waits for a reply."""

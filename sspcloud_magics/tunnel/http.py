@@ -1,8 +1,10 @@
 """The little HTTP that the helper needs: GET an object, watch a collection, upgrade to a tunnel.
 
 One connection a request, over TCP, through a proxy's CONNECT where one is named, TLS on top; h11 speaks
-HTTP/1.1. A TLS session is resumed from one connection to the next, which spares both ends most of a
-handshake. Answers that are no success are raised as `StatusError`, and whoever asked says what they mean.
+HTTP/1.1. Tunnels are opened by the hundred, so they get the short way: a TLS session is resumed from one connection
+to the next, which spares both ends most of a handshake; the request is composed once and differs in its key;
+and an answer that switches protocols is read here, all others by h11. Answers that are no success are raised as
+`StatusError`, and whoever asked says what they mean.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import h11
@@ -33,6 +35,8 @@ ANSWER_TIMEOUT = 20.0
 _SESSION_LIFE = 600.0
 _USER_AGENT = "sspcloud-magics"
 _PLAIN_PORT, _TLS_PORT = 80, 443
+_SWITCHING = b"HTTP/1.1 101"
+_LONGEST_HEAD = 64 * 1024
 
 
 class StatusError(Exception):
@@ -131,9 +135,12 @@ class Client:
         self._base = url.path.rstrip("/")
         self._authority = url.netloc.rpartition("@")[2]
         self._access = access
+        self._proxy = proxy_for(access)
         self._context: ssl.SSLContext | None = None
         self._session: ssl.SSLSession | None = None
         self._session_until = 0.0
+        # The last upgrade that was asked for: what, with which key, and in which bytes.
+        self._upgrade: tuple[tuple[str, str, str], bytes, bytes] | None = None
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the JSON object at `path`; raises `StatusError` or `ServerUnreachable`."""
@@ -162,18 +169,26 @@ class Client:
                 stream = await self._connect()
                 try:
                     chunks = _Chunks(stream)
-                    http = self._send_request(
-                        stream, path, query, websocket.handshake_headers(key, subprotocol)
-                    )
-                    answer = await _next_event(http, chunks)
-                    if isinstance(answer, h11.Response):
-                        await _raise_status(answer, _body(http, chunks))
-                    websocket.check_handshake(_plain(answer.headers), key, subprotocol)
+                    stream.write(self._upgrade_request(path, query, key, subprotocol))
+                    head, first = await _head(chunks)
+                    if not head.startswith(_SWITCHING):
+                        await _raise_refusal(head + first, chunks)
+                    websocket.check_handshake(_headers(head), key, subprotocol)
                 except BaseException:
                     stream.close()
                     raise
         self._remember(stream)
-        return Upgraded(stream, http.trailing_data[0] + chunks.take())
+        return Upgraded(stream, first + chunks.take())
+
+    def _upgrade_request(self, path: str, query: Mapping[str, str], key: str, subprotocol: str) -> bytes:
+        """Return a request for a WebSocket: the last one with another key, if it was for the same."""
+        what = (path, urlencode(query), subprotocol)
+        if self._upgrade is None or self._upgrade[0] != what:
+            headers = websocket.handshake_headers(key, subprotocol)
+            _, request = self._compose(path, query, headers)
+            self._upgrade = what, key.encode(), request
+        _, old_key, request = self._upgrade
+        return request.replace(old_key, key.encode(), 1)
 
     @asynccontextmanager
     async def _request(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -182,7 +197,8 @@ class Client:
             stream = await self._connect()
             try:
                 chunks = _Chunks(stream)
-                http = self._send_request(stream, path, query, [("Connection", "close")])
+                http, request = self._compose(path, query, [("Connection", "close")])
+                stream.write(request)
                 answer = await _next_event(http, chunks)
                 if answer.status_code != 200:
                     await _raise_status(answer, _body(http, chunks))
@@ -195,17 +211,17 @@ class Client:
         finally:
             stream.close()
 
-    def _send_request(
-        self, stream: Stream, path: str, query: Mapping[str, str], headers: list[tuple[str, str]]
-    ) -> h11.Connection:
+    def _compose(
+        self, path: str, query: Mapping[str, str], headers: list[tuple[str, str]]
+    ) -> tuple[h11.Connection, bytes]:
+        """Return a GET, and who reads the answer to it."""
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1024 * 1024)
         target = quote(self._base + path) + (f"?{urlencode(query)}" if query else "")
         if self._access.token is not None:
             headers = [*headers, ("Authorization", f"Bearer {self._access.token.reveal()}")]
         common = [("Host", self._authority), ("Accept", "application/json"), ("User-Agent", _USER_AGENT)]
         request = h11.Request(method="GET", target=target, headers=[*common, *headers])
-        stream.write((http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
-        return http
+        return http, (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")
 
     def _remember(self, stream: Stream) -> None:
         # To take a session out of OpenSSL costs as much as half a handshake: once in its life is enough.
@@ -215,21 +231,24 @@ class Client:
 
     async def _connect(self) -> Stream:
         loop = asyncio.get_running_loop()
-        proxy = proxy_for(self._access)
-        if proxy is None:
+        if self._proxy is None:
             sock = await _connect_tcp(self._host, self._port)
         else:
-            sock = await self._connect_through(proxy)
+            sock = await self._connect_through(self._proxy)
+        if not self._secure:
+            return Stream(sock, loop)
         try:
-            if not self._secure:
-                return Stream(sock, loop)
             if self._context is None:
                 self._context = tls_context(self._access)
             name = self._access.tls_server_name or self._host
             stream = TlsStream(sock, loop, self._context, name, self._session)
-            await stream.handshake()
         except BaseException:
             sock.close()
+            raise
+        try:
+            await stream.handshake()
+        except BaseException:
+            stream.close()
             raise
         return stream
 
@@ -309,10 +328,12 @@ async def _connect_tcp(host: str, port: int) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
         try:
-            # A host with two families of which one is a black hole must not cost the whole time.
-            patience = None if position == len(addresses) - 1 else 2.0
-            async with asyncio.timeout(patience):
+            if position == len(addresses) - 1:
                 await loop.sock_connect(sock, address)
+            else:
+                # A host with two families of which one is a black hole must not cost the whole time.
+                async with asyncio.timeout(2.0):
+                    await loop.sock_connect(sock, address)
         except OSError as error:
             last = error
             sock.close()
@@ -323,6 +344,35 @@ async def _connect_tcp(host: str, port: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return sock
     raise last
+
+
+async def _head(chunks: _Chunks) -> tuple[bytes, bytes]:
+    """Return the head of an answer, and what has come after it; at the end or after too much, what there is."""
+    received = b""
+    while (end := received.find(b"\r\n\r\n")) < 0 and len(received) < _LONGEST_HEAD:
+        data = await chunks.read()
+        if not data:
+            return received, b""
+        received += data
+    end = len(received) if end < 0 else end + 4
+    return received[:end], received[end:]
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    """Return the headers of a well-formed head, their names in lower case."""
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    pairs = (line.partition(":") for line in lines)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+async def _raise_refusal(received: bytes, chunks: _Chunks) -> NoReturn:
+    """Read the answer to an upgrade that was not granted, and raise what it says."""
+    http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1024 * 1024)
+    http.send(h11.Request(method="GET", target="/", headers=[("Host", "-")]))
+    http.send(h11.EndOfMessage())
+    http.receive_data(received)
+    answer = await _next_event(http, chunks)
+    await _raise_status(answer, _body(http, chunks))
 
 
 async def _next_event(http: h11.Connection, chunks: _Chunks) -> Any:
@@ -336,7 +386,7 @@ async def _body(http: h11.Connection, chunks: _Chunks) -> AsyncIterator[bytes]:
         yield bytes(event.data)
 
 
-async def _raise_status(answer: h11.Response, body: AsyncIterator[bytes]) -> None:
+async def _raise_status(answer: h11.Response, body: AsyncIterator[bytes]) -> NoReturn:
     text = b""
     async for piece in body:
         text += piece
@@ -347,7 +397,3 @@ async def _raise_status(answer: h11.Response, body: AsyncIterator[bytes]) -> Non
     except (ValueError, KeyError, TypeError):
         message = text[:500].decode(errors="replace").strip()
     raise StatusError(answer.status_code, message)
-
-
-def _plain(headers: Any) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}

@@ -26,7 +26,6 @@ _ALL_STATES = 0xFFFFFFFF
 _NO_COOKIE = 0xFFFFFFFF
 _HEADER = struct.Struct("=IHHII")
 _INODE_OFFSET = _HEADER.size + 68
-_TIMEOUT = 0.05
 
 
 class PeerWatch:
@@ -68,7 +67,7 @@ class PeerWatch:
         """Return the inode of the socket at `source` that is connected to `target`; None if there is none."""
         if self._netlink is None:
             self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
-            self._netlink.settimeout(_TIMEOUT)
+            self._netlink.setblocking(False)  # the kernel answers while it is asked
         body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES)
         body += struct.pack("!HH", source[1], target[1])
         for address in (source[0], target[0]):

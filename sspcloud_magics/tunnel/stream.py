@@ -24,8 +24,6 @@ from typing import Protocol, TypeAlias
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 CHUNK = 256 * 1024
-# Below the size from which malloc maps fresh pages for every copy that is sealed and sent.
-PLAIN_CHUNK = 96 * 1024
 _CIPHERTEXT = memoryview(bytearray(CHUNK))
 _CHUNK = memoryview(bytearray(CHUNK))
 # POSIX lets a system call take 1,024 buffers, or fewer; Windows' sockets take one.
@@ -98,6 +96,17 @@ class Stream:
         if self._reading:
             self._reading = False
             self._loop.remove_reader(self._descriptor)
+
+    def take(self) -> memoryview | None:
+        """Return what has arrived before reading began, valid until anything else is read; None if nothing has."""
+        try:
+            size = self._sock.recv_into(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError as error:
+            self._loop.call_soon(self._lose, error)
+            return None
+        return _CHUNK[:size] if size else None  # an end is met again when reading begins
 
     def resume(self) -> None:
         """Read on."""
@@ -209,7 +218,7 @@ class Stream:
 
     def _readable(self) -> None:
         try:
-            size = self._sock.recv_into(_CHUNK, PLAIN_CHUNK)
+            size = self._sock.recv_into(_CHUNK)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -263,6 +272,7 @@ class TlsStream(Stream):
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_hostname, session=session
         )
+        self._handshake: asyncio.Future[None] | None = None
         self._drain_planned = False
         self._over = False
 
@@ -272,29 +282,54 @@ class TlsStream(Stream):
         return self._tls.session
 
     async def handshake(self) -> None:
-        """Do the TLS handshake; raises `ssl.SSLError` or `OSError`."""
-        while True:
-            try:
-                self._tls.do_handshake()
-            except ssl.SSLWantReadError:
-                await self._flush_handshake()
-                data = await self._loop.sock_recv(self._sock, CHUNK)
-                if not data:
-                    raise ConnectionResetError(
-                        "the server closed the connection during the TLS handshake"
-                    ) from None
-                self._incoming.write(data)
-            except ssl.SSLError:
-                with contextlib.suppress(OSError):
-                    await self._flush_handshake()  # the alert says why; the server may want to know
-                raise
-            else:
-                await self._flush_handshake()
-                return
+        """Do the TLS handshake; its last message leaves with the first bytes that are written.
 
-    async def _flush_handshake(self) -> None:
-        if self._outgoing.pending:
-            await self._loop.sock_sendall(self._sock, self._outgoing.read())
+        Raises
+        ------
+        ssl.SSLError, OSError
+            If it fails.
+        """
+        self._handshake = self._loop.create_future()
+        self._reading = True
+        self._loop.add_reader(self._descriptor, self._shake_on)
+        self._shake()
+        try:
+            await self._handshake
+        finally:
+            self.pause()
+
+    def _shake_on(self) -> None:
+        try:
+            size = self._sock.recv_into(_CIPHERTEXT)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if size:
+            self._incoming.write(_CIPHERTEXT[:size])
+            self._shake()
+        else:
+            self._lose(ConnectionResetError("the server closed the connection during the TLS handshake"))
+
+    def _shake(self) -> None:
+        assert self._handshake is not None  # noqa: S101 - made by the only caller
+        if self._handshake.done():
+            return
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            super().write(self._outgoing.read())
+        except ssl.SSLError as error:
+            super().write(self._outgoing.read())  # the alert says why; the server may want to know
+            self._handshake.set_exception(error)
+        else:
+            self._handshake.set_result(None)
+
+    def _lose(self, error: OSError) -> None:
+        if self._handshake is not None and not self._handshake.done():
+            self._handshake.set_exception(error)
+        super()._lose(error)
 
     def resume(self) -> None:
         """Read on; what was received and not yet decrypted comes first."""
@@ -356,6 +391,8 @@ class TlsStream(Stream):
                     self._over = True
                     return size, False
                 size += got
+                if not (self._incoming.pending or self._incoming.eof or self._tls.pending()):
+                    return size, False  # to be told so by an exception costs more
         except ssl.SSLWantReadError:
             return size, False
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):

@@ -120,8 +120,8 @@ class Tunnel:
         """Whether the holder of the pair has stopped the flow from the pod."""
         return self._paused
 
-    def open_pair(self, port: int, handler: PairHandler) -> None:
-        """Connect to `port` of the pod, for `handler`."""
+    def open_pair(self, port: int, handler: PairHandler, first: memoryview | None = None) -> None:
+        """Connect to `port` of the pod, for `handler`; `first` is sent along."""
         self._handler = handler
         self.used_at = self._loop.time()
         if self.closed:
@@ -129,7 +129,9 @@ class Tunnel:
             self._loop.call_soon(self._report_loss, "the tunnel broke before it was used")
             return
         self._pair, request = self._protocol.open(port)
-        self._write(request)
+        parts = self._protocol.send(self._pair, first) if first else ()
+        if request or parts:
+            self._stream.write(request, *parts)
         if not self._protocol.half_close:
             self._begin()
 

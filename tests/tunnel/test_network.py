@@ -184,8 +184,11 @@ class TestTheClientsEnd:
 
     @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY])
     def test_a_reply_that_may_have_been_cut_is_a_reset(self, api, programs, prelude):
+        ended = threading.Event()
+
         def late(connection) -> None:
             connection.recv(100)
+            ended.wait(20.0)
             connection.sendall(b"first")
             threading.Event().wait(1.0)
             try:
@@ -202,6 +205,7 @@ class TestTheClientsEnd:
         ):
             client.sendall(b"go")
             client.shutdown(socket.SHUT_WR)
+            ended.set()
             with pytest.raises(ConnectionResetError):
                 receive_all(client)
 

@@ -81,29 +81,30 @@ class Forwarding:
         self._send = send
         self._connection: Connection | None = None
         self._dialled = asyncio.Event()
-        self._upload_ended = asyncio.Event()
+        self._upload_ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Pass bytes to the pod and wait for room; bytes that nobody takes any more are dropped."""
         if self._connection is None:
             await self._dialled.wait()
-        if self._connection is None or self._upload_ended.is_set():
+        if self._connection is None or self._upload_ended.done():
             return
         try:
             await self._connection.write(data)
         except OSError:
-            self._upload_ended.set()  # reading meets the same error, and reports it
+            self.feed_eof()  # reading meets the same error, and reports it
 
     def feed_eof(self) -> None:
         """Note that the client sends no more."""
-        self._upload_ended.set()
+        if not self._upload_ended.done():
+            self._upload_ended.set_result(None)
 
     async def run(self) -> str | None:
         """Carry bytes until the connection is over; return the kubelet's words if it failed."""
         try:
             error = await self._run()
         finally:
-            self._upload_ended.set()
+            self.feed_eof()
             self._dialled.set()
         return error and kubelet_words(self._port, self._sandbox, error)
 
@@ -118,20 +119,19 @@ class Forwarding:
         self._connection = connection
         self._dialled.set()
         download = asyncio.create_task(self._download(connection))
-        upload = asyncio.create_task(self._upload_ended.wait())
+        both = {download, self._upload_ended}
         try:
-            await asyncio.wait({download, upload}, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait({download, upload}, timeout=GRACE)
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(both, timeout=GRACE)
         finally:
             # Nothing is awaited before all is closed: a cancellation may come at every await, and twice.
-            for task in (download, upload):
-                task.cancel()
+            download.cancel()
             self._connection = None
-            if self._upload_ended.is_set():
+            if self._upload_ended.done():
                 connection.close()
             else:
                 connection.abort()
-        broken = (await asyncio.gather(download, upload, return_exceptions=True))[0]
+        (broken,) = await asyncio.gather(download, return_exceptions=True)
         if isinstance(broken, BrokenPipeError):
             return _in_namespace(self._sandbox, f"write tcp4 {ends}: write: broken pipe")
         if isinstance(broken, OSError):

@@ -71,6 +71,7 @@ class SpdySession:
         self._data_streams: dict[int, _Pair] = {}
         self._open_streams: set[int] = set()  # of pairs that are complete
         self._finished: set[int] = set()  # streams that the client reset: nothing may end them again
+        self._answers: list[bytes] = []  # to what one message brought: they leave together
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -80,6 +81,7 @@ class SpdySession:
                 while data := await self._carrier.receive():
                     for event in self._spdy.receive(data):
                         await self._handle(event)
+                    await self._answer()
         finally:
             for pair in self._pairs.values():
                 if pair.timeout is not None:
@@ -95,11 +97,12 @@ class SpdySession:
             case spdy.DataReceived(stream, data, fin):
                 forwarding = self._forwarding(stream)
                 if forwarding is not None and data:
+                    await self._answer()  # the program may not take the data for long
                     await forwarding.feed(data)
                 if forwarding is not None and fin:
                     forwarding.feed_eof()
             case spdy.StreamOpened(stream, headers, fin):
-                await self._open(stream, headers, fin=fin)
+                self._open(stream, headers, fin=fin)
             case spdy.StreamReset(stream):
                 if stream in self._open_streams:
                     self._finished.add(stream)
@@ -107,19 +110,25 @@ class SpdySession:
                 if forwarding is not None:
                     forwarding.feed_eof()
             case spdy.Ping(number):
-                await self._carrier.send(self._spdy.pong(number))
+                self._answers.append(self._spdy.pong(number))
+
+    async def _answer(self) -> None:
+        if self._answers:
+            answers = b"".join(self._answers)
+            self._answers.clear()
+            await self._carrier.send(answers)
 
     def _forwarding(self, stream: int) -> Forwarding | None:
         pair = self._data_streams.get(stream)
         return pair.forwarding if pair is not None else None
 
-    async def _open(self, stream: int, headers: Mapping[str, str], *, fin: bool) -> None:
+    def _open(self, stream: int, headers: Mapping[str, str], *, fin: bool) -> None:
         try:
             pair = self._join(stream, headers)
         except _Rejected:
-            await self._carrier.send(self._spdy.reset(stream))
+            self._answers.append(self._spdy.reset(stream))
             return
-        await self._carrier.send(self._spdy.reply(stream))
+        self._answers.append(self._spdy.reply(stream))
         if pair is not None:
             forwarding = self._start(pair)
             if fin and stream == pair.data_stream:

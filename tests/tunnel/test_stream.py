@@ -1,0 +1,72 @@
+"""The streams under a forward, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+import pytest
+
+from sspcloud_magics.access import Access
+from sspcloud_magics.tunnel.http import Client
+from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
+from sspcloud_magics.tunnel.stream import Stream, TlsStream
+from sspcloud_magics.tunnel.tunnel import Tunnel
+
+
+class Writes:
+    """Stands for a stream, and keeps what each call sends."""
+
+    unsent = 0
+
+    def __init__(self) -> None:
+        self.calls: list[bytes] = []
+
+    def write(self, *parts) -> None:
+        self.calls.append(b"".join(parts))
+
+
+async def test_what_has_arrived_is_taken_before_reading_begins():
+    here, there = socket.socketpair()
+    with there:
+        stream = Stream(here, asyncio.get_running_loop())
+        assert stream.take() is None
+        there.sendall(b"hello")
+        assert bytes(stream.take() or b"") == b"hello"
+        there.shutdown(socket.SHUT_WR)
+        assert stream.take() is None
+        stream.close()
+
+
+async def test_what_the_client_has_said_leaves_with_the_request():
+    writes = Writes()
+    tunnel = Tunnel(writes, SpdyTunnel())  # type: ignore[arg-type]
+    tunnel.open_pair(80, object(), memoryview(b"hello"))  # type: ignore[arg-type]
+    tunnel.send(memoryview(b"again"))
+    assert len(writes.calls) == 2
+
+
+async def test_a_handshake_that_is_cut_is_an_error():
+    async def cut(_reader, writer) -> None:
+        writer.transport.abort()
+
+    async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:
+        loop = asyncio.get_running_loop()
+        sock = socket.socket()
+        sock.setblocking(False)
+        await loop.sock_connect(sock, server.sockets[0].getsockname())
+        stream = TlsStream(sock, loop, ssl.create_default_context(), "localhost", None)
+        with pytest.raises(ConnectionError):
+            await stream.handshake()
+        stream.close()
+
+
+def test_a_request_for_a_tunnel_differs_in_its_key_only():
+    client = Client(Access(server="https://api.example"))
+    path = "/api/v1/namespaces/lab/pods/web-0/portforward"
+    first = client._upgrade_request(path, {}, "first-key", "SPDY")
+    second = client._upgrade_request(path, {}, "second-key", "SPDY")
+    assert b"first-key" in first
+    assert second == first.replace(b"first-key", b"second-key")
+    assert b"ports=5" in client._upgrade_request(path, {"ports": "5"}, "third-key", "v4")
