@@ -15,7 +15,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks tutorials screenshots benchmark audit format clean
+.PHONY: help demo test lab check unit notebooks tutorials screenshots benchmark benchmark-query audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +63,10 @@ screenshots: $(FRONT)  ## take the pictures of README and docs anew
 
 benchmark: $(READY)  ## the tunnel beside kubectl and others (half an hour): BENCHMARK_ARGS, e.g. "--rounds 3 --scale 0.1"
 	@$(BIN)/python benchmarks/tunnel.py $(if $(TESTBED),--testbed $(TESTBED)) $(BENCHMARK_ARGS)
+
+benchmark-query: $(READY)  ## queries into DataFrames beside kubectl + read_sql, ADBC, ConnectorX, JupySQL
+	@$(BIN)/python -m pip install --quiet --constraint tools/constraints.txt --editable '.[benchmark]'
+	@$(BIN)/python benchmarks/query.py $(if $(TESTBED),--testbed $(TESTBED)) $(BENCHMARK_ARGS)
 
 audit: $(READY)  ## known vulnerabilities of what is installed (asks for the advisories over the network)
 	$(BIN)/python -m pip install --quiet pip-audit

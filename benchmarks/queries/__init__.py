@@ -1,0 +1,1 @@
+"""What is measured of queries, and what is to be reached."""
