@@ -384,6 +384,8 @@ _CANCEL_SECONDS = 5.0
 def _warn_of_size(warn: Callable[[str], None], share: float, described: Description) -> None:
     """Warn where the planner expects more than a share of the memory that is free."""
     expected = described.rows * (described.width + _VALUE_BYTES * len(described.types))
+    if not expected:
+        return
     free = psutil.virtual_memory().available
     if expected > free * share:
         warn(
