@@ -26,6 +26,7 @@ from sspcloud_magics.magics.settings import SSPCloud
 from sspcloud_magics.magics.sharing import SharingMagics
 from sspcloud_magics.magics.sql_completion import KnownTables, sources, sql_matcher
 from sspcloud_magics.magics.tables import TableMagics
+from sspcloud_magics.widgets import sidepanel
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -75,6 +76,8 @@ def load(shell: InteractiveShell) -> None:
     shell.events.register("post_run_cell", known.after_cell)
     shell.events.register("post_run_cell", tables.after_cell)
     shell.events.register("post_run_cell", reminder.after_cell)
+    shell.events.register("post_run_cell", sidepanel.after_cell)
+    sidepanel.listen()
     setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, tables, matchers, reminder))
 
 
@@ -105,6 +108,8 @@ def unload(shell: InteractiveShell) -> None:
     shell.events.unregister("post_run_cell", loaded.known.after_cell)
     shell.events.unregister("post_run_cell", loaded.tables.after_cell)
     shell.events.unregister("post_run_cell", loaded.reminder.after_cell)
+    shell.events.unregister("post_run_cell", sidepanel.after_cell)
+    sidepanel.fall_silent()
     if rows := sys.modules.get(f"{__name__}.rows"):  # else nothing has been asked yet
         rows.unregister(shell)
     shell.Completer.custom_matchers[:] = [

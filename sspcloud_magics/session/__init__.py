@@ -44,6 +44,7 @@ from sspcloud_magics.session.state import (
     open_connections,
     open_forwards,
     recent_use,
+    watch_forwards,
 )
 from sspcloud_magics.session.switching import renew, use_namespace
 from sspcloud_magics.session.transactions import begin, commit, need_transaction, rollback, transaction
@@ -94,5 +95,6 @@ __all__ = [
     "unforward",
     "unshare",
     "use_namespace",
+    "watch_forwards",
     "whoami",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -85,6 +86,7 @@ class Session:
     queries: QueryDefaults = field(default_factory=QueryDefaults)
     uses: int = 0
     namespaces: dict[str, None] = field(default_factory=dict)
+    watchers: tuple[Callable[[], None], ...] = ()
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -216,6 +218,34 @@ def open_forwards() -> list[Forward]:
     return [] if session.manager is None else list(session.manager.forwards())
 
 
+def watch_forwards(callback: Callable[[], None]) -> Callable[[], None]:
+    """Call a function after every change of any forward, also of those that are opened later.
+
+    Parameters
+    ----------
+    callback
+        It is called on several threads, possibly at once: it must return soon, and must not print.
+
+    Returns
+    -------
+    Callable
+        Ends it; idempotent.
+    """
+    with session.lock:
+        session.watchers = (*session.watchers, callback)
+
+    def end() -> None:
+        with session.lock:
+            session.watchers = tuple(each for each in session.watchers if each is not callback)
+
+    return end
+
+
+def _tell_watchers() -> None:
+    for callback in session.watchers:
+        callback()
+
+
 def open_connections() -> list[DatabaseConnection]:
     """Return the connections to databases that are open; the last one is that of the moment."""
     return [each for each in session.connections if not each.closed]
@@ -300,6 +330,7 @@ def manager() -> ForwardManager:
             session.manager = ForwardManager()
             session.forwards_file = ForwardsFile()
             session.forwards_file.follow(session.manager)
+            session.manager.subscribe(lambda _forward: _tell_watchers())
         return session.manager
 
 

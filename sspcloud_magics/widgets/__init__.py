@@ -22,7 +22,7 @@ def panel(*, language: str | None = None) -> Panel:
     Parameters
     ----------
     language
-        ``en`` or ``fr``; that of the kernel, then of the browser, where it is None.
+        ``en`` or ``fr``; where it is None, that of JupyterLab, then of the kernel, then of the browser.
 
     Returns
     -------

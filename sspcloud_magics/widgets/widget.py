@@ -16,7 +16,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from sspcloud_magics.widgets import still
+from sspcloud_magics.widgets import sidepanel, still
 from sspcloud_magics.widgets.board import Board
 
 STATIC = Path(__file__).parent / "static"
@@ -31,18 +31,23 @@ class Panel(anywidget.AnyWidget):
     Parameters
     ----------
     language
-        ``en`` or ``fr``; empty leaves it to the browser.
+        ``en`` or ``fr``; empty leaves it to JupyterLab's language, then the kernel's, then the browser's.
     """
 
     _esm = (STATIC / "panel.js").read_text(encoding="utf-8")
     _css = (STATIC / "panel.css").read_text(encoding="utf-8")
     language = traitlets.Unicode("").tag(sync=True)
+    kernel_language = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, language: str = "") -> None:
-        super().__init__(language=language)
-        _answer_on_the_shell_that_asks(self.comm)
-        self.board = Board(self.send)
+        super().__init__(language=language, kernel_language=spoken_language())
+        answer_on_the_shell_that_asks(self.comm)
+        self.board = Board(self._tell)
         self.on_msg(lambda _widget, message, _buffers: self.board.receive(message))
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        self.send(message)
+        sidepanel.refresh()  # an order of the panel's may have changed what the status bar says
 
     def close(self) -> None:
         """End the panel, and its thread."""
@@ -61,11 +66,11 @@ class Panel(anywidget.AnyWidget):
         return {**data, "text/plain": repr(self), "text/html": still.html(self.board.facts)}, metadata
 
 
-def _answer_on_the_shell_that_asks(comm: Any) -> None:
+def answer_on_the_shell_that_asks(comm: Any) -> None:
     """Keep clicks on the subshell on which JupyterLab sends them, so that they do not wait for a long cell.
 
     ipykernel 7.4 sends messages of a comm to the shell that last published on it, and takes a thread such as the
-    board's for the main shell, which a running cell occupies. The attribute is private; a test in a real
+    board's for the main shell, which a running cell occupies. Other releases keep to the shell by themselves. The attribute is private; a test in a real
     JupyterLab says when it stops to work.
     """
     if hasattr(comm, "_reply_subshell_for"):
@@ -88,7 +93,7 @@ def the_panel(language: str | None = None) -> Panel:
     global _panel  # noqa: PLW0603 - one for a process, as there is one session
     with _lock:
         if _panel is None or _panel.comm is None:
-            _panel = Panel(language or spoken_language())
+            _panel = Panel(language or "")
         elif language is not None:
             _panel.language = language
         return _panel

@@ -57,7 +57,7 @@ def test_nothing_of_the_cluster_is_saved_with_the_notebook(panel: widget.Panel, 
     panel.board.look_once(30)
     assert "who" in panel.board.facts
     own = set(panel.get_state()) - {name for name in panel.get_state() if name.startswith("_")}
-    assert own <= {"language", "layout", "tabbable", "tooltip"}
+    assert own <= {"kernel_language", "language", "layout", "tabbable", "tooltip"}
 
 
 @pytest.mark.parametrize(

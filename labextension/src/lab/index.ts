@@ -1,1 +1,84 @@
-export default [];
+/**
+ * JupyterLab's plugin: the side panel, its commands, and its place in the status bar.
+ *
+ * Every token is optional, so that it works in Notebook 7 and other reduced shells: what is not there is left out.
+ */
+
+import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from "@jupyterlab/application";
+import { ICommandPalette } from "@jupyterlab/apputils";
+import { IConsoleTracker } from "@jupyterlab/console";
+import { INotebookTracker } from "@jupyterlab/notebook";
+import { ISettingRegistry } from "@jupyterlab/settingregistry";
+import { IStatusBar } from "@jupyterlab/statusbar";
+import { ITranslator, nullTranslator } from "@jupyterlab/translation";
+import { addCommands } from "./commands";
+import { Documents } from "./documents";
+import { Follower } from "./follower";
+import { takeInsertions } from "./inserting";
+import { COMMANDS } from "./reasons";
+import { read, translateSchema } from "./settings";
+import { PANEL_ID, SidePanel } from "./sidepanel";
+import { StatusItem } from "./status";
+
+const DOMAIN = "sspcloud_magics";
+const RANK = 900;
+
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: "sspcloud-magics:plugin",
+  description: "Pods, forwards, databases and shares of SSPCloud, for the kernel in front.",
+  autoStart: true,
+  optional: [
+    INotebookTracker,
+    IConsoleTracker,
+    ICommandPalette,
+    ILayoutRestorer,
+    IStatusBar,
+    ITranslator,
+    ISettingRegistry,
+  ],
+  activate: async (
+    app: JupyterFrontEnd,
+    notebooks: INotebookTracker | null,
+    consoles: IConsoleTracker | null,
+    palette: ICommandPalette | null,
+    restorer: ILayoutRestorer | null,
+    statusBar: IStatusBar | null,
+    translator: ITranslator | null,
+    registry: ISettingRegistry | null,
+  ) => {
+    // A page without documents, such as Notebook 7's list of files, has no kernel to show.
+    if (!notebooks && !consoles) return;
+    const language = translator ?? nullTranslator;
+    const trans = language.load(DOMAIN);
+    // JupyterLab's <html lang> is always "en": the widget, which knows no translator, reads its language here.
+    document.body.dataset.sspcloudLanguage = language.languageCode;
+
+    const documents = new Documents(app.shell, notebooks, consoles);
+    const follower = new Follower(documents);
+    const panel = new SidePanel(
+      follower,
+      (step) => {
+        if ("insert" in step) documents.current?.insert(step.insert);
+        else void app.commands.execute(step.command);
+      },
+      trans,
+    );
+    addCommands(app, follower, palette, trans);
+    takeInsertions(documents);
+
+    if (registry) translateSchema(registry, plugin.id, trans);
+    const settings = registry ? await registry.load(plugin.id).catch(() => null) : null;
+    const { side, statusBar: wanted } = read(settings);
+    app.shell.add(panel, side, { rank: RANK });
+    restorer?.add(panel, PANEL_ID);
+    if (statusBar && wanted) {
+      const open = () => void app.commands.execute(COMMANDS.open);
+      statusBar.registerStatusItem(`${PANEL_ID}-status`, new StatusItem(follower, open, trans));
+    }
+    follower.changed.connect((_, { state, link }) => {
+      if (read(settings).loadAutomatically && state.kind === "not-loaded") void link?.loadOnce();
+    });
+  },
+};
+
+export default plugin;

@@ -3,7 +3,7 @@
 import type { Told } from "./facts";
 
 export interface Model {
-  get(name: "language"): string;
+  get(name: "language" | "kernel_language"): string;
   send(content: unknown): void;
   on(event: "msg:custom", callback: (message: Told) => void): void;
   on(event: "comm_live_update" | "change:language", callback: () => void): void;

@@ -70,8 +70,13 @@ export class View implements Scene {
     el.append(this.root);
   }
 
+  /** What was asked for, else JupyterLab's, which the plugin writes down, else the kernel's, else the browser's. */
   get language(): Language {
-    return languageOf(this.model.get("language") || navigator.language);
+    const asked = this.model.get("language");
+    const lab = document.body.dataset.sspcloudLanguage;
+    return languageOf(
+      [asked, lab, this.model.get("kernel_language"), navigator.language].find(Boolean) ?? "",
+    );
   }
 
   /** Live until the signal says otherwise. */
@@ -204,7 +209,7 @@ export class View implements Scene {
     this.counter += 1;
     const id = `${this.id}.${String(this.counter)}`;
     this.sent.set(key, id);
-    this.model.send({ ...order, key, id });
+    this.send({ ...order, key, id });
     this.question = "";
     this.store.give(key);
   }
@@ -295,6 +300,15 @@ export class View implements Scene {
   }
 
   private look(seen: boolean, fresh = false): void {
-    this.model.send({ do: "look", view: this.id, seen, new: fresh });
+    this.send({ do: "look", view: this.id, seen, new: fresh });
+  }
+
+  private send(message: object): void {
+    try {
+      this.model.send(message);
+    } catch {
+      // The kernel went while the page had not yet heard of it.
+      this.store.end();
+    }
   }
 }

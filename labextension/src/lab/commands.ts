@@ -1,0 +1,58 @@
+/** The commands, for the palette and for the panel's own buttons. */
+
+import type { JupyterFrontEnd } from "@jupyterlab/application";
+import type { ICommandPalette } from "@jupyterlab/apputils";
+import type { TranslationBundle } from "@jupyterlab/translation";
+import { DisposableSet, type IDisposable } from "@lumino/disposable";
+import type { Follower } from "./follower";
+import { panelIcon } from "./icons";
+import { COMMANDS } from "./reasons";
+import { PANEL_ID } from "./sidepanel";
+
+const NO_ARGUMENTS = { args: { type: "object", properties: {} } } as const;
+
+/** Add the commands, and name them in the palette. */
+export function addCommands(
+  { commands, shell }: JupyterFrontEnd,
+  follower: Follower,
+  palette: ICommandPalette | null,
+  trans: TranslationBundle,
+): IDisposable {
+  const added = new DisposableSet();
+  added.add(
+    commands.addCommand(COMMANDS.open, {
+      label: trans.__("Open the SSPCloud Panel"),
+      caption: trans.__("Show pods, forwards, databases and shares of the kernel in front"),
+      icon: panelIcon,
+      describedBy: NO_ARGUMENTS,
+      execute: () => shell.activateById(PANEL_ID),
+    }),
+  );
+  added.add(
+    commands.addCommand(COMMANDS.load, {
+      label: trans.__("Load the SSPCloud Extension into the Kernel"),
+      caption: trans.__("Run %load_ext sspcloud_magics in the kernel in front"),
+      describedBy: NO_ARGUMENTS,
+      isEnabled: () => follower.situation.link?.canLoad ?? false,
+      execute: () => follower.situation.link?.load(),
+    }),
+  );
+  added.add(
+    commands.addCommand(COMMANDS.insert, {
+      label: trans.__("Insert a Cell with the SSPCloud Panel"),
+      caption: trans.__("Add a cell that shows the panel in its output"),
+      describedBy: NO_ARGUMENTS,
+      isEnabled: () => follower.documents.current !== null,
+      execute: () => follower.documents.current?.insert("%load_ext sspcloud_magics\n%sspcloud"),
+    }),
+  );
+  const category = "SSPCloud";
+  for (const command of Object.values(COMMANDS)) {
+    const item = palette?.addItem({ command, category });
+    if (item) added.add(item);
+  }
+  follower.changed.connect(() => {
+    if (!added.isDisposed) commands.notifyCommandChanged(COMMANDS.load);
+  }, added);
+  return added;
+}

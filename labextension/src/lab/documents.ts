@@ -1,0 +1,102 @@
+/** Which notebook or console the user works in. */
+
+import type { JupyterFrontEnd } from "@jupyterlab/application";
+import type { ISessionContext } from "@jupyterlab/apputils";
+import type { IConsoleTracker } from "@jupyterlab/console";
+import { NotebookActions, type INotebookTracker } from "@jupyterlab/notebook";
+import type { IRenderMimeRegistry } from "@jupyterlab/rendermime";
+import type { IDisposable } from "@lumino/disposable";
+import { Signal, type ISignal } from "@lumino/signaling";
+import type { Widget } from "@lumino/widgets";
+
+/** A document with a kernel, whatever its kind. */
+export interface KernelDocument {
+  /** The notebook or console itself. */
+  readonly widget: Widget;
+  readonly session: ISessionContext;
+  /** Renders what its kernel sends, widgets included. */
+  readonly rendermime: IRenderMimeRegistry;
+  /** Put a source where the user runs it next: into a new cell, or the prompt of a console. */
+  insert(source: string): void;
+}
+
+/**
+ * The document in front: the notebook or console that was used last. The side panel itself is none, so a click in
+ * it changes nothing; nor is a text file, beside which one still wants to see one's kernel.
+ */
+export class Documents implements IDisposable {
+  private readonly changes = new Signal<this, KernelDocument | null>(this);
+  private latest: KernelDocument | null = null;
+
+  constructor(
+    private readonly shell: JupyterFrontEnd.IShell,
+    private readonly notebooks: INotebookTracker | null,
+    private readonly consoles: IConsoleTracker | null,
+  ) {
+    shell.currentChanged?.connect(this.update, this);
+    notebooks?.currentChanged.connect(this.update, this);
+    consoles?.currentChanged.connect(this.update, this);
+    this.update();
+  }
+
+  /** Emitted when another document is in front. */
+  get changed(): ISignal<this, KernelDocument | null> {
+    return this.changes;
+  }
+
+  get current(): KernelDocument | null {
+    return this.latest;
+  }
+
+  get isDisposed(): boolean {
+    return this.disposed;
+  }
+  private disposed = false;
+
+  dispose(): void {
+    this.disposed = true;
+    Signal.clearData(this);
+  }
+
+  /** The document that an element is in, else the one in front. */
+  around(element: EventTarget | null): KernelDocument | null {
+    const inside = (each: Widget) => element instanceof Node && each.node.contains(element);
+    return this.document(this.notebooks?.find(inside) ?? this.consoles?.find(inside)) ?? this.latest;
+  }
+
+  private update(): void {
+    const front = this.document(this.shell.currentWidget);
+    const before = this.latest?.widget.isDisposed ? null : this.latest;
+    const next =
+      front ??
+      before ??
+      this.document(this.notebooks?.currentWidget) ??
+      this.document(this.consoles?.currentWidget);
+    if (next?.widget === this.latest?.widget) return;
+    this.latest = next;
+    next?.widget.disposed.connect(this.update, this);
+    this.changes.emit(next);
+  }
+
+  private document(widget: Widget | null | undefined): KernelDocument | null {
+    if (!widget || widget.isDisposed) return null;
+    const notebook = this.notebooks?.find((each) => each === widget);
+    if (notebook) {
+      const { sessionContext: session, content } = notebook;
+      const insert = (source: string) => {
+        NotebookActions.insertBelow(content);
+        content.activeCell?.model.sharedModel.setSource(source);
+        content.activate();
+      };
+      return { widget, session, rendermime: content.rendermime, insert };
+    }
+    const found = this.consoles?.find((each) => each === widget);
+    if (!found) return null;
+    const { sessionContext: session, console } = found;
+    const insert = (source: string) => {
+      console.promptCell?.model.sharedModel.setSource(source);
+      found.activate();
+    };
+    return { widget, session, rendermime: console.rendermime, insert };
+  }
+}

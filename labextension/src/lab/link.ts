@@ -1,0 +1,226 @@
+/**
+ * The link to one document's kernel: whether the extension is loaded there, and which widget is its panel.
+ *
+ * The kernel is asked by a comm that is opened to it. It answers on it, now and whenever something changes; a kernel
+ * that has not loaded the extension closes it. Every question has a number, and what arrives for an older one is
+ * dropped: kernels restart and are exchanged, and answers come late.
+ */
+
+import type { Kernel, KernelMessage } from "@jupyterlab/services";
+import type { IDisposable } from "@lumino/disposable";
+import { Signal, type ISignal } from "@lumino/signaling";
+import type { KernelDocument } from "./documents";
+import { phaseOf } from "./phase";
+import type { Kind, State, Summary } from "./state";
+
+/** The comm's target, as `sspcloud_magics/widgets/sidepanel.py` registers it. */
+export const TARGET = "sspcloud_magics";
+export const LOAD = "%load_ext sspcloud_magics";
+
+const WIDGET = "application/vnd.jupyter.widget-view+json";
+
+/** The states in which the extension may be loaded: by a button, or by a cell. */
+const LOADABLE: ReadonlySet<Kind> = new Set(["not-loaded", "not-installed", "outdated", "failed"]);
+
+/** Milliseconds after which a kernel that says nothing is called busy. */
+const PATIENCE = 1_500;
+
+export class KernelLink implements IDisposable {
+  private readonly changes = new Signal<this, State>(this);
+  private now: State = { kind: "starting" };
+  private question = 0;
+  private asked: Kernel.IKernelConnection | null = null;
+  /** The kernel to which there was a connection. */
+  private reached: Kernel.IKernelConnection | null = null;
+  private comm: Kernel.IComm | null = null;
+  private late = 0;
+  private loaded = false;
+
+  constructor(readonly document: KernelDocument) {
+    const { session, widget } = document;
+    session.kernelChanged.connect(this.follow, this);
+    session.statusChanged.connect(this.follow, this);
+    session.connectionStatusChanged.connect(this.follow, this);
+    session.iopubMessage.connect(this.hear, this);
+    widget.disposed.connect(this.dispose, this);
+    this.follow();
+  }
+
+  get state(): State {
+    return this.now;
+  }
+
+  /** Emitted with every new state. */
+  get changed(): ISignal<this, State> {
+    return this.changes;
+  }
+
+  get isDisposed(): boolean {
+    return this.gone;
+  }
+  private gone = false;
+
+  dispose(): void {
+    if (this.gone) return;
+    this.forget();
+    this.gone = true;
+    Signal.clearData(this);
+  }
+
+  /** Whether there is a kernel into which the extension may be loaded now. */
+  get canLoad(): boolean {
+    return this.asked !== null && LOADABLE.has(this.now.kind);
+  }
+
+  /** Load the extension, once for each start of a kernel. */
+  async loadOnce(): Promise<void> {
+    if (this.loaded) return;
+    this.loaded = true;
+    await this.load();
+  }
+
+  /** Load the extension into the kernel; the state says what became of it. */
+  async load(): Promise<void> {
+    const kernel = this.asked;
+    if (!kernel || !this.canLoad) return;
+    const question = this.begin({ kind: "loading", queued: false }, { kind: "loading", queued: true });
+    const future = kernel.requestExecute({ code: LOAD, store_history: false, stop_on_error: false });
+    const { content } = await future.done;
+    if (question !== this.question) return;
+    if (content.status === "ok") void this.ask(kernel, { kind: "outdated" });
+    else this.end(failure(content));
+  }
+
+  /** Look again at what the session says; ask the kernel where it is another one than before, or a new start of it. */
+  private follow(): void {
+    const { session } = this.document;
+    const kernel = session.session?.kernel ?? null;
+    const phase = phaseOf(session, kernel !== null && kernel === this.reached);
+    if (kernel?.connectionStatus === "connected") this.reached = kernel;
+    if (phase !== "up") {
+      this.forget();
+      this.set({ kind: phase });
+      return;
+    }
+    if (!kernel || kernel === this.asked) return;
+    this.forget();
+    this.asked = kernel;
+    void this.ask(kernel, { kind: "not-loaded" });
+  }
+
+  /** A cell has ended: it may have loaded the extension, or installed it. */
+  private hear(_: unknown, message: KernelMessage.IMessage): void {
+    const ended =
+      message.header.msg_type === "status" &&
+      (message.content as { execution_state?: string }).execution_state === "idle" &&
+      (message.parent_header as { msg_type?: string }).msg_type === "execute_request";
+    if (ended && this.canLoad && this.asked) void this.ask(this.asked, this.now);
+  }
+
+  /** Ask a kernel for its panel; without one, the state is `without`. */
+  private async ask(kernel: Kernel.IKernelConnection, without: State): Promise<void> {
+    // What stands there already is kept while a kernel is only asked again.
+    const quiet = this.now.kind === without.kind;
+    const question = this.begin(quiet ? this.now : { kind: "asking" }, { kind: "busy" });
+    const { language_info: language } = await kernel.info;
+    if (question !== this.question) return;
+    const hindered = this.hindered(kernel, language.name);
+    if (hindered) {
+      this.end(hindered);
+      return;
+    }
+    const comm = kernel.createComm(TARGET);
+    await subshell(kernel, comm);
+    if (question !== this.question) {
+      comm.dispose();
+      return;
+    }
+    this.comm?.dispose();
+    this.comm = comm;
+    comm.onMsg = ({ content }) => {
+      if (this.comm === comm) this.end(live(content.data as unknown as Told));
+    };
+    comm.onClose = () => {
+      if (this.comm !== comm) return;
+      this.comm = null;
+      // One that was live has been unloaded; one that was just asked has never been loaded.
+      this.end(this.now.kind === "live" ? { kind: "not-loaded" } : without);
+    };
+    comm.open({});
+  }
+
+  /** Why a kernel that is up cannot show its panel here; null where it can. */
+  private hindered(kernel: Kernel.IKernelConnection, language: string): State | null {
+    if (language !== "python") return { kind: "foreign", language };
+    if (!kernel.handleComms) return { kind: "shared", kernelId: kernel.id };
+    return this.document.rendermime.mimeTypes.includes(WIDGET) ? null : { kind: "no-widgets" };
+  }
+
+  /** Begin a question: say so, and after a while that it takes long. Returns its number. */
+  private begin(state: State, late: State): number {
+    this.question += 1;
+    clearTimeout(this.late);
+    this.late = window.setTimeout(() => this.set(late), PATIENCE);
+    this.set(state);
+    return this.question;
+  }
+
+  private end(state: State): void {
+    clearTimeout(this.late);
+    this.set(state);
+  }
+
+  /** Let go of the kernel: nothing that it still says counts. */
+  private forget(): void {
+    this.question += 1;
+    clearTimeout(this.late);
+    const comm = this.comm;
+    this.comm = this.asked = null;
+    this.loaded = false;
+    if (comm && !comm.isDisposed) closeQuietly(comm);
+  }
+
+  private set(state: State): void {
+    if (this.gone || same(state, this.now)) return;
+    this.now = state;
+    this.changes.emit(state);
+  }
+}
+
+/** What the kernel tells on the comm. */
+interface Told extends Summary {
+  model_id: string;
+}
+
+function live({ model_id, forwards, troubled, ends }: Told): State {
+  return { kind: "live", modelId: model_id, summary: { forwards, troubled, ends } };
+}
+
+function failure(reply: KernelMessage.IExecuteReply | KernelMessage.IReplyErrorContent | object): State {
+  const { ename = "", evalue = "" } = reply as Partial<KernelMessage.IReplyErrorContent>;
+  const missing = ename === "ModuleNotFoundError" && evalue.includes("'sspcloud_magics'");
+  return missing ? { kind: "not-installed" } : { kind: "failed", reason: `${ename}: ${evalue}` };
+}
+
+/** Wait for the comm's own shell in the kernel, where it has such: there it is answered while a cell runs. */
+async function subshell(kernel: Kernel.IKernelConnection, comm: Kernel.IComm): Promise<void> {
+  if (!kernel.supportsSubshells) return;
+  try {
+    await (comm as { subshellStarted?: Promise<void> }).subshellStarted;
+  } catch {
+    // Without one it goes to the main shell, and is answered between two cells.
+  }
+}
+
+/** Close a comm, or only our end of it where the kernel cannot be reached. */
+function closeQuietly(comm: Kernel.IComm): void {
+  try {
+    comm.close();
+  } catch {
+    comm.dispose();
+  }
+}
+
+function same(one: State, other: State): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}

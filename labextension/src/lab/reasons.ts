@@ -1,0 +1,159 @@
+/** What is said in place of the widget, and the next step: one sentence for each reason. */
+
+import type { TranslationBundle } from "@jupyterlab/translation";
+import type { Kind, State } from "./state";
+
+/** What the button of a reason does: a command, or a source for a new cell. */
+export type Step = { command: string } | { insert: string };
+
+export interface Reason {
+  readonly title: string;
+  readonly text: string;
+  /** A line that the user can run. */
+  readonly code?: string;
+  readonly steps: readonly { label: string; step: Step }[];
+  /** Whether there is nothing to do but wait. */
+  readonly waiting?: boolean;
+}
+
+export const COMMANDS = {
+  open: "sspcloud:open-panel",
+  load: "sspcloud:load-extension",
+  insert: "sspcloud:insert-panel",
+} as const;
+
+const PACKAGE = "sspcloud-magics";
+
+/** The reason for a state in which there is no widget. */
+export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: TranslationBundle): Reason {
+  const chooseKernel = { label: trans.__("Choose a kernel…"), step: { command: "kernelmenu:change" } };
+  const again = { label: trans.__("Try again"), step: { command: COMMANDS.load } };
+  switch (state.kind) {
+    case "no-document":
+      return {
+        title: trans.__("No notebook is open"),
+        text: trans.__(
+          "Open a notebook or a console with a Python kernel: its forwards, databases and shares are shown here.",
+        ),
+        steps: [{ label: trans.__("New notebook"), step: { command: "notebook:create-new" } }],
+      };
+    case "no-kernel":
+      return {
+        title: trans.__("There is no kernel"),
+        text: trans.__("This document runs nowhere yet. Choose a Python kernel for it."),
+        steps: [chooseKernel],
+      };
+    case "starting":
+      return {
+        title: trans.__("The kernel is starting"),
+        text: trans.__("The panel fills in as soon as it is there."),
+        steps: [],
+        waiting: true,
+      };
+    case "dead":
+      return {
+        title: trans.__("The kernel has died"),
+        text: trans.__(
+          "What it had open ended with it; shares go on. Restart it, and load the extension again.",
+        ),
+        steps: [{ label: trans.__("Restart the kernel…"), step: { command: "kernelmenu:restart" } }],
+      };
+    case "disconnected":
+      return {
+        title: trans.__("Reconnecting to the kernel"),
+        text: trans.__(
+          "The connection is lost, and is being made again. What the kernel has open stays open.",
+        ),
+        steps: [{ label: trans.__("Reconnect now"), step: { command: "kernelmenu:reconnect-to-kernel" } }],
+        waiting: true,
+      };
+    case "foreign":
+      return {
+        title: trans.__("Not a Python kernel"),
+        text: trans.__("This kernel runs %1. The panel works with Python kernels.", state.language),
+        steps: [chooseKernel],
+      };
+    case "asking":
+      return {
+        title: trans.__("Asking the kernel…"),
+        text: trans.__("The panel fills in as soon as it answers."),
+        steps: [],
+        waiting: true,
+      };
+    case "busy":
+      return {
+        title: trans.__("The kernel is busy"),
+        text: trans.__(
+          "A cell is running. The panel fills in when the kernel answers; to have it sooner, interrupt the cell.",
+        ),
+        steps: [],
+        waiting: true,
+      };
+    case "not-loaded":
+      return {
+        title: trans.__("Not loaded in this kernel"),
+        text: trans.__("The button runs this line; a cell can do it too."),
+        code: "%load_ext sspcloud_magics",
+        steps: [{ label: trans.__("Load the extension"), step: { command: COMMANDS.load } }],
+      };
+    case "loading":
+      return {
+        title: trans.__("Loading the extension…"),
+        text: state.queued
+          ? trans.__("A cell is running. The extension is loaded when it has ended.")
+          : trans.__("The panel fills in as soon as it answers."),
+        steps: [],
+        waiting: true,
+      };
+    case "not-installed":
+      return {
+        title: trans.__("Not installed in this kernel"),
+        text: trans.__(
+          "The kernel's environment has no sspcloud_magics. Run this line in a cell, then try again.",
+        ),
+        code: `%pip install ${PACKAGE}`,
+        steps: [
+          { label: trans.__("Insert into a new cell"), step: { insert: `%pip install ${PACKAGE}` } },
+          again,
+        ],
+      };
+    case "outdated":
+      return {
+        title: trans.__("Too old in this kernel"),
+        text: trans.__(
+          "The kernel's sspcloud_magics does not know this panel. Run this line in a cell, then restart the kernel.",
+        ),
+        code: `%pip install --upgrade ${PACKAGE}`,
+        steps: [
+          {
+            label: trans.__("Insert into a new cell"),
+            step: { insert: `%pip install --upgrade ${PACKAGE}` },
+          },
+        ],
+      };
+    case "failed":
+      return {
+        title: trans.__("Loading the extension failed"),
+        text: state.reason,
+        steps: [again],
+      };
+    case "shared":
+      return {
+        title: trans.__("This kernel's widgets are elsewhere"),
+        text: trans.__(
+          "They belong to another document with the same kernel. Go to it, or reload the page if it is closed.",
+        ),
+        steps: [],
+      };
+    case "no-widgets":
+      return {
+        title: trans.__("This JupyterLab shows no widgets"),
+        text: trans.__("Install this where JupyterLab runs, and reload the page."),
+        code: "pip install jupyterlab_widgets",
+        steps: [],
+      };
+  }
+}
+
+/** The states in which the user has to do something. */
+export const TROUBLE: ReadonlySet<Kind> = new Set(["dead", "failed", "not-installed", "outdated"]);

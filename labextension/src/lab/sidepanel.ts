@@ -1,0 +1,119 @@
+/** The side panel: the widget of the kernel in front, or the reason why there is none. */
+
+import type { TranslationBundle } from "@jupyterlab/translation";
+import type { IRenderMime } from "@jupyterlab/rendermime";
+import { Panel, Widget } from "@lumino/widgets";
+import { h } from "../view/dom";
+import type { Follower, Situation } from "./follower";
+import { asleepIcon, panelIcon, troubleIcon } from "./icons";
+import type { KernelLink } from "./link";
+import { reasonFor, TROUBLE, type Reason, type Step } from "./reasons";
+
+export const PANEL_ID = "sspcloud-panel";
+const WIDGET = "application/vnd.jupyter.widget-view+json";
+const CLASS = "jp-SSPCloudSide";
+
+/** A widget that is rendered, kept while its document is there: what was typed into it is not lost meanwhile. */
+interface Shown {
+  readonly modelId: string;
+  readonly widget: IRenderMime.IRenderer;
+}
+
+export class SidePanel extends Panel {
+  private readonly shown = new Map<KernelLink, Shown>();
+  private readonly reason = new Widget();
+
+  /**
+   * @param follower - Knows what is to be shown.
+   * @param take - Takes the step of a reason's button.
+   * @param trans - The sentences.
+   */
+  constructor(
+    private readonly follower: Follower,
+    private readonly take: (step: Step) => void,
+    private readonly trans: TranslationBundle,
+  ) {
+    super();
+    this.id = PANEL_ID;
+    this.addClass(CLASS);
+    this.title.icon = panelIcon;
+    this.title.caption = trans.__("SSPCloud");
+    this.node.setAttribute("data-lm-suppress-shortcuts", "true");
+    this.reason.addClass("jp-SSPCloudSide-reason");
+    this.reason.node.setAttribute("role", "region");
+    this.reason.node.setAttribute("aria-label", trans.__("SSPCloud"));
+    this.reason.node.addEventListener("click", (event) => this.click(event));
+    this.addWidget(this.reason);
+    follower.changed.connect(this.refresh, this);
+    this.refresh();
+  }
+
+  override dispose(): void {
+    this.follower.changed.disconnect(this.refresh, this);
+    super.dispose();
+  }
+
+  /** Take the focus, as a command gives it: to the first thing that can be used. */
+  protected override onActivateRequest(): void {
+    const shown = this.widgets.find((each) => !each.isHidden);
+    shown?.node.querySelector<HTMLElement>("button, input, h2, h3")?.focus();
+  }
+
+  private refresh(): void {
+    const { state, link } = this.follower.situation;
+    const live = state.kind === "live" && link ? this.live(link, state.modelId) : null;
+    for (const { widget } of this.shown.values()) widget.setHidden(widget !== live);
+    this.reason.setHidden(live !== null);
+    if (state.kind !== "live") this.explain({ state, link }, reasonFor(state, this.trans));
+  }
+
+  /** The widget of a kernel, rendered by its document as an output of it would be. */
+  private live(link: KernelLink, modelId: string): IRenderMime.IRenderer {
+    const known = this.shown.get(link);
+    if (known?.modelId === modelId) return known.widget;
+    known?.widget.dispose();
+    const { rendermime, widget: document } = link.document;
+    const renderer = rendermime.createRenderer(WIDGET);
+    const data = { [WIDGET]: { version_major: 2, version_minor: 0, model_id: modelId } };
+    void renderer.renderModel({ data, metadata: {}, trusted: true, setData: () => undefined });
+    renderer.addClass("jp-SSPCloudSide-live");
+    this.shown.set(link, { modelId, widget: renderer });
+    if (!known) document.disposed.connect(() => this.drop(link), this);
+    this.addWidget(renderer);
+    return renderer;
+  }
+
+  private drop(link: KernelLink): void {
+    this.shown.get(link)?.widget.dispose();
+    this.shown.delete(link);
+  }
+
+  private explain({ state }: Situation, reason: Reason): void {
+    const icon = TROUBLE.has(state.kind) ? troubleIcon : state.kind === "no-kernel" ? asleepIcon : panelIcon;
+    const focused = this.reason.node.contains(document.activeElement);
+    const steps = reason.steps.map(({ label, step }) =>
+      h(
+        "button",
+        { type: "button", class: "jp-SSPCloudSide-step", "data-step": JSON.stringify(step) },
+        label,
+      ),
+    );
+    this.reason.node.replaceChildren(
+      icon.element({ tag: "span", className: "jp-SSPCloudSide-icon" }),
+      h("h2", { class: "jp-SSPCloudSide-title", tabindex: "-1" }, reason.title),
+      h(
+        "p",
+        { class: "jp-SSPCloudSide-text", role: "status", "aria-busy": reason.waiting && "true" },
+        reason.text,
+      ),
+      ...(reason.code ? [h("code", { class: "jp-SSPCloudSide-code" }, reason.code)] : []),
+      h("div", { class: "jp-SSPCloudSide-steps" }, steps),
+    );
+    if (focused) this.reason.node.querySelector("h2")?.focus();
+  }
+
+  private click(event: Event): void {
+    const button = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-step]") : null;
+    if (button?.dataset.step) this.take(JSON.parse(button.dataset.step) as Step);
+  }
+}

@@ -1,0 +1,94 @@
+/** The status bar's item: how many forwards are open, and whether something needs care. */
+
+import type { IStatusBar } from "@jupyterlab/statusbar";
+import type { TranslationBundle } from "@jupyterlab/translation";
+import { Signal } from "@lumino/signaling";
+import { Widget } from "@lumino/widgets";
+import { h } from "../view/dom";
+import type { Follower } from "./follower";
+import { panelIcon, troubleIcon } from "./icons";
+import type { Summary } from "./state";
+
+/** Seconds before its end from which on a login is said to end soon. */
+export const SOON = 10 * 60;
+/** Milliseconds after which the login's end is looked at again. */
+const MINUTE = 60_000;
+
+export interface Said {
+  readonly text: string;
+  readonly trouble: boolean;
+}
+
+/** What the item says, at a moment in seconds since 1970. */
+export function say({ forwards, troubled, ends }: Summary, now: number, trans: TranslationBundle): Said {
+  const parts: string[] = [];
+  if (ends !== null && ends <= now) parts.push(trans.__("login ended"));
+  else if (ends !== null && ends - now < SOON) {
+    const minutes = Math.ceil((ends - now) / 60);
+    parts.push(trans._n("login ends in %1 minute", "login ends in %1 minutes", minutes));
+  }
+  if (troubled) parts.push(trans._n("%1 forward in trouble", "%1 forwards in trouble", troubled));
+  const trouble = parts.length > 0;
+  const fine = forwards - troubled;
+  if (fine || !trouble) parts.unshift(trans._n("%1 forward", "%1 forwards", fine));
+  return { text: parts.join(", "), trouble };
+}
+
+export class StatusItem extends Widget implements IStatusBar.IItem {
+  readonly item = this;
+  readonly align = "left";
+  readonly rank = 40;
+  readonly activeStateChanged = new Signal<this, void>(this);
+
+  private readonly timer: number;
+
+  constructor(
+    private readonly follower: Follower,
+    open: () => void,
+    private readonly trans: TranslationBundle,
+  ) {
+    super();
+    this.addClass("jp-SSPCloudStatus");
+    this.node.addEventListener("click", open);
+    follower.changed.connect(this.refresh, this);
+    this.timer = window.setInterval(() => this.refresh(), MINUTE);
+    this.refresh();
+  }
+
+  readonly isActive = (): boolean => this.follower.situation.state.kind === "live";
+
+  override dispose(): void {
+    clearInterval(this.timer);
+    this.follower.changed.disconnect(this.refresh, this);
+    Signal.clearData(this);
+    super.dispose();
+  }
+
+  private refresh(): void {
+    const { state } = this.follower.situation;
+    if (state.kind === "live") {
+      const { text, trouble } = say(state.summary, Date.now() / 1000, this.trans);
+      const icon = (trouble ? troubleIcon : panelIcon).element({ tag: "span" });
+      const label = this.trans.__("SSPCloud: %1. Open the panel.", text);
+      const button = h(
+        "button",
+        {
+          type: "button",
+          class: "jp-SSPCloudStatus-button",
+          "data-trouble": trouble,
+          title: label,
+          "aria-label": label,
+        },
+        icon,
+        h("span", {}, text),
+      );
+      const before = this.node.firstElementChild;
+      if (before?.outerHTML !== button.outerHTML) {
+        const focused = before !== null && before === document.activeElement;
+        this.node.replaceChildren(button);
+        if (focused) button.focus();
+      }
+    }
+    this.activeStateChanged.emit();
+  }
+}

@@ -1,0 +1,169 @@
+"""JupyterLab's side panel: it says what is true of the kernel in front, whatever becomes of that kernel."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser import echo_kernel
+from tests.browser.lab import (
+    ROOT,
+    Lab,
+    has_ended,
+    jupyterlab,
+    open_notebook,
+    run_cell,
+    wait_for_cell,
+)
+from tests.testbed import Sandbox
+
+pytestmark = pytest.mark.browser
+expect.set_options(timeout=40_000)
+
+LOAD = "%load_ext sspcloud_magics"
+UNTIL_SEEN = "import pathlib, time\nwhile not pathlib.Path({name!r}).exists(): time.sleep(0.02)"
+ASK = """
+import urllib.request, sspcloud_magics as ssp
+urllib.request.urlopen(f"http://localhost:{ssp.session.open_forwards()[-1].local_port}/").status
+"""
+# A kernel in whose environment the package is not: this checkout is taken off its path.
+BARE = f"import sys; sys.path[:] = [each for each in sys.path if each != {str(ROOT)!r}]"
+
+NOTEBOOKS = {
+    "one": ("python3", [LOAD, UNTIL_SEEN.format(name="one-seen"), ASK]),
+    "two": ("python3", [LOAD]),
+    "busy": ("python3", [LOAD, UNTIL_SEEN.format(name="busy-seen")]),
+    "keys": ("python3", []),
+    "french": ("python3", [LOAD]),
+    "bare": ("bare", [f"sys.path.append({str(ROOT)!r})"]),
+    "echo": ("echo", ["hello"]),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("side")
+
+
+@pytest.fixture(scope="module")
+def lab(folder: Path, sandbox: Sandbox) -> Iterator[Lab]:
+    """A JupyterLab in which one is alice, with kernels that have the package, that lack it, and that are not Python."""
+    (folder / "notebooks").mkdir()
+    launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernels = {
+        "bare": ([*launch, f"--IPKernelApp.exec_lines={BARE}"], "python"),
+        "echo": ([sys.executable, str(echo_kernel.__file__), "-f", "{connection_file}"], "echo"),
+    }
+    for name, (argv, language) in kernels.items():
+        place = folder / "home" / "data" / "kernels" / name
+        place.mkdir(parents=True)
+        (place / "kernel.json").write_text(
+            json.dumps({"argv": argv, "display_name": name, "language": language})
+        )
+    for name, (kernel, cells) in NOTEBOOKS.items():
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells or [""]],
+            metadata={"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
+        )
+        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
+    environment = {
+        "SSPCLOUD_SANDBOX_HOME": str(sandbox.home),
+        "KUBECONFIG": str(sandbox.kubeconfig("alice")),
+        "HOME": str(folder / "home"),
+    }
+    with jupyterlab(folder / "notebooks", folder / "home", environment) as running:
+        yield running
+        # An error of the server, or of a kernel, lands in its log.
+        errors = [
+            line for line in running.log.read_text().splitlines() if line.startswith(("[E", "Traceback"))
+        ]
+        assert errors == []
+
+
+@pytest.fixture
+def shots() -> Path:
+    """Where a picture of every state is kept, to be looked at."""
+    place = ROOT / "build" / "screenshots"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def execute(page: Page, command: str, arguments: dict[str, Any] | None = None) -> None:
+    page.evaluate(
+        "([command, given]) => void window.jupyterapp.commands.execute(command, given)",
+        arg=[command, arguments or {}],
+    )
+
+
+def open_side(page: Page, lab: Lab, notebook: str, **options: str) -> Locator:
+    """Open a notebook and the side panel beside it."""
+    open_notebook(page, lab, f"{notebook}.ipynb", **options)
+    execute(page, "sspcloud:open-panel")
+    side = page.locator(".jp-SSPCloudSide")
+    expect(side).to_be_visible()
+    return side
+
+
+def button(within: Locator, name: str) -> Locator:
+    return within.get_by_role("button", name=name, exact=True)
+
+
+def live(side: Locator) -> Locator:
+    """The widget in the side panel, when it has told who one is."""
+    widget = side.locator(".jp-SSPCloudPanel:visible")
+    expect(widget.get_by_text("oidc-alice", exact=True)).to_be_visible()
+    return widget
+
+
+def errors_of(page: Page) -> list[str]:
+    found: list[str] = page.errors  # type: ignore[attr-defined]
+    return found
+
+
+@pytest.mark.timeout(240)
+def test_it_is_live_from_the_button_to_the_end_of_the_kernel(
+    page: Page, lab: Lab, folder: Path, shots: Path
+) -> None:
+    side = open_side(page, lab, "one")
+    expect(side.get_by_role("heading", name="Not loaded in this kernel")).to_be_visible()
+    page.screenshot(path=shots / "not-loaded.png")
+    button(side, "Load the extension").click()
+    panel = live(side)
+    status = page.locator(".jp-SSPCloudStatus")
+    expect(status).to_contain_text("0 forwards")
+
+    # While a cell runs, a click is answered.
+    run_cell(page, 1, wait=False)
+    button(panel, "Forward port 8000 of mon-api-abcdef-12345").click()
+    expect(panel.get_by_role("table", name="Forwards")).to_contain_text("active")
+    expect(status).to_contain_text("1 forward")
+    assert not has_ended(page, 1)
+    page.screenshot(path=shots / "live.png")
+    (folder / "notebooks" / "one-seen").touch()
+    wait_for_cell(page, 1)
+
+    # A restart takes all of it away, and says so; a cell brings it back.
+    page.evaluate("() => void window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    expect(button(side, "Load the extension")).to_be_visible()
+    expect(status).to_be_hidden()
+    run_cell(page, 0)
+    expect(live(side).get_by_text("No port is open.")).to_be_visible()
+    expect(status).to_contain_text("0 forwards")
+
+    # Unloaded, it says so at once.
+    page.evaluate(
+        "() => void window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code: '%unload_ext sspcloud_magics'})"
+    )
+    expect(button(side, "Load the extension")).to_be_visible()
+
+    page.evaluate("() => void window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    expect(side.get_by_role("heading", name="There is no kernel")).to_be_visible()
+    page.screenshot(path=shots / "no-kernel.png")
+    assert errors_of(page) == []
