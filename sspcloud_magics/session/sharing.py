@@ -205,7 +205,8 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     Parameters
     ----------
     name
-        Only the shares of this database; of all where None.
+        Only the shares of this database, whose name may be cut where it is the only one that begins so; of all
+        where None.
     namespace
         The owner's namespace; one's own where None.
 
@@ -219,6 +220,8 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     ------
     Forbidden
         If one may not list what tells of shares there.
+    DatabaseNotFound
+        If neither a database nor a share of that name is there.
 
     Examples
     --------
@@ -233,6 +236,9 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     cluster = state.current_cluster(namespace)
     there = discovery.databases(cluster, namespace)
     listed = _with_orphans(standing_shares(cluster, name, namespace), there)
+    if name is not None and not listed:
+        name = discovery.find(there, name, namespace or cluster.namespace).name
+        listed = _with_orphans(standing_shares(cluster, name, namespace), there)
     sessions: dict[tuple[str, str], int] = {}
     for database, roles in _asked(cluster, [each for each in there if name in (None, each.name)]):
         sessions |= {(database.name, role.name): role.sessions for role in roles}

@@ -70,10 +70,11 @@ class Answer:
         shown = ""
         if self.objects:
             shown = _folded("Objects in the cluster", self.objects) + _folded("SQL", self.statements)
-        listed = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        notes = f"<details><summary>Good to know</summary><ul>{listed}</ul></details>" if listed else ""
+        first = "".join(f"<p>{escape(note)}</p>" for note in self.notes[:1])
+        rest = "".join(f"<li>{escape(note)}</li>" for note in self.notes[1:])
+        notes = f"<details><summary>Good to know</summary><ul>{rest}</ul></details>" if rest else ""
         return (
-            f'<div style="{_TEXT}">{begin}<p>{escape(self.granted)}</p>{shown}{notes}'
+            f'<div style="{_TEXT}">{begin}<p><strong>{escape(self.granted)}</strong></p>{first}{shown}{notes}'
             f'<p style="margin-bottom:.3em">{self._send}</p>'
             f'<pre style="{_CODE};user-select:all;margin:0 0 .5em 1em"><code>{escape(self.line)}</code></pre></div>'
         )

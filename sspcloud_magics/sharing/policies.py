@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sspcloud_magics.sharing.answers import listed
+
 Policy = Mapping[str, Any]
 
 
@@ -55,7 +57,8 @@ def observations(
     ]
     isolating = [policy["metadata"]["name"] for policy in known if selects(policy, pod)]
     if isolating:
-        said.append(f"The network reaches this database only as {', '.join(isolating)} allow(s).")
+        verb = "policy allows" if len(isolating) == 1 else "policies allow"
+        said.append(f"The network reaches this database only as the {verb}: {listed(isolating)}.")
     else:
         said.append("No network policy selects this database: every pod of the cluster reaches its port.")
     return said

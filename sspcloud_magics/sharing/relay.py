@@ -39,6 +39,8 @@ MADE_BY = f"{manifests.US}/process"
 _LABELS = {manifests.MANAGED_BY: manifests.US, RELAY: "true"}
 _HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?")
 _OVER = ("Succeeded", "Failed")
+_HOPELESS = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
+"""What a pod waits for that does not come: an image was tried and is not there, or cannot be run so."""
 _LOOK_INTERVAL = 0.2
 _UNPRIVILEGED = 1024
 _NOBODY = 65534
@@ -247,10 +249,11 @@ def _wait_until_ready(cluster: Cluster, pod: Mapping[str, Any], timeout: float) 
     deadline = time.monotonic() + timeout
     name = pod["metadata"]["name"]
     while not _ready(pod):
-        if time.monotonic() > deadline:
+        why = _waiting_for(pod)
+        if time.monotonic() > deadline or why.startswith(_HOPELESS):
             raise PodNotReady(
-                f"The relay {name} was not ready after {timeout:g} s, and was removed.",
-                why=_waiting_for(pod),
+                f"The relay {name} did not become ready, and was removed.",
+                why=why,
                 mend="if your cluster does not get its image: --image IMAGE, with another image of socat\n"
                 "%config SSPCloud.relay_image = 'IMAGE'   says it once for all relays",
             )

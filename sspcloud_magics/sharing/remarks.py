@@ -30,9 +30,8 @@ _NAMED = 5
 def spelling(colleagues: Sequence[Colleague]) -> str:
     """Return that nobody can tell whether an account exists."""
     names = listed([each.name for each in colleagues])
-    namespaces = listed([each.namespace for each in colleagues])
     return (
-        f"Nothing here tells whether an account or a namespace exists: check the spelling of {names} ({namespaces}). "
+        f"Nothing here tells whether an account or a namespace exists: check the spelling of {names}. "
         "%unshare takes back what went to a wrong name."
     )
 
@@ -132,7 +131,11 @@ def network(
         if policies.selects(policy, labels) or policy["metadata"]["name"].startswith(database.name)
     ]
     said = policies.observations(about, labels, pods)
-    if admitted and not any(policies.selects(policy, labels) for policy in found):
+    if not admitted:
+        return said
+    if any(policies.selects(policy, labels) for policy in found):
+        said.append(f"The policy of this share lets {listed(admitted)} in as well, and takes nothing away.")
+    else:
         kept = [database.namespace, *(["the operator"] if CNPG in labels else []), *admitted]
         said.append(
             f"From now on the network admits {listed(kept)} to it, and nobody else: the policy of a share is the first "

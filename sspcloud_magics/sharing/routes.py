@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.databases.connection import DatabaseConnection, open_connection
@@ -23,6 +23,9 @@ from sspcloud_magics.target import Target
 
 PROBE_TIMEOUT = 2.0
 """In seconds, for each step."""
+
+RELAY_TIMEOUT = 10.0
+"""How long a relay that is ready may take to reach the database, in seconds."""
 
 # The manual's "Message Formats": a server answers with one byte, S or N.
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
@@ -116,7 +119,7 @@ def open_by_route(journey: Journey, forced: str | None = None) -> DatabaseConnec
 
 
 def _by_direct(journey: Journey) -> DatabaseConnection:
-    address = _probe(host_of(journey.database), journey.database.port)
+    address = _probe(journey)
     why = "the network lets this machine reach the service"
     return journey.connect(Route("direct", why, address=address))
 
@@ -139,7 +142,15 @@ def _by_relay(journey: Journey) -> DatabaseConnection:
     route = Route("relay", "the network is open to a pod of yours", relay.pod, relay.port)
     end_with_its_forward(journey.manager, journey.cluster, relay)
     try:
-        return journey.connect(route)
+        # A pod that is ready answers at once, or never.
+        return replace(journey, timeout=min(journey.timeout, RELAY_TIMEOUT)).connect(route)
+    except DatabaseUnavailable as error:
+        close_relay(journey.cluster, relay)
+        raise DatabaseUnavailable(
+            f"A relay in {journey.cluster.namespace} does not reach {database.path}.",
+            why=f"Nothing answers it: a network policy lets nothing through from there, or the database is paused. ({error.why})",
+            mend=_open_the_network(journey),
+        ) from None
     except BaseException:
         close_relay(journey.cluster, relay)
         raise
@@ -152,11 +163,13 @@ _WAYS: dict[str, Callable[[Journey], DatabaseConnection]] = {
 }
 
 
-def _probe(host: str, port: int) -> str:
-    """Return the address at which a PostgreSQL answers under that name.
+def _probe(journey: Journey) -> str:
+    """Return the address at which a PostgreSQL answers under the database's name.
 
     Not the connection but an answer counts: what stands between may accept what it cannot pass on.
     """
+    host, port = host_of(journey.database), journey.database.port
+    mend = _open_the_network(journey)
     try:
         with socket.create_connection((host, port), PROBE_TIMEOUT) as connection:
             connection.settimeout(PROBE_TIMEOUT)
@@ -164,12 +177,19 @@ def _probe(host: str, port: int) -> str:
             answer, address = connection.recv(1), str(connection.getpeername()[0])
     except socket.gaierror:
         why = "The service's name is not known here: this machine is outside the cluster."
+        mend = f"%connect_db {journey.database.path}   finds another way: a forward, or a relay"
     except TimeoutError:
-        why = "Nothing answers: a network policy lets nothing through from here."
+        why = "Nothing answers: a network policy lets nothing through from here, or the database is paused."
     except OSError as error:
         why = f"{error.strerror or error}."
     else:
         if answer in (b"S", b"N"):
             return address
         why = "What answers is no PostgreSQL."
-    raise DatabaseUnavailable(f"{host} cannot be reached directly.", why=why)
+    raise DatabaseUnavailable(f"{host} cannot be reached directly.", why=why, mend=mend)
+
+
+def _open_the_network(journey: Journey) -> str:
+    """Return what opens the network to one's namespace."""
+    me = journey.cluster.namespace.removeprefix("user-")
+    return f"ask its owner to open the network to you: %share_db {journey.database.name} --with {me} --via network"

@@ -87,8 +87,9 @@ def test_matrix(owner, bob, route):
         return
     assert refused is None
     if route == "direct" and bob is None:
-        with pytest.raises(DatabaseUnavailable, match="outside the cluster"):
+        with pytest.raises(DatabaseUnavailable, match="outside the cluster") as outside:
             ssp.connect_db(PATH, route=route)
+        assert f"%connect_db {PATH}   finds another way" in outside.value.mend
         return
     connection = ssp.connect_db(PATH, route=route)
     assert (connection.route.name, connection.user) == (route, "share_bob")
@@ -115,11 +116,15 @@ def test_where_the_network_is_closed_the_forward_is_taken_and_the_others_say_why
     be("bob", bob)
     assert ssp.connect_db(PATH).route.name == "forward"
     closed = "outside the cluster" if bob is None else "a network policy lets nothing through"
-    with pytest.raises(DatabaseUnavailable, match=closed):
+    with pytest.raises(DatabaseUnavailable) as direct:
         ssp.connect_db(PATH, route="direct")
-    if bob is None:
-        with pytest.raises(SspcloudError):
-            ssp.connect_db(PATH, route="relay", timeout=2)
+    assert closed in direct.value.why
+    with pytest.raises(DatabaseUnavailable, match="A relay in user-bob does not reach") as relay:
+        ssp.connect_db(PATH, route="relay", timeout=2)
+    assert "a network policy lets nothing through" in relay.value.why
+    opens = f"%share_db {DATABASE} --with bob --via network"
+    assert opens in relay.value.mend
+    assert (opens if bob else f"%connect_db {PATH}") in direct.value.mend
 
 
 def test_a_colleague_whose_notebook_may_only_view_still_joins_and_is_told_why_not_by_relay(be, sandbox):

@@ -143,7 +143,7 @@ def here(pod):
 
 def test_a_relay_that_does_not_become_ready_is_removed_and_says_what_to_do(bob):
     with pytest.raises(PodNotReady) as refused:
-        ssp.forward_through_relay(API, image="nobody/nothing:1", timeout=1)
+        ssp.forward_through_relay(API, image="nobody/nothing:1")
     assert "Image" in refused.value.why
     assert "--image" in refused.value.mend
     wait_until_gone(bob)

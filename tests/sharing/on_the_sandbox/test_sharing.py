@@ -17,6 +17,7 @@ from sspcloud_magics.cluster.resources import JOBS
 from sspcloud_magics.errors import (
     CredentialsNotFound,
     DatabaseHibernated,
+    DatabaseNotFound,
     Forbidden,
     LoginRefused,
     SspcloudError,
@@ -310,6 +311,26 @@ def test_nonsense_is_refused_before_anything_is_made(be, more):
     with pytest.raises(UsageProblem):
         ssp.share_db(DATABASE, "bob", **more)
     assert ssp.shares().empty
+
+
+def test_the_shares_of_one_database_are_asked_for_by_the_beginning_of_its_name(be):
+    ssp.share_db(DATABASE, "bob")
+    assert list(ssp.shares(DATABASE[:-2])["colleague"]) == ["bob"]
+    with pytest.raises(DatabaseNotFound):
+        ssp.shares("nothing")
+
+
+def test_with_a_policy_already_there_the_colleague_is_let_in_as_well(be, sandbox):
+    notebook.isolate(sandbox, "user-alice", DATABASE)
+    try:
+        plan = ssp.preview_share(DATABASE, "bob", via="network")
+        assert any("only as the policy allows: same-namespace-only." in note for note in plan.notes)
+        assert any("lets user-bob in as well, and takes nothing away" in note for note in plan.notes)
+        ssp.share_db(DATABASE, "bob", via="network")
+        be("bob")
+        assert ssp.connect_db(PATH, route="relay").route.name == "relay"
+    finally:
+        notebook.open_again(sandbox, "user-alice")
 
 
 def test_taking_back_what_was_never_given_names_what_there_is(be):
