@@ -71,6 +71,7 @@ benchmark-query: $(READY)  ## queries into DataFrames beside kubectl + read_sql,
 audit: $(READY)  ## known vulnerabilities of what is installed (asks for the advisories over the network)
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --progress-spinner off --skip-editable
+	$(BIN)/python tools/frontend.py audit
 
 format: $(FRONT)  ## format the code
 	$(BIN)/ruff format .

@@ -3,6 +3,7 @@
     python tools/frontend.py build     the widget's view and JupyterLab's side panel, where something changed
     python tools/frontend.py check     types, lint, formatting, tests
     python tools/frontend.py format    what can be mended by a machine
+    python tools/frontend.py audit     known vulnerabilities of its packages, as far as the registry tells them
 
 Run by the environment's Python, after `tools/environment.py` has put jupyter-builder there: it holds the package
 manager, so nothing but node has to be found. What is built is left where the package carries it, and where the
@@ -131,6 +132,9 @@ def main() -> None:
     elif what in (["check"], ["format"]):
         install()
         jlpm(what[0])
+    elif what == ["audit"]:
+        install()
+        jlpm("npm", "audit", "--all", "--recursive")
     else:
         sys.exit(__doc__)
 
