@@ -29,6 +29,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 _EPOCH_DAYS = 10_957  # from 1970-01-01 to 2000-01-01, which PostgreSQL counts from
 _EPOCH = _EPOCH_DAYS * 86_400 * 10**6
+_LAST = int(np.datetime64(f"{columns.LAST_YEAR + 1}-01-01", "us").astype(np.int64)) - 1 - _EPOCH
+_INTERVAL_DAYS = 106_751_990  # as many as microseconds reach in 64 bits
 _FLOAT_EXACT = 2**53
 _DIGITS = 4  # decimal digits in one of numeric's
 _EXACT_TENS = 22  # 10**22 is the largest power of ten that a float holds exactly
@@ -179,14 +181,21 @@ def _stamps(wire: str, unit: str, epoch: int) -> Decode:
         infinite = (counted == least) | (counted == greatest)
         if infinite.any():
             column.note(columns.INFINITE, int(infinite.sum()))
-        counted += epoch
+        if unit == "us" and counted.max(initial=0) > _LAST:
+            far = (counted > _LAST) & ~infinite
+            if far.any():
+                column.note(columns.TOO_FAR, int(far.sum()))
+            infinite |= far
+        with np.errstate(over="ignore"):
+            counted += epoch
         stamps: Array = counted.view(f"M8[{unit}]")
         stamps[missing | infinite] = np.datetime64("NaT")
-        return stamps.astype("M8[s]") if unit == "D" else stamps
+        return stamps.astype("M8[s]") if unit == "D" else columns.within(stamps, column)
 
     return decode
 
 
+_DAY = 86_400 * 10**6
 _INTERVAL = np.dtype([("microseconds", ">i8"), ("days", ">i4"), ("months", ">i4")])
 
 
@@ -199,7 +208,10 @@ def _intervals(values: Sequence[bytes | None], column: Column) -> Array:
     # As psycopg counts: 365 days a year, 30 a month that is left.
     years, left = np.divmod(np.abs(months), 12)
     days += np.sign(months) * (years * 365 + left * 30)
-    durations: Array = (read["microseconds"] + days * (86_400 * 10**6)).astype("m8[us]")
+    whole_days = days + read["microseconds"] // _DAY
+    if (np.abs(whole_days[~infinite]) > _INTERVAL_DAYS).any():
+        raise OverflowError("an interval is longer than 292,000 years")
+    durations: Array = (read["microseconds"] + days * _DAY).astype("m8[us]")
     durations[missing | infinite] = np.timedelta64("NaT")
     return durations
 

@@ -52,6 +52,9 @@ _FLOAT_EXACT = 2**53
 
 
 INFINITE = "infinite and became NaT"
+TOO_FAR = "later than pandas can hold and became NaT"
+LAST_YEAR = 294_246
+"""The last whole year that microseconds since 1970 reach in 64 bits; PostgreSQL goes 30 years further."""
 
 _TOGETHER = 64
 """So many pieces are joined into one: small ones would leave holes in memory when they go."""
@@ -77,6 +80,8 @@ class Column:
         PostgreSQL's number of its type.
     size
         How many bytes came for it, where the way tells.
+    bounded
+        Whether its instants must be within Python's years.
     """
 
     name: str
@@ -85,6 +90,7 @@ class Column:
     plain: np.dtype[Any] | None
     oid: int = 0
     size: int = 0
+    bounded: bool = False
     pieces: list[Any] = field(default_factory=list)
     large: list[Any] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
@@ -179,7 +185,9 @@ def column(
             return Column(name, to_piece, _joined, dtype, oid)
         return Column(name, to_piece, dtype, None, oid)
     if oid == _TIMESTAMPTZ:
-        return Column(name, _instants, _in_zone(time_zone), None, oid)
+        zone = _zone(time_zone)
+        bounded = str(zone) != "UTC"  # pandas shows an instant in another zone by way of Python's datetime
+        return Column(name, _instants, _in_zone(zone), None, oid, bounded=bounded)
     if is_string(oid) or adapters.get_loader(oid, psycopg.pq.Format.TEXT) is None:
         return Column(name, strings, _to_strings, None, oid)
     return Column(name, objects, _joined, _OBJECT, oid)
@@ -315,14 +323,14 @@ def _stamps(values: Values, column: Column, unit: str) -> Array:
     texts = ["NaT" if value is None else value for value in values]
     together = "".join(texts)
     if "C" in together or "i" in together:  # BC, infinity
-        return np.array([_stamp(text, column) for text in texts], dtype=f"M8[{unit}]")
+        return np.array([_stamp(text, column, unit) for text in texts], dtype=f"M8[{unit}]")
     try:
         return np.array(texts, dtype=f"M8[{unit}]")
     except ValueError:  # years of five digits
-        return np.array([_stamp(text, column) for text in texts], dtype=f"M8[{unit}]")
+        return np.array([_stamp(text, column, unit) for text in texts], dtype=f"M8[{unit}]")
 
 
-def _stamp(text: str, column: Column) -> str:
+def _stamp(text: str, column: Column, unit: str) -> str:
     if text.endswith("infinity"):
         column.note(INFINITE, 1)
         return "NaT"
@@ -330,6 +338,9 @@ def _stamp(text: str, column: Column) -> str:
     if found is None:
         return text
     year = int(found["year"])
+    if year > LAST_YEAR and unit == "us" and not found["era"]:
+        column.note(TOO_FAR, 1)
+        return "NaT"
     # The year before 1 is 0 to NumPy and 1 BC to PostgreSQL.
     signed = f"{1 - year:05d}" if found["era"] else f"{year:04d}"
     return f"{'+' if year > 9999 and not found['era'] else ''}{signed}-{found['rest']}"
@@ -348,6 +359,10 @@ _OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>\d+)(?::(?P<minutes>\d+))?(?::(?P
 
 
 def _instants(values: Values, column: Column) -> Array:
+    return within(_utc(values, column), column)
+
+
+def _utc(values: Values, column: Column) -> Array:
     """Return UTC from local times with their offsets: ``2024-07-14 10:00:00+02``."""
     texts = ["NaT+00" if value is None else value for value in values]
     offsets = {text[-3:] for text in texts}
@@ -382,12 +397,30 @@ def _seconds(offset: str) -> int:
     return -size if found["sign"] == "-" else size
 
 
-def _in_zone(time_zone: str) -> Callable[[list[Any]], Any]:
+def _zone(time_zone: str) -> ZoneInfo:
     try:
-        zone: Any = ZoneInfo(time_zone)
+        return ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError):
-        zone = "UTC"  # a zone that only the server knows, such as <+02>-02: psycopg says UTC too
+        return ZoneInfo("UTC")  # a zone that only the server knows, such as <+02>-02: psycopg says UTC too
 
+
+def within(instants: Array, column: Column) -> Array:
+    """Return instants without those that the column's zone cannot show: beyond Python's years 1 to 9999."""
+    if column.bounded:
+        beyond = (instants < _FIRST) | (instants > _LAST)
+        if beyond.any():
+            column.note(
+                "beyond the years 1 to 9999, which pandas has in UTC only, and became NaT: SET time zone 'UTC'",
+                int(beyond.sum()),
+            )
+            instants[beyond] = np.datetime64("NaT")
+    return instants
+
+
+_FIRST, _LAST = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-30", "us")
+
+
+def _in_zone(zone: ZoneInfo) -> Callable[[list[Any]], Any]:
     def to_pandas(pieces: list[Any]) -> Any:
         return pd.DatetimeIndex(_joined(pieces)).tz_localize("UTC").tz_convert(zone).array
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from sspcloud_magics.databases.columns import column
 from sspcloud_magics.databases.parameters import statements
 from sspcloud_magics.databases.query import query, run
 from sspcloud_magics.errors import QueryFailed
-from tests.databases.test_columns import TYPES
+from tests.databases.test_columns import TYPES, same
 
 MORE_TYPES = [
     ("bit(3)", "string", ["101"]),
@@ -35,8 +37,6 @@ MORE_TYPES = [
 @pytest.fixture(scope="module")
 def tables(server):
     """A schema with an enum, a domain and a composite type, and a table of every type."""
-    import psycopg
-
     with psycopg.connect(**server.conninfo(), autocommit=True) as session:
         session.execute("create schema copying")
         session.execute("create type copying.mood as enum ('sad', 'très content')")
@@ -94,6 +94,102 @@ def test_each_type_comes_as_it_comes_as_text(connection, tables, monkeypatch, ki
     sql = "select value, other, value as value from copying.kept where n > :n order by n"
     assert_same(*by_each_format(connection, sql, {"n": 0}))
     assert_same(*by_each_format(connection, sql, {"n": 1000}))
+
+
+def moments(last_year, era):
+    """Dates and times as PostgreSQL reads them."""
+    return st.builds(
+        lambda year, month, day, hour, rest: (
+            f"{year:04d}-{month:02d}-{day:02d} {hour:02d}:{rest // 60000000:02d}:{rest % 60000000 / 1e6:09.6f}{era}"
+        ),
+        st.integers(1, last_year),
+        st.integers(1, 12),
+        st.integers(1, 28),
+        st.integers(0, 23),
+        st.integers(0, 3600 * 10**6 - 1),
+    )
+
+
+FOREVER = st.sampled_from(["infinity", "-infinity"])
+MOMENTS = moments(9999, "") | moments(294276, "") | moments(4700, " BC") | FOREVER
+DIGITS = st.text("0123456789", min_size=1, max_size=30)
+EXTREMES = {
+    "date": MOMENTS | moments(5874896, ""),
+    "timestamp": MOMENTS,
+    "timestamptz": MOMENTS,
+    "interval": FOREVER
+    | st.builds(
+        lambda months, days, seconds: f"{months} months {days} days {seconds:.6f} seconds",
+        st.integers(-(10**6), 10**6),
+        st.integers(-(10**6), 10**6),
+        st.floats(-1e9, 1e9),
+    ),
+    "numeric": st.sampled_from(["NaN", "Infinity", "-Infinity", "1e-16380", "1e308", "1e309", "-1e131000"])
+    | st.builds(
+        lambda sign, whole, part, power: f"{sign}{whole}.{part}e{power}",
+        st.sampled_from(["", "-"]),
+        DIGITS,
+        DIGITS,
+        st.integers(-400, 400),
+    ),
+    "real": st.floats(width=32).map(repr),
+    "double precision": st.floats().map(repr),
+    "bigint": st.integers(-(2**63), 2**63 - 1).map(str),
+    "time": st.times().map(str),
+    "timetz": st.builds(
+        lambda time, minutes: (
+            f"{time}{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+        ),
+        st.times(),
+        st.integers(-900, 900),
+    ),
+    "jsonb": st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(10**30), 10**30)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text("aé☃\x01\n"), inner),
+        max_leaves=6,
+    ).map(json.dumps),
+}
+
+
+@pytest.mark.parametrize("kind", EXTREMES)
+def test_extremes_are_the_same_in_each_format_and_those_of_psycopg(connection, kind):
+    query(connection, "set time zone 'Europe/Paris'")
+    sql = f"select given::{kind} as value from unnest(:given::text[]) with ordinality g(given, n) order by n"
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.lists(st.none() | EXTREMES[kind], min_size=1, max_size=12))
+    def check(values):
+        fast, text = by_each_format(connection, sql, {"given": values})
+        assert_same(fast, text)
+        assert len(text) == len(values)
+        for ours, value in zip(text["value"], values, strict=True):
+            try:
+                theirs = connection.psycopg.execute(f"select %s::text::{kind}", [value]).fetchone()[0]
+            except psycopg.DataError:  # Python has no such date, or no infinity
+                continue
+            if kind == "interval" and value in ("infinity", "-infinity"):
+                assert ours is pd.NaT  # psycopg says that it is no time at all
+                continue
+            if kind == "real" and theirs is not None:
+                theirs = float(np.float32(theirs))
+            assert same(ours, theirs), value
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("time", "24:00"), ("timetz", "24:00+00"), ("interval", "178000000 years")]
+)
+def test_what_python_cannot_hold_is_refused_in_each_format(connection, kind, value):
+    for sql in ("select :v::text::{} as a", "select :v::text::{} as a from pg_class"):
+        with pytest.raises(QueryFailed) as raised:
+            query(connection, sql.format(kind), {"v": value})
+        assert "column::text" in raised.value.mend
+        assert query(connection, "select 1 as one")["one"].tolist() == [1]
 
 
 def test_exact_numerics_are_those_that_come_as_text(connection):
