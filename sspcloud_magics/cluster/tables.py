@@ -213,6 +213,20 @@ def table(rows: Iterable[Row], dtypes: Mapping[str, str], view: View) -> Resourc
     made = ResourceTable(
         {name: pd.Series([row[name] for row in listed], dtype=dtype) for name, dtype in dtypes.items()}
     )
+    return viewed(made, view)
+
+
+def viewed(rows: pd.DataFrame, view: View) -> ResourceTable:
+    """Return a DataFrame as a table.
+
+    Parameters
+    ----------
+    rows
+        The rows, with their dtypes.
+    view
+        How it is displayed.
+    """
+    made = ResourceTable(rows)
     made._view = view  # noqa: SLF001 - pandas forbids arguments of its own constructor
     return made
 

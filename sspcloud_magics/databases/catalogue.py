@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from sspcloud_magics.cluster.tables import Column, ResourceTable, Row, View, viewed
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.query import run
 from sspcloud_magics.errors import QueryFailed
@@ -83,7 +84,7 @@ class TableDescription:
     """
 
     name: str
-    columns: pd.DataFrame
+    columns: ResourceTable
     indexes: pd.DataFrame
     rows_about: int | None
     size: str
@@ -96,11 +97,10 @@ class TableDescription:
         return f"{self.name}: {rows}{self.size}"
 
     def __repr__(self) -> str:
-        shown = self.columns.fillna("").to_string(index=False)
         parts = [
             self._facts,
             self.comment,
-            shown,
+            repr(self.columns),
             *self.indexes["definition"],
             self.head.to_string(index=False),
         ]
@@ -111,7 +111,7 @@ class TableDescription:
         parts = [
             f"<strong>{html.escape(self._facts)}</strong>",
             f"<div>{html.escape(self.comment)}</div>" if self.comment else "",
-            self.columns.fillna("").to_html(index=False),
+            self.columns._repr_html_(),
             f"<ul>{indexes}</ul>" if indexes else "",
             self.head.to_html(index=False),
         ]
@@ -136,7 +136,47 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
     """
     like = (pattern or "*").replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     like = like.replace("*", "%").replace("?", "_")
-    return _frame(connection, _TABLES, pattern=like)
+    nothing = "No table or view that you may read" + (f" is named like '{pattern}'." if pattern else ".")
+    return viewed(_frame(connection, _TABLES, pattern=like), replace(_VIEW, nothing=nothing))
+
+
+def _size_in_words(row: Row) -> str:
+    size = row["bytes"]
+    if size is pd.NA:
+        return ""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:,.0f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} TiB"
+
+
+def _rows_in_words(row: Row) -> str:
+    return "" if row["rows_about"] is pd.NA else f"{row['rows_about']:,}"
+
+
+_VIEW = View(
+    columns=(
+        Column("schema", "SCHEMA"),
+        Column("name", "NAME"),
+        Column("kind", "KIND"),
+        Column("rows_about", "ROWS (ABOUT)", _rows_in_words),
+        Column("bytes", "SIZE", _size_in_words),
+        Column("comment", "COMMENT"),
+    ),
+    noun="table",
+)
+
+_COLUMNS_VIEW = View(
+    columns=(
+        Column("name", "COLUMN"),
+        Column("type", "TYPE"),
+        Column("nullable", "NULL", lambda row: "may be" if row["nullable"] else "never"),
+        Column("default", "DEFAULT"),
+        Column("comment", "COMMENT"),
+    ),
+    noun="column",
+)
 
 
 def describe_table(connection: DatabaseConnection, name: str) -> TableDescription:
@@ -161,7 +201,7 @@ def describe_table(connection: DatabaseConnection, name: str) -> TableDescriptio
     oid, path = int(facts["oid"]), str(facts["path"])
     return TableDescription(
         name=path,
-        columns=_frame(connection, _COLUMNS, oid=oid),
+        columns=viewed(_frame(connection, _COLUMNS, oid=oid), _COLUMNS_VIEW),
         indexes=_frame(connection, _INDEXES, oid=oid),
         rows_about=None if pd.isna(facts["rows_about"]) else int(facts["rows_about"]),
         size=str(facts["size"]),

@@ -377,7 +377,24 @@ def _behind_a_dot(place: Place, path: tuple[str, ...], names: Names) -> Iterator
 
 def _column_offers(sources: Iterable[Source]) -> Iterator[Offer]:
     for source in sources:
-        yield from (Offer(name, kind or "column") for name, kind in source.columns if name != "?column?")
+        yield from (Offer(name, _short(kind)) for name, kind in source.columns if name != "?column?")
+
+
+_SHORT = {
+    "character varying": "varchar",
+    "character": "char",
+    "double precision": "float8",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+    "time without time zone": "time",
+    "time with time zone": "timetz",
+}
+
+
+def _short(kind: str) -> str:
+    """Return a type under PostgreSQL's short name for it: a list of offers is narrow."""
+    name, bracket, rest = kind.partition("(")
+    return _SHORT.get(name, name) + bracket + rest if kind else "column"
 
 
 def _columns(place: Place, _names: Names, _begun: str) -> Iterator[Offer]:

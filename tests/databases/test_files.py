@@ -9,7 +9,6 @@ import pytest
 
 from sspcloud_magics.databases import arrow, fetching, files
 from sspcloud_magics.databases.catalogue import describe_table, tables
-from sspcloud_magics.databases.engine import engine
 from sspcloud_magics.databases.files import export
 from sspcloud_magics.databases.loading import load_table
 from sspcloud_magics.databases.query import query, run
@@ -216,39 +215,6 @@ def test_what_has_no_type_is_refused(connection, schema):
     with pytest.raises(UsageProblem, match="name of its own"):
         load_table(connection, pd.DataFrame([[1, 2]], columns=["a", "a"]), "shop.no")
     assert tables(connection, "shop.no").empty
-
-
-# ------------------------------------------------------------------ other libraries
-
-
-def test_pandas_reads_and_writes_through_the_engine_in_the_same_session(connection):
-    pytest.importorskip("sqlalchemy")
-    query(connection, "begin; create temp table seen as select 1 as a")
-    shared = engine(connection)
-    assert pd.read_sql("select a from seen", shared)["a"].tolist() == [1]
-    pd.DataFrame({"a": [2]}).to_sql("seen", shared, if_exists="append", index=False)
-    assert query(connection, "select a from seen order by a")["a"].tolist() == [1, 2]
-    assert connection.in_transaction
-    query(connection, "rollback")
-
-
-def test_polars_reads_through_the_engine_and_takes_a_result(connection):
-    polars = pytest.importorskip("polars")
-    pytest.importorskip("sqlalchemy")
-    frame = polars.read_database("select i from generate_series(1, 3) i", engine(connection))
-    assert frame["i"].to_list() == [1, 2, 3]
-    result = run(connection, EVERYTHING)
-    frame = arrow.polars_frame(result.frame, result.types)
-    assert frame["n"].to_list() == list(range(1, 31))
-    assert frame["t"].null_count() == 10
-
-
-def test_duckdb_asks_an_arrow_table(connection):
-    duckdb = pytest.importorskip("duckdb")
-    pytest.importorskip("pyarrow")
-    result = run(connection, EVERYTHING)
-    rows = arrow.arrow_table(result.frame, result.types)
-    assert duckdb.from_arrow(rows).aggregate("sum(n), count(t)").fetchall() == [(465, 20)]
 
 
 def test_a_package_that_is_missing_is_said():

