@@ -22,6 +22,9 @@ from sspcloud_magics.errors import (
 
 _NO_TLS = "server does not support SSL"
 _SEVERITY = re.compile(r"^(?:connection .*? failed: )?(?:(?:FATAL|ERROR|PANIC): +)?", re.DOTALL)
+_GUESSES = re.compile(
+    r"^(?:consuming input|sending query|flushing) failed: |\s*This probably means.*", re.DOTALL
+)
 
 # What libpq says about a login that did not succeed: it has no SQLSTATE, only words. The first that fits.
 _LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
@@ -116,7 +119,7 @@ def of_login(error: psycopg.Error, *, place: str, user: str, dbname: str) -> Dat
 
 def of_connection(error: psycopg.Error, *, place: str, in_transaction: bool = False) -> ConnectionLost:
     """Return our error for a connection that ended while it was used."""
-    why = _SEVERITY.sub("", str(error).strip()).strip()
+    why = _GUESSES.sub("", _SEVERITY.sub("", str(error).strip())).strip()
     if in_transaction:
         return lost_in_transaction(place, why)
     return ConnectionLost(

@@ -138,42 +138,65 @@ def export(
     make = _WRITERS.get(file.suffix.lower())
     if make is None:
         raise UsageProblem(f"{file.name} ends neither in .parquet nor in .csv.", mend="--to rows.parquet")
-    if file.exists() and not overwrite:
-        raise UsageProblem(f"{file} exists.", mend="name another file, or replace it with --overwrite")
     parts = query.parts(
         connection, sql, params, size=PART, limit=limit, numeric=numeric, timeout=timeout, progress=progress
     )
-    partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     rows = 0
     notes: tuple[str, ...] = ()
-    with _worded(file):
+    with whole(file, overwrite=overwrite) as partial:
+        writer = make(partial)
         try:
-            writer = make(partial)
-            try:
-                for part in parts:
-                    _refuse_twins(part.frame)
-                    writer.write(part.frame, part.types)
-                    rows, notes = rows + len(part.frame), part.notes
-            finally:
-                parts.close()
-                writer.close()
-            os.replace(partial, file)  # noqa: PTH105 - it replaces on every system
+            for part in parts:
+                _refuse_twins(part.frame)
+                writer.write(part.frame, part.types)
+                rows, notes = rows + len(part.frame), part.notes
         finally:
-            partial.unlink(missing_ok=True)
-        return Exported(file, rows, file.stat().st_size, notes)
+            parts.close()
+            writer.close()
+    return Exported(file, rows, file.stat().st_size, notes)
 
 
 @contextmanager
-def _worded(file: Path) -> Iterator[None]:
+def whole(file: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a partial file beside the wanted one, which takes its place at the end and goes after any error.
+
+    Parameters
+    ----------
+    file
+        The wanted one.
+    overwrite
+        Replace one that is there.
+
+    Raises
+    ------
+    UsageProblem
+        If it is there and may not be replaced.
+    FileNotWritten
+        If it cannot be written, such as on a full disk.
+    """
+    if file.exists() and not overwrite:
+        raise UsageProblem(f"{file} exists.", mend="name another file, or replace it with --overwrite")
+    partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     try:
-        yield
+        try:
+            yield partial
+            os.replace(partial, file)  # noqa: PTH105 - it replaces on every system
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
-        why = "The disk is full." if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        why = _FULL.get(error.errno or 0, error.strerror or str(error))
         raise FileNotWritten(
             f"{file} could not be written, and no part of it is left.",
             why=why,
             mend="write to another place, or fetch fewer rows or columns",
         ) from None
+
+
+_FULL = {
+    errno.ENOSPC: "The disk is full.",
+    errno.EDQUOT: "Your quota of the disk is used up.",
+    errno.EFBIG: "The file would be larger than is allowed here.",
+}
 
 
 def _refuse_twins(frame: pd.DataFrame) -> None:

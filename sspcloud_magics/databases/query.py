@@ -400,8 +400,9 @@ _VALUE_BYTES = 40  # what a value costs in Python besides its bytes, by and larg
 def _refuse_copy(statement: Statement) -> None:
     if statement.words[:1] == ("copy",) and {"stdin", "stdout"} & set(statement.words):
         raise UsageProblem(
-            "COPY from or to the client is not a query.",
-            mend="SELECT returns a DataFrame; connection().cursor().copy(…) of psycopg takes a COPY",
+            "COPY from or to the client needs a file of yours.",
+            mend="%%query_db --to FILE writes what one COPY … TO STDOUT gives\n"
+            "%%query_db --from FILE gives a file to one COPY … FROM STDIN",
         )
 
 

@@ -50,6 +50,8 @@ class Progress:
         seconds = self._now() - self._began
         if seconds < QUIET:
             return ""
+        if not self._rows and self._size:
+            return f"{self._size / 2**20:,.0f} MiB · {self._size / 2**20 / seconds:,.0f} MiB/s · {seconds:,.0f} s"
         if not self._rows:
             return f"running for {seconds:,.0f} s, no row yet"
         mebibytes = f" · {self._size / 2**20:,.0f} MiB" if self._size else ""

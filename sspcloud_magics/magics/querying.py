@@ -127,6 +127,7 @@ class QueryingMagics(Magics):
     @argument("--into", metavar="VARIABLE", help="keep the result in this variable")
     @argument("--limit", metavar="ROWS", type=int, help="fetch this many rows at most")
     @argument("--to", metavar="FILE", help="write the rows into FILE.parquet or FILE.csv, with little memory")
+    @argument("--from", dest="from_", metavar="FILE", help="give FILE to the cell's COPY … FROM STDIN")
     @argument("--overwrite", action="store_true", help="--to may replace a file that is there")
     @argument("--chunks", metavar="ROWS", type=int, help="--into becomes an iterator: so many rows at a time")
     @argument(
@@ -191,6 +192,7 @@ class QueryingMagics(Magics):
             as_=given.as_,
             to=given.to,
             overwrite=given.overwrite,
+            from_=given.from_,
             chunks=given.chunks,
             db=given.open_database,
             warn=_warn,
@@ -270,10 +272,11 @@ def _refuse_what_excludes_itself(given: argparse.Namespace) -> None:
             "--chunks needs the name of a variable, to read the rows from.",
             mend="%%query_db --chunks 100000 --into chunks\nthen, in another cell: for chunk in chunks: …",
         )
-    together = [name for name in ("to", "chunks", "explain", "rollback") if getattr(given, name)]
+    together = [name for name in ("to", "from_", "chunks", "explain", "rollback") if getattr(given, name)]
     if len(together) > 1 or (given.rollback and (given.begin or given.commit)):
         other = together[1] if len(together) > 1 else "begin" if given.begin else "commit"
-        raise UsageProblem(f"--{together[0]} and --{other} exclude each other.")
+        one, other = together[0].strip("_"), other.strip("_")
+        raise UsageProblem(f"--{one} and --{other} exclude each other.")
     if given.chunks is not None and given.commit:
         raise UsageProblem("--chunks and --commit exclude each other: the rows are read after the cell.")
 
@@ -314,7 +317,7 @@ def _warn(words: str) -> None:
 
 
 _OPTION = re.compile(
-    r"\s*--(?:into|limit|to|overwrite|chunks|as|numeric|timeout|params|explain|db|begin|commit|rollback)\b(?=\s|=|$)"
+    r"\s*--(?:into|limit|to|from|overwrite|chunks|as|numeric|timeout|params|explain|db|begin|commit|rollback)\b(?=\s|=|$)"
 )  # else a comment of SQL
 _TRANSACTION = re.compile(r"(?:\s*--(?:begin|commit|rollback|db\s+\S+))+\s*")
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sspcloud_magics.errors import NotConnected
+from sspcloud_magics.errors import NotConnected, UsageProblem
 from sspcloud_magics.session import state
 
 if TYPE_CHECKING:
@@ -217,6 +217,7 @@ def query_db(
     as_: Literal["pandas", "arrow", "polars"] = "pandas",
     to: str | Path | None = None,
     overwrite: bool = False,
+    from_: str | Path | None = None,
     chunks: int | None = None,
     db: str | None = None,
     progress: Progress | None = None,
@@ -240,9 +241,12 @@ def query_db(
     as_
         What the rows become; ``"arrow"`` and ``"polars"`` need the extra ``arrow``.
     to
-        A file that the rows of one query go into instead, ``.parquet`` (extra ``arrow``) or ``.csv``.
+        A file that the rows of one query go into instead, ``.parquet`` (extra ``arrow``) or ``.csv``; or what one
+        ``COPY … TO STDOUT`` gives.
     overwrite
         Whether `to` may replace a file that is there.
+    from_
+        A file that is given to one ``COPY … FROM STDIN``.
     chunks
         Give the rows of one query in chunks of so many, as they are asked for, instead of all at once.
     db
@@ -282,9 +286,18 @@ def query_db(
     >>> ssp.query_db("SELECT :n + 1 AS next", {"n": 1})  # doctest: +SKIP
     """
     connected = current_connection(db)
-    from sspcloud_magics.databases import arrow, files, query  # noqa: PLC0415 - at first use
+    from sspcloud_magics.databases import arrow, client_copy, files, query  # noqa: PLC0415 - at first use
     from sspcloud_magics.databases.chunks import chunks as in_chunks  # noqa: PLC0415
 
+    if to is not None and client_copy.direction(sql) == "to":
+        return client_copy.copy_to(connected, sql, to, overwrite=overwrite, progress=progress)
+    if from_ is not None:
+        if client_copy.direction(sql) != "from":
+            raise UsageProblem(
+                "A file can be given to one COPY … FROM STDIN only.",
+                mend="%%query_db --from rows.csv\nCOPY t FROM STDIN (FORMAT csv, HEADER)",
+            )
+        return client_copy.copy_from(connected, sql, from_, progress=progress)
     if to is not None:
         return files.export(
             connected,

@@ -30,12 +30,13 @@ NOBODY = 65534
 
 @dataclass(frozen=True)
 class Server:
-    """Where the server listens, and its superuser."""
+    """Where the server listens, its superuser, and its process."""
 
     port: int
     user: str
     password: str
     log: Path
+    process: subprocess.Popen[bytes]
 
     def conninfo(self, **more: object) -> dict[str, object]:
         return {
@@ -56,7 +57,14 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """One PostgreSQL, in UTC and with messages in English, that ends with the session."""
+    """One PostgreSQL that ends with the session."""
+    with started() as running:
+        yield running
+
+
+@contextlib.contextmanager
+def started() -> Iterator[Server]:
+    """Run a PostgreSQL, in UTC and with messages in English."""
     # PostgreSQL refuses to run as root.
     identity = (
         {"user": NOBODY, "group": NOBODY, "extra_groups": []}
@@ -100,7 +108,7 @@ def server() -> Iterator[Server]:
             )
         try:
             _wait_until_ready(process, port, password, log)
-            yield Server(port, "postgres", password, log)
+            yield Server(port, "postgres", password, log, process)
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -131,6 +139,11 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, password: str
 @pytest.fixture
 def login(server: Server) -> Login:
     """The superuser's login, without a tunnel."""
+    return login_to(server)
+
+
+def login_to(server: Server) -> Login:
+    """Return the superuser's login."""
     return Login(
         host="db-rw.user-alice.svc",
         address="127.0.0.1",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +12,7 @@ import pytest
 
 from sspcloud_magics.databases import arrow, fetching, files
 from sspcloud_magics.databases.catalogue import describe_table, tables
+from sspcloud_magics.databases.client_copy import copy_from, copy_to
 from sspcloud_magics.databases.files import export
 from sspcloud_magics.databases.loading import load_table
 from sspcloud_magics.databases.query import query, run
@@ -74,20 +78,98 @@ def test_a_file_that_is_there_stays_unless_told(connection, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_said_and_no_part_is_left(connection, tmp_path, monkeypatch):
-    class Full(files._Csv):
-        def __init__(self, file):
-            super().__init__(file)
-            self._open.close()
-            self._open = Path("/dev/full").open("w", buffering=1)  # noqa: SIM115 - closed by close
+FULL = """
+import json, resource, signal, sys
+from pathlib import Path
+from sspcloud_magics.databases import client_copy, files
+from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.libpq import Login
+from sspcloud_magics.databases.query import query
+from sspcloud_magics.errors import FileNotWritten
+from sspcloud_magics.secret import Secret
+told, folder = json.load(sys.stdin), Path(sys.argv[1])
+login = Login(**told | {"password": Secret(told["password"])})
+connection = DatabaseConnection(Database("db", "user-alice", "postgres", "db-rw", 5432), login)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+rows = "select md5(i::text) as t from generate_series(1, 400000) i"
+for write, sql, name in (
+    (files.export, rows, "rows.csv"), (files.export, rows, "rows.parquet"), (client_copy.copy_to, f"copy ({rows}) to stdout", "rows.txt")
+):
+    try:
+        write(connection, sql, folder / name)
+    except FileNotWritten as error:
+        print(json.dumps([error.what, error.why, query(connection, "select 1 as one")["one"].tolist()]))
+"""
 
-    monkeypatch.setattr(files, "_WRITERS", {".csv": Full})
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of the size of files is set")
+def test_a_file_that_cannot_grow_is_said_and_no_part_is_left(login, tmp_path):
+    told = {name: getattr(login, name) for name in ("host", "address", "port", "user", "dbname")}
+    told["password"] = login.password.reveal()
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)],
+        input=json.dumps(told),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(said) == 3
+    for what, why, then in said:
+        assert "no part of it is left" in what
+        assert why == "The file would be larger than is allowed here."
+        assert then == [1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_said(tmp_path):
     with pytest.raises(FileNotWritten, match="no part of it is left") as raised:
-        export(connection, "select i from generate_series(1, 99) i", tmp_path / "rows.csv")
+        _fill(tmp_path / "rows.csv")
     assert raised.value.why == "The disk is full."
     assert not list(tmp_path.iterdir())
-    assert query(connection, "select 1 as one")["one"].tolist() == [1]
+
+
+def _fill(file: Path) -> None:
+    with files.whole(file, overwrite=False) as partial:
+        partial.symlink_to("/dev/full")
+        partial.write_bytes(b"1" * 100_000)
+
+
+def test_copy_writes_a_file_and_reads_it_back(connection, tmp_path):
+    file = tmp_path / "rows.txt"
+    query(
+        connection,
+        "create temp table t (i int, w text); insert into t select i, 'é' || i from generate_series(1, 5000) i",
+    )
+    seen = []
+    done = copy_to(
+        connection, "copy t to stdout (format csv, header)", file, progress=lambda *told: seen.append(told)
+    )
+    assert (done.rows, done.size) == (5000, file.stat().st_size)
+    assert seen[-1][1] == done.size
+    assert pd.read_csv(file)["i"].tolist() == list(range(1, 5001))
+    with pytest.raises(UsageProblem, match="exists"):
+        copy_to(connection, "copy t to stdout", file)
+    back = copy_from(connection, "copy t from stdin (format csv, header)", file)
+    assert "5,000 rows" in repr(back)
+    assert query(connection, "select count(*) n, sum(i)::int s from t").iloc[0].tolist() == [
+        10000,
+        2 * 5000 * 5001 // 2,
+    ]
+    file.write_text("i,w\n1,a\noops,b\n")
+    with pytest.raises(QueryFailed, match="oops") as raised:
+        copy_from(connection, "copy t from stdin (format csv, header)", file)
+    assert "line 3" in raised.value.why
+    assert query(connection, "select count(*) n from t")["n"].tolist() == [10000]
+    with pytest.raises(QueryFailed, match="nowhere"):
+        copy_to(connection, "copy nowhere to stdout", tmp_path / "none.csv")
+    with pytest.raises(UsageProblem, match="cannot be read"):
+        copy_from(connection, "copy t from stdin", tmp_path / "none.csv")
+    assert [each.name for each in tmp_path.iterdir()] == ["rows.txt"]
 
 
 def test_two_columns_of_one_name_are_refused_by_a_file(connection, tmp_path):

@@ -223,8 +223,9 @@ def test_no_statement_is_said(connection, sql):
     ["copy pg_class to stdout", "COPY (select 1) TO STDOUT", "create temp table t(a int); copy t from stdin"],
 )
 def test_copy_is_refused_before_it_starts(connection, sql):
-    with pytest.raises(UsageProblem, match="COPY"):
+    with pytest.raises(UsageProblem, match="COPY") as raised:
         query(connection, sql)
+    assert "--from FILE" in raised.value.mend
     assert len(query(connection, "select 1")) == 1
 
 

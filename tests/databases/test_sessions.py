@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import json
+import signal
 import subprocess
 import sys
 
@@ -11,15 +13,17 @@ import psycopg
 import pytest
 
 from sspcloud_magics.databases.chunks import chunks
+from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.query import TRANSACTION_OPEN, query, run
 from sspcloud_magics.databases.settings import Preferences
 from sspcloud_magics.errors import (
     ConnectionBusy,
     ConnectionLost,
+    DatabaseUnavailable,
     QueryFailed,
     UsageProblem,
 )
-from tests.databases.conftest import Server
+from tests.databases.conftest import Server, login_to, started
 
 
 @pytest.fixture
@@ -320,8 +324,6 @@ query(connection, "select pg_sleep(600)")
 
 
 def test_a_query_ends_on_the_server_when_its_process_is_killed(login, bystander):
-    import json
-
     told = {name: getattr(login, name) for name in ("host", "address", "port", "user", "dbname")}
     told["password"] = login.password.reveal()
     with subprocess.Popen(
@@ -338,3 +340,26 @@ def test_a_query_ends_on_the_server_when_its_process_is_killed(login, bystander)
         process.kill()
     while bystander.execute("select 1 from pg_stat_activity where pid = %s", [pid]).fetchone():
         pass
+
+
+def test_a_server_that_shuts_down_is_said_and_its_return_is_used(connection):
+    with started() as own:
+        leaving = DatabaseConnection(connection.database, login_to(own))
+        query(leaving, "begin")
+        own.process.send_signal(signal.SIGTERM)  # no new sessions; those that are open may end their work
+
+        def log_in_as_long_as_it_lets_one() -> None:
+            while True:
+                DatabaseConnection(connection.database, login_to(own)).close()
+
+        with pytest.raises(DatabaseUnavailable, match="accepts no connection") as raised:
+            log_in_as_long_as_it_lets_one()
+        assert "shutting down" in raised.value.why
+        own.process.send_signal(signal.SIGINT)  # at once
+        with pytest.raises(ConnectionLost, match="rolled back") as lost:
+            query(leaving, "select pg_sleep(60)")
+        assert lost.value.why.splitlines()[0].endswith(("administrator command", "unexpectedly"))
+        assert len(lost.value.why.splitlines()) == 1
+        own.process.wait()
+        with pytest.raises(DatabaseUnavailable, match="No connection"):
+            query(leaving, "select 1")

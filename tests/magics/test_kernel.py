@@ -12,6 +12,10 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
+from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.databases.connection import DatabaseConnection, connect
+from sspcloud_magics.databases.query import query
+from sspcloud_magics.forwards.manager import ForwardManager
 from tests.testbed import Sandbox
 
 DATABASE = "user-alice/postgresql-cnpg-951239"
@@ -163,6 +167,31 @@ def test_a_kernel_that_ends_leaves_no_process_behind(kernel: Kernel) -> None:
     kernel.manager.shutdown_kernel(now=True)
     _gone, alive = psutil.wait_procs(helpers, timeout=10)
     assert not alive
+
+
+def test_the_query_of_a_killed_kernel_ends_on_the_server(
+    kernel: Kernel, onlooker: DatabaseConnection
+) -> None:
+    kernel.run("%load_ext sspcloud_magics")
+    kernel.run(f"%connect_db {DATABASE}")
+    kernel.begin("%query_db SELECT pg_sleep(600), 'of a killed kernel'")
+    mine = "SELECT count(*) AS n FROM pg_stat_activity WHERE query LIKE '%of a killed kernel%' AND pid <> pg_backend_pid()"
+    while not query(onlooker, mine + " AND state = 'active'")["n"].iloc[0]:
+        pass
+    kernel.process.kill()
+    while query(onlooker, mine)["n"].iloc[0]:
+        pass
+
+
+@pytest.fixture
+def onlooker(sandbox: Sandbox) -> Iterator[DatabaseConnection]:
+    """The owner of the database, who sees every session."""
+    cluster, manager = find_cluster(kubeconfig=str(sandbox.kubeconfig("bob"))), ForwardManager()
+    opened = connect(cluster, manager, DATABASE)
+    yield opened
+    opened.close()
+    manager.close()
+    cluster.close()
 
 
 def test_what_a_killed_kernel_had_open_can_be_restored(kernel: Kernel) -> None:

@@ -45,6 +45,11 @@ def test_the_options_of_a_cell(alice: Notebook, tmp_path: Path) -> None:
     assert isinstance(
         alice.fail(f"%%query_db --to {tmp_path / 'rows.csv'}\nSELECT 1 AS a"), errors.UsageProblem
     )
+    copied = tmp_path / "regions.txt"
+    assert "13 rows" in str(alice.run(f"%%query_db --to {copied}\nCOPY regions TO STDOUT"))
+    alice.run("%query_db CREATE TEMP TABLE again (LIKE regions)")
+    assert "13 rows" in str(alice.run(f"%%query_db --from {copied}\nCOPY again FROM STDIN"))
+    assert isinstance(alice.fail(f"%%query_db --from {copied}\nSELECT 1"), errors.UsageProblem)
     assert isinstance(alice.fail("%%query_db --timeout 200ms\nSELECT pg_sleep(60)"), errors.QueryFailed)
     assert isinstance(alice.fail("%%query_db --timeout soon\nSELECT 1"), errors.UsageProblem)
     assert isinstance(alice.fail("%%query_db --params nothing\nSELECT 1"), errors.UsageProblem)

@@ -1,0 +1,163 @@
+r"""COPY between a table and a file of this machine, as psql's ``\copy`` does it: the bytes as they are.
+
+``COPY … TO STDOUT`` writes a file, ``COPY … FROM STDIN`` reads one; the statement says the format, and the bytes pass
+through here unread. What comes between leaves no part of the file, or nothing in the table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+
+from sspcloud_magics.databases import failures
+from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.files import Exported, whole
+from sspcloud_magics.databases.parameters import Statement, statements
+from sspcloud_magics.databases.query import Done, Progress, QueryResult
+from sspcloud_magics.errors import UsageProblem
+
+BLOCK = 256 << 10
+"""Bytes that are read from a file at a time."""
+
+
+def direction(sql: str) -> str:
+    """Return ``to`` or ``from`` for one COPY to or from the client; nothing for anything else."""
+    found = statements(sql)
+    if len(found) != 1 or found[0].words[:1] != ("copy",):
+        return ""
+    words = frozenset(found[0].words)
+    return "to" if "stdout" in words else "from" if "stdin" in words else ""
+
+
+def copy_to(
+    connection: DatabaseConnection,
+    sql: str,
+    file: Path | str,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write what ``COPY … TO STDOUT`` gives into a file.
+
+    Parameters
+    ----------
+    connection, sql
+        Where, and the one statement.
+    file
+        The file; its name says nothing about the format, which the statement says.
+    overwrite
+        Replace a file that is there.
+    progress
+        Called now and then with rows (0: they are not counted on the way), bytes and seconds.
+
+    Returns
+    -------
+    Exported
+        Which file, how many rows and bytes.
+
+    Raises
+    ------
+    UsageProblem
+        If the file exists.
+    FileNotWritten
+        If the file cannot be written; no part of it is left.
+    QueryFailed, ConnectionLost
+        As with any query.
+
+    Examples
+    --------
+    >>> copy_to(connection, "COPY t TO STDOUT (FORMAT csv, HEADER)", "t.csv")  # doctest: +SKIP
+    """
+    file = Path(file).expanduser()
+
+    def receive(copy: psycopg.Copy, told: Callable[[int], None]) -> None:
+        with partial.open("wb") as opened:
+            while block := copy.read():
+                opened.write(block)
+                told(len(block))
+
+    with whole(file, overwrite=overwrite) as partial:
+        done = _copy(connection, sql, receive, progress)
+    return Exported(file, done.statements[0].rows, file.stat().st_size)
+
+
+def copy_from(
+    connection: DatabaseConnection, sql: str, file: Path | str, *, progress: Progress | None = None
+) -> QueryResult:
+    """Give a file to ``COPY … FROM STDIN``: all of its rows, or nothing.
+
+    Parameters
+    ----------
+    connection, sql
+        Where, and the one statement.
+    file
+        The file.
+    progress
+        Called now and then with rows (0: they are not counted on the way), bytes and seconds.
+
+    Returns
+    -------
+    QueryResult
+        How many rows there were.
+
+    Raises
+    ------
+    UsageProblem
+        If there is no such file, or it cannot be read.
+    QueryFailed, ConnectionLost
+        As with any query; the server's message names the line of the file.
+
+    Examples
+    --------
+    >>> copy_from(connection, "COPY t FROM STDIN (FORMAT csv, HEADER)", "t.csv")  # doctest: +SKIP
+    """
+    file = Path(file).expanduser()
+    try:
+        opened = file.open("rb")
+    except OSError as error:
+        raise UsageProblem(f"{file} cannot be read.", why=error.strerror or str(error)) from None
+
+    def send(copy: psycopg.Copy, told: Callable[[int], None]) -> None:
+        while block := opened.read(BLOCK):
+            copy.write(block)
+            told(len(block))
+
+    with opened:
+        return _copy(connection, sql, send, progress)
+
+
+def _copy(
+    connection: DatabaseConnection,
+    sql: str,
+    move: Callable[[psycopg.Copy, Callable[[int], None]], None],
+    progress: Progress | None,
+) -> QueryResult:
+    statement: Statement = statements(sql)[0]
+    if statement.names:
+        raise UsageProblem("COPY takes no parameters.", mend="write the values into the statement")
+    session, remarks = connection.ready()
+    in_transaction = connection.in_transaction
+    began = time.perf_counter()
+    size = 0
+
+    def told(count: int) -> None:
+        nonlocal size
+        size += count
+        if progress is not None:
+            progress(0, size, time.perf_counter() - began)
+
+    try:
+        with session.cursor() as cursor:
+            with cursor.copy(statement.sql.encode()) as copy:
+                move(copy, told)
+            done = Done(cursor.statusmessage or "COPY", max(cursor.rowcount, 0))
+    except psycopg.Error as error:
+        if session.closed:
+            raise failures.of_connection(
+                error, place=connection.database.path, in_transaction=in_transaction
+            ) from None
+        raise failures.of_statement(error, statement) from None
+    return QueryResult(None, (done,), remarks, time.perf_counter() - began)
