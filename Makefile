@@ -20,7 +20,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-$(READY): pyproject.toml tools/environment.py tools/constraints.txt tools/jupysql.txt
+$(READY): pyproject.toml tools/environment.py tools/constraints.txt
 	@$(PYTHON) tools/environment.py $(VENV)
 
 $(FRONT): $(READY) $(FRONT_SOURCES)

@@ -96,8 +96,6 @@ def main() -> None:
         sys.exit("The front end could not be built: see above. Is the npm registry reachable?")
     say("Installing the package and its tools (a minute or two the first time) …")
     install(python, "--editable", f"{ROOT}[dev]")
-    beside = ["--no-deps", "--upgrade", "--target", str(venv / "jupysql")]
-    install(python, *beside, "--requirement", str(ROOT / "tools" / "jupysql.txt"))
     (venv / "installed").touch()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -72,7 +71,6 @@ def test_duckdb_asks_the_dataframe_and_the_arrow_table(connection):
 
 JUPYSQL = """
 import json, sys
-sys.path.append(sys.argv[1])
 from IPython.core.interactiveshell import InteractiveShell
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
@@ -103,11 +101,10 @@ state.close()
 
 
 def test_jupysql_asks_in_the_same_session(login, tmp_path):
-    beside = Path(sys.prefix) / "jupysql"  # tools/environment.py puts it there
     told = {name: getattr(login, name) for name in ("host", "address", "port", "user", "dbname")}
     told["password"] = login.password.reveal()
     done = subprocess.run(
-        [sys.executable, "-c", JUPYSQL, str(beside)],
+        [sys.executable, "-c", JUPYSQL],
         input=json.dumps(told),
         capture_output=True,
         text=True,
