@@ -45,7 +45,10 @@ def ending(session: psycopg.Connection[Any]) -> list[str]:
     )
     if session.pgconn.server_version >= grants.IDLE_TIMEOUT_SINCE:
         hours = f"{grants.IDLE_TIMEOUT.total_seconds() / 3600:g} h"
-        said.append(f"A session that does nothing for {hours} is ended by the server (idle_session_timeout).")
+        said.append(
+            f"A session that does nothing for {hours} is ended by the server, unless the colleague has switched that off "
+            "(idle_session_timeout)."
+        )
     return said
 
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.databases.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.credentials import Credentials
-from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.discovery import SERVICES_PAGE, Database
 from sspcloud_magics.databases.route import Route
-from sspcloud_magics.errors import DatabaseUnavailable, Forbidden, TargetError, UsageProblem
+from sspcloud_magics.errors import DatabaseUnavailable, Forbidden, PodNotReady, TargetError, UsageProblem
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.sharing.relay import IMAGE, close_relay, end_with_its_forward, open_relay
 from sspcloud_magics.target import Target
@@ -106,15 +106,25 @@ def open_by_route(journey: Journey, forced: str | None = None) -> DatabaseConnec
     for name in (forced,) if forced else ROUTES:
         try:
             return _WAYS[name](journey)
+        except PodNotReady as error:
+            if forced or name != "forward":
+                raise
+            raise DatabaseUnavailable(
+                f"{journey.database.path} has no pod that answers.",
+                why=error.why,
+                mend=f"if it is paused, its owner resumes it on {SERVICES_PAGE}\n"
+                "a pod that is just being replaced is back in a moment: then connect again",
+            ) from None
         except (Forbidden, TargetError, DatabaseUnavailable) as error:
             if forced:
                 raise
             met.append(f"{name}: {error.what} {error.why}".strip())
-    database = journey.database
+    database, me = journey.database, journey.cluster.namespace.removeprefix("user-")
     raise DatabaseUnavailable(
         f"No route leads to {database.path}.",
         why="\n".join(met),
-        mend=f"ask its owner to share it with you: %share_db {database.name} --with YOUR_NAME",
+        mend=f"ask its owner to share it with you: %share_db {database.name} --with {me}\n"
+        f"%k8s_doctor {database.path}   looks into each step of the way",
     )
 
 
@@ -148,7 +158,8 @@ def _by_relay(journey: Journey) -> DatabaseConnection:
         close_relay(journey.cluster, relay)
         raise DatabaseUnavailable(
             f"A relay in {journey.cluster.namespace} does not reach {database.path}.",
-            why=f"Nothing answers it: a network policy lets nothing through from there, or the database is paused. ({error.why})",
+            why=f"Nothing answers it: a network policy lets nothing through from there, or the database is paused. "
+            f"({error.why.splitlines()[0] if error.why else error.what})",
             mend=_open_the_network(journey),
         ) from None
     except BaseException:

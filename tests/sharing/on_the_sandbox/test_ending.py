@@ -11,7 +11,13 @@ import sspcloud_magics as ssp
 from sspcloud_magics import session
 from sspcloud_magics.cluster import objects, writing
 from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, ROLES, SECRETS
-from sspcloud_magics.errors import CredentialsNotFound, Forbidden, UsageProblem
+from sspcloud_magics.errors import (
+    CredentialsNotFound,
+    DatabaseHibernated,
+    DatabaseUnavailable,
+    Forbidden,
+    UsageProblem,
+)
 from sspcloud_magics.session import state
 from sspcloud_magics.sharing import manifests
 from tests.sharing.on_the_sandbox import notebook
@@ -172,6 +178,27 @@ def test_where_the_database_sleeps_its_rights_are_taken_back_and_the_role_is_sai
     assert "is hibernated" in removed.role_left
     assert "%unshare --ended" in removed.words
     wait_until_gone(session.current_cluster(), share.name)
+
+
+def test_a_colleague_is_told_that_the_database_sleeps_and_gets_no_relay_for_it(be, sandbox):
+    ssp.share_db(DATABASE, "bob")
+    hibernate = ("annotate", "cluster", DATABASE, "-n", "user-alice", "--overwrite")
+    try:
+        kubectl(sandbox, "admin", *hibernate, "cnpg.io/hibernation=on")
+        selected = ("-l", f"cnpg.io/cluster={DATABASE}", "-n", "user-alice", "--timeout=30s")
+        kubectl(sandbox, "admin", "wait", "--for=delete", "pod", *selected)
+        be("bob")
+        assert list(ssp.databases(namespace="user-alice")["state"]) == ["not running"]
+        with pytest.raises(DatabaseUnavailable, match="has no pod that answers") as asleep:
+            ssp.connect_db(PATH)
+        assert "my-services" in asleep.value.mend
+        assert "No resources found" in kubectl(sandbox, "bob", "get", "pods")
+        be("alice")
+        with pytest.raises(DatabaseHibernated):
+            ssp.share_db(DATABASE, "bob")
+    finally:
+        kubectl(sandbox, "admin", *hibernate, "cnpg.io/hibernation=off")
+        kubectl(sandbox, "admin", "wait", "--for=condition=Ready", f"cluster/{DATABASE}", *selected[2:])
 
 
 @pytest.fixture(params=["view", "edit"])

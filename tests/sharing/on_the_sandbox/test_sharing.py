@@ -44,6 +44,7 @@ def test_a_colleague_joins_with_the_line_that_the_owner_sends(be):
     opened = ssp.share_db(DATABASE, ["bob", "carol"], reason="le cours")
     assert isinstance(opened, Opened)
     assert opened.line == f"%connect_db {PATH}"
+    assert "check the spelling of bob and carol" in opened.notes[0]  # nothing proves that they exist
     for person in ("bob", "carol"):
         be(person)
         connection = ssp.connect_db(opened.line.partition(" ")[2])
@@ -72,6 +73,8 @@ def test_carol_sees_nothing_of_what_bob_was_given(be, sandbox):
     be("carol")
     with pytest.raises((CredentialsNotFound, Forbidden)):
         ssp.connect_db(PATH)
+    with pytest.raises(Forbidden):
+        ssp.forward(f"user-alice/svc/{DATABASE}-rw", ":5432")
     refused = kubectl(sandbox, "carol", "get", "secret", share_name("bob"), "-n", "user-alice")
     assert "Forbidden" in refused
 
@@ -79,6 +82,8 @@ def test_carol_sees_nothing_of_what_bob_was_given(be, sandbox):
 def test_bob_reaches_no_other_pod_and_no_other_secret(be, sandbox):
     ssp.share_db(DATABASE, "bob")
     be("bob")
+    with ssp.forward(f"user-alice/svc/{DATABASE}-rw", ":5432") as forward:
+        assert forward.pod
     with pytest.raises(Forbidden):
         ssp.forward("user-alice/pod/mon-api-abcdef-12345", 8000)
     for secret in (DATABASE, f"{DATABASE}-superuser", f"{DATABASE}-ca"):

@@ -1,0 +1,92 @@
+"""The magics of sharing, as a notebook runs them: the line to send, what is offered, and names that need quoting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import sspcloud_magics as ssp
+from sspcloud_magics import errors
+from tests.magics.conftest import Notebook
+from tests.testbed import Sandbox
+
+DATABASE = "postgresql-cnpg-951239"
+LINE = f"%connect_db user-alice/{DATABASE}"
+
+
+@pytest.fixture
+def alice(notebook: Notebook, sandbox: Sandbox) -> Iterator[Notebook]:
+    """A notebook of Alice's, who has shared nothing; in the end Bob has what the sandbox begins with."""
+    notebook.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('alice')}")
+    notebook.run(f"%unshare {DATABASE} --all")
+    yield notebook
+    notebook.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('alice')}")
+    notebook.run(f"%unshare {DATABASE} --all")
+    notebook.run(f"%share_db {DATABASE} --with bob --for 30d")
+
+
+def test_the_line_of_the_answer_is_all_that_the_colleague_types(alice: Notebook, sandbox: Sandbox) -> None:
+    opened = alice.run(f'%share_db {DATABASE} --with bob --for 1d12h --reason "l\'enquête"')
+    *_, line = str(opened).splitlines()
+    assert line.strip() == LINE
+    assert "for 1 day and 12 hours, until " in opened.granted
+    assert "bob" in str(alice.run("%shares"))
+    alice.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('bob')}")
+    assert alice.run(line.strip()).user == "share_bob"
+    listed = str(alice.run("%connect_db"))
+    assert f"user-alice/{DATABASE}" in listed
+    assert "read-only" in listed
+    alice.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('alice')}")
+    said = str(alice.run(f"%unshare {DATABASE} bob"))
+    assert said.startswith(f"{DATABASE} is no longer shared with bob. 1 session was ended.")
+    assert str(alice.run(f"%unshare {DATABASE} --all")).startswith(f"{DATABASE} was shared with nobody.")
+
+
+def test_a_dry_run_shows_both_halves_and_makes_nothing(alice: Notebook) -> None:
+    shown = str(alice.run(f"%share_db {DATABASE} --with bob projet-x --read-write --via network --dry-run"))
+    for part in (
+        "Nothing was done.",
+        "kind: NetworkPolicy",
+        'CREATE ROLE "share_projet-x"',
+        "name: oidc-x",
+        LINE,
+    ):
+        assert part in shown
+    assert alice.run("%shares").empty
+
+
+def test_what_is_left_behind_is_offered_with_the_command_that_removes_it(alice: Notebook) -> None:
+    owner = ssp.session.sharing._superuser(*ssp.session.sharing._own(DATABASE))
+    owner.psycopg.execute("CREATE ROLE share_dave LOGIN")
+    owner.psycopg.execute("COMMENT ON ROLE share_dave IS 'made by sspcloud-magics for a share'")
+    owner.close()
+    assert list(alice.run("%shares")["state"]) == ["ended"]
+    assert "One of these belongs to nobody any more" in alice.printed
+    assert "→ %unshare --ended   removes it" in alice.printed
+    said = str(alice.run("%unshare --ended"))
+    assert said.startswith(f"What was left of the share of {DATABASE} with dave is removed.")
+    assert alice.run("%shares").empty
+    assert "nobody any more" not in alice.printed
+    assert str(alice.run("%unshare --ended")).startswith("Nothing was left behind.")
+
+
+def test_a_schema_that_needs_quotes_is_named_in_quotes(alice: Notebook) -> None:
+    refused = alice.fail(f"%share_db {DATABASE} --with bob --schema 'en\"quête; --'")
+    assert isinstance(refused, errors.UsageProblem)
+    assert "'en\"quête; --'" in refused.what
+    assert refused.mend == "there is: public"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "x",
+        f"{DATABASE} --with",
+        f"{DATABASE} --with bob --for soon",
+        f"{DATABASE} --with bob --via pigeon",
+    ],
+)
+def test_what_is_no_order_to_share_is_refused_in_words(alice: Notebook, line: str) -> None:
+    assert isinstance(alice.fail(f"%share_db {line}"), errors.UsageProblem)
