@@ -14,11 +14,12 @@ from typing import Any
 import pandas as pd
 import psycopg
 
+from sspcloud_magics.databases.columns import JSON
 from sspcloud_magics.errors import UsageProblem
 
-_JSON = frozenset(psycopg.adapters.types[name].oid for name in ("json", "jsonb"))
 _BYTES = psycopg.adapters.types["bytea"].oid
 _TIME = psycopg.adapters.types["time"].oid
+_DATE = psycopg.adapters.types["date"].oid
 
 
 def needed(package: str, extra: str, what: str) -> Any:
@@ -58,7 +59,7 @@ def plain(frame: pd.DataFrame, types: Sequence[int]) -> list[pd.Series[Any]]:
                 None
                 if value is None
                 else json.dumps(value, ensure_ascii=False)
-                if oid in _JSON
+                if oid in JSON
                 else str(value)
                 for value in column
             ]
@@ -82,6 +83,8 @@ def arrow_table(frame: pd.DataFrame, types: Sequence[int]) -> Any:
             arrays.append(pa.array(column.tolist(), pa.binary() if oid == _BYTES else pa.time64("us")))
         elif column.dtype == "string":
             arrays.append(pa.array(column, pa.large_string()))
+        elif oid == _DATE:
+            arrays.append(pa.array(column, from_pandas=True).cast(pa.date32()))
         else:
             arrays.append(pa.array(column, from_pandas=True))
     return pa.Table.from_arrays(arrays, names=[str(name) for name in frame.columns])

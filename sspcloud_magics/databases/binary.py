@@ -53,7 +53,7 @@ class Decoder:
     decode: Decode
 
 
-def decoder(oid: int, numeric: Numeric) -> Decoder | None:
+def decoder(oid: int, numeric: Numeric, *, json_text: bool = False) -> Decoder | None:
     """Return what reads a type from its binary format; None where its text is to be asked for.
 
     Parameters
@@ -62,9 +62,13 @@ def decoder(oid: int, numeric: Numeric) -> Decoder | None:
         PostgreSQL's number of the type.
     numeric
         What numeric becomes.
+    json_text
+        Whether JSON stays the text that it is.
     """
     if oid in _TEXTS:
         return _texts()
+    if json_text and oid in columns.JSON:
+        return Decoder(_BYTEA, _json_texts) if oid == _JSONB else _texts()
     if oid == _NUMERIC and numeric == "float":
         return Decoder(_BYTEA, _numerics)
     if oid in _BY_LOADER:
@@ -136,6 +140,13 @@ def _arrow_strings(values: Sequence[bytes | None], column: Column) -> Any:
     return pa.Array.from_buffers(
         pa.large_string(), len(values), [present, pa.py_buffer(offsets), pa.py_buffer(data)]
     )
+
+
+def _json_texts(values: Sequence[bytes | None], column: Column) -> Any:
+    texts = [None if value is None else value[len(_JSONB_VERSION) :] for value in values]
+    if columns.strings_in_arrow():
+        return _arrow_strings(texts, column)
+    return columns.strings([None if text is None else text.decode() for text in texts], column)
 
 
 def _jsons(values: Sequence[bytes | None], column: Column) -> Array:
@@ -262,6 +273,7 @@ def _oid(name: str) -> int:
 _BYTEA = _oid("bytea")
 _TEXT = _oid("text")
 _NUMERIC = _oid("numeric")
+_JSONB = _oid("jsonb")
 _numeric_loader = psycopg.adapters.get_loader(_NUMERIC, Format.BINARY)
 assert _numeric_loader is not None  # noqa: S101 - psycopg ships it
 _load_numeric = _numeric_loader(_NUMERIC).load

@@ -162,7 +162,13 @@ def loaded_as(oid: int, numeric: Numeric) -> int:
 
 
 def column(
-    name: str, oid: int, *, numeric: Numeric, time_zone: str, adapters: psycopg.adapt.AdaptersMap
+    name: str,
+    oid: int,
+    *,
+    numeric: Numeric,
+    time_zone: str,
+    adapters: psycopg.adapt.AdaptersMap,
+    json_text: bool = False,
 ) -> Column:
     """Return the column for a type.
 
@@ -178,7 +184,11 @@ def column(
         The session's, as ``SHOW TimeZone`` names it.
     adapters
         What psycopg knows of types; a type that it does not know comes as text.
+    json_text
+        Whether JSON stays the text that it is.
     """
+    if json_text and oid in JSON:
+        return Column(name, strings, _to_strings, None, oid)
     if oid in _BY_TYPE and not (oid == _NUMERIC and numeric == "decimal"):
         to_piece, dtype = _BY_TYPE[oid]
         if isinstance(dtype, np.dtype):
@@ -440,6 +450,7 @@ _AS_TEXT = frozenset(
 )
 _STRINGS = frozenset(_oid(name) for name in ("text", "varchar", "bpchar", "name", '"char"', "xml", "money"))
 _OBJECT = np.dtype(object)
+JSON = frozenset(_oid(name) for name in ("json", "jsonb"))
 _interval_loader = psycopg.adapters.get_loader(_INTERVAL, psycopg.pq.Format.TEXT)
 assert _interval_loader is not None  # noqa: S101 - psycopg ships it
 _load_interval = _interval_loader(_INTERVAL).load

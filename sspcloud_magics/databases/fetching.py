@@ -126,6 +126,7 @@ def batches(
     *,
     numeric: Numeric = "float",
     limit: int | None = None,
+    json_text: bool = False,
     foretold: Callable[[Description], None] | None = None,
 ) -> Generator[Fetched, None, None]:
     """Run one statement, and give what has come so far after each batch of rows, and at the end.
@@ -133,28 +134,27 @@ def batches(
     It is always the same object, which grows. Whoever takes the arrays out of its columns meanwhile leaves
     room for more. Closing the generator before its end cancels the statement.
 
-    Parameters are those of `fetch`, and `foretold`, which is called with what the server says of a query before
-    its first row, where it was asked.
+    Parameters are those of `fetch`, and `json_text`: whether JSON stays the text that it is; and `foretold`, which is called
+    with what the server says of a query before its first row, where it was asked.
     """
     with connection.lock:
         describing.seen(connection).heed(statement)
         try:
-            yield from _running(connection, statement, values, numeric, limit, foretold)
+            reading = _Reading(connection, numeric, limit, json_text=json_text)
+            yield from _running(connection, statement, values, reading, foretold)
         finally:
             _settle(connection)
 
 
-def _running(  # noqa: PLR0917 - as `batches` has them
+def _running(
     connection: psycopg.Connection[Any],
     statement: Statement,
     values: Sequence[Any],
-    numeric: Numeric,
-    limit: int | None,
+    reading: _Reading,
     foretold: Callable[[Description], None] | None,
 ) -> Iterator[Fetched]:
-    transformer = Transformer(connection)
+    transformer = reading.transformer
     dumped = binding.dumped(transformer, statement.names, values)
-    reading = _Reading(connection, transformer, numeric, limit)
     sql, wanted, chunk = statement.sql, pq.Format.TEXT, CHUNK
     if describing.only_reads(statement) and connection.info.encoding == _ENCODING:
         described = describing.seen(connection).get(statement)
@@ -202,23 +202,20 @@ class _Reading:
 
     Parameters
     ----------
-    connection, transformer
-        The session, and psycopg's words for its types.
-    numeric, limit
-        As `fetch` takes them.
+    connection
+        The session.
+    numeric, limit, json_text
+        As `batches` takes them.
     """
 
     def __init__(
-        self,
-        connection: psycopg.Connection[Any],
-        transformer: abc.Transformer,
-        numeric: Numeric,
-        limit: int | None,
+        self, connection: psycopg.Connection[Any], numeric: Numeric, limit: int | None, *, json_text: bool
     ) -> None:
         self.remembered: tuple[Statement, Description | None] | None = None
         """What is to be remembered, where its columns have a fast format."""
         self._connection = connection
-        self._transformer = transformer
+        self.transformer: abc.Transformer = Transformer(connection)
+        self._json_text = json_text
         self._numeric = numeric
         self._limit = limit
         self._fetched = Fetched()
@@ -229,7 +226,7 @@ class _Reading:
 
     def projected(self, statement: Statement, described: Description) -> str:
         """Return the query that brings a described statement's rows in the binary format."""
-        found = [binary.decoder(oid, self._numeric) for oid in described.types]
+        found = self._decoders(described.types)
         if None not in found:
             return statement.sql
         self._projected = described
@@ -272,6 +269,9 @@ class _Reading:
                 describing.seen(connection).discard(self.remembered[0])
             raise psycopg.errors.error_from_result(result, encoding=encoding)
 
+    def _decoders(self, types: Sequence[int]) -> list[binary.Decoder | None]:
+        return [binary.decoder(oid, self._numeric, json_text=self._json_text) for oid in types]
+
     def _columns(self, result: pq.abc.PGresult) -> list[Column]:
         info, places = self._connection.info, range(result.nfields)
         described = self._projected or Description(
@@ -279,13 +279,20 @@ class _Reading:
             tuple([result.ftype(place) for place in places]),
         )
         self._format = pq.Format(result.fformat(0)) if places else pq.Format.TEXT
-        found = [binary.decoder(oid, self._numeric) for oid in described.types]
+        found = self._decoders(described.types)
         if self.remembered is not None:
             self._remember(*self.remembered, known=bool(found) and None not in found)
         time_zone = info.parameter_status("TimeZone") or "UTC"
-        adapters = self._transformer.adapters
+        adapters = self.transformer.adapters
         made = [
-            columns.column(name, oid, numeric=self._numeric, time_zone=time_zone, adapters=adapters)
+            columns.column(
+                name,
+                oid,
+                numeric=self._numeric,
+                time_zone=time_zone,
+                adapters=adapters,
+                json_text=self._json_text,
+            )
             for name, oid in zip(described.names, described.types, strict=True)
         ]
         if self._format == pq.Format.TEXT:
@@ -294,7 +301,7 @@ class _Reading:
             self._decode = [column.to_piece for column in made]
         else:
             decoders = [
-                each or binary.text_decoder(oid, self._transformer)
+                each or binary.text_decoder(oid, self.transformer)
                 for each, oid in zip(found, described.types, strict=True)
             ]
             self._loaded_as = [each.loaded_as for each in decoders]
@@ -324,7 +331,7 @@ class _Reading:
         fetched, count = self._fetched, result.ntuples
         keep = count if self._limit is None else max(0, min(count, self._limit - fetched.rows))
         if keep and made:
-            transformer = self._transformer
+            transformer = self.transformer
             transformer.set_pgresult(result, set_loaders=False)
             transformer.set_loader_types(self._loaded_as, self._format)
             values = zip(*transformer.load_rows(0, keep, tuple), strict=True)

@@ -27,6 +27,9 @@ from sspcloud_magics.errors import FileNotWritten, UsageProblem
 PART = 65_536
 """Rows that are written at a time; in Parquet one row group."""
 
+PART_BYTES = 64 << 20
+"""Wide rows are written sooner."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -139,7 +142,16 @@ def export(
     if make is None:
         raise UsageProblem(f"{file.name} ends neither in .parquet nor in .csv.", mend="--to rows.parquet")
     parts = query.parts(
-        connection, sql, params, size=PART, limit=limit, numeric=numeric, timeout=timeout, progress=progress
+        connection,
+        sql,
+        params,
+        size=PART,
+        most=PART_BYTES,
+        limit=limit,
+        numeric=numeric,
+        json_text=True,
+        timeout=timeout,
+        progress=progress,
     )
     rows = 0
     notes: tuple[str, ...] = ()

@@ -166,11 +166,12 @@ def run(
     progress: Progress | None = None,
     warn: Callable[[str], None] | None = None,
     memory_share: float = 0.5,
+    json_text: bool = False,
 ) -> QueryResult:
     """Run SQL, and return its rows together with all that is to be said of them.
 
     Parameters and exceptions are those of `query`, and `memory_share`: a result that is expected to take more of
-    the free memory is warned of.
+    the free memory is warned of; and `json_text`: whether JSON stays the text that it is.
 
     Returns
     -------
@@ -190,7 +191,13 @@ def run(
             fetched = Fetched()
             with _worded(connection, session, statement, len(done), len(parsed)), _bounded(session, timeout):
                 for fetched in fetching.batches(
-                    session, statement, values, numeric=numeric, limit=limit, foretold=foretold
+                    session,
+                    statement,
+                    values,
+                    numeric=numeric,
+                    limit=limit,
+                    json_text=json_text,
+                    foretold=foretold,
                 ):
                     if progress is not None:
                         progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
@@ -247,8 +254,10 @@ def parts(
     params: Mapping[str, object] | None = None,
     *,
     size: int,
+    most: int | None = None,
     limit: int | None = None,
     numeric: Numeric = "float",
+    json_text: bool = False,
     timeout: float | None = None,
     progress: Progress | None = None,
 ) -> Generator[Part, None, None]:
@@ -260,6 +269,10 @@ def parts(
     ----------
     size
         How many rows a part has at least; the last may have fewer.
+    most
+        After how many bytes a part ends before it has as many rows; never where None.
+    json_text
+        Whether JSON stays the text that it is.
 
     The others, and the exceptions, are those of `query`.
 
@@ -273,9 +286,11 @@ def parts(
         raise UsageProblem("One query can be written or cut into parts.", mend="run the others before it")
     session, _ = connection.ready()
     began = time.perf_counter()
-    given = 0
+    given, given_size = 0, 0
     fetched = Fetched()
-    running = fetching.batches(session, parsed[0], bound[0], numeric=numeric, limit=limit)
+    running = fetching.batches(
+        session, parsed[0], bound[0], numeric=numeric, limit=limit, json_text=json_text
+    )
     with (
         _worded(connection, session, parsed[0], 0, 1),
         _bounded(session, timeout),
@@ -284,10 +299,11 @@ def parts(
         for fetched in running:
             if progress is not None:
                 progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
-            if fetched.columns and fetched.rows - given >= size:
+            enough = fetched.rows - given >= size or (most and fetched.size - given_size >= most)
+            if fetched.columns and enough:
                 with _lent(session):
                     yield _part(fetched.columns, fetched.rows - given)
-                given = fetched.rows
+                given, given_size = fetched.rows, fetched.size
     if fetched.columns is None:
         raise UsageProblem("The statement returns no rows.", mend="write a query, such as SELECT …")
     if fetched.rows > given or given == 0:

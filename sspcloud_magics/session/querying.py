@@ -334,6 +334,7 @@ def query_db(
         progress=progress,
         warn=warn,
         memory_share=state.session.queries.memory_share,
+        json_text=as_ != "pandas",
     )
     return result if result.frame is None else convert(query.noted(result), result.types)
 

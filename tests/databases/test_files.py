@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import subprocess
 import sys
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
@@ -46,6 +48,99 @@ def test_parquet_holds_what_the_frame_holds(connection, tmp_path):
     assert read["j"].iloc[0] == '{"i": 1}'
     assert read["b"].iloc[0] == b"A"
     assert read["a"].iloc[0] == "[1, None]"
+
+
+# The type, a value as SQL writes it, Arrow's type, the value in Arrow, and in CSV.
+OUTPUTS = [
+    ("smallint", "1", "int16", 1, "1"),
+    ("integer", "-2147483648", "int32", -(2**31), "-2147483648"),
+    ("bigint", "9007199254740993", "int64", 2**53 + 1, "9007199254740993"),
+    ("oid", "4294967295", "int64", 2**32 - 1, "4294967295"),
+    ("real", "0.5", "float", 0.5, "0.5"),
+    ("double precision", "0.1", "double", 0.1, "0.1"),
+    ("numeric(12,2)", "1.25", "double", 1.25, "1.25"),
+    ("boolean", "true", "bool", True, "True"),
+    ("text", "é,", "large_string", "é,", '"é,"'),
+    ("char(3)", "a", "large_string", "a  ", "a  "),
+    ("money", "12.30", "large_string", "$12.30", "$12.30"),
+    ("date", "2024-02-29", "date32[day]", dt.date(2024, 2, 29), "2024-02-29"),
+    (
+        "timestamp",
+        "2024-02-29 12:00:00.5",
+        "timestamp[us]",
+        dt.datetime.fromisoformat("2024-02-29T12:00:00.500000"),
+        None,
+    ),
+    (
+        "timestamptz",
+        "2024-07-14 12:00+00",
+        "timestamp[us, tz=Europe/Paris]",
+        dt.datetime(2024, 7, 14, 14, tzinfo=ZoneInfo("Europe/Paris")),
+        "2024-07-14 14:00:00+02:00",
+    ),
+    ("interval", "1 day 2 hours", "duration[us]", dt.timedelta(days=1, hours=2), "1 days 02:00:00"),
+    ("time", "12:34:56.5", "time64[us]", dt.time(12, 34, 56, 500000), "12:34:56.500000"),
+    ("timetz", "12:34:56+02", "large_string", "12:34:56+02:00", "12:34:56+02:00"),
+    (
+        "uuid",
+        "00000000-0000-0000-0000-00000000002a",
+        "large_string",
+        *["00000000-0000-0000-0000-00000000002a"] * 2,
+    ),
+    ("bytea", "\\x4100", "binary", b"A\0", None),
+    ("json", '{"a":  [1]}', "large_string", '{"a":  [1]}', None),
+    ("jsonb", '{"é": 1.50}', "large_string", '{"é": 1.50}', None),
+    ("inet", "10.0.0.1/8", "large_string", "10.0.0.1/8", "10.0.0.1/8"),
+    ("int4range", "[1,5)", "large_string", "[1, 5)", None),
+    ("int[]", "{1,NULL}", "large_string", "[1, None]", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [(kind, value, expected) for kind, value, *expected in OUTPUTS],
+    ids=[kind for kind, *_ in OUTPUTS],
+)
+def test_each_type_in_arrow_polars_parquet_and_csv(connection, tmp_path, kind, value, expected):
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("polars")
+    import pyarrow.parquet as pq
+
+    arrows, in_arrow, in_csv = expected
+    query(connection, "set time zone 'Europe/Paris'")
+    sql = f"select cast(given as {kind}) as value from unnest(:given::text[]) given"
+    values = {"given": [value, None]}
+    for fetch in (sql, f"{sql} limit 5"):  # in the binary format, and as text
+        result = run(connection, fetch, values, json_text=True)
+        table = arrow.arrow_table(result.frame, result.types)
+        assert (str(table.schema.types[0]), table["value"].to_pylist()) == (arrows, [in_arrow, None])
+        described = arrow.arrow_table(run(connection, fetch, values).frame, result.types)
+        assert described.schema == table.schema
+    none = run(connection, sql, {"given": []}, json_text=True)
+    assert arrow.arrow_table(none.frame, none.types).schema == table.schema
+    polars_frame = arrow.polars_frame(result.frame, result.types)
+    assert polars_frame["value"].null_count() == 1
+    assert polars_frame["value"].to_list()[0] == in_arrow
+    done = export(connection, sql, tmp_path / "rows.parquet", values)
+    assert pq.read_table(done.file).schema.types == table.schema.types
+    assert pq.read_table(done.file)["value"].to_pylist() == [in_arrow, None]
+    lines = export(connection, sql, tmp_path / "rows.csv", values).file.read_text().splitlines()
+    assert lines[0] == "value"
+    if in_csv is not None:
+        assert lines[1] == in_csv
+    assert lines[2] in ("", '""')
+
+
+def test_wide_rows_are_written_in_smaller_parts(connection, tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr(fetching, "BATCH", 1)
+    monkeypatch.setattr(files, "PART_BYTES", 1 << 20)
+    sql = "select repeat('é', 1000) as t from generate_series(1, 5000)"
+    done = export(connection, sql, tmp_path / "wide.parquet")
+    assert pq.ParquetFile(done.file).num_row_groups > 4
+    assert done.rows == 5000
 
 
 @pytest.mark.usefixtures("small_parts")
