@@ -7,7 +7,7 @@ are the medians of the rounds, and beside ours what is to be reached and whether
 the sandbox, whose own server then costs most of the time: throughput there says little, the client's CPU
 seconds per GiB, latency and behaviour say a lot. Rows named ``…, sandbox's share`` say how much of the time the
 sandbox computed itself, its pods included (it has more than one core, so it may be more than 1). `--scale 0.1`
-moves a tenth of the bytes.
+moves a tenth of the bytes. Ctrl-C ends it early, with the medians of what was measured.
 """
 
 from __future__ import annotations
@@ -97,15 +97,17 @@ def main() -> None:
     options = parser.parse_args()
     collected: dict[str, dict[str, list[float]]] = {name: {} for name in options.subjects}
     with the_bed(options.testbed) as bed:
-        for number in range(options.rounds):
-            for measure in options.only:
-                load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-                print(
-                    f"round {number + 1} of {options.rounds}, {measure}, {load}", file=sys.stderr, flush=True
-                )
-                for name in options.subjects:
-                    for row, value in attempt(MEASURES[measure], bed, name, options.scale).items():
-                        collected[name].setdefault(row, []).append(value)
+        try:
+            for number in range(options.rounds):
+                for measure in options.only:
+                    progress = f"round {number + 1} of {options.rounds}, {measure}"
+                    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+                    print(progress + load, file=sys.stderr, flush=True)
+                    for name in options.subjects:
+                        for row, value in attempt(MEASURES[measure], bed, name, options.scale).items():
+                            collected[name].setdefault(row, []).append(value)
+        except KeyboardInterrupt:
+            print("interrupted: the medians of what was measured", file=sys.stderr)
     medians = {
         name: {row: statistics.median(values) for row, values in rows.items()}
         for name, rows in collected.items()

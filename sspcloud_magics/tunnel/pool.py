@@ -22,7 +22,7 @@ from sspcloud_magics.tunnel.tunnel import Tunnel
 
 PING_INTERVAL = 10.0
 _MOST_AHEAD = 16
-_MOST_OPENING = 16
+_MOST_OPENING = 32
 _QUIET = 30.0
 _OLDEST = 3600.0
 _REFUSES_SPDY = (400, 403, 404, 405, 501)
