@@ -89,7 +89,7 @@ class Board:
         self._outbox = Outbox()
         self._views: dict[str, float] = {}
         self._answers = _Answers()
-        self._asking = False
+        self._round: object = None
         self._stale = False
         self._outcomes: dict[str, dict[str, Any]] = {}
         self._found: dict[str, Facts] = {}
@@ -264,38 +264,46 @@ class Board:
 
     def _look_anew(self) -> None:
         self._answers.due.clear()
-        self._stale = self._asking  # what is being asked at this moment may have been answered before
+        # What is being asked at this moment may have been answered before.
+        self._stale = self._round is not None
         self._begin_round()
 
     def _begin_round(self) -> None:
-        """Ask what is due, on a thread that may wait; one round at a time."""
-        if self._asking:
-            return
+        """Ask what is due, on a thread that may wait; one round at a time for an identity."""
         cluster = session.recent_use().cluster
-        if cluster is not self._answers.cluster:
-            self._answers = _Answers(cluster)
+        if cluster is not self._answers.cluster and not self._is_finding:
+            # A round that still asks as somebody else is left to itself.
+            self._answers, self._round, self._stale = _Answers(cluster), None, False
+        if self._round is not None:
+            return
         now = time.monotonic()
         due = [name for name in ("sandbox", *looks.LOOKS) if self._answers.due.get(name, 0.0) <= now]
         if due:
-            self._asking = True
-            self._aside("sspcloud-look", lambda: self._ask(cluster, due))
+            self._round = token = object()
+            self._aside("sspcloud-look", lambda: self._ask(token, cluster, due))
 
-    def _ask(self, cluster: Cluster | None, due: list[str]) -> None:
-        answers: dict[str, Facts] = {}
+    @property
+    def _is_finding(self) -> bool:
+        """Whether a round is about to find out who one is."""
+        return self._answers.cluster is None and self._round is not None
+
+    def _ask(self, token: object, cluster: Cluster | None, due: list[str]) -> None:
         again: float | None = None
         try:
-            answers["sandbox"] = looks.sandbox()
+            self._answer(token, "sandbox", looks.sandbox())
             cluster = cluster or session.current_cluster()
+            self._post(lambda: self._take_cluster(token, cluster))
             for name in [each for each in looks.LOOKS if each in due]:
-                answers[name] = self._answer(name, cluster)
+                self._answer(token, name, self._look(name, cluster))
         except Exception as error:  # noqa: BLE001 - told in the panel
-            answers |= {name: {} for name in looks.LOOKS} | {"who": {"look/who": looks.trouble(error)}}
             again = AGAIN
+            for name in looks.LOOKS:
+                self._answer(token, name, {"look/who": looks.trouble(error)} if name == "who" else {}, again)
         finally:
-            self._post(lambda: self._take_answers(cluster, answers, again))
+            self._post(lambda: self._end_round(token))
 
     @staticmethod
-    def _answer(name: str, cluster: Cluster) -> Facts:
+    def _look(name: str, cluster: Cluster) -> Facts:
         try:
             return looks.LOOKS[name].ask(cluster) | {f"look/{name}": True}
         except HOPELESS:
@@ -303,23 +311,29 @@ class Board:
         except SspcloudError as error:
             return {f"look/{name}": looks.trouble(error)}
 
-    def _take_answers(self, cluster: Cluster | None, answers: dict[str, Facts], again: float | None) -> None:
-        self._asking = False
+    def _answer(self, token: object, name: str, facts: Facts, again: float | None = None) -> None:
+        self._post(lambda: self._take_answer(token, name, facts, again))
+
+    def _take_cluster(self, token: object, cluster: Cluster) -> None:
+        if token is self._round and self._answers.cluster is None:
+            self._answers.cluster = cluster
+
+    def _take_answer(self, token: object, name: str, facts: Facts, again: float | None) -> None:
+        if token is not self._round:
+            return  # somebody has become somebody else meanwhile
+        self._answers.facts[name] = facts
+        every = looks.LOOKS[name].every if name in looks.LOOKS else AGAIN
+        self._answers.due[name] = time.monotonic() + (again or every)
+
+    def _end_round(self, token: object) -> None:
+        if token is not self._round:
+            return
+        self._round = None
         stale, self._stale = self._stale, False
-        if not stale:
-            self._looked.set()
-        if self._answers.cluster is not cluster:
-            if session.recent_use().cluster is not cluster:
-                return  # somebody has become somebody else meanwhile
-            self._answers = _Answers(cluster)
-        self._answers.facts |= answers
-        now = time.monotonic()
-        for name in answers:
-            self._answers.due[name] = now + (
-                again or (looks.LOOKS[name].every if name in looks.LOOKS else AGAIN)
-            )
         if stale:
             self._look_anew()
+        else:
+            self._looked.set()
 
     @staticmethod
     def _aside(name: str, function: Callable[[], None]) -> None:

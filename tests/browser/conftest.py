@@ -20,7 +20,11 @@ def browser() -> Iterator[Browser]:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    environment = {"SSPCLOUD_SANDBOX_HOME": str(folder / "sandbox")}
+    environment = {
+        "SSPCLOUD_SANDBOX_HOME": str(folder / "sandbox"),
+        # Nobody's yet: who logs in with a script writes it.
+        "KUBECONFIG": str(folder / "kubeconfig"),
+    }
     with jupyterlab(folder / "notebooks", folder / "home", environment) as running:
         yield running
 

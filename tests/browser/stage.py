@@ -117,6 +117,18 @@ def fail(page: Page, name: str, error: dict[str, str]) -> None:
     part(page, {f"order/{order['key']}": {"id": order["id"], "state": "failed", "error": error}})
 
 
+def faults(page: Page, within: str = "#panel") -> list[str]:
+    """Return what axe-core calls serious or critical, with where it is."""
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("within => axe.run(document.querySelector(within))", within)
+    return [
+        f"{each['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
 def trouble(
     code: str, what: str, why: str = "", mend: str = "", family: str = "ClusterError"
 ) -> dict[str, str]:

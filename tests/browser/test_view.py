@@ -9,7 +9,19 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import stage as staged
-from tests.browser.stage import AXE, DATABASE, LOOKS, WHO, answer, fail, part, session, stage, tell, trouble
+from tests.browser.stage import (
+    DATABASE,
+    LOOKS,
+    WHO,
+    answer,
+    fail,
+    faults,
+    part,
+    session,
+    stage,
+    tell,
+    trouble,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -42,18 +54,6 @@ def pages(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield make
     for page in opened:
         page.close()
-
-
-def faults(page: Page) -> list[str]:
-    """Return what axe-core calls serious or critical, with where it is."""
-    page.add_script_tag(path=AXE)
-    found = page.evaluate("() => axe.run(document.querySelector('#panel'))")
-    return [
-        f"{each['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
-        for each in found["violations"]
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]
 
 
 def full(page: Page) -> None:

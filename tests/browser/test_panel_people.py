@@ -1,0 +1,202 @@
+"""Bob, alice and carol in one JupyterLab: a script is pasted, a port is clicked, a database is shared and taken back.
+
+Everything is done in the panel, and every claim is checked in a cell: what answers there is real.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from sspcloud_magics import sandbox
+from sspcloud_magics.cluster import writing
+from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.resources import PODS, Attempt
+from sspcloud_magics.sandbox import account
+from sspcloud_magics.sandbox.world.web_api import IMAGE
+from tests.browser.lab import Lab, open_notebook, outputs, run_cell
+from tests.browser.stage import faults
+
+pytestmark = pytest.mark.browser
+
+NAME = "postgresql-cnpg-951239"
+DATABASE = f"user-alice/{NAME}"
+CELLS = [
+    "%load_ext sspcloud_magics\n%sspcloud",
+    """
+import urllib.request, sspcloud_magics as ssp
+port = ssp.session.open_forwards()[-1].local_port
+urllib.request.urlopen(f"http://localhost:{port}/").status
+""",
+    "ssp.query_db('SELECT current_user AS me')['me'][0]",
+    "ssp.query_db('SELECT 1')",
+    "ssp.query_db('SELECT 7 * 6 AS answer')['answer'][0]",
+]
+WATCH_STATES = """
+() => {
+    window.states = [];
+    const note = () => document.querySelectorAll('.jp-SSPCloudPanel-table-forwards tbody tr').forEach(row => {
+        const state = row.querySelector('.jp-SSPCloudPanel-state')?.textContent.trim();
+        if (row.textContent.includes('postgresql') && state !== window.states.at(-1)) window.states.push(state);
+    });
+    note();
+    new MutationObserver(note).observe(document.body, { subtree: true, childList: true, characterData: true });
+}
+"""
+expect.set_options(timeout=40_000)
+
+
+@pytest.fixture
+def home(lab: Lab) -> Iterator[Path]:
+    """The home of a sandbox that runs, with a notebook in the lab's folder."""
+    top = lab.log.parent.parent
+    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), top / "notebooks" / "people.ipynb")
+    sandbox.start(top / "sandbox")
+    yield top / "sandbox"
+    sandbox.stop(top / "sandbox")
+
+
+@pytest.fixture
+def panel(page: Page, lab: Lab, home: Path) -> Locator:
+    """The panel of somebody who has not logged in yet."""
+    open_notebook(page, lab, "people.ipynb")
+    run_cell(page, 0)
+    return page.locator(".jp-SSPCloudPanel").first
+
+
+def become(panel: Locator, person: str) -> None:
+    panel.get_by_role("button", name=person, exact=True).click()
+    expect(panel.get_by_text(f"oidc-{person}", exact=True)).to_be_visible()
+
+
+def shown(page: Page) -> Any:
+    """Return the last output of the notebook, as text or as an error's name."""
+    last: Any = outputs(page)[-1]
+    return last.get("ename") or last["data"]["text/plain"]
+
+
+@pytest.mark.timeout(240)
+def test_a_database_is_shared_joined_asked_and_taken_back(
+    page: Page, panel: Locator, lab: Lab, home: Path, pictures: Path
+) -> None:
+    dialog = page.get_by_role("dialog")
+
+    # Bob pastes the script of his account page.
+    script = account.login_script("bob", home)
+    tokens = [word.split("=", 2)[-1] for word in script.split() if "-token=" in word]
+    expect(panel.get_by_role("alert")).to_contain_text("No configuration says which cluster to use.")
+    panel.get_by_role("button", name="Log in").click()
+    page.evaluate(
+        """script => {
+            const data = new DataTransfer();
+            data.setData('text/plain', script);
+            document.activeElement.dispatchEvent(
+                new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+        }""",
+        arg=script,
+    )
+    expect(panel.get_by_text("oidc-bob", exact=True)).to_be_visible()
+    expect(dialog).to_be_hidden()
+    expect(panel.get_by_text("login ends in")).to_be_visible()
+    expect(panel.get_by_text("The server's certificate is not verified")).to_be_visible()
+    panel.get_by_role("button", name="Renew now").click()
+    expect(panel.locator("[aria-busy]")).to_have_count(0)
+
+    # A pod of his appears by itself, and a click leads to it.
+    bob = find_cluster(kubeconfig=sandbox.kubeconfig("bob", home))
+    container = {"name": "api", "image": IMAGE, "ports": [{"name": "http", "containerPort": 8000}]}
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "seen"},
+        "spec": {"containers": [container]},
+    }
+    bob.api.ask(Attempt("create", PODS, bob.namespace), body=body)
+    expect(panel.get_by_role("row").filter(has_text="seen")).to_contain_text("Running")
+    panel.get_by_role("button", name="Forward port 8000 http of seen").click()
+    expect(panel.get_by_role("table", name="Forwards")).to_contain_text("active")
+    run_cell(page, 1)
+    assert shown(page) == "200"
+    opened = panel.get_by_role("link", name="in the browser")
+    assert str(opened.get_attribute("href")).startswith("http://localhost:")
+    page.screenshot(path=pictures / "panel-bob.png")
+    panel.get_by_role("button", name="Stop the forward to user-bob/pod/seen").click()
+    expect(panel.get_by_text("No port is open.")).to_be_visible()
+    bob.close()
+
+    # Alice looks at what sharing with carol would make, and makes it.
+    become(panel, "alice")
+    panel.get_by_role("button", name=f"Share {DATABASE}").click()
+    dialog.get_by_label("Colleagues").fill("carol")
+    dialog.get_by_role("button", name="Preview").click()
+    expect(dialog.get_by_text("This would be made")).to_be_visible()
+    page.screenshot(path=pictures / "panel-share.png")
+    dialog.get_by_role("button", name="Share", exact=True).click()
+    expect(dialog.get_by_text(f"%connect_db {DATABASE}", exact=True)).to_be_visible()
+    assert faults(page, ".jp-SSPCloudPanel") == []
+    dialog.get_by_role("button", name="Close").last.click()
+    revoke = panel.get_by_role("button", name=f"Revoke what carol may do in {NAME}")
+    expect(revoke).to_be_visible()
+
+    # Carol joins, and a cell of hers is answered.
+    become(panel, "carol")
+    panel.locator("input[name=database]").fill(DATABASE)
+    page.keyboard.press("Enter")
+    expect(panel.get_by_text("as share_carol.")).to_be_visible()
+    run_cell(page, 2)
+    assert shown(page) == "'share_carol'"
+
+    # Alice sees her, and takes it back while she is connected.
+    become(panel, "alice")
+    panel.get_by_role("button", name="Who is connected?").click()
+    expect(panel.get_by_role("row").filter(has_text="carol")).to_contain_text("1 connected")
+    revoke.click()
+    panel.get_by_role("button", name="Revoke", exact=True).click()
+    expect(revoke).to_have_count(0)
+    run_cell(page, 3)
+    assert shown(page) in {
+        "LoginRefused",
+        "ConnectionLost",
+        "DatabaseUnavailable",
+        "Forbidden",
+        "TargetNotFound",
+    }
+
+    # Her own database: the pod is killed, and the forward comes back by itself.
+    panel.get_by_role("button", name=f"Connect to {DATABASE}").click()
+    expect(panel.get_by_text("as alice.")).to_be_visible()
+    page.evaluate(WATCH_STATES)
+    alice = find_cluster(kubeconfig=sandbox.kubeconfig("alice", home))
+    writing.delete_object(alice, PODS, f"{NAME}-1", "user-alice")
+    alice.close()
+    page.wait_for_function(
+        "window.states.includes('reconnecting') && window.states.at(-1) === 'active'", timeout=60_000
+    )
+    run_cell(page, 4)
+    assert shown(page) == "42"
+
+    # Tables, and a SELECT in a new cell.
+    panel.get_by_role("button", name=f"Tables of {DATABASE}").click()
+    expand = dialog.locator("[data-expand]").first
+    expand.click()
+    dialog.get_by_role("button", name="Insert SELECT").click()
+    expect(dialog).to_be_hidden()
+    cells = "window.jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.sharedModel.source)"
+    assert [cell for cell in page.evaluate(cells) if cell.startswith("%%query_db\nSELECT ")]
+
+    # Nothing of what was pasted is in the notebook, in the log, or in the page.
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    saved = (lab.log.parent.parent / "notebooks" / "people.ipynb").read_text(encoding="utf-8")
+    assert "SSPCloud" in saved, "the panel itself is there, as text"
+    page_text = page.evaluate("document.documentElement.outerHTML")
+    everywhere = saved + lab.log.read_text(encoding="utf-8") + page_text
+    assert [token for token in tokens if token in everywhere or json.dumps(token) in everywhere] == []
+    assert page.errors == []  # type: ignore[attr-defined]
