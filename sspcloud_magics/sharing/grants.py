@@ -47,7 +47,7 @@ WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY nspname
 
 ROLES = """
 SELECT r.rolname, count(a.pid) AS sessions, least(r.rolvaliduntil, now()) AS until
-FROM pg_roles AS r LEFT JOIN pg_stat_activity AS a ON a.usesysid = r.oid
+FROM pg_roles AS r LEFT JOIN pg_stat_activity AS a ON a.usesysid = r.oid AND a.pid <> pg_backend_pid()
 WHERE shobj_description(r.oid, 'pg_authid') = %s GROUP BY r.rolname, r.rolvaliduntil ORDER BY 1
 """
 """The roles that shares have made (known by their comment, `COMMENT`): how many sessions each has now, and since

@@ -24,14 +24,21 @@ export function wayTo(local: number, remote: number | string, page: Page, inClus
   return { href: `${page.origin}${page.base}proxy/${local}/` };
 }
 
+/** What was read of a page; it is long, and stays as it is. */
+const read = new WeakMap<Element, Page>();
+
 /** What JupyterLab and Notebook 7 say of themselves in their pages. */
 export function pageOf(document: Document): Page {
-  const { origin } = document.location;
+  const config = document.getElementById("jupyter-config-data");
+  if (!config) return { origin: document.location.origin, base: "", proxy: false };
+  const page = read.get(config) ?? parse(config.textContent, document.location.origin);
+  read.set(config, page);
+  return page;
+}
+
+function parse(text: string, origin: string): Page {
   try {
-    const told = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "{}") as {
-      baseUrl?: string;
-      federated_extensions?: { name: string }[];
-    };
+    const told = JSON.parse(text) as { baseUrl?: string; federated_extensions?: { name: string }[] };
     const proxy = told.federated_extensions?.some(({ name }) => name.endsWith("jupyter-server-proxy"));
     return { origin, base: told.baseUrl ?? "", proxy: proxy ?? false };
   } catch {

@@ -27,6 +27,8 @@ export interface Scene {
   readonly planned: string;
   /** The rows that are in the page: the key of each, and from what it was drawn. */
   readonly rows: ReadonlyMap<string, string>;
+  /** How many rows of a long table are drawn; more are when they are scrolled to. */
+  readonly limits: ReadonlyMap<string, number>;
 }
 
 /** A sentence in the scene's language. */

@@ -1,7 +1,7 @@
 /** Sections and tables: real ones, whose roles are said because a narrow panel sets them as blocks. */
 
 import { cls, h, type Content } from "./dom";
-import { prose, trouble } from "./pieces";
+import { plainButton, prose, trouble } from "./pieces";
 import { t, type Scene } from "./scene";
 
 /** Rows from which on a table scrolls, and takes the focus for it. */
@@ -26,7 +26,7 @@ export function table(scene: Scene, name: string, headings: string[], rows: HTML
   const head = headings.map((key) => h("th", { role: "columnheader", scope: "col" }, t(scene, key)));
   return h(
     "div",
-    { class: cls("scroll"), "data-key": `table ${name}`, ...(scrolls || {}) },
+    { class: cls("scroll"), "data-key": `table ${name}`, "data-scrolls": name, ...(scrolls || {}) },
     h(
       "table",
       { role: "table", "aria-label": label, class: cls(`table-${name}`) },
@@ -65,6 +65,26 @@ export function steadyRow(
   const drawn = draw();
   drawn.setAttribute("data-from", from);
   return drawn;
+}
+
+/** Rows of a long table that are drawn at first, and once more with each step. */
+export const STEP = 30;
+
+/** The part of a long list that is drawn. */
+export function drawn<Fact>(scene: Scene, name: string, all: Fact[]): Fact[] {
+  return all.slice(0, scene.limits.get(name) ?? STEP);
+}
+
+/** How many are not drawn yet, with a button that draws more; scrolling to the end does it, too. */
+export function more(scene: Scene, name: string, all: number): Content {
+  const shown = scene.limits.get(name) ?? STEP;
+  if (all <= shown) return null;
+  return h(
+    "p",
+    { class: cls("row"), "data-key": `more ${name}` },
+    h("span", { class: cls("faint") }, t(scene, "shownOf", { shown, all })),
+    plainButton(t(scene, "showMore"), { class: cls("button", "quiet"), "data-more": name }),
+  );
 }
 
 /** A cell whose heading is said before it where the panel is narrow. */

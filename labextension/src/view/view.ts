@@ -18,10 +18,13 @@ import { morph } from "./morph";
 import { keys, type Order } from "./orders";
 import { t, type Scene } from "./scene";
 import type { Store } from "./store";
+import { STEP } from "./tables";
 import { languageOf, type Language } from "./words";
 
 /** Milliseconds after which ages and countdowns are drawn anew, where nothing else changes. */
 const AGES = 20_000;
+/** Pixels before its end from which on a table that is scrolled grows. */
+const NEAR = 200;
 /** Milliseconds for which a button says "copied". */
 const COPIED = 1_500;
 
@@ -36,6 +39,7 @@ export class View implements Scene {
   wish = "";
   planned = "";
   rows: ReadonlyMap<string, string> = new Map();
+  readonly limits = new Map<string, number>();
 
   private user = "";
   private counter = 0;
@@ -91,6 +95,8 @@ export class View implements Scene {
     root.addEventListener("submit", (event) => this.submit(event), { signal });
     root.addEventListener("input", (event) => this.input(event), { signal });
     root.addEventListener("change", (event) => this.input(event), { signal });
+    // It does not bubble.
+    root.addEventListener("scroll", (event) => this.scroll(event), { signal, capture: true, passive: true });
     root.addEventListener("paste", (event) => this.paste(event), { signal });
     root.addEventListener("keydown", (event) => this.key(event), { signal });
     this.box.addEventListener("close", () => this.closed(), { signal });
@@ -217,11 +223,12 @@ export class View implements Scene {
   private click(event: Event): void {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
     if (!button || button.type === "submit") return;
-    const { order, name, copy, question, expand, insert } = button.dataset;
+    const { order, name, copy, question, expand, insert, more } = button.dataset;
     if (expand !== undefined) this.expanded = this.expanded === expand ? "" : expand;
     if (button.dataset.dialog) this.openDialog(JSON.parse(button.dataset.dialog) as Dialog);
     else if (button.dataset.close !== undefined) this.box.close();
     else if (insert) void this.insert(insert);
+    else if (more) this.drawMore(more);
     else if (expand === "" || (expand !== undefined && !this.expanded)) this.draw();
     else if (order && name) {
       if (button.getAttribute("aria-pressed") !== "true") this.give(JSON.parse(order) as Order, name);
@@ -251,10 +258,26 @@ export class View implements Scene {
   private input(event: Event): void {
     if (!(event.target instanceof HTMLInputElement)) return;
     const { form, dataset, value } = event.target;
-    if (dataset.filter !== undefined) this.filter = value;
-    else if (form?.dataset.form === "share") this.wish = JSON.stringify(wish(form));
+    if (dataset.filter !== undefined) {
+      this.filter = value;
+      this.limits.clear();
+    } else if (form?.dataset.form === "share") this.wish = JSON.stringify(wish(form));
     else return;
     this.draw();
+  }
+
+  private scroll(event: Event): void {
+    const box = event.target;
+    if (!(box instanceof HTMLElement) || !box.dataset.scrolls) return;
+    const isAtEnd = box.scrollTop + box.clientHeight > box.scrollHeight - NEAR;
+    if (isAtEnd && this.body.querySelector(`[data-more="${box.dataset.scrolls}"]`)) {
+      this.drawMore(box.dataset.scrolls);
+    }
+  }
+
+  private drawMore(name: string): void {
+    this.limits.set(name, (this.limits.get(name) ?? STEP) + STEP);
+    this.drawSoon();
   }
 
   /** A script that is pasted goes to the kernel without being shown. */
@@ -270,6 +293,12 @@ export class View implements Scene {
 
   private key(event: KeyboardEvent): void {
     if (event.key === "Escape" && this.question) this.ask("");
+    const field = event.target;
+    if (event.key !== "Enter" || event.isComposing || !(field instanceof HTMLInputElement)) return;
+    if (!field.form?.dataset.form) return;
+    // In an output of JupyterLab's the browser does not send a form by itself.
+    event.preventDefault();
+    field.form.requestSubmit(field.form.querySelector<HTMLButtonElement>("button[type=submit]"));
   }
 
   /** Put a text into a new cell where JupyterLab takes it, else into the clipboard. */

@@ -1,21 +1,25 @@
 import { cls, h, type Content } from "../dom";
-import type { Forward } from "../facts";
+import type { Forward, Traffic } from "../facts";
 import { size } from "../format";
 import { keys } from "../orders";
 import { pageOf, wayTo, type Way } from "../opening";
-import { badge, copyButton, faint, FORWARD_TONES, orderButton, outcome, prose } from "../pieces";
-import { own, t, type Scene } from "../scene";
+import { badge, copyButton, faint, FORWARD_TONES, isLate, orderButton, outcome, prose } from "../pieces";
+import { namespace, own, t, type Scene } from "../scene";
 import { sparkline } from "../sparkline";
-import { empty, row, section, table } from "../tables";
+import { drawn, empty, more, row, section, steadyRow, table } from "../tables";
+
+const NO_TRAFFIC: Traffic = [0, 0, 0];
 
 /** What is open: where it leads, where it listens, what it carried. */
 export function forwards(scene: Scene): HTMLElement {
-  const rows = scene.store.all("forward").map(([id, forward]) => forwardRow(scene, id, forward));
+  const all = scene.store.all("forward");
+  const rows = drawn(scene, "forwards", all).map(([id, forward]) => forwardRow(scene, id, forward));
   const headings = ["state", "target", "address", "traffic", "actions"];
   return section(
     scene,
     "forwards",
     rows.length ? table(scene, "forwards", headings, rows) : empty(t(scene, "noForwards")),
+    more(scene, "forwards", all.length),
     restarts(scene),
   );
 }
@@ -28,7 +32,26 @@ function restarts(scene: Scene): Content {
     .map(([key]) => outcome(scene, key));
 }
 
+/** A forward as it is drawn: what is known of it, and what became of the clicks on it. */
 function forwardRow(scene: Scene, id: string, forward: Forward): HTMLElement {
+  const { store } = scene;
+  const minute = store.history.minute(`traffic/${id}`, Date.now());
+  const traffic = store.get("traffic", id) ?? NO_TRAFFIC;
+  const orders = [keys.stop(id), keys.restart(id)];
+  const clicks = orders.map((key) => [store.isPending(key), isLate(scene, key), store.get("order", key)]);
+  const texts = [...addresses(forward).map(([text]) => text), forward.magic];
+  const copied = texts.includes(scene.copied) && scene.copied;
+  const shown = [forward, traffic, minute, clicks, copied, store.ended, namespace(scene)];
+  return steadyRow(scene, `forward ${id}`, shown, () => drawRow(scene, id, forward, minute, traffic));
+}
+
+function drawRow(
+  scene: Scene,
+  id: string,
+  forward: Forward,
+  minute: number[],
+  traffic: Traffic,
+): HTMLElement {
   const name = { name: forward.target };
   const number = Number(id);
   return row(
@@ -42,7 +65,7 @@ function forwardRow(scene: Scene, id: string, forward: Forward): HTMLElement {
         forward.ports.map(([, remote]) => faint(` :${String(remote)}`)),
       ),
       addresses(forward).map(([text, local, remote]) => address(scene, text, local, remote)),
-      [sparkline(scene.store.history.minute(`traffic/${id}`, Date.now())), bytes(scene, id)],
+      [sparkline(minute), bytes(scene, traffic)],
       h(
         "span",
         { class: cls("actions") },
@@ -118,8 +141,7 @@ function address(scene: Scene, text: string, local: number, remote: number | str
   );
 }
 
-function bytes(scene: Scene, id: string): HTMLElement {
-  const [sent, received, open] = scene.store.get("traffic", id) ?? [0, 0, 0];
+function bytes(scene: Scene, [sent, received, open]: Traffic): HTMLElement {
   return h(
     "span",
     { class: cls("bytes") },

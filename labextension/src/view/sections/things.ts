@@ -6,7 +6,7 @@ import { age } from "../format";
 import { keys } from "../orders";
 import { badge, faint, isLate, orderButton, outcome } from "../pieces";
 import { namespace, t, type Scene } from "../scene";
-import { empty, instead, labelled, row, section, steadyRow, table } from "../tables";
+import { drawn, empty, instead, labelled, more, row, section, steadyRow, table } from "../tables";
 
 /** Things from which on there is a filter box. */
 const MANY = 6;
@@ -14,7 +14,8 @@ const MANY = 6;
 export function services(scene: Scene): HTMLElement {
   const all = scene.store.all("service");
   const open = forwarded(scene, "svc");
-  const rows = chosen(scene, all).map(([name, service]) => {
+  const found = chosen(scene, all);
+  const rows = drawn(scene, "services", found).map(([name, service]) => {
     const standing = aged(scene, service.created);
     const ports = service.ports.map((port) => portOf(scene, open, "svc", name, port));
     return steadyRow(scene, `service ${name}`, [service, standing, ports], () =>
@@ -25,14 +26,16 @@ export function services(scene: Scene): HTMLElement {
       ),
     );
   });
-  const body = things(scene, "services", all.length, rows, ["state", "name", "ports", "age"], "noServices");
-  return section(scene, "services", filterBox(scene), body);
+  const headings = ["state", "name", "ports", "age"];
+  const body = things(scene, "services", all.length, rows, headings, "noServices");
+  return section(scene, "services", filterBox(scene), body, more(scene, "services", found.length));
 }
 
 export function pods(scene: Scene): HTMLElement {
   const all = scene.store.all("pod");
   const open = forwarded(scene, "pod");
-  const rows = chosen(scene, all).map(([name, pod]) => {
+  const found = chosen(scene, all);
+  const rows = drawn(scene, "pods", found).map(([name, pod]) => {
     const standing = aged(scene, pod.created);
     const ports = pod.ports.map((port) => portOf(scene, open, "pod", name, port));
     return steadyRow(scene, `pod ${name}`, [pod, standing, ports], () =>
@@ -50,7 +53,8 @@ export function pods(scene: Scene): HTMLElement {
     );
   });
   const headings = ["state", "name", "ports", "restarts", "age"];
-  return section(scene, "pods", things(scene, "pods", all.length, rows, headings, "noPods"));
+  const body = things(scene, "pods", all.length, rows, headings, "noPods");
+  return section(scene, "pods", body, more(scene, "pods", found.length));
 }
 
 function chosen<Fact>(scene: Scene, all: [string, Fact][]): [string, Fact][] {

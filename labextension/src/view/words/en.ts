@@ -30,6 +30,8 @@ export const en = {
   restarts: "Restarts",
   age: "Age",
   filter: "Filter by name",
+  shownOf: "{shown} of {all}",
+  showMore: "Show more",
   asking: "Asking the cluster…",
   noServices: "No service runs in {namespace}. Launch one on your SSPCloud page, and it appears here.",
   noPods: "No pod runs in {namespace}. Launch a service on your SSPCloud page, and it appears here.",

@@ -34,6 +34,8 @@ export const fr: Record<Word, string> = {
   restarts: "Relances",
   age: "Âge",
   filter: "Filtrer par nom",
+  shownOf: "{shown} sur {all}",
+  showMore: "En voir plus",
   asking: "Question posée au cluster…",
   noServices:
     "Aucun service ne tourne dans {namespace}. Lancez-en un depuis votre page SSPCloud : il apparaîtra ici.",
