@@ -67,6 +67,7 @@ def jupyterlab(folder: Path, home: Path, environment: dict[str, str] | None = No
         "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
     }
     _settings(home / "settings")
+    _without_others(home / "config" / "labconfig")
     log = home / "lab.log"
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--ip=127.0.0.1"),
@@ -112,6 +113,12 @@ def _settings(folder: Path) -> None:
         file = folder / "@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
+
+
+def _without_others(folder: Path) -> None:
+    """Leave out the extension that JupySQL brings, with which the benchmarks compare: it logs an error of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "page_config.json").write_text(json.dumps({"disabledExtensions": {"jupysql-plugin": True}}))
 
 
 def _wait_until_up(lab: Lab, process: subprocess.Popen[bytes]) -> None:
