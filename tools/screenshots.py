@@ -1,6 +1,7 @@
 """Take the pictures of README and docs from a running JupyterLab, so that they stay true.
 
-    python tools/screenshots.py
+    python tools/screenshots.py          all of them
+    python tools/screenshots.py panel    those of the panel alone: its view, told of a session in which much goes on
 
 A tutorial is run in a real JupyterLab, on a sandbox of its own; the pictures go to ``docs/images``.
 """
@@ -17,6 +18,7 @@ from playwright.sync_api import Browser, Page
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tests.browser import stage  # noqa: E402
 from tests.browser.lab import Lab, chromium, jupyterlab, open_notebook, run_all  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
@@ -57,9 +59,31 @@ def picture(browser: Browser, lab: Lab, name: str, theme: str) -> None:
     page.close()
 
 
+def panels() -> None:
+    """Take the pictures of the panel."""
+    with chromium() as browser:
+        for theme in ("light", "dark"):
+            page = stage.stage(browser, theme=theme, width=1100, scale=1.5)
+            stage.tell(page, stage.session())
+            page.locator(".jp-SSPCloudPanel").screenshot(path=IMAGES / f"panel-{theme}.png")
+            page.close()
+        page = stage.stage(browser, width=760, height=820, scale=1.5)
+        stage.tell(page, stage.session())
+        page.get_by_role("button", name=f"Share {stage.DATABASE}").click()
+        page.get_by_label("Colleagues").fill("bob carol")
+        page.get_by_role("button", name="Preview").click()
+        stage.answer(page, "plan share", stage.PLAN)
+        page.screenshot(path=IMAGES / "panel-share.png")
+        page.close()
+    print(f"{IMAGES.relative_to(ROOT)}/panel-*.png")
+
+
 def main() -> None:
     """Take every picture."""
     IMAGES.mkdir(parents=True, exist_ok=True)
+    panels()
+    if sys.argv[1:] == ["panel"]:
+        return
     for name, theme in THEMES.items():
         with tempfile.TemporaryDirectory() as folder:
             notebooks = Path(folder) / "notebooks"
