@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sspcloud_magics.cluster import objects, permissions
 from sspcloud_magics.databases import discovery
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.errors import ClusterError, CredentialsNotFound, Forbidden, UsageProblem
+from sspcloud_magics.errors import ClusterError, CredentialsNotFound, Forbidden, ServerError, UsageProblem
 from sspcloud_magics.secret import Secret
 
 if TYPE_CHECKING:
@@ -232,7 +233,10 @@ def shared_with_me(cluster: Cluster, namespaces: Iterable[str]) -> list[Database
     namespaces
         The colleagues'.
     """
-    found = [one for namespace in namespaces for one in _shares_with_me(cluster, namespace)]
+    found: list[tuple[str, Database, Credentials]] = []
+    for namespace in namespaces:
+        with suppress(Forbidden, ServerError):  # one that is gone, or that one may not even ask about
+            found += _shares_with_me(cluster, namespace)
     found.sort(key=lambda one: one[0], reverse=True)
     return [
         replace(database, state=discovery.state_by_endpoints(cluster, database)) for _, database, _ in found

@@ -8,7 +8,13 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 
-from sspcloud_magics.errors import DatabaseNotFound, SspcloudError, TargetNotFound, UsageProblem
+from sspcloud_magics.errors import (
+    DatabaseHibernated,
+    DatabaseNotFound,
+    SspcloudError,
+    TargetNotFound,
+    UsageProblem,
+)
 from sspcloud_magics.session import state
 
 if TYPE_CHECKING:
@@ -308,18 +314,25 @@ def unshare(
     cluster = state.current_cluster()
     namespace, bare = discovery.split_name(str(name), cluster.namespace)
     account = (colleague or "").strip().removeprefix("user-")
+    unknown: DatabaseNotFound | None = None
+    try:
+        database = discovery.find(discovery.databases(cluster, namespace), bare, namespace)
+        bare = database.name
+    except DatabaseNotFound as error:
+        unknown = error
     standing = standing_shares(cluster, bare, namespace)
     chosen = [share for share in standing if everybody or share.colleague == account]
+    if unknown is not None and not chosen:
+        raise unknown
+    if unknown is not None:
+        return [closing.close_without_database(cluster, share, "") for share in chosen]
     try:
-        cluster, database = _own(str(name))
+        discovery.require_usable(database)
         connection = _superuser(cluster, database)
     except SspcloudError as error:
         if not chosen:
             raise
-        gone = isinstance(error, DatabaseNotFound)
-        return [
-            closing.close_without_database(cluster, share, "" if gone else error.what) for share in chosen
-        ]
+        return [closing.close_without_database(cluster, share, error.what) for share in chosen]
     opener = partial(_superuser, cluster, database)
     closed = []
     try:
@@ -350,9 +363,13 @@ def _remove_ended(name: str | None, progress: Progress) -> list[Closed]:
     closed = [
         closing.close_without_database(cluster, share, "") for share in standing if share.state == "orphaned"
     ]
-    for database, connection in _reached(cluster, [each for each in there if name in (None, each.name)]):
+    troubles: list[SspcloudError] = []
+    asked = [each for each in there if name in (None, each.name)]
+    for database, connection in _reached(cluster, asked, troubles):
         progress(f"looking for what has ended in {database.name}")
         closed += closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
+    if troubles and not closed:
+        raise troubles[0]  # "nothing was left" would not be known
     return closed
 
 
@@ -383,19 +400,27 @@ def _asked(cluster: Cluster, there: Sequence[Database]) -> Iterator[tuple[Databa
     """Yield the databases that could be asked, and the roles that shares have made there."""
     from sspcloud_magics.sharing import closing  # noqa: PLC0415 - at first use
 
-    for database, connection in _reached(cluster, there):
+    for database, connection in _reached(cluster, there, []):
         yield database, closing.shared_roles(connection)
 
 
-def _reached(cluster: Cluster, there: Sequence[Database]) -> Iterator[tuple[Database, DatabaseConnection]]:
-    """Yield the databases that one can log in to as their superuser, with the connection as long as it is needed."""
+def _reached(
+    cluster: Cluster, there: Sequence[Database], troubles: list[SspcloudError]
+) -> Iterator[tuple[Database, DatabaseConnection]]:
+    """Yield the databases that one can log in to as their superuser, with the connection as long as it is needed.
+
+    What keeps one from the others is added to `troubles`; those that sleep, or are of another kind, are passed over.
+    """
     from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
 
     for database in there:
         try:
             discovery.require_usable(database)
             connection = _superuser(cluster, database)
-        except SspcloudError:
+        except (DatabaseHibernated, UsageProblem):
+            continue
+        except SspcloudError as error:
+            troubles.append(error)
             continue
         try:
             yield database, connection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
 
 import pytest
 
@@ -208,3 +209,20 @@ def test_the_table_is_a_dataframe_that_says_the_state():
     empty = database_table([], NAMESPACE)
     assert empty.dtypes.astype(str).equals(frame.dtypes.astype(str))
     assert repr(empty) == "No databases found in user-alice namespace."
+
+
+def test_a_colleagues_database_is_named_as_connect_takes_it_with_its_end():
+    until = datetime(2026, 12, 1, 12, tzinfo=UTC)
+    mine = Database("mine", "user-bob", "postgres", "mine-rw", 5432)
+    shared = Database("db", "user-alice", "postgres", "db-rw", 5432, access="read-only", until=until)
+    frame = database_table([mine, shared], "user-bob", "user-bob")
+    heading, own, colleagues = repr(frame).splitlines()
+    assert heading.split()[-2:] == ["SHARED", "UNTIL"]
+    assert own.startswith("mine ")
+    assert own.endswith("yours")
+    assert colleagues.startswith("user-alice/db ")
+    assert f"read-only   {until.astimezone():%Y-%m-%d %H:%M}" in colleagues
+    assert frame["until"].isna().tolist() == [True, False]
+    alone = repr(database_table([mine], "user-bob", "user-bob"))
+    assert "SHARED" not in alone
+    assert "%databases -n user-NAME" in repr(database_table([], "user-bob", "user-bob"))

@@ -96,7 +96,7 @@ def test_revoking_ends_the_live_session_at_once_and_a_new_share_is_taken_up(be):
     live = connected.psycopg
     be("alice")
     assert list(ssp.shares()["sessions"]) == [1]
-    (closed,) = ssp.unshare(DATABASE, "bob")
+    (closed,) = ssp.unshare(DATABASE[:-1], "bob")  # the beginning of a name, where one only begins so
     assert (closed.share.colleague, closed.sessions) == ("bob", 1)
     with pytest.raises(psycopg.OperationalError):
         live.execute("SELECT 1")
@@ -218,6 +218,8 @@ def test_a_notebook_without_the_role_admin_sees_what_is_shared_and_takes_it_back
         with pytest.raises(Forbidden) as refused:
             ssp.unshare(DATABASE, "bob")
         assert "kubernetes.role=%C2%ABedit%C2%BB" in refused.value.mend
+        with pytest.raises(CredentialsNotFound):  # "nothing was left" would not be known
+            ssp.unshare(ended=True)
     else:
         (closed,) = ssp.unshare(DATABASE, "bob")
         assert closed.role_left == ""
