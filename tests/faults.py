@@ -18,7 +18,8 @@ import random
 import socket
 import struct
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -41,6 +42,8 @@ class Faults:
         New connections are accepted and reset at once.
     close_after
         Reset a connection after so many bytes from the server; 0 for never.
+    cut_handshake
+        The same for connections that are opened from now on only: in the middle of TLS, or of the upgrade.
     """
 
     latency: float = 0.0
@@ -49,13 +52,15 @@ class Faults:
     black_hole: bool = False
     refuse: bool = False
     close_after: int = 0
+    cut_handshake: int = 0
 
 
 @dataclass(eq=False)
 class _Link:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    forgotten: bool = False
+    limit: int = 0
 
     def reset(self) -> None:
         for writer in (self.client, self.server):
@@ -113,6 +118,18 @@ class FaultProxy:
 
         return self._call(reset())
 
+    def forget_all(self, *, but: Collection[int] = ()) -> None:
+        """Swallow what comes on the connections of now, for ever, as a router that lost its table does.
+
+        `but` are the proxy's own ports, as the server sees them, of connections that it remembers.
+        """
+
+        async def forget() -> None:
+            for link in self._links:
+                link.forgotten = link.server.get_extra_info("sockname")[1] not in but
+
+        self._call(forget())
+
     def _call(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
@@ -139,7 +156,7 @@ class FaultProxy:
         except OSError:
             _reset(writer)
             return
-        link = _Link(writer, server_writer)
+        link = _Link(writer, server_writer, limit=self.faults.cut_handshake)
         self._links.add(link)
         try:
             await asyncio.gather(
@@ -159,7 +176,7 @@ class FaultProxy:
         passed = 0
         while data := await reader.read(1 << 16):
             faults = self.faults
-            if faults.black_hole:
+            if faults.black_hole or link.forgotten:
                 continue
             if faults.latency:
                 await asyncio.sleep(faults.latency)
@@ -175,9 +192,10 @@ class FaultProxy:
                 await asyncio.sleep(len(data) / faults.bandwidth)
             await writer.drain()
             passed += len(data)
-            if from_server and faults.close_after and passed >= faults.close_after:
+            limit = link.limit or faults.close_after
+            if from_server and limit and passed >= limit:
                 link.reset()
                 return
-        if not self.faults.black_hole:
+        if not (self.faults.black_hole or link.forgotten):
             with contextlib.suppress(OSError):
                 writer.write_eof()

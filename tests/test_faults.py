@@ -76,6 +76,38 @@ def test_reset_all_resets_both_ends(echo_port):
             link.recv(1)
 
 
+def test_connections_that_are_forgotten_stay_so_and_others_work(echo_port):
+    with FaultProxy("127.0.0.1", echo_port) as proxy, dial(proxy) as link, dial(proxy) as kept:
+        for each in (link, kept):
+            each.sendall(b"x")
+            assert receive(each, 1) == b"x"
+        (first, second) = (found.server.get_extra_info("sockname")[1] for found in list(proxy._links))
+        proxy.forget_all(but={first, second})
+        kept.sendall(b"y")
+        assert receive(kept, 1) == b"y"
+        proxy.forget_all()
+        link.sendall(b"lost")
+        link.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            link.recv(1)
+        with dial(proxy) as other:
+            other.sendall(b"x")
+            assert receive(other, 1) == b"x"
+
+
+def test_a_handshake_is_cut_and_what_is_open_goes_on(echo_port):
+    with FaultProxy("127.0.0.1", echo_port) as proxy, dial(proxy) as kept:
+        kept.sendall(b"x")
+        assert receive(kept, 1) == b"x"
+        proxy.faults = Faults(cut_handshake=3)
+        with dial(proxy) as link:
+            link.sendall(b"hello")
+            with pytest.raises(ConnectionResetError):
+                receive(link, 6)
+        kept.sendall(b"hello")
+        assert receive(kept, 5) == b"hello"
+
+
 def test_in_a_black_hole_nothing_arrives_and_nothing_closes(echo_port):
     with FaultProxy("127.0.0.1", echo_port) as proxy, dial(proxy) as link:
         link.sendall(b"x")

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from sspcloud_magics.tunnel.control import Command, Event, ForwardCounters, Ready, decode, encode
 from sspcloud_magics.tunnel.engine import Engine
+from sspcloud_magics.tunnel.sleep import SleepWatch
 
 try:
     import resource
@@ -81,13 +82,13 @@ async def _serve(commands: BinaryIO, events: BinaryIO) -> None:
     waiting.put(Ready(os.getpid()))
     reader.start()
     writer.start()
-    parent = os.getppid()
+    parent, sleep = os.getppid(), SleepWatch()
     while not over.is_set() and os.getppid() == parent:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PARENT_INTERVAL):
                 await over.wait()
-        except TimeoutError:
-            continue
+        if sleep.slept(_PARENT_INTERVAL):
+            engine.woke()
     engine.close()
     waiting.put(None)
     await asyncio.sleep(0)

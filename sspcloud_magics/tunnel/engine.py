@@ -120,6 +120,11 @@ class Engine:
         self._emit(ForwardCounters(forward_id, **plain))
         return True
 
+    def woke(self) -> None:
+        """Trust no connection any more until it has answered: the machine has slept."""
+        for forward in self._forwards.values():
+            forward.woke()
+
     def close(self) -> None:
         """End everything."""
         if self._timer is not None:

@@ -71,6 +71,8 @@ class Follower:
         The ports that were asked for.
     on_change
         Called whenever `candidates` have changed.
+    on_break
+        Called when a connection to the server broke: others may have, without a word.
     on_end
         Called when the pods can be followed no longer: the credentials are over.
     """
@@ -80,13 +82,16 @@ class Follower:
         credentials: Credentials,
         target: Target,
         ports: Sequence[int | str],
+        *,
         on_change: Callable[[], None],
+        on_break: Callable[[], None],
         on_end: Callable[[SspcloudError], None],
     ) -> None:
         self._credentials = credentials
         self._target = target
         self._ports = tuple(ports)
         self._on_change = on_change
+        self._on_break = on_break
         self._on_end = on_end
         self._view: View | None = None
         self._objects: dict[str, Object] = {}
@@ -263,6 +268,7 @@ class Follower:
                 self._set([])  # a new version of the pod lacks the port; the next may have it
                 wait = _POLL_INTERVAL
             except (SspcloudError, TimeoutError):
+                self._on_break()
                 wait = min(_LONGEST_WAIT, 2 * wait + 0.2)
             await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - not for a secret
 

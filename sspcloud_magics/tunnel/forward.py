@@ -88,7 +88,12 @@ class Forward:
         self._loop = asyncio.get_running_loop()
         self._target = Target(spec.namespace, spec.kind, spec.name)
         self._follower = Follower(
-            credentials, self._target, [port.remote for port in spec.ports], self._pods_changed, self._fail
+            credentials,
+            self._target,
+            [port.remote for port in spec.ports],
+            on_change=self._pods_changed,
+            on_break=self._doubt,
+            on_end=self._fail,
         )
         self._listeners: list[Listener] = []
         self._folder: SocketFolder | None = None
@@ -160,6 +165,17 @@ class Forward:
         """End the forward without a word, because another takes its number."""
         self._shut()
         self.state = State.STOPPED
+
+    def woke(self) -> None:
+        """Find out what a sleep of the machine has left of the connections."""
+        self._follower.restart()
+        self._doubt()
+        self._changed.set()
+
+    def _doubt(self) -> None:
+        """Ask every tunnel for a sign of life, because something else has broken without a word."""
+        for pool in {*self._lent.values(), *([self._pool] if self._pool else ())}:
+            pool.check()
 
     def _fail(self, error: SspcloudError) -> None:
         if self.state in (State.STOPPED, State.FAILED):

@@ -32,6 +32,7 @@ from sspcloud_magics.tunnel.protocols import websocket
 from sspcloud_magics.tunnel.stream import Stream, TlsStream
 
 ANSWER_TIMEOUT = 20.0
+_HANDSHAKE_TIMEOUT = 10.0  # kubectl's
 _SESSION_LIFE = 600.0
 _USER_AGENT = "sspcloud-magics"
 _PLAIN_PORT, _TLS_PORT = 80, 443
@@ -246,7 +247,8 @@ class Client:
             sock.close()
             raise
         try:
-            await stream.handshake()
+            async with asyncio.timeout(_HANDSHAKE_TIMEOUT):
+                await stream.handshake()
         except BaseException:
             stream.close()
             raise

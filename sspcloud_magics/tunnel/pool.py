@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.tunnel.credentials import Credentials
@@ -18,13 +18,15 @@ from sspcloud_magics.tunnel.http import Client, StatusError
 from sspcloud_magics.tunnel.pods import Candidate
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
-from sspcloud_magics.tunnel.tunnel import Tunnel
+from sspcloud_magics.tunnel.tunnel import Pulse, Tunnel
 
 PING_INTERVAL = 10.0
 _MOST_AHEAD = 16
 _MOST_OPENING = 32
 _QUIET = 30.0
 _OLDEST = 3600.0
+_LONGEST_DOUBT = 5.0
+_SILENT = "the server does not answer any more"
 _REFUSES_SPDY = (400, 403, 404, 405, 501)
 
 
@@ -56,6 +58,7 @@ class Pool:
         self._all: set[Tunnel] = set()
         self._wanted: deque[tuple[int, asyncio.Future[Tunnel]]] = deque()
         self._opening: set[asyncio.Task[bool]] = set()
+        self._asking: asyncio.Task[None] | None = None
         self._ahead = 1
         self._last_miss = 0.0
         self._proven = False
@@ -140,6 +143,8 @@ class Pool:
         """Close all tunnels; connections on them are lost, and those that wait for one fail."""
         self._closed = True
         self._ticker.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
         for task in self._opening:
             task.cancel()
         for tunnel in list(self._all):
@@ -228,6 +233,14 @@ class Pool:
             self._waiting.remove(tunnel)
             self._on_trouble(ProtocolError(text))
 
+    def check(self) -> None:
+        """Find out within seconds which tunnels are gone."""
+        for tunnel in self._all:
+            tunnel.ask()
+        if self._ticker.when() > self._loop.time() + _LONGEST_DOUBT:
+            self._ticker.cancel()
+            self._ticker = self._loop.call_later(_LONGEST_DOUBT, self._tick)
+
     def _tick(self) -> None:
         """Ping every tunnel, and let go of those that are not needed."""
         if self._closed and not self._all:
@@ -241,7 +254,25 @@ class Pool:
             if surplus or now - tunnel.opened_at > _OLDEST:
                 self._waiting.remove(tunnel)
                 self._drop(tunnel)
+        doubtful: list[Tunnel] = []
         for tunnel in list(self._all):
-            if not tunnel.ping():
-                tunnel.break_off("the server does not answer any more")
+            pulse = tunnel.ping()
+            if pulse is Pulse.GONE:
+                tunnel.break_off(_SILENT)
+            elif pulse is Pulse.DOUBTFUL:
+                doubtful.append(tunnel)
+        if doubtful and (self._asking is None or self._asking.done()):
+            self._asking = self._loop.create_task(self._ask_about(doubtful))
         self._fill()
+
+    async def _ask_about(self, doubtful: Sequence[Tunnel]) -> None:
+        """Find out whether the server still answers somebody; if it does not, those tunnels are gone."""
+        try:
+            async with asyncio.timeout(_LONGEST_DOUBT):
+                await self._credentials.client.get("/version")
+        except StatusError:
+            pass  # that is an answer
+        except (SspcloudError, TimeoutError):
+            for tunnel in doubtful:
+                if not tunnel.closed:
+                    tunnel.break_off(_SILENT)

@@ -29,7 +29,27 @@ _CHUNK = memoryview(bytearray(CHUNK))
 # POSIX lets a system call take 1,024 buffers, or fewer; Windows' sockets take one.
 _MOST_PARTS = 512 if hasattr(socket.socket, "sendmsg") else 1
 _LAST_WORDS = 5.0
+# tcpi_probes, tcpi_unacked, tcpi_last_ack_recv.
+_TCP_INFO = struct.Struct("=3xB20xI28xI")
+_MOST_PROBES = 3
+_LONGEST_SILENCE_MS = 10_000
 _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+
+
+def _delivers(sock: socket.socket) -> bool | None:
+    """Return whether TCP gets anything through to the peer.
+
+    A peer that does not read leaves nothing unacknowledged: it has closed its window, and answers each
+    probe of it. One that is gone answers nothing. (Source: ``struct tcp_info``, tcp(7).)
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    except OSError:
+        return None
+    probes, unacknowledged, silent_ms = _TCP_INFO.unpack(info)
+    return not (probes > _MOST_PROBES or (unacknowledged and silent_ms > _LONGEST_SILENCE_MS))
 
 
 class Receiver(Protocol):
@@ -81,6 +101,11 @@ class Stream:
     def socket(self) -> socket.socket:
         """The socket underneath."""
         return self._sock
+
+    @property
+    def delivers(self) -> bool | None:
+        """Whether the peer's kernel still acknowledges what was sent; None where that is not told."""
+        return None if self.closed else _delivers(self._sock)
 
     def start(self, receiver: Receiver) -> None:
         """Begin to read."""

@@ -8,7 +8,9 @@ back-pressure of that connection and of no other.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Protocol
 
 from sspcloud_magics.tunnel.http import Client
@@ -25,6 +27,17 @@ from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
 from sspcloud_magics.tunnel.stream import Stream
 
 _STALE = 1.0
+# Less than this, the buffers on the way to a pod take even if it reads nothing, and the ping behind it arrives.
+_MUCH = 64 * 1024
+
+
+class Pulse(Enum):
+    """What a ping has found out about a tunnel."""
+
+    ALIVE = auto()
+    DOUBTFUL = auto()
+    """It took much and says nothing: its pod may not read, or the server may be gone."""
+    GONE = auto()
 
 
 class PairHandler(Protocol):
@@ -67,6 +80,8 @@ class Tunnel:
         self._pair = 0
         self._pinged_at: float | None = None
         self._paused = False
+        self._sent = self._taken = 0  # bytes of data in all, and those before a ping that was answered
+        self._pings: deque[int] = deque()  # what had been sent before each that is not answered yet
         self._first = b""
         self._loop = asyncio.get_running_loop()
         self.opened_at = self.used_at = self._heard_at = self._loop.time()
@@ -130,6 +145,7 @@ class Tunnel:
             return
         self._pair, request = self._protocol.open(port)
         parts = self._protocol.send(self._pair, first) if first else ()
+        self._sent += len(first or b"")
         if request or parts:
             self._stream.write(request, *parts)
         if not self._protocol.half_close:
@@ -137,6 +153,7 @@ class Tunnel:
 
     def send(self, data: memoryview) -> None:
         """Send `data` to the pod."""
+        self._sent += len(data)
         self._stream.write(*self._protocol.send(self._pair, data))
 
     def finish_pair(self) -> None:
@@ -163,19 +180,32 @@ class Tunnel:
         self._paused = False
         self._stream.resume()
 
-    def ping(self) -> bool:
-        """Ask for a sign of life; return False if nothing has come since the last time.
+    def ping(self) -> Pulse:
+        """Ask for a sign of life; return what is to be thought of the one that was asked for the last time.
 
-        A tunnel that is paused is not asked: its answer would wait behind the data.
+        A tunnel that is paused is not asked: its answer would wait behind the data. In the other direction
+        it is the same: while a pod does not read what it is sent, nobody reads the ping behind it.
         """
         if self._paused:
             self._pinged_at = None
-            return True
-        if self._pinged_at is not None and self._heard_at < self._pinged_at:
-            return False
-        self._pinged_at = self._loop.time()
-        self._write(self._protocol.ping())
-        return True
+            return Pulse.ALIVE
+        if self._is_asked:
+            if self._sent - self._taken < _MUCH or self._stream.delivers is False:
+                return Pulse.GONE
+            return Pulse.DOUBTFUL
+        self.ask()
+        return Pulse.ALIVE
+
+    @property
+    def _is_asked(self) -> bool:
+        return self._pinged_at is not None and self._heard_at < self._pinged_at
+
+    def ask(self) -> None:
+        """Ask for a sign of life, on which the next `ping` judges."""
+        if not self.closed and not self._is_asked:
+            self._pinged_at = self._loop.time()
+            self._pings.append(self._sent)
+            self._write(self._protocol.ping())
 
     def close(self) -> None:
         """Say goodbye, and close when everything sent has left and the server has closed too."""
@@ -231,7 +261,10 @@ class Tunnel:
                 handler.pair_ended()
             else:
                 handler.pair_failed(event.text)
-        elif not isinstance(event, Ponged):
+        elif isinstance(event, Ponged):
+            if self._pings:
+                self._taken = self._pings.popleft()
+        else:
             self.break_off(getattr(event, "text", ""))
 
     def ended(self) -> None:

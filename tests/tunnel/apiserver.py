@@ -52,6 +52,7 @@ class ApiServer:
         self._dialled: list[Connection] = []
         self._version = 100
         self._watchers: dict[str, set[asyncio.Queue[dict[str, Any]]]] = defaultdict(set)
+        self._watching: set[asyncio.BaseTransport | None] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="api-server", daemon=True)
         self._runner: web.AppRunner | None = None
@@ -172,6 +173,7 @@ class ApiServer:
         self._authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
         app = web.Application(middlewares=[self._check])
         app.router.add_get("/api/v1/namespaces/{ns}/pods/{name}/portforward", self._portforward)
+        app.router.add_get("/{resource:version}", self._version_of_the_server)
         for root in ("/api/v1", "/apis/apps/v1"):
             app.router.add_get(root + "/namespaces/{ns}/{resource}", self._list)
             app.router.add_get(root + "/namespaces/{ns}/{resource}/{name}", self._get)
@@ -212,6 +214,9 @@ class ApiServer:
             return _status(403, f'{resource} is forbidden: User "bob" cannot {verb} resource "{resource}"')
         return await handler(request)
 
+    async def _version_of_the_server(self, _request: web.Request) -> web.Response:
+        return web.json_response({"major": "1", "minor": "36"})
+
     async def _get(self, request: web.Request) -> web.Response:
         resource, name = request.match_info["resource"], request.match_info["name"]
         found = self._objects.get((resource, name))
@@ -239,12 +244,17 @@ class ApiServer:
                 if kind == resource and int(found["metadata"]["resourceVersion"]) > since:
                     queue.put_nowait({"type": "MODIFIED", "object": found})
             await response.prepare(request)
+            assert request.transport is not None
+            with self._requested:
+                self._watching.add(request.transport)
+                self._requested.notify_all()
             while True:
                 event = await queue.get()
                 if _matches(request, event["object"]):
                     await response.write(json.dumps(event).encode() + b"\n")
         finally:
             self._watchers[resource].discard(queue)
+            self._watching.discard(request.transport)
 
     def end_watches(self) -> None:
         """Tell every watch that its version is too old."""
@@ -256,6 +266,21 @@ class ApiServer:
                     queue.put_nowait(gone)
 
         self._call(tell())
+
+    def wait_for_watches(self) -> set[int]:
+        """Return when somebody watches: the ports at the other end of the watches' connections."""
+        with self._requested:
+            assert self._requested.wait_for(lambda: self._watching, 30)
+            return {transport.get_extra_info("peername")[1] for transport in self._watching if transport}
+
+    def break_watches(self) -> None:
+        """End the connection of every watch without a word of HTTP."""
+
+        async def abort() -> None:
+            for transport in self._watching:
+                transport.abort()
+
+        self._call(abort())
 
     async def _portforward(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]

@@ -13,7 +13,7 @@ import trustme
 
 from sspcloud_magics.errors import CertificateNotTrusted, KubeconfigInvalid, ServerUnreachable, UsageProblem
 from sspcloud_magics.secret import Secret
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.control import ForwardState, State
 from tests.faults import FaultProxy, Faults
 from tests.tunnel.conftest import echo
 from tests.tunnel.helper_process import CHANNELS_ONLY, HelperProcess
@@ -21,10 +21,10 @@ from tests.tunnel.test_forward import ask, connect, receive, receive_all
 
 FAST_PINGS = """
 from sspcloud_magics.tunnel import pool
-pool.PING_INTERVAL = 0.2
+pool.PING_INTERVAL = 0.5
 """
 # Slow enough for a busy machine to answer in time.
-PINGS = FAST_PINGS.replace("0.2", "1.0")
+PINGS = FAST_PINGS.replace("0.5", "1.0")
 SHORT_QUIET = """
 from sspcloud_magics.tunnel import connection
 connection.QUIET = 0.5
@@ -89,6 +89,50 @@ class TestFaults:
                 with pytest.raises(ConnectionResetError):
                     client.recv(1)
 
+    @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY], ids=["spdy", "channels"])
+    def test_a_pod_that_does_not_read_is_not_taken_for_a_black_hole(self, api, programs, prelude):
+        read, done, received = threading.Event(), threading.Event(), []
+        size = 32 << 20  # more than all the buffers on the way
+
+        def late(connection) -> None:
+            if connection.recv(1):
+                read.wait(60)
+                received.append(1 + len(receive_all(connection)))
+                done.set()
+
+        api.put_pod("web-0", {8000: programs(late)})
+        with HelperProcess(api.access(), prelude=prelude + FAST_PINGS) as helper:
+            with connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
+                sender = threading.Thread(target=client.sendall, args=(bytes(size),))
+                sender.start()
+                for _ in range(3):  # the server is asked as often as the tunnel is doubted
+                    api.requests.clear()
+                    api.wait_for_request("list version")
+                read.set()
+                sender.join(60)
+            counters = helper.wait_for_counters(
+                lambda found: found.connections and not found.open_connections
+            )
+            assert (counters.sent, counters.failed_connections) == (size, 0)
+            assert done.wait(60)
+        assert received == [size]
+
+    @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY], ids=["spdy", "channels"])
+    def test_a_black_hole_in_the_middle_of_an_upload_resets_it(self, api, network, echo_port, prelude):
+        def pour(client) -> None:
+            while True:
+                client.sendall(bytes(1 << 20))
+
+        with (
+            HelperProcess(api.access(port=network.port), prelude=prelude + FAST_PINGS) as helper,
+            connect(helper.forward("pod", "web-0", echo_port).local_ports[0]) as client,
+        ):
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            network.faults = Faults(black_hole=True)
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                pour(client)
+
     def test_a_cut_transfer_is_a_reset_and_the_next_works(self, api, network, programs):
         def pour(connection) -> None:
             try:
@@ -118,6 +162,18 @@ class TestFaults:
                 network.faults = Faults()
                 assert receive(client, 8) == b"patience"
 
+    @pytest.mark.parametrize("size", [1, 600, 1500], ids=["at the first byte", "in TLS", "in the upgrade"])
+    def test_a_server_that_hangs_up_during_the_handshake_is_tried_again(self, api, network, echo_port, size):
+        with HelperProcess(api.access(port=network.port)) as helper:
+            state = helper.forward("pod", "web-0", echo_port)
+            network.faults = Faults(cut_handshake=size)
+            network.reset_all()
+            helper.wait_for_state(state.forward_id, State.RECONNECTING)
+            with connect(state.local_ports[0]) as client:
+                client.sendall(b"patience")
+                network.faults = Faults()
+                assert receive(client, 8) == b"patience"
+
     def test_an_idle_forward_lives_through_pings(self, api, network, echo_port):
         with HelperProcess(api.access(port=network.port), prelude=PINGS) as helper:
             state = helper.forward("pod", "web-0", echo_port)
@@ -127,6 +183,65 @@ class TestFaults:
                 client.sendall(b"still here")
                 assert receive(client, 10) == b"still here"
                 assert network.accepted == pings, "no tunnel was opened again"
+
+
+class TestSleep:
+    """What a laptop that was closed, or taken to another network, comes back to."""
+
+    @pytest.fixture
+    def clock(self, tmp_path):
+        """A clock that jumps by an hour when the file is made; pings come too late to explain anything."""
+        lid = tmp_path / "opened"
+        prelude = f"""
+import os, time
+from sspcloud_magics.tunnel import pool, sleep
+pool.PING_INTERVAL = 3600.0
+pool._LONGEST_DOUBT = 2.0
+sleep.clock = lambda: time.monotonic() + 3600.0 * os.path.exists({str(lid)!r})
+"""
+        return lid, prelude
+
+    @pytest.mark.parametrize("protocol", ["", CHANNELS_ONLY], ids=["spdy", "channels"])
+    def test_connections_that_died_in_a_sleep_are_reset_and_the_forward_heals(
+        self, api, network, echo_port, clock, protocol
+    ):
+        lid, prelude = clock
+        with HelperProcess(api.access(port=network.port), prelude=prelude + protocol) as helper:
+            state = helper.forward("pod", "web-0", echo_port)
+            with connect(state.local_ports[0]) as client:
+                client.sendall(b"x")
+                assert client.recv(1) == b"x"
+                network.forget_all()
+                lid.touch()
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+            assert ask(state.local_ports[0]) == b"ping"
+
+    def test_a_sleep_that_the_connections_outlived_disturbs_nobody(self, api, network, echo_port, clock):
+        lid, prelude = clock
+        with HelperProcess(api.access(port=network.port), prelude=prelude) as helper:
+            state = helper.forward("pod", "web-0", echo_port)
+            with connect(state.local_ports[0]) as client:
+                client.sendall(b"x")
+                assert client.recv(1) == b"x"
+                api.requests.clear()
+                lid.touch()
+                api.wait_for_request("list pods")
+                threading.Event().wait(3)  # longer than doubts last: time itself is what is tested
+                client.sendall(b"y")
+                assert client.recv(1) == b"y"
+        states = [event.state for event in helper.events if isinstance(event, ForwardState)]
+        assert states == [State.STARTING, State.ACTIVE]
+
+    def test_a_watch_that_breaks_brings_the_tunnels_into_doubt(self, api, network, echo_port, clock):
+        _, prelude = clock
+        with HelperProcess(api.access(port=network.port), prelude=prelude) as helper:
+            state = helper.forward("pod", "web-0", echo_port)
+            network.forget_all(but=api.wait_for_watches())
+            api.break_watches()
+            helper.wait_for_state(state.forward_id, State.RECONNECTING)
+            helper.wait_for_state(state.forward_id, State.ACTIVE)
+            assert ask(state.local_ports[0]) == b"ping"
 
 
 class TestTheClientsEnd:
