@@ -334,6 +334,27 @@ class TestTheClientsEnd:
                     assert receive_all(client) == b"220 welcome"
 
     @pytest.mark.usefixtures("any_protocol")
+    def test_a_few_bytes_before_closing_reach_a_pod_that_reads_late(self, api, programs):
+        late, said, done = threading.Event(), [], threading.Event()
+
+        def read(connection) -> None:
+            late.wait(20)
+            with contextlib.suppress(ConnectionResetError):
+                if data := receive_all(connection):
+                    said.append(data)
+                    done.set()
+
+        api.put_pod("web-0", {8000: programs(read)})
+        with HelperProcess(api.access(), prelude=NO_QUIET) as helper:
+            with connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
+                client.sendall(b"bye")
+            helper.wait_for_counters(lambda found: found.connections == 1 and not found.open_connections)
+            threading.Event().wait(0.3)  # for what the server does to the connection to arrive
+            late.set()
+            assert done.wait(20)
+        assert said == [b"bye"]
+
+    @pytest.mark.usefixtures("any_protocol")
     def test_bytes_sent_just_before_closing_arrive(self, api, programs):
         received = []
         closed, done = threading.Event(), threading.Event()

@@ -8,7 +8,9 @@ import signal
 import socket
 import stat
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -26,8 +28,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
+def home() -> Iterator[Path]:
+    """Give a path that is short, as a socket's must be."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="run-") as folder:
+        yield Path(folder) / "home"
 
 
 def start(helper: HelperProcess, number: int, folders: list[Path], *sockets: tuple[int, str]) -> None:

@@ -83,6 +83,10 @@ class ChannelSession:
             elif message.type in {WSMsgType.BINARY, WSMsgType.TEXT}:
                 continue
             else:
+                if message.type is WSMsgType.CLOSE:
+                    # Who says goodbye has said all: the pod sees an end. Who vanishes leaves it a reset.
+                    for forwarding in self._forwardings:
+                        forwarding.feed_eof()
                 return
 
     def _unpack(self, payload: bytes | str) -> tuple[int, bytes | memoryview]:

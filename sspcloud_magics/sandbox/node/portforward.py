@@ -8,14 +8,16 @@ Source: KEP-4006; k8s.io/kubelet/pkg/cri/streaming/portforward; k8s.io/apimachin
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from aiohttp import WSMsgType, web
 
 from sspcloud_magics.sandbox.api.status import bad_request
 from sspcloud_magics.sandbox.node.bare_connection import BareConnection, TakenOver
 from sspcloud_magics.sandbox.node.channel_session import ChannelSession
-from sspcloud_magics.sandbox.node.relay import ClientGone, Sandbox
+from sspcloud_magics.sandbox.node.relay import GRACE, ClientGone, Sandbox
 from sspcloud_magics.sandbox.node.spdy_session import SpdySession
 
 TUNNEL: Final = "SPDY/3.1+portforward.k8s.io"
@@ -65,8 +67,21 @@ async def _websocket(request: web.Request, sandbox: Sandbox) -> web.StreamRespon
         await SpdySession(_WebSocketCarrier(socket), sandbox).run()
         await socket.close()
     else:
-        await ChannelSession(socket, sandbox, ports, base64_text=chosen == BASE64_CHANNELS).run()
+        session = ChannelSession(socket, sandbox, ports, base64_text=chosen == BASE64_CHANNELS)
+        await _to_its_end(session.run())
     return socket
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Let a session pass on what a client said before it left, at which aiohttp cancels whoever serves it."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=GRACE)
+        raise
+    finally:
+        task.cancel()
 
 
 async def _streams(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
