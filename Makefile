@@ -15,7 +15,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks tutorials screenshots benchmark benchmark-query audit format clean
+.PHONY: help demo test lab check unit notebooks tutorials screenshots benchmark benchmark-query soak replacements audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +67,12 @@ benchmark: $(READY)  ## the tunnel beside kubectl and others (half an hour): BEN
 benchmark-query: $(READY)  ## queries into DataFrames beside kubectl + read_sql, ADBC, ConnectorX, JupySQL
 	@$(BIN)/python -m pip install --quiet --constraint tools/constraints.txt --editable '.[benchmark]'
 	@$(BIN)/python benchmarks/query.py $(if $(TESTBED),--testbed $(TESTBED)) $(BENCHMARK_ARGS)
+
+soak: $(READY)  ## ten minutes of traffic through a forward, with random faults: nothing lost, nothing leaked
+	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),10) $(if $(TESTBED),--testbed $(TESTBED))
+
+replacements: $(READY)  ## a minute of pgbench through a forward whose pod is replaced twice
+	$(BIN)/python benchmarks/replacements.py --seconds $(or $(SECONDS),60)
 
 audit: $(READY)  ## known vulnerabilities of what is installed (asks for the advisories over the network)
 	$(BIN)/python -m pip install --quiet pip-audit

@@ -4,8 +4,10 @@
 
 Between the helper and the API server stands the tests' fault proxy. Workers send blocks of random length and
 compare what comes back, byte for byte. A connection may end with an error while a fault is on; a wrong
-byte, an early clean end, or a forward that does not come back is a loss. Memory, file descriptors and threads of
-the helper, and threads of this process, are read at regular moments; their slopes are printed.
+byte, an early clean end, or a forward that does not come back is a loss. Memory, file descriptors, threads and
+tasks of the helper, and threads of this process, are read at regular moments. At the end, with the workers gone,
+the helper has to come back to what it held at the beginning, and its memory must not have grown in the second half.
+The exit code says whether all of that was so.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ import hashlib
 import json
 import random
 import socket
+import statistics
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,6 +32,11 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.forwards import Forward, ForwardManager
+from sspcloud_magics.forwards.helper import Helper, default_command
+from sspcloud_magics.target import PortText, Target
+from sspcloud_magics.tunnel.control import State
 from tests.faults import FaultProxy, Faults
 from tests.testbed import Testbed, open_testbed
 
@@ -39,7 +48,24 @@ KINDS = {
     "cut": Faults(close_after=200_000),
     "black hole": Faults(black_hole=True),
     "refuse": Faults(refuse=True),
+    "handshake": Faults(cut_handshake=1000),
 }
+# Longer than pings take to notice it.
+BLACK_HOLE = 35.0
+MOST_RSS_MIB_A_MINUTE = 0.5
+# Tells how many tasks there are, on the helper's own loop.
+COUNT_TASKS = """
+import asyncio
+def tell(loop, path):
+    with open(path, "w") as file:
+        file.write(str(len(asyncio.all_tasks(loop))))
+    loop.call_later(1.0, tell, loop, path)
+set_event_loop = asyncio.set_event_loop
+def watch(loop):
+    set_event_loop(loop)
+    loop.call_soon(tell, loop, {path!r})
+asyncio.set_event_loop = watch
+"""
 
 
 @dataclass
@@ -56,9 +82,13 @@ class Result:
     faults: dict[str, int] = field(default_factory=dict)
     resets: int = 0
     longest_outage: float = 0.0
+    black_holes_noticed: list[float] = field(default_factory=list)
+    reconnects: int = 0
+    read_at: list[float] = field(default_factory=list)
     helper_rss_mib: list[float] = field(default_factory=list)
     helper_fds: list[int] = field(default_factory=list)
     helper_threads: list[int] = field(default_factory=list)
+    helper_tasks: list[int] = field(default_factory=list)
     kernel_threads: list[int] = field(default_factory=list)
 
 
@@ -150,8 +180,10 @@ def _send(link: socket.socket, block: bytes, broken: threading.Event) -> None:
         broken.set()
 
 
-def observe(helper: psutil.Process, result: Result) -> None:
+def observe(helper: psutil.Process, tasks: Path, result: Result) -> None:
     """Read what must not grow."""
+    result.read_at.append(round(time.monotonic(), 1))
+    result.helper_tasks.append(int(tasks.read_text() or 0))
     result.helper_rss_mib.append(round(helper.memory_info().rss / 2**20, 1))
     result.helper_fds.append(helper.num_fds())
     result.helper_threads.append(helper.num_threads())
@@ -159,31 +191,33 @@ def observe(helper: psutil.Process, result: Result) -> None:
 
 
 def trouble(
-    proxy: FaultProxy, result: Result, seconds: float, chance: random.Random, helper: psutil.Process
-) -> None:
-    """Switch faults on and off until the time is over."""
+    proxy: FaultProxy, forward: Forward, result: Result, seconds: float, chance: random.Random
+) -> Iterator[None]:
+    """Switch faults on and off until the time is over; yield between them."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         name = chance.choice(list(KINDS))
         result.faults[name] = result.faults.get(name, 0) + 1
         proxy.faults = KINDS[name]
+        began = time.monotonic()
+        if name == "black hole":
+            while forward.state is State.ACTIVE and time.monotonic() < began + BLACK_HOLE:
+                time.sleep(0.05)
+            result.black_holes_noticed.append(round(time.monotonic() - began, 1))
         time.sleep(chance.uniform(0.5, 4.0))
         proxy.faults = QUIET
         if chance.random() < 0.5:
             result.resets += proxy.reset_all()
         time.sleep(chance.uniform(2.0, 6.0))
-        observe(helper, result)
+        yield
 
 
-def slope(values: list[float]) -> float:
-    """Return the least-squares slope of the second half, in units a reading."""
-    half = values[len(values) // 2 :]
-    count = len(half)
-    if count < 2:
+def slope(times: list[float], values: list[float]) -> float:
+    """Return the least-squares slope of the second half, in units a minute."""
+    half = len(values) // 2
+    if len(values) - half < 2:
         return 0.0
-    middle, mean = (count - 1) / 2, sum(half) / count
-    above = sum((place - middle) * (value - mean) for place, value in enumerate(half))
-    return above / sum((place - middle) ** 2 for place in range(count))
+    return 60 * statistics.linear_regression(times[half:], values[half:]).slope
 
 
 def main() -> None:
@@ -196,39 +230,91 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
 
-    import sspcloud_magics as ssp
-
     result = Result()
     with open_testbed(options.testbed) as testbed, tempfile.TemporaryDirectory() as folder:
-        server = urlsplit(server_of(testbed))
+        server, tasks = urlsplit(server_of(testbed)), Path(folder) / "tasks"
+        tasks.touch()
+        manager = ForwardManager(lambda: Helper(counting(tasks)))
         with FaultProxy(server.hostname or "", server.port or 443, seed=options.seed) as proxy:
             kubeconfig = through_proxy(testbed, proxy.port, Path(folder))
-            ssp.login(kubeconfig=str(kubeconfig), context=testbed.context, namespace=testbed.namespace)
-            with ssp.forward(f"pod/{testbed.echo.pod}", f":{testbed.echo.port}") as forward:
+            cluster = find_cluster(
+                kubeconfig=kubeconfig, context=testbed.context, namespace=testbed.namespace
+            )
+            target = Target(testbed.namespace, "pod", testbed.echo.pod)
+            with manager.forward(cluster, target, [PortText(testbed.echo.port, 0)]) as forward:
                 helper = next(
                     child
                     for child in psutil.Process().children()
                     if any("sspcloud_magics.tunnel" in part for part in child.cmdline())
                 )
-                observe(helper, result)
+                time.sleep(3)  # until what is opened ahead is open, and counted
+                observe(helper, tasks, result)
                 workers = Workers(forward.local_port, result, options.workers, options.seed)
                 started = time.monotonic()
-                trouble(proxy, result, options.minutes * 60, random.Random(options.seed), helper)
+                chance = random.Random(options.seed)
+                for _ in trouble(proxy, forward, result, options.minutes * 60, chance):
+                    observe(helper, tasks, result)
                 settle(workers, result)
                 workers.stop()
                 result.seconds = time.monotonic() - started
-                observe(helper, result)
+                quieten(helper, tasks, result)
+                result.reconnects = forward.counters.reconnects
+            manager.close()
+            cluster.close()
+    problems = losses(result)
     told = asdict(result) | {
-        "helper_rss_slope_mib": round(slope(result.helper_rss_mib), 3),
-        "helper_fds_last": result.helper_fds[-1],
+        "helper_rss_mib_a_minute": round(slope(result.read_at, result.helper_rss_mib), 3),
+        "problems": problems,
     }
     if options.json:
         print(json.dumps(told))
     else:
         for name, value in told.items():
-            shown = f"{value[0]} … {value[-1]} (max {max(value)})" if isinstance(value, list) else value
+            shown = (
+                f"{value[0]} … {value[-1]} (max {max(value)})" if isinstance(value, list) and value else value
+            )
             print(f"{name:24} {shown}")
-    sys.exit(bool(result.wrong_bytes or result.early_ends))
+    sys.exit(bool(problems))
+
+
+def counting(tasks: Path) -> list[str]:
+    """Return the helper's command line, with its tasks counted into a file."""
+    command = default_command()
+    code = command.index("-c") + 1
+    command[code] = f"exec({COUNT_TASKS.format(path=str(tasks))!r}); {command[code]}"
+    return command
+
+
+def quieten(helper: psutil.Process, tasks: Path, result: Result) -> None:
+    """Wait, with nobody at work, until the helper holds what it held at first, or for a good while."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        observe(helper, tasks, result)
+        if not leaks(result):
+            return
+        time.sleep(2)
+
+
+def leaks(result: Result) -> list[str]:
+    """Return what the helper, or this process, holds more of than at first."""
+    kinds = ("helper_fds", "helper_threads", "helper_tasks", "kernel_threads")
+    return [
+        f"{kind}: {values[0]} at first, {values[-1]} at the end"
+        for kind in kinds
+        if (values := getattr(result, kind))[-1] > values[0]
+    ]
+
+
+def losses(result: Result) -> list[str]:
+    """Return everything that must not be."""
+    found = leaks(result)
+    if result.wrong_bytes or result.early_ends:
+        found.append(f"{result.wrong_bytes} blocks came back wrong, {result.early_ends} ended early")
+    if (growth := slope(result.read_at, result.helper_rss_mib)) > MOST_RSS_MIB_A_MINUTE:
+        found.append(f"the helper grows by {growth:.2f} MiB a minute")
+    if late := [seconds for seconds in result.black_holes_noticed if seconds > 30]:
+        found.append(f"black holes were noticed after {late} s")
+    return found
 
 
 def settle(workers: Workers, result: Result) -> None:
