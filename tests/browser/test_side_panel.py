@@ -39,6 +39,7 @@ BARE = f"import sys; sys.path[:] = [each for each in sys.path if each != {str(RO
 NOTEBOOKS = {
     "one": ("python3", [LOAD, UNTIL_SEEN.format(name="one-seen"), ASK]),
     "two": ("python3", [LOAD]),
+    "other": ("python3", [LOAD]),
     "busy": ("python3", [LOAD, UNTIL_SEEN.format(name="busy-seen")]),
     "keys": ("python3", []),
     "french": ("python3", [LOAD]),
@@ -141,7 +142,7 @@ def test_it_is_live_from_the_button_to_the_end_of_the_kernel(
 
     # While a cell runs, a click is answered.
     run_cell(page, 1, wait=False)
-    button(panel, "Forward port 8000 of mon-api-abcdef-12345").click()
+    button(panel, "Forward port 8000 http of mon-api-abcdef-12345").click()
     expect(panel.get_by_role("table", name="Forwards")).to_contain_text("active")
     expect(status).to_contain_text("1 forward")
     assert not has_ended(page, 1)
@@ -166,4 +167,134 @@ def test_it_is_live_from_the_button_to_the_end_of_the_kernel(
     page.evaluate("() => void window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     expect(side.get_by_role("heading", name="There is no kernel")).to_be_visible()
     page.screenshot(path=shots / "no-kernel.png")
+    assert errors_of(page) == []
+
+
+@pytest.mark.timeout(240)
+def test_two_notebooks_and_a_console_have_each_their_own(page: Page, lab: Lab, shots: Path) -> None:
+    side = open_side(page, lab, "two")
+    button(side, "Load the extension").click()
+    panel = live(side)
+    button(panel, "Forward port 8000 http of mon-api-abcdef-12345").click()
+    expect(panel.get_by_role("table", name="Forwards")).to_contain_text("active")
+
+    # The other notebook's kernel has its own state, and its own panel.
+    execute(page, "docmanager:open", {"path": "other.ipynb"})
+    button(side, "Load the extension").click()
+    expect(live(side).get_by_text("No port is open.")).to_be_visible()
+    expect(page.locator(".jp-SSPCloudStatus")).to_contain_text("0 forwards")
+
+    # A console with the notebook's kernel shows the panel of that kernel; one with its own kernel its own.
+    execute(page, "docmanager:open", {"path": "two.ipynb"})
+    expect(live(side).get_by_role("table", name="Forwards")).to_contain_text("active")
+    expect(page.locator(".jp-SSPCloudStatus")).to_contain_text("1 forward")
+    execute(page, "notebook:create-console")
+    page.locator(".jp-CodeConsole-promptCell").wait_for()
+    expect(live(side).get_by_role("table", name="Forwards")).to_contain_text("active")
+    execute(page, "console:create", {"kernelPreference": {"name": "python3"}, "activate": True})
+    button(side, "Load the extension").click()
+    expect(live(side).get_by_text("No port is open.")).to_be_visible()
+
+    # Closed and opened again, the panel is as true as before.
+    execute(page, "docmanager:open", {"path": "two.ipynb"})
+    execute(page, "application:toggle-right-area")
+    expect(side).to_be_hidden()
+    execute(page, "sspcloud:open-panel")
+    expect(live(side).get_by_role("table", name="Forwards")).to_contain_text("active")
+    page.screenshot(path=shots / "two-notebooks.png")
+    assert errors_of(page) == []
+
+
+@pytest.mark.timeout(240)
+def test_a_reloaded_page_finds_its_kernel_idle_or_busy(
+    page: Page, lab: Lab, folder: Path, shots: Path
+) -> None:
+    side = open_side(page, lab, "busy")
+    run_cell(page, 0)
+    live(side)
+    page.reload()
+    live(side)  # the layout is restored, and with it the panel
+    page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext?.isReady")
+    run_cell(page, 1, wait=False)
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'"
+    )
+    page.reload()
+    expect(side.get_by_role("heading", name="The kernel is busy")).to_be_visible()
+    page.screenshot(path=shots / "busy.png")
+    (folder / "notebooks" / "busy-seen").touch()
+    live(side)
+    assert errors_of(page) == []
+
+
+@pytest.mark.timeout(240)
+def test_a_kernel_that_cannot_have_it_is_told_from_one_that_has_not(
+    page: Page, lab: Lab, shots: Path
+) -> None:
+    side = open_side(page, lab, "echo")
+    expect(side.get_by_role("heading", name="Not a Python kernel")).to_be_visible()
+    expect(side).to_contain_text("This kernel runs echo.")
+    page.screenshot(path=shots / "not-python.png")
+
+    execute(page, "docmanager:open", {"path": "bare.ipynb"})
+    button(side, "Load the extension").click()
+    expect(side.get_by_role("heading", name="Not installed in this kernel")).to_be_visible()
+    expect(side).to_contain_text("%pip install sspcloud-magics")
+    page.screenshot(path=shots / "not-installed.png")
+    button(side, "Insert into a new cell").click()
+    inserted = page.evaluate(
+        "window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.source"
+    )
+    assert inserted == "%pip install sspcloud-magics"
+    run_cell(page, 0)  # as an installation would, it brings the package onto the path
+    button(side, "Try again").click()
+    live(side)
+
+    page.evaluate("() => [...window.jupyterapp.shell.widgets('main')].forEach(each => each.dispose())")
+    expect(side.get_by_role("heading", name="No notebook is open")).to_be_visible()
+    page.screenshot(path=shots / "no-notebook.png")
+    assert errors_of(page) == []
+
+
+@pytest.mark.timeout(240)
+def test_it_speaks_french_in_the_dark(page: Page, lab: Lab, shots: Path) -> None:
+    page.goto(f"{lab.url}/lab?token={lab.token}&reset")
+    page.wait_for_function("() => Boolean(window.jupyterapp)", timeout=60_000)
+    setting = "@jupyterlab/translation-extension:plugin"
+    put = """([name, raw]) => window.jupyterapp.serviceManager.settings.save(name, raw)"""
+    page.evaluate(put, arg=[setting, json.dumps({"locale": "fr_FR"})])
+    try:
+        side = open_side(page, lab, "french", theme="JupyterLab Dark")
+        expect(side.get_by_role("heading", name="Extension non chargée dans ce noyau")).to_be_visible()
+        page.screenshot(path=shots / "not-loaded-french-dark.png")
+        button(side, "Charger l'extension").click()
+        panel = live(side)
+        expect(panel.get_by_text("Redirections", exact=True)).to_be_visible()
+        expect(page.locator(".jp-SSPCloudStatus")).to_contain_text("0 redirection")
+        page.screenshot(path=shots / "live-french-dark.png")
+        assert errors_of(page) == []
+    finally:
+        page.evaluate(put, arg=[setting, json.dumps({"locale": "default"})])
+
+
+@pytest.mark.timeout(240)
+def test_the_keyboard_is_enough(page: Page, lab: Lab) -> None:
+    open_notebook(page, lab, "keys.ipynb")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+Shift+C")
+    page.locator(".lm-CommandPalette-input").wait_for()
+    page.keyboard.type("Open the SSPCloud Panel")
+    page.keyboard.press("Enter")
+    side = page.locator(".jp-SSPCloudSide")
+    expect(button(side, "Load the extension")).to_be_focused()
+    page.keyboard.press("Enter")
+    panel = live(side)
+    wanted = button(panel, "Forward port 8000 http of mon-api-abcdef-12345")
+    expect(wanted).to_be_visible()
+    for _ in range(60):
+        if wanted.evaluate("each => each === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(panel.get_by_role("table", name="Forwards")).to_contain_text("active")
     assert errors_of(page) == []

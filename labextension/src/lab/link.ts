@@ -135,8 +135,9 @@ export class KernelLink implements IDisposable {
       comm.dispose();
       return;
     }
-    this.comm?.dispose();
+    const before = this.comm;
     this.comm = comm;
+    if (before && !before.isDisposed) closeQuietly(before);
     comm.onMsg = ({ content }) => {
       if (this.comm === comm) this.end(live(content.data as unknown as Told));
     };

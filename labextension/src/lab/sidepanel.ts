@@ -55,15 +55,23 @@ export class SidePanel extends Panel {
 
   /** Take the focus, as a command gives it: to the first thing that can be used. */
   protected override onActivateRequest(): void {
-    const shown = this.widgets.find((each) => !each.isHidden);
-    shown?.node.querySelector<HTMLElement>("button, input, h2, h3")?.focus();
+    // The command palette gives the focus back to the document when it closes: after that.
+    setTimeout(() => {
+      const node = this.widgets.find((each) => !each.isHidden)?.node;
+      const first =
+        node?.querySelector<HTMLElement>("button, input") ?? node?.querySelector<HTMLElement>("h2");
+      first?.focus();
+    });
   }
 
   private refresh(): void {
     const { state, link } = this.follower.situation;
     const live = state.kind === "live" && link ? this.live(link, state.modelId) : null;
     for (const { widget } of this.shown.values()) widget.setHidden(widget !== live);
+    const focused = this.reason.node.contains(document.activeElement);
     this.reason.setHidden(live !== null);
+    // The button that was pressed is gone: what it brought takes the focus, not the page.
+    if (live && focused) live.node.focus();
     if (state.kind !== "live") this.explain({ state, link }, reasonFor(state, this.trans));
   }
 
@@ -77,6 +85,7 @@ export class SidePanel extends Panel {
     const data = { [WIDGET]: { version_major: 2, version_minor: 0, model_id: modelId } };
     void renderer.renderModel({ data, metadata: {}, trusted: true, setData: () => undefined });
     renderer.addClass("jp-SSPCloudSide-live");
+    renderer.node.tabIndex = -1;
     this.shown.set(link, { modelId, widget: renderer });
     if (!known) document.disposed.connect(() => this.drop(link), this);
     this.addWidget(renderer);
