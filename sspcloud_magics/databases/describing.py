@@ -201,13 +201,14 @@ def has_fast_format(described: Description) -> bool:
     return bool(described.types) and _RECORD not in described.types
 
 
-def projected(statement: Statement, found: Sequence[Decoder | None]) -> str:
-    """Return the query with those columns cast to text that have no decoder."""
-    if None not in found:
+def projected(statement: Statement, found: Sequence[Decoder | None], most: int | None = None) -> str:
+    """Return the query with those columns cast to text that have no decoder, and so many rows at most."""
+    if None not in found and most is None:
         return statement.sql
     names = [f'"{index}"' for index in range(len(found))]
     wanted = ", ".join(
         name if decoder else f"{name}::text" for name, decoder in zip(names, found, strict=True)
     )
     # PostgreSQL keeps the order of a subquery that is only projected.
-    return f"SELECT {wanted} FROM ({statement.sql}\n) AS q({', '.join(names)})"  # noqa: S608 - what the user wrote
+    ending = "" if most is None else f" LIMIT {most:d}"
+    return f"SELECT {wanted} FROM ({statement.sql}\n) AS q({', '.join(names)}){ending}"  # noqa: S608 - what the user wrote

@@ -73,6 +73,8 @@ class Fetched:
         How many rows were left out, because `limit` were enough.
     size
         How many bytes came, where the way tells; 0 elsewhere.
+    cut_by_server
+        Whether the server was asked for one row more than `limit`: `cut` then says only that there are more.
     """
 
     columns: list[Column] | None = None
@@ -80,6 +82,7 @@ class Fetched:
     tag: str = ""
     cut: int = 0
     size: int = 0
+    cut_by_server: bool = False
 
 
 def fetch(
@@ -103,8 +106,8 @@ def fetch(
     numeric
         What numeric becomes.
     limit
-        How many rows to keep. The rest is read and dropped: the statement is never cancelled for it,
-        since it may change data.
+        How many rows to keep. A query that only reads is given a LIMIT; of any other statement the rest is read and
+        dropped: it is never cancelled for it, since it may change data.
 
     Raises
     ------
@@ -158,9 +161,10 @@ def _running(
     sql, wanted, chunk = statement.sql, pq.Format.TEXT, CHUNK
     if describing.only_reads(statement) and connection.info.encoding == _ENCODING:
         described = describing.seen(connection).get(statement)
-        if described is not None:
+        few = describing.promises_few(statement)
+        if described is not None and (few or not reading.limited):
             wanted = pq.Format.BINARY
-        elif not describing.promises_few(statement):
+        elif not few:
             described = describing.describe(
                 connection,
                 statement,
@@ -224,13 +228,19 @@ class _Reading:
         self._loaded_as: list[int] = []
         self._decode: list[Decode] = []
 
+    @property
+    def limited(self) -> bool:
+        """Whether not all rows may be wanted."""
+        return self._limit is not None
+
     def projected(self, statement: Statement, described: Description) -> str:
         """Return the query that brings a described statement's rows in the binary format."""
-        found = self._decoders(described.types)
-        if None not in found:
-            return statement.sql
-        self._projected = described
-        return describing.projected(statement, found)
+        # One more than is wanted tells whether there are more.
+        most = None if self._limit is None else self._limit + 1
+        sql = describing.projected(statement, self._decoders(described.types), most)
+        if sql is not statement.sql:
+            self._projected, self._fetched.cut_by_server = described, most is not None
+        return sql
 
     def batches(self) -> Iterator[Fetched]:
         """Read the results to their end, and give what has come so far after some chunks."""
@@ -258,6 +268,8 @@ class _Reading:
             # The last chunk brings it, or an empty result after that.
             fetched.tag = (result.command_status or b"").decode(encoding) or fetched.tag
             self._take(result, fetched.columns)
+            if fetched.cut_by_server and fetched.tag:
+                fetched.tag = f"SELECT {fetched.rows}"
         elif result.status == pq.ExecStatus.COMMAND_OK:
             fetched.tag = (result.command_status or b"").decode(encoding)
             fetched.rows = result.command_tuples or 0

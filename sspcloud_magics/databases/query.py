@@ -459,7 +459,9 @@ def _notes_on(fetched: Fetched) -> list[str]:
         notes.append(f"Several columns are named {', '.join(map(repr, twice))}: give them names with AS.")
     notes += _notes_on_values(fetched.columns or ())
     if fetched.cut:
-        notes.append(f"The first {_rows(fetched.rows)} of {fetched.rows + fetched.cut:,} are kept.")
+        of = "; there are more" if fetched.cut_by_server else f" of {fetched.rows + fetched.cut:,}"
+        kept = f"The first {_rows(fetched.rows)}{of}"
+        notes.append(f"{kept}." if fetched.cut_by_server else f"{kept} are kept.")
     return notes
 
 

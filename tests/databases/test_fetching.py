@@ -289,10 +289,21 @@ def test_an_error_that_comes_after_rows_leaves_the_session_usable(connection):
     assert query(connection, "select pg_backend_pid() p")["p"].tolist() == [pid]
 
 
-def test_rows_beyond_the_limit_are_counted(connection):
-    result = run(connection, "select i from generate_series(1, 20000) i", limit=9000)
-    assert result.frame["i"].tolist() == list(range(1, 9001))
-    assert any("9,000 rows of 20,000" in note for note in result.notes)
+def test_a_limit_is_the_servers_where_a_query_only_reads(connection):
+    sql = "select i, point(i, 0) as p, i as i from generate_series(1, 20000) i order by i desc"
+    for _ in range(2):
+        result = run(connection, sql, limit=9000)
+        assert result.frame.iloc[:, 0].tolist() == list(range(20000, 11000, -1))
+        assert result.frame.columns.tolist() == ["i", "p", "i"]
+        assert "The first 9,000 rows; there are more." in result.notes
+        assert result.statements[0].tag == "SELECT 9000"
+    whole = run(connection, sql, limit=20000)
+    assert len(whole.frame) == 20000
+    assert not any("there are more" in note for note in whole.notes)
+    forever = "select 1 as a from generate_series(1, 100000) a, generate_series(1, 100000) b"
+    for _ in range(2):
+        assert len(run(connection, forever, limit=3).frame) == 3
+    assert run(connection, sql, limit=0).frame.shape == (0, 3)
 
 
 def test_wide_rows_come_in_smaller_chunks(connection, monkeypatch):
