@@ -210,8 +210,14 @@ _RESERVED = frozenset(
 _SYSTEM = ("pg_catalog", "information_schema")
 
 
+MOST = 500
+"""So many offers are enough."""
+
+
 def offers(text: str, cursor: int, names: Names, variables: Iterable[str] = ()) -> tuple[int, list[Offer]]:
     """Return what may stand at the cursor, the likeliest first, and where the text begins that it replaces.
+
+    There are `MOST` at most.
 
     Parameters
     ----------
@@ -241,6 +247,8 @@ def offers(text: str, cursor: int, names: Names, variables: Iterable[str] = ()) 
         shown = _fitted(offer, fragment, closing)
         if shown is not None:
             found.setdefault(shown.text, shown)
+            if len(found) >= MOST:
+                break
     return fragment.start, list(found.values())
 
 

@@ -21,6 +21,7 @@ from sspcloud_magics.errors import QueryFailed, UsageProblem
 Mode: TypeAlias = Literal["new", "append", "replace"]
 
 _BY_KIND = {"b": "bool", "m": "interval", "M": "timestamp"}
+_DATES = "datetime64[s]"  # what a query makes of a date; a time of day in it is none
 _INTEGERS = {"i1": "int2", "i2": "int2", "i4": "int4", "i8": "int8", "u1": "int2", "u2": "int4", "u4": "int8"}
 _BY_CONTENT = {
     "string": "text",
@@ -158,6 +159,8 @@ def _type(column: pd.Series[Any], name: str) -> str:
     kind: str = plain.kind
     if isinstance(dtype, pd.DatetimeTZDtype):
         found = "timestamptz"
+    elif str(dtype) == _DATES and (column.dropna().dt.normalize() == column.dropna()).all():
+        found = "date"
     elif isinstance(dtype, pd.CategoricalDtype | pd.StringDtype):
         found = "text"
     elif kind in "iu":

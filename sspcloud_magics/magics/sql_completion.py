@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 OLD = 300.0
 """After so many seconds names are read again."""
 
-MOST = 500
-"""So many words are offered at most."""
-
 _CELL = re.compile(r"\s*%%query_db\b(?P<options>.*)")
 _LINE = re.compile(r"^\s*(?:[\w.,\[\]'\"() ]+=\s*)?%query_db[ \t]+")
 _OPTION = r"--{}[ =]\s*(\S+)"
@@ -182,7 +179,7 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell) -> Matcher:
         sql, cursor, options = found
         there = known.names(_option("db", options)) or names.Names()
         start, offers = completing.offers(sql, cursor, there, _variables(shell, _option("params", options)))
-        completions = [SimpleCompletion(text=each.text, type=each.kind) for each in offers[:MOST]]
+        completions = [SimpleCompletion(text=each.text, type=each.kind) for each in offers]
         return SimpleMatcherResult(
             completions=completions, suppress=True, matched_fragment=sql[start:cursor], ordered=True
         )

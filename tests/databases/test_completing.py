@@ -193,6 +193,12 @@ def test_columns_come_before_functions_and_keywords():
     assert kinds.index("smallint") < kinds.index("function") < kinds.index("keyword")
 
 
+def test_of_very_many_tables_some_are_offered():
+    many = {("public", f"t{n}"): Relation("public", f"t{n}", "table", ()) for n in range(3000)}
+    _, found = offers("SELECT * FROM t", 15, Names(path=("public",), relations=many))
+    assert len(found) == 500
+
+
 HALVES = "WITH t AS (SELECT i.age, (SELECT max(c.nom) FROM communes c) FROM individus i) INSERT INTO x (a, \"B\") SELECT t.* FROM t WHERE a[1:2] = '{' AND $$x$$ <> E'\\'' /* ( */ ORDER BY 1;"
 
 

@@ -361,12 +361,27 @@ def test_what_was_read_is_loaded_with_its_types(connection, schema):
         "b": "bytea",
         "c": "time without time zone",
         "u": "uuid",
-        "d": "timestamp without time zone",
+        "d": "date",
         "f": "boolean",
         "m": "double precision",
     }
     back = query(connection, "select * from shop.kept order by n")
     pd.testing.assert_frame_equal(back, whole, check_dtype=False)
+
+
+def test_a_date_with_a_time_of_day_is_none(connection, schema):
+    times = pd.DataFrame({"d": pd.to_datetime(["2024-02-29 12:00"]).astype("datetime64[s]")})
+    load_table(connection, times, "shop.times")
+    assert query(connection, "select d::text as d from shop.times")["d"].tolist() == ["2024-02-29 12:00:00"]
+
+
+def test_a_tables_name_is_read_as_sql_reads_it(connection, schema):
+    frame = pd.DataFrame({"N": [1]})
+    load_table(connection, frame, "Shop.Results")
+    load_table(connection, frame, 'shop."Results 2"')
+    assert {"results", "Results 2"} <= set(tables(connection, "shop.*")["name"])
+    with pytest.raises(UsageProblem, match="names no table"):
+        load_table(connection, frame, "two words")
 
 
 def test_loading_appends_replaces_and_refuses(connection, schema):

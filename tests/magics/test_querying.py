@@ -166,6 +166,12 @@ def test_an_answer_is_displayed_with_its_dtypes_shape_and_time(alice: Notebook) 
     alice.run("%load_ext sspcloud_magics")
 
 
+def test_another_display_of_dataframes_goes_first(alice: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = alice.run("%query_db SELECT 1 AS one")
+    monkeypatch.setattr(pd.DataFrame, "_repr_html_", lambda _: "<b>interactive</b>")
+    assert alice.shell.display_formatter.format(frame)[0]["text/html"] == "<b>interactive</b>"
+
+
 class Wall:
     """A clock that is set by hand."""
 
