@@ -22,6 +22,7 @@ from psycopg import generators, pq
 
 from sspcloud_magics.databases.binary import Decoder
 from sspcloud_magics.databases.parameters import Statement
+from sspcloud_magics.databases.waiting import waited
 
 _QUERIES = frozenset({"select", "with", "values", "table"})
 # At the top of a query, or anywhere in it, these make it more than one that reads.
@@ -147,7 +148,7 @@ def describe(
                 b"EXPLAIN (FORMAT JSON) " + sql, values, param_types=types, param_formats=formats
             )
         pgconn.pipeline_sync()
-        connection.wait(generators.send(pgconn))
+        waited(connection, generators.send(pgconn))
         results = list(_results(connection))
     finally:
         _leave_pipeline(connection)
@@ -168,7 +169,7 @@ def describe(
 def _results(connection: psycopg.Connection[Any]) -> Iterator[pq.abc.PGresult]:
     """Give the results up to the end of the pipeline; each statement's end is a None between them."""
     while True:
-        result = connection.wait(generators.fetch(connection.pgconn))
+        result = waited(connection, generators.fetch(connection.pgconn))
         if result is None:
             continue
         if result.status == pq.ExecStatus.PIPELINE_SYNC:

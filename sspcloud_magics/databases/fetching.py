@@ -27,6 +27,7 @@ from sspcloud_magics.databases.collector import collector_paused
 from sspcloud_magics.databases.columns import STYLED, Column, Numeric, loaded_as
 from sspcloud_magics.databases.describing import Description
 from sspcloud_magics.databases.parameters import Statement
+from sspcloud_magics.databases.waiting import waited
 
 CHUNK = 1_000
 """Rows at a time: few enough that their values stay in the processor's cache until they are in arrays.
@@ -192,7 +193,7 @@ def _running(
     )
     if capabilities.has_stream_chunked():
         pgconn.set_chunked_rows_mode(chunk)
-    connection.wait(generators.send(pgconn))
+    waited(connection, generators.send(pgconn))
     yield from reading.batches()
 
 
@@ -256,7 +257,7 @@ class _Reading:
             yield self._fetched
 
     def _next(self) -> pq.abc.PGresult | None:
-        result: pq.abc.PGresult | None = self._connection.wait(generators.fetch(self._connection.pgconn))
+        result: pq.abc.PGresult | None = waited(self._connection, generators.fetch(self._connection.pgconn))
         return result
 
     def _heed(self, result: pq.abc.PGresult) -> None:
@@ -363,8 +364,9 @@ def _settle(connection: psycopg.Connection[Any]) -> None:
     if pgconn.status != pq.ConnStatus.OK or pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
         return
     try:
+        waited(connection, generators.send(pgconn), _CANCEL_SECONDS)  # what was interrupted may be half sent
         connection.cancel_safe(timeout=_CANCEL_SECONDS)
-        while connection.wait(generators.fetch(pgconn), timeout=_CANCEL_SECONDS) is not None:
+        while waited(connection, generators.fetch(pgconn), _CANCEL_SECONDS) is not None:
             pass
     except BaseException:  # noqa: BLE001 - interrupted again, or no answer: its state is unknown, and what led here is raised
         connection.close()
