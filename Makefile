@@ -15,7 +15,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks tutorials screenshots benchmark benchmark-query soak replacements audit format clean
+.PHONY: help demo test lab check unit notebooks tutorials wheel screenshots benchmark benchmark-query soak replacements audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +57,9 @@ notebooks: $(FRONT)  ## run the tutorials and compare every output
 
 tutorials: $(FRONT)  ## build the tutorials anew from notebooks/source, both languages
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/notebooks.py build
+
+wheel: $(FRONT)  ## show that users need no node: sdist, wheel, and an empty environment, all without it
+	@$(BIN)/python tools/wheel.py
 
 screenshots: $(FRONT)  ## take the pictures of README and docs anew
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python tools/screenshots.py
