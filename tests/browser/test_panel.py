@@ -52,7 +52,7 @@ def button(panel: Locator, name: str) -> Locator:
 def test_the_panel_is_driven_by_clicks(page: Page, lab: Lab, folder: Path, pictures: Path) -> None:
     open_notebook(page, lab, "panel.ipynb")
     run_cell(page, 0)
-    panel = page.locator(".jp-SSPCloudPanel").first
+    panel = page.locator(".jp-Notebook .jp-SSPCloudPanel").first
     button(panel, "Start the sandbox").click()
     expect(panel.get_by_text("oidc-bob", exact=True)).to_be_visible()
     button(panel, "alice").click()
@@ -98,7 +98,9 @@ def test_the_panel_is_driven_by_clicks(page: Page, lab: Lab, folder: Path, pictu
     expect(panel.get_by_role("alert")).to_contain_text("user-bob")
 
     run_cell(page, 3)
-    expect(page.locator(".jp-SSPCloudPanel").last.get_by_text("Redirections", exact=True)).to_be_visible()
+    expect(
+        page.locator(".jp-Notebook .jp-SSPCloudPanel").last.get_by_text("Redirections", exact=True)
+    ).to_be_visible()
     panel.get_by_role("button", name="Arrêter le bac à sable").click()
     expect(button(panel, "Démarrer le bac à sable")).to_be_visible()
     assert not sandbox.status(folder.parent / "sandbox").running

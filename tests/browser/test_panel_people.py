@@ -59,7 +59,7 @@ def panel(page: Page, lab: Lab, home: Path) -> Locator:
     """The panel of somebody who has not logged in yet."""
     open_notebook(page, lab, "people.ipynb")
     run_cell(page, 0)
-    return page.locator(".jp-SSPCloudPanel").first
+    return page.locator(".jp-Notebook .jp-SSPCloudPanel").first
 
 
 def make_pod(cluster: Cluster) -> None:
@@ -139,7 +139,7 @@ def test_a_database_is_shared_joined_asked_and_taken_back(
     page.screenshot(path=pictures / "panel-share.png")
     dialog.get_by_role("button", name="Share", exact=True).click()
     expect(dialog.get_by_text(f"%connect_db {DATABASE}", exact=True)).to_be_visible()
-    assert faults(page, ".jp-SSPCloudPanel") == []
+    assert faults(page, ".jp-Notebook .jp-SSPCloudPanel") == []
     dialog.get_by_role("button", name="Close").last.click()
     revoke = panel.get_by_role("button", name=f"Revoke what carol may do in {NAME}")
     expect(revoke).to_be_visible()
