@@ -15,7 +15,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks tutorials wheel screenshots benchmark benchmark-query soak replacements audit format clean
+.PHONY: help demo test lab check unit notebooks tutorials docs wheel screenshots benchmark benchmark-query soak replacements audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,7 +36,7 @@ lab: $(FRONT)  ## JupyterLab on the first tutorial, with the sandbox running
 	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) --ServerApp.root_dir=notebooks \
 	  --LabApp.default_url=/lab/tree/$(FIRST).ipynb $(LAB_ARGS)
 
-test: check unit notebooks  ## all checks and tests
+test: check unit notebooks docs  ## all checks and tests
 
 check: $(FRONT)  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -60,6 +60,10 @@ tutorials: $(FRONT)  ## build the tutorials anew from notebooks/source, both lan
 
 wheel: $(FRONT)  ## show that users need no node: sdist, wheel, and an empty environment, all without it
 	@$(BIN)/python tools/wheel.py
+
+docs: $(FRONT)  ## the documentation's site into build/site, every link checked
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto docs build/site
+	$(BIN)/python tools/links.py build/site
 
 screenshots: $(FRONT)  ## take the pictures of README and docs anew
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python tools/screenshots.py

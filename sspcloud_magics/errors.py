@@ -287,7 +287,10 @@ class ConnectionLost(DatabaseError):
 
 
 class ConnectionBusy(DatabaseError):
-    """The connection reads the rows of another query."""
+    """The connection reads the rows of another query.
+
+    Read the rows to their end, or give the rest up: ``chunks.close()``. Then ask again.
+    """
 
 
 class ParameterError(DatabaseError):

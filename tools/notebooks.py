@@ -39,7 +39,10 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 SOURCES = NOTEBOOKS / "source"
 LANGUAGES = ("en", "fr")
-KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python", "pygments_lexer": "ipython3"},
+}
 
 
 class SourceError(Exception):
@@ -85,8 +88,7 @@ class Tutorial:
                 continue
             new["id"] = f"cell-{len(cells):02}"
             cells.append(new)
-        metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
-        return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+        return nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
 
 
 def read(text: str) -> Tutorial:
@@ -165,6 +167,7 @@ def write(tutorial: Tutorial) -> None:
                 cell.outputs, cell.execution_count = answered.outputs, answered.execution_count
         notebooks[language] = same
     for language, notebook in notebooks.items():
+        notebook.metadata = nbformat.from_dict(METADATA)  # not of this machine's Python
         path = tutorial.path(language)
         path.parent.mkdir(exist_ok=True)
         nbformat.validate(notebook)

@@ -1,0 +1,64 @@
+"""The documentation's site: `make docs` builds it into build/site.
+
+What is read from the code (the reference) and the tutorials are brought into ``docs/generated`` at each build.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT))
+
+from sspcloud_magics import __version__  # noqa: E402
+from tools import reference  # noqa: E402
+
+project = "sspcloud_magics"
+author = "The sspcloud_magics contributors"
+copyright = author  # noqa: A001 - Sphinx asks for that name
+release = version = __version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
+myst_heading_anchors = 4
+# The tutorials are committed with their outputs; `make notebooks` runs them.
+nb_execution_mode = "off"
+# Our messages have arrows in them, which the lexer of IPython's tracebacks does not know.
+suppress_warnings = ["misc.highlighting_failure"]
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+default_role = "code"
+nitpicky = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sspcloud_magics"
+html_show_sourcelink = False
+html_theme_options: dict[str, Any] = {
+    "show_nav_level": 1,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+}
+
+
+def bring(_app: object) -> None:
+    """Write the reference and copy the tutorials; what has not changed is left alone, so that a second build is quick."""
+    generated = HERE / "generated"
+    reference.write(generated)
+    for language in ("en", "fr"):
+        folder = generated / language
+        folder.mkdir(exist_ok=True)
+        for notebook in (ROOT / "notebooks" / language).glob("*.ipynb"):
+            target = folder / notebook.name
+            if not target.exists() or target.read_bytes() != notebook.read_bytes():
+                shutil.copy2(notebook, target)
+
+
+def setup(app: Any) -> None:
+    """Tell Sphinx when to bring what is made."""
+    app.connect("builder-inited", bring)

@@ -1,0 +1,56 @@
+"""The generated pages of the documentation hold everything that there is, and the checker of links finds what is broken."""
+
+from __future__ import annotations
+
+import pytest
+
+import sspcloud_magics as ssp
+from sspcloud_magics.magics import _CLASSES
+from tools import links, reference
+
+
+@pytest.mark.parametrize("kind", reference.kinds(), ids=lambda kind: kind.__name__)
+def test_each_error_is_on_its_page_with_an_anchor_and_its_mend(kind):
+    page = reference.error_page()
+    assert f"({kind.__name__})=\n" in page
+    entry = page.partition(f"({kind.__name__})=\n")[2].partition("\n(")[0]
+    _first, _, mend = entry.strip().partition("\n\n")[2].partition("\n\n")
+    assert mend.strip() or kind.__name__ == "SspcloudError"
+
+
+def test_each_magic_is_on_its_page_with_all_of_its_options():
+    page = reference.magics()
+    for kind in _CLASSES:
+        for names in kind.magics.values():
+            for name, attribute in names.items():
+                assert f"({name})=\n" in page
+                entry = page.partition(f"({name})=\n")[2].partition("\n(")[0]
+                for action in getattr(kind, attribute).parser._actions:
+                    assert all(f"`{option}`" in entry for option in action.option_strings)
+                assert entry.count("```") % 2 == 0
+
+
+def test_each_function_is_on_the_python_page_once():
+    page = reference.python_api()
+    assert [page.count(f"sspcloud_magics.{name}\n") for name in ssp.__all__] == [1] * len(ssp.__all__)
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#there">1</a><a href="b.html#gone">2</a><a href="c.html">3</a>'
+    )
+    (tmp_path / "b.html").write_text('<p id="there"><a href="https://elsewhere.example/x">4</a></p>')
+    assert list(links.of_site(tmp_path)) == [
+        "a.html: b.html#gone is no place of that page",
+        "a.html: c.html is no page",
+    ]
+
+
+def test_links_of_the_files_beside_it_are_looked_at_too(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text('# Try it\n[a](#try-it) [b](#not-there) [c](docs/none.md) <img src="none.png">\n')
+    assert [fault.partition(": ")[2] for fault in links.of_file(page)] == [
+        "#not-there is no heading of that file",
+        "docs/none.md is no file",
+        "none.png is no file",
+    ]
