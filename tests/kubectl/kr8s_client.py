@@ -44,11 +44,17 @@ def makes(api: Any) -> None:
         pod.delete(grace_period=1)
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
 def forwards(api: Any) -> None:
     for kind in (Pod, Service):
         target = kind.get("echo", namespace=NAMESPACE, api=api)
         with (
-            target.portforward(remote_port=9000, local_port="auto") as port,
+            # Its own choice of a port (`auto`) is made before it is bound, and is taken now and then.
+            target.portforward(remote_port=9000, local_port=free_port()) as port,
             socket.create_connection(("127.0.0.1", port), 10) as connection,
         ):
             connection.sendall(b"hello")
