@@ -153,6 +153,11 @@ class Connection:
         elif not tunnel.unsent:
             self._local.resume()
 
+    @property
+    def is_served(self) -> bool:
+        """Whether a tunnel carries it."""
+        return self._tunnel is not None
+
     def fail(self, text: str) -> None:
         """End the connection with an error, which the client sees as a reset."""
         if not self.over:

@@ -73,8 +73,8 @@ class Follower:
         Called whenever `candidates` have changed.
     on_break
         Called when a connection to the server broke: others may have, without a word.
-    on_end
-        Called when the pods can be followed no longer: the credentials are over.
+    on_refusal
+        Called when the server does not accept the credentials any more; it is asked again, now and then.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class Follower:
         *,
         on_change: Callable[[], None],
         on_break: Callable[[], None],
-        on_end: Callable[[SspcloudError], None],
+        on_refusal: Callable[[SspcloudError], None],
     ) -> None:
         self._credentials = credentials
         self._target = target
         self._ports = tuple(ports)
         self._on_change = on_change
         self._on_break = on_break
-        self._on_end = on_end
+        self._on_refusal = on_refusal
         self._view: View | None = None
         self._objects: dict[str, Object] = {}
         self._version = ""
@@ -262,8 +262,8 @@ class Follower:
                 elif error.status != GONE:
                     wait = min(_LONGEST_WAIT, 2 * wait + 0.2)
             except TokenExpired as error:
-                self._on_end(error)
-                return
+                self._on_refusal(error)
+                wait = min(_LONGEST_WAIT, 2 * wait + 0.2)
             except PortNotFound:
                 self._set([])  # a new version of the pod lacks the port; the next may have it
                 wait = _POLL_INTERVAL

@@ -3,10 +3,12 @@
     STARTING ── bound, pod chosen, dialled ──▶ ACTIVE ◀──────────────┐
         │                                       │ the pod is gone,   │ a ready pod,
         ▼                                       │ no tunnel opens    │ dialled
-      FAILED ◀── a right or credentials are ────┤                    │
-                 missing                        ▼                    │
+      FAILED ◀── a right is missing ────────────┤                    │
+                                                ▼                    │
                                            RECONNECTING ─────────────┘
 
+A login that has ended fails a forward that starts; one that was active waits for the next login. What runs goes
+on running in both cases, as the server lets it: it looks at rights and tokens when a tunnel is opened.
 A client that comes while no tunnel can be had is kept waiting (`ForwardSpec.wait`) instead of being refused.
 """
 
@@ -93,7 +95,7 @@ class Forward:
             [port.remote for port in spec.ports],
             on_change=self._pods_changed,
             on_break=self._doubt,
-            on_end=self._fail,
+            on_refusal=self._take_failure,
         )
         self._listeners: list[Listener] = []
         self._folder: SocketFolder | None = None
@@ -104,6 +106,7 @@ class Forward:
         self._serving = asyncio.Event()
         self._changed = asyncio.Event()
         self._healing: asyncio.Task[None] | None = None
+        self._waits_for_login = False
         self.state = State.STARTING
         self.counters = Counters()
         self.peers = peers
@@ -168,6 +171,8 @@ class Forward:
 
     def woke(self) -> None:
         """Find out what a sleep of the machine has left of the connections."""
+        if self.state in (State.STOPPED, State.FAILED):
+            return
         self._follower.restart()
         self._doubt()
         self._changed.set()
@@ -180,25 +185,31 @@ class Forward:
     def _fail(self, error: SspcloudError) -> None:
         if self.state in (State.STOPPED, State.FAILED):
             return
-        self._shut()
+        self._shut(keep_running=True)
         self._set_state(State.FAILED, error.what, error)
 
-    def _shut(self) -> None:
+    def _shut(self, *, keep_running: bool = False) -> None:
+        """Take no connection any more; those that have a tunnel may run to their end, as they do at the server."""
         for listener in self._listeners:
             listener.close()
         if self._folder is not None:
             self._folder.close()
         self._follower.close()
         for connection in list(self._connections):
-            connection.stop()
+            if not (keep_running and connection.is_served):
+                connection.stop()
         current = asyncio.current_task()
         for task in list(self._tasks):
             if task is not current:
                 task.cancel()
         for pool in {*self._lent.values(), *([self._pool] if self._pool else ())}:
-            pool.close("the forward was stopped")
+            if keep_running:
+                pool.retire()
+            else:
+                pool.close("the forward was stopped")
 
     def _become_active(self) -> None:
+        self._waits_for_login = False
         self._serving.set()
         self._set_state(State.ACTIVE, "")
         if self._pool is not None:
@@ -276,6 +287,19 @@ class Forward:
         self._set_state(State.RECONNECTING, reason)
         self._heal()
 
+    def _not_yet(self, error: SspcloudError) -> None:
+        self.counters.last_error = error.what
+        if isinstance(error, TokenExpired):
+            self._wait_for_login(error)
+
+    def _wait_for_login(self, error: TokenExpired) -> None:
+        """Go on trying: a new login heals the forward, and until then what runs goes on running."""
+        if self.state is State.ACTIVE:
+            self._lose(str(error))
+        elif self.state is State.RECONNECTING and not self._waits_for_login:
+            self._tell(State.RECONNECTING, str(error))
+        self._waits_for_login = True
+
     def _heal(self) -> None:
         if self._healing is None or self._healing.done():
             self._healing = self._spawn(self._reconnect())
@@ -294,7 +318,7 @@ class Forward:
                     await self._changed.wait()
                     continue
                 await self._dial_all(self._use(pod))
-            except (Forbidden, TokenExpired) as error:
+            except Forbidden as error:
                 self._fail(error)
                 return
             except DialFailed as error:
@@ -308,7 +332,7 @@ class Forward:
                 else:
                     self._become_active()
             except SspcloudError as error:
-                self.counters.last_error = error.what
+                self._not_yet(error)
             else:
                 self._become_active()
             if self.state is State.RECONNECTING:
@@ -359,6 +383,8 @@ class Forward:
             self._lent[tunnel] = pool
             connection.begin(tunnel, pool.pod.ports[position])
         else:
+            if self._waits_for_login:
+                self._changed.set()  # somebody wants it: perhaps there is a new login
             self._spawn(self._serve_later(connection))
 
     async def _serve_later(self, connection: Connection) -> None:
@@ -384,8 +410,10 @@ class Forward:
 
     def _take_failure(self, error: Exception) -> None:
         explained = self._explained(error) if isinstance(error, StatusError | ProtocolError) else error
-        if isinstance(explained, Forbidden | TokenExpired):
+        if isinstance(explained, Forbidden):
             self._fail(explained)
+        elif isinstance(explained, TokenExpired):
+            self._not_yet(explained)
         elif self.state is State.ACTIVE:
             # Whatever it was may have cut off the watch too, without a word.
             self._follower.restart()

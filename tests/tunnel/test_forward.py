@@ -286,6 +286,33 @@ def test_refused_credentials_fail_the_forward_with_the_kernels_error(api, helper
         helper.wait_for_state(number, State.ACTIVE)
 
 
+@pytest.mark.usefixtures("any_protocol")
+def test_what_runs_outlives_a_login_and_the_next_login_heals_the_forward(api, helper, echo_pod):
+    state = helper.forward("pod", echo_pod, 8000)
+    running = [connect(state.local_ports[0]) for _ in range(3)]  # more than tunnels that wait
+    for client in running:
+        client.sendall(b"before")
+        assert receive(client, 6) == b"before"
+    api.token = "fresh"
+    waiting = [connect(state.local_ports[0]) for _ in range(3)]
+    for client in waiting:
+        client.sendall(b"patient")
+    helper.wait_for_credentials_wanted()
+    ended = TokenExpired("Your login has ended.", mend="log in again")
+    helper.say(RefuseAccess(1, ended.to_wire()))
+    assert "log in again" in helper.wait_for_state(state.forward_id, State.RECONNECTING).reason
+    for client in running:
+        client.sendall(b"still")
+        assert receive(client, 5) == b"still"
+    helper.wait_for_credentials_wanted()
+    helper.say(SetAccess(1, api.access()))
+    assert helper.wait_for_state(state.forward_id, State.ACTIVE).local_ports == state.local_ports
+    for client in waiting:
+        assert receive(client, 7) == b"patient"
+    for client in [*running, *waiting]:
+        client.close()
+
+
 def test_a_forward_before_its_credentials(helper):
     spec = ForwardSpec("lab", "pod", "web-0", (PortSpec(80, (0,)),))
     helper.say(StartForward(7, 2, spec))
@@ -450,6 +477,9 @@ def test_a_right_that_is_taken_away_fails_the_forward_once_it_reconnects(api, he
     real = programs(echo)
     api.put_pod("web-0", {8000: real})
     state = helper.forward("pod", "web-0", 8000)
+    running = connect(state.local_ports[0])
+    running.sendall(b"before")
+    assert receive(running, 6) == b"before"
     api.forbidden = {("get", "pods/portforward")}
     replaced(api, real, old="web-0", new="web-0")
     helper.wait_for_state(state.forward_id, State.RECONNECTING)
@@ -457,6 +487,11 @@ def test_a_right_that_is_taken_away_fails_the_forward_once_it_reconnects(api, he
         helper.wait_for_state(state.forward_id, State.ACTIVE)
     with pytest.raises(ConnectionRefusedError):
         connect(state.local_ports[0])
+    running.sendall(b"still")
+    assert receive(running, 5) == b"still"  # the server looks at rights when a tunnel is opened
+    helper.stop(state.forward_id)
+    with running, pytest.raises(ConnectionResetError):
+        running.recv(1)
 
 
 def test_a_resumed_forward_heals_instead_of_failing(api, helper, programs):
