@@ -21,7 +21,8 @@ NAME = "sspcloud-magics"
 BUILDERS = ("hatchling>=1.27", "hatch-jupyter-builder>=0.9.1", "jupyter-builder>=1.2")
 SDIST = "import sys, hatchling.build; print(hatchling.build.build_sdist(sys.argv[1]))"
 WIDGET = (
-    "from sspcloud_magics.widgets.widget import Panel; assert len(Panel._esm) > 10_000; assert Panel._css"
+    "from sspcloud_magics.widgets.widget import Panel, STATIC; assert len(Panel._esm) > 10_000; assert Panel._css; "
+    "print(STATIC.resolve())"
 )
 
 
@@ -76,7 +77,10 @@ def main() -> None:
         line = next((each for each in listed.splitlines() if NAME in each), "")
         if "OK" not in line or "enabled" not in line:
             sys.exit(f"JupyterLab does not list {NAME} as enabled and fitting.")
-        run([str(commands / "python"), "-c", WIDGET], here)
+        # -P: the package that is installed, not the one of the folder in which this runs.
+        origin = Path(run([str(commands / "python"), "-P", "-c", WIDGET], here).strip())
+        if not origin.is_relative_to(folder.resolve()):
+            sys.exit(f"The view was looked for in {origin}, which is not the package that was installed.")
         print(f"{NAME} is there, and no node was.")
 
 
