@@ -1,4 +1,4 @@
-"""Other tests meet the sandbox as it begins: with Alice's database shared with Bob."""
+"""These tests share, take back and replace pods: they have a sandbox of their own."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,18 +6,16 @@ import pytest
 
 import sspcloud_magics as ssp
 from sspcloud_magics.cluster.permissions import Identity
+from tests.testbed import Sandbox, open_sandbox
 
 DATABASE = "postgresql-cnpg-951239"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def shared_again_in_the_end(sandbox) -> Iterator[None]:
-    """Share with Bob again, when the tests of a module have taken everything back."""
-    yield
-    ssp.login(kubeconfig=sandbox.kubeconfig("alice"))
-    ssp.unshare(DATABASE, everybody=True)
-    ssp.share_db(DATABASE, "bob", lasts="30d")
-    ssp.close()
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox that other tests do not meet."""
+    with open_sandbox() as running:
+        yield running
 
 
 @pytest.fixture
