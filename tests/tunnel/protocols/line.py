@@ -1,0 +1,76 @@
+"""A line on which each byte knows what its arrival means, so that a model sees exactly what has arrived."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from sspcloud_magics.tunnel.protocols.events import Received
+from tests.tunnel.protocols.wire import everything, frame, slices
+
+Effect: TypeAlias = Callable[[], None] | None
+Bytes: TypeAlias = list[tuple[int, Effect]]
+
+
+def marked(raw: bytes, effect: Effect = None) -> Bytes:
+    """Bytes that mean something when the last of them has arrived."""
+    return [*((byte, None) for byte in raw[:-1]), (raw[-1], effect)]
+
+
+def payload(raw: bytes, take: Callable[[int], None]) -> Bytes:
+    """Bytes of which each means something by itself."""
+    return [(byte, lambda byte=byte: take(byte)) for byte in raw]
+
+
+def framed(opcode: int, content: Bytes, *, fin: bool = True) -> Bytes:
+    """A WebSocket frame around `content`."""
+    raw = frame(opcode, bytes(byte for byte, _ in content), fin=fin)
+    return [*((byte, None) for byte in raw[: len(raw) - len(content)]), *content]
+
+
+def fragmented(content: Bytes, cuts: Iterable[int]) -> Bytes:
+    """A binary message in as many frames as the cuts make."""
+    places = sorted({cut % (len(content) + 1) for cut in cuts} | {0, len(content)})
+    parts = [content[a:b] for a, b in itertools.pairwise(places)]
+    found: Bytes = []
+    for number, part in enumerate(parts):
+        found += framed(0 if number else 2, part, fin=number == len(parts) - 1)
+    return found
+
+
+class Line:
+    """What the server has said and what has not arrived yet."""
+
+    def __init__(self) -> None:
+        self._waiting: Bytes = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, said: Bytes) -> None:
+        self._waiting += said
+
+    def raw(self) -> bytes:
+        return bytes(byte for byte, _ in self._waiting)
+
+    def arrive(self, receive: Callable[[memoryview], list[Any]], size: int, cuts: Iterable[int]) -> list[Any]:
+        """Hand the next bytes to the implementation, then to the model; return the events of the first."""
+        now, self._waiting = self._waiting[:size], self._waiting[size:]
+        events = everything(receive, slices(bytes(byte for byte, _ in now), cuts))
+        for _, effect in now:
+            if effect is not None:
+                effect()
+        return joined(events)
+
+
+def joined(events: Iterable[Any]) -> list[Any]:
+    """Join what was received in turn: into how many events the bytes are cut means nothing."""
+    found: list[Any] = []
+    for event in events:
+        last = found[-1] if found else None
+        if isinstance(event, Received) and isinstance(last, Received) and last.pair == event.pair:
+            found[-1] = Received(event.pair, last.data + event.data)
+        else:
+            found.append(event)
+    return found
