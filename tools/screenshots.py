@@ -2,6 +2,7 @@
 
     python tools/screenshots.py          all of them
     python tools/screenshots.py panel    those of the panel alone: its view, told of a session in which much goes on
+    python tools/screenshots.py side     those of JupyterLab with the side panel open
 
 A tutorial is run in a real JupyterLab, on a sandbox of its own; the pictures go to ``docs/images``.
 """
@@ -13,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import nbformat
 from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,10 +22,27 @@ sys.path.insert(0, str(ROOT))
 
 from tests.browser import stage  # noqa: E402
 from tests.browser.lab import Lab, chromium, jupyterlab, open_notebook, run_all  # noqa: E402
+from tests.testbed import open_sandbox  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 FIRST, LAST = "Bob joins it", "salaires.dtypes"
+SIDE_CELLS = [
+    "# Who earns what, by region\nThe panel beside this notebook shows what its kernel holds open.",
+    "%connect_db postgresql-cnpg-951239",
+    """%%query_db --into salaires
+SELECT r.nom AS region, count(*) AS personnes,
+       avg(i.salaire_net)::numeric(8, 2) AS salaire_moyen
+FROM individus i
+JOIN menages m ON m.id = i.menage
+JOIN communes c ON c.code = m.commune
+JOIN departements d ON d.code = c.departement
+JOIN regions r ON r.code = d.region
+GROUP BY r.nom ORDER BY salaire_moyen DESC""",
+    "import requests\nrequests.get('http://localhost:1500/').status_code",
+]
+SIDE_WIDTH = 560
+"""Pixels of the side panel."""
 
 
 def to_the_point(page: Page) -> None:
@@ -78,12 +97,78 @@ def panels() -> None:
     print(f"{IMAGES.relative_to(ROOT)}/panel-*.png")
 
 
+def side_panel() -> None:
+    """Take the pictures of JupyterLab with its side panel open: alice forwards a port by a click, and a cell uses it."""
+    cells = [nbformat.v4.new_markdown_cell(SIDE_CELLS[0]), *map(nbformat.v4.new_code_cell, SIDE_CELLS[1:])]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+    for name, theme in THEMES.items():
+        with tempfile.TemporaryDirectory() as folder, open_sandbox() as sandbox:
+            notebooks = Path(folder) / "notebooks"
+            notebooks.mkdir()
+            nbformat.write(notebook, notebooks / "salaries.ipynb")
+            environment = {
+                "SSPCLOUD_SANDBOX_HOME": str(sandbox.home),
+                "KUBECONFIG": str(sandbox.kubeconfig("alice")),
+            }
+            with jupyterlab(notebooks, Path(folder) / "home", environment) as lab, chromium() as browser:
+                page = browser.new_page(viewport={"width": 1440, "height": 1290}, device_scale_factor=1.5)
+                open_notebook(page, lab, "salaries.ipynb", theme=theme)
+                beside(page)
+                page.screenshot(path=IMAGES / f"side-panel-{name}.png", animations="disabled")
+                page.close()
+        print(f"{IMAGES.relative_to(ROOT)}/side-panel-{name}.png")
+
+
+def beside(page: Page) -> None:
+    """Open the side panel, forward a port in it, and run the notebook."""
+    page.evaluate("""() => {
+        window.jupyterapp.shell.collapseLeft();
+        void window.jupyterapp.commands.execute('sspcloud:open-panel');
+    }""")
+    side = page.locator(".jp-SSPCloudSide")
+    side.get_by_role("button", name="Load the extension", exact=True).click(timeout=60_000)
+    side.get_by_role("button", name="Forward port 8000 http of mon-api-abcdef-12345", exact=True).click(
+        timeout=60_000
+    )
+    forwards = side.get_by_role("table", name="Forwards")
+    row = forwards.get_by_role("row").filter(has_text="active")
+    port = row.get_by_text("localhost:").first.inner_text(timeout=60_000).rpartition(":")[2].strip()
+    page.evaluate(
+        """port => {
+            const { model } = window.jupyterapp.shell.currentWidget.content.widgets.at(-1);
+            model.sharedModel.source = model.sharedModel.source.replace('1500', port);
+        }""",
+        arg=port,
+    )
+    edge, width = side.evaluate("each => [each.getBoundingClientRect().left, each.clientWidth]")
+    page.mouse.move(edge - 2, 450)
+    page.mouse.down()
+    page.mouse.move(edge + width - SIDE_WIDTH, 450, steps=5)
+    page.mouse.up()
+    run_all(page)
+    page.evaluate(
+        """() => {
+            const { content } = window.jupyterapp.shell.currentWidget;
+            content.activeCellIndex = 0;
+            content.node.querySelector('.jp-WindowedPanel-outer').scrollTop = 0;
+        }"""
+    )
+    page.wait_for_timeout(2500)  # the scrolling is animated, and the traffic is told twice a second
+
+
+PICTURES = {"panel": panels, "side": side_panel}
+
+
 def main() -> None:
-    """Take every picture."""
+    """Take every picture, or those that the command line names."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    panels()
-    if sys.argv[1:] == ["panel"]:
+    if sys.argv[1:]:
+        for each in sys.argv[1:]:
+            PICTURES[each]()
         return
+    panels()
+    side_panel()
     for name, theme in THEMES.items():
         with tempfile.TemporaryDirectory() as folder:
             notebooks = Path(folder) / "notebooks"

@@ -1,0 +1,101 @@
+"""How long a click in the side panel takes while a long cell runs: from the click until its answer is in the page.
+
+    python benchmarks/clicks.py
+
+A real JupyterLab and a sandbox. A cell computes without a pause, and holds Python's lock as a user's loop does. In the
+side panel a forward is opened and stopped in turns; each click's time ends with the paint of its answer, by the clock
+of the page. The goal is at most 1000 ms for each.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import Page
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.browser.lab import chromium, has_ended, jupyterlab, open_notebook, run_cell
+from tests.testbed import open_sandbox
+
+GOAL = 1000.0
+ROUNDS = 6
+"""Each is two clicks: open, and stop."""
+BUSY = "import pathlib\nwhile not pathlib.Path('seen').exists(): sum(range(10_000))"
+OPEN = '[aria-label="Forward port 8000 http of mon-api-abcdef-12345"]'
+STOP = '[aria-label^="Stop the forward to user-alice/pod/mon-api-abcdef-12345"]'
+CLICK = """
+([click, answer]) => new Promise((done, failed) => {
+    const side = document.querySelector('.jp-SSPCloudSide');
+    const began = performance.now();
+    side.querySelector(click).click();
+    const look = now => {
+        if (side.querySelector(answer)) { done(now - began); return; }
+        if (now - began > 30000) { failed(new Error('no answer within 30 s')); return; }
+        requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+})
+"""
+
+
+def clicks(page: Page) -> list[float]:
+    """Open and stop a forward in turns, and return the milliseconds of each click."""
+    times = []
+    for _ in range(ROUNDS):
+        for order in ((OPEN, STOP), (STOP, OPEN)):
+            page.locator(f".jp-SSPCloudSide {order[0]}").wait_for()
+            times.append(float(page.evaluate(CLICK, list(order))))
+    return times
+
+
+def main() -> None:
+    """Measure with an idle kernel and with a busy one, and print a table."""
+    load = " ".join(f"{each:.1f}" for each in os.getloadavg())
+    print(
+        f"clicks in the side panel, ms until the answer is drawn; the goal is {GOAL:g} at most; load {load}"
+    )
+    cells = [nbformat.v4.new_code_cell(BUSY)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    failed = False
+    with tempfile.TemporaryDirectory() as name, open_sandbox() as sandbox:
+        folder = Path(name) / "notebooks"
+        folder.mkdir()
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "busy.ipynb")
+        environment = {
+            "SSPCLOUD_SANDBOX_HOME": str(sandbox.home),
+            "KUBECONFIG": str(sandbox.kubeconfig("alice")),
+        }
+        with jupyterlab(folder, Path(name) / "home", environment) as lab, chromium() as browser:
+            page = browser.new_page(viewport={"width": 1400, "height": 1000})
+            open_notebook(page, lab, "busy.ipynb")
+            page.evaluate("() => void window.jupyterapp.commands.execute('sspcloud:open-panel')")
+            side = page.locator(".jp-SSPCloudSide")
+            side.get_by_role("button", name="Load the extension", exact=True).click()
+            for kernel_is in ("idle", "busy"):
+                if kernel_is == "busy":
+                    run_cell(page, 0, wait=False)
+                    page.wait_for_function(
+                        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'"
+                    )
+                times = clicks(page)
+                if kernel_is == "busy" and has_ended(page, 0):
+                    sys.exit("The cell ended before the clicks did: nothing was measured.")
+                middle, worst = statistics.median(times), max(times)
+                print(
+                    f"{kernel_is}   {len(times)} clicks   median {middle:5.0f}   worst {worst:5.0f}", end=""
+                )
+                print("" if worst <= GOAL else "   above the goal", flush=True)
+                failed |= worst > GOAL
+            (folder / "seen").touch()
+            page.close()
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
