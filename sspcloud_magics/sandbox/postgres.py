@@ -97,7 +97,11 @@ def binaries() -> Path:
         with tempfile.TemporaryDirectory(dir=double.parent) as scratch:
             copy = Path(scratch) / installed.name
             shutil.copytree(installed, copy, symlinks=True)
-            copy.rename(double)
+            try:
+                copy.rename(double)
+            except OSError:  # several databases start at once, and another's copy was there first
+                if not double.exists():
+                    raise
     return double / "bin"
 
 
