@@ -15,7 +15,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks tutorials docs wheel screenshots benchmark benchmark-query soak replacements audit format clean
+.PHONY: help demo test lab check unit notebooks tutorials docs wheel package screenshots benchmark benchmark-query soak replacements audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,10 @@ wheel: $(FRONT)  ## show that users need no node: sdist, wheel, and an empty env
 docs: $(FRONT)  ## the documentation's site into build/site, every link checked
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto docs build/site
 	$(BIN)/python tools/links.py build/site
+
+package: $(FRONT)  ## sdist and wheel into dist/, checked, installed into empty environments and used
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint tools/constraints.txt build twine check-wheel-contents
+	$(BIN)/python tools/package.py
 
 screenshots: $(FRONT)  ## take the pictures of README and docs anew
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python tools/screenshots.py

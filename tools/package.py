@@ -1,0 +1,144 @@
+"""Build the sdist and the wheel, check them, install the wheel into empty environments, and use it there.
+
+    python tools/package.py [--python PATH …]
+
+Needs build, twine and check-wheel-contents beside it (`make package` brings them). The environments are of this Python and
+of another that is found here, the newest; which they were is said at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DIST = ROOT / "dist"
+NEWEST = ("python3.14", "python3.13", "python3.12")
+LIMIT = 2 * 2**20
+"""How many bytes the wheel may have; a bundle that swallowed node_modules would have a hundred times that."""
+
+USE = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_line_magic("load_ext", "sspcloud_magics")
+assert shell.find_line_magic("forward")
+if "sandbox" in sys.argv:
+    print(shell.run_line_magic("sandbox", "start"))
+    try:
+        shell.run_line_magic("connect_db", "user-alice/postgresql-cnpg-951239")
+        frame = shell.run_line_magic("query_db", "SELECT count(*) AS people FROM individus")
+        assert frame["people"][0] > 100_000
+        print("a colleague's table arrived:", int(frame["people"][0]), "rows counted")
+    finally:
+        shell.run_line_magic("sandbox", "stop")
+"""
+
+
+def run(*command: str | Path, **options: object) -> str:
+    """Run a command, which must succeed, and return what it printed."""
+    done = subprocess.run(
+        [str(part) for part in command], check=False, stdout=subprocess.PIPE, text=True, **options
+    )  # type: ignore[call-overload]
+    if done.returncode:
+        print(done.stdout)
+        sys.exit(f"failed: {' '.join(map(str, command[:6]))} …")
+    return str(done.stdout)
+
+
+def pythons() -> list[str]:
+    """Return this Python, and the newest other one of this machine."""
+    found = [sys.executable]
+    places = [shutil.which(name) for name in NEWEST]
+    places += sorted(map(str, Path.home().glob(".pyenv/versions/3.1*/bin/python")), reverse=True)
+    places += (
+        sorted(map(str, Path("/root/.pyenv/versions").glob("3.13*/bin/python")))
+        if os.access("/root", os.R_OK)
+        else []
+    )
+    for place in filter(None, places):
+        said = subprocess.run(
+            [place, "-c", "import sys; print(sys.version_info[:2])"],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if said.returncode == 0 and said.stdout.strip() not in (str(sys.version_info[:2]), "(3, 10)"):
+            return [*found, place]
+    return found
+
+
+def build() -> tuple[Path, Path]:
+    """Make both files: the sdist, and the wheel from the sdist, which shows that the sdist is whole."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    run(sys.executable, "-m", "build", "--outdir", DIST, ROOT)
+    (sdist,), (wheel,) = DIST.glob("*.tar.gz"), DIST.glob("*.whl")
+    run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel)
+    # W002: a bundle holds the same file twice; W009: the extension's files stand beside the package.
+    run(Path(sys.executable).parent / "check-wheel-contents", "--ignore", "W002,W009", wheel)
+    for path in (sdist, wheel):
+        print(f"{path.name}: {path.stat().st_size / 1000:,.0f} kB")
+    if wheel.stat().st_size > LIMIT:
+        sys.exit(f"{wheel.name} is larger than {LIMIT:,} bytes: what got into it?")
+    return sdist, wheel
+
+
+def try_out(python: str, wheel: Path) -> None:
+    """Install the wheel into an empty environment of that Python, with and without the sandbox, and use it."""
+    with tempfile.TemporaryDirectory() as folder:
+        venv = Path(folder) / "venv"
+        run(python, "-m", "venv", venv)
+        inside = venv / ("Scripts" if os.name == "nt" else "bin")
+        install = (inside / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        environment = {
+            **os.environ,
+            "SSPCLOUD_SANDBOX_HOME": f"{folder}/sandbox",
+            "IPYTHONDIR": f"{folder}/ipython",
+        }
+        run(*install, wheel)
+        run(inside / "python", "-I", "-c", USE, env=environment, cwd=folder)
+        alone = _size(venv)
+        run(*install, f"{wheel}[sandbox,lab]")
+        listed = subprocess.run(
+            [inside / "jupyter", "labextension", "list"],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment,
+        )
+        said = listed.stdout + listed.stderr
+        line = next((each for each in said.splitlines() if "sspcloud-magics" in each), "")
+        if "enabled" not in line or "OK" not in line:
+            sys.exit(f"JupyterLab does not list the extension as enabled:\n{said}")
+        used = run(inside / "python", "-I", "-c", USE, "sandbox", env=environment, cwd=folder)
+        version = run(inside / "python", "-c", "import platform; print(platform.python_version())").strip()
+        print(
+            f"Python {version}: loads alone ({alone:,.0f} MB installed), labextension enabled, [sandbox] works: "
+            f"{used.strip().splitlines()[-1]}; {_size(venv):,.0f} MB with sandbox and lab"
+        )
+
+
+def _size(folder: Path) -> float:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def main() -> None:
+    """Do all of it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--python", action="append", help="an interpreter to try it with; may be given again")
+    given = parser.parse_args()
+    _sdist, wheel = build()
+    chosen = given.python or pythons()
+    for python in chosen:
+        try_out(python, wheel)
+    if len(chosen) == 1:
+        print("No second Python was found here: it was tried with one only.")
+
+
+if __name__ == "__main__":
+    main()
