@@ -34,6 +34,9 @@ _PLURALS = {
 }
 
 
+PATIENCE = 20.0
+
+
 class ApiServer:
     """The server; `access` is how to reach it."""
 
@@ -196,9 +199,13 @@ class ApiServer:
             connection.abort()
         for transport in transports:
             transport.abort()
-        # The loop closes an aborted socket in one of its next rounds; one under TLS takes a few.
-        for _ in range(10):
-            await asyncio.sleep(0)
+        # Whoever is still in the handshake is known to the loop alone, which closes what was aborted in its next rounds.
+        known = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]
+        for transport in list(known.values()):
+            transport.abort()
+        async with asyncio.timeout(PATIENCE):
+            while any(transport._sock is not None for transport in list(known.values())):  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0)
 
     @web.middleware
     async def _check(self, request: web.Request, handler):
