@@ -14,21 +14,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-import nbformat
 from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.browser import stage  # noqa: E402
-from tests.browser.lab import Lab, chromium, jupyterlab, open_notebook, run_all  # noqa: E402
+from tests.browser.lab import Lab, chromium, jupyterlab, open_notebook, run_all, write_notebook  # noqa: E402
 from tests.testbed import open_sandbox  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 FIRST, LAST = "Bob joins it", "salaires.dtypes"
+SIDE_TITLE = "# Who earns what, by region\nThe panel beside this notebook shows what its kernel holds open."
 SIDE_CELLS = [
-    "# Who earns what, by region\nThe panel beside this notebook shows what its kernel holds open.",
     "%connect_db postgresql-cnpg-951239",
     """%%query_db --into salaires
 SELECT r.nom AS region, count(*) AS personnes,
@@ -99,14 +98,11 @@ def panels() -> None:
 
 def side_panel() -> None:
     """Take the pictures of JupyterLab with its side panel open: alice forwards a port by a click, and a cell uses it."""
-    cells = [nbformat.v4.new_markdown_cell(SIDE_CELLS[0]), *map(nbformat.v4.new_code_cell, SIDE_CELLS[1:])]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
     for name, theme in THEMES.items():
         with tempfile.TemporaryDirectory() as folder, open_sandbox() as sandbox:
             notebooks = Path(folder) / "notebooks"
             notebooks.mkdir()
-            nbformat.write(notebook, notebooks / "salaries.ipynb")
+            write_notebook(notebooks / "salaries.ipynb", SIDE_CELLS, title=SIDE_TITLE)
             environment = {
                 "SSPCLOUD_SANDBOX_HOME": str(sandbox.home),
                 "KUBECONFIG": str(sandbox.kubeconfig("alice")),

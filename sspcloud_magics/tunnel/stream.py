@@ -323,18 +323,24 @@ class TlsStream(Stream):
         finally:
             self.pause()
 
-    def _shake_on(self) -> None:
+    def _receive(self) -> int | None:
+        """Take what has arrived, still encrypted; return how much, 0 at the end, None where there is nothing."""
         try:
             size = self._sock.recv_into(_CIPHERTEXT)
         except (BlockingIOError, InterruptedError):
-            return
+            return None
         except OSError as error:
             self._lose(error)
-            return
+            return None
         if size:
             self._incoming.write(_CIPHERTEXT[:size])
+        return size
+
+    def _shake_on(self) -> None:
+        size = self._receive()
+        if size:
             self._shake()
-        else:
+        elif size == 0:
             self._lose(ConnectionResetError("the server closed the connection during the TLS handshake"))
 
     def _shake(self) -> None:
@@ -379,16 +385,10 @@ class TlsStream(Stream):
             self._drain()
 
     def _readable(self) -> None:
-        try:
-            size = self._sock.recv_into(_CIPHERTEXT)
-        except (BlockingIOError, InterruptedError):
+        size = self._receive()
+        if size is None:
             return
-        except OSError as error:
-            self._lose(error)
-            return
-        if size:
-            self._incoming.write(_CIPHERTEXT[:size])
-        else:
+        if size == 0:
             self._incoming.write_eof()
         self._drain()
 

@@ -19,10 +19,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -150,6 +151,14 @@ def _find_browser() -> str:
         [sys.executable, str(ROOT / "tools" / "browser.py")], stdout=subprocess.PIPE, text=True, check=True
     )
     return found.stdout.strip()
+
+
+def write_notebook(file: Path, cells: Sequence[str], *, kernel: str = "python3", title: str = "") -> None:
+    """Write a notebook that has not run: below its title, where there is one, these cells of code."""
+    made = [nbformat.v4.new_markdown_cell(title)] if title else []
+    made += [nbformat.v4.new_code_cell(cell) for cell in cells]
+    metadata = {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=metadata), file)
 
 
 def open_notebook(page: Page, lab: Lab, name: str, *, theme: str = "JupyterLab Light") -> None:

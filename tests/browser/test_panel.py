@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from sspcloud_magics import sandbox
-from tests.browser.lab import Lab, has_ended, open_notebook, outputs, run_cell, wait_for_cell
+from tests.browser.lab import Lab, has_ended, open_notebook, outputs, run_cell, wait_for_cell, write_notebook
 
 pytestmark = pytest.mark.browser
 
@@ -37,9 +36,7 @@ expect.set_options(timeout=40_000)
 def folder(lab: Lab) -> Iterator[Path]:
     """The lab's folder, with the notebook; a sandbox that a failed test leaves behind is stopped."""
     top = lab.log.parent.parent
-    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), top / "notebooks" / "panel.ipynb")
+    write_notebook(top / "notebooks" / "panel.ipynb", CELLS)
     yield top / "notebooks"
     sandbox.stop(top / "sandbox")
 

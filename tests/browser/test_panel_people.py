@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -20,7 +19,7 @@ from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.cluster.resources import PODS, Attempt
 from sspcloud_magics.sandbox import account
 from sspcloud_magics.sandbox.world.web_api import IMAGE
-from tests.browser.lab import Lab, open_notebook, outputs, run_cell
+from tests.browser.lab import Lab, open_notebook, outputs, run_cell, write_notebook
 from tests.browser.stage import faults
 
 pytestmark = pytest.mark.browser
@@ -46,9 +45,7 @@ expect.set_options(timeout=40_000)
 def home(lab: Lab) -> Iterator[Path]:
     """The home of a sandbox that runs, with a notebook in the lab's folder."""
     top = lab.log.parent.parent
-    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), top / "notebooks" / "people.ipynb")
+    write_notebook(top / "notebooks" / "people.ipynb", CELLS)
     sandbox.start(top / "sandbox")
     yield top / "sandbox"
     sandbox.stop(top / "sandbox")

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -21,6 +20,7 @@ from tests.browser.lab import (
     open_notebook,
     run_cell,
     wait_for_cell,
+    write_notebook,
 )
 from tests.testbed import Sandbox
 
@@ -69,11 +69,7 @@ def lab(folder: Path, sandbox: Sandbox) -> Iterator[Lab]:
             json.dumps({"argv": argv, "display_name": name, "language": language})
         )
     for name, (kernel, cells) in NOTEBOOKS.items():
-        notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in cells or [""]],
-            metadata={"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
-        )
-        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
+        write_notebook(folder / "notebooks" / f"{name}.ipynb", cells or [""], kernel=kernel)
     environment = {
         "SSPCLOUD_SANDBOX_HOME": str(sandbox.home),
         "KUBECONFIG": str(sandbox.kubeconfig("alice")),

@@ -29,6 +29,17 @@ def framed(opcode: int, content: Bytes, *, fin: bool = True) -> Bytes:
     return [*((byte, None) for byte in raw[: len(raw) - len(content)]), *content]
 
 
+def spoilt(how: str, noise: bytes, waiting: bytes) -> bytes:
+    """Bytes that no server should say: ``raw`` noise, ``framed`` noise, or ``altered``, a bit of what is on its way."""
+    if how == "raw":
+        return noise
+    if how == "framed":
+        return bytes(byte for byte, _ in framed(2, marked(noise)))
+    altered = bytearray(waiting or noise)
+    altered[noise[0] % len(altered)] ^= noise[-1] or 1
+    return bytes(altered)
+
+
 def fragmented(content: Bytes, cuts: Iterable[int]) -> Bytes:
     """A binary message in as many frames as the cuts make."""
     places = sorted({cut % (len(content) + 1) for cut in cuts} | {0, len(content)})

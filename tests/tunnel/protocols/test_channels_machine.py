@@ -20,7 +20,7 @@ from sspcloud_magics.tunnel.protocols.events import (
     Received,
     TunnelClosed,
 )
-from tests.tunnel.protocols.line import Bytes, Line, fragmented, framed, joined, marked, payload
+from tests.tunnel.protocols.line import Bytes, Line, fragmented, framed, joined, marked, payload, spoilt
 from tests.tunnel.protocols.wire import cuts, everything, slices, unmask
 
 PORT = (5432).to_bytes(2, "little")
@@ -148,11 +148,7 @@ class ChannelTunnelMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.opened and not self.broken and self.steps > LATE)
     @rule(noise=some, how=st.sampled_from(["raw", "framed", "altered"]), at=cuts)
     def garbage(self, noise: bytes, how: str, at: list[int]) -> None:
-        raw = {"raw": noise, "framed": bytes(b for b, _ in framed(2, marked(noise)))}.get(how)
-        if raw is None:
-            altered = bytearray(self.line.raw() or noise)
-            altered[noise[0] % len(altered)] ^= noise[-1] or 1
-            raw = bytes(altered)
+        raw = spoilt(how, noise, self.line.raw())
         with contextlib.suppress(ProtocolError):
             everything(self.tunnel.receive, slices(raw, at))
         self.broken = True

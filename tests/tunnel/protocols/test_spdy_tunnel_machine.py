@@ -23,7 +23,7 @@ from sspcloud_magics.tunnel.protocols.events import (
     TunnelClosed,
 )
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
-from tests.tunnel.protocols.line import Bytes, Line, fragmented, framed, joined, marked, payload
+from tests.tunnel.protocols.line import Bytes, Line, fragmented, framed, joined, marked, payload, spoilt
 from tests.tunnel.protocols.wire import SpdyPeer, control, cuts, data, everything, slices, spdy_frames, unmask
 
 which = st.integers(0, 3)
@@ -256,11 +256,7 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.broken and self.steps > LATE)
     @rule(noise=some, how=st.sampled_from(["raw", "framed", "altered"]), at=cuts)
     def garbage(self, noise: bytes, how: str, at: list[int]) -> None:
-        raw = {"raw": noise, "framed": bytes(b for b, _ in framed(2, marked(noise)))}.get(how)
-        if raw is None:
-            altered = bytearray(self.line.raw() or noise)
-            altered[noise[0] % len(altered)] ^= noise[-1] or 1
-            raw = bytes(altered)
+        raw = spoilt(how, noise, self.line.raw())
         with contextlib.suppress(ProtocolError):
             everything(self.tunnel.receive, slices(raw, at))
         self.broken = True
