@@ -7,7 +7,7 @@
 All state belongs to the thread; others only put functions into its inbox. What may wait (an order, the cluster)
 runs on a short-lived thread of its own, so a slow server delays nothing else; pods and services are watched by
 threads that live as long as somebody looks (`following`). Nothing is asked and nothing is
-sent while nobody looks: each view in a browser says when it is seen, and again every now and then, so that a
+sent while nobody looks, or has just clicked: each view in a browser says when it is seen, and again every now and then, so that a
 browser that vanishes is forgotten. At most one update goes out in `PACE` seconds, and none where nothing changed.
 """
 
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 PACE = 0.5
 LEASE = 40.0
 """Seconds after which a view that says nothing is taken for gone; it speaks every 15."""
+
+ATTENTION = 10.0
+"""Seconds for which whoever has clicked is taken to look on: what a click brings may move the panel out of sight."""
 
 AGAIN = 4.0
 """Seconds after which a cluster that could not be asked is tried again."""
@@ -88,6 +91,7 @@ class Board:
         # From here on the thread's own.
         self._outbox = Outbox()
         self._views: dict[str, float] = {}
+        self._attended_until = 0.0
         self._answers = _Answers()
         self._round: object = None
         self._stale = False
@@ -163,21 +167,26 @@ class Board:
             except Exception:  # noqa: BLE001 - the panel's thread outlives a fault; the next turn begins anew
                 _log.exception("a turn of the panel failed")
 
+    @property
+    def _is_watched(self) -> bool:
+        """Whether somebody looks, or waits for what a click brings."""
+        return bool(self._views or self._running) or time.monotonic() < self._attended_until
+
     def _pause(self) -> float | None:
         """How long to sleep where no message comes; for ever where nobody looks."""
-        return max(self._next_update - time.monotonic(), PACE / 5) if self._views else None
+        return max(self._next_update - time.monotonic(), PACE / 5) if self._is_watched else None
 
     def _turn(self) -> None:
         now = time.monotonic()
         self._views = {view: until for view, until in self._views.items() if until > now}
-        if self._views:
+        if self._is_watched:
             self._begin_round()
         self._follow()
         self._outbox.want(self._facts())
         if self._whole_wanted:
             self._whole_wanted = False
             self._send({"whole": self._outbox.whole()})
-        elif self._views and now >= self._next_update:
+        elif self._is_watched and now >= self._next_update:
             part = self._outbox.part()
             if part:
                 self._send({"part": part})
@@ -202,9 +211,9 @@ class Board:
             return
         for name in looks.FOLLOWED:
             before: Follower | None = self._followers.get(name)
-            if before is not None and not (self._views and before.cluster is cluster):
+            if before is not None and not (self._is_watched and before.cluster is cluster):
                 before.close()
-            if self._views and (before is None or before.is_closed):
+            if self._is_watched and (before is None or before.is_closed):
                 # What was seen last is true enough until the first list is there.
                 known = before.facts if before is not None and before.cluster is cluster else {}
                 self._followers[name] = Follower(cluster, name, known)
@@ -223,6 +232,7 @@ class Board:
 
     def _take_order(self, message: dict[str, Any]) -> None:
         key = str(message.get("key"))[:200]
+        self._attended_until = time.monotonic() + ATTENTION
         self._outcomes.pop(key, None)
         self._outcomes[key] = {"id": str(message.get("id"))[:64], "state": "pending"}
         if key not in self._running:
@@ -247,6 +257,7 @@ class Board:
 
     def _take_outcome(self, key: str, outcome: dict[str, Any], found: list[str], *, looking: bool) -> None:
         self._running.discard(key)
+        self._attended_until = time.monotonic() + ATTENTION
         # The order may have been given again meanwhile: it is answered too.
         order_id = self._outcomes.get(key, {}).get("id", "")
         self._outcomes[key] = {"id": order_id, **outcome}

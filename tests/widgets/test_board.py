@@ -214,6 +214,23 @@ def test_nothing_is_asked_while_nobody_looks(
     browser.until(lambda _: len(following()) == len(looks.FOLLOWED))
 
 
+def test_a_click_is_answered_though_the_panel_goes_out_of_sight(
+    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who becomes somebody else has an empty panel for a moment, and what is below moves up into its place."""
+
+    def become_bob(_order: Any) -> None:
+        session.login(kubeconfig=sandbox.kubeconfig("bob"))
+
+    monkeypatch.setattr(board_module.orders, "carry_out", become_bob)
+    as_alice(board, sandbox)
+    browser.until(lambda facts: "who" in facts)
+    board.receive({"do": "become", "person": "bob", "key": "bob", "id": "1"})
+    board.receive(LOOK | {"seen": False, "new": False})
+    browser.until(lambda facts: facts.get("who", {}).get("user") == "oidc-bob")
+    assert outcome(browser, "bob", "1")["state"] == "done"
+
+
 def following() -> list[str]:
     """Wait for what is about to end, and return the threads that watch."""
     mine = [each for each in threading.enumerate() if each.name.startswith("sspcloud-panel-")]
