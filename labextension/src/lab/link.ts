@@ -98,6 +98,8 @@ export class KernelLink implements IDisposable {
     const phase = phaseOf(session, kernel !== null && kernel === this.reached);
     if (kernel?.connectionStatus === "connected") this.reached = kernel;
     if (phase !== "up") {
+      // A kernel that ends closes the comm itself; to close it from here as well would cross that on its way.
+      this.comm = null;
       this.forget();
       this.set({ kind: phase });
       return;
