@@ -187,11 +187,12 @@ class DatabaseConnection:
                     mend="read them to their end, or give the rest up: chunks.close()",
                 )
             in_transaction = self.in_transaction
-            if _alive(self._session):
+            ended = _ended(self._session)
+            if ended is None:
                 return self._session, _refused(self.settings.catch_up(self._session))
             self._session.close()
             if in_transaction or self._blocks:
-                raise failures.lost_in_transaction(self.database.path)
+                raise failures.of_connection(ended, place=self.database.path, in_transaction=True)
             if self._renew is not None:
                 self._login = self._renew(self._login)
             self._session, self.tls = self._log_in()
@@ -262,8 +263,9 @@ class DatabaseConnection:
 
     def _end(self, session: Session, keep: bytes) -> None:
         statement = statements(keep.decode())[0]
-        if not _alive(session):
-            raise failures.lost_in_transaction(self.database.path)
+        ended = _ended(session)
+        if ended is not None:
+            raise failures.of_connection(ended, place=self.database.path, in_transaction=True)
         if session.pgconn.transaction_status == pq.TransactionStatus.IDLE:
             raise QueryFailed(
                 "The transaction was ended inside of its block, by COMMIT or ROLLBACK.",
@@ -273,7 +275,7 @@ class DatabaseConnection:
             done = session.execute(keep)
         except psycopg.Error as error:
             if session.closed:
-                raise failures.lost_in_transaction(self.database.path) from None
+                raise failures.of_connection(error, place=self.database.path, in_transaction=True) from None
             if self._blocks == 1:
                 session.execute(b"ROLLBACK")
             raise failures.of_statement(error, statement) from None
@@ -378,15 +380,15 @@ def _row(name: str, value: str) -> str:
     )
 
 
-def _alive(session: Session) -> bool:
-    """Whether the server has not hung up, as far as it can be told without asking it."""
+def _ended(session: Session) -> psycopg.Error | None:
+    """Return why the server has hung up, as far as it can be told without asking it; None if it has not."""
     try:
         for _ in range(3):  # a farewell of the server may come before the end of its bytes
             session.pgconn.consume_input()
             session.pgconn.is_busy()
-    except psycopg.OperationalError:
-        return False
-    return not session.closed
+    except psycopg.OperationalError as error:
+        return error
+    return psycopg.OperationalError("the server has closed it") if session.closed else None
 
 
 def connect(

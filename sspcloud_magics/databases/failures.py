@@ -121,20 +121,15 @@ def of_connection(error: psycopg.Error, *, place: str, in_transaction: bool = Fa
     """Return our error for a connection that ended while it was used."""
     why = _GUESSES.sub("", _SEVERITY.sub("", str(error).strip())).strip()
     if in_transaction:
-        return lost_in_transaction(place, why)
+        return ConnectionLost(
+            f"The connection to {place} was lost inside a transaction, and what was done in it is rolled back.",
+            why=why,
+            mend="start the transaction again from its BEGIN: the connection is made anew",
+        )
     return ConnectionLost(
         f"The connection to {place} ended.",
         why=why,
         mend="run the cell again: the connection is made anew (temporary tables are gone)",
-    )
-
-
-def lost_in_transaction(place: str, why: str = "") -> ConnectionLost:
-    """Return our error for a connection that ended inside a transaction, which nobody may repeat silently."""
-    return ConnectionLost(
-        f"The connection to {place} was lost inside a transaction, and what was done in it is rolled back.",
-        why=why,
-        mend="start the transaction again from its BEGIN: the connection is made anew",
     )
 
 

@@ -342,7 +342,8 @@ def test_a_query_ends_on_the_server_when_its_process_is_killed(login, bystander)
         pass
 
 
-def test_a_server_that_shuts_down_is_said_and_its_return_is_used(connection):
+@pytest.mark.parametrize("noticed", ["by the statement", "before the statement"])
+def test_a_server_that_shuts_down_is_said_and_its_return_is_used(connection, noticed):
     with started() as own:
         leaving = DatabaseConnection(connection.database, login_to(own))
         query(leaving, "begin")
@@ -356,6 +357,8 @@ def test_a_server_that_shuts_down_is_said_and_its_return_is_used(connection):
             log_in_as_long_as_it_lets_one()
         assert "shutting down" in raised.value.why
         own.process.send_signal(signal.SIGINT)  # at once
+        if noticed == "before the statement":
+            own.process.wait()
         with pytest.raises(ConnectionLost, match="rolled back") as lost:
             query(leaving, "select pg_sleep(60)")
         assert lost.value.why.splitlines()[0].endswith(("administrator command", "unexpectedly"))
