@@ -48,7 +48,7 @@ check: $(FRONT)  ## formatting, lint, types, layers
 
 unit: $(FRONT)  ## the tests, on the sandbox; TESTBED=FILE.json for another cluster
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" && export CHROMIUM && \
-	  $(BIN)/python -m pytest -n $(if $(TESTBED),0,$(WORKERS)) --dist loadfile --cov --cov-report=term $(if $(TESTBED),--testbed $(TESTBED)) $(PYTEST_ARGS)
+	  $(BIN)/python tools/tests.py -n $(if $(TESTBED),0,$(WORKERS)) --dist loadfile --cov --cov-report=term $(if $(TESTBED),--testbed $(TESTBED)) $(PYTEST_ARGS)
 	$(if $(TESTBED)$(PYTEST_ARGS),,$(BIN)/coverage report --include='sspcloud_magics/tunnel/protocols/*' --fail-under=100)
 
 notebooks: $(FRONT)  ## run the tutorials and compare every output
