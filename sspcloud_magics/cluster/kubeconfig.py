@@ -100,7 +100,7 @@ class Kubeconfig:
                 raise KubeconfigInvalid(
                     f"{where} names no current context.",
                     why=f"Its contexts: {known}.",
-                    mend="choose one by name: context=…"
+                    mend="%k8s_login --context NAME chooses one by name (context=NAME in Python)"
                     if self.contexts
                     else "copy the configuration again from where you have it",
                 )
@@ -109,7 +109,9 @@ class Kubeconfig:
             raise KubeconfigInvalid(
                 f"{where} has no context {name!r}.",
                 why=f"Its contexts: {known}.",
-                mend=f"did you mean {close[0]!r}?" if close else "choose one of them by name: context=…",
+                mend=f"did you mean {close[0]!r}?"
+                if close
+                else "%k8s_login --context NAME chooses one by name (context=NAME in Python)",
             )
         return self.contexts[name]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import re
 import shlex
 from collections.abc import Callable
@@ -64,6 +65,8 @@ def argument(*flags: str, **keywords: Any) -> Callable[[_F], _F]:
 def words_of(line: str) -> list[str]:
     """Split a line at blanks, with quotes as in a shell and backslashes as on Windows: just characters.
 
+    What stands behind a hash of its own is a comment, as behind any line of Python, apostrophes and all.
+
     Raises
     ------
     UsageProblem
@@ -74,7 +77,7 @@ def words_of(line: str) -> list[str]:
     lexer.commenters = ""
     lexer.escape = ""
     try:
-        return list(lexer)
+        return list(itertools.takewhile("#".__ne__, lexer))
     except ValueError:
         raise UsageProblem("A quote is opened and not closed.", mend="close it, or leave it out") from None
 
@@ -95,7 +98,7 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
         If the line does not fit; says how the magic is used.
     """
     _refuse_secrets(name, line)
-    words = _without_comment(words_of(line))
+    words = words_of(line)
     if {"-h", "--help"} & set(words):
         raise UsageProblem(f"%{name} is explained by its question mark.", mend=f"%{name}?")
     parser: argparse.ArgumentParser = getattr(magics, name).parser
@@ -109,11 +112,6 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
         is_option = "has no option" if options else "was given"
         raise UsageProblem(f"%{name} {is_option} {unknown}.", mend=_usage(name, parser))
     return known
-
-
-def _without_comment(words: list[str]) -> list[str]:
-    """Cut off what stands behind a hash of its own, as behind any line of Python."""
-    return words[: words.index("#")] if "#" in words else words
 
 
 def _refuse_secrets(name: str, line: str) -> None:

@@ -38,7 +38,8 @@ MAGICS = [
         ("a  b\tc", ["a", "b", "c"]),
         ("'a b' \"c d\"", ["a b", "c d"]),
         (r"--kubeconfig C:\Users\ana\config", ["--kubeconfig", r"C:\Users\ana\config"]),
-        ("a#b # c", ["a#b", "#", "c"]),
+        ("a#b # c", ["a#b"]),
+        ("postgresql  # a colleague's", ["postgresql"]),
         ("", []),
     ],
 )

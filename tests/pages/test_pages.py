@@ -1,0 +1,180 @@
+"""What README, quick start and how-tos tell the reader to type is typed here, on the sandbox: all of it works."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sspcloud_magics.sandbox import account
+from tests.pages.connect_proxy import connect_proxy
+from tests.pages.reading import blocks
+from tests.testbed import DATABASE, Sandbox
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RUN = Path(__file__).parent / "running.py"
+LOADS = "%load_ext sspcloud_magics"
+
+
+@pytest.fixture
+def reader(sandbox: Sandbox, tmp_path: Path):
+    """Give a function that types a page's blocks as a person, in an empty folder and an empty home."""
+
+    def read(
+        page: str,
+        person: str | None,
+        *,
+        instead: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        only: slice = slice(0, None),
+    ) -> str:
+        home = tmp_path / "home"
+        home.mkdir(exist_ok=True)
+        env = {name: value for name, value in sandbox.env().items() if name != "KUBECONFIG"}
+        env |= {
+            "HOME": str(home),
+            "IPYTHONDIR": str(home / ".ipython"),
+            "SSPCLOUD_SANDBOX_HOME": str(sandbox.home),
+        }
+        if person is not None:
+            # A copy: a page may log in, and a login is written into the kubeconfig.
+            env["KUBECONFIG"] = shutil.copy(sandbox.kubeconfig(person), home / f"kubeconfig-{person}")
+        whole = blocks(ROOT / page, instead)
+        typed = whole[only]
+        assert typed, f"{page} has no block that runs"
+        if LOADS in "".join(body for _, body in whole[: only.start]):
+            typed = [("python", LOADS), *typed]
+        done = subprocess.run(
+            [sys.executable, RUN],
+            input=json.dumps(typed),
+            cwd=tmp_path,
+            env=env | dict(environment or {}),
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        return said
+
+    return read
+
+
+@pytest.fixture
+def lent(sandbox: Sandbox):
+    """Alice's share to bob, made again where a page has taken it back."""
+    yield
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sspcloud_magics as ssp; ssp.share_db('postgresql-cnpg-951239', 'bob')",
+        ],
+        env=sandbox.env("alice"),
+        check=True,
+        capture_output=True,
+    )
+
+
+@pytest.fixture
+def port() -> str:
+    """A local port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.fr.md"])
+def test_the_readme(reader, page, port):
+    assert "connected as share_bob" in reader(page, "bob", only=slice(0, 1))
+    reader(page, "alice", instead={"1500:": f"{port}:"}, only=slice(1, None))
+
+
+def test_the_first_page(reader):
+    reader("docs/index.md", "bob")
+
+
+def test_the_quick_start(reader, sandbox, tmp_path, port):
+    config_script(sandbox, tmp_path)
+    said = reader("docs/quick-start.md", "bob", only=slice(0, 2))
+    assert "You are bob" in said
+    assert "connected as share_bob" in said
+    assert "connected as alice" in reader(
+        "docs/quick-start.md", "alice", instead={"1500:": f"{port}:"}, only=slice(2, None)
+    )
+
+
+def config_script(sandbox: Sandbox, folder: Path) -> None:
+    """Save the script that the account page would show to bob."""
+    (folder / "config.sh").write_text(account.login_script("bob", sandbox.home))
+
+
+def test_in_a_notebook_service(reader):
+    assert "user-alice" in reader("docs/how-to/sspcloud-service.md", "alice")
+
+
+def test_on_a_laptop(reader, sandbox, tmp_path):
+    config_script(sandbox, tmp_path)
+    said = reader("docs/how-to/laptop.md", None)
+    assert "oidc-bob" in said
+    assert (tmp_path / "home" / ".kube" / "config").stat().st_mode & 0o777 == 0o600
+
+
+def test_for_a_class(reader, lent):
+    said = reader("docs/how-to/class.md", "alice")
+    assert "ana, ben and chloe may read" in said
+
+
+def test_in_a_projects_namespace(reader, sandbox, tmp_path, lent):
+    config_script(sandbox, tmp_path)
+    page = "docs/how-to/projet-group.md"
+    here = {"postgresql-cnpg-204871": DATABASE}
+    assert "connected as alice" in reader(page, "alice", instead=here, only=slice(0, 1))
+    reader(page, None, instead={"-n projet-stats": "-n user-bob"}, only=slice(1, 2))
+    assert "projet-stats may read" in reader(page, "alice", only=slice(2, None))
+
+
+def test_in_continuous_integration(reader, sandbox, tmp_path):
+    page = "docs/how-to/ci.md"
+    cluster = yaml.safe_load(sandbox.kubeconfig("alice").read_text())["clusters"][0]["cluster"]
+    shutil.copy(sandbox.home / "certificates" / "ca.crt", tmp_path / "ca.pem")
+    token = reader(page, "alice", only=slice(0, 2)).split()[-1]
+    assert token.startswith("eyJ")
+    reader(
+        page,
+        None,
+        instead={"https://apiserver.example:6443": cluster["server"], "FROM results": "FROM communes"},
+        environment={"CI_CLUSTER_TOKEN": token},
+        only=slice(2, None),
+    )
+    assert (tmp_path / "results.parquet").stat().st_size > 1000
+
+
+def test_behind_a_proxy(reader, sandbox, tmp_path):
+    kubeconfig = yaml.safe_load(sandbox.kubeconfig("alice").read_text())
+    cluster = kubeconfig["clusters"][0]["cluster"]
+    cluster["tls-server-name"] = "localhost"
+    port = int(cluster["server"].rpartition(":")[2])
+    cluster["server"] = f"https://apiserver.example:{port}"
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(kubeconfig))
+    with connect_proxy({"apiserver.example": port}) as proxy:
+        said = reader(
+            "docs/how-to/behind-a-proxy.md",
+            None,
+            instead={
+                "http://proxy.example:3128": f"http://127.0.0.1:{proxy.port}",
+                "svc/NAME": "svc/mon-api",
+            },
+            environment={"KUBECONFIG": str(path)},
+        )
+    assert "A tunnel to user-alice/svc/mon-api opens" in said
+    assert len(proxy.asked) > 1
+    assert {line.split()[1] for line in proxy.asked} == {f"apiserver.example:{port}"}
