@@ -1,4 +1,4 @@
-"""One local connection, joined to a pair on a tunnel of its own.
+"""One local connection, joined to a pair on a tunnel.
 
 The ends of TCP do not pass a port-forward by themselves (see "The far end" below), so each is decided here:
 
@@ -26,9 +26,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.peer import PeerWatch
 from sspcloud_magics.tunnel.stream import Stream
-from sspcloud_magics.tunnel.tunnel import Tunnel
 
 QUIET = 5.0
 # A closing program lets go of its socket a moment after its FIN has arrived here.
@@ -69,8 +69,8 @@ class Owner(Protocol):
     def stir(self) -> None:
         """Take note that the counters change after a quiet time."""
 
-    def release(self, tunnel: Tunnel) -> None:
-        """Take the tunnel back."""
+    def release(self, pair: Pair) -> None:
+        """Take the pair back."""
 
     def connection_over(self, connection: Connection) -> None:
         """Forget the connection."""
@@ -81,8 +81,8 @@ class Owner(Protocol):
     def serve_again(self, connection: Connection, text: str) -> None:
         """Find another tunnel for a connection of which nothing has reached a pod; `text` is the server's."""
 
-    def pod_is_going(self, tunnel: Tunnel) -> bool:
-        """Return whether the pod at the end of `tunnel` is being deleted, or is gone."""
+    def pod_is_going(self, pair: Pair) -> bool:
+        """Return whether the pod at the end of `pair` is being deleted, or is gone."""
 
 
 class Connection:
@@ -105,14 +105,14 @@ class Connection:
         self._owner = owner
         self._counters = owner.counters
         self._loop = asyncio.get_running_loop()
-        self._tunnel: Tunnel | None = None
+        self._pair: Pair | None = None
         self._client_ended = False
         self._pod_ended = False
         self._finished = False
         self._accepted = self._held = False
         self._early: bytearray | None = bytearray()
         self._tries = 0
-        self._received_after_end = False
+        self._received = False
         self._received_after_finish = False
         self._reset_when_drained = False
         self._heard_at = 0.0
@@ -120,9 +120,9 @@ class Connection:
         self._looks = iter(_FIRST_LOOKS)
         self.over = False
 
-    def begin(self, tunnel: Tunnel, port: int) -> None:
-        """Open a pair to `port` of the pod on `tunnel`, and carry bytes."""
-        self._tunnel = tunnel
+    def begin(self, pair: Pair, port: int) -> None:
+        """Open `pair` to `port` of the pod, and carry bytes."""
+        self._pair, tunnel = pair, pair.tunnel
         self._accepted = False
         self._tries += 1
         self._heard_at = self._loop.time()
@@ -133,7 +133,7 @@ class Connection:
         first = self._local.take() if may_speak else None
         if first is not None:
             self._take_note(first)
-        tunnel.open_pair(port, self, first)
+        pair.open(port, self, first)
         if first is not None:
             if not tunnel.unsent:
                 self._local.resume()
@@ -142,21 +142,21 @@ class Connection:
 
     def _speak(self) -> None:
         """Let the client speak; first what it has said to a tunnel or a pod that was gone."""
-        tunnel = self._tunnel
-        if tunnel is None:
+        pair = self._pair
+        if pair is None:
             return  # gone already, before anything could be said
         if self._early:
-            tunnel.send(memoryview(bytes(self._early)))
+            pair.send(memoryview(bytes(self._early)))
         if self._client_ended:
             if self._look is None:
                 self._look_at_client()
-        elif not tunnel.unsent:
+        elif not pair.tunnel.unsent:
             self._local.resume()
 
     @property
     def is_served(self) -> bool:
         """Whether a tunnel carries it."""
-        return self._tunnel is not None
+        return self._pair is not None
 
     def fail(self, text: str) -> None:
         """End the connection with an error, which the client sees as a reset."""
@@ -167,20 +167,20 @@ class Connection:
     def stop(self) -> None:
         """End the connection because its forward ends."""
         if not self.over:
-            if self._tunnel is not None:
-                self._tunnel.reset_pair()
+            if self._pair is not None:
+                self._pair.reset()
             self._end(reset=True)
 
     # What the client does.
 
     def received(self, data: memoryview) -> None:
         """Carry bytes to the pod."""
-        tunnel = self._tunnel
-        if tunnel is None:
+        pair = self._pair
+        if pair is None:
             return  # the pod has closed: nobody will read this
         self._take_note(data)
-        tunnel.send(data)
-        if tunnel.unsent:
+        pair.send(data)
+        if pair.tunnel.unsent:
             self._local.pause()
 
     def _take_note(self, data: memoryview) -> None:
@@ -205,28 +205,28 @@ class Connection:
 
     def lost(self, error: OSError) -> None:  # noqa: ARG002 - a client may go as it likes
         """Reset the pair: the client has."""
-        if self._tunnel is not None:
-            self._tunnel.reset_pair()
+        if self._pair is not None:
+            self._pair.reset()
         self._end()
 
     def drained(self) -> None:
         """Let the pod go on."""
         if self._reset_when_drained:
             self._end(reset=True)
-        elif self._tunnel is not None:
-            self._tunnel.resume()
+        elif self._pair is not None:
+            self._pair.resume()
         elif self._client_ended:
             self._end()
 
     def _look_at_client(self) -> None:
         self._look = None
-        if self.over or self._tunnel is None:
+        if self.over or self._pair is None:
             return
         now = self._loop.time()
-        if self._tunnel.paused:
-            self._heard_at = now  # the client has not taken what came: that is no silence
+        if self._local.unsent or self._pair.tunnel.stopped:
+            self._heard_at = now  # the client, or one beside it, has not taken what came: that is no silence
         if self._owner.peers.has_closed(self._local.socket):
-            self._tunnel.abandon_pair()
+            self._pair.abandon()
             self._end()
             return
         if not self._finished and now - self._heard_at >= QUIET:
@@ -235,16 +235,21 @@ class Connection:
             self._look = self._loop.call_later(next(self._looks, _LOOK_INTERVAL), self._look_at_client)
 
     def _pass_end_on(self) -> None:
-        assert self._tunnel is not None  # noqa: S101 - asked by the only caller
+        assert self._pair is not None  # noqa: S101 - asked by the only caller
         self._finished = True
-        if self._tunnel.half_close:
-            self._tunnel.finish_pair()
+        if self._pair.tunnel.half_close:
+            self._pair.finish()
         else:
             # Protocol B can only close: whoever has had a part of a reply must not take it for the whole.
-            self._tunnel.abandon_pair()
-            self._end(reset=self._received_after_end)
+            self._pair.abandon()
+            self._end(reset=self._received)
 
     # What the pod and the server do.
+
+    @property
+    def untaken(self) -> int:
+        """How many bytes from the pod wait for the client to take them."""
+        return self._local.unsent
 
     def pair_accepted(self) -> None:
         """Let the client speak, if it was held back."""
@@ -256,28 +261,26 @@ class Connection:
     def pair_received(self, parts: list[memoryview]) -> None:
         """Carry bytes to the client."""
         self._early = None
+        self._received = True
         self._counters.received += sum(map(len, parts))
         if self._owner.quiet:
             self._owner.stir()
         if self._client_ended:
             self._heard_at = self._loop.time()
-            self._received_after_end = True
             self._received_after_finish |= self._finished
         self._local.write(*parts)
-        if self._local.unsent and self._tunnel is not None:
-            self._tunnel.pause()
 
     def pair_drained(self) -> None:
-        """Let the client go on."""
-        if not self._client_ended:
+        """Let the client go on, if it may speak at all."""
+        if not (self._client_ended or self._held):
             self._local.resume()
 
     def pair_ended(self) -> None:
         """Pass the pod's end on, unless the reply may have been cut."""
-        tunnel = self._let_go()
+        pair = self._let_go()
         if self._received_after_finish:
             self._break("the reply may have been cut: it went on after the client's end was passed on")
-        elif self._owner.pod_is_going(tunnel):
+        elif self._owner.pod_is_going(pair):
             self._break("the pod is being deleted")
         else:
             self._pod_ended = True
@@ -287,35 +290,35 @@ class Connection:
                     self._end()
             else:
                 self._local.resume()
-        self._owner.release(tunnel)
+        self._owner.release(pair)
 
     def pair_failed(self, text: str) -> None:
         """End the connection, for the server says why; unless the pod was never dialled."""
-        tunnel = self._let_go()
+        pair = self._let_go()
         if self._early is not None and says_that_the_pod_is_gone(text) and self._tries < _MOST_TRIES:
             self._try_again(text)
         else:
             self._break(text)
-        self._owner.release(tunnel)
+        self._owner.release(pair)
 
     def pair_lost(self, text: str) -> None:
         """End the connection, for its tunnel broke; unless the server has heard nothing of it."""
-        tunnel = self._let_go()
+        pair = self._let_go()
         nothing_said = self._early is not None and not self._early
         if not self._accepted and nothing_said and self._tries < _MOST_TRIES:
             self._try_again(text)
         else:
             self._break(text)
-        self._owner.release(tunnel)
+        self._owner.release(pair)
 
     def _try_again(self, text: str) -> None:
         self._local.pause()
         self._owner.serve_again(self, text)
 
-    def _let_go(self) -> Tunnel:
-        assert self._tunnel is not None  # noqa: S101 - only a tunnel says that a pair is over
-        tunnel, self._tunnel = self._tunnel, None
-        return tunnel
+    def _let_go(self) -> Pair:
+        assert self._pair is not None  # noqa: S101 - only a tunnel says that a pair is over
+        pair, self._pair = self._pair, None
+        return pair
 
     def _break(self, text: str) -> None:
         """Reset the client, after it has had what came."""
@@ -335,7 +338,7 @@ class Connection:
             self._local.reset()
         else:
             self._local.close()
-        tunnel, self._tunnel = self._tunnel, None
-        if tunnel is not None:
-            self._owner.release(tunnel)
+        pair, self._pair = self._pair, None
+        if pair is not None:
+            self._owner.release(pair)
         self._owner.connection_over(self)

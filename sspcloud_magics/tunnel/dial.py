@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 
 from sspcloud_magics.errors import DialFailed, TunnelLost
-from sspcloud_magics.tunnel.tunnel import Tunnel
+from sspcloud_magics.tunnel.pair import Pair
 
 # The kernel's words, at the end of a long story of the kubelet and containerd.
 _DIAL_ERROR = re.compile(r"dial tcp\S* \S+:\d+: .*?(?=\s+IPv6 dial|\s*$)")
@@ -28,6 +28,8 @@ def in_brief(text: str) -> str:
 
 class _Trial:
     """Holds the pair of a trial."""
+
+    untaken = 0
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -64,8 +66,8 @@ class _Trial:
             self.answer.set_result(text)
 
 
-async def dial(tunnel: Tunnel, port: int, pod: str, release: Callable[[Tunnel], None]) -> None:
-    """Connect to `port` of the pod for a moment, and give the tunnel back.
+async def dial(pair: Pair, port: int, pod: str, release: Callable[[Pair], None]) -> None:
+    """Connect `pair` to `port` of the pod for a moment, and give it back.
 
     Raises
     ------
@@ -77,7 +79,7 @@ async def dial(tunnel: Tunnel, port: int, pod: str, release: Callable[[Tunnel], 
     trial = _Trial()
     loop = asyncio.get_running_loop()
     asked_at = loop.time()
-    tunnel.open_pair(port, trial)
+    pair.open(port, trial)
     text: str | None = None
     try:
         async with asyncio.timeout(_ACCEPT_TIMEOUT):
@@ -88,11 +90,11 @@ async def dial(tunnel: Tunnel, port: int, pod: str, release: Callable[[Tunnel], 
         except TimeoutError:
             text = None
     except TimeoutError:
-        tunnel.break_off("the server does not answer")
+        pair.tunnel.break_off("the server does not answer")
     finally:
         if not trial.over:
-            tunnel.abandon_pair()
-        release(tunnel)
+            pair.abandon()
+        release(pair)
     if trial.lost:
         raise TunnelLost(f"The tunnel to the pod {pod} broke.", why=text or "")
     if text is not None:

@@ -38,13 +38,13 @@ from sspcloud_magics.tunnel.dial import dial
 from sspcloud_magics.tunnel.follow import FORBIDDEN, NOT_FOUND, Follower, explain
 from sspcloud_magics.tunnel.http import StatusError
 from sspcloud_magics.tunnel.listener import Listener, bind
+from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.peer import PeerWatch
 from sspcloud_magics.tunnel.pods import Candidate, choose
 from sspcloud_magics.tunnel.pool import Pool
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.sockets import SocketFolder
 from sspcloud_magics.tunnel.stream import Stream
-from sspcloud_magics.tunnel.tunnel import Tunnel
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _PAUSE_AFTER_REFUSAL = 0.25
@@ -102,7 +102,7 @@ class Forward:
         self._connections: dict[Connection, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pool: Pool | None = None
-        self._lent: dict[Tunnel, Pool] = {}
+        self._lent: dict[Pair, Pool] = {}
         self._serving = asyncio.Event()
         self._changed = asyncio.Event()
         self._healing: asyncio.Task[None] | None = None
@@ -264,9 +264,9 @@ class Forward:
         elif not pod.is_same(self._pool.pod):
             self._lose(f"the pod {pod.name} takes over")
 
-    def pod_is_going(self, tunnel: Tunnel) -> bool:
-        """Return whether the pod at the end of `tunnel` is being deleted, or is gone."""
-        pool = self._lent.get(tunnel)
+    def pod_is_going(self, pair: Pair) -> bool:
+        """Return whether the pod at the end of `pair` is being deleted, or is gone."""
+        pool = self._lent.get(pair)
         if pool is None or not pool.pod.uid:
             return False  # nothing is known of it
         for candidate in self._follower.candidates:
@@ -349,10 +349,10 @@ class Forward:
         """Dial each port of the pod once; raises if one is refused."""
         for port in dict.fromkeys(pool.pod.ports):
             try:
-                tunnel = await self._acquire(pool, port)
+                pair = await self._acquire(pool, port)
             except (StatusError, ProtocolError) as error:
                 raise self._explained(error) from None
-            await dial(tunnel, port, pool.pod.name, self.release)
+            await dial(pair, port, pool.pod.name, self.release)
 
     def _explained(self, error: StatusError | ProtocolError) -> SspcloudError:
         pod = self._pool.pod.name if self._pool else ""
@@ -378,10 +378,10 @@ class Forward:
         connection = Connection(Stream(sock, self._loop), position, self)
         self._connections[connection] = None
         pool = self._pool
-        tunnel = pool.take() if pool is not None and self._serving.is_set() else None
-        if tunnel is not None and pool is not None:
-            self._lent[tunnel] = pool
-            connection.begin(tunnel, pool.pod.ports[position])
+        pair = pool.take() if pool is not None and self._serving.is_set() else None
+        if pair is not None and pool is not None:
+            self._lent[pair] = pool
+            connection.begin(pair, pool.pod.ports[position])
         else:
             if self._waits_for_login:
                 self._changed.set()  # somebody wants it: perhaps there is a new login
@@ -397,7 +397,7 @@ class Forward:
                 assert pool is not None  # noqa: S101 - whoever serves has one
                 port = pool.pod.ports[connection.position]
                 async with asyncio.timeout(_LONGEST_QUEUE):
-                    tunnel = await self._acquire(pool, port)
+                    pair = await self._acquire(pool, port)
             except TimeoutError:
                 connection.fail("no tunnel could be opened in time")
                 return
@@ -405,7 +405,7 @@ class Forward:
                 if pool is self._pool:
                     self._take_failure(error)
             else:
-                connection.begin(tunnel, port)
+                connection.begin(pair, port)
                 return
 
     def _take_failure(self, error: Exception) -> None:
@@ -419,16 +419,16 @@ class Forward:
             self._follower.restart()
             self._lose(str(explained))
 
-    async def _acquire(self, pool: Pool, port: int) -> Tunnel:
-        tunnel = await pool.acquire(port)
-        self._lent[tunnel] = pool
-        return tunnel
+    async def _acquire(self, pool: Pool, port: int) -> Pair:
+        pair = await pool.acquire(port)
+        self._lent[pair] = pool
+        return pair
 
-    def release(self, tunnel: Tunnel) -> None:
-        """Take a tunnel back from a connection that is over."""
-        pool = self._lent.pop(tunnel, None)
+    def release(self, pair: Pair) -> None:
+        """Take a pair back from a connection that is over."""
+        pool = self._lent.pop(pair, None)
         if pool is not None:
-            pool.give_back(tunnel)
+            pool.give_back(pair)
 
     def connection_over(self, connection: Connection) -> None:
         """Forget a connection."""

@@ -1,20 +1,27 @@
-"""The tunnels to one pod: opened ahead, lent to one connection at a time, taken back when it is over.
+"""The tunnels to one pod: opened ahead, lent to connections, taken back when they are over.
 
-A connection takes a tunnel that waits, or else the first that is opened or given back. How many wait
+A connection takes a tunnel that waits, or else the first that is opened or given back, and has it for itself. How many wait
 ahead follows the use: each connection that finds none raises the number, quiet lowers it again. With
 protocol B nothing can wait, because the server dials the pod with the upgrade.
+
+A burst is more than `_CROWD` connections that wait at the same time. To open a tunnel for each would take longer than what
+they want of it, so they share: a tunnel that is opened or given back meanwhile goes to up to `_MOST_GUESTS` of
+them. Nobody joins it when the burst is over, nor when one of its guests moves much or does not read; when the
+last of them has gone, it is a tunnel like any other. A connection that has a tunnel for itself keeps it to itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.tunnel.credentials import Credentials
 from sspcloud_magics.tunnel.http import Client, StatusError
+from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.pods import Candidate
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
@@ -23,6 +30,11 @@ from sspcloud_magics.tunnel.tunnel import Pulse, Tunnel
 PING_INTERVAL = 10.0
 _MOST_AHEAD = 16
 _MOST_OPENING = 32
+_MOST_HANDSHAKES = 8
+_CROWD = 16
+_MOST_GUESTS = 16
+_BURST = 0.5
+_HEAVY = 8 * 1024 * 1024
 _QUIET = 30.0
 _OLDEST = 3600.0
 _LONGEST_DOUBT = 5.0
@@ -56,11 +68,13 @@ class Pool:
         self.pod = pod
         self._waiting: deque[Tunnel] = deque()
         self._all: set[Tunnel] = set()
-        self._wanted: deque[tuple[int, asyncio.Future[Tunnel]]] = deque()
+        self._shared: dict[Tunnel, None] = {}
+        self._wanted: deque[tuple[int, asyncio.Future[Pair]]] = deque()
         self._opening: set[asyncio.Task[bool]] = set()
         self._asking: asyncio.Task[None] | None = None
         self._ahead = 1
         self._last_miss = 0.0
+        self._burst_until = 0.0
         self._proven = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -76,30 +90,35 @@ class Pool:
         """How many tunnels are open."""
         return len(self._all)
 
-    def take(self) -> Tunnel | None:
-        """Return a tunnel that waits, if there is one."""
+    def take(self) -> Pair | None:
+        """Return a pair on a tunnel that waits or, in a burst, on one that is shared; None if there is none."""
         while self._waiting:
             tunnel = self._waiting.pop()
-            if tunnel.reusable:
+            if tunnel.usable:
+                pair = tunnel.promise()
                 self._fill()
-                return tunnel
+                return pair
+        if self._in_burst():
+            for tunnel in reversed(self._shared):
+                if self._has_room(tunnel):
+                    return tunnel.promise()
         return None
 
-    async def acquire(self, port: int) -> Tunnel:
-        """Return a tunnel, as soon as there is one.
+    async def acquire(self, port: int) -> Pair:
+        """Return a pair, as soon as there is one.
 
         Raises
         ------
         StatusError, SspcloudError, ProtocolError
-            If it cannot be opened.
+            If no tunnel can be opened.
         """
-        tunnel = self.take()
-        if tunnel is not None:
-            return tunnel
+        pair = self.take()
+        if pair is not None:
+            return pair
         if self._proven:
             self._ahead = min(self._ahead + 1, _MOST_AHEAD)
             self._last_miss = self._loop.time()
-        future: asyncio.Future[Tunnel] = self._loop.create_future()
+        future: asyncio.Future[Pair] = self._loop.create_future()
         self._wanted.append((port, future))
         self._fill()
         try:
@@ -109,26 +128,58 @@ class Pool:
                 self.give_back(future.result())
             raise
 
-    def give_back(self, tunnel: Tunnel) -> None:
-        """Take a tunnel back from a connection that is over."""
-        if tunnel.reusable and not self._closed:
+    def give_back(self, pair: Pair) -> None:
+        """Take a pair back from a connection that is over."""
+        tunnel = pair.tunnel
+        tunnel.let_go(pair)
+        if tunnel.pairs:
+            if tunnel in self._shared and not self._closed:
+                self._share(tunnel)
+            return
+        self._shared.pop(tunnel, None)
+        if tunnel.usable and not self._closed:
             self._hand_out(tunnel, 0)
         else:
             self._drop(tunnel)
             self._fill()
 
     def _hand_out(self, tunnel: Tunnel, port: int) -> None:
-        """Give a tunnel to whom it can serve: with protocol B, who wants `port`; else the first who waits."""
+        """Give a tunnel that nobody has to those it can serve: with protocol B, to one who wants `port`."""
         for entry in self._wanted:
             wanted, future = entry
             if not future.done() and (tunnel.half_close or wanted == port):
                 self._wanted.remove(entry)
-                future.set_result(tunnel)
+                future.set_result(tunnel.promise())
+                self._share(tunnel)
                 return
         if tunnel.half_close:
             self._waiting.append(tunnel)
         else:
             self._drop(tunnel)
+
+    def _in_burst(self) -> bool:
+        """Return whether connections come faster than tunnels can be opened, or did so until a moment ago."""
+        if self._credentials.protocol is ChannelTunnel:
+            return False
+        if len(self._wanted) > _CROWD:
+            self._burst_until = self._loop.time() + _BURST
+        return self._loop.time() < self._burst_until
+
+    def _share(self, tunnel: Tunnel) -> None:
+        """In a burst, give as many of those who wait a place on a tunnel that others have as it takes."""
+        if not self._in_burst():
+            return
+        self._shared[tunnel] = None
+        while self._wanted and self._has_room(tunnel):
+            _, future = self._wanted.popleft()
+            if not future.done():
+                future.set_result(tunnel.promise())
+
+    @staticmethod
+    def _has_room(tunnel: Tunnel) -> bool:
+        return (
+            tunnel.usable and tunnel.pairs < _MOST_GUESTS and tunnel.carried < _HEAVY and not tunnel.stopped
+        )
 
     def _drop(self, tunnel: Tunnel) -> None:
         self._all.discard(tunnel)
@@ -152,6 +203,7 @@ class Pool:
             tunnel.break_off(reason)
         self._all.clear()
         self._waiting.clear()
+        self._shared.clear()
         self._fail_wanted(ProtocolError(reason))
 
     def retire(self) -> None:
@@ -176,10 +228,16 @@ class Pool:
             return
         while self._wanted and self._wanted[0][1].done():
             self._wanted.popleft()
-        # Nothing is opened ahead before one tunnel was: a right that is missing is asked for once.
-        possible = self._proven and self._credentials.protocol is not ChannelTunnel
-        ahead = self._ahead - len(self._waiting) if possible else 0
-        needed = len(self._wanted) + max(0, ahead)
+        waiting = len(self._wanted)
+        if self._credentials.protocol is ChannelTunnel:
+            needed = waiting
+        elif self._in_burst():
+            needed = math.ceil(waiting / _MOST_GUESTS)
+        else:
+            # Handshakes are work for both ends: of many at once, all would come late. And nothing is opened ahead
+            # before one tunnel was: a right that is missing is asked for once.
+            ahead = self._ahead - len(self._waiting) if self._proven else 0
+            needed = min(waiting, _MOST_HANDSHAKES) or ahead
         while len(self._opening) < min(needed, _MOST_OPENING):
             task = self._loop.create_task(self._open())
             self._opening.add(task)
@@ -229,6 +287,7 @@ class Pool:
 
     def _lost(self, tunnel: Tunnel, text: str) -> None:
         self._all.discard(tunnel)
+        self._shared.pop(tunnel, None)
         with contextlib.suppress(ValueError):
             self._waiting.remove(tunnel)
             self._on_trouble(ProtocolError(text))

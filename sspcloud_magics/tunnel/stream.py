@@ -28,6 +28,7 @@ _CIPHERTEXT = memoryview(bytearray(CHUNK))
 _CHUNK = memoryview(bytearray(CHUNK))
 # POSIX lets a system call take 1,024 buffers, or fewer; Windows' sockets take one.
 _MOST_PARTS = 512 if hasattr(socket.socket, "sendmsg") else 1
+_SMALL = 4 * 1024
 _LAST_WORDS = 5.0
 # tcpi_probes, tcpi_unacked, tcpi_last_ack_recv.
 _TCP_INFO = struct.Struct("=3xB20xI28xI")
@@ -88,14 +89,11 @@ class Stream:
         self._receiver: Receiver | None = None
         self._reading = False
         self._unsent: deque[memoryview] = deque()
+        self.unsent = 0
+        """How many bytes wait for the peer to take them."""
         self._shutting = False
         self._closing: asyncio.TimerHandle | None = None
         self.closed = False
-
-    @property
-    def unsent(self) -> int:
-        """How many bytes wait for the peer to take them."""
-        return sum(map(len, self._unsent))
 
     @property
     def socket(self) -> socket.socket:
@@ -151,10 +149,17 @@ class Stream:
                 continue
             # Only bytes stay as they are; any other buffer is about to be used again.
             rest = memoryview(part)[sent:]
-            self._unsent.append(rest if isinstance(part, bytes) else memoryview(bytes(rest)))
+            self._keep(rest if isinstance(part, bytes) else memoryview(bytes(rest)))
             sent = 0
         if self._unsent and not waiting and not self.closed:
             self._loop.add_writer(self._descriptor, self._writable)
+
+    def _keep(self, rest: memoryview) -> None:
+        self.unsent += len(rest)
+        if self._unsent and len(self._unsent[-1]) + len(rest) < _SMALL:
+            # A part costs 200 bytes of its own: many small ones would be many times what they hold.
+            rest = memoryview(bytes(self._unsent.pop()) + rest)
+        self._unsent.append(rest)
 
     def _send(self, parts: Sequence[Buffer]) -> int:
         """Send what the socket takes of `parts`; return how many bytes."""
@@ -201,6 +206,7 @@ class Stream:
         self.pause()
         self._loop.remove_writer(self._descriptor)
         self._unsent.clear()
+        self.unsent = 0
         self._sock.close()
         # They know each other: without this, a closed tunnel and its 400 KiB of TLS wait for the garbage
         # collector, which counts objects and not bytes.
@@ -229,6 +235,7 @@ class Stream:
         except OSError as error:
             self._lose(error)
             return
+        self.unsent -= sent
         while sent:
             part = self._unsent.popleft()
             if sent < len(part):

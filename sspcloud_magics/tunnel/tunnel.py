@@ -1,8 +1,12 @@
-"""One upgraded connection to the API server, and the pair that is open on it.
+"""One upgraded connection to the API server, and the pairs that are open on it.
 
-It drives a sans-IO tunnel over a stream, and tells the holder of the open pair (`PairHandler`) and the
-pool (`on_lost`) what happens. It is used by one local connection at a time, so pausing it is the
-back-pressure of that connection and of no other.
+It drives a sans-IO tunnel over a stream, and tells the holders of the pairs and the pool (`on_lost`) what happens.
+
+There is no flow control within a tunnel: to stop one pair is to stop them all. A pair that is alone stops its tunnel at the
+first byte that its client does not take, and that is the back-pressure of its own connection. Pairs that share one
+may keep something first, `_KEPT` together, which is what they could have kept on tunnels of their own. Whoever
+lets more pile up stops the others too; and when its client has taken nothing for `_PATIENCE` seconds, its pair is ended, so that
+the others go on.
 """
 
 from __future__ import annotations
@@ -11,9 +15,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol
 
 from sspcloud_magics.tunnel.http import Client
+from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import (
     Accepted,
@@ -29,6 +33,12 @@ from sspcloud_magics.tunnel.stream import Stream
 _STALE = 1.0
 # Less than this, the buffers on the way to a pod take even if it reads nothing, and the ping behind it arrives.
 _MUCH = 64 * 1024
+# What pairs that share a tunnel keep for clients that do not read, all together.
+_KEPT = 4 * 1024 * 1024
+_PATIENCE = 30.0  # seconds; `_IN_THE_WAY` says so
+_IN_THE_WAY = (
+    "its client took nothing for 30 seconds, while other connections waited behind it on the same tunnel"
+)
 
 
 class Pulse(Enum):
@@ -38,28 +48,6 @@ class Pulse(Enum):
     DOUBTFUL = auto()
     """It took much and says nothing: its pod may not read, or the server may be gone."""
     GONE = auto()
-
-
-class PairHandler(Protocol):
-    """Who holds the open pair. After `pair_ended`, `pair_failed` or `pair_lost` nothing more comes."""
-
-    def pair_accepted(self) -> None:
-        """Take note that the server dials the pod."""
-
-    def pair_received(self, parts: list[memoryview]) -> None:
-        """Use up `parts`, which are valid during the call only."""
-
-    def pair_drained(self) -> None:
-        """Take note that everything sent has left."""
-
-    def pair_ended(self) -> None:
-        """Take note that the pod has closed, without an error."""
-
-    def pair_failed(self, text: str) -> None:
-        """Take note that the server ended the pair, in its words."""
-
-    def pair_lost(self, text: str) -> None:
-        """Take note that the tunnel broke with the pair on it."""
 
 
 class Tunnel:
@@ -76,17 +64,24 @@ class Tunnel:
     def __init__(self, stream: Stream, protocol: SpdyTunnel | ChannelTunnel) -> None:
         self._stream = stream
         self._protocol = protocol
-        self._handler: PairHandler | None = None
-        self._pair = 0
+        self._pairs: dict[int, Pair] = {}  # those that are open, by their numbers
+        # Those that keep too much: since when their clients have taken nothing of how much.
+        self._stopping: dict[Pair, tuple[float, int]] = {}
         self._pinged_at: float | None = None
-        self._paused = False
         self._sent = self._taken = 0  # bytes of data in all, and those before a ping that was answered
         self._pings: deque[int] = deque()  # what had been sent before each that is not answered yet
         self._first = b""
+        self._requests: list[
+            bytes
+        ] = []  # for pairs, which leave together at the end of this turn of the loop
         self._loop = asyncio.get_running_loop()
         self.opened_at = self.used_at = self._heard_at = self._loop.time()
         self.closed = False
         """Whether the tunnel can be used no longer."""
+        self.pairs = 0
+        """How many pairs are promised or open."""
+        self.carried = 0
+        """How many bytes have passed, in both directions, since it had no pair."""
         self.on_lost: Callable[[Tunnel, str], None] | None = None
 
     @classmethod
@@ -111,9 +106,14 @@ class Tunnel:
         self._stream.resume()
 
     @property
-    def reusable(self) -> bool:
-        """Whether another pair can be opened now."""
-        return not self.closed and self._handler is None and self._protocol.reusable
+    def usable(self) -> bool:
+        """Whether another pair can be opened."""
+        return not self.closed and self._protocol.reusable
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing is taken from the server, because a pair keeps too much."""
+        return bool(self._stopping)
 
     @property
     def stale(self) -> bool:
@@ -130,64 +130,92 @@ class Tunnel:
         """How many bytes wait for the server to take them."""
         return self._stream.unsent
 
-    @property
-    def paused(self) -> bool:
-        """Whether the holder of the pair has stopped the flow from the pod."""
-        return self._paused
+    def promise(self) -> Pair:
+        """Return a pair that may be opened; it counts from now on, until `let_go`."""
+        if not self.pairs:
+            self.carried = 0
+        self.pairs += 1
+        return Pair(self)
 
-    def open_pair(self, port: int, handler: PairHandler, first: memoryview | None = None) -> None:
-        """Connect to `port` of the pod, for `handler`; `first` is sent along."""
-        self._handler = handler
+    def let_go(self, pair: Pair) -> None:
+        """Forget a pair; nothing happens where that is done already."""
+        if pair.over:
+            return
+        pair.over = True
+        self.pairs -= 1
+        self._pairs.pop(pair.number, None)
+        self.used_at = self._loop.time()
+        self.let_flow(pair)
+
+    def open_pair(self, pair: Pair, port: int, first: memoryview | None) -> None:
+        """Connect `pair` to `port` of the pod; `first` is sent along."""
         self.used_at = self._loop.time()
         if self.closed:
             # It broke on its way to the one who opens the pair, and nobody was there to be told.
-            self._loop.call_soon(self._report_loss, "the tunnel broke before it was used")
+            self._loop.call_soon(self._lose_pair, pair, "the tunnel broke before it was used")
             return
-        self._pair, request = self._protocol.open(port)
-        parts = self._protocol.send(self._pair, first) if first else ()
+        pair.number, request = self._protocol.open(port)
+        self._pairs[pair.number] = pair
+        parts = self._protocol.send(pair.number, first) if first else ()
         self._sent += len(first or b"")
-        if request or parts:
-            self._stream.write(request, *parts)
+        if self.pairs > 1:
+            if not self._requests:
+                self._loop.call_soon(self._write)
+            self._requests += (request, *parts)
+        elif request or parts:
+            self._write(request, *parts)
         if not self._protocol.half_close:
             self._begin()
 
-    def send(self, data: memoryview) -> None:
+    def send(self, pair: Pair, data: memoryview) -> None:
         """Send `data` to the pod."""
         self._sent += len(data)
-        self._stream.write(*self._protocol.send(self._pair, data))
+        self.carried += len(data)
+        self._write(*self._protocol.send(pair.number, data))
 
-    def finish_pair(self) -> None:
+    def finish_pair(self, pair: Pair) -> None:
         """Tell the server that the client sends nothing more."""
-        self._write(self._protocol.finish(self._pair))
+        self._write(self._protocol.finish(pair.number))
 
-    def abandon_pair(self) -> None:
-        """Let go of the pair after everything sent has reached the pod; drop what the pod still says."""
-        self._detach()
-        self._write(self._protocol.abandon(self._pair))
+    def abandon_pair(self, pair: Pair) -> None:
+        """Let go of a pair after everything sent has reached the pod; drop what the pod still says."""
+        self.let_go(pair)
+        self._write(self._protocol.abandon(pair.number))
 
-    def reset_pair(self) -> None:
-        """Let go of the pair at once."""
-        self._detach()
-        self._write(self._protocol.reset(self._pair))
+    def reset_pair(self, pair: Pair) -> None:
+        """Let go of a pair at once."""
+        self.let_go(pair)
+        self._write(self._protocol.reset(pair.number))
 
-    def pause(self) -> None:
-        """Stop the flow from the pod."""
-        self._paused = True
+    def _stop_for(self, pair: Pair, untaken: int) -> None:
+        self._stopping.setdefault(pair, (self._loop.time(), untaken))
         self._stream.pause()
 
-    def resume(self) -> None:
-        """Let the pod go on."""
-        self._paused = False
-        self._stream.resume()
+    def let_flow(self, pair: Pair) -> None:
+        """Let the pods go on, unless another pair still keeps too much."""
+        if self._stopping.pop(pair, None) is not None and not self._stopping:
+            self._stream.resume()
+
+    def _end_who_stops_others(self) -> None:
+        """End the pairs whose clients have taken nothing for long, if others wait behind them."""
+        now = self._loop.time()
+        for pair, (since, before) in list(self._stopping.items()):
+            untaken = pair.handler.untaken
+            if untaken < before:
+                self._stopping[pair] = now, untaken
+            elif self.pairs > 1 and now - since >= _PATIENCE:
+                self.reset_pair(pair)
+                pair.handler.pair_failed(_IN_THE_WAY)
 
     def ping(self) -> Pulse:
         """Ask for a sign of life; return what is to be thought of the one that was asked for the last time.
 
-        A tunnel that is paused is not asked: its answer would wait behind the data. In the other direction
+        A tunnel that is stopped is not asked: its answer would wait behind the data. In the other direction
         it is the same: while a pod does not read what it is sent, nobody reads the ping behind it.
         """
-        if self._paused:
+        if self._stopping:
             self._pinged_at = None
+            self._end_who_stops_others()
             return Pulse.ALIVE
         if self._is_asked:
             if self._sent - self._taken < _MUCH or self._stream.delivers is False:
@@ -222,6 +250,7 @@ class Tunnel:
     def received(self, data: memoryview) -> None:
         """Take bytes from the server."""
         self._heard_at = self._loop.time()
+        self.carried += len(data)
         try:
             events = self._protocol.receive(data)
         except ProtocolError as error:
@@ -232,35 +261,42 @@ class Tunnel:
             self._protocol.outgoing.clear()
             self._write(answers)
         parts: list[memoryview] = []
+        number = 0  # of the pair to which the parts belong
         for event in events:
-            if isinstance(event, Received):
-                if event.pair == self._pair:
-                    parts.append(event.data)
-                continue
-            if parts:
-                self._deliver(parts)
+            received = event if isinstance(event, Received) else None
+            if parts and (received is None or received.pair != number):
+                self._deliver(number, parts)
                 parts = []
-            self._apply(event)
+            if received is not None:
+                number = received.pair
+                parts.append(received.data)
+            else:
+                self._apply(event)
         if parts:
-            self._deliver(parts)
+            self._deliver(number, parts)
 
-    def _deliver(self, parts: list[memoryview]) -> None:
-        if self._handler is not None:
-            self._handler.pair_received(parts)
+    def _deliver(self, number: int, parts: list[memoryview]) -> None:
+        pair = self._pairs.get(number)
+        if pair is None:
+            return
+        pair.handler.pair_received(parts)
+        untaken = pair.handler.untaken
+        if untaken > (_KEPT // self.pairs if self.pairs > 1 else 0) and not pair.over:
+            self._stop_for(pair, untaken)
 
     def _apply(self, event: object) -> None:
         if isinstance(event, Accepted | Ended | Failed):
-            if event.pair != self._pair or self._handler is None:
+            pair = self._pairs.get(event.pair)
+            if pair is None:
                 return
-            handler = self._handler
             if isinstance(event, Accepted):
-                handler.pair_accepted()
+                pair.handler.pair_accepted()
                 return
-            self._detach()
+            self.let_go(pair)
             if isinstance(event, Ended):
-                handler.pair_ended()
+                pair.handler.pair_ended()
             else:
-                handler.pair_failed(event.text)
+                pair.handler.pair_failed(event.text)
         elif isinstance(event, Ponged):
             if self._pings:
                 self._taken = self._pings.popleft()
@@ -277,24 +313,26 @@ class Tunnel:
 
     def drained(self) -> None:
         """Take note that everything unsent has left."""
-        if self._handler is not None:
-            self._handler.pair_drained()
+        for pair in list(self._pairs.values()):
+            if not pair.over:
+                pair.handler.pair_drained()
 
-    def _write(self, message: bytes) -> None:
-        if message:
-            self._stream.write(message)
+    def _write(self, *parts: bytes) -> None:
+        if self._requests:
+            parts = (b"".join(self._requests), *parts)
+            self._requests.clear()
+        if any(parts):
+            self._stream.write(*parts)
 
-    def _detach(self) -> None:
-        self._handler = None
-        self.used_at = self._loop.time()
-        if self._paused:
-            self.resume()
+    def _lose_pair(self, pair: Pair, text: str) -> None:
+        if not pair.over:
+            self.let_go(pair)
+            pair.handler.pair_lost(text)
 
     def _report_loss(self, text: str) -> None:
         self.closed = True
-        handler, self._handler = self._handler, None
-        if handler is not None:
-            handler.pair_lost(text)
+        for pair in list(self._pairs.values()):
+            self._lose_pair(pair, text)
         if self.on_lost is not None:
             on_lost, self.on_lost = self.on_lost, None
             on_lost(self, text)

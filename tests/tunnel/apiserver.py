@@ -12,6 +12,8 @@ import json
 import ssl
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import trustme
@@ -48,6 +50,8 @@ class ApiServer:
         self.protocols = {portforward.TUNNEL, portforward.CHANNELS}
         self.requests: list[str] = []
         self.upgrades = 0
+        self._upgrades_go = asyncio.Event()
+        self._upgrades_go.set()
         self._requested = threading.Condition()
         self._authority = trustme.CA()
         self._objects: dict[tuple[str, str], dict[str, Any]] = {}
@@ -82,6 +86,19 @@ class ApiServer:
         """Return the access of somebody who may do everything that is not forbidden."""
         token = self.token if token is None else token
         return Access(server=f"https://127.0.0.1:{port or self.port}", ca=self.ca, token=Secret(token))
+
+    @contextmanager
+    def upgrades_held(self) -> Iterator[None]:
+        """Let whoever opens a tunnel wait inside of the block."""
+
+        async def let_go(yes: bool) -> None:
+            (self._upgrades_go.set if yes else self._upgrades_go.clear)()
+
+        self._call(let_go(False))
+        try:
+            yield
+        finally:
+            self._call(let_go(True))
 
     def wait_for_request(self, wanted: str) -> None:
         """Return when somebody has asked for ``VERB RESOURCE``."""
@@ -296,6 +313,7 @@ class ApiServer:
         if request.headers.get("Sec-WebSocket-Protocol") not in self.protocols:
             return _status(400, "")
         self.upgrades += 1
+        await self._upgrades_go.wait()
         uid = self._objects["pods", name]["metadata"]["uid"]
 
         async def dial(port: int) -> Connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 
 import pytest
 
@@ -27,6 +28,18 @@ class Writes:
         self.calls.append(b"".join(parts))
 
 
+class _Drained:
+    """A receiver to whom nothing is said."""
+
+    def received(self, data: memoryview) -> None: ...
+
+    def ended(self) -> None: ...
+
+    def lost(self, error: OSError) -> None: ...
+
+    def drained(self) -> None: ...
+
+
 async def test_what_has_arrived_is_taken_before_reading_begins():
     here, there = socket.socketpair()
     with there:
@@ -42,9 +55,34 @@ async def test_what_has_arrived_is_taken_before_reading_begins():
 async def test_what_the_client_has_said_leaves_with_the_request():
     writes = Writes()
     tunnel = Tunnel(writes, SpdyTunnel())  # type: ignore[arg-type]
-    tunnel.open_pair(80, object(), memoryview(b"hello"))  # type: ignore[arg-type]
-    tunnel.send(memoryview(b"again"))
+    pair = tunnel.promise()
+    pair.open(80, object(), memoryview(b"hello"))  # type: ignore[arg-type]
+    pair.send(memoryview(b"again"))
     assert len(writes.calls) == 2
+
+
+async def test_many_small_parts_are_kept_as_a_few():
+    here, there = socket.socketpair()
+    with there:
+        stream = Stream(here, asyncio.get_running_loop())
+        stream.write(bytes(1 << 24))  # more than the socket takes
+        waiting = stream.unsent
+        for number in range(20_000):
+            stream.write(memoryview(bytearray([number % 256])))
+        assert stream.unsent == waiting + 20_000
+        assert len(stream._unsent) < 10
+        stream.start(_Drained())
+        there.setblocking(False)
+        received = b""
+        while stream.unsent:
+            await asyncio.sleep(0)
+            with suppress(BlockingIOError):
+                received += there.recv(1 << 20)
+        with suppress(BlockingIOError):
+            while piece := there.recv(1 << 20):
+                received += piece
+        assert received == bytes(1 << 24) + bytes(number % 256 for number in range(20_000))
+        stream.close()
 
 
 async def test_a_handshake_that_is_cut_is_an_error():

@@ -5,8 +5,8 @@ then the data stream, whose number names the pair here. The server dials the pod
 ends a pair by closing both streams; a text on the error stream says that it failed, and since
 Kubernetes 1.32 resets follow it. (Sources: KEP-4006; ``portforward`` in client-go and in the kubelet.)
 
-A tunnel carries as many pairs as one likes, and has no flow control between them: that only one of them
-flows at a time is the engine's care. A pair that was abandoned may linger on the server for a second;
+A tunnel carries as many pairs as one likes, and has no flow control between them: which of them share one, and
+what becomes of a pair that does not read, is the engine's care. A pair that was abandoned may linger on the server for a second;
 what still arrives for it is dropped.
 """
 

@@ -1,0 +1,136 @@
+"""Connections that come faster than tunnels can be opened, in the real helper: they share, and each is served as if it were alone."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from tests.faults import FaultProxy
+from tests.tunnel.apiserver import ApiServer
+from tests.tunnel.conftest import echo
+from tests.tunnel.helper_process import HelperProcess
+from tests.tunnel.test_forward import ask, connect, receive, receive_all
+from tests.tunnel.test_network import SHORT_QUIET
+
+FEW = """
+from sspcloud_magics.tunnel import pool
+pool._CROWD = 2
+"""
+SHORT_PATIENCE = """
+from sspcloud_magics.tunnel import pool, tunnel
+pool.PING_INTERVAL = 0.5
+tunnel._PATIENCE = 1.0
+"""
+ENDLESS = b"without end"
+MUCH = 64 << 20
+
+
+def echo_or_flood(connection: socket.socket) -> None:
+    """Echo, until somebody asks for much."""
+    try:
+        while said := connection.recv(65536):
+            connection.sendall(bytes(MUCH) if said == ENDLESS else said)
+    except OSError:
+        pass
+
+
+@pytest.fixture
+def pod(api, programs) -> str:
+    api.put_pod("web-0", {8000: programs(echo_or_flood), 9000: programs(echo)})
+    return "web-0"
+
+
+@contextmanager
+def burst(api: ApiServer, helper: HelperProcess, port: int, size: int) -> Iterator[list[socket.socket]]:
+    """So many clients that all wait for a tunnel at the same time, but for the first few."""
+    helper.events.clear()
+    with ExitStack() as stack:
+        with api.upgrades_held():
+            clients = [stack.enter_context(connect(port)) for _ in range(size)]
+            helper.wait_for_counters(lambda counted: counted.open_connections >= size)
+        for client in clients:
+            client.settimeout(60)
+        yield clients
+
+
+def test_a_burst_is_served_by_a_few_tunnels_byte_for_byte(api, pod):
+    source = random.Random(5)
+    words = [source.randbytes(source.randint(1, 40_000)) for _ in range(100)]
+    with HelperProcess(api.access(), prelude=SHORT_QUIET) as helper:
+        port = helper.forward("pod", pod, 9000).local_ports[0]
+        assert ask(port) == b"ping"
+        before = api.upgrades
+        with burst(api, helper, port, 100) as clients:
+            for client, word in zip(clients, words, strict=True):
+                client.sendall(word)
+            for client in clients[::2]:
+                client.shutdown(socket.SHUT_WR)
+            for client, word in list(zip(clients, words, strict=True))[::2]:
+                assert receive_all(client) == word
+            for client, word in list(zip(clients, words, strict=True))[1::2]:
+                assert receive(client, len(word)) == word
+        assert api.upgrades - before < 30
+        counted = helper.wait_for_counters(lambda counted: not counted.open_connections)
+    sent = sum(map(len, words))
+    assert (counted.sent - 4, counted.received - 4, counted.failed_connections) == (sent, sent, 0)
+
+
+def test_a_guest_that_leaves_or_is_refused_harms_nobody_beside_it(api, pod):
+    with HelperProcess(api.access(), prelude=FEW) as helper:
+        state = helper.forward("pod", pod, 8000)
+        port = state.local_ports[0]
+        assert ask(port) == b"ping"
+        with burst(api, helper, port, 12) as clients:
+            assert echoed(clients)
+            clients[-1].sendall(ENDLESS)
+            assert receive(clients[-1], 1) == b"\0"
+            clients[-1].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            clients[-1].close()  # in the middle of much: a reset
+            clients[-2].close()
+            assert echoed(clients[:-2])
+
+
+def test_a_guest_that_reads_nothing_is_ended_and_its_neighbours_are_served(api, pod):
+    with HelperProcess(api.access(), prelude=FEW + SHORT_PATIENCE) as helper:
+        port = helper.forward("pod", pod, 8000).local_ports[0]
+        assert ask(port) == b"ping"
+        with burst(api, helper, port, 12) as clients:
+            assert echoed(clients)
+            clients[-1].sendall(ENDLESS)
+            counted = helper.wait_for_counters(lambda counted: counted.failed_connections == 1)
+            assert "took nothing" in counted.last_error
+            assert echoed(clients[:-1])
+            # It has what came before, and then an error: what was cut never looks whole.
+            with pytest.raises(ConnectionResetError):
+                receive_all(clients[-1])
+
+
+def test_when_a_shared_tunnel_breaks_its_guests_are_reset_and_the_next_are_served(api, pod):
+    with (
+        FaultProxy("127.0.0.1", api.port) as network,
+        HelperProcess(api.access(port=network.port), prelude=FEW) as helper,
+    ):
+        port = helper.forward("pod", pod, 9000).local_ports[0]
+        assert ask(port) == b"ping"
+        with burst(api, helper, port, 20) as clients:
+            assert echoed(clients)
+            network.reset_all()
+            for client in clients:
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+        with connect(port) as client:
+            client.settimeout(60)
+            client.sendall(b"again")
+            assert receive(client, 5) == b"again"
+
+
+def echoed(clients: list[socket.socket]) -> bool:
+    """Have each client echo a word of its own, all at the same time."""
+    words = [f"word {number}".encode() for number in range(len(clients))]
+    for client, word in zip(clients, words, strict=True):
+        client.sendall(word)
+    return [receive(client, len(word)) for client, word in zip(clients, words, strict=True)] == words

@@ -1,0 +1,212 @@
+"""Who gets which tunnel: alone, as long as tunnels can be opened as fast as connections come; shared in a burst."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+
+import pytest
+
+from sspcloud_magics.access import Access
+from sspcloud_magics.tunnel import pool as engine
+from sspcloud_magics.tunnel.credentials import Credentials
+from sspcloud_magics.tunnel.pair import Pair
+from sspcloud_magics.tunnel.pods import Candidate
+from sspcloud_magics.tunnel.pool import Pool
+from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
+from sspcloud_magics.tunnel.tunnel import Tunnel
+
+
+class Line:
+    """Stands for the stream of a tunnel."""
+
+    unsent = 0
+    closed = False
+
+    def write(self, *parts: bytes) -> None:
+        """Nobody reads it."""
+
+    def pause(self) -> None:
+        """Nothing comes."""
+
+    resume = linger = reset = pause
+
+
+class Opening:
+    """Opens tunnels when the test lets it."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.go.set()
+        self.opened: list[Tunnel] = []
+        self.most = self._now = 0
+
+    async def __call__(self, _client, protocol, _path, _port) -> Tunnel:
+        self._now += 1
+        self.most = max(self.most, self._now)
+        try:
+            await self.go.wait()
+        finally:
+            self._now -= 1
+        self.opened.append(Tunnel(Line(), protocol()))  # type: ignore[arg-type]
+        return self.opened[-1]
+
+
+@pytest.fixture
+async def opening(monkeypatch):
+    found = Opening()
+    monkeypatch.setattr(engine.Tunnel, "open", found)
+    return found
+
+
+@pytest.fixture
+async def credentials():
+    return Credentials(Access(server="https://127.0.0.1:1"), lambda: None)
+
+
+@pytest.fixture
+async def pool(opening, credentials):
+    found = Pool(credentials, "lab", Candidate("web-0", "uid", (5432,), usable=True), lambda _error: None)
+    first = await found.acquire(5432)
+    found.give_back(first)
+    yield found
+    found.close("over")
+
+
+async def settle() -> None:
+    """Let every task run as far as it can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def crowd(pool: Pool, opening: Opening, size: int) -> list[Pair]:
+    """Have so many ask for a pair before any tunnel opens."""
+    opening.go.clear()
+    asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(size)]
+    await settle()
+    opening.go.set()
+    return await asyncio.wait_for(asyncio.gather(*asking), 30)
+
+
+def together(pairs: list[Pair]) -> list[int]:
+    """Return how many of the pairs each tunnel has, the most first."""
+    return sorted(Counter(pair.tunnel for pair in pairs).values(), reverse=True)
+
+
+async def test_as_many_as_are_no_crowd_have_a_tunnel_each(pool, opening):
+    # One finds the tunnel that waits; the others wait.
+    pairs = await crowd(pool, opening, 1 + engine._CROWD)
+    assert together(pairs) == [1] * (1 + engine._CROWD)
+    assert opening.most <= engine._MOST_HANDSHAKES
+
+
+async def test_a_crowd_shares_a_few_tunnels(pool, opening):
+    pairs = await crowd(pool, opening, 200)
+    shares = together(pairs)
+    assert sum(shares) == 200
+    assert shares[0] == engine._MOST_GUESTS
+    assert len(shares) <= 1 + 13
+    assert len(opening.opened) <= 1 + 13 + engine._MOST_HANDSHAKES
+
+
+async def test_who_has_a_tunnel_for_itself_keeps_it_to_itself(pool, opening):
+    alone = await pool.acquire(5432)
+    pairs = await crowd(pool, opening, 200)
+    assert alone.tunnel not in {pair.tunnel for pair in pairs}
+
+
+async def test_a_tunnel_that_is_given_back_goes_to_those_who_wait(pool, opening):
+    first = await pool.acquire(5432)
+    opening.go.clear()
+    asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(40)]
+    await settle()
+    pool.give_back(first)
+    await asyncio.sleep(0)
+    done = [task.result() for task in asking if task.done()]
+    assert together(done) == [engine._MOST_GUESTS]
+    pool.give_back(done[0])
+    await asyncio.sleep(0)
+    assert sum(task.done() for task in asking) == engine._MOST_GUESTS + 1
+    opening.go.set()
+    await asyncio.wait_for(asyncio.gather(*asking), 30)
+
+
+async def test_after_a_burst_nobody_joins(pool, opening, monkeypatch):
+    monkeypatch.setattr(engine, "_BURST", 0.0)
+    pairs = await crowd(pool, opening, 100)
+    for pair in [one for one in pairs if one.tunnel is pairs[-1].tunnel][1:]:
+        pool.give_back(pair)  # there would be room
+    late = await pool.acquire(5432)
+    assert late.tunnel not in {pair.tunnel for pair in pairs}
+
+
+@pytest.mark.parametrize("spoil", ["heavy", "stopped", "closed"])
+async def test_nobody_joins_a_tunnel_that_has_enough_to_do(pool, opening, spoil):
+    pairs = await crowd(pool, opening, 30)
+    shared = {pair.tunnel for pair in pairs if pair.tunnel.pairs > 1}
+    for tunnel in shared:
+        if spoil == "heavy":
+            tunnel.carried += engine._HEAVY
+        elif spoil == "stopped":
+            tunnel._stop_for(next(pair for pair in pairs if pair.tunnel is tunnel), 1)
+        else:
+            tunnel.close()
+    late = await pool.acquire(5432)
+    assert late.tunnel not in shared
+
+
+async def test_what_was_shared_waits_for_one_when_the_last_has_gone(pool, opening):
+    pairs = await crowd(pool, opening, 40)
+    tunnels = pool.tunnels
+    for pair in pairs:
+        pool.give_back(pair)
+    assert pool.tunnels == tunnels
+    again = [pool.take() for _ in range(3)]
+    assert together([pair for pair in again if pair]) == [1, 1, 1]
+
+
+async def test_who_stops_waiting_leaves_no_place_taken(pool, opening):
+    opening.go.clear()
+    asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(60)]
+    await settle()
+    for task in asking[::2]:
+        task.cancel()
+    opening.go.set()
+    await asyncio.wait(asking, timeout=30)
+    served = [task.result() for task in asking if not task.cancelled()]
+    assert len(served) >= 30
+    assert sum(tunnel.pairs for tunnel in opening.opened) == len(served)
+
+
+async def test_a_place_that_is_promised_to_one_who_goes_is_free_again(pool, opening):
+    opening.go.clear()
+    asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(30)]
+    await settle()
+    tunnel = opening.opened[0]
+    pool.give_back(asking[0].result())  # its future is set, and its task has not run yet
+    asking[1].cancel()
+    with suppress(asyncio.CancelledError):
+        await asking[1]
+    await asyncio.sleep(0)
+    assert tunnel.pairs == sum(task.done() and not task.cancelled() for task in asking) - 1
+    opening.go.set()
+    await asyncio.wait(asking, timeout=30)
+
+
+async def test_protocol_b_never_shares(pool, opening, credentials):
+    credentials.protocol = ChannelTunnel
+    pairs = await crowd(pool, opening, 60)
+    assert set(together(pairs)) == {1}
+
+
+async def test_a_pool_that_is_retired_lets_those_who_share_run_to_their_end(pool, opening):
+    pairs = await crowd(pool, opening, 40)
+    pool.retire()
+    tunnel = max((pair.tunnel for pair in pairs), key=lambda found: found.pairs)
+    *most, last = [pair for pair in pairs if pair.tunnel is tunnel]
+    for pair in most:
+        pool.give_back(pair)
+    assert not tunnel.closed
+    pool.give_back(last)
+    assert tunnel.closed

@@ -1,0 +1,213 @@
+"""A tunnel and the pairs that share it, without a socket: whose client's slowness stops whom, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from sspcloud_magics.tunnel import tunnel as engine
+from sspcloud_magics.tunnel.pair import Pair
+from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
+from sspcloud_magics.tunnel.tunnel import Tunnel
+from tests.tunnel.protocols.wire import SpdyPeer, data, frame, spdy_frames, unmask
+
+
+class Line:
+    """Stands for the stream to the server: what each write sends, and whether anything is read."""
+
+    unsent = 0
+    delivers = True
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.reading = True
+
+    def write(self, *parts: bytes) -> None:
+        self.writes.append(b"".join(parts))
+
+    def pause(self) -> None:
+        self.reading = False
+
+    def resume(self) -> None:
+        self.reading = True
+
+    def reset(self) -> None:
+        """Nothing is connected."""
+
+    def frames(self) -> list[tuple[object, ...]]:
+        """Return the SPDY frames that were sent."""
+        return [one for write in self.writes for _, payload in unmask(write) for one in spdy_frames(payload)]
+
+
+@dataclass
+class Holder:
+    """Holds a pair, and keeps what a test makes it keep."""
+
+    untaken: int = 0
+    told: list[str] = field(default_factory=list)
+    received: bytes = b""
+
+    def pair_accepted(self) -> None:
+        self.told.append("accepted")
+
+    def pair_received(self, parts: list[memoryview]) -> None:
+        self.received += b"".join(parts)
+
+    def pair_drained(self) -> None:
+        self.told.append("drained")
+
+    def pair_ended(self) -> None:
+        self.told.append("ended")
+
+    def pair_failed(self, text: str) -> None:
+        self.told.append(f"failed: {text}")
+
+    def pair_lost(self, text: str) -> None:
+        self.told.append(f"lost: {text}")
+
+
+@dataclass
+class Ends:
+    """A tunnel, its line, and what the server says on it."""
+
+    line: Line
+    tunnel: Tunnel
+    peer: SpdyPeer
+
+    def open(self) -> tuple[Pair, Holder]:
+        pair, holder = self.tunnel.promise(), Holder()
+        pair.open(5432, holder)
+        return pair, holder
+
+    def say(self, *frames: bytes) -> None:
+        self.tunnel.received(memoryview(b"".join(frame(2, one) for one in frames)))
+
+
+@pytest.fixture
+async def ends() -> Ends:
+    line = Line()
+    return Ends(line, Tunnel(line, SpdyTunnel()), SpdyPeer())  # type: ignore[arg-type]
+
+
+async def test_a_pair_that_is_alone_stops_its_tunnel_at_the_first_byte_that_is_not_taken(ends):
+    pair, holder = ends.open()
+    holder.untaken = 1
+    ends.say(data(pair.number, b"x"))
+    assert not ends.line.reading
+    pair.resume()
+    assert ends.line.reading
+
+
+async def test_pairs_that_share_a_tunnel_keep_a_bounded_share_before_they_stop_it(ends):
+    pairs = [ends.open() for _ in range(4)]
+    slow, holder = pairs[0]
+    holder.untaken = engine._KEPT // 4
+    ends.say(data(slow.number, b"x"))
+    assert ends.line.reading
+    holder.untaken += 1
+    ends.say(data(slow.number, b"x"))
+    assert not ends.line.reading
+    slow.resume()
+    assert ends.line.reading
+
+
+async def test_two_that_keep_too_much_must_both_let_go_before_the_tunnel_flows(ends):
+    (one, first), (other, second) = ends.open(), ends.open()
+    first.untaken = second.untaken = engine._KEPT
+    ends.say(data(one.number, b"x"), data(other.number, b"x"))
+    one.resume()
+    assert not ends.line.reading
+    assert ends.tunnel.stopped
+    other.abandon()
+    assert ends.line.reading
+    assert not ends.tunnel.stopped
+
+
+async def test_what_arrives_at_once_for_several_pairs_reaches_each_in_its_order(ends):
+    (one, first), (other, second) = ends.open(), ends.open()
+    ends.say(
+        data(one.number, b"a"), data(one.number, b"b"), data(other.number, b"1"), data(one.number, b"c", fin=True),
+        data(one.number - 2, fin=True), data(other.number, b"2"),
+    )  # fmt: skip
+    assert (first.received, second.received) == (b"abc", b"12")
+    assert (first.told, second.told) == (["ended"], [])
+    assert ends.tunnel.pairs == 1
+
+
+async def test_who_stops_others_for_long_is_ended_and_they_go_on(ends, monkeypatch):
+    monkeypatch.setattr(engine, "_PATIENCE", 0.0)
+    (slow, holder), (other, neighbour) = ends.open(), ends.open()
+    holder.untaken = engine._KEPT
+    ends.say(data(slow.number, b"x"))
+    ends.tunnel.ping()
+    assert holder.told == [f"failed: {engine._IN_THE_WAY}"]
+    assert ends.line.frames()[-1][:2] == ("control", 3)
+    assert ends.line.reading
+    ends.say(data(slow.number, b"late"), data(other.number, b"y"))
+    assert (holder.received, neighbour.received, neighbour.told) == (b"x", b"y", [])
+
+
+async def test_a_client_that_takes_a_little_at_a_time_is_not_ended(ends, monkeypatch):
+    monkeypatch.setattr(engine, "_PATIENCE", 0.0)
+    (slow, holder), _ = ends.open(), ends.open()
+    holder.untaken = engine._KEPT
+    ends.say(data(slow.number, b"x"))
+    for _ in range(3):
+        holder.untaken -= 1
+        ends.tunnel.ping()
+    assert holder.told == []
+    ends.tunnel.ping()
+    assert holder.told == [f"failed: {engine._IN_THE_WAY}"]
+
+
+async def test_who_is_alone_may_keep_its_tunnel_waiting_for_ever(ends, monkeypatch):
+    monkeypatch.setattr(engine, "_PATIENCE", 0.0)
+    pair, holder = ends.open()
+    holder.untaken = engine._KEPT
+    ends.say(data(pair.number, b"x"))
+    assert ends.tunnel.ping() is engine.Pulse.ALIVE
+    assert holder.told == []
+
+
+async def test_requests_for_pairs_that_share_a_tunnel_leave_together(ends):
+    promised = [ends.tunnel.promise() for _ in range(3)]
+    for pair in promised:
+        pair.open(5432, Holder(), memoryview(b"hello"))
+    assert ends.line.writes == []
+    await asyncio.sleep(0)
+    assert len(ends.line.writes) == 1
+    kinds = [(said[0], said[1]) for said in ends.line.frames()]
+    assert kinds == [
+        step for pair in promised for step in (("control", 1), ("control", 1), ("data", pair.number))
+    ]
+
+
+async def test_nothing_overtakes_a_request_that_has_not_left(ends):
+    pairs = [ends.tunnel.promise() for _ in range(2)]
+    pairs[0].open(5432, Holder())
+    pairs[0].reset()
+    assert [said[1] for said in ends.line.frames()] == [1, 1, 3]
+    await asyncio.sleep(0)
+    assert len(ends.line.writes) == 1
+
+
+async def test_a_tunnel_that_breaks_tells_each_pair_once(ends):
+    (one, first), (_, second) = ends.open(), ends.open()
+    gone, unopened = ends.open(), ends.tunnel.promise()
+    gone[0].abandon()
+    first.pair_lost = lambda text: (first.told.append(text), one.reset())  # type: ignore[method-assign]
+    ends.tunnel.break_off("gone")
+    assert (first.told, second.told, gone[1].told) == (["gone"], ["lost: gone"], [])
+    late = Holder()
+    unopened.open(5432, late)
+    await asyncio.sleep(0)
+    assert late.told == ["lost: the tunnel broke before it was used"]
+    assert ends.tunnel.pairs == 0
+
+
+async def test_all_that_share_a_tunnel_hear_that_it_has_drained(ends):
+    (_, first), (_, second) = ends.open(), ends.open()
+    ends.tunnel.drained()
+    assert (first.told, second.told) == (["drained"], ["drained"])
