@@ -4,7 +4,7 @@ In a notebook, ``%load_ext sspcloud_magics`` brings the magics. Each of them is 
 function of the same name, for scripts:
 
 >>> import sspcloud_magics as ssp
->>> with ssp.forward("svc/mon-api", "1500:8000") as forward:  # doctest: +SKIP
+>>> with ssp.forward("svc/mon-api", "1500:80") as forward:  # doctest: +SKIP
 ...     print(forward.local_port)
 1500
 

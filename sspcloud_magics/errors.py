@@ -69,8 +69,12 @@ class SspcloudError(Exception):
         return "\n".join(part for part in (self.what, self.why, steps) if part)
 
     def _render_traceback_(self) -> list[str]:
-        """Return the lines that IPython shows instead of a traceback."""
-        return [f"{type(self).__name__}: {self}"]
+        """Return what IPython shows instead of a traceback: the message, and where the error is explained."""
+        # When it is needed: who imports errors, as the helper does, reads no metadata.
+        from sspcloud_magics.documentation import address_of  # noqa: PLC0415
+
+        address = address_of(type(self))
+        return [f"{type(self).__name__}: {self}" + (f"\n→ more: {address}" if address else "")]
 
     def to_wire(self) -> dict[str, str]:
         """Return the error as plain values, to cross from the helper process to the kernel."""

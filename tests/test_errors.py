@@ -2,10 +2,12 @@
 
 import inspect
 import re
+from email.message import Message
+from pathlib import Path
 
 import pytest
 
-from sspcloud_magics import errors
+from sspcloud_magics import documentation, errors
 from sspcloud_magics.errors import Forbidden, PortTaken, SspcloudError, from_wire
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, SspcloudError)]
@@ -24,6 +26,66 @@ def test_ipython_shows_the_name_and_the_text_only():
     assert PortTaken("Taken.", mend="choose another")._render_traceback_() == [
         "PortTaken: Taken.\n→ choose another"
     ]
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Give a function that says how the package was installed, as its metadata would."""
+
+    class Package:
+        def __init__(self, urls: list[str], direct_url: str | None) -> None:
+            self.metadata = Message()
+            for url in urls:
+                self.metadata["Project-URL"] = url
+            self._direct_url = direct_url
+
+        def read_text(self, name: str) -> str | None:
+            assert name == "direct_url.json"
+            return self._direct_url
+
+    def say(urls: list[str], direct_url: str | None) -> None:
+        monkeypatch.setattr(documentation, "distribution", lambda _name: Package(urls, direct_url))
+
+    return say
+
+
+FROM_GIT = (
+    '{"url": "https://git.example/insee/magics.git", "vcs_info": {"vcs": "git", "commit_id": "abc123"}}'
+)
+
+
+def test_a_message_ends_with_the_address_of_its_explanation(installed):
+    installed(["Homepage, https://x.example", "Documentation, https://docs.example/ssp/"], FROM_GIT)
+    assert PortTaken("Taken.", mend="choose another")._render_traceback_() == [
+        "PortTaken: Taken.\n→ choose another\n→ more: https://docs.example/ssp/generated/errors.html#porttaken"
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_installed_from_a_repository_it_is_the_entry_in_the_source(installed, kind):
+    installed([], FROM_GIT)
+    page, _, line = documentation.address_of(kind).partition("#L")
+    assert page == "https://git.example/insee/magics/blob/abc123/sspcloud_magics/errors.py"
+    assert (
+        Path(errors.__file__)
+        .read_text("utf-8")
+        .splitlines()[int(line) - 1]
+        .startswith(f"class {kind.__name__}(")
+    )
+
+
+@pytest.mark.parametrize(
+    "direct_url",
+    [
+        None,
+        '{"url": "file:///home/ana/magics", "dir_info": {"editable": true}}',
+        '{"url": "ssh://git@git.example/x", "vcs_info": {"commit_id": "abc"}}',
+        "no json",
+    ],
+)
+def test_where_no_address_is_known_none_is_shown(installed, direct_url):
+    installed([], direct_url)
+    assert PortTaken("Taken.")._render_traceback_() == ["PortTaken: Taken."]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

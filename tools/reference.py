@@ -147,7 +147,8 @@ def error_page() -> str:
         (
             "# Errors\n\nA message begins with the error's name, so this page can be searched for it. Then it says what happened, "
             "why, and behind an arrow what to do next; that is more exact than what stands here, since it knows the case. "
-            "`%k8s_doctor` looks at the whole way.\n\nIn Python they are in `sspcloud_magics.errors`, and all are a "
+            "A message ends with the address of its entry here, where it is known where this site is published (or with that of its source, where pip installed "
+            "from a repository). `%k8s_doctor` looks at the whole way.\n\nIn Python they are in `sspcloud_magics.errors`, and all are a "
             "[SspcloudError](#SspcloudError).\n"
         )
     ]

@@ -20,7 +20,7 @@ test("values are put into a sentence once, whatever they hold", () => {
 });
 
 test("a value of the kernel's that has no word is shown as it came", () => {
-  expect(say("fr", "state.running")).toBe("tourne");
+  expect(say("fr", "state.running")).toBe("en marche");
   expect(say("fr", "state.Evicted")).toBe("Evicted");
 });
 

@@ -51,7 +51,7 @@ def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any
     Examples
     --------
     >>> values_of(("year", "ids"), {"year": 2024, "ids": {3}})
-    [2024, [3]]
+    [Int4(2024), [Int4(3)]]
     """
     found = []
     for name in names:

@@ -36,10 +36,10 @@ def transaction(db: str | None = None) -> Iterator[DatabaseConnection]:
 
     Examples
     --------
-    >>> import sspcloud_magics as ssp
+    >>> import pandas as pd, sspcloud_magics as ssp
     >>> with ssp.transaction():  # doctest: +SKIP
-    ...     ssp.query_db("DELETE FROM results WHERE year = 2024")
-    ...     ssp.load_table(df, "results", "append")
+    ...     ssp.query_db("DELETE FROM numbers WHERE n > 1")
+    ...     ssp.load_table(pd.DataFrame({"n": [2, 3]}), "numbers", "append")
     """
     with current_connection(db).transaction() as connected:
         yield connected

@@ -31,5 +31,5 @@ export function say(language: Language, key: string, values: Values = {}): strin
 
 /** French sets a blank that does not break before its high signs. */
 function spaced(language: Language, text: string): string {
-  return language === "fr" ? text.replace(/ ([?!:;»])/g, "\u00a0$1").replace("« ", "«\u00a0") : text;
+  return language === "fr" ? text.replace(/ ([?!:;»])/g, "\u00a0$1").replace(/« /g, "«\u00a0") : text;
 }

@@ -1,0 +1,59 @@
+"""What is French here is set as French is: the tool finds a blank that may break, mends it, and leaves code alone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sspcloud_magics import errors
+from tools import french
+
+BLANK = "\N{NO-BREAK SPACE}"
+
+
+def test_all_that_is_french_has_its_blanks():
+    assert french.faults() == []
+    assert len(list(french.files())) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "set_right"),
+    [
+        ("Pourquoi ? Parce que : oui ; non !", "Pourquoi_? Parce que_: oui_; non_!"),
+        ("la page « Mon compte » dit", "la page «_Mon compte_» dit"),
+        ("`a : b` et `x` : y", "`a : b` et `x`_: y"),
+        ("```\na : b\n```", "```\na : b\n```"),
+        ("voir https://x.example/a?b", "voir https://x.example/a?b"),
+    ],
+)
+def test_signs_are_never_alone_on_a_line(text, set_right):
+    assert french.mended(text) == set_right.replace("_", BLANK)
+
+
+def test_english_prose_and_code_cells_of_a_source_are_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "notebooks" / "source").mkdir(parents=True)
+    for name in ("README.fr.md", "sspcloud_magics/locale/fr_FR/LC_MESSAGES/sspcloud_magics.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    source = tmp_path / "notebooks" / "source" / "1.txt"
+    source.write_text("%% en\nA : b\n%% fr\nUn : deux\n%% code\nx = {1 : 2}\n")
+    monkeypatch.setattr(french, "ROOT", tmp_path)
+    assert french.faults() == ["notebooks/source/1.txt:4: Un : deux"]
+    monkeypatch.setattr("sys.argv", ["french.py", "mend"])
+    assert french.main() == 0
+    assert source.read_text() == f"%% en\nA : b\n%% fr\nUn{BLANK}: deux\n%% code\nx = {{1 : 2}}\n"
+
+
+def test_each_error_has_a_sentence_in_the_french_panel():
+    """A class that is added is named there, too: without it the panel would speak English in between."""
+    text = (french.ROOT / "labextension/src/view/words/errors.ts").read_text("utf-8")
+    known = {each.__name__ for each in vars(errors).values() if isinstance(each, type)}
+    known &= {each.__name__ for each in [errors.SspcloudError, *_below(errors.SspcloudError)]}
+    assert set(re.findall(r"^  (\w+): ", text, re.MULTILINE)) == known
+
+
+def _below(kind):
+    for child in kind.__subclasses__():
+        yield child
+        yield from _below(child)
