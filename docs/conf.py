@@ -37,6 +37,8 @@ nitpicky = False
 html_theme = "pydata_sphinx_theme"
 html_title = "sspcloud_magics"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options: dict[str, Any] = {
     "show_nav_level": 1,
     "navigation_with_keys": False,

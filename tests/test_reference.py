@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import sspcloud_magics as ssp
@@ -28,6 +30,18 @@ def test_each_magic_is_on_its_page_with_all_of_its_options():
                 for action in getattr(kind, attribute).parser._actions:
                     assert all(f"`{option}`" in entry for option in action.option_strings)
                 assert entry.count("```") % 2 == 0
+
+
+def test_each_magic_has_a_chapter_and_no_usage_runs_out_of_its_box():
+    page = reference.magics()
+    assert {kind.__name__ for kind in _CLASSES} == set(reference.ROOMS)
+    usages = re.findall(r"^### `%\w+`\n\n```text\n(.*?)```", page, re.MULTILINE | re.DOTALL)
+    assert len(usages) == sum(len({**kind.magics["line"], **kind.magics["cell"]}) for kind in _CLASSES)
+    assert max(len(line) for usage in usages for line in usage.splitlines()) <= 80
+
+
+def test_each_function_has_a_chapter():
+    assert sorted(name for names in reference.API.values() for name in names) == sorted(ssp.__all__)
 
 
 def test_each_function_is_on_the_python_page_once():

@@ -96,10 +96,12 @@ def jlpm(*arguments: str, quiet: bool = False) -> None:
     )
     if done.returncode:
         print(done.stdout or "", file=sys.stderr)
-        sys.exit(
-            f"The front end: 'jlpm {' '.join(arguments)}' failed. Where a proxy signs with an authority of its own, "
-            f"{TRUSTED[0]}=FILE names its certificate."
+        hint = (
+            f" Where a proxy signs with an authority of its own, {TRUSTED[0]}=FILE names its certificate."
+            if "install" in arguments
+            else ""
         )
+        sys.exit(f"The front end: 'jlpm {' '.join(arguments)}' failed.{hint}")
 
 
 def sources() -> Iterator[Path]:

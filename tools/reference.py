@@ -12,6 +12,7 @@ import argparse
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ ROOMS = {
     "LookingMagics": "Look",
     "ForwardingMagics": "Forward",
     "QueryingMagics": "Query",
+    "TableMagics": "Tables",
     "SharingMagics": "Share",
     "PractisingMagics": "Practise",
     "PanelMagics": "See and click",
@@ -35,14 +37,17 @@ ROOMS = {
 """The chapters of the magics' page, by the class that holds the magics."""
 
 API = {
-    "The cluster": ("login", "whoami", "pods", "services", "doctor"),
+    "The cluster": ("login", "whoami", "use_namespace", "pods", "services", "doctor"),
     "Forwards": ("forward", "forward_through_relay", "forwards", "unforward"),
     "Databases": ("databases", "connect_db", "connection", "close"),
-    "Queries": ("query_db", "tables", "describe_table", "load_table", "engine"),
-    "Shares": ("share_db", "shares", "unshare"),
+    "Queries": ("query_db", "tables", "describe_table", "load_table", "transaction", "engine"),
+    "Shares": ("share_db", "shares", "unshare", "preview_share", "shareable_schemas"),
     "The panel": ("panel",),
 }
 """The chapters of the Python page; what stands in none of them stands in a last one."""
+
+
+_TOGETHER = "\N{NO-BREAK SPACE}"
 
 
 def magics() -> str:
@@ -63,7 +68,10 @@ def magics() -> str:
 
 def _magic(name: str, function: Any, *, for_cells: bool) -> str:
     parser: argparse.ArgumentParser = function.parser
-    usage = re.sub(r"\s+", " ", parser.format_usage().replace("::", "")).strip()
+    words = re.sub(r"\s+", " ", parser.format_usage().replace("::", "")).strip()
+    # An option stays with its value, so lines break between brackets only.
+    parts = re.sub(r"\[[^][]*\]", lambda part: part[0].replace(" ", _TOGETHER), words)
+    usage = textwrap.fill(parts, 78, subsequent_indent="    ", break_on_hyphens=False).replace(_TOGETHER, " ")
     if for_cells and function.parser._actions:  # noqa: SLF001 - argparse has no other way to ask
         usage = f"%{usage}\n…\n\n%{name} …"
     title = f"({name})=\n### `%{name}`\n"

@@ -41,7 +41,7 @@ describe("age", () => {
 });
 
 test("a date far away is no end", () => {
-  expect(date(2 ** 40, "fr")).toBe("sans fin");
+  expect(date(2 ** 40, "fr")).toBe("sans limite");
   expect(date(1_700_000_000, "en")).toContain("2023");
 });
 
