@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,9 +34,9 @@ class Kernel:
     def process(self) -> psutil.Process:
         return psutil.Process(self.manager.provisioner.pid)
 
-    def begin(self, cell: str, *, watched: bool = False) -> str:
+    def begin(self, cell: str, *, watched: bool = False, stop_on_error: bool = True) -> str:
         """Send a cell and return its message's id; where somebody watches, the kernel may ask questions."""
-        return self._client.execute(cell, allow_stdin=watched)
+        return self._client.execute(cell, allow_stdin=watched, stop_on_error=stop_on_error)
 
     def end(self, request: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return the reply to a cell, and all that it showed."""
@@ -64,6 +65,11 @@ class Kernel:
         reply: dict[str, Any] = self._client.complete(cell, cursor, reply=True, timeout=SECONDS)
         return dict(reply["content"])
 
+    def next_output(self) -> dict[str, Any]:
+        """Return the next message of whatever runs."""
+        message: dict[str, Any] = self._client.get_iopub_msg(timeout=SECONDS)
+        return message
+
     def restart(self) -> None:
         """Start it again after it has died, as JupyterLab does."""
         self.manager.restart_kernel(now=True)
@@ -81,13 +87,20 @@ class Kernel:
 @pytest.fixture
 def kernel(sandbox: Sandbox, tmp_path: Path) -> Iterator[Kernel]:
     """A kernel of bob's, in a directory of its own."""
+    with running_kernel(sandbox, "bob", tmp_path) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def running_kernel(sandbox: Sandbox, person: str, folder: Path) -> Iterator[Kernel]:
+    """Run a kernel of somebody's in a directory."""
     own = {
-        "KUBECONFIG": str(sandbox.kubeconfig("bob")),
-        "IPYTHONDIR": str(tmp_path),
-        "XDG_STATE_HOME": str(tmp_path),
+        "KUBECONFIG": str(sandbox.kubeconfig(person)),
+        "IPYTHONDIR": str(folder),
+        "XDG_STATE_HOME": str(folder),
     }
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(env=os.environ | own, cwd=str(tmp_path))
+    manager.start_kernel(env=os.environ | own, cwd=str(folder))
     client = manager.client()
     client.start_channels()
     try:
