@@ -33,6 +33,7 @@ class PeerWatch:
 
     def __init__(self) -> None:
         self._netlink: socket.socket | None = None
+        self._number = 0
         self._works: bool | None = None if sys.platform == "linux" else False
 
     def has_closed(self, sock: socket.socket) -> bool | None:
@@ -73,11 +74,13 @@ class PeerWatch:
         for address in (source[0], target[0]):
             body += socket.inet_pton(family, address.partition("%")[0]).ljust(16, b"\0")
         body += struct.pack("=III", 0, _NO_COOKIE, _NO_COOKIE)
-        self._netlink.send(
-            _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _REQUEST, 0, 0) + body
-        )
-        answer = self._netlink.recv(4096)
-        _, kind, *_ = _HEADER.unpack_from(answer)
+        self._number = (self._number + 1) & 0xFFFFFFFF
+        header = (_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _REQUEST, self._number, 0)
+        self._netlink.send(_HEADER.pack(*header) + body)
+        number = None
+        while number != self._number:  # an answer that nobody waited for must not be taken for the next
+            answer = self._netlink.recv(4096)
+            _, kind, _, number, _ = _HEADER.unpack_from(answer)
         if kind == _NLMSG_ERROR:
             (code,) = struct.unpack_from("=i", answer, _HEADER.size)
             if -code == errno.ENOENT:

@@ -83,3 +83,24 @@ def test_a_kernel_that_refuses_is_silent(ends, watch, monkeypatch):
 
     monkeypatch.setattr(watch, "_inode", refuse)
     assert watch.has_closed(ends[0]) is None
+
+
+class Deaf:
+    """A netlink socket whose answers are not fetched."""
+
+    def __init__(self, true):
+        self.send, self.close = true.send, true.close
+
+    def recv(self, size):  # noqa: ARG002 - as of a socket
+        raise BlockingIOError
+
+
+def test_an_answer_that_nobody_has_fetched_is_not_taken_for_the_next(ends, watch):
+    accepted, client = ends
+    assert watch.has_closed(accepted) is False
+    true = watch._netlink
+    watch._netlink = Deaf(true)
+    assert watch.has_closed(accepted) is None
+    watch._netlink = true
+    client.close()
+    assert watch.has_closed(accepted) is True
