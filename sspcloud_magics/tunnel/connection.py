@@ -18,6 +18,10 @@ The ends of TCP do not pass a port-forward by themselves (see "The far end" belo
 The far end: containerd gives the other direction one second after the first has ended, then closes both. So
 passing on the client's end cuts the reply that it waits for; not passing it on ever would leave a server
 process behind a client that vanished, and a server that reads to the end waiting.
+
+Once it was passed on, a reply may have been cut, and neither protocol says so. With protocol A the server goes on for
+that second: bytes that come then tell, and the client is reset. Protocol B can only close at once, so a
+client that has had a part of a reply is reset, whole or not.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ QUIET = 5.0
 _FIRST_LOOKS = (0.001, 0.01, 0.1, 0.5)
 _LOOK_INTERVAL = 1.0
 _MOST_TRIES = 3
+_MAY_BE_CUT = "the reply may have been cut: it paused after the client had shut down its writing side"
 # What a client may say before its pod has answered and still be served by another.
 _MOST_EARLY = 64 * 1024
 # What containerd and the kubelet say when the pod is not there any more: they have not dialled it.
@@ -240,9 +245,11 @@ class Connection:
         if self._pair.tunnel.half_close:
             self._pair.finish()
         else:
-            # Protocol B can only close: whoever has had a part of a reply must not take it for the whole.
-            self._pair.abandon()
-            self._end(reset=self._received)
+            self._pair.abandon()  # protocol B can only close
+            if self._received:
+                self._doubt()
+            else:
+                self._end()
 
     # What the pod and the server do.
 
@@ -279,7 +286,7 @@ class Connection:
         """Pass the pod's end on, unless the reply may have been cut."""
         pair = self._let_go()
         if self._received_after_finish:
-            self._break("the reply may have been cut: it went on after the client's end was passed on")
+            self._doubt()
         elif self._owner.pod_is_going(pair):
             self._break("the pod is being deleted")
         else:
@@ -323,6 +330,15 @@ class Connection:
     def _break(self, text: str) -> None:
         """Reset the client, after it has had what came."""
         self._owner.connection_failed(text)
+        self._reset_in_the_end()
+
+    def _doubt(self) -> None:
+        """Reset a client that may still be there; it is an error only if it is known to be."""
+        if self._owner.peers.has_closed(self._local.socket) is False:
+            self._owner.connection_failed(_MAY_BE_CUT)
+        self._reset_in_the_end()
+
+    def _reset_in_the_end(self) -> None:
         if self._local.unsent:
             self._reset_when_drained = True
         else:
