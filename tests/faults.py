@@ -180,7 +180,10 @@ class FaultProxy:
                 continue
             if faults.latency:
                 await asyncio.sleep(faults.latency)
-            step = faults.slice or len(data)
+            limit = link.limit or faults.close_after
+            if from_server and limit:
+                data = data[: max(0, limit - passed)]
+            step = faults.slice or max(1, len(data))
             start = 0
             while start < len(data) and not writer.is_closing():
                 size = self._random.randint(1, step) if faults.slice else step
@@ -192,7 +195,6 @@ class FaultProxy:
                 await asyncio.sleep(len(data) / faults.bandwidth)
             await writer.drain()
             passed += len(data)
-            limit = link.limit or faults.close_after
             if from_server and limit and passed >= limit:
                 link.reset()
                 return

@@ -219,7 +219,8 @@ class ApiServer:
         # Whoever is still in the handshake is known to the loop alone, which closes what was aborted in its next rounds.
         known = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]
         for transport in list(known.values()):
-            transport.abort()
+            if transport._sock is not None:  # closed, but not yet forgotten
+                transport.abort()
         async with asyncio.timeout(PATIENCE):
             while any(transport._sock is not None for transport in list(known.values())):  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0)

@@ -75,6 +75,7 @@ def test_a_pod_by_number_and_by_name(helper, echo_pod, any_protocol):
     assert [ask(state.local_ports[0]) for state in (by_number, by_name)] == [b"ping", b"ping"]
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_a_service_by_its_port_leads_to_the_pods_port(api, helper, echo_pod):
     api.put("Service", "web", spec={"ports": [{"name": "http", "port": 80, "targetPort": "http"}]})
     api.put_endpoints("web", [echo_pod], [{"name": "http", "port": 8000}])
@@ -82,6 +83,7 @@ def test_a_service_by_its_port_leads_to_the_pods_port(api, helper, echo_pod):
         assert ask(helper.forward("service", "web", port).local_ports[0]) == b"ping"
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_a_service_by_its_containers_port(api, helper, echo_pod):
     api.put("Service", "web", spec={"ports": [{"port": 80, "targetPort": 8000}]})
     api.put_endpoints("web", [echo_pod], [{"port": 8000}])
@@ -119,6 +121,7 @@ def test_an_address_that_is_not_of_this_machine(helper, echo_pod):
     assert "192.0.2.1" in error.what
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_several_ports_of_one_forward(api, helper, programs):
     def shout(connection) -> None:
         connection.sendall(b"hello")
@@ -149,6 +152,7 @@ def test_an_unknown_port_is_answered_with_those_there_are(helper, echo_pod):
     assert "8000 (http)" in error.mend
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_an_udp_port_is_refused(api, helper, echo_pod):
     ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "http", "port": 80}]
     api.put("Service", "web", spec={"ports": ports})
@@ -164,6 +168,7 @@ def test_an_udp_port_of_a_container_is_refused(api, helper):
     assert isinstance(helper.failure("pod", "dns-0", 53), PortNotFound)
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_a_refused_connection_quotes_the_server(helper, echo_pod):
     error = helper.failure("pod", echo_pod, 81)
     assert isinstance(error, DialFailed)
@@ -192,6 +197,7 @@ def test_a_service_without_a_ready_pod(api, helper, echo_pod):
     assert echo_pod in error.why
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_a_taken_port_is_refused_and_the_next_candidate_is_used(helper, echo_pod):
     taken = helper.forward("pod", echo_pod, 8000).local_ports[0]
     error = helper.failure("pod", echo_pod, 8000, local=taken)
@@ -212,6 +218,7 @@ def test_a_server_that_does_not_answer(api, programs):
 # Rights.
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_a_missing_right_is_named(api, helper, echo_pod):
     api.forbidden = {("get", "pods/portforward")}
     error = helper.failure("pod", echo_pod, 8000)
@@ -221,6 +228,7 @@ def test_a_missing_right_is_named(api, helper, echo_pod):
     assert sum("portforward" in request for request in api.requests) == 1, "it must not try again"
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_a_colleague_needs_the_endpoints_and_the_forward_only(api, helper, echo_pod):
     api.put("Service", "db-rw", spec={"ports": [{"name": "http", "port": 80}]})
     api.put_endpoints("db-rw", [echo_pod], [{"name": "http", "port": 8000}])
@@ -258,6 +266,7 @@ def test_a_pod_that_may_be_read_but_not_listed(api, helper, echo_pod):
 # Credentials.
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_expired_credentials_are_asked_for_once(api, helper, echo_pod):
     api.token = "fresh"
     number = helper.start("pod", echo_pod, 8000)
@@ -267,6 +276,7 @@ def test_expired_credentials_are_asked_for_once(api, helper, echo_pod):
     assert ask(state.local_ports[0]) == b"ping"
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_credentials_that_are_not_better_fail_the_forward(api, helper, echo_pod):
     access = api.access()
     api.token = "fresh"
@@ -323,6 +333,7 @@ def test_a_forward_before_its_credentials(helper):
 # Local ports.
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_localhost_is_both_families(helper, echo_pod):
     port = helper.forward("pod", echo_pod, 8000).local_ports[0]
     assert ask(port, host="127.0.0.1") == b"ping"
@@ -336,6 +347,7 @@ def test_a_chosen_address(helper, echo_pod):
         connect(port, "127.0.0.1")
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_stopping_is_idempotent_and_frees_the_port(helper, echo_pod):
     state = helper.forward("pod", echo_pod, 8000)
     with connect(state.local_ports[0]) as client:
@@ -350,6 +362,7 @@ def test_stopping_is_idempotent_and_frees_the_port(helper, echo_pod):
     helper.stop(4711)
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_the_end_of_the_pipe_ends_the_helper_and_its_ports(api, echo_pod):
     with HelperProcess(api.access()) as helper:
         port = helper.forward("pod", echo_pod, 8000).local_ports[0]
@@ -432,6 +445,7 @@ def test_where_no_watch_is_allowed_the_pods_are_asked_for_again(api, helper, pro
     assert ask(state.local_ports[0]) == b"ping"
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_a_client_that_speaks_to_a_pod_that_is_gone_is_served_by_the_next(api, helper, programs):
     real = programs(echo)
     api.forbidden = {("watch", "pods")}  # so that the client is the first to notice
@@ -463,16 +477,33 @@ def test_a_transfer_that_a_deleted_pod_cuts_is_reset(api, helper, programs, any_
             client.recv(1)
 
 
-def test_a_waiting_client_is_reset_in_the_end(api, helper, echo_pod):
-    state = helper.forward("pod", echo_pod, 8000, wait=0.2)
-    api.delete("Pod", echo_pod)
+@pytest.mark.usefixtures("any_protocol")
+def test_clients_that_wait_in_vain_are_reset_in_the_end_and_none_is_refused(api, helper, programs):
+    api.put_pod("web-0", {8000: programs(echo)})
+    state = helper.forward("pod", "web-0", 8000, wait=0.5)
+    port = state.local_ports[0]
+    api.delete("Pod", "web-0")
     helper.wait_for_state(state.forward_id, State.RECONNECTING)
-    with connect(state.local_ports[0]) as client, pytest.raises(ConnectionResetError):
-        client.recv(1)
-    counters = helper.wait_for_counters(lambda counters: counters.failed_connections == 1)
-    assert counters.last_error == "no tunnel could be opened in time"
+    for round_ in range(1, 3):  # those who come later wait as long as the first
+        clients = [connect(port) for _ in range(3)]
+        clients[0].sendall(b"patience")  # whether they speak or not
+        for client in clients:
+            with client, pytest.raises(ConnectionResetError):
+                client.recv(1)
+        counters = helper.wait_for_counters(
+            lambda counters, count=3 * round_: counters.failed_connections == count
+        )
+        assert counters.last_error == "no tunnel could be opened in time"
+    api.put_pod("web-0", {8000: programs(echo)}, uid="the-next")
+    helper.wait_for_state(state.forward_id, State.ACTIVE)
+    assert ask(port) == b"ping"
 
 
+def test_clients_wait_ten_seconds_unless_told_otherwise():
+    assert ForwardSpec("lab", "pod", "web-0", ()).wait == 10.0
+
+
+@pytest.mark.usefixtures("any_protocol")
 def test_a_right_that_is_taken_away_fails_the_forward_once_it_reconnects(api, helper, programs):
     real = programs(echo)
     api.put_pod("web-0", {8000: real})
@@ -506,6 +537,7 @@ def test_a_resumed_forward_heals_instead_of_failing(api, helper, programs):
     assert ask(state.local_ports[0]) == b"ping"
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_a_server_that_comes_up_in_the_pod_is_reached_without_a_new_forward(api, helper, programs):
     first = programs(echo)
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -523,6 +555,7 @@ def test_a_server_that_comes_up_in_the_pod_is_reached_without_a_new_forward(api,
     assert states == [State.STARTING, State.ACTIVE]
 
 
+@pytest.mark.usefixtures("any_protocol")
 def test_counters_count(helper, echo_pod):
     port = helper.forward("pod", echo_pod, 8000).local_ports[0]
     assert [ask(port, b"x" * 10) for _ in range(3)] == [b"x" * 10] * 3

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
+import sys
 import threading
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +57,29 @@ def test_a_click_forwards_twice_the_same_and_stops(board: Board, browser: Browse
         assert outcome(browser, "stop", number)["state"] == "done"
     browser.until(lambda facts: f"forward/{opened.id}" not in facts)
     assert session.open_forwards() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets")
+def test_a_forward_on_a_unix_socket_is_told_by_its_path(
+    board: Board, browser: Browser, sandbox: Sandbox
+) -> None:
+    as_alice(board, sandbox)
+    opened = session.forward("svc/mon-api", "http", unix=True)
+    fact = browser.until(
+        lambda facts: (fact := facts.get(f"forward/{opened.id}", {})).get("sockets") and fact
+    )
+    assert fact["sockets"] == list(opened.sockets)
+    assert fact["address"] == str(Path(fact["sockets"][0]).parent)
+    assert fact["magic"].endswith(" --unix")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(fact["sockets"][0])
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.")
+    browser.until(lambda facts: facts[f"traffic/{opened.id}"][1] > 0)
+    board.receive({"do": "stop", "forward": opened.id, "key": "stop", "id": "1"})
+    assert outcome(browser, "stop", "1")["state"] == "done"
+    browser.until(lambda facts: f"forward/{opened.id}" not in facts)
+    assert not Path(fact["sockets"][0]).exists()
 
 
 def test_two_clicks_at_once_are_one_order_and_both_are_answered(

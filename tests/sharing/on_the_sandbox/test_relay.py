@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +70,24 @@ def test_a_relay_reaches_what_only_the_network_allows(bob):
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["activeDeadlineSeconds"] > 0
     wait_until_gone(bob)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets")
+def test_a_relay_behind_a_unix_socket_goes_with_it(bob):
+    forward = ssp.forward_through_relay(API, unix=True)
+    (pod,) = relays(bob)
+    (path,) = forward.sockets
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.")
+    assert ssp.forward_through_relay(API, unix=True) is forward
+    ssp.unforward(path)
+    assert not Path(path).parent.exists()
+    wait_until_gone(bob, pod["metadata"]["name"])
+    with pytest.raises(UsageProblem, match="not on both"):
+        ssp.forward_through_relay(API, unix=True, address="127.0.0.1")
+    assert not relays(bob)
 
 
 def test_one_relay_serves_a_destination_however_often_it_is_asked_for(bob):
