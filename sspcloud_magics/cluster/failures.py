@@ -145,10 +145,17 @@ def _forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bool) -
         mend = "ask whoever runs the cluster, or whoever owns the namespace, for that right"
     else:
         mend = (
-            f"check the spelling: a namespace that does not exist is answered the same way\n"
+            f"check the spelling: a namespace that does not exist is answered the same way{_persons(attempt.namespace)}\n"
             f"ask the owner of {attempt.namespace} to share it with you"
         )
     return Forbidden(f"You may not {attempt.words}.", why=message, mend=mend)
+
+
+def _persons(namespace: str | None) -> str:
+    """Return how a person's namespace is written, where it was left out."""
+    if namespace is None or namespace.startswith(("user-", "projet-")):
+        return ""
+    return f"\na person's namespace begins with user-: user-{namespace}"
 
 
 def no_api(status: int, content_type: str, server: str) -> ServerError:
@@ -177,8 +184,8 @@ def from_transport(error: Exception, server: str) -> ClusterError:
             return CertificateNotTrusted(
                 f"The certificate of {server} is not trusted.",
                 why=f"{cause.verify_message.rstrip('.')}.",
-                mend="give the cluster's certificate authority: ca_file=…, or certificate-authority-data in "
-                "the kubeconfig\nif nothing has changed on your side, do not go on: ask who runs the cluster",
+                mend="give the cluster's certificate authority: %k8s_login … --ca FILE (ca_file= in Python), or "
+                "certificate-authority-data in the kubeconfig\nif nothing has changed on your side, do not go on: ask who runs the cluster",
             )
     for cause in chain:
         if isinstance(cause, ssl.SSLError):

@@ -332,10 +332,11 @@ def _server_source(
     server: str | None, token_file: str | Path | None, ca_file: str | Path | None, insecure: bool
 ) -> ServerAndTokenFile:
     if server is None or token_file is None:
-        missing = "server" if server is None else "token_file"
+        missing = "the server" if server is None else "the token file"
         raise UsageProblem(
             f"A server and a token file go together: {missing} is missing.",
-            mend="server=https://…, token_file=/path/of/token",
+            mend="%k8s_login --server https://… --token-file FILE\n"
+            'in Python: ssp.login(server="https://…", token_file="FILE")',
         )
     if insecure and ca_file is not None:
         raise UsageProblem(

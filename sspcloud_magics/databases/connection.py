@@ -528,6 +528,28 @@ _users: weakref.WeakKeyDictionary[Forward, int] = weakref.WeakKeyDictionary()
 _users_lock = threading.Lock()
 
 
+@contextmanager
+def entered(
+    manager: ForwardManager, cluster: Cluster, target: Target, port: int, timeout: float
+) -> Iterator[Forward]:
+    """Hold the forward that a connection to that target takes: the same, which stays as long as one of them is open.
+
+    Parameters
+    ----------
+    manager, cluster
+        Who makes the forward, and where.
+    target, port
+        Where it leads.
+    timeout
+        How long it may take, in seconds.
+    """
+    forward = _enter(manager, cluster, target, port, timeout)
+    try:
+        yield forward
+    finally:
+        _leave(forward)
+
+
 def _enter(manager: ForwardManager, cluster: Cluster, target: Target, port: int, timeout: float) -> Forward:
     with _users_lock:
         already = set(map(id, manager.forwards()))

@@ -297,6 +297,12 @@ def of(cluster: Cluster, database: Database) -> Credentials:
         me = next(_names_of_mine(cluster))
         why = f"It is not shared with {me}, or not any more: no secret {share_secret(database.name, me)} can be read there."
         steps.insert(0, f"ask its owner to run: %share_db {database.name} --with {me}")
+        steps.insert(1, "check the spelling: what does not exist is answered the same way")
+        if not database.namespace.startswith(("user-", "projet-")):
+            steps.insert(
+                0,
+                f"a person's namespace begins with user-: %connect_db user-{database.namespace}/{database.name}",
+            )
     raise CredentialsNotFound(
         f"No user and password can be read for {database.path}.", why=why, mend="\n".join(steps)
     )

@@ -14,6 +14,7 @@ Pods tell whether a database runs. A CloudNativePG release without a pod hiberna
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -56,6 +57,8 @@ _CHARTS = {
     "chromadb": ("chromadb", 8000),
 }
 _PORTS = dict(_CHARTS.values())
+
+_NAME = re.compile(r"[-\w.]+", re.ASCII)
 
 _Listed = TypeVar("_Listed")
 
@@ -335,7 +338,7 @@ def split_name(text: str, namespace: str) -> tuple[str, str]:
     ('user-alice', 'db')
     """
     parts = text.strip().split("/")
-    if len(parts) > 2 or not all(parts):
+    if len(parts) > 2 or not all(map(_NAME.fullmatch, parts)):
         raise UsageProblem(
             f"{text!r} is not the name of a database.",
             mend="write NAME or NAMESPACE/NAME, such as user-alice/postgresql-cnpg-951239",
@@ -372,7 +375,9 @@ def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
     raise DatabaseNotFound(
         f"There is no database {name!r} in {namespace}.",
         why=f"There is: {names}." if names else "There is no database at all.",
-        mend="a colleague's is written NAMESPACE/NAME; %databases -n NAMESPACE lists those of a namespace",
+        mend=f"{name} is a namespace: %databases -n {name} lists what is yours or shared with you there"
+        if name.startswith(("user-", "projet-"))
+        else "a colleague's is written NAMESPACE/NAME; %databases -n NAMESPACE lists those of a namespace",
     )
 
 

@@ -13,7 +13,7 @@ from sspcloud_magics.cluster.objects import get_object
 from sspcloud_magics.cluster.resolve import resolve
 from sspcloud_magics.cluster.resources import ENDPOINTS
 from sspcloud_magics.databases import credentials
-from sspcloud_magics.databases.discovery import Database, require_usable
+from sspcloud_magics.databases.discovery import SERVICES_PAGE, Database, require_usable
 from sspcloud_magics.doctor.findings import Finding, broken, fine, look, not_needed
 from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.errors import (
@@ -92,15 +92,22 @@ def _pods(patient: Patient, found: Target) -> Iterator[Finding]:
     ready = [_pod(address) for subset in subsets for address in subset.get("addresses") or ()]
     waiting = [_pod(address) for subset in subsets for address in subset.get("notReadyAddresses") or ()]
     if ready:
-        yield fine("Pods", f"{len(ready)} ready pod(s) stand behind it.", f"ready: {', '.join(ready)}",
+        stand = "A ready pod stands" if len(ready) == 1 else f"{len(ready)} ready pods stand"
+        yield fine("Pods", f"{stand} behind it.", f"ready: {', '.join(ready)}",
                    (waiting and f"not ready: {', '.join(waiting)}") or "")  # fmt: skip
     else:
         yield broken(
             "Pods",
             f"No ready pod stands behind {found}.",
             f"not ready: {', '.join(waiting)}" if waiting else "there is none at all",
-            mend="%k8s_pods   says what they are doing; a service that is paused has to be resumed",
+            mend=f"%k8s_pods -n {found.namespace}   says what they are doing\n"
+            f"a service that is suspended has no pod: its owner resumes it on {SERVICES_PAGE}",
         )
+
+
+def _ask_to_share(patient: Patient, found: Database) -> str:
+    me = patient.known().namespace.removeprefix("user-")
+    return f"ask its owner to share it with you: %share_db {found.name} --with {me}"
 
 
 def _pod(address: dict[str, Any]) -> str:
@@ -114,9 +121,14 @@ def tunnel(patient: Patient) -> Iterator[Finding]:
         yield not_needed(step, "No port of the target is known: name one with %forward TARGET PORT.")
         return
     began = time.perf_counter()
-    opened = patient.manager().forward(
-        patient.known(), patient.target, [PortText(patient.port, 0)], timeout=_TIMEOUT
-    )
+    try:
+        opened = patient.manager().forward(
+            patient.known(), patient.target, [PortText(patient.port, 0)], timeout=_TIMEOUT
+        )
+    except Forbidden as error:
+        if patient.database is None or patient.database.namespace == patient.known().namespace:
+            raise
+        raise Forbidden(error.what, why=error.why, mend=_ask_to_share(patient, patient.database)) from None
     patient.forward = opened
     seen = [
         f"the pod {opened.pod} answers for port {patient.port}",
@@ -191,7 +203,7 @@ def _inside(connection: DatabaseConnection, source: str) -> Iterator[Finding]:
         "Login",
         f"{connection.user} is logged in to {connection.dbname}.",
         f"the password is of {source}",
-        f"protection: {connection.tls.name.lower().replace('_', ' ')}",
+        f"protection: {connection.protection}",
         f"a question is answered in {1000 * latency:.1f} ms",
         f"{_PROBE_BYTES / 1e6:.0f} MB came at {rate:.0f} MB/s",
     )

@@ -55,12 +55,12 @@ class Report:
     def summary(self) -> str:
         """One sentence."""
         count = {verdict: sum(f.verdict is verdict for f in self.findings) for verdict in Verdict}
-        first = next((f for f in self.findings if f.verdict is Verdict.BROKEN), None)
-        if first is not None:
-            more = f", and {count[Verdict.BROKEN] - 1} more" if count[Verdict.BROKEN] > 1 else ""
-            return f"Broken: {printable(first.step)}{more}."
+        steps = dict.fromkeys(printable(f.step) for f in self.findings if f.verdict is Verdict.BROKEN)
+        if steps:
+            return f"Broken: {', '.join(steps)}."
         if count[Verdict.LOOK]:
-            return f"Everything works; {count[Verdict.LOOK]} thing(s) to look at."
+            things = "one thing" if count[Verdict.LOOK] == 1 else f"{count[Verdict.LOOK]} things"
+            return f"Everything works; {things} to look at."
         return "Everything is fine."
 
     def redacted(self) -> Report:

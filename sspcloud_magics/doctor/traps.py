@@ -14,6 +14,7 @@ from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.proxies import proxy_for
 from sspcloud_magics.sharing import policies
+from sspcloud_magics.sharing.answers import listed
 
 _Found = TypeVar("_Found")
 Rule = Mapping[str, Any]
@@ -21,11 +22,16 @@ Rule = Mapping[str, Any]
 
 def environment(patient: Patient) -> Iterator[Finding]:
     """Look for variables that lead other tools elsewhere, and for copies of credentials that nobody renews."""
+    found = list(_in_the_environment(patient))
+    yield from found or [fine("Environment", "No variable, old kubeconfig or proxy leads elsewhere.")]
+
+
+def _in_the_environment(patient: Patient) -> Iterator[Finding]:
     said = sorted(name for name in patient.environ if name.startswith("PG") and name != "PGDATA")
     if said:
         yield look(
             "Environment",
-            f"{', '.join(said)} are set: psql and other programs follow them, to a database of their own choice.",
+            f"{listed(said)} {'is' if len(said) == 1 else 'are'} set: psql and other programs follow them, to a database of their own choice.",
             "this package ignores them, and names every setting itself",
             mend="if another program connects to the wrong database, unset them in it",
         )
@@ -65,7 +71,7 @@ def bindings(patient: Patient) -> Iterator[Finding]:
     subjects = [str(each.get("name")) for binding in bound for each in binding.get("subjects") or ()]
     patient.personal |= {name.partition("-")[2] for name in subjects} - {""}
     found = [*_without_effect(roles), *_to_nobody(bound, cluster.namespace), *_passwords(roles, bound)]
-    yield from found or [fine(step, f"{len(roles)} role(s) and {len(bound)} binding(s) look right.")]
+    yield from found or [fine(step, f"Roles and bindings look right ({len(roles)} and {len(bound)}).")]
 
 
 def _without_effect(roles: Sequence[Rule]) -> Iterator[Finding]:
@@ -151,7 +157,8 @@ def database(patient: Patient) -> Iterator[Finding]:
         return
     mine = next((pod.labels for pod in pods if pod.labels.get("cnpg.io/cluster") == found.name), None)
     mine = mine or next((pod.labels for pod in pods if pod.name.startswith(found.name)), {})
-    said = policies.observations(known, mine, [pod.labels for pod in pods])
+    about = policies.about(known, mine, found.name)
+    said = policies.observations(about, mine, [pod.labels for pod in pods])
     useless = [line for line in said if "protects nothing" in line]
     rest = [line for line in said if line not in useless]
     if useless:

@@ -35,4 +35,13 @@ class DoctorMagics(Magics):
         """
         given = arguments(self, "k8s_doctor", line)
         report = session.doctor(given.target, namespace=given.namespace, redacted=given.redacted)
-        return report.to_json() if given.json else report
+        return _Json(report.to_json()) if given.json else report
+
+
+class _Json(str):
+    """A text that a cell shows as it is, and not as a literal of Python."""
+
+    __slots__ = ()
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(str(self))

@@ -81,9 +81,10 @@ class SharingMagics(Magics):
 
     @magic_arguments()
     @argument("database_name", metavar="DATABASE", nargs="?", help="only the shares of this database")
+    @argument("-n", "--namespace", metavar="NAMESPACE", help="of that namespace, instead of your own")
     @line_magic
     def shares(self, line: str) -> Any:
-        """List what you share: with whom, what they may do, until when, and who is connected now.
+        """List what you share: with whom, what they may do, until when, who is connected now and since when.
 
         What belongs to nobody any more is listed, too: shares that have ended and left a Postgres role behind, and shares
         of a database that is gone; %unshare --ended removes it.
@@ -97,7 +98,7 @@ class SharingMagics(Magics):
         given = arguments(self, "shares", line)
         from sspcloud_magics.sharing.shares import LEFT  # noqa: PLC0415 - at first use
 
-        listed = session.shares(given.database_name)
+        listed = session.shares(given.database_name, namespace=given.namespace)
         left = int(listed["state"].isin(LEFT).sum())
         if left:
             display(_offer(left))  # type: ignore[no-untyped-call]  # IPython's
@@ -107,7 +108,7 @@ class SharingMagics(Magics):
     @argument(
         "database_name", metavar="DATABASE", nargs="?", help="a database of yours; all of them with --ended"
     )
-    @argument("colleague", metavar="NAME", nargs="?", help="whose share to take back")
+    @argument("colleagues", metavar="NAME", nargs="*", help="whose share to take back")
     @argument("--all", dest="everybody", action="store_true", help="take back everybody's")
     @argument("--ended", action="store_true", help="only remove what shares that have ended have left behind")
     @line_magic
@@ -117,6 +118,7 @@ class SharingMagics(Magics):
         Examples::
 
             %unshare postgresql-cnpg-951239 bob
+            %unshare postgresql-cnpg-951239 bob carol
             %unshare postgresql-cnpg-951239 --all
             %unshare --ended
 
@@ -126,7 +128,7 @@ class SharingMagics(Magics):
         with steps() as progress:
             closed = session.unshare(
                 given.database_name,
-                given.colleague,
+                given.colleagues or None,
                 everybody=given.everybody,
                 ended=given.ended,
                 progress=progress,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 from sspcloud_magics.errors import (
     DatabaseHibernated,
     DatabaseNotFound,
+    Forbidden,
     SspcloudError,
     TargetNotFound,
     UsageProblem,
@@ -121,10 +122,13 @@ def share_db(
     require_rights(cluster, database.namespace, network=wish.network)
     connection = _superuser(cluster, database)
     try:
-        plan = make_plan(cluster, database, connection, wish)
+        leaving = closing.leaving(cluster, connection, database)
+        plan = make_plan(cluster, database, connection, wish, leaving)
         if dry_run:
             return plan
         removed = closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
+        if {each.share.role for each in removed} != {share.role for share in leaving}:
+            plan = make_plan(cluster, database, connection, wish)  # meanwhile another share has ended
         return open_shares(cluster, connection, plan.after([each.words for each in removed]), progress)
     finally:
         connection.close()
@@ -211,8 +215,8 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     Parameters
     ----------
     name
-        Only the shares of this database, whose name may be cut where it is the only one that begins so; of all
-        where None.
+        Only the shares of this database, ``NAME`` or ``NAMESPACE/NAME``, which may be cut where it is the only one that
+        begins so; of all where None.
     namespace
         The owner's namespace; one's own where None.
 
@@ -220,7 +224,7 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     -------
     DataFrame
         One row a share; `sspcloud_magics.sharing.table` documents the columns. ``sessions`` says how many each
-        colleague has open now.
+        colleague has open now, ``since`` when the oldest of them began.
 
     Raises
     ------
@@ -240,22 +244,24 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     from sspcloud_magics.sharing.table import share_table  # noqa: PLC0415
 
     cluster = state.current_cluster(namespace)
+    if name is not None:
+        namespace, name = discovery.split_name(name, namespace or cluster.namespace)
     there = discovery.databases(cluster, namespace)
     listed = _with_orphans(standing_shares(cluster, name, namespace), there)
     if name is not None and not listed:
-        name = discovery.find(there, name, namespace or cluster.namespace).name
+        name = discovery.find(there, name, str(namespace)).name
         listed = _with_orphans(standing_shares(cluster, name, namespace), there)
-    sessions: dict[tuple[str, str], int] = {}
+    known: dict[tuple[str, str], SharedRole] = {}
     for database, roles in _asked(cluster, [each for each in there if name in (None, each.name)]):
-        sessions |= {(database.name, role.name): role.sessions for role in roles}
+        known |= {(database.name, role.name): role for role in roles}
         of_it = [share for share in listed if share.database == database.name]
         listed += closing.left_behind(roles, of_it, database)
-    return share_table(listed, sessions)
+    return share_table(listed, known)
 
 
 def unshare(
     name: str | None = None,
-    colleague: str | None = None,
+    colleague: str | Sequence[str] | None = None,
     *,
     everybody: bool = False,
     ended: bool = False,
@@ -271,7 +277,7 @@ def unshare(
     name
         The database; with `ended` it may be left out.
     colleague
-        Whose share.
+        Whose share; several may be named.
     everybody
         All shares of the database instead.
     ended
@@ -300,10 +306,9 @@ def unshare(
     >>> ssp.unshare(ended=True)  # doctest: +SKIP
     """
     if everybody + ended + (colleague is not None) != 1 or (name is None and not ended):
-        shown = name or "DATABASE"
         raise UsageProblem(
             "Say whose share to take back, or everybody's, or only what has ended: one of the three.",
-            mend=f"%unshare {shown} bob\n%unshare {shown} --all\n%unshare --ended",
+            mend=_what_could_be_meant(name),
         )
     if ended:
         return _remove_ended(name, progress)
@@ -313,17 +318,18 @@ def unshare(
 
     cluster = state.current_cluster()
     namespace, bare = discovery.split_name(str(name), cluster.namespace)
-    account = (colleague or "").strip().removeprefix("user-")
+    named = (colleague,) if isinstance(colleague, str) else tuple(colleague or ())
+    accounts = {each.strip().removeprefix("user-") for each in named}
     unknown: DatabaseNotFound | None = None
     try:
-        database = discovery.find(discovery.databases(cluster, namespace), bare, namespace)
+        database = discovery.find(_there(cluster, namespace), bare, namespace)
         bare = database.name
     except DatabaseNotFound as error:
         unknown = error
     standing = standing_shares(cluster, bare, namespace)
-    chosen = [share for share in standing if everybody or share.colleague == account]
+    chosen = [share for share in standing if everybody or share.colleague in accounts]
     if unknown is not None and not chosen:
-        raise unknown
+        raise _swapped(cluster, bare, named) or unknown
     if unknown is not None:
         return [closing.close_without_database(cluster, share, "") for share in chosen]
     try:
@@ -342,13 +348,53 @@ def unshare(
         closed += closing.tidy(cluster, connection, database, opener)
     finally:
         connection.close()
-    if not everybody and account not in {each.share.colleague for each in closed}:
+    ended_now = {each.share.colleague for each in closed}
+    strangers = accounts - ended_now
+    if strangers:
         raise TargetNotFound(
-            f"{database.name} is not shared with {colleague}.",
-            mend="\n".join(f"%unshare {database.name} {one.colleague}" for one in standing)
+            f"{database.name} is not shared with {' or '.join(sorted(strangers))}.",
+            why=" ".join(each.words for each in closed),
+            mend="\n".join(
+                f"%unshare {database.name} {one.colleague}"
+                for one in standing
+                if one.colleague not in ended_now
+            )
             or "%shares lists what you share",
         )
     return closed
+
+
+def _what_could_be_meant(name: str | None) -> str:
+    """Return the commands that take back what stands, as far as a word that was given fits."""
+    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415 - at first use
+
+    ended = "%unshare --ended"
+    try:
+        standing = standing_shares(state.current_cluster()) if name else []
+    except SspcloudError:
+        standing = []  # whoever names a share is told why
+    fitting = [
+        share
+        for share in standing
+        if name in (share.colleague, share.database, f"{share.namespace}/{share.database}")
+    ]
+    databases = dict.fromkeys(share.database for share in fitting)
+    lines = [f"%unshare {share.database} {share.colleague}" for share in fitting]
+    lines += [f"%unshare {database} --all" for database in databases]
+    shown = name or "DATABASE"
+    return "\n".join([*(lines or (f"%unshare {shown} bob", f"%unshare {shown} --all")), ended])
+
+
+def _swapped(cluster: Cluster, name: str, colleagues: Sequence[str]) -> DatabaseNotFound | None:
+    """Return what to say where the colleague was named before the database."""
+    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415 - at first use
+
+    for share in standing_shares(cluster):
+        if share.colleague == name and share.database in colleagues:
+            return DatabaseNotFound(
+                f"{name} is a colleague, and no database.", mend=f"%unshare {share.database} {name}"
+            )
+    return None
 
 
 def _remove_ended(name: str | None, progress: Progress) -> list[Closed]:
@@ -385,9 +431,25 @@ def _own(name: str) -> tuple[Cluster, Database]:
 
     cluster = state.current_cluster()
     namespace, bare = discovery.split_name(name, cluster.namespace)
-    found = discovery.find(discovery.databases(cluster, namespace), bare, namespace)
+    found = discovery.find(_there(cluster, namespace), bare, namespace)
     discovery.require_usable(found)
     return cluster, found
+
+
+def _there(cluster: Cluster, namespace: str) -> list[Database]:
+    """Return the databases of a namespace which has to be one's own to share them."""
+    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
+
+    try:
+        return discovery.databases(cluster, namespace)
+    except Forbidden as error:
+        if namespace == cluster.namespace:
+            raise
+        raise Forbidden(
+            f"What is in {namespace} is not yours to share: only who owns that namespace shares it, and takes it back.",
+            why=error.what,
+            mend=f"%databases -n {cluster.namespace}   lists what you can share",
+        ) from None
 
 
 def _superuser(cluster: Cluster, database: Database, dbname: str | None = None) -> DatabaseConnection:

@@ -147,13 +147,13 @@ def remove_role(connection: DatabaseConnection, role: str, opener: Opener) -> tu
     if not _exists(session, role):
         return ()
     inherited: list[str] = []
-    for (dbname,) in session.execute(grants.HELD_IN, [role]).fetchall():
+    for dbname, heir in session.execute(grants.HELD_IN, [role]).fetchall():
         if dbname == connection.dbname:
-            inherited += _release(session, role)
+            inherited += _release(session, role, heir)
         else:
             other = opener(dbname)
             try:
-                inherited += [f"{name} ({dbname})" for name in _release(other.psycopg, role)]
+                inherited += [f"{name} ({dbname})" for name in _release(other.psycopg, role, heir)]
             finally:
                 other.close()
     _run(session, grants.drop(role), role)
@@ -180,6 +180,39 @@ def left_behind(
     """
     needed = {share.role for share in standing}
     return [ended_share(database, role) for role in roles if role.name not in needed]
+
+
+def leaving(cluster: Cluster, connection: DatabaseConnection, database: Database) -> list[StandingShare]:
+    """Return what `tidy` would remove now.
+
+    Parameters
+    ----------
+    cluster, connection, database
+        As for `tidy`.
+    """
+    roles = shared_roles(connection)
+    standing = shares(cluster, database.name, database.namespace)
+    return [share for share in standing if share.state == "ended"] + left_behind(roles, standing, database)
+
+
+def removal(connection: DatabaseConnection, role: str) -> str:
+    """Return the SQL by which a role is removed, as a person reads it; empty where it is not there.
+
+    Parameters
+    ----------
+    connection
+        The superuser's connection to the server.
+    role
+        Which.
+    """
+    session = connection.psycopg
+    if not _exists(session, role):
+        return ""
+    parts = [grants.as_text(grants.lock_out(role), at_once=False)]
+    for dbname, heir in session.execute(grants.HELD_IN, [role]).fetchall():
+        where = "" if dbname == connection.dbname else f"-- in the database {dbname}\n"
+        parts.append(where + grants.as_text(grants.release(role, heir)))
+    return "\n".join([*parts, grants.as_text(grants.drop(role))])
 
 
 def tidy(
@@ -223,9 +256,9 @@ def _my_turn(connection: DatabaseConnection) -> Iterator[None]:
             session.execute(grants.SHARING.format("pg_advisory_unlock"))
 
 
-def _release(session: psycopg.Connection[tuple[object, ...]], role: str) -> list[str]:
+def _release(session: psycopg.Connection[tuple[object, ...]], role: str, heir: str) -> list[str]:
     owned = [str(name) for (name,) in session.execute(_OWNED, [role]).fetchall()]
-    _run(session, grants.release(role, grants.owner_of_database(session)), role)
+    _run(session, grants.release(role, heir), role)
     return owned
 
 

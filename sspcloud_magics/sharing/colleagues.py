@@ -87,7 +87,8 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
         raise UsageProblem(
             f"{text!r} is not the name of a colleague.",
             why="Names on the datalab have lower-case letters, digits and '-' only.",
-            mend="write the name of their account, such as bob, or projet-NAME for a group",
+            mend="write the name of their account, such as bob, or projet-NAME for a group"
+            + (f"\nin lower case: {bare.lower()}" if _NAME.fullmatch(bare.lower()) else ""),
         )
     namespace = f"{_GROUP if group else _PERSON}{bare}"
     if namespace == owner:

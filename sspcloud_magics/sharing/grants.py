@@ -14,7 +14,7 @@ FOR ROLE will create), "DROP OWNED".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -23,6 +23,8 @@ import psycopg
 from psycopg import sql
 
 Statements: TypeAlias = list[sql.Composed]
+Held: TypeAlias = tuple[str, str, bool]
+"""A colleague's role, a schema that it may use, and whether it may create in it."""
 
 CONNECTION_LIMIT = 10
 IDLE_TIMEOUT = timedelta(hours=1)
@@ -46,12 +48,12 @@ WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY nspname
 """The schemas of the current database that hold users' objects."""
 
 ROLES = """
-SELECT r.rolname, count(a.pid) AS sessions, least(r.rolvaliduntil, now()) AS until
+SELECT r.rolname, count(a.pid) AS sessions, min(a.backend_start) AS since, least(r.rolvaliduntil, now()) AS until
 FROM pg_roles AS r LEFT JOIN pg_stat_activity AS a ON a.usesysid = r.oid AND a.pid <> pg_backend_pid()
 WHERE shobj_description(r.oid, 'pg_authid') = %s GROUP BY r.rolname, r.rolvaliduntil ORDER BY 1
 """
-"""The roles that shares have made (known by their comment, `COMMENT`): how many sessions each has now, and since
-when it may not log in any more, at the latest since now."""
+"""The roles that shares have made (known by their comment, `COMMENT`): how many sessions each has now, when the
+oldest of them began, and since when it may not log in any more, at the latest since now."""
 
 COMMENT = "made by sspcloud-magics for a share"
 
@@ -68,25 +70,21 @@ WHERE datallowconn AND NOT datistemplate AND datname <> current_database()
 """
 """The other databases of the server, to which PUBLIC may connect."""
 
-WRITERS_AND_COLLEAGUES = """
-WITH ours AS (SELECT oid, rolname FROM pg_roles WHERE shobj_description(oid, 'pg_authid') = %s),
-held AS (
-    SELECT s.nspname, o.rolname, bool_or(a.privilege_type = 'CREATE') AS writes
-    FROM pg_namespace AS s, aclexplode(s.nspacl) AS a JOIN ours AS o ON o.oid = a.grantee
-    GROUP BY s.nspname, o.rolname
-)
-SELECT w.rolname, w.nspname, r.rolname, r.writes
-FROM held AS w JOIN held AS r ON r.nspname = w.nspname AND r.rolname <> w.rolname
-WHERE w.writes ORDER BY 1, 2, 3
+COLLEAGUES = """
+SELECT o.rolname, s.nspname, bool_or(a.privilege_type = 'CREATE') AS writes
+FROM pg_namespace AS s, aclexplode(s.nspacl) AS a JOIN pg_roles AS o ON o.oid = a.grantee
+WHERE shobj_description(o.oid, 'pg_authid') = %s GROUP BY o.rolname, s.nspname
 """
-"""For each colleague who may create tables in a schema: the others there, and whether they may write."""
+"""The colleagues who may use a schema, each schema of theirs, and whether they may create in it: rows of `Held`."""
 
 HELD_IN = """
-SELECT DISTINCT d.datname FROM pg_shdepend AS s JOIN pg_database AS d ON d.oid = s.dbid
-WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = %s)
-UNION SELECT current_database()
+SELECT datname, pg_get_userbyid(datdba) FROM pg_database
+WHERE datname = current_database() OR oid IN (
+    SELECT dbid FROM pg_shdepend
+    WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = %s)
+) ORDER BY 1
 """
-"""The databases of the server in which a role owns or holds something, and the current one."""
+"""The databases of the server in which a role owns or holds something, and the current one; each with its owner."""
 
 DATABASE_OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
 
@@ -199,6 +197,12 @@ def login(
     return statements
 
 
+def as_text(statements: Iterable[sql.Composed], *, at_once: bool = True) -> str:
+    """Return statements as a person reads them, in a transaction where they run all or not at all."""
+    lines = [f"{statement.as_string(None)};" for statement in statements]
+    return "\n".join(["BEGIN;", *lines, "COMMIT;"] if at_once else lines)
+
+
 def owner_of_database(session: psycopg.Connection[Any]) -> str:
     """Return who owns the current database."""
     row = session.execute(DATABASE_OWNER).fetchone()
@@ -234,18 +238,35 @@ def _others(wanted: Grant) -> list[sql.Identifier]:
     return [sql.Identifier(owner) for owner in wanted.owners if owner != wanted.role]
 
 
-def between_colleagues(rows: Sequence[tuple[str, str, str, bool]]) -> Statements:
+def held_after(held: Iterable[Held], wanted: Grant) -> list[Held]:
+    """Return what colleagues may do once a role has its rights, where `held` is what they may do before.
+
+    Parameters
+    ----------
+    held
+        What `COLLEAGUES` answers.
+    wanted
+        The rights that the role gets; those that it had are taken back.
+    """
+    kept = [one for one in held if one[0] != wanted.role]
+    return kept + [(wanted.role, schema, wanted.read_write) for schema in wanted.schemas]
+
+
+def between_colleagues(held: Iterable[Held]) -> Statements:
     """Return what opens the tables that one colleague will create to the others, each with their own rights.
 
     Parameters
     ----------
-    rows
-        What `WRITERS_AND_COLLEAGUES` answers.
+    held
+        What `COLLEAGUES` answers.
     """
+    everybody = sorted(held)
     default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT {} ON {} TO {}")
     return [
         default.format(sql.Identifier(writer), sql.Identifier(schema), rights, kind, sql.Identifier(other))
-        for writer, schema, other, writes in rows
+        for writer, schema, creates in everybody
+        for other, there, writes in everybody
+        if creates and there == schema and other != writer
         for kind, rights in zip((_TABLES, _SEQUENCES), _rights(read_write=writes), strict=True)
     ]
 

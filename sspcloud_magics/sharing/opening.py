@@ -193,8 +193,8 @@ def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Sec
             statements = plan.statements(number, verifier, exists=exists is not None)
             for statement in statements:
                 session.execute(statement)
-            others = session.execute(grants.WRITERS_AND_COLLEAGUES, [grants.COMMENT]).fetchall()
-            for statement in grants.between_colleagues(others):
+            held = session.execute(grants.COLLEAGUES, [grants.COMMENT]).fetchall()
+            for statement in grants.between_colleagues(held):
                 session.execute(statement)
     except psycopg.Error as error:
         raise _refused(error, share) from None

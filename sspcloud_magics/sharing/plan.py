@@ -21,10 +21,11 @@ from sspcloud_magics.databases.credentials import fitted
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden, UsageProblem
 from sspcloud_magics.secret import HIDDEN, Secret
-from sspcloud_magics.sharing import answers, grants, manifests, remarks
+from sspcloud_magics.sharing import answers, closing, grants, manifests, remarks
 from sspcloud_magics.sharing.colleagues import DEFAULT_PREFIX, Colleague, learn_prefix, parse_colleague
-from sspcloud_magics.sharing.grants import Grant, Statements
+from sspcloud_magics.sharing.grants import Grant, Held, Statements
 from sspcloud_magics.sharing.manifests import Manifest, Share
+from sspcloud_magics.sharing.shares import StandingShare
 
 WEEK = timedelta(days=7)
 
@@ -85,6 +86,10 @@ class Plan:
         What the owner ought to know, one sentence each, the most important first.
     existing
         The roles that the server has already: they are renewed.
+    held
+        What the colleagues may do now, as `grants.COLLEAGUES` answers.
+    leaving
+        The shares that have ended, of which what is left goes first: each with the SQL that removes its role.
     idle_timeout
         Whether the server can end idle sessions.
     """
@@ -97,6 +102,8 @@ class Plan:
     network: bool
     notes: tuple[str, ...]
     existing: frozenset[str] = frozenset()
+    held: tuple[Held, ...] = ()
+    leaving: tuple[tuple[StandingShare, str], ...] = ()
     idle_timeout: bool = True
 
     @property
@@ -110,20 +117,36 @@ class Plan:
         return answers.granted(self.shares)
 
     def yaml(self) -> str:
-        """Return the objects that would be made, as YAML; what a Secret holds is masked."""
+        """Return the objects that would be made, as YAML; what a Secret holds is masked.
+
+        What would be removed is said in comments.
+        """
+        removed = [f"# Removed first, as it has ended: all of {share.name}.\n" for share, _ in self.leaving]
+        removed += [
+            f"# Removed, where there is one: NetworkPolicy {share.name}.\n"
+            for share in self.shares
+            if share.role in self.existing and not self.network
+        ]
         shown: list[Manifest] = []
         for share in self.shares:
             masked = self.manifests(share, Secret(""), "…", "…")
             shown += [manifests.job(share), *map(manifests.masked, masked)]
-        return answers.as_yaml(shown)
+        return "".join(removed) + answers.as_yaml(shown)
 
     def sql(self) -> str:
         """Return the statements that would run, in their order; passwords are masked."""
-        return "\n".join(
-            statement.as_string(None) + ";"
-            for number, share in enumerate(self.shares)
-            for statement in self.statements(number, HIDDEN, exists=share.role in self.existing)
-        )
+        parts = [
+            f"-- What is left of the share with {share.colleague}\n{text}"
+            for share, text in self.leaving
+            if text
+        ]
+        held: list[Held] = list(self.held)
+        for number, share in enumerate(self.shares):
+            held = grants.held_after(held, self.grants[number])
+            statements = self.statements(number, HIDDEN, exists=share.role in self.existing)
+            text = grants.as_text(statements + grants.between_colleagues(held))
+            parts.append(f"-- The share with {share.colleague.name}\n{text}")
+        return "\n".join(parts)
 
     def manifests(self, share: Share, password: Secret, ca: str | None, job_uid: str) -> list[Manifest]:
         """Return the objects of one share that its Job owns."""
@@ -168,7 +191,13 @@ class Plan:
         return self._answer.as_html()
 
 
-def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnection, wish: Wish) -> Plan:
+def make_plan(
+    cluster: Cluster,
+    database: Database,
+    connection: DatabaseConnection,
+    wish: Wish,
+    leaving: Sequence[StandingShare] = (),
+) -> Plan:
     """Return what the wish comes to, for this database as it is now.
 
     Parameters
@@ -181,6 +210,8 @@ def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnecti
         The superuser's connection to it.
     wish
         What the owner asks for.
+    leaving
+        The shares that have ended, which are removed before the plan is carried out.
 
     Raises
     ------
@@ -199,7 +230,12 @@ def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnecti
     session = connection.psycopg
     every = tuple(name for (name,) in session.execute(grants.SCHEMAS).fetchall())
     schemas = _schemas(wish.schemas, every)
-    owners = tuple(name for (name,) in session.execute(grants.OWNERS, {"schemas": list(every)}).fetchall())
+    gone = {share.role for share in leaving}
+    owners = tuple(
+        name
+        for (name,) in session.execute(grants.OWNERS, {"schemas": list(every)}).fetchall()
+        if name not in gone
+    )
     _refuse_strangers(session, [role_name(colleague) for colleague in colleagues])
     labels, pods = _pods(cluster, database)
     until = datetime.now(UTC).replace(microsecond=0) + wish.lasts
@@ -223,7 +259,8 @@ def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnecti
         )
         for colleague in colleagues
     )
-    existing = _existing(session, [share.role for share in shares])
+    existing = _existing(session, [share.role for share in shares]) - gone
+    held = session.execute(grants.COLLEAGUES, [grants.COMMENT]).fetchall()
     again = [share.colleague.name for share in shares if share.role in existing]
     notes += [
         f"{answers.listed(again)} had a share of it: it is changed to this, with the same password."
@@ -256,6 +293,8 @@ def make_plan(cluster: Cluster, database: Database, connection: DatabaseConnecti
         network=wish.network,
         notes=tuple(notes),
         existing=existing,
+        held=tuple(one for one in held if one[0] not in gone),
+        leaving=tuple((share, closing.removal(connection, share.role)) for share in leaving),
         idle_timeout=session.pgconn.server_version >= grants.IDLE_TIMEOUT_SINCE,
     )
 
@@ -288,7 +327,7 @@ def role_name(colleague: Colleague) -> str:
 
 def _colleagues(typed: Sequence[str], prefix: str, namespace: str) -> tuple[Colleague, ...]:
     found: dict[str, Colleague] = {}
-    for text in typed:
+    for text in (name for words in typed for name in words.split(",") if name.strip()):
         colleague = parse_colleague(text, prefix=prefix, owner=namespace)
         found[colleague.name] = colleague
     if not found:

@@ -35,6 +35,25 @@ def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     return (key in labels) is (operator == "Exists")
 
 
+def about(policies: Iterable[Policy], pod: Mapping[str, str], database: str) -> list[Policy]:
+    """Return those policies that select a database's pod, or are called as if they did.
+
+    Parameters
+    ----------
+    policies
+        Those of the namespace.
+    pod
+        The labels of the database's pod.
+    database
+        Its release.
+    """
+    return [
+        policy
+        for policy in policies
+        if selects(policy, pod) or policy["metadata"]["name"].startswith(database)
+    ]
+
+
 def observations(
     policies: Iterable[Policy], pod: Mapping[str, str], pods: Sequence[Mapping[str, str]]
 ) -> list[str]:

@@ -128,12 +128,7 @@ def network(
         pods = [pod.labels for pod in inventory.pods(cluster, database.namespace)]
     except Forbidden:
         return []
-    about = [
-        policy
-        for policy in found
-        if policies.selects(policy, labels) or policy["metadata"]["name"].startswith(database.name)
-    ]
-    said = policies.observations(about, labels, pods)
+    said = policies.observations(policies.about(found, labels, database.name), labels, pods)
     if not admitted:
         return said
     if any(policies.selects(policy, labels) for policy in found):

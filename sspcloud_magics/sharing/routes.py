@@ -9,10 +9,10 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.databases.connection import DatabaseConnection, open_connection
+from sspcloud_magics.databases.connection import DatabaseConnection, entered, open_connection
 from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import SERVICES_PAGE, Database
 from sspcloud_magics.databases.route import Route
@@ -24,11 +24,12 @@ from sspcloud_magics.target import Target
 PROBE_TIMEOUT = 2.0
 """In seconds, for each step."""
 
-RELAY_TIMEOUT = 10.0
-"""How long a relay that is ready may take to reach the database, in seconds."""
+RELAY_TIMEOUT = 5.0
+"""How long a database may take to answer through a relay that is ready, in seconds: it does at once, or never."""
 
 # The manual's "Message Formats": a server answers with one byte, S or N.
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+_ANSWERS = (b"S", b"N")
 
 ROUTES = ("direct", "forward", "relay")
 """The cheapest first."""
@@ -152,19 +153,34 @@ def _by_relay(journey: Journey) -> DatabaseConnection:
     route = Route("relay", "the network is open to a pod of yours", relay.pod, relay.port)
     end_with_its_forward(journey.manager, journey.cluster, relay)
     try:
-        # A pod that is ready answers at once, or never.
-        return replace(journey, timeout=min(journey.timeout, RELAY_TIMEOUT)).connect(route)
-    except DatabaseUnavailable as error:
-        close_relay(journey.cluster, relay)
-        raise DatabaseUnavailable(
-            f"A relay in {journey.cluster.namespace} does not reach {database.path}.",
-            why=f"Nothing answers it: a network policy lets nothing through from there, or the database is paused. "
-            f"({error.why.splitlines()[0] if error.why else error.what})",
-            mend=_open_the_network(journey),
-        ) from None
+        with entered(journey.manager, journey.cluster, relay.pod, relay.port, journey.timeout) as forward:
+            journey.progress(f"asking {database.name} through the relay")
+            _ask_relay(journey, forward.local_port)
+            return journey.connect(route)
     except BaseException:
         close_relay(journey.cluster, relay)
         raise
+
+
+def _ask_relay(journey: Journey, port: int) -> None:
+    """Find out at once whether a PostgreSQL answers: its own patience with a login is much longer."""
+    try:
+        answer, _ = _ask("127.0.0.1", port, min(journey.timeout, RELAY_TIMEOUT))
+    except TimeoutError:
+        why = (
+            "Nothing answers it: a network policy lets nothing through from there, or the database is paused."
+        )
+    except OSError as error:
+        why = f"{error.strerror or error}."
+    else:
+        if answer in _ANSWERS:
+            return
+        why = "What answers is no PostgreSQL." if answer else "It ends the connection at once."
+    raise DatabaseUnavailable(
+        f"A relay in {journey.cluster.namespace} does not reach {journey.database.path}.",
+        why=why,
+        mend=_open_the_network(journey),
+    )
 
 
 _WAYS: dict[str, Callable[[Journey], DatabaseConnection]] = {
@@ -182,10 +198,7 @@ def _probe(journey: Journey) -> str:
     host, port = host_of(journey.database), journey.database.port
     mend = _open_the_network(journey)
     try:
-        with socket.create_connection((host, port), PROBE_TIMEOUT) as connection:
-            connection.settimeout(PROBE_TIMEOUT)
-            connection.sendall(_SSL_REQUEST)
-            answer, address = connection.recv(1), str(connection.getpeername()[0])
+        answer, address = _ask(host, port, PROBE_TIMEOUT)
     except socket.gaierror:
         why = "The service's name is not known here: this machine is outside the cluster."
         mend = f"%connect_db {journey.database.path}   finds another way: a forward, or a relay"
@@ -194,10 +207,18 @@ def _probe(journey: Journey) -> str:
     except OSError as error:
         why = f"{error.strerror or error}."
     else:
-        if answer in (b"S", b"N"):
+        if answer in _ANSWERS:
             return address
         why = "What answers is no PostgreSQL."
     raise DatabaseUnavailable(f"{host} cannot be reached directly.", why=why, mend=mend)
+
+
+def _ask(host: str, port: int, timeout: float) -> tuple[bytes, str]:
+    """Return what a server answers to PostgreSQL's first question, and its address."""
+    with socket.create_connection((host, port), timeout) as connection:
+        connection.settimeout(timeout)
+        connection.sendall(_SSL_REQUEST)
+        return connection.recv(1), str(connection.getpeername()[0])
 
 
 def _open_the_network(journey: Journey) -> str:

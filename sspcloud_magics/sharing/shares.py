@@ -84,12 +84,15 @@ class SharedRole:
         The role.
     sessions
         How many it has open now.
+    since
+        When the oldest of them began; None where there is none.
     until
         Since when it may not log in any more; now, if it still may.
     """
 
     name: str
     sessions: int
+    since: datetime | None
     until: datetime
 
 

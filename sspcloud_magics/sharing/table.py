@@ -9,7 +9,7 @@ import pandas as pd
 
 from sspcloud_magics.cluster.tables import Column, ResourceTable, Row, Tone, View, table
 from sspcloud_magics.sharing.durations import format_duration
-from sspcloud_magics.sharing.shares import StandingShare
+from sspcloud_magics.sharing.shares import SharedRole, StandingShare
 
 _TONES = {"open": Tone.GOOD, "incomplete": Tone.WAITING, "ended": Tone.OVER, "orphaned": Tone.OVER}
 
@@ -21,6 +21,7 @@ _DTYPES = {
     "state": "str",
     "until": "datetime64[us, UTC]",
     "sessions": "Int64",
+    "since": "datetime64[us, UTC]",
     "reason": "str",
     "role": "str",
 }
@@ -33,7 +34,13 @@ def _until_in_words(row: Row) -> str:
 
 
 def _sessions_in_words(row: Row) -> str:
-    return str(row["sessions"]) if isinstance(row["sessions"], int) else "?"
+    if not isinstance(row["sessions"], int):
+        return "?"
+    if row["sessions"] == 0:
+        return "0"
+    since: datetime = row["since"].to_pydatetime().astimezone()
+    today = since.date() == datetime.now().astimezone().date()
+    return f"{row['sessions']} since {since:{'%H:%M' if today else '%Y-%m-%d %H:%M'}}"
 
 
 _VIEW = View(
@@ -49,39 +56,44 @@ _VIEW = View(
     ),
     noun="share",
     nothing="You share nothing.",
-    apart=frozenset({"role"}),
+    apart=frozenset({"role", "since"}),
 )
 
 
-def share_table(listed: Sequence[StandingShare], sessions: Mapping[tuple[str, str], int]) -> ResourceTable:
+def share_table(
+    listed: Sequence[StandingShare], roles: Mapping[tuple[str, str], SharedRole]
+) -> ResourceTable:
     """Return shares as a DataFrame.
 
     Parameters
     ----------
     listed
         What `shares` returned.
-    sessions
-        How many sessions each role has now, by database and role; a database that could not be asked
-        is missing.
+    roles
+        The roles that the servers have, by database and role, with their sessions; those of a database that could not
+        be asked are missing.
 
     Returns
     -------
     ResourceTable
         One row a share: ``database``, ``colleague``, ``access``, ``schemas``, ``state``, ``reason``, ``role`` as
-        str; ``until`` datetime64[us, UTC]; ``sessions`` Int64, missing where the database could not be asked.
+        str; ``until`` datetime64[us, UTC]; ``sessions`` Int64, missing where the database could not be asked; ``since``
+        datetime64[us, UTC], when the oldest of these sessions began, missing where there is none.
     """
-    rows = (
-        {
+
+    def row(share: StandingShare) -> dict[str, object]:
+        role = roles.get((share.database, share.role))
+        return {
             "database": share.database,
             "colleague": share.colleague,
             "access": share.access,
             "schemas": ", ".join(share.schemas),
             "state": share.state,
             "until": share.until,
-            "sessions": sessions.get((share.database, share.role), pd.NA),
+            "sessions": role.sessions if role else pd.NA,
+            "since": role.since if role else None,
             "reason": share.reason,
             "role": share.role,
         }
-        for share in listed
-    )
-    return table(rows, _DTYPES, _VIEW)
+
+    return table(map(row, listed), _DTYPES, _VIEW)

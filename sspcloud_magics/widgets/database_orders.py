@@ -94,15 +94,15 @@ def revoke(order: Order) -> None:
     session.unshare(text(order, "database"), text(order, "colleague"))
 
 
-def sessions(_order: Order) -> dict[str, int]:
-    """Return how many sessions each colleague has open, by database and colleague."""
+def sessions(_order: Order) -> dict[str, tuple[int, int | None]]:
+    """Return how many sessions each colleague has open and since when, by database and colleague."""
     import pandas as pd  # noqa: PLC0415 - at first use
 
     listed = session.shares()
     return {
-        f"{database}/{colleague}": int(count)
-        for database, colleague, count in zip(
-            listed["database"], listed["colleague"], listed["sessions"], strict=True
+        f"{database}/{colleague}": (int(count), None if pd.isna(since) else int(since.timestamp()))
+        for database, colleague, count, since in zip(
+            *(listed[column] for column in ("database", "colleague", "sessions", "since")), strict=True
         )
         if not pd.isna(count)
     }

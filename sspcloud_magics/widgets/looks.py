@@ -150,16 +150,18 @@ def shares(cluster: Cluster) -> Facts:
     }
 
 
-def _sessions(wanted: set[str]) -> dict[tuple[str, str], int]:
-    """Return how many sessions the roles of shares have, where this process is connected anyway."""
+def _sessions(wanted: set[str]) -> dict[tuple[str, str], tuple[int, int | None]]:
+    """Return how many sessions the roles of shares have and since when, where this process is connected anyway."""
     opened = {each.database.path for each in session.open_connections()}
-    sessions: dict[tuple[str, str], int] = {}
+    sessions: dict[tuple[str, str], tuple[int, int | None]] = {}
     for path in wanted & opened:
         from sspcloud_magics.sharing.closing import shared_roles  # noqa: PLC0415 - at first use
 
         try:
             with session.beside(path) as connection:
-                sessions |= {(path, role.name): role.sessions for role in shared_roles(connection)}
+                for role in shared_roles(connection):
+                    since = int(role.since.timestamp()) if role.since else None
+                    sessions[path, role.name] = (role.sessions, since)
         except SspcloudError:
             continue  # it is asked for in passing: whoever needs the database is told why
     return sessions

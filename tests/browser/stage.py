@@ -210,8 +210,10 @@ def session(now: float | None = None) -> dict[str, Any]:
             "dbname": "defaultdb",
             "current": True,
         },
-        "share/postgresql-cnpg-951239/bob": share("bob", now + 5 * 86_400, sessions=2),
-        "share/postgresql-cnpg-951239/carol": share("carol", now + 7_000, access="read-write", sessions=0),
+        "share/postgresql-cnpg-951239/bob": share("bob", now + 5 * 86_400, sessions=(2, int(now) - 4_000)),
+        "share/postgresql-cnpg-951239/carol": share(
+            "carol", now + 7_000, access="read-write", sessions=(0, None)
+        ),
         "sandbox": {"running": False, "server": ""},
     }
 
@@ -241,7 +243,11 @@ def database(state: str, tone: str, *, mine: bool) -> dict[str, Any]:
 
 
 def share(
-    colleague: str, until: float, *, access: str = "read-only", sessions: int | None = None
+    colleague: str,
+    until: float,
+    *,
+    access: str = "read-only",
+    sessions: tuple[int, int | None] | None = None,
 ) -> dict[str, Any]:
     """Return the fact of a share."""
     return {

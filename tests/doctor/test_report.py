@@ -19,9 +19,9 @@ def report(*findings: Finding, personal: tuple[str, ...] = ()) -> Report:
 
 def test_the_summary_names_what_is_broken_first() -> None:
     assert report(fine("A", "a")).summary == "Everything is fine."
-    assert "1 thing" in report(fine("A", "a"), look("B", "b")).summary
+    assert "one thing" in report(fine("A", "a"), look("B", "b")).summary
     both = report(broken("A", "a"), look("B", "b"), broken("C", "c"))
-    assert both.summary == "Broken: A, and 1 more."
+    assert both.summary == "Broken: A, C."
     assert not both.healthy
     assert report(look("B", "b"), not_needed("C", "c")).healthy
 

@@ -31,20 +31,21 @@ def test_the_line_of_the_answer_is_all_that_the_colleague_types(alice: Notebook,
     *_, line = str(opened).splitlines()
     assert line.strip() == LINE
     assert "for 1 day and 12 hours, until " in opened.granted
-    assert "bob" in str(alice.run("%shares"))
+    assert "bob" in str(alice.run(f"%shares user-alice/{DATABASE}"))
     alice.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('bob')}")
     assert alice.run(line.strip()).user == "share_bob"
     listed = str(alice.run("%connect_db"))
     assert f"user-alice/{DATABASE}" in listed
     assert "read-only" in listed
     alice.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('alice')}")
+    assert " 1 since " in str(alice.run("%shares -n user-alice"))
     said = str(alice.run(f"%unshare {DATABASE} bob"))
     assert said.startswith(f"{DATABASE} is no longer shared with bob. 1 session was ended.")
     assert str(alice.run(f"%unshare {DATABASE} --all")).startswith(f"{DATABASE} was shared with nobody.")
 
 
 def test_a_dry_run_shows_both_halves_and_makes_nothing(alice: Notebook) -> None:
-    shown = str(alice.run(f"%share_db {DATABASE} --with bob projet-x --read-write --via network --dry-run"))
+    shown = str(alice.run(f"%share_db {DATABASE} --with bob,projet-x, --read-write --via network --dry-run"))
     for part in (
         "Nothing was done.",
         "kind: NetworkPolicy",
@@ -76,6 +77,36 @@ def test_a_schema_that_needs_quotes_is_named_in_quotes(alice: Notebook) -> None:
     assert isinstance(refused, errors.UsageProblem)
     assert "'en\"quête; --'" in refused.what
     assert refused.mend == "there is: public"
+
+
+def test_several_shares_are_taken_back_at_once_and_slips_are_understood(
+    alice: Notebook, sandbox: Sandbox
+) -> None:
+    assert "in lower case: bob" in errors_of(alice.fail(f"%share_db {DATABASE} --with Bob")).mend
+    alice.run(f"%share_db {DATABASE} --with bob, carol")
+    for line in ("bob", DATABASE):  # the command that was meant is named
+        assert f"%unshare {DATABASE} bob" in errors_of(alice.fail(f"%unshare {line}")).mend
+    swapped = errors_of(alice.fail(f"%unshare bob {DATABASE}"))
+    assert swapped.mend == f"%unshare {DATABASE} bob"
+    partly = errors_of(alice.fail(f"%unshare {DATABASE} bob dave"))
+    assert partly.what == f"{DATABASE} is not shared with dave."
+    assert partly.why == f"{DATABASE} is no longer shared with bob."
+    assert partly.mend == f"%unshare {DATABASE} carol"
+    alice.run(f"%share_db {DATABASE} --with bob")
+    assert len(str(alice.run(f"%unshare {DATABASE} bob carol")).splitlines()) == 3
+    alice.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('bob')}")
+    for line in (f"%share_db user-alice/{DATABASE} --with carol", f"%unshare user-alice/{DATABASE} carol"):
+        assert "is not yours to share" in errors_of(alice.fail(line)).what
+    meant = errors_of(alice.fail(f"%connect_db alice/{DATABASE}"))
+    assert meant.mend.startswith(f"a person's namespace begins with user-: %connect_db user-alice/{DATABASE}")
+    assert "%databases -n user-alice" in errors_of(alice.fail("%connect_db user-alice")).mend
+    assert "user-alice" in errors_of(alice.fail("%databases -n alice")).mend
+    assert "NAMESPACE/NAME" in errors_of(alice.fail(f'%connect_db "{LINE}"')).mend
+
+
+def errors_of(error: BaseException) -> errors.SspcloudError:
+    assert isinstance(error, errors.SspcloudError)
+    return error
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from sspcloud_magics.sharing.shares import LEFT, StandingShare
+from sspcloud_magics.sharing.shares import LEFT, SharedRole, StandingShare
 from sspcloud_magics.sharing.table import share_table
 
 
@@ -27,10 +27,25 @@ def share(**more):
     )
 
 
-def test_it_says_when_a_share_ends_and_who_is_connected():
-    shown = repr(share_table([share()], {("db", "share_bob"): 2}))
-    assert "(in 3d2h)" in shown
-    assert " 2 " in shown
+def roles(sessions, since):
+    return {("db", "share_bob"): SharedRole("share_bob", sessions, since, datetime.now(UTC))}
+
+
+def test_it_says_when_a_share_ends_and_who_is_connected_since_when():
+    since = datetime(2026, 3, 1, 11, 22, 33, tzinfo=UTC)
+    table = share_table([share()], roles(2, since))
+    assert "(in 3d2h)" in repr(table)
+    assert f" 2 since {since.astimezone():%Y-%m-%d %H:%M} " in repr(table)
+    assert table["since"][0] == pd.Timestamp(since)
+    now = datetime.now(UTC)
+    assert f" 1 since {now.astimezone():%H:%M} " in repr(share_table([share()], roles(1, now)))
+
+
+def test_where_nobody_is_connected_there_is_no_moment():
+    table = share_table([share()], roles(0, None))
+    assert table["since"].isna().all()
+    assert "since" not in repr(table)
+    assert " 0 " in repr(table)
 
 
 def test_a_share_that_is_over_or_cut_off_is_said_to_be():
@@ -49,7 +64,7 @@ def test_who_is_connected_is_missing_where_nobody_could_be_asked():
 def test_an_empty_table_keeps_its_dtypes_and_says_so():
     table = share_table([], {})
     assert str(table["sessions"].dtype) == "Int64"
-    assert str(table["until"].dtype) == "datetime64[us, UTC]"
+    assert str(table["until"].dtype) == str(table["since"].dtype) == "datetime64[us, UTC]"
     assert repr(table) == "You share nothing."
 
 

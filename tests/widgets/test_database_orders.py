@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -44,10 +45,14 @@ def test_a_share_is_previewed_then_made_then_revoked(
     joined = session.connect_db(DATABASE)
     session.login(kubeconfig=sandbox.kubeconfig("alice"))
     board.receive({"do": "sessions", "key": "sessions", "id": "3"})
-    assert answer(browser, "sessions", "3")["postgresql-cnpg-951239/carol"] == 1
+    count, since = answer(browser, "sessions", "3")["postgresql-cnpg-951239/carol"]
+    assert count == 1
+    assert 0 <= time.time() - since < 600
     session.connect_db(DATABASE)
     board.receive({"do": "look again", "key": "again", "id": "4"})
-    browser.until(lambda facts: facts.get("share/postgresql-cnpg-951239/carol", {}).get("sessions") == 1)
+    browser.until(
+        lambda facts: facts.get("share/postgresql-cnpg-951239/carol", {}).get("sessions") == [1, since]
+    )
     assert joined.user == "share_carol"
 
     board.receive(

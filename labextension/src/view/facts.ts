@@ -61,8 +61,8 @@ export interface Share {
   state: string;
   tone: Tone;
   until: number;
-  /** How many sessions the colleague has open; null where nobody has asked. */
-  sessions: number | null;
+  /** The sessions that the colleague has open; null where nobody has asked. */
+  sessions: Open | null;
 }
 
 export type ForwardState = "starting" | "active" | "reconnecting" | "stopped" | "failed";
@@ -159,8 +159,11 @@ export interface Columns {
   select: string;
 }
 
-/** How many sessions each colleague has open: `database/colleague` → a number. */
-export type Sessions = Record<string, number>;
+/** How many sessions are open, and when the oldest of them began; null where there is none. */
+export type Open = [number, number | null];
+
+/** The sessions that each colleague has open, by `database/colleague`. */
+export type Sessions = Record<string, Open>;
 
 /** The facts of which there is one. */
 export interface Singles {

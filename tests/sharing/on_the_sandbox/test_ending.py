@@ -95,7 +95,9 @@ def test_revoking_ends_the_live_session_at_once_and_a_new_share_is_taken_up(be):
     connected = ssp.connect_db(PATH)
     live = connected.psycopg
     be("alice")
-    assert list(ssp.shares()["sessions"]) == [1]
+    began = live.execute("SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()").fetchone()
+    (row,) = ssp.shares().to_dict("records")
+    assert (row["sessions"], row["since"]) == (1, *began)
     (closed,) = ssp.unshare(DATABASE[:-1], "bob")  # the beginning of a name, where one only begins so
     assert (closed.share.colleague, closed.sessions) == ("bob", 1)
     with pytest.raises(psycopg.OperationalError):

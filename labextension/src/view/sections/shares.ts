@@ -49,14 +49,13 @@ function shareRow(scene: Scene, path: string, share: Share): HTMLElement {
   );
 }
 
-/** How many sessions the colleague has open, where somebody has asked. */
+/** How many sessions the colleague has open and since when, where somebody has asked. */
 function connected(scene: Scene, path: string, share: Share): Content {
-  const sessions = share.sessions ?? (scene.store.answer(keys.sessions) as Sessions | undefined)?.[path];
-  if (sessions === undefined) return null;
-  return badge(
-    sessions ? "good" : "over",
-    t(scene, sessions ? "sessionsOpen" : "noSession", { count: sessions }),
-  );
+  const open = share.sessions ?? (scene.store.answer(keys.sessions) as Sessions | undefined)?.[path];
+  if (open === undefined) return null;
+  const [count, since] = open;
+  if (since === null) return badge("over", t(scene, "noSession"));
+  return badge("good", t(scene, "sessionsOpen", { count, since: date(since, scene.language) }));
 }
 
 function question(scene: Scene, path: string, { database, colleague }: Share): Content {

@@ -134,7 +134,7 @@ export const en = {
   isShared: "Shared with {names} until {until}.",
   sendLine: "Send them this line; it holds no secret:",
   whoIsConnected: "Who is connected?",
-  sessionsOpen: "{count} connected",
+  sessionsOpen: "{count} connected since {since}",
   noSession: "nobody connected",
   "kind.table": "table",
   "kind.view": "view",

@@ -142,7 +142,7 @@ export const fr: Record<Word, string> = {
   isShared: "Partagée avec {names} jusqu'au {until}.",
   sendLine: "Envoyez-leur cette ligne ; elle ne contient aucun secret :",
   whoIsConnected: "Qui est connecté ?",
-  sessionsOpen: "{count} en ligne",
+  sessionsOpen: "{count} en ligne depuis le {since}",
   noSession: "personne en ligne",
   "kind.table": "table",
   "kind.view": "vue",

@@ -1,0 +1,121 @@
+"""`--dry-run` tells all that would be done: what it prints is held against what the servers are then told."""
+
+import re
+import time
+
+import pytest
+import yaml
+
+import sspcloud_magics as ssp
+from sspcloud_magics import session
+from sspcloud_magics.cluster import objects
+from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS
+from sspcloud_magics.secret import HIDDEN
+from tests.sharing.on_the_sandbox.notebook import kubectl
+from tests.sharing.on_the_sandbox.test_ending import superuser, wait_until_gone
+from tests.sharing.on_the_sandbox.test_secrets import server_that_logs_all_statements
+
+DATABASE = "postgresql-cnpg-951239"
+KINDS = {each.plural: each for each in (JOBS, SECRETS, ROLES, ROLE_BINDINGS, NETWORK_POLICIES)}
+
+LOOKS_ONLY = re.compile(r"\s*(SELECT(?! pg_terminate_backend)|WITH|SHOW|BEGIN|COMMIT|--|$)")
+
+
+def told(lines):
+    """Return the statements that change something, without what differs from one second to the next."""
+    masked = (re.sub(r"SCRAM-SHA-256\$[^']+", HIDDEN, line) for line in lines if not LOOKS_ONLY.match(line))
+    return [re.sub(r"VALID UNTIL '[^']+'", "VALID UNTIL", line).rstrip(";") for line in masked]
+
+
+def between(log, first, last):
+    """Return the statements that the server has logged between two marks, each of which this sets where it is not yet."""
+    deadline = time.monotonic() + 60
+    while True:
+        lines = re.findall(r"LOG:\s+(?:statement|execute [^:]*): (.*)", log().decode())
+        places = [index for mark in (first, last) for index, line in enumerate(lines) if mark in line]
+        if any(last in line for line in lines):
+            return lines[places[0] : places[-1]]
+        assert time.monotonic() < deadline, "the server's log does not say what it was told"
+        with superuser().psycopg as owner:
+            owner.execute(f"SELECT '{last}'")
+
+
+def object_of(manifest):
+    plural = f"{manifest['kind'].lower()}s".replace("policys", "policies")
+    return objects.get_object(session.current_cluster(), KINDS[plural], manifest["metadata"]["name"])
+
+
+def comparable(manifest):
+    """Return what a manifest orders: without what the server adds, a Secret's values, and the moment of the end."""
+    metadata = manifest["metadata"]
+    said = {name: text for name, text in metadata["annotations"].items() if not name.endswith("/until")}
+    ordered = {
+        key: manifest[key] for key in ("rules", "roleRef", "subjects", "spec", "type") if key in manifest
+    }
+    if manifest["kind"] == "Job":
+        spec = ordered["spec"]
+        container = spec["template"]["spec"]["containers"][0]
+        ordered["spec"] = (spec["parallelism"], spec["ttlSecondsAfterFinished"], container["image"])
+    owners = [(owner["kind"], owner["name"]) for owner in metadata.get("ownerReferences", ())]
+    return {
+        "labels": metadata["labels"],
+        "said": said,
+        "owners": owners,
+        "keys": sorted(manifest.get("data", ())),
+        **ordered,
+    }
+
+
+@pytest.fixture
+def a_busy_server(be):
+    """Carol writes, and of Dave's share, which has ended, a role is left that holds something in another database too."""
+    ssp.share_db(DATABASE, ["carol", "dave"], read_write=True)
+    with superuser().psycopg as owner:
+        owner.execute('CREATE DATABASE "autre é"')
+    with superuser("autre é").psycopg as elsewhere:
+        elsewhere.execute("GRANT CREATE ON SCHEMA public TO share_dave")
+    yield
+    with superuser().psycopg as owner:
+        owner.execute('DROP DATABASE "autre é" WITH (FORCE)')
+
+
+def test_what_a_dry_run_prints_is_what_is_then_done(be, a_busy_server, sandbox):
+    kubectl(sandbox, "alice", "delete", "job", f"{DATABASE}-share-dave")
+    wait_until_gone(session.current_cluster(), f"{DATABASE}-share-dave")
+    # New ones who write; then those again, who shall only read, and without the network.
+    for wish in ({"read_write": True, "via": "network"}, {}):
+        with server_that_logs_all_statements(sandbox) as log:
+            begin, tried, shared = (
+                f"{mark} {wish}".replace("'", "") for mark in ("begin", "tried", "shared")
+            )
+            between(log, begin, begin)
+            plan = ssp.preview_share(DATABASE, ["bob", "erin"], **wish)
+            assert told(between(log, begin, tried)) == []
+            ssp.share_db(DATABASE, ["bob", "erin"], **wish)
+            done = told(between(log, tried, shared))
+        printed = told(plan.sql().splitlines())
+        assert printed == done
+        writes_and_reads = [line for line in printed if '"share_bob"' in line and '"share_carol"' in line]
+        assert writes_and_reads, "what colleagues open to each other is told"
+        for manifest in yaml.safe_load_all(plan.yaml()):
+            assert comparable(manifest) == comparable(object_of(manifest))
+    assert f"Removed, where there is one: NetworkPolicy {DATABASE}-share-bob" in plan.yaml()
+    for colleague in ("bob", "erin"):
+        absent = kubectl(sandbox, "alice", "get", "networkpolicy", f"{DATABASE}-share-{colleague}")
+        assert "NotFound" in absent
+
+
+def test_what_is_left_of_an_ended_share_goes_first_and_takes_no_part_in_the_next(be, a_busy_server, sandbox):
+    """Its role could create, so that its future tables would have been opened to the next colleague."""
+    kubectl(sandbox, "alice", "delete", "job", f"{DATABASE}-share-dave")
+    wait_until_gone(session.current_cluster(), f"{DATABASE}-share-dave")
+    plan = ssp.preview_share(DATABASE, "bob")
+    first, then = plan.sql().split("-- The share with bob")
+    assert 'DROP ROLE IF EXISTS "share_dave"' in first
+    assert "-- in the database autre é" in first
+    assert "share_dave" not in then
+    assert f"Removed first, as it has ended: all of {DATABASE}-share-dave" in plan.yaml()
+    opened = ssp.share_db(DATABASE, "bob")
+    assert opened.notes[0] == f"What was left of the share of {DATABASE} with dave is removed."
+    assert list(ssp.shares()["colleague"]) == ["bob", "carol"]
+    assert len(yaml.safe_load(kubectl(sandbox, "alice", "get", "jobs", "-o", "yaml"))["items"]) == 2
