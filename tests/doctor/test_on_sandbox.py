@@ -78,7 +78,7 @@ def test_the_owner_of_a_database_is_told_that_all_is_well_but_the_network(doctor
     report = doctor("alice", DATABASE)
     assert report.healthy, str(report)
     for step in ("Configuration", "Server", "Clock", "Identity", "Rights", "Quota", "Target", "Pods", "Tunnel",
-                 "Route", "Login", "Tables", "Connections", "Roles", "Secrets"):  # fmt: skip
+                 "Route", "Login", "Tables", "Connections", "Environment", "Roles", "Secrets"):  # fmt: skip
         assert found(report, step).verdict is Verdict.FINE, str(report)
     network = found(report, "Network")
     assert network.verdict is Verdict.LOOK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,6 +48,8 @@ def test_a_script_logs_in_and_shows_none_of_its_tokens(
     notebook.run("%k8s_whoami")
     shown.append(notebook.printed)
     report = notebook.run("%k8s_doctor")
+    assert json.loads(notebook.run("%k8s_doctor --json"))["healthy"] is report.healthy
+    assert '\n  "findings": [\n' in notebook.printed  # as it is, and not as a literal of Python
     shown += [str(report), str(report._repr_mimebundle_()), notebook.printed]
     # A mistake of the user's own, with our objects in the frame, and every variable shown.
     notebook.shell.user_ns["held"] = [session.current_cluster(), session.current_cluster().access()]

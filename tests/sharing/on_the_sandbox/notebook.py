@@ -6,7 +6,7 @@ from the API server, in a directory laid out as Kubernetes mounts it. The produc
 The network is a seam, since the tests run outside of the sandbox's pods, and as thin as it can be: a real pod in
 the notebook's namespace relays to the service, so that the cluster's names and NetworkPolicies apply to its
 connections and not to ours; cluster names resolve to a loopback address whose port leads into that pod. Only name
-resolution is replaced.
+resolution is replaced. Where the machine allows it, `pod` does without the seam.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def apply(sandbox: Sandbox, *objects: dict[str, Any]) -> None:
     assert "rror" not in said, said
 
 
-def identity(sandbox: Sandbox, namespace: str, role: str, mount: Path) -> Cluster:
+def identity(sandbox: Sandbox, namespace: str, role: str, mount: Path, **environ: str) -> Cluster:
     """Return the cluster as a notebook service with that role sees it.
 
     Parameters
@@ -64,6 +64,8 @@ def identity(sandbox: Sandbox, namespace: str, role: str, mount: Path) -> Cluste
         ``view``, ``edit`` or ``admin``, as chosen when the service is launched.
     mount
         A directory that stands for the one that Kubernetes mounts.
+    environ
+        What else the notebook's environment holds.
     """
     name = f"jupyter-python-{role}"
     account = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
@@ -82,8 +84,14 @@ def identity(sandbox: Sandbox, namespace: str, role: str, mount: Path) -> Cluste
     entry = yaml.safe_load(sandbox.kubeconfig("bob").read_text())["clusters"][0]["cluster"]
     (mount / "ca.crt").write_bytes(base64.b64decode(entry["certificate-authority-data"]))
     host, _, port = entry["server"].removeprefix("https://").rpartition(":")
-    environ = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+    environ |= {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
     return find_cluster(mount=mount, environ=environ)
+
+
+def forget(sandbox: Sandbox, namespace: str, role: str) -> None:
+    """Remove what `identity` has made."""
+    name = f"jupyter-python-{role}"
+    kubectl(sandbox, "admin", "delete", "-n", namespace, f"rolebinding/{name}", f"serviceaccount/{name}")
 
 
 @contextlib.contextmanager

@@ -55,7 +55,10 @@ function connected(scene: Scene, path: string, share: Share): Content {
   if (open === undefined) return null;
   const [count, since] = open;
   if (since === null) return badge("over", t(scene, "noSession"));
-  return badge("good", t(scene, "sessionsOpen", { count, since: date(since, scene.language) }));
+  return [
+    badge("good", t(scene, "sessionsOpen", { count })),
+    faint(` ${t(scene, "sessionsSince", { since: date(since, scene.language) })}`),
+  ];
 }
 
 function question(scene: Scene, path: string, { database, colleague }: Share): Content {
