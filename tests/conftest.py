@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.testbed import Sandbox, Testbed, open_sandbox, read_testbed, sandbox_testbed
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # others may have the machine
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,8 +1,9 @@
-"""PostgreSQL's binary format, a column at a time: the values of a chunk of rows into arrays of NumPy or Arrow.
+"""PostgreSQL's binary format, a column at a time: the values of some thousand rows into arrays of NumPy or Arrow.
 
-psycopg hands over the bytes of each value, at some 20 ns each; a decoder joins those of a column and turns them all at once
-into what `columns.Column` collects, the same as it makes of values that came as text. What has no decoder here is
-asked for as text (`describing.projected`), and psycopg's loaders read it.
+psycopg hands over the bytes of each value, at some 20 ns each. Those of a chunk are gathered at once, while they are in the processor's
+cache: joined, with their lengths where these differ, and with where NULL was. What was gathered of several chunks is then decoded in one
+go, since each call of NumPy costs as much as some hundred values. A piece is the same that `columns.Column` makes of values that
+came as text. What has no decoder here is asked for as text (`describing.projected`), and psycopg's loaders read it.
 
 The layout of each type is that of its ``…_send`` function in PostgreSQL.
 """
@@ -13,6 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import not_
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,8 +26,10 @@ from psycopg.pq import Format
 from sspcloud_magics.databases import columns
 from sspcloud_magics.databases.columns import Array, Column, Numeric
 
-Decode: TypeAlias = Callable[[Sequence[Any], Column], Any]
+Gather: TypeAlias = Callable[[Sequence[Any], Column], Any]
+Decode: TypeAlias = Callable[[list[Any], Column], Any]
 Mask: TypeAlias = npt.NDArray[np.bool_]
+Fixed: TypeAlias = tuple[bytes, bytes | None]
 
 _EPOCH_DAYS = 10_957  # from 1970-01-01 to 2000-01-01, which PostgreSQL counts from
 _EPOCH = _EPOCH_DAYS * 86_400 * 10**6
@@ -45,11 +49,14 @@ class Decoder:
     ----------
     loaded_as
         PostgreSQL's number of the type as which psycopg loads its values: bytea gives their bytes.
+    gather
+        Makes of the loaded values of a chunk what is kept of them until they are decoded.
     decode
-        Makes of the loaded values of a chunk what the column collects.
+        Makes of what was gathered, chunk after chunk, one piece of the column.
     """
 
     loaded_as: int
+    gather: Gather
     decode: Decode
 
 
@@ -68,13 +75,15 @@ def decoder(oid: int, numeric: Numeric, *, json_text: bool = False) -> Decoder |
     if oid in _TEXTS:
         return _texts()
     if json_text and oid in columns.JSON:
-        return Decoder(_BYTEA, _json_texts) if oid == _JSONB else _texts()
+        return _json_texts() if oid == _JSONB else _texts()
     if oid == _NUMERIC and numeric == "float":
-        return Decoder(_BYTEA, _numerics)
+        return Decoder(_BYTEA, _gathered_numerics, _numerics)
+    if oid in columns.JSON:
+        return Decoder(_BYTEA, _gathered_jsons, columns.joined)
     if oid in _BY_LOADER:
-        return Decoder(oid, columns.objects)
-    found = _DECODERS.get(oid)
-    return None if found is None else Decoder(_BYTEA, found)
+        return Decoder(oid, columns.objects, columns.joined)
+    found = _FIXED.get(oid)
+    return None if found is None else Decoder(_BYTEA, _gathered, found)
 
 
 def text_decoder(oid: int, transformer: Transformer) -> Decoder:
@@ -89,83 +98,101 @@ def text_decoder(oid: int, transformer: Transformer) -> Decoder:
     """
     if transformer.adapters.get_loader(oid, Format.TEXT) is None or columns.is_string(oid):
         return _texts()
-    return Decoder(_BYTEA, partial(_loaded, transformer.get_loader(oid, Format.TEXT).load))
+    load = transformer.get_loader(oid, Format.TEXT).load
+    return Decoder(_BYTEA, partial(_gathered_objects, load), columns.joined)
 
 
 def _texts() -> Decoder:
-    return Decoder(_BYTEA, _arrow_strings) if columns.strings_in_arrow() else Decoder(_TEXT, columns.strings)
+    if columns.strings_in_arrow():
+        return Decoder(_BYTEA, _gathered_strings, _arrow_strings)
+    return Decoder(_TEXT, columns.strings, columns.joined)
 
 
-def _filled(values: Sequence[bytes | None], instead: bytes) -> tuple[Sequence[bytes], Mask]:
-    """Return the values with `instead` for NULL, and where it was."""
-    if None not in values:
-        return values, np.zeros(len(values), dtype=bool)  # type: ignore[return-value]  # no None is in it
-    missing = np.array([value is None for value in values], dtype=bool)
-    return [instead if value is None else value for value in values], missing
+def _json_texts() -> Decoder:
+    if columns.strings_in_arrow():
+        return Decoder(
+            _BYTEA, lambda values, column: _gathered_strings(_unversioned(values), column), _arrow_strings
+        )
+    return Decoder(_BYTEA, _gathered_json_texts, columns.joined)
 
 
-def _fixed(values: Sequence[bytes | None], wire: Any, instead: bytes, column: Column) -> tuple[Array, Mask]:
-    """Return values of one size as the wire has them, and where NULL was."""
-    try:
-        data = b"".join(values)  # type: ignore[arg-type]  # a None is what it refuses
-        missing = np.zeros(len(values), dtype=bool)
-    except TypeError:
-        filled, missing = _filled(values, instead)
-        data = b"".join(filled)
-    column.size += len(data)
-    return np.frombuffer(data, wire), missing
+def _unversioned(values: Sequence[bytes | None]) -> list[bytes | None]:
+    return [None if value is None else value[len(_JSONB_VERSION) :] for value in values]
 
 
-def _lengths(values: Sequence[bytes]) -> npt.NDArray[np.int64]:
-    return np.fromiter(map(len, values), np.int64, len(values))
+def _gathered_json_texts(values: Sequence[bytes | None], column: Column) -> Any:
+    return columns.strings([None if text is None else text.decode() for text in _unversioned(values)], column)
 
 
-def _loaded(load: Callable[[bytes], Any], values: Sequence[bytes | None], column: Column) -> Array:
+def _lengths(values: Sequence[bytes | None]) -> npt.NDArray[np.int64]:
+    return np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]  # no None is in it
+
+
+def _gathered_objects(load: Callable[[bytes], Any], values: Sequence[bytes | None], column: Column) -> Array:
     column.size += sum(len(value) for value in values if value is not None)
     return columns.objects([None if value is None else load(value) for value in values], column)
 
 
-def _arrow_strings(values: Sequence[bytes | None], column: Column) -> Any:
-    """Return an Arrow array that is made of the bytes as they are."""
+def _gathered_strings(values: Sequence[bytes | None], column: Column) -> Any:  # noqa: ARG001 - one signature for all
     import pyarrow as pa  # noqa: PLC0415 - pandas has found it
 
-    filled, missing = _filled(values, b"")
-    data = b"".join(filled)
-    column.size += len(data)
-    if not data.isascii():
-        data.decode()  # a database in SQL_ASCII may hold what is no text
+    try:
+        data = b"".join(values)  # type: ignore[arg-type]  # a None is what it refuses
+    except TypeError:
+        return pa.array(values, pa.large_binary())
     offsets = np.zeros(len(values) + 1, np.int64)
-    np.cumsum(_lengths(filled), out=offsets[1:])
-    present = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
+    _lengths(values).cumsum(out=offsets[1:])
     return pa.Array.from_buffers(
-        pa.large_string(), len(values), [present, pa.py_buffer(offsets), pa.py_buffer(data)]
+        pa.large_binary(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
     )
 
 
-def _json_texts(values: Sequence[bytes | None], column: Column) -> Any:
-    texts = [None if value is None else value[len(_JSONB_VERSION) :] for value in values]
-    if columns.strings_in_arrow():
-        return _arrow_strings(texts, column)
-    return columns.strings([None if text is None else text.decode() for text in texts], column)
+def _arrow_strings(gathered: list[Any], column: Column) -> Any:
+    """Return an Arrow array of texts that are the bytes as they are; a database in SQL_ASCII may hold what is no text."""
+    import pyarrow as pa  # noqa: PLC0415 - pandas has found it
+
+    data = pa.concat_arrays(gathered)
+    column.size += sum(each.size for each in data.buffers()[2:] if each is not None)
+    return data.cast(pa.large_string())
 
 
-def _jsons(values: Sequence[bytes | None], column: Column) -> Array:
+def _gathered_jsons(values: Sequence[bytes | None], column: Column) -> Array:
     # One call of the parser for the chunk; `null` in the place of NULL means None as well.
     try:
         together = b",".join(values)  # type: ignore[arg-type]  # a None is what it refuses
     except TypeError:
         together = b",".join([b"null" if value is None else value for value in values])
     column.size += len(together)
-    array = np.empty(len(values), dtype=object)
-    array[:] = json.loads((b"[" + together + b"]").replace(_JSONB_VERSION, b""))
-    return array
+    return columns.objects(json.loads((b"[" + together + b"]").replace(_JSONB_VERSION, b"")), column)
+
+
+def _gathered(values: Sequence[bytes | None], column: Column) -> Fixed:  # noqa: ARG001 - one signature for all
+    """Return the bytes of what is not NULL, and 1 for each NULL among 0s; None where there is none."""
+    try:
+        return b"".join(values), None  # type: ignore[arg-type]  # a None is what it refuses
+    except TypeError:
+        return b"".join(filter(None, values)), bytes(map(not_, values))
+
+
+def _fixed(gathered: Sequence[Fixed], wire: Any, column: Column) -> tuple[Array, Mask]:
+    """Return values of one size as the wire has them, zeros where NULL was, and where it was."""
+    data = b"".join([values for values, _ in gathered])
+    column.size += len(data)
+    present = np.frombuffer(data, wire)
+    if all(nulls is None for _, nulls in gathered):
+        return present, np.zeros(len(present), dtype=bool)
+    size = present.itemsize
+    missing = np.frombuffer(
+        b"".join([bytes(len(values) // size) if nulls is None else nulls for values, nulls in gathered]), bool
+    ).copy()
+    read = np.zeros(len(missing), present.dtype)
+    read[~missing] = present
+    return read, missing
 
 
 def _masked(wire: str, dtype: str) -> Decode:
-    instead = bytes(np.dtype(wire).itemsize)
-
-    def decode(values: Sequence[bytes | None], column: Column) -> tuple[Array, Mask]:
-        read, missing = _fixed(values, wire, instead, column)
+    def decode(gathered: list[Fixed], column: Column) -> tuple[Array, Mask]:
+        read, missing = _fixed(gathered, wire, column)
         return read.astype(dtype), missing
 
     return decode
@@ -173,10 +200,12 @@ def _masked(wire: str, dtype: str) -> Decode:
 
 def _floats(wire: str) -> Decode:
     native = np.dtype(wire).newbyteorder("=")
-    instead = np.array(np.nan, wire).tobytes()
 
-    def decode(values: Sequence[bytes | None], column: Column) -> Array:
-        return _fixed(values, wire, instead, column)[0].astype(native)
+    def decode(gathered: list[Fixed], column: Column) -> Array:
+        read, missing = _fixed(gathered, wire, column)
+        floats = read.astype(native)
+        floats[missing] = np.nan
+        return floats
 
     return decode
 
@@ -184,23 +213,25 @@ def _floats(wire: str) -> Decode:
 def _stamps(wire: str, unit: str, epoch: int) -> Decode:
     """Whole units since 2000-01-01; the least and the greatest number are the infinities."""
     least, greatest = np.iinfo(wire).min, np.iinfo(wire).max
-    instead = bytes(np.dtype(wire).itemsize)
 
-    def decode(values: Sequence[bytes | None], column: Column) -> Array:
-        read, missing = _fixed(values, wire, instead, column)
+    def decode(gathered: list[Fixed], column: Column) -> Array:
+        read, missing = _fixed(gathered, wire, column)
         counted = read.astype(np.int64)
-        infinite = (counted == least) | (counted == greatest)
-        if infinite.any():
+        lowest, highest = counted.min(initial=0), counted.max(initial=0)
+        nothing = missing
+        if lowest == least or highest == greatest:
+            infinite = (counted == least) | (counted == greatest)
             column.note(columns.INFINITE, int(infinite.sum()))
-        if unit == "us" and counted.max(initial=0) > _LAST:
-            far = (counted > _LAST) & ~infinite
+            nothing = missing | infinite
+        if unit == "us" and highest > _LAST:
+            far = (counted > _LAST) & ~nothing
             if far.any():
-                column.note(columns.TOO_FAR, int(far.sum()))
-            infinite |= far
+                column.note_too_far(int(far.sum()))
+            nothing = nothing | far
         with np.errstate(over="ignore"):
             counted += epoch
         stamps: Array = counted.view(f"M8[{unit}]")
-        stamps[missing | infinite] = np.datetime64("NaT")
+        stamps[nothing] = np.datetime64("NaT")
         return stamps.astype("M8[s]") if unit == "D" else columns.within(stamps, column)
 
     return decode
@@ -210,8 +241,8 @@ _DAY = 86_400 * 10**6
 _INTERVAL = np.dtype([("microseconds", ">i8"), ("days", ">i4"), ("months", ">i4")])
 
 
-def _intervals(values: Sequence[bytes | None], column: Column) -> Array:
-    read, missing = _fixed(values, _INTERVAL, bytes(_INTERVAL.itemsize), column)
+def _intervals(gathered: list[Fixed], column: Column) -> Array:
+    read, missing = _fixed(gathered, _INTERVAL, column)
     days, months = read["days"].astype(np.int64), read["months"].astype(np.int64)
     infinite = np.abs(months) >= np.iinfo(np.int32).max
     if infinite.any():
@@ -227,22 +258,38 @@ def _intervals(values: Sequence[bytes | None], column: Column) -> Array:
     return durations
 
 
+def _gathered_numerics(
+    values: Sequence[bytes | None],
+    column: Column,  # noqa: ARG001 - one signature for all
+) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """Return the bytes of all, and how many each has: none is NULL."""
+    try:
+        data = b"".join(values)  # type: ignore[arg-type]  # a None is what it refuses
+    except TypeError:
+        values = present = [b"" if value is None else value for value in values]
+        data = b"".join(present)
+    return data, _lengths(values)
+
+
 _NUMERIC_ZERO = bytes(8)
+_PADDING = 2 * _NUMERIC_ZERO  # the second so that one may look for a digit behind the first
 
 
-def _numerics(values: Sequence[bytes | None], column: Column) -> Array:
+def _numerics(gathered: list[tuple[bytes, npt.NDArray[np.int64]]], column: Column) -> Array:
     """Return the nearest float of each: one division or product of exact floats, where that is exact.
 
     The digits, base 10000, make an integer M, and the value is M * 10**e. Below 2**53 M is exact as a float, and
     so are the powers up to 10**22: the one rounding is the right one. What is longer goes through `float`.
     """
-    filled, missing = _filled(values, _NUMERIC_ZERO)
     # Two bytes each: how many digits, the weight of the first, the sign, how many are shown, the digits.
-    data = b"".join([*filled, _NUMERIC_ZERO])
-    column.size += len(data)
+    data = b"".join([values for values, _ in gathered] + [_PADDING])
+    column.size += len(data) - len(_PADDING)
     wire = np.frombuffer(data, ">i2").astype(np.int64)
-    words = _lengths(filled) >> 1
+    words = np.concatenate([lengths for _, lengths in gathered]) >> 1
+    missing = words == 0
     begins, digits = np.cumsum(words) - words, words - 4
+    # A NULL is read as the zero behind all.
+    begins[missing], digits[missing] = len(wire) - len(_PADDING) // 2, 0
     sign = wire[begins + 2] & 0xFFFF
     exponent = (wire[begins + 1] - digits + 1) * _DIGITS
     whole = np.zeros(len(digits), np.int64)
@@ -262,7 +309,8 @@ def _numerics(values: Sequence[bytes | None], column: Column) -> Array:
     hard = (digits > _DIGITS) | (whole >= _FLOAT_EXACT) | (np.abs(exponent) > _EXACT_TENS)
     hard = ((hard & (digits > 0)) | (sign >= 0xC000)) & ~missing
     for index in np.flatnonzero(hard).tolist():
-        numbers[index] = float(_load_numeric(values[index] or b""))
+        start = 2 * int(begins[index])
+        numbers[index] = float(_load_numeric(data[start : start + 2 * int(words[index])]))
     return columns.large_noted(numbers, sign < 0xC000, column)
 
 
@@ -278,7 +326,7 @@ _numeric_loader = psycopg.adapters.get_loader(_NUMERIC, Format.BINARY)
 assert _numeric_loader is not None  # noqa: S101 - psycopg ships it
 _load_numeric = _numeric_loader(_NUMERIC).load
 
-_DECODERS: dict[int, Decode] = {
+_FIXED: dict[int, Decode] = {
     _oid("int2"): _masked(">i2", "i2"),
     _oid("int4"): _masked(">i4", "i4"),
     _oid("int8"): _masked(">i8", "i8"),
@@ -290,8 +338,6 @@ _DECODERS: dict[int, Decode] = {
     _oid("timestamp"): _stamps(">i8", "us", _EPOCH),
     _oid("timestamptz"): _stamps(">i8", "us", _EPOCH),
     _oid("interval"): _intervals,
-    _oid("json"): _jsons,
-    _oid("jsonb"): _jsons,
 }
 _TEXTS = frozenset(_oid(name) for name in ("text", "varchar", "bpchar", "name"))
 # The values of these are the same from their text and from their bytes; those of arrays are not (real).

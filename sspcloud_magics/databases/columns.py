@@ -31,7 +31,6 @@ An infinite date or timestamp becomes NaT, and a note says so.
 from __future__ import annotations
 
 import json
-import mmap
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +43,8 @@ import numpy.typing as npt
 import pandas as pd
 import psycopg
 
+from sspcloud_magics.databases.growing import GrowingArray
+
 Array: TypeAlias = npt.NDArray[Any]
 Values: TypeAlias = Sequence[Any] | Array
 Numeric: TypeAlias = Literal["float", "decimal"]
@@ -52,12 +53,13 @@ _FLOAT_EXACT = 2**53
 
 
 INFINITE = "infinite and became NaT"
-TOO_FAR = "later than pandas can hold and became NaT"
+_TOO_FAR = "later than pandas can hold and became NaT"
+_BEYOND = "beyond the years 1 to 9999, which pandas has in UTC only, and became NaT: SET time zone 'UTC'"
 LAST_YEAR = 294_246
 """The last whole year that microseconds since 1970 reach in 64 bits; PostgreSQL goes 30 years further."""
 
-_TOGETHER = 64
-"""So many pieces are joined into one: small ones would leave holes in memory when they go."""
+TOGETHER = 64_000
+"""Pieces of so many rows are put where they stay: small ones would leave holes in memory when they go."""
 
 
 @dataclass(slots=True)
@@ -92,19 +94,36 @@ class Column:
     size: int = 0
     bounded: bool = False
     pieces: list[Any] = field(default_factory=list)
+    waiting: int = 0
     large: list[Any] = field(default_factory=list)
+    grown: tuple[GrowingArray, ...] = ()
     notes: dict[str, int] = field(default_factory=dict)
 
     def take(self, piece: Any) -> None:
-        """Take the piece of one chunk."""
+        """Take a piece."""
         self.pieces.append(piece)
-        if len(self.pieces) == _TOGETHER:
-            self.large.append(_put_aside(self.pieces))
-            self.pieces = []
+        self.waiting += len(piece[0] if isinstance(piece, tuple) else piece)
+        if self.waiting >= TOGETHER:
+            self._put_aside()
+
+    def _put_aside(self) -> None:
+        """Join the pieces with those that were put aside before."""
+        pieces, self.pieces, self.waiting = self.pieces, [], 0
+        parts = list(zip(*pieces, strict=True)) if isinstance(pieces[0], tuple) else [pieces]
+        if isinstance(parts[0][0], np.ndarray) and not parts[0][0].dtype.hasobject:
+            self.grown = self.grown or tuple(GrowingArray(part[0].dtype) for part in parts)
+            for grown, part in zip(self.grown, parts, strict=True):
+                grown.extend(part)
+        else:
+            self.large.append(joined(pieces))
 
     def note(self, words: str, count: int) -> None:
         """Remember that `count` values are not what the server holds."""
         self.notes[words] = self.notes.get(words, 0) + count
+
+    def note_too_far(self, count: int = 1) -> None:
+        """Remember that `count` instants are later than 64 bits reach; beyond Python's years they are in any case."""
+        self.note(_BEYOND if self.bounded else _TOO_FAR, count)
 
     def finish(self) -> Any:
         """Return the array of all chunks; the column is empty afterwards."""
@@ -115,12 +134,18 @@ class Column:
         np.concatenate(self._all(), out=target)
 
     def _all(self) -> list[Any]:
+        if self.grown:
+            if self.pieces:
+                self._put_aside()
+            arrays, self.grown = tuple(grown.finish() for grown in self.grown), ()
+            return [arrays if len(arrays) > 1 else arrays[0]]
         pieces = [*self.large, *self.pieces] or [self.to_piece((), self)]
-        self.large, self.pieces = [], []
+        self.large, self.pieces, self.waiting = [], [], 0
         return pieces
 
 
-def _joined(pieces: list[Any]) -> Any:
+def joined(pieces: list[Any], column: Column | None = None) -> Any:  # noqa: ARG001 - as `binary` has it called
+    """Return pieces of a column as one."""
     first = pieces[0]
     if len(pieces) == 1:
         return first
@@ -131,19 +156,6 @@ def _joined(pieces: list[Any]) -> Any:
     import pyarrow as pa  # noqa: PLC0415 - a piece of it is here
 
     return pa.concat_arrays(pieces)
-
-
-def _put_aside(pieces: list[Any]) -> Any:
-    """Join pieces in memory of their own, which goes back to the system with them: malloc would keep it."""
-    first = pieces[0]
-    if isinstance(first, tuple):
-        return tuple(_put_aside(list(part)) for part in zip(*pieces, strict=True))
-    if not isinstance(first, np.ndarray) or first.dtype.hasobject:
-        return _joined(pieces)
-    pages = mmap.mmap(-1, max(1, sum(piece.nbytes for piece in pieces)))
-    aside = np.frombuffer(pages, first.dtype, sum(map(len, pieces)))
-    np.concatenate(pieces, out=aside)
-    return aside
 
 
 def loaded_as(oid: int, numeric: Numeric) -> int:
@@ -192,7 +204,7 @@ def column(
     if oid in _BY_TYPE and not (oid == _NUMERIC and numeric == "decimal"):
         to_piece, dtype = _BY_TYPE[oid]
         if isinstance(dtype, np.dtype):
-            return Column(name, to_piece, _joined, dtype, oid)
+            return Column(name, to_piece, joined, dtype, oid)
         return Column(name, to_piece, dtype, None, oid)
     if oid == _TIMESTAMPTZ:
         zone = _zone(time_zone)
@@ -200,7 +212,7 @@ def column(
         return Column(name, _instants, _in_zone(zone), None, oid, bounded=bounded)
     if is_string(oid) or adapters.get_loader(oid, psycopg.pq.Format.TEXT) is None:
         return Column(name, strings, _to_strings, None, oid)
-    return Column(name, objects, _joined, _OBJECT, oid)
+    return Column(name, objects, joined, _OBJECT, oid)
 
 
 def is_string(oid: int) -> bool:
@@ -233,7 +245,7 @@ def _masked(dtype: type[np.generic]) -> Callable[[Values, Column], tuple[Array, 
 
 def _nullable(kind: Any) -> Callable[[list[Any]], Any]:
     def to_pandas(pieces: list[Any]) -> Any:
-        values, missing = _joined(pieces)
+        values, missing = joined(pieces)
         return kind(values, missing)
 
     return to_pandas
@@ -283,9 +295,7 @@ def large_noted(numbers: Array, finite: Array, column: Column) -> Array:
 
 def objects(values: Values, column: Column) -> Array:  # noqa: ARG001 - one signature for all
     """Return a piece of a column of Python's objects."""
-    array = np.empty(len(values), dtype=object)
-    array[:] = values  # so that a list in it stays one value
-    return array
+    return np.fromiter(values, object, len(values))  # a list in it stays one value
 
 
 def strings(values: Values, column: Column) -> Any:
@@ -332,12 +342,13 @@ _UNUSUAL = re.compile(r"(?P<year>\d+)-(?P<rest>[^ ]*(?: [\d:.]+)?)(?P<era> BC)?"
 def _stamps(values: Values, column: Column, unit: str) -> Array:
     texts = ["NaT" if value is None else value for value in values]
     together = "".join(texts)
-    if "C" in together or "i" in together:  # BC, infinity
-        return np.array([_stamp(text, column, unit) for text in texts], dtype=f"M8[{unit}]")
-    try:
-        return np.array(texts, dtype=f"M8[{unit}]")
-    except ValueError:  # years of five digits
-        return np.array([_stamp(text, column, unit) for text in texts], dtype=f"M8[{unit}]")
+    # BC, infinity, or a year of five digits: NumPy refuses it, or takes it and wraps around.
+    if "C" in together or "i" in together or any(text[4:5] not in _YEAR_ENDS for text in texts):
+        texts = [_stamp(text, column, unit) for text in texts]
+    return np.array(texts, dtype=f"M8[{unit}]")
+
+
+_YEAR_ENDS = ("-", "")  # the latter is that of NaT
 
 
 def _stamp(text: str, column: Column, unit: str) -> str:
@@ -349,7 +360,7 @@ def _stamp(text: str, column: Column, unit: str) -> str:
         return text
     year = int(found["year"])
     if year > LAST_YEAR and unit == "us" and not found["era"]:
-        column.note(TOO_FAR, 1)
+        column.note_too_far()
         return "NaT"
     # The year before 1 is 0 to NumPy and 1 BC to PostgreSQL.
     signed = f"{1 - year:05d}" if found["era"] else f"{year:04d}"
@@ -419,10 +430,7 @@ def within(instants: Array, column: Column) -> Array:
     if column.bounded:
         beyond = (instants < _FIRST) | (instants > _LAST)
         if beyond.any():
-            column.note(
-                "beyond the years 1 to 9999, which pandas has in UTC only, and became NaT: SET time zone 'UTC'",
-                int(beyond.sum()),
-            )
+            column.note(_BEYOND, int(beyond.sum()))
             instants[beyond] = np.datetime64("NaT")
     return instants
 
@@ -432,7 +440,7 @@ _FIRST, _LAST = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-30", "
 
 def _in_zone(zone: ZoneInfo) -> Callable[[list[Any]], Any]:
     def to_pandas(pieces: list[Any]) -> Any:
-        return pd.DatetimeIndex(_joined(pieces)).tz_localize("UTC").tz_convert(zone).array
+        return pd.DatetimeIndex(joined(pieces)).tz_localize("UTC").tz_convert(zone).array
 
     return to_pandas
 

@@ -469,7 +469,7 @@ def _notes_on_values(columns: Sequence[Column]) -> list[str]:
     return [
         f"{column.name}: {_values(count)} {words}."
         for column in columns
-        for words, count in column.notes.items()
+        for words, count in sorted(column.notes.items())
     ]
 
 

@@ -207,7 +207,11 @@ def test_objects_have_the_types_that_python_gives_them(connection):
     assert [type(value) for value in row] == [uuid.UUID, bytes, list, dict, dt.time]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     rows=st.lists(
         st.tuples(

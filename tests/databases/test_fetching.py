@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from psycopg import pq
 from psycopg.adapt import PyFormat, Transformer
 
-from sspcloud_magics.databases import binary, describing, fetching
-from sspcloud_magics.databases.columns import column
+from sspcloud_magics.databases import binary, columns, describing, fetching
 from sspcloud_magics.databases.parameters import statements
 from sspcloud_magics.databases.query import query, run
 from sspcloud_magics.errors import QueryFailed
@@ -85,6 +84,9 @@ def assert_same(fast, text):
 )
 def test_each_type_comes_as_it_comes_as_text(connection, tables, monkeypatch, kind, values, rows):  # noqa: PLR0917 - fixtures and parameters
     monkeypatch.setattr(fetching, "CHUNK", rows)
+    if rows < fetching.BATCH:
+        monkeypatch.setattr(fetching, "BATCH", 2)
+        monkeypatch.setattr(columns, "TOGETHER", 5)
     listed = [values[0], None, *values, None, None]
     tables.execute("drop table if exists copying.kept")
     tables.execute(f"create table copying.kept (n serial, value {kind}, other text default 'é')")
@@ -183,6 +185,37 @@ def test_extremes_are_the_same_in_each_format_and_those_of_psycopg(connection, k
     check()
 
 
+EDGES = [
+    "294276-12-30 12:00",  # NumPy reads years of six digits, and wraps around beyond 64 bits
+    "294247-01-01 12:00",
+    "294247-01-01 00:30",  # in Paris; it is the year before in UTC
+    "294246-12-31 23:30",
+    "infinity",
+    "10000-01-01 00:30",
+    "9999-12-28 23:30",
+    "0001-01-01 00:05",
+    "0044-03-15 12:00 BC",
+    "-infinity",
+]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Paris", "America/St_Johns"])
+@pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "date"])
+def test_moments_at_the_edges_are_the_same_in_each_format(connection, kind, zone):
+    query(connection, f"set time zone '{zone}'")
+    sql = f"select given::{kind} as value from unnest(:given::text[]) with ordinality g(given, n) order by n"
+    for given_values in (EDGES, EDGES[::-1], *([edge] for edge in EDGES)):
+        fast, text = by_each_format(connection, sql, {"given": given_values})
+        assert_same(fast, text)
+    whole = query(connection, sql, {"given": EDGES})
+    lost = dict(zip(EDGES, whole["value"].isna(), strict=True))
+    assert lost["infinity"]
+    assert lost["-infinity"]
+    assert lost["294276-12-30 12:00"] == (kind != "date")
+    assert not lost["9999-12-28 23:30"]
+    assert any("infinite" in note for note in whole.attrs["notes"])
+
+
 @pytest.mark.parametrize(
     ("kind", "value"), [("time", "24:00"), ("timetz", "24:00+00"), ("interval", "178000000 years")]
 )
@@ -219,11 +252,11 @@ def test_the_float_of_a_numeric_is_the_nearest_one(numbers):
         bytes(transformer.get_dumper(Decimal(number), PyFormat.BINARY).dump(Decimal(number)))
         for number in numbers
     ]
-    kept = column("n", 1700, numeric="float", time_zone="UTC", adapters=transformer.adapters)
+    kept = columns.column("n", 1700, numeric="float", time_zone="UTC", adapters=transformer.adapters)
     read = binary.decoder(1700, "float")
-    np.testing.assert_array_equal(
-        read.decode([*values, None], kept), np.array([*(float(number) for number in numbers), np.nan])
-    )
+    gathered = [read.gather(chunk, kept) for chunk in (values, [*values, None], [])]
+    floats = [float(number) for number in numbers]
+    np.testing.assert_array_equal(read.decode(gathered, kept), np.array([*floats, *floats, np.nan]))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -168,10 +169,27 @@ def test_any_text_becomes_statements_whose_positions_stay_inside(text):
         assert offsets[-1] <= len(statement.text)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def _goes_on(piece: str, following: str) -> bool:
+    """Whether a string with escapes may go on after the line's end of a comment."""
+    return piece.startswith("E'") and following.startswith("--")
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(texts=st.lists(_pieces, min_size=1, max_size=30))
 def test_psql_finds_the_same_parameters(server: Server, texts):
-    """Psql substitutes ``:name`` by PostgreSQL's own lexer: the oracle, for all but slices."""
+    """Psql substitutes ``:name`` by PostgreSQL's own lexer: the oracle, for all but slices.
+
+    It reads a line at a time, so it does not see that a string goes on in the next one, as the server does.
+    """
+    texts = [
+        pieces
+        for pieces in texts
+        if not any(_goes_on(before, piece) for (before, _), (piece, _) in pairwise(pieces))
+    ]
     written = [" ".join(["select", *(piece.replace(";", ",") for piece, _ in pieces)]) for pieces in texts]
     names = {name for pieces in texts for _, name in pieces if name}
     script = "".join(f"\\set {name} FOUND_{name}\n" for name in sorted(names))

@@ -1,0 +1,31 @@
+"""Arrays that grow, where the system moves pages and where it does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sspcloud_magics.databases import growing
+from sspcloud_magics.databases.growing import GrowingArray
+
+
+@pytest.mark.parametrize("moves_pages", [growing._MOVES_PAGES, False])
+@pytest.mark.parametrize("dtype", ["int64", "bool", "M8[us]", "float32"])
+def test_it_holds_what_it_was_given_however_often_it_has_grown(monkeypatch, dtype, moves_pages):
+    monkeypatch.setattr(growing, "_MOVES_PAGES", moves_pages)
+    monkeypatch.setattr(growing, "_LEAST", 4096)
+    monkeypatch.setattr(growing, "_WORTH_LARGE_PAGES", 8192)
+    pieces = [np.arange(start, start + 1000).astype("i8").astype(dtype) for start in range(0, 50_000, 1000)]
+    grown = GrowingArray(np.dtype(dtype))
+    for first, second in zip(pieces[::2], pieces[1::2], strict=True):
+        grown.extend([first, second])
+    array = grown.finish()
+    np.testing.assert_array_equal(array, np.concatenate(pieces))
+    array[0] = array[1]
+    assert array[0] == array[1]
+
+
+def test_it_may_stay_empty():
+    grown = GrowingArray(np.dtype("float64"))
+    grown.extend([np.empty(0)])
+    assert grown.finish().tolist() == []
