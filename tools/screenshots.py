@@ -3,6 +3,7 @@
     python tools/screenshots.py          all of them
     python tools/screenshots.py panel    those of the panel alone: its view, told of a session in which much goes on
     python tools/screenshots.py side     those of JupyterLab with the side panel open
+    python tools/screenshots.py first    those that README begins with
 
 A tutorial is run in a real JupyterLab, on a sandbox of its own; the pictures go to ``docs/images``.
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[0] = str(ROOT)  # in the place of tools/, whose tests.py is another
 
 from tests.browser import stage  # noqa: E402
 from tests.browser.lab import Lab, chromium, jupyterlab, open_notebook, run_all, write_notebook  # noqa: E402
@@ -26,6 +27,8 @@ from tests.testbed import open_sandbox  # noqa: E402
 IMAGES = ROOT / "docs" / "images"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 FIRST, LAST = "Bob joins it", "salaires.dtypes"
+ASIDE = ("%sandbox", "%tables")
+"""How cells begin that lie between and are not the point."""
 SIDE_TITLE = "# Who earns what, by region\nThe panel beside this notebook shows what its kernel holds open."
 SIDE_CELLS = [
     "%connect_db postgresql-cnpg-951239",
@@ -45,9 +48,9 @@ SIDE_WIDTH = 560
 
 
 def to_the_point(page: Page) -> None:
-    """Leave only the cells from the heading `FIRST` up to the cell `LAST`, and nothing around the notebook."""
+    """Leave only the cells from the heading `FIRST` up to the cell `LAST`, without those `ASIDE`, and nothing around."""
     page.evaluate(
-        """([first, last]) => {
+        """([first, last, aside]) => {
             const { shell } = window.jupyterapp;
             shell.collapseLeft();
             const cells = shell.currentWidget.content.widgets;
@@ -55,12 +58,13 @@ def to_the_point(page: Page) -> None:
             const begin = cells.findIndex(cell => source(cell).includes(first));
             const end = cells.findIndex(cell => source(cell).startsWith(last));
             cells.forEach((cell, place) => {
-                if (place < begin || place >= end) { cell.node.style.display = 'none'; }
+                const isAside = aside.some(start => source(cell).startsWith(start));
+                if (place < begin || place >= end || isAside) { cell.node.style.display = 'none'; }
             });
             shell.currentWidget.content.activeCellIndex = begin;
             shell.currentWidget.node.querySelector('.jp-WindowedPanel-outer').scrollTop = 0;
         }""",
-        arg=[FIRST, LAST],
+        arg=[FIRST, LAST, ASIDE],
     )
 
 
@@ -153,18 +157,8 @@ def beside(page: Page) -> None:
     page.wait_for_timeout(2500)  # the scrolling is animated, and the traffic is told twice a second
 
 
-PICTURES = {"panel": panels, "side": side_panel}
-
-
-def main() -> None:
-    """Take every picture, or those that the command line names."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    if sys.argv[1:]:
-        for each in sys.argv[1:]:
-            PICTURES[each]()
-        return
-    panels()
-    side_panel()
+def first_steps() -> None:
+    """Take the pictures that README begins with, of a tutorial."""
     for name, theme in THEMES.items():
         with tempfile.TemporaryDirectory() as folder:
             notebooks = Path(folder) / "notebooks"
@@ -173,6 +167,16 @@ def main() -> None:
             with jupyterlab(notebooks, Path(folder) / "home", environment) as lab, chromium() as browser:
                 picture(browser, lab, f"first-steps-{name}", theme)
         print(f"{IMAGES.relative_to(ROOT)}/first-steps-{name}.png")
+
+
+PICTURES = {"panel": panels, "side": side_panel, "first": first_steps}
+
+
+def main() -> None:
+    """Take every picture, or those that the command line names."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for each in sys.argv[1:] or PICTURES:
+        PICTURES[each]()
 
 
 if __name__ == "__main__":

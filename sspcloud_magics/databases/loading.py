@@ -1,4 +1,4 @@
-"""A DataFrame into a table, by binary COPY and in one transaction: all of it, or nothing."""
+"""A DataFrame into a table, by COPY and in one transaction: all of it, or nothing."""
 
 from __future__ import annotations
 
@@ -99,9 +99,12 @@ def load_table(
                     for each, kind in zip(names, types, strict=True)
                 )
                 cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(table, definitions))
-            copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(table, listed)
+            # The types of a table that is there are anything: the server reads them from text, as it does for psql.
+            form = sql.SQL("text" if mode == "append" else "binary")
+            copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(table, listed, form)
             with cursor.copy(copy) as writer:
-                writer.set_types(types)
+                if mode != "append":
+                    writer.set_types(types)
                 began = time.perf_counter()
                 for done, row in enumerate(_rows(frame, types)):
                     writer.write_row(row)
@@ -199,8 +202,11 @@ def _values(column: pd.Series[Any], kind: str | int) -> Iterator[Any]:
             yield None
         elif isinstance(value, dict | list) and kind in ("jsonb", _JSONB):
             yield Jsonb(value)
+        elif kind in _WHOLE and isinstance(value, float) and value.is_integer():
+            yield int(value)  # pandas makes floats of integers where one is missing
         else:
             yield binding.plain(value)
 
 
 _JSONB = psycopg.adapters.types["jsonb"].oid
+_WHOLE = {psycopg.adapters.types[name].oid for name in ("int2", "int4", "int8")}

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -382,6 +383,38 @@ def test_a_tables_name_is_read_as_sql_reads_it(connection, schema):
     assert {"results", "Results 2"} <= set(tables(connection, "shop.*")["name"])
     with pytest.raises(UsageProblem, match="names no table"):
         load_table(connection, frame, "two words")
+
+
+def test_loading_appends_what_pandas_has_to_what_the_table_has(connection, schema):
+    """A float for a numeric, whole floats for integers, text for a date: the server reads them, or says that it cannot."""
+    connection.psycopg.execute("CREATE TABLE shop.mixed (n numeric(8,2), i integer, d date, j jsonb, t text)")
+    frame = pd.DataFrame(
+        {
+            "n": [1720.35, None],
+            "i": [3.0, None],
+            "d": ["2024-02-29", pd.Timestamp("2024-03-01")],
+            "j": [{"a": [1, "é"]}, None],
+            "t": [12, "tab\tand \\ and\nline"],
+        }
+    )
+    assert load_table(connection, frame, "shop.mixed", "append") == 2
+    assert connection.psycopg.execute("SELECT * FROM shop.mixed").fetchall() == [
+        (Decimal("1720.35"), 3, dt.date(2024, 2, 29), {"a": [1, "é"]}, "12"),
+        (None, None, dt.date(2024, 3, 1), None, "tab\tand \\ and\nline"),
+    ]
+    with pytest.raises(QueryFailed, match="invalid input syntax for type integer"):
+        load_table(connection, pd.DataFrame({"i": [1.5]}), "shop.mixed", "append")
+
+
+def test_loading_appends_to_columns_of_each_kind_of_text(connection, schema):
+    connection.psycopg.execute("CREATE TYPE shop.size AS ENUM ('small', 'large')")
+    connection.psycopg.execute("CREATE DOMAIN shop.code AS char(5)")
+    columns = "c char(5), v varchar(3), e shop.size, d shop.code, n name, t text"
+    connection.psycopg.execute(f"CREATE TABLE shop.words ({columns})")
+    row = {"c": "35238", "v": "é", "e": "large", "d": "01001", "n": "nom", "t": "été"}
+    assert load_table(connection, pd.DataFrame([row, dict.fromkeys(row)]), "shop.words", "append") == 2
+    found = connection.psycopg.execute(f"SELECT {', '.join(row)} FROM shop.words").fetchall()
+    assert found == [tuple(row.values()), (None,) * len(row)]
 
 
 def test_loading_appends_replaces_and_refuses(connection, schema):

@@ -34,6 +34,7 @@ def reader(sandbox: Sandbox, tmp_path: Path):
         instead: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
         only: slice = slice(0, None),
+        before: str = "",
     ) -> str:
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
@@ -49,8 +50,8 @@ def reader(sandbox: Sandbox, tmp_path: Path):
         whole = blocks(ROOT / page, instead)
         typed = whole[only]
         assert typed, f"{page} has no block that runs"
-        if LOADS in "".join(body for _, body in whole[: only.start]):
-            typed = [("python", LOADS), *typed]
+        if before or LOADS in "".join(body for _, body in whole[: only.start]):
+            typed = [("python", f"{LOADS}\n{before}"), *typed]
         done = subprocess.run(
             [sys.executable, RUN],
             input=json.dumps(typed),
@@ -178,3 +179,30 @@ def test_behind_a_proxy(reader, sandbox, tmp_path):
     assert "A tunnel to user-alice/svc/mon-api opens" in said
     assert len(proxy.asked) > 1
     assert {line.split()[1] for line in proxy.asked} == {f"apiserver.example:{port}"}
+
+
+def test_every_how_to_is_tried():
+    tried = Path(__file__).read_text("utf-8")
+    pages = {path.name for path in (ROOT / "docs" / "how-to").glob("*.md")} - {"index.md"}
+    assert [name for name in sorted(pages) if f"docs/how-to/{name}" not in tried] == []
+
+
+def test_the_page_on_queries(reader):
+    said = reader(
+        "docs/queries.md",
+        "alice",
+        before="""
+import duckdb, pandas as pd, polars, sspcloud_magics as ssp
+departement = "35"
+%connect_db postgresql-cnpg-951239
+%query_db CREATE TEMPORARY TABLE results (LIKE communes)
+%query_db ALTER TABLE results ADD year integer
+""",
+    )
+    assert "768" in said
+
+
+def test_the_page_on_sharing(reader, lent):
+    page = "docs/sharing.md"
+    assert "bob and carol may read" in reader(page, "alice", only=slice(0, 1), before="pass")
+    assert "connected as share_carol" in reader(page, "carol", only=slice(1, None), before="pass")
