@@ -206,7 +206,8 @@ class Connection:
         if self._pod_ended:
             self._end()
         else:
-            self._look_at_client()
+            # Who closes may have connected again already: the new connection comes first.
+            self._look = self._loop.call_later(0, self._look_at_client)
 
     def lost(self, error: OSError) -> None:  # noqa: ARG002 - a client may go as it likes
         """Reset the pair: the client has."""

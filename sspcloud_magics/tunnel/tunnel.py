@@ -71,9 +71,7 @@ class Tunnel:
         self._sent = self._taken = 0  # bytes of data in all, and those before a ping that was answered
         self._pings: deque[int] = deque()  # what had been sent before each that is not answered yet
         self._first = b""
-        self._requests: list[
-            bytes
-        ] = []  # for pairs, which leave together at the end of this turn of the loop
+        self._requests: list[bytes] = []  # what leaves together, at the end of this turn of the loop
         self._loop = asyncio.get_running_loop()
         self.opened_at = self.used_at = self._heard_at = self._loop.time()
         self.closed = False
@@ -154,16 +152,16 @@ class Tunnel:
             # It broke on its way to the one who opens the pair, and nobody was there to be told.
             self._loop.call_soon(self._lose_pair, pair, "the tunnel broke before it was used")
             return
-        pair.number, request = self._protocol.open(port)
+        pair.number, request = self._protocol.open(port, first or b"")
         self._pairs[pair.number] = pair
-        parts = self._protocol.send(pair.number, first) if first else ()
         self._sent += len(first or b"")
         if self.pairs > 1:
+            # Others are about to follow, and one message spares both ends some work.
             if not self._requests:
                 self._loop.call_soon(self._write)
-            self._requests += (request, *parts)
-        elif request or parts:
-            self._write(request, *parts)
+            self._requests.append(request)
+        else:
+            self._write(request)
         if not self._protocol.half_close:
             self._begin()
 

@@ -54,10 +54,10 @@ class ChannelTunnel:
         """Whether a pair can be opened: only the first."""
         return not (self._opened or self._over or self._closing)
 
-    def open(self, port: int) -> tuple[int, bytes]:  # noqa: ARG002 - the port stands in the request's query
-        """Take the pair that the server opened with the tunnel; there is nothing to send."""
+    def open(self, port: int, first: bytes | memoryview = b"") -> tuple[int, bytes]:  # noqa: ARG002 - the port stands in the request's query
+        """Take the pair that the server opened with the tunnel, and say `first`; return its number and what to send."""
         self._opened = True
-        return _PAIR, b""
+        return _PAIR, b"".join(self.send(_PAIR, memoryview(first))) if first else b""
 
     def send(self, pair: int, payload: memoryview) -> tuple[bytes, ...]:  # noqa: ARG002 - there is only one
         """Return the message, in parts, that carries `payload` to the pod."""

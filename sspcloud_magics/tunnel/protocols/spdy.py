@@ -36,6 +36,7 @@ class FrameType(IntEnum):
     HEADERS = 8
 
 
+_FRAMES = {int(frame): frame for frame in FrameType}
 # How many bytes stand before the header block, in the frames that have one.
 _HEADERS_OFFSET = {FrameType.SYN_STREAM: 10, FrameType.SYN_REPLY: 4, FrameType.HEADERS: 4}
 _FIXED_SIZE = {FrameType.RST_STREAM: 8, FrameType.PING: 4, FrameType.GOAWAY: 8}
@@ -195,15 +196,15 @@ class FrameDecoder:
         del self._body[:]
         kind = self._type
         if kind in _HEADERS_OFFSET:
-            offset = _HEADERS_OFFSET[FrameType(kind)]
+            offset = _HEADERS_OFFSET[_FRAMES[kind]]
             if len(body) < offset:
                 raise ProtocolError(f"a SPDY frame of type {kind} is cut off")
             stream = int.from_bytes(body[:4], "big") & _STREAM_MASK
             headers = self._read_headers(body[offset:])
-            return Stream(FrameType(kind), stream, headers, bool(self._flags & FIN))
+            return Stream(_FRAMES[kind], stream, headers, bool(self._flags & FIN))
         if kind not in _FIXED_SIZE:
             return None  # SETTINGS, WINDOW_UPDATE and what newer drafts add ask nothing of us
-        if len(body) != _FIXED_SIZE[FrameType(kind)]:
+        if len(body) != _FIXED_SIZE[_FRAMES[kind]]:
             raise ProtocolError(f"a SPDY frame of type {kind} has {len(body)} bytes")
         number = int.from_bytes(body[:4], "big")
         if kind == FrameType.PING:

@@ -84,19 +84,21 @@ class SpdyTunnel:
         """Whether another pair can be opened."""
         return not self._closing and self._next_stream < _LAST_STREAM
 
-    def open(self, port: int) -> tuple[int, bytes]:
-        """Open a pair to `port` of the pod; return its number and what to send."""
+    def open(self, port: int, first: bytes | memoryview = b"") -> tuple[int, bytes]:
+        """Open a pair to `port` of the pod, and say `first`; return its number and the one message to send."""
         error, data = self._next_stream, self._next_stream + 2
         self._next_stream += 4
         headers = {"streamtype": "error", "port": str(port), "requestid": str(data // 4)}
-        request = (
+        frames: list[bytes | memoryview] = [
             self._headers.syn_stream(error, headers, fin=True),
             self._headers.syn_stream(data, {**headers, "streamtype": "data"}),
-        )
+        ]
+        if first:
+            frames += (spdy.data_head(data, len(first)), first)
         pair = _Pair(data, error)
         self._data[data] = pair
         self._errors[error] = pair
-        return data, encode_frame(Opcode.BINARY, *request)
+        return data, encode_frame(Opcode.BINARY, *frames)
 
     def send(self, pair: int, payload: memoryview) -> tuple[bytes, ...]:
         """Return the message, in parts, that carries `payload` (at most 16 MiB) to the pod."""

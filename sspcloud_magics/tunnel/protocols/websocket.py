@@ -35,7 +35,7 @@ class Opcode(IntEnum):
     PONG = 10
 
 
-_KNOWN = {int(opcode) for opcode in Opcode}
+_OPCODES = {int(opcode): opcode for opcode in Opcode}
 
 
 @dataclass(slots=True)
@@ -208,11 +208,11 @@ class FrameDecoder:
         self._final = bool(first & 0x80)
         if first & 0x70:
             raise ProtocolError("a WebSocket frame uses an extension that was not agreed on")
-        if opcode not in _KNOWN:
+        if opcode not in _OPCODES:
             raise ProtocolError(f"a WebSocket frame has the unknown opcode {opcode}")
         if second & 0x80:
             raise ProtocolError("the server sent a masked WebSocket frame")
-        self._opcode = Opcode(opcode)
+        self._opcode = _OPCODES[opcode]
         if opcode >= Opcode.CLOSE:
             if not self._final or self._left > _CONTROL_LIMIT:
                 raise ProtocolError("a WebSocket control frame is fragmented or too long")

@@ -42,6 +42,11 @@ def test_serves_one_pair():
     assert (tunnel.reusable, tunnel.pairs) == (False, 1)
 
 
+def test_what_is_said_first_goes_to_the_channel_of_the_data():
+    pair, sent = ChannelTunnel().open(5432, b"hello")
+    assert (pair, unmask(sent)) == (1, [(2, b"\x00hello")])
+
+
 def test_the_ports_come_first(tunnel):
     assert feed(tunnel, HELLO) == [Accepted(1)]
 

@@ -51,9 +51,12 @@ class ChannelTunnelMachine(RuleBasedStateMachine):
     # The client.
 
     @precondition(lambda self: not self.opened)
-    @rule(port=st.integers(1, 65535))
-    def open(self, port: int) -> None:
-        assert self.tunnel.open(port) == (1, b"")
+    @rule(port=st.integers(1, 65535), word=st.binary(max_size=200))
+    def open(self, port: int, word: bytes) -> None:
+        number, sent = self.tunnel.open(port, word)
+        assert number == 1
+        assert unmask(sent) == ([(2, b"\x00" + word)] if word else [])
+        self.sent, self.at_pod = word, word
         self.opened = True
 
     @precondition(lambda self: self.opened and not (self.broken or self.closing))

@@ -80,6 +80,13 @@ def test_opens_the_error_stream_first_and_half_closes_it(server):
     assert server.peer.read_syn(second) == (pair, headers | {"streamtype": "data"})
 
 
+def test_what_is_said_first_goes_along_with_the_request(server):
+    pair, sent = server.tunnel.open(5432, memoryview(b"hello"))
+    ((_, payload),) = unmask(sent)
+    *_, last = spdy_frames(payload)
+    assert last == ("data", pair, 0, b"hello")
+
+
 def test_streams_are_odd_and_rise_and_requests_are_counted(server):
     pairs = [server.open() for _ in range(200)]
     assert pairs == list(range(3, 3 + 4 * 200, 4))

@@ -80,18 +80,19 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
     @precondition(
         lambda self: not (self.broken or self.closing) and sum(not pair.over for pair in self.pairs) < 4
     )
-    @rule(port=st.integers(1, 65535))
-    def open(self, port: int) -> None:
-        number, sent = self.tunnel.open(port)
+    @rule(port=st.integers(1, 65535), word=st.binary(max_size=200))
+    def open(self, port: int, word: bytes = b"") -> None:
+        number, sent = self.tunnel.open(port, word)
         assert number == 4 * len(self.pairs) + 3
         ((_, said),) = unmask(sent)
-        (_, kind, first_flags, first), (_, other_kind, second_flags, second) = spdy_frames(said)
+        (_, kind, first_flags, first), (_, other_kind, second_flags, second), *more = spdy_frames(said)
         assert (kind, other_kind, first_flags, second_flags) == (1, 1, 1, 0)
         (error, error_headers), (stream, headers) = self.peer.read_syn(first), self.peer.read_syn(second)
         assert (error, stream) == (number - 2, number)
         assert headers == {**error_headers, "streamtype": "data"}
         assert (error_headers["streamtype"], headers["port"]) == ("error", str(port))
-        self.pairs.append(Pair(number))
+        assert more == ([("data", number, 0, word)] if word else [])
+        self.pairs.append(Pair(number, sent=word, at_pod=word))
 
     @precondition(lambda self: not self.broken)
     @rule(index=which, word=st.binary(max_size=200), times=st.sampled_from([1, 1, 100]))
