@@ -36,7 +36,7 @@ lab: $(FRONT)  ## JupyterLab on the first tutorial, with the sandbox running
 	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) --ServerApp.root_dir=notebooks \
 	  --LabApp.default_url=/lab/tree/$(FIRST).ipynb $(LAB_ARGS)
 
-test: check unit notebooks docs  ## all checks and tests
+test: check unit notebooks docs wheel  ## all checks and tests
 
 check: $(FRONT)  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -67,7 +67,7 @@ docs: $(FRONT)  ## the documentation's site into build/site, every link checked
 	$(BIN)/python tools/links.py build/site
 
 package: $(FRONT)  ## sdist and wheel into dist/, checked, installed into empty environments and used
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint tools/constraints.txt build twine check-wheel-contents
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint tools/constraints.txt twine check-wheel-contents
 	$(BIN)/python tools/package.py
 
 screenshots: $(FRONT)  ## take the pictures of README and docs anew

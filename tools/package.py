@@ -2,7 +2,7 @@
 
     python tools/package.py [--python PATH …]
 
-Needs build, twine and check-wheel-contents beside it (`make package` brings them). The environments are of this Python and
+Needs twine and check-wheel-contents beside it (`make package` brings them). The environments are of this Python and
 of another that is found here, the newest; which they were is said at the end. Last, an installation from the repository
 where no node is.
 """
@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import wheel as wheels
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
@@ -75,15 +77,13 @@ def pythons() -> list[str]:
 
 
 def build() -> tuple[Path, Path]:
-    """Make both files: the sdist, and the wheel from the sdist, which shows that the sdist is whole."""
+    """Make both files, and check them."""
     shutil.rmtree(DIST, ignore_errors=True)
-    run(sys.executable, "-m", "build", "--outdir", DIST, ROOT)
-    (sdist,), (wheel,) = DIST.glob("*.tar.gz"), DIST.glob("*.whl")
+    DIST.mkdir()
+    sdist, wheel = wheels.build(DIST)
     run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel)
     # W002: a bundle holds the same file twice; W009: the extension's files stand beside the package.
     run(Path(sys.executable).parent / "check-wheel-contents", "--ignore", "W002,W009", wheel)
-    for path in (sdist, wheel):
-        print(f"{path.name}: {path.stat().st_size / 1000:,.0f} kB")
     if wheel.stat().st_size > LIMIT:
         sys.exit(f"{wheel.name} is larger than {LIMIT:,} bytes: what got into it?")
     return sdist, wheel
@@ -105,17 +105,7 @@ def try_out(python: str, wheel: Path) -> None:
         run(inside / "python", "-I", "-c", USE, env=environment, cwd=folder)
         alone = _size(venv)
         run(*install, f"{wheel}[sandbox,lab]")
-        listed = subprocess.run(
-            [inside / "jupyter", "labextension", "list"],
-            check=True,
-            capture_output=True,
-            text=True,
-            env=environment,
-        )
-        said = listed.stdout + listed.stderr
-        line = next((each for each in said.splitlines() if "sspcloud-magics" in each), "")
-        if "enabled" not in line or "OK" not in line:
-            sys.exit(f"JupyterLab does not list the extension as enabled:\n{said}")
+        wheels.check_listed(inside, environment)
         used = run(inside / "python", "-I", "-c", USE, "sandbox", env=environment, cwd=folder)
         version = run(inside / "python", "-c", "import platform; print(platform.python_version())").strip()
         print(

@@ -41,11 +41,12 @@ BROWSER_ARGUMENTS = [
 
 @dataclass(frozen=True)
 class Lab:
-    """A JupyterLab that runs: its address, the token of its address, and its log."""
+    """A JupyterLab that runs: its address, the token of its address, its log, and under which path it opens files."""
 
     url: str
     token: str
     log: Path
+    files: str = "lab/tree"
 
 
 def _free_port() -> int:
@@ -55,8 +56,22 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def jupyterlab(folder: Path, home: Path, environment: dict[str, str] | None = None) -> Iterator[Lab]:
-    """Run JupyterLab on `folder`; its settings, kernels' files and log are kept in `home`."""
+def jupyterlab(
+    folder: Path, home: Path, environment: dict[str, str] | None = None, *, application: str = "jupyterlab"
+) -> Iterator[Lab]:
+    """Run JupyterLab, or Notebook 7, on `folder`; its settings, kernels' files and log are kept in `home`.
+
+    Parameters
+    ----------
+    folder
+        What it shows.
+    home
+        Where it keeps what is its own.
+    environment
+        More variables for it and its kernels.
+    application
+        The Python module to run: ``jupyterlab`` or ``notebook``, which is made of the same parts.
+    """
     home.mkdir(parents=True, exist_ok=True)
     port, token = _free_port(), secrets.token_hex(16)
     places = {
@@ -71,7 +86,7 @@ def jupyterlab(folder: Path, home: Path, environment: dict[str, str] | None = No
     _without_others(home / "config" / "labconfig")
     log = home / "lab.log"
     command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser", "--ip=127.0.0.1"),
+        *(sys.executable, "-m", application, "--no-browser", "--expose-app-in-browser", "--ip=127.0.0.1"),
         *(f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}"),
         *(f"--ServerApp.root_dir={folder}", "--LabApp.check_for_updates_class="),
     ]
@@ -92,7 +107,8 @@ def jupyterlab(folder: Path, home: Path, environment: dict[str, str] | None = No
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
         )
-    lab = Lab(f"http://127.0.0.1:{port}", token, log)
+    files = "notebooks" if application == "notebook" else "lab/tree"
+    lab = Lab(f"http://127.0.0.1:{port}", token, log, files)
     try:
         _wait_until_up(lab, process)
         yield lab
@@ -163,7 +179,7 @@ def write_notebook(file: Path, cells: Sequence[str], *, kernel: str = "python3",
 
 def open_notebook(page: Page, lab: Lab, name: str, *, theme: str = "JupyterLab Light") -> None:
     """Open a notebook of the lab's folder and wait until its kernel is there."""
-    page.goto(f"{lab.url}/lab/tree/{name}?token={lab.token}&reset")
+    page.goto(f"{lab.url}/{lab.files}/{name}?token={lab.token}&reset")
     page.wait_for_function("() => Boolean(window.jupyterapp)", timeout=60_000)
     page.evaluate("() => window.jupyterapp.restored.then(() => null)")
     page.evaluate(
