@@ -14,7 +14,13 @@ const SHARE = `<input name="colleagues" value=" bob carol "><input name="schemas
 
 test("a share is what is filled in; which of the two buttons was pressed says whether it is made", () => {
   const made = form(SHARE, { form: "share", database: "user-alice/db" });
-  const asked = { database: "user-alice/db", colleagues: "bob carol", write: true, schemas: "", lasts: "7d" };
+  const asked = {
+    database: "user-alice/db",
+    colleagues: "bob carol",
+    write: true,
+    schemas: "all",
+    lasts: "7d",
+  };
   expect(wish(made)).toEqual(asked);
   expect(read(made, "plan")).toEqual({
     order: { do: "plan share", ...asked },
@@ -40,4 +46,26 @@ test("a script is taken from its area", () => {
 
 test("a form that is not known asks for nothing", () => {
   expect(read(form("", { form: "other" }), "")).toBeNull();
+});
+
+test.each([
+  [
+    "all",
+    '<input type="checkbox" name="schema" value="a" checked><input type="checkbox" name="schema" value="b" checked>',
+  ],
+  [
+    ["a b"],
+    '<input type="checkbox" name="schema" value="a b" checked><input type="checkbox" name="schema" value="c">',
+  ],
+  [["a", "b", "c"], '<input name="schemas" value=" a, b;c ">'],
+  ["all", '<input name="schemas" value="  ">'],
+  ["all", ""],
+])("the schemas %j are what is ticked, or filled in", (schemas, html) => {
+  expect(wish(form(html, { form: "share" })).schemas).toEqual(schemas);
+});
+
+test("nothing is asked for where no schema is ticked", () => {
+  const made = form('<input type="checkbox" name="schema" value="a">', { form: "share", database: "x" });
+  expect(wish(made).schemas).toEqual([]);
+  expect(read(made, "plan")).toBeNull();
 });

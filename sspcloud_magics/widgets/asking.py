@@ -39,6 +39,23 @@ def number(order: Order, name: str) -> int:
     return value
 
 
+def names(order: Order, name: str) -> list[str]:
+    """Return names that were chosen, none where the order says ``all``.
+
+    Raises
+    ------
+    UsageProblem
+        If nothing was chosen, or it is something else than names.
+    """
+    value = order.get(name)
+    if value == "all":
+        return []
+    chosen = value if isinstance(value, list) else []
+    if not chosen or not all(isinstance(each, str) and 0 < len(each) <= LONGEST for each in chosen):
+        raise UsageProblem(f"The button did not say which {name} it means.", mend="choose at least one")
+    return chosen
+
+
 def words(order: Order, name: str) -> list[str]:
     """Return the words of a text that may be empty, as people separate them: blanks, commas, semicolons.
 

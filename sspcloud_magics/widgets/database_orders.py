@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics import session
-from sspcloud_magics.widgets.asking import Order, text, words
+from sspcloud_magics.widgets.asking import Order, names, text, words
 from sspcloud_magics.widgets.looks import cut
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ def columns(order: Order) -> dict[str, Any]:
     }
 
 
+def schemas(order: Order) -> list[str]:
+    """Return the schemas of a database of one's own that can be shared."""
+    return session.shareable_schemas(text(order, "database"))
+
+
 def plan_share(order: Order) -> dict[str, Any]:
     """Return what sharing would make; nothing is made."""
     plan: Plan = session.preview_share(**_wish(order))
@@ -84,7 +89,7 @@ def _wish(order: Order) -> dict[str, Any]:
         "name": text(order, "database"),
         "colleagues": words(order, "colleagues"),
         "read_write": order.get("write") is True,
-        "schemas": words(order, "schemas"),
+        "schemas": names(order, "schemas"),
         "lasts": text(order, "lasts"),
     }
 

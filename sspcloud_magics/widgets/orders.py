@@ -86,6 +86,7 @@ ORDERS: dict[str, Callable[[Order], Any]] = {
     "connect": database_orders.connect,
     "tables": database_orders.tables,
     "columns": database_orders.columns,
+    "schemas": database_orders.schemas,
     "plan share": database_orders.plan_share,
     "share": database_orders.share,
     "revoke": database_orders.revoke,
@@ -96,7 +97,7 @@ ORDERS: dict[str, Callable[[Order], Any]] = {
     "look again": _look_again,
 }
 
-LOOKING = frozenset({"tables", "columns", "plan share", "sessions"})
+LOOKING = frozenset({"tables", "columns", "schemas", "plan share", "sessions"})
 """Orders that change nothing: the cluster is not asked anew behind them."""
 
 

@@ -131,6 +131,7 @@ def test_a_database_is_shared_joined_asked_and_taken_back(
     become(panel, "alice")
     panel.get_by_role("button", name=f"Share {DATABASE}").click()
     dialog.get_by_label("Colleagues").fill("carol")
+    expect(dialog.get_by_role("checkbox", name="public")).to_be_checked()
     dialog.get_by_role("button", name="Preview").click()
     expect(dialog.get_by_text("This would be made")).to_be_visible()
     page.screenshot(path=pictures / "panel-share.png")

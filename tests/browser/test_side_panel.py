@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser import echo_kernel
+from tests.browser.kernels import add_bare, add_echo
 from tests.browser.lab import (
     ROOT,
     Lab,
@@ -33,9 +32,6 @@ ASK = """
 import urllib.request, sspcloud_magics as ssp
 urllib.request.urlopen(f"http://localhost:{ssp.session.open_forwards()[-1].local_port}/").status
 """
-# A kernel in whose environment the package is not: this checkout is taken off its path.
-BARE = f"import sys; sys.path[:] = [each for each in sys.path if each != {str(ROOT)!r}]"
-
 NOTEBOOKS = {
     "one": ("python3", [LOAD, UNTIL_SEEN.format(name="one-seen"), ASK]),
     "two": ("python3", [LOAD]),
@@ -57,17 +53,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lab(folder: Path, sandbox: Sandbox) -> Iterator[Lab]:
     """A JupyterLab in which one is alice, with kernels that have the package, that lack it, and that are not Python."""
     (folder / "notebooks").mkdir()
-    launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    kernels = {
-        "bare": ([*launch, f"--IPKernelApp.exec_lines={BARE}"], "python"),
-        "echo": ([sys.executable, str(echo_kernel.__file__), "-f", "{connection_file}"], "echo"),
-    }
-    for name, (argv, language) in kernels.items():
-        place = folder / "home" / "data" / "kernels" / name
-        place.mkdir(parents=True)
-        (place / "kernel.json").write_text(
-            json.dumps({"argv": argv, "display_name": name, "language": language})
-        )
+    add_bare(folder / "home")
+    add_echo(folder / "home")
     for name, (kernel, cells) in NOTEBOOKS.items():
         write_notebook(folder / "notebooks" / f"{name}.ipynb", cells or [""], kernel=kernel)
     environment = {

@@ -68,6 +68,7 @@ def login(page: Page) -> None:
 def share(page: Page) -> None:
     full(page)
     page.get_by_role("button", name=f"Share {DATABASE}").click()
+    answer(page, "schemas", ["enquete", "public", "a schema with blanks"])
     page.get_by_label("Colleagues").fill("bob carol")
     page.get_by_role("button", name="Preview").click()
     answer(page, "plan share", staged.PLAN)
@@ -233,6 +234,53 @@ def test_a_share_is_made_of_what_was_previewed_only(pages: Callable[..., Page]) 
     line = f"%connect_db {DATABASE}"
     answer(page, "share", {"line": line, "colleagues": ["bob"], "until": 2**31, "notes": []})
     expect(page.get_by_role("dialog")).to_contain_text(line)
+
+
+def test_schemas_are_ticked_or_named_where_nobody_knows_them(pages: Callable[..., Page]) -> None:
+    page = pages(language="fr")
+    full(page)
+    page.get_by_role("button", name=f"Partager {DATABASE}").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Question posée à la base…")
+    answer(page, "schemas", ["enquete", "public", "a schema with blanks"])
+    page.get_by_label("Collègues").fill("bob")
+    preview = dialog.get_by_role("button", name="Aperçu")
+
+    def asked() -> Any:
+        preview.click()
+        order = page.evaluate("window.sent.filter(each => each.do === 'plan share').at(-1)")
+        answer(page, "plan share", staged.PLAN)
+        return order["schemas"]
+
+    assert asked() == "all"
+    # By keyboard: the group's boxes follow upon each other.
+    dialog.get_by_role("checkbox", name="enquete").focus()
+    page.keyboard.press("Space")
+    assert asked() == ["public", "a schema with blanks"]
+    dialog.get_by_role("checkbox", name="enquete").focus()
+    for _ in range(2):
+        page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+    expect(dialog.get_by_role("alert")).to_contain_text("Cochez au moins un schéma.")
+    expect(preview).to_have_attribute("aria-disabled", "true")
+    assert faults(page) == []
+    before = page.evaluate("window.sent.length")
+    page.get_by_label("Collègues").press("Enter")
+    assert page.evaluate("window.sent.length") == before, "nothing is asked for"
+    dialog.get_by_role("checkbox", name="public").check()
+    assert asked() == ["public"]
+
+    # A database that cannot be asked: they are named.
+    page = pages(language="fr")
+    full(page)
+    page.get_by_role("button", name=f"Partager {DATABASE}").click()
+    preview = page.get_by_role("dialog").get_by_role("button", name="Aperçu")
+    order = page.evaluate("window.sent.filter(each => each.do === 'schemas').at(-1)")
+    refused = trouble("CredentialsNotFound", "No credentials.", family="DatabaseError")
+    part(page, {f"order/schemas {DATABASE}": {"id": order["id"], "state": "failed", "error": refused}})
+    page.get_by_label("Schémas").fill("enquete, public")
+    page.get_by_label("Collègues").fill("bob")
+    assert asked() == ["enquete", "public"]
 
 
 def test_a_select_goes_to_jupyterlab_or_to_the_clipboard(pages: Callable[..., Page]) -> None:

@@ -15,7 +15,7 @@ from tests.testbed import Sandbox
 from tests.widgets.conftest import Browser, answer, as_alice, outcome
 
 DATABASE = "user-alice/postgresql-cnpg-951239"
-WISH = {"database": DATABASE, "colleagues": "carol", "write": False, "schemas": "", "lasts": "2h"}
+WISH = {"database": DATABASE, "colleagues": "carol", "write": False, "schemas": "all", "lasts": "2h"}
 
 
 def test_a_share_is_previewed_then_made_then_revoked(
@@ -23,11 +23,16 @@ def test_a_share_is_previewed_then_made_then_revoked(
 ) -> None:
     as_alice(board, sandbox)
     browser.until(lambda facts: facts.get("look/shares") is True)
-    board.receive({"do": "plan share", "key": "plan", "id": "1", **WISH})
-    plan = answer(browser, "plan", "1")
+    board.receive({"do": "schemas", "database": DATABASE, "key": "schemas", "id": "0"})
+    schemas = answer(browser, "schemas", "0")
+    assert "public" in schemas
+    board.receive({"do": "plan share", "key": "plan", "id": "1", **WISH | {"schemas": ["public"]}})
+    assert answer(browser, "plan", "1")["schemas"] == ["public"]
+    board.receive({"do": "plan share", "key": "plan", "id": "1b", **WISH})
+    plan = answer(browser, "plan", "1b")
     assert plan["colleagues"] == ["carol"]
     assert not plan["read_write"]
-    assert set(plan["schemas"]) <= set(plan["every"])
+    assert plan["schemas"] == plan["every"] == schemas
     assert "kind: RoleBinding" in plan["yaml"]
     assert "GRANT" in plan["sql"]
     assert "share/postgresql-cnpg-951239/carol" not in browser.facts, "nothing is made"
@@ -73,6 +78,8 @@ def test_a_share_is_previewed_then_made_then_revoked(
     [
         ({"colleagues": ""}, "UsageProblem"),
         ({"lasts": "soon"}, "UsageProblem"),
+        ({"schemas": ["nowhere"]}, "UsageProblem"),
+        ({"schemas": []}, "UsageProblem"),
         ({"schemas": "nowhere"}, "UsageProblem"),
     ],
 )

@@ -6,23 +6,26 @@
  * dropped: kernels restart and are exchanged, and answers come late.
  */
 
-import type { Kernel, KernelMessage } from "@jupyterlab/services";
+import { KernelAPI, type Kernel, type KernelMessage } from "@jupyterlab/services";
 import type { IDisposable } from "@lumino/disposable";
 import { Signal, type ISignal } from "@lumino/signaling";
 import type { KernelDocument } from "./documents";
 import { phaseOf } from "./phase";
+import { LOAD } from "./reasons";
 import type { Kind, State, Summary } from "./state";
 
 /** The comm's target, as `sspcloud_magics/widgets/sidepanel.py` registers it. */
 export const TARGET = "sspcloud_magics";
-export const LOAD = "%load_ext sspcloud_magics";
 
 const WIDGET = "application/vnd.jupyter.widget-view+json";
 
 /** The states in which the extension may be loaded: by a button, or by a cell. */
 const LOADABLE: ReadonlySet<Kind> = new Set(["not-loaded", "not-installed", "outdated", "failed"]);
 
-/** Milliseconds after which a kernel that says nothing is called busy. */
+/** What a session says of a kernel that has died. */
+const FALLING: ReadonlySet<string> = new Set(["autorestarting", "dead"]);
+
+/** Milliseconds after which it is said why a kernel says nothing. */
 const PATIENCE = 1_500;
 
 export class KernelLink implements IDisposable {
@@ -34,6 +37,8 @@ export class KernelLink implements IDisposable {
   private reached: Kernel.IKernelConnection | null = null;
   private comm: Kernel.IComm | null = null;
   private late = 0;
+  /** Whether the kernel has died; where it does not come up again its server forgets it, as one that was shut down. */
+  private fell = false;
   private loaded = false;
 
   constructor(readonly document: KernelDocument) {
@@ -83,7 +88,8 @@ export class KernelLink implements IDisposable {
   async load(): Promise<void> {
     const kernel = this.asked;
     if (!kernel || !this.canLoad) return;
-    const question = this.begin({ kind: "loading", queued: false }, { kind: "loading", queued: true });
+    const queued = () => this.set({ kind: "loading", queued: true });
+    const question = this.begin({ kind: "loading", queued: false }, queued);
     const future = kernel.requestExecute({ code: LOAD, store_history: false, stop_on_error: false });
     const { content } = await future.done;
     if (question !== this.question) return;
@@ -101,9 +107,11 @@ export class KernelLink implements IDisposable {
       // A kernel that ends closes the comm itself; to close it from here as well would cross that on its way.
       this.comm = null;
       this.forget();
-      this.set({ kind: phase });
+      this.fell ||= FALLING.has(session.kernelDisplayStatus);
+      this.set({ kind: phase === "no-kernel" && this.fell ? "dead" : phase });
       return;
     }
+    this.fell = false;
     if (!kernel || kernel === this.asked) return;
     this.forget();
     this.asked = kernel;
@@ -123,7 +131,8 @@ export class KernelLink implements IDisposable {
   private async ask(kernel: Kernel.IKernelConnection, without: State): Promise<void> {
     // What stands there already is kept while a kernel is only asked again.
     const quiet = this.now.kind === without.kind;
-    const question = this.begin(quiet ? this.now : { kind: "asking" }, { kind: "busy" });
+    const silent = () => void this.explainSilence(kernel);
+    const question = this.begin(quiet ? this.now : { kind: "asking" }, silent);
     const { language_info: language } = await kernel.info;
     if (question !== this.question) return;
     const hindered = this.hindered(kernel, language.name);
@@ -159,24 +168,43 @@ export class KernelLink implements IDisposable {
     return this.document.rendermime.mimeTypes.includes(WIDGET) ? null : { kind: "no-widgets" };
   }
 
-  /** Begin a question: say so, and after a while that it takes long. Returns its number. */
-  private begin(state: State, late: State): number {
+  /** Say why a kernel is silent: it has not come up yet, which its server knows, or a cell runs. */
+  private async explainSilence(kernel: Kernel.IKernelConnection): Promise<void> {
+    const timer = this.late;
+    const model = await KernelAPI.getKernelModel(kernel.id, kernel.serverSettings).catch(() => undefined);
+    if (timer !== this.late) return; // it has answered meanwhile, or counts no longer
+    const starts = model?.execution_state === "starting";
+    this.set({ kind: starts ? "starting" : "busy" });
+    if (starts) this.wait(() => void this.explainSilence(kernel));
+  }
+
+  /** Begin a question: say so, and do something where it takes long. Returns its number. */
+  private begin(state: State, late: () => void): number {
     this.question += 1;
-    clearTimeout(this.late);
-    this.late = window.setTimeout(() => this.set(late), PATIENCE);
+    this.wait(late);
     this.set(state);
     return this.question;
   }
 
   private end(state: State): void {
-    clearTimeout(this.late);
+    this.waitNoMore();
     this.set(state);
+  }
+
+  private wait(late: () => void): void {
+    clearTimeout(this.late);
+    this.late = window.setTimeout(late, PATIENCE);
+  }
+
+  private waitNoMore(): void {
+    clearTimeout(this.late);
+    this.late = 0;
   }
 
   /** Let go of the kernel: nothing that it still says counts. */
   private forget(): void {
     this.question += 1;
-    clearTimeout(this.late);
+    this.waitNoMore();
     const comm = this.comm;
     this.comm = this.asked = null;
     this.loaded = false;

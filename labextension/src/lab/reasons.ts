@@ -22,6 +22,8 @@ export const COMMANDS = {
   insert: "sspcloud:insert-panel",
 } as const;
 
+/** The line that loads the extension into a kernel. */
+export const LOAD = "%load_ext sspcloud_magics";
 const PACKAGE = "sspcloud-magics";
 
 /** The reason for a state in which there is no widget. */
@@ -40,7 +42,7 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
     case "no-kernel":
       return {
         title: trans.__("There is no kernel"),
-        text: trans.__("This document runs nowhere yet. Choose a Python kernel for it."),
+        text: trans.__("No kernel runs for this document. Choose a Python kernel for it."),
         steps: [chooseKernel],
       };
     case "starting":
@@ -93,7 +95,7 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
       return {
         title: trans.__("Not loaded in this kernel"),
         text: trans.__("The button runs this line; a cell can do it too."),
-        code: "%load_ext sspcloud_magics",
+        code: LOAD,
         steps: [{ label: trans.__("Load the extension"), step: { command: COMMANDS.load } }],
       };
     case "loading":
@@ -134,7 +136,8 @@ export function reasonFor(state: Exclude<State, { kind: "live" }>, trans: Transl
     case "failed":
       return {
         title: trans.__("Loading the extension failed"),
-        text: state.reason,
+        text: trans.__("The kernel says: %1. This line in a cell shows where.", state.reason),
+        code: LOAD,
         steps: [again],
       };
     case "shared":

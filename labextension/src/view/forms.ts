@@ -25,6 +25,7 @@ export function read(form: HTMLFormElement, step: string): Asked | null {
         : null;
     case "share": {
       const asked = wish(form);
+      if (!asked.schemas.length) return null;
       return step === "share"
         ? { order: { do: "share", ...asked }, key: keys.share(asked.database) }
         : { order: { do: "plan share", ...asked }, key: keys.planShare(asked.database) };
@@ -40,9 +41,20 @@ export function wish(form: HTMLFormElement): Wish {
     database: form.dataset.database ?? "",
     colleagues: textOf(form, "colleagues"),
     write: form.querySelector<HTMLInputElement>('input[name="access"]:checked')?.value === "write",
-    schemas: textOf(form, "schemas"),
+    schemas: schemas(form),
     lasts: textOf(form, "lasts"),
   };
+}
+
+/** The schemas that are ticked, or filled in where nobody knows which there are; all ticked, or nothing filled in, is all. */
+function schemas(form: HTMLFormElement): Wish["schemas"] {
+  const boxes = [...form.querySelectorAll<HTMLInputElement>('input[name="schema"]')];
+  const ticked = boxes.filter((box) => box.checked).map((box) => box.value);
+  if (boxes.length) return ticked.length === boxes.length ? "all" : ticked;
+  const named = textOf(form, "schemas")
+    .split(/[\s,;]+/)
+    .filter(Boolean);
+  return named.length ? named : "all";
 }
 
 function textOf(form: HTMLFormElement, name: string): string {

@@ -11,6 +11,7 @@ export type Order =
   | { do: "connect"; database: string }
   | { do: "tables"; database: string }
   | { do: "columns"; database: string; schema: string; table: string }
+  | { do: "schemas"; database: string }
   | ({ do: "plan share" | "share" } & Wish)
   | { do: "revoke"; database: string; colleague: string }
   | { do: "sessions" }
@@ -24,7 +25,8 @@ export interface Wish {
   database: string;
   colleagues: string;
   write: boolean;
-  schemas: string;
+  /** Their names as they were ticked or filled in; "all" where nobody has chosen. */
+  schemas: string[] | "all";
   lasts: string;
 }
 
@@ -36,6 +38,7 @@ export const keys = {
   restart: (forward: string) => `restart ${forward}`,
   tables: (database: string) => `tables ${database}`,
   columns: (database: string, schema: string, table: string) => `columns ${database} ${schema}.${table}`,
+  schemas: (database: string) => `schemas ${database}`,
   planShare: (database: string) => `plan share ${database}`,
   share: (database: string) => `share ${database}`,
   sessions: "sessions",

@@ -147,7 +147,10 @@ export class View implements Scene {
   private openDialog(opened: Dialog): void {
     this.dialog = opened;
     this.expanded = this.planned = this.wish = "";
-    if (opened.kind === "share") this.store.dismiss(keys.share(opened.database));
+    if (opened.kind === "share") {
+      this.store.dismiss(keys.share(opened.database));
+      this.give({ do: "schemas", database: opened.database }, keys.schemas(opened.database));
+    }
     if (opened.kind === "tables") {
       this.give({ do: "tables", database: opened.database }, keys.tables(opened.database));
     }

@@ -1,4 +1,4 @@
-import { cls, h, type Content } from "../dom";
+import { cls, h, type Attributes, type Content } from "../dom";
 import type { Made, Plan } from "../facts";
 import { date } from "../format";
 import { keys } from "../orders";
@@ -19,7 +19,8 @@ function form(scene: Scene, database: string): Content {
   const plan = scene.store.answer(keys.planShare(database)) as Plan | undefined;
   // A preview of something else than what is filled in now is none.
   const current = plan !== undefined && scene.planned !== "" && scene.planned === scene.wish;
-  const every = plan?.every.length ? t(scene, "schemasThere", { names: plan.every.join(", ") }) : "";
+  // As `wish` has it: nothing is ticked.
+  const none = scene.wish.includes('"schemas":[]');
   return [
     h(
       "form",
@@ -35,10 +36,10 @@ function form(scene: Scene, database: string): Content {
         "fieldset",
         { class: cls("choices") },
         h("legend", {}, t(scene, "access")),
-        choice(scene, "read", "access.read-only", true),
-        choice(scene, "write", "access.read-write", false),
+        choice(t(scene, "access.read-only"), { type: "radio", name: "access", value: "read", checked: true }),
+        choice(t(scene, "access.read-write"), { type: "radio", name: "access", value: "write" }),
       ),
-      field(scene, "schemas", "schemas", {}, `${t(scene, "schemasHint")} ${every}`),
+      schemas(scene, database, plan?.every ?? [], none),
       lasts(scene),
       h(
         "div",
@@ -46,6 +47,7 @@ function form(scene: Scene, database: string): Content {
         submitButton(scene, "preview", keys.planShare(database), {
           value: "plan",
           class: cls("button", ...(current ? [] : ["main"])),
+          ...(none ? { "aria-disabled": "true", title: t(scene, "schemasNone") } : {}),
         }),
         submitButton(scene, "shareIt", keys.share(database), {
           value: "share",
@@ -60,13 +62,29 @@ function form(scene: Scene, database: string): Content {
   ];
 }
 
-function choice(scene: Scene, value: string, word: string, checked: boolean): HTMLElement {
+function choice(label: string, attributes: Attributes): HTMLElement {
+  return h("label", { class: cls("choice") }, h("input", attributes), " ", label);
+}
+
+/** The schemas of the database, to tick; to be named where it does not tell which there are. */
+function schemas(scene: Scene, database: string, every: string[], none: boolean): Content {
+  const key = keys.schemas(database);
+  const found = scene.store.answer(key) as string[] | undefined;
+  if (!found && !scene.store.get("order", key)?.error) {
+    const asking = h("p", { class: cls("note") }, t(scene, "askingDatabase"));
+    return h("div", { class: cls("field"), "data-key": "asking" }, outcome(scene, key) ?? asking);
+  }
+  if (!found?.length) {
+    const there = every.length ? t(scene, "schemasThere", { names: every.join(", ") }) : "";
+    return field(scene, "schemas", "schemas", {}, `${t(scene, "schemasHint")} ${there}`);
+  }
+  const hint = `${scene.id}-schemas-hint`;
   return h(
-    "label",
-    { class: cls("choice") },
-    h("input", { type: "radio", name: "access", value, checked }),
-    " ",
-    t(scene, word),
+    "fieldset",
+    { class: cls("choices", "many"), "data-key": "choices", "aria-describedby": none && hint },
+    h("legend", {}, t(scene, "schemas")),
+    found.map((name) => choice(name, { type: "checkbox", name: "schema", value: name, checked: true })),
+    none && h("p", { class: cls("step"), id: hint, role: "alert" }, t(scene, "schemasNone")),
   );
 }
 

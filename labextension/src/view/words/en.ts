@@ -121,6 +121,7 @@ export const en = {
   colleaguesHint: "Account names such as bob carol, or projet-x for a group.",
   schemas: "Schemas",
   schemasHint: "Empty: all of them.",
+  schemasNone: "Tick at least one schema.",
   schemasThere: "There is: {names}.",
   lasts: "For how long",
   lastsHint: "Such as 12h, 7d or 30d; it ends by itself.",

@@ -129,6 +129,7 @@ export const fr: Record<Word, string> = {
   colleaguesHint: "Des noms de compte, par exemple bob carol, ou projet-x pour un groupe.",
   schemas: "Schémas",
   schemasHint: "Vide : tous.",
+  schemasNone: "Cochez au moins un schéma.",
   schemasThere: "Il y a : {names}.",
   lasts: "Durée",
   lastsHint: "Par exemple 12h, 7d (jours) ou 30d ; le partage prend fin de lui-même.",
