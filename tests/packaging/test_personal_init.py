@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = ROOT / "tools" / "personal-init.sh"
 FIRST = "import sspcloud_magics; print(sspcloud_magics.__file__)"
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="SSPCloud's services run Linux")
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="SSPCloud's services run Linux"),
+    pytest.mark.timeout(300),
+]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Service:
             env=self.env(),
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=200,
             check=False,
         )
 

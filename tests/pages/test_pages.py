@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from tests.testbed import DATABASE, Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUN = Path(__file__).parent / "running.py"
+pytestmark = pytest.mark.timeout(300)
 LOADS = "%load_ext sspcloud_magics"
 
 
@@ -59,7 +61,7 @@ def reader(sandbox: Sandbox, tmp_path: Path):
             env=env | dict(environment or {}),
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=200,
             check=False,
         )
         said = done.stdout + done.stderr
@@ -92,14 +94,20 @@ def port() -> str:
         return str(listener.getsockname()[1])
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.fr.md"])
-def test_the_readme(reader, page, port):
-    assert "connected as share_bob" in reader(page, "bob", only=slice(0, 1))
-    reader(page, "alice", instead={"1500:": f"{port}:"}, only=slice(1, None))
+def test_the_readme(reader, port):
+    assert "connected as share_bob" in reader("README.md", "bob", only=slice(0, 1))
+    reader("README.md", "alice", instead={"1500:": f"{port}:"}, only=slice(1, None))
 
 
-def test_the_first_page(reader):
-    reader("docs/index.md", "bob")
+def test_the_french_readme_and_the_first_page_have_the_same_code():
+    here, french, first = (code(page) for page in ("README.md", "README.fr.md", "docs/index.md"))
+    assert french == here
+    assert first == here[:1]
+
+
+def code(page: str) -> list[str]:
+    """Return what a page's blocks do, without comments."""
+    return [re.sub(r" +# .*", "", body) for _, body in blocks(ROOT / page)]
 
 
 def test_the_quick_start(reader, sandbox, tmp_path, port):
