@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from sspcloud_magics import errors
 from tools import french
 
 BLANK = "\N{NO-BREAK SPACE}"
@@ -43,17 +40,3 @@ def test_english_prose_and_code_cells_of_a_source_are_left_alone(tmp_path, monke
     monkeypatch.setattr("sys.argv", ["french.py", "mend"])
     assert french.main() == 0
     assert source.read_text() == f"%% en\nA : b\n%% fr\nUn{BLANK}: deux\n%% code\nx = {{1 : 2}}\n"
-
-
-def test_each_error_has_a_sentence_in_the_french_panel():
-    """A class that is added is named there, too: without it the panel would speak English in between."""
-    text = (french.ROOT / "labextension/src/view/words/errors.ts").read_text("utf-8")
-    known = {each.__name__ for each in vars(errors).values() if isinstance(each, type)}
-    known &= {each.__name__ for each in [errors.SspcloudError, *_below(errors.SspcloudError)]}
-    assert set(re.findall(r"^  (\w+): ", text, re.MULTILINE)) == known
-
-
-def _below(kind):
-    for child in kind.__subclasses__():
-        yield child
-        yield from _below(child)
