@@ -90,6 +90,8 @@ def bindable(value: object) -> Any:
     TypeError
         If it is of a type that stands for no value of a database, such as a function or a DataFrame.
     """
+    if type(value) in _PLAIN:
+        return _scalar(value)
     if isinstance(value, dict):
         return Jsonb(_json(value))
     if isinstance(value, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
@@ -129,6 +131,8 @@ def _scalar(value: Any) -> Any:
         raise TypeError("It is a pandas Period: bind its start_time or end_time.")
     if isinstance(python, str) and "\0" in python:
         raise ValueError("It is a text with a NUL character, which PostgreSQL cannot hold.")
+    if type(python) in _PLAIN:
+        return python
     try:
         psycopg.adapters.get_dumper(type(python), _AUTO)
     except psycopg.ProgrammingError:
@@ -136,8 +140,13 @@ def _scalar(value: Any) -> Any:
     return python
 
 
+_PLAIN = frozenset({int, float, bool, str, type(None)})
+
+
 def plain(value: Any) -> Any:
     """Return the Python value for one of pandas or NumPy; None for a missing one."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, np.datetime64 | np.timedelta64):
         if np.isnat(value):
             return None

@@ -15,6 +15,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -66,8 +67,12 @@ def only_reads(statement: Statement) -> bool:
 
 def promises_few(statement: Statement) -> bool:
     """Whether a query reads as one of few rows, which need no fast format: a round trip more would cost more."""
-    words = statement.words
-    return ("from" not in words and words[0] not in ("table", "values")) or bool(_FEW.search(statement.sql))
+    return _reads_as_few(statement.sql, statement.words)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _reads_as_few(sql: str, words: tuple[str, ...]) -> bool:
+    return ("from" not in words and words[0] not in ("table", "values")) or bool(_FEW.search(sql))
 
 
 class Seen:

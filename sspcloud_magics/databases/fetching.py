@@ -160,7 +160,7 @@ def _running(
     transformer = reading.transformer
     dumped = binding.dumped(transformer, statement.names, values)
     sql, wanted, chunk = statement.sql, pq.Format.TEXT, CHUNK
-    if describing.only_reads(statement) and connection.info.encoding == _ENCODING:
+    if describing.only_reads(statement) and reading.encoding == _ENCODING:
         described = describing.seen(connection).get(statement)
         few = describing.promises_few(statement)
         if described is not None and (few or not reading.limited):
@@ -185,19 +185,20 @@ def _running(
             reading.remembered = statement, described
     pgconn = connection.pgconn
     pgconn.send_query_params(
-        sql.encode(connection.info.encoding),
+        sql.encode(reading.encoding),
         dumped,
         param_types=transformer.types,
         param_formats=transformer.formats,
         result_format=wanted,
     )
-    if capabilities.has_stream_chunked():
+    if _IN_CHUNKS:
         pgconn.set_chunked_rows_mode(chunk)
     waited(connection, generators.send(pgconn))
     yield from reading.batches()
 
 
 _ENCODING = "utf-8"
+_IN_CHUNKS = capabilities.has_stream_chunked()  # libpq 17 and newer, which psycopg's wheel brings
 _UNKNOWN = Description((), ())
 _NOT_IN_PYTHON = (ValueError, OverflowError, RecursionError)
 
@@ -219,6 +220,7 @@ class _Reading:
         self.remembered: tuple[Statement, Description | None] | None = None
         """What is to be remembered, where its columns have a fast format."""
         self._connection = connection
+        self.encoding = connection.info.encoding
         self.transformer: abc.Transformer = Transformer(connection)
         self._json_text = json_text
         self._numeric = numeric
@@ -263,8 +265,7 @@ class _Reading:
         return result
 
     def _heed(self, result: pq.abc.PGresult) -> None:
-        fetched, connection = self._fetched, self._connection
-        encoding = connection.info.encoding
+        fetched, connection, encoding = self._fetched, self._connection, self.encoding
         if result.status in _ROWS:
             if fetched.columns is None:
                 fetched.columns = self._columns(result)
@@ -290,7 +291,7 @@ class _Reading:
     def _columns(self, result: pq.abc.PGresult) -> list[Column]:
         info, places = self._connection.info, range(result.nfields)
         described = self._projected or Description(
-            tuple([(result.fname(place) or b"").decode(info.encoding) for place in places]),
+            tuple([(result.fname(place) or b"").decode(self.encoding) for place in places]),
             tuple([result.ftype(place) for place in places]),
         )
         self._format = pq.Format(result.fformat(0)) if places else pq.Format.TEXT

@@ -35,6 +35,9 @@ def frame(columns: Sequence[Column], rows: int) -> pd.DataFrame:
         else:
             alike.setdefault(column.plain, []).append(place)
     for dtype, places in alike.items():
+        if len(places) == 1:
+            blocks.append((columns[places[0]].finish().reshape(1, rows), places))
+            continue
         block = np.empty((len(places), rows), dtype)
         for row, place in zip(block, places, strict=True):
             columns[place].finish_into(row)
@@ -43,7 +46,7 @@ def frame(columns: Sequence[Column], rows: int) -> pd.DataFrame:
 
 
 def _assembled(blocks: Sequence[tuple[Any, list[int]]], rows: int, names: tuple[str, ...]) -> pd.DataFrame:
-    index = pd.RangeIndex(rows)
+    index = _numbered(rows).view()
     if _from_blocks is not None and names:
         placed = [(values, np.array(places)) for values, places in blocks]
         made: pd.DataFrame = _from_blocks(placed, index=index, columns=_named(names).view())
@@ -56,6 +59,11 @@ def _assembled(blocks: Sequence[tuple[Any, list[int]]], rows: int, names: tuple[
     made = pd.DataFrame({place: arrays[place] for place in sorted(arrays)}, index=index, copy=False)
     made.columns = _named(names).view()
     return made
+
+
+@lru_cache(maxsize=64)
+def _numbered(rows: int) -> pd.RangeIndex:
+    return pd.RangeIndex(rows)
 
 
 @lru_cache(maxsize=64)
