@@ -15,10 +15,10 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks tutorials docs wheel package screenshots benchmark benchmark-query soak replacements audit format clean
+.PHONY: help demo test lab check unit notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak replacements audit format clean
 
 help:  ## show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 $(READY): pyproject.toml tools/environment.py tools/constraints.txt
 	@$(PYTHON) tools/environment.py $(VENV)
@@ -79,6 +79,12 @@ benchmark: $(READY)  ## the tunnel beside kubectl and others (half an hour): BEN
 benchmark-query: $(READY)  ## queries into DataFrames beside kubectl + read_sql, ADBC, ConnectorX, JupySQL
 	@$(BIN)/python -m pip install --quiet --constraint tools/constraints.txt --editable '.[benchmark]'
 	@$(BIN)/python benchmarks/query.py $(if $(TESTBED),--testbed $(TESTBED)) $(BENCHMARK_ARGS)
+
+benchmark-panel: $(FRONT)  ## the panel's frames with 500 pods and 50 forwards
+	@CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python benchmarks/panel.py
+
+benchmark-clicks: $(FRONT)  ## clicks in the side panel while a cell computes: how long until the answer is drawn
+	@CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python benchmarks/clicks.py
 
 soak: $(READY)  ## ten minutes of traffic through a forward, with random faults: nothing lost, nothing leaked
 	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),10) $(if $(TESTBED),--testbed $(TESTBED))

@@ -1,6 +1,6 @@
 """How smooth the panel is with 500 pods and 50 forwards: the longest frame while it scrolls, is filtered and is told news.
 
-    python benchmarks/panel.py
+    make benchmark-panel
 
 The view alone in a real Chromium, told what a kernel would tell it, at its pace and in its portions. A frame is the time
 between two paints; on a quiet machine they come every 16.7 ms. The goal is below 50 ms for each.

@@ -23,6 +23,7 @@ SspcloudError
 │   ├── PortTaken                something listens on the local port
 │   ├── DialFailed               nothing accepts connections on the port in the pod
 │   ├── TunnelLost               the tunnel ended, and could not be opened again in time
+│   │   └── ForwardStopped       somebody stopped the forward while it was being opened
 │   └── HelperFailed             the process that carries the bytes could not be started
 ├── DatabaseError
 │   ├── DatabaseNotFound         no database has that name
@@ -215,6 +216,13 @@ class TunnelLost(ForwardError):
     """The tunnel ended, and could not be opened again in time.
 
     The forward goes on trying. ``%k8s_doctor TARGET`` says whether the pod, the right or the network is missing.
+    """
+
+
+class ForwardStopped(TunnelLost):
+    """The forward was stopped while it was being opened.
+
+    Open it again, if that was not meant.
     """
 
 

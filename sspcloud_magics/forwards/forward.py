@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from sspcloud_magics.errors import SspcloudError, TunnelLost, from_wire
+from sspcloud_magics.errors import ForwardStopped, SspcloudError, TunnelLost, from_wire
 from sspcloud_magics.forwards import display
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import (
@@ -192,13 +192,13 @@ class Forward:
         Raises
         ------
         SspcloudError
-            What made it fail, or `TunnelLost` when the time has passed or it was stopped.
+            What made it fail, `TunnelLost` when the time has passed, `ForwardStopped` when it was stopped.
         """
         deadline = time.monotonic() + timeout
         with self._keeper.changed:
             while self.state is not State.ACTIVE:
                 if not self.is_live:
-                    raise self.error or TunnelLost(f"The forward to {self.target} was stopped.")
+                    raise self.error or ForwardStopped(f"The forward to {self.target} was stopped.")
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise TunnelLost(

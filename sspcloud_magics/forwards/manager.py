@@ -153,6 +153,8 @@ class ForwardManager:
             If the API server refuses, or cannot be reached.
         TunnelLost
             If the time has passed.
+        ForwardStopped
+            If somebody stops it meanwhile.
         HelperFailed
             If the process that carries the bytes cannot be started.
         """

@@ -1,14 +1,19 @@
 """The state of the panel, and the one thread that keeps it true and tells the browser.
 
-    browser ── message ──▶ `receive`, on whatever thread      ┐
-    an order or a round of looks that has ended, on its own   ├─▶ inbox ─▶ the thread ─▶ outbox ─▶ browser
-    the clock                                                 ┘
+    browser ── message ──▶ `receive`, on whatever thread ─▶ an order, on its own ─┐
+                                   └──────────────────────────────────────────────┼─▶ inbox ─▶ the thread ─▶ outbox ─▶ browser
+    a round of looks, on its own ─────────────────────────────────────────────────┤
+    the clock ────────────────────────────────────────────────────────────────────┘
 
 All state belongs to the thread; others only put functions into its inbox. What may wait (an order, the cluster)
 runs on a short-lived thread of its own, so a slow server delays nothing else; pods and services are watched by
 threads that live as long as somebody looks (`following`). Nothing is asked and nothing is
 sent while nobody looks, or has just clicked: each view in a browser says when it is seen, and again every now and then, so that a
-browser that vanishes is forgotten. At most one update goes out in `PACE` seconds, and none where nothing changed.
+browser that vanishes is forgotten. News go out twice a second at most, what became of a click at once (`pace`), and
+nothing where nothing changed.
+
+While a cell computes, each change of thread costs the time for which Python's lock is held. So a click's order begins on
+the thread that brings it, and the lock is given on more often until it is answered (`switching`).
 """
 
 from __future__ import annotations
@@ -36,11 +41,12 @@ from sspcloud_magics.secret import Secret
 from sspcloud_magics.widgets import answers, looks, orders, standing
 from sspcloud_magics.widgets.following import Follower
 from sspcloud_magics.widgets.outbox import Facts, Outbox
+from sspcloud_magics.widgets.pace import PACE, Pace
+from sspcloud_magics.widgets.switching import Hurry
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
 
-PACE = 0.5
 LEASE = 40.0
 """Seconds after which a view that says nothing is taken for gone; it speaks every 15."""
 
@@ -49,6 +55,9 @@ ATTENTION = 10.0
 
 AGAIN = 4.0
 """Seconds after which a cluster that could not be asked is tried again."""
+
+ANSWERS = ("order/", "answer/")
+"""The kinds of facts that tell what became of a click."""
 
 KEPT = 100
 """How many outcomes of orders are remembered."""
@@ -88,6 +97,8 @@ class Board:
         self._thread: threading.Thread | None = None
         self._closing = False
         self._looked = threading.Event()
+        self._running: set[str] = set()  # the keys of the orders; under the lock, as the inbox is
+        self._hurry = Hurry()
         # From here on the thread's own.
         self._outbox = Outbox()
         self._views: dict[str, float] = {}
@@ -98,8 +109,8 @@ class Board:
         self._outcomes: dict[str, dict[str, Any]] = {}
         self._found: dict[str, Facts] = {}
         self._followers: dict[str, Follower] = {}
-        self._running: set[str] = set()
-        self._next_update = 0.0
+        self._pace = Pace()
+        self._owes_answer = False
         self._whole_wanted = False
 
     @property
@@ -121,8 +132,10 @@ class Board:
         if isinstance(message.get("script"), str):
             # Nothing that may be shown or logged from here on can hold it.
             message = {**message, "script": Secret(message["script"])}
-        take = self._take_look if message["do"] == "look" else self._take_order
-        self._post(lambda: take(message))
+        if message["do"] == "look":
+            self._post(lambda: self._take_look(message))
+        else:
+            self._begin_order(message)
 
     def look_once(self, timeout: float) -> None:
         """Ask the cluster, and return when it has answered, or after `timeout` seconds."""
@@ -138,6 +151,7 @@ class Board:
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+        self._hurry.end()
         for follower in self._followers.values():
             follower.close()
             follower.join()
@@ -166,6 +180,9 @@ class Board:
                 self._turn()
             except Exception:  # noqa: BLE001 - the panel's thread outlives a fault; the next turn begins anew
                 _log.exception("a turn of the panel failed")
+            with self._wake:
+                if not (self._running or self._inbox or self._owes_answer):
+                    self._hurry.end()
 
     @property
     def _is_watched(self) -> bool:
@@ -174,7 +191,9 @@ class Board:
 
     def _pause(self) -> float | None:
         """How long to sleep where no message comes; for ever where nobody looks."""
-        return max(self._next_update - time.monotonic(), PACE / 5) if self._is_watched else None
+        if not self._is_watched:
+            return None
+        return max(self._pace.wait(time.monotonic(), answer=self._owes_answer), PACE / 10)
 
     def _turn(self) -> None:
         now = time.monotonic()
@@ -185,12 +204,14 @@ class Board:
         self._outbox.want(self._facts())
         if self._whole_wanted:
             self._whole_wanted = False
+            self._owes_answer = False
             self._send({"whole": self._outbox.whole()})
-        elif self._is_watched and now >= self._next_update:
+        elif self._is_watched and self._pace.wait(now, answer=self._owes_answer) <= 0:
             part = self._outbox.part()
+            self._pace.count(now)
+            self._owes_answer = self._owes_answer and self._outbox.owes(ANSWERS)
             if part:
                 self._send({"part": part})
-            self._next_update = now + PACE
 
     def _facts(self) -> Facts:
         facts: Facts = {"account": {"page": ACCOUNT_PAGE}}
@@ -230,14 +251,26 @@ class Board:
 
     # Orders.
 
-    def _take_order(self, message: dict[str, Any]) -> None:
+    def _begin_order(self, message: dict[str, Any]) -> None:
+        """Carry out an order, unless its like is being carried out; on the thread that brings it."""
         key = str(message.get("key"))[:200]
-        self._attended_until = time.monotonic() + ATTENTION
+        with self._wake:
+            if self._closing:
+                return
+            self._hurry.begin()
+            self._post(lambda: self._take_order(key, message))
+            is_new = key not in self._running
+            self._running.add(key)
+        if is_new:
+            self._aside("sspcloud-order", lambda: self._carry_out(key, message))
+
+    def _take_order(self, key: str, message: dict[str, Any]) -> None:
+        now = time.monotonic()
+        self._attended_until = now + ATTENTION
         self._outcomes.pop(key, None)
         self._outcomes[key] = {"id": str(message.get("id"))[:64], "state": "pending"}
-        if key not in self._running:
-            self._running.add(key)
-            self._aside("sspcloud-order", lambda: self._carry_out(key, message))
+        # Whoever has clicked sees that anyway; what is done soon is told once, when it is done.
+        self._pace.hold(now)
 
     def _carry_out(self, key: str, message: dict[str, Any]) -> None:
         outcome: dict[str, Any] = {"state": "done"}
@@ -253,11 +286,14 @@ class Board:
                 where = "".join(traceback.format_tb(error.__traceback__))
                 _log.error("an order failed: %s\n%s", type(error).__name__, where)
             outcome = {"state": "failed", "error": looks.trouble(error)}
-        self._post(lambda: self._take_outcome(key, outcome, found, looking=message["do"] in orders.LOOKING))
+        anew = outcome["state"] == "failed" or message["do"] not in orders.WITHOUT_TRACE
+        self._post(lambda: self._take_outcome(key, outcome, found, anew=anew))
 
-    def _take_outcome(self, key: str, outcome: dict[str, Any], found: list[str], *, looking: bool) -> None:
-        self._running.discard(key)
+    def _take_outcome(self, key: str, outcome: dict[str, Any], found: list[str], *, anew: bool) -> None:
+        with self._wake:
+            self._running.discard(key)
         self._attended_until = time.monotonic() + ATTENTION
+        self._owes_answer = True
         # The order may have been given again meanwhile: it is answered too.
         order_id = self._outcomes.get(key, {}).get("id", "")
         self._outcomes[key] = {"id": order_id, **outcome}
@@ -268,7 +304,7 @@ class Board:
             del self._found[old]
         for old in [each for each in self._outcomes if each not in self._running][: -KEPT or None]:
             del self._outcomes[old]
-        if not looking:
+        if anew:
             self._look_anew()
 
     # Looks.

@@ -8,10 +8,11 @@ that gave it, and never anything secret.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sspcloud_magics import practice, session
-from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.errors import ForwardStopped, UsageProblem
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.widgets import database_orders
 from sspcloud_magics.widgets.asking import Order, number, text
@@ -40,7 +41,9 @@ def _use_namespace(order: Order) -> None:
 
 
 def _forward(order: Order) -> None:
-    session.forward(f"{text(order, 'kind')}/{text(order, 'name')}", number(order, "port"))
+    # Who stops it while it is being opened knows, and is told nothing.
+    with suppress(ForwardStopped):
+        session.forward(f"{text(order, 'kind')}/{text(order, 'name')}", number(order, "port"))
 
 
 def _stop(order: Order) -> None:
@@ -54,7 +57,8 @@ def _restart(order: Order) -> None:
     wanted = number(order, "forward")
     for each in session.open_forwards():
         if each.id == wanted:
-            session.restart_forward(each)
+            with suppress(ForwardStopped):
+                session.restart_forward(each)
 
 
 def _start_sandbox(_order: Order) -> None:
@@ -97,8 +101,10 @@ ORDERS: dict[str, Callable[[Order], Any]] = {
     "look again": _look_again,
 }
 
-LOOKING = frozenset({"tables", "columns", "schemas", "plan share", "sessions"})
-"""Orders that change nothing: the cluster is not asked anew behind them."""
+WITHOUT_TRACE = frozenset(
+    {"forward", "stop", "restart", "tables", "columns", "schemas", "plan share", "sessions"}
+)
+"""Orders that change nothing in the cluster: unless they fail, it is not asked anew behind them."""
 
 
 def carry_out(order: Order) -> Any:

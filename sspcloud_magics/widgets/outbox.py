@@ -1,8 +1,9 @@
 """What the browser still has to be told, and in which portions. No thread and no I/O.
 
 The panel's state is a flat mapping of *facts*: ``"pod/mon-api-abcdef-12345"`` → a small value. `want` says what
-is true now; `part` gives what differs from what was told, at most `MOST` bytes of it, the longest-waiting facts
-first; nothing differs, nothing is given. A fact that is gone is told as None.
+is true now; `part` gives what differs from what was told, at most `MOST` bytes of it: what somebody waits for
+first (what became of a click), then the facts that have waited longest. Nothing differs, nothing is given. A fact
+that is gone is told as None.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ Facts: TypeAlias = dict[str, Any]
 
 MOST = 1900
 """Bytes of JSON in one update; what is around it makes it 2 kB."""
+
+AWAITED = ("order/", "answer/", "forward/", "connection/")
+"""The kinds of facts that a click brings: they do not stand in line behind a hundred pods."""
 
 
 class Outbox:
@@ -43,7 +47,8 @@ class Outbox:
         """Return the next portion to tell; empty where there is nothing."""
         portion: Facts = {}
         size = 2
-        for key in list(self._due):
+        # Sorting keeps the order of those that are alike.
+        for key in sorted(self._due, key=lambda key: not key.startswith(AWAITED)):
             size += _size(key, self._true.get(key))
             if portion and size > MOST:
                 break
@@ -51,6 +56,10 @@ class Outbox:
             del self._due[key]
             self._tell(key)
         return portion
+
+    def owes(self, kinds: tuple[str, ...]) -> bool:
+        """Whether a fact of one of these kinds is still to be told."""
+        return any(key.startswith(kinds) for key in self._due)
 
     def whole(self) -> Facts:
         """Return everything, for a browser that knows nothing."""

@@ -187,6 +187,97 @@ def test_the_focus_and_what_is_typed_stay_while_the_world_changes(pages: Callabl
     assert page.evaluate("document.activeElement.name") == "colleagues"
 
 
+def test_a_click_is_a_click_though_everything_changes_between_press_and_release(
+    pages: Callable[..., Page],
+) -> None:
+    page = pages()
+    full(page)
+    facts = staged.session()
+    another = {
+        "forward/0": facts["forward/1"] | {"target": "user-alice/svc/another", "reason": "a line more"}
+    }
+    above = {f"pod/a-new-one-{number}": staged.pod("Running", "good", 1, [[80, ""]]) for number in range(3)}
+    for name, news, shown in (
+        ("Stop the forward to user-alice/svc/mon-api", {"traffic/1": [1, 2, 3]}, ["3 open"]),
+        ("Restart the forward to user-alice/svc/mon-api", another, ["svc/another", "a line more"]),
+        ("Forward port 8888 http of jupyter-python-417342-0", above, ["a-new-one-2"]),
+        (f"Connect to {DATABASE}", {"look/databases": FORBIDDEN}, ["You may not list pods"]),
+    ):
+        button = page.get_by_role("button", name=name, exact=True)
+        button.scroll_into_view_if_needed()
+        place = button.bounding_box()
+        assert place is not None
+        page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+        page.mouse.down()
+        page.evaluate("() => { window.sent.length = 0; }")
+        part(page, news)
+        page.mouse.up()
+        given = page.evaluate("window.sent.filter(each => each.do !== 'look')")
+        assert len(given) == 1, name
+        part(page, {f"order/{given[0]['key']}": {"id": given[0]["id"], "state": "done"}})
+        for text in shown:
+            expect(page.locator("#panel")).to_contain_text(text)
+
+
+def test_a_port_is_forwarded_when_it_can_be_used(pages: Callable[..., Page]) -> None:
+    page = pages()
+    full(page)
+    forward = staged.session()["forward/1"] | {
+        "target": "user-alice/pod/jupyter-python-417342-0",
+        "ports": [[18_888, 8888]],
+    }
+    part(page, {"forward/9": forward | {"state": "starting"}})
+    expect(
+        page.get_by_role("button", name="Forward port 8888 http of jupyter-python-417342-0")
+    ).to_be_visible()
+    for state in ("active", "reconnecting"):
+        part(page, {"forward/9": forward | {"state": state}})
+        label = "Port 8888 http of jupyter-python-417342-0 is forwarded"
+        expect(page.get_by_role("button", name=label)).to_be_visible()
+
+
+def test_traffic_changes_its_cell_and_nothing_else_of_the_row(pages: Callable[..., Page]) -> None:
+    page = pages()
+    full(page)
+    row = page.get_by_role("table", name="Forwards").get_by_role("row").filter(has_text="svc/mon-api")
+    expect(row).to_contain_text("2 open")
+    row.evaluate(
+        """row => new MutationObserver(changes => {
+            const cells = changes.map(({ target }) => (target.closest ?? (() => null)).call(target, 'td, th')
+                ?? target.parentElement?.closest('td, th')).filter(Boolean);
+            window.changed = [...(window.changed ?? []), ...cells.map(cell => cell.cellIndex)];
+        }).observe(row, { childList: true, subtree: true, attributes: true, characterData: true })"""
+    )
+    part(page, {"traffic/1": [48_213, 99_582_912, 7]})
+    expect(row).to_contain_text("7 open")
+    assert set(page.evaluate("window.changed")) == {3}
+    # What else changes is drawn, too.
+    part(
+        page,
+        {
+            "traffic/1": [48_213, 99_582_912, 8],
+            "forward/1": staged.session()["forward/1"] | {"reason": "why"},
+        },
+    )
+    expect(row).to_contain_text("8 open")
+    expect(row).to_contain_text("why")
+
+
+def test_what_is_filtered_begins_at_its_first_row(pages: Callable[..., Page]) -> None:
+    page = pages()
+    many = {f"pod/many-{number}": staged.pod("Running", "good", 1, [[80, ""]]) for number in range(300)}
+    tell(page, staged.session() | many)
+    table = page.locator("[data-scrolls=pods]")
+    rows = table.locator("tbody tr")
+    first = rows.count()
+    table.evaluate("box => { box.scrollTop = box.scrollHeight; }")
+    expect(rows).not_to_have_count(first)
+    page.locator("[data-filter]").fill("many-1")
+    expect(rows.first).to_contain_text("many-1")
+    assert table.evaluate("box => box.scrollTop") == 0
+    expect(rows).to_have_count(first)
+
+
 def test_a_pasted_script_leaves_the_page_at_once(pages: Callable[..., Page]) -> None:
     page = pages()
     tell(page, NOBODY | {"look/who": NOT_LOGGED_IN})

@@ -14,9 +14,13 @@ from typing import Any
 import pytest
 
 from sspcloud_magics import session
+from sspcloud_magics.forwards.helper import Helper
+from sspcloud_magics.session import state
 from sspcloud_magics.widgets import board as board_module
-from sspcloud_magics.widgets import looks
-from sspcloud_magics.widgets.board import PACE, Board
+from sspcloud_magics.widgets import looks, pace
+from sspcloud_magics.widgets.board import Board
+from sspcloud_magics.widgets.pace import AHEAD, PACE
+from sspcloud_magics.widgets.switching import SHORT
 from tests.testbed import Sandbox
 from tests.widgets.conftest import LOOK, SECONDS, Browser, as_alice, outcome
 
@@ -80,6 +84,40 @@ def test_a_forward_on_a_unix_socket_is_told_by_its_path(
     assert outcome(browser, "stop", "1")["state"] == "done"
     browser.until(lambda facts: f"forward/{opened.id}" not in facts)
     assert not Path(fact["sockets"][0]).exists()
+
+
+def test_who_stops_a_forward_while_it_is_being_opened_is_told_no_failure_and_may_open_it_again(
+    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = threading.Event()
+
+    def late() -> Helper:
+        starts.wait(SECONDS)
+        return Helper()
+
+    monkeypatch.setattr(state.manager(), "_start_helper", late)
+    as_alice(board, sandbox)
+    board.receive(FORWARD | {"id": "1"})
+    number = browser.until(lambda facts: forward_in(facts, "starting"))
+    board.receive({"do": "stop", "key": "stop", "id": "2", "forward": number})
+    assert outcome(browser, "stop", "2")["state"] == "done"
+    assert outcome(browser, FORWARD["key"], "1") == {"id": "1", "state": "done"}
+    starts.set()
+    board.receive(FORWARD | {"id": "3"})
+    assert outcome(browser, FORWARD["key"], "3")["state"] == "done"
+    assert browser.until(lambda facts: forward_in(facts, "active")) != number
+
+
+def forward_in(facts: dict[str, Any], wanted: str) -> int | None:
+    """Return the number of the forward that is in a state."""
+    return next(
+        (
+            int(key.removeprefix("forward/"))
+            for key, fact in facts.items()
+            if key.startswith("forward/") and fact["state"] == wanted
+        ),
+        None,
+    )
 
 
 def test_two_clicks_at_once_are_one_order_and_both_are_answered(
@@ -211,6 +249,40 @@ def test_nothing_is_sent_while_nothing_changes(
     assert [message for _, message in browser.told[before:]] == []
 
 
+def test_an_answer_does_not_wait_for_the_next_update_and_is_told_once(
+    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_alice(board, sandbox)
+    browser.until(lambda facts: "who" in facts)
+    monkeypatch.setattr(pace, "PACE", 10_000.0)
+    monkeypatch.setattr(pace, "AHEAD", 100_000.0)
+    for number in ("1", "2"):
+        board.receive(FORWARD | {"id": number})
+        assert outcome(browser, FORWARD["key"], number)["state"] == "done"
+    board.receive({"do": "nonsense", "key": "x", "id": "3"})
+    assert outcome(browser, "x", "3")["state"] == "failed"
+    told = [part[key] for _, part in browser.parts() for key in part if key.startswith("order/")]
+    assert [each["state"] for each in told] == ["done", "done", "failed"], (
+        "what is done at once was never pending"
+    )
+
+
+def test_the_interpreter_lock_is_given_on_more_often_while_an_order_is_carried_out(
+    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, during = sys.getswitchinterval(), []
+    monkeypatch.setattr(board_module.orders, "carry_out", lambda _: during.append(sys.getswitchinterval()))
+    as_alice(board, sandbox)
+    board.receive(FORWARD)
+    assert outcome(browser, FORWARD["key"], "1")["state"] == "done"
+    assert during == [pytest.approx(SHORT)]
+    # This is answered in a later turn than that in which the order ended.
+    told = len(browser.told)
+    board.receive(LOOK)
+    browser.until(lambda _: any("whole" in message for _, message in browser.told[told:]))
+    assert sys.getswitchinterval() == before
+
+
 def test_updates_keep_their_distance_and_their_size(board: Board, browser: Browser, sandbox: Sandbox) -> None:
     as_alice(board, sandbox)
     for number in range(30):
@@ -221,7 +293,10 @@ def test_updates_keep_their_distance_and_their_size(board: Board, browser: Brows
     parts = browser.parts()
     assert len(parts) > 1
     moments = [moment for moment, _ in parts]
-    assert min(later - sooner for sooner, later in itertools.pairwise(moments)) > PACE * 0.9
+    for (first, sooner), (last, later) in itertools.combinations(enumerate(moments), 2):
+        assert last - first <= (later - sooner + AHEAD) / PACE + 1, (
+            "two a second, but for the answers that are ahead"
+        )
     assert max(len(json.dumps(part, separators=(",", ":"))) for _, part in parts) <= 2000
 
 

@@ -57,6 +57,19 @@ def test_what_has_waited_longest_is_told_first() -> None:
     assert not first.keys() & box.part().keys()
 
 
+def test_what_became_of_a_click_does_not_stand_in_line_behind_the_pods() -> None:
+    box = Outbox()
+    pods = {f"pod/jupyter-{number}": {"state": "Running", "ports": [[8888, "http"]]} for number in range(500)}
+    box.want(pods)
+    box.part()
+    click = {"order/stop 1": {"state": "done"}, "forward/2": {"state": "active"}}
+    box.want(pods | click)
+    assert box.owes(("order/",))
+    assert box.part().items() >= click.items()
+    assert not box.owes(("order/",))
+    assert box.owes(("pod/",))
+
+
 def test_a_browser_that_knows_nothing_is_told_everything_and_then_only_changes() -> None:
     box = Outbox()
     box.want({"a": 1, "b": 2})

@@ -25,10 +25,16 @@ export interface Scene {
   readonly wish: string;
   /** What the preview was asked for, likewise. */
   readonly planned: string;
-  /** The rows that are in the page: the key of each, and from what it was drawn. */
-  readonly rows: ReadonlyMap<string, string>;
+  /** The rows that are in the page, by their keys. */
+  readonly rows: ReadonlyMap<string, StandingRow>;
   /** How many rows of a long table are drawn; more are when they are scrolled to. */
   readonly limits: ReadonlyMap<string, number>;
+}
+
+/** From what a row was drawn, and its cell that moves. */
+export interface StandingRow {
+  from: string;
+  shows: string | null;
 }
 
 /** A sentence in the scene's language. */

@@ -49,26 +49,50 @@ export function row(key: string, cells: Content[], below?: Content): HTMLElement
   );
 }
 
+/** A cell that changes more often than the rest of its row: its place among how many, what it shows, and how. */
+export interface Moving {
+  at: number;
+  of: number;
+  shows: unknown;
+  draw: () => Content;
+}
+
 /**
  * A row that is drawn only where something differs from what it was drawn from: of 500, few do at a time.
  *
- * `drawnFrom` is all that the row shows; what stands in the page for the same is left alone by `morph`.
+ * `drawnFrom` is all that the row shows, but for the cell that moves; what stands in the page for the same is left
+ * alone by `morph`.
  */
 export function steadyRow(
   scene: Scene,
   key: string,
   drawnFrom: unknown,
   draw: () => HTMLElement,
+  moving?: Moving,
 ): HTMLElement {
   const from = JSON.stringify([scene.language, drawnFrom]);
-  if (scene.rows.get(key) === from) return h("tr", { "data-key": key, "data-same": true });
-  const drawn = draw();
+  const shows = moving ? JSON.stringify(moving.shows) : null;
+  const standing = scene.rows.get(key);
+  let drawn: HTMLElement;
+  if (standing?.from !== from) drawn = draw();
+  else if (!moving || standing.shows === shows) return h("tr", { "data-key": key, "data-same": true });
+  else drawn = h("tr", { role: "row", "data-key": key }, aroundIt(moving));
   drawn.setAttribute("data-from", from);
+  if (shows !== null) drawn.setAttribute("data-shows", shows);
   return drawn;
 }
 
-/** Rows of a long table that are drawn at first, and once more with each step. */
-export const STEP = 30;
+/** The cells of a row of which only the moving one is drawn. */
+function aroundIt({ at, of, draw }: Moving): Content {
+  return Array.from({ length: of }, (_, index) =>
+    index === at
+      ? h("td", { role: "cell" }, draw())
+      : h(index === NAMING ? "th" : "td", { "data-same": true }),
+  );
+}
+
+/** Rows of a long table that are drawn at first, and once more with each step: more than it shows before it scrolls. */
+export const STEP = 20;
 
 /** The part of a long list that is drawn. */
 export function drawn<Fact>(scene: Scene, name: string, all: Fact[]): Fact[] {

@@ -16,7 +16,8 @@ import { insertCell } from "./inserting";
 import type { Model } from "./model";
 import { morph } from "./morph";
 import { keys, type Order } from "./orders";
-import { t, type Scene } from "./scene";
+import { watchPress } from "./pressing";
+import { t, type Scene, type StandingRow } from "./scene";
 import type { Store } from "./store";
 import { STEP } from "./tables";
 import { languageOf, type Language } from "./words";
@@ -24,7 +25,7 @@ import { languageOf, type Language } from "./words";
 /** Milliseconds after which ages and countdowns are drawn anew, where nothing else changes. */
 const AGES = 20_000;
 /** Pixels before its end from which on a table that is scrolled grows. */
-const NEAR = 200;
+const NEAR = 120;
 /** Milliseconds for which a button says "copied". */
 const COPIED = 1_500;
 
@@ -38,13 +39,14 @@ export class View implements Scene {
   expanded = "";
   wish = "";
   planned = "";
-  rows: ReadonlyMap<string, string> = new Map();
+  rows: ReadonlyMap<string, StandingRow> = new Map();
   readonly limits = new Map<string, number>();
 
   private user = "";
   private counter = 0;
   private frame = 0;
   private drawn = 0;
+  private isPressed = () => false;
   /** The ids of the last orders that were given here, by their keys. */
   private readonly sent = new Map<string, string>();
   private readonly root: HTMLElement;
@@ -100,10 +102,11 @@ export class View implements Scene {
     root.addEventListener("paste", (event) => this.paste(event), { signal });
     root.addEventListener("keydown", (event) => this.key(event), { signal });
     this.box.addEventListener("close", () => this.closed(), { signal });
+    this.isPressed = watchPress(root, () => this.drawSoon(), signal);
     const seen = watchSight(root, (now) => this.look(now), signal);
     const tick = setInterval(() => {
       const moving = !store.history.empty || store.given.size > 0 || !store.told;
-      if (seen() && (moving || Date.now() - this.drawn > AGES)) this.draw();
+      if (seen() && (moving || Date.now() - this.drawn > AGES)) this.drawSoon();
     }, SLOT);
     signal.addEventListener("abort", () => {
       clearInterval(tick);
@@ -118,7 +121,10 @@ export class View implements Scene {
     this.drawn = Date.now();
     const rows = [...this.body.querySelectorAll("tr[data-from]")];
     this.rows = new Map(
-      rows.map((row) => [row.getAttribute("data-key") ?? "", row.getAttribute("data-from") ?? ""]),
+      rows.map((row) => [
+        row.getAttribute("data-key") ?? "",
+        { from: row.getAttribute("data-from") ?? "", shows: row.getAttribute("data-shows") },
+      ]),
     );
     const next = body(this);
     const focused = document.activeElement;
@@ -181,7 +187,7 @@ export class View implements Scene {
   private drawSoon(): void {
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
-      this.draw();
+      if (!this.isPressed()) this.draw();
     });
   }
 
@@ -263,7 +269,7 @@ export class View implements Scene {
     const { form, dataset, value } = event.target;
     if (dataset.filter !== undefined) {
       this.filter = value;
-      this.limits.clear();
+      this.beginAgain("services", "pods");
     } else if (form?.dataset.form === "share") this.wish = JSON.stringify(wish(form));
     else return;
     this.draw();
@@ -275,6 +281,15 @@ export class View implements Scene {
     const isAtEnd = box.scrollTop + box.clientHeight > box.scrollHeight - NEAR;
     if (isAtEnd && this.body.querySelector(`[data-more="${box.dataset.scrolls}"]`)) {
       this.drawMore(box.dataset.scrolls);
+    }
+  }
+
+  /** Long tables whose rows become others begin at their first row. */
+  private beginAgain(...names: string[]): void {
+    for (const name of names) {
+      this.limits.delete(name);
+      const box = this.body.querySelector(`[data-scrolls="${name}"]`);
+      if (box?.scrollTop) box.scrollTop = 0;
     }
   }
 

@@ -9,16 +9,17 @@ import { sparkline } from "../sparkline";
 import { drawn, empty, more, row, section, steadyRow, table } from "../tables";
 
 const NO_TRAFFIC: Traffic = [0, 0, 0];
+const HEADINGS = ["state", "target", "address", "traffic", "actions"];
+const TRAFFIC = HEADINGS.indexOf("traffic");
 
 /** What is open: where it leads, where it listens, what it carried. */
 export function forwards(scene: Scene): HTMLElement {
   const all = scene.store.all("forward");
   const rows = drawn(scene, "forwards", all).map(([id, forward]) => forwardRow(scene, id, forward));
-  const headings = ["state", "target", "address", "traffic", "actions"];
   return section(
     scene,
     "forwards",
-    rows.length ? table(scene, "forwards", headings, rows) : empty(t(scene, "noForwards")),
+    rows.length ? table(scene, "forwards", HEADINGS, rows) : empty(t(scene, "noForwards")),
     more(scene, "forwards", all.length),
     restarts(scene),
   );
@@ -41,17 +42,17 @@ function forwardRow(scene: Scene, id: string, forward: Forward): HTMLElement {
   const clicks = orders.map((key) => [store.isPending(key), isLate(scene, key), store.get("order", key)]);
   const texts = [...addresses(forward).map(([text]) => text), forward.magic];
   const copied = texts.includes(scene.copied) && scene.copied;
-  const shown = [forward, traffic, minute, clicks, copied, store.ended, namespace(scene)];
-  return steadyRow(scene, `forward ${id}`, shown, () => drawRow(scene, id, forward, minute, traffic));
+  const shown = [forward, clicks, copied, store.ended, namespace(scene)];
+  const draw = () => [sparkline(minute), bytes(scene, traffic)];
+  return steadyRow(scene, `forward ${id}`, shown, () => drawRow(scene, id, forward, draw()), {
+    at: TRAFFIC,
+    of: HEADINGS.length,
+    shows: [traffic, minute],
+    draw,
+  });
 }
 
-function drawRow(
-  scene: Scene,
-  id: string,
-  forward: Forward,
-  minute: number[],
-  traffic: Traffic,
-): HTMLElement {
+function drawRow(scene: Scene, id: string, forward: Forward, carried: Content): HTMLElement {
   const name = { name: forward.target };
   const number = Number(id);
   return row(
@@ -65,7 +66,7 @@ function drawRow(
         forward.ports.map(([, remote]) => faint(` :${String(remote)}`)),
       ),
       addresses(forward).map(([text, local, remote]) => address(scene, text, local, remote)),
-      [sparkline(minute), bytes(scene, traffic)],
+      carried,
       h(
         "span",
         { class: cls("actions") },

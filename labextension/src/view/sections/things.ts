@@ -148,12 +148,15 @@ function portButton(scene: Scene, { kind, name, port: [port, label], key, done }
   );
 }
 
+/** The states in which a port that was clicked may be used. */
+const USABLE = ["active", "reconnecting"];
+
 /** The ports of one's own namespace that are forwarded: `name:port`. */
 function forwarded(scene: Scene, kind: string): Set<string> {
   const mine = `${namespace(scene)}/${kind}/`;
   const open = scene.store
     .all("forward")
-    .filter(([, forward]) => forward.target.startsWith(mine) && forward.state !== "failed");
+    .filter(([, forward]) => forward.target.startsWith(mine) && USABLE.includes(forward.state));
   return new Set(
     open.flatMap(([, { target, ports }]) =>
       ports.map(([, remote]) => `${target.slice(mine.length)}:${remote}`),

@@ -1,0 +1,33 @@
+"""When the browser may be told again: news keep their distance, the answer to a click does not wait. No clock and no thread.
+
+Each update pays for itself with `PACE` seconds in which no news go out. The answer to a click may go out before that time
+has passed, up to `AHEAD` seconds of it: it is paid for by the news behind it. So there are two updates a second at most over any longer
+time, and a click is answered at once unless somebody gives several orders a second.
+"""
+
+from __future__ import annotations
+
+PACE = 0.5
+"""Seconds between two updates."""
+
+AHEAD = 2.0
+"""Seconds by which answers may be ahead of that: four of them at once."""
+
+
+class Pace:
+    """The times of the updates; all arguments are seconds of a monotonic clock."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def wait(self, now: float, *, answer: bool) -> float:
+        """Return how long to wait before the next update, which is the answer to a click or is not; 0 or less for at once."""
+        return self._next - now - (AHEAD if answer else 0.0)
+
+    def count(self, now: float) -> None:
+        """Take in that an update has gone out, or that there was nothing to tell."""
+        self._next = max(self._next, now) + PACE
+
+    def hold(self, now: float) -> None:
+        """Wait a little, since an answer is about to come: one update tells both."""
+        self._next = max(self._next, now + PACE)

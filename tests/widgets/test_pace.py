@@ -1,0 +1,47 @@
+"""When the browser may be told again: news twice a second, answers at once, and never more over any longer time."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sspcloud_magics.widgets.pace import AHEAD, PACE, Pace
+
+
+def test_news_keep_their_distance() -> None:
+    pace = Pace()
+    assert pace.wait(100.0, answer=False) <= 0
+    pace.count(100.0)
+    assert pace.wait(100.0, answer=False) == PACE
+    assert pace.wait(100.0 + PACE, answer=False) == 0
+
+
+def test_an_answer_goes_out_at_once_and_the_next_news_pay_for_it() -> None:
+    pace = Pace()
+    pace.count(100.0)
+    assert pace.wait(100.1, answer=True) <= 0
+    pace.count(100.1)
+    assert pace.wait(100.0 + PACE, answer=False) == PACE
+
+
+def test_news_wait_for_an_answer_that_is_about_to_come() -> None:
+    pace = Pace()
+    pace.hold(100.0)
+    assert pace.wait(100.0, answer=False) == PACE
+    assert pace.wait(100.0, answer=True) <= 0
+    pace.hold(100.0)
+    assert pace.wait(100.0, answer=False) == PACE, "two clicks do not wait twice"
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=60))
+def test_over_any_longer_time_there_are_two_updates_a_second(steps: list[tuple[float, bool]]) -> None:
+    pace, now, told = Pace(), 100.0, []
+    for later, answer in steps:
+        now += later
+        if pace.wait(now, answer=answer) <= 0:
+            pace.count(now)
+            told.append(now)
+    for (first, sooner), (last, later) in itertools.combinations(enumerate(told), 2):
+        assert last - first <= (later - sooner + AHEAD) / PACE + 1

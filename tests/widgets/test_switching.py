@@ -1,0 +1,57 @@
+"""The switch interval: short while anybody is in a hurry, and what it was afterwards."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from sspcloud_magics.widgets.switching import SHORT, Hurry
+
+
+@pytest.fixture(autouse=True)
+def interval() -> Iterator[float]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.004)
+    yield 0.004
+    sys.setswitchinterval(before)
+
+
+def test_it_is_short_until_the_last_has_ended(interval: float) -> None:
+    one, other = Hurry(), Hurry()
+    one.begin()
+    one.begin()
+    other.begin()
+    assert sys.getswitchinterval() == pytest.approx(SHORT)
+    one.end()
+    one.end()
+    assert sys.getswitchinterval() == pytest.approx(SHORT)
+    other.end()
+    assert sys.getswitchinterval() == interval
+
+
+def test_what_the_user_sets_meanwhile_stays() -> None:
+    hurry = Hurry()
+    hurry.begin()
+    sys.setswitchinterval(0.02)
+    hurry.end()
+    assert sys.getswitchinterval() == 0.02
+
+
+def test_one_that_is_shorter_already_stays() -> None:
+    sys.setswitchinterval(SHORT / 5)
+    before = sys.getswitchinterval()
+    hurry = Hurry()
+    hurry.begin()
+    assert sys.getswitchinterval() == before
+    hurry.end()
+    assert sys.getswitchinterval() == before
+
+
+def test_it_does_not_drift(interval: float) -> None:
+    hurry = Hurry()
+    for _ in range(1000):
+        hurry.begin()
+        hurry.end()
+    assert sys.getswitchinterval() == interval
