@@ -286,9 +286,9 @@ def test_the_interpreter_lock_is_given_on_more_often_while_an_order_is_carried_o
 def test_updates_keep_their_distance_and_their_size(board: Board, browser: Browser, sandbox: Sandbox) -> None:
     as_alice(board, sandbox)
     for number in range(30):
-        board.receive(FORWARD | {"key": f"{number}", "id": "1", "port": 8000})
+        board.receive({"do": "nonsense", "key": f"{number}", "id": "1"})
     browser.until(
-        lambda facts: all(facts.get(f"order/{number}", {}).get("state") == "done" for number in range(30))
+        lambda facts: all(facts.get(f"order/{number}", {}).get("state") == "failed" for number in range(30))
     )
     parts = browser.parts()
     assert len(parts) > 1
