@@ -172,7 +172,7 @@ def load(files: Iterable[Path], pending: Mapping[Path, str] | None = None) -> Ku
     if not any(merged.values()) and current is None:
         raise KubeconfigInvalid(
             f"{', '.join(map(str, read))} is empty.",
-            mend="copy the configuration again from where you have it, or name another: kubeconfig=…",
+            mend="copy the configuration again from where you have it, or name another: --kubeconfig FILE",
         )
     return Kubeconfig(merged["clusters"], merged["users"], merged["contexts"], current, tuple(read))
 
@@ -185,7 +185,7 @@ def read(file: Path) -> str | None:
     KubeconfigInvalid
         If it is a directory, far too long, not text, or not ours to read.
     """
-    mend = "mend the file, or name another: kubeconfig=…"
+    mend = "mend the file, or name another: --kubeconfig FILE"
     try:
         if not file.exists():
             return None
@@ -207,7 +207,7 @@ def read(file: Path) -> str | None:
 
 
 def _document(file: Path, text: str | None) -> dict[str, Any] | None:
-    mend = "mend the file, or name another: kubeconfig=…"
+    mend = "mend the file, or name another: --kubeconfig FILE"
     try:
         if text is None:
             text = read(file)
@@ -234,7 +234,7 @@ def _entries(document: dict[str, Any], plural: str, singular: str, file: Path) -
     malformed = KubeconfigInvalid(
         f"{file} is malformed.",
         why=f"{plural} is not a list of entries with a name and a {singular}.",
-        mend="mend the file, or name another: kubeconfig=…",
+        mend="mend the file, or name another: --kubeconfig FILE",
     )
     if not isinstance(listed, list):
         raise malformed

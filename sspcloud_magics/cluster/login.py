@@ -175,5 +175,8 @@ def _read_authority(file: Path) -> str:
         why = f"{error.strerror}." if isinstance(error, OSError) else "It is not text."
         raise KubeconfigInvalid(f"The CA file {file} cannot be read.", why=why) from None
     if "-----BEGIN CERTIFICATE-----" not in text:
-        raise KubeconfigInvalid(f"The CA file {file} holds no certificate in PEM.")
+        raise KubeconfigInvalid(
+            f"The CA file {file} holds no certificate in PEM.",
+            mend="name a file with -----BEGIN CERTIFICATE----- in it, or leave --ca out",
+        )
     return text

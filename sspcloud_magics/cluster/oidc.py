@@ -136,7 +136,7 @@ def check_token(token: Secret, issuer: str, client: str, former: Secret | None =
     if said != issuer.rstrip("/"):
         raise ServerError(
             "The ID token is from another identity provider than the one that is configured.",
-            why=f"It is from {_host(said)}, and {_host(issuer)} is configured.",
+            why=f"It is from {_named(said)}, and {_named(issuer)} is configured.",
             mend=COPY_AGAIN,
         )
     if client not in whose:
@@ -280,6 +280,16 @@ def _authority(given: Mapping[str, str], folder: Path | None) -> str | None:
 
 def _plain(value: str | Secret) -> str:
     return value.reveal() if isinstance(value, Secret) else str(value)
+
+
+def _named(url: str) -> str:
+    """Return how an issuer is told from another one: two of them may be realms of one host."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "an address that is none"
+    return f"{_host(url)}{port}{parts.path[:80]}"
 
 
 def _host(url: str) -> str:

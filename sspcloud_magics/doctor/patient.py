@@ -48,6 +48,7 @@ class Patient:
     target: Target | None = None
     port: int | str | None = None
     forward: Forward | None = None
+    opened: bool = False  # whether the forward is the doctor's own: what was open before stays open
     personal: set[str] = field(default_factory=set)
 
     def known(self) -> Cluster:

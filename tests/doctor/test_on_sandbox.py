@@ -95,6 +95,27 @@ def test_a_colleague_is_told_of_what_was_shared(doctor: Examine) -> None:
     assert "of 10" in " ".join(found(report, "Connections").evidence)
 
 
+def test_what_was_open_stays_open_and_a_transaction_goes_on(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "session", state.Session())
+    session.login(kubeconfig=sandbox.kubeconfig("alice"))
+    try:
+        connection = session.connect_db(DATABASE)
+        connection.psycopg.execute("BEGIN")
+        connection.psycopg.execute("CREATE TEMPORARY TABLE begun AS SELECT 42 AS answer")
+        report = session.doctor(DATABASE)
+        assert "it was open already" in found(report, "Tunnel", Verdict.FINE).evidence
+        assert connection.psycopg.execute("SELECT answer FROM begun").fetchone() == (42,)
+        (forward,) = state.open_forwards()
+        assert forward.is_live
+        mine = session.forward(f"svc/{DATABASE}-rw", "0:5432")
+        session.doctor(f"svc/{DATABASE}-rw")
+        assert mine.is_live
+    finally:
+        session.close()
+
+
 def test_without_a_target_the_way_to_the_cluster_is_walked(doctor: Examine) -> None:
     report = doctor("bob")
     assert report.healthy
