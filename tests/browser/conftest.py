@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, WebSocket
 
 from tests.browser.lab import ROOT, Lab, chromium, jupyterlab
 
@@ -31,16 +31,21 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page; whatever the browser's console calls an error is kept in `page.errors`."""
+    """A fresh page; what its console calls an error is kept in `page.errors`, what its sockets are sent in `page.received`."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened = context.new_page()
     opened.errors = []
+    opened.received = []
+
+    def listen(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda message: opened.received.append(message))  # noqa: PLW0108 - playwright writes to it
 
     def keep(text: str) -> None:
         # JupyterLab's own, now and then, while outputs arrive quickly; also where nothing of ours is in the page.
         if "removeChild" not in text:
             opened.errors.append(text)
 
+    opened.on("websocket", listen)
     opened.on("pageerror", lambda error: keep(str(error)))
     opened.on("console", lambda message: keep(message.text) if message.type == "error" else None)
     yield opened

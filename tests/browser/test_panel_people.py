@@ -5,7 +5,7 @@ Everything is done in the panel, and every claim is checked in a cell: what answ
 
 from __future__ import annotations
 
-import json
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from sspcloud_magics import sandbox
-from sspcloud_magics.cluster import writing
+from sspcloud_magics.cluster import objects, writing
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.cluster.resources import PODS, Attempt
 from sspcloud_magics.sandbox import account
@@ -69,6 +69,15 @@ def make_pod(cluster: Cluster) -> None:
 def become(panel: Locator, person: str) -> None:
     panel.get_by_role("button", name=person, exact=True).click()
     expect(panel.get_by_text(f"oidc-{person}", exact=True)).to_be_visible()
+
+
+def passwords(home: Path) -> list[str]:
+    """Return Carol's password, and that of Alice's project, also as a Secret holds them."""
+    alice = find_cluster(kubeconfig=sandbox.kubeconfig("alice", home))
+    kept = [objects.secret(alice, f"{NAME}-{name}") for name in ("share-carol", "superuser")]
+    alice.close()
+    found = [each.value("password").reveal() for each in kept]  # type: ignore[union-attr]
+    return found + [base64.b64encode(each.encode()).decode() for each in found]
 
 
 def shown(page: Page) -> Any:
@@ -153,7 +162,8 @@ def test_a_database_is_shared_joined_asked_and_taken_back(
 
     # Alice sees her, and takes it back while she is connected.
     become(panel, "alice")
-    expect(panel.get_by_role("row").filter(has_text="carol")).to_contain_text("1 connected")
+    expect(panel.get_by_role("row").filter(has_text="carol")).to_contain_text("1 connected since")
+    secrets = [*tokens, *passwords(home)]
     revoke.click()
     panel.get_by_role("button", name="Revoke", exact=True).click()
     expect(revoke).to_have_count(0)
@@ -182,11 +192,15 @@ def test_a_database_is_shared_joined_asked_and_taken_back(
     cells = "window.jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.sharedModel.source)"
     assert [cell for cell in page.evaluate(cells) if cell.startswith("%%query_db\nSELECT ")]
 
-    # Nothing of what was pasted is in the notebook, in the log, or in the page.
+    # Nothing of what was pasted, and no password, is in the notebook, the log, the page, or what the kernel has sent to it.
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     saved = (lab.log.parent.parent / "notebooks" / "people.ipynb").read_text(encoding="utf-8")
     assert "SSPCloud" in saved, "the panel itself is there, as text"
     page_text = page.evaluate("document.documentElement.outerHTML")
-    everywhere = saved + lab.log.read_text(encoding="utf-8") + page_text
-    assert [token for token in tokens if token in everywhere or json.dumps(token) in everywhere] == []
+    frames: list[str | bytes] = page.received  # type: ignore[attr-defined]
+    messages = b"".join(each.encode() if isinstance(each, str) else each for each in frames)
+    assert b"comm_msg" in messages
+    assert b"share_carol" in messages
+    everywhere = (saved + lab.log.read_text(encoding="utf-8") + page_text).encode() + messages
+    assert [secret for secret in secrets if secret.encode() in everywhere] == []
     assert page.errors == []  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """What a shared role may do and may not, tried on a real PostgreSQL with names that need quoting."""
 
+import select
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -182,6 +183,18 @@ def test_an_ended_role_may_not_log_in(server, superuser, owner):
     share(superuser, until=datetime.now(UTC) - timedelta(seconds=1))
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         as_colleague(server)
+
+
+def test_idle_sessions_end_and_there_are_no_more_than_so_many(server, superuser, owner, monkeypatch):
+    monkeypatch.setattr(grants, "IDLE_TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr(grants, "CONNECTION_LIMIT", 1)
+    share(superuser)
+    with as_colleague(server) as bob:
+        with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
+            as_colleague(server)
+        assert select.select([bob.fileno()], [], [], 60)[0], "the server has not ended the idle session"
+        with pytest.raises(errors.IdleSessionTimeout):
+            bob.execute("SELECT 1")
 
 
 def test_revoking_ends_live_sessions_and_keeps_what_the_colleague_made(server, superuser, owner):
