@@ -208,7 +208,11 @@ def test_several_kernels_renew_once(script: Script, kubeconfig: Path) -> None:
     for kernel in kernels:
         assert kernel.stdout is not None
         assert kernel.stdout.readline() == "ready\n"
-    answers = [json.loads(kernel.communicate("go\n", timeout=60)[0]) for kernel in kernels]
+    for kernel in kernels:  # all of them at once: who waits for one is renewed for
+        assert kernel.stdin is not None
+        kernel.stdin.write("go\n")
+        kernel.stdin.flush()
+    answers = [json.loads(kernel.communicate(timeout=60)[0]) for kernel in kernels]
     assert {user for user, _ in answers} == {"oidc-carol"}
     assert len({token for _, token in answers}) == 1
 
