@@ -43,6 +43,7 @@ check: $(FRONT)  ## formatting, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/french.py
 	$(BIN)/python tools/frontend.py check
 	$(BIN)/bandit --quiet --recursive --severity-level medium --skip B108,B608 sspcloud_magics
 
