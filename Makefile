@@ -15,7 +15,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak replacements audit format clean
+.PHONY: help demo test lab check unit notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak gibibyte replacements audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,6 +89,9 @@ benchmark-clicks: $(FRONT)  ## clicks in the side panel while a cell computes: h
 
 soak: $(READY)  ## ten minutes of traffic through a forward, with random faults: nothing lost, nothing leaked
 	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),10) $(if $(TESTBED),--testbed $(TESTBED))
+
+gibibyte: $(READY)  ## 1 GiB each way through a forward, byte for byte, on good and bad networks, by both protocols
+	$(BIN)/python -m pytest -m gibibyte -n 0 -s --no-cov $(if $(TESTBED),--testbed $(TESTBED)) tests/integration/tunnel
 
 replacements: $(READY)  ## a minute of pgbench through a forward whose pod is replaced twice
 	$(BIN)/python benchmarks/replacements.py --seconds $(or $(SECONDS),60)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -252,16 +253,37 @@ def assert_echoes(port: int, size: int) -> None:
 
 @pytest.mark.parametrize("faults", [Faults(slice=1500), Faults(latency=0.02)], ids=["slices", "latency"])
 def test_bytes_arrive_as_they_were_sent_through_a_bad_network(access, testbed, faults, helper):
+    assert_echoes_through(access, testbed, helper.protocol, faults, 4 * MIB)
+
+
+@pytest.mark.gibibyte
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    "faults",
+    [Faults(), Faults(slice=64 * 1024, latency=0.001), Faults(slice=1500)],
+    ids=["as it is", "slices and latency", "small slices"],
+)
+def test_a_gibibyte_arrives_as_it_was_sent_both_ways(access, testbed, faults, helper):
+    began = time.monotonic()
+    assert_echoes_through(access, testbed, helper.protocol, faults, 1024 * MIB)
+    sys.stderr.write(
+        f"{helper.protocol}: 1 GiB each way in {time.monotonic() - began:.0f} s through {faults}\n"
+    )
+
+
+def assert_echoes_through(access, testbed, protocol: str, faults: Faults, size: int) -> None:
+    """Send random bytes to the echo and back through a network with faults; the sums must agree."""
     server = urlsplit(access.server)
     assert server.hostname is not None
     with FaultProxy(server.hostname, server.port or 443) as proxy:
         name = access.tls_server_name or server.hostname
         address = f"https://127.0.0.1:{proxy.port}{server.path}"
         through = replace(access, server=address, tls_server_name=name)
-        with HelperProcess(through, prelude=CHANNELS_ONLY if helper.protocol == "channels" else "") as other:
+        with HelperProcess(through, prelude=CHANNELS_ONLY if protocol == "channels" else "") as other:
             proxy.faults = faults
             state = other.forward("pod", testbed.echo.pod, testbed.echo.port, namespace=testbed.namespace)
-            assert_echoes(state.local_ports[0], 4 * MIB)
+            assert state.protocol == protocol
+            assert_echoes(state.local_ports[0], size)
 
 
 def _settled(process: psutil.Process) -> tuple[int, int]:

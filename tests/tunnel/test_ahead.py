@@ -1,0 +1,180 @@
+"""How many tunnels wait for connections: more with use, within a limit, fewer again in quiet times, none grown old.
+
+The loop's clock is moved on by hand, so that minutes and hours pass at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from sspcloud_magics.access import Access
+from sspcloud_magics.tunnel import pool as engine
+from sspcloud_magics.tunnel.credentials import Credentials
+from sspcloud_magics.tunnel.pods import Candidate
+from sspcloud_magics.tunnel.pool import PING_INTERVAL, Pool
+from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
+from sspcloud_magics.tunnel.tunnel import Tunnel
+from tests.tunnel.protocols.wire import frame
+from tests.tunnel.test_pool import Opening, settle
+
+PONG = memoryview(frame(10, b""))
+
+
+class Clockwork(asyncio.SelectorEventLoop):
+    """A loop whose clock can be moved on."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+class Stage:
+    """A pool whose server answers every ping, until it does not."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self.credentials = Credentials(Access(server="https://127.0.0.1:1"), lambda: None)
+        self.troubles: list[Exception] = []
+        pod = Candidate("web-0", "uid", (5432,), usable=True)
+        self.pool = Pool(self.credentials, "lab", pod, self.troubles.append)
+        self.answers = True
+        self.held: list[Any] = []
+
+    @property
+    def open(self) -> list[Tunnel]:
+        return [tunnel for tunnel in self._opening.opened if not tunnel.closed]
+
+    @property
+    def waiting(self) -> int:
+        return self.pool.tunnels - len(self.held)
+
+    async def take(self, number: int) -> None:
+        """Let so many connections come at once."""
+        self.held += await asyncio.gather(*(self.pool.acquire(5432) for _ in range(number)))
+        await settle()
+
+    async def give_all_back(self) -> None:
+        while self.held:
+            self.pool.give_back(self.held.pop())
+        await settle()
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass, from one ping to the next."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Clockwork)
+        for _ in range(round(seconds / PING_INTERVAL)):
+            loop.ahead += PING_INTERVAL
+            await settle()
+            if self.answers:
+                for tunnel in self.open:
+                    tunnel.received(PONG)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Stage], Coroutine[Any, Any, None]]], None]:
+    """Run a story on a stage and a loop of its own."""
+
+    def play(story: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
+        async def whole() -> None:
+            opening = Opening()
+            monkeypatch.setattr(engine.Tunnel, "open", opening)
+            stage = Stage(opening)
+            try:
+                await stage.take(1)
+                await stage.give_all_back()
+                await stage.pass_time(60)
+                await story(stage)
+            finally:
+                stage.pool.close("over")
+
+        with asyncio.Runner(loop_factory=Clockwork) as runner:
+            runner.run(whole())
+
+    return play
+
+
+def test_one_waits_at_first_and_after_each_connection_in_turn(run):
+    async def story(stage: Stage) -> None:
+        assert stage.waiting == 1
+        for number in range(1, 5):
+            await stage.take(1)
+            assert (len(stage.held), stage.waiting) == (number, 1)
+
+    run(story)
+
+
+def test_each_connection_that_finds_none_has_one_more_wait(run):
+    async def story(stage: Stage) -> None:
+        await stage.take(6)
+        assert stage.waiting == 6, "one found the first; the other five did not"
+
+    run(story)
+
+
+def test_no_more_than_sixteen_wait_however_many_come(run):
+    async def story(stage: Stage) -> None:
+        most = engine._MOST_AHEAD
+        for _ in range(5):
+            await stage.take(stage.waiting + 10)
+            assert stage.waiting <= most
+        assert stage.waiting == most
+        await stage.give_all_back()
+        await stage.pass_time(60)
+        assert stage.waiting <= most, "what was given back and is not needed goes"
+
+    run(story)
+
+
+def test_quiet_lowers_the_number_again_to_one(run):
+    async def story(stage: Stage) -> None:
+        await stage.take(9)
+        await stage.give_all_back()
+        many = stage.waiting
+        assert many >= 9
+        await stage.pass_time(20)
+        assert stage.waiting == many, "too early"
+        await stage.pass_time(100)
+        assert stage.waiting == 1
+        assert not stage.troubles
+
+    run(story)
+
+
+def test_a_tunnel_that_has_grown_old_is_replaced(run):
+    async def story(stage: Stage) -> None:
+        (first,) = stage.open
+        await stage.pass_time(engine._OLDEST - 60 - 2 * PING_INTERVAL)
+        assert stage.open == [first]
+        await stage.pass_time(4 * PING_INTERVAL)
+        (second,) = stage.open
+        assert second is not first
+        assert not stage.troubles, "that was no loss"
+
+    run(story)
+
+
+def test_silence_is_noticed_within_thirty_seconds(run):
+    async def story(stage: Stage) -> None:
+        await stage.pass_time(60)
+        stage.answers = False
+        await stage.pass_time(30)
+        assert str(stage.troubles[0]) == "the server does not answer any more"
+
+    run(story)
+
+
+def test_with_protocol_b_none_waits(run):
+    async def story(stage: Stage) -> None:
+        await stage.take(1)
+        stage.credentials.protocol = ChannelTunnel
+        stage.held += [await stage.pool.acquire(5432) for _ in range(3)]
+        before = stage.pool.tunnels
+        await stage.pass_time(60)
+        assert stage.pool.tunnels == before
+
+    run(story)
