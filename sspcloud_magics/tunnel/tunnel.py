@@ -34,7 +34,7 @@ _STALE = 1.0
 # Less than this, the buffers on the way to a pod take even if it reads nothing, and the ping behind it arrives.
 _MUCH = 64 * 1024
 # What pairs that share a tunnel keep for clients that do not read, all together.
-_KEPT = 4 * 1024 * 1024
+_KEPT = 8 * 1024 * 1024
 _PATIENCE = 30.0  # seconds; `_IN_THE_WAY` says so
 _IN_THE_WAY = (
     "its client took nothing for 30 seconds, while other connections waited behind it on the same tunnel"

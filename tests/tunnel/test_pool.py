@@ -106,8 +106,8 @@ async def test_a_crowd_shares_a_few_tunnels(pool, opening):
     shares = together(pairs)
     assert sum(shares) == 200
     assert shares[0] == engine._MOST_GUESTS
-    assert len(shares) <= 1 + 13
-    assert len(opening.opened) <= 1 + 13 + engine._MOST_HANDSHAKES
+    assert len(shares) <= 1 + 7
+    assert len(opening.opened) <= 1 + 7 + engine._MOST_HANDSHAKES
 
 
 async def test_who_has_a_tunnel_for_itself_keeps_it_to_itself(pool, opening):
