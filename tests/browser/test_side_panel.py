@@ -38,6 +38,7 @@ NOTEBOOKS = {
     "other": ("python3", [LOAD]),
     "busy": ("python3", [LOAD, UNTIL_SEEN.format(name="busy-seen")]),
     "keys": ("python3", []),
+    "auto": ("python3", []),
     "french": ("python3", [LOAD]),
     "bare": ("bare", [f"sys.path.append({str(ROOT)!r})"]),
     "echo": ("echo", ["hello"]),
@@ -237,6 +238,30 @@ def test_a_kernel_that_cannot_have_it_is_told_from_one_that_has_not(
     expect(side.get_by_role("heading", name="No notebook is open")).to_be_visible()
     page.screenshot(path=shots / "no-notebook.png")
     assert errors_of(page) == []
+
+
+@pytest.mark.timeout(240)
+def test_its_settings_load_it_by_itself_and_say_where_it_is(page: Page, lab: Lab) -> None:
+    page.goto(f"{lab.url}/lab?token={lab.token}&reset")
+    page.wait_for_function("() => Boolean(window.jupyterapp)", timeout=60_000)
+    put = "raw => window.jupyterapp.serviceManager.settings.save('sspcloud-magics:plugin', raw)"
+    wanted = {"loadAutomatically": True, "side": "left", "statusBar": False}
+    page.evaluate(put, json.dumps(wanted))
+    try:
+        side = open_side(page, lab, "auto")
+        live(side)
+        assert page.evaluate("() => [...window.jupyterapp.shell.widgets('left')].map(each => each.id)").count(
+            "sspcloud-panel"
+        )
+        expect(page.locator(".jp-SSPCloudStatus")).to_have_count(0)
+        # Once for each start of a kernel: what a user has unloaded stays so.
+        page.evaluate(
+            "() => void window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code: '%unload_ext sspcloud_magics'})"
+        )
+        expect(button(side, "Load the extension")).to_be_visible()
+        assert errors_of(page) == []
+    finally:
+        page.evaluate(put, "{}")
 
 
 @pytest.mark.timeout(240)

@@ -24,6 +24,7 @@ from tests.browser.stage import (
 )
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=60_000)
 
 UNREACHABLE = trouble(
     "ServerUnreachable", "https://apiserver.example cannot be reached.", "Connection refused."
@@ -109,6 +110,80 @@ STATES: dict[str, Callable[[Page], None]] = {
     "tables": tables,
     "ended": ended,
 }
+
+
+# What each says, in English and in French, and the button of its next step.
+SAID: dict[str, tuple[dict[str, Any] | None, tuple[str, str], tuple[str, str]]] = {
+    "silent": (None, ("The kernel has not answered yet.", "Le noyau n'a pas encore répondu."), ("", "")),
+    "empty": (
+        NOBODY | LOOKS | {"who": WHO | {"ends": None}},
+        ("No port is open.", "Aucun port n'est"),
+        ("Start the sandbox", "Démarrer le bac à sable"),
+    ),
+    "not logged in": (
+        NOBODY | {"look/who": NOT_LOGGED_IN},
+        (
+            "Log in with the script of your account page",
+            "Connectez-vous avec le script de votre page",
+        ),
+        ("Log in", "Se connecter"),
+    ),
+    "token expired": (
+        NOBODY | {"look/who": trouble("TokenExpired", "The token has expired.", "It ended an hour ago.")},
+        ("Log in again with a fresh script", "Reconnectez-vous avec un nouveau script"),
+        ("Log in", "Se connecter"),
+    ),
+    "configuration": (
+        NOBODY | {"look/who": trouble("KubeconfigInvalid", "The file is no kubeconfig.", "Line 3: no YAML.")},
+        ("Mend the file, or log in anew.", "Corrigez le fichier, ou reconnectez-vous."),
+        ("Log in", "Se connecter"),
+    ),
+    "unreachable": (
+        NOBODY | {"look/who": UNREACHABLE},
+        ("Check the network or the VPN.", "Vérifiez le réseau ou le VPN."),
+        ("Try again", "Réessayer"),
+    ),
+    "certificate": (
+        NOBODY
+        | {"look/who": trouble("CertificateNotTrusted", "The certificate is not trusted.", "self-signed")},
+        ("Name the cluster's certificate", "%k8s_login FICHIER --ca CA.pem"),
+        ("Try again", "Réessayer"),
+    ),
+    "forbidden": (
+        NOBODY | LOOKS | {"who": WHO | {"ends": 1}, "look/pods": FORBIDDEN},
+        ("Ask the owner of the namespace for the right", "Demandez ce droit au propriétaire"),
+        ("Switch to another namespace", "Changer d'espace de noms"),
+    ),
+    "reconnecting": (
+        session(),
+        ("reconnecting", "reconnexion"),
+        (
+            f"Restart the forward to {DATABASE.replace('user-alice/', 'user-alice/svc/')}-rw",
+            f"Relancer la redirection vers {DATABASE.replace('user-alice/', 'user-alice/svc/')}-rw",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("language", "theme", "width"), [("en", "light", 1180), ("fr", "dark", 236)])
+def test_each_state_has_its_sentence_and_its_next_step(
+    pages: Callable[..., Page], language: str, theme: str, width: int
+) -> None:
+    """A picture of each is kept: wide in English and light, as narrow as it gets in French and dark."""
+    place = staged.ROOT / "build" / "screenshots"
+    place.mkdir(parents=True, exist_ok=True)
+    page = pages(language=language, theme=theme, width=width)
+    for name, (facts, sentences, steps) in SAID.items():
+        if facts is not None:
+            tell(page, facts)
+        at = ["en", "fr"].index(language)
+        expect(page.locator("#panel")).to_contain_text(sentences[at])
+        if steps[at]:
+            expect(page.get_by_role("button", name=steps[at], exact=True).first).to_be_enabled()
+        page.screenshot(path=place / f"view-{name.replace(' ', '-')}-{language}-{theme}.png")
+    ended(page)
+    expect(page.get_by_role("alert")).to_contain_text(["Run the cell again", "Relancez la cellule"][at])
+    page.screenshot(path=place / f"view-ended-{language}-{theme}.png")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "dark-high-contrast"])
