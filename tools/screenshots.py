@@ -92,6 +92,7 @@ def panels() -> None:
         page = stage.stage(browser, width=760, height=820, scale=1.5)
         stage.tell(page, stage.session())
         page.get_by_role("button", name=f"Share {stage.DATABASE}").click()
+        stage.answer(page, "schemas", stage.PLAN["schemas"])
         page.get_by_label("Colleagues").fill("bob carol")
         page.get_by_role("button", name="Preview").click()
         stage.answer(page, "plan share", stage.PLAN)
