@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,12 +70,13 @@ def environment() -> dict[str, str]:
 def authority() -> dict[str, str]:
     """Return what makes node trust whom pip trusts: a proxy of the house signs with an authority of its own."""
     asked = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "get", "global.cert"],
+        [sys.executable, "-m", "pip", "config", "list"],
         capture_output=True,
         text=True,
         check=False,
     )
-    named = [os.environ.get(name) for name in TRUSTED] + [asked.stdout.strip()]
+    named = [os.environ.get(name) for name in TRUSTED]
+    named += re.findall(r"^global\.cert='(.*)'$", asked.stdout, re.MULTILINE)
     found = next((file for file in named if file and Path(file).is_file()), None)
     return {TRUSTED[0]: found} if found else {}
 

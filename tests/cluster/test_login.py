@@ -21,6 +21,7 @@ from sspcloud_magics.cluster.login_script import parse
 from sspcloud_magics.cluster.permissions import who_am_i
 from sspcloud_magics.forwards import ForwardManager
 from sspcloud_magics.sandbox import account
+from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
 from tests.testbed import Sandbox
 
@@ -228,10 +229,11 @@ def test_a_token_is_renewed_ahead_of_its_end_by_nobodys_doing(
     write = kubeconfig_file.write
     monkeypatch.setattr(kubeconfig_file, "write", lambda *given: (write(*given), written.set()))
     cluster = clusters()
-    first = cluster.access().token
-    assert written.wait(30)
+    cluster.access()
+    assert written.wait(60)
     assert settings(kubeconfig)["refresh-token"] != before["refresh-token"]
-    assert cluster.access().token != first
+    # A busy machine may have come too late to see the script's token in use.
+    assert cluster.access().token not in (None, Secret(before["id-token"]))
     cluster.close()
     assert not [
         each for each in threading.enumerate() if each.name == "sspcloud-oidc" and not each.finished.is_set()

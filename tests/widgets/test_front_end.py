@@ -81,3 +81,20 @@ def test_what_node_is_found_comes_before_all_else(no_node: Path) -> None:
     a_node(wheel / "node", "24.19.0")
     path = frontend.environment()["PATH"].split(os.pathsep)
     assert path == [str(wheel), str(Path(sys.executable).parent), str(no_node / "commands")]
+
+
+def test_node_trusts_whom_pip_trusts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in frontend.TRUSTED:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("pip", "variable", "node"):
+        (tmp_path / name).touch()
+    (tmp_path / "pip.conf").write_text(f"[global]\ncert = {tmp_path / 'gone'}\n")
+    assert frontend.authority() == {}
+    (tmp_path / "pip.conf").write_text(f"[global]\ncert = {tmp_path / 'pip'}\n")
+    assert frontend.authority() == {"NODE_EXTRA_CA_CERTS": str(tmp_path / "pip")}
+    monkeypatch.setenv("PIP_CERT", str(tmp_path / "variable"))
+    assert frontend.authority() == {"NODE_EXTRA_CA_CERTS": str(tmp_path / "variable")}
+    monkeypatch.setenv("NODE_EXTRA_CA_CERTS", str(tmp_path / "node"))
+    assert frontend.authority() == {"NODE_EXTRA_CA_CERTS": str(tmp_path / "node")}
