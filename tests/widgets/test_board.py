@@ -6,8 +6,10 @@ import itertools
 import json
 import socket
 import sys
+import tempfile
 import threading
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +65,20 @@ def test_a_click_forwards_twice_the_same_and_stops(board: Board, browser: Browse
     assert session.open_forwards() == []
 
 
+@pytest.fixture
+def own_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A short place for sockets, which no test beside this one uses."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets")
+@pytest.mark.usefixtures("own_runtime_folder")
 def test_a_forward_on_a_unix_socket_is_told_by_its_path(
-    board: Board, browser: Browser, sandbox: Sandbox
+    board: Board,
+    browser: Browser,
+    sandbox: Sandbox,
 ) -> None:
     as_alice(board, sandbox)
     opened = session.forward("svc/mon-api", "http", unix=True)
