@@ -33,6 +33,33 @@ describe("morph", () => {
     expect(document.activeElement).toBe(button);
   });
 
+  test("moves what has no key out of the way, and never what has the focus", () => {
+    const form = (...above: HTMLElement[]) =>
+      h("section", {}, h("h3", {}), ...above, h("form", { "data-key": "form" }, h("input", { name: "x" })));
+    live = form(h("p", {}, "asking"));
+    document.body.replaceChildren(live);
+    const input = live.querySelector("input");
+    input?.focus();
+    const moved: Node[] = [];
+    const watching = new MutationObserver((changes) =>
+      moved.push(...changes.flatMap((each) => [...each.removedNodes])),
+    );
+    watching.observe(live, { childList: true });
+    morph(live, form(h("div", { "data-key": "table" })));
+    morph(live, form(h("p", {}, "nothing"), h("p", {}, "at all")));
+    for (const change of watching.takeRecords()) moved.push(...change.removedNodes);
+    expect([...live.children].map((each) => each.tagName)).toEqual(["H3", "P", "P", "FORM"]);
+    expect(moved).not.toContain(input?.form);
+    expect(document.activeElement).toBe(input);
+    // Among rows that change places, the one in which the focus is stays.
+    live = list("a", "b", "c");
+    document.body.replaceChildren(live);
+    live.querySelectorAll("button")[2]?.focus();
+    morph(live, list("c", "a", "b"));
+    expect(live.textContent).toBe("cab");
+    expect(document.activeElement?.textContent).toBe("c");
+  });
+
   test("keeps what was typed", () => {
     live = h("form", {}, h("input", { "data-key": "name", class: "old" }));
     const input = live.querySelector("input");

@@ -56,8 +56,8 @@ ATTENTION = 10.0
 AGAIN = 4.0
 """Seconds after which a cluster that could not be asked is tried again."""
 
-ANSWERS = ("order/", "answer/")
-"""The kinds of facts that tell what became of a click."""
+ANSWERS = ("order/", "answer/", "who")
+"""The kinds of facts that tell what became of a click; whoever becomes somebody else waits to read who that is."""
 
 KEPT = 100
 """How many outcomes of orders are remembered."""
@@ -368,6 +368,8 @@ class Board:
     def _take_answer(self, token: object, name: str, facts: Facts, again: float | None) -> None:
         if token is not self._round:
             return  # somebody has become somebody else meanwhile
+        if name == "who" and facts != self._answers.facts.get(name):
+            self._owes_answer |= time.monotonic() < self._attended_until
         self._answers.facts[name] = facts
         every = looks.LOOKS[name].every if name in looks.LOOKS else AGAIN
         self._answers.due[name] = time.monotonic() + (again or every)

@@ -17,7 +17,7 @@ Facts: TypeAlias = dict[str, Any]
 MOST = 1900
 """Bytes of JSON in one update; what is around it makes it 2 kB."""
 
-AWAITED = ("order/", "answer/", "forward/", "connection/")
+AWAITED = ("order/", "answer/", "who", "look/who", "forward/", "connection/")
 """The kinds of facts that a click brings: they do not stand in line behind a hundred pods."""
 
 

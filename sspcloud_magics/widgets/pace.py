@@ -18,16 +18,17 @@ class Pace:
     """The times of the updates; all arguments are seconds of a monotonic clock."""
 
     def __init__(self) -> None:
-        self._next = 0.0
+        self._next = self._held = 0.0
 
     def wait(self, now: float, *, answer: bool) -> float:
         """Return how long to wait before the next update, which is the answer to a click or is not; 0 or less for at once."""
-        return self._next - now - (AHEAD if answer else 0.0)
+        return self._next - AHEAD - now if answer else max(self._next, self._held) - now
 
     def count(self, now: float) -> None:
         """Take in that an update has gone out, or that there was nothing to tell."""
         self._next = max(self._next, now) + PACE
+        self._held = 0.0
 
     def hold(self, now: float) -> None:
         """Wait a little, since an answer is about to come: one update tells both."""
-        self._next = max(self._next, now + PACE)
+        self._held = max(self._held, now + PACE)

@@ -156,7 +156,8 @@ def test_a_database_is_shared_joined_asked_and_taken_back(
     panel.get_by_label("A colleague's database", exact=True).click()
     page.keyboard.type(DATABASE)
     page.keyboard.press("Enter")
-    expect(panel.locator("[data-section=databases]").get_by_text("as share_carol.")).to_be_visible()
+    # Where it fails, this says what stands there instead.
+    expect(panel.locator("[data-section=databases]")).to_contain_text("as share_carol.")
     run_cell(page, 3)
     assert shown(page) == "'share_carol'"
 

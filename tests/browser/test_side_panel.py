@@ -21,6 +21,7 @@ from tests.browser.lab import (
     wait_for_cell,
     write_notebook,
 )
+from tests.browser.log import errors_in
 from tests.testbed import Sandbox
 
 pytestmark = pytest.mark.browser
@@ -66,10 +67,8 @@ def lab(folder: Path, sandbox: Sandbox) -> Iterator[Lab]:
     with jupyterlab(folder / "notebooks", folder / "home", environment) as running:
         yield running
         # An error of the server, or of a kernel, lands in its log.
-        errors = [
-            line for line in running.log.read_text().splitlines() if line.startswith(("[E", "Traceback"))
-        ]
-        assert errors == []
+        errors = errors_in(running.log.read_text())
+        assert not errors, "\n\n".join(errors)
 
 
 @pytest.fixture

@@ -353,6 +353,50 @@ def test_what_is_filtered_begins_at_its_first_row(pages: Callable[..., Page]) ->
     expect(rows).to_have_count(first)
 
 
+def test_a_field_keeps_the_focus_while_a_table_appears_above_it(pages: Callable[..., Page]) -> None:
+    page = pages()
+    facts = staged.session()
+    later = {key: value for key, value in facts.items() if key.startswith(("database/", "look/databases"))}
+    tell(page, {key: value for key, value in facts.items() if key not in later})
+    field = page.get_by_label("A colleague's database", exact=True)
+    field.click()
+    page.keyboard.type("user-bob/")
+    part(page, later)
+    expect(page.get_by_role("table", name="Databases")).to_be_visible()
+    page.keyboard.type("postgres")
+    part(page, dict.fromkeys(later))
+    page.keyboard.type("ql")
+    assert field.input_value() == "user-bob/postgresql"
+
+
+def test_what_is_typed_outlives_its_section(pages: Callable[..., Page]) -> None:
+    page = pages()
+    full(page)
+    field = page.get_by_label("A colleague's database", exact=True)
+    field.click()
+    page.keyboard.type("user-bob/postgres")
+    page.keyboard.press("ArrowLeft")
+    part(page, {"look/who": UNREACHABLE})
+    expect(field).to_have_count(0)
+    part(page, {"look/who": True})
+    expect(field).to_be_focused()
+    page.keyboard.type("!")
+    assert field.input_value() == "user-bob/postgre!s"
+
+    # Whoever has gone on to something else meanwhile is left there, and finds the text.
+    part(page, {"who": None, "look/who": None})
+    page.evaluate("() => { const a = document.createElement('input'); document.body.append(a); a.focus(); }")
+    part(page, {"who": WHO | {"ends": None}, "look/who": True})
+    expect(field).to_have_value("user-bob/postgre!s")
+    expect(field).not_to_be_focused()
+
+    # The filter says what it filters by.
+    page.locator("[data-filter]").fill("mon")
+    part(page, {"look/who": UNREACHABLE})
+    part(page, {"look/who": True})
+    expect(page.locator("[data-filter]")).to_have_value("mon")
+
+
 def test_a_pasted_script_leaves_the_page_at_once(pages: Callable[..., Page]) -> None:
     page = pages()
     tell(page, NOBODY | {"look/who": NOT_LOGGED_IN})

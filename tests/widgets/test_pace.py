@@ -33,6 +33,8 @@ def test_news_wait_for_an_answer_that_is_about_to_come() -> None:
     assert pace.wait(100.0, answer=True) <= 0
     pace.hold(100.0)
     assert pace.wait(100.0, answer=False) == PACE, "two clicks do not wait twice"
+    pace.count(100.1)
+    assert pace.wait(100.1, answer=False) == PACE, "nor what comes behind the answer"
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=60))

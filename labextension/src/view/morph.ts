@@ -23,7 +23,7 @@ export function morph(live: Element, next: Element): void {
       live.insertBefore(want, at);
       continue;
     }
-    if (found === at) at = at.nextSibling;
+    if (found === at || staysWhereItIs(live, found, at)) at = found.nextSibling;
     else live.insertBefore(found, at);
     if (found instanceof Element && want instanceof Element) morph(found, want);
     else if (found.nodeValue !== want.nodeValue) found.nodeValue = want.nodeValue;
@@ -33,6 +33,23 @@ export function morph(live: Element, next: Element): void {
     at = at.nextSibling;
     rest.remove();
   }
+}
+
+/**
+ * Put what stands between behind `found`, rather than `found` before it; returns whether that was done.
+ *
+ * An element that is moved loses its focus and its scroll. So what has no key, and mostly goes, makes way; and anything does
+ * for the element in which the focus is.
+ */
+function staysWhereItIs(live: Element, found: ChildNode, at: ChildNode | null): boolean {
+  if (at && keyOf(at) !== null && !found.contains(document.activeElement)) return false;
+  const behind = found.nextSibling;
+  while (at && at !== found) {
+    const between: ChildNode = at;
+    at = at.nextSibling;
+    live.insertBefore(between, behind);
+  }
+  return true;
 }
 
 function match(want: Node, at: ChildNode | null, known: Map<string, ChildNode>): ChildNode | null {

@@ -20,6 +20,7 @@ import { watchPress } from "./pressing";
 import { t, type Scene, type StandingRow } from "./scene";
 import type { Store } from "./store";
 import { STEP } from "./tables";
+import { Typing } from "./typing";
 import { languageOf, type Language } from "./words";
 
 /** Milliseconds after which ages and countdowns are drawn anew, where nothing else changes. */
@@ -49,6 +50,7 @@ export class View implements Scene {
   private isPressed = () => false;
   /** The ids of the last orders that were given here, by their keys. */
   private readonly sent = new Map<string, string>();
+  private readonly typing = new Typing();
   private readonly root: HTMLElement;
   private readonly body = h("div", { class: cls("body") });
   private readonly box: HTMLDialogElement;
@@ -135,6 +137,9 @@ export class View implements Scene {
       this.rows = new Map();
       morph(this.body, body(this));
     }
+    const box = this.body.querySelector<HTMLInputElement>("[data-filter]");
+    if (box && box.value !== this.filter) box.value = this.filter;
+    this.typing.drawn(this.body, focused);
     // What had the focus may be gone, as a stopped forward is: its section takes it, not the page.
     if (home && focused && !focused.isConnected) {
       const name = home.getAttribute("data-section") ?? "";
