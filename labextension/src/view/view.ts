@@ -47,6 +47,7 @@ export class View implements Scene {
   private counter = 0;
   private frame = 0;
   private drawn = 0;
+  private isDrawing = false;
   private isPressed = () => false;
   /** The ids of the last orders that were given here, by their keys. */
   private readonly sent = new Map<string, string>();
@@ -120,6 +121,17 @@ export class View implements Scene {
   }
 
   draw(): void {
+    // A field that goes while somebody types in it says that it has changed: that is no reason to begin anew.
+    if (this.isDrawing) return;
+    this.isDrawing = true;
+    try {
+      this.drawAll();
+    } finally {
+      this.isDrawing = false;
+    }
+  }
+
+  private drawAll(): void {
     this.drawn = Date.now();
     const rows = [...this.body.querySelectorAll("tr[data-from]")];
     this.rows = new Map(
