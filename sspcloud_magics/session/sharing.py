@@ -314,12 +314,14 @@ def unshare(
         return _remove_ended(name, progress)
     from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
     from sspcloud_magics.sharing import closing  # noqa: PLC0415
+    from sspcloud_magics.sharing.colleagues import DEFAULT_PREFIX  # noqa: PLC0415
     from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
 
     cluster = state.current_cluster()
     namespace, bare = discovery.split_name(str(name), cluster.namespace)
     named = (colleague,) if isinstance(colleague, str) else tuple(colleague or ())
-    accounts = {each.strip().removeprefix("user-") for each in named}
+    words = (word.strip() for each in named for word in each.split(","))
+    accounts = {word.removeprefix("user-").removeprefix(DEFAULT_PREFIX) for word in words if word}
     unknown: DatabaseNotFound | None = None
     try:
         database = discovery.find(_there(cluster, namespace), bare, namespace)
@@ -405,7 +407,12 @@ def _remove_ended(name: str | None, progress: Progress) -> list[Closed]:
 
     cluster = state.current_cluster()
     there = discovery.databases(cluster)
-    standing = _with_orphans(standing_shares(cluster, name), there)
+    listed = _with_orphans(standing_shares(cluster), there)
+    if name is not None:
+        namespace, name = discovery.split_name(name, cluster.namespace)
+        if name not in {share.database for share in listed}:  # of one that is gone, its shares tell
+            name = discovery.find(_there(cluster, namespace), name, namespace).name
+    standing = [share for share in listed if name in (None, share.database)]
     closed = [
         closing.close_without_database(cluster, share, "") for share in standing if share.state == "orphaned"
     ]

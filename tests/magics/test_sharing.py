@@ -69,7 +69,8 @@ def test_what_is_left_behind_is_offered_with_the_command_that_removes_it(alice: 
     assert said.startswith(f"What was left of the share of {DATABASE} with dave is removed.")
     assert alice.run("%shares").empty
     assert "nobody any more" not in alice.printed
-    assert str(alice.run("%unshare --ended")).startswith("Nothing was left behind.")
+    assert str(alice.run(f"%unshare --ended {DATABASE[:-1]}")).startswith("Nothing was left behind.")
+    assert isinstance(alice.fail("%unshare --ended no-such-database"), errors.DatabaseNotFound)
 
 
 def test_a_schema_that_needs_quotes_is_named_in_quotes(alice: Notebook) -> None:
@@ -93,7 +94,7 @@ def test_several_shares_are_taken_back_at_once_and_slips_are_understood(
     assert partly.why == f"{DATABASE} is no longer shared with bob."
     assert partly.mend == f"%unshare {DATABASE} carol"
     alice.run(f"%share_db {DATABASE} --with bob")
-    assert len(str(alice.run(f"%unshare {DATABASE} bob carol")).splitlines()) == 3
+    assert len(str(alice.run(f"%unshare {DATABASE} oidc-bob, carol")).splitlines()) == 3
     alice.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('bob')}")
     for line in (f"%share_db user-alice/{DATABASE} --with carol", f"%unshare user-alice/{DATABASE} carol"):
         assert "is not yours to share" in errors_of(alice.fail(line)).what
