@@ -369,7 +369,7 @@ def test_a_replaced_pod_costs_at_most_one_statement(open_to, sandbox):
     for event in watch.Watch().stream(core.list_namespaced_pod, "user-alice", timeout_seconds=60):
         pod = event["object"]
         ready = any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
-        if pod.metadata.labels.get("cnpg.io/cluster") == F and pod.metadata.uid != gone and ready:
+        if (pod.metadata.labels or {}).get("cnpg.io/cluster") == F and pod.metadata.uid != gone and ready:
             break
     api.close()
     try:

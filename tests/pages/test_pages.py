@@ -73,13 +73,13 @@ def reader(sandbox: Sandbox, tmp_path: Path):
 
 @pytest.fixture
 def lent(sandbox: Sandbox):
-    """Alice's share to bob, made again where a page has taken it back."""
+    """Alice's share to bob, and no other: made again where a page has taken it back."""
     yield
     subprocess.run(
         [
             sys.executable,
             "-c",
-            "import sspcloud_magics as ssp; ssp.share_db('postgresql-cnpg-951239', 'bob')",
+            f"import sspcloud_magics as ssp; ssp.unshare({DATABASE!r}, everybody=True); ssp.share_db({DATABASE!r}, 'bob')",
         ],
         env=sandbox.env("alice"),
         check=True,
