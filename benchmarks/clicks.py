@@ -26,7 +26,15 @@ from tests.testbed import open_sandbox
 GOAL = 1000.0
 ROUNDS = 10
 """Each is two clicks: open, and stop."""
-BUSY = "import pathlib\nwhile not pathlib.Path('seen').exists(): sum(range(10_000))"
+BUSY = """
+import pathlib, time
+while not pathlib.Path("seen").exists():
+    looked = time.monotonic()
+    while time.monotonic() - looked < 0.2:
+        for i in range(10_000):
+            i * i
+"""
+"""A loop in Python, as a user's: it looks five times a second whether it is to end."""
 PAUSE = 1000
 """Milliseconds between two clicks."""
 OPEN = '[aria-label="Forward port 8000 http of mon-api-abcdef-12345"]'
