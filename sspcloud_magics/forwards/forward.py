@@ -69,6 +69,8 @@ class Forward:
         When it was first active, in UTC; None before that.
     notes
         What the user should know: another local port than they may expect, an address that others reach.
+    destination
+        Where the relay that it leads to passes the bytes on, as ``HOST:PORT``; empty where it leads to no relay.
 
     Examples
     --------
@@ -94,6 +96,7 @@ class Forward:
         self.spec = spec
         self.since: datetime | None = None
         self.notes: tuple[str, ...] = ()
+        self.destination = ""
         self._keeper = keeper
         self._status = ForwardState(forward_id, State.STARTING)
         self._carried = ForwardCounters(forward_id)  # by helpers that are gone

@@ -173,10 +173,12 @@ def forward_through_relay(
     written = int(local[0].remote) if local else None
     wanted = [PortText(relay.port, written)]
     try:
-        return manager.forward(cluster, relay.pod, wanted, address=where, timeout=timeout)
+        opened = manager.forward(cluster, relay.pod, wanted, address=where, timeout=timeout)
     except BaseException:
         close_relay(cluster, relay)
         raise
+    opened.destination = f"{host}:{port}"
+    return opened
 
 
 def forwards(*, restore: bool = False) -> pd.DataFrame:

@@ -42,6 +42,8 @@ _OVER = ("Succeeded", "Failed")
 _HOPELESS = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
 """What a pod waits for that does not come: an image was tried and is not there, or cannot be run so."""
 _LOOK_INTERVAL = 0.2
+_going: dict[Target, threading.Thread] = {}
+"""Who removes a relay at this moment: it is not one to be used again."""
 _UNPRIVILEGED = 1024
 _NOBODY = 65534
 
@@ -181,12 +183,11 @@ def open_relay(
     wanted = relay_pod(cluster.namespace, host, port, image=image)
     name = wanted["metadata"]["name"]
     relay = Relay(Target(cluster.namespace, "pod", name), listening_port(port))
-    try:
-        found = objects.get_object(cluster, PODS, name)
-        if _ready(found):
-            return relay
-    except NotFound:
-        found = None
+    if (removal := _going.get(relay.pod)) is not None:
+        removal.join(timeout)
+    found = _found(cluster, name, time.monotonic() + timeout)
+    if found is not None and _ready(found):
+        return relay
     try:
         found = found or writing.create_object(cluster, PODS, wanted)
         progress(f"waiting for the relay {name}")
@@ -196,6 +197,18 @@ def open_relay(
             close_relay(cluster, relay)
         raise
     return relay
+
+
+def _found(cluster: Cluster, name: str, deadline: float) -> dict[str, Any] | None:
+    """Return the pod of that name, once none of that name is on its way out; None where there is none."""
+    while True:
+        try:
+            pod = objects.get_object(cluster, PODS, name)
+        except NotFound:
+            return None
+        if "deletionTimestamp" not in pod["metadata"] or time.monotonic() > deadline:
+            return pod
+        time.sleep(_LOOK_INTERVAL)
 
 
 def close_relay(cluster: Cluster, relay: Relay) -> None:
@@ -221,12 +234,14 @@ def end_with_its_forward(manager: ForwardManager, cluster: Cluster, relay: Relay
         if manager.is_closing:
             remove()  # the process ends: a thread would not live to see it
         else:
-            threading.Thread(target=remove, name="sspcloud-relay", daemon=True).start()
+            _going[relay.pod] = threading.Thread(target=remove, name="sspcloud-relay", daemon=True)
+            _going[relay.pod].start()
 
     def remove() -> None:
         # Whatever happens to the API server meanwhile, the relay's deadline ends it.
         with contextlib.suppress(SspcloudError):
             close_relay(cluster, relay)
+        _going.pop(relay.pod, None)
 
     unsubscribe = manager.subscribe(look)
 

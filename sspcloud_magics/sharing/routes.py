@@ -154,6 +154,7 @@ def _by_relay(journey: Journey) -> DatabaseConnection:
     end_with_its_forward(journey.manager, journey.cluster, relay)
     try:
         with entered(journey.manager, journey.cluster, relay.pod, relay.port, journey.timeout) as forward:
+            forward.destination = f"{host_of(database)}:{database.port}"
             journey.progress(f"asking {database.name} through the relay")
             _ask_relay(journey, forward.local_port)
             return journey.connect(route)

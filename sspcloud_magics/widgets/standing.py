@@ -31,9 +31,13 @@ def forwards() -> Facts:
 
 def _magic(forward: Forward) -> str:
     """Return the line that opens the same forward in another notebook."""
-    ports = [f"{local}:{remote}" for local, remote in forward.ports[:MOST_PORTS]]
+    if forward.destination:  # its relay ends with it, so another one is needed
+        target, ports = f"--relay {forward.destination}", [str(local) for local, _ in forward.ports]
+    else:
+        target = str(forward.target)
+        ports = [f"{local}:{remote}" for local, remote in forward.ports[:MOST_PORTS]]
     where = {"localhost": [], UNIX: ["--unix"]}.get(forward.spec.address, ["--address", forward.spec.address])
-    return " ".join(["%forward", str(forward.target), *ports, *where])
+    return " ".join(["%forward", target, *ports, *where])
 
 
 def connections() -> Facts:
