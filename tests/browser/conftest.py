@@ -58,3 +58,11 @@ def pictures() -> Path:
     folder = ROOT / "build" / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture
+def shots() -> Path:
+    """Where a picture of every state is kept, to be looked at."""
+    place = ROOT / "build" / "screenshots"
+    place.mkdir(parents=True, exist_ok=True)
+    return place

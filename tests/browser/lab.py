@@ -22,6 +22,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -53,6 +54,14 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def execute(page: Page, command: str, arguments: dict[str, Any] | None = None) -> None:
+    """Run a command of JupyterLab, and do not wait for its end."""
+    page.evaluate(
+        "([command, given]) => void window.jupyterapp.commands.execute(command, given)",
+        arg=[command, arguments or {}],
+    )
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Error, Locator, Page, expect
 
-from tests.browser.lab import ROOT, Lab, jupyterlab, open_notebook, outputs, run_cell, write_notebook
+from tests.browser.lab import Lab, jupyterlab, open_notebook, outputs, run_cell, write_notebook
 from tests.testbed import Sandbox
 
 pytestmark = pytest.mark.browser
@@ -76,13 +76,6 @@ def page(browser: Browser) -> Iterator[Page]:
     opened.on("console", lambda said: keep(said.text, said.location["url"]) if said.type == "error" else None)
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def shots() -> Path:
-    place = ROOT / "build" / "screenshots"
-    place.mkdir(parents=True, exist_ok=True)
-    return place
 
 
 def live(within: Locator) -> Locator:

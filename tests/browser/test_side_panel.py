@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -14,6 +13,7 @@ from tests.browser.kernels import add_bare, add_echo
 from tests.browser.lab import (
     ROOT,
     Lab,
+    execute,
     has_ended,
     jupyterlab,
     open_notebook,
@@ -69,21 +69,6 @@ def lab(folder: Path, sandbox: Sandbox) -> Iterator[Lab]:
         # An error of the server, or of a kernel, lands in its log.
         errors = errors_in(running.log.read_text())
         assert not errors, "\n\n".join(errors)
-
-
-@pytest.fixture
-def shots() -> Path:
-    """Where a picture of every state is kept, to be looked at."""
-    place = ROOT / "build" / "screenshots"
-    place.mkdir(parents=True, exist_ok=True)
-    return place
-
-
-def execute(page: Page, command: str, arguments: dict[str, Any] | None = None) -> None:
-    page.evaluate(
-        "([command, given]) => void window.jupyterapp.commands.execute(command, given)",
-        arg=[command, arguments or {}],
-    )
 
 
 def open_side(page: Page, lab: Lab, notebook: str, **options: str) -> Locator:

@@ -10,13 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
 from tests.browser.kernels import add_python, add_with_package
-from tests.browser.lab import ROOT, Lab, has_ended, jupyterlab, open_notebook, run_cell, write_notebook
+from tests.browser.lab import (
+    ROOT,
+    Lab,
+    execute,
+    has_ended,
+    jupyterlab,
+    open_notebook,
+    run_cell,
+    write_notebook,
+)
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=60_000)
@@ -70,13 +78,6 @@ def _shots() -> Path:
     place = ROOT / "build" / "screenshots"
     place.mkdir(parents=True, exist_ok=True)
     return place
-
-
-def execute(page: Page, command: str, arguments: dict[str, Any] | None = None) -> None:
-    page.evaluate(
-        "([command, given]) => void window.jupyterapp.commands.execute(command, given)",
-        [command, arguments or {}],
-    )
 
 
 def bring(page: Page, name: str) -> None:
