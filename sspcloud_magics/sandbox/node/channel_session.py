@@ -18,7 +18,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox
+from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox, copied
 
 
 class ChannelSession:
@@ -43,7 +43,7 @@ class ChannelSession:
         self._base64 = base64_text
         self._ports = ports
         self._forwardings = [
-            Forwarding(sandbox, port, partial(self._send, 2 * index)) for index, port in enumerate(ports)
+            Forwarding(sandbox, port, partial(self._send_data, 2 * index)) for index, port in enumerate(ports)
         ]
 
     async def run(self) -> None:
@@ -96,7 +96,11 @@ class ChannelSession:
             raise ValueError("a message without a channel")
         return payload[0], memoryview(payload)[1:]
 
-    async def _send(self, channel: int, data: bytes) -> None:
+    async def _send_data(self, channel: int, data: bytes) -> None:
+        for part in copied(data):
+            await self._send(channel, part)
+
+    async def _send(self, channel: int, data: bytes | memoryview) -> None:
         try:
             if self._base64:
                 await self._socket.send_str(f"{channel}{base64.b64encode(data).decode()}")

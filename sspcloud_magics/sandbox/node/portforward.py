@@ -9,16 +9,18 @@ Source: KEP-4006; k8s.io/kubelet/pkg/cri/streaming/portforward; k8s.io/apimachin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from sspcloud_magics.sandbox.api.status import bad_request
 from sspcloud_magics.sandbox.node.bare_connection import BareConnection, TakenOver
 from sspcloud_magics.sandbox.node.channel_session import ChannelSession
 from sspcloud_magics.sandbox.node.relay import GRACE, ClientGone, Sandbox
 from sspcloud_magics.sandbox.node.spdy_session import SpdySession
+from sspcloud_magics.sandbox.node.websocket_carrier import WebSocketCarrier
 
 TUNNEL: Final = "SPDY/3.1+portforward.k8s.io"
 CHANNELS: Final = "v4.channel.k8s.io"
@@ -64,7 +66,8 @@ async def _websocket(request: web.Request, sandbox: Sandbox) -> web.StreamRespon
     )
     await socket.prepare(request)
     if chosen == TUNNEL:
-        await SpdySession(_WebSocketCarrier(socket), sandbox).run()
+        with contextlib.suppress(ClientGone):
+            await SpdySession(WebSocketCarrier(request, socket), sandbox).run()
         await socket.close()
     else:
         session = ChannelSession(socket, sandbox, ports, base64_text=chosen == BASE64_CHANNELS)
@@ -126,25 +129,3 @@ def _ports(request: web.Request) -> list[int]:
             raise bad_request(f'port "{text}" must be > 0')
         ports.append(int(text))
     return ports
-
-
-class _WebSocketCarrier:
-    """Carries SPDY in the binary messages of a WebSocket; a text message ends it, as any error does."""
-
-    def __init__(self, socket: web.WebSocketResponse) -> None:
-        self._socket = socket
-
-    async def receive(self) -> bytes:
-        while True:
-            message = await self._socket.receive()
-            if message.type is not WSMsgType.BINARY:
-                return b""
-            if message.data:
-                data: bytes = message.data
-                return data
-
-    async def send(self, data: bytes) -> None:
-        try:
-            await self._socket.send_bytes(data)
-        except (ConnectionError, RuntimeError) as error:
-            raise ClientGone from error

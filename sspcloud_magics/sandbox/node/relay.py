@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -19,6 +19,7 @@ from sspcloud_magics.sandbox.node.connection import Connection, DialError
 
 GRACE: Final = 1.0
 """Seconds that the second direction has when the first has ended."""
+_COPY: Final = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,13 @@ def _in_namespace(sandbox: Sandbox, error: str) -> str:
 
 
 Send: TypeAlias = Callable[[bytes], Awaitable[None]]
+
+
+def copied(data: bytes) -> Iterator[memoryview]:
+    """Cut what a pod said into what Go's ``io.Copy`` carries at once: that is what a frame or a message holds."""
+    view = memoryview(data)
+    for start in range(0, len(view), _COPY):
+        yield view[start : start + _COPY]
 
 
 class Forwarding:

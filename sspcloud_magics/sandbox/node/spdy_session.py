@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from sspcloud_magics.sandbox.node import spdy
-from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox
+from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox, copied
 
 PAIR_TIMEOUT: Final = 30.0
 """Seconds that the second stream of a pair may take."""
@@ -171,7 +171,10 @@ class SpdySession:
         stream = pair.data_stream or 0
 
         async def send(data: bytes) -> None:
-            await self._carrier.send(self._spdy.data_head(stream, len(data)) + data)
+            frames: list[bytes | memoryview] = []
+            for part in copied(data):
+                frames += (self._spdy.data_head(stream, len(part)), part)
+            await self._carrier.send(b"".join(frames))
 
         pair.forwarding = Forwarding(self._sandbox, pair.port, send)
         self._data_streams[stream] = pair

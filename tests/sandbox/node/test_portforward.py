@@ -84,6 +84,20 @@ async def test_two_hundred_connections_share_one_tunnel(echo):
             assert await a.data(4 * n + 3, len(str(n))) == b"%d" % n
 
 
+async def test_much_comes_in_frames_of_32_kib_and_messages_of_16(echo):
+    async with tunnel(echo, "echo") as a:
+        said = bytes(range(256)) * 400
+        await a.send(a.client.pair("1", 9000, 1) + a.client.data(3, said))
+        sizes = []
+        while len(on(a.frames, 3)) < len(said):
+            message = await a.socket.receive_bytes()
+            sizes.append(len(message))
+            a.frames += a.client.frames(message)
+        assert on(a.frames, 3) == said
+        assert max(len(frame[2]) for frame in a.frames) == 32 * 1024
+        assert max(sizes) == 16 * 1024
+
+
 async def test_ping_is_echoed(echo):
     async with tunnel(echo, "echo") as a:
         await a.send(a.client.ping(5))
