@@ -23,9 +23,11 @@ from typing import Protocol, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-CHUNK = 256 * 1024
+CHUNK = 512 * 1024
+_RECORD = 16 * 1024
 _CIPHERTEXT = memoryview(bytearray(CHUNK))
-_CHUNK = memoryview(bytearray(CHUNK))
+# What one read of a socket decrypts to, with the record before it of which only a part had come.
+_CHUNK = memoryview(bytearray(CHUNK + _RECORD))
 # POSIX lets a system call take 1,024 buffers, or fewer; Windows' sockets take one.
 _MOST_PARTS = 512 if hasattr(socket.socket, "sendmsg") else 1
 _SMALL = 4 * 1024
@@ -142,6 +144,8 @@ class Stream:
         if self.closed:
             return
         sent = 0 if self._unsent else self._send(parts)
+        if sent == sum(map(len, parts)):
+            return
         waiting = bool(self._unsent)
         for part in parts:
             if sent >= len(part):
@@ -287,7 +291,7 @@ class TlsStream(Stream):
     """A TLS client connection over a connected socket.
 
     The records are decrypted in memory rather than by an `ssl.SSLSocket`: that costs OpenSSL two system
-    calls a record, this one for 256 KiB.
+    calls a record, this one for up to 512 KiB.
     """
 
     def __init__(
@@ -415,15 +419,16 @@ class TlsStream(Stream):
 
     def _decrypt(self) -> tuple[int, bool]:
         """Fill the chunk; return its size, and whether there may be more."""
-        size = 0
+        size, chunk = 0, _CHUNK
+        read, incoming = self._tls.read, self._incoming
         try:
-            while size < CHUNK:
-                got: int = self._tls.read(CHUNK - size, _CHUNK[size:])  # type: ignore[assignment]
+            while size < len(chunk):
+                got: int = read(len(chunk) - size, chunk[size:])  # type: ignore[assignment]
                 if not got:  # as newer versions of OpenSSL say the end
                     self._over = True
                     return size, False
                 size += got
-                if not (self._incoming.pending or self._incoming.eof or self._tls.pending()):
+                if not (incoming.pending or incoming.eof or self._tls.pending()):
                     return size, False  # to be told so by an exception costs more
         except ssl.SSLWantReadError:
             return size, False

@@ -258,20 +258,11 @@ class Tunnel:
             answers = bytes(self._protocol.outgoing)
             self._protocol.outgoing.clear()
             self._write(answers)
-        parts: list[memoryview] = []
-        number = 0  # of the pair to which the parts belong
         for event in events:
-            received = event if isinstance(event, Received) else None
-            if parts and (received is None or received.pair != number):
-                self._deliver(number, parts)
-                parts = []
-            if received is not None:
-                number = received.pair
-                parts.append(received.data)
+            if isinstance(event, Received):
+                self._deliver(event.pair, event.parts)
             else:
                 self._apply(event)
-        if parts:
-            self._deliver(number, parts)
 
     def _deliver(self, number: int, parts: list[memoryview]) -> None:
         pair = self._pairs.get(number)

@@ -97,8 +97,10 @@ class ChannelTunnel:
         """
         events: list[TunnelEvent] = []
         for frame in self._frames.receive(data):
-            if isinstance(frame, websocket.Payload):
-                self._receive_payload(frame, events)
+            if isinstance(frame, memoryview):
+                self._receive_slice(frame, events)
+            elif isinstance(frame, websocket.Boundary):
+                self._cross(frame)
             elif isinstance(frame, websocket.Ping):
                 self.outgoing += encode_frame(Opcode.PONG, frame.payload)
             elif isinstance(frame, websocket.Pong):
@@ -107,27 +109,29 @@ class ChannelTunnel:
                 self._receive_close(frame, events)
         return events
 
-    def _receive_payload(self, frame: websocket.Payload, events: list[TunnelEvent]) -> None:
-        if frame.text:
+    def _cross(self, boundary: websocket.Boundary) -> None:
+        if boundary is websocket.Boundary.TEXT:
             raise ProtocolError("the server sent text where the channels are binary")
-        data = frame.data
-        if frame.begins:
+        if boundary is websocket.Boundary.BINARY:
             self._channel = _UNKNOWN
+        elif self._channel == _UNKNOWN:
+            raise ProtocolError("the server sent a message without a channel")
+
+    def _receive_slice(self, data: memoryview, events: list[TunnelEvent]) -> None:
         if self._channel == _UNKNOWN:
-            if data:
-                self._channel = data[0]
-                data = data[1:]
-            elif frame.ends:
-                raise ProtocolError("the server sent a message without a channel")
-            if self._channel not in (_DATA, _ERROR, _UNKNOWN):
+            self._channel = data[0]
+            data = data[1:]
+            if self._channel not in (_DATA, _ERROR):
                 raise ProtocolError(f"the server sent a message on the unknown channel {self._channel}")
         data = self._skip_port(data, events)
         if not data or self._abandoned:
             return
-        if self._channel == _DATA:
-            events.append(Received(_PAIR, data))
-        else:
+        if self._channel == _ERROR:
             self._text += data[: _TEXT_LIMIT - len(self._text)]
+        elif events and isinstance(last := events[-1], Received):
+            last.parts.append(data)
+        else:
+            events.append(Received(_PAIR, [data]))
 
     def _skip_port(self, data: memoryview, events: list[TunnelEvent]) -> memoryview:
         """Return `data` without what belongs to the port that each channel begins with."""

@@ -22,10 +22,10 @@ class Accepted:
 
 @dataclass(slots=True)
 class Received:
-    """Bytes from the pod; `data` is valid until the next call."""
+    """Bytes from the pod, in the slices in which they came; these are valid until the next call."""
 
     pair: int
-    data: memoryview
+    parts: list[memoryview]
 
 
 @dataclass(slots=True)

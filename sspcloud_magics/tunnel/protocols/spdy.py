@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
@@ -20,6 +20,7 @@ from sspcloud_magics.tunnel.protocols.events import ProtocolError
 FIN = 0x01
 CANCEL = 5
 _VERSION = 0x8003
+_HEAD_SIZE = 8
 _STREAM_MASK = 0x7FFFFFFF
 _CONTROL_LIMIT = 64 * 1024
 _HEADERS_LIMIT = 256 * 1024
@@ -44,11 +45,11 @@ _FIXED_SIZE = {FrameType.RST_STREAM: 8, FrameType.PING: 4, FrameType.GOAWAY: 8}
 
 @dataclass(slots=True)
 class Data:
-    """A slice of a stream's data; `fin` stands on the last slice of a frame that ends the stream."""
+    """Data of a stream, in the slices in which it came; with `fin`, there will be no more."""
 
     stream: int
-    data: memoryview
-    fin: bool
+    parts: list[memoryview]
+    fin: bool = False
 
 
 @dataclass(slots=True)
@@ -128,7 +129,7 @@ class FrameDecoder:
     """Turns the bytes of a server into `FrameEvent`; its memory is bounded by one control frame."""
 
     def __init__(self) -> None:
-        self._head = bytearray()
+        self._head = b""
         self._inside = False  # a frame's body comes next, and not a head
         self._left = 0
         self._flags = 0
@@ -137,8 +138,8 @@ class FrameDecoder:
         self._body = bytearray()
         self._zlib = zlib.decompressobj(zdict=SPDY_DICTIONARY)
 
-    def receive(self, data: memoryview) -> list[FrameEvent]:
-        """Return what `data` brings; the views in it are valid as long as `data` is.
+    def receive(self, slices: Iterable[memoryview]) -> list[FrameEvent]:
+        """Return what `slices` bring; the views in it are valid as long as they are.
 
         Raises
         ------
@@ -146,38 +147,55 @@ class FrameDecoder:
             If the server breaks the protocol. The decoder cannot be used afterwards.
         """
         events: list[FrameEvent] = []
+        for data in slices:
+            self._receive_slice(data, events)
+        return events
+
+    def _receive_slice(self, data: memoryview, events: list[FrameEvent]) -> None:
         position, size = 0, len(data)
         while True:
             if not self._inside:
-                missing = 8 - len(self._head)
-                piece = data[position : position + missing]
-                self._head += piece
-                position += len(piece)
-                if len(piece) < missing:
-                    break
-                self._begin_frame()
-            taken = min(self._left, size - position)
-            self._left -= taken
-            end = position + taken
+                position = self._read_head(data, position)
+                if not self._inside:
+                    return
+            end = min(position + self._left, size)
+            self._left -= end - position
             if self._stream:
-                if taken or not self._left:
-                    fin = bool(self._flags & FIN) and not self._left
-                    events.append(Data(self._stream, data[position:end], fin))
+                self._take_data(data[position:end], events)
             else:
                 self._body += data[position:end]
-                if not self._left:
-                    event = self._control_event()
-                    if event is not None:
-                        events.append(event)
+                if not self._left and (event := self._control_event()) is not None:
+                    events.append(event)
             position = end
             if self._left:
-                break
+                return
             self._inside = False
-        return events
 
-    def _begin_frame(self) -> None:
-        first, second = struct.unpack("!II", self._head)
-        del self._head[:]
+    def _take_data(self, piece: memoryview, events: list[FrameEvent]) -> None:
+        fin = bool(self._flags & FIN) and not self._left
+        if not (piece or fin):
+            return
+        last = events[-1] if events else None
+        if not isinstance(last, Data) or last.stream != self._stream or last.fin:
+            last = Data(self._stream, [])
+            events.append(last)
+        if piece:
+            last.parts.append(piece)
+        last.fin = fin
+
+    def _read_head(self, data: memoryview, position: int) -> int:
+        """Begin a frame, or keep as much of its head as there is; return the position behind it."""
+        known = len(self._head)
+        head = self._head + bytes(data[position : position + _HEAD_SIZE - known])
+        if len(head) < _HEAD_SIZE:
+            self._head = head
+            return len(data)
+        self._head = b""
+        self._begin_frame(head)
+        return position + _HEAD_SIZE - known
+
+    def _begin_frame(self, head: bytes) -> None:
+        first, second = struct.unpack("!II", head)
         self._flags, self._left = second >> 24, second & 0xFFFFFF
         if first >> 31:
             if first >> 16 != _VERSION:

@@ -30,6 +30,7 @@ from sspcloud_magics.tunnel.protocols.websocket import Opcode, encode_close, enc
 SUBPROTOCOL = "SPDY/3.1+portforward.k8s.io"
 _TEXT_LIMIT = 64 * 1024
 _LAST_STREAM = 0x7FFFFFF0
+_TEXT = websocket.Boundary.TEXT
 
 
 @dataclass(slots=True)
@@ -145,19 +146,22 @@ class SpdyTunnel:
         ProtocolError
             If the server breaks the protocol. The tunnel cannot be used afterwards.
         """
-        events: list[TunnelEvent] = []
+        slices: list[memoryview] = []
+        closed: list[TunnelEvent] = []
         for frame in self._frames.receive(data):
-            if isinstance(frame, websocket.Payload):
-                if frame.text:
-                    raise ProtocolError("the server sent text where SPDY is binary")
-                for event in self._spdy.receive(frame.data):
-                    self._apply(event, events)
+            if isinstance(frame, memoryview):
+                slices.append(frame)
             elif isinstance(frame, websocket.Ping):
                 self.outgoing += encode_frame(Opcode.PONG, frame.payload)
             elif isinstance(frame, websocket.Close):
                 self._closing = True
-                events.append(TunnelClosed(frame.reason or f"the server closed the tunnel ({frame.code})"))
-        return events
+                closed.append(TunnelClosed(frame.reason or f"the server closed the tunnel ({frame.code})"))
+            elif frame is _TEXT:
+                raise ProtocolError("the server sent text where SPDY is binary")
+        events: list[TunnelEvent] = []
+        for event in self._spdy.receive(slices):
+            self._apply(event, events)
+        return events + closed
 
     def _apply(self, event: spdy.FrameEvent, events: list[TunnelEvent]) -> None:
         if isinstance(event, spdy.Data):
@@ -181,12 +185,13 @@ class SpdyTunnel:
 
     def _apply_data(self, event: spdy.Data, events: list[TunnelEvent]) -> None:
         if (pair := self._data.get(event.stream)) is not None:
-            if event.data and not pair.abandoned:
-                events.append(Received(event.stream, event.data))
+            if event.parts and not pair.abandoned:
+                events.append(Received(event.stream, event.parts))
             if event.fin:
                 self._end_data(pair, events)
         elif (pair := self._errors.get(event.stream)) is not None:
-            pair.text += event.data[: _TEXT_LIMIT - len(pair.text)]
+            for part in event.parts:
+                pair.text += part[: _TEXT_LIMIT - len(pair.text)]
             if event.fin:
                 self._end_error(pair, events)
 

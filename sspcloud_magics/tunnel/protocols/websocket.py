@@ -2,6 +2,10 @@
 
 Payloads are not gathered into messages: a download would be copied once more for nothing. The decoder
 hands on each slice as it comes and says where a message begins and ends.
+
+The API server sends a message for each 16 KiB at most that it read from the node, as two frames: one with the data, and
+an empty one that ends the message. So a gibibyte has more than a hundred thousand frames, and what is done for each of them counts.
+(Source: ``TunnelingConnection`` in client-go, whose server side it is too; gorilla's ``messageWriter``.)
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum, auto
 from typing import TypeAlias
 
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
@@ -20,6 +24,8 @@ from sspcloud_magics.tunnel.protocols.masking import apply_mask
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTROL_LIMIT = 125
+_LONGEST_HEAD = 10
+_EMPTY_END = b"\x80\x00"
 # From here on, another part is cheaper than another copy.
 _WORTH_A_PART = 8 * 1024
 
@@ -35,17 +41,21 @@ class Opcode(IntEnum):
     PONG = 10
 
 
-_OPCODES = {int(opcode): opcode for opcode in Opcode}
+_CONTINUATION, _FIRST_CONTROL = int(Opcode.CONTINUATION), int(Opcode.CLOSE)
+_CONTROLS = frozenset(int(opcode) for opcode in (Opcode.CLOSE, Opcode.PING, Opcode.PONG))
 
 
-@dataclass(slots=True)
-class Payload:
-    """A slice of a message: `begins` and `ends` say whether it is its first and its last."""
+class Boundary(Enum):
+    """Where a message begins, and of which kind, and where it ends."""
 
-    data: memoryview
-    begins: bool
-    ends: bool
-    text: bool
+    BINARY = auto()
+    TEXT = auto()
+    END = auto()
+
+
+# To look a member up costs as much as all else that is done for a frame.
+_BEGINS = {int(Opcode.BINARY): Boundary.BINARY, int(Opcode.TEXT): Boundary.TEXT}
+_END = Boundary.END
 
 
 @dataclass(slots=True)
@@ -70,7 +80,8 @@ class Close:
     reason: str
 
 
-FrameEvent: TypeAlias = Payload | Ping | Pong | Close
+FrameEvent: TypeAlias = memoryview | Boundary | Ping | Pong | Close
+"""A slice of a message's payload, or what else there is."""
 
 
 def new_key() -> str:
@@ -140,13 +151,12 @@ class FrameDecoder:
     """Turns the bytes of a server into `FrameEvent`; its memory is bounded by one control frame."""
 
     def __init__(self) -> None:
-        self._head = bytearray()
+        self._head = b""
         self._inside = False  # a payload's bytes come next, and not a header's
         self._left = 0
-        self._opcode = Opcode.BINARY
+        self._opcode = 0
         self._final = True
-        self._begins = False
-        self._message: Opcode | None = None  # the opcode of the message whose continuation is awaited
+        self._in_message = False
         self._control = bytearray()
         self._closed = False
 
@@ -162,78 +172,80 @@ class FrameDecoder:
         position, size = 0, len(data)
         while not self._closed:
             if not self._inside:
-                position = self._read_head(data, position)
+                position = self._read_head(data, position, events)
                 if not self._inside:
                     break
-            taken = min(self._left, size - position)
-            self._left -= taken
-            end = position + taken
-            if self._opcode >= Opcode.CLOSE:
-                self._control += data[position:end]
-                if not self._left:
-                    events.append(self._control_event())
-            elif taken or not self._left:
-                ends = self._final and not self._left
-                events.append(Payload(data[position:end], self._begins, ends, self._message is Opcode.TEXT))
-                self._begins = False
-                if ends:
-                    self._message = None
+            end = position + self._left
+            end = min(end, size)
+            if end > position:
+                if self._opcode < _FIRST_CONTROL:
+                    events.append(data[position:end])
+                else:
+                    self._control += data[position:end]
+            self._left -= end - position
             position = end
             if self._left:
                 break
             self._inside = False
+            if self._opcode >= _FIRST_CONTROL:
+                events.append(self._control_event())
+            elif self._final:
+                self._in_message = False
+                events.append(_END)
+            elif data[position : position + 2] == _EMPTY_END:
+                # What goes the long way costs as much as the 16 KiB before it.
+                position += 2
+                self._in_message = False
+                events.append(_END)
         return events
 
-    def _read_head(self, data: memoryview, position: int) -> int:
-        """Read as much of a header as there is; return the position behind it."""
-        head = self._head
-        while True:
-            wanted = 2 if len(head) < 2 else 2 + {126: 2, 127: 8}.get(head[1] & 0x7F, 0)
-            missing = wanted - len(head)
-            if not missing:
-                break
-            piece = data[position : position + missing]
-            if not piece:
-                return position
-            head += piece
-            position += len(piece)
-        self._left = int.from_bytes(head[2:], "big") if len(head) > 2 else head[1] & 0x7F
-        first, second = head[0], head[1]
-        del head[:]
-        self._begin_frame(first, second)
-        return position
+    def _read_head(self, data: memoryview, position: int, events: list[FrameEvent]) -> int:
+        """Begin a frame, or keep as much of its head as there is; return the position behind it."""
+        known = len(self._head)
+        head = self._head + bytes(data[position : position + _LONGEST_HEAD - known])
+        wanted = 2
+        if len(head) >= 2:
+            left = head[1] & 0x7F
+            if left >= 126:
+                wanted = 4 if left == 126 else _LONGEST_HEAD
+                left = int.from_bytes(head[2:wanted], "big")
+        if len(head) < wanted:
+            self._head = head
+            return len(data)
+        self._head = b""
+        self._left = left
+        self._begin_frame(head[0], head[1], events)
+        return position + wanted - known
 
-    def _begin_frame(self, first: int, second: int) -> None:
+    def _begin_frame(self, first: int, second: int, events: list[FrameEvent]) -> None:
         opcode = first & 0x0F
-        self._final = bool(first & 0x80)
+        final = first >= 0x80
         if first & 0x70:
             raise ProtocolError("a WebSocket frame uses an extension that was not agreed on")
-        if opcode not in _OPCODES:
-            raise ProtocolError(f"a WebSocket frame has the unknown opcode {opcode}")
         if second & 0x80:
             raise ProtocolError("the server sent a masked WebSocket frame")
-        self._opcode = _OPCODES[opcode]
-        if opcode >= Opcode.CLOSE:
-            if not self._final or self._left > _CONTROL_LIMIT:
-                raise ProtocolError("a WebSocket control frame is fragmented or too long")
-        elif opcode == Opcode.CONTINUATION:
-            if self._message is None:
+        if opcode == _CONTINUATION:
+            if not self._in_message:
                 raise ProtocolError("a WebSocket continuation frame continues nothing")
-        else:
-            if self._message is not None:
+        elif opcode in _BEGINS:
+            if self._in_message:
                 raise ProtocolError("a WebSocket message begins inside another")
-            if self._left >> 63:
-                raise ProtocolError("a WebSocket frame has an impossible length")
-            self._message = self._opcode
-            self._begins = True
-        self._inside = True
+            self._in_message = True
+            events.append(_BEGINS[opcode])
+        elif opcode not in _CONTROLS:
+            raise ProtocolError(f"a WebSocket frame has the unknown opcode {opcode}")
+        elif not final or self._left > _CONTROL_LIMIT:
+            raise ProtocolError("a WebSocket control frame is fragmented or too long")
+        if self._left >> 63:
+            raise ProtocolError("a WebSocket frame has an impossible length")
+        self._opcode, self._final, self._inside = opcode, final, True
 
     def _control_event(self) -> FrameEvent:
         payload = bytes(self._control)
         del self._control[:]
-        if self._opcode is Opcode.PING:
+        if self._opcode == Opcode.PING:
             return Ping(payload)
-        if self._opcode is Opcode.PONG:
+        if self._opcode == Opcode.PONG:
             return Pong(payload)
         self._closed = True  # section 5.5.1: nothing that follows a close frame counts
         if not payload:

@@ -81,7 +81,7 @@ def joined(events: Iterable[Any]) -> list[Any]:
     for event in events:
         last = found[-1] if found else None
         if isinstance(event, Received) and isinstance(last, Received) and last.pair == event.pair:
-            found[-1] = Received(event.pair, last.data + event.data)
+            found[-1] = Received(event.pair, [b"".join([*last.parts, *event.parts])])  # type: ignore[list-item]
         else:
             found.append(event)
     return found

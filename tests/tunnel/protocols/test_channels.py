@@ -53,12 +53,12 @@ def test_the_ports_come_first(tunnel):
 
 def test_carries_data_both_ways(tunnel):
     feed(tunnel, HELLO)
-    assert feed(tunnel, frame(2, b"\x00hello")) == [Received(1, b"hello")]
+    assert feed(tunnel, frame(2, b"\x00hello")) == [Received(1, [b"hello"])]
     assert unmask(b"".join(tunnel.send(1, memoryview(b"world")))) == [(2, b"\x00world")]
 
 
 def test_data_may_follow_the_port_in_one_message(tunnel):
-    assert feed(tunnel, frame(2, b"\x00" + PORT + b"hi")) == [Accepted(1), Received(1, b"hi")]
+    assert feed(tunnel, frame(2, b"\x00" + PORT + b"hi")) == [Accepted(1), Received(1, [b"hi"])]
 
 
 def test_a_normal_close_is_the_end(tunnel):
@@ -130,7 +130,9 @@ def test_any_slicing_gives_the_same_bytes(parts, at, fragment):
         # A message may come in fragments, the first of them without even its channel.
         stream += frame(2, message[:fragment], fin=False) + frame(0, message[fragment:])
     events = feed(tunnel, stream + frame(8, b"\x03\xe8"), at)
-    assert b"".join(event.data for event in events if isinstance(event, Received)) == b"".join(parts)
+    assert b"".join(
+        part for event in events if isinstance(event, Received) for part in event.parts
+    ) == b"".join(parts)
     others = [event for event in events if not isinstance(event, Received)]
     assert others == [Accepted(1), Ended(1), TunnelClosed("the connection is over")]
 

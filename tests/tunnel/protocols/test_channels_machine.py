@@ -172,7 +172,7 @@ class ChannelTunnelMachine(RuleBasedStateMachine):
             self.note(event)
 
     def byte(self, byte: int) -> None:
-        self.event(Received(1, bytes([byte])))  # type: ignore[arg-type]
+        self.event(Received(1, [bytes([byte])]))  # type: ignore[list-item]
 
     def letter(self, byte: int) -> None:
         self.text += bytes([byte])

@@ -23,7 +23,9 @@ def spdy_traffic(source: random.Random) -> bytes:
     for pair in range(3, 3 + 4 * source.randint(1, 8), 4):
         sent += frame(2, peer.reply(pair - 2) + peer.reply(pair))
         for _ in range(source.randint(0, 6)):
-            sent += frame(2, data(pair, source.randbytes(source.randint(0, 2000))))
+            said = data(pair, source.randbytes(source.randint(0, 2000)))
+            cut = source.randint(0, len(said))  # the API server ends a message of data with an empty frame
+            sent += frame(2, said[:cut], fin=False) + frame(0) + frame(2, said[cut:])
         if source.random() < 0.5:
             sent += frame(2, data(pair - 2, b"connection refused", fin=True))
         sent += frame(9, b"ping") + frame(2, control(6, source.randbytes(4)))

@@ -31,11 +31,12 @@ _STREAM_ID = struct.pack("!I", 1)
 
 
 def decode(stream: bytes, at: list[int] | None = None) -> list[object]:
-    return everything(FrameDecoder().receive, slices(stream, at or []))
+    decoder = FrameDecoder()
+    return everything(lambda piece: decoder.receive([piece]), slices(stream, at or []))
 
 
 def joined(events: list[object]) -> list[object]:
-    """Join the slices of data; an empty one that ends nothing says nothing."""
+    """Join what came of one stream in turn: into how many events it is cut means nothing."""
     found: list[object] = []
     for event in events:
         last = found[-1] if found else None
@@ -45,10 +46,12 @@ def joined(events: list[object]) -> list[object]:
             and last.stream == event.stream
             and not last.fin
         ):
-            found[-1] = Data(event.stream, last.data + event.data, event.fin)  # type: ignore[operator]
+            found[-1] = Data(event.stream, [b"".join([*last.parts, *event.parts])], event.fin)  # type: ignore[list-item]
+        elif isinstance(event, Data):
+            found.append(Data(event.stream, [b"".join(event.parts)], event.fin))  # type: ignore[list-item]
         else:
             found.append(event)
-    return [event for event in found if not isinstance(event, Data) or event.data or event.fin]
+    return found
 
 
 def test_the_dictionary_is_that_of_the_draft():
@@ -86,14 +89,26 @@ class TestEncoding:
 
 class TestDecoding:
     def test_reads_data(self):
-        assert decode(data(3, b"abc") + data(3, fin=True)) == [Data(3, b"abc", False), Data(3, b"", True)]
+        assert decode(data(3, b"abc") + data(5, b"de")) == [Data(3, [b"abc"]), Data(5, [b"de"])]
 
-    def test_reads_an_empty_frame_that_ends_nothing(self):
-        assert decode(data(3)) == [Data(3, b"", False)]
+    def test_what_comes_of_one_stream_in_turn_is_one_event(self):
+        stream = data(3, b"ab") + data(3, b"cd") + data(3, fin=True)
+        assert decode(stream) == [Data(3, [b"abcd"], True)]
+        views = [memoryview(stream)[:9], memoryview(stream)[9:]]
+        (event,) = FrameDecoder().receive(views)
+        assert isinstance(event, Data)
+        assert [bytes(part) for part in event.parts] == [b"a", b"b", b"cd"]
+
+    def test_what_comes_between_parts_the_data_of_a_stream(self):
+        stream = data(3, b"a") + control(6, struct.pack("!I", 2)) + data(3, b"b", fin=True) + data(3, b"c")
+        assert decode(stream) == [Data(3, [b"a"]), Ping(2), Data(3, [b"b"], True), Data(3, [b"c"])]
+
+    def test_an_empty_frame_that_ends_nothing_says_nothing(self):
+        assert decode(data(3)) == []
 
     def test_only_the_last_slice_ends_the_stream(self):
         stream = data(3, b"abcd", fin=True)
-        assert decode(stream, [10]) == [Data(3, b"ab", False), Data(3, b"cd", True)]
+        assert decode(stream, [10]) == [Data(3, [b"ab"]), Data(3, [b"cd"], True)]
 
     def test_reads_replies_with_one_compression(self):
         peer = SpdyPeer()
@@ -115,7 +130,7 @@ class TestDecoding:
 
     def test_skips_what_concerns_nobody(self):
         stream = control(4, struct.pack("!I", 0)) + control(9, struct.pack("!II", 0, 99)) + control(77, b"x")
-        assert decode(stream + data(1, b"y")) == [Data(1, b"y", False)]
+        assert decode(stream + data(1, b"y")) == [Data(1, [b"y"])]
 
     @pytest.mark.parametrize(
         ("stream", "words"),
@@ -179,6 +194,6 @@ class TestDecoding:
 def _survive(stream: bytes, at: list[int]) -> None:
     decoder = FrameDecoder()
     with contextlib.suppress(ProtocolError):
-        everything(decoder.receive, slices(stream, at))
+        everything(lambda piece: decoder.receive([piece]), slices(stream, at))
     assert len(decoder._head) <= 8
     assert len(decoder._body) <= 64 * 1024

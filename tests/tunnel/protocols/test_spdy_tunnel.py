@@ -96,7 +96,7 @@ def test_streams_are_odd_and_rise_and_requests_are_counted(server):
 def test_a_pair_from_its_acceptance_to_its_end(server):
     pair = server.open()
     assert server.say(server.peer.reply(1), server.peer.reply(pair)) == [Accepted(pair)]
-    assert server.say(data(pair, b"hello")) == [Received(pair, b"hello")]
+    assert server.say(data(pair, b"hello")) == [Received(pair, [b"hello"])]
     ((_, payload),) = unmask(b"".join(server.tunnel.send(pair, memoryview(b"world"))))
     assert spdy_frames(payload) == [("data", pair, 0, b"world")]
     assert server.say(data(1, fin=True)) == []
@@ -106,7 +106,7 @@ def test_a_pair_from_its_acceptance_to_its_end(server):
 
 def test_the_end_of_the_data_waits_for_the_error_stream(server):
     pair = server.open()
-    assert server.say(data(pair, b"x", fin=True)) == [Received(pair, b"x")]
+    assert server.say(data(pair, b"x", fin=True)) == [Received(pair, [b"x"])]
     assert server.say(data(1, fin=True)) == [Ended(pair)]
 
 
@@ -142,7 +142,7 @@ def test_an_error_text_fails_the_pair_and_nothing_else(server):
     events = server.say(data(1, b"connection "), data(1, b"refused\n", fin=True))
     assert events == [Failed(first, "connection refused")]
     assert server.outgoing() == [("control", 3, 0, struct.pack("!II", first, 5))]
-    assert server.say(data(second, b"alive")) == [Received(second, b"alive")]
+    assert server.say(data(second, b"alive")) == [Received(second, [b"alive"])]
     assert server.tunnel.reusable
 
 
@@ -256,7 +256,7 @@ def test_any_slicing_and_any_framing_gives_the_same_bytes(parts, at, messages_at
     spdy += b"".join(data(pair, part) for part in parts) + data(1, fin=True) + data(pair, fin=True)
     # A message may hold a part of a SPDY frame, or several.
     events = server.say(*map(bytes, slices(spdy, messages_at)), at=at)
-    received = b"".join(event.data for event in events if isinstance(event, Received))
+    received = b"".join(part for event in events if isinstance(event, Received) for part in event.parts)
     others = [event for event in events if not isinstance(event, Received)]
     assert received == b"".join(parts)
     assert others == [Accepted(pair), Ended(pair)]

@@ -278,7 +278,7 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
             self.note(event)
 
     def byte(self, pair: Pair, byte: int) -> None:
-        self.event(pair, Received(pair.number, bytes([byte])))  # type: ignore[arg-type]
+        self.event(pair, Received(pair.number, [bytes([byte])]))  # type: ignore[list-item]
 
     def letter(self, pair: Pair, byte: int) -> None:
         pair.text += bytes([byte])

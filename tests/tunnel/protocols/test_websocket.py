@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sspcloud_magics.tunnel.protocols import masking
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.protocols.websocket import (
+    Boundary,
     Close,
     FrameDecoder,
     Opcode,
-    Payload,
     Ping,
     Pong,
     check_handshake,
@@ -37,16 +37,22 @@ def decode(data: bytes, at: list[int] | None = None) -> list[object]:
 def messages(events: list[object]) -> list[object]:
     """Join the slices of each message, and keep the rest."""
     found: list[object] = []
-    inside: list[bytes] | None = None
+    text, inside = False, bytearray()
+    begun = False
     for event in events:
-        if not isinstance(event, Payload):
+        if isinstance(event, bytes):
+            assert begun
+            assert event
+            inside += event
+        elif event is Boundary.END:
+            assert begun
+            found.append((text, bytes(inside)))
+            begun = False
+        elif isinstance(event, Boundary):
+            assert not begun
+            begun, text, inside = True, event is Boundary.TEXT, bytearray()
+        else:
             found.append(event)
-            continue
-        assert event.begins == (inside is None)
-        inside = [*(inside or []), event.data]  # type: ignore[list-item]
-        if event.ends:
-            found.append((event.text, b"".join(inside)))
-            inside = None
     return found
 
 
@@ -153,9 +159,16 @@ class TestDecoding:
 
     def test_hands_on_a_payload_before_it_is_whole(self):
         decoder = FrameDecoder()
-        (event,) = decoder.receive(memoryview(frame(2, b"x" * 1000)[:500]))
-        assert isinstance(event, Payload)
-        assert (len(event.data), event.begins, event.ends) == (496, True, False)
+        (boundary, payload) = decoder.receive(memoryview(frame(2, b"x" * 1000)[:500]))
+        assert boundary is Boundary.BINARY
+        assert isinstance(payload, memoryview)
+        assert len(payload) == 496
+
+    @pytest.mark.parametrize("at", [[], [4], [5], [6], [7], [8]])
+    def test_an_empty_frame_ends_a_message_as_the_api_server_does(self, at):
+        data = frame(2, b"abc", fin=False) + frame(0) + frame(2, b"d")
+        assert decode(data, at)[-3:] == [Boundary.BINARY, b"d", Boundary.END]
+        assert messages(decode(data, at)) == [(False, b"abc"), (False, b"d")]
 
     @pytest.mark.parametrize(
         ("data", "words"),

@@ -122,8 +122,8 @@ def everything(receive: Callable[[memoryview], list[Any]], pieces: Iterable[memo
     for piece in pieces:
         buffer = bytearray(piece)
         for event in receive(memoryview(buffer)):
-            if hasattr(event, "data"):
-                event.data = bytes(event.data)
-            found.append(event)
+            if hasattr(event, "parts"):
+                event.parts = [b"".join(event.parts)] if event.parts else []
+            found.append(bytes(event) if isinstance(event, memoryview) else event)
         buffer[:] = b"\xee" * len(buffer)  # what a real receive buffer does to a view that was kept
     return found
