@@ -160,7 +160,8 @@ def run(page: Page) -> None:
                 page.write(f"# {line}", "2")
             page.cell(number, source)
             done: Any = shell.run_cell(source, store_history=True)  # type: ignore[no-untyped-call]  # IPython's
-            error = done.error_in_exec
+            # IPython calls it "before" too what comes between two statements of a cell, such as Ctrl-C.
+            error = done.error_before_exec or done.error_in_exec
             if isinstance(error, KeyboardInterrupt):
                 raise error
             if error is not None:

@@ -42,7 +42,7 @@ def serve(home: Path, *, ready_fd: int | None = None, with_parent: bool = False)
                 f"A sandbox runs already at {home}.", mend="sspcloud-sandbox stop"
             ) from None
         (home / "server.json").unlink(missing_ok=True)
-        asyncio.run(_serve(home, ready_fd, with_parent))
+        import uvloop; uvloop.run(_serve(home, ready_fd, with_parent))
 
 
 async def _serve(home: Path, ready_fd: int | None, with_parent: bool) -> None:

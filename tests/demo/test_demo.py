@@ -75,8 +75,13 @@ def test_it_shows_a_colleague_s_table_in_a_dataframe_and_ends(environment: dict[
     assert re.findall(r"^In \[(\d+)\]", done.stdout, re.MULTILINE) == [str(n) for n in range(1, 12)]
 
 
-def test_a_cell_that_fails_is_told_and_fails_the_whole(environment: dict[str, str]) -> None:
-    cells = (("", "%load_ext sspcloud_magics"), ("", "%forward svc/nothing 80 --nonsense"))
+@pytest.mark.parametrize(
+    ("cell", "error"), [("%forward svc/nothing 80 --nonsense", "UsageProblem"), ("x = = 1", "SyntaxError")]
+)
+def test_a_cell_that_fails_is_told_and_fails_the_whole(
+    environment: dict[str, str], cell: str, error: str
+) -> None:
+    cells = (("", "%load_ext sspcloud_magics"), ("", cell))
     done = subprocess.run(
         without_cluster(cells),
         env=environment,
@@ -85,7 +90,7 @@ def test_a_cell_that_fails_is_told_and_fails_the_whole(environment: dict[str, st
         check=False,
     )
     assert done.returncode == 1
-    assert "The demonstration failed: %forward svc/nothing 80 --nonsense\nUsageProblem:" in done.stdout
+    assert f"The demonstration failed: {cell}\n{error}:" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 
