@@ -11,6 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
+import uvloop
+
 from sspcloud_magics.sandbox import daemon
 from sspcloud_magics.sandbox.cluster import SandboxCluster
 
@@ -42,7 +44,7 @@ def serve(home: Path, *, ready_fd: int | None = None, with_parent: bool = False)
                 f"A sandbox runs already at {home}.", mend="sspcloud-sandbox stop"
             ) from None
         (home / "server.json").unlink(missing_ok=True)
-        import uvloop; uvloop.run(_serve(home, ready_fd, with_parent))
+        uvloop.run(_serve(home, ready_fd, with_parent))
 
 
 async def _serve(home: Path, ready_fd: int | None, with_parent: bool) -> None:
