@@ -330,10 +330,31 @@ def unshare(
         unknown = error
     standing = standing_shares(cluster, bare, namespace)
     chosen = [share for share in standing if everybody or share.colleague in accounts]
-    if unknown is not None and not chosen:
-        raise _swapped(cluster, bare, named) or unknown
     if unknown is not None:
+        if not chosen:
+            raise _swapped(cluster, bare, named) or unknown
         return [closing.close_without_database(cluster, share, "") for share in chosen]
+    closed = _take_back(cluster, database, chosen, progress)
+    ended_now = {each.share.colleague for each in closed}
+    strangers = sorted(accounts - ended_now)
+    if strangers:
+        left = [share for share in standing if share.colleague not in ended_now]
+        raise TargetNotFound(
+            f"{database.name} is not shared with {' or '.join(strangers)}.",
+            why=" ".join(each.words for each in closed),
+            mend="\n".join(f"%unshare {database.name} {share.colleague}" for share in left)
+            or "%shares lists what you share",
+        )
+    return closed
+
+
+def _take_back(
+    cluster: Cluster, database: Database, chosen: Sequence[StandingShare], progress: Progress
+) -> list[Closed]:
+    """End the shares `chosen` and what ended ones have left; without the database, the rights in the cluster alone."""
+    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing import closing  # noqa: PLC0415
+
     try:
         discovery.require_usable(database)
         connection = _superuser(cluster, database)
@@ -350,19 +371,6 @@ def unshare(
         closed += closing.tidy(cluster, connection, database, opener)
     finally:
         connection.close()
-    ended_now = {each.share.colleague for each in closed}
-    strangers = accounts - ended_now
-    if strangers:
-        raise TargetNotFound(
-            f"{database.name} is not shared with {' or '.join(sorted(strangers))}.",
-            why=" ".join(each.words for each in closed),
-            mend="\n".join(
-                f"%unshare {database.name} {one.colleague}"
-                for one in standing
-                if one.colleague not in ended_now
-            )
-            or "%shares lists what you share",
-        )
     return closed
 
 
