@@ -175,8 +175,7 @@ class FrameDecoder:
                 position = self._read_head(data, position, events)
                 if not self._inside:
                     break
-            end = position + self._left
-            end = min(end, size)
+            end = min(position + self._left, size)
             if end > position:
                 if self._opcode < _FIRST_CONTROL:
                     events.append(data[position:end])
