@@ -545,7 +545,7 @@ def test_a_server_that_comes_up_in_the_pod_is_reached_without_a_new_forward(api,
     api.put_pod("web-0", {8000: first})
     state = helper.forward("pod", "web-0", 8000)
     api.put_pod("web-0", {8000: later})
-    with connect(state.local_ports[0]) as client, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), connect(state.local_ports[0]) as client:
         client.recv(1)
     counters = helper.wait_for_counters(lambda counters: counters.failed_connections == 1)
     assert "connection refused" in counters.last_error
