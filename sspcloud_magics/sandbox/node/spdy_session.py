@@ -102,7 +102,8 @@ class SpdySession:
                 if forwarding is not None and fin:
                     forwarding.feed_eof()
             case spdy.StreamOpened(stream, headers, fin):
-                self._open(stream, headers, fin=fin)
+                if self._open(stream, headers, fin=fin):
+                    await asyncio.sleep(0)  # the pod is dialled while the answer is written, not after
             case spdy.StreamReset(stream):
                 if stream in self._open_streams:
                     self._finished.add(stream)
@@ -112,27 +113,31 @@ class SpdySession:
             case spdy.Ping(number):
                 self._answers.append(self._spdy.pong(number))
 
-    async def _answer(self) -> None:
-        if self._answers:
-            answers = b"".join(self._answers)
+    async def _answer(self, *frames: bytes | memoryview) -> None:
+        """Send the answers that wait, and `frames` behind them."""
+        if self._answers or frames:
+            said = b"".join((*self._answers, *frames))
             self._answers.clear()
-            await self._carrier.send(answers)
+            await self._carrier.send(said)
 
     def _forwarding(self, stream: int) -> Forwarding | None:
         pair = self._data_streams.get(stream)
         return pair.forwarding if pair is not None else None
 
-    def _open(self, stream: int, headers: Mapping[str, str], *, fin: bool) -> None:
+    def _open(self, stream: int, headers: Mapping[str, str], *, fin: bool) -> bool:
+        """Answer a new stream; return whether the pod is to be dialled now."""
         try:
             pair = self._join(stream, headers)
         except _Rejected:
             self._answers.append(self._spdy.reset(stream))
-            return
+            return False
         self._answers.append(self._spdy.reply(stream))
-        if pair is not None:
-            forwarding = self._start(pair)
-            if fin and stream == pair.data_stream:
-                forwarding.feed_eof()
+        if pair is None:
+            return False
+        forwarding = self._start(pair)
+        if fin and stream == pair.data_stream:
+            forwarding.feed_eof()
+        return True
 
     def _join(self, stream: int, headers: Mapping[str, str]) -> _Pair | None:
         """Put a stream into its pair; return the pair when it is complete."""
@@ -174,7 +179,7 @@ class SpdySession:
             frames: list[bytes | memoryview] = []
             for part in copied(data):
                 frames += (self._spdy.data_head(stream, len(part)), part)
-            await self._carrier.send(b"".join(frames))
+            await self._answer(*frames)
 
         pair.forwarding = Forwarding(self._sandbox, pair.port, send)
         self._data_streams[stream] = pair
@@ -201,7 +206,7 @@ class SpdySession:
         self._open_streams -= {data_stream, error_stream}
         if frames:
             with contextlib.suppress(ClientGone):
-                await self._carrier.send(frames)
+                await self._answer(frames)
 
     def _give_up(self, pair: _Pair) -> None:
         self._pairs.pop(pair.request, None)
@@ -214,7 +219,7 @@ class SpdySession:
 
     async def _send(self, data: bytes) -> None:
         with contextlib.suppress(ClientGone):
-            await self._carrier.send(data)
+            await self._answer(data)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
