@@ -330,19 +330,20 @@ def unshare(
         unknown = error
     standing = standing_shares(cluster, bare, namespace)
     chosen = [share for share in standing if everybody or share.colleague in accounts]
+    if unknown is not None and not chosen:
+        raise _swapped(cluster, bare, named) or unknown
     if unknown is not None:
-        if not chosen:
-            raise _swapped(cluster, bare, named) or unknown
-        return [closing.close_without_database(cluster, share, "") for share in chosen]
-    closed = _take_back(cluster, database, chosen, progress)
+        closed = [closing.close_without_database(cluster, share, "") for share in chosen]
+    else:
+        closed = _take_back(cluster, database, chosen, progress)
     ended_now = {each.share.colleague for each in closed}
     strangers = sorted(accounts - ended_now)
     if strangers:
         left = [share for share in standing if share.colleague not in ended_now]
         raise TargetNotFound(
-            f"{database.name} is not shared with {' or '.join(strangers)}.",
+            f"{bare} is not shared with {' or '.join(strangers)}.",
             why=" ".join(each.words for each in closed),
-            mend="\n".join(f"%unshare {database.name} {share.colleague}" for share in left)
+            mend="\n".join(f"%unshare {bare} {share.colleague}" for share in left)
             or "%shares lists what you share",
         )
     return closed

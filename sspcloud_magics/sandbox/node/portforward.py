@@ -42,11 +42,13 @@ async def serve(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
     connection = request.headers.get("Connection", "").lower()
     if "upgrade" not in connection or not upgrade:
         raise bad_request("Upgrade request required")
-    if upgrade == "websocket":
-        return await _websocket(request, sandbox)
-    if upgrade == "spdy/3.1":
-        return await _streams(request, sandbox)
-    raise bad_request(f"unable to upgrade: missing upgrade headers in request: {dict(request.headers)!r}")
+    with contextlib.suppress(ClientGone):
+        if upgrade == "websocket":
+            return await _websocket(request, sandbox)
+        if upgrade == "spdy/3.1":
+            return await _streams(request, sandbox)
+        raise bad_request(f"unable to upgrade: missing upgrade headers in request: {dict(request.headers)!r}")
+    return TakenOver()  # nobody is there to hear an answer
 
 
 async def _websocket(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
@@ -66,8 +68,7 @@ async def _websocket(request: web.Request, sandbox: Sandbox) -> web.StreamRespon
     )
     await socket.prepare(request)
     if chosen == TUNNEL:
-        with contextlib.suppress(ClientGone):
-            await SpdySession(WebSocketCarrier(request, socket), sandbox).run()
+        await SpdySession(WebSocketCarrier(request, socket), sandbox).run()
         await socket.close()
     else:
         session = ChannelSession(socket, sandbox, ports, base64_text=chosen == BASE64_CHANNELS)

@@ -215,7 +215,8 @@ class SpdySession:
     def _print_error(self, pair: _Pair, text: str) -> None:
         stream = pair.error_stream
         if stream is not None:
-            self._spawn(self._send(self._spdy.data_head(stream, len(text)) + text.encode()))
+            said = text.encode()
+            self._spawn(self._send(self._spdy.data_head(stream, len(said)) + said))
 
     async def _send(self, data: bytes) -> None:
         with contextlib.suppress(ClientGone):

@@ -135,6 +135,10 @@ async def test_a_second_stream_of_a_kind_is_an_error_of_its_pair(echo):
         headers = {"streamtype": "error", "port": "9000", "requestid": "1"}
         await a.send(a.client.open(1, headers) + a.client.open(3, headers))
         assert b"error processing stream for request 1: error stream already assigned" in await a.data(1, 50)
+        headers["requestid"] = "é"  # however long it is in bytes, what follows is understood
+        await a.send(a.client.open(5, headers) + a.client.open(7, headers) + a.client.ping(9))
+        await a.until(lambda frames: ("ping", 9, b"", False) in frames and len(on(frames, 5)) > 50)
+        assert on(a.frames, 5).endswith(b"error stream already assigned")
 
 
 async def test_a_text_message_ends_the_tunnel(echo):

@@ -16,6 +16,7 @@ from sspcloud_magics.errors import (
     DatabaseHibernated,
     DatabaseUnavailable,
     Forbidden,
+    TargetNotFound,
     UsageProblem,
 )
 from sspcloud_magics.session import state
@@ -171,6 +172,11 @@ def test_the_share_of_a_database_that_is_gone_is_found_and_removed(be):
     share_of("postgresql-cnpg-000000")  # and by its name
     (removed,) = ssp.unshare("postgresql-cnpg-000000", "bob")
     assert removed.role_left == ""
+    assert ssp.shares().empty
+    share_of("postgresql-cnpg-000000")  # with somebody who has none
+    with pytest.raises(TargetNotFound, match="is not shared with dave") as partly:
+        ssp.unshare("postgresql-cnpg-000000", ["bob", "dave"])
+    assert "bob" in partly.value.why
     assert ssp.shares().empty
 
 
