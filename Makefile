@@ -90,6 +90,9 @@ benchmark-clicks: $(FRONT)  ## clicks in the side panel while a cell computes: h
 soak: $(READY)  ## ten minutes of traffic through a forward, with random faults: nothing lost, nothing leaked
 	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),10) $(if $(TESTBED),--testbed $(TESTBED))
 
+floor: $(READY)  ## what no client in Python can leave out, beside kubectl's whole cost
+	$(BIN)/python benchmarks/floor.py $(if $(TESTBED),--testbed $(TESTBED)) $(BENCHMARK_ARGS)
+
 gibibyte: $(READY)  ## 1 GiB each way through a forward, byte for byte, on good and bad networks, by both protocols
 	$(BIN)/python -m pytest -m gibibyte -n 0 -s --no-cov $(if $(TESTBED),--testbed $(TESTBED)) tests/integration/tunnel
 

@@ -1,0 +1,181 @@
+"""The least that a tunnel costs in Python on this machine, beside what kubectl costs.
+
+    python benchmarks/floor.py [--testbed FILE.json] [--rounds 5] [--mib 256]
+
+A goal such as "0.6 of kubectl's processor time" can only be reached where less than that is spent by what no
+client can leave out. So this does only that, with blocking calls and nothing else:
+
+- download: receive from the socket, decrypt, send what came to a socket of another process. No event loop, no frame is parsed.
+- connect: send the request that opens a pair and says one byte, which was made before, and wait for the answer. No listener, no client.
+
+kubectl and the helper of this project do their whole work in the same rounds; the medians are printed, and their shares of kubectl's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import socket
+import ssl
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import load
+import subjects
+from measures.bed import GIB, MIB, Bed, percentile, the_bed
+
+from sspcloud_magics.tunnel.http import Client
+from sspcloud_magics.tunnel.protocols.events import Received
+from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
+from sspcloud_magics.tunnel.stream import TlsStream
+
+CHUNK = 512 * 1024
+CONNECTIONS = 200
+
+
+class Bare:
+    """An open tunnel, driven by hand."""
+
+    def __init__(self, stream: TlsStream) -> None:
+        self.socket = stream.socket
+        self.socket.setblocking(True)
+        # What the engine's stream is made of: the same TLS, without its loop.
+        self._tls = stream._tls  # noqa: SLF001 - its state cannot be had otherwise
+        self._incoming, self._outgoing = stream._incoming, stream._outgoing  # noqa: SLF001
+        self._encrypted = memoryview(bytearray(CHUNK))
+        self._chunk = memoryview(bytearray(CHUNK + 16 * 1024))
+
+    def send(self, message: bytes) -> None:
+        self._tls.write(message)
+        self.socket.sendall(self._outgoing.read())
+
+    def receive(self) -> memoryview:
+        """Return what one read of the socket brings, decrypted."""
+        count = self.socket.recv_into(self._encrypted)
+        if not count:
+            raise ConnectionError("the server closed the tunnel")
+        self._incoming.write(self._encrypted[:count])
+        size, chunk, read = 0, self._chunk, self._tls.read
+        try:
+            while True:
+                size += read(len(chunk) - size, chunk[size:])
+                if not self._incoming.pending:
+                    break
+        except ssl.SSLWantReadError:
+            pass
+        return chunk[:size]
+
+
+def open_tunnel(bed: Bed, pod: str) -> Bare:
+    """Open a tunnel to a pod."""
+    import sspcloud_magics as ssp
+    from sspcloud_magics.session import state
+
+    place = bed.place
+    ssp.login(kubeconfig=str(place.kubeconfig), context=place.context, namespace=place.namespace)
+    access = state.current_cluster().access()
+    path = f"/api/v1/namespaces/{place.namespace}/pods/{pod}/portforward"
+
+    async def upgrade() -> TlsStream:
+        stream = (await Client(access).upgrade(path, {}, SpdyTunnel.subprotocol)).stream
+        if not isinstance(stream, TlsStream):
+            raise TypeError("the server does not speak TLS")
+        return stream
+
+    return Bare(asyncio.run(upgrade()))
+
+
+def take(listener: socket.socket) -> None:
+    """Read and forget what comes, as the load of a benchmark does."""
+    buffer = bytearray(load.CHUNK)
+    link, _ = listener.accept()
+    while link.recv_into(buffer):
+        pass
+
+
+def download(bed: Bed, size: int) -> float:
+    """Return the CPU seconds a GiB of receiving, decrypting and sending."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sink = multiprocessing.Process(target=take, args=(listener,), daemon=True)
+        sink.start()
+        with load.connect(listener.getsockname()[1]) as local:
+            tunnel = open_tunnel(bed, bed.testbed.source.pod)
+            with tunnel.socket:
+                _, request = SpdyTunnel().open(bed.testbed.source.port, b"%d\n" % size)
+                tunnel.send(request)
+                got, started = 0, time.process_time()
+                while got < size:
+                    chunk = tunnel.receive()
+                    got += len(chunk)
+                    local.sendall(chunk)
+                spent = time.process_time() - started
+        sink.join()
+    return spent / (got / GIB)
+
+
+def connect(bed: Bed) -> list[float]:
+    """Return the seconds from a request to its answer, of several in turn, on two tunnels in turn."""
+    tunnels = [(open_tunnel(bed, bed.testbed.echo.pod), SpdyTunnel()) for _ in range(2)]
+    spent = []
+    for number in range(CONNECTIONS):
+        bare, protocol = tunnels[number % 2]
+        pair, request = protocol.open(bed.testbed.echo.port, b"x")
+        started = time.perf_counter()
+        bare.send(request)
+        while not any(isinstance(event, Received) for event in protocol.receive(bare.receive())):
+            pass
+        spent.append(time.perf_counter() - started)
+        bare.send(protocol.abandon(pair))
+    for bare, _ in tunnels:
+        bare.socket.close()
+    return spent
+
+
+def measure(bed: Bed, name: str, size: int) -> dict[str, float]:
+    """Return the figures of a whole forwarder."""
+    with subjects.run(name, bed.place, bed.testbed.source.pod, bed.testbed.source.port) as running:
+        load.download(running.port, MIB)
+        with bed.cost(running) as cost:
+            done = load.download(running.port, size)
+        numbers = {"download CPU s/GiB": cost.client / (done.size / GIB)}
+    with subjects.run(name, bed.place, bed.testbed.echo.pod, bed.testbed.echo.port) as running:
+        load.one(running.port)
+        numbers["connect p50 ms"] = percentile(load.in_turn(running.port, CONNECTIONS), 0.5) * 1e3
+    return numbers
+
+
+def alone(bed: Bed, size: int) -> dict[str, float]:
+    """Return the figures of what cannot be left out."""
+    return {
+        "download CPU s/GiB": download(bed, size),
+        "connect p50 ms": percentile(connect(bed), 0.5) * 1e3,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--testbed", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--mib", type=int, default=256)
+    options = parser.parse_args()
+    rounds: dict[str, list[dict[str, float]]] = {"the least": [], "ours": [], "kubectl": []}
+    with the_bed(options.testbed) as bed:
+        for number in range(options.rounds):
+            print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+            rounds["the least"].append(alone(bed, options.mib * MIB))
+            for name in ("ours", "kubectl"):
+                rounds[name].append(measure(bed, name, options.mib * MIB))
+    for row in ("download CPU s/GiB", "connect p50 ms"):
+        medians = {name: statistics.median(each[row] for each in found) for name, found in rounds.items()}
+        cells = "   ".join(
+            f"{name} {value:.2f} ({value / medians['kubectl']:.2f} of kubectl)"
+            for name, value in medians.items()
+        )
+        print(f"{row}:   {cells}")
+
+
+if __name__ == "__main__":
+    main()
