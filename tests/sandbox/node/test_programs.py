@@ -126,6 +126,25 @@ async def test_the_source_sends_what_it_is_asked_for_then_closes(cluster: Cluste
     assert size == 1_000_000
 
 
+async def test_the_echo_keeps_what_its_client_does_not_take_and_outlives_those_that_leave(cluster: Cluster):
+    cluster.create("echo", args=["echo", "9000"])
+    await cluster.ready("echo")
+    for _ in range(3):
+        gone = await cluster.node.dial("ns", "echo", 9000)
+        await gone.write(bytes(300_000))
+        gone.abort()
+    connection = await cluster.node.dial("ns", "echo", 9000)
+    said = bytes(range(256)) * 64 * 1024  # 16 MiB: more than all buffers on the way
+    saying = asyncio.ensure_future(connection.write(said))
+    await asyncio.sleep(0.5)  # nobody reads
+    heard = bytearray()
+    while len(heard) < len(said) and (data := await connection.read()):
+        heard += data
+    await saying
+    assert heard == said
+    connection.close()
+
+
 async def test_a_relay_joins_two_pods_and_says_what_went_wrong(cluster: Cluster):
     cluster.create("echo", args=["echo", "9000"])
     ip = (await cluster.ready("echo"))["status"]["podIP"]

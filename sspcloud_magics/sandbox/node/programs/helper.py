@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Final, cast
+import socket
+from typing import Final
 
 from sspcloud_magics.sandbox.node.programs.pod import Handler, Pod, run, say
 
@@ -30,20 +31,60 @@ async def _sink(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> 
         pass
 
 
-class _Echo(asyncio.Protocol):
-    """Sends back what it gets, and takes no more while the client takes none; latencies are measured against it."""
+class _Echo:
+    """One connection that gets back what it sends, and is read no further while it takes nothing.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+    Latencies are measured against it, so it answers in the same turn of the loop in which it is connected.
+    """
 
-    def data_received(self, data: bytes) -> None:
-        self._transport.write(data)
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._unsent = b""
+        self._loop.add_reader(sock, self._read)
+        self._read()
 
-    def pause_writing(self) -> None:
-        self._transport.pause_reading()
+    def _read(self) -> None:
+        try:
+            data = self._sock.recv(len(CHUNK))
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data and self._send(data):
+            return
+        self._loop.remove_reader(self._sock)
+        if self._unsent:
+            self._loop.add_writer(self._sock, self._write)
+        else:
+            self._sock.close()
 
-    def resume_writing(self) -> None:
-        self._transport.resume_reading()
+    def _write(self) -> None:
+        if self._send(self._unsent):
+            self._loop.remove_writer(self._sock)
+            self._loop.add_reader(self._sock, self._read)
+        elif not self._unsent:
+            self._loop.remove_writer(self._sock)
+            self._sock.close()
+
+    def _send(self, data: bytes) -> bool:
+        """Return whether all was sent; what was not is kept, but for a client that is gone."""
+        try:
+            self._unsent = data[self._sock.send(data) :]
+        except BlockingIOError:
+            self._unsent = data
+        except OSError:
+            self._unsent = b""
+            return False
+        return not self._unsent
+
+
+def _accept(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # whoever has left already is no matter
+        while True:
+            _Echo(listener.accept()[0])
 
 
 def closing(handler: Handler) -> Handler:
@@ -69,15 +110,17 @@ async def main() -> int:
     pod = await Pod.join()
     match pod.args:
         case [("source" | "sink") as role, port] if port.isdigit():
-            server = await pod.listen(int(port), closing(HANDLERS[role]))
+            await pod.listen(int(port), closing(HANDLERS[role]))
         case ["echo" as role, port] if port.isdigit():
-            server = await asyncio.get_running_loop().create_server(_Echo, "127.0.0.1", 0, backlog=1024)
-            pod.announce(int(port), server)
+            listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+            listener.setblocking(False)
+            asyncio.get_running_loop().add_reader(listener, _accept, listener)
+            pod.announce(int(port), listener)
         case _:
             say(f"usage: source PORT | sink PORT | echo PORT, not {' '.join(pod.args)!r}")
             return 2
     say(f"{role} listens on {port}")
-    await server.serve_forever()
+    await asyncio.Event().wait()  # the node ends it
     return 0
 
 

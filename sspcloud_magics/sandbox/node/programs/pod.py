@@ -76,15 +76,15 @@ class Pod:
             pass
         on_lost()
 
-    def announce(self, port: int, server: asyncio.Server) -> None:
-        """Tell the node that a server of ours stands for a port of the pod."""
-        at = server.sockets[0].getsockname()[1]
+    def announce(self, port: int, listener: socket.socket) -> None:
+        """Tell the node that a listener of ours stands for a port of the pod."""
+        at = listener.getsockname()[1]
         self._writer.write(json.dumps({"listening": port, "at": at}).encode() + b"\n")
 
     async def listen(self, port: int, handler: Handler) -> asyncio.Server:
         """Serve a TCP port of the pod with a coroutine for each connection."""
         server = await asyncio.start_server(handler, "127.0.0.1", 0, limit=256 * 1024)
-        self.announce(port, server)
+        self.announce(port, server.sockets[0])
         return server
 
     async def connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

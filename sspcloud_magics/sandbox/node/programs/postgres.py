@@ -256,7 +256,8 @@ async def main() -> int:
             (PORT, Client, front.serve),  # the last: who sees it finds the others
         ]
         for port, protocol, serve in listeners:
-            pod.announce(port, await loop.create_server(partial(protocol, serve, tasks), "127.0.0.1", 0))
+            listening = await loop.create_server(partial(protocol, serve, tasks), "127.0.0.1", 0)
+            pod.announce(port, listening.sockets[0])
         await asyncio.wait({ended, waiting[1]}, return_when=asyncio.FIRST_COMPLETED)
     if not ended.done():
         for number in (signal.SIGINT, signal.SIGQUIT):  # fast, then immediate shutdown
