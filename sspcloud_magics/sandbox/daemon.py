@@ -15,8 +15,10 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -158,24 +160,28 @@ def spawn(home: Path, *, with_parent: bool = False) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "sspcloud_magics.sandbox", "serve", f"--home={home}"]
     command += [f"--ready-fd={writing}", *(["--with-parent"] if with_parent else [])]
     (home / "sandbox.log").touch(mode=0o600)
-    with (home / "sandbox.log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE if with_parent else subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=[writing],
-            start_new_session=True,
-            cwd="/",
-            env=_environment(),
-        )
-    os.close(writing)
+    process: subprocess.Popen[bytes] | None = None
     try:
         with os.fdopen(reading, "rb") as told:
+            try:
+                with (home / "sandbox.log").open("ab") as log, _interrupt_waits():
+                    process = subprocess.Popen(
+                        command,
+                        stdin=subprocess.PIPE if with_parent else subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        pass_fds=[writing],
+                        start_new_session=True,
+                        cwd="/",
+                        env=_environment(),
+                    )
+            finally:
+                os.close(writing)
             ready, _, _ = select.select([told], [], [], _START_SECONDS)
             line = told.readline() if ready else b""
     except BaseException:
-        _end(process)
+        if process is not None:
+            _end(process)
         raise
     if line:
         return process
@@ -293,6 +299,23 @@ def _starting(home: Path) -> Iterator[None]:
 def _environment() -> dict[str, str]:
     """Return our environment without what would lead Postgres or Python astray."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTHONPATH"))}
+
+
+@contextlib.contextmanager
+def _interrupt_waits() -> Iterator[None]:
+    """Let Ctrl-C wait inside of the block: amid `subprocess.Popen` it would leave a process that nobody knows."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is interrupted
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
