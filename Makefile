@@ -15,7 +15,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak gibibyte replacements audit format clean
+.PHONY: help demo test lab check unit notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak floor gibibyte replacements audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
