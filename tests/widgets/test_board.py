@@ -51,7 +51,7 @@ def test_a_click_forwards_twice_the_same_and_stops(board: Board, browser: Browse
     (opened,) = session.open_forwards()
     with urllib.request.urlopen(f"http://localhost:{opened.local_port}/", timeout=SECONDS) as answer:
         assert answer.status == 200
-    browser.until(lambda facts: facts[f"traffic/{opened.id}"][1] > 0)
+    browser.until(lambda facts: facts.get(f"traffic/{opened.id}", (0, 0))[1] > 0)
     assert browser.facts[f"forward/{opened.id}"]["ports"] == [[opened.local_port, 8000]]
 
     board.receive(FORWARD | {"id": "2"})
@@ -92,7 +92,7 @@ def test_a_forward_on_a_unix_socket_is_told_by_its_path(
         client.connect(fact["sockets"][0])
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.")
-    browser.until(lambda facts: facts[f"traffic/{opened.id}"][1] > 0)
+    browser.until(lambda facts: facts.get(f"traffic/{opened.id}", (0, 0))[1] > 0)
     board.receive({"do": "stop", "forward": opened.id, "key": "stop", "id": "1"})
     assert outcome(browser, "stop", "1")["state"] == "done"
     browser.until(lambda facts: f"forward/{opened.id}" not in facts)
