@@ -24,15 +24,15 @@ import time
 from pathlib import Path
 
 import load
-import subjects
-from measures.bed import GIB, MIB, Bed, percentile, the_bed
+from measures.bed import GIB, MIB, Bed, Numbers, percentile, the_bed
+from measures.connections import measure_connect
+from measures.transfers import measure_download
 
 from sspcloud_magics.tunnel.http import Client
 from sspcloud_magics.tunnel.protocols.events import Received
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
-from sspcloud_magics.tunnel.stream import TlsStream
+from sspcloud_magics.tunnel.stream import CHUNK, TlsStream
 
-CHUNK = 512 * 1024
 CONNECTIONS = 200
 
 
@@ -134,20 +134,13 @@ def connect(bed: Bed) -> list[float]:
     return spent
 
 
-def measure(bed: Bed, name: str, size: int) -> dict[str, float]:
+def whole(bed: Bed, name: str, size: int) -> Numbers:
     """Return the figures of a whole forwarder."""
-    with subjects.run(name, bed.place, bed.testbed.source.pod, bed.testbed.source.port) as running:
-        load.download(running.port, MIB)
-        with bed.cost(running) as cost:
-            done = load.download(running.port, size)
-        numbers = {"download CPU s/GiB": cost.client / (done.size / GIB)}
-    with subjects.run(name, bed.place, bed.testbed.echo.pod, bed.testbed.echo.port) as running:
-        load.one(running.port)
-        numbers["connect p50 ms"] = percentile(load.in_turn(running.port, CONNECTIONS), 0.5) * 1e3
-    return numbers
+    scale = size / GIB
+    return measure_download(bed, name, scale) | measure_connect(bed, name, scale)
 
 
-def alone(bed: Bed, size: int) -> dict[str, float]:
+def alone(bed: Bed, size: int) -> Numbers:
     """Return the figures of what cannot be left out."""
     return {
         "download CPU s/GiB": download(bed, size),
@@ -161,13 +154,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mib", type=int, default=256)
     options = parser.parse_args()
-    rounds: dict[str, list[dict[str, float]]] = {"the least": [], "ours": [], "kubectl": []}
+    rounds: dict[str, list[Numbers]] = {"the least": [], "ours": [], "kubectl": []}
     with the_bed(options.testbed) as bed:
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
             rounds["the least"].append(alone(bed, options.mib * MIB))
             for name in ("ours", "kubectl"):
-                rounds[name].append(measure(bed, name, options.mib * MIB))
+                rounds[name].append(whole(bed, name, options.mib * MIB))
     for row in ("download CPU s/GiB", "connect p50 ms"):
         medians = {name: statistics.median(each[row] for each in found) for name, found in rounds.items()}
         cells = "   ".join(

@@ -205,8 +205,7 @@ class SpdySession:
         self._finished -= {data_stream, error_stream}
         self._open_streams -= {data_stream, error_stream}
         if frames:
-            with contextlib.suppress(ClientGone):
-                await self._answer(frames)
+            await self._send(frames)
 
     def _give_up(self, pair: _Pair) -> None:
         self._pairs.pop(pair.request, None)

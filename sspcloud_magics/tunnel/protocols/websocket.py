@@ -188,12 +188,12 @@ class FrameDecoder:
             self._inside = False
             if self._opcode >= _FIRST_CONTROL:
                 events.append(self._control_event())
-            elif self._final:
-                self._in_message = False
-                events.append(_END)
-            elif data[position : position + 2] == _EMPTY_END:
+                continue
+            if not self._final and data[position : position + 2] == _EMPTY_END:
                 # What goes the long way costs as much as the 16 KiB before it.
                 position += 2
+                self._final = True
+            if self._final:
                 self._in_message = False
                 events.append(_END)
         return events
