@@ -80,7 +80,7 @@ def open_tunnel(bed: Bed, pod: str) -> Bare:
     path = f"/api/v1/namespaces/{place.namespace}/pods/{pod}/portforward"
 
     async def upgrade() -> TlsStream:
-        stream = (await Client(access).upgrade(path, {}, SpdyTunnel.subprotocol)).stream
+        stream = (await Client(access).upgrade(path, {}, SpdyTunnel.handshake())).stream
         if not isinstance(stream, TlsStream):
             raise TypeError("the server does not speak TLS")
         return stream

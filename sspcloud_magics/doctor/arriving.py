@@ -144,8 +144,8 @@ def tunnel(patient: Patient) -> Iterator[Finding]:
     if opened.protocol == "channels":
         yield look(
             step, what, *seen,
-            "the server, or a proxy before it, refused SPDY inside a WebSocket: the older protocol is used",
-            mend="nothing has to be done; a Kubernetes from 1.31 on, without such a proxy, is faster",
+            "the server, or a proxy before it, refused SPDY, also inside a WebSocket: the older protocol is used",
+            mend="nothing has to be done; without such a proxy it is faster",
         )  # fmt: skip
     else:
         yield fine(step, what, *seen)

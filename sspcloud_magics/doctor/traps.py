@@ -55,7 +55,7 @@ def _in_the_environment(patient: Patient) -> Iterator[Finding]:
     if opens_no_tunnel and proxy_for(cluster.access(), patient.environ):
         yield look(
             "Environment",
-            "A proxy stands before the server, and the tunnel did not open: many proxies break WebSockets.",
+            "A proxy stands before the server, and the tunnel did not open: many proxies break what is no plain HTTP.",
             mend="except the server from it, in NO_PROXY, if the network allows it",
         )
 

@@ -19,7 +19,7 @@ The far end: containerd gives the other direction one second after the first has
 passing on the client's end cuts the reply that it waits for; not passing it on ever would leave a server
 process behind a client that vanished, and a server that reads to the end waiting.
 
-Once it was passed on, a reply may have been cut, and neither protocol says so. With protocol A the server goes on for
+Once it was passed on, a reply may have been cut, and no protocol says so. With SPDY the server goes on for
 that second: bytes that come then tell, and the client is reset. Protocol B can only close at once, so a
 client that has had a part of a reply is reset, whole or not.
 """

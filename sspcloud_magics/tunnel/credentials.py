@@ -9,8 +9,7 @@ from typing import TypeVar
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import SspcloudError, TokenExpired
 from sspcloud_magics.tunnel.http import Client, StatusError
-from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
-from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
+from sspcloud_magics.tunnel.negotiation import PROTOCOLS
 
 _T = TypeVar("_T")
 _UNAUTHORIZED = 401
@@ -30,8 +29,10 @@ class Credentials:
 
     def __init__(self, access: Access, want: Callable[[], None]) -> None:
         self.client = Client(access)
-        self.protocol: type[SpdyTunnel | ChannelTunnel] = SpdyTunnel
-        """What this server speaks: protocol A until it has refused it."""
+        self.protocol = PROTOCOLS[0]
+        """What this server is asked for: the best that it has not refused."""
+        self.protocol_known = False
+        """Whether it has spoken that."""
         self._access = access
         self._want = want
         self._renewal: asyncio.Future[None] | None = None

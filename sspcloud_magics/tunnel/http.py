@@ -28,7 +28,7 @@ from sspcloud_magics.access import Access
 from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, UsageProblem
 from sspcloud_magics.proxies import proxy_for
 from sspcloud_magics.tls import tls_context
-from sspcloud_magics.tunnel.protocols import websocket
+from sspcloud_magics.tunnel.protocols.handshake import Handshake
 from sspcloud_magics.tunnel.stream import Stream, TlsStream
 
 ANSWER_TIMEOUT = 20.0
@@ -141,7 +141,7 @@ class Client:
         self._session: ssl.SSLSession | None = None
         self._session_until = 0.0
         # The last upgrade that was asked for: what, with which key, and in which bytes.
-        self._upgrade: tuple[tuple[str, str, str], bytes, bytes] | None = None
+        self._upgrade: tuple[tuple[str, ...], bytes, bytes] | None = None
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the JSON object at `path`; raises `StatusError` or `ServerUnreachable`."""
@@ -162,34 +162,33 @@ class Client:
                         if line.strip():
                             yield json.loads(line)
 
-    async def upgrade(self, path: str, query: Mapping[str, str], subprotocol: str) -> Upgraded:
-        """Open a WebSocket at `path`; raises `StatusError`, `ProtocolError` or `ServerUnreachable`."""
-        key = websocket.new_key()
+    async def upgrade(self, path: str, query: Mapping[str, str], handshake: Handshake) -> Upgraded:
+        """Have a fresh connection speak another protocol; raises `StatusError`, `ProtocolError` or `ServerUnreachable`."""
         with self._explained():
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 stream = await self._connect()
                 try:
                     chunks = _Chunks(stream)
-                    stream.write(self._upgrade_request(path, query, key, subprotocol))
+                    stream.write(self._upgrade_request(path, query, handshake))
                     head, first = await _head(chunks)
                     if not head.startswith(_SWITCHING):
                         await _raise_refusal(head + first, chunks)
-                    websocket.check_handshake(_headers(head), key, subprotocol)
+                    handshake.check(_headers(head))
                 except BaseException:
                     stream.close()
                     raise
         self._remember(stream)
         return Upgraded(stream, first + chunks.take())
 
-    def _upgrade_request(self, path: str, query: Mapping[str, str], key: str, subprotocol: str) -> bytes:
-        """Return a request for a WebSocket: the last one with another key, if it was for the same."""
-        what = (path, urlencode(query), subprotocol)
+    def _upgrade_request(self, path: str, query: Mapping[str, str], handshake: Handshake) -> bytes:
+        """Return a request for an upgrade: the last one with another key, if it was for the same."""
+        key = handshake.key.encode()
+        what = (path, urlencode(query), *(value for _, value in handshake.headers if value != handshake.key))
         if self._upgrade is None or self._upgrade[0] != what:
-            headers = websocket.handshake_headers(key, subprotocol)
-            _, request = self._compose(path, query, headers)
-            self._upgrade = what, key.encode(), request
+            _, request = self._compose(path, query, [*handshake.headers], handshake.method)
+            self._upgrade = what, key, request
         _, old_key, request = self._upgrade
-        return request.replace(old_key, key.encode(), 1)
+        return request.replace(old_key, key, 1) if key else request
 
     @asynccontextmanager
     async def _request(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -213,15 +212,15 @@ class Client:
             stream.close()
 
     def _compose(
-        self, path: str, query: Mapping[str, str], headers: list[tuple[str, str]]
+        self, path: str, query: Mapping[str, str], headers: list[tuple[str, str]], method: str = "GET"
     ) -> tuple[h11.Connection, bytes]:
-        """Return a GET, and who reads the answer to it."""
+        """Return a request without a body, and who reads the answer to it."""
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1024 * 1024)
         target = quote(self._base + path) + (f"?{urlencode(query)}" if query else "")
         if self._access.token is not None:
             headers = [*headers, ("Authorization", f"Bearer {self._access.token.reveal()}")]
         common = [("Host", self._authority), ("Accept", "application/json"), ("User-Agent", _USER_AGENT)]
-        request = h11.Request(method="GET", target=target, headers=[*common, *headers])
+        request = h11.Request(method=method, target=target, headers=[*common, *headers])
         return http, (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")
 
     def _remember(self, stream: Stream) -> None:

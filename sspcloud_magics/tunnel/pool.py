@@ -18,13 +18,16 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.errors import ServerUnreachable, SspcloudError
+from sspcloud_magics.tunnel import negotiation
 from sspcloud_magics.tunnel.credentials import Credentials
 from sspcloud_magics.tunnel.http import Client, StatusError
+from sspcloud_magics.tunnel.negotiation import TunnelProtocol
 from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.pods import Candidate
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
+from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
 from sspcloud_magics.tunnel.tunnel import Pulse, Tunnel
 
 PING_INTERVAL = 10.0
@@ -39,7 +42,6 @@ _QUIET = 30.0
 _OLDEST = 3600.0
 _LONGEST_DOUBT = 5.0
 _SILENT = "the server does not answer any more"
-_REFUSES_SPDY = (400, 403, 404, 405, 501)
 
 
 class Pool:
@@ -65,6 +67,8 @@ class Pool:
         self._credentials = credentials
         self._path = f"/api/v1/namespaces/{namespace}/pods/{pod.name}/portforward"
         self._on_trouble = on_trouble
+        self._protocol = credentials.protocol
+        self._lacks_a_right = False  # to that of the server, so that another is used
         self.pod = pod
         self._waiting: deque[Tunnel] = deque()
         self._all: set[Tunnel] = set()
@@ -83,7 +87,7 @@ class Pool:
     @property
     def protocol_name(self) -> str:
         """The protocol in use."""
-        return self._credentials.protocol.name
+        return self._protocol.name
 
     @property
     def tunnels(self) -> int:
@@ -159,7 +163,7 @@ class Pool:
 
     def _in_burst(self) -> bool:
         """Return whether connections come faster than tunnels can be opened, or did so until a moment ago."""
-        if self._credentials.protocol is ChannelTunnel:
+        if self._protocol is ChannelTunnel:
             return False
         if len(self._wanted) > _CROWD:
             self._burst_until = self._loop.time() + _BURST
@@ -229,7 +233,7 @@ class Pool:
         while self._wanted and self._wanted[0][1].done():
             self._wanted.popleft()
         waiting = len(self._wanted)
-        if self._credentials.protocol is ChannelTunnel:
+        if self._protocol is ChannelTunnel:
             needed = waiting
         elif self._in_burst():
             needed = math.ceil(waiting / _MOST_GUESTS)
@@ -269,21 +273,32 @@ class Pool:
         return True
 
     async def _open_with(self, client: Client, port: int) -> Tunnel:
-        protocol = self._credentials.protocol
-        try:
+        """Open a tunnel in the best protocol that is let through and allowed."""
+        protocol = self._protocol
+        while True:
+            known = self._credentials.protocol_known and protocol is self._credentials.protocol
+            try:
+                tunnel = await self._open_in(protocol, client, port, known=known)
+            except (StatusError, ProtocolError, ServerUnreachable) as refusal:
+                following = negotiation.following(protocol, refusal, known=known)
+                if following is None or (following is ChannelTunnel and not port):
+                    raise
+                protocol = following
+                self._lacks_a_right |= negotiation.lacks_a_right(refusal)
+            else:
+                self._protocol = protocol
+                if not self._lacks_a_right:
+                    self._credentials.protocol, self._credentials.protocol_known = protocol, True
+                return tunnel
+
+    async def _open_in(self, protocol: TunnelProtocol, client: Client, port: int, *, known: bool) -> Tunnel:
+        if known or protocol is not SpdyTunnel:
             return await Tunnel.open(client, protocol, self._path, port)
-        except (StatusError, ProtocolError) as error:
-            if protocol is ChannelTunnel:
-                raise
-            if isinstance(error, StatusError) and error.status not in _REFUSES_SPDY:
-                raise
-            if isinstance(error, StatusError) and error.message and error.status in (403, 404):
-                raise  # a right is missing, or the pod is; a server without protocol A has no words
-            if not port:
-                raise
-            tunnel = await Tunnel.open(client, ChannelTunnel, self._path, port)
-            self._credentials.protocol = ChannelTunnel
-            return tunnel
+        try:
+            async with asyncio.timeout(negotiation.FIRST_ANSWER):
+                return await Tunnel.open(client, protocol, self._path, port)
+        except TimeoutError:
+            raise ProtocolError("the server does not answer to SPDY") from None
 
     def _lost(self, tunnel: Tunnel, text: str) -> None:
         self._all.discard(tunnel)

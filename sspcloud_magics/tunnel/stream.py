@@ -390,6 +390,14 @@ class TlsStream(Stream):
                 self._tls.write(part)
         super().write(self._outgoing.read())
 
+    def shutdown(self) -> None:
+        """Tell the peer that nothing more comes, once everything unsent has left."""
+        if not (self.closed or self._shutting):
+            with contextlib.suppress(ssl.SSLError):  # it asks for the peer's answer, which comes when it may
+                self._tls.unwrap()
+            super().write(self._outgoing.read())
+        super().shutdown()
+
     def _drain_later(self) -> None:
         self._drain_planned = False
         if not self.closed and self._reading:

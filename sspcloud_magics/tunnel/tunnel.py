@@ -28,7 +28,7 @@ from sspcloud_magics.tunnel.protocols.events import (
     Received,
 )
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
-from sspcloud_magics.tunnel.stream import Stream
+from sspcloud_magics.tunnel.stream import Buffer, Stream
 
 _STALE = 1.0
 # Less than this, the buffers on the way to a pod take even if it reads nothing, and the ping behind it arrives.
@@ -88,7 +88,7 @@ class Tunnel:
     ) -> Tunnel:
         """Upgrade a fresh connection at `path`; raises as `Client.upgrade` does."""
         query = {"ports": str(port)} if protocol is ChannelTunnel else {}
-        upgraded = await client.upgrade(path, query, protocol.subprotocol)
+        upgraded = await client.upgrade(path, query, protocol.handshake())
         tunnel = cls(upgraded.stream, protocol())
         upgraded.stream.hand_over(tunnel)
         tunnel._first = upgraded.first
@@ -306,7 +306,7 @@ class Tunnel:
             if not pair.over:
                 pair.handler.pair_drained()
 
-    def _write(self, *parts: bytes) -> None:
+    def _write(self, *parts: Buffer) -> None:
         if self._requests:
             parts = (b"".join(self._requests), *parts)
             self._requests.clear()

@@ -32,7 +32,7 @@ __all__ = ["doctor"]  # a fixture
 
 @contextmanager
 def proxy(server: str, authority: trustme.CA, ahead: timedelta) -> Iterator[str]:
-    """Run a proxy that opens TLS, as those of some companies do: it passes requests on and knows no WebSockets.
+    """Run a proxy that opens TLS, as those of some companies do: it passes requests on and knows no upgrades.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def test_a_proxy_that_breaks_websockets_and_a_clock_that_is_off_are_found(
     assert "behind the server's" in found(report, "Clock", Verdict.LOOK).what
     assert found(report, "Target").verdict is Verdict.FINE
     assert found(report, "Tunnel").verdict is Verdict.BROKEN
-    assert "many proxies break WebSockets" in found(report, "Environment").what
+    assert "many proxies break what is no plain HTTP" in found(report, "Environment").what
     assert "NO_PROXY" in found(report, "Environment").mend
 
 

@@ -47,9 +47,9 @@ class ApiServer:
         self.token = "let-me-in"
         self.forbidden: set[tuple[str, str]] = set()
         """Pairs of verb and resource that are answered 403."""
-        self.protocols = {portforward.TUNNEL, portforward.CHANNELS}
+        self.protocols = {portforward.STREAMS, portforward.TUNNEL, portforward.CHANNELS}
         self.requests: list[str] = []
-        self.upgrades = 0
+        self.upgrades = self.refused_upgrades = 0
         self._upgrades_go = asyncio.Event()
         self._upgrades_go.set()
         self._requested = threading.Condition()
@@ -90,15 +90,18 @@ class ApiServer:
     @contextmanager
     def upgrades_held(self) -> Iterator[None]:
         """Let whoever opens a tunnel wait inside of the block."""
-
-        async def let_go(yes: bool) -> None:
-            (self._upgrades_go.set if yes else self._upgrades_go.clear)()
-
-        self._call(let_go(False))
+        self._call(self._hold_upgrades(True))
         try:
             yield
         finally:
-            self._call(let_go(True))
+            self.let_upgrades_go()
+
+    def let_upgrades_go(self) -> None:
+        """Answer those who wait, and who comes."""
+        self._call(self._hold_upgrades(False))
+
+    async def _hold_upgrades(self, yes: bool) -> None:
+        (self._upgrades_go.clear if yes else self._upgrades_go.set)()
 
     def wait_for_request(self, wanted: str) -> None:
         """Return when somebody has asked for ``VERB RESOURCE``."""
@@ -192,7 +195,8 @@ class ApiServer:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
         app = web.Application(middlewares=[self._check])
-        app.router.add_get("/api/v1/namespaces/{ns}/pods/{name}/portforward", self._portforward)
+        for method in ("GET", "POST"):
+            app.router.add_route(method, "/api/v1/namespaces/{ns}/pods/{name}/portforward", self._portforward)
         app.router.add_get("/{resource:version}", self._version_of_the_server)
         for root in ("/api/v1", "/apis/apps/v1"):
             app.router.add_get(root + "/namespaces/{ns}/{resource}", self._list)
@@ -232,6 +236,7 @@ class ApiServer:
         resource = request.match_info.get("resource", "pods/portforward")
         watching = request.query.get("watch") == "true"
         verb = "get" if "name" in request.match_info else "watch" if watching else "list"
+        verb = "create" if request.method == "POST" else verb
         with self._requested:
             self.requests.append(f"{verb} {resource}")
             self._requested.notify_all()
@@ -311,7 +316,9 @@ class ApiServer:
         name = request.match_info["name"]
         if ("pods", name) not in self._objects:
             return _status(404, f'pods "{name}" not found')
-        if request.headers.get("Sec-WebSocket-Protocol") not in self.protocols:
+        headers = ("Sec-WebSocket-Protocol", "X-Stream-Protocol-Version")
+        if not self.protocols & {request.headers.get(header) for header in headers}:
+            self.refused_upgrades += 1
             return _status(400, "")
         self.upgrades += 1
         await self._upgrades_go.wait()

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.tunnel.apiserver import ApiServer
-from tests.tunnel.helper_process import HelperProcess
+from tests.tunnel.helper_process import PRELUDES, HelperProcess
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -66,10 +66,12 @@ def helper(api: ApiServer) -> Iterator[HelperProcess]:
         yield process
 
 
-@pytest.fixture(params=["spdy", "channels"])
+@pytest.fixture(params=PRELUDES)
 def any_protocol(request: pytest.FixtureRequest, api: ApiServer) -> str:
-    """Both protocols, one after the other: the server refuses the first for the second's turn."""
+    """Each protocol in turn: the server refuses those before it."""
+    if request.param != "spdy":
+        api.protocols.remove("portforward.k8s.io")
     if request.param == "channels":
-        api.protocols = {"v4.channel.k8s.io"}
+        api.protocols.remove("SPDY/3.1+portforward.k8s.io")
     protocol: str = request.param
     return protocol

@@ -30,11 +30,14 @@ from sspcloud_magics.tunnel.control import (
 
 PATIENCE = 30.0
 
-# Runs the helper as on a server that refuses protocol A.
-CHANNELS_ONLY = """
-from sspcloud_magics.tunnel import credentials
-credentials.SpdyTunnel = credentials.ChannelTunnel
+_REFUSED = """
+from sspcloud_magics.tunnel import credentials, negotiation
+credentials.PROTOCOLS = negotiation.PROTOCOLS = negotiation.PROTOCOLS[{}:]
 """
+# Run the helper as on a server that refuses the protocols before.
+OVER_WEBSOCKET = _REFUSED.format(1)
+CHANNELS_ONLY = _REFUSED.format(2)
+PRELUDES = {"spdy": "", "spdy over websocket": OVER_WEBSOCKET, "channels": CHANNELS_ONLY}
 _RUN = """
 import runpy
 runpy.run_module("sspcloud_magics.tunnel", run_name="__main__", alter_sys=True)

@@ -18,10 +18,10 @@ from sspcloud_magics.tunnel.pods import Candidate
 from sspcloud_magics.tunnel.pool import PING_INTERVAL, Pool
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.tunnel import Tunnel
-from tests.tunnel.protocols.wire import frame
+from tests.tunnel.protocols.wire import control, frame
 from tests.tunnel.test_pool import Opening, settle
 
-PONG = memoryview(frame(10, b""))
+PONG, CHANNELS_PONG = memoryview(control(6, b"\x00\x00\x00\x01")), memoryview(frame(10))
 
 
 class Clockwork(asyncio.SelectorEventLoop):
@@ -72,7 +72,7 @@ class Stage:
             await settle()
             if self.answers:
                 for tunnel in self.open:
-                    tunnel.received(PONG)
+                    tunnel.received(PONG if tunnel.half_close else CHANNELS_PONG)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_silence_is_noticed_within_thirty_seconds(run):
 def test_with_protocol_b_none_waits(run):
     async def story(stage: Stage) -> None:
         await stage.take(1)
-        stage.credentials.protocol = ChannelTunnel
+        stage.pool._protocol = ChannelTunnel
         stage.held += [await stage.pool.acquire(5432) for _ in range(3)]
         before = stage.pool.tunnels
         await stage.pass_time(60)

@@ -35,6 +35,8 @@ from tests.tunnel.conftest import echo, listening
 from tests.tunnel.helper_process import HelperProcess
 
 PATIENCE = 20.0
+TO_FORWARD = {("create", "pods/portforward"), ("get", "pods/portforward")}
+"""The rights to forward: one is enough here, as for a Kubernetes before 1.35; with the second, SPDY goes in a WebSocket."""
 
 
 def connect(port: int, host: str = "127.0.0.1") -> socket.socket:
@@ -220,12 +222,47 @@ def test_a_server_that_does_not_answer(api, programs):
 
 @pytest.mark.usefixtures("any_protocol")
 def test_a_missing_right_is_named(api, helper, echo_pod):
-    api.forbidden = {("get", "pods/portforward")}
+    api.forbidden = TO_FORWARD
     error = helper.failure("pod", echo_pod, 8000)
     assert isinstance(error, Forbidden)
     assert "pods/portforward" in error.mend
     assert "lab" in error.what
-    assert sum("portforward" in request for request in api.requests) == 1, "it must not try again"
+    asked = [request for request in api.requests if "portforward" in request]
+    assert asked == ["create pods/portforward", "get pods/portforward"], (
+        "each of the rights once, and not again"
+    )
+
+
+@pytest.mark.parametrize(("missing", "spoken"), [("create", "spdy over websocket"), ("get", "spdy")])
+def test_one_of_the_rights_is_enough(api, helper, echo_pod, missing, spoken):
+    api.forbidden = {(missing, "pods/portforward")}
+    state = helper.forward("pod", echo_pod, 8000)
+    assert state.protocol == spoken
+    assert ask(state.local_ports[0]) == b"ping"
+    api.forbidden.clear()
+    assert helper.forward("pod", echo_pod, 8000).protocol == "spdy", "a right is no word on the protocol"
+
+
+def test_the_server_is_asked_once_for_a_protocol_that_it_does_not_speak(api, helper, echo_pod, any_protocol):
+    wanted = {"spdy": 0, "spdy over websocket": 1, "channels": 2}[any_protocol]
+    for _ in range(2):
+        state = helper.forward("pod", echo_pod, 8000)
+        assert ask(state.local_ports[0]) == b"ping"
+        assert state.protocol == any_protocol
+    assert api.refused_upgrades == wanted
+
+
+def test_a_proxy_that_says_nothing_to_spdy_is_not_waited_for_long(api, echo_pod):
+    quick = "from sspcloud_magics.tunnel import negotiation\nnegotiation.FIRST_ANSWER = 0.2\n"
+    with HelperProcess(api.access(), prelude=quick) as helper, api.upgrades_held():
+        number = helper.start("pod", echo_pod, 8000)
+        api.wait_for_request("get pods/portforward")
+        api.protocols.remove("portforward.k8s.io")
+        api.let_upgrades_go()
+        assert helper.wait_for_state(number, State.ACTIVE).protocol == "spdy over websocket"
+        for _ in range(3):
+            assert ask(helper.forward("pod", echo_pod, 8000).local_ports[0]) == b"ping"
+    assert api.requests.count("create pods/portforward") == 1
 
 
 @pytest.mark.usefixtures("any_protocol")
@@ -511,7 +548,7 @@ def test_a_right_that_is_taken_away_fails_the_forward_once_it_reconnects(api, he
     running = connect(state.local_ports[0])
     running.sendall(b"before")
     assert receive(running, 6) == b"before"
-    api.forbidden = {("get", "pods/portforward")}
+    api.forbidden = TO_FORWARD
     replaced(api, real, old="web-0", new="web-0")
     helper.wait_for_state(state.forward_id, State.RECONNECTING)
     with pytest.raises(Forbidden):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults import FaultProxy
 from tests.tunnel.conftest import echo
-from tests.tunnel.helper_process import CHANNELS_ONLY, HelperProcess
+from tests.tunnel.helper_process import PRELUDES, HelperProcess
 from tests.tunnel.test_forward import connect, receive
 
 # Garbage is counted in objects: a few hundred KiB of OpenSSL's are three of them, and would wait for minutes.
@@ -18,7 +18,7 @@ gc.disable()
 MIB = 1 << 20
 
 
-@pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY], ids=["spdy", "channels"])
+@pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
 def test_tunnels_that_break_are_freed_without_the_garbage_collector(api, programs, prelude):
     api.put_pod("web-0", {8000: programs(echo)})
     said = bytes(300_000)

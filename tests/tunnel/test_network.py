@@ -16,7 +16,7 @@ from sspcloud_magics.secret import Secret
 from sspcloud_magics.tunnel.control import ForwardState, State
 from tests.faults import FaultProxy, Faults
 from tests.tunnel.conftest import echo
-from tests.tunnel.helper_process import CHANNELS_ONLY, HelperProcess
+from tests.tunnel.helper_process import CHANNELS_ONLY, PRELUDES, HelperProcess
 from tests.tunnel.test_forward import ask, connect, receive, receive_all
 
 FAST_PINGS = """
@@ -72,7 +72,7 @@ class TestFaults:
         with HelperProcess(api.access(port=network.port), prelude=FAST_PINGS) as helper:
             state = helper.forward("pod", "web-0", 8000)
             network.faults = Faults(black_hole=True)
-            if any_protocol == "spdy":
+            if any_protocol != "channels":
                 helper.wait_for_state(state.forward_id, State.RECONNECTING)
             api.delete("Pod", "web-0")
             api.put_pod("web-1", {8000: real}, owner=owner)
@@ -93,14 +93,16 @@ class TestFaults:
                 network.faults = Faults(black_hole=True)
                 with pytest.raises(ConnectionResetError):
                     client.recv(1)
-            if any_protocol == "spdy":  # with the other no tunnel waits, of which the forward could say so
+            if (
+                any_protocol != "channels"
+            ):  # with the other no tunnel waits, of which the forward could say so
                 helper.wait_for_state(state.forward_id, State.RECONNECTING)
             network.faults = Faults()
-            if any_protocol == "spdy":
+            if any_protocol != "channels":
                 helper.wait_for_state(state.forward_id, State.ACTIVE)
             assert ask(state.local_ports[0]) == b"ping"
 
-    @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY], ids=["spdy", "channels"])
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
     def test_a_pod_that_does_not_read_is_not_taken_for_a_black_hole(self, api, programs, prelude):
         read, done, received = threading.Event(), threading.Event(), []
         size = 32 << 20  # more than all the buffers on the way
@@ -128,7 +130,7 @@ class TestFaults:
             assert done.wait(60)
         assert received == [size]
 
-    @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY], ids=["spdy", "channels"])
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
     def test_a_black_hole_in_the_middle_of_an_upload_resets_it(self, api, network, echo_port, prelude):
         def pour(client) -> None:
             while True:
@@ -218,7 +220,7 @@ sleep.clock = lambda: time.monotonic() + 3600.0 * os.path.exists({str(lid)!r})
 """
         return lid, prelude
 
-    @pytest.mark.parametrize("protocol", ["", CHANNELS_ONLY], ids=["spdy", "channels"])
+    @pytest.mark.parametrize("protocol", PRELUDES.values(), ids=PRELUDES)
     def test_connections_that_died_in_a_sleep_are_reset_and_the_forward_heals(
         self, api, network, echo_port, clock, protocol
     ):
@@ -282,7 +284,7 @@ class TestTheClientsEnd:
         api.put_pod("web-0", {8000: programs(serve)})
         return ended
 
-    @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY])
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
     def test_a_client_that_closes_is_told_to_the_pod_at_once(self, api, observed, prelude):
         with HelperProcess(api.access(), prelude=prelude + NO_QUIET) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
@@ -290,7 +292,7 @@ class TestTheClientsEnd:
                 client.sendall(b"bye")
             assert observed.wait(20.0), "silence would take an hour"
 
-    @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY])
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
     def test_a_client_of_which_nothing_is_known_is_told_after_silence(self, api, observed, prelude):
         with HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + BLIND) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
@@ -314,7 +316,7 @@ class TestTheClientsEnd:
             client.shutdown(socket.SHUT_WR)
             assert len(receive_all(client)) == 20_000
 
-    @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY])
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
     def test_a_reply_that_may_have_been_cut_is_a_reset(self, api, programs, prelude):
         ended = threading.Event()
 
@@ -364,7 +366,7 @@ class TestTheClientsEnd:
             over.set()
         assert counters.last_error.startswith("the reply may have been cut")
 
-    @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY])
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
     def test_a_client_that_may_have_closed_after_its_reply_has_not_failed(self, api, echo_port, prelude):
         with HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + BLIND) as helper:
             assert ask(helper.forward("pod", "web-0", echo_port).local_ports[0]) == b"ping"

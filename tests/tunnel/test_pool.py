@@ -197,8 +197,8 @@ async def test_a_place_that_is_promised_to_one_who_goes_is_free_again(pool, open
     await asyncio.wait(asking, timeout=30)
 
 
-async def test_protocol_b_never_shares(pool, opening, credentials):
-    credentials.protocol = ChannelTunnel
+async def test_protocol_b_never_shares(pool, opening):
+    pool._protocol = ChannelTunnel
     pairs = await crowd(pool, opening, 60)
     assert set(together(pairs)) == {1}
 

@@ -20,7 +20,7 @@ from sspcloud_magics.errors import PortTaken, SspcloudError
 from sspcloud_magics.tunnel.control import ForwardSpec, PortSpec, StartForward, State
 from sspcloud_magics.tunnel.sockets import SocketFolder
 from tests.tunnel.conftest import echo
-from tests.tunnel.helper_process import CHANNELS_ONLY, HelperProcess
+from tests.tunnel.helper_process import PRELUDES, HelperProcess
 from tests.tunnel.test_forward import PATIENCE, receive, receive_all
 from tests.tunnel.test_network import NO_QUIET
 
@@ -142,7 +142,7 @@ class TestAForward:
         assert not any(home.iterdir())
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a closed end from half of one")
-    @pytest.mark.parametrize("prelude", ["", CHANNELS_ONLY], ids=["spdy", "channels"])
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
     def test_a_client_that_closes_is_told_to_the_pod_without_a_silence(self, api, programs, home, prelude):
         ended = threading.Event()
 

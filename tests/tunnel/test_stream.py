@@ -11,7 +11,8 @@ import pytest
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.tunnel.http import Client
-from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
+from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
+from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyOverWebSocket, SpdyTunnel
 from sspcloud_magics.tunnel.stream import Stream, TlsStream
 from sspcloud_magics.tunnel.tunnel import Tunnel
 
@@ -103,8 +104,13 @@ async def test_a_handshake_that_is_cut_is_an_error():
 def test_a_request_for_a_tunnel_differs_in_its_key_only():
     client = Client(Access(server="https://api.example"))
     path = "/api/v1/namespaces/lab/pods/web-0/portforward"
-    first = client._upgrade_request(path, {}, "first-key", "SPDY")
-    second = client._upgrade_request(path, {}, "second-key", "SPDY")
-    assert b"first-key" in first
-    assert second == first.replace(b"first-key", b"second-key")
-    assert b"ports=5" in client._upgrade_request(path, {"ports": "5"}, "third-key", "v4")
+    one, other = SpdyOverWebSocket.handshake(), SpdyOverWebSocket.handshake()
+    first = client._upgrade_request(path, {}, one)
+    second = client._upgrade_request(path, {}, other)
+    assert first.startswith(b"GET ")
+    assert one.key.encode() in first
+    assert second == first.replace(one.key.encode(), other.key.encode())
+    assert b"ports=5" in client._upgrade_request(path, {"ports": "5"}, ChannelTunnel.handshake())
+    bare = client._upgrade_request(path, {}, SpdyTunnel.handshake())
+    assert bare.startswith(b"POST ")
+    assert client._upgrade_request(path, {}, SpdyTunnel.handshake()) == bare

@@ -11,7 +11,7 @@ from sspcloud_magics.tunnel import tunnel as engine
 from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
 from sspcloud_magics.tunnel.tunnel import Tunnel
-from tests.tunnel.protocols.wire import SpdyPeer, data, frame, spdy_frames, unmask
+from tests.tunnel.protocols.wire import SpdyPeer, data, spdy_frames
 
 
 class Line:
@@ -38,7 +38,7 @@ class Line:
 
     def frames(self) -> list[tuple[object, ...]]:
         """Return the SPDY frames that were sent."""
-        return [one for write in self.writes for _, payload in unmask(write) for one in spdy_frames(payload)]
+        return [one for write in self.writes for one in spdy_frames(write)]
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Ends:
         return pair, holder
 
     def say(self, *frames: bytes) -> None:
-        self.tunnel.received(memoryview(b"".join(frame(2, one) for one in frames)))
+        self.tunnel.received(memoryview(b"".join(frames)))
 
 
 @pytest.fixture

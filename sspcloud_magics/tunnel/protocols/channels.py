@@ -1,4 +1,4 @@
-"""Protocol B: the channels of ``v4.channel.k8s.io``, for servers that refuse protocol A.
+"""Protocol B: the channels of ``v4.channel.k8s.io``, for servers that refuse protocols A and C.
 
 The first byte of a message is its channel: 0 carries the data both ways, 1 the server's error text.
 The server's first two bytes on each channel are the port. It dials the pod as soon as the WebSocket is
@@ -19,6 +19,7 @@ from sspcloud_magics.tunnel.protocols.events import (
     TunnelClosed,
     TunnelEvent,
 )
+from sspcloud_magics.tunnel.protocols.handshake import Handshake
 from sspcloud_magics.tunnel.protocols.websocket import Opcode, encode_close, encode_frame, encode_message
 
 SUBPROTOCOL = "v4.channel.k8s.io"
@@ -33,7 +34,6 @@ class ChannelTunnel:
     """One tunnel of protocol B, which is one pair; the same calls as `SpdyTunnel`."""
 
     name = "channels"
-    subprotocol = SUBPROTOCOL
     half_close = False
 
     def __init__(self) -> None:
@@ -43,6 +43,11 @@ class ChannelTunnel:
         self._text = bytearray()
         self._opened = self._over = self._abandoned = self._closing = False
         self.outgoing = bytearray()
+
+    @classmethod
+    def handshake(cls) -> Handshake:
+        """Return the request that opens such a tunnel."""
+        return websocket.handshake(SUBPROTOCOL)
 
     @property
     def pairs(self) -> int:

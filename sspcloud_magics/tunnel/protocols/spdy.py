@@ -12,13 +12,17 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import TypeAlias
 
 from sspcloud_magics.spdy_dictionary import SPDY_DICTIONARY
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
+from sspcloud_magics.tunnel.protocols.handshake import Handshake
 
 FIN = 0x01
 CANCEL = 5
+_NAME = "SPDY/3.1"
+_STREAMS_HEADER = "X-Stream-Protocol-Version"
 _VERSION = 0x8003
 _HEAD_SIZE = 8
 _STREAM_MASK = 0x7FFFFFFF
@@ -87,6 +91,24 @@ class GoAway:
 FrameEvent: TypeAlias = Data | Stream | Reset | Ping | GoAway
 
 
+def handshake(streams: str) -> Handshake:
+    """Return the request for a connection that speaks SPDY, whose streams are used as `streams` says."""
+    headers = (
+        ("Upgrade", _NAME),
+        ("Connection", "Upgrade"),
+        (_STREAMS_HEADER, streams),
+        ("Content-Length", "0"),
+    )
+    return Handshake("POST", headers, partial(_check_handshake, streams))
+
+
+def _check_handshake(streams: str, headers: Mapping[str, str]) -> None:
+    if headers.get("upgrade", "").lower() != _NAME.lower():
+        raise ProtocolError("the server switched to another protocol than SPDY")
+    if headers.get(_STREAMS_HEADER.lower(), "").strip() != streams:
+        raise ProtocolError(f"the server did not choose {streams}")
+
+
 def data_head(stream: int, size: int, *, fin: bool = False) -> bytes:
     """Return the eight bytes that go before `size` bytes of data."""
     return struct.pack("!II", stream, (FIN << 24 if fin else 0) | size)
@@ -104,6 +126,11 @@ def encode_reset(stream: int, status: int = CANCEL) -> bytes:
 def encode_ping(number: int) -> bytes:
     """Return a ping, or the answer to one."""
     return _control(FrameType.PING, struct.pack("!I", number))
+
+
+def encode_goaway() -> bytes:
+    """Return a frame that says that the connection is over; the server has opened no stream."""
+    return _control(FrameType.GOAWAY, struct.pack("!II", 0, 0))
 
 
 class HeaderEncoder:

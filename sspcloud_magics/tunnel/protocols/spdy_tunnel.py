@@ -1,18 +1,23 @@
-"""Protocol A: port-forward pairs over SPDY, tunnelled in the binary messages of a WebSocket.
+"""Protocols A and C: port-forward pairs over SPDY.
 
 A pair is two streams with the same ``requestid``: first the error stream, which we half-close at once,
 then the data stream, whose number names the pair here. The server dials the pod when it has both. It
 ends a pair by closing both streams; a text on the error stream says that it failed, and since
-Kubernetes 1.32 resets follow it. (Sources: KEP-4006; ``portforward`` in client-go and in the kubelet.)
+Kubernetes 1.32 resets follow it. (Sources: ``portforward`` in client-go and in the kubelet.)
 
 A tunnel carries as many pairs as one likes, and has no flow control between them: which of them share one, and
 what becomes of a pair that does not read, is the engine's care. A pair that was abandoned may linger on the server for a second;
 what still arrives for it is dropped.
+
+With protocol C, `SpdyTunnel`, the connection itself speaks SPDY; with A, `SpdyOverWebSocket`, SPDY is the bytes of a
+WebSocket's messages, for proxies that let nothing else through. (Source: KEP-4006.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from sspcloud_magics.tunnel.protocols import spdy, websocket
 from sspcloud_magics.tunnel.protocols.events import (
@@ -25,9 +30,14 @@ from sspcloud_magics.tunnel.protocols.events import (
     TunnelClosed,
     TunnelEvent,
 )
+from sspcloud_magics.tunnel.protocols.handshake import Handshake
 from sspcloud_magics.tunnel.protocols.websocket import Opcode, encode_close, encode_frame, encode_message
 
+Buffer: TypeAlias = bytes | memoryview
+
+STREAMS = "portforward.k8s.io"
 SUBPROTOCOL = "SPDY/3.1+portforward.k8s.io"
+_WORTH_A_PART = 8 * 1024
 _TEXT_LIMIT = 64 * 1024
 _LAST_STREAM = 0x7FFFFFF0
 _TEXT = websocket.Boundary.TEXT
@@ -47,7 +57,7 @@ class _Pair:
 
 
 class SpdyTunnel:
-    """One tunnel of protocol A.
+    """One tunnel of protocol C.
 
     What a method returns is to be sent. After `receive`, `outgoing` holds answers that are to be sent too.
 
@@ -60,12 +70,10 @@ class SpdyTunnel:
     """
 
     name = "spdy"
-    subprotocol = SUBPROTOCOL
     half_close = True
     """Whether our end of a pair can be closed on its own."""
 
     def __init__(self) -> None:
-        self._frames = websocket.FrameDecoder()
         self._spdy = spdy.FrameDecoder()
         self._headers = spdy.HeaderEncoder()
         self._next_stream = 1
@@ -74,6 +82,15 @@ class SpdyTunnel:
         self._errors: dict[int, _Pair] = {}
         self._closing = False
         self.outgoing = bytearray()
+
+    @classmethod
+    def handshake(cls) -> Handshake:
+        """Return the request that opens such a tunnel."""
+        return spdy.handshake(STREAMS)
+
+    def _message(self, *frames: Buffer) -> bytes:
+        """Return `frames` as they are sent."""
+        return b"".join(frames)
 
     @property
     def pairs(self) -> int:
@@ -90,7 +107,7 @@ class SpdyTunnel:
         error, data = self._next_stream, self._next_stream + 2
         self._next_stream += 4
         headers = {"streamtype": "error", "port": str(port), "requestid": str(data // 4)}
-        frames: list[bytes | memoryview] = [
+        frames: list[Buffer] = [
             self._headers.syn_stream(error, headers, fin=True),
             self._headers.syn_stream(data, {**headers, "streamtype": "data"}),
         ]
@@ -99,11 +116,13 @@ class SpdyTunnel:
         pair = _Pair(data, error)
         self._data[data] = pair
         self._errors[error] = pair
-        return data, encode_frame(Opcode.BINARY, *frames)
+        return data, self._message(*frames)
 
-    def send(self, pair: int, payload: memoryview) -> tuple[bytes, ...]:
-        """Return the message, in parts, that carries `payload` (at most 16 MiB) to the pod."""
-        return encode_message(spdy.data_head(pair, len(payload)), payload)
+    def send(self, pair: int, payload: memoryview) -> tuple[Buffer, ...]:
+        """Return what carries `payload` (at most 16 MiB) to the pod, in parts."""
+        head = spdy.data_head(pair, len(payload))
+        # Each part is a record of TLS.
+        return (head, payload) if len(payload) > _WORTH_A_PART else (head + payload,)
 
     def finish(self, pair: int) -> bytes:
         """Close our end of a pair; what the pod sends still arrives."""
@@ -111,7 +130,7 @@ class SpdyTunnel:
         if known is None or known.finished:
             return b""
         known.finished = True
-        return encode_frame(Opcode.BINARY, spdy.data_head(pair, 0, fin=True))
+        return self._message(spdy.data_head(pair, 0, fin=True))
 
     def abandon(self, pair: int) -> bytes:
         """Close our end of a pair, and drop what still comes from it; the bytes sent before arrive."""
@@ -126,17 +145,17 @@ class SpdyTunnel:
         if known is None:
             return b""
         known.abandoned = known.finished = True
-        return encode_frame(Opcode.BINARY, spdy.encode_reset(pair))
+        return self._message(spdy.encode_reset(pair))
 
     def ping(self) -> bytes:
         """Return a message that the server answers (`Ponged`)."""
         number, self._next_ping = self._next_ping, (self._next_ping + 2) & 0x7FFFFFFF
-        return encode_frame(Opcode.BINARY, spdy.encode_ping(number))
+        return self._message(spdy.encode_ping(number))
 
     def close(self) -> bytes:
-        """Return the message that closes the tunnel."""
+        """Return what says that the tunnel is over."""
         self._closing = True
-        return encode_close()
+        return spdy.encode_goaway()
 
     def receive(self, data: memoryview) -> list[TunnelEvent]:
         """Return what `data` brings; the views in it are valid as long as `data` is.
@@ -146,22 +165,13 @@ class SpdyTunnel:
         ProtocolError
             If the server breaks the protocol. The tunnel cannot be used afterwards.
         """
-        slices: list[memoryview] = []
-        closed: list[TunnelEvent] = []
-        for frame in self._frames.receive(data):
-            if isinstance(frame, memoryview):
-                slices.append(frame)
-            elif isinstance(frame, websocket.Ping):
-                self.outgoing += encode_frame(Opcode.PONG, frame.payload)
-            elif isinstance(frame, websocket.Close):
-                self._closing = True
-                closed.append(TunnelClosed(frame.reason or f"the server closed the tunnel ({frame.code})"))
-            elif frame is _TEXT:
-                raise ProtocolError("the server sent text where SPDY is binary")
+        return self._receive((data,))
+
+    def _receive(self, slices: Iterable[memoryview]) -> list[TunnelEvent]:
         events: list[TunnelEvent] = []
         for event in self._spdy.receive(slices):
             self._apply(event, events)
-        return events + closed
+        return events
 
     def _apply(self, event: spdy.FrameEvent, events: list[TunnelEvent]) -> None:
         if isinstance(event, spdy.Data):
@@ -178,7 +188,7 @@ class SpdyTunnel:
             if event.number % 2:
                 events.append(Ponged())
             else:
-                self.outgoing += encode_frame(Opcode.BINARY, spdy.encode_ping(event.number))
+                self.outgoing += self._message(spdy.encode_ping(event.number))
         else:
             self._closing = True
             events.append(TunnelClosed("the server takes no further connections on this tunnel"))
@@ -197,7 +207,7 @@ class SpdyTunnel:
 
     def _apply_stream(self, event: spdy.Stream, events: list[TunnelEvent]) -> None:
         if event.frame is spdy.FrameType.SYN_STREAM:
-            self.outgoing += encode_frame(Opcode.BINARY, spdy.encode_reset(event.stream, status=3))
+            self.outgoing += self._message(spdy.encode_reset(event.stream, status=3))
             return
         if (pair := self._data.get(event.stream)) is not None:
             if event.frame is spdy.FrameType.SYN_REPLY and not pair.abandoned:
@@ -229,10 +239,59 @@ class SpdyTunnel:
                 if isinstance(last, Ended)
                 else spdy.encode_reset(pair.number)
             )
-            self.outgoing += encode_frame(Opcode.BINARY, farewell)
+            self.outgoing += self._message(farewell)
         if not pair.abandoned:
             events.append(last)
 
 
 def _text(pair: _Pair) -> str:
     return pair.text.decode(errors="replace").strip()
+
+
+class SpdyOverWebSocket(SpdyTunnel):
+    """One tunnel of protocol A."""
+
+    name = "spdy over websocket"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._frames = websocket.FrameDecoder()
+
+    @classmethod
+    def handshake(cls) -> Handshake:
+        """Return the request that opens such a tunnel."""
+        return websocket.handshake(SUBPROTOCOL)
+
+    def _message(self, *frames: Buffer) -> bytes:
+        return encode_frame(Opcode.BINARY, *frames)
+
+    def send(self, pair: int, payload: memoryview) -> tuple[Buffer, ...]:
+        """Return the message that carries `payload` (at most 16 MiB) to the pod, in parts."""
+        return encode_message(spdy.data_head(pair, len(payload)), payload)
+
+    def close(self) -> bytes:
+        """Return the message that closes the tunnel."""
+        self._closing = True
+        return encode_close()
+
+    def receive(self, data: memoryview) -> list[TunnelEvent]:
+        """Return what `data` brings; the views in it are valid as long as `data` is.
+
+        Raises
+        ------
+        ProtocolError
+            If the server breaks the protocol. The tunnel cannot be used afterwards.
+        """
+        slices: list[memoryview] = []
+        closed: list[TunnelEvent] = []
+        for frame in self._frames.receive(data):
+            if isinstance(frame, memoryview):
+                slices.append(frame)
+            elif isinstance(frame, websocket.Ping):
+                self.outgoing += encode_frame(Opcode.PONG, frame.payload)
+            elif isinstance(frame, websocket.Close):
+                self._closing = True
+                closed.append(TunnelClosed(frame.reason or f"the server closed the tunnel ({frame.code})"))
+            elif frame is _TEXT:
+                raise ProtocolError("the server sent text where SPDY is binary")
+        return self._receive(slices) + closed

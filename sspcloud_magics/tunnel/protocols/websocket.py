@@ -17,9 +17,11 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
+from functools import partial
 from typing import TypeAlias
 
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
+from sspcloud_magics.tunnel.protocols.handshake import Handshake
 from sspcloud_magics.tunnel.protocols.masking import apply_mask
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -84,20 +86,17 @@ FrameEvent: TypeAlias = memoryview | Boundary | Ping | Pong | Close
 """A slice of a message's payload, or what else there is."""
 
 
-def new_key() -> str:
-    """Return a fresh value for ``Sec-WebSocket-Key``."""
-    return base64.b64encode(os.urandom(16)).decode()
-
-
-def handshake_headers(key: str, subprotocol: str) -> list[tuple[str, str]]:
-    """Return the headers that ask a server for a WebSocket with `subprotocol` (section 4.1)."""
-    return [
+def handshake(subprotocol: str) -> Handshake:
+    """Return the request for a WebSocket with `subprotocol` (section 4.1)."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    headers = (
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
         ("Sec-WebSocket-Key", key),
         ("Sec-WebSocket-Version", "13"),
         ("Sec-WebSocket-Protocol", subprotocol),
-    ]
+    )
+    return Handshake("GET", headers, partial(check_handshake, key=key, subprotocol=subprotocol), key)
 
 
 def check_handshake(headers: Mapping[str, str], key: str, subprotocol: str) -> None:

@@ -1,4 +1,4 @@
-"""The real helper process on the testbed, under both protocols."""
+"""The real helper process on the testbed, under each protocol."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster.identity import find_cluster
 from tests.testbed import Helper, Testbed
-from tests.tunnel.helper_process import CHANNELS_ONLY, HelperProcess
+from tests.tunnel.helper_process import PRELUDES, HelperProcess
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +18,9 @@ def access(testbed: Testbed) -> Access:
     return found
 
 
-@pytest.fixture(scope="module", params=["spdy", "channels"])
+@pytest.fixture(scope="module", params=PRELUDES)
 def helper(request: pytest.FixtureRequest, access: Access) -> Iterator[HelperProcess]:
-    with HelperProcess(access, prelude=CHANNELS_ONLY if request.param == "channels" else "") as process:
+    with HelperProcess(access, prelude=PRELUDES[request.param]) as process:
         process.protocol = request.param  # type: ignore[attr-defined]
         yield process
 

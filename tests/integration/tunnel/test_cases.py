@@ -24,7 +24,7 @@ import pytest
 from sspcloud_magics.tunnel.control import State
 from tests.faults import FaultProxy, Faults
 from tests.testbed import Testbed
-from tests.tunnel.helper_process import CHANNELS_ONLY, HelperProcess
+from tests.tunnel.helper_process import PRELUDES, HelperProcess
 
 PATIENCE = 60.0
 MIB = 1024 * 1024
@@ -171,8 +171,8 @@ def test_a_stalled_reader_costs_no_memory(helper, forward, testbed):
 
 @pytest.mark.timeout(300)
 def test_one_database_session_after_another_over_tls(postgres_port, testbed, helper):
-    # Each ends with a reset by the server. A tunnel that survives one must survive a thousand; protocol B
-    # opens one for each, so that fewer show as much.
+    # Each ends with a reset by the server. A tunnel that survives one must survive a thousand. In a WebSocket it is the
+    # same SPDY; protocol B opens one for each: fewer show as much.
     for _ in range(1000 if helper.protocol == "spdy" else 50):
         with database(testbed, postgres_port) as connection:
             assert connection.execute("select 1").fetchone() == (1,)
@@ -279,7 +279,7 @@ def assert_echoes_through(access, testbed, protocol: str, faults: Faults, size: 
         name = access.tls_server_name or server.hostname
         address = f"https://127.0.0.1:{proxy.port}{server.path}"
         through = replace(access, server=address, tls_server_name=name)
-        with HelperProcess(through, prelude=CHANNELS_ONLY if protocol == "channels" else "") as other:
+        with HelperProcess(through, prelude=PRELUDES[protocol]) as other:
             proxy.faults = faults
             state = other.forward("pod", testbed.echo.pod, testbed.echo.port, namespace=testbed.namespace)
             assert state.protocol == protocol
@@ -295,7 +295,7 @@ def _settled(process: psutil.Process) -> tuple[int, int]:
 
 
 def test_nothing_is_left_when_everything_is_stopped(access, testbed, helper):
-    with HelperProcess(access, prelude=CHANNELS_ONLY if helper.protocol == "channels" else "") as other:
+    with HelperProcess(access, prelude=PRELUDES[helper.protocol]) as other:
         process = psutil.Process(other.process.pid)
         for round_ in range(3):
             state = other.forward("pod", testbed.echo.pod, testbed.echo.port, namespace=testbed.namespace)

@@ -11,11 +11,23 @@ import pytest
 
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
-from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
+from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyOverWebSocket, SpdyTunnel
 from tests.tunnel.protocols.wire import SpdyPeer, control, data, frame
 
 TOTAL = 10_000_000
 """Bytes for each protocol."""
+
+
+def bare_traffic(source: random.Random) -> bytes:
+    peer, sent = SpdyPeer(), b""
+    for pair in range(3, 3 + 4 * source.randint(1, 8), 4):
+        sent += peer.reply(pair - 2) + peer.reply(pair)
+        for _ in range(source.randint(0, 6)):
+            sent += data(pair, source.randbytes(source.randint(0, 2000)))
+        if source.random() < 0.5:
+            sent += data(pair - 2, b"connection refused", fin=True)
+        sent += control(6, source.randbytes(4)) + data(pair - 2, fin=True) + data(pair, fin=True)
+    return sent
 
 
 def spdy_traffic(source: random.Random) -> bytes:
@@ -42,8 +54,8 @@ def channel_traffic(source: random.Random) -> bytes:
     return sent + frame(8, b"\x03\xe8")
 
 
-def noise(source: random.Random) -> bytes:
-    """Return random bytes: as they are, or as the messages of a WebSocket, of which a protocol has to make sense."""
+def noise(source: random.Random, tunnel_of: object) -> bytes:
+    """Return random bytes: as they are, or as what the protocol has to make sense of (messages of a WebSocket, mostly)."""
     if source.random() < 0.3:
         return source.randbytes(source.randint(1, 5000))
     kinds = (
@@ -52,7 +64,10 @@ def noise(source: random.Random) -> bytes:
     sent = b""
     for opcode in source.choices([0, 2, 8, 9, 10], [2, 8, 0.1, 1, 1], k=10):
         word = bytes([source.choice(kinds)]) + source.randbytes(source.choice([0, 1, 8, 30, 3000]))
-        sent += frame(opcode, word if opcode in {0, 2} else word[:125])
+        if tunnel_of is SpdyTunnel:
+            sent += control(word[0], word[1:]) if opcode == 2 else data(opcode + 1, word)
+        else:
+            sent += frame(opcode, word if opcode in {0, 2} else word[:125])
     return sent
 
 
@@ -75,7 +90,8 @@ def mutate(source: random.Random, sent: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("tunnel_of", "traffic"), [(SpdyTunnel, spdy_traffic), (ChannelTunnel, channel_traffic)]
+    ("tunnel_of", "traffic"),
+    [(SpdyTunnel, bare_traffic), (SpdyOverWebSocket, spdy_traffic), (ChannelTunnel, channel_traffic)],
 )
 def test_mutated_traffic_and_noise_bring_only_protocol_errors_within_bounded_memory(
     tunnel_of: Callable[[], SpdyTunnel | ChannelTunnel], traffic: Callable[[random.Random], bytes]
@@ -85,7 +101,7 @@ def test_mutated_traffic_and_noise_bring_only_protocol_errors_within_bounded_mem
     tracemalloc.start()
     try:
         while fed < TOTAL:
-            sent = noise(source) if source.random() < 0.5 else mutate(source, traffic(source))
+            sent = noise(source, tunnel_of) if source.random() < 0.5 else mutate(source, traffic(source))
             tunnel = tunnel_of()
             for _ in range(4):
                 tunnel.open(5432)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import zlib
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -22,8 +23,10 @@ from sspcloud_magics.tunnel.protocols.spdy import (
     Reset,
     Stream,
     data_head,
+    encode_goaway,
     encode_ping,
     encode_reset,
+    handshake,
 )
 from tests.tunnel.protocols.wire import SpdyPeer, control, cuts, data, everything, slices, spdy_frames
 
@@ -59,6 +62,36 @@ def test_the_dictionary_is_that_of_the_draft():
     assert zlib.adler32(SPDY_DICTIONARY) == 0xE3C6A7C2
 
 
+class TestHandshake:
+    ANSWER: ClassVar = {"upgrade": "spdy/3.1", "x-stream-protocol-version": "portforward.k8s.io"}
+
+    def test_asks_for_spdy_and_for_what_its_streams_are(self):
+        asked = handshake("portforward.k8s.io")
+        assert asked.method == "POST"
+        assert dict(asked.headers) == {
+            "Upgrade": "SPDY/3.1",
+            "Connection": "Upgrade",
+            "X-Stream-Protocol-Version": "portforward.k8s.io",
+            "Content-Length": "0",
+        }
+        assert not asked.key
+
+    def test_takes_the_answer(self):
+        handshake("portforward.k8s.io").check(self.ANSWER)
+
+    @pytest.mark.parametrize(
+        ("name", "value", "words"),
+        [
+            ("upgrade", "websocket", "another protocol"),
+            ("x-stream-protocol-version", "", "did not choose"),
+            ("x-stream-protocol-version", "v5.channel.k8s.io", "did not choose"),
+        ],
+    )
+    def test_refuses_another_answer(self, name, value, words):
+        with pytest.raises(ProtocolError, match=words):
+            handshake("portforward.k8s.io").check(self.ANSWER | {name: value})
+
+
 class TestEncoding:
     def test_a_stream_carries_lower_case_headers(self):
         encoder, peer = HeaderEncoder(), SpdyPeer()
@@ -77,13 +110,15 @@ class TestEncoding:
             ((_, _, _, body),) = spdy_frames(encoder.syn_stream(number, headers))
             assert peer.read_syn(body) == (number, headers)
 
-    def test_data_reset_and_ping(self):
+    def test_data_reset_ping_and_goaway(self):
         sent = data_head(3, 2) + b"ab" + data_head(3, 0, fin=True) + encode_reset(3) + encode_ping(7)
+        sent += encode_goaway()
         assert spdy_frames(sent) == [
             ("data", 3, 0, b"ab"),
             ("data", 3, 1, b""),
             ("control", 3, 0, struct.pack("!II", 3, 5)),
             ("control", 6, 0, struct.pack("!I", 7)),
+            ("control", 7, 0, struct.pack("!II", 0, 0)),
         ]
 
 

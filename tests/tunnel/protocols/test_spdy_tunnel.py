@@ -1,4 +1,4 @@
-"""Protocol A: pairs of streams over SPDY in a WebSocket."""
+"""Protocols C and A: pairs of streams over SPDY, bare or in a WebSocket."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from sspcloud_magics.tunnel.protocols.events import (
     Received,
     TunnelClosed,
 )
-from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
 from tests.tunnel.protocols.wire import (
+    CARRIAGES,
+    Carriage,
     SpdyPeer,
     control,
     cuts,
@@ -35,33 +36,49 @@ from tests.tunnel.protocols.wire import (
 class Server:
     """The far end: what it says is fed to the tunnel, what the tunnel says is read."""
 
-    def __init__(self) -> None:
-        self.tunnel = SpdyTunnel()
+    def __init__(self, carriage: Carriage) -> None:
+        self.tunnel = carriage.tunnel()
         self.peer = SpdyPeer()
+        self.pack, self.unpack = carriage.pack, carriage.unpack
 
     def open(self, port: int = 5432) -> int:
         pair, sent = self.tunnel.open(port)
-        (_, payload), *more = unmask(sent)
-        assert not more
-        for _, kind, _, body in spdy_frames(payload):
+        for _, kind, _, body in self.read(sent):
             assert kind == 1
             self.peer.read_syn(body)
         return pair
 
     def say(self, *frames: bytes, at: list[int] | None = None) -> list[object]:
-        stream = b"".join(frame(2, part) for part in frames)
+        stream = b"".join(map(self.pack, frames))
         return everything(self.tunnel.receive, slices(stream, at or []))
+
+    def read(self, sent: bytes) -> list[tuple[object, ...]]:
+        """Return the SPDY frames that the tunnel sent."""
+        return spdy_frames(self.unpack(sent))
 
     def outgoing(self) -> list[tuple[object, ...]]:
         """Return the SPDY frames that are to be sent as answers."""
         sent = bytes(self.tunnel.outgoing)
         self.tunnel.outgoing.clear()
-        return [one for _, payload in unmask(sent) for one in spdy_frames(payload)]
+        return self.read(sent)
+
+
+both_carriages = pytest.mark.parametrize("carriage", CARRIAGES.values(), ids=CARRIAGES)
+
+
+@pytest.fixture(params=CARRIAGES.values(), ids=CARRIAGES)
+def server(request: pytest.FixtureRequest) -> Server:
+    return Server(request.param)
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
+def bare() -> Server:
+    return Server(CARRIAGES["bare"])
+
+
+@pytest.fixture
+def over_websocket() -> Server:
+    return Server(CARRIAGES["over websocket"])
 
 
 def errors_of(pair: int) -> int:
@@ -70,9 +87,7 @@ def errors_of(pair: int) -> int:
 
 def test_opens_the_error_stream_first_and_half_closes_it(server):
     pair, sent = server.tunnel.open(5432)
-    ((opcode, payload),) = unmask(sent)
-    (_, _, first_flags, first), (_, _, second_flags, second) = spdy_frames(payload)
-    assert opcode == 2
+    (_, _, first_flags, first), (_, _, second_flags, second) = server.read(sent)
     assert (first_flags, second_flags) == (1, 0)
     number, headers = server.peer.read_syn(first)
     assert headers == {"streamtype": "error", "port": "5432", "requestid": "0"}
@@ -82,8 +97,7 @@ def test_opens_the_error_stream_first_and_half_closes_it(server):
 
 def test_what_is_said_first_goes_along_with_the_request(server):
     pair, sent = server.tunnel.open(5432, memoryview(b"hello"))
-    ((_, payload),) = unmask(sent)
-    *_, last = spdy_frames(payload)
+    *_, last = server.read(sent)
     assert last == ("data", pair, 0, b"hello")
 
 
@@ -97,8 +111,9 @@ def test_a_pair_from_its_acceptance_to_its_end(server):
     pair = server.open()
     assert server.say(server.peer.reply(1), server.peer.reply(pair)) == [Accepted(pair)]
     assert server.say(data(pair, b"hello")) == [Received(pair, [b"hello"])]
-    ((_, payload),) = unmask(b"".join(server.tunnel.send(pair, memoryview(b"world"))))
-    assert spdy_frames(payload) == [("data", pair, 0, b"world")]
+    assert server.read(b"".join(server.tunnel.send(pair, memoryview(b"world")))) == [
+        ("data", pair, 0, b"world")
+    ]
     assert server.say(data(1, fin=True)) == []
     assert server.say(data(pair, fin=True)) == [Ended(pair)]
     assert server.tunnel.pairs == 0
@@ -178,8 +193,7 @@ def test_what_comes_for_unknown_streams_is_dropped(server):
 
 def test_an_abandoned_pair_is_finished_and_stays_silent(server):
     pair = server.open()
-    ((_, payload),) = unmask(server.tunnel.abandon(pair))
-    assert spdy_frames(payload) == [("data", pair, 1, b"")]
+    assert server.read(server.tunnel.abandon(pair)) == [("data", pair, 1, b"")]
     assert server.say(server.peer.reply(pair), data(pair, b"late")) == []
     assert server.tunnel.pairs == 1
     assert server.say(data(1, b"reset by peer", fin=True)) == []
@@ -190,8 +204,7 @@ def test_an_abandoned_pair_is_finished_and_stays_silent(server):
 
 def test_a_reset_pair_stays_silent(server):
     pair = server.open()
-    ((_, payload),) = unmask(server.tunnel.reset(pair))
-    assert spdy_frames(payload) == [("control", 3, 0, struct.pack("!II", pair, 5))]
+    assert server.read(server.tunnel.reset(pair)) == [("control", 3, 0, struct.pack("!II", pair, 5))]
     assert server.say(data(pair, b"late"), data(1, fin=True), data(pair, fin=True)) == []
     assert server.tunnel.reset(pair) == b""
 
@@ -199,8 +212,7 @@ def test_a_reset_pair_stays_silent(server):
 def test_pings_are_odd_and_answered(server):
     numbers = []
     for _ in range(2):
-        ((_, payload),) = unmask(server.tunnel.ping())
-        ((_, kind, _, body),) = spdy_frames(payload)
+        ((_, kind, _, body),) = server.read(server.tunnel.ping())
         assert kind == 6
         numbers.append(int.from_bytes(body, "big"))
     assert numbers == [1, 3]
@@ -212,10 +224,10 @@ def test_pings_of_the_server_are_echoed(server):
     assert server.outgoing() == [("control", 6, 0, struct.pack("!I", 8))]
 
 
-def test_websocket_pings_are_answered_and_pongs_are_taken(server):
-    events = everything(server.tunnel.receive, [memoryview(frame(9, b"hi") + frame(10))])
+def test_websocket_pings_are_answered_and_pongs_are_taken(over_websocket):
+    events = everything(over_websocket.tunnel.receive, [memoryview(frame(9, b"hi") + frame(10))])
     assert events == []
-    assert unmask(bytes(server.tunnel.outgoing)) == [(10, b"hi")]
+    assert unmask(bytes(over_websocket.tunnel.outgoing)) == [(10, b"hi")]
 
 
 def test_streams_of_the_server_are_refused(server):
@@ -233,24 +245,34 @@ def test_a_goaway_ends_the_use_of_the_tunnel(server):
 @pytest.mark.parametrize(
     ("payload", "text"), [(b"\x03\xe8bye", "bye"), (b"\x03\xe8", "the server closed the tunnel (1000)")]
 )
-def test_a_close_ends_the_tunnel(server, payload, text):
-    assert server.tunnel.receive(memoryview(frame(8, payload))) == [TunnelClosed(text)]
-    assert not server.tunnel.reusable
+def test_a_close_ends_the_tunnel(over_websocket, payload, text):
+    assert over_websocket.tunnel.receive(memoryview(frame(8, payload))) == [TunnelClosed(text)]
+    assert not over_websocket.tunnel.reusable
 
 
-def test_text_is_refused(server):
+def test_text_is_refused(over_websocket):
     with pytest.raises(ProtocolError, match="text"):
-        server.tunnel.receive(memoryview(frame(1, b"x")))
+        over_websocket.tunnel.receive(memoryview(frame(1, b"x")))
 
 
-def test_closing_says_so(server):
-    assert unmask(server.tunnel.close()) == [(8, b"\x03\xe8")]
-    assert not server.tunnel.reusable
+def test_closing_says_so(bare, over_websocket):
+    assert bare.read(bare.tunnel.close()) == [("control", 7, 0, bytes(8))]
+    assert unmask(over_websocket.tunnel.close()) == [(8, b"\x03\xe8")]
+    assert not bare.tunnel.reusable
+    assert not over_websocket.tunnel.reusable
 
 
-@given(st.lists(st.binary(min_size=1, max_size=300), max_size=6), cuts, cuts)
-def test_any_slicing_and_any_framing_gives_the_same_bytes(parts, at, messages_at):
-    server = Server()
+def test_what_opens_a_pair_is_one_message_and_much_data_spares_a_copy(bare, over_websocket):
+    assert len(unmask(over_websocket.tunnel.open(5432, b"hello")[1])) == 1
+    much = memoryview(bytes(100_000))
+    assert bare.tunnel.send(3, much)[1] is much
+    assert len(bare.tunnel.send(3, much[:100])) == 1, "each part is a record of TLS"
+
+
+@both_carriages
+@given(parts=st.lists(st.binary(min_size=1, max_size=300), max_size=6), at=cuts, messages_at=cuts)
+def test_any_slicing_and_any_framing_gives_the_same_bytes(carriage, parts, at, messages_at):
+    server = Server(carriage)
     pair = server.open()
     spdy = server.peer.reply(1) + server.peer.reply(pair)
     spdy += b"".join(data(pair, part) for part in parts) + data(1, fin=True) + data(pair, fin=True)
@@ -262,9 +284,10 @@ def test_any_slicing_and_any_framing_gives_the_same_bytes(parts, at, messages_at
     assert others == [Accepted(pair), Ended(pair)]
 
 
-@given(st.binary(max_size=2000), st.booleans(), cuts)
-def test_noise_brings_only_protocol_errors(noise, framed, at):
-    server = Server()
+@both_carriages
+@given(noise=st.binary(max_size=2000), framed=st.booleans(), at=cuts)
+def test_noise_brings_only_protocol_errors(carriage, noise, framed, at):
+    server = Server(carriage)
     server.open()
     with contextlib.suppress(ProtocolError):
-        everything(server.tunnel.receive, slices(frame(2, noise) if framed else noise, at))
+        everything(server.tunnel.receive, slices(carriage.pack(noise) if framed else noise, at))

@@ -1,4 +1,4 @@
-"""Protocol A against a model: any order of what both ends may do, in any slicing."""
+"""Protocols C and A against a model: any order of what both ends may do, in any slicing."""
 
 from __future__ import annotations
 
@@ -22,9 +22,19 @@ from sspcloud_magics.tunnel.protocols.events import (
     Received,
     TunnelClosed,
 )
-from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
 from tests.tunnel.protocols.line import Bytes, Line, fragmented, framed, joined, marked, payload, spoilt
-from tests.tunnel.protocols.wire import SpdyPeer, control, cuts, data, everything, slices, spdy_frames, unmask
+from tests.tunnel.protocols.wire import (
+    CARRIAGES,
+    Carriage,
+    SpdyPeer,
+    control,
+    cuts,
+    data,
+    everything,
+    slices,
+    spdy_frames,
+    unmask,
+)
 
 which = st.integers(0, 3)
 LATE = 15
@@ -56,12 +66,15 @@ class Pair:
 class SpdyTunnelMachine(RuleBasedStateMachine):
     """The client's calls, the server's frames, and what each must bring about."""
 
+    carriage: Carriage
+    in_messages: bool
+
     def __init__(self) -> None:
         super().__init__()
         self.begin()
 
     def begin(self) -> None:
-        self.tunnel, self.peer, self.line = SpdyTunnel(), SpdyPeer(), Line()
+        self.tunnel, self.peer, self.line = self.carriage.tunnel(), SpdyPeer(), Line()
         self.pairs: list[Pair] = []
         self.expected: list[Any] = []
         self.answers: list[tuple[Any, ...]] = []
@@ -84,7 +97,8 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
     def open(self, port: int, word: bytes = b"") -> None:
         number, sent = self.tunnel.open(port, word)
         assert number == 4 * len(self.pairs) + 3
-        ((_, said),) = unmask(sent)
+        assert not self.in_messages or len(unmask(sent)) == 1
+        said = self.carriage.unpack(sent)
         (_, kind, first_flags, first), (_, other_kind, second_flags, second), *more = spdy_frames(said)
         assert (kind, other_kind, first_flags, second_flags) == (1, 1, 1, 0)
         (error, error_headers), (stream, headers) = self.peer.read_syn(first), self.peer.read_syn(second)
@@ -125,12 +139,16 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.broken and self.steps > LATE)
     @rule()
     def close(self) -> None:
-        assert unmask(self.tunnel.close()) == [(8, b"\x03\xe8")]
+        said = self.tunnel.close()
+        if self.in_messages:
+            assert unmask(said) == [(8, b"\x03\xe8")]
+        else:
+            assert spdy_frames(said) == [("control", 7, 0, bytes(8))]
         self.closing = True
 
     def hear(self, sent: bytes) -> list[tuple[Any, ...]]:
         """Read at the server's end what the client sent."""
-        said = [one for opcode, content in unmask(sent) if opcode == 2 for one in spdy_frames(content)]
+        said = spdy_frames(self.carriage.unpack(sent))
         for kind, stream, flags, content in said:
             if kind == "data":
                 (pair,) = [pair for pair in self.pairs if pair.number == stream]
@@ -142,7 +160,7 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
     # The server.
 
     def say(self, content: Bytes, at: list[int]) -> None:
-        self.line.put(fragmented(content, at))
+        self.line.put(fragmented(content, at) if self.in_messages else content)
 
     @precondition(lambda self: not self.broken)
     @rule(index=which, fin=st.booleans(), at=cuts)
@@ -216,7 +234,7 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
             at,
         )
 
-    @precondition(lambda self: not self.broken and self.steps > LATE)
+    @precondition(lambda self: self.in_messages and not self.broken and self.steps > LATE)
     @rule(words=st.sampled_from([b"", b"\x03\xe8", b"\x03\xf3gone"]))
     def server_closes(self, words: bytes) -> None:
         code = int.from_bytes(words[:2], "big") or 1005
@@ -336,8 +354,20 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
             self.arrive(len(self.line), [])
 
 
-TestSpdyTunnel = SpdyTunnelMachine.TestCase
-TestSpdyTunnel.settings = settings(
+class BareMachine(SpdyTunnelMachine):
+    """The connection itself speaks SPDY."""
+
+    carriage, in_messages = CARRIAGES["bare"], False
+
+
+class OverWebSocketMachine(SpdyTunnelMachine):
+    """SPDY in the messages of a WebSocket."""
+
+    carriage, in_messages = CARRIAGES["over websocket"], True
+
+
+TestSpdyTunnel, TestSpdyOverWebSocket = BareMachine.TestCase, OverWebSocketMachine.TestCase
+TestSpdyTunnel.settings = TestSpdyOverWebSocket.settings = settings(
     max_examples=100,
     stateful_step_count=40,
     deadline=None,

@@ -24,8 +24,7 @@ from sspcloud_magics.tunnel.protocols.websocket import (
     encode_close,
     encode_frame,
     encode_message,
-    handshake_headers,
-    new_key,
+    handshake,
 )
 from tests.tunnel.protocols.wire import cuts, everything, frame, slices, unmask
 
@@ -58,18 +57,32 @@ def messages(events: list[object]) -> list[object]:
 
 class TestHandshake:
     def test_asks_for_the_subprotocol(self):
-        headers = dict(handshake_headers("the-key", "v4.channel.k8s.io"))
-        assert headers == {
+        asked = handshake("v4.channel.k8s.io")
+        assert asked.method == "GET"
+        assert dict(asked.headers) == {
             "Upgrade": "websocket",
             "Connection": "Upgrade",
-            "Sec-WebSocket-Key": "the-key",
+            "Sec-WebSocket-Key": asked.key,
             "Sec-WebSocket-Version": "13",
             "Sec-WebSocket-Protocol": "v4.channel.k8s.io",
         }
 
     def test_keys_are_sixteen_random_bytes(self):
-        assert len(base64.b64decode(new_key())) == 16
-        assert new_key() != new_key()
+        keys = {handshake("chat").key for _ in range(2)}
+        assert [len(base64.b64decode(key)) for key in keys] == [16, 16]
+
+    def test_takes_the_answer_to_its_own_key_alone(self):
+        asked, other = handshake("chat"), handshake("chat")
+        text = f"{asked.key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()
+        digest = hashlib.sha1(text, usedforsecurity=False).digest()
+        headers = {
+            "upgrade": "websocket",
+            "sec-websocket-accept": base64.b64encode(digest).decode(),
+            "sec-websocket-protocol": "chat",
+        }
+        asked.check(headers)
+        with pytest.raises(ProtocolError, match="did not accept"):
+            other.check(headers)
 
     def test_accepts_the_answer_of_the_rfcs_example(self):
         headers = {

@@ -6,11 +6,13 @@ import itertools
 import struct
 import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
 
 from sspcloud_magics.spdy_dictionary import SPDY_DICTIONARY
+from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyOverWebSocket, SpdyTunnel
 
 
 def frame(
@@ -105,6 +107,27 @@ def spdy_frames(stream: bytes) -> list[tuple[Any, ...]]:
             found.append(("data", first, second >> 24, body))
         stream = stream[8 + size :]
     return found
+
+
+@dataclass(frozen=True)
+class Carriage:
+    """How SPDY travels between the ends: what makes a tunnel, packs what a server says, unpacks what a client says."""
+
+    tunnel: type[SpdyTunnel]
+    pack: Callable[[bytes], bytes]
+    unpack: Callable[[bytes], bytes]
+
+
+def _binary(sent: bytes) -> bytes:
+    found = unmask(sent)
+    assert all(opcode == 2 for opcode, _ in found)
+    return b"".join(payload for _, payload in found)
+
+
+CARRIAGES = {
+    "bare": Carriage(SpdyTunnel, bytes, bytes),
+    "over websocket": Carriage(SpdyOverWebSocket, lambda said: frame(2, said), _binary),
+}
 
 
 def slices(stream: bytes, cuts: Iterable[int]) -> list[memoryview]:
