@@ -35,8 +35,9 @@ from sspcloud_magics.tunnel.peer import PeerWatch
 from sspcloud_magics.tunnel.stream import Stream
 
 QUIET = 5.0
-# A closing program lets go of its socket a moment after its FIN has arrived here.
-_FIRST_LOOKS = (0.001, 0.01, 0.1, 0.5)
+# A closing program lets go of its socket a moment after its FIN has arrived here, and may connect again at once:
+# then the new connection comes first, and the old one is looked at while that waits for its pod.
+_FIRST_LOOKS = (0.0004, 0.001, 0.01, 0.1, 0.5)
 _LOOK_INTERVAL = 1.0
 _MOST_TRIES = 3
 _MAY_BE_CUT = "the reply may have been cut: it paused after the client had shut down its writing side"
@@ -206,8 +207,7 @@ class Connection:
         if self._pod_ended:
             self._end()
         else:
-            # Who closes may have connected again already: the new connection comes first.
-            self._look = self._loop.call_later(0, self._look_at_client)
+            self._look = self._loop.call_later(next(self._looks), self._look_at_client)
 
     def lost(self, error: OSError) -> None:  # noqa: ARG002 - a client may go as it likes
         """Reset the pair: the client has."""
