@@ -71,6 +71,8 @@ class Owner(Protocol):
     counters: Counters
     peers: PeerWatch
     quiet: bool
+    leaving: dict[Connection, None]
+    """Those whose client has ended, and was not looked at yet."""
 
     def stir(self) -> None:
         """Take note that the counters change after a quiet time."""
@@ -207,7 +209,14 @@ class Connection:
         if self._pod_ended:
             self._end()
         else:
+            self._owner.leaving[self] = None
             self._look = self._loop.call_later(next(self._looks), self._look_at_client)
+
+    def look_now(self) -> None:
+        """Find out now whether the client has closed, for somebody waits for its tunnel."""
+        if self._look is not None:
+            self._look.cancel()
+        self._look_at_client()
 
     def lost(self, error: OSError) -> None:  # noqa: ARG002 - a client may go as it likes
         """Reset the pair: the client has."""
@@ -226,6 +235,7 @@ class Connection:
 
     def _look_at_client(self) -> None:
         self._look = None
+        self._owner.leaving.pop(self, None)
         if self.over or self._pair is None:
             return
         now = self._loop.time()

@@ -100,6 +100,7 @@ class Forward:
         self._listeners: list[Listener] = []
         self._folder: SocketFolder | None = None
         self._connections: dict[Connection, None] = {}
+        self.leaving: dict[Connection, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pool: Pool | None = None
         self._lent: dict[Pair, Pool] = {}
@@ -378,7 +379,7 @@ class Forward:
         connection = Connection(Stream(sock, self._loop), position, self)
         self._connections[connection] = None
         pool = self._pool
-        pair = pool.take() if pool is not None and self._serving.is_set() else None
+        pair = self._take(pool) if pool is not None and self._serving.is_set() else None
         if pair is not None and pool is not None:
             self._lent[pair] = pool
             connection.begin(pair, pool.pod.ports[position])
@@ -386,6 +387,12 @@ class Forward:
             if self._waits_for_login:
                 self._changed.set()  # somebody wants it: perhaps there is a new login
             self._spawn(self._serve_later(connection))
+
+    def _take(self, pool: Pool) -> Pair | None:
+        """Return a pair that is free, or that a client has left just now; None if there is none."""
+        while (pair := pool.take()) is None and self.leaving:
+            next(iter(self.leaving)).look_now()
+        return pair
 
     async def _serve_later(self, connection: Connection) -> None:
         """Wait until there is a tunnel for a connection, but not for ever."""
@@ -433,6 +440,7 @@ class Forward:
     def connection_over(self, connection: Connection) -> None:
         """Forget a connection."""
         self._connections.pop(connection, None)
+        self.leaving.pop(connection, None)
         self.counters.open_connections -= 1
         self.stir()
 

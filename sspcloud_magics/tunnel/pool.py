@@ -37,6 +37,8 @@ _MOST_HANDSHAKES = 8
 _CROWD = 16
 _MOST_GUESTS = 32
 _BURST = 0.5
+# A handshake beside a connection that begins would make that one wait; and it may be over by then.
+_REFILL = 0.003
 _HEAVY = 8 * 1024 * 1024
 _QUIET = 30.0
 _OLDEST = 3600.0
@@ -83,6 +85,7 @@ class Pool:
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._ticker = self._loop.call_later(PING_INTERVAL, self._tick)
+        self._refill: asyncio.TimerHandle | None = None
 
     @property
     def protocol_name(self) -> str:
@@ -100,13 +103,18 @@ class Pool:
             tunnel = self._waiting.pop()
             if tunnel.usable:
                 pair = tunnel.promise()
-                self._fill()
+                if self._refill is None:
+                    self._refill = self._loop.call_later(_REFILL, self._refill_now)
                 return pair
         if self._in_burst():
             for tunnel in reversed(self._shared):
                 if self._has_room(tunnel):
                     return tunnel.promise()
         return None
+
+    def _refill_now(self) -> None:
+        self._refill = None
+        self._fill()
 
     async def acquire(self, port: int) -> Pair:
         """Return a pair, as soon as there is one.

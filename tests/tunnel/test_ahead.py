@@ -54,8 +54,11 @@ class Stage:
         return self.pool.tunnels - len(self.held)
 
     async def take(self, number: int) -> None:
-        """Let so many connections come at once."""
+        """Let so many connections come at once, and the pool open what is to wait after them."""
         self.held += await asyncio.gather(*(self.pool.acquire(5432) for _ in range(number)))
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Clockwork)
+        loop.ahead += engine._REFILL
         await settle()
 
     async def give_all_back(self) -> None:

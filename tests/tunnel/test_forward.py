@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 
 import pytest
 
@@ -231,6 +232,16 @@ def test_a_missing_right_is_named(api, helper, echo_pod):
     assert asked == ["create pods/portforward", "get pods/portforward"], (
         "each of the rights once, and not again"
     )
+
+
+def test_the_tunnel_that_a_client_has_just_left_is_there_for_the_next(api, echo_pod):
+    late = "from sspcloud_magics.tunnel import connection\nconnection._FIRST_LOOKS = (3600,)\n"
+    with HelperProcess(api.access(), prelude=late) as helper:
+        port = helper.forward("pod", echo_pod, 8000).local_ports[0]
+        with api.upgrades_held():  # there will be no other tunnel
+            for _ in range(3):
+                assert ask(port) == b"ping"
+                time.sleep(0.1)  # its end has arrived
 
 
 @pytest.mark.parametrize(("missing", "spoken"), [("create", "spdy over websocket"), ("get", "spdy")])
