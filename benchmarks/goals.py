@@ -75,7 +75,7 @@ def _never_refused(row: str) -> tuple[Goal, Goal]:
 
 
 def _while_busy(work: str) -> tuple[Goal, ...]:
-    """Return what is asked of a busy kernel: of idle, where there are cores enough; of elsewhere, anywhere."""
+    """Return what is asked of a busy kernel: of idle, and of when another program does the same."""
     return tuple(
         goal
         for reference in ("idle", "elsewhere")

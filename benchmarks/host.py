@@ -56,25 +56,22 @@ def spin(over: threading.Event) -> None:
 
 
 class Fetching:
-    """A database connection through a forward of ours; made once, since that is not what is measured."""
+    """A database connection, through a forward of ours where no `host` is said; made once, since that is not what is measured."""
 
     def __init__(self, command: dict[str, Any]) -> None:
         import psycopg
 
-        import sspcloud_magics as ssp
+        place = {"host": command.get("host"), "port": command["port"]}
+        if place["host"] is None:
+            import sspcloud_magics as ssp
 
-        ssp.login(
-            kubeconfig=command["kubeconfig"], context=command["context"], namespace=command["namespace"]
-        )
-        forward = ssp.forward(f"svc/{command['service']}", f":{command['port']}")
-        self._connection = psycopg.connect(
-            host="127.0.0.1",
-            port=forward.local_port,
-            dbname=command["dbname"],
-            user=command["user"],
-            password=command["password"],
-            sslmode="require",
-        )
+            ssp.login(
+                kubeconfig=command["kubeconfig"], context=command["context"], namespace=command["namespace"]
+            )
+            forward = ssp.forward(f"svc/{command['service']}", f":{command['port']}")
+            place = {"host": "127.0.0.1", "port": forward.local_port}
+        login = {name: command[name] for name in ("user", "password", "dbname")}
+        self._connection = psycopg.connect(**place, **login)
 
     def run(self, over: threading.Event) -> None:
         """Fetch rows of several types until it is over."""

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import psutil
 import subjects
+from database import direct_socket
 from queries import goals
 from queries.workers import Numbers, Spec, conninfo
 
@@ -74,23 +75,6 @@ def attempt(worker: str, spec: Spec) -> Numbers:
     return numbers
 
 
-def direct_socket(login: Spec) -> Spec:
-    """Return the login at the PostgreSQL inside the sandbox: the socket of a descendant that lets one in."""
-    import psycopg
-
-    for process in psutil.Process().children(recursive=True):
-        if process.name() != "postgres":
-            continue
-        for each in process.net_connections("unix"):
-            folder, _, name = str(each.laddr).rpartition("/")
-            if name.startswith(".s.PGSQL."):
-                found = login | {"host": folder, "port": int(name.removeprefix(".s.PGSQL."))}
-                with contextlib.suppress(psycopg.Error):
-                    psycopg.connect(**conninfo(found)).close()
-                    return found
-    raise SystemExit("no direct way to PostgreSQL was found: say it with --direct HOST:PORT")
-
-
 @contextlib.contextmanager
 def ways(options: argparse.Namespace) -> Iterator[dict[str, tuple[Spec, subjects.Running | None]]]:
     """Yield the login by each way, and the forwarder that is between, with the table in place."""
@@ -109,7 +93,12 @@ def ways(options: argparse.Namespace) -> Iterator[dict[str, tuple[Spec, subjects
             "times": 1,
         }
         host, _, port = (options.direct or "").rpartition(":")
-        direct = login | {"host": host, "port": int(port)} if port else direct_socket(login)
+        if port:
+            direct: Spec | None = login | {"host": host, "port": int(port)}
+        else:
+            direct = direct_socket(psutil.Process().children(recursive=True), login)
+        if direct is None:
+            raise SystemExit("no direct way to PostgreSQL was found: say it with --direct HOST:PORT")
         pod = postgres.service.removesuffix("-rw") + "-1" if options.pod is None else options.pod
         found: dict[str, tuple[Spec, subjects.Running | None]] = {"direct": (direct, None)}
         for way, name in (("kubectl", "kubectl"), ("tunnel", "ours")):

@@ -1,20 +1,31 @@
 """While the program that asked for the forward is busy: with a loop in pure Python, and with rows from a database.
 
-Such a program takes processor time from everybody on the machine, too. So the same work is also done by a
-program that has no part in the forward ("elsewhere"): what is lost then is the machine's, and what is lost beyond
-it is the interpreter lock's. kubectl is in no kernel, so whatever the kernel does is done elsewhere: its row says
-what the same machine leaves of a forwarder that no lock can touch.
+Such a program takes processor time from everybody on the machine, too, and a machine of two cores has none to spare. So
+it gets the last core for itself, idle or not, with the database that works for it; the tunnel, the load and the sandbox have the others.
+
+On the sandbox it fetches from the database's own socket: through the one API server, which has one core here, it would take from
+the download what it gets. On another cluster it fetches through a forward of ours.
+
+The same work is also done by a program that has no part in the forward ("elsewhere"): what is lost then is the machine's or the
+server's, and what is lost beyond it is the interpreter lock's. kubectl is in no kernel, so whatever the kernel does is done
+elsewhere: its row says what is left of a forwarder that no lock can touch.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import statistics
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import load
+import psutil
 import subjects
+from database import direct_socket
+from processor import family
 
 from measures.bed import GIB, Bed, Numbers, percentile
 
@@ -28,39 +39,76 @@ def measure_busy_kernel(bed: Bed, name: str, scale: float) -> Numbers:
     numbers: Numbers = {}
     source, echo = bed.testbed.source, bed.testbed.echo
     size = int(GIB * scale / 4)
-    with subjects.run(name, bed.place, source.pod, source.port) as running:
-        numbers |= _beside("download", running, works, lambda: load.download(running.port, size).rate, hosted)
-    with subjects.run(name, bed.place, echo.pod, echo.port) as running:
 
-        def p99() -> float:
-            return percentile(load.echo(running.port, _ECHOES), 0.99)
+    def rate(port: int) -> float:
+        return load.download(port, size).rate
 
-        numbers |= _beside("echo p99", running, works, p99, hosted)
+    def p99(port: int) -> float:
+        return percentile(load.echo(port, _ECHOES), 0.99)
+
+    for row, helper, measure in (("download", source, rate), ("echo p99", echo, p99)):
+        with (
+            subjects.run(name, bed.place, helper.pod, helper.port) as running,
+            subjects.bystander() as other,
+            _the_last_core_for_kernels(bed, running, other, hosted),
+        ):
+            kernel = running if hosted else None
+            numbers |= _beside(row, kernel, other, works, lambda: measure(running.port))  # noqa: B023 - called at once
     return numbers
+
+
+@contextmanager
+def _the_last_core_for_kernels(
+    bed: Bed, running: subjects.Running, other: subjects.Running, hosted: bool
+) -> Iterator[None]:
+    """Part the cores between the programs that are busy, with their database, and all that carries bytes."""
+    cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+    if len(cores) < 2:
+        yield
+        return
+    everybody = family(bed.sandbox[0].pid) if bed.sandbox else []
+    databases = [each for each in everybody if "postgres" in " ".join([each.name(), *each.cmdline()[-2:]])]
+    kernels = [other.process.pid, *([running.process.pid] if hosted else [])]
+    busy_ones = [*map(psutil.Process, kernels), *databases]
+    carriers = [each for each in everybody if each not in databases] + running.workers + [psutil.Process()]
+    _put(busy_ones, cores[-1:])
+    _put(carriers, cores[:-1])
+    try:
+        yield
+    finally:
+        _put([*databases, *carriers], cores)
+
+
+def _put(processes: Iterable[psutil.Process], cores: list[int]) -> None:
+    """Let all threads of the processes run on these cores only; those that they start do as well."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for thread in process.threads():
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread.id, cores)
 
 
 def _beside(
     row: str,
-    running: subjects.Running,
+    kernel: subjects.Running | None,
+    other: subjects.Running,
     works: dict[str, dict[str, Any]],
     measure: Callable[[], float],
-    hosted: bool,
 ) -> Numbers:
     """Measure while each work is done in the kernel, as a share of when none is, and of when others do it."""
     measure()
     numbers: Numbers = {}
-    with subjects.bystander() as other:
-        for what, work in works.items():
-            idle = [measure()]
-            with busy(other, work):
-                kernel = elsewhere = measure()
-            if hosted:
-                with busy(running, work):
-                    kernel = measure()
-            idle.append(measure())
-            numbers[f"kernel {what}: {row} of idle"] = kernel / statistics.mean(idle)
-            if hosted:
-                numbers[f"kernel {what}: {row} of elsewhere"] = kernel / elsewhere
+    for what, work in works.items():
+        idle = [measure()]
+        with busy(other, work):
+            here = elsewhere = measure()
+        if kernel is not None:
+            with busy(kernel, work):
+                here = measure()
+        idle.append(measure())
+        numbers[f"kernel {what}: {row} of idle"] = here / statistics.mean(idle)
+        if kernel is not None:
+            numbers[f"kernel {what}: {row} of elsewhere"] = here / elsewhere
     return numbers
 
 
@@ -75,15 +123,18 @@ def busy(running: subjects.Running, work: dict[str, Any]) -> Iterator[None]:
 
 
 def _database(bed: Bed) -> dict[str, Any]:
-    """Return how a host program reaches the database of the testbed: through a forward of ours."""
+    """Return how a host program reaches the database of the testbed: through a forward of ours, where no shorter way is known."""
     found = bed.testbed
-    return {
+    login = {
+        "user": found.postgres.user,
+        "password": found.postgres.password.reveal(),
+        "dbname": found.postgres.database,
+    }
+    everybody = family(bed.sandbox[0].pid) if bed.sandbox else []
+    return direct_socket(everybody, login) or login | {
         "kubeconfig": str(found.kubeconfig),
         "context": found.context,
         "namespace": found.namespace,
         "service": found.postgres.service,
         "port": found.postgres.port,
-        "dbname": found.postgres.database,
-        "user": found.postgres.user,
-        "password": found.postgres.password.reveal(),
     }
