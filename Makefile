@@ -93,7 +93,7 @@ soak: $(READY)  ## ten minutes of traffic through a forward, with random faults:
 floor: $(READY)  ## what no client in Python can leave out, beside kubectl's whole cost
 	$(BIN)/python benchmarks/floor.py $(if $(TESTBED),--testbed $(TESTBED)) $(BENCHMARK_ARGS)
 
-gibibyte: $(READY)  ## 1 GiB each way through a forward, byte for byte, on good and bad networks, by both protocols
+gibibyte: $(READY)  ## 1 GiB each way through a forward, byte for byte, on good and bad networks, by each protocol
 	$(BIN)/python -m pytest -m gibibyte -n 0 -s --no-cov $(if $(TESTBED),--testbed $(TESTBED)) tests/integration/tunnel
 
 replacements: $(READY)  ## a minute of pgbench through a forward whose pod is replaced twice

@@ -101,6 +101,8 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
     words = words_of(line)
     if {"-h", "--help"} & set(words):
         raise UsageProblem(f"%{name} is explained by its question mark.", mend=f"%{name}?")
+    if f"%{name}" in words:
+        raise UsageProblem(f"%{name} stands in this line twice.", mend="write it once, at the beginning")
     parser: argparse.ArgumentParser = getattr(magics, name).parser
     try:
         known, extra = parser.parse_known_args(words)
@@ -147,4 +149,5 @@ def _usage(name: str, parser: argparse.ArgumentParser) -> str:
 
 def _without_values(message: str) -> str:
     """Return argparse's message without the values that it quotes, apart from the choices there are."""
+    message = message.replace("expected one argument", "a value is missing, or begins with a dash")
     return re.sub(r"(invalid \w+(?: value)?): .*?(?= \(choose from|$)", r"\1", message)

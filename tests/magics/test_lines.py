@@ -62,6 +62,8 @@ def test_a_line_is_split_as_people_expect(line: str, words: list[str]) -> None:
         ("%forward a/b/c/d 80", "not a target"),
         ("%forward a/svc/x 80 -n b", "'a' and in 'b'"),
         ("%forwards now", "1 word too many"),
+        ("%forwards %forwards", "stands in this line twice"),
+        ("%share_db db --with bob --for -1d", "--for: a value is missing, or begins with a dash"),
         ("%unforward", "all of them"),
         ("%unforward 80 --all", "not both"),
         ("%k8s_whoami at all", "2 words too many"),

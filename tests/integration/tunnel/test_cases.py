@@ -1,4 +1,4 @@
-"""What any forwarder must survive, on any cluster, under both protocols.
+"""What any forwarder must survive, on any cluster, under each protocol.
 
 The cases come from the suites of Kubernetes and from what users report; those that need a server which misbehaves on
 demand are in tests/tunnel.
