@@ -71,7 +71,8 @@ class Fetching:
             forward = ssp.forward(f"svc/{command['service']}", f":{command['port']}")
             place = {"host": "127.0.0.1", "port": forward.local_port}
         login = {name: command[name] for name in ("user", "password", "dbname")}
-        self._connection = psycopg.connect(**place, **login)
+        over_tls = "disable" if "host" in command else "require"  # a Unix socket knows none
+        self._connection = psycopg.connect(**place, **login, sslmode=over_tls)
 
     def run(self, over: threading.Event) -> None:
         """Fetch rows of several types until it is over."""

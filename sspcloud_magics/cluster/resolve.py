@@ -158,7 +158,11 @@ def _believed(
     kind = typed.kind or "pod"
     # For what is not a pod, which pods stand behind it shows when the tunnel asks.
     name = typed.name if kind == "pod" else ""
-    if may(cluster, "get", PODS, namespace, name=name, subresource="portforward"):
+    # Which of the two is asked for depends on the protocol, and on the server's version.
+    if any(
+        may(cluster, verb, PODS, namespace, name=name, subresource="portforward")
+        for verb in ("create", "get")
+    ):
         return ResolvedTarget(Target(namespace, kind, typed.name), ports_known=False)
     refusal = next(iter(refusals.values()))
     what = f"You may neither see {typed.name} in the namespace {namespace} nor forward to it."

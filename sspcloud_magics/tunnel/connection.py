@@ -36,7 +36,7 @@ from sspcloud_magics.tunnel.stream import Stream
 
 QUIET = 5.0
 # A closing program lets go of its socket a moment after its FIN has arrived here, and may connect again at once:
-# then the new connection comes first, and the old one is looked at while that waits for its pod.
+# then the new connection comes first, and the old one is looked at while that waits for its pod. (An idle loop rounds up to 1 ms.)
 _FIRST_LOOKS = (0.0004, 0.001, 0.01, 0.1, 0.5)
 _LOOK_INTERVAL = 1.0
 _MOST_TRIES = 3

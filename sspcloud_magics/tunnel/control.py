@@ -144,7 +144,7 @@ class ForwardState:
     pod
         The pod that is used; empty where none is.
     protocol
-        The tunnel protocol in use: ``spdy`` (in a WebSocket), ``channels`` or empty.
+        The tunnel protocol in use: ``spdy``, ``spdy over websocket``, ``channels`` or empty.
     local_ports
         The bound ports, in the order of the spec; empty until they are bound.
     folder

@@ -9,7 +9,7 @@ from typing import TypeVar
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import SspcloudError, TokenExpired
 from sspcloud_magics.tunnel.http import Client, StatusError
-from sspcloud_magics.tunnel.negotiation import PROTOCOLS
+from sspcloud_magics.tunnel.negotiation import PROTOCOLS, TunnelProtocol
 
 _T = TypeVar("_T")
 _UNAUTHORIZED = 401
@@ -30,9 +30,9 @@ class Credentials:
     def __init__(self, access: Access, want: Callable[[], None]) -> None:
         self.client = Client(access)
         self.protocol = PROTOCOLS[0]
-        """What this server is asked for: the best that it has not refused."""
-        self.protocol_known = False
-        """Whether it has spoken that."""
+        """What this server is asked for first: the best that is not known to be in vain."""
+        self.spoken: TunnelProtocol | None = None
+        """What it has spoken, and the best of it; None before the first tunnel."""
         self._access = access
         self._want = want
         self._renewal: asyncio.Future[None] | None = None
@@ -40,6 +40,8 @@ class Credentials:
     def set(self, access: Access) -> None:
         """Use this access from now on."""
         if access != self._access:
+            if (access.server, access.proxy) != (self._access.server, self._access.proxy):
+                self.protocol, self.spoken = PROTOCOLS[0], None
             self._access = access
             self.client = Client(access)
         if self._renewal is not None and not self._renewal.done():

@@ -1,6 +1,6 @@
 """One trial connection to a port of the pod, which tells whether anything listens there.
 
-Neither protocol says that the pod was dialled with success, only that it was not. So a pair that is accepted
+No protocol says that the pod was dialled with success, only that it was not. So a pair that is accepted
 and then brings data, or no error within a grace, counts as a success. The grace begins when the server has
 accepted the pair, and covers the way of an error back.
 """

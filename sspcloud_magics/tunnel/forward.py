@@ -51,6 +51,8 @@ _PAUSE_AFTER_REFUSAL = 0.25
 _PATIENCE_WITH_REFUSALS = 10.0
 # How long a connection stands in the queue for a tunnel while others open.
 _LONGEST_QUEUE = 60.0
+# A look takes 40 us, in which everybody waits.
+_MOST_LOOKS = 4
 
 
 class Forward:
@@ -390,8 +392,10 @@ class Forward:
 
     def _take(self, pool: Pool) -> Pair | None:
         """Return a pair that is free, or that a client has left just now; None if there is none."""
-        while (pair := pool.take()) is None and self.leaving:
+        looks = _MOST_LOOKS if pool.reuses else 0
+        while (pair := pool.take()) is None and self.leaving and looks:
             next(iter(self.leaving)).look_now()
+            looks -= 1
         return pair
 
     async def _serve_later(self, connection: Connection) -> None:

@@ -48,13 +48,30 @@ class StatusError(Exception):
     status
         The HTTP status.
     message
-        The server's words, from the ``Status`` object where it sent one.
+        What it said.
+    from_api
+        Whether that stood in a ``Status`` object, as all that an API server itself says.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, *, from_api: bool = False) -> None:
         super().__init__(f"{status}: {message}")
         self.status = status
         self.message = message
+        self.from_api = from_api
+
+
+class NoAnswer(Exception):
+    """The server was reached, and gave no answer of HTTP to an upgrade.
+
+    Parameters
+    ----------
+    error
+        What to tell the user.
+    """
+
+    def __init__(self, error: ServerUnreachable) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,21 +179,40 @@ class Client:
                         if line.strip():
                             yield json.loads(line)
 
-    async def upgrade(self, path: str, query: Mapping[str, str], handshake: Handshake) -> Upgraded:
-        """Have a fresh connection speak another protocol; raises `StatusError`, `ProtocolError` or `ServerUnreachable`."""
+    async def upgrade(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        handshake: Handshake,
+        answer_within: float = ANSWER_TIMEOUT,
+    ) -> Upgraded:
+        """Have a fresh connection speak another protocol.
+
+        Raises
+        ------
+        ServerUnreachable, CertificateNotTrusted
+            If there is no connection.
+        StatusError, ProtocolError, NoAnswer
+            If the server refuses, or does not answer within that many seconds.
+        """
         with self._explained():
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 stream = await self._connect()
-                try:
-                    chunks = _Chunks(stream)
+        try:
+            chunks = _Chunks(stream)
+            with self._explained():
+                async with asyncio.timeout(answer_within):
                     stream.write(self._upgrade_request(path, query, handshake))
                     head, first = await _head(chunks)
                     if not head.startswith(_SWITCHING):
                         await _raise_refusal(head + first, chunks)
-                    handshake.check(_headers(head))
-                except BaseException:
-                    stream.close()
-                    raise
+            handshake.check(_headers(head))
+        except ServerUnreachable as error:
+            stream.close()
+            raise NoAnswer(error) from None
+        except BaseException:
+            stream.close()
+            raise
         self._remember(stream)
         return Upgraded(stream, first + chunks.take())
 
@@ -394,7 +430,8 @@ async def _raise_status(answer: h11.Response, body: AsyncIterator[bytes]) -> NoR
         if len(text) > 64 * 1024:
             break
     try:
-        message = str(json.loads(text)["message"])
+        found = json.loads(text)
+        message, from_api = str(found["message"]), found.get("kind") == "Status"
     except (ValueError, KeyError, TypeError):
-        message = text[:500].decode(errors="replace").strip()
-    raise StatusError(answer.status_code, message)
+        message, from_api = text[:500].decode(errors="replace").strip(), False
+    raise StatusError(answer.status_code, message, from_api=from_api)

@@ -8,59 +8,67 @@ All lead to the same pod, and differ in what they cost and in what lets them thr
 
 Their rights differ too: C is a ``create`` of ``pods/portforward``, A and B are a ``get``, to which Kubernetes 1.35 adds ``create``.
 So a refusal for want of a right is no word on the protocol, but the next one may still be allowed.
+
+Between us and the server may stand a proxy that knows neither, and may say anything to what it does not know. Only the API server
+describes its refusals in a ``Status``; so a 403 or a 404 without one is such a proxy's, or that of a server which does not
+know the protocol.
 """
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
-from sspcloud_magics.errors import ServerUnreachable
-from sspcloud_magics.tunnel.http import StatusError
+from sspcloud_magics.tunnel.http import NoAnswer, StatusError
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyOverWebSocket, SpdyTunnel
 
 TunnelProtocol: TypeAlias = type[SpdyTunnel | ChannelTunnel]
-Refusal: TypeAlias = StatusError | ProtocolError | ServerUnreachable
+Refusal: TypeAlias = StatusError | ProtocolError | NoAnswer
 
 PROTOCOLS: tuple[TunnelProtocol, ...] = (SpdyTunnel, SpdyOverWebSocket, ChannelTunnel)
 """The best first."""
 FIRST_ANSWER = 5.0
-"""Seconds in which a server, or a proxy before it, has to answer to SPDY the first time that it hears of it."""
+"""Seconds in which a server, or a proxy before it, has to answer to SPDY as long as it has never spoken it."""
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
-_NO_SUCH_PROTOCOL = (400, _FORBIDDEN, _NOT_FOUND, 405, 501)
+_NO_SUCH_PROTOCOL = (400, _FORBIDDEN, _NOT_FOUND, 405, 426, 501)
 
 
 def lacks_a_right(refusal: Refusal) -> bool:
-    """Return whether the server refused for want of a right. Where it knows no such protocol, it says 403 without a word."""
-    return isinstance(refusal, StatusError) and refusal.status == _FORBIDDEN and bool(refusal.message)
+    """Return whether the server refused for want of a right."""
+    return isinstance(refusal, StatusError) and refusal.status == _FORBIDDEN and refusal.from_api
 
 
-def following(protocol: TunnelProtocol, refusal: Refusal, *, known: bool) -> TunnelProtocol | None:
-    """Return what to try after `protocol` was refused; None where the refusal is not about the protocol.
+def is_of_the_protocol(refusal: Refusal) -> bool:
+    """Return whether to ask for this protocol again would be in vain, at any time and for any pod."""
+    if isinstance(refusal, StatusError):
+        return refusal.status in _NO_SUCH_PROTOCOL and not (
+            refusal.from_api and refusal.status in (_FORBIDDEN, _NOT_FOUND)
+        )
+    return True
+
+
+def following(protocol: TunnelProtocol, refusal: Refusal, *, spoken: bool) -> TunnelProtocol | None:
+    """Return what to try after `protocol` was refused; None where the refusal is the end.
 
     Parameters
     ----------
     protocol, refusal
         What was asked for, and how that ended.
-    known
-        Whether this server has spoken `protocol` before.
+    spoken
+        Whether this server has spoken `protocol` before: then what went wrong is another thing.
     """
     rest = PROTOCOLS[PROTOCOLS.index(protocol) + 1 :]
-    if not rest or not _may_be_the_protocol(protocol, refusal, known=known):
-        return None
-    return rest[0]
+    return rest[0] if rest and _leads_on(protocol, refusal, spoken=spoken) else None
 
 
-def _may_be_the_protocol(protocol: TunnelProtocol, refusal: Refusal, *, known: bool) -> bool:
-    if isinstance(refusal, StatusError):
-        if refusal.status == _NOT_FOUND and refusal.message:
-            return False  # the pod is not there
-        if protocol is not SpdyTunnel:
-            return refusal.status in _NO_SUCH_PROTOCOL and not lacks_a_right(refusal)
-        if lacks_a_right(refusal):
-            return True
-        return not known and refusal.status != _UNAUTHORIZED
-    if protocol is not SpdyTunnel:
-        return isinstance(refusal, ProtocolError)
-    return not known  # a proxy may say anything to what it does not know, or nothing at all
+def _leads_on(protocol: TunnelProtocol, refusal: Refusal, *, spoken: bool) -> bool:
+    if isinstance(refusal, NoAnswer):
+        return protocol is SpdyTunnel and not spoken
+    if is_of_the_protocol(refusal):
+        return True
+    if protocol is not SpdyTunnel or not isinstance(refusal, StatusError):
+        return False
+    if refusal.status == _FORBIDDEN:
+        return True
+    return not spoken and refusal.status not in (_UNAUTHORIZED, _NOT_FOUND)

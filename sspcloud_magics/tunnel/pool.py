@@ -18,10 +18,10 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from sspcloud_magics.errors import ServerUnreachable, SspcloudError
+from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.tunnel import negotiation
 from sspcloud_magics.tunnel.credentials import Credentials
-from sspcloud_magics.tunnel.http import Client, StatusError
+from sspcloud_magics.tunnel.http import Client, NoAnswer, StatusError
 from sspcloud_magics.tunnel.negotiation import TunnelProtocol
 from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.pods import Candidate
@@ -70,7 +70,6 @@ class Pool:
         self._path = f"/api/v1/namespaces/{namespace}/pods/{pod.name}/portforward"
         self._on_trouble = on_trouble
         self._protocol = credentials.protocol
-        self._lacks_a_right = False  # to that of the server, so that another is used
         self.pod = pod
         self._waiting: deque[Tunnel] = deque()
         self._all: set[Tunnel] = set()
@@ -91,6 +90,11 @@ class Pool:
     def protocol_name(self) -> str:
         """The protocol in use."""
         return self._protocol.name
+
+    @property
+    def reuses(self) -> bool:
+        """Whether a tunnel serves another connection when one is over."""
+        return self._protocol is not ChannelTunnel
 
     @property
     def tunnels(self) -> int:
@@ -115,6 +119,11 @@ class Pool:
     def _refill_now(self) -> None:
         self._refill = None
         self._fill()
+
+    def _cancel_refill(self) -> None:
+        if self._refill is not None:
+            self._refill.cancel()
+            self._refill = None
 
     async def acquire(self, port: int) -> Pair:
         """Return a pair, as soon as there is one.
@@ -206,6 +215,7 @@ class Pool:
         """Close all tunnels; connections on them are lost, and those that wait for one fail."""
         self._closed = True
         self._ticker.cancel()
+        self._cancel_refill()
         if self._asking is not None:
             self._asking.cancel()
         for task in self._opening:
@@ -221,6 +231,7 @@ class Pool:
     def retire(self) -> None:
         """Close what waits, and let the connections that are open run to their end."""
         self._closed = True
+        self._cancel_refill()
         for task in self._opening:
             task.cancel()
         while self._waiting:
@@ -281,32 +292,39 @@ class Pool:
         return True
 
     async def _open_with(self, client: Client, port: int) -> Tunnel:
-        """Open a tunnel in the best protocol that is let through and allowed."""
-        protocol = self._protocol
+        """Open a tunnel in the best protocol that is let through and allowed, and remember which that is."""
+        credentials, asked = self._credentials, self._protocol
+        before, protocol = credentials.spoken, asked
+        missing: StatusError | None = None
+        for_good = True
         while True:
-            known = self._credentials.protocol_known and protocol is self._credentials.protocol
             try:
-                tunnel = await self._open_in(protocol, client, port, known=known)
-            except (StatusError, ProtocolError, ServerUnreachable) as refusal:
-                following = negotiation.following(protocol, refusal, known=known)
+                tunnel = await self._open_in(protocol, client, port)
+                break
+            except (StatusError, ProtocolError, NoAnswer) as refusal:
+                following = negotiation.following(protocol, refusal, spoken=protocol is credentials.spoken)
+                for_good &= negotiation.is_of_the_protocol(refusal)
+                if isinstance(refusal, StatusError) and negotiation.lacks_a_right(refusal):
+                    missing = missing or refusal
                 if following is None or (following is ChannelTunnel and not port):
-                    raise
+                    raise missing or (refusal.error if isinstance(refusal, NoAnswer) else refusal) from None
                 protocol = following
-                self._lacks_a_right |= negotiation.lacks_a_right(refusal)
-            else:
-                self._protocol = protocol
-                if not self._lacks_a_right:
-                    self._credentials.protocol, self._credentials.protocol_known = protocol, True
-                return tunnel
+        if protocol is credentials.protocol:
+            credentials.spoken = protocol
+        elif protocol is not asked and credentials.spoken is before:
+            # Nobody has found out more about the server meanwhile.
+            self._protocol = protocol
+            if for_good:
+                credentials.protocol = credentials.spoken = protocol
+        return tunnel
 
-    async def _open_in(self, protocol: TunnelProtocol, client: Client, port: int, *, known: bool) -> Tunnel:
-        if known or protocol is not SpdyTunnel:
+    async def _open_in(self, protocol: TunnelProtocol, client: Client, port: int) -> Tunnel:
+        """Open a tunnel in one protocol; SPDY has to be spoken before it is believed for the first time."""
+        if protocol is not SpdyTunnel or self._credentials.spoken is SpdyTunnel:
             return await Tunnel.open(client, protocol, self._path, port)
-        try:
-            async with asyncio.timeout(negotiation.FIRST_ANSWER):
-                return await Tunnel.open(client, protocol, self._path, port)
-        except TimeoutError:
-            raise ProtocolError("the server does not answer to SPDY") from None
+        tunnel = await Tunnel.open(client, protocol, self._path, port, negotiation.FIRST_ANSWER)
+        await tunnel.prove(negotiation.FIRST_ANSWER)
+        return tunnel
 
     def _lost(self, tunnel: Tunnel, text: str) -> None:
         self._all.discard(tunnel)

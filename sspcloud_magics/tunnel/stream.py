@@ -383,7 +383,7 @@ class TlsStream(Stream):
 
     def write(self, *parts: Buffer) -> None:
         """Encrypt and send `parts`; what the socket does not take now is kept and sent later."""
-        if self.closed:
+        if self.closed or self._shutting:
             return
         for part in parts:
             if part:
@@ -392,7 +392,8 @@ class TlsStream(Stream):
 
     def shutdown(self) -> None:
         """Tell the peer that nothing more comes, once everything unsent has left."""
-        if not (self.closed or self._shutting):
+        # OpenSSL takes what is still to be decrypted then for a mistake of the peer.
+        if not (self.closed or self._shutting or self._incoming.pending):
             with contextlib.suppress(ssl.SSLError):  # it asks for the peer's answer, which comes when it may
                 self._tls.unwrap()
             super().write(self._outgoing.read())

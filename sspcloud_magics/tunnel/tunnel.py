@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 
-from sspcloud_magics.tunnel.http import Client
+from sspcloud_magics.tunnel.http import ANSWER_TIMEOUT, Client
 from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import (
@@ -70,6 +70,7 @@ class Tunnel:
         self._pinged_at: float | None = None
         self._sent = self._taken = 0  # bytes of data in all, and those before a ping that was answered
         self._pings: deque[int] = deque()  # what had been sent before each that is not answered yet
+        self._proof: asyncio.Future[None] | None = None
         self._first = b""
         self._requests: list[bytes] = []  # what leaves together, at the end of this turn of the loop
         self._loop = asyncio.get_running_loop()
@@ -84,11 +85,16 @@ class Tunnel:
 
     @classmethod
     async def open(
-        cls, client: Client, protocol: type[SpdyTunnel | ChannelTunnel], path: str, port: int
+        cls,
+        client: Client,
+        protocol: type[SpdyTunnel | ChannelTunnel],
+        path: str,
+        port: int,
+        answer_within: float = ANSWER_TIMEOUT,
     ) -> Tunnel:
         """Upgrade a fresh connection at `path`; raises as `Client.upgrade` does."""
         query = {"ports": str(port)} if protocol is ChannelTunnel else {}
-        upgraded = await client.upgrade(path, query, protocol.handshake())
+        upgraded = await client.upgrade(path, query, protocol.handshake(), answer_within)
         tunnel = cls(upgraded.stream, protocol())
         upgraded.stream.hand_over(tunnel)
         tunnel._first = upgraded.first
@@ -102,6 +108,30 @@ class Tunnel:
         if first:
             self.received(memoryview(first))
         self._stream.resume()
+
+    async def prove(self, within: float) -> None:
+        """Return when the server has answered a ping; else the tunnel is closed.
+
+        Raises
+        ------
+        ProtocolError
+            If it does not answer within that many seconds.
+        """
+        self._proof = self._loop.create_future()
+        self.ask()
+        try:
+            async with asyncio.timeout(within):
+                await self._proof
+        except TimeoutError:
+            self.break_off("the server does not answer")
+            raise ProtocolError(
+                f"the server says that it speaks {self._protocol.name}, and does not"
+            ) from None
+        except BaseException:
+            self.break_off("it is not wanted any more")
+            raise
+        finally:
+            self._proof = None
 
     @property
     def usable(self) -> bool:
@@ -289,6 +319,8 @@ class Tunnel:
         elif isinstance(event, Ponged):
             if self._pings:
                 self._taken = self._pings.popleft()
+            if self._proof is not None and not self._proof.done():
+                self._proof.set_result(None)
         else:
             self.break_off(getattr(event, "text", ""))
 
@@ -320,6 +352,8 @@ class Tunnel:
 
     def _report_loss(self, text: str) -> None:
         self.closed = True
+        if self._proof is not None and not self._proof.done():
+            self._proof.set_exception(ProtocolError(text))
         for pair in list(self._pairs.values()):
             self._lose_pair(pair, text)
         if self.on_lost is not None:

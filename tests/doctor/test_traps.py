@@ -104,7 +104,7 @@ def proxy(server: str, authority: trustme.CA, ahead: timedelta) -> Iterator[str]
 
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
-def test_a_proxy_that_breaks_websockets_and_a_clock_that_is_off_are_found(
+def test_a_proxy_that_knows_no_upgrades_and_a_clock_that_is_off_are_found(
     doctor: Examine, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     document = yaml.safe_load(sandbox.kubeconfig("alice").read_text())

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.sandbox.node import portforward
+from sspcloud_magics.sandbox.node.bare_connection import BareConnection, TakenOver
 from sspcloud_magics.sandbox.node.connection import Connection, DialError, connect
 from sspcloud_magics.sandbox.node.relay import Sandbox
 from sspcloud_magics.secret import Secret
@@ -37,6 +38,7 @@ _PLURALS = {
 
 
 PATIENCE = 20.0
+_SPDY = b"SPDY"
 
 
 class ApiServer:
@@ -48,6 +50,8 @@ class ApiServer:
         self.forbidden: set[tuple[str, str]] = set()
         """Pairs of verb and resource that are answered 403."""
         self.protocols = {portforward.STREAMS, portforward.TUNNEL, portforward.CHANNELS}
+        self.instead_of_spdy: bytes | None = _SPDY
+        """What comes after the answer to an upgrade of the connection; None for nothing, for ever."""
         self.requests: list[str] = []
         self.upgrades = self.refused_upgrades = 0
         self._upgrades_go = asyncio.Event()
@@ -312,6 +316,21 @@ class ApiServer:
 
         self._call(abort())
 
+    async def _pretend(self, request: web.Request) -> web.StreamResponse:
+        headers = {
+            "Connection": "Upgrade",
+            "Upgrade": "SPDY/3.1",
+            "X-Stream-Protocol-Version": portforward.STREAMS,
+        }
+        connection = BareConnection.take_over(request, headers)
+        if self.instead_of_spdy is not None:
+            await connection.send(self.instead_of_spdy)
+            connection.close()
+        else:
+            while await connection.receive():
+                pass
+        return TakenOver()
+
     async def _portforward(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         if ("pods", name) not in self._objects:
@@ -320,6 +339,8 @@ class ApiServer:
         if not self.protocols & {request.headers.get(header) for header in headers}:
             self.refused_upgrades += 1
             return _status(400, "")
+        if request.method == "POST" and self.instead_of_spdy is not _SPDY:
+            return await self._pretend(request)
         self.upgrades += 1
         await self._upgrades_go.wait()
         uid = self._objects["pods", name]["metadata"]["uid"]

@@ -39,6 +39,7 @@ class Stage:
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
         self.credentials = Credentials(Access(server="https://127.0.0.1:1"), lambda: None)
+        self.credentials.spoken = self.credentials.protocol
         self.troubles: list[Exception] = []
         pod = Candidate("web-0", "uid", (5432,), usable=True)
         self.pool = Pool(self.credentials, "lab", pod, self.troubles.append)
@@ -107,6 +108,18 @@ def test_one_waits_at_first_and_after_each_connection_in_turn(run):
         for number in range(1, 5):
             await stage.take(1)
             assert (len(stage.held), stage.waiting) == (number, 1)
+
+    run(story)
+
+
+def test_the_next_is_not_opened_beside_a_connection_that_begins(run):
+    async def story(stage: Stage) -> None:
+        stage.held.append(await stage.pool.acquire(5432))
+        await settle()
+        assert stage.waiting == 0
+        asyncio.get_running_loop().ahead += engine._REFILL  # type: ignore[attr-defined]
+        await settle()
+        assert stage.waiting == 1
 
     run(story)
 

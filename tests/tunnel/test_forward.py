@@ -276,6 +276,20 @@ def test_a_proxy_that_says_nothing_to_spdy_is_not_waited_for_long(api, echo_pod)
     assert api.requests.count("create pods/portforward") == 1
 
 
+@pytest.mark.parametrize(
+    "then", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", None], ids=["ends", "babbles", "says nothing"]
+)
+def test_a_proxy_that_lets_the_upgrade_pass_and_not_spdy(api, echo_pod, then):
+    quick = "from sspcloud_magics.tunnel import negotiation\nnegotiation.FIRST_ANSWER = 0.5\n"
+    with HelperProcess(api.access(), prelude=quick) as helper:
+        api.instead_of_spdy = then
+        for _ in range(2):
+            state = helper.forward("pod", echo_pod, 8000)
+            assert state.protocol == "spdy over websocket"
+            assert ask(state.local_ports[0]) == b"ping"
+    assert api.requests.count("create pods/portforward") == 1
+
+
 @pytest.mark.usefixtures("any_protocol")
 def test_a_colleague_needs_the_endpoints_and_the_forward_only(api, helper, echo_pod):
     api.put("Service", "db-rw", spec={"ports": [{"name": "http", "port": 80}]})

@@ -1,62 +1,204 @@
-"""Which refusals lead on to the next protocol, and which are the end."""
+"""Which refusals lead on to the next protocol, which are the end, and what is remembered of them."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 
+from sspcloud_magics.access import Access
 from sspcloud_magics.errors import ServerUnreachable
-from sspcloud_magics.tunnel.http import StatusError
+from sspcloud_magics.tunnel import pool as engine
+from sspcloud_magics.tunnel.credentials import Credentials
+from sspcloud_magics.tunnel.http import NoAnswer, StatusError
 from sspcloud_magics.tunnel.negotiation import following
+from sspcloud_magics.tunnel.pods import Candidate
+from sspcloud_magics.tunnel.pool import Pool
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyOverWebSocket, SpdyTunnel
+from sspcloud_magics.tunnel.tunnel import Tunnel
+from tests.tunnel.test_pool import Line
 
-A_RIGHT = StatusError(403, 'pods "web-0" is forbidden: ')
-NO_POD = StatusError(404, 'pods "web-0" not found')
-SILENT = ServerUnreachable("The API server cannot be reached.")
+A_RIGHT = StatusError(403, 'pods "web-0" is forbidden: ', from_api=True)
+NO_POD = StatusError(404, 'pods "web-0" not found', from_api=True)
+A_PROXYS_WORDS = StatusError(404, "404 page not found")
+NOT_TODAY = StatusError(503, "etcdserver: leader changed", from_api=True)
+NO_SUCH_PROTOCOL = StatusError(400, "Upgrade request required", from_api=True)
+SILENT = NoAnswer(ServerUnreachable("The API server cannot be reached."))
 STRANGE = ProtocolError("the server switched to another protocol")
 
 
 @pytest.mark.parametrize(
     ("refusal", "of_a_stranger", "of_a_speaker"),
     [
-        (StatusError(400, "Upgrade request required"), True, False),
-        (StatusError(403, ""), True, False),
+        (NO_SUCH_PROTOCOL, True, True),
+        (StatusError(403, "<html>Blocked</html>"), True, True),
+        (StatusError(403, ""), True, True),
         (A_RIGHT, True, True),  # it may be there for the other
-        (StatusError(404, ""), True, False),
+        (A_PROXYS_WORDS, True, True),
         (NO_POD, False, False),
-        (StatusError(401, "Unauthorized"), False, False),
+        (StatusError(401, "Unauthorized", from_api=True), False, False),
         (StatusError(502, "Bad Gateway"), True, False),
-        (STRANGE, True, False),
+        (NOT_TODAY, True, False),
+        (STRANGE, True, True),
         (SILENT, True, False),
     ],
 )
 def test_after_spdy(refusal, of_a_stranger, of_a_speaker):
-    leads_on = [following(SpdyTunnel, refusal, known=known) is SpdyOverWebSocket for known in (False, True)]
+    leads_on = [following(SpdyTunnel, refusal, spoken=yes) is SpdyOverWebSocket for yes in (False, True)]
     assert leads_on == [of_a_stranger, of_a_speaker]
 
 
-@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("spoken", [False, True])
 @pytest.mark.parametrize(
     ("refusal", "leads_on"),
     [
-        (StatusError(400, "no such protocol"), True),
+        (NO_SUCH_PROTOCOL, True),
         (StatusError(403, ""), True),
+        (StatusError(403, "<html>Blocked</html>"), True),
         (A_RIGHT, False),
-        (StatusError(404, ""), True),
+        (A_PROXYS_WORDS, True),
         (NO_POD, False),
         (StatusError(405, ""), True),
-        (StatusError(500, "dial tcp: refused"), False),
-        (StatusError(401, "Unauthorized"), False),
+        (NOT_TODAY, False),
+        (StatusError(401, "Unauthorized", from_api=True), False),
         (STRANGE, True),
         (SILENT, False),
     ],
 )
-def test_after_spdy_over_websocket(refusal, leads_on, known):
-    found = following(SpdyOverWebSocket, refusal, known=known)
+def test_after_spdy_over_websocket(refusal, leads_on, spoken):
+    found = following(SpdyOverWebSocket, refusal, spoken=spoken)
     assert found is (ChannelTunnel if leads_on else None)
 
 
-@pytest.mark.parametrize("refusal", [StatusError(400, ""), A_RIGHT, STRANGE, SILENT])
+@pytest.mark.parametrize("refusal", [NO_SUCH_PROTOCOL, A_RIGHT, STRANGE, SILENT])
 def test_nothing_follows_the_channels(refusal):
-    assert following(ChannelTunnel, refusal, known=False) is None
+    assert following(ChannelTunnel, refusal, spoken=False) is None
+
+
+class Server:
+    """Opens tunnels, or refuses them, as `says` has it for each protocol; `asked` is what it was asked for."""
+
+    def __init__(self) -> None:
+        self.says: dict[type, Exception | Callable[[], Exception | None] | None] = {}
+        self.asked: list[type] = []
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
+        self.credentials = Credentials(Access(server="https://127.0.0.1:1"), lambda: None)
+        self.pools: list[Pool] = []
+
+    async def open(self, _client, protocol, _path, _port, _within=0) -> Tunnel:
+        self.asked.append(protocol)
+        says = self.says.get(protocol)
+        await (self.goes_on.wait() if protocol is SpdyOverWebSocket else asyncio.sleep(0))
+        if (refusal := says() if callable(says) else says) is not None:
+            raise refusal
+        tunnel = Tunnel(Line(), protocol())  # type: ignore[arg-type]
+        tunnel.prove = self._prove  # type: ignore[method-assign]
+        return tunnel
+
+    async def _prove(self, _within: float) -> None:
+        """It speaks what it has agreed on."""
+
+    def pool(self) -> Pool:
+        pod = Candidate("web-0", "uid", (5432,), usable=True)
+        self.pools.append(Pool(self.credentials, "lab", pod, lambda _error: None))
+        return self.pools[-1]
+
+    async def speaks_to(self, pool: Pool) -> type:
+        """Return the protocol in which a connection of the pool is served."""
+        pair = await pool.acquire(5432)
+        return type(pair.tunnel._protocol)
+
+
+@pytest.fixture
+async def server(monkeypatch):
+    found = Server()
+    monkeypatch.setattr(engine.Tunnel, "open", found.open)
+    yield found
+    for pool in found.pools:
+        pool.close("over")
+
+
+async def test_what_a_server_does_not_know_it_is_asked_once(server):
+    server.says[SpdyTunnel] = server.says[SpdyOverWebSocket] = NO_SUCH_PROTOCOL
+    for _ in range(3):
+        assert await server.speaks_to(server.pool()) is ChannelTunnel
+    assert server.asked == [SpdyTunnel, SpdyOverWebSocket, *[ChannelTunnel] * 3]
+
+
+@pytest.mark.parametrize("refusal", [A_RIGHT, NOT_TODAY])
+async def test_what_is_not_of_the_protocol_is_remembered_for_the_pod_alone(server, refusal):
+    server.says[SpdyTunnel] = refusal
+    first = server.pool()
+    assert await server.speaks_to(first) is SpdyOverWebSocket
+    server.says.clear()
+    assert await server.speaks_to(first) is SpdyOverWebSocket
+    assert await server.speaks_to(server.pool()) is SpdyTunnel
+
+
+async def test_of_several_at_once_the_slowest_does_not_make_the_others_forget(server):
+    answers = iter([NO_SUCH_PROTOCOL])
+    server.says[SpdyTunnel] = lambda: next(answers, None)
+    server.goes_on.clear()
+    pool = server.pool()
+    asking = [asyncio.ensure_future(server.speaks_to(pool)) for _ in range(4)]
+    await asyncio.sleep(0.05)
+    server.goes_on.set()
+    assert {SpdyTunnel} <= set(await asyncio.gather(*asking)) <= {SpdyTunnel, SpdyOverWebSocket}
+    assert server.asked.count(SpdyOverWebSocket) == 1
+    await asyncio.sleep(0.05)
+    assert pool.protocol_name == "spdy"
+    assert await server.speaks_to(server.pool()) is SpdyTunnel
+
+
+async def test_who_has_spoken_it_has_another_trouble(server):
+    assert await server.speaks_to(server.pool()) is SpdyTunnel
+    server.says[SpdyTunnel] = NOT_TODAY
+    with pytest.raises(StatusError, match="leader changed"):
+        await server.speaks_to(server.pool())
+    server.says[SpdyTunnel] = SILENT
+    with pytest.raises(ServerUnreachable):
+        await server.speaks_to(server.pool())
+    assert SpdyOverWebSocket not in server.asked
+
+
+async def test_who_speaks_it_no_longer_is_not_asked_again(server):
+    assert await server.speaks_to(server.pool()) is SpdyTunnel
+    server.says[SpdyTunnel] = NO_SUCH_PROTOCOL
+    for _ in range(2):
+        assert await server.speaks_to(server.pool()) is SpdyOverWebSocket
+    assert server.asked.count(SpdyTunnel) >= 2
+    before = server.asked.count(SpdyTunnel)
+    await server.speaks_to(server.pool())
+    assert server.asked.count(SpdyTunnel) == before
+
+
+async def test_another_server_or_proxy_is_asked_anew(server):
+    server.says[SpdyTunnel] = NO_SUCH_PROTOCOL
+    assert await server.speaks_to(server.pool()) is SpdyOverWebSocket
+    server.says.clear()
+    server.credentials.set(Access(server="https://127.0.0.1:1", insecure_skip_tls_verify=True))
+    assert await server.speaks_to(server.pool()) is SpdyOverWebSocket
+    server.credentials.set(Access(server="https://127.0.0.1:1", proxy="http://127.0.0.1:2"))
+    assert await server.speaks_to(server.pool()) is SpdyTunnel
+
+
+async def test_a_right_that_is_missing_is_named_whatever_else_goes_wrong(server):
+    server.says = {SpdyTunnel: A_RIGHT, SpdyOverWebSocket: StatusError(502, "Bad Gateway")}
+    with pytest.raises(StatusError) as caught:
+        await server.speaks_to(server.pool())
+    assert caught.value is A_RIGHT
+
+
+async def test_no_channel_is_opened_ahead(server):
+    server.says[SpdyTunnel] = NO_SUCH_PROTOCOL
+    pool = server.pool()
+    assert await server.speaks_to(pool) is SpdyOverWebSocket
+    server.says[SpdyOverWebSocket] = NO_SUCH_PROTOCOL
+    pool.warm()
+    await asyncio.sleep(0.05)
+    assert ChannelTunnel not in server.asked
+    assert await server.speaks_to(pool) is ChannelTunnel

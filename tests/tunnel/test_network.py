@@ -93,9 +93,7 @@ class TestFaults:
                 network.faults = Faults(black_hole=True)
                 with pytest.raises(ConnectionResetError):
                     client.recv(1)
-            if (
-                any_protocol != "channels"
-            ):  # with the other no tunnel waits, of which the forward could say so
+            if any_protocol != "channels":  # with which no tunnel waits, of which the forward could say so
                 helper.wait_for_state(state.forward_id, State.RECONNECTING)
             network.faults = Faults()
             if any_protocol != "channels":

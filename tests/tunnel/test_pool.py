@@ -62,7 +62,9 @@ async def opening(monkeypatch):
 
 @pytest.fixture
 async def credentials():
-    return Credentials(Access(server="https://127.0.0.1:1"), lambda: None)
+    found = Credentials(Access(server="https://127.0.0.1:1"), lambda: None)
+    found.spoken = found.protocol
+    return found
 
 
 @pytest.fixture

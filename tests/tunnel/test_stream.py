@@ -8,6 +8,7 @@ import ssl
 from contextlib import suppress
 
 import pytest
+import trustme
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.tunnel.http import Client
@@ -99,6 +100,50 @@ async def test_a_handshake_that_is_cut_is_an_error():
         with pytest.raises(ConnectionError):
             await stream.handshake()
         stream.close()
+
+
+async def test_who_lingers_says_goodbye_in_tls_and_takes_what_still_comes():
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    said: list[object] = []
+
+    def serve(listener: socket.socket) -> None:
+        link, _ = listener.accept()
+        with context.wrap_socket(link, server_side=True, suppress_ragged_eofs=False) as tls:
+            tls.sendall(bytes(300_000))
+            try:
+                while piece := tls.recv(1000):
+                    said.append(piece)
+                said.append("a clean end")
+                tls.sendall(bytes(300_000))  # which the other does not want any more
+            except OSError as error:
+                said.append(error)
+
+    class Takes(_Drained):
+        got = 0
+
+        def received(self, data: memoryview) -> None:
+            self.got += len(data)
+
+    ours = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        served = asyncio.get_running_loop().run_in_executor(None, serve, listener)
+        sock = socket.create_connection(listener.getsockname())
+        stream = TlsStream(sock, asyncio.get_running_loop(), ours, "localhost", None)
+        await stream.handshake()
+        takes = Takes()
+        stream.start(takes)
+        stream.write(b"bye")
+        async with asyncio.timeout(10):
+            while takes.got < 300_000:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.01)
+            stream.linger()
+            stream.write(b"what is said afterwards is dropped")
+            await served
+            assert said == [b"bye", "a clean end"]
+            while not stream.closed:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.01)
 
 
 def test_a_request_for_a_tunnel_differs_in_its_key_only():

@@ -31,13 +31,18 @@ from sspcloud_magics.tunnel.protocols.events import (
     TunnelEvent,
 )
 from sspcloud_magics.tunnel.protocols.handshake import Handshake
-from sspcloud_magics.tunnel.protocols.websocket import Opcode, encode_close, encode_frame, encode_message
+from sspcloud_magics.tunnel.protocols.websocket import (
+    WORTH_A_PART,
+    Opcode,
+    encode_close,
+    encode_frame,
+    encode_message,
+)
 
 Buffer: TypeAlias = bytes | memoryview
 
 STREAMS = "portforward.k8s.io"
 SUBPROTOCOL = "SPDY/3.1+portforward.k8s.io"
-_WORTH_A_PART = 8 * 1024
 _TEXT_LIMIT = 64 * 1024
 _LAST_STREAM = 0x7FFFFFF0
 _TEXT = websocket.Boundary.TEXT
@@ -122,7 +127,7 @@ class SpdyTunnel:
         """Return what carries `payload` (at most 16 MiB) to the pod, in parts."""
         head = spdy.data_head(pair, len(payload))
         # Each part is a record of TLS.
-        return (head, payload) if len(payload) > _WORTH_A_PART else (head + payload,)
+        return (head, payload) if len(payload) > WORTH_A_PART else (head + payload,)
 
     def finish(self, pair: int) -> bytes:
         """Close our end of a pair; what the pod sends still arrives."""

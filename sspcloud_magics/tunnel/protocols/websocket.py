@@ -28,8 +28,8 @@ _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTROL_LIMIT = 125
 _LONGEST_HEAD = 10
 _EMPTY_END = b"\x80\x00"
-# From here on, another part is cheaper than another copy.
-_WORTH_A_PART = 8 * 1024
+WORTH_A_PART = 8 * 1024
+"""From so many bytes on, another part is cheaper than another copy."""
 
 
 class Opcode(IntEnum):
@@ -125,7 +125,7 @@ def encode_frame(opcode: Opcode, *parts: bytes | bytearray | memoryview) -> byte
 
 def encode_message(prefix: bytes, payload: memoryview) -> tuple[bytes, ...]:
     """Return one masked binary frame that holds `prefix` and `payload`, in parts that spare copies."""
-    if len(payload) < _WORTH_A_PART:
+    if len(payload) < WORTH_A_PART:
         return (encode_frame(Opcode.BINARY, prefix, payload),)
     mask = os.urandom(4)
     turn = len(prefix) % 4
