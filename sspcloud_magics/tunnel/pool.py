@@ -310,11 +310,11 @@ class Pool:
                     raise missing or (refusal.error if isinstance(refusal, NoAnswer) else refusal) from None
                 protocol = following
         if protocol is credentials.protocol:
-            credentials.spoken = protocol
+            self._protocol = credentials.spoken = protocol
         elif protocol is not asked and credentials.spoken is before:
             # Nobody has found out more about the server meanwhile.
             self._protocol = protocol
-            if for_good:
+            if for_good and asked is credentials.protocol:
                 credentials.protocol = credentials.spoken = protocol
         return tunnel
 

@@ -193,6 +193,24 @@ async def test_a_right_that_is_missing_is_named_whatever_else_goes_wrong(server)
     assert caught.value is A_RIGHT
 
 
+async def test_who_lacks_a_right_and_what_comes_of_it_is_no_word_on_the_server(server):
+    server.says[SpdyTunnel] = A_RIGHT
+    pool = server.pool()
+    assert await server.speaks_to(pool) is SpdyOverWebSocket
+    server.says[SpdyOverWebSocket] = NO_SUCH_PROTOCOL
+    assert await server.speaks_to(pool) is ChannelTunnel
+    server.says.clear()
+    assert await server.speaks_to(server.pool()) is SpdyTunnel
+
+
+async def test_a_pool_learns_what_another_has_found_out(server):
+    server.says[SpdyTunnel] = NO_SUCH_PROTOCOL
+    first, second = server.pool(), server.pool()
+    for pool in (first, second, second):
+        assert await server.speaks_to(pool) is SpdyOverWebSocket
+    assert server.asked.count(SpdyTunnel) == 2, "each had begun with it"
+
+
 async def test_no_channel_is_opened_ahead(server):
     server.says[SpdyTunnel] = NO_SUCH_PROTOCOL
     pool = server.pool()
