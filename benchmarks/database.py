@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+_NAME = ".s.PGSQL."
 
 
 def direct_socket(processes: Iterable[psutil.Process], login: dict[str, Any]) -> dict[str, Any] | None:
@@ -22,15 +24,18 @@ def direct_socket(processes: Iterable[psutil.Process], login: dict[str, Any]) ->
     """
     import psycopg
 
-    for process in processes:
-        if process.name() != "postgres":
-            continue
-        for each in process.net_connections("unix"):
-            folder, name = Path(str(each.laddr)).parent, Path(str(each.laddr)).name
-            if name.startswith(".s.PGSQL."):
-                found = login | {"host": str(folder), "port": int(name.removeprefix(".s.PGSQL."))}
-                names = ("host", "port", "user", "password", "dbname")
-                with contextlib.suppress(psycopg.Error):
-                    psycopg.connect(**{each: found[each] for each in names}).close()
-                    return found
+    for path in _sockets(processes):
+        found = login | {"host": str(path.parent), "port": int(path.name.removeprefix(_NAME))}
+        names = ("host", "port", "user", "password", "dbname")
+        with contextlib.suppress(psycopg.Error):
+            psycopg.connect(**{name: found[name] for name in names}).close()
+            return found
     return None
+
+
+def _sockets(processes: Iterable[psutil.Process]) -> Iterator[Path]:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name() == "postgres":
+                paths = [Path(str(each.laddr)) for each in process.net_connections("unix")]
+                yield from (path for path in paths if path.name.startswith(_NAME))

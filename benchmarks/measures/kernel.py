@@ -67,7 +67,7 @@ def _the_last_core_for_kernels(
         yield
         return
     everybody = family(bed.sandbox[0].pid) if bed.sandbox else []
-    databases = [each for each in everybody if "postgres" in " ".join([each.name(), *each.cmdline()[-2:]])]
+    databases = [each for each in everybody if _is_of_a_database(each)]
     kernels = [other.process.pid, *([running.process.pid] if hosted else [])]
     busy_ones = [*map(psutil.Process, kernels), *databases]
     carriers = [each for each in everybody if each not in databases] + running.workers + [psutil.Process()]
@@ -77,6 +77,12 @@ def _the_last_core_for_kernels(
         yield
     finally:
         _put([*databases, *carriers], cores)
+
+
+def _is_of_a_database(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return "postgres" in " ".join([process.name(), *process.cmdline()[-2:]])
+    return False
 
 
 def _put(processes: Iterable[psutil.Process], cores: list[int]) -> None:
