@@ -16,7 +16,7 @@ from sspcloud_magics.tunnel.pair import Pair
 
 # The kernel's words, at the end of a long story of the kubelet and containerd.
 _DIAL_ERROR = re.compile(r"dial tcp\S* \S+:\d+: .*?(?=\s+IPv6 dial|\s*$)")
-_GRACE = 0.05
+_GRACE = 0.04
 _ACCEPT_TIMEOUT = 10.0
 
 
