@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from queries.workers import conninfo
 
 _NAME = ".s.PGSQL."
 
@@ -26,9 +27,8 @@ def direct_socket(processes: Iterable[psutil.Process], login: dict[str, Any]) ->
 
     for path in _sockets(processes):
         found = login | {"host": str(path.parent), "port": int(path.name.removeprefix(_NAME))}
-        names = ("host", "port", "user", "password", "dbname")
         with contextlib.suppress(psycopg.Error):
-            psycopg.connect(**{name: found[name] for name in names}).close()
+            psycopg.connect(**conninfo(found)).close()
             return found
     return None
 

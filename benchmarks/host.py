@@ -61,18 +61,18 @@ class Fetching:
     def __init__(self, command: dict[str, Any]) -> None:
         import psycopg
 
-        place = {"host": command.get("host"), "port": command["port"]}
-        if place["host"] is None:
+        login = {name: command[name] for name in ("user", "password", "dbname")}
+        if "host" in command:  # a Unix socket, which knows no TLS
+            place = {"host": command["host"], "port": command["port"], "sslmode": "disable"}
+        else:
             import sspcloud_magics as ssp
 
             ssp.login(
                 kubeconfig=command["kubeconfig"], context=command["context"], namespace=command["namespace"]
             )
             forward = ssp.forward(f"svc/{command['service']}", f":{command['port']}")
-            place = {"host": "127.0.0.1", "port": forward.local_port}
-        login = {name: command[name] for name in ("user", "password", "dbname")}
-        over_tls = "disable" if "host" in command else "require"  # a Unix socket knows none
-        self._connection = psycopg.connect(**place, **login, sslmode=over_tls)
+            place = {"host": "127.0.0.1", "port": forward.local_port, "sslmode": "require"}
+        self._connection = psycopg.connect(**place, **login)
 
     def run(self, over: threading.Event) -> None:
         """Fetch rows of several types until it is over."""

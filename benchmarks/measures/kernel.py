@@ -66,7 +66,7 @@ def _the_last_core_for_kernels(
     if len(cores) < 2:
         yield
         return
-    everybody = family(bed.sandbox[0].pid) if bed.sandbox else []
+    everybody = _of_the_sandbox(bed)
     databases = [each for each in everybody if _is_of_a_database(each)]
     kernels = [other.process.pid, *([running.process.pid] if hosted else [])]
     busy_ones = [*map(psutil.Process, kernels), *databases]
@@ -77,6 +77,11 @@ def _the_last_core_for_kernels(
         yield
     finally:
         _put([*databases, *carriers], cores)
+
+
+def _of_the_sandbox(bed: Bed) -> list[psutil.Process]:
+    """Return its processes as they are now: databases start others."""
+    return family(bed.sandbox[0].pid) if bed.sandbox else []
 
 
 def _is_of_a_database(process: psutil.Process) -> bool:
@@ -136,8 +141,7 @@ def _database(bed: Bed) -> dict[str, Any]:
         "password": found.postgres.password.reveal(),
         "dbname": found.postgres.database,
     }
-    everybody = family(bed.sandbox[0].pid) if bed.sandbox else []
-    return direct_socket(everybody, login) or login | {
+    return direct_socket(_of_the_sandbox(bed), login) or login | {
         "kubeconfig": str(found.kubeconfig),
         "context": found.context,
         "namespace": found.namespace,

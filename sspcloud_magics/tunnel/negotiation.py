@@ -69,6 +69,4 @@ def _leads_on(protocol: TunnelProtocol, refusal: Refusal, *, spoken: bool) -> bo
         return True
     if protocol is not SpdyTunnel or not isinstance(refusal, StatusError):
         return False
-    if refusal.status == _FORBIDDEN:
-        return True
-    return not spoken and refusal.status not in (_UNAUTHORIZED, _NOT_FOUND)
+    return lacks_a_right(refusal) or (not spoken and refusal.status not in (_UNAUTHORIZED, _NOT_FOUND))

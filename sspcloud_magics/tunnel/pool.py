@@ -180,7 +180,7 @@ class Pool:
 
     def _in_burst(self) -> bool:
         """Return whether connections come faster than tunnels can be opened, or did so until a moment ago."""
-        if self._protocol is ChannelTunnel:
+        if not self.reuses:
             return False
         if len(self._wanted) > _CROWD:
             self._burst_until = self._loop.time() + _BURST
@@ -252,7 +252,7 @@ class Pool:
         while self._wanted and self._wanted[0][1].done():
             self._wanted.popleft()
         waiting = len(self._wanted)
-        if self._protocol is ChannelTunnel:
+        if not self.reuses:
             needed = waiting
         elif self._in_burst():
             needed = math.ceil(waiting / _MOST_GUESTS)
@@ -295,7 +295,7 @@ class Pool:
         """Open a tunnel in the best protocol that is let through and allowed, and remember which that is."""
         credentials, asked = self._credentials, self._protocol
         before, protocol = credentials.spoken, asked
-        missing: StatusError | None = None
+        missing: negotiation.Refusal | None = None
         for_good = True
         while True:
             try:
@@ -304,10 +304,11 @@ class Pool:
             except (StatusError, ProtocolError, NoAnswer) as refusal:
                 following = negotiation.following(protocol, refusal, spoken=protocol is credentials.spoken)
                 for_good &= negotiation.is_of_the_protocol(refusal)
-                if isinstance(refusal, StatusError) and negotiation.lacks_a_right(refusal):
-                    missing = missing or refusal
+                if missing is None and negotiation.lacks_a_right(refusal):
+                    missing = refusal
                 if following is None or (following is ChannelTunnel and not port):
-                    raise missing or (refusal.error if isinstance(refusal, NoAnswer) else refusal) from None
+                    told = missing or refusal
+                    raise (told.error if isinstance(told, NoAnswer) else told) from None
                 protocol = following
         if protocol is credentials.protocol:
             self._protocol = credentials.spoken = protocol

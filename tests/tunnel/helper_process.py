@@ -35,9 +35,8 @@ from sspcloud_magics.tunnel import credentials, negotiation
 credentials.PROTOCOLS = negotiation.PROTOCOLS = negotiation.PROTOCOLS[{}:]
 """
 # Run the helper as on a server that refuses the protocols before.
-OVER_WEBSOCKET = _REFUSED.format(1)
 CHANNELS_ONLY = _REFUSED.format(2)
-PRELUDES = {"spdy": "", "spdy over websocket": OVER_WEBSOCKET, "channels": CHANNELS_ONLY}
+PRELUDES = {"spdy": "", "spdy over websocket": _REFUSED.format(1), "channels": CHANNELS_ONLY}
 _RUN = """
 import runpy
 runpy.run_module("sspcloud_magics.tunnel", run_name="__main__", alter_sys=True)

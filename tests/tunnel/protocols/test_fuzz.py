@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -18,30 +18,31 @@ TOTAL = 10_000_000
 """Bytes for each protocol."""
 
 
-def bare_traffic(source: random.Random) -> bytes:
-    peer, sent = SpdyPeer(), b""
+def spdy_said(source: random.Random) -> Iterator[tuple[str, bytes]]:
+    """Yield what a server says on several pairs, in parts, and of which kind each is."""
+    peer = SpdyPeer()
     for pair in range(3, 3 + 4 * source.randint(1, 8), 4):
-        sent += peer.reply(pair - 2) + peer.reply(pair)
+        yield "replies", peer.reply(pair - 2) + peer.reply(pair)
         for _ in range(source.randint(0, 6)):
-            sent += data(pair, source.randbytes(source.randint(0, 2000)))
+            yield "data", data(pair, source.randbytes(source.randint(0, 2000)))
         if source.random() < 0.5:
-            sent += data(pair - 2, b"connection refused", fin=True)
-        sent += control(6, source.randbytes(4)) + data(pair - 2, fin=True) + data(pair, fin=True)
-    return sent
+            yield "error", data(pair - 2, b"connection refused", fin=True)
+        yield "ping", control(6, source.randbytes(4))
+        yield "ends", data(pair - 2, fin=True) + data(pair, fin=True)
+
+
+def bare_traffic(source: random.Random) -> bytes:
+    return b"".join(said for _, said in spdy_said(source))
 
 
 def spdy_traffic(source: random.Random) -> bytes:
-    peer, sent = SpdyPeer(), b""
-    for pair in range(3, 3 + 4 * source.randint(1, 8), 4):
-        sent += frame(2, peer.reply(pair - 2) + peer.reply(pair))
-        for _ in range(source.randint(0, 6)):
-            said = data(pair, source.randbytes(source.randint(0, 2000)))
+    sent = b""
+    for kind, said in spdy_said(source):
+        if kind == "data":
             cut = source.randint(0, len(said))  # the API server ends a message of data with an empty frame
             sent += frame(2, said[:cut], fin=False) + frame(0) + frame(2, said[cut:])
-        if source.random() < 0.5:
-            sent += frame(2, data(pair - 2, b"connection refused", fin=True))
-        sent += frame(9, b"ping") + frame(2, control(6, source.randbytes(4)))
-        sent += frame(2, data(pair - 2, fin=True) + data(pair, fin=True))
+        else:
+            sent += (frame(9, b"ping") if kind == "ping" else b"") + frame(2, said)
     return sent
 
 
