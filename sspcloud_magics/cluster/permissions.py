@@ -17,6 +17,7 @@ from sspcloud_magics.cluster.resources import (
     Attempt,
     Resource,
 )
+from sspcloud_magics.errors import Forbidden
 
 UNVERIFIED = (
     "the server's certificate is not verified (insecure-skip-tls-verify): who stands between could read your token. "
@@ -94,7 +95,8 @@ def who_am_i(cluster: Cluster) -> Identity:
     Returns
     -------
     Identity
-        The user and the groups, without a name where the server is older than 1.28.
+        The user and the groups, without a name where the server does not tell: one older than 1.28, or one that
+        lets nobody ask.
 
     Raises
     ------
@@ -104,7 +106,7 @@ def who_am_i(cluster: Cluster) -> Identity:
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
         answer = cluster.api.ask(Attempt("create", SELF_SUBJECT_REVIEWS), body=body)
-    except NotFound:
+    except (NotFound, Forbidden):  # a server looks at rights before it looks whether it knows what is asked for
         answer = {}
     info = (answer.get("status") or {}).get("userInfo") or {}
     return Identity(

@@ -35,6 +35,8 @@ ANSWER_TIMEOUT = 20.0
 _HANDSHAKE_TIMEOUT = 10.0  # kubectl's
 _SESSION_LIFE = 600.0
 _USER_AGENT = "sspcloud-magics"
+# The node takes part in the answer to an upgrade, and refuses whoever takes nothing but JSON.
+_ACCEPT = "application/json, */*"
 _PLAIN_PORT, _TLS_PORT = 80, 443
 _SWITCHING = b"HTTP/1.1 101"
 _LONGEST_HEAD = 64 * 1024
@@ -255,7 +257,7 @@ class Client:
         target = quote(self._base + path) + (f"?{urlencode(query)}" if query else "")
         if self._access.token is not None:
             headers = [*headers, ("Authorization", f"Bearer {self._access.token.reveal()}")]
-        common = [("Host", self._authority), ("Accept", "application/json"), ("User-Agent", _USER_AGENT)]
+        common = [("Host", self._authority), ("Accept", _ACCEPT), ("User-Agent", _USER_AGENT)]
         request = h11.Request(method=method, target=target, headers=[*common, *headers])
         return http, (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")
 

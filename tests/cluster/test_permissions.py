@@ -24,6 +24,12 @@ def test_an_old_server_does_not_tell(cluster: Cluster) -> None:
     assert who_am_i(cluster).user == ""
 
 
+def test_a_server_that_refuses_the_question_does_not_tell(api: ApiServer, cluster: Cluster) -> None:
+    # An old one as well: it looks at rights before it looks whether there is such a thing.
+    api.forbidden.add(REVIEW)
+    assert who_am_i(cluster).user == ""
+
+
 def test_an_identity_shows_itself_and_escapes_what_it_shows() -> None:
     me = Identity("<b>bob</b>", ("g",), "user-bob", "https://s", "context x")
     assert "User       <b>bob</b>" in str(me)

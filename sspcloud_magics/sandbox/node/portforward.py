@@ -3,7 +3,8 @@
 Three protocols are spoken, as by a real server: SPDY/3.1 tunnelled in a WebSocket, channels in a WebSocket, and SPDY/3.1
 by an upgrade of the connection itself. Rights and the pod's existence were checked before.
 
-Source: KEP-4006; k8s.io/kubelet/pkg/cri/streaming/portforward; k8s.io/apimachinery/pkg/util/httpstream/wsstream.
+Source: KEP-4006; k8s.io/kubelet/pkg/cri/streaming/portforward; k8s.io/apimachinery/pkg/util/httpstream/wsstream; for what
+a client must accept, the routes of containerd's streaming server, which name no type that they produce (go-restful, Route.matchesAccept).
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ async def serve(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
     connection = request.headers.get("Connection", "").lower()
     if "upgrade" not in connection or not upgrade:
         raise bad_request("Upgrade request required")
+    if not _takes_anything(request):
+        return web.Response(status=406, text="406: Not Acceptable")
     with contextlib.suppress(ClientGone):
         if upgrade == "websocket":
             return await _websocket(request, sandbox)
@@ -49,6 +52,12 @@ async def serve(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
             return await _streams(request, sandbox)
         raise bad_request(f"unable to upgrade: missing upgrade headers in request: {dict(request.headers)!r}")
     return TakenOver()  # nobody is there to hear an answer
+
+
+def _takes_anything(request: web.Request) -> bool:
+    """Return whether the client takes what has no type, as the streams of a node have none."""
+    taken = [value.partition(";")[0].strip() for value in _listed(request, "Accept")]
+    return not taken or "*/*" in taken
 
 
 async def _websocket(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:

@@ -234,6 +234,26 @@ async def test_requests_without_an_upgrade_or_with_the_wrong_method_are_refused(
             assert answer.status == 405
 
 
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [("application/json", 406), ("application/json;q=1, text/plain", 406), ("application/json, */*;q=0.1", 101)],
+)
+@pytest.mark.parametrize("upgrade", ["SPDY/3.1", "websocket"])
+async def test_a_client_that_takes_only_some_types_is_refused(echo, upgrade, accept, status):
+    headers = {"Connection": "Upgrade", "Upgrade": upgrade, "Accept": accept}
+    if upgrade == "websocket":
+        method, more = "GET", {"Sec-WebSocket-Key": "c3NwY2xvdWQtbWFnaWNzIQ==", "Sec-WebSocket-Version": "13"}
+        more["Sec-WebSocket-Protocol"] = TUNNEL
+    else:
+        method, more = "POST", {"X-Stream-Protocol-Version": "portforward.k8s.io"}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.request(method, f"{echo.url}/echo/portforward", headers=headers | more) as answer,
+    ):
+        assert answer.status == status
+        answer.close()
+
+
 async def test_streams_without_a_websocket(echo):
     host, port = echo.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
