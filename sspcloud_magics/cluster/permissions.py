@@ -106,7 +106,10 @@ def who_am_i(cluster: Cluster) -> Identity:
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
         answer = cluster.api.ask(Attempt("create", SELF_SUBJECT_REVIEWS), body=body)
-    except (NotFound, Forbidden):  # a server looks at rights before it looks whether it knows what is asked for
+    except (
+        NotFound,
+        Forbidden,
+    ):  # a server looks at rights before it looks whether it knows what is asked for
         answer = {}
     info = (answer.get("status") or {}).get("userInfo") or {}
     return Identity(

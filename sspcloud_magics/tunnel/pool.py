@@ -5,9 +5,10 @@ ahead follows the use: each connection that finds none raises the number, quiet 
 protocol B nothing can wait, because the server dials the pod with the upgrade.
 
 A burst is more than `_CROWD` connections that wait at the same time. To open a tunnel for each would take longer than what
-they want of it, so they share: a tunnel that is opened or given back meanwhile goes to up to `_MOST_GUESTS` of
-them. Nobody joins it when the burst is over, nor when one of its guests moves much or does not read; when the
-last of them has gone, it is a tunnel like any other. A connection that has a tunnel for itself keeps it to itself.
+they want of it, so they share: a tunnel that is opened or given back meanwhile, or that was lent just before, goes to up to
+`_MOST_GUESTS` of them. Nobody joins it when the burst is over, nor when one of its guests moves much or does not read;
+when the last of them has gone, it is a tunnel like any other. A connection that has had a tunnel for itself for
+`_BURST` seconds keeps it to itself.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ from sspcloud_magics.tunnel.tunnel import Pulse, Tunnel
 PING_INTERVAL = 10.0
 _MOST_AHEAD = 16
 _MOST_OPENING = 32
-_MOST_HANDSHAKES = 8
+_FIRST_HANDSHAKES, _MOST_HANDSHAKES = 2, 8
 _CROWD = 16
 _MOST_GUESTS = 32
 _BURST = 0.5
-# A handshake beside a connection that begins would make that one wait; and it may be over by then.
+# A handshake beside a connection that begins would make that one wait. By then it may be over, and what begins as a few
+# that wait may be known for a burst, which needs fewer tunnels.
 _REFILL = 0.003
 _HEAVY = 8 * 1024 * 1024
 _QUIET = 30.0
@@ -80,6 +82,7 @@ class Pool:
         self._ahead = 1
         self._last_miss = 0.0
         self._burst_until = 0.0
+        self._more_from = 0.0
         self._proven = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -107,14 +110,17 @@ class Pool:
             tunnel = self._waiting.pop()
             if tunnel.usable:
                 pair = tunnel.promise()
-                if self._refill is None:
-                    self._refill = self._loop.call_later(_REFILL, self._refill_now)
+                self._refill_soon()
                 return pair
         if self._in_burst():
             for tunnel in reversed(self._shared):
                 if self._has_room(tunnel):
                     return tunnel.promise()
         return None
+
+    def _refill_soon(self) -> None:
+        if self._refill is None:
+            self._refill = self._loop.call_later(_REFILL, self._refill_now)
 
     def _refill_now(self) -> None:
         self._refill = None
@@ -182,14 +188,27 @@ class Pool:
         """Return whether connections come faster than tunnels can be opened, or did so until a moment ago."""
         if not self.reuses:
             return False
+        now = self._loop.time()
         if len(self._wanted) > _CROWD:
-            self._burst_until = self._loop.time() + _BURST
-        return self._loop.time() < self._burst_until
+            began = now >= self._burst_until
+            self._burst_until = now + _BURST
+            if began:
+                self._share_what_was_lent_since(now - _BURST)
+        return now < self._burst_until
+
+    def _share_what_was_lent_since(self, when: float) -> None:
+        """Let those who wait join the first who came: nobody knew then that a crowd was coming."""
+        for tunnel in self._all:
+            if tunnel.pairs and tunnel.used_at >= when:
+                self._let_in(tunnel)
 
     def _share(self, tunnel: Tunnel) -> None:
-        """In a burst, give as many of those who wait a place on a tunnel that others have as it takes."""
-        if not self._in_burst():
-            return
+        """In a burst, let those who wait join a tunnel that others have."""
+        if self._in_burst():
+            self._let_in(tunnel)
+
+    def _let_in(self, tunnel: Tunnel) -> None:
+        """Give as many of those who wait a place on a tunnel as it takes."""
         self._shared[tunnel] = None
         while self._wanted and self._has_room(tunnel):
             _, future = self._wanted.popleft()
@@ -251,20 +270,31 @@ class Pool:
             return
         while self._wanted and self._wanted[0][1].done():
             self._wanted.popleft()
+        burst = self._in_burst()
         waiting = len(self._wanted)
         if not self.reuses:
             needed = waiting
-        elif self._in_burst():
+        elif burst:
             needed = math.ceil(waiting / _MOST_GUESTS)
         else:
             # Handshakes are work for both ends: of many at once, all would come late. And nothing is opened ahead
             # before one tunnel was: a right that is missing is asked for once.
             ahead = self._ahead - len(self._waiting) if self._proven else 0
-            needed = min(waiting, _MOST_HANDSHAKES) or ahead
+            needed = self._begin_with_few(min(waiting, _MOST_HANDSHAKES) or ahead)
         while len(self._opening) < min(needed, _MOST_OPENING):
             task = self._loop.create_task(self._open())
             self._opening.add(task)
             task.add_done_callback(self._opened)
+
+    def _begin_with_few(self, needed: int) -> int:
+        """Return how many of the tunnels that are needed may be on their way by now."""
+        now = self._loop.time()
+        if not self._opening:
+            self._more_from = now + _REFILL
+        if needed <= _FIRST_HANDSHAKES or now >= self._more_from:
+            return needed
+        self._refill_soon()
+        return _FIRST_HANDSHAKES
 
     def _opened(self, task: asyncio.Task[bool]) -> None:
         self._opening.discard(task)

@@ -79,6 +79,17 @@ def test_a_burst_is_served_by_a_few_tunnels_byte_for_byte(api, pod):
     assert (counted.sent - 4, counted.received - 4, counted.failed_connections) == (sent, sent, 0)
 
 
+def test_a_crowd_shares_with_who_came_just_before_it(api, pod):
+    with HelperProcess(api.access(), prelude=FEW) as helper:
+        port = helper.forward("pod", pod, 8000).local_ports[0]
+        assert ask(port) == b"ping"
+        with api.upgrades_held(), ExitStack() as stack:
+            clients = [stack.enter_context(connect(port)) for _ in range(12)]
+            for client in clients:
+                client.settimeout(60)
+            assert echoed(clients)
+
+
 def test_a_guest_that_leaves_or_is_refused_harms_nobody_beside_it(api, pod):
     with HelperProcess(api.access(), prelude=FEW) as helper:
         state = helper.forward("pod", pod, 8000)

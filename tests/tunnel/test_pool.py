@@ -39,12 +39,15 @@ class Opening:
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.go.set()
+        self.many = asyncio.Event()
         self.opened: list[Tunnel] = []
         self.most = self._now = 0
 
     async def __call__(self, _client, protocol, _path, _port) -> Tunnel:
         self._now += 1
         self.most = max(self.most, self._now)
+        if self.most == engine._MOST_HANDSHAKES:
+            self.many.set()
         try:
             await self.go.wait()
         finally:
@@ -112,14 +115,41 @@ async def test_a_crowd_shares_a_few_tunnels(pool, opening):
     assert len(opening.opened) <= 1 + 7 + engine._MOST_HANDSHAKES
 
 
-async def test_who_has_a_tunnel_for_itself_keeps_it_to_itself(pool, opening):
-    alone = await pool.acquire(5432)
+async def acquired_long_ago(pool: Pool) -> Pair:
+    pair = await pool.acquire(5432)
+    pair.tunnel.used_at -= engine._BURST
+    return pair
+
+
+async def test_who_has_had_a_tunnel_for_itself_keeps_it_to_itself(pool, opening):
+    alone = await acquired_long_ago(pool)
     pairs = await crowd(pool, opening, 200)
     assert alone.tunnel not in {pair.tunnel for pair in pairs}
 
 
-async def test_a_tunnel_that_is_given_back_goes_to_those_who_wait(pool, opening):
+async def test_a_crowd_joins_who_came_just_before_it(pool, opening):
     first = await pool.acquire(5432)
+    opening.go.clear()
+    asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(40)]
+    await settle()
+    joined = [task.result() for task in asking if task.done()]
+    assert together([first, *joined]) == [engine._MOST_GUESTS]
+    opening.go.set()
+    await asyncio.wait_for(asyncio.gather(*asking), 30)
+
+
+async def test_the_first_handshakes_are_not_disturbed_by_others(pool, opening):
+    opening.go.clear()
+    asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(12)]
+    await settle()
+    assert opening.most == engine._FIRST_HANDSHAKES
+    await asyncio.wait_for(opening.many.wait(), 30)
+    opening.go.set()
+    await asyncio.wait_for(asyncio.gather(*asking), 30)
+
+
+async def test_a_tunnel_that_is_given_back_goes_to_those_who_wait(pool, opening):
+    first = await acquired_long_ago(pool)
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(40)]
     await settle()
