@@ -15,7 +15,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak floor gibibyte replacements audit format clean
+.PHONY: help demo test lab check unit notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak floor gibibyte replacements cluster audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -98,6 +98,9 @@ gibibyte: $(READY)  ## 1 GiB each way through a forward, byte for byte, on good 
 
 replacements: $(READY)  ## a minute of pgbench through a forward whose pod is replaced twice
 	$(BIN)/python benchmarks/replacements.py --seconds $(or $(SECONDS),60)
+
+cluster: $(READY)  ## a real Kubernetes of one node on this machine, with a testbed for TESTBED=, until Ctrl-C (root, Debian)
+	@$(BIN)/python tools/cluster
 
 audit: $(READY)  ## known vulnerabilities of what is installed (asks for the advisories over the network)
 	$(BIN)/python -m pip install --quiet pip-audit

@@ -2,8 +2,8 @@
 
     python benchmarks/tunnel.py [--testbed FILE.json] [--json] [--rounds 5] [--only MEASURE …] [--scale 1.0]
 
-Each round measures every subject once, so that a noisy machine is noisy for all of them; what is printed
-are the medians of the rounds, and beside ours what is to be reached and whether it is. Without a testbed it runs on
+Each round measures every subject once, so that a noisy machine is noisy for all of them, and begins with another one,
+so that nobody always follows the same neighbour; what is printed are the medians of the rounds, and beside ours what is to be reached and whether it is. Without a testbed it runs on
 the sandbox, whose own server then costs most of the time: throughput there says little, the client's CPU
 seconds per GiB, latency and behaviour say a lot. Rows named ``…, sandbox's share`` say how much of the time the
 sandbox computed itself, its pods included (it has more than one core, so it may be more than 1). `--scale 0.1`
@@ -103,7 +103,8 @@ def main() -> None:
                     progress = f"round {number + 1} of {options.rounds}, {measure}"
                     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
                     print(progress + load, file=sys.stderr, flush=True)
-                    for name in options.subjects:
+                    first = number % len(options.subjects)
+                    for name in options.subjects[first:] + options.subjects[:first]:
                         for row, value in attempt(MEASURES[measure], bed, name, options.scale).items():
                             collected[name].setdefault(row, []).append(value)
         except KeyboardInterrupt:

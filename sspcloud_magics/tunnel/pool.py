@@ -38,8 +38,8 @@ _FIRST_HANDSHAKES, _MOST_HANDSHAKES = 2, 8
 _CROWD = 16
 _MOST_GUESTS = 32
 _BURST = 0.5
-# A handshake beside a connection that begins would make that one wait. By then it may be over, and what begins as a few
-# that wait may be known for a burst, which needs fewer tunnels.
+# A handshake beside a connection that begins would make that one wait. By then it may be over, so that short ones in turn
+# share one tunnel; and what begins as a few that wait may be known for a burst, which needs fewer tunnels.
 _REFILL = 0.003
 _HEAVY = 8 * 1024 * 1024
 _QUIET = 30.0
@@ -123,8 +123,13 @@ class Pool:
             self._refill = self._loop.call_later(_REFILL, self._refill_now)
 
     def _refill_now(self) -> None:
+        """Open the tunnels that are to wait, unless all that are lent may be back in a moment."""
         self._refill = None
-        self._fill()
+        since = min((tunnel.used_at for tunnel in self._all if tunnel.pairs), default=-math.inf)
+        if not self._wanted and since + _REFILL > self._loop.time():
+            self._refill = self._loop.call_at(since + _REFILL, self._refill_now)
+        else:
+            self._fill()
 
     def _cancel_refill(self) -> None:
         if self._refill is not None:

@@ -69,7 +69,10 @@ class Pods:
             for name in self._made:
                 self._api.delete_namespaced_pod(name, self._namespace, grace_period_seconds=0)
             for name in self._services:
-                self._api.delete_namespaced_service(name, self._namespace)
+                # Older servers answer with a Status, which the client does not take for a service.
+                self._api.delete_namespaced_service(
+                    name, self._namespace, _preload_content=False
+                ).release_conn()
 
     def _wait(self, name: str, wanted: Callable[[str, Any], bool]) -> None:
         watcher = watch.Watch()

@@ -138,6 +138,18 @@ async def test_a_crowd_joins_who_came_just_before_it(pool, opening):
     await asyncio.wait_for(asyncio.gather(*asking), 30)
 
 
+async def test_a_tunnel_that_may_be_back_in_a_moment_is_not_replaced(pool, opening):
+    pair = await pool.acquire(5432)
+    pair.tunnel.used_at = asyncio.get_running_loop().time()
+    pool._refill_now()
+    await settle()
+    assert len(opening.opened) == 1
+    pair.tunnel.used_at -= engine._REFILL
+    pool._refill_now()
+    await settle()
+    assert len(opening.opened) == 2
+
+
 async def test_the_first_handshakes_are_not_disturbed_by_others(pool, opening):
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(12)]

@@ -236,7 +236,11 @@ async def test_requests_without_an_upgrade_or_with_the_wrong_method_are_refused(
 
 @pytest.mark.parametrize(
     ("accept", "status"),
-    [("application/json", 406), ("application/json;q=1, text/plain", 406), ("application/json, */*;q=0.1", 101)],
+    [
+        ("application/json", 406),
+        ("application/json;q=1, text/plain", 406),
+        ("application/json, */*;q=0.1", 101),
+    ],
 )
 @pytest.mark.parametrize("upgrade", ["SPDY/3.1", "websocket"])
 async def test_a_client_that_takes_only_some_types_is_refused(echo, upgrade, accept, status):

@@ -1,0 +1,73 @@
+"""Run a real Kubernetes of one node on this machine, with a testbed on it, until Ctrl-C.
+
+    python tools/cluster [FOLDER]
+
+What the sandbox decides for itself, a node must tell: what a tunnel carries when real servers are on its way, and what
+these servers take and refuse. So this starts etcd, an API server with its controllers and scheduler, containerd and
+a kubelet, makes the helpers of a testbed, and prints the file that describes it:
+
+    make test TESTBED=FILE        python benchmarks/tunnel.py --testbed FILE
+
+It needs root on a Debian of its own: a virtual machine, since it mounts file systems and makes a network. All else it
+brings: packages of Debian, and Kubernetes from Debian's source package, which takes some ten minutes to build and is kept
+in FOLDER (``build/cluster``). Debian's release decides how old all that is; 12 has Kubernetes 1.20, which knows
+protocols B and C, but not A.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import programs
+from filelock import FileLock, Timeout
+from helpers import make_helpers, write_images
+from identities import make_identities
+from node import Node
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def main() -> None:
+    """Bring what is missing, run the cluster, and leave nothing of it."""
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("apt-get"):
+        sys.exit("A cluster of one node is made as root, on a Debian of its own.")
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else _ROOT / "build/cluster").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            run(folder)
+    except Timeout:
+        sys.exit(f"A cluster runs in {folder} already.")
+
+
+def run(folder: Path) -> None:
+    """Run a cluster in a folder that nobody else uses."""
+    print("what is missing is installed and built; the first time this takes ten minutes", file=sys.stderr)
+    programs.install()
+    kubernetes = programs.build_kubernetes(folder)
+    helper, postgres = programs.build_helper(folder), programs.make_postgres(folder)
+    running = folder / "running"
+    shutil.rmtree(running, ignore_errors=True)
+    running.mkdir()
+    identities = make_identities(running / "identities")
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    node = Node(running, kubernetes, identities)
+    try:
+        api = node.start(write_images(running, helper, postgres))
+        print(make_helpers(node, api, identities), flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            over.wait()
+    finally:
+        node.stop()
+        shutil.rmtree(running, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

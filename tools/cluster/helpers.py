@@ -1,0 +1,103 @@
+"""The helpers of a testbed on the cluster (see ``tests/testbed.py``), and the file that describes it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+from typing import Any
+
+from identities import NAMESPACE, PERSON, Identities
+from images import write_image
+from kubernetes import client
+from node import PAUSE, Node
+
+HELPERS = {"source": 9000, "sink": 9001, "echo": 9002}
+_HELPER = "docker.io/cluster/helper:1"
+_POSTGRES = "docker.io/cluster/postgres:1"
+_ROLE = "rbac.authorization.k8s.io"
+_SERVE = """set -e
+PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
+cd /tmp
+initdb --pgdata=data --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth=scram-sha-256 --pwfile=<(echo "$PASSWORD")
+echo "host all all all scram-sha-256" >> data/pg_hba.conf
+install --mode=600 /etc/ssl/private/ssl-cert-snakeoil.key data/server.key
+install /etc/ssl/certs/ssl-cert-snakeoil.pem data/server.crt
+exec postgres -D data -c listen_addresses='*' -c ssl=on -c max_connections=200 -c unix_socket_directories=/tmp
+"""
+
+
+def write_images(folder: Path, helper: Path, postgres: Path) -> list[Path]:
+    """Write the images of the helpers, and the one that keeps a pod's namespaces open; return their archives."""
+    pause, helpers, database = (folder / f"{name}.tar" for name in ("pause", "helpers", "postgres"))
+    write_image(pause, PAUSE, {"helper": helper}, {"Entrypoint": ["/helper", "pause"]})
+    write_image(helpers, _HELPER, {"helper": helper}, {"Entrypoint": ["/helper"]})
+    write_image(
+        database, _POSTGRES, {".": postgres}, {"User": "postgres", "Entrypoint": ["bash", "-c", _SERVE]}
+    )
+    return [pause, helpers, database]
+
+
+def make_helpers(node: Node, api: client.CoreV1Api, identities: Identities) -> Path:
+    """Make the person's namespace with the helpers in it; return the file that describes the testbed."""
+    api.create_namespace({"metadata": {"name": NAMESPACE}})
+    client.RbacAuthorizationV1Api(api.api_client).create_namespaced_role_binding(
+        NAMESPACE,
+        {
+            "metadata": {"name": PERSON},
+            "roleRef": {"apiGroup": _ROLE, "kind": "ClusterRole", "name": "admin"},
+            "subjects": [{"apiGroup": _ROLE, "kind": "User", "name": PERSON}],
+        },
+    )
+    node.until("the namespace", lambda: bool(api.read_namespaced_service_account("default", NAMESPACE)))
+    password = secrets.token_hex(12)
+    for name, port in HELPERS.items():
+        api.create_namespaced_pod(NAMESPACE, _pod(name, port, {"image": _HELPER, "args": [name, str(port)]}))
+    environment = [{"name": "PASSWORD", "value": password}]
+    api.create_namespaced_pod(NAMESPACE, _pod("postgres", 5432, {"image": _POSTGRES, "env": environment}))
+    api.create_namespaced_service(
+        NAMESPACE,
+        {
+            "metadata": {"name": "postgres"},
+            "spec": {"selector": {"app": "postgres"}, "ports": [{"port": 5432}]},
+        },
+    )
+    names = {f"{name}-0" for name in (*HELPERS, "postgres")}
+    node.until("the helpers", lambda: names <= _ready_pods(api))
+    described: dict[str, Any] = {name: {"pod": f"{name}-0", "port": port} for name, port in HELPERS.items()}
+    described["postgres"] = {
+        "service": "postgres",
+        "port": 5432,
+        "database": "postgres",
+        "user": "postgres",
+        "password": password,
+    }
+    file = identities.folder / "testbed.json"
+    file.write_text(json.dumps({"kubeconfig": identities.person.name, "namespace": NAMESPACE, **described}))
+    file.chmod(0o600)
+    return file
+
+
+def _pod(name: str, port: int, container: dict[str, Any]) -> dict[str, Any]:
+    described = {
+        "name": name,
+        "imagePullPolicy": "Never",
+        "ports": [{"containerPort": port}],
+        "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
+    }
+    return {
+        "metadata": {"name": f"{name}-0", "labels": {"app": name}},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "containers": [described | container],
+            "terminationGracePeriodSeconds": 1,
+        },
+    }
+
+
+def _ready_pods(api: client.CoreV1Api) -> set[str]:
+    return {
+        pod.metadata.name
+        for pod in api.list_namespaced_pod(NAMESPACE).items
+        if any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions or [])
+    }

@@ -1,0 +1,108 @@
+"""Who is who in the cluster: one authority, the certificates that it signed, and two kubeconfigs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+ADDRESS = "10.99.0.1"
+"""The node's; a kubelet takes none of the loopback's."""
+API = "https://127.0.0.1:6443"
+PERSON = "alice"
+NAMESPACE = "user-alice"
+
+
+@dataclass(frozen=True)
+class Identities:
+    """Paths of PEM files (certificates end in ``.crt``, their keys in ``.key``), of kubeconfigs, and of the tokens.
+
+    Parameters
+    ----------
+    folder
+        Where they are.
+    """
+
+    folder: Path
+
+    @property
+    def authority(self) -> Path:
+        """The certificate that all others are signed with."""
+        return self.folder / "ca.crt"
+
+    @property
+    def tokens(self) -> Path:
+        """Who logs in by a token."""
+        return self.folder / "tokens.csv"
+
+    @property
+    def service_accounts(self) -> Path:
+        """The key that tokens of service accounts are signed with."""
+        return self.folder / "service-accounts.key"
+
+    @property
+    def admin(self) -> Path:
+        """The kubeconfig of the cluster's own programs."""
+        return self.folder / "admin.kubeconfig"
+
+    @property
+    def person(self) -> Path:
+        """The kubeconfig of somebody who owns one namespace."""
+        return self.folder / "person.kubeconfig"
+
+    def pair(self, name: str) -> tuple[Path, Path]:
+        """Return a certificate and its key."""
+        return self.folder / f"{name}.crt", self.folder / f"{name}.key"
+
+
+def make_identities(folder: Path) -> Identities:
+    """Make an authority and all that it signs."""
+    found = Identities(folder)
+    folder.mkdir(mode=0o700)
+    authority = trustme.CA(organization_name="cluster")
+    authority.cert_pem.write_to_path(str(found.authority))
+    for name, hosts, person, group in (
+        ("apiserver", ("localhost", "127.0.0.1", "kubernetes.default.svc"), "kube-apiserver", "kubernetes"),
+        ("kubelet", ("localhost", "127.0.0.1", ADDRESS), "system:node:node", "system:nodes"),
+        ("admin", ("admin",), "admin", "system:masters"),
+    ):
+        signed = authority.issue_cert(*hosts, common_name=person, organization_name=group)
+        certificate, key = found.pair(name)
+        certificate.write_bytes(b"".join(blob.bytes() for blob in signed.cert_chain_pems))
+        key.write_bytes(signed.private_key_pem.bytes())
+    subprocess.run(
+        ["openssl", "genrsa", "-out", str(found.service_accounts), "2048"], check=True, capture_output=True
+    )
+    token = secrets.token_hex(16)
+    found.tokens.write_text(f"{token},{PERSON},{PERSON}\n")
+    certificate, key = map(_encoded, found.pair("admin"))
+    _write_kubeconfig(
+        found, found.admin, {"client-certificate-data": certificate, "client-key-data": key}, "default"
+    )
+    _write_kubeconfig(found, found.person, {"token": token}, NAMESPACE)
+    for file in folder.iterdir():
+        file.chmod(0o600)
+    return found
+
+
+def _encoded(file: Path) -> str:
+    return base64.b64encode(file.read_bytes()).decode()
+
+
+def _write_kubeconfig(found: Identities, file: Path, user: Mapping[str, str], namespace: str) -> None:
+    cluster = {"server": API, "certificate-authority-data": _encoded(found.authority)}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "node",
+        "clusters": [{"name": "node", "cluster": cluster}],
+        "users": [{"name": "me", "user": dict(user)}],
+        "contexts": [{"name": "node", "context": {"cluster": "node", "user": "me", "namespace": namespace}}],
+    }
+    file.write_text(json.dumps(content))

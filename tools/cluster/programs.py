@@ -1,0 +1,144 @@
+"""The programs that a cluster is made of: from Debian's packages, and Kubernetes itself from Debian's sources."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGES = (
+    "containerd",
+    "containernetworking-plugins",
+    "debootstrap",
+    "dpkg-dev",
+    "etcd-server",
+    "golang-go",
+    "iptables",
+    "rsync",
+    "runc",
+)
+KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
+_HERE = Path(__file__).resolve().parent
+_APT = Path("/etc/apt")
+
+
+def _run(*command: str | Path, **options: object) -> None:
+    subprocess.run([str(each) for each in command], check=True, stdin=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
+
+
+def install() -> None:
+    """Install what Debian has as packages, where something is missing."""
+    query = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${Status}\n"], capture_output=True, text=True, check=True
+    )
+    there = {line.split()[0] for line in query.stdout.splitlines() if line.endswith(" installed")}
+    missing = [package for package in PACKAGES if package not in there]
+    if missing:
+        quiet = {"stdout": sys.stderr, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
+        _run("apt-get", "-qq", "update", **quiet)
+        _run("apt-get", "-qq", "install", "--yes", "--no-install-recommends", *missing, **quiet)
+
+
+def mirror() -> tuple[str, str]:
+    """Return the address that this machine has Debian from, and the name of its release."""
+    release = re.search(r"^VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text(), re.MULTILINE)
+    files = [
+        *_APT.glob("sources.list.d/*.sources"),
+        *_APT.glob("sources.list.d/*.list"),
+        _APT / "sources.list",
+    ]
+    text = "\n".join(file.read_text() for file in files if file.exists())
+    address = re.search(r"^(?:URIs:|deb(?: \[[^]]*\])?)\s+(\S+/debian/?)(?:\s|$)", text, re.MULTILINE)
+    if release is None or address is None:
+        sys.exit("Where this machine has Debian from is not found in /etc/apt.")
+    return address[1], release[1]
+
+
+def build_kubernetes(folder: Path) -> Path:
+    """Build the four programs from the source package, unless they are there; return where they are."""
+    built = folder / "bin"
+    if all((built / name).exists() for name in KUBERNETES):
+        return built
+    source = folder / "kubernetes"
+    shutil.rmtree(source, ignore_errors=True)
+    _unpack_source(folder, source)
+    (source / ".go/src/k8s.io").mkdir(parents=True)
+    (source / ".go/src/k8s.io/kubernetes").symlink_to("../../..")
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    environment = {
+        **os.environ,
+        "CGO_ENABLED": "0",
+        "GO111MODULE": "off",
+        "GOPATH": str(source / ".go"),
+        "HOME": str(home),
+    }
+    _run(
+        "make",
+        f"WHAT={' '.join(f'cmd/{name}' for name in KUBERNETES)}",
+        cwd=source,
+        env=environment,
+        stdout=sys.stderr,
+    )
+    built.mkdir(exist_ok=True)
+    for name in KUBERNETES:
+        shutil.copy2(source / "_output/bin" / name, built / name)
+    shutil.rmtree(source)
+    return built
+
+
+def _unpack_source(folder: Path, source: Path) -> None:
+    """Fetch the source package with apt; the lists that this takes are kept apart from the machine's own."""
+    address, release = mirror()
+    lists = folder / "apt"
+    for part in ("lists/partial", "cache/archives/partial", "parts"):
+        (lists / part).mkdir(parents=True, exist_ok=True)
+    (lists / "sources.list").write_text(f"deb-src {address} {release} main\n")
+    settings = {
+        "Dir::Etc::sourcelist": lists / "sources.list",
+        "Dir::Etc::sourceparts": lists / "parts",
+        "Dir::State::lists": lists / "lists",
+        "Dir::Cache": lists / "cache",
+        "APT::Sandbox::User": "root",
+    }
+    apt = ["apt-get", "-qq", *(f"--option={name}={value}" for name, value in settings.items())]
+    _run(*apt, "update", stdout=sys.stderr)
+    _run(*apt, "source", "--download-only", "kubernetes", cwd=lists, stdout=sys.stderr)
+    _run(
+        "dpkg-source",
+        "--no-copy",
+        "--extract",
+        next(lists.glob("kubernetes_*.dsc")),
+        source,
+        stdout=sys.stderr,
+    )
+
+
+def build_helper(folder: Path) -> Path:
+    """Build the program of the helpers; return its path."""
+    helper = folder / "helper"
+    environment = {**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off", "HOME": str(folder)}
+    _run("go", "build", "-o", helper, _HERE / "helper.go", env=environment)
+    return helper
+
+
+def make_postgres(folder: Path) -> Path:
+    """Make the root folder of a system with PostgreSQL, unless it is there; return its path."""
+    root = folder / "postgres"
+    if not (root / "complete").exists():
+        shutil.rmtree(root, ignore_errors=True)
+        address, release = mirror()
+        _run(
+            "debootstrap",
+            "--variant=minbase",
+            "--include=postgresql",
+            release,
+            root,
+            address,
+            stdout=sys.stderr,
+        )
+        (root / "complete").touch()
+    return root
