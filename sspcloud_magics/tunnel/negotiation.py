@@ -11,7 +11,7 @@ So a refusal for want of a right is no word on the protocol, but the next one ma
 
 Between us and the server may stand a proxy that knows neither, and may say anything to what it does not know. Only the API server
 describes its refusals in a ``Status``; so a 403 or a 404 without one is such a proxy's, or that of a server which does not
-know the protocol.
+know the protocol. The exception is the kubelet, whose plain words on a pod that it does not run are passed on as they are.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ PROTOCOLS: tuple[TunnelProtocol, ...] = (SpdyTunnel, SpdyOverWebSocket, ChannelT
 FIRST_ANSWER = 5.0
 """Seconds in which a server, or a proxy before it, has to answer to SPDY as long as it has never spoken it."""
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+# pkg/kubelet/server/server.go, getPortForward
+_KUBELET_ON_PODS = ("pod does not exist", "pod not found")
 _NO_SUCH_PROTOCOL = (400, _FORBIDDEN, _NOT_FOUND, 405, 426, 501)
 
 
@@ -42,8 +44,9 @@ def lacks_a_right(refusal: Refusal) -> bool:
 def is_of_the_protocol(refusal: Refusal) -> bool:
     """Return whether to ask for this protocol again would be in vain, at any time and for any pod."""
     if isinstance(refusal, StatusError):
+        of_rights_or_pods = refusal.from_api or refusal.message in _KUBELET_ON_PODS
         return refusal.status in _NO_SUCH_PROTOCOL and not (
-            refusal.from_api and refusal.status in (_FORBIDDEN, _NOT_FOUND)
+            of_rights_or_pods and refusal.status in (_FORBIDDEN, _NOT_FOUND)
         )
     return True
 

@@ -23,6 +23,7 @@ from tests.tunnel.test_pool import Line
 
 A_RIGHT = StatusError(403, 'pods "web-0" is forbidden: ', from_api=True)
 NO_POD = StatusError(404, 'pods "web-0" not found', from_api=True)
+A_KUBELETS_WORDS = StatusError(404, "pod does not exist")
 A_PROXYS_WORDS = StatusError(404, "404 page not found")
 NOT_TODAY = StatusError(503, "etcdserver: leader changed", from_api=True)
 NO_SUCH_PROTOCOL = StatusError(400, "Upgrade request required", from_api=True)
@@ -39,6 +40,7 @@ STRANGE = ProtocolError("the server switched to another protocol")
         (A_RIGHT, True, True),  # it may be there for the other
         (A_PROXYS_WORDS, True, True),
         (NO_POD, False, False),
+        (A_KUBELETS_WORDS, False, False),
         (StatusError(401, "Unauthorized", from_api=True), False, False),
         (StatusError(502, "Bad Gateway"), True, False),
         (NOT_TODAY, True, False),
@@ -61,6 +63,7 @@ def test_after_spdy(refusal, of_a_stranger, of_a_speaker):
         (A_RIGHT, False),
         (A_PROXYS_WORDS, True),
         (NO_POD, False),
+        (A_KUBELETS_WORDS, False),
         (StatusError(405, ""), True),
         (NOT_TODAY, False),
         (StatusError(401, "Unauthorized", from_api=True), False),

@@ -41,15 +41,43 @@ LABEL_VALUE_WORDS = (
     "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation "
     "is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
+LABEL_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_NAME_WORDS = (
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+    "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
 
 
 def check_labels(field: str, labels: Obj) -> Causes:
-    """Check the values of labels."""
-    for value in labels.values():
+    """Check the keys and the values of labels."""
+    for key, value in labels.items():
+        yield from (invalid(field, key, words) for words in _faults_of_a_key(key))
         if not LABEL_VALUE.fullmatch(str(value)):
             yield invalid(field, value, LABEL_VALUE_WORDS)
         elif len(str(value)) > 63:
             yield Cause("FieldValueTooLong", "Too long: may not be more than 63 bytes", field)
+
+
+def _faults_of_a_key(key: str) -> Iterator[str]:
+    prefix, slash, name = key.rpartition("/")
+    if "/" in prefix:
+        yield (
+            f"a qualified name {_NAME_WORDS} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        )
+        return
+    if slash and not prefix:
+        yield "prefix part must be non-empty"
+    elif slash and not SUBDOMAIN.fullmatch(prefix):
+        yield f"prefix part {SUBDOMAIN_WORDS}"
+    if len(prefix) > 253:
+        yield "prefix part must be no more than 253 bytes"
+    if not name:
+        yield "name part must be non-empty"
+    elif len(name) > 63:
+        yield "name part must be no more than 63 bytes"
+    if not LABEL_NAME.fullmatch(name):
+        yield f"name part {_NAME_WORDS}"
 
 
 def check_element_name(field: str, name: Any, seen: set[str]) -> Causes:

@@ -50,7 +50,8 @@ async def serve(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
             return await _websocket(request, sandbox)
         if upgrade == "spdy/3.1":
             return await _streams(request, sandbox)
-        raise bad_request(f"unable to upgrade: missing upgrade headers in request: {dict(request.headers)!r}")
+        headers = {name: value for name, value in request.headers.items() if name != "Authorization"}
+        raise bad_request(f"unable to upgrade: missing upgrade headers in request: {headers!r}")
     return TakenOver()  # nobody is there to hear an answer
 
 

@@ -247,6 +247,30 @@ async def test_invalid_pod(api: Api, sent: Obj, message: str) -> None:
     assert (await api.get(PODS))["items"] == []
 
 
+NAME = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+
+
+@pytest.mark.parametrize(
+    ("key", "faults"),
+    [
+        ("bad key", [f"name part {NAME}"]),
+        ("a/b/c", [f"a qualified name {NAME}"]),
+        ("Bad_Prefix/x", [f"prefix part {DNS}"]),
+        ("/x", ["prefix part must be non-empty"]),
+        ("x" * 64, ["name part must be no more than 63 bytes"]),
+        (f"{'a' * 254}/x", ["prefix part must be no more than 253 bytes"]),
+        ("pre/", ["name part must be non-empty", f"name part {NAME}"]),
+        ("app.kubernetes.io/Name_1", []),
+    ],
+)
+async def test_the_keys_of_labels(api: Api, key: str, faults: list[str]) -> None:
+    answer = await api.post(PODS, _with(pod(), {key: "x"}, "metadata", "labels"))
+    causes = [cause["message"] for cause in answer.get("details", {}).get("causes", [])]
+    assert len(causes) == len(faults)
+    for cause, fault in zip(causes, faults, strict=True):
+        assert cause.startswith(f'Invalid value: "{key}": {fault}')
+
+
 async def test_all_that_is_wrong_is_said_at_once(api: Api) -> None:
     sent = pod()
     sent["spec"]["containers"] = [{"name": "Bad Name"}]

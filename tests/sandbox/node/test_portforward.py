@@ -258,6 +258,17 @@ async def test_a_client_that_takes_only_some_types_is_refused(echo, upgrade, acc
         answer.close()
 
 
+async def test_a_refusal_tells_no_token(echo):
+    headers = {"Connection": "Upgrade", "Upgrade": "carrier-pigeon", "Authorization": "Bearer let-me-in"}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{echo.url}/echo/portforward", headers=headers) as answer,
+    ):
+        words = await answer.text()
+    assert "carrier-pigeon" in words
+    assert "let-me-in" not in words
+
+
 async def test_streams_without_a_websocket(echo):
     host, port = echo.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
