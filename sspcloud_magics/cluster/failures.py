@@ -29,6 +29,9 @@ LAUNCHER = (
     "https://datalab.sspcloud.fr/launcher/ide/jupyter-python?autoLaunch=false&kubernetes.role=%C2%AB{}%C2%BB"
 )
 
+ANONYMOUS = "system:anonymous"
+"""Whom a server takes one for that has shown no credentials, or none that it knows."""
+
 # What the roles of a notebook service lack, the weakest role that has it first (view is the least).
 _NEEDS_ADMIN = frozenset({"roles", "rolebindings"})
 _IN_VIEW = frozenset({"get", "list", "watch"})
@@ -131,7 +134,7 @@ def _message(content_type: str, body: bytes) -> str | None:
 
 
 def _forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bool) -> Forbidden:
-    if "system:anonymous" in message:
+    if ANONYMOUS in message:
         return Forbidden(
             "The API server takes you for nobody (system:anonymous).",
             why=message,

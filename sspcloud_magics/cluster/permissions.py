@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.failures import ANONYMOUS, NotFound
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import (
     ALL_NAMESPACES,
@@ -106,11 +106,12 @@ def who_am_i(cluster: Cluster) -> Identity:
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
         answer = cluster.api.ask(Attempt("create", SELF_SUBJECT_REVIEWS), body=body)
-    except (
-        NotFound,
-        Forbidden,
-    ):  # a server looks at rights before it looks whether it knows what is asked for
+    except NotFound:
         answer = {}
+    except Forbidden as error:
+        if ANONYMOUS in error.why:
+            raise
+        answer = {}  # an old server, too, looks at rights before it looks whether it knows what is asked for
     info = (answer.get("status") or {}).get("userInfo") or {}
     return Identity(
         user=info.get("username") or "",

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sspcloud_magics.cluster.clock import skew, skew_in_words
+from sspcloud_magics.cluster.failures import ANONYMOUS
 from sspcloud_magics.cluster.permissions import UNVERIFIED, who_am_i
 from sspcloud_magics.doctor.findings import Finding, broken, fine, look
 from sspcloud_magics.doctor.patient import Patient
@@ -113,10 +114,17 @@ def identity(patient: Patient) -> Iterator[Finding]:
     """Ask the server who one is."""
     found = who_am_i(patient.known())
     patient.personal |= {found.user.rpartition(":")[2], found.user.partition("-")[2]} - {""}
-    if found.user in ("", "system:anonymous"):
+    if found.user == ANONYMOUS:
         yield broken(
             "Identity", "The server takes you for nobody.", mend="log in again: %k8s_login config.sh"
         )
         return
     patient.identity = found
-    yield fine("Identity", f"You are {found.user}.", f"groups: {', '.join(found.groups)}")
+    if found.user:
+        yield fine("Identity", f"You are {found.user}.", f"groups: {', '.join(found.groups)}")
+    else:
+        yield fine(
+            "Identity",
+            "The server knows you, and does not tell as whom.",
+            "those before Kubernetes 1.28 cannot",
+        )

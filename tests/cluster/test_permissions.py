@@ -5,7 +5,8 @@ import pytest
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.permissions import Identity, may, strongest_role, who_am_i
 from sspcloud_magics.cluster.resources import DEPLOYMENTS, NAMESPACES, PODS
-from tests.cluster.api_server import ApiServer, Asked
+from sspcloud_magics.errors import Forbidden
+from tests.cluster.api_server import ApiServer, Asked, status
 
 REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -28,6 +29,13 @@ def test_a_server_that_refuses_the_question_does_not_tell(api: ApiServer, cluste
     # An old one as well: it looks at rights before it looks whether there is such a thing.
     api.forbidden.add(REVIEW)
     assert who_am_i(cluster).user == ""
+
+
+def test_nobody_is_not_taken_for_somebody_without_a_name(api: ApiServer, cluster: Cluster) -> None:
+    words = 'selfsubjectreviews.authentication.k8s.io is forbidden: User "system:anonymous" cannot create resource'
+    api.answers[REVIEW] = status(403, words)
+    with pytest.raises(Forbidden, match="takes you for nobody"):
+        who_am_i(cluster)
 
 
 def test_an_identity_shows_itself_and_escapes_what_it_shows() -> None:

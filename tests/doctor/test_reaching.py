@@ -1,0 +1,38 @@
+"""What is said of an identity where the server does not tell one: no sandbox is as old as that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.permissions import Identity
+from sspcloud_magics.doctor import reaching
+from sspcloud_magics.doctor.findings import Verdict
+from sspcloud_magics.doctor.patient import Patient
+
+
+@pytest.mark.parametrize(
+    ("user", "verdict", "known"),
+    [
+        ("oidc-bob", Verdict.FINE, True),
+        ("", Verdict.FINE, True),
+        ("system:anonymous", Verdict.BROKEN, False),
+    ],
+)
+def test_who_one_is_to_the_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user: str, verdict: Verdict, *, known: bool
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("let-me-in")
+    cluster = find_cluster(server="https://127.0.0.1:1", token_file=token, namespace="user-bob", environ={})
+    told = Identity(user, (), "user-bob", "https://127.0.0.1:1", "a token")
+    monkeypatch.setattr(reaching, "who_am_i", lambda _cluster: told)
+
+    def nobody() -> None:
+        raise AssertionError("no tunnel is tried")
+
+    patient = Patient(lambda: cluster, nobody, None, None, {}, cluster=cluster)  # type: ignore[arg-type]
+    [finding] = reaching.identity(patient)
+    assert (finding.verdict, patient.identity is told) == (verdict, known)
