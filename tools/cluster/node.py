@@ -42,6 +42,7 @@ class Node:
         self._identities = identities
         self._processes: list[subprocess.Popen[bytes]] = []
         self._socket = folder / "containerd.sock"
+        self._networks = _networks()
         self._api: client.CoreV1Api | None = None
 
     def start(self, images: list[Path]) -> client.CoreV1Api:
@@ -206,9 +207,8 @@ class Node:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(2)
             process.kill()
-        for pid in _whose_command_names(
-            f"{self._folder}/"
-        ):  # containerd leaves the parents of its containers
+        # containerd leaves the parents of its containers.
+        for pid in _whose_command_names(f"{self._folder}/"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for mount in sorted(_mounts_below(self._folder), reverse=True):
@@ -216,6 +216,8 @@ class Node:
         for group in sorted(Path("/sys/fs/cgroup").glob("**/kubepods/**/"), reverse=True):
             with contextlib.suppress(OSError):
                 group.rmdir()
+        for network in _networks() - self._networks:
+            _command("ip", "netns", "delete", network, check=False)
         _command("ip", "link", "delete", _BRIDGE, check=False)
         _command("ip", "address", "delete", f"{ADDRESS}/32", "dev", "lo", check=False)
 
@@ -243,6 +245,11 @@ def _whose_command_names(text: str) -> Iterator[int]:
             with contextlib.suppress(OSError):
                 if text.encode() in (entry / "cmdline").read_bytes():
                     yield int(entry.name)
+
+
+def _networks() -> set[str]:
+    """Return the names of the network namespaces: containerd makes one for each pod."""
+    return {file.name for file in Path("/run/netns").glob("cni-*")}
 
 
 def _mounts_below(folder: Path) -> list[str]:
