@@ -126,5 +126,5 @@ def identity(patient: Patient) -> Iterator[Finding]:
         yield fine(
             "Identity",
             "The server knows you, and does not tell as whom.",
-            "those before Kubernetes 1.28 cannot",
+            "it is older than Kubernetes 1.28, or lets nobody ask",
         )

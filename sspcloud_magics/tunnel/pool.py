@@ -198,6 +198,7 @@ class Pool:
             began = now >= self._burst_until
             self._burst_until = now + _BURST
             if began:
+                self._shared.clear()
                 self._share_what_was_lent_since(now - _BURST)
         return now < self._burst_until
 
@@ -222,9 +223,11 @@ class Pool:
 
     @staticmethod
     def _has_room(tunnel: Tunnel) -> bool:
-        return (
-            tunnel.usable and tunnel.pairs < _MOST_GUESTS and tunnel.carried < _HEAVY and not tunnel.stopped
-        )
+        if (
+            not tunnel.half_close or not tunnel.usable
+        ):  # channels are one client's, whatever the pool now asks for
+            return False
+        return tunnel.pairs < _MOST_GUESTS and tunnel.carried < _HEAVY and not tunnel.stopped
 
     def _drop(self, tunnel: Tunnel) -> None:
         self._all.discard(tunnel)
@@ -314,6 +317,7 @@ class Pool:
             tunnel = await self._credentials.call(lambda client: self._open_with(client, port))
         except (StatusError, SspcloudError, ProtocolError) as error:
             if not self._closed:
+                self._cancel_refill()  # it is the owner who says when to try again
                 self._fail_wanted(error)
                 self._on_trouble(error)
             return False

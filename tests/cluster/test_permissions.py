@@ -27,8 +27,15 @@ def test_an_old_server_does_not_tell(cluster: Cluster) -> None:
 
 def test_a_server_that_refuses_the_question_does_not_tell(api: ApiServer, cluster: Cluster) -> None:
     # An old one as well: it looks at rights before it looks whether there is such a thing.
-    api.forbidden.add(REVIEW)
+    words = 'selfsubjectreviews.authentication.k8s.io is forbidden: User "bob" cannot create resource'
+    api.answers[REVIEW] = status(403, words)
     assert who_am_i(cluster).user == ""
+
+
+def test_a_proxy_that_refuses_everything_is_no_answer(api: ApiServer, cluster: Cluster) -> None:
+    api.answers[REVIEW] = (403, "text/plain", b"RBAC: access denied")
+    with pytest.raises(Forbidden, match="access denied"):
+        who_am_i(cluster)
 
 
 def test_nobody_is_not_taken_for_somebody_without_a_name(api: ApiServer, cluster: Cluster) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sspcloud_magics.access import Access
 from sspcloud_magics.tunnel import pool as engine
 from sspcloud_magics.tunnel.credentials import Credentials
+from sspcloud_magics.tunnel.http import StatusError
 from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.pods import Candidate
 from sspcloud_magics.tunnel.pool import Pool
@@ -138,7 +139,13 @@ async def test_a_crowd_joins_who_came_just_before_it(pool, opening):
     await asyncio.wait_for(asyncio.gather(*asking), 30)
 
 
-async def test_a_tunnel_that_may_be_back_in_a_moment_is_not_replaced(pool, opening):
+@pytest.fixture
+def unhurried(monkeypatch):
+    """A refill that no busy machine is late for."""
+    monkeypatch.setattr(engine, "_REFILL", 0.5)
+
+
+async def test_a_tunnel_that_may_be_back_in_a_moment_is_not_replaced(unhurried, pool, opening):
     pair = await pool.acquire(5432)
     pair.tunnel.used_at = asyncio.get_running_loop().time()
     pool._refill_now()
@@ -150,7 +157,7 @@ async def test_a_tunnel_that_may_be_back_in_a_moment_is_not_replaced(pool, openi
     assert len(opening.opened) == 2
 
 
-async def test_the_first_handshakes_are_not_disturbed_by_others(pool, opening):
+async def test_the_first_handshakes_are_not_disturbed_by_others(unhurried, pool, opening):
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(12)]
     await settle()
@@ -158,6 +165,40 @@ async def test_the_first_handshakes_are_not_disturbed_by_others(pool, opening):
     await asyncio.wait_for(opening.many.wait(), 30)
     opening.go.set()
     await asyncio.wait_for(asyncio.gather(*asking), 30)
+
+
+async def test_after_a_failure_nothing_is_tried_again(pool, monkeypatch):
+    tried = []
+
+    async def refuse(*_arguments) -> Tunnel:
+        tried.append(1)
+        raise StatusError(404, 'pods "web-0" not found', from_api=True)
+
+    monkeypatch.setattr(engine.Tunnel, "open", refuse)
+    pool._ahead = 8
+    pool.warm()
+    await asyncio.sleep(20 * engine._REFILL)
+    assert len(tried) == engine._FIRST_HANDSHAKES
+
+
+async def test_who_was_alone_since_an_old_burst_is_left_alone_in_the_next(pool, opening):
+    alone = await pool.acquire(5432)
+    crowded = await crowd(pool, opening, 20)
+    for pair in crowded:
+        pool.give_back(pair)
+    alone.tunnel.used_at -= 2 * engine._BURST
+    pool._burst_until = 0.0
+    assert alone.tunnel not in {pair.tunnel for pair in await crowd(pool, opening, 200)}
+
+
+async def test_channels_are_never_shared(pool, opening, monkeypatch):
+    async def fall_back(_client, _port) -> Tunnel:
+        return await opening(None, ChannelTunnel, "", 0)
+
+    monkeypatch.setattr(pool, "_open_with", fall_back)
+    first = await acquired_long_ago(pool)
+    pairs = await crowd(pool, opening, 40)
+    assert together([first, *pairs]) == [1] * 41
 
 
 async def test_a_tunnel_that_is_given_back_goes_to_those_who_wait(pool, opening):

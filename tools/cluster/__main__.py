@@ -8,16 +8,16 @@ a kubelet, makes the helpers of a testbed, and prints the file that describes it
 
     make test TESTBED=FILE        python benchmarks/tunnel.py --testbed FILE
 
-It needs root on a Debian of its own: a virtual machine, since it mounts file systems and makes a network. All else it
-brings: packages of Debian, and Kubernetes from Debian's source package, which takes some ten minutes to build and is kept
-in FOLDER (``build/cluster``). Debian's release decides how old all that is; 12 has Kubernetes 1.20, which knows
-protocols B and C, but not A.
+It needs root on a Debian 12 of its own, on amd64: a virtual machine, since it mounts file systems and makes a network.
+All else it brings: packages of Debian, and Kubernetes from Debian's source package, which takes some ten minutes to
+build and is kept in FOLDER (``build/cluster``). That is Kubernetes 1.20, which knows protocols B and C, but not A.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -35,8 +35,10 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 def main() -> None:
     """Bring what is missing, run the cluster, and leave nothing of it."""
-    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("apt-get"):
-        sys.exit("A cluster of one node is made as root, on a Debian of its own.")
+    if sys.platform != "linux" or platform.machine() != "x86_64" or programs.release() != "bookworm":
+        sys.exit("A cluster of one node is made on Debian 12, on amd64.")
+    if os.geteuid() != 0:
+        sys.exit("A cluster of one node is made as root: it mounts file systems and makes a network.")
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else _ROOT / "build/cluster").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -57,16 +59,19 @@ def run(folder: Path) -> None:
     running.mkdir()
     identities = make_identities(running / "identities")
     over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    for ended in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ended, lambda *_: over.set())
     node = Node(running, kubernetes, identities)
     try:
         api = node.start(write_images(running, helper, postgres))
         print(make_helpers(node, api, identities), flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             over.wait()
+    except TimeoutError as error:
+        sys.exit(f"{error}; the logs are in {running}")
     finally:
         node.stop()
-        shutil.rmtree(running, ignore_errors=True)
+    shutil.rmtree(running, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,13 @@ class Node:
             )
 
     def until(self, what: str, happened: Callable[[], bool]) -> None:
-        """Return when something has happened; end the program where it does not."""
+        """Return when something has happened.
+
+        Raises
+        ------
+        TimeoutError
+            If it does not.
+        """
         end = time.monotonic() + _LONGEST
         why: object = "nothing is told"
         while time.monotonic() < end:
@@ -82,7 +88,7 @@ class Node:
             except Exception as error:  # noqa: BLE001 - whatever it is, it may pass
                 why = error
             time.sleep(0.25)
-        sys.exit(f"{what} is not ready after {_LONGEST:g} s ({why}); the logs are in {self._folder}")
+        raise TimeoutError(f"{what} is not there after {_LONGEST:g} s ({why})")
 
     def _start_control_plane(self) -> None:
         peers = "http://127.0.0.1:2380"
@@ -208,7 +214,7 @@ class Node:
                 process.wait(2)
             process.kill()
         # containerd leaves the parents of its containers.
-        for pid in _whose_command_names(f"{self._folder}/"):
+        for pid in [*_shims(f"{self._socket}"), *_in_pods()]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for mount in sorted(_mounts_below(self._folder), reverse=True):
@@ -239,12 +245,20 @@ def _is_ready(node: client.V1Node) -> bool:
     return any(each.type == "Ready" and each.status == "True" for each in node.status.conditions or [])
 
 
-def _whose_command_names(text: str) -> Iterator[int]:
+def _shims(socket: str) -> Iterator[int]:
+    """Give the processes that containerd has put between itself and its containers."""
     for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                if text.encode() in (entry / "cmdline").read_bytes():
-                    yield int(entry.name)
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if entry.name.isdecimal() and "containerd-shim" in words[0] and socket in words:
+                yield int(entry.name)
+
+
+def _in_pods() -> Iterator[int]:
+    """Give the processes of the pods of this machine."""
+    for file in Path("/sys/fs/cgroup").glob("memory/kubepods/**/cgroup.procs"):
+        with contextlib.suppress(OSError):
+            yield from map(int, file.read_text().split())
 
 
 def _networks() -> set[str]:

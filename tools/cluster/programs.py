@@ -42,9 +42,19 @@ def install() -> None:
         _run("apt-get", "-qq", "install", "--yes", "--no-install-recommends", *missing, **quiet)
 
 
-def mirror() -> tuple[str, str]:
-    """Return the address that this machine has Debian from, and the name of its release."""
-    release = re.search(r"^VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text(), re.MULTILINE)
+def release() -> str:
+    """Return the name of this machine's release of Debian; empty where it is something else."""
+    described = Path("/etc/os-release")
+    found = (
+        re.search(r"^VERSION_CODENAME=(\w+)", described.read_text(), re.MULTILINE)
+        if described.exists()
+        else None
+    )
+    return found[1] if found else ""
+
+
+def mirror() -> str:
+    """Return the address that this machine has Debian from."""
     files = [
         *_APT.glob("sources.list.d/*.sources"),
         *_APT.glob("sources.list.d/*.list"),
@@ -52,9 +62,9 @@ def mirror() -> tuple[str, str]:
     ]
     text = "\n".join(file.read_text() for file in files if file.exists())
     address = re.search(r"^(?:URIs:|deb(?: \[[^]]*\])?)\s+(\S+/debian/?)(?:\s|$)", text, re.MULTILINE)
-    if release is None or address is None:
+    if address is None:
         sys.exit("Where this machine has Debian from is not found in /etc/apt.")
-    return address[1], release[1]
+    return address[1]
 
 
 def build_kubernetes(folder: Path) -> Path:
@@ -92,11 +102,10 @@ def build_kubernetes(folder: Path) -> Path:
 
 def _unpack_source(folder: Path, source: Path) -> None:
     """Fetch the source package with apt; the lists that this takes are kept apart from the machine's own."""
-    address, release = mirror()
     lists = folder / "apt"
     for part in ("lists/partial", "cache/archives/partial", "parts"):
         (lists / part).mkdir(parents=True, exist_ok=True)
-    (lists / "sources.list").write_text(f"deb-src {address} {release} main\n")
+    (lists / "sources.list").write_text(f"deb-src {mirror()} {release()} main\n")
     settings = {
         "Dir::Etc::sourcelist": lists / "sources.list",
         "Dir::Etc::sourceparts": lists / "parts",
@@ -130,14 +139,13 @@ def make_postgres(folder: Path) -> Path:
     root = folder / "postgres"
     if not (root / "complete").exists():
         shutil.rmtree(root, ignore_errors=True)
-        address, release = mirror()
         _run(
             "debootstrap",
             "--variant=minbase",
             "--include=postgresql",
-            release,
+            release(),
             root,
-            address,
+            mirror(),
             stdout=sys.stderr,
         )
         (root / "complete").touch()

@@ -265,7 +265,8 @@ NAME = "must consist of alphanumeric characters, '-', '_' or '.', and must start
 )
 async def test_the_keys_of_labels(api: Api, key: str, faults: list[str]) -> None:
     answer = await api.post(PODS, _with(pod(), {key: "x"}, "metadata", "labels"))
-    causes = [cause["message"] for cause in answer.get("details", {}).get("causes", [])]
+    assert answer["kind"] == ("Status" if faults else "Pod")
+    causes = [cause["message"] for cause in answer["details"]["causes"]] if faults else []
     assert len(causes) == len(faults)
     for cause, fault in zip(causes, faults, strict=True):
         assert cause.startswith(f'Invalid value: "{key}": {fault}')
