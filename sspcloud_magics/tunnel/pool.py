@@ -223,9 +223,8 @@ class Pool:
 
     @staticmethod
     def _has_room(tunnel: Tunnel) -> bool:
-        if (
-            not tunnel.half_close or not tunnel.usable
-        ):  # channels are one client's, whatever the pool now asks for
+        # Channels are one client's, whatever the pool asks for by now.
+        if not tunnel.half_close or not tunnel.usable:
             return False
         return tunnel.pairs < _MOST_GUESTS and tunnel.carried < _HEAVY and not tunnel.stopped
 
