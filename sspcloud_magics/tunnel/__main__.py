@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import queue
 import signal
@@ -34,6 +35,9 @@ def main() -> None:
     """Run until the kernel closes the pipe, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _allow_many_sockets()
+    # What is imported lives as long as this process. To walk through it, as the garbage collector would now and then, stops
+    # every connection for 2 ms.
+    gc.freeze()
     commands, events = sys.stdin.buffer, sys.stdout.buffer
     loop = asyncio.SelectorEventLoop()
     asyncio.set_event_loop(loop)

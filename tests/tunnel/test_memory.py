@@ -44,3 +44,18 @@ def test_tunnels_that_break_are_freed_without_the_garbage_collector(api, program
             cut_one()
         grown = process.memory_info().rss - before
     assert grown < 6 * MIB, "sixty tunnels of some 400 KiB each are 24 MiB"
+
+
+def test_a_collection_of_garbage_does_not_walk_through_what_was_imported(api, tmp_path):
+    told = tmp_path / "told"
+    prelude = f"""
+import gc, pathlib
+freeze = gc.freeze
+def tell():
+    freeze()
+    pathlib.Path({str(told)!r}).write_text(f"{{gc.get_freeze_count()}} {{len(gc.get_objects())}}")
+gc.freeze = tell
+"""
+    with HelperProcess(api.access(), prelude=prelude):
+        frozen, walked_through = map(int, told.read_text().split())
+    assert frozen > 10_000 > 10 * walked_through
