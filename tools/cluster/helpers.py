@@ -10,7 +10,7 @@ from typing import Any
 from identities import NAMESPACE, PERSON, Identities
 from images import write_image
 from kubernetes import client
-from node import PAUSE, Node
+from node import PAUSE, Node, is_ready
 
 HELPERS = {"source": 9000, "sink": 9001, "echo": 9002}
 _HELPER = "docker.io/cluster/helper:1"
@@ -96,8 +96,4 @@ def _pod(name: str, port: int, container: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ready_pods(api: client.CoreV1Api) -> set[str]:
-    return {
-        pod.metadata.name
-        for pod in api.list_namespaced_pod(NAMESPACE).items
-        if any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions or [])
-    }
+    return {pod.metadata.name for pod in api.list_namespaced_pod(NAMESPACE).items if is_ready(pod)}

@@ -56,7 +56,7 @@ class Node:
         self._start_controllers()
         self._start_containerd(images)
         self._start_kubelet()
-        self.until("the node", lambda: any(_is_ready(node) for node in api.list_node().items))
+        self.until("the node", lambda: any(is_ready(node) for node in api.list_node().items))
         return api
 
     def _start(self, program: str | Path, *arguments: str) -> None:
@@ -241,8 +241,9 @@ def _command(*command: str, check: bool = True) -> None:
     subprocess.run(command, check=check, capture_output=True, stdin=subprocess.DEVNULL)
 
 
-def _is_ready(node: client.V1Node) -> bool:
-    return any(each.type == "Ready" and each.status == "True" for each in node.status.conditions or [])
+def is_ready(found: client.V1Node | client.V1Pod) -> bool:
+    """Return whether a node or a pod is ready."""
+    return any(each.type == "Ready" and each.status == "True" for each in found.status.conditions or [])
 
 
 def _shims(socket: str) -> Iterator[int]:

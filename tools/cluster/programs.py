@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -44,13 +45,10 @@ def install() -> None:
 
 def release() -> str:
     """Return the name of this machine's release of Debian; empty where it is something else."""
-    described = Path("/etc/os-release")
-    found = (
-        re.search(r"^VERSION_CODENAME=(\w+)", described.read_text(), re.MULTILINE)
-        if described.exists()
-        else None
-    )
-    return found[1] if found else ""
+    try:
+        return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    except OSError:
+        return ""
 
 
 def mirror() -> str:
