@@ -11,6 +11,10 @@ The ends of TCP do not pass a port-forward by themselves (see "The far end" belo
     its socket any more
     the client shuts down its writing side, or    the pod is told after `QUIET` seconds without a byte
     that cannot be told from closing              from it, so that a reply flows to its end
+    the client shuts down its writing side, is    the pod is told after `THINKING` seconds: it may be
+    known to wait, and has had no answer yet      at work on one
+    the client speaks on after the pod's end      it is reset after `_LAST_WORDS` seconds, in which it
+                                                  may read: it would take for delivered what it says
     the client resets                             the pair is reset; the tunnel is free again
     the tunnel or the pod turns out to be gone,   another tunnel is taken, and what the client said is
     and nothing has reached the pod               said again
@@ -35,10 +39,13 @@ from sspcloud_magics.tunnel.peer import PeerWatch
 from sspcloud_magics.tunnel.stream import Stream
 
 QUIET = 5.0
+THINKING = 20.0
 # A closing program lets go of its socket a moment after its FIN has arrived here, and may connect again at once:
 # then the new connection comes first, and the old one is looked at while that waits for its pod. (An idle loop rounds up to 1 ms.)
 _FIRST_LOOKS = (0.0004, 0.001, 0.01, 0.1, 0.5)
 _LOOK_INTERVAL = 1.0
+# How long a client may read what its pod said last, when it has said something that nobody will read.
+_LAST_WORDS = 1.0
 _MOST_TRIES = 3
 _MAY_BE_CUT = "the reply may have been cut: it paused after the client had shut down its writing side"
 # What a client may say before its pod has answered and still be served by another.
@@ -120,7 +127,7 @@ class Connection:
         self._accepted = self._held = False
         self._early: bytearray | None = bytearray()
         self._tries = 0
-        self._received = False
+        self._received = self._answered = False
         self._received_after_finish = False
         self._reset_when_drained = False
         self._heard_at = 0.0
@@ -185,14 +192,21 @@ class Connection:
         """Carry bytes to the pod."""
         pair = self._pair
         if pair is None:
-            return  # the pod has closed: nobody will read this
+            self._tell_that_nobody_reads()
+            return
         self._take_note(data)
         pair.send(data)
         if pair.tunnel.unsent:
             self._local.pause()
 
+    def _tell_that_nobody_reads(self) -> None:
+        """Reset a client that speaks on after the pod's end; it may first read what the pod said last."""
+        if self._look is None:
+            self._look = self._loop.call_later(_LAST_WORDS, self._reset_in_the_end)
+
     def _take_note(self, data: memoryview) -> None:
         """Count what the client says, and keep it as long as another pod may have to hear it."""
+        self._answered = False
         self._counters.sent += len(data)
         if self._owner.quiet:
             self._owner.stir()
@@ -207,7 +221,8 @@ class Connection:
         self._client_ended = True
         self._heard_at = self._loop.time()
         if self._pod_ended:
-            self._end()
+            if not self._local.unsent:
+                self._end()
         else:
             self._owner.leaving[self] = None
             self._look = self._loop.call_later(next(self._looks), self._look_at_client)
@@ -241,11 +256,13 @@ class Connection:
         now = self._loop.time()
         if self._local.unsent or self._pair.tunnel.stopped:
             self._heard_at = now  # the client, or one beside it, has not taken what came: that is no silence
-        if self._owner.peers.has_closed(self._local.socket):
+        closed = self._owner.peers.has_closed(self._local.socket)
+        if closed:
             self._pair.abandon()
             self._end()
             return
-        if not self._finished and now - self._heard_at >= QUIET:
+        awaits_answer = closed is False and not self._answered
+        if not self._finished and now - self._heard_at >= (THINKING if awaits_answer else QUIET):
             self._pass_end_on()
         if not self.over:
             self._look = self._loop.call_later(next(self._looks, _LOOK_INTERVAL), self._look_at_client)
@@ -279,7 +296,7 @@ class Connection:
     def pair_received(self, parts: list[memoryview]) -> None:
         """Carry bytes to the client."""
         self._early = None
-        self._received = True
+        self._received = self._answered = True
         self._counters.received += sum(map(len, parts))
         if self._owner.quiet:
             self._owner.stir()

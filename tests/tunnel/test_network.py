@@ -33,13 +33,48 @@ connection._LOOK_INTERVAL = 0.1
 # So that nothing is told because of silence.
 NO_QUIET = """
 from sspcloud_magics.tunnel import connection
-connection.QUIET = 3600.0
+connection.QUIET = connection.THINKING = 3600.0
+"""
+LONG_THINKING = """
+from sspcloud_magics.tunnel import connection
+connection.THINKING = 3600.0
+"""
+SHORT_THINKING = """
+from sspcloud_magics.tunnel import connection
+connection.QUIET, connection.THINKING = 3600.0, 0.5
+connection._LOOK_INTERVAL = 0.1
 """
 # As on a system whose kernel does not tell what has become of a peer.
 BLIND = """
 from sspcloud_magics.tunnel import peer
 peer.PeerWatch.has_closed = lambda self, sock: None
 """
+# So that what a client does not read stays with the helper.
+SMALL_BUFFERS = """
+import socket
+from sspcloud_magics.tunnel.connection import Connection
+begin = Connection.__init__
+def begin_small(self, local, *rest):
+    local.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    begin(self, local, *rest)
+Connection.__init__ = begin_small
+"""
+
+
+def connect_small(port: int) -> socket.socket:
+    """Connect with a socket that holds little of what comes."""
+    client = socket.socket()
+    client.settimeout(20.0)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", port))
+    return client
+
+
+def speak_on(client: socket.socket) -> None:
+    """Write for ten seconds, and read nothing."""
+    for _ in range(100):
+        client.sendall(bytes(1000))
+        threading.Event().wait(0.1)
 
 
 @pytest.fixture
@@ -315,6 +350,57 @@ class TestTheClientsEnd:
             assert len(receive_all(client)) == 20_000
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
+    def test_a_server_that_thinks_is_waited_for_while_the_client_waits(self, api, programs, prelude):
+        def think(connection) -> None:
+            connection.sendall(connection.recv(5))
+            connection.recv(100)
+            threading.Event().wait(2.5)  # quiet time and the server's second are over long before
+            connection.sendall(b"thought")
+
+        api.put_pod("web-0", {8000: programs(think)})
+        with (
+            HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + LONG_THINKING) as helper,
+            connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
+        ):
+            client.sendall(b"hello")
+            assert receive(client, 5) == b"hello"
+            client.sendall(b"go")
+            client.shutdown(socket.SHUT_WR)
+            assert receive(client, 7) == b"thought"
+
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
+    def test_a_server_that_reads_to_the_end_is_not_waited_for_for_ever(self, api, observed, prelude):
+        with (
+            HelperProcess(api.access(), prelude=prelude + SHORT_THINKING) as helper,
+            connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
+        ):
+            client.sendall(b"bye")
+            client.shutdown(socket.SHUT_WR)
+            assert observed.wait(20.0)
+            assert client.recv(1) == b""
+
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
+    def test_a_server_that_has_answered_is_told_of_the_end_after_silence(self, api, programs, prelude):
+        observed = threading.Event()
+
+        def answer(connection) -> None:
+            said = connection.recv(100)
+            connection.sendall(said)
+            connection.recv(100)
+            if said:  # else it was the trial of the forward
+                observed.set()
+
+        api.put_pod("web-0", {8000: programs(answer)})
+        with (
+            HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + LONG_THINKING) as helper,
+            connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
+        ):
+            client.sendall(b"PING")
+            assert receive(client, 4) == b"PING"
+            client.shutdown(socket.SHUT_WR)
+            assert observed.wait(20.0)
+
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
     def test_a_reply_that_may_have_been_cut_is_a_reset(self, api, programs, prelude):
         ended = threading.Event()
 
@@ -363,6 +449,79 @@ class TestTheClientsEnd:
             counters = helper.wait_for_counters(lambda found: found.failed_connections == 1)
             over.set()
         assert counters.last_error.startswith("the reply may have been cut")
+
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
+    def test_a_client_that_speaks_on_after_the_pods_end_is_reset(self, api, programs, prelude):
+        def leave(connection) -> None:
+            connection.recv(10)
+            connection.sendall(b"enough")
+
+        api.put_pod("web-0", {8000: programs(leave)})
+        with (
+            HelperProcess(api.access(), prelude=prelude) as helper,
+            connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
+        ):
+            client.sendall(b"begin")
+            assert receive_all(client) == b"enough"
+            # Its end is no reason to stop for one who only writes: what is sent now would be taken for delivered.
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                speak_on(client)
+            counters = helper.wait_for_counters(lambda found: not found.open_connections)
+        assert counters.failed_connections == 0, "it is the pod that wanted it"
+
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
+    def test_the_pods_last_words_can_be_read_by_one_who_speaks_on(self, api, programs, prelude):
+        size, left = (
+            100_000,
+            threading.Event(),
+        )  # more than a client's socket holds: a reset would throw it away
+
+        def leave(connection) -> None:
+            connection.recv(10)
+            connection.sendall(bytes(size))
+            connection.close()
+            left.set()
+
+        api.put_pod("web-0", {8000: programs(leave)})
+        with (
+            HelperProcess(api.access(), prelude=prelude) as helper,
+            connect_small(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
+        ):
+            client.sendall(b"begin")
+            assert left.wait(20.0)
+            threading.Event().wait(1.5)  # containerd gives the other direction a second
+            client.sendall(b"commit")
+            threading.Event().wait(0.2)
+            assert len(receive_all(client)) == size
+
+    def test_a_slow_reader_that_shuts_down_its_side_gets_what_the_pod_said_before_it_closed(
+        self, api, programs
+    ):
+        left = threading.Event()
+
+        def leave(connection) -> None:
+            connection.recv(10)
+            connection.sendall(bytes(40_000))
+            threading.Event().wait(
+                0.5
+            )  # the helper has that, more than the sockets hold, and waits for the client
+            connection.sendall(bytes(60_000))
+            connection.close()
+            left.set()
+
+        api.put_pod("web-0", {8000: programs(leave)})
+        with (
+            HelperProcess(api.access(), prelude=SMALL_BUFFERS) as helper,
+            connect_small(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
+        ):
+            client.sendall(b"begin")
+            assert left.wait(20.0)
+            threading.Event().wait(1.5)  # containerd gives the other direction a second
+            got = len(receive(client, 50_000))  # so that the rest comes, and the end with it
+            threading.Event().wait(0.5)
+            client.shutdown(socket.SHUT_WR)
+            threading.Event().wait(0.5)
+            assert got + len(receive_all(client)) == 100_000
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
     def test_a_client_that_may_have_closed_after_its_reply_has_not_failed(self, api, echo_port, prelude):

@@ -11,6 +11,12 @@ from sspcloud_magics.cluster.identity import find_cluster
 from tests.testbed import Helper, Testbed
 from tests.tunnel.helper_process import PRELUDES, HelperProcess
 
+# So that a server which waits for the end need not be waited for as one that thinks.
+SHORT_THINKING = """
+from sspcloud_magics.tunnel import connection
+connection.THINKING = connection.QUIET
+"""
+
 
 @pytest.fixture(scope="session")
 def access(testbed: Testbed) -> Access:
@@ -22,7 +28,7 @@ def access(testbed: Testbed) -> Access:
 def helper(request: pytest.FixtureRequest, access: Access, minor: int) -> Iterator[HelperProcess]:
     if request.param == "spdy over websocket" and minor < 31:
         pytest.skip("servers before Kubernetes 1.31 do not know this protocol")
-    with HelperProcess(access, prelude=PRELUDES[request.param]) as process:
+    with HelperProcess(access, prelude=PRELUDES[request.param] + SHORT_THINKING) as process:
         process.protocol = request.param  # type: ignore[attr-defined]
         yield process
 
