@@ -1,4 +1,4 @@
-"""The least that a tunnel costs in Python on this machine, beside what kubectl costs.
+"""The least that a tunnel costs in Python on this machine, beside what kubectl and `portforward` cost.
 
     python benchmarks/floor.py [--testbed FILE.json] [--rounds 5] [--mib 256]
 
@@ -6,9 +6,10 @@ A goal such as "0.6 of kubectl's processor time" can only be reached where less 
 client can leave out. So this does only that, with blocking calls and nothing else:
 
 - download: receive from the socket, decrypt, send what came to a socket of another process. No event loop, no frame is parsed.
+- echo: read a byte from a client, encrypt and send it; receive the answer, decrypt it and send it to the client. No event loop.
 - connect: send the request that opens a pair and says one byte, which was made before, and wait for the answer. No listener, no client.
 
-kubectl and the helper of this project do their whole work in the same rounds; the medians are printed, and their shares of kubectl's.
+kubectl, `portforward` and the helper of this project do their whole work in the same rounds; the medians are printed, and their shares of kubectl's.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ import ssl
 import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import load
 from measures.bed import GIB, MIB, Bed, Numbers, percentile, the_bed
-from measures.connections import measure_connect
+from measures.connections import measure_connect, measure_echo
 from measures.transfers import measure_download
 
 from sspcloud_magics.tunnel.http import Client
@@ -34,6 +36,9 @@ from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
 from sspcloud_magics.tunnel.stream import CHUNK, TlsStream
 
 CONNECTIONS = 200
+ECHOES = 2000
+ROWS = ("download CPU s/GiB", "echo p50 us", "connect p50 ms")
+WHOLE = ("ours", "kubectl", "portforward")
 
 
 class Bare:
@@ -116,6 +121,30 @@ def download(bed: Bed, size: int) -> float:
     return spent / (got / GIB)
 
 
+def echo(bed: Bed) -> list[float]:
+    """Return the seconds of each round trip of one byte from a client in another process."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ProcessPoolExecutor(1) as pool:
+        client = pool.submit(load.echo, listener.getsockname()[1], ECHOES)
+        tunnel, protocol = open_tunnel(bed, bed.testbed.echo.pod), SpdyTunnel()
+        link, _ = listener.accept()
+        with tunnel.socket, link:
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            pair, request = protocol.open(bed.testbed.echo.port)
+            tunnel.send(request)
+            while said := link.recv(100):
+                tunnel.send(b"".join(protocol.send(pair, memoryview(said))))
+                while not (answer := received(protocol, tunnel.receive())):
+                    pass
+                link.sendall(answer)
+        return client.result()
+
+
+def received(protocol: SpdyTunnel, data: memoryview) -> bytes:
+    """Return what the pod says in what has come."""
+    events = protocol.receive(data)
+    return b"".join(part for event in events if isinstance(event, Received) for part in event.parts)
+
+
 def connect(bed: Bed) -> list[float]:
     """Return the seconds from a request to its answer, of several in turn, on two tunnels in turn."""
     tunnels = [(open_tunnel(bed, bed.testbed.echo.pod), SpdyTunnel()) for _ in range(2)]
@@ -125,7 +154,7 @@ def connect(bed: Bed) -> list[float]:
         pair, request = protocol.open(bed.testbed.echo.port, b"x")
         started = time.perf_counter()
         bare.send(request)
-        while not any(isinstance(event, Received) for event in protocol.receive(bare.receive())):
+        while not received(protocol, bare.receive()):
             pass
         spent.append(time.perf_counter() - started)
         bare.send(protocol.abandon(pair))
@@ -137,13 +166,14 @@ def connect(bed: Bed) -> list[float]:
 def whole(bed: Bed, name: str, size: int) -> Numbers:
     """Return the figures of a whole forwarder."""
     scale = size / GIB
-    return measure_download(bed, name, scale) | measure_connect(bed, name, scale)
+    return measure_download(bed, name, scale) | measure_echo(bed, name, 1) | measure_connect(bed, name, scale)
 
 
 def alone(bed: Bed, size: int) -> Numbers:
     """Return the figures of what cannot be left out."""
     return {
         "download CPU s/GiB": download(bed, size),
+        "echo p50 us": percentile(echo(bed), 0.5) * 1e6,
         "connect p50 ms": percentile(connect(bed), 0.5) * 1e3,
     }
 
@@ -154,14 +184,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mib", type=int, default=256)
     options = parser.parse_args()
-    rounds: dict[str, list[Numbers]] = {"the least": [], "ours": [], "kubectl": []}
+    rounds: dict[str, list[Numbers]] = {name: [] for name in ("the least", *WHOLE)}
     with the_bed(options.testbed) as bed:
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
             rounds["the least"].append(alone(bed, options.mib * MIB))
-            for name in ("ours", "kubectl"):
+            for name in WHOLE:
                 rounds[name].append(whole(bed, name, options.mib * MIB))
-    for row in ("download CPU s/GiB", "connect p50 ms"):
+    for row in ROWS:
         medians = {name: statistics.median(each[row] for each in found) for name, found in rounds.items()}
         cells = "   ".join(
             f"{name} {value:.2f} ({value / medians['kubectl']:.2f} of kubectl)"

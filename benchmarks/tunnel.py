@@ -2,10 +2,10 @@
 
     python benchmarks/tunnel.py [--testbed FILE.json] [--json] [--rounds 5] [--only MEASURE …] [--scale 1.0]
 
-Each round measures every subject once, so that a noisy machine is noisy for all of them, and begins with another one,
-so that nobody always follows the same neighbour; what is printed are the medians of the rounds, and beside ours what is to be reached and whether it is. Without a testbed it runs on
-the sandbox, whose own server then costs most of the time: throughput there says little, the client's CPU
-seconds per GiB, latency and behaviour say a lot. Rows named ``…, sandbox's share`` say how much of the time the
+Each round measures every subject once, so that a noisy machine is noisy for all of them, in an order in which nobody
+always follows the same neighbour; what is printed are the medians of the rounds, and beside ours what is to be reached
+and whether it is. Without a testbed it runs on the sandbox, whose own server then costs most of the time: throughput
+there says little, the client's CPU seconds per GiB, latency and behaviour say a lot. Rows named ``…, sandbox's share`` say how much of the time the
 sandbox computed itself, its pods included (it has more than one core, so it may be more than 1). `--scale 0.1`
 moves a tenth of the bytes. Ctrl-C ends it early, with the medians of what was measured.
 """
@@ -42,6 +42,16 @@ MEASURES: dict[str, Callable[[Bed, str, float], Numbers]] = {
     "busy-kernel": measure_busy_kernel,
     "killed": measure_killed,
 }
+
+
+def order_of_round(names: list[str], number: int) -> list[str]:
+    """Return the names in the order of a round: in as many rounds as there are names, each follows each other once.
+
+    That is a balanced Latin square; for an odd number of names it is nearly balanced.
+    """
+    count = len(names)
+    steps = ((step + 1) // 2 * (1 if step % 2 else -1) for step in range(count))
+    return [names[(number + step) % count] for step in steps]
 
 
 def attempt(measure: Callable[[Bed, str, float], Numbers], bed: Bed, name: str, scale: float) -> Numbers:
@@ -103,8 +113,7 @@ def main() -> None:
                     progress = f"round {number + 1} of {options.rounds}, {measure}"
                     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
                     print(progress + load, file=sys.stderr, flush=True)
-                    first = number % len(options.subjects)
-                    for name in options.subjects[first:] + options.subjects[:first]:
+                    for name in order_of_round(options.subjects, number):
                         for row, value in attempt(MEASURES[measure], bed, name, options.scale).items():
                             collected[name].setdefault(row, []).append(value)
         except KeyboardInterrupt:
