@@ -13,8 +13,8 @@ The ends of TCP do not pass a port-forward by themselves (see "The far end" belo
     that cannot be told from closing              from it, so that a reply flows to its end
     the client shuts down its writing side, is    the pod is told after `THINKING` seconds: it may be
     known to wait, and has had no answer yet      at work on one
-    the client speaks on after the pod's end      it is reset after `_LAST_WORDS` seconds, in which it
-                                                  may read: it would take for delivered what it says
+    the client speaks on after the pod's end      it is reset when it has what the pod said last, or does
+                                                  not take it: it would take for delivered what it says
     the client resets                             the pair is reset; the tunnel is free again
     the tunnel or the pod turns out to be gone,   another tunnel is taken, and what the client said is
     and nothing has reached the pod               said again
@@ -44,8 +44,6 @@ THINKING = 20.0
 # then the new connection comes first, and the old one is looked at while that waits for its pod. (An idle loop rounds up to 1 ms.)
 _FIRST_LOOKS = (0.0004, 0.001, 0.01, 0.1, 0.5)
 _LOOK_INTERVAL = 1.0
-# How long a client may read what its pod said last, when it has said something that nobody will read.
-_LAST_WORDS = 1.0
 _MOST_TRIES = 3
 _MAY_BE_CUT = "the reply may have been cut: it paused after the client had shut down its writing side"
 # What a client may say before its pod has answered and still be served by another.
@@ -129,7 +127,8 @@ class Connection:
         self._tries = 0
         self._received = self._answered = False
         self._received_after_finish = False
-        self._reset_when_drained = False
+        self._to_be_reset = self._speaks_in_vain = False
+        self._left, self._taken_at = 0, 0.0
         self._heard_at = 0.0
         self._look: asyncio.TimerHandle | None = None
         self._looks = iter(_FIRST_LOOKS)
@@ -170,8 +169,8 @@ class Connection:
 
     @property
     def is_served(self) -> bool:
-        """Whether a tunnel carries it."""
-        return self._pair is not None
+        """Whether a tunnel carries it, or has carried it to the pod's end."""
+        return self._pair is not None or self._pod_ended
 
     def fail(self, text: str) -> None:
         """End the connection with an error, which the client sees as a reset."""
@@ -192,17 +191,14 @@ class Connection:
         """Carry bytes to the pod."""
         pair = self._pair
         if pair is None:
-            self._tell_that_nobody_reads()
+            if not self._speaks_in_vain:
+                self._speaks_in_vain = True
+                self._reset_in_the_end()
             return
         self._take_note(data)
         pair.send(data)
         if pair.tunnel.unsent:
             self._local.pause()
-
-    def _tell_that_nobody_reads(self) -> None:
-        """Reset a client that speaks on after the pod's end; it may first read what the pod said last."""
-        if self._look is None:
-            self._look = self._loop.call_later(_LAST_WORDS, self._reset_in_the_end)
 
     def _take_note(self, data: memoryview) -> None:
         """Count what the client says, and keep it as long as another pod may have to hear it."""
@@ -220,9 +216,8 @@ class Connection:
         """Begin to find out whether the client has closed, or waits for a reply."""
         self._client_ended = True
         self._heard_at = self._loop.time()
-        if self._pod_ended:
-            if not self._local.unsent:
-                self._end()
+        if self._pair is None:
+            self._end_if_all_is_said()
         else:
             self._owner.leaving[self] = None
             self._look = self._loop.call_later(next(self._looks), self._look_at_client)
@@ -241,12 +236,10 @@ class Connection:
 
     def drained(self) -> None:
         """Let the pod go on."""
-        if self._reset_when_drained:
-            self._end(reset=True)
-        elif self._pair is not None:
+        if self._pair is not None:
             self._pair.resume()
         elif self._client_ended:
-            self._end()
+            self._end_if_all_is_said()
 
     def _look_at_client(self) -> None:
         self._look = None
@@ -321,8 +314,7 @@ class Connection:
             self._pod_ended = True
             self._local.shutdown()
             if self._client_ended:
-                if not self._local.unsent:
-                    self._end()
+                self._end_if_all_is_said()
             else:
                 self._local.resume()
         self._owner.release(pair)
@@ -353,6 +345,7 @@ class Connection:
     def _let_go(self) -> Pair:
         assert self._pair is not None  # noqa: S101 - only a tunnel says that a pair is over
         pair, self._pair = self._pair, None
+        self._owner.leaving.pop(self, None)
         return pair
 
     def _break(self, text: str) -> None:
@@ -367,10 +360,22 @@ class Connection:
         self._reset_in_the_end()
 
     def _reset_in_the_end(self) -> None:
-        if self._local.unsent:
-            self._reset_when_drained = True
-        else:
+        """Reset the client when it has all that came; one that speaks in vain, also when it takes nothing for long."""
+        self._to_be_reset = True
+        left, now = self._local.undelivered, self._loop.time()
+        if left != self._left:
+            self._left, self._taken_at = left, now
+        if not left or (self._speaks_in_vain and now - self._taken_at >= QUIET):
             self._end(reset=True)
+            return
+        if self._look is not None:
+            self._look.cancel()
+        self._look = self._loop.call_later(next(self._looks, _LOOK_INTERVAL), self._reset_in_the_end)
+
+    def _end_if_all_is_said(self) -> None:
+        """End the connection after the pod's end and the client's, unless something is left for the client."""
+        if not (self._local.unsent or self._to_be_reset):
+            self._end()
 
     def _end(self, *, reset: bool = False) -> None:
         if self.over:

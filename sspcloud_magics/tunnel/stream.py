@@ -21,6 +21,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Protocol, TypeAlias
 
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 CHUNK = 512 * 1024
@@ -53,6 +57,19 @@ def _delivers(sock: socket.socket) -> bool | None:
         return None
     probes, unacknowledged, silent_ms = _TCP_INFO.unpack(info)
     return not (probes > _MOST_PROBES or (unacknowledged and silent_ms > _LONGEST_SILENCE_MS))
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    """Return how many bytes the kernel keeps until the peer's has acknowledged them, the end included; 0 where that is not told.
+
+    Source: ``TIOCOUTQ``, tcp(7).
+    """
+    count = bytearray(4)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            sock.getpeername()  # fails where the connection is gone, with whatever the kernel kept
+            fcntl.ioctl(sock, termios.TIOCOUTQ, count)
+    return int.from_bytes(count, sys.byteorder)
 
 
 class Receiver(Protocol):
@@ -106,6 +123,11 @@ class Stream:
     def delivers(self) -> bool | None:
         """Whether the peer's kernel still acknowledges what was sent; None where that is not told."""
         return None if self.closed else _delivers(self._sock)
+
+    @property
+    def undelivered(self) -> int:
+        """How many bytes have not reached the peer yet; those with the kernel are counted where it tells."""
+        return 0 if self.closed else self.unsent + _unacknowledged(self._sock)
 
     def start(self, receiver: Receiver) -> None:
         """Begin to read."""

@@ -70,6 +70,15 @@ def connect_small(port: int) -> socket.socket:
     return client
 
 
+def read_slowly(client: socket.socket, got: list[int] | None = None) -> int:
+    """Read to the end, a little at a time; return how much there was, and keep the sizes in `got`."""
+    sizes = [] if got is None else got
+    while piece := client.recv(4096):
+        sizes.append(len(piece))
+        threading.Event().wait(0.05)
+    return sum(sizes)
+
+
 def speak_on(client: socket.socket) -> None:
     """Write for ten seconds, and read nothing."""
     for _ in range(100):
@@ -327,7 +336,7 @@ class TestTheClientsEnd:
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
     def test_a_client_of_which_nothing_is_known_is_told_after_silence(self, api, observed, prelude):
-        with HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + BLIND) as helper:
+        with HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + LONG_THINKING + BLIND) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
             with connect(port) as client:
                 client.sendall(b"bye")
@@ -469,59 +478,97 @@ class TestTheClientsEnd:
             counters = helper.wait_for_counters(lambda found: not found.open_connections)
         assert counters.failed_connections == 0, "it is the pod that wanted it"
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_the_pods_last_words_can_be_read_by_one_who_speaks_on(self, api, programs, prelude):
-        size, left = (
-            100_000,
-            threading.Event(),
-        )  # more than a client's socket holds: a reset would throw it away
-
-        def leave(connection) -> None:
-            connection.recv(10)
-            connection.sendall(bytes(size))
-            connection.close()
-            left.set()
-
-        api.put_pod("web-0", {8000: programs(leave)})
-        with (
-            HelperProcess(api.access(), prelude=prelude) as helper,
-            connect_small(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
-        ):
-            client.sendall(b"begin")
-            assert left.wait(20.0)
-            threading.Event().wait(1.5)  # containerd gives the other direction a second
-            client.sendall(b"commit")
-            threading.Event().wait(0.2)
-            assert len(receive_all(client)) == size
-
-    def test_a_slow_reader_that_shuts_down_its_side_gets_what_the_pod_said_before_it_closed(
-        self, api, programs
-    ):
+    @pytest.fixture
+    def half_read(self, api, programs):
+        """Connect to a pod that said 100,000 bytes and closed, of which half have been read and the end has come."""
         left = threading.Event()
 
         def leave(connection) -> None:
-            connection.recv(10)
+            said = connection.recv(10)
             connection.sendall(bytes(40_000))
             threading.Event().wait(
                 0.5
-            )  # the helper has that, more than the sockets hold, and waits for the client
+            )  # the helper may have that, more than the sockets hold, and wait for the client
             connection.sendall(bytes(60_000))
             connection.close()
-            left.set()
+            threading.Event().wait(1.5)  # containerd gives the other direction a second
+            if said:
+                left.set()
+
+        def connect_to_it(helper: HelperProcess) -> socket.socket:
+            client = connect_small(helper.forward("pod", "web-0", 8000).local_ports[0])
+            client.sendall(b"begin")
+            assert left.wait(20.0)
+            assert len(receive(client, 50_000)) == 50_000  # so that the rest comes, and the end with it
+            threading.Event().wait(0.5)
+            return client
 
         api.put_pod("web-0", {8000: programs(leave)})
+        return connect_to_it
+
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
+    @pytest.mark.parametrize("held_by", ["", SMALL_BUFFERS], ids=["the kernel", "the helper"])
+    def test_the_pods_last_words_are_there_for_a_slow_reader_who_speaks_on(
+        self, api, half_read, prelude, held_by
+    ):
+        with HelperProcess(api.access(), prelude=prelude + held_by) as helper, half_read(helper) as client:
+            client.sendall(b"commit")
+            assert read_slowly(client) == 50_000
+            helper.wait_for_counters(lambda found: not found.open_connections)
+
+    def test_a_client_that_only_speaks_is_reset_whatever_its_pod_has_said(self, api, half_read):
         with (
-            HelperProcess(api.access(), prelude=SMALL_BUFFERS) as helper,
+            HelperProcess(api.access(), prelude=SHORT_QUIET + SMALL_BUFFERS) as helper,
+            half_read(helper) as client,
+            pytest.raises((ConnectionResetError, BrokenPipeError)),
+        ):
+            speak_on(client)
+
+    def test_what_came_before_the_tunnel_broke_can_be_read_slowly(self, api, network, programs):
+        def stay(connection) -> None:
+            connection.recv(10)
+            connection.sendall(bytes(100_000))
+            connection.recv(10)
+
+        api.put_pod("web-0", {8000: programs(stay)})
+        with (
+            HelperProcess(api.access(port=network.port)) as helper,
             connect_small(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"begin")
-            assert left.wait(20.0)
-            threading.Event().wait(1.5)  # containerd gives the other direction a second
-            got = len(receive(client, 50_000))  # so that the rest comes, and the end with it
-            threading.Event().wait(0.5)
+            helper.wait_for_counters(lambda found: found.received == 100_000)
+            network.reset_all()
+            helper.wait_for_counters(lambda found: found.failed_connections == 1)
+            got: list[int] = []
+            with pytest.raises(ConnectionResetError):
+                read_slowly(client, got)
+            assert sum(got) == 100_000
+
+    def test_a_client_that_goes_before_it_has_taken_all_of_a_broken_reply_leaves_nothing_behind(
+        self, api, network, programs
+    ):
+        def stay(connection) -> None:
+            connection.recv(10)
+            connection.sendall(bytes(100_000))
+            connection.recv(10)
+
+        api.put_pod("web-0", {8000: programs(stay)})
+        with HelperProcess(api.access(port=network.port)) as helper:
+            with connect_small(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
+                client.sendall(b"begin")
+                client.shutdown(socket.SHUT_WR)
+                helper.wait_for_counters(lambda found: found.received == 100_000)
+                network.reset_all()
+                helper.wait_for_counters(lambda found: found.failed_connections == 1)
+            helper.wait_for_counters(lambda found: not found.open_connections)
+
+    def test_a_slow_reader_that_shuts_down_its_side_gets_what_the_pod_said_before_it_closed(
+        self, api, half_read
+    ):
+        with HelperProcess(api.access(), prelude=SMALL_BUFFERS) as helper, half_read(helper) as client:
             client.shutdown(socket.SHUT_WR)
             threading.Event().wait(0.5)
-            assert got + len(receive_all(client)) == 100_000
+            assert len(receive_all(client)) == 50_000
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
     def test_a_client_that_may_have_closed_after_its_reply_has_not_failed(self, api, echo_port, prelude):
