@@ -41,15 +41,12 @@ def main(arguments: list[str]) -> int:
     if len(files) > MOST_FILES:
         return code
     print("\nOnce more, alone:", *files, flush=True)
-    return pytest(*files, "--cov-append", "--cov-report=", *of_cluster(arguments))
+    return pytest(*files, *of_cluster(arguments))
 
 
 def of_cluster(arguments: list[str]) -> list[str]:
-    """Return those arguments that say on which cluster, and whether coverage is measured."""
-    kept = [each for each in arguments if each in {"--cov", "--no-cov"}]
-    if "--testbed" in arguments:
-        kept += arguments[arguments.index("--testbed") :][:2]
-    return kept
+    """Return those arguments that say on which cluster."""
+    return arguments[arguments.index("--testbed") :][:2] if "--testbed" in arguments else []
 
 
 if __name__ == "__main__":
