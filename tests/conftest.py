@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -29,6 +31,22 @@ def state_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_helper_left() -> Iterator[None]:
+    """A module ends the helpers that it started: another, which counts them, would fail for it, and not say for whom."""
+    yield
+    assert helper_commands() == []
+
+
+def helper_commands() -> list[str]:
+    """Return the command lines of the helpers of this process."""
+    commands = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            commands.append(" ".join(child.cmdline()))
+    return [command for command in commands if "sspcloud_magics.tunnel" in command]
 
 
 @pytest.fixture(scope="session")
