@@ -486,9 +486,8 @@ class TestTheClientsEnd:
         def leave(connection) -> None:
             said = connection.recv(10)
             connection.sendall(bytes(40_000))
-            threading.Event().wait(
-                0.5
-            )  # the helper may have that, more than the sockets hold, and wait for the client
+            # The helper may have that, more than the sockets hold, and wait for the client.
+            threading.Event().wait(0.5)
             connection.sendall(bytes(60_000))
             connection.close()
             threading.Event().wait(1.5)  # containerd gives the other direction a second
@@ -524,13 +523,19 @@ class TestTheClientsEnd:
         ):
             speak_on(client)
 
-    def test_what_came_before_the_tunnel_broke_can_be_read_slowly(self, api, network, programs):
+    @pytest.fixture
+    def stays(self, api, programs):
+        """A pod that says 100,000 bytes and keeps the connection."""
+
         def stay(connection) -> None:
             connection.recv(10)
             connection.sendall(bytes(100_000))
             connection.recv(10)
 
         api.put_pod("web-0", {8000: programs(stay)})
+
+    @pytest.mark.usefixtures("stays")
+    def test_what_came_before_the_tunnel_broke_can_be_read_slowly(self, api, network):
         with (
             HelperProcess(api.access(port=network.port)) as helper,
             connect_small(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
@@ -544,15 +549,10 @@ class TestTheClientsEnd:
                 read_slowly(client, got)
             assert sum(got) == 100_000
 
+    @pytest.mark.usefixtures("stays")
     def test_a_client_that_goes_before_it_has_taken_all_of_a_broken_reply_leaves_nothing_behind(
-        self, api, network, programs
+        self, api, network
     ):
-        def stay(connection) -> None:
-            connection.recv(10)
-            connection.sendall(bytes(100_000))
-            connection.recv(10)
-
-        api.put_pod("web-0", {8000: programs(stay)})
         with HelperProcess(api.access(port=network.port)) as helper:
             with connect_small(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
                 client.sendall(b"begin")
