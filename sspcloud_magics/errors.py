@@ -220,7 +220,7 @@ class TunnelLost(ForwardError):
 
 
 class ForwardStopped(TunnelLost):
-    """The forward was stopped while it was being opened.
+    """The forward was stopped, or all were closed, while it was being opened.
 
     Open it again, if that was not meant.
     """

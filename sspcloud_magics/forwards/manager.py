@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from sspcloud_magics.errors import HelperFailed, PortTaken
+from sspcloud_magics.errors import ForwardStopped, HelperFailed, PortTaken
 from sspcloud_magics.forwards.credentials import Credentials, Identity
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.helper import Helper
@@ -85,7 +85,7 @@ class ForwardManager:
         self._credentials = Credentials(self._send)
         self._helper: Helper | None = None
         self._thread: threading.Thread | None = None
-        self._closing = threading.Event()
+        self._closed = threading.Event()
 
     def _here(self) -> None:
         """Begin with nothing in a child that was forked."""
@@ -99,9 +99,9 @@ class ForwardManager:
         return self._lock
 
     @property
-    def is_closing(self) -> bool:
-        """Whether `close` ends the forwards at this moment, rather than the user."""
-        return self._closing.is_set()
+    def is_closed(self) -> bool:
+        """Whether `close` has ended the forwards, or does at this moment, rather than the user."""
+        return self._closed.is_set()
 
     def server_of(self, forward: Forward) -> str:
         """Return the API server that a forward goes through."""
@@ -154,7 +154,7 @@ class ForwardManager:
         TunnelLost
             If the time has passed.
         ForwardStopped
-            If somebody stops it meanwhile.
+            If somebody stops it meanwhile, or has closed the manager.
         HelperFailed
             If the process that carries the bytes cannot be started.
         """
@@ -165,6 +165,7 @@ class ForwardManager:
         begun: Forward | None = None
         try:
             with self._lock:
+                self._refuse_if_closed(target)
                 set_access, is_new = self._credentials.enter(cluster, access)
                 if is_new:
                     self._send(set_access)
@@ -275,11 +276,14 @@ class ForwardManager:
             self.stop(forward)
 
     def close(self) -> None:
-        """End all forwards, the helper and the thread; the next forward starts them again."""
+        """End all forwards, the helper and the thread, for good; idempotent.
+
+        For good, since whoever still holds the manager on another thread would else start a helper that nobody ends.
+        """
         self._here()
         with self._lock:
             thread = self._thread
-            self._closing.set()
+            self._closed.set()
             if self._helper is not None:
                 self._helper.close_input()
         if thread is not None and thread is not threading.current_thread():
@@ -312,6 +316,14 @@ class ForwardManager:
         self._here()
         return self._subscribers.add(callback)
 
+    def _refuse_if_closed(self, target: Target) -> None:
+        if self.is_closed:
+            raise ForwardStopped(
+                f"The forward to {target} was not opened.",
+                why="all forwards have been closed meanwhile",
+                mend="ask for it again",
+            )
+
     def _find(
         self, access_id: int, target: Target, wanted: tuple[PortText, ...], address: str
     ) -> Forward | None:
@@ -342,7 +354,6 @@ class ForwardManager:
     def _ensure_thread(self) -> None:
         """Start the thread where it does not run; under the lock."""
         if self._thread is None:
-            self._closing.clear()
             self._thread = threading.Thread(target=self._look_after, name="sspcloud-forwards", daemon=True)
             self._thread.start()
             atexit.register(self.close)
@@ -359,7 +370,7 @@ class ForwardManager:
                 self._thread = None
                 live = [forward for forward in self._forwards.values() if forward.is_live]
                 for forward in live:
-                    if not self._closing.is_set():
+                    if not self._closed.is_set():
                         forward.take(ForwardState(forward.id, State.FAILED, error=failure.to_wire()))
                 self._lock.notify_all()
                 atexit.unregister(self.close)
@@ -373,7 +384,7 @@ class ForwardManager:
             born = time.monotonic()
             how = self._run_helper()
             short_lived = short_lived + 1 if time.monotonic() - born < STEADY else 0
-            if self._closing.is_set() or short_lived == ATTEMPTS:
+            if self._closed.is_set() or short_lived == ATTEMPTS:
                 return how
             with self._lock:
                 live = [forward for forward in self._forwards.values() if forward.is_live]
@@ -382,7 +393,7 @@ class ForwardManager:
                 self._lock.notify_all()
             for forward in live:
                 self._subscribers.tell(forward)
-            self._closing.wait(_PAUSES[max(short_lived - 1, 0)])
+            self._closed.wait(_PAUSES[max(short_lived - 1, 0)])
 
     def _run_helper(self) -> str:
         """Run a helper and take in what it reports, until it ends; return how it ended."""
@@ -395,7 +406,7 @@ class ForwardManager:
                 for forward in self._forwards.values():
                     if forward.is_live:
                         self._send(StartForward(forward.id, forward.access_id, forward.spec))
-                if self._closing.is_set():
+                if self._closed.is_set():
                     helper.close_input()
             for event in helper.events():
                 self._take(event)

@@ -148,7 +148,7 @@ class ForwardsFile:
         def note(_forward: Forward) -> None:
             # Told on several threads at once: the last to write must be the one that looked last.
             with self._writing, contextlib.suppress(OSError):
-                if manager.is_closing:
+                if manager.is_closed:
                     return
                 self.write(
                     Remembered(

@@ -231,7 +231,7 @@ def end_with_its_forward(manager: ForwardManager, cluster: Cluster, relay: Relay
         if forward.target != relay.pod or forward.state is not State.STOPPED:
             return
         unsubscribe()
-        if manager.is_closing:
+        if manager.is_closed:
             remove()  # the process ends: a thread would not live to see it
         else:
             _going[relay.pod] = threading.Thread(target=remove, name="sspcloud-relay", daemon=True)

@@ -4,7 +4,15 @@ import threading
 import psutil
 import pytest
 
-from sspcloud_magics.errors import DialFailed, HelperFailed, PortTaken, TokenExpired, TunnelLost, UsageProblem
+from sspcloud_magics.errors import (
+    DialFailed,
+    ForwardStopped,
+    HelperFailed,
+    PortTaken,
+    TokenExpired,
+    TunnelLost,
+    UsageProblem,
+)
 from sspcloud_magics.forwards import ForwardManager
 from sspcloud_magics.forwards.ports import derived_ports
 from sspcloud_magics.target import PortText, Target
@@ -181,11 +189,42 @@ def test_close_leaves_no_thread_no_process_no_descriptor(person, target):
     assert process.num_fds() == descriptors
 
 
-def test_closed_manager_begins_anew(manager, person, target):
-    manager.forward(person, target, ANY)
+def test_who_still_holds_a_closed_manager_starts_no_helper(manager, person, target):
+    kept = manager.forward(person, target, ANY)
     manager.close()
     manager.close()
-    assert manager.forward(person, target, ANY).state is State.ACTIVE
+    for ask in (lambda: manager.forward(person, target, ANY), lambda: manager.restart(kept)):
+        with pytest.raises(ForwardStopped, match="was not opened"):
+            ask()
+    assert manager.forwards() == []
+    assert helpers() == []
+    assert threading.active_count() == 1
+
+
+def test_forwards_asked_for_while_the_manager_closes_leave_nothing(person):
+    manager = ForwardManager(double)
+    asked = threading.Barrier(9)
+    ends = []
+
+    def ask(number):
+        asked.wait()
+        for _ in range(1000):
+            try:
+                manager.forward(person, Target("user-bob", "pod", f"echo-{number}"), ANY)
+            except ForwardStopped as stopped:
+                ends.append(stopped)
+                break
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    asked.wait()
+    manager.close()
+    for thread in threads:
+        thread.join()
+    assert len(ends) == 8
+    assert helpers() == []
+    assert threading.active_count() == 1
 
 
 def test_helper_that_does_not_end_is_killed(person, target):

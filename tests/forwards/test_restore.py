@@ -7,9 +7,10 @@ import sys
 import psutil
 import pytest
 
+from sspcloud_magics.forwards import ForwardManager
 from sspcloud_magics.forwards.restore import ForwardsFile, Remembered, notebook_folder, state_folder
 from sspcloud_magics.target import PortText, Target
-from tests.forwards.stage import Person, free_port, say
+from tests.forwards.stage import Person, double, free_port, say
 
 DB = Target("user-alice", "service", "db-rw")
 
@@ -23,6 +24,14 @@ def file(tmp_path):
 def follow(file, manager):
     file.follow(manager)
     return file
+
+
+@pytest.fixture
+def later(manager):
+    """The manager of the process that comes after, when `manager` is closed."""
+    manager = ForwardManager(double)
+    yield manager
+    manager.close()
 
 
 def leave_behind(file: ForwardsFile) -> None:
@@ -73,11 +82,12 @@ def test_end_of_the_process_strikes_nothing_out(follow, manager, person, target)
     assert [each["target"] for each in read(follow)] == ["user-bob/pod/echo"]
 
 
-def test_forwards_come_back_on_their_ports(follow, manager, person, target):
+def test_forwards_come_back_on_their_ports(follow, manager, later, person, target):
     ports = [manager.forward(person, each, [PortText(8000, 0)]).local_port for each in (target, DB)]
     manager.close()
     leave_behind(follow)
-    restored = follow.restore(manager, person)
+    follow.follow(later)
+    restored = follow.restore(later, person)
     assert restored.troubles == ()
     assert [(each.target, each.local_port) for each in restored.forwards] == [
         (target, ports[0]),
@@ -195,8 +205,8 @@ def test_folders(monkeypatch, tmp_path):
     assert notebook_folder() == tmp_path
 
 
-def test_another_identity_of_the_same_server_may_restore(follow, manager, target):
+def test_another_identity_of_the_same_server_may_restore(follow, manager, later, target):
     manager.forward(Person(), target, [PortText(8000, 0)])
     manager.close()
     leave_behind(follow)
-    assert len(follow.restore(manager, Person()).forwards) == 1
+    assert len(follow.restore(later, Person()).forwards) == 1

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from sspcloud_magics.errors import DialFailed, PortTaken, TargetNotFound, TokenExpired
+from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.forwards.ports import derived_ports
 from sspcloud_magics.forwards.sockets import UNIX
 from sspcloud_magics.secret import Secret
@@ -151,7 +152,7 @@ def test_libpq_takes_the_directory_of_a_unix_socket_for_its_host(manager, cluste
 
 def test_close_leaves_nothing(manager, cluster, testbed):
     process = psutil.Process()
-    manager.close()
+    ForwardManager().close()
     cluster.access()
     before = threading.active_count(), process.num_fds(), len(helpers())
     forward = manager.forward(cluster, *echo_of(testbed))
