@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -63,6 +64,9 @@ async def _serve(home: Path, ready_fd: int | None, with_parent: bool) -> None:
         if not starting.done():
             return
         await starting
+        # What lives as long as we do is not looked through again: that would stop everybody for a tenth of a second.
+        gc.collect()
+        gc.freeze()
         daemon.announce(home, cluster.url, cluster.issuer_url)
         if ready_fd is None:
             print(daemon.status(home), "Ctrl-C ends it.", flush=True)

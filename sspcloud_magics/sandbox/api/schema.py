@@ -7,6 +7,7 @@ imported when the first manifest arrives or somebody asks for the specification 
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -58,6 +59,7 @@ def schemas() -> dict[str, Obj]:
         kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
         name = definition_of(resource)
         found[name] = {**found.get(name, _custom(resource)), "x-kubernetes-group-version-kind": [kind]}
+    gc.freeze()  # the models are half of all objects, and stay: no collection need walk through them again
     return found
 
 

@@ -89,13 +89,14 @@ class Forwarding:
         self._send = send
         self._connection: Connection | None = None
         self._dialled = asyncio.Event()
-        self._upload_ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._upload_ended = asyncio.Event()
+        self._limit: asyncio.Timeout | None = None
 
     async def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Pass bytes to the pod and wait for room; bytes that nobody takes any more are dropped."""
         if self._connection is None:
             await self._dialled.wait()
-        if self._connection is None or self._upload_ended.done():
+        if self._connection is None or self._upload_ended.is_set():
             return
         try:
             await self._connection.write(data)
@@ -104,8 +105,10 @@ class Forwarding:
 
     def feed_eof(self) -> None:
         """Note that the client sends no more."""
-        if not self._upload_ended.done():
-            self._upload_ended.set_result(None)
+        if not self._upload_ended.is_set():
+            self._upload_ended.set()
+            if self._limit is not None:
+                self._limit.reschedule(asyncio.get_running_loop().time() + GRACE)
 
     async def run(self) -> str | None:
         """Carry bytes until the connection is over; return the kubelet's words if it failed."""
@@ -123,33 +126,43 @@ class Forwarding:
             return str(gone)
         except OSError:
             return refused(self._port, self._sandbox)
-        ends = f"127.0.0.1:{connection.local_port}->127.0.0.1:{self._port}"
+        local_port = connection.local_port
         self._connection = connection
         self._dialled.set()
-        download = asyncio.create_task(self._download(connection))
-        both = {download, self._upload_ended}
         try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait(both, timeout=GRACE)
+            broken = await self._download(connection)
+            if not self._upload_ended.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._upload_ended.wait(), GRACE)
         finally:
-            # Nothing is awaited before all is closed: a cancellation may come at every await, and twice.
-            download.cancel()
             self._connection = None
-            if self._upload_ended.done():
+            if self._upload_ended.is_set():
                 connection.close()
             else:
                 connection.abort()
-        (broken,) = await asyncio.gather(download, return_exceptions=True)
+        if broken is None:
+            return None
+        ends = f"127.0.0.1:{local_port}->127.0.0.1:{self._port}"
+        verb, trouble = "read", "connection reset by peer"
         if isinstance(broken, BrokenPipeError):
-            return _in_namespace(self._sandbox, f"write tcp4 {ends}: write: broken pipe")
-        if isinstance(broken, OSError):
-            return _in_namespace(self._sandbox, f"read tcp4 {ends}: read: connection reset by peer")
-        return None
+            verb, trouble = "write", "broken pipe"
+        return _in_namespace(self._sandbox, f"{verb} tcp4 {ends}: {verb}: {trouble}")
 
-    async def _download(self, connection: Connection) -> None:
-        with contextlib.suppress(ClientGone):
-            while data := await connection.read():
-                await self._send(data)
+    async def _download(self, connection: Connection) -> OSError | None:
+        """Carry the pod's bytes to their end, or until `GRACE` after the client's; return what broke them off."""
+        broken = None
+        try:
+            async with asyncio.timeout(GRACE if self._upload_ended.is_set() else None) as self._limit:
+                while data := await connection.read():
+                    await self._send(data)
+        except ClientGone:
+            pass
+        except OSError as error:
+            if not (self._limit and self._limit.expired()):
+                broken = error
+        finally:
+            self._limit = None
+        return broken
 
 
 class ClientGone(Exception):

@@ -384,6 +384,45 @@ async def test_what_the_pod_sends_before_it_closes_arrives_whole():
         assert len(on(await pipe.until(both_ended), 3)) == 5_000_000
 
 
+async def test_the_pods_end_is_told_when_the_client_has_ended_too_or_a_while_later(monkeypatch):
+    async def closes(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"bye")
+        writer.close()
+
+    async with session(closes) as pipe:
+        pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1))
+        await pipe.until(lambda frames: on(frames, 3) == b"bye")
+        await asyncio.sleep(0.05)
+        assert pipe.outbox.empty()
+        pipe.inbox.put_nowait(pipe.client.data(3, b"", fin=True))
+        await pipe.until(both_ended)
+        monkeypatch.setattr(relay, "GRACE", 0.05)
+        pipe.inbox.put_nowait(pipe.client.pair("2", 1, 5))
+        await pipe.until(both_ended)
+
+
+async def test_bytes_for_a_client_that_is_gone_end_the_connection_to_the_pod():
+    ended = asyncio.Event()
+
+    async def speaks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        await reader.read()
+        writer.close()
+        ended.set()
+
+    async def gone(_data: bytes) -> None:
+        raise relay.ClientGone
+
+    async with asyncio.timeout(20), await asyncio.start_server(speaks, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        forwarding = relay.Forwarding(
+            Sandbox("f" * 64, "/var/run/netns/x", lambda _: connection.connect(port)), 1, gone
+        )
+        forwarding.feed_eof()
+        assert await forwarding.run() is None
+        await ended.wait()
+
+
 async def test_a_reset_by_the_pod_comes_after_the_bytes_before_it():
     async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"last words")
