@@ -128,7 +128,7 @@ def in_turn(port: int, times: int) -> list[float]:
     return [one(port) for _ in range(times)]
 
 
-def at_once(port: int, connections: int, patience: float = 30.0) -> tuple[int, float]:
+def at_once(port: int, connections: int, patience: float = 10.0) -> tuple[int, float]:
     """Hold all connections open at the same time and echo a byte on each.
 
     Returns how many were served before `patience` seconds had passed, and the seconds.

@@ -2,10 +2,10 @@
 
     python benchmarks/tunnel.py [--testbed FILE.json] [--json] [--rounds 5] [--only MEASURE …] [--scale 1.0]
 
-Each round measures every subject once, so that a noisy machine is noisy for all of them, in an order in which nobody
-always follows the same neighbour; what is printed are the medians of the rounds, and beside ours what is to be reached
-and whether it is. Without a testbed it runs on the sandbox, whose own server then costs most of the time: throughput
-there says little, the client's CPU seconds per GiB, latency and behaviour say a lot. Rows named ``…, sandbox's share`` say how much of the time the
+Each round measures every subject once, and three times what lasts seconds only, so that a noisy machine is noisy for
+all of them, in an order in which nobody always follows the same neighbour; what is printed are the medians, and beside
+ours what is to be reached and whether it is. Without a testbed it runs on the sandbox, whose own server then costs most
+of the time: throughput there says little, the client's CPU seconds per GiB, latency and behaviour say a lot. Rows named ``…, sandbox's share`` say how much of the time the
 sandbox computed itself, its pods included (it has more than one core, so it may be more than 1). `--scale 0.1`
 moves a tenth of the bytes. Ctrl-C ends it early, with the medians of what was measured.
 """
@@ -42,6 +42,9 @@ MEASURES: dict[str, Callable[[Bed, str, float], Numbers]] = {
     "busy-kernel": measure_busy_kernel,
     "killed": measure_killed,
 }
+
+TURNS = dict.fromkeys(("echo", "connect", "at-once", "download", "upload"), 3)
+"""How often a round takes what lasts seconds only: five moments of a machine that is shared say little."""
 
 
 def order_of_round(names: list[str], number: int) -> list[str]:
@@ -113,9 +116,11 @@ def main() -> None:
                     progress = f"round {number + 1} of {options.rounds}, {measure}"
                     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
                     print(progress + load, file=sys.stderr, flush=True)
-                    for name in order_of_round(options.subjects, number):
-                        for row, value in attempt(MEASURES[measure], bed, name, options.scale).items():
-                            collected[name].setdefault(row, []).append(value)
+                    turns = TURNS.get(measure, 1)
+                    for turn in range(turns):
+                        for name in order_of_round(options.subjects, number * turns + turn):
+                            for row, value in attempt(MEASURES[measure], bed, name, options.scale).items():
+                                collected[name].setdefault(row, []).append(value)
         except KeyboardInterrupt:
             print("interrupted: the medians of what was measured", file=sys.stderr)
     medians = {
