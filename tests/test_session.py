@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from sspcloud_magics import session
-from sspcloud_magics.errors import TargetNotFound, UsageProblem
-from sspcloud_magics.session import Choice, forwarding, looking
+from sspcloud_magics.cluster import resolve
+from sspcloud_magics.databases import credentials
+from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
+from sspcloud_magics.session import Choice, forwarding, looking, state
 from sspcloud_magics.target import Target, TargetText
+from tests.forwards.stage import helpers
+from tests.testbed import Sandbox, Testbed
 
 
 @pytest.mark.parametrize(
@@ -119,3 +126,54 @@ def test_a_session_that_was_closed_begins_anew() -> None:
     session.close()
     assert session.open_forwards() == []
     assert session.recent_use().cluster is None
+
+
+@pytest.fixture
+def alice(sandbox: Sandbox) -> Iterator[None]:
+    session.login(kubeconfig=sandbox.kubeconfig("alice"))
+    yield
+    session.close()
+
+
+def closing(does: Callable[..., Any]) -> Callable[..., Any]:
+    """What `does` does, and then the end of the session, as another thread asks for it."""
+
+    def both(*arguments: Any, **named: Any) -> Any:
+        done = does(*arguments, **named)
+        session.close()
+        return done
+
+    return both
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_forward_that_is_being_opened_while_the_session_closes_is_not_opened(
+    testbed: Testbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "resolve", closing(resolve.resolve))
+    with pytest.raises(ForwardStopped, match="was not opened"):
+        session.forward(f"{testbed.namespace}/pod/{testbed.echo.pod}", testbed.echo.port)
+    assert session.open_forwards() == []
+    assert helpers() == []
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize(("module", "name"), [(credentials, "for_database"), (state, "prefer")])
+def test_a_database_that_is_being_connected_while_the_session_closes_is_not_connected(
+    module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, name, closing(getattr(module, name)))
+    with pytest.raises(ForwardStopped):
+        session.connect_db("postgresql-cnpg-951239")
+    assert session.open_connections() == []
+    assert session.open_forwards() == []
+    assert helpers() == []
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_forward_of_a_session_that_was_closed_is_not_restarted(testbed: Testbed) -> None:
+    opened = session.forward(f"{testbed.namespace}/pod/{testbed.echo.pod}", testbed.echo.port)
+    assert session.restart_forward(opened).local_port == opened.local_port
+    session.close()
+    with pytest.raises(ForwardStopped, match="not open any more"):
+        session.restart_forward(opened)

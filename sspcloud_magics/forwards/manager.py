@@ -393,7 +393,8 @@ class ForwardManager:
                 self._lock.notify_all()
             for forward in live:
                 self._subscribers.tell(forward)
-            self._closed.wait(_PAUSES[max(short_lived - 1, 0)])
+            if self._closed.wait(_PAUSES[max(short_lived - 1, 0)]):
+                return how
 
     def _run_helper(self) -> str:
         """Run a helper and take in what it reports, until it ends; return how it ended."""

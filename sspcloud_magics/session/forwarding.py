@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sspcloud_magics.errors import TargetNotFound, UsageProblem
+from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
 from sspcloud_magics.session import state
 from sspcloud_magics.target import PortText, TargetText, parse_port, parse_target
 
@@ -77,10 +77,11 @@ def forward(
     asked = [parse_port(port) for port in ports]
     from sspcloud_magics.cluster import resolve  # noqa: PLC0415 - at first use
 
-    cluster = state.current_cluster(wanted.namespace)
+    # Both now: asked for after `close`, which may come meanwhile, the manager would be another.
+    cluster, manager = state.current_cluster(wanted.namespace), state.manager()
     found = resolve.resolve(cluster, wanted)
     checked = [_numbered(port, found) for port in resolve.check_ports(found, asked)]
-    opened = state.manager().forward(
+    opened = manager.forward(
         cluster, found.target, checked, address=_where(address, unix=unix), timeout=timeout
     )
     state.remember_namespace(cluster, opened.target.namespace)
@@ -284,6 +285,8 @@ def restart_forward(forward: Forward, *, timeout: float = 30.0) -> Forward:
 
     Raises
     ------
+    ForwardStopped
+        If it is none of `forwards` any more.
     ForwardError, TargetError, ClusterError
         If it cannot be opened again; it is gone then.
 
@@ -292,7 +295,12 @@ def restart_forward(forward: Forward, *, timeout: float = 30.0) -> Forward:
     >>> from sspcloud_magics import session
     >>> session.restart_forward(session.open_forwards()[0])  # doctest: +SKIP
     """
-    return state.manager().restart(forward, timeout=timeout)
+    manager = state.manager()
+    if all(each is not forward for each in manager.forwards()):
+        raise ForwardStopped(
+            f"The forward to {forward.target} is not open any more.", mend="open it again with %forward"
+        )
+    return manager.restart(forward, timeout=timeout)
 
 
 def _in_namespace(target: TargetText, namespace: str | None) -> TargetText:

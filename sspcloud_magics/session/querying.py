@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sspcloud_magics.errors import NotConnected, UsageProblem
+from sspcloud_magics.errors import ForwardStopped, NotConnected, UsageProblem
 from sspcloud_magics.session import state
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.databases.columns import Numeric
     from sspcloud_magics.databases.connection import DatabaseConnection
     from sspcloud_magics.databases.query import Progress
+    from sspcloud_magics.forwards.manager import ForwardManager
     from sspcloud_magics.secret import Secret
 
 
@@ -77,7 +78,7 @@ def connect_db(
     CredentialsNotFound, LoginRefused
         If no password can be read, or the server refuses it.
     DatabaseUnavailable, ForwardError, ClusterError
-        If no way leads there. In every case the connection of before stays the current one.
+        If no way leads there, or all is closed meanwhile (`ForwardStopped`). In every case the connection of before stays the current one.
 
     Examples
     --------
@@ -88,14 +89,15 @@ def connect_db(
     from sspcloud_magics.sharing.relay import IMAGE  # noqa: PLC0415
     from sspcloud_magics.sharing.routes import Journey, open_by_route  # noqa: PLC0415
 
-    cluster = state.current_cluster(namespace or name.rpartition("/")[0] or None)
+    # Both now: asked for after `close`, which may come meanwhile, the manager would be another.
+    cluster, manager = state.current_cluster(namespace or name.rpartition("/")[0] or None), state.manager()
     found, credentials = for_database(
         cluster, name, namespace=namespace, user=user, url=url, ask_password=ask_password
     )
     made = open_by_route(
         Journey(
             cluster=cluster,
-            manager=state.manager(),
+            manager=manager,
             database=found,
             credentials=credentials,
             dbname=database,
@@ -107,12 +109,28 @@ def connect_db(
     )
     state.remember_namespace(cluster, found.namespace)
     state.prefer(made)
-    with state.session.lock:
-        again = [each for each in state.session.connections if _same_login(each, made)]
-        state.session.connections = [each for each in state.session.connections if each not in again] + [made]
-    for each in again:
-        each.close()
+    _keep(made, manager)
     return made
+
+
+def _keep(made: DatabaseConnection, manager: ForwardManager) -> None:
+    """Make a connection the current one, unless all was closed while it was made."""
+    with state.session.lock:
+        is_closed = state.session.manager is not manager
+        over = [made]
+        if not is_closed:
+            over = [each for each in state.session.connections if _same_login(each, made)]
+            state.session.connections = [
+                *(each for each in state.session.connections if each not in over),
+                made,
+            ]
+    for each in over:
+        each.close()
+    if is_closed:
+        path = made.database.path
+        raise ForwardStopped(
+            f"{path} was not connected.", why="all has been closed meanwhile", mend=f"%connect_db {path}"
+        )
 
 
 def _same_login(one: DatabaseConnection, other: DatabaseConnection) -> bool:
