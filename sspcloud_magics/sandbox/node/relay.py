@@ -133,7 +133,8 @@ class Forwarding:
             broken = await self._download(connection)
             if not self._upload_ended.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._upload_ended.wait(), GRACE)
+                    async with asyncio.timeout(GRACE):
+                        await self._upload_ended.wait()
         finally:
             self._connection = None
             if self._upload_ended.is_set():
