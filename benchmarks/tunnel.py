@@ -26,12 +26,13 @@ import subjects
 from measures.bed import Bed, Numbers, the_bed
 from measures.connections import measure_at_once, measure_connect, measure_echo
 from measures.kernel import measure_busy_kernel
-from measures.life import measure_killed, measure_start
+from measures.life import measure_idle, measure_killed, measure_start
 from measures.replacement import measure_replaced
 from measures.transfers import measure_download, measure_stalled, measure_upload
 
 MEASURES: dict[str, Callable[[Bed, str, float], Numbers]] = {
     "start": measure_start,
+    "idle": measure_idle,
     "echo": measure_echo,
     "connect": measure_connect,
     "at-once": measure_at_once,
@@ -43,7 +44,7 @@ MEASURES: dict[str, Callable[[Bed, str, float], Numbers]] = {
     "killed": measure_killed,
 }
 
-TURNS = dict.fromkeys(("echo", "connect", "at-once", "download", "upload"), 3)
+TURNS = dict.fromkeys(("start", "echo", "connect", "at-once", "download"), 3)
 """How often a round takes what lasts seconds only: five moments of a machine that is shared say little."""
 
 

@@ -20,7 +20,14 @@ _PATIENCE = 10.0
 
 
 def measure_start(bed: Bed, name: str, _scale: float) -> Numbers:
-    """Start and wait until it is ready; then look at what it costs when idle."""
+    """Start and wait until it is ready."""
+    with subjects.run(name, bed.place, bed.testbed.echo.pod, bed.testbed.echo.port) as running:
+        load.one(running.port)
+        return {"ready ms": running.ready * 1e3}
+
+
+def measure_idle(bed: Bed, name: str, _scale: float) -> Numbers:
+    """Look at what it costs when it has served and nobody wants anything."""
     with subjects.run(name, bed.place, bed.testbed.echo.pod, bed.testbed.echo.port) as running:
         load.one(running.port)
         time.sleep(1.0)
@@ -28,7 +35,6 @@ def measure_start(bed: Bed, name: str, _scale: float) -> Numbers:
         before = running.cpu()
         time.sleep(idle)
         numbers = {
-            "ready ms": running.ready * 1e3,
             "idle CPU %": (running.cpu() - before) / idle * 100,
             "RSS MiB": running.rss(),
             "idle connections to the server": _connections(running, bed.server_port),
