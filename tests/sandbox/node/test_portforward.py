@@ -401,6 +401,18 @@ async def test_the_pods_end_is_told_when_the_client_has_ended_too_or_a_while_lat
         await pipe.until(both_ended)
 
 
+async def test_a_tunnel_that_ends_answers_no_more_about_a_pod_that_ended_first():
+    async def closes(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"bye")
+        writer.close()
+
+    async with session(closes) as pipe:
+        pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1))
+        await pipe.until(lambda frames: on(frames, 3) == b"bye")
+        await asyncio.sleep(0.05)
+    assert pipe.outbox.empty()
+
+
 async def test_bytes_for_a_client_that_is_gone_end_the_connection_to_the_pod():
     ended = asyncio.Event()
 
