@@ -17,9 +17,10 @@ def started() -> int:
 
 
 def runs(pid: int, started: int) -> bool:
-    """Return whether the process of that id, which started then, still runs."""
+    """Return whether the process of that id, which started then, still runs; one that nobody has waited for yet does not."""
     try:
-        return abs(psutil.Process(pid).create_time() - started) <= 1
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) <= 1 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from sspcloud_magics.forwards import ForwardManager
+from sspcloud_magics.forwards.processes import runs
 from sspcloud_magics.forwards.restore import ForwardsFile, Remembered, notebook_folder, state_folder
 from sspcloud_magics.target import PortText, Target
 from tests.forwards.stage import Person, double, free_port, say
@@ -106,6 +107,15 @@ def test_restoring_where_nothing_was_open(follow, manager, person):
 def test_process_that_still_runs_has_left_nothing_behind(follow, manager, person, target):
     manager.forward(person, target, [PortText(8000, 0)])
     assert follow.left_behind() == []
+
+
+def test_process_that_was_killed_and_not_waited_for_has_ended():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as killed:
+        started = int(psutil.Process(killed.pid).create_time())
+        assert runs(killed.pid, started)
+        killed.kill()
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+        assert not runs(killed.pid, started)
 
 
 def test_other_folder_has_its_own(follow, manager, person, target, tmp_path):
