@@ -384,7 +384,10 @@ async def test_what_the_pod_sends_before_it_closes_arrives_whole():
         assert len(on(await pipe.until(both_ended), 3)) == 5_000_000
 
 
-async def test_the_pods_end_is_told_when_the_client_has_ended_too_or_a_while_later(monkeypatch):
+@asynccontextmanager
+async def session_behind_its_pod() -> AsyncIterator[Pipe]:
+    """A tunnel with a first connection on which the pod has said ``bye`` and closed; it does so on each."""
+
     async def closes(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"bye")
         writer.close()
@@ -393,6 +396,11 @@ async def test_the_pods_end_is_told_when_the_client_has_ended_too_or_a_while_lat
         pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1))
         await pipe.until(lambda frames: on(frames, 3) == b"bye")
         await asyncio.sleep(0.05)
+        yield pipe
+
+
+async def test_the_pods_end_is_told_when_the_client_has_ended_too_or_a_while_later(monkeypatch):
+    async with session_behind_its_pod() as pipe:
         assert pipe.outbox.empty()
         pipe.inbox.put_nowait(pipe.client.data(3, b"", fin=True))
         await pipe.until(both_ended)
@@ -402,14 +410,8 @@ async def test_the_pods_end_is_told_when_the_client_has_ended_too_or_a_while_lat
 
 
 async def test_a_tunnel_that_ends_answers_no_more_about_a_pod_that_ended_first():
-    async def closes(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"bye")
-        writer.close()
-
-    async with session(closes) as pipe:
-        pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1))
-        await pipe.until(lambda frames: on(frames, 3) == b"bye")
-        await asyncio.sleep(0.05)
+    async with session_behind_its_pod() as pipe:
+        pass
     assert pipe.outbox.empty()
 
 
