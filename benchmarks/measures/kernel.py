@@ -106,20 +106,23 @@ def _beside(
     works: dict[str, dict[str, Any]],
     measure: Callable[[], float],
 ) -> Numbers:
-    """Measure while each work is done in the kernel, as a share of when none is, and of when others do it."""
+    """Measure while each work is done in the kernel, as a share of when none is, and of when others do it.
+
+    There and back, so that a machine that becomes slower is no difference between them.
+    """
     measure()
+    doers = {"idle": None, "elsewhere": other, "here": kernel or other}
     numbers: Numbers = {}
     for what, work in works.items():
-        idle = [measure()]
-        with busy(other, work):
-            here = elsewhere = measure()
+        measured: dict[str, list[float]] = {who: [] for who in doers}
+        for who in (*doers, *reversed(doers)):
+            doer = doers[who]
+            with busy(doer, work) if doer else contextlib.nullcontext():
+                measured[who].append(measure())
+        mean = {who: statistics.mean(values) for who, values in measured.items()}
+        numbers[f"kernel {what}: {row} of idle"] = mean["here"] / mean["idle"]
         if kernel is not None:
-            with busy(kernel, work):
-                here = measure()
-        idle.append(measure())
-        numbers[f"kernel {what}: {row} of idle"] = here / statistics.mean(idle)
-        if kernel is not None:
-            numbers[f"kernel {what}: {row} of elsewhere"] = here / elsewhere
+            numbers[f"kernel {what}: {row} of elsewhere"] = mean["here"] / mean["elsewhere"]
     return numbers
 
 
