@@ -209,6 +209,22 @@ def test_a_reset_pair_stays_silent(server):
     assert server.tunnel.reset(pair) == b""
 
 
+def test_a_reset_pair_is_forgotten_though_its_data_never_end(server):
+    server.tunnel.reset(server.open())
+    assert server.tunnel.pairs == 1
+    assert server.say(data(1, fin=True)) == []
+    assert server.tunnel.pairs == 0
+    assert server.outgoing() == []
+
+
+def test_a_reset_pair_of_which_no_error_can_come_is_forgotten_at_once(server):
+    pair = server.open()
+    server.say(data(1, fin=True))
+    assert server.read(server.tunnel.reset(pair)) == [("control", 3, 0, struct.pack("!II", pair, 5))]
+    assert server.tunnel.pairs == 0
+    assert server.outgoing() == []
+
+
 def test_pings_are_odd_and_answered(server):
     numbers = []
     for _ in range(2):
