@@ -4,13 +4,14 @@
 
 What the sandbox decides for itself, a node must tell: what a tunnel carries when real servers are on its way, and what
 these servers take and refuse. So this starts etcd, an API server with its controllers and scheduler, containerd and
-a kubelet, makes the helpers of a testbed, and prints the file that describes it:
+a kubelet, makes the helpers of a testbed, and prints the files that describe it, one a line:
 
     make test TESTBED=FILE        python benchmarks/tunnel.py --testbed FILE
 
 It needs root on a Debian 12 of its own, on amd64: a virtual machine, since it mounts file systems and makes a network.
 All else it brings: packages of Debian, and Kubernetes from Debian's source package, which takes some ten minutes to
-build and is kept in FOLDER (``build/cluster``). That is Kubernetes 1.20, which knows protocols B and C, but not A.
+build and is kept in FOLDER (``build/cluster``). That is Kubernetes 1.20, which knows protocols B and C, but not A. So the second
+file leads through a front, which answers protocol A by the handlers of a newer API server (`front.go`).
 """
 
 from __future__ import annotations
@@ -50,10 +51,14 @@ def main() -> None:
 
 def run(folder: Path) -> None:
     """Run a cluster in a folder that nobody else uses."""
-    print("what is missing is installed and built; the first time this takes ten minutes", file=sys.stderr)
+    print(
+        "what is missing is installed and built; the first time this takes a quarter of an hour",
+        file=sys.stderr,
+    )
     programs.install()
     kubernetes = programs.build_kubernetes(folder)
     helper, postgres = programs.build_helper(folder), programs.make_postgres(folder)
+    front = programs.build_front(folder)
     running = folder / "running"
     shutil.rmtree(running, ignore_errors=True)
     running.mkdir()
@@ -61,10 +66,10 @@ def run(folder: Path) -> None:
     over = threading.Event()
     for ended in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ended, lambda *_: over.set())
-    node = Node(running, kubernetes, identities)
+    node = Node(running, kubernetes, front, identities)
     try:
         api = node.start(write_images(running, helper, postgres))
-        print(make_helpers(node, api, identities), flush=True)
+        print(*make_helpers(node, api, identities), sep="\n", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             over.wait()
     except TimeoutError as error:

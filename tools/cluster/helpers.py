@@ -1,4 +1,4 @@
-"""The helpers of a testbed on the cluster (see ``tests/testbed.py``), and the file that describes it."""
+"""The helpers of a testbed on the cluster (see ``tests/testbed.py``), and the files that describe it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def write_images(folder: Path, helper: Path, postgres: Path) -> list[Path]:
     return [pause, helpers, database]
 
 
-def make_helpers(node: Node, api: client.CoreV1Api, identities: Identities) -> Path:
-    """Make the person's namespace with the helpers in it; return the file that describes the testbed."""
+def make_helpers(node: Node, api: client.CoreV1Api, identities: Identities) -> list[Path]:
+    """Make the person's namespace with the helpers in it; return the files that describe the testbed, by each address."""
     api.create_namespace({"metadata": {"name": NAMESPACE}})
     client.RbacAuthorizationV1Api(api.api_client).create_namespaced_role_binding(
         NAMESPACE,
@@ -72,10 +72,16 @@ def make_helpers(node: Node, api: client.CoreV1Api, identities: Identities) -> P
         "user": "postgres",
         "password": password,
     }
-    file = identities.folder / "testbed.json"
-    file.write_text(json.dumps({"kubeconfig": identities.person.name, "namespace": NAMESPACE, **described}))
-    file.chmod(0o600)
-    return file
+    files = []
+    for name, kubeconfig in (
+        ("testbed", identities.person),
+        ("testbed-at-front", identities.person_at_front),
+    ):
+        file = identities.folder / f"{name}.json"
+        file.write_text(json.dumps({"kubeconfig": kubeconfig.name, "namespace": NAMESPACE, **described}))
+        file.chmod(0o600)
+        files.append(file)
+    return files
 
 
 def _pod(name: str, port: int, container: dict[str, Any]) -> dict[str, Any]:

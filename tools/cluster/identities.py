@@ -1,4 +1,4 @@
-"""Who is who in the cluster: one authority, the certificates that it signed, and two kubeconfigs."""
+"""Who is who in the cluster: one authority, the certificates that it signed, and their kubeconfigs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import trustme
 ADDRESS = "10.99.0.1"
 """The node's; a kubelet takes none of the loopback's."""
 API = "https://127.0.0.1:6443"
+FRONT = "https://127.0.0.1:6450"
+"""Of the same API, behind what newer servers do about tunnels."""
 PERSON = "alice"
 NAMESPACE = "user-alice"
 
@@ -56,6 +58,11 @@ class Identities:
         """The kubeconfig of somebody who owns one namespace."""
         return self.folder / "person.kubeconfig"
 
+    @property
+    def person_at_front(self) -> Path:
+        """The same person's kubeconfig, for the front."""
+        return self.folder / "person-at-front.kubeconfig"
+
     def pair(self, name: str) -> tuple[Path, Path]:
         """Return a certificate and its key."""
         return self.folder / f"{name}.crt", self.folder / f"{name}.key"
@@ -83,9 +90,10 @@ def make_identities(folder: Path) -> Identities:
     found.tokens.write_text(f"{token},{PERSON},{PERSON}\n")
     certificate, key = map(_encoded, found.pair("admin"))
     _write_kubeconfig(
-        found, found.admin, {"client-certificate-data": certificate, "client-key-data": key}, "default"
+        found, found.admin, API, {"client-certificate-data": certificate, "client-key-data": key}, "default"
     )
-    _write_kubeconfig(found, found.person, {"token": token}, NAMESPACE)
+    _write_kubeconfig(found, found.person, API, {"token": token}, NAMESPACE)
+    _write_kubeconfig(found, found.person_at_front, FRONT, {"token": token}, NAMESPACE)
     for file in folder.iterdir():
         file.chmod(0o600)
     return found
@@ -95,8 +103,10 @@ def _encoded(file: Path) -> str:
     return base64.b64encode(file.read_bytes()).decode()
 
 
-def _write_kubeconfig(found: Identities, file: Path, user: Mapping[str, str], namespace: str) -> None:
-    cluster = {"server": API, "certificate-authority-data": _encoded(found.authority)}
+def _write_kubeconfig(
+    found: Identities, file: Path, server: str, user: Mapping[str, str], namespace: str
+) -> None:
+    cluster = {"server": server, "certificate-authority-data": _encoded(found.authority)}
     content = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from identities import ADDRESS, API, Identities
+from identities import ADDRESS, API, FRONT, Identities
 from kubernetes import client, config
 
 PAUSE = "docker.io/cluster/pause:1"
@@ -32,13 +32,16 @@ class Node:
         What it keeps, with the logs of its processes.
     programs
         Where the four programs of Kubernetes are.
+    front
+        The program that stands in front of the API server.
     identities
         Who is who in it.
     """
 
-    def __init__(self, folder: Path, programs: Path, identities: Identities) -> None:
+    def __init__(self, folder: Path, programs: Path, front: Path, identities: Identities) -> None:
         self._folder = folder
         self._programs = programs
+        self._front = front
         self._identities = identities
         self._processes: list[subprocess.Popen[bytes]] = []
         self._socket = folder / "containerd.sock"
@@ -120,6 +123,10 @@ class Node:
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={known.service_accounts}",
             f"--service-account-signing-key-file={known.service_accounts}",
+        )
+
+        self._start(
+            self._front, FRONT.rpartition("/")[2], str(certificate), str(key), API, str(known.authority)
         )
 
     def _start_controllers(self) -> None:

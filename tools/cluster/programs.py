@@ -1,4 +1,8 @@
-"""The programs that a cluster is made of: from Debian's packages, and Kubernetes itself from Debian's sources."""
+"""The programs that a cluster is made of: from Debian's packages, and Kubernetes itself from Debian's sources.
+
+Those are of one release of Kubernetes. What newer API servers do about tunnels is in libraries that Debian has too, in its
+unstable suite, which are built apart from this machine's own packages.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,13 @@ PACKAGES = (
     "runc",
 )
 KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
+_LIBRARIES = (
+    "golang-go",
+    "golang-k8s-apimachinery-dev",
+    "golang-k8s-apiserver-dev",
+    "golang-k8s-client-go-dev",
+    "golang-k8s-streaming-dev",
+)
 _HERE = Path(__file__).resolve().parent
 _APT = Path("/etc/apt")
 
@@ -130,6 +141,37 @@ def build_helper(folder: Path) -> Path:
     environment = {**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off", "HOME": str(folder)}
     _run("go", "build", "-o", helper, _HERE / "helper.go", env=environment)
     return helper
+
+
+def build_front(folder: Path) -> Path:
+    """Build the program that stands in front of the API server, unless it is there; return its path."""
+    built = folder / "front"
+    if not built.exists():
+        root = folder / "libraries"
+        shutil.rmtree(root, ignore_errors=True)
+        _run(
+            "debootstrap",
+            "--variant=minbase",
+            f"--include={','.join(_LIBRARIES)}",
+            "sid",
+            root,
+            mirror(),
+            stdout=sys.stderr,
+        )
+        shutil.copy2(_HERE / "front.go", root / "root/front.go")
+        settings = {
+            "CGO_ENABLED": "0",
+            "GO111MODULE": "off",
+            "GOPATH": "/usr/share/gocode",
+            "GOROOT": "/usr/lib/go",  # without /proc, the compiler does not find its own
+            "HOME": "/root",
+            "PATH": "/usr/bin:/bin",
+        }
+        variables = [f"{name}={value}" for name, value in settings.items()]
+        _run("chroot", root, "env", "-i", *variables, "go", "build", "-o", "/root/front", "/root/front.go")
+        shutil.copy2(root / "root/front", built)
+        shutil.rmtree(root)
+    return built
 
 
 def make_postgres(folder: Path) -> Path:
