@@ -129,6 +129,9 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
             if not pair.over:
                 pair.finished = True
                 pair.abandoned |= how != "finish"
+            if how == "reset":
+                pair.data_over = True
+                pair.over |= pair.error_over
 
     @precondition(lambda self: not self.broken)
     @rule()
@@ -311,7 +314,7 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
             self.forget(pair, Ended(pair.number))
 
     def error_ends(self, pair: Pair) -> None:
-        pair.error_over = True
+        pair.error_over |= not self.closed
         if pair.text:
             self.forget(pair, Failed(pair.number, pair.text.decode(errors="replace").strip()))
         elif pair.data_over:
