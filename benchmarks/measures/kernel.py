@@ -111,7 +111,9 @@ def _beside(
     There and back, so that a machine that becomes slower is no difference between them.
     """
     measure()
-    doers = {"idle": None, "elsewhere": other, "here": kernel or other}
+    doers = {"idle": None, "here": kernel or other}
+    if kernel is not None:
+        doers["elsewhere"] = other
     numbers: Numbers = {}
     for what, work in works.items():
         measured: dict[str, list[float]] = {who: [] for who in doers}
@@ -120,9 +122,8 @@ def _beside(
             with busy(doer, work) if doer else contextlib.nullcontext():
                 measured[who].append(measure())
         mean = {who: statistics.mean(values) for who, values in measured.items()}
-        numbers[f"kernel {what}: {row} of idle"] = mean["here"] / mean["idle"]
-        if kernel is not None:
-            numbers[f"kernel {what}: {row} of elsewhere"] = mean["here"] / mean["elsewhere"]
+        here = mean.pop("here")
+        numbers |= {f"kernel {what}: {row} of {reference}": here / value for reference, value in mean.items()}
     return numbers
 
 

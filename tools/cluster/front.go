@@ -47,13 +47,11 @@ func main() {
 	trusted.AppendCertsFromPEM(authority)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}
 
-	plain := upgrading.NewUpgradeAwareHandler(location, transport, false, false, responder{})
-	plain.UseRequestLocation = true
-	plain.FlushInterval = 100 * time.Millisecond
-	tunnels := upgrading.NewUpgradeAwareHandler(location, transport, false, true, responder{})
-	tunnels.UseRequestLocation = true
+	passing := upgrading.NewUpgradeAwareHandler(location, transport, false, false, responder{})
+	passing.UseRequestLocation = true
+	passing.FlushInterval = 100 * time.Millisecond
 	forwards := translating.NewTranslatingHandler(
-		plain, translating.NewTunnelingHandler(tunnels), wsstream.IsWebSocketRequestWithTunnelingProtocol)
+		passing, translating.NewTunnelingHandler(passing), wsstream.IsWebSocketRequestWithTunnelingProtocol)
 
 	server := &http.Server{
 		Addr: os.Args[1],
@@ -65,7 +63,7 @@ func main() {
 				w.Header().Set("Content-Type", "application/json")
 				_ = json.NewEncoder(w).Encode(version.Info{Major: "1", Minor: "36", GitVersion: "v1.36.0"})
 			default:
-				plain.ServeHTTP(w, r)
+				passing.ServeHTTP(w, r)
 			}
 		}),
 	}

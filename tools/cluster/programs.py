@@ -148,16 +148,7 @@ def build_front(folder: Path) -> Path:
     built = folder / "front"
     if not built.exists():
         root = folder / "libraries"
-        shutil.rmtree(root, ignore_errors=True)
-        _run(
-            "debootstrap",
-            "--variant=minbase",
-            f"--include={','.join(_LIBRARIES)}",
-            "sid",
-            root,
-            mirror(),
-            stdout=sys.stderr,
-        )
+        _make_system(root, "sid", *_LIBRARIES)
         shutil.copy2(_HERE / "front.go", root / "root/front.go")
         settings = {
             "CGO_ENABLED": "0",
@@ -174,19 +165,17 @@ def build_front(folder: Path) -> Path:
     return built
 
 
+def _make_system(root: Path, suite: str, *packages: str) -> None:
+    """Make the root folder of a small Debian with these packages, anew."""
+    shutil.rmtree(root, ignore_errors=True)
+    include = f"--include={','.join(packages)}"
+    _run("debootstrap", "--variant=minbase", include, suite, root, mirror(), stdout=sys.stderr)
+
+
 def make_postgres(folder: Path) -> Path:
     """Make the root folder of a system with PostgreSQL, unless it is there; return its path."""
     root = folder / "postgres"
     if not (root / "complete").exists():
-        shutil.rmtree(root, ignore_errors=True)
-        _run(
-            "debootstrap",
-            "--variant=minbase",
-            "--include=postgresql",
-            release(),
-            root,
-            mirror(),
-            stdout=sys.stderr,
-        )
+        _make_system(root, release(), "postgresql")
         (root / "complete").touch()
     return root

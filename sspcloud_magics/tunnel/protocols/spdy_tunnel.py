@@ -149,10 +149,9 @@ class SpdyTunnel:
         known = self._data.get(pair)
         if known is None:
             return b""
+        known.abandoned = known.finished = True
         # The server says nothing more on a stream that was reset, not even its end.
-        known.abandoned = known.finished = known.data_ended = True
-        if known.error_ended:
-            self._forget(known, [], Ended(pair))
+        self._end_data(known, [])
         return self._message(spdy.encode_reset(pair))
 
     def ping(self) -> bytes:
