@@ -3,7 +3,7 @@
 psycopg hands over the bytes of each value, at some 20 ns each. Those of a chunk are gathered at once, while they are in the processor's
 cache: joined, with their lengths where these differ, and with where NULL was. What was gathered of several chunks is then decoded in one
 go, since each call of NumPy costs as much as some hundred values. A piece is the same that `columns.Column` makes of values that
-came as text. What has no decoder here is asked for as text (`describing.projected`), and psycopg's loaders read it.
+came as text. A query with a column that has no decoder here is asked for as text.
 
 The layout of each type is that of its ``…_send`` function in PostgreSQL.
 """
@@ -14,7 +14,6 @@ import json
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import accumulate
 from operator import not_
 from typing import Any, TypeAlias
@@ -22,7 +21,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import psycopg
-from psycopg.abc import Transformer
 from psycopg.pq import Format
 
 from sspcloud_magics.databases import columns
@@ -89,22 +87,6 @@ def decoder(oid: int, numeric: Numeric, *, json_text: bool = False) -> Decoder |
     return None if found is None else Decoder(_BYTEA, _gathered, found)
 
 
-def text_decoder(oid: int, transformer: Transformer) -> Decoder:
-    """Return what reads a column that was cast to text: psycopg's loader for its type, else it stays text.
-
-    Parameters
-    ----------
-    oid
-        PostgreSQL's number of the column's own type.
-    transformer
-        psycopg's, of the connection.
-    """
-    if transformer.adapters.get_loader(oid, Format.TEXT) is None or columns.is_string(oid):
-        return _texts()
-    load = transformer.get_loader(oid, Format.TEXT).load
-    return Decoder(_BYTEA, partial(_gathered_objects, load), columns.joined)
-
-
 def _texts() -> Decoder:
     if columns.strings_in_arrow():
         return Decoder(_BYTEA, _gathered_strings, _arrow_strings)
@@ -129,11 +111,6 @@ def _gathered_json_texts(values: Sequence[bytes | None], column: Column) -> Any:
 
 def _lengths(values: Sequence[bytes | None]) -> npt.NDArray[np.int64]:
     return np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]  # no None is in it
-
-
-def _gathered_objects(load: Callable[[bytes], Any], values: Sequence[bytes | None], column: Column) -> Array:
-    column.size += sum(len(value) for value in values if value is not None)
-    return columns.objects([None if value is None else load(value) for value in values], column)
 
 
 def _gathered_strings(values: Sequence[bytes | None], column: Column) -> Any:  # noqa: ARG001 - one signature for all

@@ -4,7 +4,8 @@ Rows come fastest in PostgreSQL's binary format, and a statement is sent with on
 have one that can be read is known only to the server, so a query is described first: one round trip, in which the planner's
 estimate comes along. What reads as a statement of few rows skips it, and so does a text that the session has seen before.
 
-A column whose type has no decoder in `binary` is cast to text on the server, which is how it comes otherwise.
+Where one of the types has no decoder in `binary`, all columns come as text, by the types' own output functions. Nothing is cast
+on the server: a cast of a type that another user made would run their function with the rights of the person who reads.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from typing import Any
 import psycopg
 from psycopg import generators, pq
 
-from sspcloud_magics.databases.binary import Decoder
 from sspcloud_magics.databases.parameters import Statement
 from sspcloud_magics.databases.waiting import waited
 
@@ -37,7 +37,6 @@ _FEW = re.compile(
     r"|\A\s*select\s+(?:count|sum|avg|min|max)\s*\((?!.*\b(?:group\s+by|over)\b)",
     re.IGNORECASE | re.DOTALL,
 )
-_RECORD = psycopg.adapters.types["record"].oid
 _REMEMBERED = 256
 
 
@@ -202,19 +201,6 @@ def _leave_pipeline(connection: psycopg.Connection[Any]) -> None:
             connection.close()
 
 
-def has_fast_format(described: Description) -> bool:
-    """Whether the rows can come in the binary format: cast to text, a record would lose its parts."""
-    return bool(described.types) and _RECORD not in described.types
-
-
-def projected(statement: Statement, found: Sequence[Decoder | None], most: int | None = None) -> str:
-    """Return the query with those columns cast to text that have no decoder, and so many rows at most."""
-    if None not in found and most is None:
-        return statement.sql
-    names = [f'"{index}"' for index in range(len(found))]
-    wanted = ", ".join(
-        name if decoder else f"{name}::text" for name, decoder in zip(names, found, strict=True)
-    )
-    # PostgreSQL keeps the order of a subquery that is only projected.
-    ending = "" if most is None else f" LIMIT {most:d}"
-    return f"SELECT {wanted} FROM ({statement.sql}\n) AS q({', '.join(names)}){ending}"  # noqa: S608 - what the user wrote
+def with_limit(statement: Statement, most: int) -> str:
+    """Return the query with so many rows at most; PostgreSQL keeps the order of a subquery."""
+    return f"SELECT * FROM ({statement.sql}\n) AS q LIMIT {most:d}"  # noqa: S608 - what the user wrote

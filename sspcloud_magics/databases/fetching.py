@@ -174,9 +174,8 @@ def _running(
                 transformer.formats or (),
                 estimated=foretold is not None,
             )
-            if describing.has_fast_format(described):
-                wanted = pq.Format.BINARY
-                sql = reading.projected(statement, described)
+            wanted = reading.format_of(described)
+            sql = reading.with_limit(statement)
         if described is not None:
             if foretold is not None:
                 foretold(described)
@@ -226,7 +225,6 @@ class _Reading:
         self._numeric = numeric
         self._limit = limit
         self._fetched = Fetched()
-        self._projected: Description | None = None
         self._format = pq.Format.TEXT
         self._loaded_as: list[int] = []
         self._ways: list[Decoder] = []
@@ -237,14 +235,17 @@ class _Reading:
         """Whether not all rows may be wanted."""
         return self._limit is not None
 
-    def projected(self, statement: Statement, described: Description) -> str:
-        """Return the query that brings a described statement's rows in the binary format."""
-        # One more than is wanted tells whether there are more.
-        most = None if self._limit is None else self._limit + 1
-        sql = describing.projected(statement, self._decoders(described.types), most)
-        if sql is not statement.sql:
-            self._projected, self._fetched.cut_by_server = described, most is not None
-        return sql
+    def format_of(self, described: Description) -> pq.Format:
+        """Return the format that a described query's rows are asked for in: binary where all of its types have a decoder."""
+        found = self._decoders(described.types)
+        return pq.Format.BINARY if found and None not in found else pq.Format.TEXT
+
+    def with_limit(self, statement: Statement) -> str:
+        """Return the query that brings one row more than is wanted, which tells whether there are more."""
+        if self._limit is None:
+            return statement.sql
+        self._fetched.cut_by_server = True
+        return describing.with_limit(statement, self._limit + 1)
 
     def batches(self) -> Iterator[Fetched]:
         """Read the results to their end, and give what has come so far after some chunks."""
@@ -290,12 +291,10 @@ class _Reading:
 
     def _columns(self, result: pq.abc.PGresult) -> list[Column]:
         info, places = self._connection.info, range(result.nfields)
-        described = self._projected or Description(
-            tuple([(result.fname(place) or b"").decode(self.encoding) for place in places]),
-            tuple([result.ftype(place) for place in places]),
-        )
+        names = [(result.fname(place) or b"").decode(self.encoding) for place in places]
+        types = [result.ftype(place) for place in places]
         self._format = pq.Format(result.fformat(0)) if places else pq.Format.TEXT
-        found = self._decoders(described.types)
+        found = self._decoders(types)
         if self.remembered is not None:
             self._remember(*self.remembered, known=bool(found) and None not in found)
         time_zone = info.parameter_status("TimeZone") or "UTC"
@@ -309,19 +308,20 @@ class _Reading:
                 adapters=adapters,
                 json_text=self._json_text,
             )
-            for name, oid in zip(described.names, described.types, strict=True)
+            for name, oid in zip(names, types, strict=True)
         ]
         if self._format == pq.Format.TEXT:
-            self._check_styles(described.types)
+            self._check_styles(types)
             self._ways = [
                 Decoder(loaded_as(column.oid, self._numeric), column.to_piece, columns.joined)
                 for column in made
             ]
         else:
-            self._ways = [
-                each or binary.text_decoder(oid, self.transformer)
-                for each, oid in zip(found, described.types, strict=True)
-            ]
+            self._ways = [each for each in found if each is not None]
+            if len(self._ways) < len(found):
+                raise psycopg.DataError(
+                    "The types of the query's columns have changed since it was looked at. Run it again."
+                )
         self._loaded_as = [way.loaded_as for way in self._ways]
         self._gathered = [[] for _ in self._ways]
         return made
@@ -332,10 +332,6 @@ class _Reading:
             seen.add(statement, described or _UNKNOWN)
             return
         seen.discard(statement)
-        if self._format == pq.Format.BINARY:
-            raise psycopg.DataError(
-                "The types of the query's columns have changed since it was looked at. Run it again."
-            )
 
     def _check_styles(self, types: Sequence[int]) -> None:
         for setting, readable, sql in _STYLES:
