@@ -9,6 +9,7 @@ import pandas as pd
 
 from sspcloud_magics.cluster.tables import Column, ResourceTable, Row, View, viewed
 from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.pinned import pinned
 from sspcloud_magics.databases.query import run
 from sspcloud_magics.errors import QueryFailed
 
@@ -18,6 +19,7 @@ SELECT n.nspname AS schema, c.relname AS name,
                       ELSE 'table' END AS kind,
        CASE WHEN c.reltuples >= 0 AND c.relkind IN ('r', 'm', 'p') THEN c.reltuples::bigint END AS rows_about,
        CASE WHEN c.relkind IN ('r', 'm', 'p') THEN pg_total_relation_size(c.oid) END AS bytes,
+       pg_get_userbyid(c.relowner) AS owner,
        obj_description(c.oid, 'pg_class') AS comment
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
@@ -28,11 +30,42 @@ ORDER BY 1, 2
 """
 
 _FACTS = """
-SELECT c.oid::bigint AS oid, format('%I.%I', n.nspname, c.relname) AS path,
+SELECT format('%I.%I', n.nspname, c.relname) AS path,
        CASE WHEN c.reltuples >= 0 AND c.relkind IN ('r', 'm', 'p') THEN c.reltuples::bigint END AS rows_about,
-       pg_size_pretty(pg_total_relation_size(c.oid)) AS size, obj_description(c.oid, 'pg_class') AS comment
+       pg_size_pretty(pg_total_relation_size(c.oid)) AS size, pg_get_userbyid(c.relowner) AS owner,
+       obj_description(c.oid, 'pg_class') AS comment
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.oid = CAST(:name AS regclass)
+WHERE c.oid = CAST(:oid AS oid)
+"""
+
+# The one statement that runs with the user's path, since it says what the name that they typed means.
+_RESOLVED = "SELECT CAST(CAST(:name AS pg_catalog.regclass) AS pg_catalog.oid)::pg_catalog.int8 AS oid"
+
+# What reading a relation runs: the rules of views, the policies and the parts of tables, and all that these need. It is
+# trusted where each of it belongs to the reader, to the owner of the database or to a superuser.
+_TRUSTED = """
+WITH RECURSIVE needed(classid, objid) AS (
+    SELECT 'pg_class'::regclass::oid, CAST(:oid AS oid)
+    UNION
+    SELECT more.classid, more.objid FROM needed CROSS JOIN LATERAL (
+        SELECT d.refclassid, d.refobjid FROM pg_rewrite r
+        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+        WHERE needed.classid = 'pg_class'::regclass AND r.ev_class = needed.objid
+        UNION SELECT d.refclassid, d.refobjid FROM pg_policy p
+        JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+        WHERE needed.classid = 'pg_class'::regclass AND p.polrelid = needed.objid
+        UNION SELECT 'pg_class'::regclass, i.inhrelid FROM pg_inherits i
+        WHERE needed.classid = 'pg_class'::regclass AND i.inhparent = needed.objid
+        UNION SELECT 'pg_proc'::regclass, o.oprcode::oid FROM pg_operator o
+        WHERE needed.classid = 'pg_operator'::regclass AND o.oid = needed.objid
+    ) AS more(classid, objid)
+)
+SELECT NOT EXISTS (
+    SELECT FROM needed JOIN pg_shdepend s USING (classid, objid) JOIN pg_roles r ON r.oid = s.refobjid
+    JOIN pg_database b ON b.oid = s.dbid
+    WHERE s.deptype = 'o' AND b.datname = current_database() AND NOT r.rolsuper
+      AND r.oid <> b.datdba AND r.rolname <> current_user
+) AS trusted, current_setting('restrict_nonsystem_relation_kind', true) IS NOT NULL AS restricted
 """
 
 _COLUMNS = """
@@ -77,10 +110,14 @@ class TableDescription:
         How many rows the server's statistics say; None where there are none.
     size
         With its indexes, in words.
+    owner
+        Whose it is.
     comment
         What the owner wrote; empty where nothing.
     head
         Five rows.
+    head_note
+        Why there are no rows; empty where they were read.
     """
 
     name: str
@@ -88,13 +125,15 @@ class TableDescription:
     indexes: pd.DataFrame
     rows_about: int | None
     size: str
+    owner: str
     comment: str
     head: pd.DataFrame
+    head_note: str = ""
 
     @property
     def _facts(self) -> str:
         rows = "" if self.rows_about is None else f"about {self.rows_about:,} rows, "
-        return f"{self.name}: {rows}{self.size}"
+        return f"{self.name}: {rows}{self.size}, of {self.owner}"
 
     def __repr__(self) -> str:
         parts = [
@@ -102,7 +141,7 @@ class TableDescription:
             self.comment,
             repr(self.columns),
             *self.indexes["definition"],
-            self.head.to_string(index=False),
+            self.head_note or self.head.to_string(index=False),
         ]
         return "\n\n".join(part for part in parts if part)
 
@@ -113,7 +152,7 @@ class TableDescription:
             f"<div>{html.escape(self.comment)}</div>" if self.comment else "",
             self.columns._repr_html_(),
             f"<ul>{indexes}</ul>" if indexes else "",
-            self.head.to_html(index=False),
+            f"<div>{html.escape(self.head_note)}</div>" if self.head_note else self.head.to_html(index=False),
         ]
         return {"text/plain": repr(self), "text/html": f"<div>{''.join(parts)}</div>"}
 
@@ -131,13 +170,14 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
     Returns
     -------
     DataFrame
-        ``schema``, ``name``, ``kind`` (string), ``rows_about`` and ``bytes`` (Int64; <NA> for views),
+        ``schema``, ``name``, ``kind`` (string), ``rows_about`` and ``bytes`` (Int64; <NA> for views), ``owner``,
         ``comment`` (string).
     """
     like = (pattern or "*").replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     like = like.replace("*", "%").replace("?", "_")
     nothing = "No table or view that you may read" + (f" is named like '{pattern}'." if pattern else ".")
-    return viewed(_frame(connection, _TABLES, pattern=like), replace(_VIEW, nothing=nothing))
+    with pinned(connection.psycopg):
+        return viewed(_frame(connection, _TABLES, pattern=like), replace(_VIEW, nothing=nothing))
 
 
 def _size_in_words(row: Row) -> str:
@@ -162,6 +202,7 @@ _VIEW = View(
         Column("kind", "KIND"),
         Column("rows_about", "ROWS (ABOUT)", _rows_in_words),
         Column("bytes", "SIZE", _size_in_words),
+        Column("owner", "OWNER"),
         Column("comment", "COMMENT"),
     ),
     noun="table",
@@ -195,19 +236,50 @@ def describe_table(connection: DatabaseConnection, name: str) -> TableDescriptio
         If there is no such table.
     """
     try:
-        facts = _frame(connection, _FACTS, name=name).iloc[0]
+        oid = int(_frame(connection, _RESOLVED, name=name)["oid"].iloc[0])
     except QueryFailed as error:
         raise QueryFailed(error.what, mend="%tables lists those that there are") from None
-    oid, path = int(facts["oid"]), str(facts["path"])
+    with pinned(connection.psycopg):
+        facts = _frame(connection, _FACTS, oid=oid).iloc[0]
+        columns = viewed(_frame(connection, _COLUMNS, oid=oid), _COLUMNS_VIEW)
+        indexes = _frame(connection, _INDEXES, oid=oid)
+    head, note = _head(connection, oid, str(facts["path"]), str(facts["owner"]))
     return TableDescription(
-        name=path,
-        columns=viewed(_frame(connection, _COLUMNS, oid=oid), _COLUMNS_VIEW),
-        indexes=_frame(connection, _INDEXES, oid=oid),
+        name=str(facts["path"]),
+        columns=columns,
+        indexes=indexes,
         rows_about=None if pd.isna(facts["rows_about"]) else int(facts["rows_about"]),
         size=str(facts["size"]),
+        owner=str(facts["owner"]),
         comment="" if pd.isna(facts["comment"]) else str(facts["comment"]),
-        head=_frame(connection, f"SELECT * FROM {path} LIMIT 5"),  # noqa: S608 - quoted by the server
+        head=head,
+        head_note=note,
     )
+
+
+def _head(connection: DatabaseConnection, oid: int, path: str, owner: str) -> tuple[pd.DataFrame, str]:
+    """Return five rows of a relation, or why they are not read: reading them may run the code of another user."""
+    select = f"SELECT * FROM {path} LIMIT 5"  # noqa: S608 - quoted by the server
+    with pinned(connection.psycopg):
+        trusted, restricted = _frame(connection, _TRUSTED, oid=oid).iloc[0]
+        if not trusted:
+            try:
+                if restricted:
+                    connection.psycopg.execute(_RESTRICT)
+                    return _frame(connection, select), ""
+            except QueryFailed:
+                pass  # the server has refused to run what is not the reader's
+            return pd.DataFrame(), f"Rows not shown: reading them would run code of {owner} with your rights."
+    try:
+        return _frame(connection, select), ""
+    except QueryFailed as error:
+        return pd.DataFrame(), f"Rows not shown: {error.what}"
+
+
+_RESTRICT = (
+    b"SET LOCAL restrict_nonsystem_relation_kind = 'view, foreign-table'; SET LOCAL row_security = off"
+)
+"""Refuse to read through views and foreign tables, and to apply policies; known since the releases of August 2024."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,13 +313,16 @@ def columns(connection: DatabaseConnection, schema: str, name: str) -> Columns:
     QueryFailed
         If there is no such table.
     """
-    found = _frame(connection, _SELECT, schema=schema, name=name)
-    if found.empty:
-        raise QueryFailed(f"There is no table {schema}.{name}.", mend="%tables lists those that there are")
-    return Columns(
-        frame=_frame(connection, _COLUMNS, oid=int(found["oid"].iloc[0])),
-        select=f"SELECT {found['statement'].iloc[0]}",
-    )
+    with pinned(connection.psycopg):
+        found = _frame(connection, _SELECT, schema=schema, name=name)
+        if found.empty:
+            raise QueryFailed(
+                f"There is no table {schema}.{name}.", mend="%tables lists those that there are"
+            )
+        return Columns(
+            frame=_frame(connection, _COLUMNS, oid=int(found["oid"].iloc[0])),
+            select=f"SELECT {found['statement'].iloc[0]}",
+        )
 
 
 def _frame(connection: DatabaseConnection, sql: str, **params: object) -> pd.DataFrame:

@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sspcloud_magics.databases.pinned import pinned
+
 if TYPE_CHECKING:
     import psycopg
 
 MOST = 20_000
 """So many relations are known at most; those of the search path come first."""
 
-_PATH = "SELECT current_schemas(true)::text[]"
+_PATH = "SELECT pg_catalog.current_schemas(true)::pg_catalog.text[]"
 
 _SCHEMAS = """
 SELECT nspname::text FROM pg_namespace
@@ -38,7 +40,7 @@ CROSS JOIN LATERAL (
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND n.nspname !~ '^pg_toast'
   AND CASE WHEN c.relpersistence = 't' THEN pg_has_role(c.relowner, 'USAGE')
            ELSE has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT, INSERT, UPDATE') END
-ORDER BY array_position(current_schemas(true), n.nspname), n.nspname IN ('pg_catalog', 'information_schema'), 1, 2
+ORDER BY array_position(%s::name[], n.nspname), n.nspname IN ('pg_catalog', 'information_schema'), 1, 2
 LIMIT %s
 """
 
@@ -60,7 +62,8 @@ ORDER BY 1, 2
 """
 
 _TYPES = """
-SELECT DISTINCT format_type(t.oid, NULL)
+SELECT DISTINCT CASE WHEN n.nspname <> 'pg_catalog' AND n.nspname = ANY(%s::name[]) THEN quote_ident(t.typname)
+                     ELSE format_type(t.oid, NULL) END
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 WHERE t.typtype IN ('b', 'd', 'e', 'r') AND t.typelem = 0 AND has_schema_privilege(n.oid, 'USAGE')
   AND has_type_privilege(t.oid, 'USAGE') AND t.typname !~ '^(_|pg_|reg|gtsvector|ref)'
@@ -137,16 +140,17 @@ def read(session: psycopg.Connection[Any]) -> Names:
     def rows(statement: str, *values: object) -> list[tuple[Any, ...]]:
         return session.execute(statement.encode(), values or None).fetchall()
 
-    relations = [
-        Relation(schema, name, kind, tuple(zip(names or (), types or (), strict=True)))
-        for schema, name, kind, names, types in rows(_RELATIONS, MOST)
-    ]
     ((path,),) = rows(_PATH)
-    return Names(
-        # Where no temporary table is, the schema for them is not on the path yet.
-        path=("pg_temp", *(each for each in path if not each.startswith("pg_temp"))),
-        schemas=tuple(name for (name,) in rows(_SCHEMAS)),
-        relations={(each.schema, each.name): each for each in relations},
-        functions=tuple(rows(_FUNCTIONS)),
-        types=tuple(name for (name,) in rows(_TYPES)),
-    )
+    with pinned(session):
+        relations = [
+            Relation(schema, name, kind, tuple(zip(names or (), types or (), strict=True)))
+            for schema, name, kind, names, types in rows(_RELATIONS, path, MOST)
+        ]
+        return Names(
+            # Where no temporary table is, the schema for them is not on the path yet.
+            path=("pg_temp", *(each for each in path if not each.startswith("pg_temp"))),
+            schemas=tuple(name for (name,) in rows(_SCHEMAS)),
+            relations={(each.schema, each.name): each for each in relations},
+            functions=tuple(rows(_FUNCTIONS)),
+            types=tuple(name for (name,) in rows(_TYPES, path)),
+        )

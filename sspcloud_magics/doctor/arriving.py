@@ -28,6 +28,7 @@ from sspcloud_magics.target import PortText, Target, parse_target
 
 if TYPE_CHECKING:
     from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.pinned import pinned
 
 _TIMEOUT = 15.0
 _PROBE_BYTES = 2_000_000
@@ -195,12 +196,15 @@ def _first_way(journey: Journey) -> tuple[DatabaseConnection, list[str]]:
 
 def _inside(connection: DatabaseConnection, source: str) -> Iterator[Finding]:
     session = connection.psycopg
-    began = time.perf_counter()
-    session.execute("SELECT 1").fetchone()
-    latency = time.perf_counter() - began
-    began = time.perf_counter()
-    session.execute(_PROBE, (_PROBE_BYTES,)).fetchone()
-    rate = _PROBE_BYTES / (time.perf_counter() - began) / 1e6
+    with pinned(session):
+        began = time.perf_counter()
+        session.execute("SELECT 1").fetchone()
+        latency = time.perf_counter() - began
+        began = time.perf_counter()
+        session.execute(_PROBE, (_PROBE_BYTES,)).fetchone()
+        rate = _PROBE_BYTES / (time.perf_counter() - began) / 1e6
+        total, readable, writable = session.execute(_TABLES).fetchone() or (0, 0, 0)
+        most, used, limit, mine = session.execute(_ROOM).fetchone() or (0, 0, -1, 0)
     yield fine(
         "Login",
         f"{connection.user} is logged in to {connection.dbname}.",
@@ -209,13 +213,11 @@ def _inside(connection: DatabaseConnection, source: str) -> Iterator[Finding]:
         f"a question is answered in {1000 * latency:.1f} ms",
         f"{_PROBE_BYTES / 1e6:.0f} MB came at {rate:.0f} MB/s",
     )
-    total, readable, writable = session.execute(_TABLES).fetchone() or (0, 0, 0)
     words = f"{readable} of {total} tables may be read, {writable} written."
     if total and not readable:
         yield look("Tables", words, mend="ask the owner of the database for the right to read them")
     else:
         yield fine("Tables", words)
-    most, used, limit, mine = session.execute(_ROOM).fetchone() or (0, 0, -1, 0)
     left = most - used if limit < 0 else min(most - used, limit - mine)
     seen = [f"{used} of {most} are used", f"you have {mine} of {limit}" if limit >= 0 else f"you have {mine}"]
     if left > 2:

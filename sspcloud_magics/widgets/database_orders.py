@@ -28,7 +28,15 @@ def tables(order: Order) -> dict[str, Any]:
         found = catalogue.tables(connection)
     return {
         "tables": [
-            [row.schema, row.name, row.kind, _number(row.rows_about), _number(row.bytes), _text(row.comment)]
+            [
+                row.schema,
+                row.name,
+                row.kind,
+                _number(row.rows_about),
+                _number(row.bytes),
+                _text(row.comment),
+                "" if row.owner == connection.user else row.owner,
+            ]
             for row in found.head(MOST_TABLES).itertuples()
         ],
         "all": len(found),

@@ -279,9 +279,9 @@ PLAN = {
 }
 TABLES = {
     "tables": [
-        ["enquete", "communes", "table", 34_955, 4_521_984, "Communes au 1er janvier"],
-        ["enquete", "menages", "table", 1_204_112, 182_521_984, ""],
-        ["public", "salaires_par_commune", "view", None, None, ""],
+        ["enquete", "communes", "table", 34_955, 4_521_984, "Communes au 1er janvier", ""],
+        ["enquete", "menages", "table", 1_204_112, 182_521_984, "", ""],
+        ["public", "salaires_par_commune", "view", None, None, "", "share_carol"],
     ],
     "all": 3,
 }

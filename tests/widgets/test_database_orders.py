@@ -103,7 +103,7 @@ def test_tables_are_browsed_beside_a_transaction_that_failed(
     board.receive({"do": "tables", "database": DATABASE, "key": "tables", "id": "1"})
     listed = answer(browser, "tables", "1")
     assert listed["all"] == len(listed["tables"]) > 0
-    schema, table, kind, rows, size, _ = next(
+    schema, table, kind, rows, size, _, _ = next(
         each for each in listed["tables"] if each[2] == "table" and each[3]
     )
     assert (kind, rows > 0, size > 0) == ("table", True, True)

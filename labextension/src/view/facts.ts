@@ -140,8 +140,8 @@ export interface Made {
   notes: string[];
 }
 
-/** Schema, name, kind, about how many rows, bytes, comment. */
-export type Table = [string, string, string, number | null, number | null, string];
+/** Schema, name, kind, about how many rows, bytes, comment, owner (empty where that is you). */
+export type Table = [string, string, string, number | null, number | null, string, string];
 
 export interface Tables {
   tables: Table[];

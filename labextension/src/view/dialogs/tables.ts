@@ -31,7 +31,7 @@ export function tables(scene: Scene, database: string): Content {
 function tableRow(
   scene: Scene,
   database: string,
-  [schema, name, kind, rows, bytes, comment]: Table,
+  [schema, name, kind, rows, bytes, comment, owner]: Table,
 ): HTMLElement {
   const path = `${schema}.${name}`;
   const open = scene.expanded === path;
@@ -51,7 +51,11 @@ function tableRow(
       labelled(scene, "rows", rows === null ? "" : `≈\u00a0${count(rows, language)}`),
       labelled(scene, "size", bytes === null ? "" : size(bytes, language)),
     ],
-    [comment && h("p", { class: cls("faint") }, comment), open && columns(scene, database, schema, name)],
+    [
+      owner && h("p", { class: cls("faint") }, t(scene, "ownedBy", { owner })),
+      comment && h("p", { class: cls("faint") }, comment),
+      open && columns(scene, database, schema, name),
+    ],
   );
 }
 

@@ -107,6 +107,7 @@ export const en = {
   tables: "Tables",
   tablesNamed: "Tables of {name}",
   askingDatabase: "Asking the database…",
+  ownedBy: "owner: {owner}",
   noTables: "There is no table that you may read.",
   moreTables: "{count} tables in all; %tables lists every one.",
   moreColumns: "{count} columns in all; %describe_table shows every one.",

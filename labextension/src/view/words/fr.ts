@@ -115,6 +115,7 @@ export const fr: Record<Word, string> = {
   tables: "Tables",
   tablesNamed: "Tables de {name}",
   askingDatabase: "Interrogation de la base…",
+  ownedBy: "propriétaire : {owner}",
   noTables: "Aucune table que vous puissiez lire.",
   moreTables: "{count} tables en tout ; %tables les montre toutes.",
   moreColumns: "{count} colonnes en tout ; %describe_table les montre toutes.",
