@@ -457,6 +457,7 @@ def open_connection(
     used: Credentials,
     *,
     dbname: str | None = None,
+    options: str = "",
     timeout: float = 30.0,
     route: Route | None = None,
 ) -> DatabaseConnection:
@@ -470,6 +471,8 @@ def open_connection(
         Which, and as whom.
     dbname
         The database inside the server; what the credentials or the discovery say where None.
+    options
+        Command-line options for the session.
     timeout
         How long the forward and the login may take, in seconds each.
     route
@@ -490,6 +493,7 @@ def open_connection(
         password=used.password,
         dbname=dbname or used.dbname or database.database or "defaultdb",
         ca=used.ca or credentials.authority(cluster, database),
+        options=options,
         timeout=timeout,
     )
     if route is None:

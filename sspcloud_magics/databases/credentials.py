@@ -62,6 +62,18 @@ def share_secret(database: str, colleague: str) -> str:
     return fitted(f"{database}-share-{colleague}")
 
 
+def colleague_name(namespace: str) -> str:
+    """Return the name by which a share knows who works in a namespace: ``bob`` for ``user-bob``; no two have the same.
+
+    Examples
+    --------
+    >>> colleague_name("user-bob"), colleague_name("projet-x"), colleague_name("user-projet-x")
+    ('bob', 'projet-x', 'user-projet-x')
+    """
+    bare = namespace.removeprefix("user-")
+    return namespace if bare.startswith(("user-", "projet-")) else bare
+
+
 def fitted(name: str) -> str:
     """Return a name of at most 63 characters, as labels and PostgreSQL's identifiers are: cut, and still its own."""
     if len(name) <= _LONGEST_NAME:
@@ -257,7 +269,7 @@ def _shares_with_me(cluster: Cluster, namespace: str) -> Iterator[tuple[str, Dat
 
 def _names_of_mine(cluster: Cluster) -> Iterator[str]:
     """Yield the names under which somebody shares with me, the likeliest first."""
-    mine = cluster.namespace.removeprefix("user-")
+    mine = colleague_name(cluster.namespace)
     yield mine
     try:
         user = permissions.who_am_i(cluster).user

@@ -63,6 +63,8 @@ class Login:
         Who, and into which database.
     ca
         Certificates in PEM to verify the server with; None where there are none to be had.
+    options
+        Command-line options for the session, such as ``-c lock_timeout=10s``.
     timeout
         How long the login may take, in seconds.
     """
@@ -74,6 +76,7 @@ class Login:
     dbname: str
     address: str | None = None
     ca: str | None = None
+    options: str = ""
     timeout: float = 30.0
 
 
@@ -100,7 +103,7 @@ def parameters(login: Login, *, tls: Tls, ca_file: Path | None = None) -> dict[s
         "connect_timeout": str(max(2, round(login.timeout))),  # libpq takes 1 for 2
         "application_name": "sspcloud-magics",
         "client_encoding": "utf8",
-        "options": "",
+        "options": login.options,
         "keepalives": "1",
         "keepalives_idle": "30",
         "keepalives_interval": "10",

@@ -52,7 +52,7 @@ class Preferences:
 
 def _set(name: str, value: str) -> str:
     """Return what sets a setting to a text that lists what it shall be, as in postgresql.conf."""
-    return sql.SQL("SELECT set_config({}, {}, false)").format(name, value).as_string(None)
+    return sql.SQL("SELECT pg_catalog.set_config({}, {}, false)").format(name, value).as_string(None)
 
 
 class Settings:

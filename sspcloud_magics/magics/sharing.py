@@ -9,7 +9,7 @@ from IPython.display import display
 
 from sspcloud_magics import session
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
-from sspcloud_magics.magics.display import Note
+from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.steps import steps
 
 
@@ -27,16 +27,25 @@ class SharingMagics(Magics):
         required=True,
         help="the accounts of colleagues, such as bob; projet-NAME for a group",
     )
-    @argument("--read-write", action="store_true", help="let them write; they only read otherwise")
+    @argument(
+        "--read-write",
+        action="store_true",
+        help="let them change rows, and create in a schema of their own; they only read otherwise",
+    )
+    @argument(
+        "--create",
+        action="store_true",
+        help="let them create in your schemas too: their functions there may run with your rights",
+    )
     @argument(
         "--schema", dest="schemas", metavar="SCHEMA", nargs="+", default=[], help="open these schemas only"
     )
     @argument("--for", dest="lasts", metavar="TIME", default="7d", help="for how long: 7d, 12h, 1d12h (7d)")
     @argument(
         "--via",
-        choices=["forward", "network"],
+        choices=["forward", "network", "network-only"],
         default="forward",
-        help="network: also let their namespaces reach the port without a forward",
+        help="network: also let their namespaces reach the port without a forward; network-only: that port alone",
     )
     @argument("--reason", metavar="TEXT", default="", help="why, for whoever looks at it later")
     @argument(
@@ -69,6 +78,7 @@ class SharingMagics(Magics):
                 given.database_name,
                 given.colleagues,
                 read_write=given.read_write,
+                create=given.create,
                 schemas=given.schemas,
                 lasts=given.lasts,
                 via=given.via,
@@ -102,7 +112,7 @@ class SharingMagics(Magics):
         left = int(listed["state"].isin(LEFT).sum())
         if left:
             display(_offer(left))  # type: ignore[no-untyped-call]  # IPython's
-        return listed
+        return with_notes(listed)
 
     @magic_arguments()
     @argument(

@@ -12,6 +12,7 @@ from sspcloud_magics.errors import (
     DatabaseHibernated,
     DatabaseNotFound,
     Forbidden,
+    QueryFailed,
     SspcloudError,
     TargetNotFound,
     UsageProblem,
@@ -37,6 +38,7 @@ def share_db(
     colleagues: str | Sequence[str],
     *,
     read_write: bool = False,
+    create: bool = False,
     schemas: Sequence[str] = (),
     lasts: str | timedelta = "7d",
     via: str = "forward",
@@ -59,13 +61,17 @@ def share_db(
     colleagues
         Account names such as ``bob``, or ``projet-x`` for a group.
     read_write
-        Whether they may write; only read if not.
+        Whether they may change rows, and create in a schema of their own; only read if not.
+    create
+        With `read_write`: whether they may also create in the shared schemas. Their functions and operators there run
+        with the rights of the person whose query names them, by accident too.
     schemas
         The schemas to open; all where empty.
     lasts
         For how long: ``7d``, ``12h``, or a timedelta.
     via
-        ``forward``, or ``network`` to also let their namespaces reach the port without a forward.
+        ``forward``; ``network`` to also let their namespaces reach the port without a forward; ``network-only`` to let them
+        reach that port and no other one of the pod.
     reason
         Why, for whoever looks at it later.
     for_kubectl
@@ -102,17 +108,27 @@ def share_db(
     """
     from sspcloud_magics.sharing import closing  # noqa: PLC0415 - at first use
     from sspcloud_magics.sharing.durations import parse_duration  # noqa: PLC0415
+    from sspcloud_magics.sharing.narrowing import narrow  # noqa: PLC0415
     from sspcloud_magics.sharing.opening import open_shares  # noqa: PLC0415
     from sspcloud_magics.sharing.plan import Wish, make_plan, require_rights  # noqa: PLC0415
+    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
 
-    if via not in ("forward", "network"):
-        raise UsageProblem(f"{via!r} is not a way to share.", mend="--via forward, or --via network")
+    if via not in ("forward", "network", "network-only"):
+        raise UsageProblem(
+            f"{via!r} is not a way to share.", mend="--via forward, --via network or --via network-only"
+        )
+    if create and not read_write:
+        raise UsageProblem(
+            "Creating in the shared schemas is a part of writing.", mend="--read-write --create"
+        )
     wish = Wish(
         colleagues=(colleagues,) if isinstance(colleagues, str) else tuple(colleagues),
         read_write=read_write,
+        create=create,
         schemas=tuple(schemas),
         lasts=parse_duration(lasts) if isinstance(lasts, str) else lasts,
-        network=via == "network",
+        network=via != "forward",
+        forward=via != "network-only",
         for_kubectl=for_kubectl,
         reason=reason,
         prefix=prefix,
@@ -122,14 +138,20 @@ def share_db(
     require_rights(cluster, database.namespace, network=wish.network)
     connection = _superuser(cluster, database)
     try:
-        leaving = closing.leaving(cluster, connection, database)
-        plan = make_plan(cluster, database, connection, wish, leaving)
+        standing = standing_shares(cluster, database.name, database.namespace)
         if dry_run:
-            return plan
+            opener = partial(_superuser, cluster, database)
+            leaving = [
+                (share, closing.removal(connection, share.role, opener))
+                for share in closing.leaving(cluster, connection, database)
+            ]
+            creators = [share.role for share in standing if share.create]
+            return make_plan(cluster, database, connection, wish, leaving=leaving, creators=creators)
         removed = closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
-        if {each.share.role for each in removed} != {share.role for share in leaving}:
-            plan = make_plan(cluster, database, connection, wish)  # meanwhile another share has ended
-        return open_shares(cluster, connection, plan.after([each.words for each in removed]), progress)
+        narrowed = narrow(connection, standing)
+        plan = make_plan(cluster, database, connection, wish)
+        done = [*(each.words for each in removed), *narrowed]
+        return open_shares(cluster, connection, plan.after(done), progress)
     finally:
         connection.close()
 
@@ -138,6 +160,7 @@ class ShareOptions(TypedDict, total=False):
     """What may be said of a share beside whose it is: the arguments of `share_db`."""
 
     read_write: bool
+    create: bool
     schemas: Sequence[str]
     lasts: str | timedelta
     via: str
@@ -154,7 +177,7 @@ def preview_share(name: str, colleagues: str | Sequence[str], **options: Unpack[
     name, colleagues
         As for `share_db`.
     options
-        ``read_write``, ``schemas``, ``lasts``, ``via``, ``reason``, ``for_kubectl`` and ``prefix``, as for `share_db`.
+        ``read_write``, ``create``, ``schemas``, ``lasts``, ``via``, ``reason``, ``for_kubectl`` and ``prefix``, as for `share_db`.
 
     Returns
     -------
@@ -210,7 +233,9 @@ def shareable_schemas(name: str) -> list[str]:
 
 
 def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataFrame:
-    """List what one shares, as the cluster has it, and the Postgres roles that shares have left behind.
+    """List what you share, as the cluster has it, and the Postgres roles that shares have left behind.
+
+    What colleagues hold beyond what a share grants today, such as rights that an earlier version gave, is taken back.
 
     Parameters
     ----------
@@ -224,7 +249,7 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     -------
     DataFrame
         One row a share; `sspcloud_magics.sharing.table` documents the columns. ``sessions`` says how many each
-        colleague has open now, ``since`` when the oldest of them began.
+        colleague has open now, ``since`` when the oldest of them began. ``attrs["notes"]`` says what was taken back.
 
     Raises
     ------
@@ -240,6 +265,7 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     """
     from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
     from sspcloud_magics.sharing import closing  # noqa: PLC0415
+    from sspcloud_magics.sharing.narrowing import narrow  # noqa: PLC0415
     from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
     from sspcloud_magics.sharing.table import share_table  # noqa: PLC0415
 
@@ -252,11 +278,20 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
         name = discovery.find(there, name, str(namespace)).name
         listed = _with_orphans(standing_shares(cluster, name, namespace), there)
     known: dict[tuple[str, str], SharedRole] = {}
-    for database, roles in _asked(cluster, [each for each in there if name in (None, each.name)]):
+    notes: list[str] = []
+    for database, connection in _reached(cluster, [each for each in there if name in (None, each.name)], []):
+        roles = closing.shared_roles(connection)
         known |= {(database.name, role.name): role for role in roles}
         of_it = [share for share in listed if share.database == database.name]
         listed += closing.left_behind(roles, of_it, database)
-    return share_table(listed, known)
+        try:
+            notes += narrow(connection, of_it)
+        except QueryFailed as error:
+            notes.append(f"{error.what} {error.why}")
+    table = share_table(listed, known)
+    if notes:
+        table.attrs["notes"] = notes
+    return table
 
 
 def unshare(
@@ -314,14 +349,13 @@ def unshare(
         return _remove_ended(name, progress)
     from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
     from sspcloud_magics.sharing import closing  # noqa: PLC0415
-    from sspcloud_magics.sharing.colleagues import DEFAULT_PREFIX  # noqa: PLC0415
+    from sspcloud_magics.sharing.colleagues import colleague_named  # noqa: PLC0415
     from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
 
     cluster = state.current_cluster()
     namespace, bare = discovery.split_name(str(name), cluster.namespace)
     named = (colleague,) if isinstance(colleague, str) else tuple(colleague or ())
     words = (word.strip() for each in named for word in each.split(","))
-    accounts = {word.removeprefix("user-").removeprefix(DEFAULT_PREFIX) for word in words if word}
     unknown: DatabaseNotFound | None = None
     try:
         database = discovery.find(_there(cluster, namespace), bare, namespace)
@@ -329,6 +363,8 @@ def unshare(
     except DatabaseNotFound as error:
         unknown = error
     standing = standing_shares(cluster, bare, namespace)
+    shared_with = {share.colleague for share in standing}
+    accounts = {colleague_named(word, shared_with) for word in words if word}
     chosen = [share for share in standing if everybody or share.colleague in accounts]
     if unknown is not None and not chosen:
         raise _swapped(cluster, bare, named) or unknown
@@ -364,14 +400,27 @@ def _take_back(
             raise
         return [closing.close_without_database(cluster, share, error.what) for share in chosen]
     opener = partial(_superuser, cluster, database)
-    closed = []
+    closed: list[Closed] = []
     try:
         for share in chosen:
             progress(f"taking back what {share.colleague} may do")
             closed.append(closing.close_share(cluster, share, connection, opener))
         closed += closing.tidy(cluster, connection, database, opener)
+        return _with_narrowed(cluster, connection, database, closed)
     finally:
         connection.close()
+
+
+def _with_narrowed(
+    cluster: Cluster, connection: DatabaseConnection, database: Database, closed: list[Closed]
+) -> list[Closed]:
+    """Narrow the shares that stand, and say so with the last of those that were taken back."""
+    from sspcloud_magics.sharing.narrowing import narrow  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
+
+    narrowed = narrow(connection, standing_shares(cluster, database.name, database.namespace))
+    if closed and narrowed:
+        closed[-1] = replace(closed[-1], notes=(*closed[-1].notes, *narrowed))
     return closed
 
 
@@ -429,7 +478,8 @@ def _remove_ended(name: str | None, progress: Progress) -> list[Closed]:
     asked = [each for each in there if name in (None, each.name)]
     for database, connection in _reached(cluster, asked, troubles):
         progress(f"looking for what has ended in {database.name}")
-        closed += closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
+        tidied = closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
+        closed += _with_narrowed(cluster, connection, database, tidied)
     if troubles and not closed:
         raise troubles[0]  # "nothing was left" would not be known
     return closed
@@ -472,14 +522,6 @@ def _superuser(cluster: Cluster, database: Database, dbname: str | None = None) 
     from sspcloud_magics.sharing.superuser import open_as_superuser  # noqa: PLC0415 - at first use
 
     return open_as_superuser(cluster, state.manager(), database, dbname)
-
-
-def _asked(cluster: Cluster, there: Sequence[Database]) -> Iterator[tuple[Database, list[SharedRole]]]:
-    """Yield the databases that could be asked, and the roles that shares have made there."""
-    from sspcloud_magics.sharing import closing  # noqa: PLC0415 - at first use
-
-    for database, connection in _reached(cluster, there, []):
-        yield database, closing.shared_roles(connection)
 
 
 def _reached(

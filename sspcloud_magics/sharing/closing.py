@@ -1,9 +1,12 @@
 """Taking a share back: at once, with its live sessions, and without losing what the colleague has made.
 
 Deleting the Job takes the Secret and the rights in the cluster. In the database the role is locked out first,
-its sessions end, what it owns goes to the database's owner in each database of the server, and then the role
+its sessions end, what it owns is handed over in each database of the server (`handover`), and then the role
 goes. A role whose share has ended by itself is found by its comment, and goes the same way. Where the database cannot
 be reached, what is in the cluster goes all the same, and the role is found by the next session.
+
+Another session of the owner may share at the same moment. Each step that changes a role takes its turn
+(`grants.TAKE_TURN`) and looks whether the role was renewed in between; a renewed role is left alone.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from sspcloud_magics.cluster import writing
 from sspcloud_magics.cluster.identity import Cluster
@@ -20,16 +25,18 @@ from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDI
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden, QueryFailed
-from sspcloud_magics.sharing import grants
-from sspcloud_magics.sharing.answers import listed
+from sspcloud_magics.sharing import grants, remarks
+from sspcloud_magics.sharing.handover import Handover, hand_over
+from sspcloud_magics.sharing.lock_watch import held_up, watch_locks
 from sspcloud_magics.sharing.shares import SharedRole, StandingShare, ended_share, shares
 
 # The Job goes last: as long as it is there, the share is listed, and an interrupted revocation is seen.
 # Without a Job the Secret tells of it.
 _IN_ORDER = (ROLE_BINDINGS, ROLES, NETWORK_POLICIES, SECRETS)
 
-_OWNED = "SELECT c.oid::regclass::text FROM pg_class AS c WHERE pg_get_userbyid(relowner) = %s AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1"
 _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s"
+_STATE = "SELECT coalesce(rolvaliduntil::text, ''), rolcanlogin FROM pg_roles WHERE rolname = %s"
+_PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE owner = %s AND database = current_database()"
 
 Opener = Callable[[str], DatabaseConnection]
 """Opens the superuser's connection to one database of the server."""
@@ -45,34 +52,46 @@ class Closed:
         Which.
     sessions
         How many sessions of the colleague were ended.
-    inherited
-        The tables and views that the colleague had made: now the owner's.
+    handovers
+        What became of what the colleague had made, by database.
+    notes
+        What else the owner ought to know, one sentence each.
     role_left
         Why the Postgres role is still there; empty where it is not.
     """
 
     share: StandingShare
     sessions: int = 0
-    inherited: tuple[str, ...] = ()
+    handovers: tuple[tuple[str, Handover], ...] = ()
+    notes: tuple[str, ...] = ()
     role_left: str = ""
+
+    @property
+    def inherited(self) -> tuple[str, ...]:
+        """The names of the tables and other data of the colleague that the owner has now."""
+        return tuple(
+            f"{name} ({dbname})" if dbname else name
+            for dbname, given in self.handovers
+            for name in given.data
+        )
 
     @property
     def words(self) -> str:
         """What came of it, for the owner."""
         share = self.share
-        said = f"{share.database} is no longer shared with {share.colleague}."
+        said = [f"{share.database} is no longer shared with {share.colleague}."]
         if share.state == "ended":
-            said = f"What was left of the share of {share.database} with {share.colleague} is removed."
+            said = [f"What was left of the share of {share.database} with {share.colleague} is removed."]
         if self.sessions:
-            said += f" {self.sessions} {'session was' if self.sessions == 1 else 'sessions were'} ended."
-        if self.inherited:
-            said += f" What {share.colleague} has made is yours now: {listed(self.inherited)}."
+            said.append(f"{self.sessions} {'session was' if self.sessions == 1 else 'sessions were'} ended.")
+        said += [remarks.handed_over(share.role, given, dbname) for dbname, given in self.handovers]
+        said += self.notes
         if self.role_left:
-            said += (
-                f" Its rights in the cluster are gone, and the Postgres role {share.role} is still there: {self.role_left} "
-                "%unshare --ended removes it, once that is mended."
+            said.append(
+                f"Its rights in the cluster are gone, and the Postgres role {share.role} is still there: {self.role_left} "
+                "%unshare --ended removes it, once that is repaired."
             )
-        return said
+        return " ".join(said)
 
 
 def close_share(
@@ -100,9 +119,9 @@ def close_share(
     """
     sessions = lock_out(connection, share.role)
     _revoke_rights(cluster, share)
-    inherited = remove_role(connection, share.role, opener)
+    handovers, notes = remove_role(connection, share.role, opener)
     writing.delete_object(cluster, JOBS, share.name, share.namespace)
-    return Closed(share=share, sessions=sessions, inherited=inherited)
+    return Closed(share=share, sessions=sessions or 0, handovers=handovers, notes=notes)
 
 
 def close_without_database(cluster: Cluster, share: StandingShare, why: str) -> Closed:
@@ -130,39 +149,103 @@ def _revoke_rights(cluster: Cluster, share: StandingShare) -> None:
             # The Job owns it and takes it along: for that, the rights of a notebook with `edit` are enough.
 
 
-def lock_out(connection: DatabaseConnection, role: str) -> int:
-    """End a role's sessions, and let no new one begin; return how many there were."""
+def lock_out(connection: DatabaseConnection, role: str, valid_until: str | None = None) -> int | None:
+    """End a role's sessions, and let no new one begin.
+
+    Parameters
+    ----------
+    connection
+        The superuser's connection to the server.
+    role
+        Which.
+    valid_until
+        The end that the role had when it was looked at: a role that was renewed since then is left alone.
+
+    Returns
+    -------
+    int or None
+        How many sessions there were; None where the role is not there, or was renewed.
+    """
     session = connection.psycopg
-    if not _exists(session, role):
-        return 0
-    (sessions,) = session.execute(_SESSIONS, [role]).fetchone() or (0,)
-    for statement in grants.lock_out(role):
-        _run(session, [statement], role)
+    with _worded(role), session.transaction():
+        session.execute(grants.TAKE_TURN)
+        state = session.execute(_STATE, [role]).fetchone()
+        if state is None or (valid_until is not None and state[0] != valid_until):
+            return None
+        (sessions,) = session.execute(_SESSIONS, [role]).fetchone() or (0,)
+        close_login, end_sessions = grants.lock_out(role)
+        session.execute(close_login)
+    with _worded(role):
+        session.execute(end_sessions)
+        for (gid,) in session.execute(_PREPARED, [role]).fetchall():
+            session.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
     return int(sessions)
 
 
-def remove_role(connection: DatabaseConnection, role: str, opener: Opener) -> tuple[str, ...]:
-    """Give what a role owns to the owner of each database, and drop it; return the tables and views among it."""
-    session = connection.psycopg
-    if not _exists(session, role):
-        return ()
-    inherited: list[str] = []
-    for dbname, heir in session.execute(grants.HELD_IN, [role]).fetchall():
-        if dbname == connection.dbname:
-            inherited += _release(session, role, heir)
-        else:
-            other = opener(dbname)
-            try:
-                inherited += [f"{name} ({dbname})" for name in _release(other.psycopg, role, heir)]
-            finally:
-                other.close()
-    _run(session, grants.drop(role), role)
-    return tuple(inherited)
+def remove_role(
+    connection: DatabaseConnection, role: str, opener: Opener
+) -> tuple[tuple[tuple[str, Handover], ...], tuple[str, ...]]:
+    """Hand over what a role that is locked out owns in each database, and drop it.
+
+    Parameters
+    ----------
+    connection, opener
+        As for `close_share`.
+    role
+        Which.
+
+    Returns
+    -------
+    tuple
+        What became of what it owned, by database, and what else the owner ought to know.
+    """
+    handovers: list[tuple[str, Handover]] = []
+    notes: list[str] = []
+    for (dbname,) in connection.psycopg.execute(grants.HELD_IN, [role]).fetchall():
+        with _opened(connection, dbname, opener) as there:
+            with _worded(role), watch_locks(there) as watch, there.psycopg.transaction():
+                handover = _leave(there.psycopg, role)
+            notes += held_up(watch)
+        if handover is not None and (handover.data or handover.kept or handover.code):
+            handovers.append(("" if there is connection else dbname, handover))
+    with _worded(role), connection.psycopg.transaction():
+        connection.psycopg.execute(grants.TAKE_TURN)
+        if _is_locked_out(connection.psycopg, role):
+            grants.run(connection.psycopg, grants.drop(role))
+    return tuple(handovers), tuple(notes)
+
+
+@contextmanager
+def _opened(connection: DatabaseConnection, dbname: str, opener: Opener) -> Iterator[DatabaseConnection]:
+    """Give the connection to one of the server's databases: the one that is open, or another one for the moment."""
+    if dbname == connection.dbname:
+        yield connection
+        return
+    other = opener(dbname)
+    try:
+        yield other
+    finally:
+        other.close()
+
+
+def _leave(session: psycopg.Connection[Any], role: str) -> Handover | None:
+    """Take a role out of one database; return None where it was renewed, or is not there."""
+    session.execute(grants.TAKE_TURN)
+    if not _is_locked_out(session, role):
+        return None
+    handover = hand_over(session, role, grants.heir_of_database(session))
+    grants.run(session, handover.statements)
+    return handover
+
+
+def _is_locked_out(session: psycopg.Connection[Any], role: str) -> bool:
+    state = session.execute(_STATE, [role]).fetchone()
+    return state is not None and not state[1]
 
 
 def shared_roles(connection: DatabaseConnection) -> list[SharedRole]:
     """Return the roles of the server that shares have made."""
-    rows = connection.psycopg.execute(grants.ROLES, [grants.COMMENT]).fetchall()
+    rows = connection.psycopg.execute(grants.ROLES).fetchall()
     return [SharedRole(*row) for row in rows]
 
 
@@ -195,23 +278,25 @@ def leaving(cluster: Cluster, connection: DatabaseConnection, database: Database
     return [share for share in standing if share.state == "ended"] + left_behind(roles, standing, database)
 
 
-def removal(connection: DatabaseConnection, role: str) -> str:
+def removal(connection: DatabaseConnection, role: str, opener: Opener) -> str:
     """Return the SQL by which a role is removed, as a person reads it; empty where it is not there.
 
     Parameters
     ----------
-    connection
-        The superuser's connection to the server.
+    connection, opener
+        As for `close_share`.
     role
         Which.
     """
     session = connection.psycopg
-    if not _exists(session, role):
+    if session.execute(_STATE, [role]).fetchone() is None:
         return ""
     parts = [grants.as_text(grants.lock_out(role), at_once=False)]
-    for dbname, heir in session.execute(grants.HELD_IN, [role]).fetchall():
-        where = "" if dbname == connection.dbname else f"-- in the database {dbname}\n"
-        parts.append(where + grants.as_text(grants.release(role, heir)))
+    for (dbname,) in session.execute(grants.HELD_IN, [role]).fetchall():
+        with _opened(connection, dbname, opener) as there:
+            handover = hand_over(there.psycopg, role, grants.heir_of_database(there.psycopg))
+        where = "" if there is connection else f"-- in the database {dbname}\n"
+        parts.append(where + grants.as_text(handover.statements))
     return "\n".join([*parts, grants.as_text(grants.drop(role))])
 
 
@@ -232,48 +317,29 @@ def tidy(
     list of Closed
         Those of which something was removed.
     """
-    # A share that another session makes at this moment has its Job before its role: listed inside the
-    # lock, none of them is taken for one that was left behind.
-    with _my_turn(connection):
-        standing = shares(cluster, database.name, database.namespace)
-        ended = [share for share in standing if share.state == "ended"]
-        closed = [close_share(cluster, share, connection, opener) for share in ended]
-        for share in left_behind(shared_roles(connection), standing, database):
-            sessions = lock_out(connection, share.role)
-            inherited = remove_role(connection, share.role, opener)
-            closed.append(Closed(share=share, sessions=sessions, inherited=inherited))
+    # A share has its Job before its role. So of a role that is listed first, the Job is listed after it.
+    roles = shared_roles(connection)
+    standing = shares(cluster, database.name, database.namespace)
+    ended = [share for share in standing if share.state == "ended"]
+    closed = [close_share(cluster, share, connection, opener) for share in ended]
+    valid_until = {role.name: role.valid_until for role in roles}
+    for share in left_behind(roles, standing, database):
+        sessions = lock_out(connection, share.role, valid_until[share.role])
+        if sessions is not None:
+            handovers, notes = remove_role(connection, share.role, opener)
+            closed.append(Closed(share=share, sessions=sessions, handovers=handovers, notes=notes))
     return closed
 
 
 @contextmanager
-def _my_turn(connection: DatabaseConnection) -> Iterator[None]:
-    session = connection.psycopg
-    session.execute(grants.SHARING.format("pg_advisory_lock"))
+def _worded(role: str) -> Iterator[None]:
+    """Say what went wrong in words of ours."""
     try:
         yield
-    finally:
-        if not session.closed:
-            session.execute(grants.SHARING.format("pg_advisory_unlock"))
-
-
-def _release(session: psycopg.Connection[tuple[object, ...]], role: str, heir: str) -> list[str]:
-    owned = [str(name) for (name,) in session.execute(_OWNED, [role]).fetchall()]
-    _run(session, grants.release(role, heir), role)
-    return owned
-
-
-def _exists(session: psycopg.Connection[tuple[object, ...]], role: str) -> bool:
-    return session.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone() is not None
-
-
-def _run(session: psycopg.Connection[tuple[object, ...]], statements: grants.Statements, role: str) -> None:
-    try:
-        with session.transaction():
-            for statement in statements:
-                session.execute(statement)
-    except psycopg.Error as error:
+    except (psycopg.Error, ValueError) as error:
+        diagnosis = getattr(error, "diag", None)
         raise QueryFailed(
             f"The database refuses a step of removing the role {role}.",
-            why=error.diag.message_primary or str(error).strip(),
-            mend="the colleague is locked out; run the same command again when it is mended",
+            why=getattr(diagnosis, "message_primary", None) or str(error).strip(),
+            mend="the colleague is locked out; run the same command again when it is repaired",
         ) from None

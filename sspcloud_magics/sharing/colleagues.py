@@ -8,10 +8,11 @@ groups (``oidc-``) is the server's choice; Onyxia's own RoleBinding in every nam
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sspcloud_magics.databases.credentials import colleague_name
 from sspcloud_magics.errors import UsageProblem
 
 FULL_CONTROL = "full_control_namespace"
@@ -20,6 +21,7 @@ FULL_CONTROL = "full_control_namespace"
 DEFAULT_PREFIX = "oidc-"
 
 _PERSON, _GROUP = "user-", "projet-"
+_PREFIX = re.compile(r"|[^:]*[-_/#.|]")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,52}[a-z0-9])?")
 
 
@@ -60,7 +62,7 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
     Parameters
     ----------
     text
-        ``bob`` (or ``user-bob``, or ``oidc-bob``) for a person, ``projet-x`` for a group.
+        ``bob`` or ``user-bob`` for a person, ``projet-x`` for a group.
     prefix
         What the server puts before the names of users and groups.
     owner
@@ -69,7 +71,7 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
     Raises
     ------
     UsageProblem
-        If that is no name, or the owner's own.
+        If that is no name, the owner's own, or could be two people's.
 
     Examples
     --------
@@ -80,7 +82,12 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
     """
     typed = text.strip()
     if prefix and typed.startswith(prefix):
-        typed = typed.removeprefix(prefix)
+        account = typed.removeprefix(prefix)
+        raise UsageProblem(
+            f"{text!r} can be read in two ways.",
+            why=f"The server calls the account {account} {typed}, and an account may have the name {typed} itself.",
+            mend=f"write {account}   for the first\nwrite {_PERSON}{typed}   for the second",
+        )
     group = typed.startswith(_GROUP)
     bare = typed.removeprefix(_GROUP if group else _PERSON)
     if not _NAME.fullmatch(bare):
@@ -98,7 +105,26 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
         )
     person = Subject("Group" if group else "User", f"{prefix}{bare}")
     notebooks = Subject("Group", f"system:serviceaccounts:{namespace}")
-    return Colleague(namespace if group else bare, namespace, (person, notebooks))
+    return Colleague(colleague_name(namespace), namespace, (person, notebooks))
+
+
+def colleague_named(text: str, shared_with: Collection[str]) -> str:
+    """Return which of the colleagues a word means, as `parse_colleague` reads it; the word where it means none.
+
+    Parameters
+    ----------
+    text
+        As the owner types it.
+    shared_with
+        The names of those with whom something is shared.
+    """
+    bare = text.removeprefix(DEFAULT_PREFIX)
+    if text in shared_with or bare in shared_with:
+        return text if text in shared_with else bare
+    try:
+        return parse_colleague(text).name
+    except UsageProblem:
+        return text
 
 
 def learn_prefix(namespace: str, bindings: Iterable[Mapping[str, Any]]) -> str | None:
@@ -116,12 +142,17 @@ def learn_prefix(namespace: str, bindings: Iterable[Mapping[str, Any]]) -> str |
     str or None
         Such as ``oidc-``; None where Onyxia's binding is not there or says nothing.
     """
-    owner = namespace.removeprefix(_PERSON).removeprefix(_GROUP)
-    for binding in bindings:
-        if binding["metadata"]["name"] != FULL_CONTROL:
-            continue
-        for subject in binding.get("subjects") or ():
-            name = str(subject.get("name", ""))
-            if subject.get("kind") in ("User", "Group") and name.endswith(owner) and ":" not in name:
-                return name.removesuffix(owner)
-    return None
+    kind, owner = (
+        ("Group", namespace.removeprefix(_GROUP))
+        if namespace.startswith(_GROUP)
+        else ("User", namespace.removeprefix(_PERSON))
+    )
+    found = [
+        name.removesuffix(owner)
+        for binding in bindings
+        if binding["metadata"]["name"] == FULL_CONTROL
+        for subject in binding.get("subjects") or ()
+        if subject.get("kind") == kind and (name := str(subject.get("name", ""))).endswith(owner)
+    ]
+    # Others may be bound as well: oidc-a-bob ends like bob, and so does oidc-jacob.
+    return min((each for each in found if _PREFIX.fullmatch(each)), key=len, default=None)

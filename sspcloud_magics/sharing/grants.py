@@ -1,15 +1,20 @@
-"""The SQL of a share: a Postgres role for one colleague, what it may do, and how it goes.
+"""The SQL of a share: a Postgres role for one colleague, and what it may do.
 
-Every function but one returns statements in the order in which they are to run, with identifiers and literals
-quoted by psycopg. Passwords never stand in them, only SCRAM verifiers that the client made, because
-statements reach the server's log.
+Every function but the queries returns statements in the order in which they are to run, with identifiers and literals
+quoted by psycopg. Passwords never stand in them, only SCRAM verifiers that the client made, because statements reach
+the server's log. All of it runs in the superuser's session, whose search path is pinned (`superuser`).
+
+Read-write means data. In the schemas that are shared a colleague reads and changes rows, and creates nothing: a
+function or an operator there would run with the rights of whoever meets its name, and a foreign key runs a cast of
+theirs as the owner of the table that it refers to. What a colleague creates goes into a schema of their own, named
+like their role, where ``"$user"`` finds it; the owner and the other colleagues may read it.
 
 What PUBLIC may do is PUBLIC's: ``CONNECT`` and ``TEMPORARY`` on the database, and before PostgreSQL 15 ``CREATE``
 on the schema ``public``, cannot be taken from one role alone. `PUBLIC_RIGHTS` asks for them, so that they can
 be reported, and ``default_transaction_read_only`` is the seat belt.
 
 Source: PostgreSQL's manual, "Privileges", "ALTER DEFAULT PRIVILEGES" (which covers only what the role named by
-FOR ROLE will create), "DROP OWNED".
+FOR ROLE will create), "The Schema Search Path".
 """
 
 from __future__ import annotations
@@ -23,16 +28,17 @@ import psycopg
 from psycopg import sql
 
 Statements: TypeAlias = list[sql.Composed]
-Held: TypeAlias = tuple[str, str, bool]
-"""A colleague's role, a schema that it may use, and whether it may create in it."""
 
 CONNECTION_LIMIT = 10
 IDLE_TIMEOUT = timedelta(hours=1)
 IDLE_TIMEOUT_SINCE = 140000
 """The version of the server that can end idle sessions, as libpq counts versions."""
 
-SHARING = "SELECT {}(hashtext('sspcloud-magics/share'))"
-"""Takes the lock that two sessions of the owner share by turns; the name of PostgreSQL's function goes in."""
+TAKE_TURN = "LOCK TABLE pg_authid IN SHARE UPDATE EXCLUSIVE MODE"
+"""Lets one session of the owner at a time change roles, until its transaction ends; a colleague cannot take this lock."""
+
+ARCHIVE = "sspcloud_archive"
+"""The role without rights that keeps the code of colleagues whose shares have ended (`handover`)."""
 
 PUBLIC_RIGHTS = """
 SELECT has_database_privilege('public', d.oid, 'TEMPORARY') AS temporary,
@@ -41,21 +47,30 @@ FROM pg_database AS d WHERE d.datname = current_database()
 """
 """What PUBLIC may do in the current database: one row with `temporary` and `create_on_public`."""
 
-SCHEMAS = """
-SELECT nspname FROM pg_namespace
-WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY nspname
-"""
-"""The schemas of the current database that hold users' objects."""
-
-ROLES = """
-SELECT r.rolname, count(a.pid) AS sessions, min(a.backend_start) AS since, least(r.rolvaliduntil, now()) AS until
-FROM pg_roles AS r LEFT JOIN pg_stat_activity AS a ON a.usesysid = r.oid AND a.pid <> pg_backend_pid()
-WHERE shobj_description(r.oid, 'pg_authid') = %s GROUP BY r.rolname, r.rolvaliduntil ORDER BY 1
-"""
-"""The roles that shares have made (known by their comment, `COMMENT`): how many sessions each has now, when the
-oldest of them began, and since when it may not log in any more, at the latest since now."""
-
 COMMENT = "made by sspcloud-magics for a share"
+"""The comment by which the roles of shares are known."""
+
+SHARE_ROLES = (
+    f"(SELECT r.oid, r.rolname FROM pg_roles AS r WHERE shobj_description(r.oid, 'pg_authid') = '{COMMENT}')"
+)
+"""A table for queries: the roles that shares have made."""
+
+SCHEMAS = f"""
+SELECT nspname FROM pg_namespace
+WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND pg_get_userbyid(nspowner) <> '{ARCHIVE}'
+  AND nspname <> ALL(SELECT rolname FROM {SHARE_ROLES} AS s) ORDER BY nspname
+"""
+"""The schemas of the current database that can be shared: not the system's, not a colleague's own."""
+
+ROLES = f"""
+SELECT s.rolname, count(a.pid) AS sessions, min(a.backend_start) AS since, least(r.rolvaliduntil, now()) AS until,
+       coalesce(r.rolvaliduntil::text, '') AS valid_until
+FROM {SHARE_ROLES} AS s JOIN pg_roles AS r USING (oid)
+LEFT JOIN pg_stat_activity AS a ON a.usesysid = s.oid AND a.pid <> pg_backend_pid()
+GROUP BY s.rolname, r.rolvaliduntil ORDER BY 1
+"""
+"""The roles that shares have made: how many sessions each has now, when the oldest of them began, and since when it may
+not log in any more, at the latest since now."""
 
 STRANGERS = """
 SELECT rolname FROM pg_roles
@@ -70,23 +85,34 @@ WHERE datallowconn AND NOT datistemplate AND datname <> current_database()
 """
 """The other databases of the server, to which PUBLIC may connect."""
 
-COLLEAGUES = """
-SELECT o.rolname, s.nspname, bool_or(a.privilege_type = 'CREATE') AS writes
-FROM pg_namespace AS s, aclexplode(s.nspacl) AS a JOIN pg_roles AS o ON o.oid = a.grantee
-WHERE shobj_description(o.oid, 'pg_authid') = %s GROUP BY o.rolname, s.nspname
+COLLEAGUES = f"""
+SELECT s.rolname, EXISTS (
+    SELECT FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
+    WHERE n.nspname = s.rolname AND a.grantee = s.oid AND a.privilege_type = 'CREATE'
+) AS writes
+FROM {SHARE_ROLES} AS s WHERE EXISTS (
+    SELECT FROM pg_namespace AS n, aclexplode(n.nspacl) AS a WHERE a.grantee = s.oid
+) ORDER BY 1
 """
-"""The colleagues who may use a schema, each schema of theirs, and whether they may create in it: rows of `Held`."""
+"""The colleagues who may use a schema of the current database, and whether they have a schema of their own to write in."""
+
+OWN_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)"
+"""Which of these roles have a schema of their own, from this share or an earlier one."""
 
 HELD_IN = """
-SELECT datname, pg_get_userbyid(datdba) FROM pg_database
+SELECT datname FROM pg_database
 WHERE datname = current_database() OR oid IN (
     SELECT dbid FROM pg_shdepend
     WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = %s)
 ) ORDER BY 1
 """
-"""The databases of the server in which a role owns or holds something, and the current one; each with its owner."""
+"""The databases of the server in which a role owns or holds something, and the current one."""
 
-DATABASE_OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+HEIR = """
+SELECT r.rolname FROM pg_database AS d JOIN pg_roles AS r ON r.oid = d.datdba
+WHERE d.datname = current_database() AND NOT r.rolsuper
+"""
+"""Who owns the current database and inherits what colleagues have made in it; nobody where that is a superuser."""
 
 OWNERS = """
 SELECT DISTINCT pg_get_userbyid(owner) FROM (
@@ -129,27 +155,27 @@ class Grant:
     dbname, schemas
         The database inside the server, and its schemas.
     owners
-        The roles whose future tables shall be covered too.
+        The roles whose future tables shall be covered too, and who may read what the colleague creates.
+    keeper
+        Who owns the colleague's own schema: the heir, or `ARCHIVE`.
     read_write
-        Whether it may write.
+        Whether it may change rows, and create in a schema of its own.
+    create
+        Whether it may also create in the shared schemas.
     """
 
     role: str
     dbname: str
     schemas: tuple[str, ...]
     owners: tuple[str, ...]
+    keeper: str = ARCHIVE
     read_write: bool = False
+    create: bool = False
 
 
 _TABLES, _SEQUENCES = sql.SQL("TABLES"), sql.SQL("SEQUENCES")
-
-
-def _rights(*, read_write: bool) -> tuple[sql.SQL, sql.SQL]:
-    """Return the rights on tables, and those on sequences."""
-    if not read_write:
-        return sql.SQL("SELECT"), sql.SQL("SELECT")
-    tables = sql.SQL("SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES")
-    return tables, sql.SQL("SELECT, USAGE, UPDATE")
+_READ = (sql.SQL("SELECT"), sql.SQL("SELECT"))
+_WRITE = (sql.SQL("SELECT, INSERT, UPDATE, DELETE, TRUNCATE"), sql.SQL("SELECT, USAGE, UPDATE"))
 
 
 def login(
@@ -182,19 +208,23 @@ def login(
         until=sql.Literal(until.isoformat(timespec="seconds")),
     )
     verb = sql.SQL("ALTER ROLE" if exists else "CREATE ROLE")
-    milliseconds = str(int(IDLE_TIMEOUT.total_seconds() * 1000))
     statements = [
         sql.SQL("{} {} {}").format(verb, name, options),
         sql.SQL("COMMENT ON ROLE {} IS {}").format(name, sql.Literal(COMMENT)),
-        sql.SQL("ALTER ROLE {} SET default_transaction_read_only = {}").format(
-            name, sql.Literal("off" if read_write else "on")
-        ),
     ]
+    if exists:  # what the colleague has set for their own role
+        statements.append(sql.SQL("ALTER ROLE {} RESET ALL").format(name))
+    milliseconds = str(int(IDLE_TIMEOUT.total_seconds() * 1000))
+    settings = {
+        "default_transaction_read_only": "off" if read_write else "on",
+        "idle_in_transaction_session_timeout": milliseconds,
+    }
     if idle_timeout:
-        statements.append(
-            sql.SQL("ALTER ROLE {} SET idle_session_timeout = {}").format(name, sql.Literal(milliseconds))
-        )
-    return statements
+        settings["idle_session_timeout"] = milliseconds
+    return statements + [
+        sql.SQL("ALTER ROLE {} SET {} = {}").format(name, sql.Identifier(setting), sql.Literal(value))
+        for setting, value in settings.items()
+    ]
 
 
 def as_text(statements: Iterable[sql.Composed], *, at_once: bool = True) -> str:
@@ -203,84 +233,109 @@ def as_text(statements: Iterable[sql.Composed], *, at_once: bool = True) -> str:
     return "\n".join(["BEGIN;", *lines, "COMMIT;"] if at_once else lines)
 
 
-def owner_of_database(session: psycopg.Connection[Any]) -> str:
-    """Return who owns the current database."""
-    row = session.execute(DATABASE_OWNER).fetchone()
-    assert row is not None  # noqa: S101 - the current database has an owner
-    return str(row[0])
+def run(session: psycopg.Connection[Any], statements: Sequence[sql.Composed]) -> None:
+    """Run statements in one round trip.
+
+    Raises
+    ------
+    psycopg.Error
+        If the server refuses one; those after it are not run.
+    """
+    if statements:
+        session.execute(sql.SQL("; ").join(statements))
 
 
-def grant(wanted: Grant) -> Statements:
-    """Return what gives the role its rights, on what exists and on what its owners will create."""
+def heir_of_database(session: psycopg.Connection[Any]) -> str | None:
+    """Return who inherits what colleagues have made in the current database; None where only a superuser could."""
+    row = session.execute(HEIR).fetchone()
+    return None if row is None else str(row[0])
+
+
+def grant(wanted: Grant, *, own_schema: bool = False) -> Statements:
+    """Return what gives the role its rights, on what exists and on what its owners will create.
+
+    Parameters
+    ----------
+    wanted
+        The rights.
+    own_schema
+        Whether the role has a schema of its own already: a reader may read what they made there before.
+    """
     role = sql.Identifier(wanted.role)
-    tables, sequences = _rights(read_write=wanted.read_write)
-    usage = sql.SQL("USAGE, CREATE" if wanted.read_write else "USAGE")
-    statements = [sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(wanted.dbname), role)]
-    for schema in map(sql.Identifier, wanted.schemas):
+    tables, sequences = _WRITE if wanted.read_write else _READ
+    usage = sql.SQL("USAGE, CREATE" if wanted.create else "USAGE")
+    schemas = _listed(wanted.schemas)
+    statements = [
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(wanted.dbname), role),
+        sql.SQL("GRANT {} ON SCHEMA {} TO {}").format(usage, schemas, role),
+        sql.SQL("GRANT {} ON ALL TABLES IN SCHEMA {} TO {}").format(tables, schemas, role),
+        sql.SQL("GRANT {} ON ALL SEQUENCES IN SCHEMA {} TO {}").format(sequences, schemas, role),
+    ]
+    owners = _other_owners(wanted)
+    if owners:
+        default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT {} ON {} TO {}")
         statements += [
-            sql.SQL("GRANT {} ON SCHEMA {} TO {}").format(usage, schema, role),
-            sql.SQL("GRANT {} ON ALL TABLES IN SCHEMA {} TO {}").format(tables, schema, role),
-            sql.SQL("GRANT {} ON ALL SEQUENCES IN SCHEMA {} TO {}").format(sequences, schema, role),
+            default.format(_listed(owners), schemas, tables, _TABLES, role),
+            default.format(_listed(owners), schemas, sequences, _SEQUENCES, role),
         ]
-        for owner in _others(wanted):
-            default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT {} ON {} TO {}")
-            statements += [
-                default.format(owner, schema, tables, _TABLES, role),
-                default.format(owner, schema, sequences, _SEQUENCES, role),
-            ]
     if wanted.read_write:
-        statements += _open_what_it_creates(wanted)
+        keeper = sql.Identifier(wanted.keeper)
+        statements.append(sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(role, keeper))
+    if wanted.read_write or own_schema:
+        usage = sql.SQL("USAGE, CREATE" if wanted.read_write else "USAGE")
+        statements += [
+            sql.SQL("GRANT {} ON SCHEMA {} TO {}").format(usage, role, role),
+            sql.SQL("GRANT {} ON ALL TABLES IN SCHEMA {} TO {}").format(tables, role, role),
+            sql.SQL("GRANT {} ON ALL SEQUENCES IN SCHEMA {} TO {}").format(sequences, role, role),
+        ]
+    if wanted.read_write and owners:
+        statements += _open_to(wanted.role, owners)
     return statements
 
 
-def _others(wanted: Grant) -> list[sql.Identifier]:
-    """Return the owners; who may create tables already is one of them, and needs no rights on their own."""
-    return [sql.Identifier(owner) for owner in wanted.owners if owner != wanted.role]
+def _other_owners(wanted: Grant) -> list[str]:
+    return [owner for owner in wanted.owners if owner != wanted.role]
 
 
-def held_after(held: Iterable[Held], wanted: Grant) -> list[Held]:
-    """Return what colleagues may do once a role has its rights, where `held` is what they may do before.
+def between_colleagues(colleagues: Iterable[tuple[str, bool]], wanted: Grant) -> Statements:
+    """Return what lets colleagues read what a role creates in its own schema, and the role what they create in theirs.
 
     Parameters
     ----------
-    held
+    colleagues
         What `COLLEAGUES` answers.
     wanted
-        The rights that the role gets; those that it had are taken back.
+        The rights that the role gets.
     """
-    kept = [one for one in held if one[0] != wanted.role]
-    return kept + [(wanted.role, schema, wanted.read_write) for schema in wanted.schemas]
+    others = sorted((name, writes) for name, writes in colleagues if name != wanted.role)
+    statements: Statements = []
+    if wanted.read_write and others:
+        statements += _open_to(wanted.role, [name for name, _ in others])
+    writers = [name for name, writes in others if writes]
+    if writers:
+        role, schemas = sql.Identifier(wanted.role), _listed(writers)
+        default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} GRANT SELECT ON {} TO {}")
+        statements += [
+            sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schemas, role),
+            sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(schemas, role),
+            *(default.format(schemas, kind, role) for kind in (_TABLES, _SEQUENCES)),
+        ]
+    return statements
 
 
-def between_colleagues(held: Iterable[Held]) -> Statements:
-    """Return what opens the tables that one colleague will create to the others, each with their own rights.
-
-    Parameters
-    ----------
-    held
-        What `COLLEAGUES` answers.
-    """
-    everybody = sorted(held)
-    default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT {} ON {} TO {}")
+def _open_to(role: str, readers: Sequence[str]) -> Statements:
+    """Return what lets others read a role's own schema, now and later."""
+    name, others = sql.Identifier(role), _listed(readers)
+    default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} GRANT SELECT ON {} TO {}")
     return [
-        default.format(sql.Identifier(writer), sql.Identifier(schema), rights, kind, sql.Identifier(other))
-        for writer, schema, creates in everybody
-        for other, there, writes in everybody
-        if creates and there == schema and other != writer
-        for kind, rights in zip((_TABLES, _SEQUENCES), _rights(read_write=writes), strict=True)
+        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(name, others),
+        sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(name, others),
+        *(default.format(name, kind, others) for kind in (_TABLES, _SEQUENCES)),
     ]
 
 
-def _open_what_it_creates(wanted: Grant) -> Statements:
-    """Return what lets the owners use the tables that a read-write colleague will create."""
-    role = sql.Identifier(wanted.role)
-    default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT ALL ON {} TO {}")
-    return [
-        default.format(role, schema, kind, owner)
-        for schema in map(sql.Identifier, wanted.schemas)
-        for owner in _others(wanted)
-        for kind in (_TABLES, _SEQUENCES)
-    ]
+def _listed(names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
 def lock_out(role: str) -> Statements:
@@ -296,37 +351,23 @@ def lock_out(role: str) -> Statements:
     ]
 
 
-def release(role: str, heir: str) -> Statements:
-    """Return what takes a role out of one database: what it owns goes to `heir`, what it may do goes.
-
-    To be run in each database of the server before `drop`.
-    """
-    name = sql.Identifier(role)
-    return [
-        sql.SQL("REASSIGN OWNED BY {} TO {}").format(name, sql.Identifier(heir)),
-        sql.SQL("DROP OWNED BY {}").format(name),
-    ]
-
-
 def drop(role: str) -> Statements:
-    """Return what removes the role, once `release` has run in each database."""
+    """Return what removes the role, once it is out of each database (`handover`)."""
     return [sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role))]
 
 
 def revoke_before_grant(wanted: Grant, everywhere: Sequence[str]) -> Statements:
     """Return what takes back all rights in the schemas `everywhere`, so that a share can become narrower.
 
-    What the role owns stays its own: for one that shall only read, `release` is to be used.
+    What the role owns stays its own: for one that shall only read, see `handover`.
     """
-    role = sql.Identifier(wanted.role)
-    statements: Statements = []
-    for schema in map(sql.Identifier, everywhere):
-        statements += [
-            sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}").format(schema, role),
-            sql.SQL("REVOKE ALL ON ALL SEQUENCES IN SCHEMA {} FROM {}").format(schema, role),
-            sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(schema, role),
-        ]
-        for owner in map(sql.Identifier, wanted.owners):
-            default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} REVOKE ALL ON {} FROM {}")
-            statements += [default.format(owner, schema, kind, role) for kind in (_TABLES, _SEQUENCES)]
+    role, schemas = sql.Identifier(wanted.role), _listed(everywhere)
+    statements = [
+        sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}").format(schemas, role),
+        sql.SQL("REVOKE ALL ON ALL SEQUENCES IN SCHEMA {} FROM {}").format(schemas, role),
+        sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(schemas, role),
+    ]
+    if owners := _other_owners(wanted):
+        default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} REVOKE ALL ON {} FROM {}")
+        statements += [default.format(_listed(owners), schemas, kind, role) for kind in (_TABLES, _SEQUENCES)]
     return statements

@@ -31,6 +31,7 @@ SCHEMAS = f"{US}/schemas"
 ROUTE = f"{US}/route"
 REASON = f"{US}/reason"
 ROLE = f"{US}/postgres-role"
+CREATE = f"{US}/create"
 
 ROLE_PREFIX = "share_"
 """How the Postgres role of a colleague begins."""
@@ -59,13 +60,17 @@ class Share:
     dbname, schemas
         The database inside the server, and the schemas that are opened.
     read_write
-        Whether the colleague may write.
+        Whether the colleague may change rows.
+    create
+        Whether they may also create in the shared schemas.
     lasts, until
         How long, and the moment at which it ends, with its zone.
     reason
         Why, in the owner's words; may be empty.
     for_kubectl
         Whether the rights that ``kubectl port-forward`` needs are granted too.
+    forward
+        Whether the colleague may forward to the pod, which opens all of its ports.
     role
         The Postgres role of the colleague.
     """
@@ -82,8 +87,10 @@ class Share:
     until: datetime
     role: str
     read_write: bool = False
+    create: bool = False
     reason: str = ""
     for_kubectl: bool = False
+    forward: bool = True
     selector: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -125,6 +132,7 @@ def share_annotations(share: Share) -> dict[str, str]:
         ACCESS: share.access,
         SCHEMAS: json.dumps(share.schemas, ensure_ascii=False),
         ROLE: share.role,
+        CREATE: json.dumps(share.create),
     }
     return said | ({REASON: share.reason} if share.reason else {})
 
@@ -208,9 +216,10 @@ def role(share: Share, job_uid: str | None) -> Manifest:
     rules: list[Manifest] = [
         _rule("secrets", ("get",), share.name),
         _rule("endpoints", ("get", "list", "watch"), share.service),
-        _rule("pods/portforward", ("get", "create"), *share.pods),
     ]
-    if share.for_kubectl:
+    if share.forward:
+        rules.append(_rule("pods/portforward", ("get", "create"), *share.pods))
+    if share.forward and share.for_kubectl:
         rules += [
             _rule("services", ("get",), share.service),
             _rule("pods", ("get",), *share.pods),

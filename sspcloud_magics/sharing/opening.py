@@ -23,7 +23,9 @@ from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, QueryFailed, SspcloudError
 from sspcloud_magics.secret import Secret
-from sspcloud_magics.sharing import answers, grants, manifests
+from sspcloud_magics.sharing import answers, closing, grants, manifests
+from sspcloud_magics.sharing.handover import hand_over, list_owned
+from sspcloud_magics.sharing.lock_watch import held_up, watch_locks
 from sspcloud_magics.sharing.manifests import Manifest, Share
 from sspcloud_magics.sharing.plan import Plan
 
@@ -113,7 +115,7 @@ def open_shares(
         password = (kept.value("password") if kept else None) or Secret(
             secrets.token_urlsafe(_PASSWORD_BYTES)
         )
-        _role(connection, plan, number, password)
+        notes += _role(connection, plan, number, password)
         progress(f"giving {share.colleague.name} the rights in {share.namespace}")
         for manifest in _owned(plan, share, password, ca, job_uid):
             writing.apply_object(cluster, _RESOURCES[manifest["kind"]], manifest)
@@ -178,26 +180,35 @@ def _renewed(found: Manifest, wanted: Manifest, share: Share) -> Manifest:
     return {**found, "metadata": metadata, "spec": {**found["spec"], "activeDeadlineSeconds": deadline}}
 
 
-def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Secret) -> None:
-    """Make or renew the Postgres role, all of it or nothing."""
+def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Secret) -> list[str]:
+    """Make or renew the Postgres role, all of it or nothing; return what the owner ought to know."""
     share = plan.shares[number]
     session = connection.psycopg
     verifier = session.pgconn.encrypt_password(
         password.reveal().encode(), share.role.encode(), b"scram-sha-256"
     ).decode()
+    notes: list[str] = []
     try:
-        with session.transaction():
-            # Another session of the owner may be sharing at this moment.
-            session.execute(grants.SHARING.format("pg_advisory_xact_lock"))
-            exists = session.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [share.role]).fetchone()
-            statements = plan.statements(number, verifier, exists=exists is not None)
-            for statement in statements:
-                session.execute(statement)
-            held = session.execute(grants.COLLEAGUES, [grants.COMMENT]).fetchall()
-            for statement in grants.between_colleagues(held):
-                session.execute(statement)
-    except psycopg.Error as error:
+        with watch_locks(connection) as watch:
+            owning = not share.read_write and bool(list_owned(session, share.role))
+            if owning:
+                sessions = closing.lock_out(connection, share.role)
+                notes += [f"{sessions} open session(s) of {share.role} were ended."] * bool(sessions)
+            with session.transaction():
+                session.execute(grants.TAKE_TURN)
+                exists = session.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [share.role]).fetchone()
+                handover = (
+                    hand_over(session, share.role, grants.heir_of_database(session)) if owning else None
+                )
+                statements = plan.statements(
+                    number, verifier, exists=exists is not None, handover=handover
+                )  # fmt: skip
+                colleagues = session.execute(grants.COLLEAGUES).fetchall()
+                statements += grants.between_colleagues(colleagues, plan.grants[number])
+                grants.run(session, statements)
+    except (psycopg.Error, ValueError) as error:
         raise _refused(error, share) from None
+    return notes + held_up(watch)
 
 
 def _refused(error: Exception, share: Share) -> SspcloudError:

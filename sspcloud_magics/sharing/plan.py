@@ -5,8 +5,8 @@ A plan is a value. `--dry-run` shows it, with passwords masked, and `opening` ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,16 +15,19 @@ import psycopg
 from sspcloud_magics.cluster import inventory, objects, permissions
 from sspcloud_magics.cluster.failures import relaunch_link
 from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.inventory import TargetPort
 from sspcloud_magics.cluster.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Attempt
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.credentials import fitted
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden, UsageProblem
 from sspcloud_magics.secret import HIDDEN, Secret
-from sspcloud_magics.sharing import answers, closing, grants, manifests, remarks
+from sspcloud_magics.sharing import answers, grants, manifests, remarks
 from sspcloud_magics.sharing.colleagues import DEFAULT_PREFIX, Colleague, learn_prefix, parse_colleague
-from sspcloud_magics.sharing.grants import Grant, Held, Statements
+from sspcloud_magics.sharing.grants import Grant, Statements
+from sspcloud_magics.sharing.handover import Handover, hand_over, list_owned
 from sspcloud_magics.sharing.manifests import Manifest, Share
+from sspcloud_magics.sharing.narrowing import Excess, find_excess
 from sspcloud_magics.sharing.shares import StandingShare
 
 WEEK = timedelta(days=7)
@@ -39,13 +42,17 @@ class Wish:
     colleagues
         As they were typed.
     read_write
-        Whether they may write.
+        Whether they may change rows, and create in a schema of their own.
+    create
+        Whether they may also create in the shared schemas.
     schemas
         The schemas to open; all that hold users' objects where empty.
     lasts
         For how long.
     network
-        Whether to let the colleagues' namespaces reach the port directly, too.
+        Whether to let the colleagues' namespaces reach the port directly.
+    forward
+        Whether to let them forward to the pod.
     for_kubectl
         Whether to grant what ``kubectl port-forward`` needs.
     reason
@@ -56,9 +63,11 @@ class Wish:
 
     colleagues: tuple[str, ...]
     read_write: bool = False
+    create: bool = False
     schemas: tuple[str, ...] = ()
     lasts: timedelta = WEEK
     network: bool = False
+    forward: bool = True
     for_kubectl: bool = False
     reason: str = ""
     prefix: str | None = None
@@ -78,18 +87,22 @@ class Plan:
         The rights of each of them, in the same order.
     schemas
         All schemas of the database: rights in those that are not shared are taken back.
-    owner
-        Who owns the database, and inherits what a colleague has made there.
     network
         Whether a NetworkPolicy is made too.
     notes
         What the owner ought to know, one sentence each, the most important first.
     existing
         The roles that the server has already: they are renewed.
-    held
-        What the colleagues may do now, as `grants.COLLEAGUES` answers.
+    colleagues
+        Who else shares the database, as `grants.COLLEAGUES` answers.
+    own_schemas
+        The roles that have a schema of their own.
+    handovers
+        What the roles own that shall only read from now on, and what becomes of it.
     leaving
         The shares that have ended, of which what is left goes first: each with the SQL that removes its role.
+    excess
+        What colleagues hold beyond their shares, which is taken back first.
     idle_timeout
         Whether the server can end idle sessions.
     """
@@ -98,12 +111,14 @@ class Plan:
     shares: tuple[Share, ...]
     grants: tuple[Grant, ...]
     schemas: tuple[str, ...]
-    owner: str
     network: bool
     notes: tuple[str, ...]
     existing: frozenset[str] = frozenset()
-    held: tuple[Held, ...] = ()
+    colleagues: tuple[tuple[str, bool], ...] = ()
+    own_schemas: frozenset[str] = frozenset()
+    handovers: Mapping[str, Handover] = field(default_factory=dict)
     leaving: tuple[tuple[StandingShare, str], ...] = ()
+    excess: Excess = field(default_factory=Excess)
     idle_timeout: bool = True
 
     @property
@@ -140,12 +155,18 @@ class Plan:
             for share, text in self.leaving
             if text
         ]
-        held: list[Held] = list(self.held)
+        if self.excess.statements:
+            parts.append(
+                f"-- What colleagues hold beyond their shares\n{grants.as_text(self.excess.statements)}"
+            )
+        colleagues = list(self.colleagues)
         for number, share in enumerate(self.shares):
-            held = grants.held_after(held, self.grants[number])
-            statements = self.statements(number, HIDDEN, exists=share.role in self.existing)
-            text = grants.as_text(statements + grants.between_colleagues(held))
-            parts.append(f"-- The share with {share.colleague.name}\n{text}")
+            statements = self.statements(
+                number, HIDDEN, exists=share.role in self.existing, handover=self.handovers.get(share.role)
+            )
+            statements += grants.between_colleagues(colleagues, self.grants[number])
+            colleagues.append((share.role, share.read_write))
+            parts.append(f"-- The share with {share.colleague.name}\n{grants.as_text(statements)}")
         return "\n".join(parts)
 
     def manifests(self, share: Share, password: Secret, ca: str | None, job_uid: str) -> list[Manifest]:
@@ -157,8 +178,22 @@ class Plan:
         ]
         return [*made, manifests.network_policy(share, job_uid)] if self.network else made
 
-    def statements(self, number: int, verifier: str, *, exists: bool) -> Statements:
-        """Return the SQL of the share of that number."""
+    def statements(
+        self, number: int, verifier: str, *, exists: bool, handover: Handover | None = None
+    ) -> Statements:
+        """Return the SQL of the share of that number.
+
+        Parameters
+        ----------
+        number
+            Which share.
+        verifier
+            The SCRAM verifier of the password.
+        exists
+            Whether the server has the role already.
+        handover
+            What becomes of what the role owns, where it shall only read from now on.
+        """
         share, grant = self.shares[number], self.grants[number]
         made = grants.login(
             share.role,
@@ -168,11 +203,14 @@ class Plan:
             read_write=share.read_write,
             idle_timeout=self.idle_timeout,
         )
-        if exists and share.read_write:
-            made += grants.revoke_before_grant(grant, self.schemas)
+        own_schema = share.role in self.own_schemas
+        if handover is not None:
+            made += handover.statements
         elif exists:
-            made += grants.release(share.role, self.owner)
-        return made + grants.grant(grant)
+            # A writer owns what is in their own schema, and keeps all rights on it.
+            own = () if share.read_write or not own_schema else (share.role,)
+            made += grants.revoke_before_grant(grant, (*self.schemas, *own))
+        return made + grants.grant(grant, own_schema=own_schema)
 
     def after(self, notes: Sequence[str]) -> Plan:
         """Return the plan with what was done before it is carried out."""
@@ -196,7 +234,9 @@ def make_plan(
     database: Database,
     connection: DatabaseConnection,
     wish: Wish,
-    leaving: Sequence[StandingShare] = (),
+    *,
+    leaving: Sequence[tuple[StandingShare, str]] = (),
+    creators: Iterable[str] = (),
 ) -> Plan:
     """Return what the wish comes to, for this database as it is now.
 
@@ -211,7 +251,9 @@ def make_plan(
     wish
         What the owner asks for.
     leaving
-        The shares that have ended, which are removed before the plan is carried out.
+        The shares that have ended, which are removed before the plan is carried out, each with the SQL that does so.
+    creators
+        The roles that may create in the shared schemas.
 
     Raises
     ------
@@ -230,14 +272,15 @@ def make_plan(
     session = connection.psycopg
     every = tuple(name for (name,) in session.execute(grants.SCHEMAS).fetchall())
     schemas = _schemas(wish.schemas, every)
-    gone = {share.role for share in leaving}
+    gone = {share.role for share, _ in leaving}
     owners = tuple(
         name
         for (name,) in session.execute(grants.OWNERS, {"schemas": list(every)}).fetchall()
         if name not in gone
     )
+    heir = grants.heir_of_database(session)
     _refuse_strangers(session, [role_name(colleague) for colleague in colleagues])
-    labels, pods = _pods(cluster, database)
+    labels, pods, ports = _pods(cluster, database)
     until = datetime.now(UTC).replace(microsecond=0) + wish.lasts
     shares = tuple(
         Share(
@@ -253,19 +296,26 @@ def make_plan(
             until=until,
             role=role_name(colleague),
             read_write=wish.read_write,
+            create=wish.create,
             reason=wish.reason,
             for_kubectl=wish.for_kubectl,
+            forward=wish.forward,
             selector=_selector(labels, database),
         )
         for colleague in colleagues
     )
     existing = _existing(session, [share.role for share in shares]) - gone
-    held = session.execute(grants.COLLEAGUES, [grants.COMMENT]).fetchall()
+    handovers = {} if wish.read_write else _handovers(session, existing, heir)
     again = [share.colleague.name for share in shares if share.role in existing]
     notes += [
         f"{answers.listed(again)} had a share of it: it is changed to this, with the same password."
     ] * bool(again)
+    notes += [remarks.handed_over(role, given) for role, given in handovers.items()]
     notes += remarks.ending(session)
+    if wish.read_write:
+        notes += remarks.writing([share.role for share in shares], schemas, create=wish.create)
+    if wish.forward:
+        notes += remarks.ports(cluster, database, labels, ports)
     notes += [] if wish.schemas else remarks.schemas(every, schemas)
     notes += remarks.public(session, schemas, read_write=wish.read_write)
     admitted = [one.namespace for one in colleagues] if wish.network else []
@@ -284,17 +334,26 @@ def make_plan(
                 dbname=share.dbname,
                 schemas=schemas,
                 owners=owners,
+                keeper=heir or grants.ARCHIVE,
                 read_write=share.read_write,
+                create=share.create,
             )
             for share in shares
         ),
         schemas=every,
-        owner=grants.owner_of_database(session),
         network=wish.network,
         notes=tuple(notes),
         existing=existing,
-        held=tuple(one for one in held if one[0] not in gone),
-        leaving=tuple((share, closing.removal(connection, share.role)) for share in leaving),
+        colleagues=tuple(
+            (role, writes)
+            for role, writes in session.execute(grants.COLLEAGUES).fetchall()
+            if role not in gone
+        ),
+        own_schemas=_own_schemas(session, [share.role for share in shares]),
+        handovers=handovers,
+        leaving=tuple(leaving),
+        # What is handed over leaves nothing to be narrowed.
+        excess=find_excess(session, {*creators, *gone, *handovers}, heir),
         idle_timeout=session.pgconn.server_version >= grants.IDLE_TIMEOUT_SINCE,
     )
 
@@ -344,6 +403,19 @@ def _schemas(typed: Sequence[str], every: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(typed)) or tuple(every)
 
 
+def _own_schemas(session: psycopg.Connection[Any], roles: list[str]) -> frozenset[str]:
+    found = session.execute(grants.OWN_SCHEMAS, [roles]).fetchall()
+    return frozenset(name for (name,) in found)
+
+
+def _handovers(
+    session: psycopg.Connection[Any], roles: Iterable[str], heir: str | None
+) -> dict[str, Handover]:
+    """Return what becomes of what roles own that shall only read from now on."""
+    owning = [role for role in sorted(roles) if list_owned(session, role)]
+    return {role: hand_over(session, role, heir) for role in owning}
+
+
 def _existing(session: psycopg.Connection[Any], roles: list[str]) -> frozenset[str]:
     found = session.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [roles]).fetchall()
     return frozenset(name for (name,) in found)
@@ -356,16 +428,19 @@ def _learn_prefix(cluster: Cluster, namespace: str) -> str | None:
         return None
 
 
-def _pods(cluster: Cluster, database: Database) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the labels of the database's pod, and the names that it has or may come to have."""
+def _pods(
+    cluster: Cluster, database: Database
+) -> tuple[dict[str, str], tuple[str, ...], tuple[TargetPort, ...]]:
+    """Return the labels of the database's pod, the names that it has or may come to have, and its ports."""
     services = {service.name: service for service in inventory.services(cluster, database.namespace)}
     selector = dict(services[database.service].selector) if database.service in services else {}
     listed = inventory.pods(cluster, database.namespace)
     behind = [pod for pod in listed if selector and selector.items() <= pod.labels.items()]
     labels = dict(behind[0].labels) if behind else selector
+    ports = behind[0].ports if behind else ()
     if remarks.CNPG in labels:
-        return labels, manifests.future_pods(database.name)
-    return labels, tuple(pod.name for pod in behind) or (f"{database.name}-0",)
+        return labels, manifests.future_pods(database.name), ports
+    return labels, tuple(pod.name for pod in behind) or (f"{database.name}-0",), ports
 
 
 def _selector(labels: dict[str, str], database: Database) -> dict[str, str]:

@@ -12,13 +12,17 @@ from typing import Any
 import psycopg
 
 from sspcloud_magics.cluster import inventory, objects
+from sspcloud_magics.cluster.failures import NotFound
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.resources import NETWORK_POLICIES
+from sspcloud_magics.cluster.inventory import TargetPort
+from sspcloud_magics.cluster.resources import CNPG_CLUSTERS, NETWORK_POLICIES
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.sharing import grants, policies
 from sspcloud_magics.sharing.answers import listed
 from sspcloud_magics.sharing.colleagues import Colleague
+from sspcloud_magics.sharing.grants import ARCHIVE
+from sspcloud_magics.sharing.handover import Handover
 
 CNPG = "cnpg.io/cluster"
 """The label of the operator's pods."""
@@ -46,10 +50,93 @@ def ending(session: psycopg.Connection[Any]) -> list[str]:
     if session.pgconn.server_version >= grants.IDLE_TIMEOUT_SINCE:
         hours = f"{grants.IDLE_TIMEOUT.total_seconds() / 3600:g} h"
         said.append(
-            f"A session that does nothing for {hours} is ended by the server, unless the colleague has switched that off "
-            "(idle_session_timeout)."
+            f"A session that does nothing for {hours} is ended by the server, inside a transaction too, unless the colleague "
+            "has switched that off (idle_session_timeout, idle_in_transaction_session_timeout)."
         )
     return said
+
+
+def writing(roles: Sequence[str], shared: Sequence[str], *, create: bool) -> list[str]:
+    """Return what read-write means.
+
+    Parameters
+    ----------
+    roles
+        The colleagues' roles.
+    shared
+        The schemas that are opened.
+    create
+        Whether they may create in these, too.
+    """
+    own = listed(roles) if len(roles) <= _NAMED else f"{roles[0]} and the like"
+    said = [
+        f"What they create goes into a schema of their own ({own}), which you and the other colleagues may read."
+    ]
+    if create:
+        said.insert(
+            0,
+            f"They may create functions and operators in {listed(shared)}. Those run with the rights of the person whose "
+            "query names them, and a query may name them by accident: with your rights in your own queries.",
+        )
+    return said
+
+
+def handed_over(role: str, given: Handover, dbname: str = "") -> str:
+    """Return what becomes of what a role has made, in one sentence; the database is named where it is another one."""
+    where = f" in {dbname}" if dbname else ""
+    parts = []
+    if given.data:
+        parts.append(
+            f"{_some(given.data, 'objects')} {'is' if len(given.data) == 1 else 'are'} {given.heir}'s now"
+        )
+    if given.kept:
+        reader = given.heir or "a superuser"
+        parts.append(
+            f"{_some(given.kept, 'objects')} stay with the role {ARCHIVE}, and {reader} may read their rows"
+        )
+    if given.code:
+        parts.append(
+            f"code stays with the role {ARCHIVE}, where no other user can run it ({_some(given.code, 'objects')})"
+        )
+    if given.dropped:
+        parts.append(f"dropped, since it called such code or might: {_some(given.dropped, 'parts')}")
+    return f"What {role} has made{where}: {'; '.join(parts)}."
+
+
+def ports(
+    cluster: Cluster, database: Database, labels: Mapping[str, str], open_ports: Sequence[TargetPort]
+) -> list[str]:
+    """Return which ports of the pod a forward reaches: the cluster cannot grant one port alone.
+
+    Parameters
+    ----------
+    cluster, database
+        Where, and which.
+    labels
+        Those of the database's pod.
+    open_ports
+        The ports that its containers declare.
+    """
+    named = listed([f"{port.number} ({port.name})" if port.name else str(port.number) for port in open_ports])
+    said = [
+        f"A forward reaches every port of the pod ({named or 'none is declared'}), also those for its own use (localhost)."
+    ]
+    if CNPG in labels and _has_backups(cluster, database):
+        said.insert(
+            0,
+            "This database has backups, and a forward reaches the port of its pod that gives out the credentials of their "
+            "object store (8010). --via network-only opens the port of the database alone.",
+        )
+    return said
+
+
+def _has_backups(cluster: Cluster, database: Database) -> bool:
+    try:
+        found = objects.get_object(cluster, CNPG_CLUSTERS, database.name, database.namespace)
+    except (Forbidden, NotFound):
+        return False
+    spec = found.get("spec") or {}
+    return bool(spec.get("backup") or spec.get("plugins") or spec.get("externalClusters"))
 
 
 def schemas(every: Sequence[str], chosen: Sequence[str]) -> list[str]:

@@ -49,6 +49,8 @@ class StandingShare:
         Whether the colleague can use it: their Secret and their rights are there, as far as one may see.
     orphaned
         Whether its database is there no more.
+    create
+        Whether the colleague may create in the shared schemas, because the owner has said so.
     """
 
     database: str
@@ -63,6 +65,7 @@ class StandingShare:
     keeper: bool
     complete: bool
     orphaned: bool = False
+    create: bool = False
 
     @property
     def state(self) -> str:
@@ -88,12 +91,15 @@ class SharedRole:
         When the oldest of them began; None where there is none.
     until
         Since when it may not log in any more; now, if it still may.
+    valid_until
+        When its password ends, as the server writes it.
     """
 
     name: str
     sessions: int
     since: datetime | None
     until: datetime
+    valid_until: str = ""
 
 
 def shares(
@@ -198,4 +204,5 @@ def _standing(item: Mapping[str, Any], *, keeper: bool, complete: bool) -> Stand
         name=metadata["name"],
         keeper=keeper,
         complete=complete,
+        create=said.get(manifests.CREATE) == "true",
     )

@@ -2,6 +2,9 @@
 
 The user of a chart may not create roles. The superuser may, and the owner holds its password: in ``F-superuser``
 of a CNPG release ``F``, under ``postgres-password`` in the Secret of an older one.
+
+Its session has the search path pinned from the login on (`databases.pinned`): no name in a statement of sharing can mean
+an object that a colleague has made. A pooler drops such options without a word, so the path is compared afterwards.
 """
 
 from __future__ import annotations
@@ -11,11 +14,14 @@ from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.databases.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.errors import CredentialsNotFound, Forbidden
+from sspcloud_magics.databases.pinned import PATH
+from sspcloud_magics.errors import CredentialsNotFound, Forbidden, QueryFailed
 from sspcloud_magics.forwards.manager import ForwardManager
+from sspcloud_magics.sharing.lock_watch import LOCK_TIMEOUT
 
 _PLACES = (("{}-superuser", "username", "password"), ("{}", None, "postgres-password"))
 _SUPERUSER = "postgres"
+_OPTIONS = "-c search_path={} -c lock_timeout={}".format(PATH.replace(" ", r"\ "), LOCK_TIMEOUT)
 
 
 def open_as_superuser(
@@ -36,8 +42,20 @@ def open_as_superuser(
     ------
     CredentialsNotFound
         If the superuser's password is not there, or may not be read.
+    QueryFailed
+        If the session does not keep its search path.
     """
-    return open_connection(cluster, manager, database, _superuser(cluster, database), dbname=dbname)
+    used = _superuser(cluster, database)
+    connection = open_connection(cluster, manager, database, used, dbname=dbname, options=_OPTIONS)
+    (path,) = connection.psycopg.execute("SHOW search_path").fetchone() or ("",)
+    if path != PATH:
+        connection.close()
+        raise QueryFailed(
+            f"{database.path} does not keep the settings that sharing needs for its own session.",
+            why=f"search_path is {path!r} and has to be {PATH!r}, as for a connection pooler that drops startup options.",
+            mend="share through the server's own service, without the pooler",
+        )
+    return connection
 
 
 def _superuser(cluster: Cluster, database: Database) -> Credentials:

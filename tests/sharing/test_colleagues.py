@@ -6,7 +6,7 @@ from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.sharing.colleagues import Subject, learn_prefix, parse_colleague
 
 
-@pytest.mark.parametrize("text", ["bob", "user-bob", "oidc-bob", " bob "])
+@pytest.mark.parametrize("text", ["bob", "user-bob", " bob "])
 def test_a_person_is_a_user_and_the_service_accounts_of_their_namespace(text):
     bob = parse_colleague(text)
     assert (bob.name, bob.namespace) == ("bob", "user-bob")
@@ -17,6 +17,27 @@ def test_a_group_is_a_group_and_the_service_accounts_of_its_namespace():
     group = parse_colleague("projet-x", prefix="kc-")
     assert (group.name, group.namespace) == ("projet-x", "projet-x")
     assert group.subjects == (Subject("Group", "kc-x"), Subject("Group", "system:serviceaccounts:projet-x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "namespace"),
+    [
+        ("user-projet-x", "user-projet-x", "user-projet-x"),
+        ("user-user-projet-x", "user-user-projet-x", "user-user-projet-x"),
+        ("projet-x", "projet-x", "projet-x"),
+        ("user-oidc-bob", "oidc-bob", "user-oidc-bob"),
+    ],
+)
+def test_colleagues_with_similar_accounts_have_their_own_names(text, name, namespace):
+    found = parse_colleague(text)
+    assert (found.name, found.namespace) == (name, namespace)
+
+
+def test_account_that_begins_with_the_prefix_is_asked_about():
+    with pytest.raises(UsageProblem, match="two ways") as refused:
+        parse_colleague("oidc-bob")
+    assert "write bob" in refused.value.mend
+    assert "user-oidc-bob" in refused.value.mend
 
 
 @pytest.mark.parametrize(
@@ -44,7 +65,11 @@ def binding(name, *subjects):
         ("user-alice", ("User", "oidc-alice"), "oidc-"),
         ("user-alice", ("User", "alice"), ""),
         ("projet-x", ("Group", "kc_x"), "kc_"),
-        ("user-alice", ("User", "somebody"), None),
+        ("user-alice", ("User", "stranger"), None),
+        ("projet-x", ("User", "oidc-max"), None),
+        ("projet-x", ("User", "oidc-a-x"), None),
+        ("projet-x", ("Group", "oidc-x"), "oidc-"),
+        ("user-bob", ("User", "oidc-jacob"), None),
         ("user-alice", ("ServiceAccount", "oidc-alice"), None),
         ("user-alice", ("Group", "system:serviceaccounts:user-alice"), None),
     ],
@@ -52,6 +77,11 @@ def binding(name, *subjects):
 def test_the_prefix_stands_in_the_binding_that_onyxia_makes(namespace, subject, prefix):
     bindings = [binding("other", ("User", "x-alice")), binding("full_control_namespace", subject)]
     assert learn_prefix(namespace, bindings) == prefix
+
+
+def test_prefix_is_the_owners_where_others_are_bound_as_well():
+    users = [("User", "oidc-a-alice"), ("User", "oidc-alice"), ("User", "oidc-malice")]
+    assert learn_prefix("user-alice", [binding("full_control_namespace", *users)]) == "oidc-"
 
 
 def test_without_that_binding_nothing_is_learnt():

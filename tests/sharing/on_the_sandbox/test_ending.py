@@ -77,7 +77,11 @@ def test_a_share_ends_by_itself_while_the_colleague_is_connected(be):
     (left,) = ssp.shares().to_dict("records")
     assert (left["colleague"], left["state"], left["sessions"]) == ("bob", "ended", 1)
     (removed,) = ssp.unshare(ended=True)
-    assert (removed.share.role, removed.sessions, removed.inherited) == ("share_bob", 1, ("of_bob",))
+    assert (removed.share.role, removed.sessions, removed.inherited) == (
+        "share_bob",
+        1,
+        ("share_bob.of_bob",),
+    )
     assert ssp.shares().empty
     assert ssp.unshare(ended=True) == []
     with pytest.raises(CredentialsNotFound, match="is not shared with you any more") as ended:
@@ -86,7 +90,7 @@ def test_a_share_ends_by_itself_while_the_colleague_is_connected(be):
     ssp.connect_db(DATABASE)
     made = ssp.query_db("SELECT tableowner FROM pg_tables WHERE tablename = 'of_bob'")
     assert list(made["tableowner"]) == ["alice"]
-    ssp.query_db("DROP TABLE of_bob")
+    ssp.query_db("DROP SCHEMA share_bob CASCADE")
     assert ssp.query_db("SELECT 1 FROM pg_roles WHERE rolname = 'share_bob'").empty
 
 
@@ -121,20 +125,25 @@ def test_what_a_writer_made_stays_with_the_owner_in_every_database(be):
         other.execute('CREATE DATABASE "autre é"')
     try:
         with superuser("autre é").psycopg as elsewhere:
-            elsewhere.execute("GRANT CREATE, USAGE ON SCHEMA public TO share_bob")
+            elsewhere.execute("CREATE SCHEMA share_bob; GRANT CREATE, USAGE ON SCHEMA share_bob TO share_bob")
         be("bob")
         for database in (None, "autre é"):
             ssp.connect_db(PATH, database=database)
             ssp.query_db("CREATE TABLE of_bob AS SELECT 7 AS x; SELECT lo_create(4711)")
         be("alice")
         (closed,) = ssp.unshare(DATABASE, "bob")
-        assert sorted(closed.inherited) == ["of_bob", "of_bob (autre é)"]
-        for database, owner in ((None, "alice"), ("autre é", "postgres")):
+        assert closed.inherited == ("share_bob.of_bob", "large object 4711")
+        assert "share_bob.of_bob and large object 4711 are alice's now" in closed.words
+        assert (
+            "in autre é: share_bob.of_bob and large object 4711 stay with the role sspcloud_archive"
+            in closed.words
+        )
+        for database, owner in ((None, "alice"), ("autre é", "sspcloud_archive")):
             with superuser(database).psycopg as there:
                 row = there.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'of_bob'").fetchone()
                 assert row == (owner,)
-                assert there.execute("SELECT x FROM of_bob").fetchone() == (7,)
-                there.execute("DROP TABLE of_bob")
+                assert there.execute("SELECT x FROM share_bob.of_bob").fetchone() == (7,)
+                there.execute("DROP SCHEMA share_bob CASCADE")
                 there.execute("SELECT lo_unlink(4711)")
     finally:
         be("alice")

@@ -37,7 +37,7 @@ TAKING_BACK = {
     "DELETE /roles": ["incomplete"],
     "DELETE /networkpolicies": ["incomplete"],
     "DELETE /secrets": ["incomplete"],
-    "REASSIGN OWNED": ["incomplete"],
+    "DROP OWNED": ["incomplete"],
     "DROP ROLE": ["incomplete"],
     "DELETE /jobs": [],
 }
@@ -74,7 +74,7 @@ def test_ctrl_c_while_taking_back_leaves_what_the_same_command_completes(be, ste
     ("command", "step"),
     [
         *(("share", step) for step in ("POST /jobs", "CREATE ROLE", "POST /secrets")),
-        *(("unshare", step) for step in ("pg_terminate_backend", "REASSIGN OWNED", "DROP ROLE")),
+        *(("unshare", step) for step in ("pg_terminate_backend", "DROP OWNED", "DROP ROLE")),
     ],
 )
 def test_a_kernel_that_is_killed_leaves_what_the_same_command_completes(be, sandbox, command, step):

@@ -71,17 +71,16 @@ def test_awkward_names_are_shared_like_any_other(be, awkward):
     assert ssp.connect_db(PATH).dbname == INSIDE
     assert ssp.query_db(f"SELECT * FROM {name}.{name}").shape == (1, 1)
     assert ssp.query_db(f"SELECT x FROM {name}.later")["x"][0] == 2
-    ssp.query_db(f"CREATE TABLE {name}.{quoted(USER)} AS SELECT 3 AS x")
+    ssp.query_db(f"CREATE TABLE {quoted(USER)} AS SELECT 3 AS x")
     with pytest.raises(SspcloudError, match="permission denied"):
         ssp.query_db("CREATE TABLE public.elsewhere (x int)")
     be("alice")
     (row,) = ssp.shares().to_dict("records")
     assert (row["schemas"], row["reason"], row["sessions"]) == (AWKWARD, reason, 1)
     (closed,) = ssp.unshare(DATABASE, "bob")
-    assert closed.inherited == (f"{name}.{quoted(USER)}",)
-    row = awkward.execute(
-        sql.SQL("SELECT x FROM {n}.{u}").format(n=sql.Identifier(AWKWARD), u=sql.Identifier(USER))
-    )
+    assert closed.inherited == (f"share_bob.{quoted(USER)}",)
+    awkward.execute(sql.SQL("SET ROLE {u}").format(u=sql.Identifier(USER)))
+    row = awkward.execute(sql.SQL("SELECT x FROM share_bob.{u}").format(u=sql.Identifier(USER)))
     assert row.fetchone() == (3,)  # its owner reads it
 
 
@@ -96,9 +95,9 @@ def test_a_database_of_the_older_chart_is_shared_as_well(be):
     finally:
         be("carol")
         (closed,) = ssp.unshare("postgresql-439617", "bob")
-    assert closed.inherited == ("of_bob",)
+    assert closed.inherited == ("share_bob.of_bob",)
     ssp.connect_db("postgresql-439617")
-    ssp.query_db("DROP TABLE of_bob")
+    ssp.query_db("DROP SCHEMA share_bob CASCADE")
 
 
 def test_where_no_login_may_make_roles_the_secrets_that_were_looked_for_are_named(be, sandbox):

@@ -181,20 +181,20 @@ def test_colleagues_read_what_one_of_them_will_create(be):
     ssp.query_db("CREATE TABLE of_bob AS SELECT 7 AS x")
     be("carol")
     ssp.connect_db(PATH)
-    assert ssp.query_db("SELECT x FROM of_bob")["x"][0] == 7
+    assert ssp.query_db("SELECT x FROM share_bob.of_bob")["x"][0] == 7
     with pytest.raises(SspcloudError, match="permission denied"):
-        ssp.query_db("SET default_transaction_read_only = off; INSERT INTO of_bob VALUES (8)")
+        ssp.query_db("SET default_transaction_read_only = off; INSERT INTO share_bob.of_bob VALUES (8)")
     # Who may only read from now on does not keep what is his own.
     be("alice")
     ssp.share_db(DATABASE, "bob")
     be("bob")
     ssp.connect_db(PATH)
     with pytest.raises(SspcloudError, match="permission denied"):
-        ssp.query_db("SET default_transaction_read_only = off; INSERT INTO of_bob VALUES (8)")
+        ssp.query_db("SET default_transaction_read_only = off; INSERT INTO share_bob.of_bob VALUES (8)")
     be("alice")
     ssp.connect_db(DATABASE)
-    assert ssp.query_db("SELECT x FROM of_bob")["x"][0] == 7
-    ssp.query_db("DROP TABLE of_bob")
+    assert ssp.query_db("SELECT x FROM share_bob.of_bob")["x"][0] == 7
+    ssp.query_db("DROP SCHEMA share_bob CASCADE")
 
 
 def test_what_is_shared_with_me_is_listed_from_then_on_the_newest_first(be, sandbox):

@@ -1,0 +1,198 @@
+"""What colleagues hold beyond what a share grants today, and what takes it back.
+
+An earlier version granted CREATE on the shared schemas and REFERENCES on their tables. With either a colleague's code
+runs as a user with more rights: by a name that a search path finds first, or by the cast in the check of a foreign
+key. A membership in a colleague's role, which they may grant before PostgreSQL 16, hands their rights on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.errors import QueryFailed
+from sspcloud_magics.sharing import grants, handover
+from sspcloud_magics.sharing.grants import ARCHIVE, SHARE_ROLES, Statements
+from sspcloud_magics.sharing.lock_watch import held_up, watch_locks
+from sspcloud_magics.sharing.shares import StandingShare
+
+_BEYOND = "('REFERENCES', 'TRIGGER', 'MAINTAIN')"
+_MAINTAIN_SINCE = 170000
+
+_CREATE = f"""
+SELECT s.rolname, n.nspname FROM pg_namespace AS n, aclexplode(n.nspacl) AS a JOIN {SHARE_ROLES} AS s ON s.oid = a.grantee
+WHERE a.privilege_type = 'CREATE' AND n.nspname <> s.rolname AND s.rolname <> ALL(%s) ORDER BY 1, 2
+"""
+
+_TABLES = f"""
+SELECT DISTINCT s.rolname, n.nspname FROM (
+    SELECT relnamespace, relowner, relacl AS acl FROM pg_class
+    UNION ALL SELECT c.relnamespace, c.relowner, t.attacl FROM pg_attribute AS t JOIN pg_class AS c ON c.oid = t.attrelid
+) AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace, aclexplode(c.acl) AS a JOIN {SHARE_ROLES} AS s ON s.oid = a.grantee
+WHERE a.privilege_type IN {_BEYOND} AND c.relowner <> s.oid AND n.nspname !~ '^pg_' ORDER BY 1, 2
+"""
+
+_DEFAULTS = f"""
+SELECT DISTINCT s.rolname, pg_get_userbyid(d.defaclrole)::text, n.nspname
+FROM pg_default_acl AS d LEFT JOIN pg_namespace AS n ON n.oid = d.defaclnamespace, aclexplode(d.defaclacl) AS a
+JOIN {SHARE_ROLES} AS s ON s.oid = a.grantee
+WHERE d.defaclobjtype = 'r' AND a.privilege_type IN {_BEYOND} AND d.defaclrole <> s.oid ORDER BY 1, 2, 3
+"""
+
+_FOREIGN_KEYS = f"""
+SELECT pg_get_userbyid(here.relowner)::text, k.conrelid::regclass::text, k.conname::text, k.confrelid::regclass::text
+FROM pg_constraint AS k JOIN pg_class AS here ON here.oid = k.conrelid JOIN pg_class AS there ON there.oid = k.confrelid
+WHERE k.contype = 'f' AND k.conparentid = 0 AND here.relowner <> there.relowner AND here.relowner IN (
+    SELECT s.oid FROM {SHARE_ROLES} AS s UNION ALL SELECT r.oid FROM pg_roles AS r WHERE r.rolname = '{ARCHIVE}')
+ORDER BY 1, 2, 3
+"""
+
+_MEMBERS = f"""
+SELECT s.rolname, m.rolname FROM pg_auth_members AS a
+JOIN {SHARE_ROLES} AS s ON s.oid = a.roleid JOIN pg_roles AS m ON m.oid = a.member
+WHERE NOT m.rolsuper ORDER BY 1, 2
+"""
+
+_MAKERS_OF_CODE = f"""
+SELECT DISTINCT s.rolname FROM {SHARE_ROLES} AS s JOIN pg_shdepend AS d ON d.refobjid = s.oid
+JOIN pg_database AS b ON b.oid = d.dbid AND b.datname = current_database()
+WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o' AND d.classid <> 'pg_class'::regclass
+  AND s.rolname <> ALL(%s) ORDER BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """What colleagues hold beyond their shares.
+
+    Parameters
+    ----------
+    statements
+        What takes it back.
+    words
+        What that changes, one sentence each.
+    """
+
+    statements: Statements = field(default_factory=list)
+    words: tuple[str, ...] = ()
+
+
+def find_excess(session: psycopg.Connection[Any], creators: Iterable[str], heir: str | None) -> Excess:
+    """Return what colleagues hold in the current database beyond what a share grants.
+
+    Parameters
+    ----------
+    session
+        The superuser's, with its search path pinned.
+    creators
+        The roles that may create in the shared schemas, because the owner has said so.
+    heir
+        Who owns the schemas that colleagues get for their own code; the archive where None.
+    """
+
+    def query(text: str, *values: Any) -> list[tuple[Any, ...]]:
+        return session.execute(text, values or None).fetchall()
+
+    allowed = list(creators)
+    statements: Statements = []
+    words: list[str] = []
+    for role, schema in query(_CREATE, allowed):
+        statements.append(sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {} CASCADE").format(*_names(schema, role)))
+        words.append(f"{role} may no longer create in {schema}.")
+    beyond = "REFERENCES, TRIGGER"
+    if session.pgconn.server_version >= _MAINTAIN_SINCE:
+        beyond += ", MAINTAIN"
+    rights = sql.SQL(beyond)
+    for role, schema in query(_TABLES):
+        statements.append(
+            sql.SQL("REVOKE {} ON ALL TABLES IN SCHEMA {} FROM {} CASCADE").format(rights, *_names(schema, role))
+        )  # fmt: skip
+        words.append(f"{role} may no longer refer to tables of {schema} by foreign keys.")
+    for role, owner, schema in query(_DEFAULTS):
+        where = sql.SQL("IN SCHEMA {} ").format(sql.Identifier(schema)) if schema else sql.SQL("")
+        statements.append(
+            sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} {}REVOKE {} ON TABLES FROM {}").format(
+                sql.Identifier(owner), where, rights, sql.Identifier(role)
+            )
+        )
+    for role, table, key, other in query(_FOREIGN_KEYS):
+        statements.append(
+            sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.SQL(table), sql.Identifier(key))
+        )
+        words.append(f"The foreign key {key} from {table} of {role} to {other} is dropped.")
+    for role, member in query(_MEMBERS):
+        statements.append(sql.SQL("REVOKE {} FROM {}").format(*_names(role, member)))
+        words.append(f"{member} may no longer act as {role}.")
+    for (role,) in query(_MAKERS_OF_CODE, allowed):
+        moving, moved = _code_in_shared_schemas(session, role, heir)
+        statements += moving
+        words += [f"The code of {role} is moved into their own schema: {', '.join(moved)}."] * bool(moved)
+    return Excess(statements, tuple(words))
+
+
+def narrow(connection: DatabaseConnection, standing: Iterable[StandingShare]) -> tuple[str, ...]:
+    """Take back what colleagues hold beyond their shares; return what that changed, one sentence each.
+
+    Parameters
+    ----------
+    connection
+        The superuser's connection to the database.
+    standing
+        Its shares: some may create in the shared schemas.
+
+    Raises
+    ------
+    QueryFailed
+        If the server refuses; nothing was changed then.
+    """
+    session = connection.psycopg
+    creators = [share.role for share in standing if share.create]
+    try:
+        with watch_locks(connection) as watch, session.transaction():
+            excess = find_excess(session, creators, grants.heir_of_database(session))
+            if excess.statements:
+                session.execute(grants.TAKE_TURN)
+                grants.run(session, excess.statements)
+    except (psycopg.Error, ValueError) as error:
+        diagnosis = getattr(error, "diag", None)
+        raise QueryFailed(
+            "The database refuses to take back what colleagues hold beyond their shares.",
+            why=getattr(diagnosis, "message_primary", None) or str(error).strip(),
+            mend="run the same command again when it is repaired",
+        ) from None
+    return (*excess.words, *held_up(watch))
+
+
+def _code_in_shared_schemas(
+    session: psycopg.Connection[Any], role: str, heir: str | None
+) -> tuple[Statements, list[str]]:
+    """Return what moves a role's code to where no other search path finds it, and its names."""
+    owned = handover.list_owned(session, role)
+    types_with_code = handover.find_types_with_code(session, owned)
+    code = handover.movable_code(owned, types_with_code)
+    own = sql.Identifier(role).as_string(None)
+    elsewhere = [
+        each for each in code if each.schema not in (role, own) and not str(each.schema).startswith("pg_")
+    ]
+    if not elsewhere:
+        return [], []
+    here = {
+        (each.kind, each.identity.removeprefix(f"{each.schema}.")) for each in code if each not in elsewhere
+    }
+    moving = [
+        each for each in elsewhere if (each.kind, each.identity.removeprefix(f"{each.schema}.")) not in here
+    ]  # fmt: skip
+    keeper = handover.make_archive(session) if heir is None else []
+    schema = sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(*_names(role, heir or ARCHIVE))
+    usage = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(*_names(role, role))
+    statements = [*keeper, schema, usage, *(handover.move(each, role) for each in moving)]
+    return statements, [each.identity for each in moving]
+
+
+def _names(*names: str) -> list[sql.Identifier]:
+    return [sql.Identifier(name) for name in names]
