@@ -165,7 +165,8 @@ class Plan:
                 number, HIDDEN, exists=share.role in self.existing, handover=self.handovers.get(share.role)
             )
             statements += grants.between_colleagues(colleagues, self.grants[number])
-            colleagues.append((share.role, share.read_write))
+            others = [each for each in colleagues if each[0] != share.role]
+            colleagues = [*others, (share.role, share.read_write)]
             parts.append(f"-- The share with {share.colleague.name}\n{grants.as_text(statements)}")
         return "\n".join(parts)
 
