@@ -17,7 +17,7 @@ from sspcloud_magics.magics.steps import steps
 class SharingMagics(Magics):
     """The magics for shares."""
 
-    @magic_arguments()
+    @magic_arguments(interrupted="The same line completes what is half made.")
     @argument("database_name", metavar="DATABASE", help="a database of yours")
     @argument(
         "--with",
@@ -114,7 +114,7 @@ class SharingMagics(Magics):
             display(_offer(left))  # type: ignore[no-untyped-call]  # IPython's
         return with_notes(listed)
 
-    @magic_arguments()
+    @magic_arguments(interrupted="The same line completes what is half done.")
     @argument(
         "database_name", metavar="DATABASE", nargs="?", help="a database of yours; all of them with --ended"
     )

@@ -9,9 +9,11 @@ renews one that stands.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import psycopg
 
@@ -21,9 +23,9 @@ from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Resource
 from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.errors import Forbidden, QueryFailed, SspcloudError
+from sspcloud_magics.errors import Forbidden, QueryFailed, ServerError, SspcloudError
 from sspcloud_magics.secret import Secret
-from sspcloud_magics.sharing import answers, closing, grants, manifests
+from sspcloud_magics.sharing import answers, closing, grants, manifests, remarks
 from sspcloud_magics.sharing.handover import hand_over, list_owned
 from sspcloud_magics.sharing.lock_watch import held_up, watch_locks
 from sspcloud_magics.sharing.manifests import Manifest, Share
@@ -36,6 +38,10 @@ _RESOURCES: dict[str, Resource] = {
     "NetworkPolicy": NETWORK_POLICIES,
 }
 _PASSWORD_BYTES = 24
+_TRIES = 5
+_DELETION_SECONDS = 30.0
+"""A Job goes when the collector has seen what it owns: on a busy cluster that takes some seconds."""
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ def open_shares(
     ca = credentials.authority(cluster, plan.database)
     for number, share in enumerate(plan.shares):
         progress(f"sharing {share.database} with {share.colleague.name}")
-        job_uid = _job(cluster, share, notes)
+        job_uid, refused = _job(cluster, share)
         progress(f"making the role {share.role}")
         kept = objects.secret(cluster, share.name, share.namespace)
         password = (kept.value("password") if kept else None) or Secret(
@@ -117,11 +123,41 @@ def open_shares(
         )
         notes += _role(connection, plan, number, password)
         progress(f"giving {share.colleague.name} the rights in {share.namespace}")
-        for manifest in _owned(plan, share, password, ca, job_uid):
-            writing.apply_object(cluster, _RESOURCES[manifest["kind"]], manifest)
+        rights = partial(_owned, plan, share, password, ca)
+        for _ in range(_TRIES):
+            if _apply(cluster, rights(job_uid)) and (job_uid is None or _is_there(cluster, share, job_uid)):
+                break
+            # The share was taken back a moment ago: the garbage collector still takes what its Job owned.
+            job_uid, refused = _job(cluster, share)
+        else:
+            raise ServerError(
+                f"The share with {share.colleague.name} is being taken back by another session of yours.",
+                mend="wait until it is done, then run the same command again",
+            )
+        if refused:
+            notes = [refused, *(note for note in notes if note != remarks.ENDS)]
         if not plan.network:  # it was shared with the network open before
             _close_network(cluster, share)
     return Opened(plan.shares, tuple(notes))
+
+
+def _apply(cluster: Cluster, rights: Sequence[Manifest]) -> bool:
+    """Make or change the objects of a share; return whether none of them went away in between."""
+    try:
+        for manifest in rights:
+            writing.apply_object(cluster, _RESOURCES[manifest["kind"]], manifest)
+    except NotFound:
+        return False
+    return True
+
+
+def _is_there(cluster: Cluster, share: Share, job_uid: str) -> bool:
+    """Return whether the Job of a share stands, and is not being deleted."""
+    try:
+        metadata = objects.get_object(cluster, JOBS, share.name, share.namespace)["metadata"]
+    except NotFound:
+        return False
+    return metadata["uid"] == job_uid and not metadata.get("deletionTimestamp")
 
 
 def _owned(plan: Plan, share: Share, password: Secret, ca: str | None, job_uid: str | None) -> list[Manifest]:
@@ -139,15 +175,21 @@ def _close_network(cluster: Cluster, share: Share) -> None:
         return  # whoever may not remove one has not made one
 
 
-def _job(cluster: Cluster, share: Share, notes: list[str]) -> str | None:
-    """Make the Job, or move its deadline; return its uid, or None where Jobs are refused."""
-    try:
-        return _make_job(cluster, share, notes)
-    except Conflict:  # another session of the owner was faster
-        return _make_job(cluster, share, notes)
+def _job(cluster: Cluster, share: Share) -> tuple[str | None, str]:
+    """Make the Job, or move its deadline; return its uid, or None and what to say where Jobs are refused."""
+    until = time.monotonic() + _DELETION_SECONDS
+    while True:
+        try:
+            return _make_job(cluster, share)
+        except (
+            Conflict
+        ):  # another session of the owner was faster, or the Job of before is still being deleted
+            if time.monotonic() > until:
+                raise
+            time.sleep(_POLL_SECONDS)
 
 
-def _make_job(cluster: Cluster, share: Share, notes: list[str]) -> str | None:
+def _make_job(cluster: Cluster, share: Share) -> tuple[str | None, str]:
     wanted = manifests.job(share)
     try:
         found = objects.get_object(cluster, JOBS, share.name, share.namespace)
@@ -159,12 +201,11 @@ def _make_job(cluster: Cluster, share: Share, notes: list[str]) -> str | None:
         else:
             job = writing.update_object(cluster, JOBS, _renewed(found, wanted, share))
     except Forbidden as error:
-        notes.append(
-            f"The cluster refuses the Job that would end the share by itself ({error.why or error.what}); "
-            "your next session here ends it when its time is over."
+        return None, (
+            f"The cluster refuses the Job that would end the share by itself ({error.why or error.what}). The login ends on "
+            "time; the rights in the cluster end with your next session here, by %share_db or %unshare."
         )
-        return None
-    return str(job["metadata"]["uid"])
+    return str(job["metadata"]["uid"]), ""
 
 
 def _renewed(found: Manifest, wanted: Manifest, share: Share) -> Manifest:

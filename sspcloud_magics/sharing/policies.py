@@ -13,6 +13,8 @@ from sspcloud_magics.sharing.answers import listed
 
 Policy = Mapping[str, Any]
 
+OPEN = "No network policy selects this database: every pod of the cluster reaches its port."
+
 
 def selects(policy: Policy, labels: Mapping[str, str]) -> bool:
     """Return whether a policy on ingress selects a pod with these labels."""
@@ -79,5 +81,5 @@ def observations(
         verb = "policy allows" if len(isolating) == 1 else "policies allow"
         said.append(f"The network reaches this database only as the {verb}: {listed(isolating)}.")
     else:
-        said.append("No network policy selects this database: every pod of the cluster reaches its port.")
+        said.append(OPEN)
     return said

@@ -27,6 +27,8 @@ from sspcloud_magics.sharing.handover import Handover
 CNPG = "cnpg.io/cluster"
 """The label of the operator's pods."""
 
+ENDS = "At its end no new login and no new tunnel is possible."
+
 _NAMED = 5
 """So many things are named; of more, their number is said."""
 
@@ -42,7 +44,7 @@ def spelling(colleagues: Sequence[Colleague]) -> str:
 
 def ending(session: psycopg.Connection[Any]) -> list[str]:
     """Return how a share ends, as far as the owner may be surprised."""
-    said = ["At its end no new login and no new tunnel is possible."]
+    said = [ENDS]
     said.append(
         "A session that is open at the end may live on, and the Postgres role does, until your next %share_db or "
         "%unshare; %shares shows them."
@@ -218,12 +220,13 @@ def network(
     said = policies.observations(policies.about(found, labels, database.name), labels, pods)
     if not admitted:
         return said
+    said = [sentence for sentence in said if sentence != policies.OPEN]
     if any(policies.selects(policy, labels) for policy in found):
         said.append(f"The policy of this share lets {listed(admitted)} in as well, and takes nothing away.")
     else:
         kept = [database.namespace, *(["the operator"] if CNPG in labels else []), *admitted]
         said.append(
-            f"From now on the network admits {listed(kept)} to it, and nobody else: the policy of a share is the first "
+            f"{policies.OPEN} From now on the network admits {listed(kept)} to it, and nobody else: the policy of a share is the first "
             "that selects it. With the last of such shares the policy goes, and the port is open as before."
         )
     return said

@@ -1,8 +1,10 @@
 """Alice shares, Bob joins, Carol may not; shares end, are taken back, and are completed: on the sandbox, for real."""
 
+import json
 import stat
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ import yaml
 import sspcloud_magics as ssp
 from sspcloud_magics import session
 from sspcloud_magics.cluster import objects
-from sspcloud_magics.cluster.resources import JOBS
+from sspcloud_magics.cluster.resources import JOBS, SECRETS
 from sspcloud_magics.errors import (
     CredentialsNotFound,
     DatabaseHibernated,
@@ -25,6 +27,7 @@ from sspcloud_magics.errors import (
     UsageProblem,
 )
 from sspcloud_magics.session import memory
+from sspcloud_magics.sharing import opening
 from sspcloud_magics.sharing.opening import Opened
 from sspcloud_magics.sharing.plan import Plan
 from tests.sharing.on_the_sandbox import notebook
@@ -357,6 +360,7 @@ def no_jobs(sandbox):
 def test_where_jobs_are_refused_the_owners_next_session_ends_the_share(be, no_jobs):
     opened = ssp.share_db(DATABASE, "bob", lasts="1h")
     assert any("your next session" in note for note in opened.notes)
+    assert not any("no new tunnel" in note for note in opened.notes)
     be("bob")
     ssp.connect_db(PATH)
     be("alice")
@@ -369,6 +373,50 @@ def test_where_jobs_are_refused_the_owners_next_session_ends_the_share(be, no_jo
     assert list(ssp.shares()["colleague"]) == ["carol"]
     ssp.connect_db(DATABASE)
     assert ssp.query_db("SELECT 1 FROM pg_roles WHERE rolname = 'share_bob'").empty
+
+
+@pytest.fixture
+def held_job(sandbox):
+    """A function that keeps the Job of bob's share from going, and one that lets it go."""
+    job = ("patch", "job", share_name("bob"), "--type=merge", "-p")
+
+    def hold(finalizers):
+        return kubectl(sandbox, "alice", *job, json.dumps({"metadata": {"finalizers": finalizers}}))
+
+    yield hold
+    hold([])
+
+
+def test_sharing_again_waits_for_a_job_that_is_going(be, held_job):
+    ssp.share_db(DATABASE, "bob")
+    held_job(["example.org/hold"])
+    ssp.unshare(DATABASE, "bob")
+    release = threading.Timer(0.5, held_job, [[]])
+    release.start()
+    ssp.share_db(DATABASE, "bob")
+    release.join()
+    cluster = session.current_cluster()
+    job = objects.get_object(cluster, JOBS, share_name("bob"))["metadata"]
+    (owner,) = objects.get_object(cluster, SECRETS, share_name("bob"))["metadata"]["ownerReferences"]
+    assert owner["uid"] == job["uid"]
+    assert "deletionTimestamp" not in job
+
+
+def test_share_whose_job_goes_meanwhile_is_completed(be, sandbox, monkeypatch):
+    """Another session takes the share back between the Job and the rights."""
+    ssp.share_db(DATABASE, "bob")
+    made = opening._role
+
+    def role_and_loss(*arguments):
+        kubectl(sandbox, "alice", "delete", "job", share_name("bob"))
+        monkeypatch.setattr(opening, "_role", made)
+        return made(*arguments)
+
+    monkeypatch.setattr(opening, "_role", role_and_loss)
+    ssp.share_db(DATABASE, "bob")
+    assert list(ssp.shares()["state"]) == ["open"]
+    be("bob")
+    assert ssp.connect_db(PATH).user == "share_bob"
 
 
 def test_two_sessions_of_the_owner_share_at_the_same_time(be, sandbox):
