@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -145,11 +145,12 @@ def share_db(
                 (share, closing.removal(connection, share.role, opener))
                 for share in closing.leaving(cluster, connection, database)
             ]
-            creators = [share.role for share in standing if share.create]
-            return make_plan(cluster, database, connection, wish, leaving=leaving, creators=creators)
+            return make_plan(
+                cluster, database, connection, wish, leaving=leaving, creators=_creators(standing)
+            )
         removed = closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
-        narrowed = narrow(connection, standing)
         plan = make_plan(cluster, database, connection, wish)
+        narrowed = narrow(connection, plan.creators(_creators(standing)))
         done = [*(each.words for each in removed), *narrowed]
         return open_shares(cluster, connection, plan.after(done), progress)
     finally:
@@ -285,7 +286,7 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
         of_it = [share for share in listed if share.database == database.name]
         listed += closing.left_behind(roles, of_it, database)
         try:
-            notes += narrow(connection, of_it)
+            notes += narrow(connection, _creators(of_it))
         except QueryFailed as error:
             notes.append(f"{error.what} {error.why}")
     table = share_table(listed, known)
@@ -411,6 +412,11 @@ def _take_back(
         connection.close()
 
 
+def _creators(standing: Iterable[StandingShare]) -> set[str]:
+    """Return the roles that may create in the shared schemas."""
+    return {share.role for share in standing if share.create}
+
+
 def _with_narrowed(
     cluster: Cluster, connection: DatabaseConnection, database: Database, closed: list[Closed]
 ) -> list[Closed]:
@@ -418,7 +424,8 @@ def _with_narrowed(
     from sspcloud_magics.sharing.narrowing import narrow  # noqa: PLC0415 - at first use
     from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
 
-    narrowed = narrow(connection, standing_shares(cluster, database.name, database.namespace))
+    standing = standing_shares(cluster, database.name, database.namespace)
+    narrowed = narrow(connection, _creators(standing))
     if closed and narrowed:
         closed[-1] = replace(closed[-1], notes=(*closed[-1].notes, *narrowed))
     return closed

@@ -203,7 +203,7 @@ def remove_role(
     notes: list[str] = []
     for (dbname,) in connection.psycopg.execute(grants.HELD_IN, [role]).fetchall():
         with _opened(connection, dbname, opener) as there:
-            with _worded(role), watch_locks(there) as watch, there.psycopg.transaction():
+            with _worded(role), watch_locks(there) as watch:
                 handover = _leave(there.psycopg, role)
             notes += held_up(watch)
         if handover is not None and (handover.data or handover.kept or handover.code):
@@ -230,11 +230,16 @@ def _opened(connection: DatabaseConnection, dbname: str, opener: Opener) -> Iter
 
 def _leave(session: psycopg.Connection[Any], role: str) -> Handover | None:
     """Take a role out of one database; return None where it was renewed, or is not there."""
-    session.execute(grants.TAKE_TURN)
-    if not _is_locked_out(session, role):
-        return None
-    handover = hand_over(session, role, grants.heir_of_database(session))
-    grants.run(session, handover.statements)
+    handover: Handover | None = None
+    done = 0
+    while handover is None or done < len(handover.steps):
+        with session.transaction():
+            session.execute(grants.TAKE_TURN)
+            if not _is_locked_out(session, role):
+                return None
+            handover = handover or hand_over(session, role, grants.heir_of_database(session))
+            grants.run(session, handover.steps[done])
+        done += 1
     return handover
 
 
@@ -296,7 +301,7 @@ def removal(connection: DatabaseConnection, role: str, opener: Opener) -> str:
         with _opened(connection, dbname, opener) as there:
             handover = hand_over(there.psycopg, role, grants.heir_of_database(there.psycopg))
         where = "" if there is connection else f"-- in the database {dbname}\n"
-        parts.append(where + grants.as_text(handover.statements))
+        parts.append(where + "\n".join(map(grants.as_text, handover.steps)))
     return "\n".join([*parts, grants.as_text(grants.drop(role))])
 
 

@@ -117,10 +117,11 @@ WHERE t.oid >= {FIRST_USER_OID} AND t.typowner IN (
     SELECT s.oid FROM {SHARE_ROLES} AS s UNION ALL SELECT r.oid FROM pg_roles AS r WHERE r.rolname = '{ARCHIVE}'
 ) AND ((t.typtype = 'd' AND t.oid <> ALL(%(types)s)) OR {_FOREIGN_FUNCTIONS})
 UNION
-SELECT p.partrelid FROM pg_partitioned_table AS p
-WHERE p.partrelid = ANY(%(tables)s) AND p.partexprs IS NOT NULL AND {runs_code("p.partexprs::text")}
+SELECT c.oid FROM pg_class AS c CROSS JOIN LATERAL pg_partition_ancestors(c.oid) AS whole(relation)
+JOIN pg_partitioned_table AS p ON p.partrelid = whole.relation
+WHERE c.oid = ANY(%(tables)s) AND p.partexprs IS NOT NULL AND {runs_code("p.partexprs::text")}
 """
-"""Which tables cannot be freed of code: by a column's type, or by the expression that they are partitioned by."""
+"""Which tables cannot be freed of code: by a column's type, or by the expression that they or their whole are partitioned by."""
 
 FOREIGN_KEYS_WITH_CASTS = f"""
 SELECT k.conrelid, k.conname::text FROM pg_constraint AS k

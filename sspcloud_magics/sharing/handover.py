@@ -52,6 +52,9 @@ WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND o
 """Which sequences belong to a column, and go where its table goes."""
 
 _PLAIN_FUNCTIONS = "SELECT oid FROM pg_proc WHERE oid = ANY(%s) AND prokind IN ('f', 'p')"
+_STEP = 1000
+"""So many statements a transaction: each locks a table or two, and a server holds 6,400 locks unless it is set up otherwise."""
+
 _IN_OWN_SCHEMA = """
 SELECT d.objid FROM pg_namespace AS n
 LEFT JOIN pg_depend AS d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
@@ -103,8 +106,9 @@ class Handover:
 
     Parameters
     ----------
-    statements
-        To be run in their order, in one transaction.
+    steps
+        Statements to be run in their order, each step in a transaction. Thousands of tables need more than one, since
+        the locks that a transaction can hold are limited.
     heir
         Who inherits; None where only a superuser could.
     data
@@ -117,7 +121,7 @@ class Handover:
         What is dropped from the data, in words.
     """
 
-    statements: Statements
+    steps: tuple[Statements, ...]
     heir: str | None
     data: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
@@ -204,21 +208,21 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None) -> 
     if (there := query(_IN_OWN_SCHEMA, [role])) and {oid for (oid,) in there} <= {None, *moved}:
         leave.append(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(role)))
     if not owned:
-        return Handover(statements=leave, heir=heir)
+        return Handover(steps=(leave,), heir=heir)
     reassign = sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(role), sql.Identifier(ARCHIVE))
     data, code = _split(owned, types_with_code)
     kept, freed, dropped = _free_of_code(query, data, types_with_code)
     inherited = [each for each in data if heir is not None and each.oid not in kept]
+    gifts = [*freed, *(_give(query, inherited, heir) if heir is not None else [])]
+    rest = [
+        *make_archive(session),
+        reassign,
+        *_hold_down(query, role, code, types_with_code),
+        *_let_read(heir, [each for each in data if each.oid in kept] + _materialized(code)),
+        *leave,
+    ]
     return Handover(
-        statements=[
-            *make_archive(session),
-            reassign,
-            *_hold_down(query, role, code, types_with_code),
-            *freed,
-            *(_give(query, inherited, heir) if heir is not None else []),
-            *_let_read(heir, [each for each in data if each.oid in kept] + _materialized(code)),
-            *leave,
-        ],
+        steps=(*(gifts[start : start + _STEP] for start in range(0, len(gifts), _STEP)), rest),
         heir=heir,
         data=_names(inherited),
         kept=_names([each for each in data if each not in inherited]),

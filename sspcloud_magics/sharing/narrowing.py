@@ -19,7 +19,6 @@ from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.sharing import grants, handover
 from sspcloud_magics.sharing.grants import ARCHIVE, SHARE_ROLES, Statements
 from sspcloud_magics.sharing.lock_watch import held_up, watch_locks
-from sspcloud_magics.sharing.shares import StandingShare
 
 _BEYOND = "('REFERENCES', 'TRIGGER', 'MAINTAIN')"
 _MAINTAIN_SINCE = 170000
@@ -135,15 +134,15 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str], heir:
     return Excess(statements, tuple(words))
 
 
-def narrow(connection: DatabaseConnection, standing: Iterable[StandingShare]) -> tuple[str, ...]:
+def narrow(connection: DatabaseConnection, creators: Iterable[str]) -> tuple[str, ...]:
     """Take back what colleagues hold beyond their shares; return what that changed, one sentence each.
 
     Parameters
     ----------
     connection
         The superuser's connection to the database.
-    standing
-        Its shares: some may create in the shared schemas.
+    creators
+        The roles that may create in the shared schemas, because the owner has said so.
 
     Raises
     ------
@@ -151,7 +150,6 @@ def narrow(connection: DatabaseConnection, standing: Iterable[StandingShare]) ->
         If the server refuses; nothing was changed then.
     """
     session = connection.psycopg
-    creators = [share.role for share in standing if share.create]
     try:
         with watch_locks(connection) as watch, session.transaction():
             excess = find_excess(session, creators, grants.heir_of_database(session))

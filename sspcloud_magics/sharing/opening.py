@@ -231,16 +231,17 @@ def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Sec
     notes: list[str] = []
     try:
         with watch_locks(connection) as watch:
-            owning = not share.read_write and bool(list_owned(session, share.role))
-            if owning:
+            handover = None
+            if not share.read_write and list_owned(session, share.role):
                 sessions = closing.lock_out(connection, share.role)
                 notes += [f"{sessions} open session(s) of {share.role} were ended."] * bool(sessions)
+                handover = hand_over(session, share.role, grants.heir_of_database(session))
+                for step in handover.steps[:-1]:
+                    with session.transaction():
+                        grants.run(session, step)
             with session.transaction():
                 session.execute(grants.TAKE_TURN)
                 exists = session.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [share.role]).fetchone()
-                handover = (
-                    hand_over(session, share.role, grants.heir_of_database(session)) if owning else None
-                )
                 statements = plan.statements(
                     number, verifier, exists=exists is not None, handover=handover
                 )  # fmt: skip

@@ -167,7 +167,9 @@ class Plan:
             statements += grants.between_colleagues(colleagues, self.grants[number])
             others = [each for each in colleagues if each[0] != share.role]
             colleagues = [*others, (share.role, share.read_write)]
-            parts.append(f"-- The share with {share.colleague.name}\n{grants.as_text(statements)}")
+            before = self.handovers[share.role].steps[:-1] if share.role in self.handovers else ()
+            texts = [*map(grants.as_text, before), grants.as_text(statements)]
+            parts.append("\n".join([f"-- The share with {share.colleague.name}", *texts]))
         return "\n".join(parts)
 
     def manifests(self, share: Share, password: Secret, ca: str | None, job_uid: str) -> list[Manifest]:
@@ -193,7 +195,7 @@ class Plan:
         exists
             Whether the server has the role already.
         handover
-            What becomes of what the role owns, where it shall only read from now on.
+            What becomes of what the role owns, where it shall only read from now on: the last step is a part of these.
         """
         share, grant = self.shares[number], self.grants[number]
         made = grants.login(
@@ -206,12 +208,17 @@ class Plan:
         )
         own_schema = share.role in self.own_schemas
         if handover is not None:
-            made += handover.statements
+            made += handover.steps[-1]
         elif exists:
             # A writer owns what is in their own schema, and keeps all rights on it.
             own = () if share.read_write or not own_schema else (share.role,)
             made += grants.revoke_before_grant(grant, (*self.schemas, *own))
         return made + grants.grant(grant, own_schema=own_schema)
+
+    def creators(self, before: Iterable[str]) -> set[str]:
+        """Return the roles that may create in the shared schemas once the plan is carried out."""
+        asked = {share.role for share in self.shares}
+        return set(before) - asked | {share.role for share in self.shares if share.create}
 
     def after(self, notes: Sequence[str]) -> Plan:
         """Return the plan with what was done before it is carried out."""

@@ -166,6 +166,12 @@ def public(session: psycopg.Connection[Any], shared: Sequence[str], *, read_writ
         said.append(
             f"PUBLIC may connect to the other databases of this server ({listed(others)}); nothing is granted in them."
         )
+    acting = [name for (name,) in session.execute(grants.PUBLIC_DEFINERS, [list(shared)]).fetchall()]
+    if acting:
+        said.append(
+            f"PUBLIC may call {_some(acting, 'functions')}, which act with the rights of their owner (SECURITY DEFINER), "
+            "and so may the colleague: REVOKE EXECUTE ON FUNCTION … FROM PUBLIC takes it from everybody."
+        )
     if read_write:
         return said
     temporary, create = session.execute(grants.PUBLIC_RIGHTS).fetchone() or (False, False)
@@ -184,12 +190,6 @@ def public(session: psycopg.Connection[Any], shared: Sequence[str], *, read_writ
         said.append(
             f"PUBLIC may write to {_some(written, 'tables')}, and so may the colleague, who could switch off read-only: "
             "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON … FROM PUBLIC takes it from everybody."
-        )
-    acting = [name for (name,) in session.execute(grants.PUBLIC_DEFINERS, [list(shared)]).fetchall()]
-    if acting:
-        said.append(
-            f"PUBLIC may call {_some(acting, 'functions')}, which act with the rights of their owner (SECURITY DEFINER), "
-            "and so may the colleague: REVOKE EXECUTE ON FUNCTION … FROM PUBLIC takes it from everybody."
         )
     return said
 

@@ -53,7 +53,8 @@ def take_back(superuser, role=ROLE):
     for statement in grants.lock_out(role):
         superuser.execute(statement)
     given = handover.hand_over(superuser, role, heir)
-    with superuser.transaction():
-        grants.run(superuser, given.statements)
+    for step in given.steps:
+        with superuser.transaction():
+            grants.run(superuser, step)
     grants.run(superuser, grants.drop(role))
     return given

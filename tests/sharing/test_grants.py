@@ -240,7 +240,8 @@ def test_revoking_ends_live_sessions_and_keeps_what_the_colleague_made(server, s
         run(superuser, grants.lock_out(ROLE))
         with pytest.raises(psycopg.OperationalError):
             bob.execute("SELECT 1")
-        run(superuser, hand_over(superuser, ROLE, OWNER).statements)
+        for step in hand_over(superuser, ROLE, OWNER).steps:
+            run(superuser, step)
         run(superuser, grants.drop(ROLE))
     assert owner.execute(in_own("SELECT x FROM {}.of_bob")).fetchone() == (7,)
     found = superuser.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone()

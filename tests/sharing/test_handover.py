@@ -106,7 +106,7 @@ def test_data_are_inherited_and_run_no_code(superuser, alice, bob):
 
 def test_what_cannot_be_freed_of_code_stays_with_the_archive(superuser, alice, bob):
     given = take_back(superuser)
-    assert set(given.kept) == {"share_bob.spans", "share_bob.parts"}
+    assert set(given.kept) == {"share_bob.spans", "share_bob.parts", "share_bob.part"}
     assert alice.execute("SELECT s::text FROM share_bob.spans").fetchall() == [("[1,2)",)]
     assert alice.execute("SELECT n FROM share_bob.counted").fetchall() == [(1,)]
     with pytest.raises(errors.InsufficientPrivilege):
@@ -184,4 +184,17 @@ def test_a_role_of_the_archives_name_is_not_taken_over(superuser, bob):
 def test_a_colleague_who_made_nothing_leaves_nothing(superuser):
     share(superuser, "share_carol", read_write=False)
     given = take_back(superuser, "share_carol")
-    assert (given.data, given.code, len(given.statements)) == ((), (), 1)
+    assert (given.data, given.code, [len(step) for step in given.steps]) == ((), (), [1])
+
+
+def test_many_tables_are_inherited_in_several_steps(superuser, alice, monkeypatch):
+    """A transaction locks some thousands and no more: a colleague cannot keep their share from being taken back."""
+    monkeypatch.setattr(handover, "_STEP", 10)
+    share(superuser)
+    superuser.execute("SET ROLE share_bob")
+    for number in range(12):
+        superuser.execute(f"CREATE TABLE share_bob.t{number} (x int)")
+    superuser.execute("RESET ROLE")
+    given = take_back(superuser)
+    assert [len(step) for step in given.steps[:-1]] == [10, 10, 4]
+    assert alice.execute("SELECT x FROM share_bob.t11").fetchall() == []
