@@ -16,7 +16,7 @@ from sspcloud_magics.errors import QueryFailed
 _PARTS = """CROSS JOIN LATERAL (
     SELECT (sum(part.reltuples) FILTER (WHERE part.reltuples >= 0))::bigint AS rows_about,
            sum(pg_total_relation_size(part.oid))::bigint AS bytes
-    FROM (SELECT c.oid WHERE c.relkind <> 'p' UNION ALL SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf) AS leaf(oid)
+    FROM (SELECT c.oid WHERE c.relkind <> 'p' UNION ALL SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf AND c.relkind = 'p') AS leaf(oid)
     JOIN pg_class part ON part.oid = leaf.oid AND part.relkind IN ('r', 'm')
 ) AS parts"""
 """A table itself, or the parts of a partitioned one, which hold its rows."""

@@ -359,6 +359,7 @@ def test_partitioned_table_counts_its_parts(connection, schema):
     assert (found["rows_about"][0], found["bytes"][0] > 0) == (10, True)
     described = describe_table(connection, "shop.parts")
     assert (described.rows_about, described.size) != (0, "0 bytes")
+    assert describe_table(connection, "shop.part_1").rows_about == 5
 
 
 def test_identity_and_generated_columns_say_so(connection, schema):
