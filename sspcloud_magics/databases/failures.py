@@ -11,6 +11,7 @@ import re
 import psycopg
 
 from sspcloud_magics.databases.parameters import Statement
+from sspcloud_magics.databases.sql_hints import hint
 from sspcloud_magics.errors import (
     ConnectionLost,
     DatabaseError,
@@ -153,6 +154,8 @@ def of_statement(error: psycopg.Error, statement: Statement) -> QueryFailed:
         parts.append(marked(diagnosis.internal_query, int(diagnosis.internal_position) - 1))
     parts += [words for words in (diagnosis.message_detail, diagnosis.context) if words]
     steps = [diagnosis.message_hint] if diagnosis.message_hint else []
+    if meant := hint(statement.text, diagnosis.sqlstate or "", what):
+        steps = [meant]
     if diagnosis.sqlstate is None:  # said by psycopg, of a value such as the time 24:00
         steps.append("cast the column to text, which holds every value: column::text")
     if isinstance(error, psycopg.errors.InFailedSqlTransaction):

@@ -30,6 +30,7 @@ from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.describing import Description
 from sspcloud_magics.databases.fetching import Fetched
 from sspcloud_magics.databases.parameters import Statement, statements
+from sspcloud_magics.databases.sql_hints import hint
 from sspcloud_magics.errors import QueryFailed, UsageProblem
 
 Progress: TypeAlias = Callable[[int, int, float], None]
@@ -207,6 +208,8 @@ def run(
                 frame = frames.frame(fetched.columns, fetched.rows)
                 types = tuple(column.oid for column in fetched.columns)
                 notes += _notes_on(fetched)
+                if not fetched.rows and (meant := hint(statement.text)):
+                    notes.append(f"No row was found: {meant}.")
     if connection.in_transaction:
         heard.append(TRANSACTION_OPEN)
     return QueryResult(frame, tuple(done), (*notes, *heard), time.perf_counter() - began, types)
