@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import pandas as pd
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
-from sspcloud_magics.databases import binding, failures
+from sspcloud_magics.databases import failures
+from sspcloud_magics.databases.column_values import column_values, type_name, values_for
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.parameters import statements
 from sspcloud_magics.databases.query import Progress
@@ -20,27 +20,10 @@ from sspcloud_magics.errors import QueryFailed, UsageProblem
 
 Mode: TypeAlias = Literal["new", "append", "replace"]
 
-_BY_KIND = {"b": "bool", "m": "interval", "M": "timestamp"}
-_DATES = "datetime64[s]"  # what a query makes of a date; a time of day in it is none
-_INTEGERS = {"i1": "int2", "i2": "int2", "i4": "int4", "i8": "int8", "u1": "int2", "u2": "int4", "u4": "int8"}
-_BY_CONTENT = {
-    "string": "text",
-    "empty": "text",
-    "integer": "int8",
-    "floating": "float8",
-    "decimal": "numeric",
-    "boolean": "bool",
-    "bytes": "bytea",
-    "date": "date",
-    "time": "time",
-    "datetime": "timestamptz",
-    "timedelta": "interval",
-}
-
 
 def load_table(
     connection: DatabaseConnection,
-    frame: pd.DataFrame,
+    frame: Any,
     name: str,
     mode: Mode = "new",
     *,
@@ -53,7 +36,7 @@ def load_table(
     connection
         Where.
     frame
-        The rows. Its columns' names are the table's.
+        The rows, as pandas, polars or Arrow hold them. The columns' names are the table's.
     name
         As SQL writes it: ``table``, ``schema.table``, ``schema."With Blank"``.
     mode
@@ -70,7 +53,8 @@ def load_table(
     Raises
     ------
     UsageProblem
-        If a column has no type in PostgreSQL, or no name, or two have the same.
+        If a value has no type in PostgreSQL, or a column's values have none in common (column, row and value are named), or
+        if a column has no name, or two have the same.
     QueryFailed
         If the server refuses; nothing is changed then.
 
@@ -78,6 +62,7 @@ def load_table(
     --------
     >>> load_table(connection, frame, "public.results", "replace")  # doctest: +SKIP
     """
+    frame = _as_pandas(frame)
     names = [str(column) for column in frame.columns]
     if len(set(names)) != len(names) or not names or "" in names:
         raise UsageProblem(
@@ -89,24 +74,20 @@ def load_table(
     try:
         with session.transaction(), session.cursor() as cursor:
             if mode == "append":
-                types = _types_of(cursor, table, listed)
+                texts = _texts_for(cursor, table, listed, frame)
             else:
-                types = [_type(frame.iloc[:, index], names[index]) for index in range(len(names))]
+                made = [column_values(frame.iloc[:, index], each) for index, each in enumerate(names)]
+                texts = [each.texts for each in made]
                 if mode == "replace":
                     cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
                 definitions = sql.SQL(", ").join(
-                    sql.SQL("{} {}").format(sql.Identifier(each), sql.Identifier(kind))
-                    for each, kind in zip(names, types, strict=True)
+                    sql.SQL("{} {}").format(sql.Identifier(each), sql.Identifier(values.type))
+                    for each, values in zip(names, made, strict=True)
                 )
                 cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(table, definitions))
-            # The types of a table that is there are anything: the server reads them from text, as it does for psql.
-            form = sql.SQL("text" if mode == "append" else "binary")
-            copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(table, listed, form)
-            with cursor.copy(copy) as writer:
-                if mode != "append":
-                    writer.set_types(types)
+            with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(table, listed)) as writer:
                 began = time.perf_counter()
-                for done, row in enumerate(_rows(frame, types)):
+                for done, row in enumerate(zip(*texts, strict=True)):
                     writer.write_row(row)
                     if progress is not None and done % _TOLD == 0:
                         progress(done, 0, time.perf_counter() - began)
@@ -150,63 +131,24 @@ _PART = r'("(?:[^"]|"")+"|[^\W\d][\w$]*)'
 _NAME = re.compile(rf"{_PART}(?:\.{_PART})?")
 
 
-def _types_of(cursor: psycopg.Cursor[Any], table: sql.Identifier, listed: sql.Composable) -> list[Any]:
+def _as_pandas(frame: Any) -> pd.DataFrame:
+    """Return a DataFrame of pandas for one of polars or Arrow, which keeps its types."""
+    if isinstance(frame, pd.DataFrame):
+        return frame
+    if not hasattr(frame, "to_pandas"):
+        raise UsageProblem(f"A {type(frame).__name__} is no DataFrame.", mend="df = pd.DataFrame(…)")
+    if type(frame).__module__.startswith("polars"):
+        return cast("pd.DataFrame", frame.to_pandas(use_pyarrow_extension_array=True))
+    return cast("pd.DataFrame", frame.to_pandas(types_mapper=pd.ArrowDtype))
+
+
+def _texts_for(
+    cursor: psycopg.Cursor[Any], table: sql.Identifier, listed: sql.Composable, frame: pd.DataFrame
+) -> list[Iterator[str | None]]:
+    """Return the values of a frame's columns as those of a table that is there take them."""
     cursor.execute(sql.SQL("SELECT {} FROM {} LIMIT 0").format(listed, table))
-    return [column.type_code for column in cursor.description or ()]
-
-
-def _type(column: pd.Series[Any], name: str) -> str:
-    """Return PostgreSQL's type for a column."""
-    dtype: Any = column.dtype
-    plain = getattr(dtype, "numpy_dtype", dtype)
-    kind: str = plain.kind
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        found = "timestamptz"
-    elif str(dtype) == _DATES and (column.dropna().dt.normalize() == column.dropna()).all():
-        found = "date"
-    elif isinstance(dtype, pd.CategoricalDtype | pd.StringDtype):
-        found = "text"
-    elif kind in "iu":
-        found = _INTEGERS.get(f"{kind}{plain.itemsize}", "numeric")
-    elif kind == "f":
-        found = "float4" if plain.itemsize <= 4 else "float8"
-    else:
-        found = _BY_KIND.get(kind) or _type_of_objects(column, name)
-    return found
-
-
-def _type_of_objects(column: pd.Series[Any], name: str) -> str:
-    present = column.dropna()
-    kinds = {type(value).__name__ for value in present}
-    if kinds == {"UUID"}:
-        return "uuid"
-    if kinds and kinds <= {"dict", "list"}:
-        return "jsonb"
-    found = _BY_CONTENT.get(pd.api.types.infer_dtype(present, skipna=True))
-    if found is None:
-        raise UsageProblem(
-            f"The column {name!r} holds what has no type in PostgreSQL: {', '.join(sorted(kinds))}.",
-            mend=f"df[{name!r}] = df[{name!r}].astype('string')",
-        )
-    return found
-
-
-def _rows(frame: pd.DataFrame, types: list[Any]) -> Iterator[tuple[Any, ...]]:
-    columns = [_values(frame.iloc[:, index], kind) for index, kind in enumerate(types)]
-    return zip(*columns, strict=True)
-
-
-def _values(column: pd.Series[Any], kind: str | int) -> Iterator[Any]:
-    for value, missing in zip(column, column.isna().tolist(), strict=True):
-        if missing:
-            yield None
-        elif isinstance(value, dict | list) and kind in ("jsonb", _JSONB):
-            yield Jsonb(value)
-        elif kind in _WHOLE and isinstance(value, float) and value.is_integer():
-            yield int(value)  # pandas makes floats of integers where one is missing
-        else:
-            yield binding.plain(value)
-
-
-_JSONB = psycopg.adapters.types["jsonb"].oid
-_WHOLE = {psycopg.adapters.types[name].oid for name in ("int2", "int4", "int8")}
+    codes = [column.type_code for column in cursor.description or ()]
+    return [
+        values_for(frame.iloc[:, index], str(frame.columns[index]), type_name(code, cursor))
+        for index, code in enumerate(codes)
+    ]

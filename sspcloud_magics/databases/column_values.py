@@ -1,0 +1,436 @@
+"""What the columns of a DataFrame become in a table: PostgreSQL's type of each, and its values as the text of COPY.
+
+A column has a type where its dtype or its values agree on one; else it is refused with the first value that does not fit.
+Nothing is rounded, cut or guessed: an integer beyond 64 bits is numeric, a time with a zone keeps it, a date beside
+instants is midnight. Text is what all of PostgreSQL's types read, years beyond 9999 and before Christ included, which
+Python's own types have not.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psycopg
+
+from sspcloud_magics.errors import UsageProblem
+
+SHOWN = 80
+"""So many characters of a value are shown where it is refused."""
+
+_INTEGERS = {"i1": "int2", "i2": "int2", "i4": "int4", "i8": "int8", "u1": "int2", "u2": "int4", "u4": "int8"}
+_EXACT_FLOAT = 2**53
+_DAY = dt.timedelta(days=1)
+_LISTS = (list, tuple, set, frozenset, np.ndarray)
+_DOCUMENTS = (Mapping, *_LISTS)
+
+_TYPES: dict[frozenset[str], str] = {
+    frozenset(): "text",
+    frozenset({"text"}): "text",
+    frozenset({"boolean"}): "bool",
+    frozenset({"integer"}): "int8",
+    frozenset({"float"}): "float8",
+    frozenset({"integer", "float"}): "float8",
+    frozenset({"decimal"}): "numeric",
+    frozenset({"decimal", "integer"}): "numeric",
+    frozenset({"decimal", "float"}): "numeric",
+    frozenset({"decimal", "integer", "float"}): "numeric",
+    frozenset({"bytes"}): "bytea",
+    frozenset({"instant"}): "timestamp",
+    frozenset({"instant with a zone"}): "timestamptz",
+    frozenset({"date"}): "date",
+    frozenset({"date", "instant"}): "timestamp",
+    frozenset({"time"}): "time",
+    frozenset({"time with a zone"}): "timetz",
+    frozenset({"duration"}): "interval",
+    frozenset({"uuid"}): "uuid",
+    frozenset({"document"}): "jsonb",
+}
+"""What a column of Python's objects becomes, by the kinds of its values."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnValues:
+    """One column on its way into a table.
+
+    Parameters
+    ----------
+    type
+        PostgreSQL's type.
+    texts
+        Gives the values as text, None where one is missing.
+    """
+
+    type: str
+    texts: Iterator[str | None]
+
+
+def column_values(column: pd.Series[Any], name: str) -> ColumnValues:
+    """Return a column as it goes into a table that is made for it.
+
+    Raises
+    ------
+    UsageProblem
+        If a value has no type in PostgreSQL, or the values have no type in common.
+    """
+    plain = _plain_column(column)
+    kind = _type_by_dtype(plain.dtype, plain) or _type_by_values(plain, name)
+    return ColumnValues(kind, _texts(plain, name, _document if kind == "jsonb" else None))
+
+
+def values_for(column: pd.Series[Any], name: str, type_name: str) -> Iterator[str | None]:
+    """Return the values of a column as a column of a table takes them that is there.
+
+    Parameters
+    ----------
+    column, name
+        Which.
+    type_name
+        PostgreSQL's name of the type there; an array's ends with ``[]``.
+    """
+    write = _array if type_name.endswith("[]") else _WRITERS.get(type_name)
+    return _texts(_plain_column(column), name, write)
+
+
+def type_name(oid: int, cursor: psycopg.Cursor[Any]) -> str:
+    """Return PostgreSQL's name of a type, with ``[]`` behind that of an array's items.
+
+    Parameters
+    ----------
+    oid
+        PostgreSQL's number of the type.
+    cursor
+        Asks the server for a type that an extension or a user has made.
+    """
+    known = psycopg.adapters.types.get(oid)
+    if known is not None:
+        return f"{known.name}[]" if known.array_oid == oid else known.name
+    cursor.execute(_TYPE_NAME, [oid])
+    (name,) = cursor.fetchone() or ("",)
+    return str(name)
+
+
+_TYPE_NAME = """
+SELECT CASE WHEN t.typelem OPERATOR(pg_catalog.<>) 0 AND t.typtype OPERATOR(pg_catalog.=) 'b'
+            THEN pg_catalog.concat(e.typname, '[]') ELSE t.typname::pg_catalog.text END
+FROM pg_catalog.pg_type AS t LEFT JOIN pg_catalog.pg_type AS e ON e.oid OPERATOR(pg_catalog.=) t.typelem
+WHERE t.oid OPERATOR(pg_catalog.=) %s::pg_catalog.oid
+"""
+"""It runs inside the user's transaction, so its names are pinned one by one."""
+
+
+def _plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column without pandas' ways of storing: categories by their values, sparse as dense."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        categories = dtype.categories
+        # Categories of intervals or numbers are what they are, not their names.
+        taken = [None if code < 0 else categories[code] for code in column.cat.codes]
+        return pd.Series(taken, index=column.index, dtype=object)
+    if isinstance(dtype, pd.SparseDtype):
+        return pd.Series(np.asarray(column), index=column.index)
+    return column
+
+
+def _type_by_dtype(dtype: Any, column: pd.Series[Any]) -> str | None:
+    """Return the type that a dtype says by itself; None where the values decide."""
+    if isinstance(dtype, pd.DatetimeTZDtype) or getattr(getattr(dtype, "pyarrow_dtype", None), "tz", None):
+        return "timestamptz"
+    if isinstance(dtype, pd.StringDtype):
+        return "text"
+    plain = (
+        np.dtype("O")
+        if isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype)
+        else getattr(dtype, "numpy_dtype", dtype)
+    )
+    kind = getattr(plain, "kind", "O")
+    if kind in "iu":
+        return _INTEGERS.get(f"{kind}{plain.itemsize}", "numeric")
+    if kind == "f":
+        return "float4" if plain.itemsize <= 4 else "float8" if plain.itemsize == 8 else None
+    if kind == "M":
+        # A query makes datetime64[s] of a date; a time of day in it is none.
+        present = column.dropna()
+        return (
+            "date"
+            if str(dtype) == "datetime64[s]" and (present.dt.normalize() == present).all()
+            else "timestamp"
+        )
+    return {"b": "bool", "m": "interval", "U": "text"}.get(kind)
+
+
+def _type_by_values(column: pd.Series[Any], name: str) -> str:
+    kinds: dict[str, int] = {}
+    longest = 0
+    for row, (value, missing) in enumerate(zip(column, _missing(column), strict=True)):
+        if missing:
+            continue
+        kind = _kind(value)
+        if kind is None:
+            raise _refused(name, row, value, "It has no type in PostgreSQL.")
+        if kind == "integer":
+            longest = max(longest, abs(int(value)))
+        kinds.setdefault(kind, row)
+    found = _TYPES.get(frozenset(kinds))
+    if found is None:
+        first, other, *_ = kinds
+        why = f"It is {_with_article(other)}, and the values before it are {_with_article(first)} each."
+        raise _refused(name, kinds[other], column.iloc[kinds[other]], why)
+    if (found == "int8" and longest >= 2**63) or (found == "float8" and longest > _EXACT_FLOAT):
+        return "numeric"
+    return found
+
+
+def _with_article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def _kind(value: Any) -> str | None:  # noqa: PLR0911 - a table of types, the narrower ones first
+    if isinstance(value, bool | np.bool_):
+        return "boolean"
+    if isinstance(value, int | np.integer):
+        return "integer"
+    if isinstance(value, float | np.floating):
+        return "float"
+    if isinstance(value, dt.datetime | np.datetime64):
+        return "instant with a zone" if getattr(value, "tzinfo", None) else "instant"
+    if isinstance(value, dt.time):
+        return "time with a zone" if value.tzinfo else "time"
+    if isinstance(value, _DOCUMENTS):
+        return "document"
+    simple = {
+        Decimal: "decimal",
+        str: "text",
+        pd.Interval: "text",
+        pd.Period: "text",
+        bytes: "bytes",
+        bytearray: "bytes",
+        memoryview: "bytes",
+        dt.date: "date",
+        dt.timedelta: "duration",
+        np.timedelta64: "duration",
+        uuid.UUID: "uuid",
+    }
+    return next((kind for each, kind in simple.items() if isinstance(value, each)), None)
+
+
+def _missing(column: pd.Series[Any]) -> list[bool]:
+    return [bool(each) for each in column.isna()]
+
+
+def _texts(column: pd.Series[Any], name: str, write: Callable[[Any], str] | None) -> Iterator[str | None]:
+    for row, (value, missing) in enumerate(zip(column, _missing(column), strict=True)):
+        if missing:
+            yield None
+            continue
+        try:
+            yield _checked((write or _text)(value))
+        except (ValueError, OverflowError, RecursionError) as error:
+            raise _refused(name, row, value, str(error)) from None
+
+
+def _refused(name: str, row: int, value: Any, why: str) -> UsageProblem:
+    shown = repr(value)
+    if len(shown) > SHOWN:
+        shown = f"{shown[: SHOWN - 1]}…"
+    shown = shown.encode("utf-8", "backslashreplace").decode()
+    return UsageProblem(
+        f"Column {name!r}, row {row}: {shown} cannot be loaded.",
+        why=why,
+        mend=f"change that value, or make texts of all: df[{name!r}] = df[{name!r}].astype(str)",
+    )
+
+
+def _checked(text: str) -> str:
+    """Return a text that PostgreSQL can hold.
+
+    Raises
+    ------
+    ValueError
+        If it cannot.
+    """
+    if "\0" in text:
+        raise ValueError("PostgreSQL holds no text with a NUL character.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            "A part of it is half a character (a lone surrogate), which UTF-8 has not."
+        ) from None
+    return text
+
+
+@singledispatch
+def _text(value: Any) -> str:
+    """Return a value as PostgreSQL reads it."""
+    return _document(value) if isinstance(value, _DOCUMENTS) else str(value)
+
+
+@_text.register(np.generic)
+def _numpy_text(value: np.generic) -> str:
+    if isinstance(value, np.datetime64):
+        return _instant(pd.Timestamp(value))
+    if isinstance(value, np.timedelta64):
+        return _duration(pd.Timedelta(value))
+    return _text(value.item())
+
+
+@_text.register(bool)
+def _boolean(value: bool) -> str:
+    return "t" if value else "f"
+
+
+@_text.register(bytes)
+@_text.register(bytearray)
+@_text.register(memoryview)
+def _bytes(value: bytes | bytearray | memoryview) -> str:
+    return rf"\x{bytes(value).hex()}"
+
+
+@_text.register(float)
+def _float(value: float) -> str:
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return "NaN" if math.isnan(value) else float.__repr__(value)
+
+
+@_text.register(dt.datetime)
+def _instant(value: dt.datetime) -> str:
+    """Return an instant with microseconds, in years that PostgreSQL counts: before the year 1 they are BC."""
+    if isinstance(value, pd.Timestamp) and value.nanosecond:
+        value = value.round("us")
+    era, year = ("", value.year) if value.year > 0 else (" BC", 1 - value.year)
+    zone = ""
+    if value.tzinfo is not None:
+        offset = int((value.utcoffset() or dt.timedelta()).total_seconds())
+        sign, seconds = "-" if offset < 0 else "+", abs(offset)
+        zone = f"{sign}{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    day = f"{year:04d}-{value.month:02d}-{value.day:02d}"
+    return f"{day} {value.hour:02d}:{value.minute:02d}:{value.second:02d}.{value.microsecond:06d}{zone}{era}"
+
+
+@_text.register(dt.timedelta)
+def _duration(value: dt.timedelta) -> str:
+    if isinstance(value, pd.Timedelta) and value.nanoseconds:
+        value = value.round("us")
+    microseconds = value // dt.timedelta(microseconds=1)
+    days, rest = divmod(abs(microseconds), _DAY // dt.timedelta(microseconds=1))
+    sign = "-" if microseconds < 0 else ""
+    return f"{sign}{days} days {sign}{rest // 10**6}.{rest % 10**6:06d} seconds"
+
+
+def _document(value: Any) -> str:
+    """Return a value as JSON; a text is one already."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(_as_json(value), ensure_ascii=False, allow_nan=False)
+
+
+@singledispatch
+def _as_json(value: Any) -> Any:
+    """Return a value with what JSON has no word for turned into what it means.
+
+    Raises
+    ------
+    ValueError
+        If JSON cannot hold it.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, _LISTS):
+        return [_as_json(item) for item in value]
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise ValueError("JSON has no word for bytes.")  # noqa: TRY004 - refused like any other value
+    if isinstance(value, dt.date | dt.time):  # instants are dates to Python
+        return value.isoformat()
+    return value if isinstance(value, str | bool | int) else _text(value)
+
+
+@_as_json.register(np.generic)
+def _numpy_json(value: np.generic) -> Any:
+    if isinstance(value, np.datetime64):
+        return _as_json(pd.Timestamp(value))
+    return _text(value) if isinstance(value, np.timedelta64) else _as_json(value.item())
+
+
+@_as_json.register(float)
+def _float_json(value: float) -> float | None:
+    if math.isinf(value):
+        raise ValueError("JSON has no word for infinity.")
+    return None if math.isnan(value) else float(value)
+
+
+@_as_json.register(Decimal)
+def _decimal_json(value: Decimal) -> float | int:
+    if not value.is_finite() or Decimal(float(value)) != value:
+        raise ValueError("JSON would round this decimal.")
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _hstore(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return _text(value)
+    return ", ".join(
+        f"{_quoted(str(key))}=>{'NULL' if item is None or item is pd.NA else _quoted(_text(item))}"
+        for key, item in value.items()
+    )
+
+
+def _array(value: Any) -> str:
+    """Return a list as the text of an array; another value as it is."""
+    if not isinstance(value, _LISTS):
+        return _text(value)
+    return f"{{{','.join(map(_item, value))}}}"
+
+
+def _item(value: Any) -> str:
+    if value is None or value is pd.NA or value is pd.NaT:
+        return "NULL"
+    if isinstance(value, _LISTS):
+        return _array(value)
+    return _quoted(_text(value))
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _whole(value: Any) -> str:
+    """Return a whole float as an integer: pandas makes floats of integers where one is missing."""
+    return str(int(value)) if isinstance(value, float | np.floating) and value.is_integer() else _text(value)
+
+
+def _date(value: Any) -> str:
+    if isinstance(value, dt.datetime):
+        if value.time() != dt.time():
+            raise ValueError("The column holds dates, and the time of day would be lost.")
+        return _instant(value).replace(" 00:00:00.000000", "")
+    return _text(value)
+
+
+def _without_zone(value: Any) -> str:
+    if getattr(value, "tzinfo", None) is not None:
+        raise ValueError("The column holds no time zones, and that of the value would be lost.")
+    return _text(value)
+
+
+_WRITERS: dict[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("json", "jsonb"), _document),
+    **dict.fromkeys(("int2", "int4", "int8"), _whole),
+    **dict.fromkeys(("timestamp", "time"), _without_zone),
+    "date": _date,
+    "hstore": _hstore,
+}
+"""How values are written for a column that is there, where PostgreSQL would refuse their text or lose a part of it."""
