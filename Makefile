@@ -39,6 +39,7 @@ lab: $(FRONT)  ## JupyterLab on the first tutorial, with the sandbox running
 	  --LabApp.default_url=/lab/tree/$(FIRST).ipynb $(LAB_ARGS)
 
 test: check unit notebooks docs wheel  ## all checks and tests
+	@if [ -s build/not-run ]; then cat build/not-run; fi
 
 check: $(FRONT)  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -102,7 +103,7 @@ replacements: $(READY)  ## a minute of pgbench through a forward whose pod is re
 	$(BIN)/python benchmarks/replacements.py --seconds $(or $(SECONDS),60)
 
 cluster: $(READY)  ## a real Kubernetes of one node on this machine, with a testbed for TESTBED=, until Ctrl-C (root, Debian)
-	@$(BIN)/python tools/cluster
+	@$(BIN)/python -m tools.cluster
 
 audit: $(READY)  ## known vulnerabilities of what is installed (asks for the advisories over the network)
 	$(BIN)/python -m pip install --quiet pip-audit

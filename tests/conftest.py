@@ -10,6 +10,7 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import not_run
 from tests.testbed import Sandbox, Testbed, open_sandbox, read_testbed, sandbox_testbed
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,6 +24,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE.json",
         help="run tests/integration on the cluster that this file describes, not on the sandbox",
     )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    line = not_run.sum_up(terminalreporter.stats.get("skipped", ()))
+    if line:
+        terminalreporter.write_line(line)
+        not_run.FILE.parent.mkdir(exist_ok=True)
+        not_run.FILE.write_text(line + "\n")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LAST_FAILED = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
+# What this machine cannot run is written there by pytest, and read by `make test` (tests/support/not_run.py).
+NOT_RUN = ROOT / "build" / "not-run"
 TESTS_FAILED = 1
 # More than that is no matter of chance.
 MOST_FILES = 5
@@ -34,6 +36,7 @@ def failed_files() -> list[str]:
 def main(arguments: list[str]) -> int:
     """Run the tests with these arguments of pytest, and return the exit code."""
     LAST_FAILED.unlink(missing_ok=True)
+    NOT_RUN.unlink(missing_ok=True)
     code = pytest(*arguments)
     if code != TESTS_FAILED:
         return code

@@ -1,6 +1,6 @@
 """Run a real Kubernetes of one node on this machine, with a testbed on it, until Ctrl-C.
 
-    python tools/cluster [FOLDER]
+    python -m tools.cluster [FOLDER]
 
 What the sandbox decides for itself, a node must tell: what a tunnel carries when real servers are on its way, and what
 these servers take and refuse. So this starts etcd, an API server with its controllers and scheduler, containerd and
@@ -25,18 +25,20 @@ import sys
 import threading
 from pathlib import Path
 
-import programs
 from filelock import FileLock, Timeout
-from helpers import make_helpers, write_images
-from identities import make_identities
-from node import Node
+
+from tools import debian
+from tools.cluster import programs
+from tools.cluster.helpers import make_helpers, write_images
+from tools.cluster.identities import make_identities
+from tools.cluster.node import Node
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def main() -> None:
     """Bring what is missing, run the cluster, and leave nothing of it."""
-    if sys.platform != "linux" or platform.machine() != "x86_64" or programs.release() != "bookworm":
+    if sys.platform != "linux" or platform.machine() != "x86_64" or debian.release() != "bookworm":
         sys.exit("A cluster of one node is made on Debian 12, on amd64.")
     if os.geteuid() != 0:
         sys.exit("A cluster of one node is made as root: it mounts file systems and makes a network.")
@@ -47,6 +49,8 @@ def main() -> None:
             run(folder)
     except Timeout:
         sys.exit(f"A cluster runs in {folder} already.")
+    except debian.MirrorNotFound as error:
+        sys.exit(str(error))
 
 
 def run(folder: Path) -> None:

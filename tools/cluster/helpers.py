@@ -7,10 +7,11 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from identities import NAMESPACE, PERSON, Identities
-from images import write_image
 from kubernetes import client
-from node import PAUSE, Node, is_ready
+
+from tools.cluster.identities import NAMESPACE, PERSON, Identities
+from tools.cluster.images import write_image
+from tools.cluster.node import PAUSE, Node, is_ready
 
 HELPERS = {"source": 9000, "sink": 9001, "echo": 9002}
 _HELPER = "docker.io/cluster/helper:1"

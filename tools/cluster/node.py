@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from identities import ADDRESS, API, FRONT, Identities
 from kubernetes import client, config
+
+from tools.cluster.identities import ADDRESS, API, FRONT, Identities
 
 PAUSE = "docker.io/cluster/pause:1"
 _ETCD = "http://127.0.0.1:2379"

@@ -7,12 +7,12 @@ unstable suite, which are built apart from this machine's own packages.
 from __future__ import annotations
 
 import os
-import platform
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from tools.debian import mirror, private_apt, release
 
 PACKAGES = (
     "containerd",
@@ -34,7 +34,6 @@ _LIBRARIES = (
     "golang-k8s-streaming-dev",
 )
 _HERE = Path(__file__).resolve().parent
-_APT = Path("/etc/apt")
 
 
 def _run(*command: str | Path, **options: object) -> None:
@@ -52,28 +51,6 @@ def install() -> None:
         quiet = {"stdout": sys.stderr, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
         _run("apt-get", "-qq", "update", **quiet)
         _run("apt-get", "-qq", "install", "--yes", "--no-install-recommends", *missing, **quiet)
-
-
-def release() -> str:
-    """Return the name of this machine's release of Debian; empty where it is something else."""
-    try:
-        return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-    except OSError:
-        return ""
-
-
-def mirror() -> str:
-    """Return the address that this machine has Debian from."""
-    files = [
-        *_APT.glob("sources.list.d/*.sources"),
-        *_APT.glob("sources.list.d/*.list"),
-        _APT / "sources.list",
-    ]
-    text = "\n".join(file.read_text() for file in files if file.exists())
-    address = re.search(r"^(?:URIs:|deb(?: \[[^]]*\])?)\s+(\S+/debian/?)(?:\s|$)", text, re.MULTILINE)
-    if address is None:
-        sys.exit("Where this machine has Debian from is not found in /etc/apt.")
-    return address[1]
 
 
 def build_kubernetes(folder: Path) -> Path:
@@ -112,18 +89,7 @@ def build_kubernetes(folder: Path) -> Path:
 def _unpack_source(folder: Path, source: Path) -> None:
     """Fetch the source package with apt; the lists that this takes are kept apart from the machine's own."""
     lists = folder / "apt"
-    for part in ("lists/partial", "cache/archives/partial", "parts"):
-        (lists / part).mkdir(parents=True, exist_ok=True)
-    (lists / "sources.list").write_text(f"deb-src {mirror()} {release()} main\n")
-    settings = {
-        "Dir::Etc::sourcelist": lists / "sources.list",
-        "Dir::Etc::sourceparts": lists / "parts",
-        "Dir::State::lists": lists / "lists",
-        "Dir::Cache": lists / "cache",
-        "APT::Sandbox::User": "root",
-    }
-    apt = ["apt-get", "-qq", *(f"--option={name}={value}" for name, value in settings.items())]
-    _run(*apt, "update", stdout=sys.stderr)
+    apt = private_apt(lists, "deb-src", release())
     _run(*apt, "source", "--download-only", "kubernetes", cwd=lists, stdout=sys.stderr)
     _run(
         "dpkg-source",

@@ -1,0 +1,46 @@
+"""What a run says of tests that this machine cannot run, and Debian's servers where they can be unpacked."""
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support import debian_servers, not_run
+
+
+def skipped_report(skip, reason):
+    with pytest.raises(pytest.skip.Exception) as skipped:
+        skip(reason)
+    longrepr = ("test_x.py", 1, f"Skipped: {skipped.value}")
+    return pytest.TestReport("test_x", ("test_x.py", 1, "test_x"), {}, "skipped", longrepr, "call")
+
+
+def test_one_line_names_all_that_was_lacking():
+    reports = [skipped_report(not_run.skip, each) for each in ("b: none", "a: none", "b: none")]
+    reports.append(skipped_report(pytest.skip, "another reason"))
+    assert not_run.sum_up(reports) == "not run: a: none; b: none"
+    assert not_run.sum_up(reports[-1:]) == ""
+
+
+def test_without_apt_the_test_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(debian_servers, "FOLDER", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        pytest.skip.Exception, match=r"^not run: postgresql-15 of Debian: there is no apt-get"
+    ):
+        debian_servers.require("postgresql-15")
+
+
+def test_two_that_ask_at_once_share_one_server():
+    debian_servers.require("postgresql-15")
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda _: debian_servers.unpack("postgresql-15"), range(2))
+    assert first == second
+    told = subprocess.run(
+        [first / "usr/lib/postgresql/15/bin/postgres", "--version"],
+        env=debian_servers.environment(first),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.startswith("postgres (PostgreSQL) 15.")
