@@ -9,7 +9,7 @@ import pytest
 
 from sspcloud_magics.databases import names
 from sspcloud_magics.databases.query import query
-from tests.databases.conftest import Server
+from tests.support.postgres_servers import Server
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sspcloud_magics.databases.parameters import Kind, statements, tokens
-from tests.databases.conftest import BINARIES, Server
+from tests.support.postgres_servers import BINARIES, Server
 
 
 def one(text: str):

@@ -26,7 +26,7 @@ from sspcloud_magics.errors import (
     UsageProblem,
 )
 from sspcloud_magics.secret import Secret
-from tests.databases.conftest import Server
+from tests.support.postgres_servers import Server
 
 
 @pytest.fixture

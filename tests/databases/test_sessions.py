@@ -23,7 +23,8 @@ from sspcloud_magics.errors import (
     QueryFailed,
     UsageProblem,
 )
-from tests.databases.conftest import Server, login_to, started
+from tests.databases.conftest import login_to
+from tests.support.postgres_servers import Server, started
 
 
 @pytest.fixture

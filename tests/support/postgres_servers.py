@@ -1,0 +1,142 @@
+"""A real PostgreSQL of our own: no tunnel, no sandbox; the wheel's version, or one of Debian's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from sspcloud_magics.sandbox import postgres
+from tests.support import debian_servers
+
+BINARIES = postgres.binaries()
+_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where a version's programs are, and the environment that they run in."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+
+def of_the_wheel() -> Programs:
+    """Return the version that the sandbox runs."""
+    return Programs(BINARIES, _ENVIRONMENT)
+
+
+def of_debian(version: int = 15) -> Programs:
+    """Return Debian's, or do not run the test that needs it."""
+    root = debian_servers.require(f"postgresql-{version}")
+    return Programs(root / f"usr/lib/postgresql/{version}/bin", debian_servers.environment(root))
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the server listens, its superuser, and its process."""
+
+    port: int
+    user: str
+    password: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def conninfo(self, **more: object) -> dict[str, object]:
+        return {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+            "dbname": "postgres",
+            **more,
+        }
+
+
+@contextlib.contextmanager
+def started(programs: Programs | None = None, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run a PostgreSQL, in UTC and with messages in English; the wheel's where no other is named."""
+    programs = programs or of_the_wheel()
+    identity = postgres.identity()  # PostgreSQL refuses to run as root
+    home = Path(tempfile.mkdtemp(prefix="sspcloud-pg-"))
+    password = secrets.token_urlsafe(12)
+    (home / "password").write_text(password)
+    postgres.give(home)
+    data = home / "data"
+    how = {
+        "fsync": "off",
+        "max_connections": "30",
+        "timezone": "UTC",
+        "jit": "off",  # not unpacked with Debian's
+        **(settings or {}),
+    }
+    try:
+        subprocess.run(
+            [
+                *(programs.folder / "initdb", "-D", data, "-U", "postgres", f"--pwfile={home / 'password'}"),
+                *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"),
+            ],
+            check=True,
+            capture_output=True,
+            env=programs.environment,
+            cwd=home,
+            **identity,
+        )
+        port = _free_port()
+        log = home / "log"
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                [
+                    *(programs.folder / "postgres", "-D", data, "-p", str(port), "-k", "", "-h", "127.0.0.1"),
+                    *(word for name, value in how.items() for word in ("-c", f"{name}={value}")),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env=programs.environment,
+                cwd=home,
+                **identity,
+            )
+        try:
+            _wait_until_ready(process, port, password, log)
+            yield Server(port, "postgres", password, log, process)
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            process.wait()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, password: str, log: Path) -> None:
+    while process.poll() is None:
+        try:
+            psycopg.connect(
+                host="127.0.0.1",
+                port=port,
+                user="postgres",
+                password=password,
+                dbname="postgres",
+                connect_timeout=5,
+            ).close()
+        except psycopg.OperationalError:
+            continue
+        return
+    raise AssertionError(f"PostgreSQL ended at its start: {log.read_text()}")
