@@ -17,7 +17,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak floor gibibyte replacements cluster audit format clean
+.PHONY: help demo test lab check unit notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak floor gibibyte adversary replacements cluster audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -98,6 +98,9 @@ floor: $(READY)  ## what no client in Python can leave out, beside kubectl's who
 
 gibibyte: $(READY)  ## 1 GiB each way through a forward, byte for byte, on good and bad networks, by each protocol
 	$(BIN)/python -m pytest -m gibibyte -n 0 -s --no-cov $(if $(TESTBED),--testbed $(TESTBED)) tests/integration/tunnel
+
+adversary: $(READY)  ## every attack on a share alone, with every command, on each version of PostgreSQL
+	$(BIN)/python -m pytest -m adversary -n $(WORKERS) --no-cov tests/adversary
 
 replacements: $(READY)  ## a minute of pgbench through a forward whose pod is replaced twice
 	$(BIN)/python benchmarks/replacements.py --seconds $(or $(SECONDS),60)

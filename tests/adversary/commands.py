@@ -1,0 +1,204 @@
+"""What the owner does, as she types it or clicks it: each command meets a scene on which attacks stand."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+from psycopg import sql
+
+import sspcloud_magics as ssp
+from sspcloud_magics import session
+from sspcloud_magics.cluster import writing
+from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, ROLES, SECRETS
+from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.magics.sql_completion import KnownTables
+from sspcloud_magics.widgets.orders import carry_out
+from tests.adversary.attack import Attack
+from tests.adversary.stage import DATABASE, NAMESPACE, SCHEMAS, Stage
+
+OWN_ROOM = "share_bob"
+HERS = "/* hers */"
+"""Marks in the server's log what the owner has typed."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Attacks that stand at once on a stage: alone, or all that need the same.
+
+    Parameters
+    ----------
+    stage, attacks
+        Where, and which.
+    """
+
+    stage: Stage
+    attacks: Sequence[Attack]
+
+    @property
+    def needs(self) -> str:
+        """What bob must be able to do for them."""
+        return self.attacks[0].needs
+
+    @property
+    def room(self) -> str:
+        """The schema in which he creates."""
+        return "public" if self.stage.everybody_creates or self.needs == "shared" else OWN_ROOM
+
+    def his(self) -> Iterator[str]:
+        """Give the names of his tables and views, as SQL writes them."""
+        for attack in self.attacks:
+            for name in attack.his:
+                yield sql.Identifier(self.room, name).as_string(None)
+
+
+def share(scene: Scene, **more: Any) -> Any:
+    """Share with bob, as much as his attacks need."""
+    options: dict[str, Any] = {"read_write": not scene.stage.everybody_creates, "schemas": SCHEMAS}
+    if scene.needs == "shared" and not scene.stage.everybody_creates:
+        options["create"] = True
+    return ssp.share_db(DATABASE, "bob", **options | more)
+
+
+def share_with_reader() -> None:
+    """Share one schema with carol, who only reads."""
+    ssp.share_db(DATABASE, "carol", schemas=["public"])
+
+
+def _dry_run(scene: Scene) -> None:
+    plan = share(scene, dry_run=True)
+    _draw(plan)
+    plan.sql(), plan.yaml()
+
+
+def _draw(value: Any) -> None:
+    """Draw a value as a notebook does; a name or a comment of his is no markup."""
+    repr(value)
+    bundle = value._repr_mimebundle_() if hasattr(value, "_repr_mimebundle_") else {}
+    html = value._repr_html_() if hasattr(value, "_repr_html_") else ""
+    assert "<img" not in html + bundle.get("text/html", "")
+
+
+def _click(order: str, **more: Any) -> Any:
+    return carry_out({"do": order, "database": DATABASE, **more})
+
+
+def _preview(scene: Scene) -> None:
+    _click("plan share", colleagues="bob", write=True, schemas=list(SCHEMAS), lasts="7d")
+
+
+def _tables(scene: Scene) -> None:
+    _draw(ssp.tables())
+    ssp.tables("public.*")
+
+
+def _describe(scene: Scene) -> None:
+    for name in ("menages", "enquete.paies", "riches", *scene.his()):
+        _draw(ssp.describe_table(name))
+
+
+def _completion(scene: Scene) -> None:
+    known = KnownTables()
+    known.refresh_soon()
+    known.wait()
+    names = known.names()
+    assert names is not None
+    assert ("public", "menages") in names.relations
+
+
+def _panel_columns(scene: Scene) -> None:
+    _click("columns", schema="public", table="menages")
+    for attack in scene.attacks:
+        for name in attack.his:
+            _click("columns", schema=scene.room, table=name)
+
+
+def _query(scene: Scene) -> None:
+    """Ask for what is the owner's own."""
+    assert len(ssp.query_db(f"SELECT {HERS} * FROM menages")) >= 4
+    ssp.query_db(f"SELECT {HERS} id, revenu, nom FROM public.menages WHERE id > :n", {"n": 1}, limit=2)
+
+
+def _query_his(scene: Scene) -> None:
+    """Ask for what is his: that is the owner's own statement, and no more may run than psycopg alone runs."""
+    for name in scene.his():
+        with contextlib.suppress(SspcloudError):
+            ssp.query_db(f"SELECT {HERS} * FROM {name}")
+        with contextlib.suppress(SspcloudError):
+            ssp.query_db(f"SELECT {HERS} * FROM {name}", limit=1)
+        with contextlib.suppress(SspcloudError):
+            list(ssp.query_db(f"SELECT {HERS} * FROM {name}", chunks=1))
+
+
+def psycopg_alone(scene: Scene) -> None:
+    """Do what `_query_his` does, without anything of ours."""
+    with scene.stage.as_owner() as owner:
+        for name in scene.his():
+            with contextlib.suppress(psycopg.Error):
+                owner.execute(f"SELECT {HERS} * FROM {name}").fetchall()
+
+
+def _export(scene: Scene) -> None:
+    for name in scene.his():
+        with contextlib.suppress(SspcloudError):
+            ssp.query_db(f"SELECT {HERS} * FROM {name}", to=Path("rows.csv"), overwrite=True)
+        with contextlib.suppress(SspcloudError):
+            ssp.query_db(f"SELECT {HERS} * FROM {name}", as_="arrow")
+
+
+def _load(scene: Scene) -> None:
+    frame = pd.DataFrame({"revenu": [1.5, 2.5], "nom": ["x", "y"]})
+    ssp.load_table(frame, "resultats")
+    ssp.load_table(frame, "resultats", "replace")
+    ssp.load_table(frame, "menages", "append")
+    ssp.query_db(f"DROP {HERS} TABLE resultats")
+    ssp.query_db(f"DELETE {HERS} FROM menages WHERE nom IN ('x', 'y')")
+
+
+Command = Callable[[Scene], Any]
+
+READING: dict[str, Command] = {
+    "shareable_schemas": lambda _scene: ssp.shareable_schemas(DATABASE),
+    "share_db --dry-run": _dry_run,
+    "panel: schemas": lambda _scene: _click("schemas"),
+    "panel: preview": _preview,
+    "tables": _tables,
+    "describe_table": _describe,
+    "completion": _completion,
+    "panel: tables": lambda _scene: _click("tables"),
+    "panel: columns": _panel_columns,
+    "query_db": _query,
+    "query_db of his": _query_his,
+    "query_db of his --to": _export,
+    "load_table": _load,
+}
+"""After these everybody may do what they could do before."""
+
+SHARING: dict[str, Command] = {
+    "shares": lambda _scene: _draw(ssp.shares()),
+    "panel: sessions": lambda _scene: _click("sessions"),
+    "share_db again": share,
+    "share_db with another again": lambda _scene: share_with_reader(),
+}
+"""After these nobody may do more than a share gives: what is wider is narrowed, by the lists too."""
+
+ENDING: dict[str, Command] = {
+    "share_db narrowed": lambda _scene: ssp.share_db(DATABASE, "bob", schemas=["public"]),
+    "unshare": lambda _scene: ssp.unshare(DATABASE, "bob"),
+    "unshare --all": lambda _scene: ssp.unshare(DATABASE, everybody=True),
+    "unshare --ended": lambda _scene: _end_and_tidy(),
+}
+"""After these his code has nobody's rights but its own role's, and his data are the heir's."""
+
+
+def _end_and_tidy() -> None:
+    """Let the share end in the cluster, as its deadline does, and remove what it has left."""
+    cluster = session.current_cluster()
+    for resource in (ROLE_BINDINGS, ROLES, SECRETS, JOBS):
+        writing.delete_object(cluster, resource, f"{DATABASE}-share-bob", NAMESPACE)
+    ssp.unshare(ended=True)
