@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -185,7 +187,7 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
     like = (pattern or "*").replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     like = like.replace("*", "%").replace("?", "_")
     nothing = "No table or view that you may read" + (f" is named like '{pattern}'." if pattern else ".")
-    with pinned(connection.psycopg):
+    with _unblocked(connection):
         return viewed(_frame(connection, _TABLES, pattern=like), replace(_VIEW, nothing=nothing))
 
 
@@ -248,7 +250,7 @@ def describe_table(connection: DatabaseConnection, name: str) -> TableDescriptio
         oid = int(_frame(connection, _RESOLVED, name=name)["oid"].iloc[0])
     except QueryFailed as error:
         raise QueryFailed(error.what, mend="%tables lists those that there are") from None
-    with pinned(connection.psycopg):
+    with _unblocked(connection):
         facts = _frame(connection, _FACTS, oid=oid).iloc[0]
         columns = viewed(_frame(connection, _COLUMNS, oid=oid), _COLUMNS_VIEW)
         indexes = _frame(connection, _INDEXES, oid=oid)
@@ -268,21 +270,22 @@ def describe_table(connection: DatabaseConnection, name: str) -> TableDescriptio
 
 def _head(connection: DatabaseConnection, oid: int, path: str, owner: str) -> tuple[pd.DataFrame, str]:
     """Return five rows of a relation, or why they are not read: reading them may run the code of another user."""
-    select = f"SELECT * FROM {path} LIMIT 5"  # noqa: S608 - quoted by the server
-    with pinned(connection.psycopg):
+    with pinned(
+        connection.psycopg
+    ):  # so that a function behind a view finds no names on the reader's path either
         trusted, restricted = _frame(connection, _TRUSTED, oid=oid).iloc[0]
-        if not trusted:
-            try:
-                if restricted:
-                    connection.psycopg.execute(_RESTRICT)
-                    return _frame(connection, select), ""
-            except QueryFailed:
-                pass  # the server has refused to run what is not the reader's
-            return pd.DataFrame(), f"Rows not shown: reading them would run code of {owner} with your rights."
-    try:
-        return _frame(connection, select), ""
-    except QueryFailed as error:
-        return pd.DataFrame(), f"Rows not shown: {error.what}"
+        if not (trusted or restricted):
+            return pd.DataFrame(), _runs_code(owner)
+        try:
+            if not trusted:
+                connection.psycopg.execute(_RESTRICT)
+            return _frame(connection, f"SELECT * FROM {path} LIMIT 5"), ""  # noqa: S608 - quoted by the server
+        except QueryFailed as error:
+            return pd.DataFrame(), f"Rows not shown: {error.what}" if trusted else _runs_code(owner)
+
+
+def _runs_code(owner: str) -> str:
+    return f"Rows not shown: reading them would run code of {owner} with your rights."
 
 
 _RESTRICT = (
@@ -322,7 +325,7 @@ def columns(connection: DatabaseConnection, schema: str, name: str) -> Columns:
     QueryFailed
         If there is no such table.
     """
-    with pinned(connection.psycopg):
+    with _unblocked(connection):
         found = _frame(connection, _SELECT, schema=schema, name=name)
         if found.empty:
             raise QueryFailed(
@@ -332,6 +335,44 @@ def columns(connection: DatabaseConnection, schema: str, name: str) -> Columns:
             frame=_frame(connection, _COLUMNS, oid=int(found["oid"].iloc[0])),
             select=f"SELECT {found['statement'].iloc[0]}",
         )
+
+
+@contextmanager
+def _unblocked(connection: DatabaseConnection) -> Iterator[None]:
+    """Pin the path, and say who holds a table locked for too long.
+
+    Raises
+    ------
+    QueryFailed
+        If a lock is not to be had in time.
+    """
+    try:
+        with pinned(connection.psycopg):
+            yield
+    except QueryFailed as error:
+        if _LOCKED not in error.what:
+            raise
+    else:
+        return
+    with pinned(connection.psycopg):
+        holders = _frame(connection, _HOLDERS)
+    held = [f"{row.role} (process {row.process}) holds {row.relation}" for row in holders.itertuples()]
+    raise QueryFailed(
+        "A table is locked by another session, so this cannot be read.",
+        why="; ".join(held) or "The session that held it has just let go of it.",
+        mend="wait until that session's transaction ends, then run the same line again",
+    )
+
+
+_LOCKED = "SQLSTATE 55P03"
+
+_HOLDERS = """
+SELECT coalesce(a.usename::text, 'an internal process') AS role, a.pid AS process, l.relation::regclass::text AS relation
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid JOIN pg_database d ON d.oid = l.database
+WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.relation IS NOT NULL AND d.datname = current_database()
+  AND l.pid <> pg_backend_pid()
+ORDER BY a.xact_start LIMIT 3
+"""
 
 
 def _frame(connection: DatabaseConnection, sql: str, **params: object) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from sspcloud_magics.errors import QueryFailed
 PATH = "pg_catalog, pg_temp"
 """The pinned path. Temporary objects come last, and only the session itself makes them."""
 
-_SET = f"SET LOCAL search_path = {PATH}"
+_SET = f"SET LOCAL search_path = {PATH}; SET LOCAL lock_timeout = '5s'"
 _TRANSACTION = f"BEGIN READ ONLY; {_SET}".encode(), b"ROLLBACK"
 _SAVEPOINT = (
     f"SAVEPOINT sspcloud_pinned; {_SET}".encode(),

@@ -167,7 +167,7 @@ def lock_out(connection: DatabaseConnection, role: str, valid_until: str | None 
         How many sessions there were; None where the role is not there, or was renewed.
     """
     session = connection.psycopg
-    with _worded(role), session.transaction():
+    with _worded(role), watch_locks(connection), session.transaction():
         session.execute(grants.TAKE_TURN)
         state = session.execute(_STATE, [role]).fetchone()
         if state is None or (valid_until is not None and state[0] != valid_until):
@@ -208,7 +208,7 @@ def remove_role(
             notes += held_up(watch)
         if handover is not None and (handover.data or handover.kept or handover.code):
             handovers.append(("" if there is connection else dbname, handover))
-    with _worded(role), connection.psycopg.transaction():
+    with _worded(role), watch_locks(connection), connection.psycopg.transaction():
         connection.psycopg.execute(grants.TAKE_TURN)
         if _is_locked_out(connection.psycopg, role):
             grants.run(connection.psycopg, grants.drop(role))
@@ -237,7 +237,8 @@ def _leave(session: psycopg.Connection[Any], role: str) -> Handover | None:
             session.execute(grants.TAKE_TURN)
             if not _is_locked_out(session, role):
                 return None
-            handover = handover or hand_over(session, role, grants.heir_of_database(session))
+            if handover is None:
+                handover = hand_over(session, role, grants.heir_of_database(session), leaves=True)
             grants.run(session, handover.steps[done])
         done += 1
     return handover
@@ -299,7 +300,8 @@ def removal(connection: DatabaseConnection, role: str, opener: Opener) -> str:
     parts = [grants.as_text(grants.lock_out(role), at_once=False)]
     for (dbname,) in session.execute(grants.HELD_IN, [role]).fetchall():
         with _opened(connection, dbname, opener) as there:
-            handover = hand_over(there.psycopg, role, grants.heir_of_database(there.psycopg))
+            heir = grants.heir_of_database(there.psycopg)
+            handover = hand_over(there.psycopg, role, heir, leaves=True)
         where = "" if there is connection else f"-- in the database {dbname}\n"
         parts.append(where + "\n".join(map(grants.as_text, handover.steps)))
     return "\n".join([*parts, grants.as_text(grants.drop(role))])

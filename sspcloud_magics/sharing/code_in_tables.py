@@ -73,6 +73,13 @@ ORDER BY 2, 1, 3
 """
 """What is to be dropped from tables: its kind, the table's number, and its name; that of an index is quoted."""
 
+ATTACHED_TRIGGERS = """
+SELECT t.tgrelid::regclass::text, t.tgname::text FROM pg_trigger AS t
+WHERE t.tgfoid = ANY(%(functions)s) AND t.tgrelid <> ALL(%(tables)s) AND NOT t.tgisinternal AND t.tgparentid = 0
+ORDER BY 1, 2
+"""
+"""The triggers of other tables that call these functions: each table, quoted, and the trigger's name."""
+
 DOMAIN_CODE = f"""
 SELECT 'CONSTRAINT' AS kind, k.contypid AS domain, k.conname::text AS name FROM pg_constraint AS k
 WHERE k.contypid = ANY(%(types)s) AND k.contype = 'c' AND {runs_code("k.conbin::text")}

@@ -363,9 +363,9 @@ def revoke_before_grant(wanted: Grant, everywhere: Sequence[str]) -> Statements:
     """
     role, schemas = sql.Identifier(wanted.role), _listed(everywhere)
     statements = [
-        sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {}").format(schemas, role),
-        sql.SQL("REVOKE ALL ON ALL SEQUENCES IN SCHEMA {} FROM {}").format(schemas, role),
-        sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(schemas, role),
+        sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA {} FROM {} CASCADE").format(schemas, role),
+        sql.SQL("REVOKE ALL ON ALL SEQUENCES IN SCHEMA {} FROM {} CASCADE").format(schemas, role),
+        sql.SQL("REVOKE ALL ON SCHEMA {} FROM {} CASCADE").format(schemas, role),
     ]
     if owners := _other_owners(wanted):
         default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} REVOKE ALL ON {} FROM {}")

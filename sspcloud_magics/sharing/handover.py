@@ -180,7 +180,7 @@ def make_archive(session: psycopg.Connection[Any]) -> Statements:
     ]  # fmt: skip
 
 
-def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None) -> Handover:
+def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, leaves: bool) -> Handover:
     """Return what takes a role out of the current database: what it owns is inherited, what it may do goes.
 
     Parameters
@@ -191,6 +191,8 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None) -> 
         Which.
     heir
         Who inherits the data; None where the archive keeps them.
+    leaves
+        Whether the role is to be dropped: its own schema goes then, where nothing is left in it.
 
     Raises
     ------
@@ -205,15 +207,17 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None) -> 
     types_with_code = find_types_with_code(session, owned)
     moved = {each.oid for each in movable_code(owned, types_with_code)}
     leave = [sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role))]
-    if (there := query(_IN_OWN_SCHEMA, [role])) and {oid for (oid,) in there} <= {None, *moved}:
+    there = query(_IN_OWN_SCHEMA, [role]) if leaves else []
+    if there and {oid for (oid,) in there} <= {None, *moved}:
         leave.append(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(role)))
     if not owned:
         return Handover(steps=(leave,), heir=heir)
     reassign = sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(role), sql.Identifier(ARCHIVE))
     data, code = _split(owned, types_with_code)
     kept, freed, dropped = _free_of_code(query, data, types_with_code)
+    attached, triggers = _attached_triggers(query, data, code)
     inherited = [each for each in data if heir is not None and each.oid not in kept]
-    gifts = [*freed, *(_give(query, inherited, heir) if heir is not None else [])]
+    gifts = [*attached, *freed, *(_give(query, inherited, heir) if heir is not None else [])]
     rest = [
         *make_archive(session),
         reassign,
@@ -227,7 +231,19 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None) -> 
         data=_names(inherited),
         kept=_names([each for each in data if each not in inherited]),
         code=tuple(each.identity for each in code),
-        dropped=dropped,
+        dropped=(*triggers, *dropped),
+    )
+
+
+def _attached_triggers(
+    query: Query, data: Sequence[Owned], code: Sequence[Owned]
+) -> tuple[Statements, tuple[str, ...]]:
+    """Return what detaches functions from tables of others: a trigger runs its function without asking who may."""
+    ids = {"functions": [each.oid for each in code], "tables": [each.oid for each in data]}
+    found = query(code_in_tables.ATTACHED_TRIGGERS, ids)
+    return (
+        [_drop_from_table("TRIGGER", table, name) for table, name in found],
+        tuple(f"trigger {name} of {table}" for table, name in found),
     )
 
 

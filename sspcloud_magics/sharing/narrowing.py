@@ -51,6 +51,16 @@ WHERE k.contype = 'f' AND k.conparentid = 0 AND here.relowner <> there.relowner 
 ORDER BY 1, 2, 3
 """
 
+_TRIGGERS = f"""
+SELECT s.rolname, t.tgrelid::regclass::text, t.tgname::text
+FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_proc AS p ON p.oid = t.tgfoid
+JOIN {SHARE_ROLES} AS s ON s.oid = p.proowner
+WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND c.relowner <> s.oid AND EXISTS (
+    SELECT FROM aclexplode(c.relacl) AS a WHERE a.grantee = s.oid AND a.privilege_type = 'TRIGGER')
+ORDER BY 1, 2, 3
+"""
+"""The triggers that a colleague was able to make on a table of another user, and that call a function of theirs."""
+
 _MEMBERS = f"""
 SELECT s.rolname, m.rolname FROM pg_auth_members AS a
 JOIN {SHARE_ROLES} AS s ON s.oid = a.roleid JOIN pg_roles AS m ON m.oid = a.member
@@ -107,6 +117,9 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str], heir:
     if session.pgconn.server_version >= _MAINTAIN_SINCE:
         beyond += ", MAINTAIN"
     rights = sql.SQL(beyond)
+    for role, table, trigger in query(_TRIGGERS):
+        statements.append(sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(trigger), sql.SQL(table)))
+        words.append(f"The trigger {trigger} of {table} is dropped: it calls a function of {role}.")
     for role, schema in query(_TABLES):
         statements.append(
             sql.SQL("REVOKE {} ON ALL TABLES IN SCHEMA {} FROM {} CASCADE").format(rights, *_names(schema, role))

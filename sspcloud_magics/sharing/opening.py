@@ -26,7 +26,7 @@ from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, QueryFailed, ServerError, SspcloudError
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.sharing import answers, closing, grants, manifests, remarks
-from sspcloud_magics.sharing.handover import hand_over, list_owned
+from sspcloud_magics.sharing.handover import hand_over, list_owned, make_archive
 from sspcloud_magics.sharing.lock_watch import held_up, watch_locks
 from sspcloud_magics.sharing.manifests import Manifest, Share
 from sspcloud_magics.sharing.plan import Plan
@@ -235,7 +235,8 @@ def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Sec
             if not share.read_write and list_owned(session, share.role):
                 sessions = closing.lock_out(connection, share.role)
                 notes += [f"{sessions} open session(s) of {share.role} were ended."] * bool(sessions)
-                handover = hand_over(session, share.role, grants.heir_of_database(session))
+                heir = grants.heir_of_database(session)
+                handover = hand_over(session, share.role, heir, leaves=False)
                 for step in handover.steps[:-1]:
                     with session.transaction():
                         grants.run(session, step)
@@ -245,6 +246,8 @@ def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Sec
                 statements = plan.statements(
                     number, verifier, exists=exists is not None, handover=handover
                 )  # fmt: skip
+                if share.read_write and plan.grants[number].keeper == grants.ARCHIVE:
+                    statements = make_archive(session) + statements
                 colleagues = session.execute(grants.COLLEAGUES).fetchall()
                 statements += grants.between_colleagues(colleagues, plan.grants[number])
                 grants.run(session, statements)

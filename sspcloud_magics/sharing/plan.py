@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from sspcloud_magics.cluster import inventory, objects, permissions
 from sspcloud_magics.cluster.failures import relaunch_link
@@ -25,7 +26,7 @@ from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.sharing import answers, grants, manifests, remarks
 from sspcloud_magics.sharing.colleagues import DEFAULT_PREFIX, Colleague, learn_prefix, parse_colleague
 from sspcloud_magics.sharing.grants import Grant, Statements
-from sspcloud_magics.sharing.handover import Handover, hand_over, list_owned
+from sspcloud_magics.sharing.handover import Handover, hand_over, list_owned, make_archive
 from sspcloud_magics.sharing.manifests import Manifest, Share
 from sspcloud_magics.sharing.narrowing import Excess, find_excess
 from sspcloud_magics.sharing.shares import StandingShare
@@ -101,6 +102,8 @@ class Plan:
         What the roles own that shall only read from now on, and what becomes of it.
     leaving
         The shares that have ended, of which what is left goes first: each with the SQL that removes its role.
+    archive
+        What makes the role that keeps the colleagues' own schemas, where a superuser owns the database and it is not there.
     excess
         What colleagues hold beyond their shares, which is taken back first.
     idle_timeout
@@ -118,6 +121,7 @@ class Plan:
     own_schemas: frozenset[str] = frozenset()
     handovers: Mapping[str, Handover] = field(default_factory=dict)
     leaving: tuple[tuple[StandingShare, str], ...] = ()
+    archive: tuple[sql.Composed, ...] = ()
     excess: Excess = field(default_factory=Excess)
     idle_timeout: bool = True
 
@@ -159,6 +163,8 @@ class Plan:
             parts.append(
                 f"-- What colleagues hold beyond their shares\n{grants.as_text(self.excess.statements)}"
             )
+        if self.archive:
+            parts.append(f"-- The role that keeps what no owner inherits\n{grants.as_text(self.archive)}")
         colleagues = list(self.colleagues)
         for number, share in enumerate(self.shares):
             statements = self.statements(
@@ -359,6 +365,7 @@ def make_plan(
         ),
         own_schemas=_own_schemas(session, [share.role for share in shares]),
         handovers=handovers,
+        archive=tuple(make_archive(session)) if wish.read_write and heir is None else (),
         leaving=tuple(leaving),
         # What is handed over leaves nothing to be narrowed.
         excess=find_excess(session, {*creators, *gone, *handovers}, heir),
@@ -421,7 +428,7 @@ def _handovers(
 ) -> dict[str, Handover]:
     """Return what becomes of what roles own that shall only read from now on."""
     owning = [role for role in sorted(roles) if list_owned(session, role)]
-    return {role: hand_over(session, role, heir) for role in owning}
+    return {role: hand_over(session, role, heir, leaves=False) for role in owning}
 
 
 def _existing(session: psycopg.Connection[Any], roles: list[str]) -> frozenset[str]:

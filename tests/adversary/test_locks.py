@@ -49,10 +49,7 @@ def held(stage: Stage, what: str) -> Iterator[psycopg.Connection]:
             yield bob
 
 
-WAITS = pytest.mark.xfail(
-    strict=True, reason="reads of the catalogue wait for a lock of his, and do not say so"
-)
-FAILS = pytest.mark.xfail(strict=True, reason="a change of his own password holds the end of his share up")
+WAITS = pytest.mark.adversary  # each command waits out the server's limit
 
 
 def marked(what: str, marks: dict[str, Any]) -> Any:
@@ -89,7 +86,7 @@ def test_nothing_holds_the_end_of_a_share_up(stage: Stage, ending: str, what: st
             bob.execute("SELECT 1")
 
 
-@pytest.mark.parametrize("ending", ["share_db narrowed", marked("unshare", {"unshare": FAILS})])
+@pytest.mark.parametrize("ending", ["share_db narrowed", "unshare"])
 def test_his_password_holds_nothing_up(stage: Stage, ending: str) -> None:
     """He may change it, and his role's row is locked until he commits."""
     test_nothing_holds_the_end_of_a_share_up(stage, ending, "his own password")

@@ -77,9 +77,6 @@ def test_another_database_of_the_server_is_taken_back_too(stage: Stage) -> None:
             admin.execute("DROP DATABASE another WITH (FORCE)")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the archive that keeps the colleague's schema is granted on before it is made"
-)
 def test_a_superuser_inherits_nothing(stage: Stage) -> None:
     with stage.fresh():
         stage.admin.execute(f"ALTER DATABASE {stage.dbname} OWNER TO postgres")

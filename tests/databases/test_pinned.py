@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import psycopg
 import pytest
 
+from sspcloud_magics.databases import pinned
 from sspcloud_magics.databases.catalogue import describe_table, tables
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.names import read
@@ -90,6 +92,17 @@ def test_rows_that_run_a_colleagues_code_are_not_read(connection, reader, collea
     assert described.head.empty
     assert "code of colleague with your rights" in repr(described)
     assert called(connection) == []
+
+
+def test_locked_table_is_told_with_its_holder(connection, reader, colleague, server, monkeypatch):
+    impatient = b"BEGIN READ ONLY; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL lock_timeout = 100"
+    monkeypatch.setattr(pinned, "_TRANSACTION", (impatient, b"ROLLBACK"))
+    with psycopg.connect(**server.conninfo()) as holder:
+        holder.execute("lock table shop.plain in access exclusive mode")
+        with pytest.raises(QueryFailed, match="locked by another session") as refused:
+            tables(reader)
+        assert f"(process {holder.info.backend_pid}) holds shop.plain" in refused.value.why
+    assert "plain" in set(tables(reader)["name"])
 
 
 def test_own_views_show_their_rows(connection, schema):

@@ -52,7 +52,7 @@ def take_back(superuser, role=ROLE):
     heir = grants.heir_of_database(superuser)
     for statement in grants.lock_out(role):
         superuser.execute(statement)
-    given = handover.hand_over(superuser, role, heir)
+    given = handover.hand_over(superuser, role, heir, leaves=True)
     for step in given.steps:
         with superuser.transaction():
             grants.run(superuser, step)

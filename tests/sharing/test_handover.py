@@ -178,7 +178,7 @@ def test_a_superuser_inherits_nothing(superuser, alice, bob):
 def test_a_role_of_the_archives_name_is_not_taken_over(superuser, bob):
     superuser.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(grants.ARCHIVE)))
     with pytest.raises(ValueError, match="no share has made"):
-        handover.hand_over(superuser, ROLE, OWNER)
+        handover.hand_over(superuser, ROLE, OWNER, leaves=True)
 
 
 def test_a_colleague_who_made_nothing_leaves_nothing(superuser):
