@@ -11,7 +11,7 @@ from typing import Any
 
 from sspcloud_magics.secret import Secret
 
-_SECRETS = ("token", "client_key")
+_SECRETS = ("token", "client_key", "proxy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,8 @@ class Access:
     client_certificate, client_key
         A client certificate and its key, in PEM.
     proxy
-        The proxy that the configuration names; the environment's rules apply where it is None.
+        The URL of the proxy that the configuration names, which may hold a password; the environment's rules apply
+        where it is None.
     """
 
     server: str
@@ -43,7 +44,7 @@ class Access:
     token: Secret | None = None
     client_certificate: str | None = None
     client_key: Secret | None = None
-    proxy: str | None = None
+    proxy: Secret | None = None
 
     def to_wire(self) -> dict[str, Any]:
         """Return plain values with the secrets revealed, for the private pipe to the helper."""

@@ -8,16 +8,42 @@ each with or without a port, and ``*``. Loopback never goes through a proxy.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from sspcloud_magics import addresses
 from sspcloud_magics.access import Access
+from sspcloud_magics.errors import ServerUnreachable
+from sspcloud_magics.secret import Secret
 
 
-def proxy_for(access: Access, environ: Mapping[str, str] | None = None) -> str | None:
-    """Return the URL of the proxy that leads to the server of `access`, None where none is needed.
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy.
+
+    Parameters
+    ----------
+    scheme, host, port
+        Where it is. ``http`` and ``https`` are the schemes that are known here.
+    authorization
+        What its ``Proxy-Authorization`` header says; None where it asks for none.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    authorization: Secret | None = None
+
+    def __str__(self) -> str:
+        return str(addresses.Address(self.scheme, self.host, self.port, "", None))
+
+
+def proxy_for(access: Access, environ: Mapping[str, str] | None = None) -> Proxy | None:
+    """Return the proxy that leads to the server of `access`, None where none is needed.
 
     Parameters
     ----------
@@ -29,29 +55,42 @@ def proxy_for(access: Access, environ: Mapping[str, str] | None = None) -> str |
     Examples
     --------
     >>> rules = {"HTTPS_PROXY": "proxy.example:3128", "NO_PROXY": ".svc,10.0.0.0/8"}
-    >>> proxy_for(Access(server="https://api.example:6443"), rules)
-    'http://proxy.example:3128'
+    >>> print(proxy_for(Access(server="https://api.example:6443"), rules))
+    http://proxy.example:3128
     >>> proxy_for(Access(server="https://10.43.0.1"), rules)
     """
     if access.proxy is not None:
-        return _with_scheme(access.proxy)
+        return _parsed(access.proxy, "proxy-url", access.server)
     environ = os.environ if environ is None else environ
     server = urlsplit(access.server)
-    name = f"{server.scheme}_proxy"
-    proxy = environ.get(name.upper()) or environ.get(name) or ""
-    if not proxy or _excepted(
+    variable = f"{server.scheme}_proxy"
+    names = [each for each in (variable.upper(), variable) if environ.get(each)]
+    if not names or _excepted(
         server.hostname or "", server.port or _default_port(server.scheme), _no_proxy(environ)
     ):
         return None
-    return _with_scheme(proxy)
+    return _parsed(Secret(environ[names[0]]), names[0], access.server)
 
 
 def _no_proxy(environ: Mapping[str, str]) -> str:
     return environ.get("NO_PROXY") or environ.get("no_proxy") or ""
 
 
-def _with_scheme(proxy: str) -> str:
-    return proxy if "://" in proxy else f"http://{proxy}"
+def _parsed(url: Secret, source: str, server: str) -> Proxy:
+    text = url.reveal().strip()
+    found = addresses.parse(text if "://" in text else f"http://{text}")
+    if found is None or found.scheme not in ("http", "https"):
+        kind = f"It is of the kind {found.scheme}. " if found is not None else ""
+        # Its text is not repeated, since a password may be anywhere in it.
+        raise ServerUnreachable(
+            f"The proxy that leads to {server} cannot be used: {source} is no address of one.",
+            why=f"{kind}A proxy is written http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT.",
+            mend=f"correct {source}; in a user or a password write %23 for #, %2F for /, %3F for ?, %40 for @",
+        ) from None
+    header = None
+    if found.user_info is not None:
+        header = Secret(f"Basic {base64.b64encode(found.user_info.reveal().encode()).decode()}")
+    return Proxy(found.scheme, found.host, found.port or _default_port(found.scheme), header)
 
 
 def _default_port(scheme: str) -> int:

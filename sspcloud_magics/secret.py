@@ -4,14 +4,35 @@ Passwords and tokens travel through this package inside a `Secret`: its repr, it
 pickle say only that something is hidden, so a traceback with local variables, a log line or a saved
 notebook cannot hold the value. The one way out is `Secret.reveal`, called where the value leaves for
 the wire, and easy to search for.
+
+What comes from outside becomes a `Secret` through `checked`: a library that gets a value which it cannot send
+refuses it in words that quote it. `without_frames` is for the functions that read such values from where they are kept.
 """
 
 from __future__ import annotations
 
 import hmac
-from typing import NoReturn
+import re
+from collections.abc import Callable
+from enum import Enum
+from functools import wraps
+from typing import NoReturn, ParamSpec, TypeVar
 
 HIDDEN = "●●●●●●"
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Form(Enum):
+    """What a secret is used for: which characters it may have, and the sentence that says so."""
+
+    TOKEN = (re.compile(r"[!-~]+"), "A token is one word on one line, of ASCII characters.")
+    # VSCHAR of RFC 6749, appendix A: what OAuth allows in a refresh token and in a client's secret.
+    PHRASE = (re.compile(r"[ -~]+"), "It is one line of ASCII characters.")
+    PEM = (re.compile(r"[\t\r\n -~]+"), "A key is a PEM text, of ASCII characters.")
+    # libpq takes the first NUL for the end, and UTF-8 has no lone surrogates.
+    PASSWORD = (re.compile(r"[^\0\ud800-\udfff]+"), "A password is text, without NUL.")
 
 
 class Secret:
@@ -64,3 +85,45 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled: it would be readable in the file")
+
+
+def checked(value: object, form: Form, refusal: Callable[[str], Exception]) -> Secret:
+    r"""Return a value from outside as a `Secret`, if it can be used as one.
+
+    Parameters
+    ----------
+    value
+        What was read. It is in no error.
+    form
+        What it is used for.
+    refusal
+        Makes the error of the sentence that says why the value cannot be used.
+
+    Examples
+    --------
+    >>> checked("a\nb", Form.TOKEN, ValueError)
+    Traceback (most recent call last):
+    ValueError: A token is one word on one line, of ASCII characters.
+    """
+    pattern, sentence = form.value
+    if isinstance(value, str) and pattern.fullmatch(value):
+        return Secret(value)
+    raise refusal(sentence)
+
+
+def without_frames(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorate a function whose variables, or those below, hold secrets in clear.
+
+    Its errors go on without the frames below and without the errors that led to them: a verbose traceback and a
+    debugger show both. The arguments stay visible, so none of them may be a secret in clear.
+    """
+
+    @wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - raised again, an interruption too
+            error.__cause__ = error.__context__ = None
+            raise error.with_traceback(None) from None
+
+    return call

@@ -11,7 +11,7 @@ FULL = Access(
     token=Secret("canary-token"),
     client_certificate="-----BEGIN CERTIFICATE-----",
     client_key=Secret("canary-key"),
-    proxy="http://proxy.example:3128",
+    proxy=Secret("http://canary@proxy.example:3128"),
 )
 
 

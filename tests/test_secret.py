@@ -8,7 +8,7 @@ import traceback
 
 import pytest
 
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 CANARY = "canary-in-a-coal-mine"
 
@@ -62,3 +62,52 @@ def test_secrets_are_equal_when_their_values_are():
 def test_an_empty_secret_is_false():
     assert not Secret("")
     assert Secret("x")
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        (Form.TOKEN, f"{CANARY}\n"),
+        (Form.TOKEN, f"{CANARY} x"),
+        (Form.TOKEN, f"{CANARY}\u20ac"),
+        (Form.TOKEN, [CANARY]),
+        (Form.TOKEN, ""),
+        (Form.PHRASE, f"{CANARY}\r"),
+        (Form.PEM, f"{CANARY}\x1b"),
+        (Form.PASSWORD, f"{CANARY}\0"),
+        (Form.PASSWORD, f"{CANARY}\udcff"),
+    ],
+)
+def test_a_value_of_no_use_is_refused_unquoted(form, value):
+    with pytest.raises(ValueError, match=r"^It is|^A ") as refused:
+        checked(value, form, ValueError)
+    assert CANARY not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        (Form.TOKEN, "a.b-c_d~e+f/g="),
+        (Form.PHRASE, "two words"),
+        (Form.PEM, "-----BEGIN KEY-----\r\nAA==\n"),
+        (Form.PASSWORD, "pässword\n\u20ac"),
+    ],
+)
+def test_a_usable_value_is_hidden(form, value):
+    assert checked(value, form, ValueError) == Secret(value)
+
+
+def test_without_frames_leaves_no_variable():
+    @without_frames
+    def read():
+        text = CANARY
+        try:
+            int(text)
+        except ValueError:
+            raise KeyError("it cannot be read") from None
+
+    with pytest.raises(KeyError) as raised:
+        read()
+    told = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    assert CANARY not in "".join(told.format())
+    assert raised.value.__context__ is None

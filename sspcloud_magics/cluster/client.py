@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPSConnection
@@ -314,16 +314,9 @@ def _pool(access: Access) -> urllib3.PoolManager:
     proxy = proxy_for(access)
     if proxy is None:
         return _quiet(urllib3.PoolManager(**settings), access)
-    parts = urlsplit(proxy)
-    if parts.scheme not in ("http", "https"):
-        raise ServerError(
-            f"The proxy that leads to {access.server} is of a kind that is not known here ({parts.scheme}).",
-            mend="use an http or https proxy, in HTTPS_PROXY or proxy-url",
-        )
-    if parts.username is not None:
-        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        settings["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=user)
-    return _quiet(urllib3.ProxyManager(proxy, **settings), access)
+    if proxy.authorization is not None:
+        settings["proxy_headers"] = {"Proxy-Authorization": proxy.authorization.reveal()}
+    return _quiet(urllib3.ProxyManager(str(proxy), **settings), access)
 
 
 class _UnverifiedConnection(HTTPSConnection):

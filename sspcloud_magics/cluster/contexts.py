@@ -11,8 +11,8 @@ import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from sspcloud_magics import addresses
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster import jwt
 from sspcloud_magics.cluster.exec_plugin import ExecPlugin
@@ -21,7 +21,7 @@ from sspcloud_magics.cluster.oidc_credential import OidcCredential
 from sspcloud_magics.cluster.tokenfile import TokenFile
 from sspcloud_magics.cluster.validity import Validity
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 LOG_IN_AGAIN = (
     "copy the login script of your account page (Connection to Kubernetes) into a file, then: %k8s_login FILE"
@@ -50,6 +50,7 @@ class ContextAccess:
         Reads the files again; None where they are gone.
     """
 
+    @without_frames
     def __init__(
         self, kubeconfig: Kubeconfig, name: str | None, reread: Callable[[], Kubeconfig | None]
     ) -> None:
@@ -82,10 +83,12 @@ class ContextAccess:
             self.close()
             self._oidc = OidcCredential(user)
 
+    @without_frames
     def current(self) -> Access:
         """Return the access with credentials that are fresh, as far as one can tell without asking."""
         return self._access(again=False)
 
+    @without_frames
     def renewed(self, refused: Access) -> Access:
         """Return an access that differs from `refused`: read the files again, run the plugin again.
 
@@ -114,6 +117,7 @@ class ContextAccess:
             )
         return fresh
 
+    @without_frames
     def validity(self) -> Validity:
         """Return until when the credentials in hand are good, as far as they say."""
         if self._uses_oidc and self._oidc is not None:
@@ -140,7 +144,7 @@ class ContextAccess:
             missing = "client-key" if key is None else "client-certificate"
             raise KubeconfigInvalid(f"The user {user.name} in {user.file} lacks {missing}.")
         token = self._token()
-        hidden_key = Secret(key) if key else None
+        hidden_key = _secret(key, "client-key", Form.PEM, user) if key else None
         if token is None and self._plugin is not None:
             given = self._plugin.credential(again=again)
             token = given.token
@@ -163,8 +167,16 @@ class ContextAccess:
                 if token is None:
                     raise
         if token is not None:
-            return Secret(token.strip())
+            return _secret(token.strip(), "token", Form.TOKEN, self._user)
         return self._oidc.current() if self._oidc is not None else None
+
+
+def _secret(value: str, key: str, form: Form, user: Entry) -> Secret:
+    def refusal(why: str) -> KubeconfigInvalid:
+        what = f"The {key} of the user {user.name} in {user.file} cannot be used."
+        return KubeconfigInvalid(what, why=why, mend=LOG_IN_AGAIN)
+
+    return checked(value, form, refusal)
 
 
 def _named(entries: Any, context: Entry, key: str) -> Entry:
@@ -204,12 +216,13 @@ def _trust(cluster: Entry) -> dict[str, Any]:
             why="It names a certificate authority, and says that certificates are not to be verified.",
             mend="remove insecure-skip-tls-verify: with the authority there it is not needed",
         )
+    proxy = cluster.text("proxy-url")
     return {
         "server": server_url(server),
         "ca": ca,
         "insecure_skip_tls_verify": insecure,
         "tls_server_name": cluster.text("tls-server-name"),
-        "proxy": cluster.text("proxy-url"),
+        "proxy": Secret(proxy) if proxy else None,
     }
 
 
@@ -223,14 +236,18 @@ def server_url(text: str) -> str:
     """
     url = text.strip()
     url = url if "://" in url else f"https://{url}"
+    address = addresses.parse(url)
+    # What holds an @ may hold a password, and is not repeated.
+    shown = "The server's address" if "@" in text else repr(text)
     mend = "it looks like https://apiserver.example:6443"
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("https", "http") and parts.hostname and (parts.port or 1) > 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise KubeconfigInvalid(f"{text!r} is not the address of a server.", mend=mend)
+    if address is None or address.scheme not in ("https", "http"):
+        raise KubeconfigInvalid(f"{shown} is not the address of a server.", mend=mend)
+    if address.user_info is not None:
+        raise KubeconfigInvalid(
+            f"{shown} holds a user, and perhaps a password, before its @.",
+            why="The API server takes credentials in the kubeconfig's users, and an address is shown.",
+            mend=f"{mend}\nif what stands before the @ is a real password, change it",
+        )
     return url.rstrip("/")
 
 
@@ -245,9 +262,10 @@ def _plugin(user: Entry, trust: dict[str, Any], cluster: Entry) -> ExecPlugin | 
         told["certificate-authority-data"] = base64.b64encode(trust["ca"].encode()).decode()
     if trust["insecure_skip_tls_verify"]:
         told["insecure-skip-tls-verify"] = True
-    for key, name in (("tls-server-name", "tls_server_name"), ("proxy-url", "proxy")):
-        if trust[name]:
-            told[key] = trust[name]
+    if trust["tls_server_name"]:
+        told["tls-server-name"] = trust["tls_server_name"]
+    if trust["proxy"]:
+        told["proxy-url"] = trust["proxy"].reveal()
     for extension in cluster.values.get("extensions") or ():
         if isinstance(extension, dict) and extension.get("name") == "client.authentication.k8s.io/exec":
             told["config"] = extension.get("extension")

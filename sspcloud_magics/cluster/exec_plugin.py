@@ -19,7 +19,7 @@ from typing import Any
 
 from sspcloud_magics.cluster.ages import timestamp
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 TIMEOUT = 120.0
@@ -76,6 +76,7 @@ class ExecPlugin:
         self._cluster = dict(cluster) if spec.get("provideClusterInfo") else None
         self._kept: ExecCredential | None = None
 
+    @without_frames
     def credential(self, *, again: bool = False) -> ExecCredential:
         """Return what the command gave, running it where that is missing or expired.
 
@@ -156,9 +157,9 @@ class ExecPlugin:
             status = answer["status"]
             kind = answer["kind"], answer["apiVersion"]
             credential = ExecCredential(
-                token=_secret(status.get("token")),
-                client_certificate=status.get("clientCertificateData"),
-                client_key=_secret(status.get("clientKeyData")),
+                token=self._secret(status.get("token"), Form.TOKEN),
+                client_certificate=_text(status.get("clientCertificateData")),
+                client_key=self._secret(status.get("clientKeyData"), Form.PEM),
                 expires=timestamp(status.get("expirationTimestamp")),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -174,6 +175,14 @@ class ExecPlugin:
             raise NotLoggedIn(f"The login command {self._command} gave no token and no client certificate.")
         return credential
 
+    def _secret(self, value: object, form: Form) -> Secret | None:
+        def refusal(why: str) -> NotLoggedIn:
+            return NotLoggedIn(f"The login command {self._command} gave credentials of no use.", why=why)
 
-def _secret(value: str | None) -> Secret | None:
-    return Secret(value) if value else None
+        return checked(value, form, refusal) if value else None
+
+
+def _text(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError("not a text")
+    return value or None

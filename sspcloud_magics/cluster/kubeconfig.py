@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from sspcloud_magics.errors import KubeconfigInvalid
+from sspcloud_magics.secret import without_frames
 
 LIMIT = 1 << 20
 """The size, in bytes, beyond which a file is not taken for a kubeconfig."""
@@ -133,6 +134,7 @@ def _home(environ: Mapping[str, str]) -> Path:
     return Path(home) if home else Path.home()
 
 
+@without_frames
 def load(files: Iterable[Path], pending: Mapping[Path, str] | None = None) -> Kubeconfig | None:
     """Read and merge kubeconfig files.
 

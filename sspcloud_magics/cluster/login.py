@@ -28,12 +28,13 @@ from sspcloud_magics.cluster.kubeconfig_edit import KubeconfigEdit, assign, remo
 from sspcloud_magics.cluster.login_script import LoginScript
 from sspcloud_magics.cluster.permissions import who_am_i
 from sspcloud_magics.errors import KubeconfigInvalid, TokenExpired
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import Secret, without_frames
 
 _AUTHORITY = ("certificate-authority", "certificate-authority-data")
 _OTHER_CREDENTIALS = ("token", "tokenFile", "username", "password", "exec", "auth-provider")
 
 
+@without_frames
 def log_in(script: LoginScript, files: Sequence[Path], ca_file: Path | None = None) -> None:
     """Try a login script's credentials on its server, then merge it into the kubeconfig.
 

@@ -16,12 +16,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from sspcloud_magics import addresses
 from sspcloud_magics.cluster import jwt
 from sspcloud_magics.cluster.account import ACCOUNT_PAGE
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 LIMIT = 1 << 20
 """No login script is longer than this, in bytes."""
@@ -47,6 +47,12 @@ _OIDC = frozenset(
         "extra-scopes",
     }
 )
+_FORMS = {
+    "token": Form.TOKEN,
+    "id-token": Form.TOKEN,
+    "refresh-token": Form.PHRASE,
+    "client-secret": Form.PHRASE,
+}
 _TOKEN = re.compile(
     r"""
       (?P<continuation> \\\n )
@@ -104,6 +110,7 @@ class _Command:
     flags: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
 
+@without_frames
 def read_script(file: Path) -> LoginScript:
     """Read the login script in `file`.
 
@@ -297,13 +304,8 @@ def _script(commands: Mapping[str, _Command]) -> LoginScript:
 
 def _cluster_values(command: _Command) -> dict[str, str | bool]:
     values: dict[str, str | bool] = {flag: given[0] for flag, given in command.flags.items()}
-    server = str(values.get("server", ""))
-    try:
-        parts = urlsplit(server)
-        usable = parts.scheme == "https" and bool(parts.hostname) and parts.username is None
-    except ValueError:
-        usable = False
-    if not usable:
+    address = addresses.parse(str(values.get("server", "")))
+    if address is None or address.scheme != "https" or address.user_info is not None:
         raise UsageProblem(
             f"The script names no usable server (line {command.line}).",
             why="It has to be an https:// address: over anything else the token could be read on its way.",
@@ -336,8 +338,7 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
     if bool(token) == bool(provider) or (provider and provider != "oidc") or (given and not provider):
         raise _refused(command.line, shown, "it takes --auth-provider=oidc with its settings, or --token")
     if token:
-        _check_token("token", token, command.line)
-        return {}, Secret(token)
+        return {}, _checked("token", token, command.line)
     settings: dict[str, Secret] = {}
     # kubectl splits at commas as CSV does (pflag's StringSlice).
     for setting in (each for row in csv.reader(given) for each in row):
@@ -345,7 +346,7 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
         if not equals or key not in _OIDC:
             name = f" with {key}" if _NAME.fullmatch(key) else ""
             raise _refused(command.line, shown, f"--auth-provider-arg is not read{name}")
-        settings[key] = Secret(value)
+        settings[key] = _checked(key, value, command.line) if key in _FORMS and value else Secret(value)
     for key in ("idp-issuer-url", "client-id", "id-token", "refresh-token"):
         if not settings.get(key):
             raise UsageProblem(
@@ -353,21 +354,20 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
                 why=f"set-credentials lacks {key} (line {command.line}).",
                 mend=_COPY_AGAIN,
             )
-    _check_token("id-token", settings["id-token"].reveal(), command.line)
-    return settings, None
-
-
-def _check_token(name: str, token: str, line: int) -> None:
-    if any(mark.isspace() or not mark.isascii() or not mark.isprintable() for mark in token):
+    if jwt.expiry(settings["id-token"]) is None:
         raise UsageProblem(
-            f"The {name} in line {line} is not a token.", why="A token is one word.", mend=_COPY_AGAIN
-        )
-    if name == "id-token" and jwt.expiry(Secret(token)) is None:
-        raise UsageProblem(
-            f"The {name} in line {line} is cut off, or is no token.",
+            f"The id-token in line {command.line} is cut off, or is no token.",
             why="It is not a JSON Web Token with a time at which it ends.",
             mend=_COPY_AGAIN,
         )
+    return settings, None
+
+
+def _checked(name: str, value: str, line: int) -> Secret:
+    def refusal(why: str) -> UsageProblem:
+        return UsageProblem(f"The {name} in line {line} cannot be used.", why=why, mend=_COPY_AGAIN)
+
+    return checked(value, _FORMS[name], refusal)
 
 
 def _refused(line: int, words: list[str], why: str) -> UsageProblem:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ from sspcloud_magics.cluster.failures import Expired, NotFound
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import ALL_NAMESPACES, SECRETS, Attempt, Resource
 from sspcloud_magics.errors import ServerError
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 PAGE = 500
 """How many objects one answer of a list holds, as kubectl asks."""
@@ -152,16 +151,17 @@ class SecretObject:
     created: str = ""
 
     def value(self, key: str) -> Secret | None:
-        """Return the decoded value under `key`; None where it is missing or not text."""
+        """Return the decoded value under `key`; None where it is missing, empty or not text."""
         raw = self.raw.get(key)
         if raw is None:
             return None
         try:
-            return Secret(base64.b64decode(raw.reveal(), validate=True).decode())
-        except (binascii.Error, UnicodeDecodeError):
+            return checked(base64.b64decode(raw.reveal(), validate=True).decode(), Form.PASSWORD, ValueError)
+        except ValueError:  # of base64 and of UTF-8, too
             return None
 
 
+@without_frames
 def secrets(
     cluster: Cluster, namespace: str | None = None, *, label_selector: str = ""
 ) -> list[SecretObject]:
@@ -185,6 +185,7 @@ def secrets(
     return [_hidden(item) for item in listed]
 
 
+@without_frames
 def secret(cluster: Cluster, name: str, namespace: str | None = None) -> SecretObject | None:
     """Return one Secret; None where there is none of that name.
 
@@ -201,7 +202,8 @@ def secret(cluster: Cluster, name: str, namespace: str | None = None) -> SecretO
 
 def _hidden(item: dict[str, Any]) -> SecretObject:
     metadata = item["metadata"]
-    data = item.pop("data", None) or {}
+    data = item.pop("data", None)
+    data = data if isinstance(data, dict) else {}
     return SecretObject(
         name=metadata["name"],
         namespace=metadata["namespace"],
@@ -209,5 +211,5 @@ def _hidden(item: dict[str, Any]) -> SecretObject:
         annotations=metadata.get("annotations") or {},
         type=item.get("type", ""),
         created=metadata.get("creationTimestamp") or "",
-        raw={key: Secret(value) for key, value in data.items()},
+        raw={key: Secret(value) for key, value in data.items() if isinstance(value, str)},
     )

@@ -14,13 +14,14 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import urllib3
 
-from sspcloud_magics import __version__
+from sspcloud_magics import __version__, addresses
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster import jwt
 from sspcloud_magics.cluster.account import COPY_AGAIN
@@ -35,7 +36,7 @@ from sspcloud_magics.errors import (
     TokenExpired,
 )
 from sspcloud_magics.proxies import proxy_for
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import HIDDEN, Form, Secret, checked, without_frames
 from sspcloud_magics.tls import tls_context
 
 TIMEOUT = urllib3.Timeout(connect=10.0, read=20.0)
@@ -64,6 +65,7 @@ class Tokens:
     clock: str = ""
 
 
+@without_frames
 def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) -> Tokens:
     """Ask a provider for a fresh ID token.
 
@@ -96,6 +98,9 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
             raise KubeconfigInvalid(
                 f"The login cannot be renewed: the kubeconfig has no {key} for it.", mend=COPY_AGAIN
             )
+    for key in ("refresh-token", "client-secret"):
+        if given.get(key):
+            checked(given[key], Form.PHRASE, partial(_unusable, f"The {key} of this login"))
     provider = _Provider(issuer, _authority(given, folder))
     endpoint = provider.token_endpoint()
     form = {
@@ -107,7 +112,7 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
         form["client_secret"] = given["client-secret"]
     status, answer, clock = provider.ask("POST", endpoint, form)
     if status != 200:
-        raise _refusal(issuer, status, answer, clock, Secret(given["refresh-token"]))
+        raise _refusal(issuer, status, answer, clock, form)
     id_token = answer.get("id_token")
     if not isinstance(id_token, str) or not jwt.claims(Secret(id_token)):
         raise ServerError(
@@ -115,11 +120,16 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
             why="The scope openid is missing from this login, or it is no OpenID provider.",
             mend=COPY_AGAIN,
         )
-    fresh = Secret(id_token)
+    fresh = checked(id_token, Form.TOKEN, partial(_unusable, f"The ID token that {issuer} gave"))
     check_token(fresh, issuer, given["client-id"], Secret(given.get("id-token", "")))
     rotated = answer.get("refresh_token")
     kept = rotated if isinstance(rotated, str) and rotated else given["refresh-token"]
-    return Tokens(fresh, Secret(kept), clock)
+    refused = partial(_unusable, f"The refresh token that {issuer} gave")
+    return Tokens(fresh, checked(kept, Form.PHRASE, refused), clock)
+
+
+def _unusable(what: str, why: str) -> KubeconfigInvalid:
+    return KubeconfigInvalid(f"{what} cannot be used.", why=why, mend=COPY_AGAIN)
 
 
 def check_token(token: Secret, issuer: str, client: str, former: Secret | None = None) -> None:
@@ -158,10 +168,10 @@ class _Provider:
     """One identity provider, asked over a connection that verifies it, without following redirects."""
 
     def __init__(self, issuer: str, ca: str | None) -> None:
-        parts = urlsplit(issuer)
-        if parts.scheme != "https" or not parts.hostname:
+        address = addresses.parse(issuer)
+        if address is None or address.scheme != "https" or address.user_info is not None:
             raise KubeconfigInvalid(
-                "The identity provider's address (idp-issuer-url) is not an https:// address.",
+                "The identity provider's address (idp-issuer-url) is not a plain https:// address.",
                 why="A refresh token is a password: it is sent over verified TLS only.",
                 mend=COPY_AGAIN,
             )
@@ -171,12 +181,13 @@ class _Provider:
     def token_endpoint(self) -> str:
         status, document, _ = self.ask("GET", f"{self._issuer}/.well-known/openid-configuration")
         endpoint = document.get("token_endpoint")
-        if status != 200 or not isinstance(endpoint, str) or urlsplit(endpoint).scheme != "https":
+        address = addresses.parse(endpoint) if isinstance(endpoint, str) else None
+        if status != 200 or address is None or address.scheme != "https":
             raise self._no_provider(f"it answered {status}")
         said = str(document.get("issuer", "")).rstrip("/")
         if said != self._issuer:
-            raise self._no_provider(f"it calls itself {_host(said)}, which is another one")
-        return endpoint
+            raise self._no_provider(f"it calls itself {_named(said)}, which is another one")
+        return str(endpoint)
 
     def ask(
         self, method: str, url: str, form: Mapping[str, str] | None = None
@@ -184,11 +195,11 @@ class _Provider:
         """Return the status, the JSON object of the answer, and a word on the clock."""
         proxy = proxy_for(self._access)
         context = tls_context(self._access)
-        pool = (
-            urllib3.ProxyManager(proxy, ssl_context=context)
-            if proxy
-            else urllib3.PoolManager(ssl_context=context)
-        )
+        pool = urllib3.PoolManager(ssl_context=context)
+        if proxy is not None:
+            said = proxy.authorization
+            told = {"Proxy-Authorization": said.reveal()} if said is not None else None
+            pool = urllib3.ProxyManager(str(proxy), proxy_headers=told, ssl_context=context)
         headers = {"Accept": "application/json", "User-Agent": f"sspcloud-magics/{__version__}"}
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -204,7 +215,8 @@ class _Provider:
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(error) from None
         if 300 <= answer.status < 400:
-            where = urlsplit(answer.headers.get("Location", "")).hostname or "another page"
+            address = addresses.parse(answer.headers.get("Location", ""))
+            where = address.host if address is not None else "another page"
             raise self._no_provider(f"it redirects to {where}, and a refresh token is not sent on")
         try:
             document = json.loads(content)
@@ -232,10 +244,14 @@ class _Provider:
         )
 
 
-def _refusal(issuer: str, status: int, answer: Mapping[str, Any], clock: str, token: Secret) -> ClusterError:
-    code, said = str(answer.get("error", ""))[:80], str(answer.get("error_description", ""))[:200]
-    if token.reveal() in said:
-        said = ""
+def _refusal(
+    issuer: str, status: int, answer: Mapping[str, Any], clock: str, form: Mapping[str, str]
+) -> ClusterError:
+    code, said = str(answer.get("error", "")), str(answer.get("error_description", ""))
+    for secret in (form["refresh_token"], form.get("client_secret")):
+        if secret:
+            code, said = code.replace(secret, HIDDEN), said.replace(secret, HIDDEN)
+    code, said = code[:80], said[:200]
     quoted = f"The identity provider says: {said or code}." if said or code else ""
     if code in _BOUND or "dpop" in said.lower():
         return TokenExpired(
@@ -246,7 +262,7 @@ def _refusal(issuer: str, status: int, answer: Mapping[str, Any], clock: str, to
     if code == "invalid_grant":
         return TokenExpired(
             "Your login has ended.",
-            why=" ".join(part for part in (quoted, _ended(token), clock) if part),
+            why=" ".join(part for part in (quoted, _ended(Secret(form["refresh_token"])), clock) if part),
             mend=COPY_AGAIN,
         )
     if 400 <= status < 500:
@@ -284,16 +300,7 @@ def _plain(value: str | Secret) -> str:
 
 def _named(url: str) -> str:
     """Return how an issuer is told from another one: two of them may be realms of one host."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
+    address = addresses.parse(url)
+    if address is None:
         return "an address that is none"
-    return f"{_host(url)}{port}{parts.path[:80]}"
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or "nobody"
-    except ValueError:
-        return "nobody"
+    return f"{address.host}{f':{address.port}' if address.port else ''}{address.path[:80]}"

@@ -24,7 +24,7 @@ from sspcloud_magics.cluster.account import COPY_AGAIN
 from sspcloud_magics.cluster.kubeconfig import Entry, load, read
 from sspcloud_magics.cluster.kubeconfig_edit import KubeconfigEdit, assign
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, SspcloudError, TokenExpired
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.oidc import Tokens
@@ -90,7 +90,7 @@ class OidcCredential:
 
     def ends(self) -> tuple[datetime | None, datetime | None]:
         """Return when the token ends and when the login does, as far as the tokens say."""
-        return jwt.expiry(self._token), jwt.expiry(_secret(self._settings.get("refresh-token")))
+        return jwt.expiry(self._token), jwt.expiry(_secret(self.user, self._settings, "refresh-token"))
 
     def close(self) -> None:
         """Stop renewing ahead of time, until it is used again."""
@@ -106,6 +106,7 @@ class OidcCredential:
         ends = jwt.expiry(token)
         return ends is None or ends > datetime.now(UTC)
 
+    @without_frames
     def _renew(self, stale: Secret) -> Secret:
         file = self.user.file
         kubeconfig_file.check_writable(file)
@@ -128,7 +129,7 @@ class OidcCredential:
         if found != stale and self._is_fresh(found):
             self._adopt(found, just_issued=False)
             return found
-        spent = _secret(self._settings.get("refresh-token"))
+        spent = _secret(self.user, self._settings, "refresh-token")
         if spent is None:
             raise TokenExpired(
                 "The token has ended, and the kubeconfig holds no refresh token.",
@@ -253,11 +254,16 @@ def settings_of(user: Entry) -> Mapping[str, Any]:
 
 
 def _id_token(user: Entry, settings: Mapping[str, Any]) -> Secret:
-    token = _secret(settings.get("id-token"))
+    token = _secret(user, settings, "id-token")
     if token is None:
         raise NotLoggedIn(f"The user {user.name} in {user.file} has no id-token yet.", mend=COPY_AGAIN)
     return token
 
 
-def _secret(value: object) -> Secret | None:
-    return Secret(str(value)) if value else None
+def _secret(user: Entry, settings: Mapping[str, Any], key: str) -> Secret | None:
+    def refusal(why: str) -> KubeconfigInvalid:
+        what = f"The {key} of the user {user.name} in {user.file} cannot be used."
+        return KubeconfigInvalid(what, why=why, mend=COPY_AGAIN)
+
+    value = settings.get(key)
+    return checked(value, Form.TOKEN if key == "id-token" else Form.PHRASE, refusal) if value else None

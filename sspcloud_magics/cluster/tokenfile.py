@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sspcloud_magics.errors import NotLoggedIn
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 LIMIT = 1 << 20
 """No token is longer than this, in bytes; what is longer is some other file."""
@@ -29,6 +29,7 @@ class TokenFile:
         self._stamp: tuple[int, int, int] | None = None
         self._token: Secret | None = None
 
+    @without_frames
     def read(self) -> Secret:
         """Return the token as the file has it now.
 
@@ -60,7 +61,4 @@ def _token(text: str, path: Path) -> Secret:
     token = text.strip()
     if not token:
         raise NotLoggedIn(f"The token file {path} is empty.", mend="write a token into it, or log in again")
-    # A token with white space in it would be refused by the HTTP library in words that quote it.
-    if any(mark.isspace() or not mark.isprintable() for mark in token):
-        raise NotLoggedIn(f"{path} is not a token.", why="A token is one word on one line.")
-    return Secret(token)
+    return checked(token, Form.TOKEN, lambda why: NotLoggedIn(f"{path} is not a token.", why=why))

@@ -22,7 +22,7 @@ from sspcloud_magics.cluster import objects, permissions
 from sspcloud_magics.databases import discovery
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import ClusterError, CredentialsNotFound, Forbidden, ServerError, UsageProblem
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
@@ -339,6 +339,7 @@ def authority(cluster: Cluster, database: Database) -> str | None:
     return _text(secret, "ca.crt") if secret else None
 
 
+@without_frames
 def asked(user: str, database: Database, ask_password: Callable[[str], str] | None) -> Credentials:
     """Return the credentials of a user whose password a person types.
 
@@ -355,9 +356,14 @@ def asked(user: str, database: Database, ask_password: Callable[[str], str] | No
     password = ask_password(f"Password of {user} on {database.path}: ")
     if not password:
         raise CredentialsNotFound("No password was typed.", mend=f"%connect_db {database.path} --user {user}")
-    return Credentials(user=user, password=Secret(password), source="typed")
+    return Credentials(user=user, password=_password(password), source="typed")
 
 
+def _password(value: str) -> Secret:
+    return checked(value, Form.PASSWORD, lambda why: UsageProblem("The password cannot be used.", why=why))
+
+
+@without_frames
 def from_url(url: Secret) -> Credentials:
     """Return the credentials that a libpq URL (or ``key=value`` string) holds.
 
@@ -369,7 +375,7 @@ def from_url(url: Secret) -> Credentials:
     form = "write postgresql://USER:PASSWORD@HOST/DATABASE, with special characters as %XX"
     try:
         parts = conninfo_to_dict(url.reveal())
-    except psycopg.Error:
+    except (psycopg.Error, UnicodeError):
         parts = None
     if parts is None:
         raise UsageProblem("The URL is not one that libpq can read.", mend=form)
@@ -379,7 +385,7 @@ def from_url(url: Secret) -> Credentials:
     dbname = parts.get("dbname")
     return Credentials(
         user=str(parts["user"]),
-        password=Secret(str(parts["password"])),
+        password=_password(str(parts["password"])),
         dbname=str(dbname) if dbname else None,
         source="a URL",
     )

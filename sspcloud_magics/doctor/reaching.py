@@ -49,7 +49,7 @@ def server(patient: Patient) -> Iterator[Finding]:
     if proxy is None:
         seen += [_resolve(parts.hostname or "", parts.port or 443, access.server)]
     else:
-        seen += [f"by the proxy {urlsplit(proxy).hostname}:{urlsplit(proxy).port or 80}"]
+        seen += [f"by the proxy {proxy.host}:{proxy.port}"]
     began = time.perf_counter()
     status, headers, body = cluster.api.look("/version")
     seen.append(f"it answered in {1000 * (time.perf_counter() - began):.0f} ms ({status})")

@@ -30,7 +30,7 @@ from sspcloud_magics.magics.arguments import argument, arguments, magic_argument
 from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.progress import shown
 from sspcloud_magics.magics.steps import steps
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import Secret, without_frames
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -336,6 +336,7 @@ def _statement(line: str) -> str:
     return line
 
 
+@without_frames
 def _url_of(variable: str | None) -> Secret | None:
     if variable is None:
         return None

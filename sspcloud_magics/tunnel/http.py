@@ -10,7 +10,6 @@ and an answer that switches protocols is read here, all others by h11. Answers t
 from __future__ import annotations
 
 import asyncio
-import base64
 import ipaddress
 import json
 import socket
@@ -20,13 +19,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import h11
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, UsageProblem
-from sspcloud_magics.proxies import proxy_for
+from sspcloud_magics.proxies import Proxy, proxy_for
 from sspcloud_magics.tls import tls_context
 from sspcloud_magics.tunnel.protocols.handshake import Handshake
 from sspcloud_magics.tunnel.stream import Stream, TlsStream
@@ -155,7 +154,6 @@ class Client:
         self._base = url.path.rstrip("/")
         self._authority = url.netloc.rpartition("@")[2]
         self._access = access
-        self._proxy = proxy_for(access)
         self._context: ssl.SSLContext | None = None
         self._session: ssl.SSLSession | None = None
         self._session_until = 0.0
@@ -269,10 +267,11 @@ class Client:
 
     async def _connect(self) -> Stream:
         loop = asyncio.get_running_loop()
-        if self._proxy is None:
+        proxy = proxy_for(self._access)
+        if proxy is None:
             sock = await _connect_tcp(self._host, self._port)
         else:
-            sock = await self._connect_through(self._proxy)
+            sock = await self._connect_through(proxy)
         if not self._secure:
             return Stream(sock, loop)
         try:
@@ -291,22 +290,20 @@ class Client:
             raise
         return stream
 
-    async def _connect_through(self, proxy: str) -> socket.socket:
-        url = urlsplit(proxy)
-        if url.scheme != "http" or not url.hostname:
+    async def _connect_through(self, proxy: Proxy) -> socket.socket:
+        if proxy.scheme != "http":
             raise UsageProblem(
-                f"The proxy {url.scheme}://{url.hostname or ''} cannot be used.",
+                f"The proxy {proxy} cannot be used.",
                 why="Only proxies that are reached by plain HTTP (http://HOST:PORT) are supported.",
                 mend="set HTTPS_PROXY to such a proxy, or NO_PROXY to the cluster's host",
             )
         loop = asyncio.get_running_loop()
-        sock = await _connect_tcp(url.hostname, url.port or _PLAIN_PORT)
+        sock = await _connect_tcp(proxy.host, proxy.port)
         try:
             host = f"[{self._host}]" if ":" in self._host else self._host
             headers = [("Host", f"{host}:{self._port}"), ("User-Agent", _USER_AGENT)]
-            if url.username is not None:
-                pair = f"{unquote(url.username)}:{unquote(url.password or '')}".encode()
-                headers.append(("Proxy-Authorization", f"Basic {base64.b64encode(pair).decode()}"))
+            if proxy.authorization is not None:
+                headers.append(("Proxy-Authorization", proxy.authorization.reveal()))
             http = h11.Connection(h11.CLIENT)
             request = h11.Request(method="CONNECT", target=f"{host}:{self._port}", headers=headers)
             await loop.sock_sendall(sock, http.send(request) or b"")
@@ -320,7 +317,7 @@ class Client:
         if not 200 <= answer.status_code < 300:
             sock.close()
             raise ServerUnreachable(
-                f"The proxy {url.hostname} does not lead to {self._authority}.",
+                f"The proxy {proxy.host} does not lead to {self._authority}.",
                 why=f"It answered {answer.status_code}.",
                 mend="check HTTPS_PROXY and NO_PROXY",
             )

@@ -484,7 +484,7 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
 
 def test_a_proxy_of_another_kind_is_refused(write_kubeconfig: Callable[..., Path]) -> None:
     file = write_kubeconfig(cluster={"server": "https://api.example", "proxy-url": "socks5://127.0.0.1:1"})
-    with pytest.raises(ServerError, match="socks5"):
+    with pytest.raises(ServerUnreachable, match="socks5"):
         list_objects(find_cluster(kubeconfig=file, environ={}), PODS)
 
 

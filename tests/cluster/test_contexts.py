@@ -59,7 +59,7 @@ def test_all_that_a_cluster_entry_may_say(write_kubeconfig: Write, authority: tr
         server=SERVER,
         ca=pem,
         tls_server_name="kubernetes",
-        proxy="http://proxy.example:3128",
+        proxy=Secret("http://proxy.example:3128"),
         token=Secret("a-token"),
     )
 
@@ -95,12 +95,12 @@ def test_client_certificates_as_data_win_over_files(write_kubeconfig: Write) -> 
 
 def test_a_token_file_is_read_again_and_wins_over_the_token(write_kubeconfig: Write, tmp_path: Path) -> None:
     (tmp_path / "t").write_text("first\n")
-    cluster = found(write_kubeconfig(user={"tokenFile": "t", "token": "in the file"}))
+    cluster = found(write_kubeconfig(user={"tokenFile": "t", "token": "in-the-file"}))
     assert cluster.access().token == Secret("first")
     (tmp_path / "t").write_text("second, which is longer".replace(" ", "-"))
     assert cluster.access().token == Secret("second,-which-is-longer")
     (tmp_path / "t").unlink()
-    assert cluster.access().token == Secret("in the file")
+    assert cluster.access().token == Secret("in-the-file")
 
 
 def test_the_id_token_of_oidc_is_a_token(write_kubeconfig: Write) -> None:
@@ -170,7 +170,7 @@ def test_an_extension_of_the_cluster_reaches_the_plugin(write_kubeconfig: Write,
     script.write_text(
         f"#!{sys.executable} -IS\nimport json, os\n"
         "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
-        "print(json.dumps(info | {'status': {'token': json.dumps(info['spec']['cluster'])}}))\n"
+        "print(json.dumps(info | {'status': {'token': json.dumps(info['spec']['cluster'], separators=(',', ':'))}}))\n"
     )
     script.chmod(0o755)
     extension = {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "me"}}
@@ -202,6 +202,14 @@ def test_an_extension_of_the_cluster_reaches_the_plugin(write_kubeconfig: Write,
         ({"username": "bob", "password": "secret-canary"}, "user name and password"),
         ({"token": "secret-canary", "as": "root"}, "impersonation"),
         ({"token": ["secret-canary"]}, "not text"),
+        ({"token": "secret-canary\nX"}, "one word on one line"),
+        ({"token": "secret-canary-é"}, "one word on one line"),
+        ({"token": "secret canary"}, "one word on one line"),
+        ({"client-certificate-data": b64("C"), "client-key-data": b64("secret-canary\0")}, "PEM"),
+        (
+            {"auth-provider": {"name": "oidc", "config": {"id-token": "secret-canary\n.b.c"}}},
+            "id-token of the user here",
+        ),
         ({"client-certificate-data": b64("C")}, "lacks client-key"),
         ({"client-key-data": b64("secret-canary")}, "lacks client-certificate"),
         ({"client-certificate-data": "%%%é", "client-key-data": "x"}, "not base64"),
@@ -237,6 +245,11 @@ def test_users_that_cannot_be_used_are_refused_with_a_word(
         ({"server": "https://x:port"}, "not the address"),
         ({"server": "https://x:70000"}, "not the address"),
         ({"server": 5}, "not text"),
+        ({"server": "https://bob:canary@x"}, "before its @"),
+        ({"server": "https://canary@x"}, "before its @"),
+        ({"server": "https://bob:can#canary@x"}, "not the address"),
+        ({"server": "https://x/?token=1"}, "not the address"),
+        ({"server": "https://x\ny"}, "not the address"),
         ({"server": SERVER, "certificate-authority": "/no/such/file"}, "No such file"),
         ({"server": SERVER, "certificate-authority-data": "é"}, "not base64"),
     ],
@@ -247,6 +260,7 @@ def test_clusters_that_cannot_be_used_are_refused_with_a_word(
     with pytest.raises(KubeconfigInvalid) as caught:
         found(write_kubeconfig(cluster=cluster | {"x": 1})).access()
     assert says in str(caught.value)
+    assert "canary" not in str(caught.value)
 
 
 def test_a_context_that_names_what_is_not_there(write_kubeconfig: Write) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Callable
@@ -28,11 +29,13 @@ def program(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         script = tmp_path / "login"
         script.write_text(
             f"#!{sys.executable} -IS\n"
-            "import json, os, sys, pathlib\n"
+            "import base64, json, os, sys, pathlib\n"
             "count = pathlib.Path(__file__).with_name('runs')\n"
             "runs = int(count.read_text()) + 1 if count.exists() else 1\n"
             "count.write_text(str(runs))\n"
             "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
+            "def json_token(told):\n"
+            "    return base64.urlsafe_b64encode(json.dumps(told).encode()).decode()\n"
             "def give(**status):\n"
             "    print(json.dumps({'apiVersion': info['apiVersion'], 'kind': 'ExecCredential', 'status': status}))\n"
             f"{body}\n"
@@ -45,6 +48,12 @@ def program(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 def plugin(spec: dict[str, Any], folder: Path) -> ExecPlugin:
     return ExecPlugin(spec, folder, {"server": "https://api.example"})
+
+
+def told_by(token: Secret | None) -> Any:
+    """Return what a command says in the place of a token."""
+    assert token is not None
+    return json.loads(base64.urlsafe_b64decode(token.reveal()))
 
 
 @pytest.mark.parametrize("version", [V1, V1BETA1])
@@ -71,13 +80,12 @@ def test_a_client_certificate_may_be_given(program: Any, tmp_path: Path) -> None
 
 
 def test_the_command_gets_its_arguments_its_environment_and_the_cluster(program: Any, tmp_path: Path) -> None:
-    body = "give(token=json.dumps([sys.argv[1:], os.environ['COLOUR'], info['spec'], sys.stdin.read()]))"
+    body = "give(token=json_token([sys.argv[1:], os.environ['COLOUR'], info['spec'], sys.stdin.read()]))"
     spec = program(
         body, args=["--for", "me"], env=[{"name": "COLOUR", "value": "red"}], provideClusterInfo=True
     )
     token = plugin(spec, tmp_path).credential().token
-    assert token is not None
-    assert json.loads(token.reveal()) == [
+    assert told_by(token) == [
         ["--for", "me"],
         "red",
         {"interactive": False, "cluster": {"server": "https://api.example"}},
@@ -86,8 +94,8 @@ def test_the_command_gets_its_arguments_its_environment_and_the_cluster(program:
 
 
 def test_the_cluster_is_told_only_on_demand(program: Any, tmp_path: Path) -> None:
-    token = plugin(program("give(token=json.dumps(info['spec']))"), tmp_path).credential().token
-    assert token == Secret('{"interactive": false}')
+    token = plugin(program("give(token=json_token(info['spec']))"), tmp_path).credential().token
+    assert told_by(token) == {"interactive": False}
 
 
 @pytest.mark.parametrize(
@@ -101,6 +109,11 @@ def test_the_cluster_is_told_only_on_demand(program: Any, tmp_path: Path) -> Non
         ("give(clientCertificateData='secret-canary')", "no token and no client certificate"),
         ("info['apiVersion'] = 'v0'; give(token='secret-canary')", "did not print an ExecCredential"),
         ("give(token='secret-canary', expirationTimestamp='soon')", "did not print an ExecCredential"),
+        ("give(token='secret-canary\\n2')", "one word on one line"),
+        ("give(token='secret-canary-é')", "one word on one line"),
+        ("give(token=['secret-canary'])", "one word on one line"),
+        ("give(clientCertificateData='C', clientKeyData='secret-canary\\0')", "PEM"),
+        ("give(clientCertificateData=['secret-canary'], clientKeyData='K')", "did not print"),
     ],
 )
 def test_a_command_that_gives_nothing_useful_is_told(
@@ -140,9 +153,9 @@ def test_a_command_that_cannot_be_run(tmp_path: Path) -> None:
 def test_a_bare_name_is_looked_up_in_the_path(
     program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = program("give(token='from the path')") | {"command": "login"}
+    spec = program("give(token='from-the-path')") | {"command": "login"}
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert plugin(spec, tmp_path / "elsewhere").credential().token == Secret("from the path")
+    assert plugin(spec, tmp_path / "elsewhere").credential().token == Secret("from-the-path")
 
 
 def test_a_command_that_needs_a_terminal_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import ServerUnreachable
+from sspcloud_magics.secret import Secret
 from sspcloud_magics.tunnel import pool as engine
 from sspcloud_magics.tunnel.credentials import Credentials
 from sspcloud_magics.tunnel.http import NoAnswer, StatusError
@@ -185,7 +186,7 @@ async def test_another_server_or_proxy_is_asked_anew(server):
     server.says.clear()
     server.credentials.set(Access(server="https://127.0.0.1:1", insecure_skip_tls_verify=True))
     assert await server.speaks_to(server.pool()) is SpdyOverWebSocket
-    server.credentials.set(Access(server="https://127.0.0.1:1", proxy="http://127.0.0.1:2"))
+    server.credentials.set(Access(server="https://127.0.0.1:1", proxy=Secret("http://127.0.0.1:2")))
     assert await server.speaks_to(server.pool()) is SpdyTunnel
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import trustme
 
-from sspcloud_magics.errors import CertificateNotTrusted, KubeconfigInvalid, ServerUnreachable, UsageProblem
+from sspcloud_magics.errors import CertificateNotTrusted, KubeconfigInvalid, ServerUnreachable
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.tunnel.control import ForwardState, State
 from tests.faults import FaultProxy, Faults
@@ -705,7 +705,7 @@ class TestProxies:
     def test_a_proxy_of_the_configuration_is_used_with_its_password(self, api, echo_port, proxy):
         port, asked = proxy
         # Loopback never goes through the environment's proxy, so the configuration's is asked for here.
-        access = replace(api.access(), proxy=f"http://user:p%40ss@127.0.0.1:{port}")
+        access = replace(api.access(), proxy=Secret(f"http://user:p%40ss@127.0.0.1:{port}"))
         with HelperProcess(access) as helper:
             assert ask(helper.forward("pod", "web-0", echo_port).local_ports[0]) == b"ping"
         assert asked[0].startswith(f"CONNECT 127.0.0.1:{api.port} HTTP/1.1\r\n".encode())
@@ -722,8 +722,8 @@ class TestProxies:
         assert asked[0].startswith(b"CONNECT refuse.example:6443")
 
     def test_a_proxy_of_another_kind_is_refused(self, api):
-        with HelperProcess(replace(api.access(), proxy="socks5://127.0.0.1:1080")) as helper:
-            assert isinstance(helper.failure("pod", "web-0", 80), UsageProblem)
+        with HelperProcess(replace(api.access(), proxy=Secret("socks5://127.0.0.1:1080"))) as helper:
+            assert isinstance(helper.failure("pod", "web-0", 80), ServerUnreachable)
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
