@@ -35,6 +35,8 @@ class Access:
     proxy
         The URL of the proxy that the configuration names, which may hold a password; the environment's rules apply
         where it is None.
+    credentials_without_tls
+        Send the token also to a server whose address begins with ``http://``.
     """
 
     server: str
@@ -45,6 +47,19 @@ class Access:
     client_certificate: str | None = None
     client_key: Secret | None = None
     proxy: Secret | None = None
+    credentials_without_tls: bool = False
+
+    @property
+    def authorization(self) -> Secret | None:
+        """What the ``Authorization`` header says; None where there is no token, or it would go in clear."""
+        if self.token is None or not (self.is_encrypted or self.credentials_without_tls):
+            return None
+        return Secret(f"Bearer {self.token.reveal()}")
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the server is spoken to over TLS."""
+        return self.server.startswith("https://")
 
     def to_wire(self) -> dict[str, Any]:
         """Return plain values with the secrets revealed, for the private pipe to the helper."""

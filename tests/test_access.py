@@ -1,5 +1,7 @@
 """An `Access` crosses the pipe whole, and hides its secrets everywhere else."""
 
+from dataclasses import replace
+
 from sspcloud_magics.access import Access
 from sspcloud_magics.secret import Secret
 
@@ -26,3 +28,10 @@ def test_what_is_not_set_stays_unset():
 
 def test_its_repr_shows_no_secret():
     assert "canary" not in repr(FULL)
+
+
+def test_a_token_goes_over_tls_only():
+    assert FULL.authorization == Secret("Bearer canary-token")
+    plain = replace(FULL, server="http://localhost:8001")
+    assert plain.authorization is None
+    assert replace(plain, credentials_without_tls=True).authorization == Secret("Bearer canary-token")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import urllib3
 from urllib3.connection import HTTPSConnection
@@ -212,8 +212,8 @@ class ApiClient:
     ) -> urllib3.BaseHTTPResponse:
         pool = self._pool_for(access)
         headers = {"Accept": "application/json", "User-Agent": f"sspcloud-magics/{__version__}"}
-        if access.token is not None:
-            headers["Authorization"] = f"Bearer {access.token.reveal()}"
+        if (authorization := access.authorization) is not None:
+            headers["Authorization"] = authorization.reveal()
         if body is not None:
             headers["Content-Type"] = "application/json"
         url = access.server + attempt.path + (f"?{urlencode(query)}" if query else "")
@@ -307,7 +307,7 @@ def _document(answer: urllib3.BaseHTTPResponse, server: str) -> dict[str, Any]:
 def _pool(access: Access) -> urllib3.PoolManager:
     # As many connections are kept as threads may ask at once; urllib3 logs a warning for each beyond.
     settings: dict[str, Any] = {"maxsize": 16}
-    if urlsplit(access.server).scheme == "https":
+    if access.is_encrypted:
         settings["ssl_context"] = tls_context(access)
         if access.tls_server_name:
             settings["server_hostname"] = access.tls_server_name

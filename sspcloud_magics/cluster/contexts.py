@@ -27,6 +27,12 @@ LOG_IN_AGAIN = (
     "copy the login script of your account page (Connection to Kubernetes) into a file, then: %k8s_login FILE"
 )
 
+NOT_SENT = "Its address begins with http://, and over that anybody on the way could read them."
+WITHOUT_TLS = (
+    "write https:// where the server speaks TLS\n"
+    "where the whole way is safe: %config SSPCloud.credentials_without_tls = True (credentials_without_tls=True in Python)"
+)
+
 _NOT_OBEYED = {
     "username": "a user name and password, which Kubernetes has not taken since 1.19",
     "password": "a user name and password, which Kubernetes has not taken since 1.19",
@@ -48,12 +54,20 @@ class ContextAccess:
         The context; the current one where it is None. It stays the same when the files are read again.
     reread
         Reads the files again; None where they are gone.
+    credentials_without_tls
+        Use the credentials also for a server whose address begins with ``http://``.
     """
 
     @without_frames
     def __init__(
-        self, kubeconfig: Kubeconfig, name: str | None, reread: Callable[[], Kubeconfig | None]
+        self,
+        kubeconfig: Kubeconfig,
+        name: str | None,
+        reread: Callable[[], Kubeconfig | None],
+        *,
+        credentials_without_tls: bool = False,
     ) -> None:
+        self._without_tls = credentials_without_tls
         context = kubeconfig.context(name)
         self._name = context.name
         self._reread = reread
@@ -64,7 +78,8 @@ class ContextAccess:
 
     def _load(self, kubeconfig: Kubeconfig) -> None:
         context = kubeconfig.context(self._name)
-        self._user = _named(kubeconfig.users, context, "user")
+        self._user = _user(kubeconfig, context)
+        self._is_anonymous = context.text("user") is None
         cluster = _named(kubeconfig.clusters, context, "cluster")
         self._trust = _trust(cluster)
         self._plugin = _plugin(self._user, self._trust, cluster)
@@ -109,6 +124,14 @@ class ContextAccess:
         elif fresh == refused and self._uses_oidc and self._oidc is not None:
             self._oidc.renewed(refused.token)
             fresh = self._access(again=False)
+        if fresh == refused and not self._has_credentials:
+            raise NotLoggedIn(
+                f"{fresh.server} wants credentials, and none are sent.",
+                why=f"{self.description[:1].upper()}{self.description[1:]} names no user."
+                if self._is_anonymous
+                else NOT_SENT,
+                mend=WITHOUT_TLS if not self._is_anonymous else LOG_IN_AGAIN,
+            )
         if fresh == refused:
             raise TokenExpired(
                 f"The cluster does not accept the credentials of {self.description} any more.",
@@ -120,6 +143,8 @@ class ContextAccess:
     @without_frames
     def validity(self) -> Validity:
         """Return until when the credentials in hand are good, as far as they say."""
+        if not self._has_credentials:
+            return Validity()
         if self._uses_oidc and self._oidc is not None:
             token, login = self._oidc.ends()
             return Validity(token, login, renews=True)
@@ -133,12 +158,20 @@ class ContextAccess:
             self._oidc.close()
 
     @property
+    def _has_credentials(self) -> bool:
+        """Whether credentials are used: those of an entry are not sent in clear (as in client-go's ClientConfig)."""
+        is_encrypted = str(self._trust["server"]).startswith("https://")
+        return not self._is_anonymous and (is_encrypted or self._without_tls)
+
+    @property
     def _uses_oidc(self) -> bool:
         """Whether the token is the auth provider's: a token that stands beside it comes first."""
         return self._oidc is not None and self._token_file is None and self._user.text("token") is None
 
     def _access(self, *, again: bool) -> Access:
         trust, user = self._trust, self._user
+        if not self._has_credentials:
+            return Access(**trust)
         certificate, key = _pem(user, "client-certificate"), _pem(user, "client-key")
         if (certificate is None) != (key is None):
             missing = "client-key" if key is None else "client-certificate"
@@ -156,7 +189,13 @@ class ContextAccess:
                 why="It holds no token, no client certificate and no login command.",
                 mend=LOG_IN_AGAIN,
             )
-        return Access(**trust, token=token, client_certificate=certificate, client_key=hidden_key)
+        return Access(
+            **trust,
+            token=token,
+            client_certificate=certificate,
+            client_key=hidden_key,
+            credentials_without_tls=self._without_tls,
+        )
 
     def _token(self) -> Secret | None:
         token = self._user.text("token")
@@ -190,13 +229,20 @@ def _named(entries: Any, context: Entry, key: str) -> Entry:
             mend=LOG_IN_AGAIN,
         )
     entry: Entry = entries[name]
-    if key == "user":
-        for refused, words in _NOT_OBEYED.items():
-            if entry.values.get(refused):
-                raise KubeconfigInvalid(
-                    f"The user {name} in {entry.file} asks for {words}.",
-                    mend="use a user with a token, a client certificate or an exec plugin",
-                )
+    return entry
+
+
+def _user(kubeconfig: Kubeconfig, context: Entry) -> Entry:
+    """Return the user's entry; one without credentials where the context names no user, as for ``kubectl proxy``."""
+    if context.text("user") is None:
+        return Entry("", {}, context.file)
+    entry = _named(kubeconfig.users, context, "user")
+    for refused, words in _NOT_OBEYED.items():
+        if entry.values.get(refused):
+            raise KubeconfigInvalid(
+                f"The user {entry.name} in {entry.file} asks for {words}.",
+                mend="use a user with a token, a client certificate or an exec plugin",
+            )
     return entry
 
 

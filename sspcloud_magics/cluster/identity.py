@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster import jwt
 from sspcloud_magics.cluster import kubeconfig as files
-from sspcloud_magics.cluster.contexts import LOG_IN_AGAIN, ContextAccess, server_url
+from sspcloud_magics.cluster.contexts import LOG_IN_AGAIN, NOT_SENT, WITHOUT_TLS, ContextAccess, server_url
 from sspcloud_magics.cluster.serviceaccount import MOUNT, MountedToken, why_not_mounted
 from sspcloud_magics.cluster.tokenfile import TokenFile
 from sspcloud_magics.cluster.validity import Validity
@@ -80,14 +80,25 @@ class ServerAndTokenFile:
         The certificates to trust, in PEM; the system's where it is None.
     insecure_skip_tls_verify
         Do not verify the server's certificate.
+    credentials_without_tls
+        Send the token also to a server whose address begins with ``http://``.
     """
 
     namespace = "default"
 
     def __init__(
-        self, server: str, token_file: Path, ca_file: Path | None, *, insecure_skip_tls_verify: bool
+        self,
+        server: str,
+        token_file: Path,
+        ca_file: Path | None,
+        *,
+        insecure_skip_tls_verify: bool,
+        credentials_without_tls: bool,
     ) -> None:
         self._server = server_url(server)
+        self._without_tls = credentials_without_tls
+        if not (credentials_without_tls or self._server.startswith("https://")):
+            raise KubeconfigInvalid(f"No token is sent to {self._server}.", why=NOT_SENT, mend=WITHOUT_TLS)
         self._token = TokenFile(token_file)
         self._insecure = insecure_skip_tls_verify
         try:
@@ -104,6 +115,7 @@ class ServerAndTokenFile:
             ca=self._ca,
             insecure_skip_tls_verify=self._insecure,
             token=self._token.read(),
+            credentials_without_tls=self._without_tls,
         )
 
     def renewed(self, refused: Access) -> Access:
@@ -195,9 +207,10 @@ class Cluster:
 
     @property
     def verifies(self) -> bool:
-        """Whether the server's certificate is verified."""
+        """Whether the server's certificate is verified; over plain HTTP it shows none."""
         with self._login.lock:
-            return not (self._login.last or self.access()).insecure_skip_tls_verify
+            last = self._login.last or self.access()
+            return last.is_encrypted and not last.insecure_skip_tls_verify
 
     def with_namespace(self, namespace: str) -> Cluster:
         """Return the same identity with another default namespace."""
@@ -253,6 +266,7 @@ def find_cluster(
     namespace: str | None = None,
     ca_file: str | Path | None = None,
     insecure_skip_tls_verify: bool = False,
+    credentials_without_tls: bool = False,
     mount: Path = MOUNT,
     environ: Mapping[str, str] | None = None,
 ) -> Cluster:
@@ -267,6 +281,8 @@ def find_cluster(
     server, token_file, ca_file, insecure_skip_tls_verify
         The API server's URL, a file with a bearer token, the certificates to trust (the system's where
         None), and whether not to verify at all.
+    credentials_without_tls
+        Whether credentials are sent also to a server whose address begins with ``http://``.
     namespace
         The default namespace, where it is not the one that the source names.
     mount
@@ -299,7 +315,13 @@ def find_cluster(
     if server is not None or token_file is not None:
         if kubeconfig is not None or context is not None:
             raise UsageProblem("A server and a kubeconfig were both named.", mend="name one of them")
-        source = _server_source(server, token_file, ca_file, insecure_skip_tls_verify)
+        source = _server_source(
+            server,
+            token_file,
+            ca_file,
+            insecure=insecure_skip_tls_verify,
+            without_tls=credentials_without_tls,
+        )
     elif ca_file is not None or insecure_skip_tls_verify:
         raise UsageProblem(
             "A CA file, or the order not to verify, goes with a server.",
@@ -310,7 +332,9 @@ def find_cluster(
         if kubeconfig is None and context is None:
             source = _mounted_source(mount, environ, considered)
         if source is None:
-            source = _kubeconfig_source(kubeconfig, context, environ, considered)
+            source = _kubeconfig_source(
+                kubeconfig, context, environ, considered, without_tls=credentials_without_tls
+            )
     considered.insert(0, Considered(source.description, "used"))
     if isinstance(source, MountedToken):
         considered += [
@@ -329,7 +353,12 @@ def _exists(file: Path) -> bool:
 
 
 def _server_source(
-    server: str | None, token_file: str | Path | None, ca_file: str | Path | None, insecure: bool
+    server: str | None,
+    token_file: str | Path | None,
+    ca_file: str | Path | None,
+    *,
+    insecure: bool,
+    without_tls: bool,
 ) -> ServerAndTokenFile:
     if server is None or token_file is None:
         missing = "the server" if server is None else "the token file"
@@ -347,6 +376,7 @@ def _server_source(
         Path(token_file).expanduser(),
         Path(ca_file).expanduser() if ca_file else None,
         insecure_skip_tls_verify=insecure,
+        credentials_without_tls=without_tls,
     )
 
 
@@ -365,6 +395,8 @@ def _kubeconfig_source(
     context: str | None,
     environ: Mapping[str, str],
     considered: list[Considered],
+    *,
+    without_tls: bool,
 ) -> ContextAccess:
     paths = [Path(kubeconfig).expanduser()] if kubeconfig is not None else files.default_files(environ)
     found = files.load(paths)
@@ -380,4 +412,4 @@ def _kubeconfig_source(
             "\nor practise without an account: %sandbox start",
         )
     considered += [Considered(str(path), "not there") for path in paths if not _exists(path)]
-    return ContextAccess(found, context, lambda: files.load(paths))
+    return ContextAccess(found, context, lambda: files.load(paths), credentials_without_tls=without_tls)

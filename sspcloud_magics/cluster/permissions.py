@@ -23,6 +23,10 @@ UNVERIFIED = (
     "the server's certificate is not verified (insecure-skip-tls-verify): who stands between could read your token. "
     "%k8s_login FILE --ca CA.pem verifies it"
 )
+IN_CLEAR = (
+    "the server's address begins with http://: an attacker on the network could read and change everything; "
+    "credentials are sent only where SSPCloud.credentials_without_tls says so"
+)
 _CELL = "text-align:left;vertical-align:top;padding:.15em 1.2em .15em 0"
 
 
@@ -45,7 +49,7 @@ class Identity:
     valid
         Until when the credentials are good, as far as they say.
     warning
-        What is not as it should be: that the server's certificate is not verified.
+        What is not as it should be: that the server's certificate is not verified, or that there is no TLS.
     """
 
     user: str
@@ -121,8 +125,15 @@ def who_am_i(cluster: Cluster) -> Identity:
         server=cluster.server,
         source=cluster.source,
         valid=cluster.validity().words(),
-        warning="" if cluster.verifies else UNVERIFIED,
+        warning=warning_of(cluster),
     )
+
+
+def warning_of(cluster: Cluster) -> str:
+    """Return what is not as it should be about the way to the server; empty where nothing is."""
+    if cluster.verifies:
+        return ""
+    return UNVERIFIED if cluster.server.startswith("https://") else IN_CLEAR
 
 
 def may(

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from sspcloud_magics.cluster.clock import skew, skew_in_words
 from sspcloud_magics.cluster.failures import ANONYMOUS
-from sspcloud_magics.cluster.permissions import UNVERIFIED, who_am_i
+from sspcloud_magics.cluster.permissions import warning_of, who_am_i
 from sspcloud_magics.doctor.findings import Finding, broken, fine, look
 from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.errors import ServerUnreachable
@@ -58,10 +58,13 @@ def server(patient: Patient) -> Iterator[Finding]:
         seen.append(f"Kubernetes {json.loads(body)['gitVersion']}")
     except (ValueError, KeyError, TypeError):
         seen.append("it does not tell its version")
-    what = f"{access.server} answers over {'TLS' if parts.scheme == 'https' else 'plain HTTP'}."
-    if access.insecure_skip_tls_verify or parts.scheme == "http":
+    what = f"{access.server} answers over {'TLS' if access.is_encrypted else 'plain HTTP'}."
+    warning = warning_of(cluster)
+    if warning:
         mend = "%k8s_login FILE --ca CA.pem   keeps a certificate authority instead"
-        yield look(step, f"{what} Its certificate is not verified.", *seen, UNVERIFIED, mend=mend)
+        if not access.is_encrypted:
+            mend = "use the server's https:// address"
+        yield look(step, f"{what} Its certificate is not verified.", *seen, warning, mend=mend)
     else:
         yield fine(step, what, *seen, "its certificate verifies")
     difference = skew(headers.get("Date"))

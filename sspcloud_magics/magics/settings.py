@@ -139,6 +139,10 @@ class SSPCloud(Configurable):
     insecure_skip_tls_verify = Switch(
         default_value=False, help="Do not verify the certificate of `server`."
     ).tag(config=True)
+    credentials_without_tls = Switch(
+        default_value=False,
+        help="Send credentials also to a server whose address begins with http://, where the whole way is safe.",
+    ).tag(config=True)
 
     relay_image = Image(
         "",
@@ -171,6 +175,7 @@ class SSPCloud(Configurable):
                 token_file=self.token_file or None,
                 ca_file=self.ca_file or None,
                 insecure_skip_tls_verify=self.insecure_skip_tls_verify,
+                credentials_without_tls=self.credentials_without_tls,
             )
         )
         session.configure_queries(

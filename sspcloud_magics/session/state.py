@@ -29,6 +29,8 @@ class Choice:
         A kubeconfig file, and the context in it.
     server, token_file, ca_file, insecure_skip_tls_verify
         A server's URL and a file with a bearer token, instead of a kubeconfig.
+    credentials_without_tls
+        Whether credentials are sent also to a server whose address begins with ``http://``.
     namespace
         The namespace to use instead of the configuration's own.
     """
@@ -39,6 +41,7 @@ class Choice:
     token_file: str | None = None
     ca_file: str | None = None
     insecure_skip_tls_verify: bool = False
+    credentials_without_tls: bool = False
     namespace: str | None = None
 
     def over(self, below: Choice) -> Choice:
@@ -317,6 +320,7 @@ def _arguments(choice: Choice) -> dict[str, Any]:
         "namespace": choice.namespace,
         "ca_file": Path(choice.ca_file).expanduser() if choice.ca_file else None,
         "insecure_skip_tls_verify": choice.insecure_skip_tls_verify,
+        "credentials_without_tls": choice.credentials_without_tls,
     }
 
 
@@ -343,6 +347,7 @@ def login(
     token_file: str | Path | None = None,
     ca_file: str | Path | None = None,
     insecure_skip_tls_verify: bool = False,
+    credentials_without_tls: bool = False,
     namespace: str | None = None,
 ) -> Identity:
     """Log in: with the account page's script, or by choosing a cluster; and prove that it takes one.
@@ -367,6 +372,8 @@ def login(
         script they are kept in the kubeconfig, and the script's order not to verify is not.
     insecure_skip_tls_verify
         Do not verify the server's certificate, with `server`.
+    credentials_without_tls
+        Send credentials also to a server whose address begins with ``http://``: where the whole way is safe.
     namespace
         The namespace to work in; the configuration's own where it is None.
 
@@ -403,6 +410,7 @@ def login(
         token_file=None if token_file is None else str(token_file),
         ca_file=None if ca_file is None else str(ca_file),
         insecure_skip_tls_verify=insecure_skip_tls_verify,
+        credentials_without_tls=credentials_without_tls,
         namespace=namespace,
     )
     # What a script brought is in the kubeconfig, whatever is configured otherwise.

@@ -148,7 +148,7 @@ class Client:
 
     def __init__(self, access: Access) -> None:
         url = urlsplit(access.server)
-        self._secure = url.scheme == "https"
+        self._secure = access.is_encrypted
         self._host = url.hostname or ""
         self._port = url.port or (_TLS_PORT if self._secure else _PLAIN_PORT)
         self._base = url.path.rstrip("/")
@@ -253,8 +253,8 @@ class Client:
         """Return a request without a body, and who reads the answer to it."""
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1024 * 1024)
         target = quote(self._base + path) + (f"?{urlencode(query)}" if query else "")
-        if self._access.token is not None:
-            headers = [*headers, ("Authorization", f"Bearer {self._access.token.reveal()}")]
+        if (authorization := self._access.authorization) is not None:
+            headers = [*headers, ("Authorization", authorization.reveal())]
         common = [("Host", self._authority), ("Accept", _ACCEPT), ("User-Agent", _USER_AGENT)]
         request = h11.Request(method=method, target=target, headers=[*common, *headers])
         return http, (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")

@@ -73,7 +73,8 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-            subject: Any = self.connection.getpeercert() or {}  # type: ignore[attr-defined]
+            certificate: Any = getattr(self.connection, "getpeercert", dict)()
+            subject: Any = certificate or {}
             client = dict(pair[0] for pair in subject.get("subject", ())).get("organizationalUnitName", "")
             server.asked.append(
                 Asked(
@@ -120,8 +121,13 @@ class _Quiet(ThreadingHTTPServer):
         """A client that leaves in the handshake is what some tests are about."""
 
 
-def serve(server: ApiServer) -> _Quiet:
+def serve(server: ApiServer, *, tls: bool = True) -> _Quiet:
     """Start to serve; the caller calls ``shutdown`` and ``server_close``."""
+    if not tls:
+        plain = _Quiet(("127.0.0.1", 0), _handler(server))
+        server.url = f"http://127.0.0.1:{plain.server_address[1]}"
+        threading.Thread(target=plain.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return plain
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.ca.issue_cert("localhost", "127.0.0.1", "api.example").configure_cert(context)
     server.ca.configure_trust(context)

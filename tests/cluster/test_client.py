@@ -241,9 +241,9 @@ def test_a_key_that_does_not_belong_to_its_certificate(
     assert "PRIVATE KEY" not in str(caught.value)
 
 
-def elsewhere(url: str, tmp_path: Path) -> Cluster:
+def elsewhere(url: str, tmp_path: Path, **more: bool) -> Cluster:
     (tmp_path / "token").write_text("x")
-    return find_cluster(server=url, token_file=tmp_path / "token", environ={})
+    return find_cluster(server=url, token_file=tmp_path / "token", environ={}, **more)
 
 
 def free_port() -> int:
@@ -313,7 +313,7 @@ def test_a_server_that_hangs_up_is_asked_twice_and_no_more(tmp_path: Path) -> No
         thread.start()
         port = listener.getsockname()[1]
         with pytest.raises(ServerUnreachable):
-            list_objects(elsewhere(f"http://127.0.0.1:{port}", tmp_path), PODS)
+            list_objects(elsewhere(f"http://127.0.0.1:{port}", tmp_path, credentials_without_tls=True), PODS)
         with socket.create_connection(("127.0.0.1", port)) as last:
             last.sendall(b"the end")
         thread.join()

@@ -268,8 +268,8 @@ def test_a_context_that_names_what_is_not_there(write_kubeconfig: Write) -> None
         found(write_kubeconfig(context={"user": "gone"}))
     with pytest.raises(KubeconfigInvalid, match="names the cluster 'gone'"):
         found(write_kubeconfig(context={"cluster": "gone"}))
-    with pytest.raises(KubeconfigInvalid, match="names no user"):
-        found(write_kubeconfig(context={"user": ""}))
+    with pytest.raises(KubeconfigInvalid, match="names no cluster"):
+        found(write_kubeconfig(context={"cluster": ""}))
 
 
 def test_a_server_without_a_scheme_speaks_tls() -> None:
