@@ -45,6 +45,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sspcloud_magics.printable import printable
+
 
 class SspcloudError(Exception):
     """The root of all errors that this package raises on purpose.
@@ -60,14 +62,14 @@ class SspcloudError(Exception):
     """
 
     def __init__(self, what: str, *, why: str = "", mend: str = "") -> None:
-        super().__init__(what)
+        super().__init__(printable(what))
         self.what = what
         self.why = why
         self.mend = mend
 
     def __str__(self) -> str:
         steps = "\n".join(f"→ {line}" for line in self.mend.splitlines())
-        return "\n".join(part for part in (self.what, self.why, steps) if part)
+        return printable("\n".join(part for part in (self.what, self.why, steps) if part))
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows instead of a traceback: the message, and where the error is explained."""

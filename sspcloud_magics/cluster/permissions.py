@@ -18,6 +18,7 @@ from sspcloud_magics.cluster.resources import (
     Resource,
 )
 from sspcloud_magics.errors import Forbidden
+from sspcloud_magics.printable import printable
 
 UNVERIFIED = (
     "the server's certificate is not verified (insecure-skip-tls-verify): who stands between could read your token. "
@@ -72,7 +73,8 @@ class Identity:
         ]
 
     def __str__(self) -> str:
-        return "\n".join(f"{heading:<10} {value}" for heading, value in self._rows() if value)
+        rows = [(heading, printable(value, one_line=True)) for heading, value in self._rows() if value]
+        return "\n".join(f"{heading:<10} {value}" for heading, value in rows)
 
     def _repr_pretty_(self, printer: object, _cycle: object) -> None:
         printer.text(str(self))  # type: ignore[attr-defined] # IPython's RepresentationPrinter
@@ -80,7 +82,7 @@ class Identity:
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><th scope='row' style='{_CELL}'>{escape(heading)}</th>"
-            f"<td style='{_CELL}'>{escape(value)}</td></tr>"
+            f"<td style='{_CELL}'>{escape(printable(value, one_line=True))}</td></tr>"
             for heading, value in self._rows()
             if value
         )

@@ -6,7 +6,7 @@ whose states are told by a word, a shape and a colour; as text, kubectl's column
 and goes along when the table is filtered or sorted. What has an index of its own, such as the result
 of a ``groupby``, is shown by pandas.
 
-Whatever comes from the cluster is data, and escaped. Colours are JupyterLab's where the page has them,
+What comes from the cluster is data, and escaped. Colours are JupyterLab's where the page has them,
 with fallbacks that can be seen on white and on black.
 """
 
@@ -22,6 +22,7 @@ import pandas as pd
 
 from sspcloud_magics.cluster.ages import human_duration
 from sspcloud_magics.cluster.inventory import Pod, Service
+from sspcloud_magics.printable import printable
 
 MOST_ROWS = 500
 """How many rows are displayed; the table itself holds them all."""
@@ -115,7 +116,11 @@ class ResourceTable(pd.DataFrame):
         others = [name for name in self.columns if name not in ours]
         return [
             *(column for column in known if column.name not in apart),
-            *(Column(name, str(name).upper()) for name in others if name not in apart),
+            *(
+                Column(name, printable(str(name), one_line=True).upper())
+                for name in others
+                if name not in apart
+            ),
         ]
 
     def _cells(self, shown: Sequence[Column]) -> list[list[tuple[str, Tone | None]]]:
@@ -125,9 +130,9 @@ class ResourceTable(pd.DataFrame):
     def __repr__(self) -> str:
         shown = self._shown()
         if shown is None:
-            return super().__repr__()
+            return printable(super().__repr__())
         if self.empty:
-            return self._view.nothing
+            return printable(self._view.nothing)
         lines = [[column.heading for column in shown]]
         lines += [[words for words, _ in row] for row in self._cells(shown)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(shown))]
@@ -140,15 +145,19 @@ class ResourceTable(pd.DataFrame):
     def _repr_html_(self) -> str:
         shown = self._shown()
         if shown is None:
-            return str(super()._repr_html_())  # type: ignore[misc] # pandas-stubs do not know it
+            return printable(str(super()._repr_html_()))  # type: ignore[misc] # pandas-stubs do not know it
         if self.empty:
-            return f"<p>{escape(self._view.nothing)}</p>"
+            return f"<p>{escape(printable(self._view.nothing))}</p>"
         head = "".join(f'<th scope="col" style="{_CELL}">{escape(c.heading.lower())}</th>' for c in shown)
         body = "".join(
             f"<tr>{''.join(_html_cell(words, tone) for words, tone in row)}</tr>"
             for row in self._cells(shown)
         )
-        hidden = [str(name) for name in self.columns if name not in {column.name for column in shown}]
+        hidden = [
+            printable(str(name), one_line=True)
+            for name in self.columns
+            if name not in {column.name for column in shown}
+        ]
         foot = f"{len(self)} {self._view.noun}{'' if len(self) == 1 else 's'}"
         foot += f" · further columns: {', '.join(hidden)}" if hidden else ""
         notes = "".join(f"<div style='{_FAINT}'>{escape(line)}</div>" for line in [*self._rest(), foot])
@@ -177,10 +186,10 @@ _FAINT = "color:var(--jp-ui-font-color2, #808080);font-size:90%"
 def _cell(column: Column, row: Row) -> tuple[str, Tone | None]:
     try:
         words = column.words(row) if column.words else _plain(row[column.name])
-        return words, column.tone(row) if column.tone else None
+        return printable(words, one_line=True), column.tone(row) if column.tone else None
     except (AttributeError, KeyError, TypeError, ValueError):
         # A column that the words are made of was dropped or changed by the user.
-        return _plain(row[column.name]), None
+        return printable(_plain(row[column.name]), one_line=True), None
 
 
 def _plain(value: Any) -> str:

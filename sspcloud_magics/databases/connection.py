@@ -36,6 +36,7 @@ from sspcloud_magics.errors import (
     NotConnected,
     QueryFailed,
 )
+from sspcloud_magics.printable import printable
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
 
@@ -358,7 +359,7 @@ class DatabaseConnection:
         lines = [f"{self.database.path} ({self.database.kind}): {state}"]
         if not self._closed:
             lines += [f"  {name:<10}  {value}" for name, value in self._facts()[1:]]
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
         head, *_ = repr(self).split("\n")
@@ -375,9 +376,7 @@ def _refused(names: list[str]) -> tuple[str, ...]:
 
 def _row(name: str, value: str) -> str:
     style = "text-align:left;padding:.1em .8em .1em 0"
-    return (
-        f'<tr><th style="{style}">{html.escape(name)}</th><td style="{style}">{html.escape(value)}</td></tr>'
-    )
+    return f'<tr><th style="{style}">{html.escape(name)}</th><td style="{style}">{html.escape(printable(value))}</td></tr>'
 
 
 def _ended(session: Session) -> psycopg.Error | None:

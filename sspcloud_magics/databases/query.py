@@ -32,6 +32,7 @@ from sspcloud_magics.databases.fetching import Fetched
 from sspcloud_magics.databases.parameters import Statement, statements
 from sspcloud_magics.databases.sql_hints import hint
 from sspcloud_magics.errors import QueryFailed, UsageProblem
+from sspcloud_magics.printable import printable
 
 Progress: TypeAlias = Callable[[int, int, float], None]
 """Is told rows, bytes (0 where they are not known) and seconds."""
@@ -80,7 +81,7 @@ class QueryResult:
     def __repr__(self) -> str:
         lines = [f"{done.tag} ({_rows(done.rows)})" if done.rows else done.tag for done in self.statements]
         lines[-1] += f" in {self.seconds:.2f} s"
-        return "\n".join([*lines, *self.notes])
+        return printable("\n".join([*lines, *self.notes]))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
         lines = "<br>".join(html.escape(line) for line in repr(self).split("\n"))

@@ -13,6 +13,7 @@ from html import escape
 from typing import Any
 
 from sspcloud_magics.doctor.findings import Finding, Verdict
+from sspcloud_magics.printable import printable
 
 _MARKS = {Verdict.FINE: "✓", Verdict.LOOK: "!", Verdict.BROKEN: "✗", Verdict.NOT_NEEDED: "·"}
 _COLOURS = {
@@ -55,7 +56,7 @@ class Report:
     def summary(self) -> str:
         """One sentence."""
         count = {verdict: sum(f.verdict is verdict for f in self.findings) for verdict in Verdict}
-        steps = dict.fromkeys(printable(f.step) for f in self.findings if f.verdict is Verdict.BROKEN)
+        steps = dict.fromkeys(_line(f.step) for f in self.findings if f.verdict is Verdict.BROKEN)
         if steps:
             return f"Broken: {', '.join(steps)}."
         if count[Verdict.LOOK]:
@@ -91,11 +92,11 @@ class Report:
         """Return the report for machines: a list of findings under ``findings``, and ``healthy``."""
         listed = [
             {
-                "step": finding.step,
+                "step": _line(finding.step),
                 "verdict": finding.verdict.value,
-                "what": finding.what,
-                "evidence": list(finding.evidence),
-                "mend": finding.mend.splitlines(),
+                "what": _line(finding.what),
+                "evidence": [_line(each) for each in finding.evidence],
+                "mend": [_line(each) for each in finding.mend.splitlines()],
             }
             for finding in self.findings
         ]
@@ -119,28 +120,27 @@ class Report:
         return {"text/plain": str(self), "text/html": html}
 
 
+def _line(text: str) -> str:
+    return printable(text, one_line=True)
+
+
 def _lines(findings: Iterable[Finding]) -> Iterable[str]:
     for finding in findings:
-        yield f"{_MARKS[finding.verdict]} {printable(finding.step):<15} {printable(finding.what)}"
+        yield f"{_MARKS[finding.verdict]} {_line(finding.step):<15} {_line(finding.what)}"
         if finding.verdict is not Verdict.NOT_NEEDED:
-            yield from (f"{'':<18}{printable(line)}" for line in finding.evidence)
-        yield from (f"{'':<18}→ {printable(line)}" for line in finding.mend.splitlines())
+            yield from (f"{'':<18}{_line(line)}" for line in finding.evidence)
+        yield from (f"{'':<18}→ {_line(line)}" for line in finding.mend.splitlines())
 
 
 def _row(finding: Finding) -> str:
-    evidence = "".join(f"<li>{escape(printable(line))}</li>" for line in finding.evidence)
-    mend = "".join(f"<div>→ {escape(printable(line))}</div>" for line in finding.mend.splitlines())
-    found = escape(printable(finding.what))
+    evidence = "".join(f"<li>{escape(_line(line))}</li>" for line in finding.evidence)
+    mend = "".join(f"<div>→ {escape(_line(line))}</div>" for line in finding.mend.splitlines())
+    found = escape(_line(finding.what))
     if evidence:
         is_open = "" if finding.verdict is Verdict.FINE else " open"
         found = (
             f"<details{is_open}><summary>{found}</summary><ul style='margin:.2em 0'>{evidence}</ul></details>"
         )
     mark = f"<td style='{_CELL};color:{_COLOURS[finding.verdict]}' title='{finding.verdict.value}'>{_MARKS[finding.verdict]}</td>"
-    step = f"<th scope='row' style='{_CELL}'>{escape(printable(finding.step))}</th>"
+    step = f"<th scope='row' style='{_CELL}'>{escape(_line(finding.step))}</th>"
     return f"<tr>{mark}{step}<td style='{_CELL}'>{found}{mend}</td></tr>"
-
-
-def printable(text: str) -> str:
-    """Return a text of the cluster as it may be shown: what moves a terminal's cursor is shown as an escape."""
-    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
+from sspcloud_magics.printable import printable
 from sspcloud_magics.tunnel.control import State
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def traffic(forward: Forward) -> str:
 def line(forward: Forward) -> str:
     """Return a forward in one line."""
     where = ", ".join(f"{local} → {remote}" for local, remote in routes(forward))
-    return f"{SHAPES[forward.state]} {forward.state} {where}"
+    return printable(f"{SHAPES[forward.state]} {forward.state} {where}", one_line=True)
 
 
 def _details(forward: Forward) -> list[str]:
@@ -112,7 +113,7 @@ def text(forward: Forward) -> str:
     lines += [f"  {note}" for note in forward.notes]
     if forward.last_error:
         lines.append(f"  last error: {forward.last_error}")
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def _badge(state: State) -> str:
@@ -134,7 +135,7 @@ def card(forward: Forward) -> str:
         for local, remote in routes(forward)
     )
     last_error = f"last error: {forward.last_error}" if forward.last_error else ""
-    return (
+    return printable(
         f'<div style="border-left: 3px solid {_COLOURS[forward.state]}; padding: 2px 0 2px 10px; '
         'line-height: 1.5; color: var(--jp-ui-font-color1, inherit)">'
         f'<div style="display: flex; gap: 0.8em">{_badge(forward.state)}<div>{where}</div></div>'

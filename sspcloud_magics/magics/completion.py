@@ -22,6 +22,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.printable import printable
 from sspcloud_magics.target import SHORT_KIND, Target
 
 FRESH = 20.0
@@ -253,7 +254,7 @@ def candidates(
         offered = known[action.dest](names, words)
     else:
         return []
-    return [word for word in offered if word.startswith(last)]
+    return [word for word in offered if word.startswith(last) and printable(word, one_line=True) == word]
 
 
 def _positional(

@@ -8,6 +8,8 @@ from typing import Any
 
 from IPython.display import display
 
+from sspcloud_magics.printable import printable
+
 NEWLINE = "\n"
 
 
@@ -28,7 +30,7 @@ class Note:
     then: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join([self.what, *(f"→ {step}" for step in self.then)])
+        return printable("\n".join([self.what, *(f"→ {step}" for step in self.then)]))
 
     def __repr__(self) -> str:
         return str(self)
@@ -40,7 +42,7 @@ class Note:
             '<div style="color:var(--jp-content-font-color1,inherit);'
             f'font-family:var(--jp-content-font-family,sans-serif)">{escape(self.what).replace(NEWLINE, "<br>")}{steps}</div>'
         )
-        return {"text/plain": str(self), "text/html": html}
+        return {"text/plain": str(self), "text/html": printable(html)}
 
 
 def with_notes(result: Any, *, apart: str | None = None) -> Any:

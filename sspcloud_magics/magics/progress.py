@@ -18,6 +18,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from sspcloud_magics.magics.steps import is_watched
+from sspcloud_magics.printable import printable
 
 QUIET = 1.0
 """For how many seconds nothing is said."""
@@ -73,6 +74,7 @@ class Line:
 
     def show(self, words: str) -> None:
         """Show other words."""
+        words = printable(words, one_line=True)
         self._stream.write("\r" + words.ljust(len(self._shown)))
         self._stream.flush()
         self._shown = words
@@ -93,6 +95,7 @@ class Output:
 
     def show(self, words: str) -> None:
         """Show other words."""
+        words = printable(words, one_line=True)
         html = f'<div style="color:var(--jp-ui-font-color2, #808080);font-size:90%">{escape(words)}</div>'
         self._send({"text/plain": words, "text/html": html})
 

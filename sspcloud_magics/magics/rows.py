@@ -16,6 +16,8 @@ from typing import Any, cast
 import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 
+from sspcloud_magics.printable import printable
+
 _FAINT = "color:var(--jp-ui-font-color2, #808080);font-weight:normal;font-size:90%"
 _SECOND_ROW = re.compile(r"(<thead>\s*<tr.*?</tr>\s*)(<tr.*?</tr>)", re.DOTALL)
 
@@ -64,7 +66,7 @@ def html_of(frame: pd.DataFrame) -> str | None:
     table = _SECOND_ROW.sub(
         lambda found: found[1] + found[2].replace("<th>", f'<th style="{_FAINT}">'), table, 1
     )
-    return f'<div>{table}<div style="{_FAINT}">{escape(_line(frame))}</div></div>'
+    return printable(f'<div>{table}<div style="{_FAINT}">{escape(_line(frame))}</div></div>')
 
 
 def text_of(frame: pd.DataFrame) -> str:
@@ -74,9 +76,9 @@ def text_of(frame: pd.DataFrame) -> str:
         return repr(frame)
     if frame.empty:
         columns = ", ".join(f"{name} {dtype}" for name, dtype in frame.dtypes.items())
-        return f"No rows. Columns: {columns}\n{_line(frame)}"
+        return printable(f"No rows. Columns: {columns}\n{_line(frame)}")
     with pd.option_context("display.multi_sparse", False, "display.show_dimensions", False):
-        return f"{shown!r}\n{_line(frame)}"
+        return printable(f"{shown!r}\n{_line(frame)}")
 
 
 def _print(frame: pd.DataFrame, printer: Any, _cycle: bool) -> None:

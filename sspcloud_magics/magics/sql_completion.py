@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from sspcloud_magics import session
+from sspcloud_magics.printable import printable
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -179,7 +180,11 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell) -> Matcher:
         sql, cursor, options = found
         there = known.names(_option("db", options)) or names.Names()
         start, offers = completing.offers(sql, cursor, there, _variables(shell, _option("params", options)))
-        completions = [SimpleCompletion(text=each.text, type=each.kind) for each in offers]
+        completions = [
+            SimpleCompletion(text=each.text, type=each.kind)
+            for each in offers
+            if printable(each.text, one_line=True) == each.text
+        ]
         return SimpleMatcherResult(
             completions=completions, suppress=True, matched_fragment=sql[start:cursor], ordered=True
         )

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 from IPython.core.getipython import get_ipython
 
+from sspcloud_magics.printable import printable
+
 QUIET = 1.0
 """For how many seconds nothing is said."""
 
@@ -38,7 +40,7 @@ def steps(quiet: float = QUIET) -> Iterator[Callable[[str], None]]:
     def tell(words: str) -> None:
         nonlocal shown
         if watched and time.monotonic() - began >= quiet:
-            line = f"{words} …"
+            line = f"{printable(words, one_line=True)} …"
             sys.stderr.write("\r" + line.ljust(len(shown)))
             sys.stderr.flush()
             shown = line

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sspcloud_magics.printable import printable_values
 from sspcloud_magics.widgets.outbox import Facts
 
 PIECE = 1500
@@ -23,7 +24,7 @@ def pieces(answer: Any) -> list[str]:
     answer
         Anything that JSON can hold.
     """
-    text = json.dumps(answer, separators=(",", ":"))
+    text = json.dumps(printable_values(answer), separators=(",", ":"))
     found: list[str] = []
     begin = size = 0
     for at, mark in enumerate(text):

@@ -37,6 +37,7 @@ from sspcloud_magics.errors import (
     SspcloudError,
     TokenExpired,
 )
+from sspcloud_magics.printable import printable_values
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.widgets import answers, looks, orders, standing
 from sspcloud_magics.widgets.following import Follower
@@ -205,13 +206,13 @@ class Board:
         if self._whole_wanted:
             self._whole_wanted = False
             self._owes_answer = False
-            self._send({"whole": self._outbox.whole()})
+            self._send({"whole": printable_values(self._outbox.whole())})
         elif self._is_watched and self._pace.wait(now, answer=self._owes_answer) <= 0:
             part = self._outbox.part()
             self._pace.count(now)
             self._owes_answer = self._owes_answer and self._outbox.owes(ANSWERS)
             if part:
-                self._send({"part": part})
+                self._send({"part": printable_values(part)})
 
     def _facts(self) -> Facts:
         facts: Facts = {"account": {"page": ACCOUNT_PAGE}}

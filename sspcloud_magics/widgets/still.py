@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from sspcloud_magics.forwards.display import SHAPES, endpoint
+from sspcloud_magics.printable import printable
 
 _LIVE = "Run the cell in a notebook with widgets for the live panel."
 _FAINT = "color:var(--jp-ui-font-color2,#767676)"
@@ -43,12 +44,12 @@ def _forward(fact: Mapping[str, Any]) -> str:
 
 def text(facts: Mapping[str, Any]) -> str:
     """Return the panel as plain text."""
-    return "\n".join(["SSPCloud panel", *(f"  {line}" for line in lines(facts))])
+    return printable("\n".join(["SSPCloud panel", *(f"  {line}" for line in lines(facts))]))
 
 
 def html(facts: Mapping[str, Any]) -> str:
     """Return the panel as HTML without script or style sheet."""
-    rows = "".join(f"<div>{escape(line)}</div>" for line in lines(facts))
+    rows = "".join(f"<div>{escape(printable(line))}</div>" for line in lines(facts))
     return (
         '<div style="line-height:1.6;color:var(--jp-content-font-color1,inherit)"><strong>SSPCloud</strong>'
         f'{rows}<div style="{_FAINT}">{_LIVE}</div></div>'
