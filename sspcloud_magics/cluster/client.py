@@ -13,25 +13,23 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import urllib3
-from urllib3.connection import HTTPSConnection
 
 from sspcloud_magics import __version__
 from sspcloud_magics.access import Access
-from sspcloud_magics.cluster import failures
+from sspcloud_magics.cluster import failures, transport
 from sspcloud_magics.cluster.resources import Attempt
-from sspcloud_magics.errors import ServerError
+from sspcloud_magics.cluster.transport import Answer
 from sspcloud_magics.proxies import proxy_for
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.tls import tls_context
 
 TIMEOUT = urllib3.Timeout(connect=10.0, read=30.0)
 """In seconds; a list of thousands of objects takes a server some of them."""
 
-CHUNK = 1 << 16
 WATCH_SILENCE = 45.0
 """Seconds after which the server ends a watch: what stands between cuts silent connections after 60."""
 
@@ -106,7 +104,10 @@ class ApiClient:
             If there was no answer.
         """
         answer, server = self._answered(attempt, query, body, own=own)
-        return _document(answer, server)
+        found = transport.json_object(answer.data) if isinstance(answer, Answer) else None
+        if found is None:
+            raise failures.no_api(answer.status, answer.headers.get("Content-Type", ""), server)
+        return found
 
     def watch(self, attempt: Attempt, version: str, *, own: bool = True) -> Stream:
         """Begin to watch, and return the events as they come.
@@ -139,7 +140,7 @@ class ApiClient:
             "timeoutSeconds": f"{WATCH_SILENCE:.0f}",
         }
         answer, server = self._answered(attempt, query, None, own=own, stream=True)
-        return Stream(answer, server)
+        return Stream(cast("urllib3.BaseHTTPResponse", answer), server)
 
     def _answered(
         self,
@@ -149,25 +150,25 @@ class ApiClient:
         *,
         own: bool,
         stream: bool = False,
-    ) -> tuple[urllib3.BaseHTTPResponse, str]:
-        """Return an answer that is a success, and the server that gave it."""
+    ) -> tuple[Answer | urllib3.BaseHTTPResponse, str]:
+        """Return an answer that is a success, and the server that gave it; for a stream its body is still to be read."""
         access = self._access()
         try:
             answer = self._request(access, attempt, query, body, stream=stream)
             if answer.status == 401:
-                answer.drain_conn()
                 access = self._renew_access(access)
                 answer = self._request(access, attempt, query, body, stream=stream)
         except BaseException as error:  # noqa: BLE001 - raised again, without the frames
             # The frames below hold the token and the body as they go over the wire, and a traceback may show
             # its frames' variables.
+            error.__cause__ = error.__context__ = None
             raise error.with_traceback(None) from None
         if 200 <= answer.status < 300:
             return answer, access.server
         raise failures.from_answer(
             answer.status,
             answer.headers.get("Content-Type", ""),
-            answer.data,
+            _without(answer.data, access.token),
             attempt,
             server=access.server,
             in_service=self._in_service,
@@ -184,9 +185,18 @@ class ApiClient:
         """
         access = self._access()
         try:
-            answer = self._pool_for(access).request(
-                "GET", access.server + path, timeout=TIMEOUT, retries=False, redirect=False
+            answer = transport.read(
+                self._pool_for(access).request(
+                    "GET",
+                    access.server + path,
+                    timeout=TIMEOUT,
+                    retries=False,
+                    redirect=False,
+                    preload_content=False,
+                )
             )
+        except transport.TooMuch as error:
+            raise failures.malformed(access.server, str(error)) from None
         except urllib3.exceptions.HTTPError as error:
             raise failures.from_transport(error, access.server) from None
         return answer.status, answer.headers, answer.data
@@ -209,7 +219,7 @@ class ApiClient:
         body: Mapping[str, Any] | None,
         *,
         stream: bool = False,
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> Answer | urllib3.BaseHTTPResponse:
         pool = self._pool_for(access)
         headers = {"Accept": "application/json", "User-Agent": f"sspcloud-magics/{__version__}"}
         if (authorization := access.authorization) is not None:
@@ -222,7 +232,7 @@ class ApiClient:
         while True:
             tries -= 1
             try:
-                return pool.request(
+                answer = pool.request(
                     method,
                     url,
                     body=None if body is None else json.dumps(body, default=_in_clear),
@@ -230,8 +240,11 @@ class ApiClient:
                     timeout=urllib3.Timeout(connect=10.0, read=WATCH_SILENCE + 30.0) if stream else TIMEOUT,
                     retries=False,
                     redirect=False,
-                    preload_content=not stream,
+                    preload_content=False,
                 )
+                return answer if stream and answer.status == 200 else transport.read(answer)
+            except transport.TooMuch as error:
+                raise failures.malformed(access.server, str(error)) from None
             except urllib3.exceptions.ProtocolError as error:
                 # A kept connection that the server closed while it was idle: once more, on a new one.
                 if not tries:
@@ -266,15 +279,19 @@ class Stream:
         self._closed = False
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        rest = b""
         try:
-            for chunk in self._answer.stream(CHUNK):
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in filter(None, lines):
-                    yield json.loads(line)
+            for line in filter(None, transport.lines(self._answer)):
+                event = transport.json_object(line)
+                if event is None or not isinstance(event.get("object"), dict):
+                    raise failures.malformed(self._server, "It tells of changes in what is no event.")
+                yield event
+        except transport.TooMuch as error:
+            raise failures.malformed(self._server, str(error)) from None
         except ValueError:
             if not self._closed:
-                raise ServerError(f"What {self._server} tells of changes cannot be read.") from None
+                raise failures.malformed(
+                    self._server, "It tells of changes in what cannot be read."
+                ) from None
         except (urllib3.exceptions.HTTPError, OSError, AttributeError):
             # Closed, or cut by what stands between: whoever asks for the next one is told where that fails, too.
             return
@@ -294,48 +311,15 @@ def _in_clear(value: object) -> str:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _document(answer: urllib3.BaseHTTPResponse, server: str) -> dict[str, Any]:
-    try:
-        document = json.loads(answer.data)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise failures.no_api(answer.status, answer.headers.get("Content-Type", ""), server)
-    return document
+def _without(data: bytes, token: Secret | None) -> bytes:
+    """Return what a server says without the token that it was shown, should it say that back."""
+    return data.replace(token.reveal().encode(), HIDDEN.encode()) if token else data
 
 
 def _pool(access: Access) -> urllib3.PoolManager:
     # As many connections are kept as threads may ask at once; urllib3 logs a warning for each beyond.
     settings: dict[str, Any] = {"maxsize": 16}
-    if access.is_encrypted:
-        settings["ssl_context"] = tls_context(access)
-        if access.tls_server_name:
-            settings["server_hostname"] = access.tls_server_name
-    proxy = proxy_for(access)
-    if proxy is None:
-        return _quiet(urllib3.PoolManager(**settings), access)
-    if proxy.authorization is not None:
-        settings["proxy_headers"] = {"Proxy-Authorization": proxy.authorization.reveal()}
-    return _quiet(urllib3.ProxyManager(str(proxy), **settings), access)
-
-
-class _UnverifiedConnection(HTTPSConnection):
-    """A connection whose server was not verified because the configuration says so.
-
-    urllib3 warns at each request; that the certificate is not verified is told once, where the user
-    looks, not in every cell.
-    """
-
-    def connect(self) -> None:
-        super().connect()
-        self.is_verified = True
-
-
-class _UnverifiedPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _UnverifiedConnection
-
-
-def _quiet(pool: urllib3.PoolManager, access: Access) -> urllib3.PoolManager:
-    if access.insecure_skip_tls_verify:
-        pool.pool_classes_by_scheme = {**pool.pool_classes_by_scheme, "https": _UnverifiedPool}
-    return pool
+    if access.is_encrypted and access.tls_server_name:
+        settings["server_hostname"] = access.tls_server_name
+    context = tls_context(access) if access.is_encrypted else None
+    return transport.pool_manager(context, **settings, **transport.through(proxy_for(access)))

@@ -6,15 +6,19 @@ The one place where answers of HTTP, of TLS and of the network become the errors
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
-from typing import Any
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from pathlib import PurePath
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import urllib3
 
 from sspcloud_magics.cluster.resources import Attempt
+from sspcloud_magics.cluster.transport import json_object
 from sspcloud_magics.errors import (
     CertificateNotTrusted,
     ClusterError,
@@ -24,6 +28,10 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     TokenExpired,
 )
+from sspcloud_magics.printable import shortened
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 LAUNCHER = (
     "https://datalab.sspcloud.fr/launcher/ide/jupyter-python?autoLaunch=false&kubernetes.role=%C2%AB{}%C2%BB"
@@ -126,11 +134,8 @@ def _message(content_type: str, body: bytes) -> str | None:
         # The API server itself answers some 404s and 401s with a line of plain text.
         text = body[:300].decode(errors="replace").strip()
         return text if content_type.startswith("text/plain") and "<" not in text else None
-    try:
-        status: Any = json.loads(body)
-    except ValueError:
-        return None
-    return str(status.get("message") or "") if isinstance(status, dict) else None
+    status = json_object(body)
+    return None if status is None else shortened(str(status.get("message") or ""))
 
 
 def _forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bool) -> Forbidden:
@@ -169,6 +174,34 @@ def no_api(status: int, content_type: str, server: str) -> ServerError:
         why=f"It answered {kind}: a proxy or a login page stands in between, or the address is another site's.",
         mend="check the server's address, and HTTPS_PROXY and NO_PROXY in the environment",
     )
+
+
+def malformed(server: str, why: str) -> ServerError:
+    """Return the error for an answer that no API server gives: too large, or of another shape."""
+    return ServerError(
+        f"{server} did not answer as a Kubernetes API server does.",
+        why=why,
+        mend="check the server's address, and HTTPS_PROXY and NO_PROXY in the environment; what is open stays open",
+    )
+
+
+_FAULTS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
+def reads_objects(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorate a function of a cluster that makes values of objects: one that lacks what it has to have is malformed."""
+
+    @wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return function(*args, **kwargs)
+        except _FAULTS as error:
+            cluster: Any = args[0]
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            fault = f"{type(error).__name__} in {place.name}, {PurePath(place.filename).name}:{place.lineno}"
+            raise malformed(cluster.server, f"An object lacks what it has to have ({fault}).") from None
+
+    return call
 
 
 def from_transport(error: Exception, server: str) -> ClusterError:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sspcloud_magics.cluster.ages import timestamp
+from sspcloud_magics.cluster.failures import reads_objects
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.objects import list_objects
 from sspcloud_magics.cluster.podstatus import pod_status
@@ -168,10 +169,11 @@ class Service:
             ports=service_ports(spec),
             created=timestamp(metadata.get("creationTimestamp")),
             labels=metadata.get("labels") or {},
-            selector=spec.get("selector") or {},
+            selector=dict(spec.get("selector") or {}),
         )
 
 
+@reads_objects
 def pods(cluster: Cluster, namespace: str | None = None, *, label_selector: str = "") -> list[Pod]:
     """Return the pods of a namespace.
 
@@ -202,6 +204,7 @@ def pods(cluster: Cluster, namespace: str | None = None, *, label_selector: str 
     ]
 
 
+@reads_objects
 def services(cluster: Cluster, namespace: str | None = None) -> list[Service]:
     """Return the services of a namespace.
 

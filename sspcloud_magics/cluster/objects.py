@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sspcloud_magics.cluster.failures import Expired, NotFound
+from sspcloud_magics.cluster.failures import Expired, NotFound, malformed, reads_objects
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import ALL_NAMESPACES, SECRETS, Attempt, Resource
-from sspcloud_magics.errors import ServerError
 from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 PAGE = 500
@@ -41,7 +40,8 @@ def get_object(
         If the server cannot be asked.
     """
     where = (namespace or cluster.namespace) if resource.namespaced else None
-    return cluster.api.ask(Attempt("get", resource, where, name), own=where in (None, cluster.namespace))
+    found = cluster.api.ask(Attempt("get", resource, where, name), own=where in (None, cluster.namespace))
+    return _shaped(found, cluster)
 
 
 def list_objects(
@@ -119,13 +119,30 @@ def _listed(
             continue
         items = answer.get("items")
         if not isinstance(items, list):
-            raise ServerError(f"The answer to {attempt.words} is not a list.")
-        found += items
-        metadata = answer.get("metadata") or {}
+            raise malformed(cluster.server, "Asked for a list, it answered with something else.")
+        found += [_shaped(item, cluster) for item in items]
+        metadata = answer.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
         more = metadata.get("continue")
         if not more:
             return found, str(metadata.get("resourceVersion") or "")
-        query["continue"] = more
+        if more == query.get("continue"):
+            raise malformed(cluster.server, "A page of its list leads to itself.")
+        query["continue"] = str(more)
+
+
+def _shaped(item: Any, cluster: Cluster) -> dict[str, Any]:
+    """Return an object that has what every object has, as far as code relies on it."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        raise malformed(cluster.server, "It gives an object without a name.")
+    parts = (item.get("spec"), item.get("status"), metadata.get("labels"), metadata.get("annotations"))
+    if not all(part is None or isinstance(part, dict) for part in parts):
+        raise malformed(
+            cluster.server, f"Its object {metadata['name']} is of another shape than any of Kubernetes."
+        )
+    shaped: dict[str, Any] = item
+    return shaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +179,7 @@ class SecretObject:
 
 
 @without_frames
+@reads_objects
 def secrets(
     cluster: Cluster, namespace: str | None = None, *, label_selector: str = ""
 ) -> list[SecretObject]:
@@ -186,6 +204,7 @@ def secrets(
 
 
 @without_frames
+@reads_objects
 def secret(cluster: Cluster, name: str, namespace: str | None = None) -> SecretObject | None:
     """Return one Secret; None where there is none of that name.
 

@@ -11,7 +11,6 @@ Source: OpenID Connect Discovery 1.0 (4), Core 1.0 (12.2); RFC 6749 (5.2, 6); RF
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,7 @@ import urllib3
 
 from sspcloud_magics import __version__, addresses
 from sspcloud_magics.access import Access
-from sspcloud_magics.cluster import jwt
+from sspcloud_magics.cluster import jwt, transport
 from sspcloud_magics.cluster.account import COPY_AGAIN
 from sspcloud_magics.cluster.clock import skew, skew_in_words
 from sspcloud_magics.cluster.failures import from_transport
@@ -193,13 +192,7 @@ class _Provider:
         self, method: str, url: str, form: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, Any], str]:
         """Return the status, the JSON object of the answer, and a word on the clock."""
-        proxy = proxy_for(self._access)
-        context = tls_context(self._access)
-        pool = urllib3.PoolManager(ssl_context=context)
-        if proxy is not None:
-            said = proxy.authorization
-            told = {"Proxy-Authorization": said.reveal()} if said is not None else None
-            pool = urllib3.ProxyManager(str(proxy), proxy_headers=told, ssl_context=context)
+        pool = transport.pool_manager(tls_context(self._access), **transport.through(proxy_for(self._access)))
         headers = {"Accept": "application/json", "User-Agent": f"sspcloud-magics/{__version__}"}
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -210,19 +203,17 @@ class _Provider:
                     method, url, body=body, headers=headers, timeout=TIMEOUT, retries=False, redirect=False,
                     preload_content=False,
                 )  # fmt: skip
-                content = answer.read(_LONGEST)
-                answer.release_conn()
+                content = transport.read(answer, _LONGEST).data
+        except transport.TooMuch as error:
+            raise self._no_provider(str(error)) from None
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(error) from None
         if 300 <= answer.status < 400:
             address = addresses.parse(answer.headers.get("Location", ""))
             where = address.host if address is not None else "another page"
             raise self._no_provider(f"it redirects to {where}, and a refresh token is not sent on")
-        try:
-            document = json.loads(content)
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict):
+        document = transport.json_object(content)
+        if document is None:
             kind = answer.headers.get("Content-Type", "nothing").partition(";")[0]
             raise self._no_provider(f"it answered {answer.status} with {kind}, not JSON")
         return answer.status, document, skew_in_words(skew(answer.headers.get("Date")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from sspcloud_magics.cluster.failures import ANONYMOUS, NotFound
+from sspcloud_magics.cluster.failures import ANONYMOUS, NotFound, reads_objects
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import (
     ALL_NAMESPACES,
@@ -90,6 +90,7 @@ class Identity:
         return f"<table style='border-collapse:collapse;margin:0;{colour}'>{rows}</table>"
 
 
+@reads_objects
 def who_am_i(cluster: Cluster) -> Identity:
     """Ask the server who one is (SelfSubjectReview, KEP-3325).
 
@@ -121,8 +122,8 @@ def who_am_i(cluster: Cluster) -> Identity:
         answer = {}
     info = (answer.get("status") or {}).get("userInfo") or {}
     return Identity(
-        user=info.get("username") or "",
-        groups=tuple(info.get("groups") or ()),
+        user=str(info.get("username") or ""),
+        groups=tuple(map(str, info.get("groups") or ())),
         namespace=cluster.namespace,
         server=cluster.server,
         source=cluster.source,
@@ -138,6 +139,7 @@ def warning_of(cluster: Cluster) -> str:
     return UNVERIFIED if cluster.server.startswith("https://") else IN_CLEAR
 
 
+@reads_objects
 def may(
     cluster: Cluster,
     verb: str,
@@ -217,6 +219,7 @@ def strongest_role(cluster: Cluster) -> str:
     return "view" if may(cluster, "list", PODS) else "none"
 
 
+@reads_objects
 def secrets_by_name(cluster: Cluster, namespace: str) -> tuple[str, ...]:
     """Ask the server which Secrets of a namespace one may read by their names (SelfSubjectRulesReview).
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.failures import NotFound, reads_objects
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.inventory import TargetPort, container_ports, service_ports
 from sspcloud_magics.cluster.objects import get_object, list_objects
@@ -69,6 +69,7 @@ class ResolvedTarget:
     status: str = ""
 
 
+@reads_objects
 def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
     """Find the target that the user means.
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sspcloud_magics.cluster.client import Stream
-from sspcloud_magics.cluster.failures import Expired
+from sspcloud_magics.cluster.failures import Expired, malformed
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.objects import list_with_version
 from sspcloud_magics.cluster.resources import Attempt, Resource
@@ -93,6 +93,8 @@ class Watch:
                 kind, metadata = event.get("type"), item.get("metadata") or {}
                 if kind == "ERROR":
                     raise _error(item)
+                if not isinstance(metadata, dict) or not (kind == "BOOKMARK" or metadata.get("name")):
+                    raise malformed(self._cluster.server, "It tells of a change of an object without a name.")
                 version = metadata.get("resourceVersion") or version
                 if kind != "BOOKMARK" and not self._closed.is_set():
                     yield {metadata["name"]: None if kind == "DELETED" else item}

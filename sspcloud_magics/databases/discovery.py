@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sspcloud_magics.cluster import inventory, objects
-from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.failures import NotFound, reads_objects
 from sspcloud_magics.cluster.inventory import Pod, Service
 from sspcloud_magics.cluster.objects import SecretObject
 from sspcloud_magics.cluster.resources import CNPG_CLUSTERS, ENDPOINTS
@@ -122,6 +122,7 @@ class Evidence:
     clusters: Sequence[dict[str, Any]] | None = None
 
 
+@reads_objects
 def databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
     """Return the databases of a namespace.
 
@@ -381,6 +382,7 @@ def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
     )
 
 
+@reads_objects
 def trusted(cluster: Cluster, name: str, namespace: str) -> Database:
     """Return the PostgreSQL of that name where nothing may be listed: somebody told the name.
 
@@ -406,6 +408,7 @@ def trusted(cluster: Cluster, name: str, namespace: str) -> Database:
     )
 
 
+@reads_objects
 def state_by_endpoints(cluster: Cluster, database: Database) -> str:
     """Return ``running``, ``not running``, or ``unknown`` where its endpoints may not be read."""
     try:

@@ -1,0 +1,219 @@
+"""Connections to servers that are not trusted: an answer has a limit in size, in time and in the number of its values.
+
+urllib3's timeouts are for one wait each: a byte a second goes on for ever. The sockets here know when an answer has to be there
+as a whole, head and body. Its body is unpacked piece by piece, so that a small one which unpacks to a large one is
+given up in time; and since JSON's values take many times their text in memory, they are counted before they are read.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from sspcloud_magics.proxies import Proxy
+
+LONGEST_ANSWER = 128 << 20
+"""In bytes, unpacked. A page has 500 objects of 1.5 MiB at most, and of some KiB as a rule."""
+
+LONGEST_EVENT = 16 << 20
+"""In bytes: one object, which etcd keeps below 1.5 MiB."""
+
+MOST_VALUES = 5_000_000
+"""Of one JSON text. Pods have a value in 30 bytes; a value takes some 100 bytes of memory."""
+
+ANSWER_SECONDS = 60.0
+"""From the request to the last byte; a watch may be silent for longer, and ends when that time is over."""
+
+_CONNECT_SECONDS = 30.0
+_PIECE = 1 << 16
+
+
+def through(proxy: Proxy | None) -> dict[str, Any]:
+    """Return the settings of a manager of connections that go through a proxy; none where there is none."""
+    if proxy is None:
+        return {}
+    said = proxy.authorization
+    headers = {"Proxy-Authorization": said.reveal()} if said is not None else None
+    return {"proxy_url": str(proxy), "proxy_headers": headers}
+
+
+class TooMuch(Exception):
+    """An answer has more bytes than any that is meant; the text says it in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that was read to its end.
+
+    Parameters
+    ----------
+    status, headers, data
+        As the server gave them; `data` is unpacked.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+def pool_manager(context: ssl.SSLContext | None, **settings: Any) -> urllib3.PoolManager:
+    """Return urllib3's manager of connections, with connections that keep to a time.
+
+    Parameters
+    ----------
+    context
+        For TLS; None where none is used.
+    settings
+        Of `urllib3.PoolManager`, or of `urllib3.ProxyManager` where ``proxy_url`` is among them.
+    """
+    if context is not None:
+        context.sslsocket_class = _TlsSocket
+        settings["ssl_context"] = context
+    manager = urllib3.ProxyManager if "proxy_url" in settings else urllib3.PoolManager
+    made: urllib3.PoolManager = manager(**settings)
+    # That a certificate is not verified is told once, where the user looks; urllib3 would warn in every cell.
+    unverified = context is not None and context.verify_mode == ssl.CERT_NONE
+    made.pool_classes_by_scheme = {"http": _Pool, "https": _UnverifiedPool if unverified else _TlsPool}
+    return made
+
+
+def read(answer: urllib3.BaseHTTPResponse, longest: int = LONGEST_ANSWER) -> Answer:
+    """Read an answer that was not preloaded to its end, and let its connection be used again.
+
+    Raises
+    ------
+    TooMuch
+        If it has more bytes than that.
+    urllib3.exceptions.HTTPError
+        If it is cut, or takes too long.
+    """
+    data = bytearray()
+    try:
+        while len(data) <= longest and (piece := answer.read(_PIECE, decode_content=True)):
+            data += piece
+    except BaseException:
+        answer.close()
+        raise
+    if len(data) > longest:
+        answer.close()
+        raise TooMuch(f"Its answer has more than {longest >> 20} MiB.")
+    answer.release_conn()
+    return Answer(answer.status, answer.headers, bytes(data))
+
+
+def lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """Yield the lines of an answer as they come; what stands behind the last line end is dropped.
+
+    Raises
+    ------
+    TooMuch
+        If one has more bytes than an object can have.
+    urllib3.exceptions.HTTPError
+        If the answer is cut, or takes too long.
+    """
+    begun = bytearray()
+    for piece in answer.stream(_PIECE, decode_content=True):
+        first, *others = piece.split(b"\n")
+        begun += first
+        if others:
+            yield bytes(begun)
+            yield from others[:-1]
+            begun = bytearray(others[-1])
+        if len(begun) > LONGEST_EVENT:
+            raise TooMuch(f"It tells of a change in more than {LONGEST_EVENT >> 20} MiB.")
+
+
+def json_object(data: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that `data` is; None where it is something else, or too much of it."""
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > MOST_VALUES:
+        return None
+    try:
+        found = json.loads(data)
+        if rb"\ud" in data or rb"\uD" in data:
+            # Half a surrogate pair is in no text: it would fail where it is shown, with a bare error.
+            json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+class _Timed:
+    """Part of a socket: what is received has to come by a moment."""
+
+    ends = float("inf")
+
+    def _next_wait(self, usual: float | None) -> float:
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer takes too long")
+        return left if usual is None else min(left, usual)
+
+
+class _TlsSocket(_Timed, ssl.SSLSocket):
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        self.settimeout(self._next_wait(self.gettimeout()))
+        return super().recv_into(buffer, nbytes, flags)
+
+
+class _PlainSocket(_Timed, socket.socket):
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        self.settimeout(self._next_wait(self.gettimeout()))
+        return super().recv_into(buffer, nbytes, flags)
+
+
+def _timed(sock: socket.socket) -> _PlainSocket:
+    usual = sock.gettimeout()
+    made = _PlainSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+    made.settimeout(usual)
+    made.ends = time.monotonic() + _CONNECT_SECONDS  # until the answer of a proxy is there
+    return made
+
+
+def _begin_answer(sock: Any, wait: object) -> None:
+    """Give the answer that is about to be read its time: as long as a single wait may take, at least."""
+    seconds = wait if isinstance(wait, float) else ANSWER_SECONDS
+    sock.ends = time.monotonic() + max(ANSWER_SECONDS, seconds)
+
+
+class _Connection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _timed(super()._new_conn())
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3
+        _begin_answer(self.sock, self.timeout)
+        return super().getresponse()
+
+
+class _TlsConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _timed(super()._new_conn())
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3
+        _begin_answer(self.sock, self.timeout)
+        return super().getresponse()
+
+
+class _UnverifiedConnection(_TlsConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.is_verified = True
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _UnverifiedPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _UnverifiedConnection

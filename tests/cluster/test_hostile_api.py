@@ -1,0 +1,211 @@
+"""An API server that is not trusted: what it answers has limits, and is told as no Kubernetes API's."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from sspcloud_magics.cluster import inventory, objects, resolve, tables, transport
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.permissions import may, secrets_by_name, who_am_i
+from sspcloud_magics.cluster.resources import PODS, Attempt
+from sspcloud_magics.cluster.watching import Watch
+from sspcloud_magics.databases import discovery
+from sspcloud_magics.errors import ClusterError, ServerError, ServerUnreachable, SspcloudError
+from tests.hostile import api
+
+NO_API = "did not answer as a Kubernetes API server does"
+
+
+@pytest.fixture
+def cluster_of(authority: trustme.CA, tmp_path: Path) -> Callable[[api.Behaviour], Any]:
+    return lambda behave: api.cluster_of(authority, behave, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("behave", "says"),
+    [
+        (api.gzip_bomb(200), "more than 128 MiB"),
+        (api.endless, "more than 128 MiB"),
+        (api.brackets(), "It answered application/json"),
+        (api.many_values(40), "It answered application/json"),
+        (api.answer(b'{"items": [{"metadata": {"name": "\\udcff"}}]}'), "It answered application/json"),
+        (api.json_answer([]), "It answered application/json"),
+        (api.json_answer({"items": [None]}), "an object without a name"),
+        (api.json_answer({"items": {"metadata": {}}}), "Asked for a list"),
+        (api.json_answer({"items": [{"metadata": {"name": 1}}]}), "an object without a name"),
+        (api.json_answer({"items": [{"metadata": {"name": "a"}, "spec": []}]}), "another shape"),
+        (api.json_answer({"items": [], "metadata": {"continue": "x"}}), "leads to itself"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_a_malformed_answer_is_no_api(cluster_of: Any, behave: api.Behaviour, says: str) -> None:
+    with cluster_of(behave) as cluster, pytest.raises(ServerError, match=NO_API) as refused:
+        inventory.pods(cluster)
+    assert says in refused.value.why
+
+
+@pytest.mark.parametrize("behave", [api.drip(), api.drip_headers], ids=["body", "headers"])
+def test_an_answer_has_a_total_time(
+    cluster_of: Any, monkeypatch: pytest.MonkeyPatch, behave: api.Behaviour
+) -> None:
+    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("sspcloud_magics.cluster.client.TIMEOUT", 0.4)
+    with cluster_of(behave) as cluster, pytest.raises(ServerUnreachable):
+        inventory.pods(cluster)
+
+
+@pytest.mark.parametrize("behave", [api.gzip_bomb(100), api.endless], ids=["bomb", "endless"])
+def test_an_event_has_a_size(cluster_of: Any, behave: api.Behaviour) -> None:
+    with cluster_of(behave) as cluster, pytest.raises(ServerError, match=NO_API) as refused:
+        list(cluster.api.watch(Attempt("watch", PODS, "user-bob"), "1"))
+    assert "more than 16 MiB" in refused.value.why
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[" * 200_000, b"null", b"5", b'{"type": "ADDED"}', b'{"type": "ADDED", "object": []}', b"{"],
+    ids=["brackets", "null", "number", "no object", "list", "cut"],
+)
+def test_an_event_that_is_none_is_no_api(cluster_of: Any, line: bytes) -> None:
+    with cluster_of(api.answer(line + b"\n")) as cluster, pytest.raises(ServerError, match=NO_API):
+        list(cluster.api.watch(Attempt("watch", PODS, "user-bob"), "1"))
+
+
+def test_a_change_without_a_name_is_no_api(cluster_of: Any) -> None:
+    event = {"type": "ADDED", "object": {"metadata": {}}}
+    both = (
+        json.dumps({"items": [], "metadata": {"resourceVersion": "1"}}).encode(),
+        json.dumps(event).encode(),
+    )
+    answers = iter(both)
+
+    def behave(client: Any) -> None:
+        api.answer(next(answers) + b"\n")(client)
+
+    with cluster_of(behave) as cluster, pytest.raises(ServerError, match=NO_API):
+        for _ in Watch(cluster, PODS).changes():
+            pass
+
+
+def test_a_token_that_is_said_back_is_hidden(cluster_of: Any) -> None:
+    body = b'{"kind": "Status", "message": "canary-token is not known"}'
+    with cluster_of(api.answer(body, status=b"500 No")) as cluster, pytest.raises(ServerError) as refused:
+        inventory.pods(cluster)
+    assert "canary" not in str(refused.value)
+    assert "is not known" in refused.value.why
+
+
+def test_a_long_message_is_cut(cluster_of: Any) -> None:
+    body = json.dumps({"kind": "Status", "message": "x" * 1_000_000}).encode()
+    with cluster_of(api.answer(body, status=b"500 No")) as cluster, pytest.raises(ServerError) as refused:
+        inventory.pods(cluster)
+    assert len(str(refused.value)) < 10_000
+    assert "more characters" in refused.value.why
+
+
+POD: dict[str, Any] = {
+    "metadata": {
+        "name": "a",
+        "namespace": "user-bob",
+        "labels": {"app": "a"},
+        "annotations": {"onyxia/discovery": "postgres"},
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "r", "controller": True}],
+    },
+    "type": "Opaque",
+    "data": {"postgres-service": "ZGI=", "password": "eA==", "username": "eA=="},
+    "spec": {
+        "nodeName": "n",
+        "containers": [{"name": "c", "ports": [{"containerPort": 80, "name": "http", "protocol": "TCP"}]}],
+        "ports": [{"port": 80, "name": "http", "targetPort": 8000}],
+        "selector": {"app": "a"},
+        "type": "LoadBalancer",
+        "clusterIP": "10.0.0.1",
+        "externalIPs": ["1.2.3.4"],
+    },
+    "status": {
+        "phase": "Running",
+        "podIP": "10.0.0.2",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [
+            {
+                "name": "c",
+                "ready": True,
+                "restartCount": 1,
+                "state": {"running": {"startedAt": "x"}},
+                "lastState": {},
+            }
+        ],
+        "loadBalancer": {"ingress": [{"ip": "1.2.3.5"}]},
+        "userInfo": {"username": "bob", "groups": ["g"]},
+        "allowed": True,
+        "resourceRules": [{"resources": ["secrets"], "verbs": ["get"], "resourceNames": ["s"]}],
+    },
+    "subsets": [{"addresses": [{"targetRef": {"name": "a"}}], "ports": [{"port": 80}]}],
+}
+ODD: tuple[Any, ...] = (None, [], {}, "x", 5, True, [None], {"x": None}, -1, "\x1b")
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield where something stands in a value."""
+    if path:
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield from places(each, (*path, key))
+
+
+def changed(path: tuple[Any, ...], odd: Any) -> dict[str, Any]:
+    """Return the object with something odd in one place."""
+    made = copy.deepcopy(POD)
+    inner: Any = made
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = odd
+    return made
+
+
+@pytest.mark.parametrize("path", list(places(POD)), ids=lambda path: ".".join(map(str, path)))
+def test_an_odd_object_raises_no_bare_error(cluster_of: Any, path: tuple[Any, ...]) -> None:
+    told: dict[str, Any] = {}
+
+    def behave(client: Any) -> None:
+        api.json_answer(told)(client)
+
+    def ask(question: Callable[[], object]) -> None:
+        with suppress(SspcloudError):
+            question()
+
+    with cluster_of(behave) as cluster:
+        for odd in ODD:
+            item = changed(path, odd)
+            told = {**item, "items": [item]}
+            ask(lambda: repr(tables.pod_table(inventory.pods(cluster))))
+            ask(lambda: tables.service_table(inventory.services(cluster))._repr_html_())
+            ask(lambda: objects.secret(cluster, "s"))
+            ask(lambda: repr(discovery.database_table(discovery.databases(cluster))))
+            ask(lambda: resolve.resolve(cluster, "a"))
+            ask(lambda: str(who_am_i(cluster)))
+            ask(lambda: may(cluster, "get", PODS))
+            ask(lambda: secrets_by_name(cluster, "user-bob"))
+
+
+def test_a_server_that_recovers_is_used_again(cluster_of: Any) -> None:
+    answers = iter([api.gzip_bomb(200), api.json_answer({"items": []})])
+
+    def behave(client: Any) -> None:
+        next(answers)(client)
+
+    with cluster_of(behave) as cluster:
+        with pytest.raises(ClusterError):
+            inventory.pods(cluster)
+        assert inventory.pods(cluster) == []
+        assert isinstance(cluster, Cluster)
