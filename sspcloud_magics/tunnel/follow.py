@@ -44,6 +44,8 @@ _WATCH_SECONDS = 240
 _SILENT_WATCH = _WATCH_SECONDS + 30.0
 _POLL_INTERVAL = 1.0
 _LONGEST_WAIT = 10.0
+# What reading an object of another shape than Kubernetes' raises.
+_ODD = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 _PLURALS = {"deployment": "deployments", "statefulset": "statefulsets", "ReplicaSet": "replicasets"}
 
 
@@ -107,7 +109,10 @@ class Follower:
         TargetNotFound, PortNotFound, Forbidden, ServerUnreachable, TokenExpired, ServerError
             If they cannot be found.
         """
-        view = await self._find_view()
+        try:
+            view = await self._find_view()
+        except _ODD as error:
+            raise _malformed(error) from None
         if view is not None:
             self._view = await self._list_first(view)
             self._task = asyncio.create_task(self._follow(self._view, listed=True))
@@ -282,7 +287,7 @@ class Follower:
             found = {"items": []}
         items = (found.get("items") or ()) if view.watched or "items" in found else [found]
         self._objects = {item["metadata"]["name"]: item for item in items}
-        self._version = str(found.get("metadata", {}).get("resourceVersion", ""))
+        self._version = str((found.get("metadata") or {}).get("resourceVersion", ""))
         self._update(view)
 
     async def _watch(self, view: View) -> None:
@@ -299,11 +304,12 @@ class Follower:
     def _take(self, event: Mapping[str, Any], view: View) -> None:
         kind, found = event["type"], event["object"]
         if kind == "ERROR":
-            raise StatusError(int(found.get("code", 500)), str(found.get("message", "")))
-        self._version = found["metadata"]["resourceVersion"]
+            code = found.get("code")
+            raise StatusError(code if isinstance(code, int) else 500, str(found.get("message", "")))
+        self._version = str(found["metadata"].get("resourceVersion") or self._version)
         if kind == "BOOKMARK":
             return
-        name = found["metadata"]["name"]
+        name = str(found["metadata"].get("name"))
         if kind == "DELETED":
             self._objects.pop(name, None)
         else:
@@ -311,7 +317,11 @@ class Follower:
         self._update(view)
 
     def _update(self, view: View) -> None:
-        self._set(view.read(list(self._objects.values())))
+        try:
+            candidates = view.read(list(self._objects.values()))
+        except _ODD as error:
+            raise _malformed(error) from None
+        self._set(candidates)
 
     def _set(self, candidates: list[Candidate]) -> None:
         if candidates != self.candidates:
@@ -331,6 +341,14 @@ class Follower:
 
     def _explained(self, error: StatusError, verb: str, resource: str, name: str | None) -> Exception:
         return explain(error, verb, resource, self._target.namespace, name)
+
+
+def _malformed(error: Exception) -> ServerError:
+    return ServerError(
+        "The API server gives an object that lacks what it has to have.",
+        why=f"It did not answer as a Kubernetes API server does ({type(error).__name__}).",
+        mend="check the server's address; what is open stays open",
+    )
 
 
 def explain(

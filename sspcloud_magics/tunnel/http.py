@@ -25,6 +25,7 @@ import h11
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, UsageProblem
+from sspcloud_magics.printable import shortened
 from sspcloud_magics.proxies import Proxy, proxy_for
 from sspcloud_magics.tls import tls_context
 from sspcloud_magics.tunnel.protocols.handshake import Handshake
@@ -39,6 +40,9 @@ _ACCEPT = "application/json, */*"
 _PLAIN_PORT, _TLS_PORT = 80, 443
 _SWITCHING = b"HTTP/1.1 101"
 _LONGEST_HEAD = 64 * 1024
+# A collection is fetched for one target: some pods, of some KiB each. etcd keeps an object below 1.5 MiB.
+_LONGEST_ANSWER = 32 << 20
+_LONGEST_EVENT = 16 << 20
 
 
 class StatusError(Exception):
@@ -59,6 +63,10 @@ class StatusError(Exception):
         self.status = status
         self.message = message
         self.from_api = from_api
+
+
+class _Malformed(Exception):
+    """What came is not what an API server answers; the text says why, and quotes nothing of it."""
 
 
 class NoAnswer(Exception):
@@ -164,20 +172,28 @@ class Client:
         """Return the JSON object at `path`; raises `StatusError` or `ServerUnreachable`."""
         with self._explained():
             async with asyncio.timeout(ANSWER_TIMEOUT), self._request(path, query or {}) as pieces:
-                body = b"".join([piece async for piece in pieces])
-            found: dict[str, Any] = json.loads(body)
-        return found
+                body = bytearray()
+                async for piece in pieces:
+                    body += piece
+                    if len(body) > _LONGEST_ANSWER:
+                        raise _Malformed(f"its answer has more than {_LONGEST_ANSWER >> 20} MiB")
+            return _object(body)
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[dict[str, Any]]:
         """Yield the events of a watch as they come, until the server ends it."""
         with self._explained():
             async with self._request(path, {**query, "watch": "true"}) as pieces:
-                rest = b""
+                begun = bytearray()
                 async for piece in pieces:
-                    *lines, rest = (rest + piece).split(b"\n")
-                    for line in lines:
-                        if line.strip():
-                            yield json.loads(line)
+                    first, *others = piece.split(b"\n")
+                    begun += first
+                    if others:
+                        for line in (bytes(begun), *others[:-1]):
+                            if line.strip():
+                                yield _event(line)
+                        begun = bytearray(others[-1])
+                    if len(begun) > _LONGEST_EVENT:
+                        raise _Malformed(f"it tells of a change in more than {_LONGEST_EVENT >> 20} MiB")
 
     async def upgrade(
         self,
@@ -340,7 +356,7 @@ class Client:
             raise ServerUnreachable(what, why="It does not answer in time.", mend=mend) from None
         except OSError as error:
             raise ServerUnreachable(what, why=_reason(error), mend=mend) from None
-        except (h11.RemoteProtocolError, json.JSONDecodeError) as error:
+        except (h11.RemoteProtocolError, _Malformed) as error:
             why = f"It does not answer as an API server does: {error}"
             raise ServerUnreachable(what, why=why, mend="check the server's address") from None
 
@@ -422,6 +438,38 @@ async def _body(http: h11.Connection, chunks: _Chunks) -> AsyncIterator[bytes]:
         yield bytes(event.data)
 
 
+def _object(text: bytes | bytearray) -> dict[str, Any]:
+    """Return the object of Kubernetes that a text is, or a list of such objects."""
+    try:
+        found = json.loads(text)
+        items = found.get("items") or ()
+        # What every object has: those who read them further on rely on it.
+        is_object = isinstance(found.get("metadata") or {}, dict) and all(
+            isinstance(item["metadata"]["name"], str) for item in items
+        )
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        is_object = False
+    if not is_object:
+        raise _Malformed("it is no object of Kubernetes in JSON")
+    checked: dict[str, Any] = found
+    return checked
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    """Return the event of a watch that a line is."""
+    try:
+        found = json.loads(line)
+        changed = found["object"]
+        is_event = changed.get("kind") == "Status" or isinstance(changed["metadata"], dict)
+        is_event = is_event and isinstance(found["type"], str)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        is_event = False
+    if not is_event:
+        raise _Malformed("it tells of a change in what is no event")
+    checked: dict[str, Any] = found
+    return checked
+
+
 async def _raise_status(answer: h11.Response, body: AsyncIterator[bytes]) -> NoReturn:
     text = b""
     async for piece in body:
@@ -430,7 +478,7 @@ async def _raise_status(answer: h11.Response, body: AsyncIterator[bytes]) -> NoR
             break
     try:
         found = json.loads(text)
-        message, from_api = str(found["message"]), found.get("kind") == "Status"
-    except (ValueError, KeyError, TypeError):
+        message, from_api = shortened(str(found["message"])), found.get("kind") == "Status"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         message, from_api = text[:500].decode(errors="replace").strip(), False
     raise StatusError(answer.status_code, message, from_api=from_api)

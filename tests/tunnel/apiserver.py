@@ -284,7 +284,7 @@ class ApiServer:
                 self._requested.notify_all()
             while True:
                 event = await queue.get()
-                if _matches(request, event["object"]):
+                if "metadata" not in event["object"] or _matches(request, event["object"]):
                     await response.write(json.dumps(event).encode() + b"\n")
         finally:
             self._watchers[resource].discard(queue)
@@ -292,12 +292,15 @@ class ApiServer:
 
     def end_watches(self) -> None:
         """Tell every watch that its version is too old."""
-        gone = {"type": "ERROR", "object": {"code": 410, "metadata": {}, "message": "too old"}}
+        self.tell_watches({"type": "ERROR", "object": {"code": 410, "metadata": {}, "message": "too old"}})
+
+    def tell_watches(self, event: dict[str, Any]) -> None:
+        """Tell every watch something, true or not."""
 
         async def tell() -> None:
             for queues in self._watchers.values():
                 for queue in queues:
-                    queue.put_nowait(gone)
+                    queue.put_nowait(event)
 
         self._call(tell())
 

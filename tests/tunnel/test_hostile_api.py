@@ -1,0 +1,75 @@
+"""The helper and an API server that is not trusted: nothing grows without end, and what is open stays open."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+import trustme
+
+from sspcloud_magics.access import Access
+from sspcloud_magics.errors import ServerError, ServerUnreachable
+from sspcloud_magics.secret import Secret
+from sspcloud_magics.tunnel.control import State
+from tests.hostile import api as hostile
+from tests.tunnel.conftest import echo
+from tests.tunnel.helper_process import HelperProcess
+from tests.tunnel.test_forward import ask
+
+MEBIBYTE = 1 << 20
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        hostile.gzip_bomb(100),
+        hostile.endless,
+        hostile.brackets(),
+        hostile.answer(b"nonsense"),
+        hostile.json_answer([]),
+        hostile.json_answer({"items": [None]}),
+        hostile.json_answer({"metadata": []}),
+        hostile.answer(b'{"message": ' + b"[" * 200_000, status=b"500 No"),
+        hostile.answer(b"[]", status=b"500 No"),
+    ],
+)
+def test_a_malformed_answer_fails_the_forward(behave):
+    authority = trustme.CA()
+    with hostile.serving(authority, behave) as url:
+        ca = authority.cert_pem.bytes().decode()
+        with HelperProcess(Access(server=url, ca=ca, token=Secret("canary"))) as helper:
+            failed = helper.failure("service", "web", 80)
+            assert isinstance(failed, ServerUnreachable | ServerError)
+            assert psutil.Process(helper.process.pid).memory_info().rss < 200 * MEBIBYTE
+
+
+@pytest.mark.parametrize("spec", [None, "x", {"containers": "x"}, {"containers": [{"ports": [None]}]}])
+def test_an_odd_pod_costs_no_forward(api, helper, programs, spec):
+    """It is read in a watch and in the lists that follow; once it is gone, pods are followed as before."""
+    real = programs(echo)
+    api.put_pod("web-0", {8000: real})
+    api.put("Deployment", "web", spec={"selector": {"matchLabels": {"app": "web"}}})
+    state = helper.forward("deployment", "web", 8000)
+    api.wait_for_watches()
+    api.requests.clear()
+    api.put("Pod", "odd", metadata={"labels": {"app": "web"}}, spec=spec)
+    api.wait_for_request("list pods")
+    assert ask(state.local_ports[0]) == b"ping"
+    api.delete("Pod", "odd")
+    api.put_pod("web-1", {8000: real})
+    api.delete("Pod", "web-0")
+    again = helper.wait_for(
+        lambda event: getattr(event, "pod", "") == "web-1" and event.state is State.ACTIVE
+    )
+    assert again.local_ports == state.local_ports
+    assert ask(state.local_ports[0]) == b"ping"
+
+
+@pytest.mark.parametrize("event", [{}, {"metadata": {"name": "web-0"}, "spec": 5, "status": 5}])
+def test_an_odd_event_costs_no_forward(api, helper, programs, event):
+    api.put_pod("web-0", {8000: programs(echo)})
+    state = helper.forward("pod", "web-0", 8000)
+    api.wait_for_watches()
+    api.requests.clear()
+    api.tell_watches({"type": "ADDED", "object": event})
+    api.wait_for_request("watch pods")
+    assert ask(state.local_ports[0]) == b"ping"
