@@ -20,6 +20,7 @@ from sspcloud_magics.errors import (
     LoginRefused,
     QueryFailed,
 )
+from sspcloud_magics.printable import shortened
 
 _NO_TLS = "server does not support SSL"
 _SEVERITY = re.compile(r"^(?:connection .*? failed: )?(?:(?:FATAL|ERROR|PANIC): +)?", re.DOTALL)
@@ -80,7 +81,7 @@ _LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
     (
         re.compile(r"authentication method requirement|auth method .* requirement failed"),
         DatabaseNotTrusted,
-        "{place} asks for the password in clear, and cannot prove that it is the right server.",
+        "{place} does not prove that it knows the password (SCRAM), and nothing else proves that it is the right server.",
         "ask the owner for a share, which holds the certificate authority to check it with",
     ),
     (
@@ -107,7 +108,7 @@ def of_login(error: psycopg.Error, *, place: str, user: str, dbname: str) -> Dat
     place, user, dbname
         The database's name, the user who wanted in, and the database inside the server.
     """
-    words = _SEVERITY.sub("", str(error).strip()).strip()
+    words = shortened(_SEVERITY.sub("", str(error).strip()).strip())
     for pattern, kind, what, mend in _LOGINS:
         if pattern.search(words):
             return kind(what.format(place=place, user=user, dbname=dbname), why=words, mend=mend)
@@ -120,7 +121,7 @@ def of_login(error: psycopg.Error, *, place: str, user: str, dbname: str) -> Dat
 
 def of_connection(error: psycopg.Error, *, place: str, in_transaction: bool = False) -> ConnectionLost:
     """Return our error for a connection that ended while it was used."""
-    why = _GUESSES.sub("", _SEVERITY.sub("", str(error).strip())).strip()
+    why = shortened(_GUESSES.sub("", _SEVERITY.sub("", str(error).strip())).strip())
     if in_transaction:
         return ConnectionLost(
             f"The connection to {place} was lost inside a transaction, and what was done in it is rolled back.",
@@ -145,15 +146,15 @@ def of_statement(error: psycopg.Error, statement: Statement) -> QueryFailed:
         What was asked.
     """
     diagnosis = error.diag
-    what = diagnosis.message_primary or str(error).strip() or type(error).__name__
+    what = shortened(diagnosis.message_primary or str(error).strip() or type(error).__name__)
     parts = []
     if (position := diagnosis.statement_position) is not None:
         offset = statement.offset_as_written(int(position) - 1)
         parts.append(marked(statement.text, offset, first_line=statement.line))
     elif diagnosis.internal_query and diagnosis.internal_position:
-        parts.append(marked(diagnosis.internal_query, int(diagnosis.internal_position) - 1))
-    parts += [words for words in (diagnosis.message_detail, diagnosis.context) if words]
-    steps = [diagnosis.message_hint] if diagnosis.message_hint else []
+        parts.append(shortened(marked(diagnosis.internal_query, int(diagnosis.internal_position) - 1)))
+    parts += [shortened(words) for words in (diagnosis.message_detail, diagnosis.context) if words]
+    steps = [shortened(diagnosis.message_hint)] if diagnosis.message_hint else []
     if meant := hint(statement.text, diagnosis.sqlstate or "", what):
         steps = [meant]
     if diagnosis.sqlstate is None:  # said by psycopg, of a value such as the time 24:00

@@ -11,6 +11,7 @@ throws away what was under way, so that the connection can be used again.
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -348,7 +349,10 @@ class _Reading:
             transformer = self.transformer
             transformer.set_pgresult(result, set_loaders=False)
             transformer.set_loader_types(self._loaded_as, self._format)
-            values = zip(*transformer.load_rows(0, keep, tuple), strict=True)
+            try:
+                values = zip(*transformer.load_rows(0, keep, tuple), strict=True)
+            except (*_NOT_IN_PYTHON, struct.error) as error:
+                raise psycopg.DataError(f"{self._unreadable(result, keep, made)}: {error}") from None
             for column, way, gathered, loaded in zip(made, self._ways, self._gathered, values, strict=True):
                 try:
                     gathered.append(way.gather(loaded, column))
@@ -356,6 +360,18 @@ class _Reading:
                     raise psycopg.DataError(f"{column.name}: {error}") from None
         fetched.rows += keep
         fetched.cut += count - keep
+
+    def _unreadable(self, result: pq.abc.PGresult, rows: int, made: Sequence[Column]) -> str:
+        """Return the name of the column that has a value which psycopg cannot read."""
+        for place, column in enumerate(made):
+            load = self.transformer.get_loader(self._loaded_as[place], self._format).load
+            try:
+                for row in range(rows):
+                    if (value := result.get_value(row, place)) is not None:
+                        load(value)
+            except (*_NOT_IN_PYTHON, struct.error):
+                return column.name
+        return "a column"
 
     def _decode(self) -> None:
         """Make pieces of what was gathered."""

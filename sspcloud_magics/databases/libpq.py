@@ -6,8 +6,8 @@ some *other* database. So all that libpq could look up is given here; what has a
 parameter (``PGTZ``, ``PGSERVICE`` …) is taken out of the environment for the moment of the login.
 
 TLS: with the certificate authority at hand the server is verified, by the name of its service and not
-by the address of the tunnel's end. Without it, TLS is used wherever the server offers it, no password
-is sent in clear to a server that merely asks for it, and the connection says that nobody verified it.
+by the address of the tunnel's end. Without it, TLS is used wherever the server offers it, the login has to be one by
+SCRAM, in which the server proves that it knows the password, and the connection says that the server is not verified.
 """
 
 from __future__ import annotations
@@ -124,8 +124,10 @@ def parameters(login: Login, *, tls: Tls, ca_file: Path | None = None) -> dict[s
         "min_protocol_version": "3.0",
         "max_protocol_version": "3.0",
         "channel_binding": "prefer",
-        # An empty text would forbid every method: libpq takes it for a list.
-        "require_auth": "password,md5,scram-sha-256,none" if tls is Tls.VERIFIED else "!password",
+        # With SCRAM the server proves, too, that it knows the password. One that nothing else proves to be the right
+        # one gets no other answer: the password can be guessed from an MD5 answer, and a server that lets everybody in
+        # may be any. An empty text would forbid every method: libpq takes it for a list.
+        "require_auth": "scram-sha-256,md5,password,none" if tls is Tls.VERIFIED else "scram-sha-256",
         "requirepeer": "",
         "gssencmode": "disable",
         "krbsrvname": "postgres",

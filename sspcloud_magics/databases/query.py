@@ -32,7 +32,7 @@ from sspcloud_magics.databases.fetching import Fetched
 from sspcloud_magics.databases.parameters import Statement, statements
 from sspcloud_magics.databases.sql_hints import hint
 from sspcloud_magics.errors import QueryFailed, UsageProblem
-from sspcloud_magics.printable import printable
+from sspcloud_magics.printable import printable, shortened
 
 Progress: TypeAlias = Callable[[int, int, float], None]
 """Is told rows, bytes (0 where they are not known) and seconds."""
@@ -399,6 +399,7 @@ def _bounded(session: psycopg.Connection[Any], timeout: float | None) -> Iterato
 
 
 _CANCEL_SECONDS = 5.0
+_MOST_NOTICES = 100
 
 
 def _warn_of_size(warn: Callable[[str], None], share: float, described: Description) -> None:
@@ -430,17 +431,24 @@ def _refuse_copy(statement: Statement) -> None:
 def _notices(session: psycopg.Connection[Any]) -> Iterator[list[str]]:
     """Collect what the server says meanwhile, besides results."""
     heard: list[str] = []
+    left_out = 0
 
     def hear(diagnosis: psycopg.errors.Diagnostic) -> None:
+        nonlocal left_out
+        if len(heard) >= _MOST_NOTICES:
+            left_out += 1
+            return
         words = f"{diagnosis.severity}: {diagnosis.message_primary}"
         more = (diagnosis.message_detail, diagnosis.message_hint)
-        heard.append("\n  ".join([words, *filter(None, more)]))
+        heard.append(shortened("\n  ".join([words, *filter(None, more)])))
 
     session.add_notice_handler(hear)
     try:
         yield heard
     finally:
         session.remove_notice_handler(hear)
+        if left_out:
+            heard.append(f"The server said {left_out:,} more things, which are left out.")
 
 
 def _failed(error: psycopg.Error, statement: Statement, before: int, total: int) -> QueryFailed:

@@ -36,9 +36,9 @@ HEAD = 'connection failed: connection to server at "127.0.0.1", port 5432 failed
         ('server certificate for "a" does not match host name "b"', DatabaseNotTrusted, "cannot be trusted"),
         ("server does not support SSL, but SSL was required", DatabaseNotTrusted, "offers no TLS"),
         (
-            'authentication method requirement "!password" failed: server requested a cleartext password',
+            'authentication method requirement "scram-sha-256" failed: server requested a cleartext password',
             DatabaseNotTrusted,
-            "in clear",
+            "SCRAM",
         ),
         ("timeout expired", DatabaseUnavailable, "in time"),
         ("Connection refused", DatabaseUnavailable, "No connection"),

@@ -106,12 +106,18 @@ def serving(authority: trustme.CA, behave: Behaviour) -> Iterator[str]:
                     clients.append(plain)
                     threading.Thread(target=serve, args=(plain,), daemon=True).start()
 
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-    for client in clients:
-        client.close()
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
+        try:
+            yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for client in clients:
+                with suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
+                client.close()
 
 
 def _request(client: socket.socket) -> bool:
