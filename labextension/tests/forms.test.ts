@@ -32,7 +32,6 @@ test("a share is what is filled in; which of the two buttons was pressed says wh
 
 test.each([
   ["connect", "database", { do: "connect", database: "x/y" }],
-  ["file", "file", { do: "log in", file: "x/y" }],
   ["namespace", "namespace", { do: "namespace", namespace: "x/y" }],
 ])("the form %s asks for its order, and for nothing where it is empty", (name, field, order) => {
   expect(read(form(`<input name="${field}" value=" x/y ">`, { form: name }), "")?.order).toEqual(order);

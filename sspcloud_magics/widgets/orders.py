@@ -19,11 +19,12 @@ from sspcloud_magics.widgets.asking import Order, number, text
 
 
 def _log_in(order: Order) -> None:
-    """Log in with the account page's script that was pasted, or with the file that holds it."""
+    """Log in with the account page's script: a page names no file, since the answer would tell which files there are."""
     script = order.get("script")
     if not isinstance(script, Secret):
-        session.login(text(order, "file"))
-        return
+        raise UsageProblem(
+            "The button did not say which script it means.", mend="paste the script, or choose its file"
+        )
     from sspcloud_magics.cluster import login_script  # noqa: PLC0415 - at first use
 
     pasted = script.reveal()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -425,6 +426,21 @@ def test_a_pasted_script_leaves_the_page_at_once(pages: Callable[..., Page]) -> 
     order = page.evaluate("window.sent.filter(each => each.do === 'log in').at(-1)")
     part(page, {"order/log in": {"id": order["id"], "state": "done"}})
     expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_a_chosen_file_goes_the_way_of_a_paste(pages: Callable[..., Page], tmp_path: Path) -> None:
+    script = tmp_path / "config.sh"
+    script.write_text("kubectl config --token=canary\n")
+    page = pages()
+    tell(page, NOBODY | {"look/who": NOT_LOGGED_IN})
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_text("Or choose the file").click()
+    page.get_by_label("File").set_input_files(script)
+    page.wait_for_function("window.sent.some(each => each.do === 'log in')")
+    orders = page.evaluate("window.sent.filter(each => each.do === 'log in')")
+    assert [order["script"] for order in orders] == ["kubectl config --token=canary"]
+    assert not any("file" in order for order in orders)
+    assert page.get_by_label("File").input_value() == ""
 
 
 def test_a_share_is_made_of_what_was_previewed_only(pages: Callable[..., Page]) -> None:

@@ -80,13 +80,16 @@ def test_a_fault_of_our_own_is_logged_without_its_text(
     assert "canary" not in caplog.text + json.dumps(browser.facts)
 
 
-def test_a_script_in_a_file_logs_in(board: Board, browser: Browser, sandbox: Sandbox, tmp_path: Path) -> None:
-    file = tmp_path / "config.sh"
-    file.write_text(account.login_script("carol", sandbox.home))
+@pytest.mark.parametrize("name", ["config.sh", "no-such-file", ".", "unreadable"])
+def test_a_page_learns_nothing_of_files(board: Board, browser: Browser, tmp_path: Path, name: str) -> None:
+    """A file that is there, one that is not, a directory and a file of another kind get one answer."""
+    (tmp_path / "config.sh").write_text("kubectl config use-context canary")
+    (tmp_path / "unreadable").touch(mode=0o000)
     board.receive(LOOK)
-    board.receive({"do": "log in", "file": str(file), "key": "log in", "id": "1"})
-    assert outcome(browser, "log in", "1")["state"] == "done"
-    assert browser.until(lambda facts: facts.get("who"))["user"] == "oidc-carol"
+    board.receive({"do": "log in", "file": str(tmp_path / name), "key": "log in", "id": "1"})
+    failed = outcome(browser, "log in", "1")["error"]
+    assert failed["what"] == "The button did not say which script it means."
+    assert str(tmp_path) not in json.dumps(failed)
 
 
 def test_an_expired_login_is_told_with_its_family(board: Board, browser: Browser, sandbox: Sandbox) -> None:

@@ -17,8 +17,6 @@ export function read(form: HTMLFormElement, step: string): Asked | null {
         : null;
     case "script":
       return text("script") ? { order: { do: "log in", script: text("script") }, key: keys.logIn } : null;
-    case "file":
-      return text("file") ? { order: { do: "log in", file: text("file") }, key: keys.logIn } : null;
     case "namespace":
       return text("namespace")
         ? { order: { do: "namespace", namespace: text("namespace") }, key: keys.namespace }

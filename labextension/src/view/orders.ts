@@ -2,7 +2,6 @@
 
 export type Order =
   | { do: "log in"; script: string }
-  | { do: "log in"; file: string }
   | { do: "renew" }
   | { do: "namespace"; namespace: string }
   | { do: "forward"; kind: string; name: string; port: number }

@@ -27,6 +27,9 @@ import { languageOf, type Language } from "./words";
 const AGES = 20_000;
 /** Pixels before its end from which on a table that is scrolled grows. */
 const NEAR = 120;
+
+/** Bytes of a login script, at most: as the kernel's limit. */
+const LONGEST_SCRIPT = 1 << 20;
 /** Milliseconds for which a button says "copied". */
 const COPIED = 1_500;
 
@@ -283,6 +286,10 @@ export class View implements Scene {
 
   private input(event: Event): void {
     if (!(event.target instanceof HTMLInputElement)) return;
+    if (event.target.dataset.scriptFile !== undefined) {
+      void this.choose(event.target);
+      return;
+    }
     const { form, dataset, value } = event.target;
     if (dataset.filter !== undefined) {
       this.filter = value;
@@ -324,6 +331,17 @@ export class View implements Scene {
     event.preventDefault();
     area.value = "";
     this.give({ do: "log in", script }, keys.logIn);
+  }
+
+  /** A file that is chosen is read here and goes the way of what is pasted: the kernel opens no file for a page. */
+  private async choose(field: HTMLInputElement): Promise<void> {
+    const file = field.files?.[0];
+    // Choosing the same file again is a choice, too.
+    field.value = "";
+    if (!file) return;
+    // The kernel refuses what is longer than any script, so no more of it is read.
+    const script = (await file.slice(0, LONGEST_SCRIPT + 1).text()).trim();
+    if (script) this.give({ do: "log in", script }, keys.logIn);
   }
 
   private key(event: KeyboardEvent): void {

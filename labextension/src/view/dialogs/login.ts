@@ -1,9 +1,9 @@
 import { cls, h, type Content } from "../dom";
 import { keys } from "../orders";
-import { faint, field, outcome, submitButton } from "../pieces";
+import { field, outcome, submitButton } from "../pieces";
 import { t, type Scene } from "../scene";
 
-/** Logging in: the account page's script, which goes to the kernel as soon as it is pasted; or a file that holds it. */
+/** Logging in: the account page's script, which goes to the kernel as soon as it is pasted or its file is chosen. */
 export function login(scene: Scene): Content {
   const page = scene.store.one("account")?.page;
   const id = `${scene.id}-script`;
@@ -45,8 +45,7 @@ export function login(scene: Scene): Content {
       h(
         "form",
         { class: cls("stack"), "data-form": "file" },
-        field(scene, "file", "file", { placeholder: "config.sh" }, faint(t(scene, "fileHint"))),
-        h("div", { class: cls("row") }, submitButton(scene, "logIn", keys.logIn)),
+        field(scene, "file", "file", { type: "file", "data-script-file": "" }, t(scene, "fileHint")),
       ),
     ),
   ];

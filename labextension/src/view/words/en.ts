@@ -93,9 +93,10 @@ export const en = {
   script: "Paste it here",
   scriptHint:
     "It goes to your kernel as soon as it is pasted, is read and never run, and is kept neither here nor in the notebook.",
-  orFile: "Or name the file that you saved it in",
+  orFile: "Or choose the file that you saved it in",
   file: "File",
-  fileHint: "On the machine of the kernel, seen from the notebook's folder.",
+  fileHint:
+    "On the machine of your browser; it goes the way of a paste. For a file on the machine of the kernel: %k8s_login config.sh",
   restart: "Restart",
   restartNamed: "Restart the forward to {name}",
   copyMagic: "Copy as magic",

@@ -101,9 +101,10 @@ export const fr: Record<Word, string> = {
   script: "Collez-le ici",
   scriptHint:
     "Il est transmis à votre noyau dès qu'il est collé ; il est lu, jamais exécuté, et n'est conservé ni ici ni dans le notebook.",
-  orFile: "Ou indiquez le fichier dans lequel vous l'avez enregistré",
+  orFile: "Ou choisissez le fichier dans lequel vous l'avez enregistré",
   file: "Fichier",
-  fileHint: "Sur la machine du noyau, à partir du dossier du notebook.",
+  fileHint:
+    "Sur la machine de votre navigateur ; il est transmis comme s'il était collé. Pour un fichier sur la machine du noyau : %k8s_login config.sh",
   restart: "Relancer",
   restartNamed: "Relancer la redirection vers {name}",
   copyMagic: "Copier la commande",
