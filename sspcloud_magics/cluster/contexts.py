@@ -82,6 +82,7 @@ class ContextAccess:
         self._is_anonymous = context.text("user") is None
         cluster = _named(kubeconfig.clusters, context, "cluster")
         self._trust = _trust(cluster)
+        self._sources = tuple(dict.fromkeys((context.file, cluster.file, self._user.file)))
         self._plugin = _plugin(self._user, self._trust, cluster)
         token_file = self._user.path("tokenFile")
         self._token_file = TokenFile(token_file) if token_file else None
@@ -151,6 +152,15 @@ class ContextAccess:
         if self._plugin is not None:
             return Validity(renews=True)  # the plugin is not run for this
         return Validity(jwt.expiry(self._token()))
+
+    def files(self) -> list[tuple[str, Path]]:
+        """Return the files that decide who one is here, and what each is."""
+        program = self._plugin.program if self._plugin is not None and self._has_credentials else None
+        return [
+            *(("kubeconfig", file) for file in self._sources),
+            *([("login command", program)] if program is not None else []),
+            *([("token file", self._token_file.path)] if self._token_file is not None else []),
+        ]
 
     def close(self) -> None:
         """Stop what renews credentials ahead of time, until they are used again."""

@@ -94,6 +94,14 @@ class ExecPlugin:
             self._kept = self._parse(self._run())
         return self._kept
 
+    @property
+    def program(self) -> Path | None:
+        """The file that is run; None where it is not here."""
+        try:
+            return Path(self._program())
+        except NotLoggedIn:
+            return None
+
     def same_command(self, other: ExecPlugin) -> bool:
         """Whether `other` would run the same command in the same way."""
         return self._told() == other._told()

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sspcloud_magics.access import Access
-from sspcloud_magics.cluster import jwt
+from sspcloud_magics.cluster import file_modes, jwt
 from sspcloud_magics.cluster import kubeconfig as files
 from sspcloud_magics.cluster.contexts import LOG_IN_AGAIN, NOT_SENT, WITHOUT_TLS, ContextAccess, server_url
+from sspcloud_magics.cluster.file_modes import Remark
 from sspcloud_magics.cluster.serviceaccount import MOUNT, MountedToken, why_not_mounted
 from sspcloud_magics.cluster.tokenfile import TokenFile
 from sspcloud_magics.cluster.validity import Validity
@@ -108,6 +109,10 @@ class ServerAndTokenFile:
             raise KubeconfigInvalid(f"The CA file {ca_file} cannot be read.", why=f"{why}.") from None
         self.description = f"server {self._server} with the token of {token_file}"
 
+    def files(self) -> list[tuple[str, Path]]:
+        """Return the files that decide who one is here, and what each is."""
+        return [("token file", self._token.path)]
+
     def current(self) -> Access:
         """Return the access with the token as the file has it now."""
         return Access(
@@ -159,12 +164,15 @@ class Cluster:
         Where it comes from, in words for the user, such as ``the mounted service-account token``.
     considered
         What was looked at to find it, in order.
+    remarks
+        What is to be told once: files that others may write.
     """
 
     namespace: str
     source: str
     considered: tuple[Considered, ...]
     _login: _Login = field(repr=False, compare=False)
+    remarks: tuple[Remark, ...] = ()
 
     def access(self) -> Access:
         """Return the access as it is now; changed files and expired plugins are looked at again.
@@ -311,7 +319,7 @@ def find_cluster(
     """
     environ = os.environ if environ is None else environ
     considered: list[Considered] = []
-    source: AccessSource | None
+    source: MountedToken | ServerAndTokenFile | ContextAccess | None
     if server is not None or token_file is not None:
         if kubeconfig is not None or context is not None:
             raise UsageProblem("A server and a kubeconfig were both named.", mend="name one of them")
@@ -342,7 +350,10 @@ def find_cluster(
             for file in files.default_files(environ)
             if _exists(file)
         ]
-    return Cluster(namespace or source.namespace, source.description, tuple(considered), _Login(source))
+    noted = () if isinstance(source, MountedToken) else file_modes.remarks(source.files())
+    return Cluster(
+        namespace or source.namespace, source.description, tuple(considered), _Login(source), noted
+    )
 
 
 def _exists(file: Path) -> bool:

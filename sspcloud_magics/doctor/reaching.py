@@ -27,7 +27,12 @@ def configuration(patient: Patient) -> Iterator[Finding]:
     patient.personal |= {_user(), Path.home().name, socket.gethostname()} - {"", "root"}
     patient.cluster = cluster = patient.find()
     seen = [f"{considered.source}: {considered.outcome}" for considered in cluster.considered]
-    yield fine(step, f"{cluster.source}, namespace {cluster.namespace}.", *seen)
+    what = f"{cluster.source}, namespace {cluster.namespace}."
+    if cluster.remarks:
+        told = [each.what for each in cluster.remarks]
+        yield look(step, what, *seen, *told, mend="\n".join(each.mend for each in cluster.remarks))
+    else:
+        yield fine(step, what, *seen)
     patient.personal |= {cluster.namespace.partition("-")[2]} - {""}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
@@ -56,7 +57,7 @@ class LoginMagics(Magics):
         The same in Python: ``ssp.login("config.sh")``.
         """
         given = arguments(self, "k8s_login", line)
-        return session.login(
+        identity = session.login(
             given.script,
             kubeconfig=given.kubeconfig,
             context=given.context,
@@ -65,13 +66,20 @@ class LoginMagics(Magics):
             ca_file=given.ca,
             namespace=given.namespace,
         )
+        if given.script:
+            from sspcloud_magics.cluster import file_modes  # noqa: PLC0415 - the login has loaded it
+
+            for remark in file_modes.remarks([("login script", Path(given.script).expanduser())]):
+                display(Note(remark.what, (remark.mend,)))  # type: ignore[no-untyped-call]  # IPython's
+        return identity
 
 
 class Reminder:
-    """Says once, below a cell, that the login is about to end; asks nobody, and starts nothing."""
+    """Says once, below a cell, that the login is about to end, or that others may write what it stands on."""
 
     def __init__(self) -> None:
         self._told: object = None
+        self._remarked: set[object] = set()
 
     def after_cell(self, _result: object) -> None:
         """Look at the cluster of the moment, if there is one; IPython calls this after each cell."""
@@ -82,6 +90,10 @@ class Reminder:
             validity = cluster.validity()
         except SspcloudError:
             return  # whoever needs the cluster is told why
+        for remark in cluster.remarks:
+            if remark not in self._remarked:
+                self._remarked.add(remark)
+                display(Note(remark.what, (remark.mend,)))  # type: ignore[no-untyped-call]  # IPython's
         warning = validity.warning()
         if warning and validity.ends != self._told:
             self._told = validity.ends

@@ -103,3 +103,16 @@ def test_the_end_is_told_once_and_not_below_each_cell(
     notebook.run("%k8s_whoami")
     assert "Your login ends in" not in notebook.printed
     assert Reminder()._told is None
+
+
+def test_a_kubeconfig_that_others_may_write_is_told_once(
+    notebook: Notebook, script: Path, tmp_path: Path
+) -> None:
+    script.chmod(0o666)
+    notebook.run(f"%k8s_login {script}")
+    assert f"chmod go-w {script}" in notebook.printed
+    (tmp_path / ".kube" / "config").chmod(0o602)
+    notebook.run("%k8s_login --kubeconfig ~/.kube/config")
+    assert f"chmod go-w {tmp_path / '.kube' / 'config'}" in notebook.printed
+    notebook.run("%k8s_whoami")
+    assert "chmod" not in notebook.printed
