@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from sspcloud_magics import addresses
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import ServerUnreachable
-from sspcloud_magics.secret import Secret
+from sspcloud_magics.secret import Secret, without_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Proxy:
         return str(addresses.Address(self.scheme, self.host, self.port, "", None))
 
 
+@without_frames
 def proxy_for(access: Access, environ: Mapping[str, str] | None = None) -> Proxy | None:
     """Return the proxy that leads to the server of `access`, None where none is needed.
 

@@ -24,7 +24,7 @@ from sspcloud_magics.cluster import failures, transport
 from sspcloud_magics.cluster.resources import Attempt
 from sspcloud_magics.cluster.transport import Answer
 from sspcloud_magics.proxies import proxy_for
-from sspcloud_magics.secret import HIDDEN, Secret
+from sspcloud_magics.secret import HIDDEN, Secret, without_frames
 from sspcloud_magics.tls import tls_context
 
 TIMEOUT = urllib3.Timeout(connect=10.0, read=30.0)
@@ -70,6 +70,7 @@ class ApiClient:
         self._pool: urllib3.PoolManager | None = None
         self._pool_is_for: object = None
 
+    @without_frames
     def ask(
         self,
         attempt: Attempt,
@@ -109,6 +110,7 @@ class ApiClient:
             raise failures.no_api(answer.status, answer.headers.get("Content-Type", ""), server)
         return found
 
+    @without_frames
     def watch(self, attempt: Attempt, version: str, *, own: bool = True) -> Stream:
         """Begin to watch, and return the events as they come.
 
@@ -153,16 +155,10 @@ class ApiClient:
     ) -> tuple[Answer | urllib3.BaseHTTPResponse, str]:
         """Return an answer that is a success, and the server that gave it; for a stream its body is still to be read."""
         access = self._access()
-        try:
+        answer = self._request(access, attempt, query, body, stream=stream)
+        if answer.status == 401:
+            access = self._renew_access(access)
             answer = self._request(access, attempt, query, body, stream=stream)
-            if answer.status == 401:
-                access = self._renew_access(access)
-                answer = self._request(access, attempt, query, body, stream=stream)
-        except BaseException as error:  # noqa: BLE001 - raised again, without the frames
-            # The frames below hold the token and the body as they go over the wire, and a traceback may show
-            # its frames' variables.
-            error.__cause__ = error.__context__ = None
-            raise error.with_traceback(None) from None
         if 200 <= answer.status < 300:
             return answer, access.server
         raise failures.from_answer(

@@ -29,6 +29,7 @@ from sspcloud_magics.cluster.serviceaccount import MOUNT, MountedToken, why_not_
 from sspcloud_magics.cluster.tokenfile import TokenFile
 from sspcloud_magics.cluster.validity import Validity
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, UsageProblem
+from sspcloud_magics.secret import without_frames
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.client import ApiClient
@@ -265,6 +266,7 @@ def cluster_from(source: AccessSource, namespace: str | None = None) -> Cluster:
     )
 
 
+@without_frames
 def find_cluster(
     *,
     kubeconfig: str | Path | None = None,

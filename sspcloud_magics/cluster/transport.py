@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import urllib3
@@ -56,12 +56,12 @@ class Answer:
     Parameters
     ----------
     status, headers, data
-        As the server gave them; `data` is unpacked.
+        As the server gave them; `data` is unpacked. They may hold secrets, so they are in no repr.
     """
 
     status: int
-    headers: Mapping[str, str]
-    data: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    data: bytes = field(repr=False)
 
 
 def pool_manager(context: ssl.SSLContext | None, **settings: Any) -> urllib3.PoolManager:

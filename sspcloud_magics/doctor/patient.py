@@ -39,7 +39,7 @@ class Patient:
     manager: Callable[[], ForwardManager]
     wanted: str | None
     namespace: str | None
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)  # it holds other programs' secrets
     cluster: Cluster | None = None
     identity: Identity | None = None
     server_answers: bool = False

