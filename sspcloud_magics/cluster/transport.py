@@ -33,7 +33,7 @@ ANSWER_SECONDS = 60.0
 """From the request to the last byte; a watch may be silent for longer, and ends when that time is over."""
 
 _CONNECT_SECONDS = 30.0
-_PIECE = 1 << 16
+_PIECE = 1 << 18
 
 
 def through(proxy: Proxy | None) -> dict[str, Any]:
@@ -133,7 +133,8 @@ def lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 def json_object(data: bytes) -> dict[str, Any] | None:
     """Return the JSON object that `data` is; None where it is something else, or too much of it."""
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > MOST_VALUES:
+    # A value has two bytes at least.
+    if len(data) > MOST_VALUES and data.count(b",") + data.count(b"[") + data.count(b"{") > MOST_VALUES:
         return None
     try:
         found = json.loads(data)
@@ -150,22 +151,25 @@ class _Timed:
 
     ends = float("inf")
 
-    def _next_wait(self, usual: float | None) -> float:
+    def _wait_at_most(self, usual: float | None) -> float | None:
+        """Return how long the next wait may take where that is less than usual; None where it is not."""
         left = self.ends - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer takes too long")
-        return left if usual is None else min(left, usual)
+        return left if usual is None or left < usual else None
 
 
 class _TlsSocket(_Timed, ssl.SSLSocket):
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-        self.settimeout(self._next_wait(self.gettimeout()))
+        if (wait := self._wait_at_most(self.gettimeout())) is not None:
+            self.settimeout(wait)
         return super().recv_into(buffer, nbytes, flags)
 
 
 class _PlainSocket(_Timed, socket.socket):
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        self.settimeout(self._next_wait(self.gettimeout()))
+        if (wait := self._wait_at_most(self.gettimeout())) is not None:
+            self.settimeout(wait)
         return super().recv_into(buffer, nbytes, flags)
 
 
