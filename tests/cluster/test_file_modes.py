@@ -14,6 +14,11 @@ import pytest
 
 from sspcloud_magics.cluster import file_modes
 from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.permissions import who_am_i
+from sspcloud_magics.doctor.findings import Verdict
+from sspcloud_magics.doctor.patient import Patient
+from sspcloud_magics.doctor.reaching import configuration
+from tests.cluster.api_server import ApiServer
 
 V1 = "client.authentication.k8s.io/v1"
 
@@ -55,6 +60,22 @@ def test_a_plugin_and_a_directory_are_told(write_kubeconfig: Callable[..., Path]
     program.chmod(0o775)
     (remark,) = find_cluster(kubeconfig=file, environ={}).remarks
     assert remark.mend == f"chmod go-w '{program}'"
+
+
+def test_the_doctor_and_whoami_tell_it(
+    api: ApiServer, write_kubeconfig: Callable[..., Path], tmp_path: Path
+) -> None:
+    here = {"server": api.url, "certificate-authority": str(api.ca_file(tmp_path))}
+    file = write_kubeconfig(cluster=here)
+    file.chmod(0o666)
+    api.answers["/apis/authentication.k8s.io/v1/selfsubjectreviews"] = {"status": {}}
+    cluster = find_cluster(kubeconfig=file, environ={})
+    assert f"Others may write the kubeconfig {file}" in who_am_i(cluster).warning
+    patient = Patient(lambda: cluster, lambda: None, None, None, {})  # type: ignore[arg-type,return-value]  # no forward
+    (finding,) = configuration(patient)
+    assert finding.verdict is Verdict.LOOK
+    assert finding.mend == f"chmod go-w {file}"
+    cluster.close()
 
 
 def test_a_token_file_is_told(tmp_path: Path) -> None:

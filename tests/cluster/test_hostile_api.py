@@ -62,6 +62,16 @@ def test_an_answer_has_a_total_time(
         inventory.pods(cluster)
 
 
+@pytest.mark.parametrize("watched", [api.drip(), api.drip(b"")], ids=["body", "headers"])
+def test_a_watch_has_a_total_time(
+    cluster_of: Any, monkeypatch: pytest.MonkeyPatch, watched: api.Behaviour
+) -> None:
+    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("sspcloud_magics.cluster.client.WATCH_SILENCE", 0.3 - 30.0)
+    with cluster_of(watched) as cluster, suppress(ServerUnreachable):
+        assert list(cluster.api.watch(Attempt("watch", PODS, "user-bob"), "1")) == []
+
+
 @pytest.mark.parametrize("behave", [api.gzip_bomb(100), api.endless], ids=["bomb", "endless"])
 def test_an_event_has_a_size(cluster_of: Any, behave: api.Behaviour) -> None:
     with cluster_of(behave) as cluster, pytest.raises(ServerError, match=NO_API) as refused:

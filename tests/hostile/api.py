@@ -36,12 +36,16 @@ def answer(body: bytes, *, status: bytes = b"200 OK", headers: bytes = b"") -> B
 
 @cache
 def _bomb(mebibytes: int) -> bytes:
-    return gzip.compress(b'{"items": [' + _MEBIBYTE * mebibytes + b"]}")
+    return gzip.compress(b'{"items": [' + _MEBIBYTE * mebibytes + b"]}", compresslevel=1)
 
 
 def gzip_bomb(mebibytes: int = 400) -> Behaviour:
     """Answer with a body that unpacks to a thousand times its size."""
-    return answer(_bomb(mebibytes), headers=b"Content-Encoding: gzip\r\n")
+
+    def behave(client: socket.socket) -> None:
+        answer(_bomb(mebibytes), headers=b"Content-Encoding: gzip\r\n")(client)
+
+    return behave
 
 
 def endless(client: socket.socket) -> None:
