@@ -1,6 +1,6 @@
 r"""What comes from outside, as it may be shown: what a terminal or a page would act on is written as an escape.
 
-Names, messages and values come from servers that somebody else runs. An ESC in one moves a terminal's cursor or
+Names, messages and values come from servers that others run. An ESC in one moves a terminal's cursor or
 paints over what was said before; a bidirectional control turns the text behind it around, in a page, too. Such
 characters are shown as Python writes them (``\x1b``, ``\u202e``), so that it can be seen that they are there. HTML is
 escaped besides, where it is made.

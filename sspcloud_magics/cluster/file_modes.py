@@ -1,6 +1,6 @@
 """Files that decide who one is and what is run, and that others may write.
 
-Whoever writes a kubeconfig says to which server the credentials go and which command is run to get them. kubectl obeys
+The author of a kubeconfig decides to which server the credentials go, and which command is run to get them. kubectl obeys
 such a file without a word; here it is obeyed, too, and told once, with the command that ends it.
 """
 
