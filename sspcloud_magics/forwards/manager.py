@@ -75,12 +75,13 @@ class ForwardManager:
     def __init__(self, start_helper: Callable[[], Helper] = Helper) -> None:
         self._start_helper = start_helper
         self._ids = itertools.count(1)
-        self._subscribers = Subscribers()
         self._begin()
 
     def _begin(self) -> None:
         self._process = os.getpid()
         self._lock = threading.Condition(threading.RLock())
+        # The views and the file are the parent's: a child tells them nothing.
+        self._subscribers = Subscribers()
         self._forwards: dict[int, Forward] = {}
         self._credentials = Credentials(self._send)
         self._helper: Helper | None = None

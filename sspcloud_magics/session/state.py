@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -94,6 +95,16 @@ class Session:
 
 
 session = Session()
+
+
+def _begin_in_child() -> None:
+    """Watch nothing for the parent process in a child that was just forked, and wait for none of its threads."""
+    session.lock = threading.RLock()
+    session.watchers = ()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 
 def configure(choice: Choice) -> None:
