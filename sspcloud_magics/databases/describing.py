@@ -15,6 +15,7 @@ import re
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -155,7 +156,7 @@ def describe(
         waited(connection, generators.send(pgconn))
         results = list(_results(connection))
     finally:
-        _leave_pipeline(connection)
+        leave_pipeline(connection)
     for result in results:
         if result.status == pq.ExecStatus.FATAL_ERROR:
             raise psycopg.errors.error_from_result(result, encoding=encoding)
@@ -170,10 +171,10 @@ def describe(
     )
 
 
-def _results(connection: psycopg.Connection[Any]) -> Iterator[pq.abc.PGresult]:
+def _results(connection: psycopg.Connection[Any], timeout: float | None = None) -> Iterator[pq.abc.PGresult]:
     """Give the results up to the end of the pipeline; each statement's end is a None between them."""
     while True:
-        result = waited(connection, generators.fetch(connection.pgconn))
+        result = waited(connection, generators.fetch(connection.pgconn), timeout)
         if result is None:
             continue
         if result.status == pq.ExecStatus.PIPELINE_SYNC:
@@ -184,7 +185,7 @@ def _results(connection: psycopg.Connection[Any]) -> Iterator[pq.abc.PGresult]:
 _LEAVE_SECONDS = 5.0
 
 
-def _leave_pipeline(connection: psycopg.Connection[Any]) -> None:
+def leave_pipeline(connection: psycopg.Connection[Any]) -> None:
     """Leave pipeline mode; if something came between, cancel what runs and read what still comes."""
     pgconn = connection.pgconn
     if pgconn.status != pq.ConnStatus.OK:
@@ -194,11 +195,22 @@ def _leave_pipeline(connection: psycopg.Connection[Any]) -> None:
     except psycopg.OperationalError:
         try:
             connection.cancel_safe(timeout=_LEAVE_SECONDS)
-            for _ in _results(connection):
-                pass
-            pgconn.exit_pipeline_mode()
+            # One more: an interruption may have come before the one that was to follow.
+            pgconn.pipeline_sync()
+            waited(connection, generators.send(pgconn), _LEAVE_SECONDS)
+            _read_all(connection)
         except BaseException:  # noqa: BLE001 - no answer, or interrupted again: what led here is raised
             connection.close()
+
+
+def _read_all(connection: psycopg.Connection[Any]) -> None:
+    """Read what a pipeline still gives, and leave it."""
+    while True:
+        for _ in _results(connection, _LEAVE_SECONDS):
+            pass
+        with suppress(psycopg.OperationalError):  # there is one more end to come
+            connection.pgconn.exit_pipeline_mode()
+            return
 
 
 def with_limit(statement: Statement, most: int) -> str:
