@@ -301,9 +301,9 @@ class ConnectionLost(DatabaseError):
 
 
 class ConnectionBusy(DatabaseError):
-    """The connection reads the rows of another query.
+    """The connection reads the rows of another query, or has a transaction of another thread open.
 
-    Read the rows to their end, or give the rest up: ``chunks.close()``. Then ask again.
+    Read the rows to their end, or give the rest up: ``chunks.close()``; end the transaction, or do its work in its own thread. Then ask again.
     """
 
 

@@ -2,11 +2,13 @@
 
 The rows come from the server as they are asked for, in the session that everything else uses; the first
 are fetched at once, so that a mistake in the query is told where it is written. Until the end, or `Chunks.close`, which
-cancels the query on the server, that session takes no other query.
+cancels the query on the server, that session takes no other query, from whichever thread. Threads may share the chunks: each of them is
+read in a turn, and none is given twice.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from types import TracebackType
@@ -18,6 +20,7 @@ from sspcloud_magics.databases import query
 from sspcloud_magics.databases.columns import Numeric
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.query import Part
+from sspcloud_magics.errors import ConnectionLost
 
 Convert = Callable[[pd.DataFrame, Sequence[int]], Any]
 
@@ -46,30 +49,44 @@ class Chunks:
         size: int,
         convert: Convert,
     ) -> None:
-        self._where = connection.database.path
+        self._connection = connection
+        self._process = os.getpid()
         self._size = size
         self._closed = False
         self._rows = 0
         self._coming = _cut(connection, parts, size, convert)
-        connection.lend(self)
-        self._first: Any = next(self._coming)
+        with connection.turn:
+            self._first: Any = next(self._coming)
+            connection.lend(self._coming)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
         """Return the next rows."""
-        if self._first is not None:
-            chunk, self._first = self._first, None
-        else:
-            chunk = next(self._coming)
-        self._rows += len(chunk)
-        return chunk
+        if os.getpid() != self._process:
+            raise ConnectionLost(
+                "These rows are read by the parent process.",
+                mend="run the query in the process that reads it",
+            )
+        with self._connection.turn:
+            if self._first is not None:
+                chunk, self._first = self._first, None
+            else:
+                chunk = next(self._coming)
+            self._rows += len(chunk)
+            return chunk
 
     def close(self) -> None:
         """Give the rest up: the query is cancelled on the server; again and again does no harm."""
         self._closed, self._first = True, None
-        self._coming.close()
+        if os.getpid() == self._process:
+            with self._connection.turn:
+                self._coming.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_coming"):
+            self._connection.forget(self._coming)
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +98,8 @@ class Chunks:
 
     def __repr__(self) -> str:
         read = f"{self._rows:,} rows read" + (", closed" if self._closed else "")
-        return f"Rows of {self._where}, {self._size:,} at a time ({read}): for chunk in …"
+        where = self._connection.database.path
+        return f"Rows of {where}, {self._size:,} at a time ({read}): for chunk in …"
 
 
 def _cut(

@@ -138,8 +138,6 @@ def _copy(
     statement: Statement = statements(sql)[0]
     if statement.names:
         raise UsageProblem("COPY takes no parameters.", mend="write the values into the statement")
-    session, remarks = connection.ready()
-    in_transaction = connection.in_transaction
     began = time.perf_counter()
     size = 0
 
@@ -149,15 +147,18 @@ def _copy(
         if progress is not None:
             progress(0, size, time.perf_counter() - began)
 
-    try:
-        with session.cursor() as cursor:
-            with cursor.copy(statement.sql.encode()) as copy:
-                move(copy, told)
-            done = Done(cursor.statusmessage or "COPY", max(cursor.rowcount, 0))
-    except psycopg.Error as error:
-        if session.closed:
-            raise failures.of_connection(
-                error, place=connection.database.path, in_transaction=in_transaction
-            ) from None
-        raise failures.of_statement(error, statement) from None
+    with connection.turn:
+        session, remarks = connection.ready()
+        in_transaction = connection.in_transaction
+        try:
+            with session.cursor() as cursor:
+                with cursor.copy(statement.sql.encode()) as copy:
+                    move(copy, told)
+                done = Done(cursor.statusmessage or "COPY", max(cursor.rowcount, 0))
+        except psycopg.Error as error:
+            if session.closed:
+                raise failures.of_connection(
+                    error, place=connection.database.path, in_transaction=in_transaction
+                ) from None
+            raise failures.of_statement(error, statement) from None
     return QueryResult(None, (done,), remarks, time.perf_counter() - began)

@@ -5,30 +5,35 @@ returns holds one psycopg session in autocommit mode. A session that was found d
 is made anew, with its settings, and says so; inside a transaction nothing is made anew silently: what was done
 in it is gone, and the next statement raises `ConnectionLost`.
 
-One session does one thing at a time: while a query is read in chunks, no other can be sent.
+One session does one thing at a time. Threads take turns (`turn`); a transaction block is one turn. While a query is read in chunks, no
+other can be sent. A forked child leaves its parent's session alone and logs in by itself.
 """
 
 from __future__ import annotations
 
 import html
+import inspect
+import socket
 import threading
+import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import psycopg
 from psycopg import pq
 
-from sspcloud_magics.databases import credentials, failures, fetching, libpq
+from sspcloud_magics.databases import belongings, credentials, failures, fetching, forks, libpq
 from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.libpq import Login, Tls
-from sspcloud_magics.databases.parameters import statements
+from sspcloud_magics.databases.parameters import Statement, statements
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.databases.settings import Settings
+from sspcloud_magics.databases.turn import Place, Turn
 from sspcloud_magics.errors import (
     ClusterError,
     ConnectionBusy,
@@ -46,6 +51,8 @@ if TYPE_CHECKING:
     from sspcloud_magics.forwards.manager import ForwardManager
 
 Session: TypeAlias = psycopg.Connection[Any]
+SessionError: TypeAlias = psycopg.Error
+Diagnosis: TypeAlias = psycopg.errors.Diagnostic
 
 _PROTECTION = {
     Tls.VERIFIED: "TLS, the server's certificate verified",
@@ -54,20 +61,41 @@ _PROTECTION = {
 }
 
 
-class Reader(Protocol):
-    """Reads the rows of a query as they are asked for."""
+PATIENCE = 30.0
+"""For how many seconds a thread waits for the end of another one's transaction block.
 
-    def close(self) -> None:
-        """Give the rest up."""
+Without an end, a block that waits for its own workers would wait for ever: they wait for the block.
+"""
 
-
-_MADE_ANEW = "The connection was lost and is made anew; temporary tables are gone."
+_OWN_SESSION = (
+    "This process has a session of its own: it does not see its parent's transaction and temporary tables."
+)
 _TRANSACTION = (b"BEGIN", b"COMMIT", b"ROLLBACK")
 _SAVEPOINT = (
     b"SAVEPOINT sspcloud_block",
     b"RELEASE SAVEPOINT sspcloud_block",
     b"ROLLBACK TO SAVEPOINT sspcloud_block; RELEASE SAVEPOINT sspcloud_block",
 )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A transaction that is open, or a savepoint within one.
+
+    Parameters
+    ----------
+    keep, drop
+        What ends it.
+    is_lent
+        Whether a library began it.
+    began
+        When, by the monotonic clock.
+    """
+
+    keep: bytes
+    drop: bytes
+    is_lent: bool
+    began: float
 
 
 class DatabaseConnection:
@@ -114,15 +142,25 @@ class DatabaseConnection:
         self._reach = reach
         self._leave = leave
         self._closed = True  # until somebody is logged in
-        self._lock = threading.RLock()
-        self._blocks = 0
-        self._reader: weakref.ref[Reader] | None = None
+        self.turn = Turn(self._refuse_to_wait)
+        self._blocks: list[Block] = []
+        # The query that is read in chunks, and whether its reader has gone.
+        self._rows: Generator[Any, None, None] | None = None
+        self._rows_forgotten = False
+        self._is_inherited = False
+        # The turn in which the session was used last.
+        self._used_in: Place | None = None
+        # What ends with the session, whether others have used it, and why it has ended.
+        self._held: dict[str, None] = {}
+        self._is_shared = False
+        self._reason = ""
         self.settings = settings or Settings()
         self.changes = 0
         self.forward: Forward | None = None
         self._session, self.tls = self._log_in()
         self.settings.begin(self._session)
         self._closed = False
+        forks.forget_in_child(self)
 
     @property
     def user(self) -> str:
@@ -141,7 +179,7 @@ class DatabaseConnection:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction block is open."""
+        """Whether a transaction is open; certain for the thread whose turn it is."""
         return self._session.pgconn.transaction_status in (
             pq.TransactionStatus.INTRANS,
             pq.TransactionStatus.INERROR,
@@ -158,17 +196,20 @@ class DatabaseConnection:
         ConnectionLost
             If it was lost inside a transaction.
         """
+        self._is_shared = True
         return self.ready()[0]
 
     def ready(self) -> tuple[Session, tuple[str, ...]]:
         """Return a session that is alive, and what is to be said of it: that it had to be made anew.
+
+        Call it in a turn (``with connection.turn``), and use the session in that only: another thread has it afterwards.
 
         Raises
         ------
         NotConnected
             If the connection is closed.
         ConnectionBusy
-            If a query is read in chunks and is not at its end.
+            If a query is read in chunks and is not at its end, or this thread is in the middle of one.
         ConnectionLost
             If it was lost inside a transaction; the next call makes a new one.
         LoginRefused, DatabaseUnavailable, DatabaseNotTrusted, ForwardError
@@ -176,73 +217,254 @@ class DatabaseConnection:
         CredentialsNotFound
             If it was shared with one, and is not any more.
         """
-        with self._lock:
-            if self._closed:
-                raise NotConnected(
-                    f"The connection to {self.database.path} is closed.",
-                    mend=f"%connect_db {self.database.path}",
-                )
-            if self._open_reader() is not None:
-                raise ConnectionBusy(
-                    f"The rows of another query on {self.database.path} are still being read in chunks.",
-                    mend="read them to their end, or give the rest up: chunks.close()",
-                )
-            in_transaction = self.in_transaction
-            ended = _ended(self._session)
+        with self.turn:
+            self._refuse_if_closed()
+            if self._is_inherited:
+                return self._log_in_again(_OWN_SESSION)
+            self._free()
+            in_transaction, was_told = self.in_transaction, self._session.closed
+            ended = self._ended()
             if ended is None:
+                if not in_transaction:
+                    self._blocks.clear()  # ended by hand
                 return self._session, _refused(self.settings.catch_up(self._session))
             self._session.close()
             if in_transaction or self._blocks:
                 raise failures.of_connection(ended, place=self.database.path, in_transaction=True)
-            if self._renew is not None:
-                self._login = self._renew(self._login)
-            self._session, self.tls = self._log_in()
-            self.changes += 1
-            return self._session, (_MADE_ANEW, *_refused(self.settings.begin(self._session)))
+            reason = f" ({self._reason})" if self._reason else ""
+            lost = belongings.lost(self._held, unseen=self._is_shared, was_told=was_told)
+            return self._log_in_again(f"The session was ended{reason}, and a new one is used: {lost}.")
 
-    def lend(self, reader: Reader) -> None:
-        """Refuse other queries as long as that one is read."""
-        self._reader = weakref.ref(reader)
+    def _ended(self) -> SessionError | None:
+        """Return why the server has hung up, if it has."""
+        if not self._session.closed and (error := _ended(self._session)) is not None:
+            self._reason = self._reason or failures.reason(error)
+            return psycopg.OperationalError(self._reason)
+        return psycopg.OperationalError(self._reason) if self._session.closed else None
 
-    def _open_reader(self) -> Reader | None:
-        active = self._session.pgconn.transaction_status == pq.TransactionStatus.ACTIVE
-        return self._reader() if active and self._reader is not None else None
+    def _hear(self, diagnosis: Diagnosis) -> None:
+        """Keep why the server ends the session: where no query waits, libpq takes it for a notice."""
+        if diagnosis.severity_nonlocalized == "FATAL":
+            self._reason = diagnosis.message_primary or ""
 
-    def _stop_reading(self) -> None:
-        """Give up the rest of a query that is read in chunks: its transaction ends."""
-        reader = self._open_reader()
-        if reader is not None:
-            reader.close()
+    def _log_in_again(self, remark: str) -> tuple[Session, tuple[str, ...]]:
+        if self._renew is not None:
+            self._login = self._renew(self._login)
+        self._session, self.tls = self._log_in()
+        self._is_inherited = self._is_shared = False
+        self._held, self._reason = {}, ""
+        self.changes += 1
+        if self._closed:  # by another thread, which did not wait for this one
+            self._session.close()
+            self._give_up()
+            self._refuse_if_closed()
+        return self._session, (remark, *_refused(self.settings.begin(self._session)))
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise NotConnected(
+                f"The connection to {self.database.path} is closed.", mend=f"%connect_db {self.database.path}"
+            )
+
+    def _free(self) -> None:
+        """Leave nothing under way, or raise where that has another end to come."""
+        if self._rows is not None and inspect.getgeneratorstate(self._rows) == inspect.GEN_CLOSED:
+            self._rows = None
+        place, before = self.turn.place, self._used_in
+        self._used_in = place
+        if self._rows is None and place is not None and place is not before and not place.is_psycopgs:
+            # Nothing of this turn has begun: what is under way was left by an interruption between two instructions.
+            fetching.settle(self._session)
+            for left in self._blocks[:1]:
+                self.drop(left)
+        if self._session.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+            return
+        if self._rows is None:
+            raise ConnectionBusy(
+                f"A query on {self.database.path} is still running in this thread.",
+                mend="ask after its end: what is called while it runs, such as progress, cannot ask",
+            )
+        if not self._rows_forgotten:
+            raise ConnectionBusy(
+                f"The rows of another query on {self.database.path} are still being read in chunks.",
+                mend="read them to their end, or give the rest up: chunks.close()",
+            )
+        self.stop_reading()
+
+    def _refuse_to_wait(self, seconds: float) -> None:
+        """Raise where a thread has waited too long for the end of another one's transaction block."""
+        blocks = self._blocks[:1]
+        if blocks and min(seconds, time.monotonic() - blocks[0].began) > PATIENCE:
+            raise ConnectionBusy(
+                f"Another thread has a transaction open on {self.database.path}.",
+                why=f"It did not end within {PATIENCE:.0f} s, and only the thread that began it can use the session.",
+                mend="end it, or do all of its work in its own thread",
+            )
+
+    def lend(self, rows: Generator[Any, None, None]) -> None:
+        """Refuse other queries until the rows of one are read to their end, or are given up."""
+        self._rows, self._rows_forgotten = rows, False
+
+    def forget(self, rows: Generator[Any, None, None]) -> None:
+        """Give up rows whose reader has gone: now, or before the next query where another thread has its turn.
+
+        For destructors, which must not wait for another thread.
+        """
+        if self._rows is rows:
+            self._rows_forgotten = True
+            with self.turn.if_free() as is_taken:
+                if is_taken:
+                    self.stop_reading()
+
+    def stop_reading(self) -> None:
+        """Give up the rest of a query that is read in chunks; call it in a turn."""
+        rows, self._rows = self._rows, None
+        if rows is not None:
+            rows.close()
 
     @contextmanager
     def transaction(self) -> Iterator[DatabaseConnection]:
         """Commit at the end of the block what was done in it, or roll all of it back after an error.
 
-        Within a transaction it is a savepoint.
+        Within a transaction it is a savepoint. The block is one turn: other threads wait for its end.
 
         Raises
         ------
+        ConnectionBusy
+            If another thread's block does not end.
         ConnectionLost
             If the connection was lost meanwhile: everything is rolled back then.
         QueryFailed
             If the server does not commit, such as after an error that was caught inside the block.
         """
+        with self.turn:
+            depth = len(self._blocks)
+            try:
+                block = self.begin()
+                yield self
+            except BaseException:
+                for begun in self._blocks[depth : depth + 1]:
+                    self.drop(begun)
+                raise
+            else:
+                self._commit(block)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a statement of the transaction that is open has failed, and no other will be taken."""
+        return self._session.pgconn.transaction_status == pq.TransactionStatus.INERROR
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether a library has a transaction open in the session."""
+        return any(block.is_lent for block in self._blocks)
+
+    def begin(self, how: bytes = _TRANSACTION[0], *, lent: bool = False) -> Block:
+        """Begin a transaction, or within one a savepoint; `keep` or `drop` ends it. Call it in a turn that lasts until then.
+
+        Parameters
+        ----------
+        how
+            The statement that begins a transaction.
+        lent
+            Whether a library begins it: what is begun within it would be lost with it, and is refused.
+        """
         session, _ = self.ready()
-        begin, keep, drop = _SAVEPOINT if self.in_transaction else _TRANSACTION
-        session.execute(begin)
-        self._blocks += 1
+        if self.is_lent:
+            raise ConnectionBusy(
+                f"A transaction of a SQLAlchemy connection is open on {self.database.path}.",
+                why="Another one within it could not be kept by itself.",
+                mend="commit() or close() that connection first",
+            )
+        is_savepoint = self.in_transaction
+        begin, keep, drop = _SAVEPOINT if is_savepoint else (how, *_TRANSACTION[1:])
+        block = Block(keep, drop, lent, time.monotonic())
         try:
-            yield self
-        except BaseException:
-            self._stop_reading()
-            if not session.closed:
+            session.execute(begin)
+            self._blocks.append(block)
+        except BaseException:  # interrupted, it may be open all the same
+            fetching.settle(session)
+            if block not in self._blocks and self.in_transaction and not is_savepoint:
                 session.execute(drop)
             raise
-        else:
-            self._stop_reading()
-            self._end(session, keep)
-        finally:
-            self._blocks -= 1
+        return block
+
+    def drop(self, block: Block) -> None:
+        """Take back what was done since a block began; call it in its turn."""
+        if self._end(block):
+            fetching.settle(self._session)  # an interruption may have left a statement under way
+            if self.in_transaction:
+                with suppress(psycopg.OperationalError):  # the server has gone, and has done it
+                    self._session.execute(block.drop)
+
+    def keep(self, block: Block) -> None:
+        """Keep what was done since a block began; call it in its turn.
+
+        Raises
+        ------
+        psycopg.Error
+            If the server does not; all of it is rolled back then.
+        ConnectionLost
+            If the connection was lost.
+        QueryFailed
+            If it was ended by hand, or a statement had failed.
+        """
+        is_there = self._end(block)
+        session = self._session
+        if (ended := self._ended()) is not None:
+            raise failures.of_connection(ended, place=self.database.path, in_transaction=True)
+        if not (is_there and self.in_transaction):
+            raise QueryFailed(
+                "The transaction was ended inside of its block, by COMMIT or ROLLBACK.",
+                mend="leave them out: the block commits at its end, and rolls back after an error",
+            )
+        try:
+            done = session.execute(block.keep)
+        except BaseException:
+            fetching.settle(session)
+            if self.in_transaction:
+                session.execute(block.drop)
+            raise
+        self.follow(statements(block.keep.decode())[0], done.statusmessage or "")
+        self.changes += 1
+        if done.statusmessage == "ROLLBACK":
+            raise QueryFailed(
+                "Nothing was committed: a statement of the transaction had failed, and all of it is rolled back.",
+                mend="let the error end the block, or have the statement that may fail in a block of its own",
+            )
+
+    def _commit(self, block: Block) -> None:
+        """Keep a block, with errors in words of ours."""
+        try:
+            self.keep(block)
+        except psycopg.Error as error:
+            if self._session.closed:
+                raise failures.of_connection(error, place=self.database.path, in_transaction=True) from None
+            raise failures.of_statement(error, statements(block.keep.decode())[0]) from None
+
+    def _end(self, block: Block) -> bool:
+        """Forget a block and those within it; return whether it was not ended by hand."""
+        self.stop_reading()
+        if block not in self._blocks:
+            return False
+        del self._blocks[self._blocks.index(block) :]
+        return True
+
+    def follow(self, statement: Statement, tag: str) -> None:
+        """Take notice of what a statement did to the session; call it in its turn.
+
+        Parameters
+        ----------
+        statement, tag
+            What was sent, and the server's word for what it did.
+        """
+        self.settings.follow(statement, tag, in_transaction=self.in_transaction)
+        if not self.in_transaction:
+            self._blocks.clear()
+        if tag == "DISCARD ALL":
+            self._held.clear()
+        elif (held := belongings.held_after(statement)) is not None:
+            self._held[held] = None
 
     @contextmanager
     def unharmed(self) -> Iterator[None]:
@@ -261,32 +483,6 @@ class DatabaseConnection:
                 session.execute(drop)
             elif status == pq.TransactionStatus.INTRANS:
                 session.execute(keep)
-
-    def _end(self, session: Session, keep: bytes) -> None:
-        statement = statements(keep.decode())[0]
-        ended = _ended(session)
-        if ended is not None:
-            raise failures.of_connection(ended, place=self.database.path, in_transaction=True)
-        if session.pgconn.transaction_status == pq.TransactionStatus.IDLE:
-            raise QueryFailed(
-                "The transaction was ended inside of its block, by COMMIT or ROLLBACK.",
-                mend="leave them out: the block commits at its end, and rolls back after an error",
-            )
-        try:
-            done = session.execute(keep)
-        except psycopg.Error as error:
-            if session.closed:
-                raise failures.of_connection(error, place=self.database.path, in_transaction=True) from None
-            if self._blocks == 1:
-                session.execute(b"ROLLBACK")
-            raise failures.of_statement(error, statement) from None
-        self.settings.follow(statement, done.statusmessage or "", in_transaction=self.in_transaction)
-        self.changes += 1
-        if done.statusmessage == "ROLLBACK":
-            raise QueryFailed(
-                "Nothing was committed: a statement of the transaction had failed, and all of it is rolled back.",
-                mend="let the error end the block, or have the statement that may fail in a block of its own",
-            )
 
     def beside(self) -> DatabaseConnection:
         """Return another session, set up alike, with the same login and by the same way; close it after use.
@@ -307,13 +503,27 @@ class DatabaseConnection:
         )
 
     def close(self) -> None:
-        """End the session, and give up the way to the server; again and again does no harm."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            self._session.close()
-            self._give_up()
+        """End the session, and give up the way to the server; again and again does no harm.
+
+        Another thread that is in the middle of a query is told that the connection has ended.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        with self.turn.if_free() as is_taken:
+            if is_taken:
+                self._session.close()
+            else:
+                _hang_up(self._session)
+        self._give_up()
+
+    def begin_in_child(self) -> None:
+        """Leave the session to the parent process, in a child that was just forked: it gets its own when it asks."""
+        forks.leave_to_parent(self._session, self.database.path, self._rows)
+        self.turn = Turn(self._refuse_to_wait)
+        self._blocks, self._rows = [], None
+        self.forward = None
+        self._is_inherited = True
 
     def _log_in(self) -> tuple[Session, Tls]:
         if self._reach is not None:
@@ -323,6 +533,12 @@ class DatabaseConnection:
             self._login = replace(self._login, address="127.0.0.1", port=reached.local_port)
         try:
             session, tls = libpq.log_in(self._login)
+            # psycopg's own lock: its cursors, and libraries that use them, take turns with us.
+            session.lock = cast("threading.Lock", self.turn.for_psycopg())
+            # A prepared statement keeps the plan of a table that has changed, and is unknown after DEALLOCATE or through a pooler.
+            session.prepare_threshold = None
+            heard = weakref.WeakMethod(self._hear)
+            session.add_notice_handler(lambda diagnosis: (hear := heard()) and hear(diagnosis))
             fetching.set_styles(session)
         except psycopg.Error as error:
             refused = failures.of_login(error, place=self.database.path, user=self.user, dbname=self.dbname)
@@ -387,7 +603,16 @@ def _ended(session: Session) -> psycopg.Error | None:
             session.pgconn.is_busy()
     except psycopg.OperationalError as error:
         return error
-    return psycopg.OperationalError("the server has closed it") if session.closed else None
+    return None
+
+
+def _hang_up(session: Session) -> None:
+    """End the conversation of a session that another thread uses, which alone may close it."""
+    with (
+        suppress(OSError, psycopg.Error),
+        socket.fromfd(session.pgconn.socket, socket.AF_INET, socket.SOCK_STREAM) as link,
+    ):
+        link.shutdown(socket.SHUT_RDWR)
 
 
 def connect(
@@ -529,6 +754,15 @@ def _share_again(cluster: Cluster, database: Database, login: Login) -> Login:
 # that the user opened is not here, and stays.
 _users: weakref.WeakKeyDictionary[Forward, int] = weakref.WeakKeyDictionary()
 _users_lock = threading.Lock()
+
+
+def _begin_in_child() -> None:
+    global _users_lock  # noqa: PLW0603 - a thread that the child does not have may hold it
+    _users_lock = threading.Lock()
+    _users.clear()
+
+
+forks.in_child(_begin_in_child)
 
 
 @contextmanager

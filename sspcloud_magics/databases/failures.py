@@ -119,9 +119,14 @@ def of_login(error: psycopg.Error, *, place: str, user: str, dbname: str) -> Dat
     )
 
 
+def reason(error: psycopg.Error) -> str:
+    """Return why a connection ended, in the server's or libpq's words."""
+    return shortened(_GUESSES.sub("", _SEVERITY.sub("", str(error).strip())).strip())
+
+
 def of_connection(error: psycopg.Error, *, place: str, in_transaction: bool = False) -> ConnectionLost:
     """Return our error for a connection that ended while it was used."""
-    why = shortened(_GUESSES.sub("", _SEVERITY.sub("", str(error).strip())).strip())
+    why = reason(error)
     if in_transaction:
         return ConnectionLost(
             f"The connection to {place} was lost inside a transaction, and what was done in it is rolled back.",

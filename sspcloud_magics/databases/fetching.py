@@ -22,7 +22,7 @@ import psycopg
 from psycopg import abc, capabilities, generators, pq
 from psycopg.adapt import Transformer
 
-from sspcloud_magics.databases import binary, binding, columns, describing
+from sspcloud_magics.databases import binary, binding, columns, describing, forks
 from sspcloud_magics.databases.binary import Decoder
 from sspcloud_magics.databases.collector import collector_paused
 from sspcloud_magics.databases.columns import STYLED, Column, Numeric, loaded_as
@@ -100,7 +100,7 @@ def fetch(
     Parameters
     ----------
     connection
-        An open connection that nothing else uses meanwhile.
+        An open connection.
     statement
         What to run.
     values
@@ -119,8 +119,9 @@ def fetch(
         After the statement was cancelled.
     """
     fetched = Fetched()
-    for fetched in batches(connection, statement, values, numeric=numeric, limit=limit):  # noqa: B007 - the last one counts
-        pass
+    with connection.lock:
+        for fetched in batches(connection, statement, values, numeric=numeric, limit=limit):  # noqa: B007 - the last one counts
+            pass
     return fetched
 
 
@@ -137,18 +138,30 @@ def batches(
     """Run one statement, and give what has come so far after each batch of rows, and at the end.
 
     It is always the same object, which grows. Whoever takes the arrays out of its columns meanwhile leaves
-    room for more. Closing the generator before its end cancels the statement.
+    room for more. Closing the generator before its end cancels the statement. The caller holds the connection's lock in each step.
 
     Parameters are those of `fetch`, and `json_text`: whether JSON stays the text that it is; and `foretold`, which is called
     with what the server says of a query before its first row, where it was asked.
     """
-    with connection.lock:
-        describing.seen(connection).heed(statement)
+    describing.seen(connection).heed(statement)
+    is_alone = connection.info.transaction_status == pq.TransactionStatus.IDLE
+    try:
+        reading = _Reading(connection, numeric, limit, json_text=json_text)
         try:
+            yield from _running(connection, statement, values, reading, foretold)
+        except _ColumnsChanged:  # of which no row was given: it is described now, and asked again
+            if is_alone:
+                settle(connection)
+            else:  # to cancel it would fail the transaction
+                _read_to_the_end(connection)
             reading = _Reading(connection, numeric, limit, json_text=json_text)
             yield from _running(connection, statement, values, reading, foretold)
-        finally:
-            _settle(connection)
+    finally:
+        settle(connection)
+
+
+class _ColumnsChanged(psycopg.DataError):
+    """A query that was seen before gives other columns than it did, some of which have no fast format."""
 
 
 def _running(
@@ -320,8 +333,8 @@ class _Reading:
         else:
             self._ways = [each for each in found if each is not None]
             if len(self._ways) < len(found):
-                raise psycopg.DataError(
-                    "The types of the query's columns have changed since it was looked at. Run it again."
+                raise _ColumnsChanged(
+                    "The types of the query's columns change while it is asked. Run it again."
                 )
         self._loaded_as = [way.loaded_as for way in self._ways]
         self._gathered = [[] for _ in self._ways]
@@ -386,15 +399,29 @@ class _Reading:
         self._fetched.size = sum([column.size for column in made])
 
 
-def _settle(connection: psycopg.Connection[Any]) -> None:
+def settle(connection: psycopg.Connection[Any]) -> None:
     """Leave nothing under way: cancel what runs, read what comes, and close what does not answer."""
     pgconn = connection.pgconn
+    if pgconn.status == pq.ConnStatus.OK and pgconn.pipeline_status != pq.PipelineStatus.OFF:
+        describing.leave_pipeline(connection)
     if pgconn.status != pq.ConnStatus.OK or pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+        return
+    if forks.is_parents(connection):  # to cancel it is the parent's to decide
         return
     try:
         waited(connection, generators.send(pgconn), _CANCEL_SECONDS)  # what was interrupted may be half sent
         connection.cancel_safe(timeout=_CANCEL_SECONDS)
-        while waited(connection, generators.fetch(pgconn), _CANCEL_SECONDS) is not None:
-            pass
+        _read_to_the_end(connection, _CANCEL_SECONDS)
     except BaseException:  # noqa: BLE001 - interrupted again, or no answer: its state is unknown, and what led here is raised
         connection.close()
+
+
+def _read_to_the_end(connection: psycopg.Connection[Any], timeout: float | None = None) -> None:
+    """Throw away what still comes; `timeout` holds for each part of it."""
+    pgconn = connection.pgconn
+    while (result := waited(connection, generators.fetch(pgconn), timeout)) is not None:
+        if result.status == pq.ExecStatus.COPY_IN:  # it waits for rows
+            pgconn.put_copy_end(b"interrupted")
+            waited(connection, generators.send(pgconn), timeout)
+        elif result.status in _COPIES:
+            raise psycopg.NotSupportedError("COPY to the client has no end that can be asked for")

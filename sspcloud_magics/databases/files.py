@@ -155,7 +155,7 @@ def export(
     )
     rows = 0
     notes: tuple[str, ...] = ()
-    with whole(file, overwrite=overwrite) as partial:
+    with whole(file, overwrite=overwrite) as partial, connection.turn:
         writer = make(partial)
         try:
             for part in parts:

@@ -70,38 +70,39 @@ def load_table(
         )
     table = sql.Identifier(*_path(name))
     listed = sql.SQL(", ").join(map(sql.Identifier, names))
-    session = connection.psycopg
-    try:
-        with session.transaction(), session.cursor() as cursor:
-            if mode == "append":
-                texts = _texts_for(cursor, table, listed, frame)
-            else:
-                made = [column_values(frame.iloc[:, index], each) for index, each in enumerate(names)]
-                texts = [each.texts for each in made]
-                if mode == "replace":
-                    cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
-                definitions = sql.SQL(", ").join(
-                    sql.SQL("{} {}").format(sql.Identifier(each), sql.Identifier(values.type))
-                    for each, values in zip(names, made, strict=True)
-                )
-                cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(table, definitions))
-            with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(table, listed)) as writer:
-                began = time.perf_counter()
-                for done, row in enumerate(zip(*texts, strict=True)):
-                    writer.write_row(row)
-                    if progress is not None and done % _TOLD == 0:
-                        progress(done, 0, time.perf_counter() - began)
-            connection.changes += 1
-            return len(frame)
-    except psycopg.errors.DuplicateTable as error:
-        raise QueryFailed(
-            f"{error.diag.message_primary}.",
-            mend="%load_table … --append adds to it, --replace makes it anew",
-        ) from None
-    except psycopg.Error as error:
-        if session.closed:
-            raise failures.of_connection(error, place=connection.database.path) from None
-        raise failures.of_statement(error, statements("COPY")[0]) from None
+    with connection.turn:
+        session, _ = connection.ready()
+        try:
+            with connection.transaction(), session.cursor() as cursor:
+                if mode == "append":
+                    texts = _texts_for(cursor, table, listed, frame)
+                else:
+                    made = [column_values(frame.iloc[:, index], each) for index, each in enumerate(names)]
+                    texts = [each.texts for each in made]
+                    if mode == "replace":
+                        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+                    definitions = sql.SQL(", ").join(
+                        sql.SQL("{} {}").format(sql.Identifier(each), sql.Identifier(values.type))
+                        for each, values in zip(names, made, strict=True)
+                    )
+                    cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(table, definitions))
+                with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(table, listed)) as writer:
+                    began = time.perf_counter()
+                    for done, row in enumerate(zip(*texts, strict=True)):
+                        writer.write_row(row)
+                        if progress is not None and done % _TOLD == 0:
+                            progress(done, 0, time.perf_counter() - began)
+                connection.changes += 1
+                return len(frame)
+        except psycopg.errors.DuplicateTable as error:
+            raise QueryFailed(
+                f"{error.diag.message_primary}.",
+                mend="%load_table … --append adds to it, --replace makes it anew",
+            ) from None
+        except psycopg.Error as error:
+            if session.closed:
+                raise failures.of_connection(error, place=connection.database.path) from None
+            raise failures.of_statement(error, statements("COPY")[0]) from None
 
 
 _TOLD = 10_000

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
+from sspcloud_magics.databases import fetching
 from sspcloud_magics.errors import QueryFailed
 
 PATH = "pg_catalog, pg_temp"
@@ -51,9 +52,10 @@ def pinned(session: psycopg.Connection[Any]) -> Iterator[None]:
             mend="%query_db --rollback",
         )
     begin, end = _TRANSACTION if status == pq.TransactionStatus.IDLE else _SAVEPOINT
-    session.execute(begin)
     try:
+        session.execute(begin)  # interrupted, it may have been done all the same
         yield
     finally:
+        fetching.settle(session)  # an interruption may have left a statement under way
         if not session.closed:
             session.execute(end)

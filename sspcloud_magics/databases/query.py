@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -181,39 +181,43 @@ def run(
         The DataFrame, what each statement did, notes, and the time.
     """
     parsed, bound = _prepared(sql, params)
-    session, remarks = connection.ready()
-    notes = list(remarks)
     foretold = None if warn is None or limit is not None else partial(_warn_of_size, warn, memory_share)
-    done: list[Done] = []
-    frame: pd.DataFrame | None = None
-    types: tuple[int, ...] = ()
-    began = time.perf_counter()
-    with _notices(session) as heard:
-        for statement, values in zip(parsed, bound, strict=True):
-            fetched = Fetched()
-            with _worded(connection, session, statement, len(done), len(parsed)), _bounded(session, timeout):
-                for fetched in fetching.batches(
-                    session,
-                    statement,
-                    values,
-                    numeric=numeric,
-                    limit=limit,
-                    json_text=json_text,
-                    foretold=foretold,
+    with connection.turn:
+        session, remarks = connection.ready()
+        notes = list(remarks)
+        done: list[Done] = []
+        frame: pd.DataFrame | None = None
+        types: tuple[int, ...] = ()
+        began = time.perf_counter()
+        with _notices(session) as heard:
+            for statement, values in zip(parsed, bound, strict=True):
+                fetched = Fetched()
+                with (
+                    _worded(connection, session, statement, len(done), len(parsed)),
+                    _bounded(session, timeout),
                 ):
-                    if progress is not None:
-                        progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
-            done.append(Done(fetched.tag, fetched.rows))
-            _follow(connection, statement, fetched.tag)
-            if fetched.columns is not None:
-                frame = frames.frame(fetched.columns, fetched.rows)
-                types = tuple(column.oid for column in fetched.columns)
-                notes += _notes_on(fetched)
-                if not fetched.rows and (meant := hint(statement.text)):
-                    notes.append(f"No row was found: {meant}.")
-    if connection.in_transaction:
-        heard.append(TRANSACTION_OPEN)
-    return QueryResult(frame, tuple(done), (*notes, *heard), time.perf_counter() - began, types)
+                    for fetched in fetching.batches(
+                        session,
+                        statement,
+                        values,
+                        numeric=numeric,
+                        limit=limit,
+                        json_text=json_text,
+                        foretold=foretold,
+                    ):
+                        if progress is not None:
+                            progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
+                done.append(Done(fetched.tag, fetched.rows))
+                _follow(connection, statement, fetched.tag)
+                if fetched.columns is not None:
+                    frame = frames.frame(fetched.columns, fetched.rows)
+                    types = tuple(column.oid for column in fetched.columns)
+                    notes += _notes_on(fetched)
+                    if not fetched.rows and (meant := hint(statement.text)):
+                        notes.append(f"No row was found: {meant}.")
+        if connection.in_transaction:
+            heard.append(TRANSACTION_OPEN)
+        return QueryResult(frame, tuple(done), (*notes, *heard), time.perf_counter() - began, types)
 
 
 _FAILED_IN_TRANSACTION = "the transaction has failed with it: %query_db --rollback (ROLLBACK) ends it"
@@ -227,7 +231,7 @@ _SHAPING = frozenset(
 
 def _follow(connection: DatabaseConnection, statement: Statement, tag: str) -> None:
     """Take notice of what a statement changed for those that come after it."""
-    connection.settings.follow(statement, tag, in_transaction=connection.in_transaction)
+    connection.follow(statement, tag)
     first = statement.words[:1]
     if first and (first[0] in _SHAPING or (first[0] in ("select", "with") and "into" in statement.words)):
         connection.changes += 1
@@ -267,7 +271,8 @@ def parts(
 ) -> Generator[Part, None, None]:
     """Run one query, and give its rows in parts while they come; one part at least.
 
-    The session is busy until the end, or until the generator is closed, which cancels the query.
+    The session is busy until the end, or until the generator is closed, which cancels the query. Each step of it, and closing it, needs
+    to be in a turn (``with connection.turn``).
 
     Parameters
     ----------
@@ -305,23 +310,12 @@ def parts(
                 progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
             enough = fetched.rows - given >= size or (most and fetched.size - given_size >= most)
             if fetched.columns and enough:
-                with _lent(session):
-                    yield _part(fetched.columns, fetched.rows - given)
+                yield _part(fetched.columns, fetched.rows - given)
                 given, given_size = fetched.rows, fetched.size
     if fetched.columns is None:
         raise UsageProblem("The statement returns no rows.", mend="write a query, such as SELECT …")
     if fetched.rows > given or given == 0:
         yield _part(fetched.columns, fetched.rows - given)
-
-
-@contextmanager
-def _lent(session: psycopg.Connection[Any]) -> Iterator[None]:
-    """Let go of psycopg's lock while the caller has the rows: it would wait for itself where it uses the session."""
-    session.lock.release()
-    try:
-        yield
-    finally:
-        session.lock.acquire()
 
 
 def _part(columns: Sequence[Column], rows: int) -> Part:
@@ -369,20 +363,21 @@ def _bounded(session: psycopg.Connection[Any], timeout: float | None) -> Iterato
     if timeout is None:
         yield
         return
-    over = threading.Event()
-    ended = threading.Lock()
+    over, ended = threading.Event(), threading.Event()
+    cancelling = threading.Lock()
 
-    def cancel() -> None:
-        # Under the lock the statement still runs: a cancel that comes late would hit the next one.
-        with ended:
-            if not done:
-                over.set()
-                session.cancel_safe(timeout=_CANCEL_SECONDS)
+    def cancel_when_over() -> None:
+        seconds = timeout
+        while not ended.wait(seconds):
+            # Under the lock the statement still runs: a cancel that comes late would hit the next one.
+            with cancelling:
+                if not ended.is_set():
+                    over.set()
+                    with suppress(psycopg.Error):
+                        session.cancel_safe(timeout=_CANCEL_SECONDS)
+            seconds = _AGAIN_SECONDS
 
-    done = False
-    timer = threading.Timer(timeout, cancel)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=cancel_when_over, name="sspcloud-timeout", daemon=True).start()
     try:
         yield
     except psycopg.errors.QueryCanceled:
@@ -393,13 +388,13 @@ def _bounded(session: psycopg.Connection[Any], timeout: float | None) -> Iterato
             mend="give it more time, ask for less, or look at its plan: %%query_db --explain",
         ) from None
     finally:
-        timer.cancel()
-        with ended:
-            done = True
+        with cancelling:
+            ended.set()
 
 
 _CANCEL_SECONDS = 5.0
 _MOST_NOTICES = 100
+_AGAIN_SECONDS = 0.5  # a cancel that is at the server before the statement is lost
 
 
 def _warn_of_size(warn: Callable[[str], None], share: float, described: Description) -> None:

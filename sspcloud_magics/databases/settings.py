@@ -66,28 +66,31 @@ class Settings:
 
     def __init__(self, preferences: Preferences | None = None) -> None:
         self._kept = (preferences or Preferences()).statements()
-        self._preferred = preferences or Preferences()
+        # What the session has, and what it shall have: any thread may say that.
+        self._preferred = self._wanted = preferences or Preferences()
         self._in_transaction: dict[str, str | None] = {}
-        self._due: dict[str, str] = {}
 
     def like(self) -> Settings:
         """Return settings for a session beside this one, which are the same and go their own way."""
         other = Settings(self._preferred)
+        other._wanted = self._wanted
         other._kept = dict(self._kept)
         return other
 
     def prefer(self, preferences: Preferences) -> None:
         """Take other preferences; the session takes them with the next statement outside of a transaction."""
-        if preferences == self._preferred:
-            return
-        before, now = self._preferred.statements(), preferences.statements()
-        self._preferred = preferences
-        for name in before.keys() - now.keys():
-            self._due[name] = f"RESET {name}"
-            self._kept.pop(name, None)
+        self._wanted = preferences
+
+    def _due(self) -> dict[str, str]:
+        """Take the preferences over, and return what sets those that are new, by name."""
+        before, now = self._preferred.statements(), self._wanted.statements()
+        self._preferred = self._wanted
         changed = {name: statement for name, statement in now.items() if before.get(name) != statement}
-        self._due |= changed
+        gone = before.keys() - now.keys()
+        for name in gone:
+            self._kept.pop(name, None)
         self._kept |= changed
+        return {name: f"RESET {name}" for name in gone} | changed
 
     def follow(self, statement: Statement, tag: str, *, in_transaction: bool) -> None:
         """Take notice of a statement that was done.
@@ -121,15 +124,15 @@ class Settings:
         """Set up a new session, and return the names of what the server does not take any more."""
         if session.info.server_version >= _LOOKS_SINCE:
             _try(session, _set("client_connection_check_interval", LOOK))  # not on each of its platforms
-        self._in_transaction, self._due = {}, {}
+        self._in_transaction = {}
+        self._due()
         return [name for name, again in self._kept.items() if not _try(session, again)]
 
     def catch_up(self, session: psycopg.Connection[Any]) -> list[str]:
         """Set what has been preferred since the last statement, and return the names of what is refused."""
-        if not self._due or session.info.transaction_status != pq.TransactionStatus.IDLE:
+        if self._wanted == self._preferred or session.info.transaction_status != pq.TransactionStatus.IDLE:
             return []
-        due, self._due = self._due, {}
-        refused = [name for name, again in due.items() if not _try(session, again)]
+        refused = [name for name, again in self._due().items() if not _try(session, again)]
         for name in refused:
             self._kept.pop(name, None)
         return refused

@@ -209,7 +209,7 @@ def connection(db: str | None = None) -> psycopg.Connection[Any]:
     Returns
     -------
     psycopg.Connection
-        The one that `query_db` uses, in autocommit mode.
+        The one that `query_db` uses, in autocommit mode. Each of its calls is a turn, as each of `query_db`'s.
 
     Raises
     ------
@@ -292,7 +292,7 @@ def query_db(
     QueryFailed
         If the server refuses a statement, or it takes too long. The connection stays usable.
     ConnectionBusy
-        If another query is still read in chunks.
+        If another query is still read in chunks, or another thread's transaction block does not end.
     FileNotWritten
         If the file cannot be written.
     ConnectionLost
@@ -372,7 +372,7 @@ def engine(db: str | None = None) -> Any:
     Returns
     -------
     sqlalchemy.Engine
-        Its statements see the temporary tables and the transaction of `query_db`.
+        Its statements see the temporary tables and the transaction of `query_db`; within that, a transaction of its own is a savepoint.
 
     Raises
     ------
@@ -421,7 +421,8 @@ def tables(pattern: str | None = None, *, db: str | None = None) -> pd.DataFrame
     connected = current_connection(db)
     from sspcloud_magics.databases import catalogue  # noqa: PLC0415 - at first use
 
-    return catalogue.tables(connected, pattern)
+    with connected.turn:
+        return catalogue.tables(connected, pattern)
 
 
 def describe_table(name: str, *, db: str | None = None) -> TableDescription:
@@ -449,7 +450,8 @@ def describe_table(name: str, *, db: str | None = None) -> TableDescription:
     connected = current_connection(db)
     from sspcloud_magics.databases import catalogue  # noqa: PLC0415 - at first use
 
-    return catalogue.describe_table(connected, name)
+    with connected.turn:
+        return catalogue.describe_table(connected, name)
 
 
 def load_table(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def transaction(db: str | None = None) -> Iterator[DatabaseConnection]:
     """Commit at the end of a block what was done in it, or roll all of it back after an error.
 
-    Whatever works on the connection of the moment takes part: `query_db`, `load_table`, ``%query_db``, `engine`.
-    A block inside another one is a savepoint. Without a block each statement stands by itself.
+    Whatever this thread does on the connection of the moment takes part: `query_db`, `load_table`, ``%query_db``, `engine`.
+    Other threads wait for its end. A block inside another one is a savepoint. Without a block each statement stands by itself.
 
     Parameters
     ----------
@@ -53,12 +53,13 @@ def begin(db: str | None = None) -> Any:
     UsageProblem
         If one is open already.
     """
-    if current_connection(db).in_transaction:
-        raise UsageProblem(
-            "A transaction is open already.",
-            mend="%query_db --commit keeps what was done in it, %query_db --rollback takes it back",
-        )
-    return query_db("BEGIN", db=db)
+    with current_connection(db).turn:
+        if current_connection(db).in_transaction:
+            raise UsageProblem(
+                "A transaction is open already.",
+                mend="%query_db --commit keeps what was done in it, %query_db --rollback takes it back",
+            )
+        return query_db("BEGIN", db=db)
 
 
 def commit(db: str | None = None) -> Any:
@@ -69,8 +70,9 @@ def commit(db: str | None = None) -> Any:
     UsageProblem
         If no transaction is open.
     """
-    need_transaction(db)
-    return query_db("COMMIT", db=db)
+    with current_connection(db).turn:
+        need_transaction(db)
+        return query_db("COMMIT", db=db)
 
 
 def rollback(db: str | None = None) -> Any:
@@ -81,8 +83,9 @@ def rollback(db: str | None = None) -> Any:
     UsageProblem
         If no transaction is open.
     """
-    need_transaction(db)
-    return query_db("ROLLBACK", db=db)
+    with current_connection(db).turn:
+        need_transaction(db)
+        return query_db("ROLLBACK", db=db)
 
 
 def need_transaction(db: str | None = None) -> None:
@@ -93,7 +96,10 @@ def need_transaction(db: str | None = None) -> None:
     UsageProblem
         If none is open.
     """
-    if not current_connection(db).in_transaction:
+    connected = current_connection(db)
+    with connected.turn:
+        is_open = connected.in_transaction
+    if not is_open:
         raise UsageProblem(
             "No transaction is open: what was done so far is kept.", mend="%query_db --begin opens one"
         )

@@ -47,7 +47,6 @@ def open_as_superuser(
     """
     used = _superuser(cluster, database)
     connection = open_connection(cluster, manager, database, used, dbname=dbname, options=_OPTIONS)
-    connection.psycopg.prepare_threshold = None  # the session runs each statement a few times, then ends
     (path,) = connection.psycopg.execute("SHOW search_path").fetchone() or ("",)
     if path != PATH:
         connection.close()

@@ -365,7 +365,7 @@ def test_wide_rows_come_in_smaller_chunks(connection, monkeypatch):
     assert seen[-1].rows == 50
 
 
-def test_a_type_that_changes_between_two_runs_is_said(connection, tables):
+def test_type_that_changes_between_two_runs_is_read(connection, tables):
     tables.execute("create table copying.changing (a int)")
     tables.execute("insert into copying.changing values (1)")
     sql = "select a from copying.changing"
@@ -373,8 +373,6 @@ def test_a_type_that_changes_between_two_runs_is_said(connection, tables):
     tables.execute("alter table copying.changing alter a type text")
     assert query(connection, sql)["a"].tolist() == ["1"]
     tables.execute("alter table copying.changing alter a type point using point(0, 0)")
-    with pytest.raises(QueryFailed, match="Run it again"):
-        query(connection, sql)
     assert query(connection, sql)["a"].tolist() == ["(0,0)"]
 
 

@@ -29,6 +29,7 @@ from sspcloud_magics.errors import (
 )
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.secret import Secret
+from tests.databases.test_forks import in_child
 
 F = "postgresql-cnpg-951239"
 ASLEEP = "postgresql-cnpg-204871"
@@ -377,3 +378,21 @@ def test_a_replaced_pod_costs_at_most_one_statement(open_to, sandbox):
     except ConnectionLost:
         result = run(connection, "select count(*) as n from individus")
     assert result.frame["n"].iloc[0] > 100_000
+
+
+def test_forked_child_has_its_own_session_and_forward(open_to):
+    connection = open_to("alice", F)
+    query(connection, "begin; create temp table parents (n int)")
+    port = connection.forward.local_port
+
+    def ask() -> list[object]:
+        gone = bool(query(connection, "select to_regclass('parents') is null as gone")["gone"][0])
+        return [gone, connection.forward.local_port, str(connection.tls)]
+
+    gone, childs_port, tls = in_child(ask)
+    assert (gone, tls) == (True, Tls.VERIFIED)
+    assert childs_port != port
+    assert connection.forward.state == "active"
+    assert connection.in_transaction
+    assert query(connection, "select count(*) as n from parents")["n"].tolist() == [0]
+    query(connection, "rollback")

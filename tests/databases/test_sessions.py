@@ -133,7 +133,7 @@ def test_a_block_whose_connection_is_lost_is_never_done_in_part(connection, byst
     with pytest.raises(ConnectionLost, match="rolled back"):
         lose()
     assert _numbers(bystander) == []
-    assert "made anew" in run(connection, "select 1").notes[0]
+    assert "a new one is used" in run(connection, "select 1").notes[0]
 
 
 def test_a_block_whose_connection_is_lost_before_its_end_says_so(connection, bystander, ledger):
@@ -307,6 +307,57 @@ def test_an_error_on_the_way_is_told_by_the_chunk_and_the_session_stays(connecti
 
 
 # ------------------------------------------------------------------ ends
+
+
+ADMINISTRATOR = "terminating connection due to administrator command"
+
+
+def _pid(connection) -> int:
+    """Return the session's process, and ask by our own way only: what others do in a session is not known."""
+    return int(query(connection, "select pg_backend_pid() as p")["p"][0])
+
+
+@pytest.mark.parametrize(
+    ("before", "lost"),
+    [
+        ("select 1", "nothing was lost"),
+        ("create temp table t (n int)", "temporary tables are gone"),
+        ("select 1 as n into temporary t", "temporary tables are gone"),
+        ("create or replace temp view v as select 1", "temporary tables are gone"),
+        ("select pg_advisory_lock(1); listen news", "advisory locks and what it listened to are gone"),
+        ("prepare p as select 1; begin; declare c cursor with hold for select 1; commit", "prepared statements and cursors are gone"),
+        ("create temp table t (n int); discard all", "nothing was lost"),
+        ("select 'create temp table', pg_advisory_xact_lock(1)", "nothing was lost"),
+    ],
+)  # fmt: skip
+def test_session_that_was_ended_tells_why_and_what_is_lost(connection, bystander, before, lost):
+    query(connection, before)
+    bystander.execute("select pg_terminate_backend(%s, 10000)", [_pid(connection)])
+    (note,) = run(connection, "select 1").notes
+    assert note == f"The session was ended ({ADMINISTRATOR}), and a new one is used: {lost}."
+
+
+def test_session_that_others_used_does_not_pretend_to_know(connection, bystander):
+    _terminate(bystander, connection)  # which has used it as any library does
+    (note,) = run(connection, "select 1").notes
+    assert ADMINISTRATOR in note
+    assert note.endswith("temporary tables and locks, if it had any, are gone.")
+
+
+def test_transaction_ended_while_idle_tells_why(connection, bystander, ledger):
+    pid = _pid(connection)
+    query(
+        connection,
+        "begin; insert into ledger values (1); set local idle_in_transaction_session_timeout = 1",
+    )
+    while bystander.execute("select 1 from pg_stat_activity where pid = %s", [pid]).fetchone():
+        pass
+    with pytest.raises(ConnectionLost, match="rolled back") as raised:
+        query(connection, "commit")
+    assert raised.value.why == "terminating connection due to idle-in-transaction timeout"
+    (note,) = run(connection, "select 1").notes
+    assert note.endswith("nothing else was lost.")
+    assert _numbers(bystander) == []
 
 
 DYING = """
