@@ -28,6 +28,7 @@ import nbformat
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+DEAF = Path(__file__).with_name("deaf_chromium.py")
 STARTUP = 60.0
 BROWSER_ARGUMENTS = [
     "--no-sandbox",
@@ -162,9 +163,11 @@ def _wait_until_up(lab: Lab, process: subprocess.Popen[bytes]) -> None:
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """Run the browser that $CHROMIUM names, as `make` does, else the one that tools/browser.py finds."""
-    path = os.environ.get("CHROMIUM") or _find_browser()
+    named = {"CHROMIUM": os.environ.get("CHROMIUM") or _find_browser()}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=DEAF, args=BROWSER_ARGUMENTS, env=os.environ | named
+        )
         try:
             yield browser
         finally:
