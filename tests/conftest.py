@@ -1,8 +1,10 @@
-"""One real sandbox for all tests that need a cluster, and the testbed for those that run on any."""
+"""One real sandbox for all tests that need a cluster, the testbed for those that run on any, and the order of all."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import not_run
+from tests.support.machine import isolate, restore_interrupts
 from tests.testbed import Sandbox, Testbed, open_sandbox, read_testbed, sandbox_testbed
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,12 +37,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         not_run.FILE.write_text(line + "\n")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def state_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Whatever is kept for later sessions is kept apart from the user's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        yield
+def pytest_configure(config: pytest.Config) -> None:
+    """Put aside what is the machine's, in each process; the processes of one run share a cache."""
+    restore_interrupts()
+    kept = os.environ["XDG_CACHE_HOME"] if hasattr(config, "workerinput") else None
+    home = isolate(Path(kept) if kept else None)
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
 
 
 @pytest.fixture(scope="module", autouse=True)
