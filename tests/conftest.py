@@ -1,4 +1,4 @@
-"""One real sandbox for all tests that need a cluster, the testbed for those that run on any, and the order of all."""
+"""One real sandbox for all tests that need a cluster, the testbed for those that run on any, and their order."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ def pytest_configure(config: pytest.Config) -> None:
     kept = os.environ["XDG_CACHE_HOME"] if hasattr(config, "workerinput") else None
     home = isolate(Path(kept) if kept else None)
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what needs a sandbox: its fixtures know."""
+    if {"sandbox", "testbed"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker("sandbox")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let slow files begin first, so that no process has one left when the others are done; the rest is random."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="module", autouse=True)

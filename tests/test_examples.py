@@ -18,7 +18,7 @@ from sspcloud_magics.sandbox import account
 from sspcloud_magics.session import state
 from tests.testbed import DATABASE, Sandbox
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 CHAPTERS = [
     *("whoami", "pods", "services", "databases", "doctor", "use_namespace"),

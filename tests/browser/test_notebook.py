@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Error, Locator, Page, expect
 from tests.browser.lab import Lab, jupyterlab, open_notebook, outputs, run_cell, write_notebook
 from tests.testbed import Sandbox
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 expect.set_options(timeout=60_000)
 
 CELLS = [

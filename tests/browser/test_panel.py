@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from sspcloud_magics import sandbox
 from tests.browser.lab import Lab, has_ended, open_notebook, outputs, run_cell, wait_for_cell, write_notebook
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CELLS = [
     "%load_ext sspcloud_magics\n%sspcloud",

@@ -22,7 +22,7 @@ from sspcloud_magics.sandbox.world.web_api import IMAGE
 from tests.browser.lab import Lab, open_notebook, outputs, run_cell, write_notebook
 from tests.browser.stage import faults
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NAME = "postgresql-cnpg-951239"
 DATABASE = f"user-alice/{NAME}"

@@ -24,7 +24,7 @@ from tests.browser.lab import (
 from tests.browser.log import errors_in
 from tests.testbed import Sandbox
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 expect.set_options(timeout=40_000)
 
 LOAD = "%load_ext sspcloud_magics"

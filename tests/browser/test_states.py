@@ -26,7 +26,7 @@ from tests.browser.lab import (
     write_notebook,
 )
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 expect.set_options(timeout=60_000)
 
 LOAD = "%load_ext sspcloud_magics"

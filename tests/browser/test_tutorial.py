@@ -7,7 +7,7 @@ import pytest
 
 from tests.browser.lab import open_notebook, outputs, run_all
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.mark.timeout(180)

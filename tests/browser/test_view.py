@@ -24,7 +24,7 @@ from tests.browser.stage import (
     trouble,
 )
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 expect.set_options(timeout=60_000)
 
 UNREACHABLE = trouble(

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 DEMO = [sys.executable, "-m", "sspcloud_magics.demo"]
 PLAN = "import sys; from sspcloud_magics import demo; demo.CELLS = {cells!r}; sys.exit(demo.main())"
 WITHOUT_CLUSTER = "from contextlib import nullcontext; demo.practice_cluster = nullcontext; "

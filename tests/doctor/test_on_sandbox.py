@@ -24,6 +24,8 @@ from sspcloud_magics.sandbox import account
 from sspcloud_magics.session import state
 from tests.testbed import Sandbox
 
+pytestmark = pytest.mark.slow
+
 DATABASE = "postgresql-cnpg-951239"
 Examine = Callable[..., Report]
 

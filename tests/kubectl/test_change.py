@@ -10,6 +10,8 @@ import yaml
 
 from tests.kubectl.conftest import MANIFESTS, Apply, Kubectl, manifest, sleeper
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def proxy(kubectl: Kubectl, apply: Apply) -> dict[str, Any]:

@@ -21,6 +21,8 @@ import pytest
 from tests.magics.test_kernel import SECONDS, Kernel, running_kernel
 from tests.testbed import Sandbox, Testbed
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 PATTERN = random.Random(7).randbytes(8 * MIB)
 BLOCK = 64 * 1024

@@ -19,6 +19,8 @@ from sspcloud_magics.databases.query import query
 from sspcloud_magics.forwards.manager import ForwardManager
 from tests.testbed import Sandbox
 
+pytestmark = pytest.mark.slow
+
 DATABASE = "user-alice/postgresql-cnpg-951239"
 SECONDS = 60.0
 

@@ -21,6 +21,8 @@ from sspcloud_magics.session import state
 from tests.magics.conftest import Notebook
 from tests.testbed import Sandbox
 
+pytestmark = pytest.mark.slow
+
 DATABASE = "postgresql-cnpg-951239"
 ALICES = f"user-alice/{DATABASE}"
 HIBERNATED = "postgresql-cnpg-204871"

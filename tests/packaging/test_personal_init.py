@@ -18,6 +18,7 @@ FIRST = "import sspcloud_magics; print(sspcloud_magics.__file__)"
 
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="SSPCloud's services run Linux"),
+    pytest.mark.slow,
     pytest.mark.timeout(300),
 ]
 

@@ -21,7 +21,7 @@ from tests.testbed import DATABASE, Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUN = Path(__file__).parent / "running.py"
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 LOADS = "%load_ext sspcloud_magics"
 
 

@@ -35,6 +35,8 @@ from tests.tunnel.apiserver import ApiServer
 from tests.tunnel.conftest import echo, listening
 from tests.tunnel.helper_process import HelperProcess
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 20.0
 TO_FORWARD = {("create", "pods/portforward"), ("get", "pods/portforward")}
 """The rights to forward: one is enough here, as for a Kubernetes before 1.35; with the second, SPDY goes in a WebSocket."""

@@ -19,6 +19,8 @@ from tests.tunnel.conftest import echo
 from tests.tunnel.helper_process import CHANNELS_ONLY, PRELUDES, HelperProcess
 from tests.tunnel.test_forward import ask, connect, receive, receive_all
 
+pytestmark = pytest.mark.slow
+
 FAST_PINGS = """
 from sspcloud_magics.tunnel import pool
 pool.PING_INTERVAL = 0.5

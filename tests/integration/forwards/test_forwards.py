@@ -26,6 +26,8 @@ from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import State
 from tests.forwards.stage import await_end, connect, helpers, kill, say
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -26,6 +26,8 @@ from tests.faults import FaultProxy, Faults
 from tests.testbed import Testbed
 from tests.tunnel.helper_process import PRELUDES, HelperProcess
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 60.0
 MIB = 1024 * 1024
 

@@ -19,6 +19,8 @@ import pytest
 from sspcloud_magics import sandbox
 from sspcloud_magics.sandbox import daemon
 
+pytestmark = pytest.mark.slow
+
 MODULE = [sys.executable, "-m", "sspcloud_magics.sandbox"]
 
 

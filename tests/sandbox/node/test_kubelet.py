@@ -20,6 +20,8 @@ from sspcloud_magics.sandbox.node import DialError, LogsUnavailable, Node
 from sspcloud_magics.sandbox.store import Store
 from tests.sandbox.node.conftest import PODS, Cluster, condition, delete
 
+pytestmark = pytest.mark.slow
+
 
 def secret(name: str, **values: str) -> dict[str, object]:
     data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}

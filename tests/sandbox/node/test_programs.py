@@ -24,6 +24,8 @@ from sspcloud_magics.sandbox.node.programs.api import answer
 from sspcloud_magics.sandbox.node.programs.relay import Relay, UsageError, parse
 from tests.sandbox.node.conftest import Cluster, delete
 
+pytestmark = pytest.mark.slow
+
 SERVICE = "db-rw.ns.svc"
 
 

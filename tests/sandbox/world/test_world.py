@@ -16,6 +16,8 @@ import pytest
 
 from tests.testbed import Sandbox
 
+pytestmark = pytest.mark.slow
+
 ALICE, CAROL = "user-alice", "user-carol"
 SHARED, HIBERNATED, OLDER = "postgresql-cnpg-951239", "postgresql-cnpg-204871", "postgresql-439617"
 INVITATION = f"{SHARED}-share-bob"

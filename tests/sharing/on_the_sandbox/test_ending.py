@@ -25,6 +25,8 @@ from tests.sharing.on_the_sandbox import notebook
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.sharing.test_manifests import a_share
 
+pytestmark = pytest.mark.slow
+
 DATABASE = "postgresql-cnpg-951239"
 PATH = f"user-alice/{DATABASE}"
 NAME = f"{DATABASE}-share-bob"

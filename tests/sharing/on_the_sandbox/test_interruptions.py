@@ -15,6 +15,8 @@ from sspcloud_magics.errors import TargetNotFound
 from tests.sharing.on_the_sandbox import interrupted
 from tests.sharing.on_the_sandbox.interrupted import interrupted_after
 
+pytestmark = pytest.mark.slow
+
 DATABASE = "postgresql-cnpg-951239"
 PATH = f"user-alice/{DATABASE}"
 

@@ -9,6 +9,8 @@ from sspcloud_magics.errors import CredentialsNotFound, DatabaseUnavailable, For
 from sspcloud_magics.session import state
 from tests.sharing.on_the_sandbox import notebook
 
+pytestmark = pytest.mark.slow
+
 DATABASE = "postgresql-cnpg-951239"
 PATH = f"user-alice/{DATABASE}"
 HOST = f"{DATABASE}-rw.user-alice.svc.cluster.local"

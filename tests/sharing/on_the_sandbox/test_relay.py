@@ -17,6 +17,8 @@ from sspcloud_magics import session
 from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
 from sspcloud_magics.sharing.relay import parse_destination, sweep
 
+pytestmark = pytest.mark.slow
+
 DATABASE = "user-alice/postgresql-cnpg-951239"
 API = "mon-api.user-alice.svc.cluster.local:80"
 
