@@ -8,8 +8,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/installed
 # These tests cover every line and branch of the protocols; all the others run a third faster without being watched.
 PROTOCOLS := tests/tunnel/protocols
-# As many processes as run the tests: each has a sandbox of its own, of some 300 MiB.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 4))')
+# As many processes run the tests: two for each core, since tests mostly wait, and at most 4, since each has a sandbox of
+# its own, of some 300 MiB.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(2 * (os.cpu_count() or 1), 4))')
+PYTEST := $(BIN)/python -m pytest -n $(if $(TESTBED),0,$(WORKERS)) --dist loadfile --no-loadscope-reorder
 # The front end is built when one of its sources is newer than what was built of it.
 FRONT := $(VENV)/front-end
 FRONT_SOURCES := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/.yarn/*')
@@ -17,7 +19,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check unit notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak floor gibibyte adversary replacements cluster audit format clean
+.PHONY: help demo test test-all quick lab check unit protocols fuzz load dependencies notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak floor gibibyte adversary replacements cluster audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,8 +40,21 @@ lab: $(FRONT)  ## JupyterLab on the first tutorial, with the sandbox running
 	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) --ServerApp.root_dir=notebooks \
 	  --LabApp.default_url=/lab/tree/$(FIRST).ipynb $(LAB_ARGS)
 
-test: check unit notebooks docs wheel  ## all checks and tests
+# Beside the tests, which wait for much, there is time for all the rest.
+test: $(FRONT)  ## all checks and tests (10 minutes on two cores)
+	@rm -f build/not-run
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 unit check protocols docs notebooks wheel
 	@if [ -s build/not-run ]; then cat build/not-run; fi
+
+test-all: $(FRONT)  ## make test, long fuzzing, the lowest and the newest dependencies, the tests beside a random load (an hour)
+	@$(MAKE) --no-print-directory --keep-going test fuzz dependencies load
+	@echo "make test-all: everything passed on $$(uname -sm), $$(git rev-parse --short HEAD)"
+
+quick: $(READY)  ## what takes less than a minute: lint, layers, and the tests without sandbox and browser
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(PYTEST) -m "not (slow or browser or sandbox or gibibyte)"
 
 check: $(FRONT)  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -52,8 +67,19 @@ check: $(FRONT)  ## formatting, lint, types, layers
 
 unit: $(FRONT)  ## the tests, on the sandbox; TESTBED=FILE.json for another cluster
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" && export CHROMIUM && \
-	  $(BIN)/python tools/tests.py -n $(if $(TESTBED),0,$(WORKERS)) --dist loadfile $(if $(TESTBED),--testbed $(TESTBED)) $(or $(PYTEST_ARGS),--ignore=$(PROTOCOLS))
-	$(if $(TESTBED)$(PYTEST_ARGS),,$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PROTOCOLS) --cov)
+	  $(PYTEST) $(if $(TESTBED),--testbed $(TESTBED)) $(or $(PYTEST_ARGS),--ignore=$(PROTOCOLS))
+
+protocols: $(READY)  ## the tests of the tunnel's protocols, which must cover every line and branch of them
+	$(PYTEST) $(PROTOCOLS) --cov
+
+fuzz: $(READY)  ## the property tests with fifty times as many examples
+	$(PYTEST) --hypothesis-profile=long --timeout=1200 -m "hypothesis and not sandbox"
+
+dependencies: $(READY)  ## the tests without a browser, with the lowest and with the newest dependencies
+	$(BIN)/python tools/dependencies.py
+
+load: $(FRONT)  ## the tests beside a load that comes and goes
+	$(BIN)/python tools/load.py $(MAKE) --no-print-directory unit
 
 notebooks: $(FRONT)  ## run the tutorials and compare every output
 	$(BIN)/python tools/notebooks.py check

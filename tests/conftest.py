@@ -17,6 +17,7 @@ from tests.support.machine import isolate, restore_interrupts
 from tests.testbed import Sandbox, Testbed, open_sandbox, read_testbed, sandbox_testbed
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("patient"), max_examples=5_000)
 settings.load_profile("patient")  # others may have the machine
 
 

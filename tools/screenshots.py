@@ -18,7 +18,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(ROOT)  # in the place of tools/, whose tests.py is another
+sys.path[0] = str(ROOT)  # where `tests` is
 
 from tests.browser import stage  # noqa: E402
 from tests.browser.lab import Lab, chromium, jupyterlab, open_notebook, run_all, write_notebook  # noqa: E402

@@ -18,6 +18,7 @@ from sspcloud_magics.databases import fetching
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.query import query
 from sspcloud_magics.errors import QueryFailed
+from tests.support.examples import examples
 
 # The type, its dtype, and values of it as SQL writes them.
 TYPES = [
@@ -208,7 +209,7 @@ def test_objects_have_the_types_that_python_gives_them(connection):
 
 
 @settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

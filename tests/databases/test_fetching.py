@@ -20,6 +20,7 @@ from sspcloud_magics.databases.parameters import statements
 from sspcloud_magics.databases.query import query, run
 from sspcloud_magics.errors import QueryFailed
 from tests.databases.test_columns import TYPES, same
+from tests.support.examples import examples
 
 MORE_TYPES = [
     ("bit(3)", "string", ["101"]),
@@ -179,7 +180,7 @@ def test_extremes_are_the_same_in_each_format_and_those_of_psycopg(connection, k
     query(connection, "set time zone 'Europe/Paris'")
     sql = f"select given::{kind} as value from unnest(:given::text[]) with ordinality g(given, n) order by n"
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=examples(30), deadline=None)
     @given(st.lists(st.none() | EXTREMES[kind], min_size=1, max_size=12))
     def check(values):
         fast, text = by_each_format(connection, sql, {"given": values})

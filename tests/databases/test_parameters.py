@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sspcloud_magics.databases.parameters import Kind, statements, tokens
+from tests.support.examples import examples
 from tests.support.postgres_servers import BINARIES, Server
 
 
@@ -175,7 +176,7 @@ def _goes_on(piece: str, following: str) -> bool:
 
 
 @settings(
-    max_examples=25,
+    max_examples=examples(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

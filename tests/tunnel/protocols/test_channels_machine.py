@@ -20,6 +20,7 @@ from sspcloud_magics.tunnel.protocols.events import (
     Received,
     TunnelClosed,
 )
+from tests.support.examples import examples
 from tests.tunnel.protocols.line import Bytes, Line, fragmented, framed, joined, marked, payload, spoilt
 from tests.tunnel.protocols.wire import cuts, everything, slices, unmask
 
@@ -201,7 +202,7 @@ class ChannelTunnelMachine(RuleBasedStateMachine):
 
 TestChannelTunnel = ChannelTunnelMachine.TestCase
 TestChannelTunnel.settings = settings(
-    max_examples=60,
+    max_examples=examples(60),
     stateful_step_count=40,
     deadline=None,
     phases=set(Phase) - {Phase.shrink},  # it takes minutes, and forty steps can be read

@@ -22,6 +22,7 @@ from sspcloud_magics.tunnel.protocols.events import (
     Received,
     TunnelClosed,
 )
+from tests.support.examples import examples
 from tests.tunnel.protocols.line import Bytes, Line, fragmented, framed, joined, marked, payload, spoilt
 from tests.tunnel.protocols.wire import (
     CARRIAGES,
@@ -371,7 +372,7 @@ class OverWebSocketMachine(SpdyTunnelMachine):
 
 TestSpdyTunnel, TestSpdyOverWebSocket = BareMachine.TestCase, OverWebSocketMachine.TestCase
 TestSpdyTunnel.settings = TestSpdyOverWebSocket.settings = settings(
-    max_examples=100,
+    max_examples=examples(100),
     stateful_step_count=40,
     deadline=None,
     phases=set(Phase) - {Phase.shrink},  # it takes minutes, and forty steps can be read
