@@ -14,7 +14,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,8 @@ from typing import Any
 
 import nbformat
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEAF = Path(__file__).with_name("deaf_chromium.py")
@@ -49,12 +50,6 @@ class Lab:
     token: str
     log: Path
     files: str = "lab/tree"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def execute(page: Page, command: str, arguments: dict[str, Any] | None = None) -> None:
@@ -83,7 +78,7 @@ def jupyterlab(
         The Python module to run: ``jupyterlab`` or ``notebook``, which is made of the same parts.
     """
     home.mkdir(parents=True, exist_ok=True)
-    port, token = _free_port(), secrets.token_hex(16)
+    port, token = free_port(), secrets.token_hex(16)
     places = {
         "JUPYTER_CONFIG_DIR": home / "config",
         "JUPYTER_DATA_DIR": home / "data",

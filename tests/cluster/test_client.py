@@ -11,7 +11,6 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -33,6 +32,7 @@ from sspcloud_magics.errors import (
 )
 from sspcloud_magics.secret import Secret
 from tests.cluster.api_server import ApiServer, status
+from tests.support.ports import free_port
 
 PODS_PATH = "/api/v1/namespaces/user-bob/pods"
 
@@ -244,12 +244,6 @@ def test_a_key_that_does_not_belong_to_its_certificate(
 def elsewhere(url: str, tmp_path: Path, **more: bool) -> Cluster:
     (tmp_path / "token").write_text("x")
     return find_cluster(server=url, token_file=tmp_path / "token", environ={}, **more)
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_nothing_listens(tmp_path: Path) -> None:

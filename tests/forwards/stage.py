@@ -94,11 +94,6 @@ def helpers() -> list[psutil.Process]:
     ]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 def kill(process: psutil.Process) -> None:
     os.kill(process.pid, signal.SIGKILL)
 

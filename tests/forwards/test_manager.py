@@ -17,7 +17,8 @@ from sspcloud_magics.forwards import ForwardManager
 from sspcloud_magics.forwards.ports import derived_ports
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import State
-from tests.forwards.stage import Person, connect, double, free_port, helpers, kill, say
+from tests.forwards.stage import Person, connect, double, helpers, kill, say
+from tests.support.ports import free_port
 
 ANY = [PortText(8000, 0)]
 
@@ -111,7 +112,8 @@ def test_bare_remote_port_that_is_taken_is_stood_in_for_the_same_each_time(manag
         port = first.local_port
         first.stop()
         again = manager.forward(person, target, [PortText(taken)])
-    assert port == again.local_port == derived_ports(target, taken)[0]
+    assert port == again.local_port
+    assert port in derived_ports(target, taken)  # the first of them that is free here
     (note,) = again.notes
     assert f"Port {taken} is held by this kernel itself" in note
     assert f"{port} stands in for it, the same each time" in note

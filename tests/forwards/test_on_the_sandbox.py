@@ -9,7 +9,8 @@ from sspcloud_magics.cluster.identity import find_cluster
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.forwards import ForwardManager
 from sspcloud_magics.target import PortText, Target
-from tests.forwards.stage import connect, free_port, helpers
+from tests.forwards.stage import connect, helpers
+from tests.support.ports import free_port
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 

@@ -18,6 +18,7 @@ from sspcloud_magics.forwards.ports import (
     specify,
 )
 from sspcloud_magics.target import PortText, Target
+from tests.support.ports import free_port
 
 DB = Target("user-alice", "service", "db-rw")
 
@@ -115,9 +116,7 @@ def test_holder_is_named_with_its_process():
 
 
 def test_nobody_holds_a_free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    assert find_holder(port) is None
+    assert find_holder(free_port()) is None
 
 
 def test_client_of_a_port_does_not_hold_it():

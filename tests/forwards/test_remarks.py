@@ -4,7 +4,8 @@ import pytest
 from sspcloud_magics.errors import PortTaken
 from sspcloud_magics.forwards import holders, remarks
 from sspcloud_magics.target import PortText, Target
-from tests.forwards.stage import free_port, helpers
+from tests.forwards.stage import helpers
+from tests.support.ports import free_port
 
 WEB = Target("user-bob", "service", "web")
 

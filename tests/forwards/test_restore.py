@@ -11,7 +11,8 @@ from sspcloud_magics.forwards import ForwardManager
 from sspcloud_magics.forwards.processes import runs
 from sspcloud_magics.forwards.restore import ForwardsFile, Remembered, notebook_folder, state_folder
 from sspcloud_magics.target import PortText, Target
-from tests.forwards.stage import Person, double, free_port, say
+from tests.forwards.stage import Person, double, say
+from tests.support.ports import free_port
 
 DB = Target("user-alice", "service", "db-rw")
 

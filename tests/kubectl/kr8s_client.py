@@ -9,6 +9,8 @@ from typing import Any
 import kr8s
 from kr8s.objects import Pod, Service
 
+from tests.support.ports import free_port
+
 NAMESPACE = "user-bob"
 
 
@@ -42,11 +44,6 @@ def makes(api: Any) -> None:
         say(dict(Pod.get("by-kr8s", namespace=NAMESPACE, api=api).labels))
     finally:
         pod.delete(grace_period=1)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def forwards(api: Any) -> None:

@@ -90,9 +90,9 @@ def test_kubernetes_client_forwards(core: Any, echo: str) -> None:
 
 def kr8s_says(sandbox: Sandbox, what: str) -> str:
     """Run one of the functions of ``kr8s_client.py`` as bob."""
-    script = Path(__file__).with_name("kr8s_client.py")
     done = subprocess.run(
-        [sys.executable, str(script), what],
+        [sys.executable, "-m", "tests.kubectl.kr8s_client", what],
+        cwd=Path(__file__).parents[2],
         env=sandbox.env("bob"),
         capture_output=True,
         text=True,

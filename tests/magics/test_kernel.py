@@ -17,6 +17,7 @@ from sspcloud_magics.cluster.identity import find_cluster
 from sspcloud_magics.databases.connection import DatabaseConnection, connect
 from sspcloud_magics.databases.query import query
 from sspcloud_magics.forwards.manager import ForwardManager
+from tests.support.ports import free_port
 from tests.testbed import Sandbox
 
 pytestmark = pytest.mark.slow
@@ -210,9 +211,11 @@ def onlooker(sandbox: Sandbox) -> Iterator[DatabaseConnection]:
 
 
 def test_what_a_killed_kernel_had_open_can_be_restored(kernel: Kernel) -> None:
+    # A port of its own: the one that a database gets by itself is wanted by every other process of the tests, too, and
+    # one of them may have taken it when the kernel is there again.
+    port = free_port()
     kernel.run("%load_ext sspcloud_magics")
-    kernel.run(f"%connect_db {DATABASE}")
-    port = kernel.run("import sspcloud_magics as ssp; ssp.session.open_forwards()[0].local_port")
+    kernel.run(f"%forward user-alice/svc/postgresql-cnpg-951239-rw {port}:5432")
     kernel.process.kill()
     kernel.restart()
     kernel.run("%load_ext sspcloud_magics")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import yaml
 from sspcloud_magics.sandbox import account
 from tests.pages.connect_proxy import connect_proxy
 from tests.pages.reading import blocks
+from tests.support.ports import free_port
 from tests.testbed import DATABASE, Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -90,8 +90,7 @@ def lent(sandbox: Sandbox):
 @pytest.fixture
 def port() -> str:
     """A local port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])
+    return str(free_port())
 
 
 def test_the_readme(reader, port):

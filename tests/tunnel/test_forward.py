@@ -31,6 +31,7 @@ from sspcloud_magics.tunnel.control import (
     State,
     StopForward,
 )
+from tests.support.ports import free_port
 from tests.tunnel.apiserver import ApiServer
 from tests.tunnel.conftest import echo, listening
 from tests.tunnel.helper_process import HelperProcess
@@ -212,8 +213,7 @@ def test_a_taken_port_is_refused_and_the_next_candidate_is_used(helper, echo_pod
 
 
 def test_a_server_that_does_not_answer(api, programs):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
+    port = free_port()
     with HelperProcess(api.access(port=port)) as helper:
         error = helper.failure("pod", "web-0", 80)
     assert isinstance(error, ServerUnreachable)
@@ -604,8 +604,7 @@ def test_a_resumed_forward_heals_instead_of_failing(api, helper, programs):
 @pytest.mark.usefixtures("any_protocol")
 def test_a_server_that_comes_up_in_the_pod_is_reached_without_a_new_forward(api, helper, programs):
     first = programs(echo)
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        later = closed.getsockname()[1]
+    later = free_port()
     api.put_pod("web-0", {8000: first})
     state = helper.forward("pod", "web-0", 8000)
     api.put_pod("web-0", {8000: later})
