@@ -153,10 +153,11 @@ def plain(value: Any) -> Any:
         value = pd.Timestamp(value) if isinstance(value, np.datetime64) else pd.Timedelta(value)
     if value is pd.NaT or value is pd.NA:
         return None
+    # Only nanoseconds are rounded: pandas 2 cannot round what is coarser than what it is rounded to.
     if isinstance(value, pd.Timestamp):
-        return value.round("us").to_pydatetime()
+        return (value.round("us") if value.unit == "ns" else value).to_pydatetime()
     if isinstance(value, pd.Timedelta):
-        return value.round("us").to_pytimedelta()
+        return (value.round("us") if value.unit == "ns" else value).to_pytimedelta()
     return value.item() if isinstance(value, np.generic) else value
 
 

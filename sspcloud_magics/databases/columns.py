@@ -304,6 +304,7 @@ def strings(values: Values, column: Column) -> Any:
         import pyarrow as pa  # noqa: PLC0415 - pandas has found it
 
         return pa.array(values, pa.large_string())
+    column.size += sum(map(len, filter(None, values)))
     return objects(values, column)
 
 
