@@ -50,11 +50,11 @@ test-all: $(FRONT)  ## make test, long fuzzing, the lowest and the newest depend
 	@$(MAKE) --no-print-directory --keep-going test fuzz dependencies load
 	@echo "make test-all: everything passed on $$(uname -sm), $$(git rev-parse --short HEAD)"
 
-quick: $(READY)  ## what takes less than a minute: lint, layers, and the tests without sandbox and browser
+quick: $(READY)  ## what takes less than a minute: lint, layers, and the tests without a sandbox, a database or a browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
-	$(PYTEST) -m "not (slow or browser or sandbox or gibibyte)"
+	$(PYTEST) -n logical --maxprocesses 4 -m "not (slow or browser or servers or gibibyte)"
 
 check: $(FRONT)  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -73,7 +73,7 @@ protocols: $(READY)  ## the tests of the tunnel's protocols, which must cover ev
 	$(PYTEST) $(PROTOCOLS) --cov
 
 fuzz: $(READY)  ## the property tests with fifty times as many examples
-	$(PYTEST) --hypothesis-profile=long --timeout=1200 -m "hypothesis and not sandbox"
+	$(PYTEST) --hypothesis-profile=long --timeout=1200 -m hypothesis
 
 dependencies: $(READY)  ## the tests without a browser, with the lowest and with the newest dependencies
 	$(BIN)/python tools/dependencies.py

@@ -48,9 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what needs a sandbox: its fixtures know."""
-    if {"sandbox", "testbed"} & set(getattr(item, "fixturenames", ())):
-        item.add_marker("sandbox")
+    """Mark what needs a sandbox or a database: its fixtures know."""
+    if {"sandbox", "testbed", "server"} & set(getattr(item, "fixturenames", ())):
+        item.add_marker("servers")
 
 
 @pytest.hookimpl(trylast=True)

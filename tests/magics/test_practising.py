@@ -16,6 +16,8 @@ from sspcloud_magics import errors, sandbox, session
 from sspcloud_magics.sandbox.daemon import default_home
 from tests.magics.conftest import Notebook
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def real_cache() -> Path:

@@ -10,6 +10,8 @@ import pytest
 
 from sspcloud_magics.sandbox import postgres
 
+pytestmark = pytest.mark.slow
+
 
 def test_databases_that_start_at_once_share_one_double(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     copied = threading.Barrier(3)

@@ -215,7 +215,9 @@ class ApiServer:
         assert self._runner is not None
         for site in list(self._runner.sites):
             await site.stop()
-        await asyncio.sleep(0)  # who was accepted last gets a transport; cancelled before, the socket would stay open
+        await asyncio.sleep(
+            0
+        )  # who was accepted last gets a transport; cancelled before, the socket would stay open
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()

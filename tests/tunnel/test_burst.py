@@ -16,6 +16,8 @@ from tests.tunnel.helper_process import HelperProcess
 from tests.tunnel.test_forward import ask, connect, receive, receive_all
 from tests.tunnel.test_network import SHORT_QUIET
 
+pytestmark = pytest.mark.slow
+
 FEW = """
 from sspcloud_magics.tunnel import pool
 pool._CROWD = 2

@@ -10,6 +10,8 @@ from tests.tunnel.conftest import echo
 from tests.tunnel.helper_process import PRELUDES, HelperProcess
 from tests.tunnel.test_forward import connect, receive
 
+pytestmark = pytest.mark.slow
+
 # Garbage is counted in objects: a few hundred KiB of OpenSSL's are three of them, and would wait for minutes.
 NO_COLLECTOR = """
 import gc

@@ -9,6 +9,8 @@ import pytest
 
 from sspcloud_magics.sandbox.world import dataset
 
+pytestmark = pytest.mark.slow
+
 SAME_EVERYWHERE = "8ad9001c7e3bb7b265934ad400d1b226fe7dff883074d8558b6f8f821b8c64b5"
 
 

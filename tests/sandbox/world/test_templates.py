@@ -3,7 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from sspcloud_magics.sandbox.world import databases
+
+pytestmark = pytest.mark.slow
 
 
 def test_templates_that_are_made_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:

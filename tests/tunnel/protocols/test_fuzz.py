@@ -14,6 +14,8 @@ from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyOverWebSocket, SpdyTunnel
 from tests.tunnel.protocols.wire import SpdyPeer, control, data, frame
 
+pytestmark = pytest.mark.slow
+
 TOTAL = 10_000_000
 """Bytes for each protocol."""
 

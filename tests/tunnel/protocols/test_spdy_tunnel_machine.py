@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -36,6 +37,8 @@ from tests.tunnel.protocols.wire import (
     spdy_frames,
     unmask,
 )
+
+pytestmark = pytest.mark.slow
 
 which = st.integers(0, 3)
 LATE = 15
