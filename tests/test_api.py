@@ -13,7 +13,7 @@ from sspcloud_magics import session, widgets
 
 
 @pytest.mark.parametrize("name", ssp.__all__)
-def test_each_function_is_the_session_s_and_tells_all_about_itself(name: str) -> None:
+def test_function_is_the_sessions_and_documented(name: str) -> None:
     function = getattr(ssp, name)
     assert function is getattr(widgets if name == "panel" else session, name)
     documentation = inspect.getdoc(function) or ""
@@ -38,10 +38,10 @@ assert callable(ssp.forwards) and callable(ssp.databases)
 @pytest.mark.parametrize(
     "module", ["sspcloud_magics", "sspcloud_magics.forwards", "sspcloud_magics.databases"]
 )
-def test_functions_keep_their_names_where_a_subpackage_has_the_same(module: str) -> None:
+def test_functions_keep_names_of_subpackages(module: str) -> None:
     subprocess.run([sys.executable, "-c", CLASH.format(module=module)], check=True)
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_missing_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'forwrad'"):
         _ = ssp.forwrad  # type: ignore[attr-defined]

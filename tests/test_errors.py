@@ -54,7 +54,7 @@ FROM_GIT = (
 )
 
 
-def test_a_message_ends_with_the_address_of_its_explanation(installed):
+def test_message_ends_with_its_explanations_address(installed):
     installed(["Homepage, https://x.example", "Documentation, https://docs.example/ssp/"], FROM_GIT)
     assert PortTaken("Taken.", mend="choose another")._render_traceback_() == [
         "PortTaken: Taken.\n→ choose another\n→ more: https://docs.example/ssp/generated/errors.html#porttaken"
@@ -62,7 +62,7 @@ def test_a_message_ends_with_the_address_of_its_explanation(installed):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_installed_from_a_repository_it_is_the_entry_in_the_source(installed, kind):
+def test_repository_install_links_to_the_source(installed, kind):
     installed([], FROM_GIT)
     page, _, line = documentation.address_of(kind).partition("#L")
     assert page == "https://git.example/insee/magics/blob/abc123/sspcloud_magics/errors.py"

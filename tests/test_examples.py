@@ -56,7 +56,7 @@ def examples() -> Iterator[doctest.DocTest]:
             )
 
 
-def test_examples_that_need_no_cluster_answer_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_without_a_cluster_answer_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "session", state.Session())
     runner = doctest.DocTestRunner(verbose=False)
     said: list[str] = []

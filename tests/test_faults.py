@@ -76,7 +76,7 @@ def test_reset_all_resets_both_ends(echo_port):
             link.recv(1)
 
 
-def test_connections_that_are_forgotten_stay_so_and_others_work(echo_port):
+def test_forgotten_connections_stay_dead_others_work(echo_port):
     with FaultProxy("127.0.0.1", echo_port) as proxy, dial(proxy) as link, dial(proxy) as kept:
         for each in (link, kept):
             each.sendall(b"x")
@@ -108,7 +108,7 @@ def test_a_handshake_is_cut_and_what_is_open_goes_on(echo_port):
         assert receive(kept, 5) == b"hello"
 
 
-def test_in_a_black_hole_nothing_arrives_and_nothing_closes(echo_port):
+def test_black_hole_delivers_and_closes_nothing(echo_port):
     with FaultProxy("127.0.0.1", echo_port) as proxy, dial(proxy) as link:
         link.sendall(b"x")
         assert receive(link, 1) == b"x"

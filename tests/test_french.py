@@ -28,7 +28,7 @@ def test_signs_are_never_alone_on_a_line(text, set_right):
     assert french.mended(text) == set_right.replace("_", BLANK)
 
 
-def test_english_prose_and_code_cells_of_a_source_are_left_alone(tmp_path, monkeypatch):
+def test_english_prose_and_code_cells_are_left_alone(tmp_path, monkeypatch):
     (tmp_path / "notebooks" / "source").mkdir(parents=True)
     for name in ("README.fr.md", "sspcloud_magics/locale/fr_FR/LC_MESSAGES/sspcloud_magics.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

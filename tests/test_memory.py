@@ -28,13 +28,13 @@ def test_the_latest_used_comes_first_and_each_once(kept):
     assert memory.remembered(SERVER, MINE) == (listed[1]["namespace"], listed[0]["namespace"])
 
 
-def test_it_is_for_this_user_alone_and_leaves_nothing_beside_it(kept):
+def test_file_is_the_users_alone_with_no_leftover(kept):
     memory.remember(SERVER, MINE, "user-alice")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert [each.name for each in kept.parent.iterdir()] == [kept.name]
 
 
-def test_ones_own_namespace_is_not_kept_and_another_server_and_person_have_their_own():
+def test_own_namespace_is_left_out_for_each_person():
     memory.remember(SERVER, MINE, MINE)
     memory.remember(SERVER, "user-carol", "user-dave")
     memory.remember("https://other.example", MINE, "user-eve")
@@ -61,7 +61,7 @@ def test_a_file_that_is_none_of_ours_is_replaced(kept, content):
     assert memory.remembered(SERVER, MINE) == ("user-alice",)
 
 
-def test_what_was_not_used_for_a_year_is_forgotten_and_only_so_many_are_asked(kept):
+def test_unused_entries_expire_and_are_limited(kept):
     old = datetime.now(UTC) - timedelta(days=400)
     used = [memory.Place(SERVER, MINE, f"user-{number}", old).to_plain() for number in range(memory.MOST + 5)]
     kept.parent.mkdir(parents=True)
@@ -71,7 +71,7 @@ def test_what_was_not_used_for_a_year_is_forgotten_and_only_so_many_are_asked(ke
     assert memory.remembered(SERVER, MINE) == ("user-alice",)
 
 
-def test_where_it_cannot_be_written_it_is_not_remembered(tmp_path, monkeypatch):
+def test_unwritable_place_remembers_nothing(tmp_path, monkeypatch):
     (tmp_path / "a file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "a file"))
     memory.remember(SERVER, MINE, "user-alice")

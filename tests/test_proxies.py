@@ -46,7 +46,7 @@ def test_which_servers_are_reached_through_the_proxy(server: str, no_proxy: str,
     assert str(found) == (PROXY if used else "None")
 
 
-def test_the_environment_may_write_in_lower_case_and_leave_out_the_scheme() -> None:
+def test_environment_may_use_lower_case_and_no_scheme() -> None:
     rules = {"https_proxy": "proxy.example:3128", "no_proxy": ".svc"}
     assert proxy_for(Access(server="https://api.example"), rules) == PROXY_FOUND
     assert proxy_for(Access(server="https://api.default.svc"), rules) is None

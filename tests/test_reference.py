@@ -12,7 +12,7 @@ from tools import links, reference
 
 
 @pytest.mark.parametrize("kind", reference.kinds(), ids=lambda kind: kind.__name__)
-def test_each_error_is_on_its_page_with_an_anchor_and_its_mend(kind):
+def test_error_is_on_its_page_with_anchor_and_hint(kind):
     page = reference.error_page()
     assert f"({kind.__name__})=\n" in page
     entry = page.partition(f"({kind.__name__})=\n")[2].partition("\n(")[0]
@@ -20,7 +20,7 @@ def test_each_error_is_on_its_page_with_an_anchor_and_its_mend(kind):
     assert mend.strip() or kind.__name__ == "SspcloudError"
 
 
-def test_each_magic_is_on_its_page_with_all_of_its_options():
+def test_magic_is_on_its_page_with_all_options():
     page = reference.magics()
     for kind in _CLASSES:
         for names in kind.magics.values():
@@ -32,7 +32,7 @@ def test_each_magic_is_on_its_page_with_all_of_its_options():
                 assert entry.count("```") % 2 == 0
 
 
-def test_each_magic_has_a_chapter_and_no_usage_runs_out_of_its_box():
+def test_magic_has_a_chapter_and_its_usage_fits():
     page = reference.magics()
     assert {kind.__name__ for kind in _CLASSES} == set(reference.ROOMS)
     usages = re.findall(r"^### `%\w+`\n\n```text\n(.*?)```", page, re.MULTILINE | re.DOTALL)
@@ -60,7 +60,7 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
     ]
 
 
-def test_links_of_the_files_beside_it_are_looked_at_too(tmp_path):
+def test_links_of_neighbouring_files_are_checked(tmp_path):
     page = tmp_path / "README.md"
     page.write_text('# Try it\n[a](#try-it) [b](#not-there) [c](docs/none.md) <img src="none.png">\n')
     assert [fault.partition(": ")[2] for fault in links.of_file(page)] == [

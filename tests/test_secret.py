@@ -23,7 +23,7 @@ def test_reveal_gives_the_value():
 
 
 @pytest.mark.parametrize("spec", ["", ">20", "^30s"])
-def test_formatting_keeps_its_width_and_hides_the_value(spec):
+def test_formatting_keeps_the_width_and_hides_it(spec):
     shown = format(Secret(CANARY), spec)
     assert CANARY not in shown
     assert len(shown) >= int("".join(filter(str.isdigit, spec)) or 0)
@@ -41,7 +41,7 @@ def test_json_refuses_a_secret():
         json.dumps({"password": Secret(CANARY)})
 
 
-def test_a_log_line_and_a_traceback_with_locals_hide_it(caplog):
+def test_log_line_and_traceback_with_locals_hide_it(caplog):
     password = Secret(CANARY)
     with caplog.at_level(logging.DEBUG):
         logging.getLogger(__name__).debug("connecting with %s", password)

@@ -43,9 +43,7 @@ from tests.testbed import Sandbox, Testbed
         (Choice(insecure_skip_tls_verify=True), Choice(), Choice(insecure_skip_tls_verify=True)),
     ],
 )
-def test_what_is_said_now_wins_and_never_mixes_two_clusters(
-    above: Choice, below: Choice, together: Choice
-) -> None:
+def test_present_choice_wins_and_clusters_do_not_mix(above: Choice, below: Choice, together: Choice) -> None:
     assert above.over(below) == together
 
 
@@ -71,7 +69,7 @@ def test_a_pattern_is_part_of_a_name_or_a_glob(pattern: str | None, kept: list[s
     assert [row.name for row in looking._named(rows, pattern)] == kept
 
 
-def test_a_namespace_may_be_said_beside_the_target_but_not_against_it() -> None:
+def test_namespace_may_repeat_but_not_contradict() -> None:
     text = TargetText("x", "service")
     assert forwarding._in_namespace(text, "a") == TargetText("x", "service", "a")
     assert forwarding._in_namespace(TargetText("x", None, "a"), "a") == TargetText("x", None, "a")
@@ -110,12 +108,12 @@ SOCKET = Open(Target("c", "service", "web"), ((8000, 8000),), ("/run/web/8000.so
         ("/run/web", [SOCKET]),
     ],
 )
-def test_a_forward_is_meant_by_its_local_port_or_its_target(which: str, meant: list[Open]) -> None:
+def test_forward_is_found_by_port_or_target(which: str, meant: list[Open]) -> None:
     assert forwarding._matching([API, DB, POD, SOCKET], which) == meant  # type: ignore[arg-type,comparison-overlap]
 
 
 @pytest.mark.parametrize("which", ["80", "5433", "nothing", "pod/api", "c/api", "db"])
-def test_what_means_no_forward_or_several_is_answered_with_those_that_are_open(which: str) -> None:
+def test_ambiguous_forward_is_answered_with_the_open(which: str) -> None:
     with pytest.raises(TargetNotFound) as caught:
         forwarding._matching([API, DB, POD], which)  # type: ignore[arg-type,list-item]
     assert "%unforward 5432" in caught.value.mend
@@ -147,9 +145,7 @@ def closing(does: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.mark.usefixtures("alice")
-def test_a_forward_that_is_being_opened_while_the_session_closes_is_not_opened(
-    testbed: Testbed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_forward_opened_during_close_is_not_opened(testbed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolve, "resolve", closing(resolve.resolve))
     with pytest.raises(ForwardStopped, match="was not opened"):
         session.forward(f"{testbed.namespace}/pod/{testbed.echo.pod}", testbed.echo.port)
@@ -159,7 +155,7 @@ def test_a_forward_that_is_being_opened_while_the_session_closes_is_not_opened(
 
 @pytest.mark.usefixtures("alice")
 @pytest.mark.parametrize(("module", "name"), [(credentials, "for_database"), (state, "prefer")])
-def test_a_database_that_is_being_connected_while_the_session_closes_is_not_connected(
+def test_database_opened_during_close_is_not_connected(
     module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, name, closing(getattr(module, name)))
@@ -171,7 +167,7 @@ def test_a_database_that_is_being_connected_while_the_session_closes_is_not_conn
 
 
 @pytest.mark.usefixtures("alice")
-def test_a_forward_of_a_session_that_was_closed_is_not_restarted(testbed: Testbed) -> None:
+def test_forward_of_a_closed_session_is_not_restarted(testbed: Testbed) -> None:
     opened = session.forward(f"{testbed.namespace}/pod/{testbed.echo.pod}", testbed.echo.port)
     assert session.restart_forward(opened).local_port == opened.local_port
     session.close()

@@ -34,7 +34,7 @@ def copies(tmp_path, monkeypatch):
     return tmp_path / "notebooks"
 
 
-def test_the_committed_notebooks_are_what_their_sources_say():
+def test_committed_notebooks_match_their_sources():
     assert notebooks.faults() == []
     assert len(notebooks.tutorials()) == 5
 
@@ -82,7 +82,7 @@ def test_what_drifts_is_told(copies, change, says):
     assert any(says in fault for fault in notebooks.faults())
 
 
-def test_a_notebook_without_a_source_or_that_is_missing_is_told(copies):
+def test_notebook_without_source_or_missing_is_told(copies):
     (copies / "en" / "1-first-steps.ipynb").rename(copies / "en" / "9-stray.ipynb")
     assert "notebooks/en/1-first-steps.ipynb is missing." in notebooks.faults()
     assert "notebooks/en/9-stray.ipynb has no source." in notebooks.faults()

@@ -72,7 +72,7 @@ def test_what_ends_may_be_met_closed(end: str) -> None:
 
 
 @pytest.mark.parametrize("ended", ENDS.values(), ids=ENDS)
-def test_the_same_with_a_line_of_ours_in_it_counts_whole(ended: str) -> None:
+def test_line_of_ours_makes_the_error_count_whole(ended: str) -> None:
     ours = ended.replace("(most recent call last):\n", f"(most recent call last):\n{OURS}")
     (error,) = errors_in(SERVER + ours + SERVER)
     assert "sspcloud_magics" in error

@@ -85,7 +85,7 @@ def live(within: Locator) -> Locator:
 
 
 @pytest.mark.timeout(300)
-def test_it_is_live_in_notebook_7_and_readable_where_no_widget_runs(
+def test_panel_is_live_in_notebook_7_else_text(
     page: Page, lab: Lab, sandbox: Sandbox, shots: Path, tmp_path: Path
 ) -> None:
     open_notebook(page, lab, "panel.ipynb")

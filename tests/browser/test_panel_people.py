@@ -87,7 +87,7 @@ def shown(page: Page) -> Any:
 
 
 @pytest.mark.timeout(240)
-def test_a_database_is_shared_joined_asked_and_taken_back(
+def test_database_is_shared_joined_queried_and_revoked(
     page: Page, panel: Locator, lab: Lab, home: Path, pictures: Path
 ) -> None:
     dialog = page.get_by_role("dialog")

@@ -97,9 +97,7 @@ def errors_of(page: Page) -> list[str]:
 
 
 @pytest.mark.timeout(240)
-def test_it_is_live_from_the_button_to_the_end_of_the_kernel(
-    page: Page, lab: Lab, folder: Path, shots: Path
-) -> None:
+def test_panel_is_live_until_the_kernel_ends(page: Page, lab: Lab, folder: Path, shots: Path) -> None:
     side = open_side(page, lab, "one")
     expect(side.get_by_role("heading", name="Not loaded in this kernel")).to_be_visible()
     page.screenshot(path=shots / "not-loaded.png")
@@ -139,7 +137,7 @@ def test_it_is_live_from_the_button_to_the_end_of_the_kernel(
 
 
 @pytest.mark.timeout(240)
-def test_two_notebooks_and_a_console_have_each_their_own(page: Page, lab: Lab, shots: Path) -> None:
+def test_notebook_and_console_have_their_own_panel(page: Page, lab: Lab, shots: Path) -> None:
     side = open_side(page, lab, "two")
     button(side, "Load the extension").click()
     panel = live(side)
@@ -196,9 +194,7 @@ def test_a_reloaded_page_finds_its_kernel_idle_or_busy(
 
 
 @pytest.mark.timeout(240)
-def test_a_kernel_that_cannot_have_it_is_told_from_one_that_has_not(
-    page: Page, lab: Lab, shots: Path
-) -> None:
+def test_panel_tells_cannot_load_from_not_loaded(page: Page, lab: Lab, shots: Path) -> None:
     side = open_side(page, lab, "echo")
     expect(side.get_by_role("heading", name="Not a Python kernel")).to_be_visible()
     expect(side).to_contain_text("This kernel runs echo.")
@@ -225,7 +221,7 @@ def test_a_kernel_that_cannot_have_it_is_told_from_one_that_has_not(
 
 
 @pytest.mark.timeout(240)
-def test_its_settings_load_it_by_itself_and_say_where_it_is(page: Page, lab: Lab) -> None:
+def test_settings_load_the_panel_and_place_it(page: Page, lab: Lab) -> None:
     page.goto(f"{lab.url}/lab?token={lab.token}&reset")
     page.wait_for_function("() => Boolean(window.jupyterapp)", timeout=60_000)
     put = "raw => window.jupyterapp.serviceManager.settings.save('sspcloud-magics:plugin', raw)"

@@ -107,7 +107,7 @@ def says(page: Page, title: str, text: str, step: str, name: str) -> Locator:
 
 
 @pytest.mark.timeout(400)
-def test_every_reason_has_its_sentence_and_its_next_step(page: Page, lab: Lab, folder: Path) -> None:
+def test_reason_has_its_sentence_and_its_next_step(page: Page, lab: Lab, folder: Path) -> None:
     sockets: list[WebSocketRoute] = []
     cut = False
 
@@ -190,7 +190,7 @@ def test_every_reason_has_its_sentence_and_its_next_step(page: Page, lab: Lab, f
 
 
 @pytest.mark.timeout(240)
-def test_a_jupyterlab_without_widgets_says_what_to_install(page: Page, lab: Lab) -> None:
+def test_lab_without_widgets_says_what_to_install(page: Page, lab: Lab) -> None:
     config = lab.log.parent / "config" / "labconfig" / "page_config.json"
     told = json.loads(config.read_text())
     told["disabledExtensions"] |= {"@jupyter-widgets/jupyterlab-manager": True, "anywidget": True}

@@ -197,9 +197,7 @@ def test_axe_finds_nothing_serious_in_any_state(pages: Callable[..., Page], them
 
 
 @pytest.mark.parametrize("width", [236, 590])
-def test_nothing_is_cut_where_it_is_narrow_or_the_page_is_zoomed(
-    pages: Callable[..., Page], width: int
-) -> None:
+def test_narrow_or_zoomed_page_cuts_nothing(pages: Callable[..., Page], width: int) -> None:
     """236 px hold a panel of 220; 590 px are a page of 1180 at 200 %."""
     for name, language in (
         ("full", "fr"),
@@ -250,7 +248,7 @@ def test_everything_is_done_by_keyboard(pages: Callable[..., Page]) -> None:
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Switch to another namespace"
 
 
-def test_the_focus_and_what_is_typed_stay_while_the_world_changes(pages: Callable[..., Page]) -> None:
+def test_focus_and_typed_text_outlive_updates(pages: Callable[..., Page]) -> None:
     page = pages()
     full(page)
     page.get_by_role("button", name="Forward port 8888 http of jupyter-python-417342-0").focus()
@@ -263,7 +261,7 @@ def test_the_focus_and_what_is_typed_stay_while_the_world_changes(pages: Callabl
     assert page.evaluate("document.activeElement.name") == "colleagues"
 
 
-def test_a_click_is_a_click_though_everything_changes_between_press_and_release(
+def test_click_counts_though_rows_change_under_it(
     pages: Callable[..., Page],
 ) -> None:
     page = pages()
@@ -312,7 +310,7 @@ def test_a_port_is_forwarded_when_it_can_be_used(pages: Callable[..., Page]) -> 
         expect(page.get_by_role("button", name=label)).to_be_visible()
 
 
-def test_traffic_changes_its_cell_and_nothing_else_of_the_row(pages: Callable[..., Page]) -> None:
+def test_traffic_redraws_its_cell_only(pages: Callable[..., Page]) -> None:
     page = pages()
     full(page)
     row = page.get_by_role("table", name="Forwards").get_by_role("row").filter(has_text="svc/mon-api")
@@ -354,7 +352,7 @@ def test_what_is_filtered_begins_at_its_first_row(pages: Callable[..., Page]) ->
     expect(rows).to_have_count(first)
 
 
-def test_a_field_keeps_the_focus_while_a_table_appears_above_it(pages: Callable[..., Page]) -> None:
+def test_field_keeps_focus_when_a_table_appears_above(pages: Callable[..., Page]) -> None:
     page = pages()
     facts = staged.session()
     later = {key: value for key, value in facts.items() if key.startswith(("database/", "look/databases"))}
@@ -462,7 +460,7 @@ def test_a_share_is_made_of_what_was_previewed_only(pages: Callable[..., Page]) 
     expect(page.get_by_role("dialog")).to_contain_text(line)
 
 
-def test_schemas_are_ticked_or_named_where_nobody_knows_them(pages: Callable[..., Page]) -> None:
+def test_schemas_are_ticked_or_typed_when_unknown(pages: Callable[..., Page]) -> None:
     page = pages(language="fr")
     full(page)
     page.get_by_role("button", name=f"Partager {DATABASE}").click()
@@ -508,7 +506,7 @@ def test_schemas_are_ticked_or_named_where_nobody_knows_them(pages: Callable[...
     assert asked() == ["enquete", "public"]
 
 
-def test_a_select_goes_to_jupyterlab_or_to_the_clipboard(pages: Callable[..., Page]) -> None:
+def test_select_goes_to_jupyterlab_or_the_clipboard(pages: Callable[..., Page]) -> None:
     page = pages()
     tables(page)
     page.evaluate(

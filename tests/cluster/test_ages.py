@@ -50,7 +50,7 @@ def test_durations_read_as_kubectl_writes_them(duration: timedelta, words: str) 
     assert human_duration(duration) == words
 
 
-def test_timestamps_of_the_server_are_aware_whatever_their_form() -> None:
+def test_server_timestamps_are_aware_in_any_form() -> None:
     assert timestamp("2026-01-02T03:04:05Z") == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert timestamp("2026-01-02T03:04:05.123456+00:00") == datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=UTC)
     assert timestamp("2026-01-02T03:04:05") == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

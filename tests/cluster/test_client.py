@@ -61,14 +61,14 @@ def test_connections_are_kept(api: ApiServer, cluster: Cluster) -> None:
     assert len({asked.connection for asked in api.asked}) == 1
 
 
-def test_a_connection_that_was_closed_while_idle_is_no_failure(api: ApiServer, cluster: Cluster) -> None:
+def test_connection_closed_while_idle_is_no_failure(api: ApiServer, cluster: Cluster) -> None:
     api.answers[PODS_PATH] = pod_list("a")
     api.close_idle = True
     for _ in range(3):
         assert names(list_objects(cluster, PODS)) == ["a"]
 
 
-def test_a_kept_connection_that_ends_under_a_question_is_no_failure(api: ApiServer, cluster: Cluster) -> None:
+def test_kept_connection_that_breaks_is_no_failure(api: ApiServer, cluster: Cluster) -> None:
     api.answers[PODS_PATH] = pod_list("a")
     api.drop_kept = True
     for _ in range(3):
@@ -76,7 +76,7 @@ def test_a_kept_connection_that_ends_under_a_question_is_no_failure(api: ApiServ
     assert len(api.asked) == 3
 
 
-def test_what_would_change_something_is_not_asked_twice(api: ApiServer, cluster: Cluster) -> None:
+def test_writing_request_is_not_sent_twice(api: ApiServer, cluster: Cluster) -> None:
     create = Attempt("create", PODS, "user-bob")
     api.answers[PODS_PATH] = pod_list()
     api.drop_kept = True
@@ -92,7 +92,7 @@ def test_long_lists_come_page_by_page(api: ApiServer, cluster: Cluster) -> None:
     assert [asked.query["limit"] for asked in api.asked] == [["500"]] * 3
 
 
-def test_a_list_whose_pages_have_expired_is_had_again_as_a_whole(api: ApiServer, cluster: Cluster) -> None:
+def test_list_with_expired_pages_is_read_again_whole(api: ApiServer, cluster: Cluster) -> None:
     def answer(asked: object) -> object:
         query = api.asked[-1].query
         if "continue" in query:
@@ -136,7 +136,7 @@ def test_after_a_401_the_token_is_read_again_once(api: ApiServer, cluster: Clust
     assert names(list_objects(cluster, PODS)) == ["a"]
 
 
-def test_a_token_that_is_renewed_between_reading_and_refusal_costs_one_more_try(
+def test_token_renewed_in_a_request_costs_one_retry(
     api: ApiServer, write_kubeconfig: Callable[..., Path]
 ) -> None:
     here = {"server": api.url, "certificate-authority-data": base64.b64encode(api.ca_pem.encode()).decode()}
@@ -179,7 +179,7 @@ def test_a_client_certificate_is_presented(
     cluster.close()
 
 
-def test_a_certificate_of_another_authority_is_not_trusted(api: ApiServer, tmp_path: Path) -> None:
+def test_certificate_of_another_authority_is_refused(api: ApiServer, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("x")
     stranger = ApiServer(trustme.CA()).ca_file(tmp_path)
@@ -192,7 +192,7 @@ def test_a_certificate_of_another_authority_is_not_trusted(api: ApiServer, tmp_p
     assert api.asked == []
 
 
-def test_a_certificate_for_another_name_is_not_trusted_unless_the_name_is_given(
+def test_certificate_for_another_name_needs_the_name(
     api: ApiServer, write_kubeconfig: Callable[..., Path]
 ) -> None:
     ca = base64.b64encode(api.ca_pem.encode()).decode()
@@ -291,7 +291,7 @@ def test_a_server_that_speaks_no_tls(line_server: Callable[[bytes], int], tmp_pa
         list_objects(elsewhere(f"https://127.0.0.1:{port}", tmp_path), PODS)
 
 
-def test_a_server_that_hangs_up_is_asked_twice_and_no_more(tmp_path: Path) -> None:
+def test_server_that_hangs_up_is_asked_twice_only(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         accepted: list[bytes] = []
 
@@ -356,7 +356,7 @@ def test_other_refusals_quote_the_server(
     assert "etcd is away" in str(caught.value)
 
 
-def test_a_missing_right_is_named_with_verb_resource_and_namespace(api: ApiServer, cluster: Cluster) -> None:
+def test_missing_right_has_verb_resource_and_namespace(api: ApiServer, cluster: Cluster) -> None:
     api.forbidden.add("/api/v1/namespaces/user-alice/pods")
     with pytest.raises(Forbidden) as caught:
         list_objects(cluster, PODS, "user-alice")
@@ -376,7 +376,7 @@ def test_a_missing_right_is_named_with_verb_resource_and_namespace(api: ApiServe
         (Attempt("create", ROLES, "user-bob"), "admin"),
     ],
 )
-def test_inside_a_service_the_error_holds_the_link_that_relaunches_it(attempt: Attempt, role: str) -> None:
+def test_error_in_a_service_links_to_its_relaunch(attempt: Attempt, role: str) -> None:
     code, kind, body = status(403, "forbidden")
     error = failures.from_answer(code, kind, body, attempt, server="s", in_service=True, own=True)
     assert f"kubernetes.role=%C2%AB{role}%C2%BB" in error.mend
@@ -421,7 +421,7 @@ def test_secrets_hide_their_values(api: ApiServer, cluster: Cluster) -> None:
     assert secret(cluster, "none") is None
 
 
-def test_requests_go_through_the_proxy_that_the_kubeconfig_names(
+def test_requests_use_the_proxy_of_the_kubeconfig(
     api: ApiServer, write_kubeconfig: Callable[..., Path], line_server: Callable[[bytes], int]
 ) -> None:
     port = line_server(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
@@ -482,7 +482,7 @@ def test_a_proxy_of_another_kind_is_refused(write_kubeconfig: Callable[..., Path
         list_objects(find_cluster(kubeconfig=file, environ={}), PODS)
 
 
-def test_a_server_that_takes_the_request_and_never_answers(
+def test_server_that_never_answers_times_out(
     api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered = threading.Event()
@@ -502,9 +502,7 @@ def test_a_server_that_never_finishes_the_handshake(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of one thread are POSIX'")
-def test_an_interrupt_ends_a_question_at_once_and_the_next_one_is_answered(
-    api: ApiServer, cluster: Cluster
-) -> None:
+def test_interrupt_ends_a_request_and_the_next_works(api: ApiServer, cluster: Cluster) -> None:
     answered = threading.Event()
     main = threading.main_thread().ident
     assert main is not None

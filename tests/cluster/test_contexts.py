@@ -40,7 +40,7 @@ def test_a_token_and_the_namespace_of_the_context(write_kubeconfig: Write) -> No
     assert cluster.source.startswith("context here of ")
 
 
-def test_the_namespace_is_default_where_nothing_names_one(write_kubeconfig: Write) -> None:
+def test_namespace_is_default_where_none_is_named(write_kubeconfig: Write) -> None:
     file = write_kubeconfig()
     assert found(file).namespace == "default"
     assert found(file, namespace="user-x").namespace == "user-x"
@@ -73,9 +73,7 @@ def test_insecure_is_obeyed_and_a_ca_beside_it_refused(write_kubeconfig: Write) 
         found(write_kubeconfig(cluster=insecure | {"insecure-skip-tls-verify": "yes"}))
 
 
-def test_client_certificates_from_files_beside_the_kubeconfig(
-    write_kubeconfig: Write, tmp_path: Path
-) -> None:
+def test_client_certificates_come_from_relative_files(write_kubeconfig: Write, tmp_path: Path) -> None:
     (tmp_path / "me.crt").write_text("CERT")
     (tmp_path / "me.key").write_text("KEY")
     access = found(write_kubeconfig(user={"client-certificate": "me.crt", "client-key": "me.key"})).access()
@@ -93,7 +91,7 @@ def test_client_certificates_as_data_win_over_files(write_kubeconfig: Write) -> 
     assert (access.client_certificate, access.client_key) == ("CERT", Secret("KEY"))
 
 
-def test_a_token_file_is_read_again_and_wins_over_the_token(write_kubeconfig: Write, tmp_path: Path) -> None:
+def test_token_file_is_reread_and_wins_over_the_token(write_kubeconfig: Write, tmp_path: Path) -> None:
     (tmp_path / "t").write_text("first\n")
     cluster = found(write_kubeconfig(user={"tokenFile": "t", "token": "in-the-file"}))
     assert cluster.access().token == Secret("first")
@@ -116,14 +114,14 @@ def test_after_a_401_the_kubeconfig_is_read_again(write_kubeconfig: Write) -> No
     assert cluster.access().token == Secret("new")
 
 
-def test_whoever_used_an_older_access_gets_the_current_one(write_kubeconfig: Write) -> None:
+def test_older_access_is_renewed_to_the_current_one(write_kubeconfig: Write) -> None:
     cluster = found(write_kubeconfig(user={"token": "old"}))
     refused = cluster.access()
     write_kubeconfig(user={"token": "new"})
     assert cluster.renew_access(refused) == cluster.renew_access(refused)
 
 
-def test_another_current_context_does_not_change_who_one_is(write_kubeconfig: Write, tmp_path: Path) -> None:
+def test_new_current_context_keeps_the_identity(write_kubeconfig: Write, tmp_path: Path) -> None:
     file = write_kubeconfig(user={"token": "mine"}, entry="mine")
     cluster = found(file)
     refused = cluster.access()
@@ -143,14 +141,14 @@ def test_an_expired_token_is_told_with_its_hour(write_kubeconfig: Write) -> None
     assert jwt(0)[:6] not in str(caught.value)
 
 
-def test_a_token_that_should_still_be_valid_points_to_a_clock_or_to_its_end(write_kubeconfig: Write) -> None:
+def test_refused_valid_token_hints_at_clock_or_end(write_kubeconfig: Write) -> None:
     cluster = found(write_kubeconfig(user={"token": jwt(time.time() + 7200.5)}))
     with pytest.raises(TokenExpired, match=r"valid for (120m|2h) more .* revoked, or a clock is wrong"):
         cluster.renew_access()
 
 
 @pytest.mark.parametrize("token", ["opaque", "a.b.c", "e30.bnVsbA.c2ln", "e30.e30.c2ln", jwt(1e40)])
-def test_a_token_that_says_nothing_of_its_end_is_no_error(write_kubeconfig: Write, token: str) -> None:
+def test_token_without_an_end_is_no_error(write_kubeconfig: Write, token: str) -> None:
     with pytest.raises(TokenExpired) as caught:
         found(write_kubeconfig(user={"token": token})).renew_access()
     assert caught.value.why == ""
@@ -165,7 +163,7 @@ def test_when_the_kubeconfig_is_gone_the_login_is_over(write_kubeconfig: Write) 
         cluster.renew_access(refused)
 
 
-def test_an_extension_of_the_cluster_reaches_the_plugin(write_kubeconfig: Write, tmp_path: Path) -> None:
+def test_cluster_extension_reaches_the_plugin(write_kubeconfig: Write, tmp_path: Path) -> None:
     script = tmp_path / "login"
     script.write_text(
         f"#!{sys.executable} -IS\nimport json, os\n"
@@ -226,7 +224,7 @@ def test_an_extension_of_the_cluster_reaches_the_plugin(write_kubeconfig: Write,
         ({"exec": {"apiVersion": "client.authentication.k8s.io/v1alpha1", "command": "x"}}, "v1alpha1"),
     ],
 )
-def test_users_that_cannot_be_used_are_refused_with_a_word(
+def test_unusable_user_is_refused_with_a_reason(
     write_kubeconfig: Write, user: dict[str, object], says: str
 ) -> None:
     with pytest.raises(SspcloudError) as caught:
@@ -254,7 +252,7 @@ def test_users_that_cannot_be_used_are_refused_with_a_word(
         ({"server": SERVER, "certificate-authority-data": "é"}, "not base64"),
     ],
 )
-def test_clusters_that_cannot_be_used_are_refused_with_a_word(
+def test_unusable_cluster_is_refused_with_a_reason(
     write_kubeconfig: Write, cluster: dict[str, object], says: str
 ) -> None:
     with pytest.raises(KubeconfigInvalid) as caught:

@@ -79,7 +79,7 @@ def test_a_client_certificate_may_be_given(program: Any, tmp_path: Path) -> None
     assert (found.token, found.client_certificate, found.client_key) == (None, "CERT", Secret("KEY"))
 
 
-def test_the_command_gets_its_arguments_its_environment_and_the_cluster(program: Any, tmp_path: Path) -> None:
+def test_command_gets_arguments_variables_and_cluster(program: Any, tmp_path: Path) -> None:
     body = "give(token=json_token([sys.argv[1:], os.environ['COLOUR'], info['spec'], sys.stdin.read()]))"
     spec = program(
         body, args=["--for", "me"], env=[{"name": "COLOUR", "value": "red"}], provideClusterInfo=True
@@ -125,7 +125,7 @@ def test_a_command_that_gives_nothing_useful_is_told(
     assert "canary" not in str(caught.value)
 
 
-def test_a_command_that_is_not_installed_comes_with_its_hint(tmp_path: Path) -> None:
+def test_missing_command_is_told_with_its_install_hint(tmp_path: Path) -> None:
     spec = {"apiVersion": V1, "command": "no-such-login", "installHint": "get it from the shelf"}
     with pytest.raises(NotLoggedIn, match="get it from the shelf"):
         plugin(spec, tmp_path).credential()
@@ -163,7 +163,7 @@ def test_a_command_that_needs_a_terminal_is_refused(tmp_path: Path) -> None:
         plugin({"apiVersion": V1, "command": "x", "interactiveMode": "Always"}, tmp_path)
 
 
-def test_a_cluster_runs_its_plugin_once_and_again_after_a_401(
+def test_plugin_runs_once_and_again_after_a_401(
     program: Any, tmp_path: Path, write_kubeconfig: Callable[..., Path]
 ) -> None:
     cluster = find_cluster(
@@ -178,7 +178,7 @@ def test_a_cluster_runs_its_plugin_once_and_again_after_a_401(
     assert (tmp_path / "runs").read_text() == "2"
 
 
-def test_a_plugin_that_gives_the_same_again_means_that_the_login_is_over(
+def test_plugin_that_repeats_its_token_ends_the_login(
     program: Any, write_kubeconfig: Callable[..., Path]
 ) -> None:
     cluster = find_cluster(

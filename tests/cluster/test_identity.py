@@ -44,7 +44,7 @@ def test_inside_a_cluster_nothing_is_needed(mount: Path, tmp_path: Path) -> None
     assert cluster.source == "the mounted service-account token"
 
 
-def test_the_mounted_token_is_read_again_when_it_is_replaced(mount: Path) -> None:
+def test_mounted_token_is_reread_when_replaced(mount: Path) -> None:
     cluster = find_cluster(mount=mount, environ=IN_CLUSTER)
     first = cluster.access()
     with pytest.raises(TokenExpired, match="still holds the same token"):
@@ -54,7 +54,7 @@ def test_the_mounted_token_is_read_again_when_it_is_replaced(mount: Path) -> Non
     assert cluster.renew_access(first).token == Secret("token-2")
 
 
-def test_a_stale_in_cluster_kubeconfig_never_wins_over_the_mounted_token(
+def test_mounted_token_wins_over_a_stale_kubeconfig(
     mount: Path, write_kubeconfig: Callable[..., Path], tmp_path: Path
 ) -> None:
     stale = write_kubeconfig(name=".kube/config", user={"token": "stale"}, entry="in-cluster")
@@ -65,9 +65,7 @@ def test_a_stale_in_cluster_kubeconfig_never_wins_over_the_mounted_token(
         assert [entry.outcome.split(":")[0] for entry in ignored] == ["ignored"]
 
 
-def test_what_the_user_names_wins_over_the_mounted_token(
-    mount: Path, write_kubeconfig: Callable[..., Path]
-) -> None:
+def test_named_source_wins_over_the_mounted_token(mount: Path, write_kubeconfig: Callable[..., Path]) -> None:
     file = write_kubeconfig(user={"token": "named"})
     named = find_cluster(kubeconfig=file, mount=mount, environ=IN_CLUSTER)
     assert named.access().token == Secret("named")
@@ -75,7 +73,7 @@ def test_what_the_user_names_wins_over_the_mounted_token(
     assert by_context.access().token == Secret("named")
 
 
-def test_a_mounted_authority_is_trusted_and_one_that_cannot_be_read_is_told(mount: Path) -> None:
+def test_mounted_authority_is_trusted_if_readable(mount: Path) -> None:
     (mount / "ca.crt").write_text("PEM")
     cluster = find_cluster(mount=mount, environ=IN_CLUSTER)
     assert cluster.access().ca == "PEM"
@@ -89,13 +87,13 @@ def test_an_ipv6_server_is_put_in_brackets(mount: Path) -> None:
     assert cluster.access().server == "https://[fd00::1]:443"
 
 
-def test_the_namespace_may_stand_in_the_environment_alone(mount: Path) -> None:
+def test_namespace_may_come_from_the_environment_alone(mount: Path) -> None:
     (mount / "namespace").unlink()
     environ = IN_CLUSTER | {"KUBERNETES_NAMESPACE": "projet-x"}
     assert find_cluster(mount=mount, environ=environ).namespace == "projet-x"
 
 
-def test_a_mounted_token_without_a_server_is_passed_over(
+def test_mounted_token_without_a_server_is_skipped(
     mount: Path, write_kubeconfig: Callable[..., Path]
 ) -> None:
     cluster = find_cluster(mount=mount, environ={"KUBECONFIG": str(write_kubeconfig())})
@@ -103,7 +101,7 @@ def test_a_mounted_token_without_a_server_is_passed_over(
     assert any("KUBERNETES_SERVICE_HOST" in entry.outcome for entry in cluster.considered)
 
 
-def test_without_any_configuration_the_error_says_where_it_looked(tmp_path: Path) -> None:
+def test_missing_configuration_says_where_it_looked(tmp_path: Path) -> None:
     with pytest.raises(NotLoggedIn) as caught:
         find_cluster(mount=tmp_path / "none", environ={"HOME": str(tmp_path)})
     text = str(caught.value)
@@ -153,7 +151,7 @@ def test_a_file_that_is_no_token_is_not_quoted(tmp_path: Path, content: bytes, s
         {"insecure_skip_tls_verify": True},
     ],
 )
-def test_arguments_that_contradict_each_other_are_refused(arguments: dict[str, object]) -> None:
+def test_contradicting_arguments_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(UsageProblem):
         find_cluster(**arguments, environ={})  # type: ignore[arg-type]
 
@@ -190,7 +188,7 @@ def test_several_threads_may_ask_at_once(mount: Path) -> None:
     assert tokens == [Secret("token-2")] * 8
 
 
-def test_finding_a_cluster_imports_neither_the_http_library_nor_pandas() -> None:
+def test_finding_a_cluster_imports_no_http_nor_pandas() -> None:
     code = (
         "import sys, sspcloud_magics.cluster.identity\n"
         "heavy = {'urllib3', 'pandas', 'kubernetes', 'psycopg'} & set(sys.modules)\n"

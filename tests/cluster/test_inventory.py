@@ -72,7 +72,7 @@ def service(spec: dict[str, Any], status: dict[str, Any] | None = None) -> Servi
     return Service.from_object({"metadata": {"name": "s"}, "spec": spec, "status": status or {}})
 
 
-def test_a_service_leads_from_its_ports_to_those_of_the_pods() -> None:
+def test_service_ports_lead_to_pod_ports() -> None:
     ports = [{"port": 80, "name": "http", "targetPort": "web"}, {"port": 53, "protocol": "UDP"}]
     found = service({"clusterIP": "10.43.0.9", "ports": ports, "selector": {"app": "x"}})
     assert found.ports == (TargetPort(80, "http", "TCP", "web"), TargetPort(53, "", "UDP", 53))

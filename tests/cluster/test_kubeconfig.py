@@ -21,7 +21,7 @@ def test_the_first_file_that_has_an_entry_wins_whole(write_kubeconfig: Write) ->
     assert merged.users["red"].file == first
 
 
-def test_entries_of_all_files_are_there_and_the_first_current_context_wins(write_kubeconfig: Write) -> None:
+def test_files_are_merged_and_first_context_wins(write_kubeconfig: Write) -> None:
     merged = load([write_kubeconfig(name="a", entry="blue"), write_kubeconfig(name="b", entry="red")])
     assert merged is not None
     assert set(merged.contexts) == {"blue", "red"}
@@ -36,7 +36,7 @@ def test_files_that_do_not_exist_are_passed_over(write_kubeconfig: Write, tmp_pa
     assert load([tmp_path / "nowhere"]) is None
 
 
-def test_an_empty_file_beside_a_good_one_is_passed_over(write_kubeconfig: Write, tmp_path: Path) -> None:
+def test_empty_file_next_to_a_good_one_is_skipped(write_kubeconfig: Write, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("")
     merged = load([empty, write_kubeconfig()])
@@ -44,7 +44,7 @@ def test_an_empty_file_beside_a_good_one_is_passed_over(write_kubeconfig: Write,
     assert set(merged.contexts) == {"here"}
 
 
-def test_relative_paths_start_at_the_directory_of_their_file(write_kubeconfig: Write, tmp_path: Path) -> None:
+def test_relative_paths_start_at_their_files_folder(write_kubeconfig: Write, tmp_path: Path) -> None:
     file = write_kubeconfig(
         name="deep/config", cluster={"server": "x", "certificate-authority": "../pki/ca.crt"}
     )
@@ -53,7 +53,7 @@ def test_relative_paths_start_at_the_directory_of_their_file(write_kubeconfig: W
     assert merged.clusters["here"].path("certificate-authority") == tmp_path / "deep" / "../pki/ca.crt"
 
 
-def test_kubeconfig_lists_files_and_the_home_is_for_when_it_is_empty(tmp_path: Path) -> None:
+def test_kubeconfig_variable_lists_files_before_home(tmp_path: Path) -> None:
     listed = os.pathsep.join(["/a", "", "/b"])
     assert default_files({"KUBECONFIG": listed, "HOME": "/home/x"}) == [Path("/a"), Path("/b")]
     assert default_files({"KUBECONFIG": "", "HOME": "/home/x"}) == [Path("/home/x/.kube/config")]
@@ -81,9 +81,7 @@ def test_kubeconfig_lists_files_and_the_home_is_for_when_it_is_empty(tmp_path: P
         (b"x" * (LIMIT + 1), "MB"),
     ],
 )
-def test_a_file_that_is_no_kubeconfig_is_named_and_never_quoted(
-    tmp_path: Path, content: bytes, says: str
-) -> None:
+def test_invalid_file_is_named_and_never_quoted(tmp_path: Path, content: bytes, says: str) -> None:
     file = tmp_path / "config"
     file.write_bytes(content)
     with pytest.raises(KubeconfigInvalid) as caught:
@@ -95,7 +93,7 @@ def test_a_file_that_is_no_kubeconfig_is_named_and_never_quoted(
     assert caught.value.mend
 
 
-def test_a_file_of_ten_megabytes_is_refused_without_being_read(tmp_path: Path) -> None:
+def test_file_of_ten_megabytes_is_refused_unread(tmp_path: Path) -> None:
     file = tmp_path / "config"
     with file.open("wb") as sparse:
         sparse.truncate(10_000_000)
@@ -125,7 +123,7 @@ def test_a_file_that_is_not_ours_to_read_is_said_to_be(
     assert str(file) in str(caught.value)
 
 
-def test_a_context_that_is_not_there_is_answered_with_those_that_are(write_kubeconfig: Write) -> None:
+def test_unknown_context_is_answered_with_the_known(write_kubeconfig: Write) -> None:
     kubeconfig = load(
         [write_kubeconfig(name="a", entry="production"), write_kubeconfig(name="b", entry="staging")]
     )
@@ -136,7 +134,7 @@ def test_a_context_that_is_not_there_is_answered_with_those_that_are(write_kubec
     assert "did you mean 'production'?" in str(caught.value)
 
 
-def test_without_a_current_context_one_has_to_be_chosen(tmp_path: Path) -> None:
+def test_missing_current_context_must_be_chosen(tmp_path: Path) -> None:
     file = tmp_path / "config"
     file.write_text("contexts: [{name: a, context: {cluster: c, user: u}}]")
     kubeconfig = load([file])
@@ -146,5 +144,5 @@ def test_without_a_current_context_one_has_to_be_chosen(tmp_path: Path) -> None:
     assert "context=" in str(caught.value)
 
 
-def test_the_repr_of_what_was_read_holds_no_credentials(write_kubeconfig: Write) -> None:
+def test_repr_holds_no_credentials(write_kubeconfig: Write) -> None:
     assert "canary" not in repr(load([write_kubeconfig(user={"token": "secret-canary"})]))

@@ -73,7 +73,7 @@ def with_ended_token(script: Script) -> str:
     return re.sub(r"id-token=\S+", f"id-token={ended.group(1)}", script())
 
 
-def test_a_script_becomes_the_identity_and_says_how_long(
+def test_script_becomes_the_identity_with_its_end(
     script: Script, kubeconfig: Path, clusters: Callable[[], Cluster]
 ) -> None:
     log_in(parse(script(login_seconds=7200)), [kubeconfig])
@@ -96,7 +96,7 @@ def test_with_a_ca_the_server_is_verified(
     assert clusters().verifies, "the next script forgot the authority"
 
 
-def test_a_script_whose_token_has_ended_is_renewed_while_logging_in(
+def test_script_with_an_ended_token_is_renewed(
     script: Script, kubeconfig: Path, clusters: Callable[[], Cluster]
 ) -> None:
     text = with_ended_token(script)
@@ -131,7 +131,7 @@ def test_a_script_whose_token_has_ended_is_renewed_while_logging_in(
     ],
     ids=["audience", "bound", "ended", "cut off", "server down", "issuer changed"],
 )
-def test_a_login_that_fails_leaves_everything_as_it_was(
+def test_failed_login_leaves_everything_as_it_was(
     broken: Callable[[Script], str],
     kind: type[errors.SspcloudError],
     words: str,
@@ -147,9 +147,7 @@ def test_a_login_that_fails_leaves_everything_as_it_was(
     assert {each.name for each in kubeconfig.parent.iterdir()} == {"config"}
 
 
-def test_a_kubeconfig_that_cannot_be_changed_stops_the_login_before_anything_is_asked(
-    kubeconfig: Path, script: Script
-) -> None:
+def test_unwritable_kubeconfig_stops_the_login_first(kubeconfig: Path, script: Script) -> None:
     text = parse(script())
     kubeconfig.chmod(0o400)
     with pytest.raises(errors.KubeconfigInvalid, match="read-only"):
@@ -162,7 +160,7 @@ def test_a_kubeconfig_that_cannot_be_changed_stops_the_login_before_anything_is_
         log_in(text, [kubeconfig.parent])
 
 
-def test_an_ended_token_is_renewed_and_the_new_one_written_back(
+def test_ended_token_is_renewed_and_written_back(
     script: Script, kubeconfig: Path, clusters: Callable[[], Cluster]
 ) -> None:
     log_in(parse(script()), [kubeconfig])
@@ -219,7 +217,7 @@ def test_several_kernels_renew_once(script: Script, kubeconfig: Path) -> None:
     assert len({token for _, token in answers}) == 1
 
 
-def test_a_token_is_renewed_ahead_of_its_end_by_nobodys_doing(
+def test_token_is_renewed_ahead_by_itself(
     script: Script, kubeconfig: Path, clusters: Callable[[], Cluster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log_in(parse(script(id_token_seconds=5)), [kubeconfig])
@@ -244,7 +242,7 @@ def test_a_token_is_renewed_ahead_of_its_end_by_nobodys_doing(
     ]  # type: ignore[attr-defined]
 
 
-def test_a_forward_heals_after_a_new_login_without_being_made_again(
+def test_forward_heals_after_a_new_login(
     sandbox: Sandbox, kubeconfig: Path, clusters: Callable[[], Cluster]
 ) -> None:
     def log_in_as_alice(**asked: Any) -> None:

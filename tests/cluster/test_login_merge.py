@@ -78,7 +78,7 @@ contexts:
 """
 
 
-def test_names_that_yaml_takes_for_something_else_stay_names(tmp_path: Path) -> None:
+def test_names_that_look_like_yaml_values_stay_names(tmp_path: Path) -> None:
     for name in ("y", "1e3", "0x1", "null", "12", "on", "~"):
         script = SCRIPT.replace("HOST", f"'{name}'")
         ours = tmp_path / "ours"
@@ -93,14 +93,14 @@ def test_names_that_yaml_takes_for_something_else_stay_names(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("before", ["", SAME, "apiVersion: v1\nkind: Config\nclusters: null\nusers: []\n"])
-def test_the_result_is_what_kubectl_makes_of_the_same_script(before: str, tmp_path: Path) -> None:
+def test_result_equals_kubectls_for_the_same_script(before: str, tmp_path: Path) -> None:
     ours, theirs = after(before), by_kubectl(before, SCRIPT, tmp_path)
     for plural, singular in (("clusters", "cluster"), ("users", "user"), ("contexts", "context")):
         assert entries(ours, plural, singular) == entries(theirs, plural, singular)
     assert ours["current-context"] == theirs["current-context"] == "HOST"
 
 
-def test_what_is_not_touched_keeps_its_order_its_unknown_fields_and_the_text_of_its_values() -> None:
+def test_untouched_entries_keep_order_fields_and_text() -> None:
     text = merged({FILE: OTHERS}, parse(SCRIPT))[FILE]
     assert list(yaml.safe_load(text)) == list(yaml.safe_load(OTHERS))
     for kept in (
@@ -111,21 +111,21 @@ def test_what_is_not_touched_keeps_its_order_its_unknown_fields_and_the_text_of_
     assert yaml.safe_load(text)["current-context"] == "HOST"
 
 
-def test_a_second_login_changes_the_tokens_and_nothing_else() -> None:
+def test_second_login_changes_the_tokens_only() -> None:
     once = merged({FILE: OTHERS}, parse(SCRIPT))[FILE]
     assert merged({FILE: once}, parse(SCRIPT)) == {}
     twice = merged({FILE: once}, parse(SCRIPT.replace("CANARY-refresh", "another")))[FILE]
     assert twice == once.replace("CANARY-refresh", "another")
 
 
-def test_credentials_of_another_kind_that_would_win_are_removed() -> None:
+def test_credentials_that_would_win_are_removed() -> None:
     before = SAME.replace("{auth-provider:", "{token: stale, exec: {command: x}, auth-provider:")
     user = entries(after(before), "users", "user")["USER"]
     assert set(user) == {"auth-provider"}
     assert user["auth-provider"]["config"]["client-secret"] == "kept"
 
 
-def test_a_ca_that_is_given_is_kept_instead_of_the_order_not_to_verify() -> None:
+def test_given_ca_replaces_skipping_verification() -> None:
     cluster = entries(after("", ca=CA), "clusters", "cluster")["HOST"]
     assert set(cluster) == {"server", "certificate-authority-data"}
     text = merged({FILE: ""}, parse(SCRIPT), CA)[FILE]
@@ -134,7 +134,7 @@ def test_a_ca_that_is_given_is_kept_instead_of_the_order_not_to_verify() -> None
     assert entries(elsewhere, "clusters", "cluster")["HOST"]["insecure-skip-tls-verify"] is True
 
 
-def test_of_several_files_each_entry_is_changed_where_it_is() -> None:
+def test_entry_is_changed_in_the_file_that_holds_it() -> None:
     first, second, missing = Path("/a"), Path("/b"), Path("/c")
     work = "apiVersion: v1\nkind: Config\ncurrent-context: work\n"
     changed = merged({missing: "", first: work, second: SAME}, parse(SCRIPT))
@@ -152,7 +152,7 @@ def test_a_file_that_is_no_kubeconfig_is_not_changed(text: str) -> None:
         merged({FILE: text}, parse(SCRIPT))
 
 
-def test_a_file_is_replaced_whole_for_its_owner_alone_and_kept_once_as_it_was(tmp_path: Path) -> None:
+def test_file_is_replaced_privately_with_one_backup(tmp_path: Path) -> None:
     file = tmp_path / "config"
     file.write_text("first")
     file.chmod(0o644)

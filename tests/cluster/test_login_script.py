@@ -70,7 +70,7 @@ def _joined(text: str) -> str:
         "comments", "no last line end",
     ],
 )  # fmt: skip
-def test_it_may_be_written_in_any_way_that_a_shell_would_read_the_same(changed: str) -> None:
+def test_script_may_be_written_as_any_shell_reads_it(changed: str) -> None:
     assert parse(changed) == parse(SCRIPT)
 
 
@@ -109,7 +109,7 @@ def test_words_are_split_as_a_posix_shell_splits_them(words: list[str]) -> None:
         ("PASSWORD=CANARY kubectl config use-context HOST", "line 11"),
     ],
 )
-def test_anything_else_is_refused_with_its_line_and_without_its_values(line: str, told: str) -> None:
+def test_other_line_is_refused_without_its_values(line: str, told: str) -> None:
     with pytest.raises(UsageProblem) as refused:
         parse(SCRIPT + line + "\n")
     assert "line 11" in str(refused.value)
@@ -159,7 +159,7 @@ def test_a_script_shows_no_credentials() -> None:
     assert ID_TOKEN not in repr(parse(SCRIPT))
 
 
-def test_a_long_file_is_read_in_a_moment_and_one_that_is_too_long_not_at_all(tmp_path: Path) -> None:
+def test_long_file_is_read_fast_and_too_long_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageProblem, match="no login script"):
         parse("\n" * (1 << 20))
     file = tmp_path / "config.sh"

@@ -45,14 +45,14 @@ def test_everybody_is_somebody(person: People, name: str, user: str) -> None:
     assert (me.user, me.namespace) == (user, f"user-{name}")
 
 
-def test_an_administrator_comes_with_a_client_certificate(person: People) -> None:
+def test_administrator_has_a_client_certificate(person: People) -> None:
     admin = person("admin")
     assert admin.access().token is None
     assert admin.access().client_key is not None
     assert {pod.namespace for pod in pods(admin, "*")} >= {"user-alice"}
 
 
-def test_a_colleague_sees_nothing_there_and_finds_the_service_by_its_endpoints(person: People) -> None:
+def test_colleague_finds_the_service_by_endpoints_only(person: People) -> None:
     bob = person("bob")
     with pytest.raises(Forbidden, match="You may not list pods in the namespace user-alice") as caught:
         pods(bob, "user-alice")
@@ -65,7 +65,7 @@ def test_a_colleague_sees_nothing_there_and_finds_the_service_by_its_endpoints(p
     assert not found.ports_known
 
 
-def test_a_colleague_may_forward_to_the_pods_of_the_database_and_to_no_other(person: People) -> None:
+def test_colleague_forwards_to_the_databases_pods_only(person: People) -> None:
     bob = person("bob")
     assert resolve(bob, f"user-alice/pod/{DATABASE}-1").target.kind == "pod"
     for text in ("user-alice/mon-api", "user-alice/pod/mon-api-abcdef-12345", "user-alice/svc/mon-api"):
@@ -73,7 +73,7 @@ def test_a_colleague_may_forward_to_the_pods_of_the_database_and_to_no_other(per
             resolve(bob, text)
 
 
-def test_somebody_without_any_right_is_told_which_one_is_missing(person: People) -> None:
+def test_missing_right_is_told_by_its_name(person: People) -> None:
     carol = person("carol")
     with pytest.raises(Forbidden) as caught:
         resolve(carol, f"user-alice/svc/{DATABASE}-rw")
@@ -82,7 +82,7 @@ def test_somebody_without_any_right_is_told_which_one_is_missing(person: People)
     assert not may(carol, "get", PODS, "user-alice", name=f"{DATABASE}-1", subresource="portforward")
 
 
-def test_secrets_are_read_where_one_may_and_stay_hidden(person: People) -> None:
+def test_secrets_are_read_if_allowed_and_stay_hidden(person: People) -> None:
     alice = person("alice")
     found = secret(alice, f"{DATABASE}-user")
     assert found is not None

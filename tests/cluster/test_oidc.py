@@ -94,7 +94,7 @@ def provider(authority: trustme.CA) -> Iterator[Provider]:
     thread.join()
 
 
-def test_a_refresh_token_buys_an_id_token_and_stays_where_it_is_not_rotated(provider: Provider) -> None:
+def test_refresh_token_buys_a_token_and_is_kept(provider: Provider) -> None:
     tokens = oidc.refresh(provider.settings())
     assert tokens.refresh_token == Secret(CANARY)
     path, body = provider.asked[-1]
@@ -102,7 +102,7 @@ def test_a_refresh_token_buys_an_id_token_and_stays_where_it_is_not_rotated(prov
     assert body.decode() == f"grant_type=refresh_token&refresh_token={CANARY}&client_id=k8s"
 
 
-def test_a_rotated_refresh_token_is_the_new_one_and_a_client_secret_is_sent(provider: Provider) -> None:
+def test_rotated_refresh_token_and_secret_are_used(provider: Provider) -> None:
     provider.gives(id_token=token(iss=provider.url, aud="k8s", sub="bob"), refresh_token="next")
     assert oidc.refresh(provider.settings(client_secret="s")).refresh_token == Secret("next")
     assert provider.asked[-1][1].endswith(b"&client_secret=s")
@@ -129,7 +129,7 @@ def test_a_refusal_says_to_copy_the_script_again(
     assert oidc.COPY_AGAIN in refused.value.mend
 
 
-def test_an_ended_login_is_told_with_the_clock_that_is_two_hours_off(provider: Provider) -> None:
+def test_ended_login_tells_of_a_clock_two_hours_off(provider: Provider) -> None:
     provider.clock = -7200
     provider.gives(400, error="invalid_grant", error_description="Token is not active")
     ended = token(exp=int(time.time()) - 3600, iat=1)
@@ -170,7 +170,7 @@ def test_a_token_for_somebody_else_is_not_used(
     ],
     ids=["html", "redirect", "missing", "broken", "deep", "another issuer", "not encrypted"],
 )
-def test_a_server_that_is_no_provider_never_sees_the_refresh_token(
+def test_server_that_is_no_provider_gets_no_token(
     provider: Provider, discovery: tuple[int, dict[str, str], bytes], words: str
 ) -> None:
     provider.discovery = discovery
@@ -180,14 +180,14 @@ def test_a_server_that_is_no_provider_never_sees_the_refresh_token(
     assert [path for path, _ in provider.asked] == ["/.well-known/openid-configuration"]
 
 
-def test_a_redirect_of_the_token_endpoint_is_not_followed(provider: Provider) -> None:
+def test_token_endpoints_redirect_is_not_followed(provider: Provider) -> None:
     provider.answer = (307, {"Location": f"{provider.url}/elsewhere"}, b"")
     with pytest.raises(errors.ServerError, match="identity provider"):
         oidc.refresh(provider.settings())
     assert "/elsewhere" not in [path for path, _ in provider.asked]
 
 
-def test_a_provider_that_is_down_or_not_trusted_is_said_to_be(provider: Provider) -> None:
+def test_unreachable_or_untrusted_provider_is_told(provider: Provider) -> None:
     with pytest.raises(errors.ServerUnreachable, match="cannot renew it"):
         oidc.refresh(provider.settings(idp_issuer_url="https://127.0.0.1:1"))
     with pytest.raises(errors.CertificateNotTrusted):

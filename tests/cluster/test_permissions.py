@@ -25,7 +25,7 @@ def test_an_old_server_does_not_tell(cluster: Cluster) -> None:
     assert who_am_i(cluster).user == ""
 
 
-def test_a_server_that_refuses_the_question_does_not_tell(api: ApiServer, cluster: Cluster) -> None:
+def test_refused_review_does_not_tell(api: ApiServer, cluster: Cluster) -> None:
     # An old one as well: it looks at rights before it looks whether there is such a thing.
     words = 'selfsubjectreviews.authentication.k8s.io is forbidden: User "bob" cannot create resource'
     api.answers[REVIEW] = status(403, words)
@@ -38,14 +38,14 @@ def test_a_proxy_that_refuses_everything_is_no_answer(api: ApiServer, cluster: C
         who_am_i(cluster)
 
 
-def test_nobody_is_not_taken_for_somebody_without_a_name(api: ApiServer, cluster: Cluster) -> None:
+def test_missing_user_is_not_an_empty_name(api: ApiServer, cluster: Cluster) -> None:
     words = 'selfsubjectreviews.authentication.k8s.io is forbidden: User "system:anonymous" cannot create resource'
     api.answers[REVIEW] = status(403, words)
     with pytest.raises(Forbidden, match="takes you for nobody"):
         who_am_i(cluster)
 
 
-def test_an_identity_shows_itself_and_escapes_what_it_shows() -> None:
+def test_identity_escapes_what_it_shows() -> None:
     me = Identity("<b>bob</b>", ("g",), "user-bob", "https://s", "context x")
     assert "User       <b>bob</b>" in str(me)
     html = me._repr_html_()

@@ -228,7 +228,7 @@ def test_a_pod_is_worded_as_kubectl_does(case: str) -> None:
     assert (f"{shown.ready}/{shown.containers}", shown.status, shown.restarts) == (ready, word, restarts)
 
 
-def test_the_last_restart_is_the_latest_of_all_containers() -> None:
+def test_last_restart_is_the_latest_of_all_containers() -> None:
     early, late = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
     shown = pod_status(
         pod(

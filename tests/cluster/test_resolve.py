@@ -102,7 +102,7 @@ def test_the_ports_come_along(cluster: Cluster) -> None:
     )
 
 
-def test_an_ambiguous_prefix_is_answered_with_the_candidates(cluster: Cluster) -> None:
+def test_ambiguous_prefix_lists_the_candidates(cluster: Cluster) -> None:
     with pytest.raises(AmbiguousTarget) as caught:
         resolve(cluster, "worker")
     assert "There are: worker-0, worker-1." in str(caught.value)
@@ -191,7 +191,7 @@ def test_endpoints_alone_are_enough_for_a_service(api: ApiServer, cluster: Clust
         assert not found.ports_known
 
 
-def test_a_pod_that_may_only_be_forwarded_to_is_believed(api: ApiServer, cluster: Cluster) -> None:
+def test_pod_with_forward_right_only_is_believed(api: ApiServer, cluster: Cluster) -> None:
     forbid(api, "user-alice", "db-1")
     allow_forwarding(api, "db-1")
     for text in ("user-alice/pod/db-1", "user-alice/db-1"):
@@ -199,7 +199,7 @@ def test_a_pod_that_may_only_be_forwarded_to_is_believed(api: ApiServer, cluster
         assert (found.target, found.ports_known) == (Target("user-alice", "pod", "db-1"), False)
 
 
-def test_whoever_may_neither_look_nor_forward_is_told_so(api: ApiServer, cluster: Cluster) -> None:
+def test_no_right_to_look_or_forward_is_told(api: ApiServer, cluster: Cluster) -> None:
     forbid(api, "user-alice", "db-1")
     allow_forwarding(api, "another")
     with pytest.raises(Forbidden, match="user-alice") as caught:
@@ -207,7 +207,7 @@ def test_whoever_may_neither_look_nor_forward_is_told_so(api: ApiServer, cluster
     assert "namespace that does not exist" in str(caught.value)
 
 
-def test_where_listing_is_forbidden_an_exact_name_is_found(api: ApiServer, cluster: Cluster) -> None:
+def test_exact_name_is_found_without_listing(api: ApiServer, cluster: Cluster) -> None:
     forbid(api, "user-bob")
     assert resolve(cluster, "svc/mon-api").target.name == "mon-api"
 
@@ -250,7 +250,7 @@ def test_a_service_has_its_own_ports_only(cluster: Cluster, port: str, mend: str
     assert mend in caught.value.mend
 
 
-def test_a_pod_may_listen_on_what_nobody_declared_but_names_are_declared(cluster: Cluster) -> None:
+def test_undeclared_port_is_allowed_as_a_number_only(cluster: Cluster) -> None:
     pod = resolve(cluster, "worker-0")
     assert check_ports(pod, ports("7777")) == (PortText(7777),)
     with pytest.raises(PortNotFound, match="no port postgres"):
@@ -266,7 +266,7 @@ def test_udp_is_refused_with_the_reason(cluster: Cluster) -> None:
     assert check_ports(resolve(cluster, "svc/dns"), ports("53")) == (PortText(53),)
 
 
-def test_where_the_ports_cannot_be_seen_any_number_is_taken(api: ApiServer, cluster: Cluster) -> None:
+def test_any_number_is_taken_where_ports_are_hidden(api: ApiServer, cluster: Cluster) -> None:
     unseen = ResolvedTarget(Target("user-alice", "pod", "db-1"), ports_known=False)
     assert check_ports(unseen, ports("5432", "postgres")) == (PortText(5432), PortText("postgres"))
     from_endpoints = ResolvedTarget(

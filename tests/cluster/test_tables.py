@@ -40,7 +40,7 @@ def test_as_text_it_looks_like_kubectls(table: ResourceTable) -> None:
     ]
 
 
-def test_it_is_a_data_frame_with_the_dtypes_of_the_facts(table: ResourceTable) -> None:
+def test_table_is_a_data_frame_with_dtypes(table: ResourceTable) -> None:
     assert isinstance(table, pd.DataFrame)
     assert table.dtypes["restarts"] == "int64"
     assert table.dtypes["age"] == "timedelta64[us]"
@@ -82,7 +82,7 @@ def test_what_has_its_own_index_is_shown_by_pandas(table: ResourceTable) -> None
     assert "<table" in table.set_index("name")._repr_html_()
 
 
-def test_the_namespace_is_shown_where_there_are_several() -> None:
+def test_namespace_is_shown_where_there_are_several() -> None:
     assert "NAMESPACE" not in repr(pod_table([pod("a"), pod("b")]))
     assert repr(pod_table([pod("a"), pod("b", "user-x")])).startswith("NAMESPACE")
 
@@ -123,7 +123,7 @@ def test_what_comes_from_the_cluster_is_escaped() -> None:
     assert "<img" not in pod_table([], evil)._repr_html_()
 
 
-def test_a_long_table_is_displayed_in_part_and_held_whole() -> None:
+def test_long_table_is_shown_in_part_and_kept_whole() -> None:
     table = pod_table([pod(f"p-{number}") for number in range(MOST_ROWS + 7)])
     assert len(table) == MOST_ROWS + 7
     assert repr(table).endswith("… and 7 more")
@@ -143,5 +143,5 @@ def test_services_are_shown_too() -> None:
     assert service_table([]).dtypes.equals(table.dtypes)
 
 
-def test_a_column_that_was_changed_by_the_user_is_shown_as_it_is(table: ResourceTable) -> None:
+def test_column_changed_by_the_user_is_shown_as_is(table: ResourceTable) -> None:
     assert "7" in repr(table.drop(columns="last_restart").assign(age=7))

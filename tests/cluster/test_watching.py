@@ -63,9 +63,7 @@ def test_what_comes_and_goes_is_told(alice: Cluster) -> None:
         assert changes.get(timeout=SECONDS) == {"watched": None}
 
 
-def test_a_version_that_the_server_has_forgotten_begins_with_a_new_list(
-    alice: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_forgotten_version_starts_a_new_list(alice: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     watch, once = alice.api.watch, iter([Expired("gone")])
 
     def forgetful(*arguments: Any, **named: Any) -> Stream:
@@ -93,9 +91,7 @@ def test_who_may_not_watch_is_served_by_lists(alice: Cluster, monkeypatch: pytes
     writing.delete_object(alice, SECRETS, "listed", alice.namespace)
 
 
-def test_a_watch_that_was_cut_goes_on_from_where_it_was(
-    alice: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cut_watch_resumes_where_it_was(alice: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "SHORT", 0.05)
     watch = Watch(alice, SECRETS)
     with told(watch) as changes:

@@ -54,14 +54,14 @@ def test_applied_twice_nothing_changes(alice: Cluster) -> None:
     assert version(apply_object(alice, ROLES, role("get"))) == version(first)
 
 
-def test_what_differs_is_changed_and_what_others_added_stays(alice: Cluster) -> None:
+def test_difference_is_written_and_others_fields_stay(alice: Cluster) -> None:
     apply_object(alice, ROLES, role("get", labels={"theirs": "stays"}))
     changed = apply_object(alice, ROLES, role("list", labels={"ours": "added"}))
     assert changed["rules"][0]["verbs"] == ["list"]
     assert changed["metadata"]["labels"] == {"theirs": "stays", "ours": "added"}
 
 
-def test_who_read_an_old_version_does_not_overwrite_a_newer_one(alice: Cluster) -> None:
+def test_old_version_does_not_overwrite_a_newer_one(alice: Cluster) -> None:
     old = apply_object(alice, ROLES, role("get"))
     apply_object(alice, ROLES, role("list"))
     with pytest.raises(ServerError, match="409"):

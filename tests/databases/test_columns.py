@@ -111,7 +111,7 @@ def test_an_empty_result_has_the_same_dtypes(typed, kind, dtype, values):
 
 
 @pytest.mark.parametrize(("kind", "dtype", "values"), TYPES, ids=ids)
-def test_a_column_of_nothing_but_null_has_the_same_dtype(typed, kind, dtype, values):
+def test_column_of_nulls_has_the_same_dtype(typed, kind, dtype, values):
     frame = query(typed, f"select cast(null as {kind}) as value from generate_series(1, 3)")
     assert str(frame["value"].dtype) == dtype
     assert frame["value"].isna().tolist() == [True] * 3
@@ -145,7 +145,7 @@ def test_an_instant_keeps_the_sessions_time_zone(connection, zone, stamps):
 
 
 @pytest.mark.parametrize("style", ["German", "SQL, DMY", "Postgres, MDY"])
-def test_a_server_that_writes_dates_otherwise_gives_the_same_ones(connection, login, style):
+def test_other_date_style_gives_the_same_dates(connection, login, style):
     query(connection, "create database styled; alter database styled set intervalstyle to iso_8601")
     query(connection, f"alter database styled set datestyle to {style}")
     try:
@@ -248,7 +248,7 @@ def test_whatever_is_stored_comes_back(connection, rows):
         assert all(same(one, other) for one, other in zip(ours, theirs, strict=True)), (ours, theirs)
 
 
-def test_a_value_that_python_cannot_hold_names_the_way_out(connection):
+def test_value_beyond_python_names_the_way_out(connection):
     with pytest.raises(QueryFailed, match="24:00:00") as raised:
         query(connection, "select time '24:00' as t")
     assert "::text" in raised.value.mend

@@ -99,7 +99,7 @@ COLUMNS = {'"Salaire Net"', "age", "code_commune", "id"}
         ("SELECT d.| FROM (DELETE FROM communes RETURNING nom, population AS p) d", {"nom", "p"}),
     ],
 )
-def test_behind_a_dot_stand_the_columns_of_what_is_named(sql, columns):
+def test_dot_is_followed_by_the_columns_of_its_name(sql, columns):
     assert set(offered(sql)) == columns
 
 
@@ -162,7 +162,7 @@ def test_nothing_is_offered_where_nothing_fits(sql):
     assert offered(sql) == {}
 
 
-def test_relations_are_not_columns_and_columns_are_no_relations():
+def test_relations_and_columns_are_not_confused():
     assert "age" not in offered("SELECT * FROM a|")
     assert "communes" not in offered("SELECT id FROM individus WHERE c|")
     assert "pg_class" not in offered("SELECT * FROM p|")

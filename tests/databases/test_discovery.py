@@ -98,7 +98,7 @@ def only(evidence) -> Database:
     ],
     ids=["everything", "no clusters", "no secrets", "a viewer", "clusters alone"],
 )
-def test_a_cnpg_release_is_found_once_by_whatever_may_be_read(evidence, name_inside):
+def test_cnpg_release_is_found_once_by_any_right(evidence, name_inside):
     database = only(evidence)
     assert (database.name, database.kind, database.service, database.port) == (F, "postgres", f"{F}-rw", 5432)
     assert (database.database, database.state) == (name_inside, "running")
@@ -160,7 +160,7 @@ def test_other_kinds_are_found_too():
     assert only(Evidence(services=[maria])).kind == "mariadb"
 
 
-def test_a_service_on_postgresqls_port_is_taken_for_one():
+def test_service_on_postgres_port_is_a_database():
     assert only(Evidence(services=[service("mine")])).source == "the port of PostgreSQL"
     assert databases_in(Evidence(services=[service("web", ports=(80,))])) == []
 
@@ -170,7 +170,7 @@ def test_a_secret_that_says_no_service_is_passed_over():
     assert databases_in(Evidence(secrets=[broken])) == []
 
 
-def test_names_are_found_whole_by_service_or_by_a_unique_beginning():
+def test_name_is_found_whole_by_service_or_prefix():
     listed = [
         Database(name, NAMESPACE, "postgres", f"{name}-rw", 5432) for name in ("pg-1", "pg-12", "other")
     ]
@@ -211,7 +211,7 @@ def test_the_table_is_a_dataframe_that_says_the_state():
     assert repr(empty) == "No databases found in user-alice namespace."
 
 
-def test_a_colleagues_database_is_named_as_connect_takes_it_with_its_end():
+def test_colleagues_database_is_named_with_its_end():
     until = datetime(2026, 12, 1, 12, tzinfo=UTC)
     mine = Database("mine", "user-bob", "postgres", "mine-rw", 5432)
     shared = Database("db", "user-alice", "postgres", "db-rw", 5432, access="read-only", until=until)

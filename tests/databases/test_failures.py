@@ -69,7 +69,7 @@ def test_a_place_is_marked_under_its_line(text, offset, first_line, shown):
     assert failures.marked(text, offset, first_line=first_line) == shown
 
 
-def test_a_connection_that_was_cut_is_not_taken_for_a_certificate_that_is_wrong():
+def test_cut_connection_is_no_certificate_error():
     """So it ends where the right to forward has gone: nothing is wrong with the server."""
     said = failures.of_login(
         psycopg.OperationalError("connection failed: SSL error: unexpected eof while reading"),

@@ -176,7 +176,7 @@ EXTREMES = {
 
 
 @pytest.mark.parametrize("kind", EXTREMES)
-def test_extremes_are_the_same_in_each_format_and_those_of_psycopg(connection, kind):
+def test_extremes_agree_in_each_format_and_psycopg(connection, kind):
     query(connection, "set time zone 'Europe/Paris'")
     sql = f"select given::{kind} as value from unnest(:given::text[]) with ordinality g(given, n) order by n"
 
@@ -219,7 +219,7 @@ EDGES = [
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Paris", "America/St_Johns"])
 @pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "date"])
-def test_moments_at_the_edges_are_the_same_in_each_format(connection, kind, zone):
+def test_edge_moments_agree_in_each_format(connection, kind, zone):
     query(connection, f"set time zone '{zone}'")
     sql = f"select given::{kind} as value from unnest(:given::text[]) with ordinality g(given, n) order by n"
     for given_values in (EDGES, EDGES[::-1], *([edge] for edge in EDGES)):
@@ -237,7 +237,7 @@ def test_moments_at_the_edges_are_the_same_in_each_format(connection, kind, zone
 @pytest.mark.parametrize(
     ("kind", "value"), [("time", "24:00"), ("timetz", "24:00+00"), ("interval", "178000000 years")]
 )
-def test_what_python_cannot_hold_is_refused_in_each_format(connection, kind, value):
+def test_value_beyond_python_is_refused_in_each_format(connection, kind, value):
     for sql in ("select :v::text::{} as a", "select :v::text::{} as a from pg_class"):
         with pytest.raises(QueryFailed) as raised:
             query(connection, sql.format(kind), {"v": value})
@@ -307,13 +307,13 @@ def test_what_may_change_data_is_no_plain_query(sql):
         ("table t", False),
     ],
 )
-def test_a_query_that_reads_as_one_of_few_rows_takes_one_round_trip(sql, few):
+def test_query_of_few_rows_takes_one_round_trip(sql, few):
     [statement] = statements(sql)
     assert describing.only_reads(statement)
     assert describing.promises_few(statement) is few
 
 
-def test_the_transaction_and_the_temporary_tables_of_the_session_are_seen(connection):
+def test_session_sees_its_transaction_and_temp_tables(connection):
     query(connection, "begin; create temp table seen on commit drop as select 1 as a")
     assert query(connection, "select a from seen -- the end")["a"].tolist() == [1]
     query(connection, "rollback")
@@ -321,7 +321,7 @@ def test_the_transaction_and_the_temporary_tables_of_the_session_are_seen(connec
         query(connection, "select a from seen")
 
 
-def test_the_order_of_rows_is_kept_where_a_column_is_cast(connection):
+def test_row_order_is_kept_where_a_column_is_cast(connection):
     frame = query(connection, "select i, point(i, 0) as p from generate_series(1, 20000) i order by i desc")
     assert frame["i"].tolist() == list(range(20000, 0, -1))
     assert frame["p"].iloc[0] == "(20000,0)"
@@ -333,14 +333,14 @@ def test_the_place_of_an_error_is_marked(connection):
     assert "2 │   agee" in raised.value.why
 
 
-def test_an_error_that_comes_after_rows_leaves_the_session_usable(connection):
+def test_error_after_rows_leaves_the_session_usable(connection):
     pid = connection.psycopg.info.backend_pid
     with pytest.raises(QueryFailed, match="division by zero"):
         query(connection, "select 1 / (30000 - i) from generate_series(1, 50000) i")
     assert query(connection, "select pg_backend_pid() p")["p"].tolist() == [pid]
 
 
-def test_a_limit_is_the_servers_where_a_query_only_reads(connection):
+def test_limit_is_the_servers_for_a_reading_query(connection):
     sql = "select i, point(i, 0) as p, i as i from generate_series(1, 20000) i order by i desc"
     for _ in range(2):
         result = run(connection, sql, limit=9000)
@@ -398,13 +398,13 @@ def test_what_python_cannot_read_names_its_column(connection):
     assert query(connection, "select 1 as one")["one"].tolist() == [1]
 
 
-def test_another_encoding_of_the_client_gives_the_same_texts(connection):
+def test_other_client_encoding_gives_the_same_texts(connection):
     query(connection, "set client_encoding to latin1")
     assert query(connection, "select 'é' as t from pg_class limit 20000")["t"].iloc[0] == "é"
     query(connection, "set client_encoding to utf8")
 
 
-def test_rows_are_given_while_the_query_runs_and_leaving_early_cancels_it(connection):
+def test_rows_stream_and_leaving_early_cancels(connection):
     session = connection.psycopg
     [statement] = statements("select a from generate_series(1, 10000) a, generate_series(1, 10000) b")
     first = fetching.batches(session, statement, ())

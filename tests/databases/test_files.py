@@ -203,7 +203,7 @@ for write, sql, name in (
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit of the size of files is set")
-def test_a_file_that_cannot_grow_is_said_and_no_part_is_left(login, tmp_path):
+def test_full_disk_is_told_and_leaves_no_part(login, tmp_path):
     told = {name: getattr(login, name) for name in ("host", "address", "port", "user", "dbname")}
     told["password"] = login.password.reveal()
     done = subprocess.run(
@@ -284,14 +284,14 @@ def test_another_ending_is_refused(connection, tmp_path):
 # ------------------------------------------------------------------ limits
 
 
-def test_a_statement_that_takes_too_long_is_cancelled_and_the_session_stays(connection):
+def test_timeout_cancels_and_keeps_the_session(connection):
     pid = connection.psycopg.info.backend_pid
     with pytest.raises(QueryFailed, match=r"longer than 0\.2 s"):
         query(connection, "select pg_sleep(60)", timeout=0.2)
     assert query(connection, "select pg_backend_pid() p", timeout=60)["p"].tolist() == [pid]
 
 
-def test_a_result_that_may_not_fit_is_warned_of_before_it_comes(connection):
+def test_result_that_may_not_fit_is_warned_of_first(connection):
     told = []
     run(connection, "select i from generate_series(1, 1000) i", warn=told.append)
     assert told == []
@@ -435,7 +435,7 @@ def test_a_tables_name_is_read_as_sql_reads_it(connection, schema):
         load_table(connection, frame, "two words")
 
 
-def test_loading_appends_what_pandas_has_to_what_the_table_has(connection, schema):
+def test_loading_appends_matching_columns(connection, schema):
     """A float for a numeric, whole floats for integers, text for a date: the server reads them, or says that it cannot."""
     connection.psycopg.execute("CREATE TABLE shop.mixed (n numeric(8,2), i integer, d date, j jsonb, t text)")
     frame = pd.DataFrame(
@@ -456,7 +456,7 @@ def test_loading_appends_what_pandas_has_to_what_the_table_has(connection, schem
         load_table(connection, pd.DataFrame({"i": [1.5]}), "shop.mixed", "append")
 
 
-def test_loading_appends_to_columns_of_each_kind_of_text(connection, schema):
+def test_loading_appends_to_each_kind_of_text(connection, schema):
     connection.psycopg.execute("CREATE TYPE shop.size AS ENUM ('small', 'large')")
     connection.psycopg.execute("CREATE DOMAIN shop.code AS char(5)")
     columns = "c char(5), v varchar(3), e shop.size, d shop.code, n name, t text"

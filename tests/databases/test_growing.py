@@ -11,7 +11,7 @@ from sspcloud_magics.databases.growing import GrowingArray
 
 @pytest.mark.parametrize("moves_pages", [growing._MOVES_PAGES, False])
 @pytest.mark.parametrize("dtype", ["int64", "bool", "M8[us]", "float32"])
-def test_it_holds_what_it_was_given_however_often_it_has_grown(monkeypatch, dtype, moves_pages):
+def test_array_keeps_its_values_while_it_grows(monkeypatch, dtype, moves_pages):
     monkeypatch.setattr(growing, "_MOVES_PAGES", moves_pages)
     monkeypatch.setattr(growing, "_LEAST", 4096)
     monkeypatch.setattr(growing, "_WORTH_LARGE_PAGES", 8192)

@@ -34,6 +34,6 @@ def test_tls_that_can_be_verified_is(login, tmp_path):
     assert parameters(login, tls=Tls.UNVERIFIED)["sslmode"] == "require"
 
 
-def test_a_server_without_tls_is_refused_where_it_should_have_it(login):
+def test_server_without_tls_is_refused_where_required(login):
     with pytest.raises(Exception, match="does not support SSL"):
         libpq.log_in(replace(login, ca="-----BEGIN CERTIFICATE-----"))

@@ -36,7 +36,7 @@ def test_pandas_reads_and_writes_in_the_same_session(seen):
     assert query(seen, "select max(i) as i from seen")["i"].tolist() == [100]
 
 
-def test_pandas_takes_parameters_and_rolls_nothing_back_after_an_error(seen):
+def test_pandas_takes_parameters_and_keeps_the_state(seen):
     import sqlalchemy
 
     shared = engine(seen)

@@ -108,7 +108,7 @@ def test_an_owner_sees_what_runs_and_what_hibernates(people):
     assert states(people("bob")) == {}
 
 
-def test_a_viewer_sees_the_same_without_reading_a_secret(viewer, manager):
+def test_viewer_sees_the_same_without_reading_a_secret(viewer, manager):
     assert states(viewer) == {F: "running", ASLEEP: "hibernated"}
     with pytest.raises(CredentialsNotFound) as raised:
         connect(viewer, manager, F)
@@ -136,7 +136,7 @@ def test_a_unique_beginning_of_a_name_is_enough(open_to):
     assert open_to("alice", "postgresql-cnpg-95").database.name == F
 
 
-def test_a_colleague_connects_by_the_secret_that_is_meant_for_them(open_to):
+def test_colleague_connects_by_their_own_secret(open_to):
     connection = open_to("bob", f"user-alice/{F}")
     assert connection.tls is Tls.VERIFIED
     assert query(connection, "select count(*) as n from individus")["n"].iloc[0] > 100_000
@@ -178,7 +178,7 @@ def test_the_older_chart_without_tls_is_said(open_to):
     assert query(connection, "select current_user as u")["u"].tolist() == ["carol"]
 
 
-def test_what_hibernates_and_what_is_not_there_are_said(people, manager):
+def test_hibernated_and_missing_databases_are_told(people, manager):
     with pytest.raises(DatabaseHibernated, match="hibernated"):
         connect(people("alice"), manager, ASLEEP)
     with pytest.raises(DatabaseNotFound, match="nope") as raised:
@@ -203,7 +203,7 @@ def test_what_a_colleague_told_is_enough(open_to, people):
     assert query(open_to("bob", f"user-alice/{F}", url=url), "select 1 as a")["a"].tolist() == [1]
 
 
-def test_one_who_may_only_forward_needs_no_more_than_the_name_and_a_password(open_to, sandbox):
+def test_forward_right_needs_name_and_password_only(open_to, sandbox):
     """Without the right to list anything or to read a secret: so the certificate cannot be verified."""
     password = open_to("bob", f"user-alice/{F}")._login.password
     api = config.new_client_from_config(str(sandbox.kubeconfig("alice")))
@@ -241,7 +241,7 @@ def test_one_who_may_only_forward_needs_no_more_than_the_name_and_a_password(ope
         api.close()
 
 
-def test_a_share_is_found_by_the_users_name_from_any_namespace(people, manager):
+def test_share_is_found_by_user_from_any_namespace(people, manager):
     elsewhere = people("bob").with_namespace("default")
     connection = connect(elsewhere, manager, f"user-alice/{F}")
     assert connection.user == "share_bob"
@@ -276,7 +276,7 @@ def test_a_url_that_says_too_little_is_not_quoted(people, manager, url):
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
 
-def test_two_connections_share_a_forward_that_the_last_one_closes(open_to, manager):
+def test_shared_forward_ends_with_its_last_connection(open_to, manager):
     first, second = open_to("bob", f"user-alice/{F}"), open_to("bob", f"user-alice/{F}")
     assert first.forward is second.forward
     assert len(manager.forwards()) == 1
@@ -297,7 +297,7 @@ def test_a_forward_of_the_users_own_stays(open_to, manager, people):
     mine.stop()
 
 
-def test_a_stranger_in_the_servers_place_gets_no_password(open_to):
+def test_impostor_server_gets_no_password(open_to):
     connection = open_to("alice", F)
     stranger = trustme.CA().cert_pem.bytes().decode()
     with pytest.raises(DatabaseNotTrusted, match="cannot be trusted"):
@@ -307,7 +307,7 @@ def test_a_stranger_in_the_servers_place_gets_no_password(open_to):
     assert query(connection, "select 1 as a")["a"].tolist() == [1]
 
 
-def test_without_the_authority_tls_is_used_and_said_to_be_unverified(open_to):
+def test_tls_without_the_authority_is_told_unverified(open_to):
     connection = open_to("alice", F)
     unverified = DatabaseConnection(connection.database, replace(connection._login, ca=None))
     assert unverified.tls is Tls.UNVERIFIED
@@ -316,7 +316,7 @@ def test_without_the_authority_tls_is_used_and_said_to_be_unverified(open_to):
     unverified.close()
 
 
-def test_nothing_of_the_environment_interferes_with_tls(open_to, hostile_login):
+def test_environment_does_not_interfere_with_tls(open_to, hostile_login):
     login = open_to("alice", F)._login
     assert hostile_login(login).endswith("sspcloud-magics verified")
     assert hostile_login(replace(login, ca=None)).endswith("sspcloud-magics unverified")

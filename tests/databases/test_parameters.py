@@ -161,7 +161,7 @@ def test_tokens_cover_any_text_without_a_gap(text):
 
 
 @given(st.text("ab1:;'\"\\$/*-[]() \n?%éE_.", max_size=60))
-def test_any_text_becomes_statements_whose_positions_stay_inside(text):
+def test_any_text_gives_statements_within_its_bounds(text):
     for statement in statements(text):
         assert statement.text in text
         offsets = [statement.offset_as_written(offset) for offset in range(len(statement.sql) + 1)]

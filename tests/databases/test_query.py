@@ -47,7 +47,7 @@ def test_rows_come_as_a_dataframe(connection):
     )
 
 
-def test_the_last_statement_that_returns_rows_is_the_answer(connection):
+def test_last_statement_with_rows_is_the_answer(connection):
     result = run(
         connection,
         "create temp table t(a int); insert into t values (1), (2); select a from t; select sum(a) as s from t; drop table t",
@@ -103,7 +103,7 @@ def test_rows_without_columns_are_counted(connection):
     assert query(connection, "select from generate_series(1, 3)").shape == (3, 0)
 
 
-def test_a_limit_keeps_the_first_rows_and_runs_the_statement_whole(connection):
+def test_limit_keeps_first_rows_and_runs_it_whole(connection):
     query(connection, "create temp table t(a int)")
     result = run(connection, "insert into t select generate_series(1, 5000) returning a", limit=3)
     assert result.frame["a"].tolist() == [1, 2, 3]
@@ -123,7 +123,7 @@ def test_notices_are_heard(connection):
     assert run(connection, "select 1").notes == ()
 
 
-def test_special_characters_of_sql_mean_what_they_mean_to_postgresql(connection):
+def test_special_characters_mean_what_postgres_means(connection):
     frame = query(
         connection,
         """select 7 % 4 as m, '100%' as p, '{"a": {"b": 1}}'::jsonb ? 'a' as q, '{"a": {"b": 1}}'::jsonb -> 'a' ->> 'b' as j,
@@ -134,13 +134,13 @@ def test_special_characters_of_sql_mean_what_they_mean_to_postgresql(connection)
     assert frame.iloc[0].tolist() == [3, "100%", True, "1", "a:b", [1, 2], 5, "5", ":x"]
 
 
-def test_a_dict_with_what_json_has_no_word_for_names_the_parameter(connection):
+def test_dict_beyond_json_names_the_parameter(connection):
     with pytest.raises(ParameterError, match=r"^:document cannot be bound") as raised:
         query(connection, "select :a::int, :document::jsonb", {"a": 1, "document": {"when": object()}})
     assert "JSON" in raised.value.why
 
 
-def test_the_session_keeps_its_tables_settings_and_transaction(connection, bystander):
+def test_session_keeps_tables_settings_and_transaction(connection, bystander):
     query(connection, "create table kept(a int)")
     try:
         query(connection, "set search_path to public; begin; insert into kept values (1)")
@@ -187,7 +187,7 @@ def test_the_session_is_clean_after_an_error(connection):
         assert query(connection, "select 1 as one")["one"].tolist() == [1]
 
 
-def test_statements_before_the_one_that_failed_are_done_and_said(connection):
+def test_statements_before_the_failed_one_are_told(connection):
     query(connection, "create temp table t(a int)")
     with pytest.raises(QueryFailed, match=r"statement 2 of 3") as raised:
         query(connection, "insert into t values (1);\nselect oops;\ninsert into t values (2)")
@@ -251,7 +251,7 @@ def _interrupt_when(condition) -> threading.Thread:
     return thread
 
 
-def test_an_interruption_cancels_on_the_server_and_keeps_the_session(connection, bystander):
+def test_interrupt_cancels_and_keeps_the_session(connection, bystander):
     pid = connection.psycopg.info.backend_pid
     query(connection, "create temp table t as select 1 as a")
 
@@ -271,7 +271,7 @@ def test_an_interruption_cancels_on_the_server_and_keeps_the_session(connection,
     assert connection.psycopg.info.backend_pid == pid
 
 
-def test_an_interruption_while_rows_come_keeps_the_session(connection, bystander):
+def test_interrupt_during_rows_keeps_the_session(connection, bystander):
     pid = connection.psycopg.info.backend_pid
 
     def sending() -> bool:
@@ -291,7 +291,7 @@ def test_an_interruption_while_rows_come_keeps_the_session(connection, bystander
     assert connection.psycopg.info.backend_pid == pid
 
 
-def test_an_error_of_ours_while_rows_come_keeps_the_session(connection):
+def test_own_error_during_rows_keeps_the_session(connection):
     pid = connection.psycopg.info.backend_pid
     with pytest.raises(QueryFailed, match="24"):
         query(connection, "select time '24:00' from generate_series(1, 10000) a, generate_series(1, 10000) b")
@@ -317,12 +317,12 @@ def _terminate(bystander, connection) -> None:
     bystander.execute("select pg_terminate_backend(%s, 10000)", [pid])
 
 
-def test_a_connection_lost_between_two_cells_costs_nothing(connection, bystander):
+def test_connection_lost_between_cells_costs_nothing(connection, bystander):
     _terminate(bystander, connection)
     assert query(connection, "select 1 as one")["one"].tolist() == [1]
 
 
-def test_a_connection_lost_inside_a_transaction_is_never_made_again_silently(connection, bystander):
+def test_lost_transaction_is_never_redone_silently(connection, bystander):
     query(connection, "begin; create table never_kept(a int)")
     _terminate(bystander, connection)
     with pytest.raises(ConnectionLost, match="rolled back"):
@@ -339,7 +339,7 @@ def test_a_closed_connection_says_so(connection):
         query(connection, "select 1")
 
 
-def test_a_password_that_is_refused_is_said_and_shown_nowhere(connection, login):
+def test_refused_password_is_told_and_not_shown(connection, login):
     canary = "canary-" + os.urandom(8).hex()
     with pytest.raises(LoginRefused, match="refuses the user") as raised:
         DatabaseConnection(connection.database, replace(login, password=Secret(canary)))
@@ -349,7 +349,7 @@ def test_a_password_that_is_refused_is_said_and_shown_nowhere(connection, login)
     assert canary not in f"{connection!r} {connection._repr_mimebundle_()} {login!r}"
 
 
-def test_no_frame_of_a_refused_login_holds_the_password(connection, login):
+def test_refused_login_has_no_password_in_its_frames(connection, login):
     """As a verbose traceback would show them."""
     canary = Secret("canary-" + os.urandom(8).hex())
     with pytest.raises(LoginRefused) as raised:
@@ -359,7 +359,7 @@ def test_no_frame_of_a_refused_login_holds_the_password(connection, login):
     assert canary.reveal() not in shown
 
 
-def test_an_interrupted_login_ends_at_once_and_shows_no_password(connection, login):
+def test_interrupted_login_ends_and_shows_no_password(connection, login):
     canary = Secret("canary-" + os.urandom(8).hex())
     with socket.create_server(("127.0.0.1", 0)) as silent:
         accepted = []
@@ -408,7 +408,7 @@ def test_a_server_that_is_not_there_is_said(connection, login):
 # ------------------------------------------------------------------ amounts
 
 
-def test_a_hundred_thousand_rows_agree_with_the_servers_checksums(connection):
+def test_hundred_thousand_rows_match_the_checksums(connection):
     sql = """select i, (i::bigint * 7919) % 1000003 as b, case when i % 3 = 0 then null else i / 7.0::float8 end as f,
              md5(i::text) as t, timestamptz '2020-01-01 00:00+00' + i * interval '1 minute' as z, i % 2 = 0 as e
              from generate_series(1, 100000) i"""

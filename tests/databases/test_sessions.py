@@ -90,7 +90,7 @@ def test_a_block_inside_another_is_a_savepoint(connection, bystander, ledger):
     assert _numbers(bystander) == [1, 3]
 
 
-def test_a_block_whose_error_was_swallowed_does_not_pretend_to_have_committed(connection, bystander, ledger):
+def test_block_with_a_swallowed_error_is_not_committed(connection, bystander, ledger):
     def swallow() -> None:
         with pytest.raises(QueryFailed):
             query(connection, "select 1/0")
@@ -106,7 +106,7 @@ def test_a_block_that_was_committed_by_hand_is_said(connection, ledger):
         query(connection, "commit")
 
 
-def test_a_constraint_that_is_checked_at_the_end_is_said(connection, bystander, ledger):
+def test_deferred_constraint_is_told_at_the_end(connection, bystander, ledger):
     query(
         connection,
         "alter table ledger add unique (n) deferrable initially deferred; alter table ledger drop constraint ledger_n_key",
@@ -118,7 +118,7 @@ def test_a_constraint_that_is_checked_at_the_end_is_said(connection, bystander, 
 
 
 @pytest.mark.parametrize("swallowed", [False, True])
-def test_a_block_whose_connection_is_lost_is_never_done_in_part(connection, bystander, ledger, swallowed):
+def test_block_on_a_lost_connection_is_never_partial(connection, bystander, ledger, swallowed):
     def lose() -> None:
         with connection.transaction():
             query(connection, "insert into ledger values (1)")
@@ -136,15 +136,13 @@ def test_a_block_whose_connection_is_lost_is_never_done_in_part(connection, byst
     assert "a new one is used" in run(connection, "select 1").notes[0]
 
 
-def test_a_block_whose_connection_is_lost_before_its_end_says_so(connection, bystander, ledger):
+def test_block_tells_of_a_lost_connection(connection, bystander, ledger):
     with pytest.raises(ConnectionLost, match="rolled back"):
         _in_a_block(connection, "insert into ledger values (1)", lambda: _terminate(bystander, connection))
     assert _numbers(bystander) == []
 
 
-def test_a_connection_that_is_lost_by_a_statement_of_a_transaction_says_that_it_is_rolled_back(
-    connection, ledger
-):
+def test_connection_lost_in_a_transaction_is_told(connection, ledger):
     query(connection, "begin; insert into ledger values (1)")
     with pytest.raises(ConnectionLost, match="rolled back") as raised:
         query(connection, "select pg_terminate_backend(pg_backend_pid())")
@@ -159,7 +157,7 @@ def _setting(connection, name: str) -> str:
     return str(query(connection, f"show {name}").iloc[0, 0])
 
 
-def test_preferences_hold_from_the_next_statement_on_and_in_a_new_session(connection, bystander):
+def test_preferences_hold_from_the_next_statement(connection, bystander):
     connection.settings.prefer(Preferences("pg_catalog, public", "Asia/Tokyo"))
     assert _setting(connection, "search_path") == "pg_catalog, public"
     frame = query(connection, "select timestamptz '2024-01-01 00:00+00' as t")
@@ -201,7 +199,7 @@ def test_preferences_wait_for_the_end_of_a_transaction(connection):
         ("set session characteristics as transaction read write", "work_mem", "4MB"),
     ],
 )
-def test_what_was_set_by_hand_is_set_again_in_a_new_session(connection, bystander, said, name, then):
+def test_settings_by_hand_are_set_in_a_new_session(connection, bystander, said, name, then):
     query(connection, said)
     before = _setting(connection, name)
     _terminate(bystander, connection)
@@ -211,7 +209,7 @@ def test_what_was_set_by_hand_is_set_again_in_a_new_session(connection, bystande
 # ------------------------------------------------------------------ chunks
 
 
-def test_chunks_have_that_very_size_and_their_rows_in_order(connection):
+def test_chunks_have_their_size_and_order(connection):
     sql = "select i, case when i % 2 = 0 then i end as even, 'x' || i as t from generate_series(1, 20000) i"
     read = list(chunks(connection, sql, size=3000))
     assert [len(chunk) for chunk in read] == [3000] * 6 + [2000]
@@ -220,7 +218,7 @@ def test_chunks_have_that_very_size_and_their_rows_in_order(connection):
     assert [len(chunk) for chunk in chunks(connection, "select 1 as a, :b as b", {"b": 2}, size=5)] == [1]
 
 
-def test_a_result_without_rows_is_one_chunk_with_its_columns(connection):
+def test_result_without_rows_is_one_empty_chunk(connection):
     (only,) = chunks(connection, "select oid, relname from pg_class where false", size=10)
     assert (
         only.dtypes.astype(str).to_dict()
@@ -228,7 +226,7 @@ def test_a_result_without_rows_is_one_chunk_with_its_columns(connection):
     )
 
 
-def test_a_mistake_is_told_before_the_first_chunk_is_asked_for(connection):
+def test_mistake_is_told_before_the_first_chunk(connection):
     with pytest.raises(QueryFailed, match="oops"):
         chunks(connection, "select oops", size=10)
     with pytest.raises(UsageProblem, match="no rows"):
@@ -269,7 +267,7 @@ def test_leaving_early_cancels_the_query_on_the_server(connection, bystander, sq
 
 
 @pytest.mark.parametrize("sql", [ENDLESS, ENDLESS.replace("select a", "select a + :one")])
-def test_another_query_meanwhile_is_refused_and_says_the_way_out(connection, sql):
+def test_concurrent_query_is_refused_with_a_hint(connection, sql):
     session = connection.psycopg
     with chunks(connection, sql, {"one": 1}, size=10) as coming:
         with pytest.raises(ConnectionBusy) as raised:
@@ -284,9 +282,7 @@ def test_another_query_meanwhile_is_refused_and_says_the_way_out(connection, sql
     assert len(query(connection, "select 1")) == 1
 
 
-def test_a_transaction_outlives_chunks_that_are_left_early_and_ends_those_that_are_open(
-    connection, bystander, ledger
-):
+def test_transaction_outlives_chunks_left_early(connection, bystander, ledger):
     with connection.transaction():
         query(connection, "insert into ledger values (1)")
         with chunks(connection, ENDLESS, size=10) as coming:
@@ -299,7 +295,7 @@ def test_a_transaction_outlives_chunks_that_are_left_early_and_ends_those_that_a
     assert _numbers(bystander) == [1, 2]
 
 
-def test_an_error_on_the_way_is_told_by_the_chunk_and_the_session_stays(connection):
+def test_error_is_told_by_its_chunk_and_session_stays(connection):
     coming = chunks(connection, "select 1 / (50000 - i) as x from generate_series(1, 90000) i", size=10000)
     with pytest.raises(QueryFailed, match="division by zero"):
         list(coming)
@@ -375,7 +371,7 @@ query(connection, "select pg_sleep(600)")
 """
 
 
-def test_a_query_ends_on_the_server_when_its_process_is_killed(login, bystander):
+def test_query_ends_on_the_server_with_its_process(login, bystander):
     told = {name: getattr(login, name) for name in ("host", "address", "port", "user", "dbname")}
     told["password"] = login.password.reveal()
     with subprocess.Popen(
@@ -395,7 +391,7 @@ def test_a_query_ends_on_the_server_when_its_process_is_killed(login, bystander)
 
 
 @pytest.mark.parametrize("noticed", ["by the statement", "before the statement"])
-def test_a_server_that_shuts_down_is_said_and_its_return_is_used(connection, noticed):
+def test_server_shutdown_is_told_and_its_return_used(connection, noticed):
     with started() as own:
         leaving = DatabaseConnection(connection.database, login_to(own))
         query(leaving, "begin")

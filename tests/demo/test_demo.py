@@ -62,7 +62,7 @@ def environment(cache: Path) -> Iterator[dict[str, str]]:
     ] == []
 
 
-def test_it_shows_a_colleague_s_table_in_a_dataframe_and_ends(environment: dict[str, str]) -> None:
+def test_demo_shows_a_colleagues_table_and_ends(environment: dict[str, str]) -> None:
     done = subprocess.run(
         DEMO, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
@@ -130,7 +130,7 @@ def test_it_can_be_ended_at_any_moment(environment: dict[str, str], number: sign
     assert "Traceback" not in rest
 
 
-def test_it_can_be_ended_while_the_practice_cluster_starts(environment: dict[str, str]) -> None:
+def test_demo_can_be_ended_while_the_sandbox_starts(environment: dict[str, str]) -> None:
     with subprocess.Popen(
         DEMO,
         env=environment,

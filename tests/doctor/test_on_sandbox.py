@@ -76,7 +76,7 @@ def found(report: Report, step: str, verdict: Verdict | None = None) -> Finding:
     return matching[0]
 
 
-def test_the_owner_of_a_database_is_told_that_all_is_well_but_the_network(doctor: Examine) -> None:
+def test_owner_is_told_all_is_well_but_the_network(doctor: Examine) -> None:
     report = doctor("alice", DATABASE)
     assert report.healthy, str(report)
     for step in ("Configuration", "Server", "Clock", "Identity", "Rights", "Quota", "Target", "Pods", "Tunnel",
@@ -97,9 +97,7 @@ def test_a_colleague_is_told_of_what_was_shared(doctor: Examine) -> None:
     assert "of 10" in " ".join(found(report, "Connections").evidence)
 
 
-def test_what_was_open_stays_open_and_a_transaction_goes_on(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_open_forwards_and_transactions_stay_open(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "session", state.Session())
     session.login(kubeconfig=sandbox.kubeconfig("alice"))
     try:
@@ -118,23 +116,21 @@ def test_what_was_open_stays_open_and_a_transaction_goes_on(
         session.close()
 
 
-def test_without_a_target_the_way_to_the_cluster_is_walked(doctor: Examine) -> None:
+def test_missing_target_checks_the_cluster_only(doctor: Examine) -> None:
     report = doctor("bob")
     assert report.healthy
     assert found(report, "Tunnel").verdict is Verdict.NOT_NEEDED
     assert "%k8s_doctor TARGET" in found(report, "Tunnel").what
 
 
-def test_a_name_that_is_not_there_breaks_the_target_and_nothing_before_it(doctor: Examine) -> None:
+def test_unknown_name_breaks_the_target_only(doctor: Examine) -> None:
     report = doctor("alice", "mon-apy")
     assert found(report, "Target").verdict is Verdict.BROKEN
     assert found(report, "Rights").verdict is Verdict.FINE
     assert found(report, "Tunnel").verdict is Verdict.NOT_NEEDED
 
 
-def test_a_server_that_is_down_ends_what_depends_on_it_and_nothing_else(
-    doctor: Examine, sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_down_server_ends_dependent_checks_only(doctor: Examine, sandbox: Sandbox, tmp_path: Path) -> None:
     document = yaml.safe_load(sandbox.kubeconfig("bob").read_text())
     document["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     file = tmp_path / "config"
@@ -154,7 +150,7 @@ def test_no_configuration_is_a_finding_too(doctor: Examine, tmp_path: Path) -> N
     assert {f.verdict for f in report.findings[1:]} == {Verdict.NOT_NEEDED}
 
 
-def test_a_server_that_is_not_verified_and_a_token_that_is_refused_are_told(
+def test_unverified_server_and_refused_token_are_told(
     doctor: Examine, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     script = account.login_script("carol", sandbox.home, id_token_seconds=-60, login_seconds=-30)
@@ -186,7 +182,7 @@ def test_a_server_that_is_not_verified_and_a_token_that_is_refused_are_told(
     assert "renews itself" in found(report, "Credentials").what
 
 
-def test_a_service_account_that_may_only_look_is_told_what_it_lacks(
+def test_viewing_service_account_is_told_what_it_lacks(
     doctor: Examine, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     name = "jupyter-viewer"
@@ -223,9 +219,7 @@ def test_a_service_account_that_may_only_look_is_told_what_it_lacks(
     assert found(report, "Roles").verdict is Verdict.NOT_NEEDED
 
 
-def test_roles_that_grant_nothing_reach_nobody_or_give_the_password_away(
-    doctor: Examine, sandbox: Sandbox
-) -> None:
+def test_useless_and_leaking_roles_are_told(doctor: Examine, sandbox: Sandbox) -> None:
     group = "rbac.authorization.k8s.io"
 
     def role(name: str, resource: str, *names: str) -> dict[str, Any]:
@@ -268,7 +262,7 @@ def test_a_quota_that_is_full_is_told(doctor: Examine, sandbox: Sandbox) -> None
     assert "of 0" in " ".join(found(report, "Quota").evidence)
 
 
-def test_in_a_terminal_it_prints_and_its_exit_code_says_whether_anything_is_broken(sandbox: Sandbox) -> None:
+def test_terminal_gets_text_and_an_exit_code(sandbox: Sandbox) -> None:
     def run(*words: str) -> tuple[int, str]:
         command = [sys.executable, "-m", "sspcloud_magics", "doctor", *words]
         command += ["--kubeconfig", str(sandbox.kubeconfig("alice"))]

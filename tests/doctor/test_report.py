@@ -47,7 +47,7 @@ class _Elements(HTMLParser):
         self.tags.add(tag)
 
 
-def test_what_the_cluster_says_is_neither_html_nor_an_order_to_the_terminal() -> None:
+def test_cluster_text_is_neither_html_nor_escapes() -> None:
     shown = report(Finding(HOSTILE, Verdict.BROKEN, HOSTILE, (HOSTILE,), HOSTILE))
     elements = _Elements()
     elements.feed(shown._repr_mimebundle_()["text/html"])

@@ -104,7 +104,7 @@ def proxy(server: str, authority: trustme.CA, ahead: timedelta) -> Iterator[str]
 
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
-def test_a_proxy_that_knows_no_upgrades_and_a_clock_that_is_off_are_found(
+def test_proxy_without_upgrades_and_clock_are_found(
     doctor: Examine, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     document = yaml.safe_load(sandbox.kubeconfig("alice").read_text())
@@ -124,7 +124,7 @@ def test_a_proxy_that_knows_no_upgrades_and_a_clock_that_is_off_are_found(
     assert "NO_PROXY" in found(report, "Environment").mend
 
 
-def test_in_a_notebook_service_the_link_and_the_old_kubeconfig_are_told(
+def test_service_has_link_and_old_kubeconfig_told(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state, "session", state.Session())

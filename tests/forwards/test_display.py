@@ -78,7 +78,7 @@ def test_failed_forward_says_why():
     assert "  Nothing listens." in display.text(made(ForwardState(1, State.FAILED, error=error)))
 
 
-def test_table_is_a_dataframe_with_dtypes_even_when_empty():
+def test_empty_table_is_a_dataframe_with_dtypes():
     for table in (
         forward_table([]),
         forward_table([made(ACTIVE, ForwardCounters(1, 10, 2048, 1, 3)), made()]),

@@ -52,7 +52,7 @@ counters = st.builds(
 
 
 @given(st.lists(st.lists(counters, min_size=1).map(lambda many: sorted(many, key=lambda c: c.sent))))
-def test_bytes_sent_never_fall_over_any_number_of_helpers(helpers):
+def test_sent_bytes_never_fall_over_several_helpers(helpers):
     forward = made()
     forward.take(ForwardState(1, State.ACTIVE, local_ports=(8000,)))
     seen = [0]
@@ -68,7 +68,7 @@ def test_bytes_sent_never_fall_over_any_number_of_helpers(helpers):
     assert forward.counters.reconnects == len(helpers)
 
 
-def test_forward_that_begins_again_asks_for_its_own_port():
+def test_restarted_forward_asks_for_its_own_port():
     forward = made()
     forward.take(ForwardState(1, State.ACTIVE, local_ports=(23000,)))
     forward.begin_again("the helper process ended")
@@ -77,7 +77,7 @@ def test_forward_that_begins_again_asks_for_its_own_port():
     assert forward.ports == ((23000, 8000),)
 
 
-def test_half_made_forward_begins_again_from_its_wishes():
+def test_half_made_forward_restarts_from_its_request():
     forward = made()
     forward.begin_again("the helper process ended")
     assert forward.state is State.STARTING
@@ -104,7 +104,7 @@ def test_since_is_when_it_was_first_active():
     assert since.tzinfo is not None
 
 
-def test_time_that_has_passed_is_told_with_what_was_waited_for():
+def test_elapsed_time_is_told_with_the_awaited():
     forward = made()
     forward.take(ForwardState(1, State.STARTING, reason="waiting for a ready pod"))
     with pytest.raises(TunnelLost, match="waiting for a ready pod"):

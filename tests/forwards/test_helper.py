@@ -35,7 +35,7 @@ def surroundings(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("surroundings")
-def test_helper_sees_neither_the_users_files_nor_their_secrets(manager, person, target, tmp_path):
+def test_helper_sees_no_user_files_and_no_secrets(manager, person, target, tmp_path):
     answer = say(manager.forward(person, target, ANY), b"environment")
     variables, folder, path = ast.literal_eval(answer.decode())
     assert "hunter2" not in answer.decode()
@@ -77,7 +77,7 @@ def test_helper_says_how_it_ended():
     assert killed.end() == "it ended with signal 9"
 
 
-def test_commands_to_a_helper_that_has_ended_are_dropped(manager, person, target, watcher):
+def test_commands_to_an_ended_helper_are_dropped(manager, person, target, watcher):
     forward = manager.forward(person, target, ANY)
     helper = manager._helper
     say(forward, b"die")
@@ -86,7 +86,7 @@ def test_commands_to_a_helper_that_has_ended_are_dropped(manager, person, target
     assert forward.state is State.ACTIVE
 
 
-def test_interrupt_takes_back_the_half_made_forward_at_once(person, watcher, manager):
+def test_interrupt_withdraws_a_half_made_forward(person, watcher, manager):
     target = Target("user-bob", "pod", "never")
 
     def interrupt():
@@ -116,7 +116,7 @@ def test_one_thread_and_one_process_for_many_forwards(manager, person):
     assert len(helpers()) == 1
 
 
-def test_interrupt_in_the_middle_of_a_command_ends_the_helper():
+def test_interrupt_within_a_command_ends_the_helper():
     # A helper that reads half a line, and then another, would understand neither.
     helper = double("--stubborn")
     command = SetAccess(1, Access(server="https://cluster.example", ca="x" * 1024**2))
@@ -135,7 +135,7 @@ def test_interrupt_in_the_middle_of_a_command_ends_the_helper():
     assert helper.end() == "it ended with signal 9"
 
 
-def test_command_that_a_helper_does_not_read_holds_up_no_close():
+def test_unread_command_does_not_delay_close():
     helper = double("--stubborn")
     command = SetAccess(1, Access(server="https://cluster.example", ca="x" * 1024**2))
     sending = threading.Thread(target=helper.send, args=(command,))

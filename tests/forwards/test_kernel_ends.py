@@ -51,7 +51,7 @@ def test_end_of_the_program_ends_the_helper():
         assert helper_is_gone(facts)
 
 
-def test_exception_that_ends_the_program_ends_the_helper():
+def test_exception_ending_the_program_ends_the_helper():
     with kernel("raise") as process:
         facts = next_report(process)
         assert process.wait(10) == 1
@@ -65,7 +65,7 @@ def test_killed_kernel_leaves_no_helper():
         assert helper_is_gone(facts)
 
 
-def test_killed_kernel_leaves_no_helper_while_a_forked_worker_lives():
+def test_killed_kernel_with_a_worker_leaves_no_helper():
     with kernel("worker") as process:
         facts = next_report(process)
         worker = psutil.Process(facts["worker"])
@@ -77,13 +77,13 @@ def test_killed_kernel_leaves_no_helper_while_a_forked_worker_lives():
             worker.kill()
 
 
-def test_interrupt_of_the_process_group_leaves_the_forward():
+def test_interrupt_of_the_group_leaves_the_forward():
     with kernel("wait") as process:
         facts = next_report(process)
         assert os.getsid(facts["helper"]) != os.getsid(process.pid)
 
 
-def test_forked_child_has_its_own_forwards_and_leaves_the_parents():
+def test_forked_child_leaves_its_parents_forwards():
     with kernel("child") as process:
         child = next_report(process)
         parent = next_report(process)

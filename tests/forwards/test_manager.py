@@ -36,14 +36,14 @@ def test_nothing_runs_before_the_first_forward(manager):
     assert helpers() == []
 
 
-def test_forward_that_is_refused_raises_and_leaves_nothing(manager, person, target):
+def test_refused_forward_raises_and_leaves_nothing(manager, person, target):
     with pytest.raises(DialFailed, match="Nothing listens") as refusal:
         manager.forward(person, Target("user-bob", "pod", "refuses"), ANY)
     assert refusal.value.why == "connection refused"
     assert manager.forwards() == []
 
 
-def test_forward_that_is_not_reached_in_time_is_taken_back(manager, person, target):
+def test_forward_not_reached_in_time_is_withdrawn(manager, person, target):
     port = free_port()
     with pytest.raises(TunnelLost, match=r"could not be reached within 0\.3 s"):
         manager.forward(person, Target("user-bob", "pod", "never"), [PortText(8000, port)], timeout=0.3)
@@ -59,7 +59,7 @@ def test_the_same_forward_twice_is_the_same_object(manager, person, target):
     assert manager.forward(person, target, [PortText(8000, 0)]) is forward
 
 
-def test_another_port_target_or_identity_is_another_forward(manager, person, target):
+def test_other_port_target_or_identity_is_another(manager, person, target):
     forward = manager.forward(person, target, ANY)
     others = [
         manager.forward(person, target, [PortText(8001, 0)]),
@@ -81,7 +81,7 @@ def test_several_ports_in_one_forward(manager, person, target):
             assert client.recv(1) == b"x"
 
 
-def test_two_threads_that_ask_for_the_same_get_the_same(manager, person, target):
+def test_threads_asking_for_the_same_share_it(manager, person, target):
     answers = []
     threads = [
         threading.Thread(target=lambda: answers.append(manager.forward(person, target, ANY)))
@@ -105,7 +105,7 @@ def test_bare_remote_port_takes_the_same_number(manager, person, target):
     assert forward.notes == ()
 
 
-def test_bare_remote_port_that_is_taken_is_stood_in_for_the_same_each_time(manager, person, target):
+def test_taken_remote_number_has_a_stable_stand_in(manager, person, target):
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         first = manager.forward(person, target, [PortText(taken)])
@@ -119,7 +119,7 @@ def test_bare_remote_port_that_is_taken_is_stood_in_for_the_same_each_time(manag
     assert f"{port} stands in for it, the same each time" in note
 
 
-def test_local_port_that_was_written_and_is_taken_is_refused_with_its_holder(manager, person, target):
+def test_taken_written_port_is_refused_with_its_holder(manager, person, target):
     kept = manager.forward(person, target, ANY)
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
@@ -131,13 +131,13 @@ def test_local_port_that_was_written_and_is_taken_is_refused_with_its_holder(man
     assert say(kept, b"still here") == b"still here"
 
 
-def test_local_port_of_an_own_forward_is_refused_by_its_name(manager, person, target):
+def test_own_forwards_port_is_refused_by_its_name(manager, person, target):
     kept = manager.forward(person, target, ANY)
     with pytest.raises(PortTaken, match="this notebook's own forward to user-bob/pod/echo"):
         manager.forward(person, Target("user-bob", "pod", "other"), [PortText(8000, kept.local_port)])
 
 
-def test_ports_that_make_no_sense_are_refused_before_anything_starts(manager, person, target):
+def test_senseless_ports_are_refused_before_a_start(manager, person, target):
     with pytest.raises(UsageProblem, match="No port"):
         manager.forward(person, target, [])
     with pytest.raises(UsageProblem, match="named twice"):
@@ -177,7 +177,7 @@ def test_stop_all_leaves_other_things_running(manager, person, target):
     assert manager.forward(person, target, ANY).state is State.ACTIVE
 
 
-def test_close_leaves_no_thread_no_process_no_descriptor(person, target):
+def test_close_leaves_no_thread_process_or_descriptor(person, target):
     ForwardManager(double).close()
     process = psutil.Process()
     threads, descriptors = threading.active_count(), process.num_fds()
@@ -191,7 +191,7 @@ def test_close_leaves_no_thread_no_process_no_descriptor(person, target):
     assert process.num_fds() == descriptors
 
 
-def test_who_still_holds_a_closed_manager_starts_no_helper(manager, person, target):
+def test_closed_manager_starts_no_helper(manager, person, target):
     kept = manager.forward(person, target, ANY)
     manager.close()
     manager.close()
@@ -203,7 +203,7 @@ def test_who_still_holds_a_closed_manager_starts_no_helper(manager, person, targ
     assert threading.active_count() == 1
 
 
-def test_forwards_asked_for_while_the_manager_closes_leave_nothing(person):
+def test_forwards_during_close_leave_nothing(person):
     manager = ForwardManager(double)
     asked = threading.Barrier(9)
     ends = []
@@ -280,9 +280,7 @@ def test_unsubscribed_is_told_nothing(manager, person, target, watcher):
     assert watcher.seen == []
 
 
-def test_forward_that_fails_later_stays_listed_and_is_started_again_when_asked_for(
-    manager, person, target, watcher
-):
+def test_failed_forward_stays_listed_and_restarts(manager, person, target, watcher):
     forward = manager.forward(person, target, ANY)
     say(forward, b"fail")
     watcher.until(lambda: forward.state is State.FAILED)
@@ -294,7 +292,7 @@ def test_forward_that_fails_later_stays_listed_and_is_started_again_when_asked_f
     assert say(forward, b"again") == b"again"
 
 
-def test_a_restarted_forward_is_another_one_on_the_same_port(manager, person, target):
+def test_restarted_forward_is_new_on_the_same_port(manager, person, target):
     first = manager.forward(person, target, [PortText(8000)])
     port = first.local_port
     second = manager.restart(first)
@@ -321,7 +319,7 @@ def test_nonsense_from_the_helper_is_passed_over(manager, person, target):
 # The helper dies
 
 
-def test_forwards_come_back_on_their_ports_when_the_helper_dies(manager, person, target, watcher):
+def test_forwards_keep_ports_when_the_helper_dies(manager, person, target, watcher):
     forwards = [
         manager.forward(person, target, ANY),
         manager.forward(person, Target("user-bob", "pod", "b"), [PortText(1, 0), PortText(2, 0)]),
@@ -353,7 +351,7 @@ def test_counters_never_fall_when_the_helper_dies(manager, person, target, watch
     assert "helper process ended" in forward.last_error
 
 
-def test_forward_waits_for_one_that_is_being_taken_up_again(manager, person, target, watcher):
+def test_request_waits_for_a_forward_being_resumed(manager, person, target, watcher):
     forward = manager.forward(person, target, ANY)
     say(forward, b"die")
     watcher.until(lambda: "reconnecting" in watcher.states(forward))
@@ -368,7 +366,7 @@ def test_pod_that_refuses_after_a_death_is_waited_for(manager, person, watcher):
     watcher.until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
 
 
-def test_helper_that_dies_again_and_again_is_given_up_and_other_forwards_fail(manager, person, target):
+def test_helper_that_keeps_dying_is_given_up(manager, person, target):
     kept = manager.forward(person, target, ANY)
     with pytest.raises(HelperFailed, match="exit code 3"):
         manager.forward(person, Target("user-bob", "pod", "dies-at-start"), ANY)
@@ -378,7 +376,7 @@ def test_helper_that_dies_again_and_again_is_given_up_and_other_forwards_fail(ma
     assert say(kept, b"x") == b"x"
 
 
-def test_helper_that_cannot_run_is_told_in_its_own_words(person, target):
+def test_helper_that_cannot_run_is_told_in_its_words(person, target):
     manager = ForwardManager(lambda: double("--breaks"))
     with pytest.raises(HelperFailed, match="No module named 'h11'"):
         manager.forward(person, target, ANY)
@@ -398,7 +396,7 @@ def test_helper_that_cannot_be_started_at_all(person, target):
 # Credentials
 
 
-def test_credentials_are_renewed_when_the_server_wants_others(manager):
+def test_credentials_are_renewed_when_refused(manager):
     person = Person("new")
     forward = manager.forward(person, Target("user-bob", "pod", "wants-credentials"), ANY)
     assert forward.state is State.ACTIVE
@@ -406,7 +404,7 @@ def test_credentials_are_renewed_when_the_server_wants_others(manager):
     assert person.asked == 1
 
 
-def test_credentials_that_are_wanted_meanwhile_are_sought_once(manager, target, watcher):
+def test_wanted_credentials_are_sought_once(manager, target, watcher):
     person = Person("new")
     forward = manager.forward(person, target, ANY)
     person.may_renew.clear()
@@ -428,7 +426,7 @@ def test_refused_renewal_is_the_forwards_error(manager):
         manager.forward(person, Target("user-bob", "pod", "wants-credentials"), ANY)
 
 
-def test_renewal_that_breaks_is_a_refusal_that_quotes_nothing(manager):
+def test_broken_renewal_is_a_refusal_without_quotes(manager):
     person = Person(RuntimeError("hunter2"))
     with pytest.raises(TokenExpired, match="RuntimeError") as refusal:
         manager.forward(person, Target("user-bob", "pod", "wants-credentials"), ANY)
@@ -461,7 +459,7 @@ def test_new_credentials_are_known_to_the_next_helper(manager, watcher):
     assert person.asked == 1
 
 
-def test_token_that_was_read_again_is_sent_with_the_next_forward(manager, person, target):
+def test_reread_token_is_sent_with_the_next_forward(manager, person, target):
     forward = manager.forward(person, target, ANY)
     person.token = "rotated"
     manager.forward(person, Target("user-bob", "pod", "other"), ANY)

@@ -33,7 +33,7 @@ def manager():
         yield manager
 
 
-def test_web_api_answers_through_its_service_by_its_ports_name(manager, login):
+def test_web_api_answers_through_its_services_port(manager, login):
     target = Target("user-alice", "service", "mon-api")
     forward = manager.forward(login("alice"), target, [PortText("http", 0)])
     with urllib.request.urlopen(f"http://localhost:{forward.local_port}/") as answer:
@@ -41,7 +41,7 @@ def test_web_api_answers_through_its_service_by_its_ports_name(manager, login):
         assert answer.read()
 
 
-def test_colleague_with_a_narrow_role_reaches_the_database(manager, login):
+def test_colleague_with_a_narrow_role_gets_through(manager, login):
     target = Target("user-alice", "service", "postgresql-cnpg-951239-rw")
     forward = manager.forward(login("bob"), target, [PortText(5432, 0)])
     assert forward.pod == "postgresql-cnpg-951239-1"
@@ -57,7 +57,7 @@ def test_two_people_in_one_process_have_one_helper(manager, login):
     assert len(helpers()) == 1
 
 
-def test_what_is_forbidden_is_refused_and_what_is_open_stays(manager, login):
+def test_forbidden_forward_is_refused_and_others_stay(manager, login):
     bob = login("bob")
     kept = manager.forward(
         bob, Target("user-alice", "service", "postgresql-cnpg-951239-rw"), [PortText(5432, 0)]

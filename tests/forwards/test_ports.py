@@ -35,7 +35,7 @@ def test_free_port_is_any():
     assert candidates(PortText(5432, 0)) == [(0,)]
 
 
-def test_bare_port_takes_its_number_then_the_derived_ones_then_any():
+def test_bare_port_tries_its_number_derived_then_any():
     assert candidates(PortText(5432)) == [(5432, *derived_ports(DB, 5432), 0)]
 
 
@@ -48,7 +48,7 @@ def test_administrators_port_is_passed_over():
     assert candidates(PortText(80), first_port=1)[0][0] == 80
 
 
-def test_administrators_port_that_is_written_is_refused_with_another():
+def test_written_privileged_port_is_refused():
     with pytest.raises(UsageProblem, match=r"may not listen on port 80\.(.|\n)*8080:8000"):
         specify(DB, [PortText(8000, 80)], first_port=1024)
 
@@ -60,7 +60,7 @@ def test_bare_port_leaves_a_written_one_alone():
 
 
 @given(st.integers(1, 65535) | st.from_regex("[a-z]{1,15}", fullmatch=True))
-def test_derived_ports_are_the_same_each_time_and_outside_of_the_ephemeral_ones(remote):
+def test_derived_ports_are_stable_and_not_ephemeral(remote):
     ports = derived_ports(DB, remote)
     assert ports == derived_ports(Target("user-alice", "service", "db-rw"), remote)
     assert all(20_000 <= port < 32_768 for port in ports)

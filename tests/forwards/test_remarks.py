@@ -14,7 +14,7 @@ def nobody(_port: int) -> str:
     return ""
 
 
-def test_port_whose_holder_is_not_told_is_said_to_be_taken(manager, person):
+def test_port_with_an_unknown_holder_is_told_taken(manager, person):
     remote = free_port()
     forward = manager.forward(person, WEB, [PortText(remote)])
     forward.wanted = (PortText(remote + 1),)
@@ -39,12 +39,12 @@ def test_written_port_needs_no_remark(manager, person):
     assert manager.forward(person, WEB, [PortText(80, free_port())]).notes == ()
 
 
-def test_taken_port_without_a_holder_keeps_the_helpers_words():
+def test_taken_port_without_holder_keeps_helpers_words():
     error = PortTaken("The local port 80 is taken.")
     assert remarks.name_holder(error, [PortText(80, 80)], nobody) is error
 
 
-def test_own_helper_that_closes_a_listener_is_not_named(manager, person):
+def test_own_helper_closing_a_listener_is_not_named(manager, person):
     forward = manager.forward(person, WEB, [PortText(80, 0)])
     (helper,) = helpers()
     assert remarks.say_holder(forward.local_port, [], helper.pid) == ""

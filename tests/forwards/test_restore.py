@@ -73,7 +73,7 @@ def test_file_is_the_users_alone_and_holds_no_secret(follow, manager, person, ta
     assert [path.name for path in follow.path.parent.iterdir()] == [follow.path.name]
 
 
-def test_file_goes_with_the_last_forward_that_is_stopped(follow, manager, person, target):
+def test_file_is_removed_with_the_last_forward(follow, manager, person, target):
     manager.forward(person, target, [PortText(8000, 0)]).stop()
     assert not follow.path.exists()
 
@@ -105,12 +105,12 @@ def test_restoring_where_nothing_was_open(follow, manager, person):
     assert (restored.forwards, restored.troubles) == ((), ())
 
 
-def test_process_that_still_runs_has_left_nothing_behind(follow, manager, person, target):
+def test_running_process_has_left_nothing_behind(follow, manager, person, target):
     manager.forward(person, target, [PortText(8000, 0)])
     assert follow.left_behind() == []
 
 
-def test_process_that_was_killed_and_not_waited_for_has_ended():
+def test_killed_unreaped_process_counts_as_ended():
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as killed:
         started = int(psutil.Process(killed.pid).create_time())
         assert runs(killed.pid, started)
@@ -126,7 +126,7 @@ def test_other_folder_has_its_own(follow, manager, person, target, tmp_path):
     assert len(follow.left_behind()) == 1
 
 
-def test_one_that_does_not_come_back_stops_no_other_and_is_told(follow, manager, person, target):
+def test_failed_restore_stops_no_other_and_is_told(follow, manager, person, target):
     refused = Target("user-bob", "pod", "refuses")
     follow.write(
         Remembered("https://cluster.example", each, (PortText(8000, 0),), "localhost")
@@ -177,7 +177,7 @@ def test_corrupt_file_is_set_aside_with_a_word(follow, manager, person, target, 
     assert follow.restore(manager, person).troubles == ()
 
 
-def test_the_newest_that_was_left_behind_counts_and_older_ones_go(file, manager, person, target):
+def test_newest_file_is_restored_and_older_removed(file, manager, person, target):
     for name in ("older", "newer"):
         file.write(
             [
@@ -216,7 +216,7 @@ def test_folders(monkeypatch, tmp_path):
     assert notebook_folder() == tmp_path
 
 
-def test_another_identity_of_the_same_server_may_restore(follow, manager, later, target):
+def test_other_identity_of_the_server_may_restore(follow, manager, later, target):
     manager.forward(Person(), target, [PortText(8000, 0)])
     manager.close()
     leave_behind(follow)

@@ -30,13 +30,13 @@ def runtime(monkeypatch):
         yield Path(folder)
 
 
-def test_sockets_of_postgres_are_named_as_libpq_looks_for_them():
+def test_postgres_sockets_are_named_as_libpq_expects():
     assert names(PortText(5432)) == [".s.PGSQL.5432"]
     assert names(PortText("postgres")) == names(PortText("tcp-postgresql")) == [".s.PGSQL.5432"]
     assert names(PortText(5432, 1500)) == names(PortText("psql", 1500)) == [".s.PGSQL.1500"]
 
 
-def test_other_sockets_have_the_number_or_the_name_of_their_port():
+def test_other_sockets_are_named_by_their_port():
     assert names(PortText(8000), PortText(8000, 1500), PortText("http"), PortText(9000, 0)) == [
         "8000.sock",
         "1500.sock",
@@ -45,7 +45,7 @@ def test_other_sockets_have_the_number_or_the_name_of_their_port():
     ]
 
 
-def test_the_directory_is_the_same_each_time_with_others_to_stand_in(runtime):
+def test_directory_is_stable_with_stand_ins(runtime):
     ports = specify_sockets((PortText(5432),))
     first, second, *rest = folders(DB, ports)
     assert first == str(runtime / "sspcloud-magics" / "user-alice-db-rw")
@@ -61,7 +61,7 @@ def test_a_long_name_is_cut_and_stays_its_own(runtime):
     assert len(Path(long).name) == 40
 
 
-def test_a_long_runtime_directory_leaves_less_to_the_name(runtime, monkeypatch):
+def test_long_runtime_directory_shortens_the_name(runtime, monkeypatch):
     # As on macOS, where the temporary files of a user lie deep.
     deep = runtime / ("x" * 45)
     deep.mkdir()
@@ -81,12 +81,12 @@ def test_a_path_that_no_socket_can_have_is_refused(runtime, monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["", "relative", "/no/such/folder"])
-def test_without_a_runtime_directory_it_lies_among_the_temporary_files_of_this_user(monkeypatch, value):
+def test_missing_runtime_directory_falls_back_to_temp(monkeypatch, value):
     monkeypatch.setenv("XDG_RUNTIME_DIR", value)
     assert runtime_folder() == Path(tempfile.gettempdir()) / f"sspcloud-magics-{os.geteuid()}"
 
 
-def test_on_windows_it_is_refused_with_what_to_do_instead(monkeypatch):
+def test_windows_is_refused_with_an_alternative(monkeypatch):
     monkeypatch.setattr(sockets.sys, "platform", "win32")
     with pytest.raises(UsageProblem, match=r"Windows(.|\n)*leave --unix out"):
         runtime_folder()
@@ -120,14 +120,14 @@ def test_a_forward_on_sockets_says_where_they_are(forward):
     )
 
 
-def test_its_remarks_are_what_libpq_takes_and_who_stands_in(forward):
+def test_remarks_give_libpqs_words_and_the_stand_in(forward):
     assert remarks.remark(forward, lambda _port: "") == (
         "Another forward holds /a: /b stands in for it.",
         "For psql, psycopg and libpq: host=/b port=5432",
     )
 
 
-def test_it_serves_who_asks_for_a_socket_and_nobody_else(forward):
+def test_manager_serves_sockets_only_when_asked(forward):
     assert forward.serves(DB, forward.wanted, UNIX)
     assert not forward.serves(DB, forward.wanted, "localhost")
     assert not forward.serves(DB, forward.wanted, "/b")

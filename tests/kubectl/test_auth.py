@@ -64,7 +64,7 @@ def test_can_i_as_somebody_else(kubectl: Kubectl) -> None:
     )
 
 
-def test_list_and_watch_work_by_name_where_the_role_names_one(kubectl: Kubectl) -> None:
+def test_named_role_allows_list_and_watch_by_name(kubectl: Kubectl) -> None:
     one = "--field-selector=metadata.name=postgresql-cnpg-951239-rw"
     said = kubectl("bob", "get", "endpoints", "-n", "user-alice", one, "-o", "name")
     assert said.lines == ["endpoints/postgresql-cnpg-951239-rw"]

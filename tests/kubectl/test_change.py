@@ -36,7 +36,7 @@ def test_apply_changes_what_may_be_changed(kubectl: Kubectl, proxy: dict[str, An
     assert json.loads(labels) == {"team": "three"}
 
 
-def test_apply_refuses_to_change_a_running_pods_command(kubectl: Kubectl, proxy: dict[str, Any]) -> None:
+def test_apply_refuses_a_running_pods_new_command(kubectl: Kubectl, proxy: dict[str, Any]) -> None:
     proxy["spec"]["containers"][0]["args"] = ["TCP-LISTEN:1,fork", "TCP:x:1"]
     said = kubectl("bob", "apply", "-f", "-", stdin=yaml.safe_dump(proxy))
     assert said.err.startswith(
@@ -46,7 +46,7 @@ def test_apply_refuses_to_change_a_running_pods_command(kubectl: Kubectl, proxy:
     assert said.code == 1
 
 
-def test_the_courses_role_is_refused_to_a_namespaces_admin(kubectl: Kubectl) -> None:
+def test_admin_may_not_make_the_courses_role(kubectl: Kubectl) -> None:
     path = str(MANIFESTS / "portforward-role.yaml")
     said = kubectl("alice", "apply", "-f", path)
     assert said.out == ""
@@ -61,7 +61,7 @@ def test_the_courses_role_is_refused_to_a_namespaces_admin(kubectl: Kubectl) -> 
     assert said.code == 1
 
 
-def test_the_courses_role_grants_nothing_even_when_an_admin_makes_it(kubectl: Kubectl, apply: Apply) -> None:
+def test_courses_role_of_an_admin_grants_nothing(kubectl: Kubectl, apply: Apply) -> None:
     objects = manifest("portforward-role.yaml")
     objects[1]["subjects"][0]["name"] = "oidc-bob"
     assert apply("admin", *objects).out == (
@@ -72,7 +72,7 @@ def test_the_courses_role_grants_nothing_even_when_an_admin_makes_it(kubectl: Ku
     assert kubectl("bob", *asked).out == "no\n"
 
 
-def test_a_role_within_ones_own_rights_can_be_made_and_bound(kubectl: Kubectl) -> None:
+def test_role_within_own_rights_can_be_made_and_bound(kubectl: Kubectl) -> None:
     try:
         said = kubectl("alice", "create", "role", "readers", "--verb=get,list", "--resource=pods,pods/log")
         assert said.out == "role.rbac.authorization.k8s.io/readers created\n"
@@ -214,7 +214,7 @@ def test_label_annotate_patch(kubectl: Kubectl, apply: Apply) -> None:
     assert json.loads(labels) == {"c": "3", "d": "4"}
 
 
-def test_strategic_merge_of_apply_keeps_what_others_added(kubectl: Kubectl, apply: Apply) -> None:
+def test_strategic_merge_keeps_what_others_added(kubectl: Kubectl, apply: Apply) -> None:
     service = {
         "apiVersion": "v1",
         "kind": "Service",

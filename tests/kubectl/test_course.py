@@ -60,20 +60,20 @@ def ask(sandbox: Sandbox, cache: Path, proxy: str, password: str) -> Any:
         return connection.execute("SELECT count(*) FROM regions").fetchone()
 
 
-def test_with_the_box_unticked_the_relay_leads_to_the_database(
+def test_unticked_box_lets_the_relay_through(
     sandbox: Sandbox, cache: Path, proxy: str, password: str
 ) -> None:
     assert ask(sandbox, cache, proxy, password) == (13,)
 
 
-def test_the_box_as_the_chart_ticks_it_protects_nothing(
+def test_charts_ticked_box_protects_nothing(
     sandbox: Sandbox, cache: Path, apply: Apply, proxy: str, password: str
 ) -> None:
     assert apply("alice", ticked("postgresql-cnpg")).code == 0
     assert ask(sandbox, cache, proxy, password) == (13,)
 
 
-def test_with_the_box_ticked_for_these_pods_nothing_comes_through(
+def test_box_ticked_for_these_pods_blocks_the_relay(
     sandbox: Sandbox, cache: Path, apply: Apply, proxy: str, password: str
 ) -> None:
     assert apply("alice", ticked(DATABASE)).code == 0
@@ -81,7 +81,7 @@ def test_with_the_box_ticked_for_these_pods_nothing_comes_through(
         ask(sandbox, cache, proxy, password)
 
 
-def test_the_courses_role_forwards_nothing_to_the_right_person_and_a_share_for_kubectl_does(
+def test_courses_role_fails_and_a_kubectl_share_works(
     sandbox: Sandbox, cache: Path, kubectl: Kubectl, apply: Apply
 ) -> None:
     """What the page means: ``kubectl port-forward`` to the owner's service, with a password of one's own."""

@@ -24,7 +24,7 @@ def settings(kubeconfig: Path) -> dict[str, str]:
     return found
 
 
-def test_kubectl_logs_in_with_the_script_and_renews_the_token(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_kubectl_logs_in_by_script_and_renews(sandbox: Sandbox, tmp_path: Path) -> None:
     kubeconfig = tmp_path / "config"
     script = account.login_script("bob", sandbox.home)
     ended = re.search(r"id-token=(\S+)", account.login_script("bob", sandbox.home, id_token_seconds=-60))

@@ -56,16 +56,14 @@ def offered(notebook: Notebook) -> Notebook:
         ("x = 1\n%forward mon", ["x = 1\n%forward mon-api-abcdef-12345"]),
     ],
 )
-def test_tab_offers_what_may_stand_there_and_nothing_else(
-    offered: Notebook, line: str, offers: list[str]
-) -> None:
+def test_tab_offers_only_what_may_stand_there(offered: Notebook, line: str, offers: list[str]) -> None:
     assert sorted(offered.complete(line)) == offers
 
 
 @pytest.mark.parametrize(
     "line", ["%forward zzz", "%query_db SELECT --l", "%timeit mon", "forward mon", "%forwards mon"]
 )
-def test_where_it_knows_nothing_it_offers_nothing_of_its_own(offered: Notebook, line: str) -> None:
+def test_tab_offers_nothing_where_it_knows_nothing(offered: Notebook, line: str) -> None:
     ours = {*NAMES.targets, *NAMES.databases, "--limit"}
     assert not [each for each in offered.complete(line) if each.split()[-1] in ours]
 

@@ -196,7 +196,7 @@ def _count(shell: Shell) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", [lab, terminal])
-def test_an_interrupt_leaves_forwards_and_transfers_of_others_alone(
+def test_interrupt_leaves_forwards_and_transfers(
     kind: Callable[[Sandbox, Path], contextlib.AbstractContextManager[Shell]],
     sandbox: Sandbox,
     testbed: Testbed,

@@ -134,7 +134,7 @@ def test_a_mistake_fails_the_cell_with_one_message(kernel: Kernel) -> None:
     assert not [each for each in shown if each["msg_type"] == "stream"]
 
 
-def test_a_password_cannot_be_asked_for_where_nobody_sits(kernel: Kernel) -> None:
+def test_password_prompt_is_refused_without_a_user(kernel: Kernel) -> None:
     kernel.run("%load_ext sspcloud_magics")
     reply, _ = kernel.end(kernel.begin(f"%connect_db {DATABASE} --user ana"))
     assert reply["ename"] == "CredentialsNotFound"
@@ -150,7 +150,7 @@ def test_progress_is_shown_where_somebody_watches_only(kernel: Kernel) -> None:
         assert ("working" in printed) == watched
 
 
-def test_an_interrupt_cancels_the_query_and_loses_nothing(kernel: Kernel) -> None:
+def test_interrupt_cancels_the_query_alone(kernel: Kernel) -> None:
     kernel.run("%load_ext sspcloud_magics")
     kernel.run(f"%connect_db {DATABASE}")
     kernel.run("import sspcloud_magics as ssp, threading; helper = ssp.session.open_forwards()[0]")
@@ -185,9 +185,7 @@ def test_a_kernel_that_ends_leaves_no_process_behind(kernel: Kernel) -> None:
     assert not alive
 
 
-def test_the_query_of_a_killed_kernel_ends_on_the_server(
-    kernel: Kernel, onlooker: DatabaseConnection
-) -> None:
+def test_query_of_a_killed_kernel_ends_on_the_server(kernel: Kernel, onlooker: DatabaseConnection) -> None:
     kernel.run("%load_ext sspcloud_magics")
     kernel.run(f"%connect_db {DATABASE}")
     kernel.begin("%query_db SELECT pg_sleep(600), 'of a killed kernel'")

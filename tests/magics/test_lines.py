@@ -84,15 +84,13 @@ def test_a_line_is_split_as_people_expect(line: str, words: list[str]) -> None:
         ("%sandbox as dave", "'alice'"),
     ],
 )
-def test_a_mistake_is_told_without_a_traceback_and_with_a_next_step(
-    notebook: Notebook, cell: str, says: str
-) -> None:
+def test_mistake_is_told_with_a_hint_and_no_traceback(notebook: Notebook, cell: str, says: str) -> None:
     error = notebook.fail(cell)
     assert isinstance(error, UsageProblem)
     assert says in notebook.printed
 
 
-def test_a_query_without_a_connection_says_how_to_connect(notebook: Notebook) -> None:
+def test_unconnected_query_says_how_to_connect(notebook: Notebook) -> None:
     error = notebook.fail("%query_db SELECT 1")
     assert isinstance(error, NotConnected)
     assert "%connect_db" in error.mend
@@ -115,7 +113,7 @@ def test_a_query_without_a_connection_says_how_to_connect(notebook: Notebook) ->
         "%connect_db db --timeout CANARY",
     ],
 )
-def test_a_secret_on_the_line_is_refused_and_not_repeated(notebook: Notebook, line: str) -> None:
+def test_secret_on_the_line_is_refused_unrepeated(notebook: Notebook, line: str) -> None:
     error = notebook.fail(line)
     assert isinstance(error, UsageProblem)
     assert "CANARY" not in notebook.printed
@@ -123,7 +121,7 @@ def test_a_secret_on_the_line_is_refused_and_not_repeated(notebook: Notebook, li
 
 
 @pytest.mark.parametrize("line", ["%connect_db db --password x", "%k8s_login --token x"])
-def test_whoever_writes_a_secret_is_told_where_it_went_and_what_to_do(notebook: Notebook, line: str) -> None:
+def test_written_secret_is_told_with_what_to_do(notebook: Notebook, line: str) -> None:
     notebook.fail(line)
     assert "history" in notebook.printed
     assert "→ %" in notebook.printed
@@ -140,13 +138,13 @@ def test_a_comment_behind_a_magic_is_none_of_its_words(notebook: Notebook) -> No
         notebook.run("%forwards #everything")
 
 
-def test_variables_are_filled_into_the_name_of_a_database(notebook: Notebook) -> None:
+def test_variables_are_filled_into_a_database_name(notebook: Notebook) -> None:
     notebook.run("database = 'user-alice/no such database'")
     with pytest.raises(UsageProblem, match="2 words too many"):
         notebook.run("%connect_db $database")
 
 
-def test_variables_of_the_notebook_are_filled_into_a_forward_and_not_into_sql(notebook: Notebook) -> None:
+def test_variables_are_filled_into_forwards_not_sql(notebook: Notebook) -> None:
     notebook.run("port = 99999")
     assert "99999 is not a port" in str(notebook.fail("%forward svc/x $port"))
     assert "99999 is not a port" in str(notebook.fail("%forward svc/x {port}"))
@@ -154,7 +152,7 @@ def test_variables_of_the_notebook_are_filled_into_a_forward_and_not_into_sql(no
 
 
 @pytest.mark.parametrize("name", MAGICS)
-def test_each_magic_has_help_with_examples_that_its_parser_takes(notebook: Notebook, name: str) -> None:
+def test_magic_help_has_examples_that_parse(notebook: Notebook, name: str) -> None:
     found = notebook.shell.find_line_magic(name)
     help_text = found.__doc__
     examples = [line.partition(f"%{name}")[2] for line in help_text.splitlines() if f"%{name}" in line[4:]]

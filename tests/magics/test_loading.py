@@ -42,7 +42,7 @@ print(*sorted(set(sys.modules) - before))
 """
 
 
-def test_loading_touches_no_network_and_brings_nothing_heavy(tmp_path) -> None:
+def test_loading_uses_no_network_and_no_heavy_import(tmp_path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOAD],
         env={"HOME": str(tmp_path), "PATH": "", "IPYTHONDIR": str(tmp_path), "KUBECONFIG": "/nowhere"},
@@ -79,7 +79,7 @@ def test_unloading_leaves_nothing_behind(notebook: Notebook) -> None:
     assert shell.find_line_magic("forward")
 
 
-def test_reloading_keeps_the_session_and_registers_once(notebook: Notebook) -> None:
+def test_reloading_keeps_the_session(notebook: Notebook) -> None:
     before = state.session
     notebook.run("%reload_ext sspcloud_magics")
     notebook.run("%reload_ext sspcloud_magics")
@@ -100,7 +100,7 @@ def test_reloading_keeps_the_session_and_registers_once(notebook: Notebook) -> N
         ("SSPCloud.relay_image = 'two words'", "write an image"),
     ],
 )
-def test_a_setting_that_does_not_fit_is_refused_and_breaks_nothing(
+def test_unfit_setting_is_refused_and_breaks_nothing(
     notebook: Notebook, value: str, says: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     notebook.run("%config SSPCloud.context = 'alice'")
@@ -113,7 +113,7 @@ def test_a_setting_that_does_not_fit_is_refused_and_breaks_nothing(
     assert notebook.shell.find_line_magic("forward")
 
 
-def test_the_image_of_relays_is_a_setting_that_leaves_the_cluster_alone(notebook: Notebook) -> None:
+def test_relay_image_setting_leaves_the_cluster_alone(notebook: Notebook) -> None:
     notebook.run("%config SSPCloud.relay_image = 'my-registry:5000/socat@sha256:0af1'")
     assert state.session.relay_image == "my-registry:5000/socat@sha256:0af1"
     notebook.run("%config SSPCloud.relay_image = ''")

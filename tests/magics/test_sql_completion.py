@@ -27,7 +27,7 @@ def _read(notebook: Notebook) -> None:
     notebook.shell._sspcloud_magics.tables.wait(60)
 
 
-def test_names_of_the_database_are_offered_in_cells_and_on_lines(alice: Notebook) -> None:
+def test_database_names_are_offered_in_cells_and_lines(alice: Notebook) -> None:
     assert alice.complete("%query_db SELECT * FROM indi") == ["%query_db SELECT * FROM individus"]
     assert alice.complete("df = %query_db SELECT i.sal") == []
     cell = "%%query_db --into df\nSELECT *\nFROM communes c\nWHERE c.pop"
@@ -39,7 +39,7 @@ def test_names_of_the_database_are_offered_in_cells_and_on_lines(alice: Notebook
     assert not alice.complete("%query_db SELECT 'indi")
 
 
-def test_columns_are_offered_in_their_order_with_their_types(alice: Notebook) -> None:
+def test_columns_are_offered_in_order_with_types(alice: Notebook) -> None:
     from IPython.core.completer import provisionalcompleter
 
     cell = "%%query_db\nSELECT c. FROM communes c"
@@ -50,7 +50,7 @@ def test_columns_are_offered_in_their_order_with_their_types(alice: Notebook) ->
     assert [each.type for each in offered][:4] == ["char(5)", "text", "varchar(3)", "integer"]
 
 
-def test_parameters_are_offered_by_the_names_of_variables(alice: Notebook) -> None:
+def test_parameters_are_offered_by_variable_names(alice: Notebook) -> None:
     alice.run("departement = '35'; import re as depot\ndef depose(): pass\ngiven = {'department_of': 1}")
     line = "%query_db SELECT * FROM communes WHERE departement = :dep"
     assert alice.complete(line) == [line + "artement"]
@@ -58,7 +58,7 @@ def test_parameters_are_offered_by_the_names_of_variables(alice: Notebook) -> No
     assert alice.complete(cell) == [cell + "ement", cell[: -len("depart")] + "department_of"]
 
 
-def test_what_is_made_and_dropped_is_known_after_the_cell(alice: Notebook) -> None:
+def test_created_and_dropped_names_are_known_after(alice: Notebook) -> None:
     alice.run("%query_db CREATE TABLE fresh_results (score int)")
     try:
         _read(alice)
@@ -85,14 +85,14 @@ def test_arguments_of_magics_for_tables_are_offered(alice: Notebook) -> None:
     assert alice.complete("%%query_db --db user-") == [f"%%query_db --db user-alice/{DATABASE}"]
 
 
-def test_nothing_is_read_before_a_database_is_connected(notebook: Notebook) -> None:
+def test_nothing_is_read_before_connecting(notebook: Notebook) -> None:
     assert notebook.complete("%query_db SELECT * FROM communes WHE") == [
         "%query_db SELECT * FROM communes WHERE"
     ]
     assert notebook.shell._sspcloud_magics.tables._thread is None
 
 
-def test_a_database_that_goes_away_says_nothing_and_keeps_what_is_known(alice: Notebook) -> None:
+def test_vanished_database_keeps_its_known_names(alice: Notebook) -> None:
     known = alice.shell._sspcloud_magics.tables
     alice.run("%unforward --all")
     (connection,) = session.open_connections()

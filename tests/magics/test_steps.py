@@ -5,7 +5,7 @@ import pytest
 from sspcloud_magics.magics.steps import steps
 
 
-def test_each_step_covers_the_one_before_and_nothing_is_left_at_the_end(capsys):
+def test_step_covers_the_last_and_leaves_nothing(capsys):
     with steps(quiet=0) as tell:
         tell("making the role")
         tell("rights")

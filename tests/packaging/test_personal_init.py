@@ -95,9 +95,7 @@ def service(tmp_path: Path) -> Service:
     return Service(tmp_path / "work", tmp_path / "home", venv / "bin" / "python")
 
 
-def test_it_installs_once_where_it_lasts_and_loads_in_each_notebook(
-    service: Service, wheel: Path, tmp_path: Path
-) -> None:
+def test_script_installs_once_and_loads_everywhere(service: Service, wheel: Path, tmp_path: Path) -> None:
     done = service.start(str(wheel))
     assert done.returncode == 0, done.stderr
     assert "is ready" in done.stdout

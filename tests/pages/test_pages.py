@@ -98,7 +98,7 @@ def test_the_readme(reader, port):
     reader("README.md", "alice", instead={"1500:": f"{port}:"}, only=slice(1, None))
 
 
-def test_the_french_readme_and_the_first_page_have_the_same_code():
+def test_french_readme_and_first_page_have_its_code():
     here, french, first = (code(page) for page in ("README.md", "README.fr.md", "docs/index.md"))
     assert french == here
     assert first == here[:1]

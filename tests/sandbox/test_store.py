@@ -33,7 +33,7 @@ def test_created_object_gets_what_the_server_sets() -> None:
     assert metadata["generation"] == 1
 
 
-def test_kind_without_a_wanted_state_counts_no_generations() -> None:
+def test_kind_without_a_spec_counts_no_generations() -> None:
     store = Store()
     assert "generation" not in store.create(config_map("a"))["metadata"]
 
@@ -102,7 +102,7 @@ def test_update_that_changes_nothing_is_no_change() -> None:
     assert store.version == before
 
 
-def test_deleting_or_updating_what_is_not_there_says_so() -> None:
+def test_deleting_or_updating_the_missing_says_so() -> None:
     store = Store()
     with pytest.raises(NotFound, match='configmaps "a" not found'):
         store.delete(CONFIG_MAPS, "here", "a")
@@ -124,7 +124,7 @@ def test_changes_are_told_with_what_was_before() -> None:
     assert heard[-1].object["metadata"]["resourceVersion"] == str(heard[-1].version)
 
 
-def test_a_subscriber_that_changes_something_does_not_disturb_the_order() -> None:
+def test_writing_subscriber_does_not_disturb_the_order() -> None:
     store = Store()
     heard: list[str] = []
 

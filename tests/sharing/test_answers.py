@@ -19,7 +19,7 @@ def opened(**more):
     return Opened((bob, replace(bob, colleague=parse_colleague("carol"))), ("One thing.", "<b>Another.</b>"))
 
 
-def test_the_answer_ends_with_the_line_to_send_in_both_forms():
+def test_answer_ends_with_the_line_to_send():
     shown = opened()
     assert repr(shown).endswith(f"    {LINE}")
     assert shown._repr_html_().endswith(f"<code>{LINE}</code></pre></div>")
@@ -36,7 +36,7 @@ def test_what_comes_from_elsewhere_is_escaped():
     assert "<b>Another" not in opened()._repr_html_()
 
 
-def test_the_objects_are_shown_as_yaml_that_says_the_same_without_anchors():
+def test_objects_are_shown_as_yaml_without_anchors():
     share = a_share()
     objects = [manifests.job(share), *map(manifests.masked, owned(share))]
     shown = answers.as_yaml(objects)
@@ -45,7 +45,7 @@ def test_the_objects_are_shown_as_yaml_that_says_the_same_without_anchors():
     assert "verbs: [get, list, watch]" in shown
 
 
-def test_a_dry_run_is_said_to_be_one_and_folds_its_parts_in_a_notebook():
+def test_dry_run_is_labelled_and_folds_in_a_notebook():
     shown = answers.Answer(
         granted="G.", line=LINE, notes=(), objects="kind: Job", statements="CREATE ROLE x;"
     )

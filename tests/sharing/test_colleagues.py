@@ -7,13 +7,13 @@ from sspcloud_magics.sharing.colleagues import Subject, learn_prefix, parse_coll
 
 
 @pytest.mark.parametrize("text", ["bob", "user-bob", " bob "])
-def test_a_person_is_a_user_and_the_service_accounts_of_their_namespace(text):
+def test_person_is_a_user_and_their_service_accounts(text):
     bob = parse_colleague(text)
     assert (bob.name, bob.namespace) == ("bob", "user-bob")
     assert bob.subjects == (Subject("User", "oidc-bob"), Subject("Group", "system:serviceaccounts:user-bob"))
 
 
-def test_a_group_is_a_group_and_the_service_accounts_of_its_namespace():
+def test_group_is_a_group_and_its_service_accounts():
     group = parse_colleague("projet-x", prefix="kc-")
     assert (group.name, group.namespace) == ("projet-x", "projet-x")
     assert group.subjects == (Subject("Group", "kc-x"), Subject("Group", "system:serviceaccounts:projet-x"))
@@ -74,7 +74,7 @@ def binding(name, *subjects):
         ("user-alice", ("Group", "system:serviceaccounts:user-alice"), None),
     ],
 )
-def test_the_prefix_stands_in_the_binding_that_onyxia_makes(namespace, subject, prefix):
+def test_prefix_comes_from_onyxias_binding(namespace, subject, prefix):
     bindings = [binding("other", ("User", "x-alice")), binding("full_control_namespace", subject)]
     assert learn_prefix(namespace, bindings) == prefix
 

@@ -75,7 +75,7 @@ def in_schema(text):
     return sql.SQL(text).format(s=sql.Identifier(SCHEMA))
 
 
-def test_a_reader_reads_what_is_there_and_what_comes_later(server, superuser, owner):
+def test_reader_reads_present_and_later_tables(server, superuser, owner):
     share(superuser)
     owner.execute(in_schema("CREATE TABLE {s}.later AS SELECT 42 AS answer"))
     with as_colleague(server) as bob:
@@ -195,7 +195,7 @@ def test_a_writer_puts_no_code_where_others_meet_it(server, superuser, owner):
     assert through == []
 
 
-def test_a_writer_writes_and_the_owner_may_use_what_it_creates(server, superuser, owner):
+def test_writer_writes_and_the_owner_may_use_it(server, superuser, owner):
     share(superuser, read_write=True)
     with as_colleague(server) as bob:
         bob.execute(in_schema("INSERT INTO {s}.ménages (revenu) VALUES (3)"))
@@ -221,7 +221,7 @@ def test_an_ended_role_may_not_log_in(server, superuser, owner):
         as_colleague(server)
 
 
-def test_idle_sessions_end_and_there_are_no_more_than_so_many(server, superuser, owner, monkeypatch):
+def test_idle_sessions_end_and_their_number_is_limited(server, superuser, owner, monkeypatch):
     monkeypatch.setattr(grants, "IDLE_TIMEOUT", timedelta(seconds=1))
     monkeypatch.setattr(grants, "CONNECTION_LIMIT", 1)
     share(superuser)
@@ -233,7 +233,7 @@ def test_idle_sessions_end_and_there_are_no_more_than_so_many(server, superuser,
             bob.execute("SELECT 1")
 
 
-def test_revoking_ends_live_sessions_and_keeps_what_the_colleague_made(server, superuser, owner):
+def test_revoking_ends_sessions_and_keeps_objects(server, superuser, owner):
     share(superuser, read_write=True)
     with as_colleague(server) as bob:
         bob.execute("CREATE TABLE of_bob AS SELECT 7 AS x")
@@ -285,7 +285,7 @@ def test_what_public_may_write_or_call_is_found(superuser, owner):
     assert "acts()" not in elsewhere
 
 
-def test_who_may_create_in_a_schema_without_owning_anything_is_covered_tomorrow(server, superuser, owner):
+def test_creators_without_objects_are_covered_later(server, superuser, owner):
     superuser.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'w'").format(sql.Identifier("writer é")))
     try:
         owner.execute(in_schema('GRANT USAGE, CREATE ON SCHEMA {s} TO "writer é"'))

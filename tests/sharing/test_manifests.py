@@ -83,13 +83,13 @@ def test_every_rule_names_its_objects():
     assert {rule["resources"][0] for rule in rules} == {"secrets", "endpoints", "pods/portforward"}
 
 
-def test_the_role_follows_the_instances_that_replace_the_first():
+def test_role_follows_the_replacing_instances():
     forward = manifests.role(a_share(), None)["rules"][2]
     assert forward["resourceNames"][:2] == [f"{F}-1", f"{F}-2"]
     assert len(forward["resourceNames"]) == 32
 
 
-def test_kubectl_needs_to_list_pods_and_only_then_it_is_granted():
+def test_kubectl_gets_listing_rights_only_when_asked():
     rules = manifests.role(a_share(for_kubectl=True), None)["rules"]
     unnamed = [rule for rule in rules if "resourceNames" not in rule]
     assert [(rule["resources"], rule["verbs"]) for rule in unnamed] == [(["pods"], ["list"])]
@@ -123,7 +123,7 @@ def test_a_masked_secret_shows_no_value():
     assert encoded not in str(shown)
 
 
-def test_the_policy_admits_the_colleague_and_keeps_namespace_and_operator():
+def test_policy_admits_colleague_and_operator():
     ingress = manifests.network_policy(a_share(), None)["spec"]["ingress"]
     names = [
         source["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]

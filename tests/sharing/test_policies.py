@@ -42,7 +42,7 @@ def test_a_selector_selects_as_kubernetes_says(given, expected):
     assert selects(given, {"a": "1", "b": "2"}) is expected
 
 
-def test_a_policy_that_selects_nothing_is_said_to_protect_nothing():
+def test_policy_that_selects_nothing_protects_nothing():
     pod = {"cnpg.io/cluster": "postgresql-cnpg-951239"}
     chart = policy("chart", labels={"cnpg.io/cluster": "postgresql-cnpg"})
     first, second = observations([chart], pod, [pod])

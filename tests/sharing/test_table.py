@@ -31,7 +31,7 @@ def roles(sessions, since):
     return {("db", "share_bob"): SharedRole("share_bob", sessions, since, datetime.now(UTC))}
 
 
-def test_it_says_when_a_share_ends_and_who_is_connected_since_when():
+def test_table_says_the_end_and_the_sessions():
     since = datetime(2026, 3, 1, 11, 22, 33, tzinfo=UTC)
     table = share_table([share()], roles(2, since))
     assert "(in 3d2h)" in repr(table)
@@ -55,7 +55,7 @@ def test_a_share_that_is_over_or_cut_off_is_said_to_be():
     assert "is over" in repr(table)
 
 
-def test_who_is_connected_is_missing_where_nobody_could_be_asked():
+def test_unknown_sessions_are_missing_values():
     table = share_table([share()], {})
     assert table["sessions"][0] is pd.NA
     assert "?" in repr(table)
@@ -72,7 +72,7 @@ def test_names_are_escaped():
     assert "<b>" not in share_table([share()], {})._repr_html_()
 
 
-def test_what_belongs_to_nobody_any_more_has_a_state_of_its_own():
+def test_ownerless_share_has_a_state_of_its_own():
     table = share_table([share(orphaned=True)], {})
     assert table["state"][0] == "orphaned"
     assert table["state"].isin(LEFT).all()

@@ -102,7 +102,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Stage], Coroutin
     return play
 
 
-def test_one_waits_at_first_and_after_each_connection_in_turn(run):
+def test_one_tunnel_waits_after_each_connection(run):
     async def story(stage: Stage) -> None:
         assert stage.waiting == 1
         for number in range(1, 5):
@@ -112,7 +112,7 @@ def test_one_waits_at_first_and_after_each_connection_in_turn(run):
     run(story)
 
 
-def test_the_next_is_not_opened_beside_a_connection_that_begins(run):
+def test_next_tunnel_opens_after_a_connection_began(run):
     async def story(stage: Stage) -> None:
         stage.held.append(await stage.pool.acquire(5432))
         await settle()
@@ -124,7 +124,7 @@ def test_the_next_is_not_opened_beside_a_connection_that_begins(run):
     run(story)
 
 
-def test_each_connection_that_finds_none_has_one_more_wait(run):
+def test_connection_that_finds_none_adds_a_tunnel(run):
     async def story(stage: Stage) -> None:
         await stage.take(6)
         assert stage.waiting == 6, "one found the first; the other five did not"

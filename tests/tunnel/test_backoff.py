@@ -31,9 +31,7 @@ async def noted(forward: Hasty, count: int) -> list[float]:
         return [await forward.pauses.get() for _ in range(count)]
 
 
-async def test_pauses_double_up_to_ten_seconds_with_jitter_and_begin_anew_after_a_success(
-    api: ApiServer, programs
-) -> None:
+async def test_pauses_double_to_ten_seconds_until_a_success(api: ApiServer, programs) -> None:
     api.put_pod("web-0", {8000: programs(echo)})
     states: asyncio.Queue[State] = asyncio.Queue()
 

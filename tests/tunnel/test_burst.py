@@ -59,7 +59,7 @@ def burst(api: ApiServer, helper: HelperProcess, port: int, size: int) -> Iterat
         yield clients
 
 
-def test_a_burst_is_served_by_a_few_tunnels_byte_for_byte(api, pod):
+def test_burst_is_served_by_a_few_tunnels(api, pod):
     source = random.Random(5)
     words = [source.randbytes(source.randint(1, 40_000)) for _ in range(100)]
     with HelperProcess(api.access(), prelude=SHORT_QUIET) as helper:
@@ -92,7 +92,7 @@ def test_a_crowd_shares_with_who_came_just_before_it(api, pod):
             assert echoed(clients)
 
 
-def test_a_guest_that_leaves_or_is_refused_harms_nobody_beside_it(api, pod):
+def test_leaving_or_refused_guest_harms_no_neighbour(api, pod):
     with HelperProcess(api.access(), prelude=FEW) as helper:
         state = helper.forward("pod", pod, 8000)
         port = state.local_ports[0]
@@ -107,7 +107,7 @@ def test_a_guest_that_leaves_or_is_refused_harms_nobody_beside_it(api, pod):
             assert echoed(clients[:-2])
 
 
-def test_a_guest_that_reads_nothing_is_ended_and_its_neighbours_are_served(api, pod):
+def test_guest_that_reads_nothing_is_ended(api, pod):
     with HelperProcess(api.access(), prelude=FEW + SHORT_PATIENCE) as helper:
         port = helper.forward("pod", pod, 8000).local_ports[0]
         assert ask(port) == b"ping"
@@ -122,7 +122,7 @@ def test_a_guest_that_reads_nothing_is_ended_and_its_neighbours_are_served(api, 
                 receive_all(clients[-1])
 
 
-def test_when_a_shared_tunnel_breaks_its_guests_are_reset_and_the_next_are_served(api, pod):
+def test_broken_shared_tunnel_resets_its_guests_only(api, pod):
     with (
         FaultProxy("127.0.0.1", api.port) as network,
         HelperProcess(api.access(port=network.port), prelude=FEW) as helper,

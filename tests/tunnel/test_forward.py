@@ -111,7 +111,7 @@ def test_a_workload_by_its_selector(api, helper, echo_pod, plural, selector):
     assert ask(state.local_ports[0]) == b"ping"
 
 
-def test_a_forward_that_failed_is_started_again_under_its_number(api, helper, programs):
+def test_failed_forward_restarts_under_its_number(api, helper, programs):
     error = helper.failure("pod", "web-0", 8000)
     assert isinstance(error, TargetNotFound)
     api.put_pod("web-0", {8000: programs(echo)})
@@ -152,7 +152,7 @@ def test_an_unknown_target(helper, kind, name):
     assert "lab" in error.what
 
 
-def test_an_unknown_port_is_answered_with_those_there_are(helper, echo_pod):
+def test_unknown_port_is_answered_with_the_known(helper, echo_pod):
     error = helper.failure("pod", echo_pod, "grpc")
     assert isinstance(error, PortNotFound)
     assert "8000 (http)" in error.mend
@@ -204,7 +204,7 @@ def test_a_service_without_a_ready_pod(api, helper, echo_pod):
 
 
 @pytest.mark.usefixtures("any_protocol")
-def test_a_taken_port_is_refused_and_the_next_candidate_is_used(helper, echo_pod):
+def test_taken_port_is_refused_and_next_candidate_used(helper, echo_pod):
     taken = helper.forward("pod", echo_pod, 8000).local_ports[0]
     error = helper.failure("pod", echo_pod, 8000, local=taken)
     assert isinstance(error, PortTaken)
@@ -236,7 +236,7 @@ def test_a_missing_right_is_named(api, helper, echo_pod):
     )
 
 
-def test_the_tunnel_that_a_client_has_just_left_is_there_for_the_next(api, echo_pod):
+def test_tunnel_just_left_serves_the_next_client(api, echo_pod):
     late = "from sspcloud_magics.tunnel import connection\nconnection._FIRST_LOOKS = (3600,)\n"
     with HelperProcess(api.access(), prelude=late) as helper:
         port = helper.forward("pod", echo_pod, 8000).local_ports[0]
@@ -256,7 +256,7 @@ def test_one_of_the_rights_is_enough(api, helper, echo_pod, missing, spoken):
     assert helper.forward("pod", echo_pod, 8000).protocol == "spdy", "a right is no word on the protocol"
 
 
-def test_the_server_is_asked_once_for_a_protocol_that_it_does_not_speak(api, helper, echo_pod, any_protocol):
+def test_unspoken_protocol_is_asked_for_once(api, helper, echo_pod, any_protocol):
     wanted = {"spdy": 0, "spdy over websocket": 1, "channels": 2}[any_protocol]
     for _ in range(2):
         state = helper.forward("pod", echo_pod, 8000)
@@ -265,7 +265,7 @@ def test_the_server_is_asked_once_for_a_protocol_that_it_does_not_speak(api, hel
     assert api.refused_upgrades == wanted
 
 
-def test_a_proxy_that_says_nothing_to_spdy_is_not_waited_for_long(api, echo_pod):
+def test_silent_proxy_is_not_waited_for_long(api, echo_pod):
     quick = "from sspcloud_magics.tunnel import negotiation\nnegotiation.FIRST_ANSWER = 0.2\n"
     with HelperProcess(api.access(), prelude=quick) as helper, api.upgrades_held():
         number = helper.start("pod", echo_pod, 8000)
@@ -281,7 +281,7 @@ def test_a_proxy_that_says_nothing_to_spdy_is_not_waited_for_long(api, echo_pod)
 @pytest.mark.parametrize(
     "then", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", None], ids=["ends", "babbles", "says nothing"]
 )
-def test_a_proxy_that_lets_the_upgrade_pass_and_not_spdy(api, echo_pod, then):
+def test_proxy_that_passes_the_upgrade_only_falls_back(api, echo_pod, then):
     quick = "from sspcloud_magics.tunnel import negotiation\nnegotiation.FIRST_ANSWER = 0.5\n"
     with HelperProcess(api.access(), prelude=quick) as helper:
         api.instead_of_spdy = then
@@ -293,7 +293,7 @@ def test_a_proxy_that_lets_the_upgrade_pass_and_not_spdy(api, echo_pod, then):
 
 
 @pytest.mark.usefixtures("any_protocol")
-def test_a_colleague_needs_the_endpoints_and_the_forward_only(api, helper, echo_pod):
+def test_colleague_needs_endpoints_and_forward_only(api, helper, echo_pod):
     api.put("Service", "db-rw", spec={"ports": [{"name": "http", "port": 80}]})
     api.put_endpoints("db-rw", [echo_pod], [{"name": "http", "port": 8000}])
     api.forbidden = {(verb, what) for verb in ("get", "list", "watch") for what in ("services", "pods")}
@@ -341,7 +341,7 @@ def test_expired_credentials_are_asked_for_once(api, helper, echo_pod):
 
 
 @pytest.mark.usefixtures("any_protocol")
-def test_credentials_that_are_not_better_fail_the_forward(api, helper, echo_pod):
+def test_repeated_bad_credentials_fail_the_forward(api, helper, echo_pod):
     access = api.access()
     api.token = "fresh"
     number = helper.start("pod", echo_pod, 8000)
@@ -351,7 +351,7 @@ def test_credentials_that_are_not_better_fail_the_forward(api, helper, echo_pod)
         helper.wait_for_state(number, State.ACTIVE)
 
 
-def test_refused_credentials_fail_the_forward_with_the_kernels_error(api, helper, echo_pod):
+def test_refused_credentials_fail_with_kernels_error(api, helper, echo_pod):
     api.token = "fresh"
     number = helper.start("pod", echo_pod, 8000)
     helper.wait_for_credentials_wanted()
@@ -361,7 +361,7 @@ def test_refused_credentials_fail_the_forward_with_the_kernels_error(api, helper
 
 
 @pytest.mark.usefixtures("any_protocol")
-def test_what_runs_outlives_a_login_and_the_next_login_heals_the_forward(api, helper, echo_pod):
+def test_new_login_heals_the_forward(api, helper, echo_pod):
     state = helper.forward("pod", echo_pod, 8000)
     running = [connect(state.local_ports[0]) for _ in range(3)]  # more than tunnels that wait
     for client in running:
@@ -427,7 +427,7 @@ def test_stopping_is_idempotent_and_frees_the_port(helper, echo_pod):
 
 
 @pytest.mark.usefixtures("any_protocol")
-def test_the_end_of_the_pipe_ends_the_helper_and_its_ports(api, echo_pod):
+def test_end_of_the_pipe_ends_the_helper_and_its_ports(api, echo_pod):
     with HelperProcess(api.access()) as helper:
         port = helper.forward("pod", echo_pod, 8000).local_ports[0]
     assert helper.process.returncode == 0
@@ -462,7 +462,7 @@ def test_a_replaced_pod_is_taken_over_on_the_same_port(api, helper, programs, ne
     assert ask(port) == b"ping"
 
 
-def test_a_service_moves_to_the_pod_that_its_endpoints_name(api, helper, programs):
+def test_service_moves_to_the_pod_of_its_endpoints(api, helper, programs):
     api.put_pod("db-1", {5432: programs(echo)})
     api.put("Service", "db", spec={"ports": [{"port": 5432}]})
     api.put_endpoints("db", ["db-1"], [{"port": 5432}])
@@ -473,7 +473,7 @@ def test_a_service_moves_to_the_pod_that_its_endpoints_name(api, helper, program
     assert ask(state.local_ports[0]) == b"ping"
 
 
-def test_a_new_version_of_a_deployment_replaces_the_pod_that_was_named(api, helper, programs):
+def test_new_version_of_a_deployment_replaces_the_pod(api, helper, programs):
     real = programs(echo)
     api.put("Deployment", "web", spec={"selector": {"matchLabels": {"app": "web"}}})
     above = {"kind": "Deployment", "name": "web", "uid": "uid-web", "controller": True}
@@ -498,7 +498,7 @@ def test_a_watch_that_is_too_old_begins_again(api, helper, programs):
     assert ask(state.local_ports[0]) == b"ping"
 
 
-def test_where_no_watch_is_allowed_the_pods_are_asked_for_again(api, helper, programs):
+def test_pods_are_polled_where_watching_is_forbidden(api, helper, programs):
     real = programs(echo)
     api.forbidden = {("watch", "pods")}
     api.put_pod("web-0", {8000: real})
@@ -510,7 +510,7 @@ def test_where_no_watch_is_allowed_the_pods_are_asked_for_again(api, helper, pro
 
 
 @pytest.mark.usefixtures("any_protocol")
-def test_a_client_that_speaks_to_a_pod_that_is_gone_is_served_by_the_next(api, helper, programs):
+def test_client_of_a_gone_pod_is_served_by_the_next(api, helper, programs):
     real = programs(echo)
     api.forbidden = {("watch", "pods")}  # so that the client is the first to notice
     api.put_pod("web-0", {8000: real})
@@ -542,7 +542,7 @@ def test_a_transfer_that_a_deleted_pod_cuts_is_reset(api, helper, programs, any_
 
 
 @pytest.mark.usefixtures("any_protocol")
-def test_clients_that_wait_in_vain_are_reset_in_the_end_and_none_is_refused(api, helper, programs):
+def test_clients_waiting_in_vain_are_reset_in_the_end(api, helper, programs):
     api.put_pod("web-0", {8000: programs(echo)})
     state = helper.forward("pod", "web-0", 8000, wait=0.5)
     port = state.local_ports[0]
@@ -563,12 +563,12 @@ def test_clients_that_wait_in_vain_are_reset_in_the_end_and_none_is_refused(api,
     assert ask(port) == b"ping"
 
 
-def test_clients_wait_ten_seconds_unless_told_otherwise():
+def test_clients_wait_ten_seconds_by_default():
     assert ForwardSpec("lab", "pod", "web-0", ()).wait == 10.0
 
 
 @pytest.mark.usefixtures("any_protocol")
-def test_a_right_that_is_taken_away_fails_the_forward_once_it_reconnects(api, helper, programs):
+def test_withdrawn_right_fails_it_on_reconnect(api, helper, programs):
     real = programs(echo)
     api.put_pod("web-0", {8000: real})
     state = helper.forward("pod", "web-0", 8000)
@@ -602,7 +602,7 @@ def test_a_resumed_forward_heals_instead_of_failing(api, helper, programs):
 
 
 @pytest.mark.usefixtures("any_protocol")
-def test_a_server_that_comes_up_in_the_pod_is_reached_without_a_new_forward(api, helper, programs):
+def test_server_started_later_needs_no_new_forward(api, helper, programs):
     first = programs(echo)
     later = free_port()
     api.put_pod("web-0", {8000: first})

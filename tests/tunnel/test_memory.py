@@ -21,7 +21,7 @@ MIB = 1 << 20
 
 
 @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-def test_tunnels_that_break_are_freed_without_the_garbage_collector(api, programs, prelude):
+def test_broken_tunnels_are_freed_at_once(api, programs, prelude):
     api.put_pod("web-0", {8000: programs(echo)})
     said = bytes(300_000)
     with (
@@ -48,7 +48,7 @@ def test_tunnels_that_break_are_freed_without_the_garbage_collector(api, program
     assert grown < 6 * MIB, "sixty tunnels of some 400 KiB each are 24 MiB"
 
 
-def test_a_collection_of_garbage_does_not_walk_through_what_was_imported(api, tmp_path):
+def test_imports_are_frozen_for_the_garbage_collector(api, tmp_path):
     told = tmp_path / "told"
     prelude = f"""
 import gc, pathlib

@@ -134,7 +134,7 @@ async def test_what_a_server_does_not_know_it_is_asked_once(server):
 
 
 @pytest.mark.parametrize("refusal", [A_RIGHT, NOT_TODAY])
-async def test_what_is_not_of_the_protocol_is_remembered_for_the_pod_alone(server, refusal):
+async def test_pods_own_trouble_is_remembered_for_it_alone(server, refusal):
     server.says[SpdyTunnel] = refusal
     first = server.pool()
     assert await server.speaks_to(first) is SpdyOverWebSocket
@@ -143,7 +143,7 @@ async def test_what_is_not_of_the_protocol_is_remembered_for_the_pod_alone(serve
     assert await server.speaks_to(server.pool()) is SpdyTunnel
 
 
-async def test_of_several_at_once_the_slowest_does_not_make_the_others_forget(server):
+async def test_slowest_of_several_does_not_undo_the_others(server):
     answers = iter([NO_SUCH_PROTOCOL])
     server.says[SpdyTunnel] = lambda: next(answers, None)
     server.goes_on.clear()
@@ -190,14 +190,14 @@ async def test_another_server_or_proxy_is_asked_anew(server):
     assert await server.speaks_to(server.pool()) is SpdyTunnel
 
 
-async def test_a_right_that_is_missing_is_named_whatever_else_goes_wrong(server):
+async def test_missing_right_is_named_among_other_troubles(server):
     server.says = {SpdyTunnel: A_RIGHT, SpdyOverWebSocket: StatusError(502, "Bad Gateway")}
     with pytest.raises(StatusError) as caught:
         await server.speaks_to(server.pool())
     assert caught.value is A_RIGHT
 
 
-async def test_who_lacks_a_right_and_what_comes_of_it_is_no_word_on_the_server(server):
+async def test_missing_right_is_no_word_on_the_server(server):
     server.says[SpdyTunnel] = A_RIGHT
     pool = server.pool()
     assert await server.speaks_to(pool) is SpdyOverWebSocket

@@ -112,7 +112,7 @@ class TestFaults:
             helper.wait_for_state(state.forward_id, State.ACTIVE)
             assert ask(state.local_ports[0]) == b"ping"
 
-    def test_a_pod_that_was_replaced_behind_a_black_hole_is_found(self, api, network, programs, any_protocol):
+    def test_replaced_pod_behind_a_black_hole_is_found(self, api, network, programs, any_protocol):
         real, owner = programs(echo), ("StatefulSet", "web")
         api.put_pod("web-0", {8000: real}, owner=owner)
         with HelperProcess(api.access(port=network.port), prelude=FAST_PINGS) as helper:
@@ -130,7 +130,7 @@ class TestFaults:
             assert helper.wait_for_state(state.forward_id, State.ACTIVE).pod == "web-1"
             assert ask(state.local_ports[0]) == b"ping"
 
-    def test_a_black_hole_resets_what_is_open_and_the_next_works(self, api, network, echo_port, any_protocol):
+    def test_black_hole_resets_and_the_next_works(self, api, network, echo_port, any_protocol):
         with HelperProcess(api.access(port=network.port), prelude=FAST_PINGS) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             with connect(state.local_ports[0]) as client:
@@ -147,7 +147,7 @@ class TestFaults:
             assert ask(state.local_ports[0]) == b"ping"
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_a_pod_that_does_not_read_is_not_taken_for_a_black_hole(self, api, programs, prelude):
+    def test_pod_that_does_not_read_is_no_black_hole(self, api, programs, prelude):
         read, done, received = threading.Event(), threading.Event(), []
         size = 32 << 20  # more than all the buffers on the way
 
@@ -175,7 +175,7 @@ class TestFaults:
         assert received == [size]
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_a_black_hole_in_the_middle_of_an_upload_resets_it(self, api, network, echo_port, prelude):
+    def test_black_hole_during_an_upload_resets_it(self, api, network, echo_port, prelude):
         def pour(client) -> None:
             while True:
                 client.sendall(bytes(1 << 20))
@@ -223,7 +223,7 @@ class TestFaults:
 
     @pytest.mark.usefixtures("any_protocol")
     @pytest.mark.parametrize("size", [1, 200, 350], ids=["at the first byte", "in TLS", "in the upgrade"])
-    def test_a_server_that_hangs_up_during_the_handshake_is_tried_again(self, api, network, echo_port, size):
+    def test_server_hanging_up_in_handshake_is_tried_again(self, api, network, echo_port, size):
         with HelperProcess(api.access(port=network.port)) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             network.faults = Faults(cut_handshake=size)
@@ -265,9 +265,7 @@ sleep.clock = lambda: time.monotonic() + 3600.0 * os.path.exists({str(lid)!r})
         return lid, prelude
 
     @pytest.mark.parametrize("protocol", PRELUDES.values(), ids=PRELUDES)
-    def test_connections_that_died_in_a_sleep_are_reset_and_the_forward_heals(
-        self, api, network, echo_port, clock, protocol
-    ):
+    def test_connections_lost_in_a_sleep_are_reset(self, api, network, echo_port, clock, protocol):
         lid, prelude = clock
         with HelperProcess(api.access(port=network.port), prelude=prelude + protocol) as helper:
             state = helper.forward("pod", "web-0", echo_port)
@@ -280,7 +278,7 @@ sleep.clock = lambda: time.monotonic() + 3600.0 * os.path.exists({str(lid)!r})
                     client.recv(1)
             assert ask(state.local_ports[0]) == b"ping"
 
-    def test_a_sleep_that_the_connections_outlived_disturbs_nobody(self, api, network, echo_port, clock):
+    def test_connections_that_outlive_a_sleep_stay(self, api, network, echo_port, clock):
         lid, prelude = clock
         with HelperProcess(api.access(port=network.port), prelude=prelude) as helper:
             state = helper.forward("pod", "web-0", echo_port)
@@ -296,7 +294,7 @@ sleep.clock = lambda: time.monotonic() + 3600.0 * os.path.exists({str(lid)!r})
         states = [event.state for event in helper.events if isinstance(event, ForwardState)]
         assert states == [State.STARTING, State.ACTIVE]
 
-    def test_a_watch_that_breaks_brings_the_tunnels_into_doubt(self, api, network, echo_port, clock):
+    def test_broken_watch_puts_the_tunnels_in_doubt(self, api, network, echo_port, clock):
         _, prelude = clock
         with HelperProcess(api.access(port=network.port), prelude=prelude) as helper:
             state = helper.forward("pod", "web-0", echo_port)
@@ -329,7 +327,7 @@ class TestTheClientsEnd:
         return ended
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_a_client_that_closes_is_told_to_the_pod_at_once(self, api, observed, prelude):
+    def test_closing_client_is_told_to_the_pod_at_once(self, api, observed, prelude):
         with HelperProcess(api.access(), prelude=prelude + NO_QUIET) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
             with connect(port) as client:
@@ -337,14 +335,14 @@ class TestTheClientsEnd:
             assert observed.wait(20.0), "silence would take an hour"
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_a_client_of_which_nothing_is_known_is_told_after_silence(self, api, observed, prelude):
+    def test_unknown_client_is_told_after_silence(self, api, observed, prelude):
         with HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + LONG_THINKING + BLIND) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
             with connect(port) as client:
                 client.sendall(b"bye")
             assert observed.wait(20.0)
 
-    def test_a_reply_that_takes_longer_than_the_server_gives_is_whole(self, api, programs):
+    def test_slow_reply_without_knowledge_is_whole(self, api, programs):
         def slow(connection) -> None:
             connection.recv(100)
             for _ in range(20):
@@ -361,7 +359,7 @@ class TestTheClientsEnd:
             assert len(receive_all(client)) == 20_000
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_a_server_that_thinks_is_waited_for_while_the_client_waits(self, api, programs, prelude):
+    def test_thinking_server_is_waited_for_with_its_client(self, api, programs, prelude):
         def think(connection) -> None:
             connection.sendall(connection.recv(5))
             connection.recv(100)
@@ -380,7 +378,7 @@ class TestTheClientsEnd:
             assert receive(client, 7) == b"thought"
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_a_server_that_reads_to_the_end_is_not_waited_for_for_ever(self, api, observed, prelude):
+    def test_reading_server_is_not_waited_for_for_ever(self, api, observed, prelude):
         with (
             HelperProcess(api.access(), prelude=prelude + SHORT_THINKING) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
@@ -391,7 +389,7 @@ class TestTheClientsEnd:
             assert client.recv(1) == b""
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_a_server_that_has_answered_is_told_of_the_end_after_silence(self, api, programs, prelude):
+    def test_answering_server_learns_the_end_after_silence(self, api, programs, prelude):
         observed = threading.Event()
 
         def answer(connection) -> None:
@@ -438,9 +436,7 @@ class TestTheClientsEnd:
             with pytest.raises(ConnectionResetError):
                 receive_all(client)
 
-    def test_a_reply_that_pauses_after_the_clients_end_is_not_taken_for_whole_where_none_can_tell(
-        self, api, programs
-    ):
+    def test_pausing_reply_over_channels_is_a_reset(self, api, programs):
         over = threading.Event()
 
         def pause(connection) -> None:
@@ -462,7 +458,7 @@ class TestTheClientsEnd:
         assert counters.last_error.startswith("the reply may have been cut")
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_a_client_that_speaks_on_after_the_pods_end_is_reset(self, api, programs, prelude):
+    def test_client_speaking_after_the_pods_end_is_reset(self, api, programs, prelude):
         def leave(connection) -> None:
             connection.recv(10)
             connection.sendall(b"enough")
@@ -509,15 +505,13 @@ class TestTheClientsEnd:
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
     @pytest.mark.parametrize("held_by", ["", SMALL_BUFFERS], ids=["the kernel", "the helper"])
-    def test_the_pods_last_words_are_there_for_a_slow_reader_who_speaks_on(
-        self, api, half_read, prelude, held_by
-    ):
+    def test_slow_speaking_reader_gets_the_pods_last_words(self, api, half_read, prelude, held_by):
         with HelperProcess(api.access(), prelude=prelude + held_by) as helper, half_read(helper) as client:
             client.sendall(b"commit")
             assert read_slowly(client) == 50_000
             helper.wait_for_counters(lambda found: not found.open_connections)
 
-    def test_a_client_that_only_speaks_is_reset_whatever_its_pod_has_said(self, api, half_read):
+    def test_client_that_only_speaks_is_reset_at_the_end(self, api, half_read):
         with (
             HelperProcess(api.access(), prelude=SHORT_QUIET + SMALL_BUFFERS) as helper,
             half_read(helper) as client,
@@ -537,7 +531,7 @@ class TestTheClientsEnd:
         api.put_pod("web-0", {8000: programs(stay)})
 
     @pytest.mark.usefixtures("stays")
-    def test_what_came_before_the_tunnel_broke_can_be_read_slowly(self, api, network):
+    def test_bytes_before_a_break_can_be_read_slowly(self, api, network):
         with (
             HelperProcess(api.access(port=network.port)) as helper,
             connect_small(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
@@ -552,9 +546,7 @@ class TestTheClientsEnd:
             assert sum(got) == 100_000
 
     @pytest.mark.usefixtures("stays")
-    def test_a_client_that_goes_before_it_has_taken_all_of_a_broken_reply_leaves_nothing_behind(
-        self, api, network
-    ):
+    def test_leaving_a_broken_reply_unread_leaves_nothing(self, api, network):
         with HelperProcess(api.access(port=network.port)) as helper:
             with connect_small(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
                 client.sendall(b"begin")
@@ -564,16 +556,14 @@ class TestTheClientsEnd:
                 helper.wait_for_counters(lambda found: found.failed_connections == 1)
             helper.wait_for_counters(lambda found: not found.open_connections)
 
-    def test_a_slow_reader_that_shuts_down_its_side_gets_what_the_pod_said_before_it_closed(
-        self, api, half_read
-    ):
+    def test_slow_reader_that_shuts_down_gets_the_rest(self, api, half_read):
         with HelperProcess(api.access(), prelude=SMALL_BUFFERS) as helper, half_read(helper) as client:
             client.shutdown(socket.SHUT_WR)
             threading.Event().wait(0.5)
             assert len(receive_all(client)) == 50_000
 
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_a_client_that_may_have_closed_after_its_reply_has_not_failed(self, api, echo_port, prelude):
+    def test_client_that_may_have_closed_has_not_failed(self, api, echo_port, prelude):
         with HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + BLIND) as helper:
             assert ask(helper.forward("pod", "web-0", echo_port).local_ports[0]) == b"ping"
             counters = helper.wait_for_counters(
@@ -591,7 +581,7 @@ class TestTheClientsEnd:
                     assert receive_all(client) == b"220 welcome"
 
     @pytest.mark.usefixtures("any_protocol")
-    def test_a_few_bytes_before_closing_reach_a_pod_that_reads_late(self, api, programs):
+    def test_few_bytes_before_closing_reach_a_late_pod(self, api, programs):
         late, said, done = threading.Event(), [], threading.Event()
 
         def read(connection) -> None:
@@ -704,7 +694,7 @@ class TestProxies:
 
         return programs(serve), asked
 
-    def test_a_proxy_of_the_configuration_is_used_with_its_password(self, api, echo_port, proxy):
+    def test_configured_proxy_is_used_with_its_password(self, api, echo_port, proxy):
         port, asked = proxy
         # Loopback never goes through the environment's proxy, so the configuration's is asked for here.
         access = replace(api.access(), proxy=Secret(f"http://user:p%40ss@127.0.0.1:{port}"))

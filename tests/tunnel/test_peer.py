@@ -48,7 +48,7 @@ def test_a_peer_that_has_closed(ends, watch):
     assert watch.has_closed(accepted) is True
 
 
-def test_a_unix_socket_tells_closing_from_shutting_down(watch):
+def test_unix_socket_tells_close_from_shutdown(watch):
     accepted, client = socket.socketpair()
     with accepted, client:
         assert watch.has_closed(accepted) is False
@@ -59,7 +59,7 @@ def test_a_unix_socket_tells_closing_from_shutting_down(watch):
         assert watch.has_closed(accepted) is True
 
 
-def test_a_socket_that_two_processes_hold_is_open_until_both_let_go(ends, watch):
+def test_socket_of_two_processes_closes_with_both(ends, watch):
     accepted, client = ends
     second = client.dup()
     client.close()
@@ -68,7 +68,7 @@ def test_a_socket_that_two_processes_hold_is_open_until_both_let_go(ends, watch)
     assert watch.has_closed(accepted) is True
 
 
-def test_a_kernel_that_knows_no_sockets_is_not_believed(ends, watch, monkeypatch):
+def test_kernel_that_knows_no_sockets_is_not_believed(ends, watch, monkeypatch):
     monkeypatch.setattr(watch, "_inode", lambda *_args: None)
     accepted, client = ends
     client.close()
@@ -95,7 +95,7 @@ class Deaf:
         raise BlockingIOError
 
 
-def test_an_answer_that_nobody_has_fetched_is_not_taken_for_the_next(ends, watch):
+def test_unfetched_answer_is_not_taken_for_the_next(ends, watch):
     accepted, client = ends
     assert watch.has_closed(accepted) is False
     true = watch._netlink

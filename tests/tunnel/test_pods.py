@@ -93,24 +93,24 @@ class TestPods:
         with pytest.raises(PortNotFound):
             container_port(pod(), "grpc")
 
-    def test_the_pod_that_was_named_comes_first_and_need_not_be_ready(self):
+    def test_named_pod_comes_first_ready_or_not(self):
         pods = [pod("a"), pod("b", ready=False)]
         found = pods_behind(pods, [8000], named="b")
         assert [(one.name, one.usable) for one in found] == [("b", True), ("a", True)]
         assert [one.usable for one in pods_behind(pods, [8000])] == [True, False]
 
-    def test_only_siblings_count_where_a_controller_is_known(self):
+    def test_siblings_are_those_of_a_known_controller(self):
         mine, other = pod("a"), pod("b")
         for one, uid in ((mine, "mine"), (other, "other")):
             one["metadata"]["ownerReferences"] = [{"uid": uid, "controller": True}]
         assert [one.name for one in pods_behind([mine, other], [80], owner="mine")] == ["a"]
 
-    def test_a_usable_pod_without_the_port_is_an_error_and_another_is_not(self):
+    def test_usable_pod_without_the_port_is_an_error(self):
         with pytest.raises(PortNotFound):
             pods_behind([pod()], ["grpc"])
         assert pods_behind([pod(ready=False)], ["grpc"])[0].ports == ()
 
-    def test_labels_of_siblings_leave_out_what_is_the_pods_own(self):
+    def test_sibling_labels_leave_out_the_pods_own(self):
         labels = {"app": "web", "pod-template-hash": "abc", "statefulset.kubernetes.io/pod-name": "web-0"}
         assert labels_of_siblings({"metadata": {"labels": labels}}) == "app=web"
 
@@ -153,7 +153,7 @@ class TestServices:
             "subsets": [{"addresses": [address], "ports": ports, **subset}],
         }
 
-    def test_the_pods_ports_stand_in_the_endpoints_by_the_services_names(self):
+    def test_endpoints_have_pod_ports_by_service_names(self):
         (found,) = pods_of_endpoints(self.endpoints(), [80], [self.PORTS[0]])
         assert (found.name, found.uid, found.ports, found.usable) == ("web-0", "1", (8000,), True)
 
@@ -161,11 +161,11 @@ class TestServices:
     def test_without_the_service_a_number_is_the_pods(self, wanted):
         assert pods_of_endpoints(self.endpoints(), [wanted], None)[0].ports == (9000,)
 
-    def test_without_the_service_an_unknown_number_is_refused(self):
+    def test_unknown_number_is_refused_without_the_service(self):
         with pytest.raises(PortNotFound, match="80"):
             pods_of_endpoints(self.endpoints(), [80], None)
 
-    def test_pods_that_are_not_ready_are_known_and_not_used(self):
+    def test_unready_pods_are_known_and_not_used(self):
         endpoints = self.endpoints()
         endpoints["subsets"][0]["notReadyAddresses"] = endpoints["subsets"][0].pop("addresses")
         (found,) = pods_of_endpoints(endpoints, [80], [self.PORTS[0]])

@@ -122,7 +122,7 @@ async def acquired_long_ago(pool: Pool) -> Pair:
     return pair
 
 
-async def test_who_has_had_a_tunnel_for_itself_keeps_it_to_itself(pool, opening):
+async def test_owner_of_a_whole_tunnel_keeps_it_alone(pool, opening):
     alone = await acquired_long_ago(pool)
     pairs = await crowd(pool, opening, 200)
     assert alone.tunnel not in {pair.tunnel for pair in pairs}
@@ -145,7 +145,7 @@ def unhurried(monkeypatch):
     monkeypatch.setattr(engine, "_REFILL", 0.5)
 
 
-async def test_a_tunnel_that_may_be_back_in_a_moment_is_not_replaced(unhurried, pool, opening):
+async def test_tunnel_due_back_soon_is_not_replaced(unhurried, pool, opening):
     pair = await pool.acquire(5432)
     pair.tunnel.used_at = asyncio.get_running_loop().time()
     pool._refill_now()
@@ -157,7 +157,7 @@ async def test_a_tunnel_that_may_be_back_in_a_moment_is_not_replaced(unhurried, 
     assert len(opening.opened) == 2
 
 
-async def test_the_first_handshakes_are_not_disturbed_by_others(unhurried, pool, opening):
+async def test_first_handshakes_are_not_disturbed(unhurried, pool, opening):
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(12)]
     await settle()
@@ -181,7 +181,7 @@ async def test_after_a_failure_nothing_is_tried_again(pool, monkeypatch):
     assert len(tried) == engine._FIRST_HANDSHAKES
 
 
-async def test_who_was_alone_since_an_old_burst_is_left_alone_in_the_next(pool, opening):
+async def test_owner_from_an_old_burst_stays_alone(pool, opening):
     alone = await pool.acquire(5432)
     crowded = await crowd(pool, opening, 20)
     for pair in crowded:
@@ -201,7 +201,7 @@ async def test_channels_are_never_shared(pool, opening, monkeypatch):
     assert together([first, *pairs]) == [1] * 41
 
 
-async def test_a_tunnel_that_is_given_back_goes_to_those_who_wait(pool, opening):
+async def test_returned_tunnel_goes_to_the_waiting(pool, opening):
     first = await acquired_long_ago(pool)
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(40)]
@@ -244,7 +244,7 @@ async def test_nobody_joins_a_tunnel_that_has_enough_to_do(pool, opening, monkey
     assert pool.take() is None
 
 
-async def test_what_was_shared_waits_for_one_when_the_last_has_gone(pool, opening):
+async def test_shared_tunnel_waits_alone_when_the_last_left(pool, opening):
     pairs = await crowd(pool, opening, 40)
     tunnels = pool.tunnels
     for pair in pairs:
@@ -267,7 +267,7 @@ async def test_who_stops_waiting_leaves_no_place_taken(pool, opening):
     assert sum(tunnel.pairs for tunnel in opening.opened) == len(served)
 
 
-async def test_a_place_that_is_promised_to_one_who_goes_is_free_again(pool, opening):
+async def test_place_reserved_for_a_leaver_is_free_again(pool, opening):
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(30)]
     await settle()
@@ -288,7 +288,7 @@ async def test_protocol_b_never_shares(pool, opening):
     assert set(together(pairs)) == {1}
 
 
-async def test_a_pool_that_is_retired_lets_those_who_share_run_to_their_end(pool, opening):
+async def test_retired_pool_lets_its_sharers_finish(pool, opening):
     pairs = await crowd(pool, opening, 40)
     pool.retire()
     tunnel = max((pair.tunnel for pair in pairs), key=lambda found: found.pairs)

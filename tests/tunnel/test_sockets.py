@@ -54,7 +54,7 @@ def ask(path: Path) -> bytes:
 
 
 class TestTheDirectory:
-    def test_it_is_the_users_alone_and_goes_with_its_sockets(self, home):
+    def test_directory_is_private_and_ends_with_sockets(self, home):
         folder = SocketFolder.claim([str(home / "db")])
         with folder.listen("a.sock"), folder.listen("b.sock"):
             assert folder.path == home / "db"
@@ -113,7 +113,7 @@ class TestAForward:
         assert not any(home.iterdir())
 
     @pytest.mark.usefixtures("any_protocol")
-    def test_a_reply_after_the_client_has_shut_down_its_side_is_whole(self, api, helper, programs, home):
+    def test_reply_after_the_clients_shutdown_is_whole(self, api, helper, programs, home):
         def slow(link) -> None:
             link.recv(100)
             for _ in range(10):
@@ -128,7 +128,7 @@ class TestAForward:
             client.shutdown(socket.SHUT_WR)
             assert len(receive_all(client)) == 1_000_000
 
-    def test_a_killed_helper_leaves_the_directory_to_the_next(self, api, programs, home):
+    def test_killed_helpers_directory_is_free_for_the_next(self, api, programs, home):
         api.put_pod("web-0", {8000: programs(echo)})
         folders = [home / "db", home / "db-2"]
         for sign in (signal.SIGKILL, None):
@@ -143,7 +143,7 @@ class TestAForward:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a closed end from half of one")
     @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_a_client_that_closes_is_told_to_the_pod_without_a_silence(self, api, programs, home, prelude):
+    def test_closing_client_is_told_without_a_silence(self, api, programs, home, prelude):
         ended = threading.Event()
 
         def observe(link) -> None:

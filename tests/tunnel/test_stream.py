@@ -42,7 +42,7 @@ class _Drained:
     def drained(self) -> None: ...
 
 
-async def test_what_has_arrived_is_taken_before_reading_begins():
+async def test_earlier_bytes_are_taken_before_reading_begins():
     here, there = socket.socketpair()
     with there:
         stream = Stream(here, asyncio.get_running_loop())
@@ -54,7 +54,7 @@ async def test_what_has_arrived_is_taken_before_reading_begins():
         stream.close()
 
 
-async def test_what_the_client_has_said_leaves_with_the_request():
+async def test_clients_first_bytes_leave_with_the_request():
     writes = Writes()
     tunnel = Tunnel(writes, SpdyTunnel())  # type: ignore[arg-type]
     pair = tunnel.promise()
@@ -102,7 +102,7 @@ async def test_a_handshake_that_is_cut_is_an_error():
         stream.close()
 
 
-async def test_who_lingers_says_goodbye_in_tls_and_takes_what_still_comes():
+async def test_lingering_close_ends_tls_and_takes_the_rest():
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
@@ -146,7 +146,7 @@ async def test_who_lingers_says_goodbye_in_tls_and_takes_what_still_comes():
                 await asyncio.sleep(0.01)
 
 
-def test_a_request_for_a_tunnel_differs_in_its_key_only():
+def test_tunnel_requests_differ_in_their_key_only():
     client = Client(Access(server="https://api.example"))
     path = "/api/v1/namespaces/lab/pods/web-0/portforward"
     one, other = SpdyOverWebSocket.handshake(), SpdyOverWebSocket.handshake()

@@ -91,7 +91,7 @@ async def ends() -> Ends:
     return Ends(line, Tunnel(line, SpdyTunnel()), SpdyPeer())  # type: ignore[arg-type]
 
 
-async def test_a_pair_that_is_alone_stops_its_tunnel_at_the_first_byte_that_is_not_taken(ends):
+async def test_lone_pair_stops_its_tunnel_at_once(ends):
     pair, holder = ends.open()
     holder.untaken = 1
     ends.say(data(pair.number, b"x"))
@@ -100,7 +100,7 @@ async def test_a_pair_that_is_alone_stops_its_tunnel_at_the_first_byte_that_is_n
     assert ends.line.reading
 
 
-async def test_pairs_that_share_a_tunnel_keep_a_bounded_share_before_they_stop_it(ends):
+async def test_sharing_pairs_keep_a_bounded_share_first(ends):
     pairs = [ends.open() for _ in range(4)]
     slow, holder = pairs[0]
     holder.untaken = engine._KEPT // 4
@@ -113,7 +113,7 @@ async def test_pairs_that_share_a_tunnel_keep_a_bounded_share_before_they_stop_i
     assert ends.line.reading
 
 
-async def test_two_that_keep_too_much_must_both_let_go_before_the_tunnel_flows(ends):
+async def test_two_that_keep_too_much_must_both_let_go(ends):
     (one, first), (other, second) = ends.open(), ends.open()
     first.untaken = second.untaken = engine._KEPT
     ends.say(data(one.number, b"x"), data(other.number, b"x"))
@@ -125,7 +125,7 @@ async def test_two_that_keep_too_much_must_both_let_go_before_the_tunnel_flows(e
     assert not ends.tunnel.stopped
 
 
-async def test_what_arrives_at_once_for_several_pairs_reaches_each_in_its_order(ends):
+async def test_bytes_for_several_pairs_keep_their_order(ends):
     (one, first), (other, second) = ends.open(), ends.open()
     ends.say(
         data(one.number, b"a"), data(one.number, b"b"), data(other.number, b"1"), data(one.number, b"c", fin=True),
@@ -136,7 +136,7 @@ async def test_what_arrives_at_once_for_several_pairs_reaches_each_in_its_order(
     assert ends.tunnel.pairs == 1
 
 
-async def test_who_stops_others_for_long_is_ended_and_they_go_on(ends, monkeypatch):
+async def test_long_stopper_is_ended_and_the_others_go_on(ends, monkeypatch):
     monkeypatch.setattr(engine, "_PATIENCE", 0.0)
     (slow, holder), (other, neighbour) = ends.open(), ends.open()
     holder.untaken = engine._KEPT
@@ -149,7 +149,7 @@ async def test_who_stops_others_for_long_is_ended_and_they_go_on(ends, monkeypat
     assert (holder.received, neighbour.received, neighbour.told) == (b"x", b"y", [])
 
 
-async def test_a_client_that_takes_a_little_at_a_time_is_not_ended(ends, monkeypatch):
+async def test_client_that_takes_a_little_is_not_ended(ends, monkeypatch):
     monkeypatch.setattr(engine, "_PATIENCE", 0.0)
     (slow, holder), _ = ends.open(), ends.open()
     holder.untaken = engine._KEPT
@@ -162,7 +162,7 @@ async def test_a_client_that_takes_a_little_at_a_time_is_not_ended(ends, monkeyp
     assert holder.told == [f"failed: {engine._IN_THE_WAY}"]
 
 
-async def test_who_is_alone_may_keep_its_tunnel_waiting_for_ever(ends, monkeypatch):
+async def test_lone_pair_may_keep_its_tunnel_waiting(ends, monkeypatch):
     monkeypatch.setattr(engine, "_PATIENCE", 0.0)
     pair, holder = ends.open()
     holder.untaken = engine._KEPT
@@ -171,7 +171,7 @@ async def test_who_is_alone_may_keep_its_tunnel_waiting_for_ever(ends, monkeypat
     assert holder.told == []
 
 
-async def test_requests_for_pairs_that_share_a_tunnel_leave_together(ends):
+async def test_requests_of_sharing_pairs_leave_together(ends):
     promised = [ends.tunnel.promise() for _ in range(3)]
     for pair in promised:
         pair.open(5432, Holder(), memoryview(b"hello"))
@@ -211,7 +211,7 @@ async def test_a_tunnel_that_breaks_tells_each_pair_once(ends):
     assert ends.tunnel.pairs == 0
 
 
-async def test_all_that_share_a_tunnel_hear_that_it_has_drained(ends):
+async def test_sharing_pairs_all_hear_of_draining(ends):
     (_, first), (_, second) = ends.open(), ends.open()
     ends.tunnel.drained()
     assert (first.told, second.told) == (["drained"], ["drained"])

@@ -75,7 +75,7 @@ def own_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets")
 @pytest.mark.usefixtures("own_runtime_folder")
-def test_a_forward_on_a_unix_socket_is_told_by_its_path(
+def test_forward_on_a_unix_socket_is_told_by_its_path(
     board: Board,
     browser: Browser,
     sandbox: Sandbox,
@@ -99,7 +99,7 @@ def test_a_forward_on_a_unix_socket_is_told_by_its_path(
     assert not Path(fact["sockets"][0]).exists()
 
 
-def test_who_stops_a_forward_while_it_is_being_opened_is_told_no_failure_and_may_open_it_again(
+def test_forward_stopped_while_opening_is_no_failure(
     board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts = threading.Event()
@@ -133,7 +133,7 @@ def forward_in(facts: dict[str, Any], wanted: str) -> int | None:
     )
 
 
-def test_two_clicks_at_once_are_one_order_and_both_are_answered(
+def test_double_click_is_one_order_answered_twice(
     board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, goes_on, runs = threading.Event(), threading.Event(), []
@@ -172,7 +172,7 @@ def test_an_order_that_fails_says_why(board: Board, browser: Browser, sandbox: S
         {"do": "become", "person": "eve"},
     ],
 )
-def test_an_order_that_makes_no_sense_fails_and_nothing_else(
+def test_senseless_order_fails_alone(
     board: Board, browser: Browser, sandbox: Sandbox, order: dict[str, Any]
 ) -> None:
     as_alice(board, sandbox)
@@ -182,9 +182,7 @@ def test_an_order_that_makes_no_sense_fails_and_nothing_else(
     assert outcome(browser, "odd", "1")["error"]["code"] == "UsageProblem"
 
 
-def test_a_colleague_s_database_is_connected_to_by_name(
-    board: Board, browser: Browser, sandbox: Sandbox
-) -> None:
+def test_colleagues_database_is_connected_by_name(board: Board, browser: Browser, sandbox: Sandbox) -> None:
     session.login(kubeconfig=sandbox.kubeconfig("bob"))
     board.receive(LOOK)
     name = "user-alice/postgresql-cnpg-951239"
@@ -203,7 +201,7 @@ def test_somebody_else_s_world_replaces_one_s_own(board: Board, browser: Browser
     browser.until(lambda facts: facts.get("look/pods") is True and f"pod/{POD}" not in facts)
 
 
-def test_without_a_cluster_the_reason_is_told_and_what_to_do(board: Board, browser: Browser) -> None:
+def test_missing_cluster_is_told_with_a_hint(board: Board, browser: Browser) -> None:
     board.receive(LOOK)
     told = browser.until(lambda facts: facts.get("look/who"))
     assert told["code"] == "NotLoggedIn"
@@ -211,9 +209,7 @@ def test_without_a_cluster_the_reason_is_told_and_what_to_do(board: Board, brows
     assert browser.facts["sandbox"]["running"]
 
 
-def test_what_may_not_be_listed_is_one_section_s_trouble(
-    board: Board, browser: Browser, sandbox: Sandbox
-) -> None:
+def test_forbidden_list_is_its_sections_trouble(board: Board, browser: Browser, sandbox: Sandbox) -> None:
     session.login(kubeconfig=sandbox.kubeconfig("bob"), namespace="user-carol")
     board.receive(LOOK)
     told = browser.until(lambda facts: facts.get("look/pods"))
@@ -262,7 +258,7 @@ def test_nothing_is_sent_while_nothing_changes(
     assert [message for _, message in browser.told[before:]] == []
 
 
-def test_an_answer_does_not_wait_for_the_next_update_and_is_told_once(
+def test_answer_does_not_wait_and_is_told_once(
     board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_alice(board, sandbox)
@@ -280,7 +276,7 @@ def test_an_answer_does_not_wait_for_the_next_update_and_is_told_once(
     )
 
 
-def test_the_interpreter_lock_is_given_on_more_often_while_an_order_is_carried_out(
+def test_interpreter_lock_is_shared_during_an_order(
     board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, during = sys.getswitchinterval(), []
@@ -327,7 +323,7 @@ def test_nothing_is_asked_while_nobody_looks(
     browser.until(lambda _: len(following()) == len(looks.FOLLOWED))
 
 
-def test_a_click_is_answered_though_the_panel_goes_out_of_sight(
+def test_click_is_answered_though_the_panel_is_hidden(
     board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who becomes somebody else has an empty panel for a moment, and what is below moves up into its place."""

@@ -83,7 +83,7 @@ def test_a_share_is_previewed_then_made_then_revoked(
         ({"schemas": "nowhere"}, "UsageProblem"),
     ],
 )
-def test_a_wish_that_cannot_be_is_refused_with_its_reason(
+def test_impossible_wish_is_refused_with_its_reason(
     board: Board, browser: Browser, sandbox: Sandbox, wish: dict[str, Any], code: str
 ) -> None:
     as_alice(board, sandbox)
@@ -93,7 +93,7 @@ def test_a_wish_that_cannot_be_is_refused_with_its_reason(
     assert failed["error"]["mend"]
 
 
-def test_tables_are_browsed_beside_a_transaction_that_failed(
+def test_tables_are_browsed_after_a_failed_transaction(
     board: Board, browser: Browser, sandbox: Sandbox
 ) -> None:
     as_alice(board, sandbox)

@@ -24,7 +24,7 @@ def test_both_have_one_version() -> None:
     assert package["version"] == sspcloud_magics.__version__
 
 
-def test_every_error_has_a_name_in_french_or_its_family_has() -> None:
+def test_error_or_its_family_has_a_french_name() -> None:
     named = set(re.findall(r"^  (\w+):", (SOURCES / "src/view/words/errors.ts").read_text(), re.MULTILINE))
     kinds = [
         kind
@@ -64,7 +64,7 @@ def a_node(file: Path, version: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for node")
-def test_a_node_is_taken_from_the_path_or_else_from_the_environment(no_node: Path) -> None:
+def test_node_comes_from_the_path_or_the_environment(no_node: Path) -> None:
     assert frontend.node_folder() is None
     a_node(no_node / "commands" / "node", "18.20.4")
     assert frontend.node_folder() is None  # too old

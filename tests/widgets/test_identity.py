@@ -54,7 +54,7 @@ def test_a_pasted_script_logs_in_and_is_seen_nowhere(
 @pytest.mark.parametrize(
     "spoil", [lambda text: text.replace("kubectl config use", "rm -rf"), lambda text: text[:-90]]
 )
-def test_a_spoilt_script_is_refused_without_being_quoted(
+def test_spoilt_script_is_refused_without_a_quote(
     board: Board, browser: Browser, sandbox: Sandbox, spoil, caplog: pytest.LogCaptureFixture
 ) -> None:
     script = spoil(account.login_script("bob", sandbox.home))

@@ -20,7 +20,7 @@ def test_nothing_is_told_where_nothing_changed() -> None:
     assert box.part() == {}
 
 
-def test_what_changed_back_before_it_was_told_is_not_told() -> None:
+def test_change_undone_before_it_was_told_is_not_told() -> None:
     box = Outbox()
     box.want({"a": 1})
     box.part()
@@ -38,7 +38,7 @@ def test_a_fact_that_is_gone_is_told_as_none() -> None:
     assert box.part() == {}
 
 
-def test_500_pods_are_told_in_portions_of_2_kb_and_none_is_forgotten() -> None:
+def test_500_pods_are_told_in_portions_of_2_kb() -> None:
     box = Outbox()
     pods = {f"pod/jupyter-{number}": {"state": "Running", "ports": [[8888, "http"]]} for number in range(500)}
     box.want(pods)
@@ -57,7 +57,7 @@ def test_what_has_waited_longest_is_told_first() -> None:
     assert not first.keys() & box.part().keys()
 
 
-def test_what_became_of_a_click_does_not_stand_in_line_behind_the_pods() -> None:
+def test_outcome_of_a_click_overtakes_the_pods() -> None:
     box = Outbox()
     pods = {f"pod/jupyter-{number}": {"state": "Running", "ports": [[8888, "http"]]} for number in range(500)}
     box.want(pods)
@@ -70,7 +70,7 @@ def test_what_became_of_a_click_does_not_stand_in_line_behind_the_pods() -> None
     assert box.owes(("pod/",))
 
 
-def test_a_browser_that_knows_nothing_is_told_everything_and_then_only_changes() -> None:
+def test_new_browser_is_told_all_and_then_changes() -> None:
     box = Outbox()
     box.want({"a": 1, "b": 2})
     box.part()

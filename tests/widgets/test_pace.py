@@ -18,7 +18,7 @@ def test_news_keep_their_distance() -> None:
     assert pace.wait(100.0 + PACE, answer=False) == 0
 
 
-def test_an_answer_goes_out_at_once_and_the_next_news_pay_for_it() -> None:
+def test_answer_goes_at_once_and_later_news_pay() -> None:
     pace = Pace()
     pace.count(100.0)
     assert pace.wait(100.1, answer=True) <= 0
@@ -38,7 +38,7 @@ def test_news_wait_for_an_answer_that_is_about_to_come() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=60))
-def test_over_any_longer_time_there_are_two_updates_a_second(steps: list[tuple[float, bool]]) -> None:
+def test_updates_are_two_a_second_over_any_time(steps: list[tuple[float, bool]]) -> None:
     pace, now, told = Pace(), 100.0, []
     for later, answer in steps:
         now += later

@@ -44,7 +44,7 @@ def test_what_comes_from_the_cluster_is_escaped() -> None:
     assert "&lt;b&gt;" in still.html({"who": who})
 
 
-def test_there_is_one_panel_and_its_language_can_be_chosen(panel: widget.Panel) -> None:
+def test_there_is_one_panel_with_a_chosen_language(panel: widget.Panel) -> None:
     assert ssp.panel() is panel
     assert ssp.panel(language="fr").language == "fr"
     assert ssp.panel().language == "fr"
@@ -52,7 +52,7 @@ def test_there_is_one_panel_and_its_language_can_be_chosen(panel: widget.Panel) 
         ssp.panel(language="de")
 
 
-def test_nothing_of_the_cluster_is_saved_with_the_notebook(panel: widget.Panel, sandbox: Sandbox) -> None:
+def test_cluster_facts_are_not_saved_in_the_notebook(panel: widget.Panel, sandbox: Sandbox) -> None:
     session.login(kubeconfig=sandbox.kubeconfig("alice"))
     panel.board.look_once(30)
     assert "who" in panel.board.facts
@@ -69,7 +69,7 @@ def test_nothing_of_the_cluster_is_saved_with_the_notebook(panel: widget.Panel, 
         ({}, ""),
     ],
 )
-def test_the_kernel_s_language_is_taken_where_it_names_one(
+def test_kernels_language_is_taken_where_it_names_one(
     environment: dict[str, str], language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):

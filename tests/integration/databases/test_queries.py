@@ -69,7 +69,7 @@ def connection(open_to):
     return open_to()
 
 
-def test_a_million_rows_agree_with_the_servers_checksums(connection):
+def test_million_rows_match_the_servers_checksums(connection):
     frame = query(connection, TABLE)
     sums = query(
         connection,
@@ -143,7 +143,7 @@ def test_a_session_that_the_server_ends_comes_back(connection, open_to):
     assert any("a new one is used" in note for note in result.notes)
 
 
-def test_a_refused_password_and_a_refused_statement_leave_the_rest_open(connection, open_to):
+def test_refused_password_or_statement_leaves_the_rest(connection, open_to):
     with pytest.raises(LoginRefused):
         open_to("wrong")
     with pytest.raises(QueryFailed, match="division by zero"):

@@ -81,7 +81,7 @@ def test_errors_leave_what_is_open_open(manager, cluster, testbed):
     assert say(kept, b"still") == b"still"
 
 
-def test_pod_that_is_replaced_under_its_name_is_found_again(manager, cluster, testbed, pods, watcher):
+def test_replaced_pod_is_found_under_its_name(manager, cluster, testbed, pods, watcher):
     name = pods.like(testbed.echo)
     target = Target(testbed.namespace, "pod", name)
     forward = manager.forward(cluster, target, [PortText(testbed.echo.port, 0)])
@@ -110,7 +110,7 @@ def test_pod_that_is_replaced_by_another_is_followed(manager, cluster, testbed, 
     assert say(forward, b"after") == b"after"
 
 
-def test_killed_helper_is_replaced_and_forwards_are_back_on_their_ports(manager, cluster, testbed, watcher):
+def test_killed_helper_is_replaced_on_the_same_ports(manager, cluster, testbed, watcher):
     forwards = [
         manager.forward(cluster, *echo_of(testbed)),
         manager.forward(
@@ -131,7 +131,7 @@ def test_killed_helper_is_replaced_and_forwards_are_back_on_their_ports(manager,
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets")
-def test_libpq_takes_the_directory_of_a_unix_socket_for_its_host(manager, cluster, testbed, watcher):
+def test_libpq_takes_the_sockets_directory_as_host(manager, cluster, testbed, watcher):
     postgres = testbed.postgres
     target = Target(testbed.namespace, "service", postgres.service)
     forward = manager.forward(cluster, target, [PortText(postgres.port)], address=UNIX)
@@ -212,7 +212,7 @@ def kernel(testbed, *, worker=False, notebook=""):
 
 
 @pytest.mark.parametrize("worker", [False, True], ids=["alone", "with a forked worker"])
-def test_killed_kernel_leaves_no_helper_and_a_free_port(testbed, worker):
+def test_killed_kernel_leaves_no_helper_and_no_port(testbed, worker):
     with kernel(testbed, worker=worker) as (process, facts):
         process.kill()
         await_end(facts["helper"])
@@ -222,7 +222,7 @@ def test_killed_kernel_leaves_no_helper_and_a_free_port(testbed, worker):
             socket.create_connection(("127.0.0.1", facts["port"]), 5)
 
 
-def test_port_of_another_notebook_is_refused_by_its_name(manager, cluster, testbed):
+def test_other_notebooks_port_is_refused_by_its_name(manager, cluster, testbed):
     target, _ = echo_of(testbed)
     with (
         kernel(testbed, notebook="/home/bob/work/analysis.ipynb") as (_, facts),
@@ -289,7 +289,7 @@ class Elsewhere:
         raise NotImplementedError
 
 
-def test_interrupt_while_a_forward_is_made_leaves_the_others(manager, cluster, testbed, watcher):
+def test_interrupt_during_a_forward_leaves_others(manager, cluster, testbed, watcher):
     kept = manager.forward(cluster, *echo_of(testbed))
 
     def interrupt():

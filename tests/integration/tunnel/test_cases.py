@@ -95,7 +95,7 @@ def test_a_reply_ends_with_the_servers_end(forward, testbed):
         assert receive_all(client) == 100
 
 
-def test_a_reply_after_the_client_has_shut_down_its_side_is_whole(forward, testbed):
+def test_reply_after_the_clients_shutdown_is_whole(forward, testbed):
     with connect(forward(testbed.source)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.sendall(b"%d\n" % (64 * MIB))
@@ -111,7 +111,7 @@ def test_a_server_that_reads_to_the_end_gets_its_end(forward, testbed):
         assert client.recv(1) == b""
 
 
-def test_a_pod_that_is_deleted_in_the_middle_of_a_transfer(helper, testbed, pods):
+def test_pod_deleted_during_a_transfer_resets_it(helper, testbed, pods):
     name = pods.like(testbed.source)
     state = helper.forward("pod", name, testbed.source.port, namespace=testbed.namespace)
     port = state.local_ports[0]
@@ -254,7 +254,7 @@ def assert_echoes(port: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("faults", [Faults(slice=1500), Faults(latency=0.02)], ids=["slices", "latency"])
-def test_bytes_arrive_as_they_were_sent_through_a_bad_network(access, testbed, faults, helper):
+def test_bytes_arrive_intact_through_a_bad_network(access, testbed, faults, helper):
     assert_echoes_through(access, testbed, helper.protocol, faults, 4 * MIB)
 
 

@@ -65,7 +65,7 @@ async def test_a_pod_that_never_ran_goes_at_once(api: Api) -> None:
     assert gone(api, POD, "web")
 
 
-async def test_other_kinds_go_at_once_and_the_answer_is_a_status(api: Api) -> None:
+async def test_other_kinds_go_at_once_with_a_status(api: Api) -> None:
     made = await api.post(MAPS, {"metadata": {"name": "a"}})
     answer = await api.ask("DELETE", f"{MAPS}/a")
     assert (answer["kind"], answer["status"]) == ("Status", "Success")
@@ -82,7 +82,7 @@ async def test_precondition_that_does_not_hold(api: Api, precondition: Obj) -> N
     assert not gone(api, CONFIG_MAP, "a")
 
 
-async def test_finalizer_holds_the_object_until_it_is_taken_off(api: Api) -> None:
+async def test_finalizer_holds_the_object_until_removed(api: Api) -> None:
     await api.post(MAPS, {"metadata": {"name": "a", "finalizers": ["example.org/mine"]}})
     answer = await api.ask("DELETE", f"{MAPS}/a")
     assert answer["metadata"]["deletionTimestamp"]

@@ -341,7 +341,7 @@ async def test_specification_describes_every_kind(api: Api) -> None:
     assert (await api.get("/openapi/v2"))["swagger"] == "2.0"
 
 
-async def test_references_of_the_specification_lead_somewhere(api: Api) -> None:
+async def test_specification_references_resolve(api: Api) -> None:
     text = await api.get("/openapi/v3/api/v1")
     references = [
         part["$ref"].removeprefix("#/components/schemas/")
@@ -387,7 +387,7 @@ def test_protobuf_is_read() -> None:
     }
 
 
-def test_protobuf_zero_is_left_out_where_it_means_unset_and_kept_where_it_means_zero() -> None:
+def test_protobuf_zero_is_kept_where_it_is_a_value() -> None:
     port = field(2, 0) + field(3, 80)  # hostPort, containerPort
     container = field(1, b"c") + field(6, port) + field(18, 0)  # tty
     template = field(2, field(2, container))

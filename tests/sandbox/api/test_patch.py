@@ -93,7 +93,7 @@ def test_containers_are_told_apart_by_name() -> None:
     }
 
 
-def test_ports_of_a_service_and_of_a_container_have_their_own_keys() -> None:
+def test_service_and_container_ports_have_their_keys() -> None:
     service = {"spec": {"ports": [{"port": 80, "name": "a"}]}}
     patch = {"spec": {"ports": [{"port": 80, "targetPort": 8080}]}}
     assert strategic_merge(service, patch)["spec"]["ports"] == [{"port": 80, "name": "a", "targetPort": 8080}]
@@ -151,7 +151,7 @@ JSON = st.recursive(
 
 
 @given(JSON, JSON)
-def test_merge_patch_leaves_its_arguments_alone_and_is_idempotent(value: Any, patch: Any) -> None:
+def test_merge_patch_is_pure_and_idempotent(value: Any, patch: Any) -> None:
     before = copy.deepcopy((value, patch))
     once = merge_patch(value, patch)
     assert merge_patch(once, patch) == once

@@ -68,7 +68,7 @@ async def test_forbidden_says_which_role_is_missing(api: Api) -> None:
     )
 
 
-async def test_wrong_token_is_unauthorized_and_nothing_more_is_said(api: Api) -> None:
+async def test_wrong_token_is_unauthorized_and_says_no_more(api: Api) -> None:
     assert await api.by("mallory").refusal("GET", PODS) == (401, "Unauthorized", "Unauthorized")
 
 

@@ -69,7 +69,7 @@ async def test_watch_keeps_to_its_namespace_and_kind(api: Api) -> None:
         assert await told(response, 1) == [("ADDED", "here")]
 
 
-async def test_object_that_stops_matching_is_deleted_for_the_watch(api: Api) -> None:
+async def test_object_that_stops_matching_is_deleted(api: Api) -> None:
     made = api.store.create(config_map("a", role="x"))
     async with watching(api, f"{MAPS}?watch=true&labelSelector=role%3Dx") as response:
         made["metadata"]["labels"] = {"role": "y"}
@@ -114,7 +114,7 @@ async def test_watch_ends_by_itself(api: Api) -> None:
         assert await response.content.read() == b""
 
 
-async def test_watch_that_falls_too_far_behind_is_ended_without_a_gap(api: Api) -> None:
+async def test_watch_that_falls_behind_ends_without_a_gap(api: Api) -> None:
     api.store.create(config_map("first"))
     async with watching(api, f"{MAPS}?watch=true") as response:
         version = (await event(response))["object"]["metadata"]["resourceVersion"]
@@ -186,7 +186,7 @@ async def test_list_of_built_in_kinds_names_the_kind_once(api: Api) -> None:
     assert "kind" not in found["items"][0]
 
 
-async def test_table_carries_metadata_or_the_object_or_nothing(api: Api) -> None:
+async def test_table_has_metadata_the_object_or_nothing(api: Api) -> None:
     api.store.create(config_map("a"))
     rows = {
         include: (await api.get(f"{MAPS}?includeObject={include}", Accept=TABLE))["rows"][0]

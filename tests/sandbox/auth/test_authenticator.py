@@ -55,7 +55,7 @@ def test_static_token_stands_for_its_user(auth: Authenticator) -> None:
     assert (user.name, user.uid, user.groups) == ("oidc-bob", "u1", ("oidc-team", "system:authenticated"))
 
 
-def test_no_credential_is_anonymous_and_a_wrong_one_is_refused(auth: Authenticator) -> None:
+def test_missing_credential_is_anonymous_wrong_refused(auth: Authenticator) -> None:
     assert auth.authenticate(None).name == "system:anonymous"
     with pytest.raises(Unauthenticated):
         auth.authenticate("Bearer wrong")
@@ -88,7 +88,7 @@ def test_service_account_token_stands_for_the_account(auth: Authenticator) -> No
     assert expires == 1_000_600
 
 
-def test_service_account_token_is_a_jwt_that_says_when_it_ends(auth: Authenticator) -> None:
+def test_service_account_token_is_a_jwt_with_its_end(auth: Authenticator) -> None:
     token, expires = auth.service_accounts.issue("user-bob", "notebook", seconds=600)
     payload = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -114,9 +114,7 @@ def test_tampered_token_is_refused(auth: Authenticator, part: int) -> None:
         auth.user_of_token(".".join(parts))
 
 
-def test_token_of_another_cluster_or_audience_is_refused(
-    auth: Authenticator, store: Store, clock: Clock
-) -> None:
+def test_token_of_another_cluster_or_audience_fails(auth: Authenticator, store: Store, clock: Clock) -> None:
     elsewhere = Authenticator(store, signing_key=new_signing_key(), clock=clock)
     token, _ = elsewhere.service_accounts.issue("user-bob", "notebook")
     with pytest.raises(Unauthenticated):
@@ -126,9 +124,7 @@ def test_token_of_another_cluster_or_audience_is_refused(
         auth.user_of_token(token)
 
 
-def test_the_same_key_keeps_tokens_valid_over_a_restart(
-    auth: Authenticator, store: Store, clock: Clock
-) -> None:
+def test_same_key_keeps_tokens_over_a_restart(auth: Authenticator, store: Store, clock: Clock) -> None:
     token, _ = auth.service_accounts.issue("user-bob", "notebook")
     again = Authenticator(store, signing_key=KEY, clock=clock)
     assert again.user_of_token(token).name == "system:serviceaccount:user-bob:notebook"

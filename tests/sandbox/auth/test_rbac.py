@@ -102,7 +102,7 @@ def test_a_role_binding_holds_in_its_namespace_alone() -> None:
     assert not allowed(store, BOB, Attributes("get", resource="pods")).allowed
 
 
-def test_a_cluster_role_bound_in_a_namespace_holds_there() -> None:
+def test_cluster_role_bound_in_a_namespace_holds_there() -> None:
     store = Store()
     store.create(role("reader", rule("get", "pods"), namespace=None))
     store.create(binding("ClusterRole", "reader", user("oidc-bob")))
@@ -157,7 +157,7 @@ def test_subjects(subject: Obj, who: User, *, expected: bool) -> None:
     assert allowed(store, who, Attributes("get", resource="pods", namespace="home")).allowed is expected
 
 
-def test_binding_to_a_role_that_is_not_there_grants_nothing_and_says_so() -> None:
+def test_binding_to_a_missing_role_grants_nothing() -> None:
     store = Store()
     store.create(binding("Role", "ghost", user("oidc-bob")))
     decision = allowed(store, BOB, Attributes("get", resource="pods", namespace="home"))
@@ -195,7 +195,7 @@ def test_built_in_roles(name: str, asked: Attributes, *, expected: bool) -> None
     assert allowed(store, BOB, asked).allowed is expected
 
 
-def test_everyone_with_a_credential_may_discover_and_ask_about_themselves() -> None:
+def test_any_credential_may_discover_and_review_itself() -> None:
     store = Store()
     install_bootstrap_policy(store)
     assert allowed(store, BOB, Attributes("get", path="/apis/apps/v1")).allowed
@@ -206,7 +206,7 @@ def test_everyone_with_a_credential_may_discover_and_ask_about_themselves() -> N
     assert not allowed(store, anonymous, Attributes("get", path="/api")).allowed
 
 
-def test_a_role_with_the_label_is_added_to_admin_and_taken_out_again() -> None:
+def test_labelled_role_is_aggregated_into_admin() -> None:
     store = Store()
     install_bootstrap_policy(store)
     store.create(binding("ClusterRole", "admin", user("oidc-bob")))

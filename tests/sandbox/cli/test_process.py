@@ -63,7 +63,7 @@ def running(home: Path) -> sandbox.Status:
     return sandbox.start(home)
 
 
-def test_start_says_where_it_runs_and_a_second_start_changes_nothing(home: Path) -> None:
+def test_second_start_changes_nothing(home: Path) -> None:
     first = cli(home, "start")
     assert first.returncode == 0, first.stderr
     assert "The sandbox is running at https://127.0.0.1:" in first.stdout
@@ -113,7 +113,7 @@ def test_a_kubeconfig_stays_good_over_a_restart(home: Path, running: sandbox.Sta
     assert sandbox.kubeconfig("alice", home).read_text() == before
 
 
-def test_killed_it_is_found_to_be_gone_and_starts_again(home: Path, running: sandbox.Status) -> None:
+def test_killed_sandbox_is_found_gone_and_starts_again(home: Path, running: sandbox.Status) -> None:
     assert running.pid
     process = psutil.Process(running.pid)
     children = process.children(recursive=True)
@@ -124,7 +124,7 @@ def test_killed_it_is_found_to_be_gone_and_starts_again(home: Path, running: san
     assert sandbox.start(home).running
 
 
-def test_a_process_id_that_somebody_else_has_now_is_not_ours(home: Path) -> None:
+def test_reused_process_id_is_not_ours(home: Path) -> None:
     sandbox.stop(home)
     (home / "server.json").write_text(
         f'{{"pid": {os.getpid()}, "began": 1.0, "server": "https://127.0.0.1:1"}}'
@@ -179,7 +179,7 @@ def test_a_home_that_cannot_be_written_to_is_said(home: Path) -> None:
     assert "Traceback" not in said.stderr
 
 
-def test_reset_refuses_a_directory_that_is_not_a_sandbox(tmp_path: Path) -> None:
+def test_reset_refuses_what_is_no_sandbox(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     said = cli(tmp_path, "reset")
     assert said.returncode == 1

@@ -74,7 +74,7 @@ def test_the_node_is_said_where_there_is_one(store: Store) -> None:
     assert [endpoint.get("nodeName") for endpoint in one["endpoints"]] == ["n", None]
 
 
-def test_what_is_not_ready_is_published_where_the_service_wants_it(store: Store) -> None:
+def test_unready_pod_is_published_if_the_service_wants(store: Store) -> None:
     make_service(store)
     service = store.get(SERVICES, NS, "web")
     service["spec"]["publishNotReadyAddresses"] = True
@@ -88,7 +88,7 @@ def test_what_is_not_ready_is_published_where_the_service_wants_it(store: Store)
     assert one["endpoints"][0]["conditions"] == conditions
 
 
-def test_endpoints_are_looked_at_when_what_they_are_made_of_changes(store: Store) -> None:
+def test_endpoints_are_queued_when_sources_change(store: Store) -> None:
     make_service(store)
     spec = {"selector": {"app": "other"}, "ports": [{"port": 80}]}
     create(store, make("Service", "other", spec))

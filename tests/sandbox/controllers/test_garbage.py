@@ -30,7 +30,7 @@ class TestGarbage:
         garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
         assert find(store, CONFIG_MAPS, NS, "owned") is None
 
-    def test_looks_at_what_a_deleted_object_owned_and_at_what_waits_for_it(self, store: Store) -> None:
+    def test_deletion_queues_the_owned_and_the_waiting(self, store: Store) -> None:
         owner = store.create(make("ConfigMap", "owner"))
         self.owned(store, "owned", owner)
         store.create(make("ConfigMap", "free"))
@@ -46,7 +46,7 @@ class TestGarbage:
         store.delete(CONFIG_MAPS, NS, "owner")
         assert list(garbage.keys(store, seen[-1])) == [(CONFIG_MAPS, NS, "owned")]
 
-    def test_an_owner_made_anew_under_the_same_name_is_another(self, store: Store) -> None:
+    def test_recreated_owner_is_another(self, store: Store) -> None:
         first = store.create(make("ConfigMap", "owner"))
         self.owned(store, "owned", first)
         store.delete(CONFIG_MAPS, NS, "owner")
@@ -81,7 +81,7 @@ class TestGarbage:
         assert find(store, CONFIG_MAPS, NS, "owner") is None
         assert store.get(CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"] == []
 
-    def test_one_of_two_owners_is_forgotten_at_its_orphaning(self, store: Store) -> None:
+    def test_orphaned_object_forgets_one_of_two_owners(self, store: Store) -> None:
         first, second = (store.create(make("ConfigMap", name)) for name in ("first", "second"))
         self.owned(store, "owned", first, second)
         owner = store.get(CONFIG_MAPS, NS, "first")
@@ -98,7 +98,7 @@ class TestGarbage:
         garbage.reconcile(store, (CONFIG_MAPS, NS, "first"))
         assert store.version == version
 
-    def test_an_owner_of_a_kind_that_nobody_knows_is_left_alone(self, store: Store) -> None:
+    def test_owner_of_an_unknown_kind_is_left_alone(self, store: Store) -> None:
         reference = {"apiVersion": "example.org/v1", "kind": "Thing", "name": "x", "uid": "1"}
         store.create(make("ConfigMap", "owned", ownerReferences=[reference]))
         garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))

@@ -86,7 +86,7 @@ class TestLoop:
             store.create(config("after"))
             await until(store, lambda: seen(store, "before") and seen(store, "after"))
 
-    async def test_an_error_of_one_key_stops_no_other_and_is_logged(
+    async def test_error_of_one_key_stops_no_other_and_is_logged(
         self, store: Store, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fails_for_one(store: Store, key: Key) -> None:
@@ -191,9 +191,7 @@ class TestCloudNativePG:
     def pod(self, store: Store, serial: int) -> Obj | None:
         return find(store, PODS, NS, f"{self.F}-{serial}")
 
-    async def test_makes_one_instance_with_its_service_and_secrets(
-        self, store: Store, tmp_path: Path
-    ) -> None:
+    async def test_cluster_gets_one_instance_service_and_secrets(self, store: Store, tmp_path: Path) -> None:
         async with self.operator(store, tmp_path):
             await until(store, lambda: self.pod(store, 1) is not None)
         assert [name_of(one) for one in store.list_objects(SERVICES, NS)] == [f"{self.F}-rw"]
@@ -204,9 +202,7 @@ class TestCloudNativePG:
         service = store.get(SERVICES, NS, f"{self.F}-rw")
         assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
 
-    async def test_comes_back_under_the_same_name_while_the_claim_is_there(
-        self, store: Store, tmp_path: Path
-    ) -> None:
+    async def test_instance_keeps_its_name_while_its_claim_lives(self, store: Store, tmp_path: Path) -> None:
         async with self.operator(store, tmp_path) as filled:
             await until(store, lambda: self.pod(store, 1) is not None)
             before = store.delete(PODS, NS, f"{self.F}-1")["metadata"]["uid"]
@@ -215,9 +211,7 @@ class TestCloudNativePG:
         assert after != before
         assert len(filled) == 1
 
-    async def test_comes_back_under_the_next_name_with_its_data_where_the_claim_has_gone(
-        self, store: Store, tmp_path: Path
-    ) -> None:
+    async def test_instance_gets_the_next_name_without_its_claim(self, store: Store, tmp_path: Path) -> None:
         async with self.operator(store, tmp_path) as filled:
             await until(store, lambda: self.pod(store, 1) is not None)
             (filled[0] / "pgdata" / "rows").write_text("kept")
@@ -265,7 +259,7 @@ class TestProvisioner:
         await provisioner.stop()
         assert list((tmp_path / "volumes" / NS / "data").iterdir()) == []
 
-    async def test_a_volume_that_cannot_be_filled_is_said_and_leaves_nothing(
+    async def test_unfillable_volume_is_told_and_leaves_nothing(
         self, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fails(directory: Path) -> None:

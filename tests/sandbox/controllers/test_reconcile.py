@@ -111,7 +111,7 @@ class TestReplicaSet:
 
 
 class TestDeployment:
-    def test_rolls_from_the_old_template_to_the_new_one_without_losing_a_replica(self, store: Store) -> None:
+    def test_rollout_loses_no_replica(self, store: Store) -> None:
         create(store, workload("Deployment", replicas=4))
         settle(store)
         old = set(pods(store))
@@ -128,7 +128,7 @@ class TestDeployment:
         status = store.get(DEPLOYMENTS, NS, "web")["status"]
         assert (status["replicas"], status["updatedReplicas"], status["readyReplicas"]) == (4, 4, 4)
 
-    def test_keeps_the_old_pods_while_the_new_ones_are_not_ready(self, store: Store) -> None:
+    def test_rollout_keeps_old_pods_until_new_are_ready(self, store: Store) -> None:
         create(store, workload("Deployment", replicas=4))
         settle(store)
         old = set(pods(store))
@@ -181,7 +181,7 @@ class TestStatefulSet:
     def step(self, store: Store) -> None:
         statefulsets.reconcile(store, (NS, "db"))
 
-    def test_waits_for_the_claim_and_then_for_each_pod_in_turn(self, store: Store) -> None:
+    def test_stateful_set_waits_for_its_claim_and_pods(self, store: Store) -> None:
         create(store, workload("StatefulSet", "db", 2, volumeClaimTemplates=[CLAIM]))
         self.step(store)
         assert pods(store) == []
@@ -249,7 +249,7 @@ class TestJob:
             pod["status"] = {"phase": phase}
             store.update(pod)
 
-    def test_without_parallelism_runs_nothing_and_still_has_a_deadline(self, store: Store) -> None:
+    def test_zero_parallelism_runs_nothing_but_a_deadline(self, store: Store) -> None:
         self.job(store, parallelism=0, activeDeadlineSeconds=60, ttlSecondsAfterFinished=0)
         wait = jobs.reconcile(store, (NS, "job"))
         assert wait is not None

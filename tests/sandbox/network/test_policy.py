@@ -58,7 +58,7 @@ def test_a_policy_of_another_namespace_is_none_of_ours():
     assert allows([policy("carol")], STRANGER, DATABASE, 5432)
 
 
-def test_selectors_in_one_peer_must_both_fit_and_in_two_either():
+def test_selectors_of_a_peer_combine_and_peers_add_up():
     both = policy(ingress=[{"from": [BOB | {"podSelector": {"matchLabels": {"app": "other"}}}]}])
     either = policy(ingress=[{"from": [BOB, {"podSelector": {"matchLabels": {"app": "other"}}}]}])
     assert not allows([both], STRANGER, DATABASE, 5432)

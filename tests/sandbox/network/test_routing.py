@@ -47,7 +47,7 @@ def store() -> Store:
         "10.96.0.7",
     ],
 )
-def test_names_of_a_service_lead_to_its_ready_pod_at_its_target_port(store, name):
+def test_service_name_leads_to_its_ready_pods_port(store, name):
     found = Network(store).route("bob", "proxy", name, 5432)
     assert found == Destination("alice", "db-1", 6543, "10.96.0.7")
 
@@ -58,7 +58,7 @@ def test_a_short_name_is_one_of_the_own_namespace(store):
         Network(store).route("bob", "proxy", "db-rw", 5432)
 
 
-def test_a_headless_service_leads_to_the_port_that_was_asked_for(store):
+def test_headless_service_keeps_the_port_asked_for(store):
     assert Network(store).route("bob", "proxy", "db.alice.svc", 6543).address == "10.42.0.5"
     assert Network(store).route("bob", "proxy", "db-1.db.alice.svc.cluster.local", 1).port == 1
     with pytest.raises(Unresolved):
@@ -82,7 +82,7 @@ def test_packets_to_nowhere_are_dropped(store, host, port):
         Network(store).route("bob", "proxy", host, port)
 
 
-def test_the_address_of_a_pod_leads_to_it_unless_a_policy_drops_it(store):
+def test_pod_address_leads_to_it_unless_denied(store):
     network = Network(store)
     assert network.route("bob", "proxy", "10.42.0.5", 6543) == Destination("alice", "db-1", 6543, "10.42.0.5")
     spec = {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]}

@@ -56,7 +56,7 @@ async def test_a_pod_is_scheduled_runs_and_becomes_ready(cluster: Cluster):
     assert reasons == ["Scheduled", "Pulled", "Created", "Started"]
 
 
-async def test_dial_reaches_the_program_and_says_in_containerds_words_that_a_pod_is_gone(cluster: Cluster):
+async def test_dial_reaches_the_program_or_says_pod_is_gone(cluster: Cluster):
     cluster.create("echo", args=["echo", "9000"])
     await cluster.ready("echo")
     connection = await cluster.node.dial("ns", "echo", 9000)
@@ -69,7 +69,7 @@ async def test_dial_reaches_the_program_and_says_in_containerds_words_that_a_pod
         await cluster.node.dial("ns", "nobody", 9000)
 
 
-async def test_an_unknown_image_is_backed_off_with_the_runtimes_words(cluster: Cluster):
+async def test_unknown_image_backs_off_in_the_runtimes_words(cluster: Cluster):
     cluster.create("wrong", "nope/nope:1")
     waiting = lambda: cluster.container("wrong")["state"].get("waiting", {}).get("reason")  # noqa: E731
     await cluster.until(lambda: waiting() == "ErrImagePull")
@@ -84,7 +84,7 @@ async def test_an_unknown_image_is_backed_off_with_the_runtimes_words(cluster: C
         await cluster.log("wrong")
 
 
-async def test_a_container_that_fails_is_started_again_and_backed_off(cluster: Cluster):
+async def test_failing_container_restarts_with_back_off(cluster: Cluster):
     cluster.create("crash", "alpine/socat", ["TCP-LISTEN:1"])
     await cluster.until(lambda: cluster.container("crash")["restartCount"] >= 2)
     assert "BackOff" in {reason for reason, _ in cluster.events("crash")}
@@ -126,7 +126,7 @@ def _key(name: str):
     return PODS, "ns", name
 
 
-async def test_a_command_that_the_image_lacks_is_a_start_error(cluster: Cluster):
+async def test_missing_command_is_a_start_error(cluster: Cluster):
     cluster.create(
         "shell", "alpine/socat", container={"command": ["bash", "-c", "true"]}, restartPolicy="Never"
     )
@@ -136,7 +136,7 @@ async def test_a_command_that_the_image_lacks_is_a_start_error(cluster: Cluster)
     assert 'exec: "bash": executable file not found in $PATH' in ended["message"]
 
 
-async def test_an_active_deadline_fails_the_pod_and_ends_its_process(cluster: Cluster):
+async def test_active_deadline_fails_the_pod_and_ends_it(cluster: Cluster):
     cluster.create("short", args=["echo", "9000"], activeDeadlineSeconds=1)
     await cluster.ready("short")
     process = process_of("short")
@@ -146,7 +146,7 @@ async def test_an_active_deadline_fails_the_pod_and_ends_its_process(cluster: Cl
     assert not process.is_running()
 
 
-async def test_deletion_stops_the_process_then_removes_the_object(cluster: Cluster):
+async def test_deletion_ends_the_process_then_the_object(cluster: Cluster):
     cluster.create("echo", args=["echo", "9000"])
     await cluster.ready("echo")
     process = process_of("echo")
@@ -156,7 +156,7 @@ async def test_deletion_stops_the_process_then_removes_the_object(cluster: Clust
     assert ("Killing", "Stopping container main") in cluster.events("echo")
 
 
-async def test_a_process_that_does_not_heed_the_signal_is_killed_when_its_time_is_over(cluster: Cluster):
+async def test_process_ignoring_its_signal_is_killed(cluster: Cluster):
     cluster.create("deaf", args=["echo", "9000"])
     await cluster.ready("deaf")
     process = process_of("deaf")
@@ -187,7 +187,7 @@ async def test_a_pod_of_the_same_name_is_another_pod(cluster: Cluster):
     assert first["status"]["podIP"] != second["status"]["podIP"]
 
 
-async def test_a_missing_secret_keeps_the_container_waiting_until_it_comes(cluster: Cluster):
+async def test_missing_secret_keeps_the_container_waiting(cluster: Cluster):
     port = {"name": "PORT", "valueFrom": {"secretKeyRef": {"name": "later", "key": "port"}}}
     cluster.create("waits", container={"env": [port], "args": ["echo", "$(PORT)"]})
     state = lambda: cluster.container("waits")["state"].get("waiting", {})  # noqa: E731
@@ -198,7 +198,7 @@ async def test_a_missing_secret_keeps_the_container_waiting_until_it_comes(clust
     (await cluster.node.dial("ns", "waits", 9123)).close()
 
 
-async def test_a_secret_is_in_neither_arguments_nor_environment_of_the_process(cluster: Cluster):
+async def test_secret_is_in_no_argument_and_no_environment(cluster: Cluster):
     cluster.store.create(secret("s", password="correct-horse"))
     env = [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "password"}}}]
     cluster.create("quiet", "mon-api", container={"env": env, "args": ["$(PASSWORD)"]})
@@ -227,7 +227,7 @@ async def test_a_missing_claim_leaves_the_pod_unscheduled(cluster: Cluster):
 @pytest.mark.parametrize(
     "probe", [{"tcpSocket": {"port": "http"}}, {"httpGet": {"port": 8000, "path": "/health"}}]
 )
-async def test_a_readiness_probe_that_passes_makes_the_pod_ready(cluster: Cluster, probe):
+async def test_passing_readiness_probe_makes_the_pod_ready(cluster: Cluster, probe):
     ports = [{"name": "http", "containerPort": 8000}]
     cluster.create("probed", "mon-api", container={"readinessProbe": probe, "ports": ports})
     await cluster.ready("probed")
@@ -285,7 +285,7 @@ async def test_logs_are_followed_until_the_container_ends(cluster: Cluster):
     assert [line async for line in lines] == []
 
 
-async def test_a_killed_process_ends_with_its_signal_and_is_replaced(cluster: Cluster):
+async def test_killed_process_ends_by_signal_and_is_replaced(cluster: Cluster):
     cluster.create("echo", args=["echo", "9000"])
     await cluster.ready("echo")
     process_of("echo").send_signal(signal.SIGKILL)
@@ -294,7 +294,7 @@ async def test_a_killed_process_ends_with_its_signal_and_is_replaced(cluster: Cl
     await cluster.ready("echo")
 
 
-async def test_stopping_the_node_leaves_no_process_and_no_file_of_sockets(cluster: Cluster):
+async def test_stopped_node_leaves_no_process_and_no_socket(cluster: Cluster):
     for number in range(3):
         cluster.create(f"echo-{number}", args=["echo", "9000"])
     for number in range(3):

@@ -69,7 +69,7 @@ async def echo(cluster: Cluster) -> Cluster:
     return cluster
 
 
-async def test_each_stream_is_accepted_and_carries_bytes_both_ways(echo):
+async def test_each_stream_is_accepted_and_carries_both_ways(echo):
     async with tunnel(echo, "echo") as a:
         await a.send(a.client.pair("1", 9000, 1) + a.client.data(3, b"hello"))
         assert await a.data(3, 5) == b"hello"
@@ -84,7 +84,7 @@ async def test_two_hundred_connections_share_one_tunnel(echo):
             assert await a.data(4 * n + 3, len(str(n))) == b"%d" % n
 
 
-async def test_much_comes_in_frames_of_32_kib_and_messages_of_16(echo):
+async def test_bulk_data_comes_in_the_servers_frame_sizes(echo):
     async with tunnel(echo, "echo") as a:
         said = bytes(range(256)) * 400
         await a.send(a.client.pair("1", 9000, 1) + a.client.data(3, said))
@@ -104,7 +104,7 @@ async def test_ping_is_echoed(echo):
         assert await a.until(bool) == [("ping", 5, b"", False)]
 
 
-async def test_a_refused_connection_is_told_on_the_error_stream_then_both_are_reset(echo):
+async def test_refused_dial_is_an_error_then_a_reset(echo):
     async with tunnel(echo, "echo") as a:
         await a.send(a.client.pair("1", 9999, 1))
         frames = await a.until(lambda frames: sum(f[0] == "reset" for f in frames) == 2)
@@ -117,20 +117,20 @@ async def test_a_refused_connection_is_told_on_the_error_stream_then_both_are_re
         assert await a.data(7, 1) == b"x"
 
 
-async def test_a_stream_that_is_neither_data_nor_error_is_reset(echo):
+async def test_stream_of_another_kind_is_reset(echo):
     async with tunnel(echo, "echo") as a:
         await a.send(a.client.open(1, {"streamtype": "other", "port": "9000", "requestid": "1"}))
         assert await a.until(bool) == [("reset", 1, struct.pack(">I", 5), False)]
 
 
-async def test_streams_without_a_request_id_are_paired_by_their_numbers(echo):
+async def test_streams_without_request_id_pair_by_number(echo):
     async with tunnel(echo, "echo") as a:
         await a.send(a.client.open(1, {"streamtype": "error", "port": "9000"}))
         await a.send(a.client.open(3, {"streamtype": "data", "port": "9000"}) + a.client.data(3, b"x"))
         assert await a.data(3, 1) == b"x"
 
 
-async def test_a_second_stream_of_a_kind_is_an_error_of_its_pair(echo):
+async def test_second_stream_of_a_kind_is_its_pairs_error(echo):
     async with tunnel(echo, "echo") as a:
         headers = {"streamtype": "error", "port": "9000", "requestid": "1"}
         await a.send(a.client.open(1, headers) + a.client.open(3, headers))
@@ -148,7 +148,7 @@ async def test_a_text_message_ends_the_tunnel(echo):
             await a.socket.receive()
 
 
-async def test_a_tunnel_outlives_its_pod_and_says_that_it_is_gone(echo):
+async def test_tunnel_outlives_its_pod_and_says_it_is_gone(echo):
     async with tunnel(echo, "echo") as a:
         await a.send(a.client.pair("1", 9000, 1) + a.client.data(3, b"x"))
         await a.data(3, 1)
@@ -224,7 +224,7 @@ async def test_a_websocket_that_makes_no_sense_is_refused(echo, query, protocols
         assert not caught.value.response.body
 
 
-async def test_requests_without_an_upgrade_or_with_the_wrong_method_are_refused(echo):
+async def test_request_without_upgrade_or_post_is_refused(echo):
     async with aiohttp.ClientSession() as http:
         async with http.get(f"{echo.url}/echo/portforward") as answer:
             assert answer.status == 400
@@ -243,7 +243,7 @@ async def test_requests_without_an_upgrade_or_with_the_wrong_method_are_refused(
     ],
 )
 @pytest.mark.parametrize("upgrade", ["SPDY/3.1", "websocket"])
-async def test_a_client_that_takes_only_some_types_is_refused(echo, upgrade, accept, status):
+async def test_client_that_takes_only_some_types_is_refused(echo, upgrade, accept, status):
     headers = {"Connection": "Upgrade", "Upgrade": upgrade, "Accept": accept}
     if upgrade == "websocket":
         method, more = "GET", {"Sec-WebSocket-Key": "c3NwY2xvdWQtbWFnaWNzIQ==", "Sec-WebSocket-Version": "13"}
@@ -347,7 +347,7 @@ def both_ended(frames: list[Frame]) -> bool:
     return sum(frame[3] for frame in frames if frame[0] == "data") == 2
 
 
-async def test_a_half_close_is_not_passed_on_and_the_reply_is_cut(monkeypatch):
+async def test_half_close_cuts_the_reply(monkeypatch):
     monkeypatch.setattr(relay, "GRACE", 0.05)
     met_eof = asyncio.Event()
     over = asyncio.Event()
@@ -371,7 +371,7 @@ async def test_a_half_close_is_not_passed_on_and_the_reply_is_cut(monkeypatch):
     assert not met_eof.is_set()
 
 
-async def test_what_the_pod_sends_before_it_closes_arrives_whole():
+async def test_bytes_before_the_pods_close_arrive_whole():
     async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         size = int(await reader.readline())
         writer.write(bytes(size))
@@ -399,7 +399,7 @@ async def session_behind_its_pod() -> AsyncIterator[Pipe]:
         yield pipe
 
 
-async def test_the_pods_end_is_told_when_the_client_has_ended_too_or_a_while_later(monkeypatch):
+async def test_pods_end_is_told_with_the_clients_or_later(monkeypatch):
     async with session_behind_its_pod() as pipe:
         assert pipe.outbox.empty()
         pipe.inbox.put_nowait(pipe.client.data(3, b"", fin=True))
@@ -409,13 +409,13 @@ async def test_the_pods_end_is_told_when_the_client_has_ended_too_or_a_while_lat
         await pipe.until(both_ended)
 
 
-async def test_a_tunnel_that_ends_answers_no_more_about_a_pod_that_ended_first():
+async def test_ended_tunnel_says_no_more_of_an_ended_pod():
     async with session_behind_its_pod() as pipe:
         pass
     assert pipe.outbox.empty()
 
 
-async def test_bytes_for_a_client_that_is_gone_end_the_connection_to_the_pod():
+async def test_bytes_for_a_gone_client_end_the_pods_side():
     ended = asyncio.Event()
 
     async def speaks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -437,7 +437,7 @@ async def test_bytes_for_a_client_that_is_gone_end_the_connection_to_the_pod():
         await ended.wait()
 
 
-async def test_a_reset_by_the_pod_comes_after_the_bytes_before_it():
+async def test_pods_reset_comes_after_its_bytes():
     async def resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"last words")
         await writer.drain()
@@ -465,7 +465,7 @@ async def test_a_pair_that_stays_incomplete_is_given_up():
         assert on(frames, 1).endswith(b"request=9) timed out waiting for streams")
 
 
-async def test_a_stream_that_the_client_reset_is_never_ended_by_the_server(monkeypatch):
+async def test_stream_reset_by_the_client_is_not_ended(monkeypatch):
     monkeypatch.setattr(relay, "GRACE", 0.01)
     left = asyncio.Event()
 
@@ -481,7 +481,7 @@ async def test_a_stream_that_the_client_reset_is_never_ended_by_the_server(monke
         assert [frame[1] for frame in frames if frame[3]] == [1]
 
 
-async def test_a_connection_stops_reading_when_nobody_takes_its_bytes():
+async def test_connection_pauses_when_bytes_are_not_taken():
     class Transport(asyncio.Transport):
         def __init__(self) -> None:
             super().__init__({"sslcontext": None})

@@ -85,7 +85,7 @@ def test_socats_complaints(args, words):
 
 
 @given(st.lists(st.text(max_size=30), max_size=4))
-def test_socats_arguments_are_understood_or_complained_of(args):
+def test_socat_arguments_are_understood_or_refused(args):
     with contextlib.suppress(UsageError):
         assert 0 < parse(args).port < 65536
 
@@ -115,7 +115,7 @@ async def test_the_web_api_answers_in_json(cluster: Cluster):
     assert (await http(cluster, "/nothing"))[0] == 404
 
 
-async def test_the_source_sends_what_it_is_asked_for_then_closes(cluster: Cluster):
+async def test_source_sends_what_it_is_asked_and_closes(cluster: Cluster):
     cluster.create("source", args=["source", "9000"])
     await cluster.ready("source")
     connection = await cluster.node.dial("ns", "source", 9000)
@@ -128,7 +128,7 @@ async def test_the_source_sends_what_it_is_asked_for_then_closes(cluster: Cluste
     assert size == 1_000_000
 
 
-async def test_the_echo_keeps_what_its_client_does_not_take_and_outlives_those_that_leave(cluster: Cluster):
+async def test_echo_keeps_untaken_bytes_and_outlives_clients(cluster: Cluster):
     cluster.create("echo", args=["echo", "9000"])
     await cluster.ready("echo")
     for _ in range(3):
@@ -147,7 +147,7 @@ async def test_the_echo_keeps_what_its_client_does_not_take_and_outlives_those_t
     connection.close()
 
 
-async def test_a_relay_joins_two_pods_and_says_what_went_wrong(cluster: Cluster):
+async def test_relay_joins_two_pods_and_tells_failures(cluster: Cluster):
     cluster.create("echo", args=["echo", "9000"])
     ip = (await cluster.ready("echo"))["status"]["podIP"]
     cluster.create("relay", "alpine/socat", ["TCP-LISTEN:5432,fork,reuseaddr", f"TCP:{ip}:9000"])
@@ -262,9 +262,7 @@ async def test_data_outlives_the_pod(cluster: Cluster, database: Path):
     assert await sql(cluster, "select n from kept") == [(42,)]
 
 
-async def test_a_tls_session_that_the_client_ends_is_reset_and_a_plain_one_is_not(
-    cluster: Cluster, database: Path
-):
+async def test_ended_tls_session_is_reset_and_a_plain_is_not(cluster: Cluster, database: Path):
     assert await farewell(cluster, database) == "reset"
     assert await farewell(cluster, None) == "end"
 

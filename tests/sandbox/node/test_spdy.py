@@ -56,14 +56,14 @@ def test_any_slicing_gives_the_same_events(data):
     assert received(spdy.Connection(), chunks) == received(spdy.Connection(), [whole])
 
 
-def test_headers_of_many_streams_come_out_of_one_compression():
+def test_headers_of_many_streams_share_a_compression():
     events = received(spdy.Connection(), [conversation()])
     opened = [event for event in events if isinstance(event, spdy.StreamOpened)]
     assert [event.headers["requestid"] for event in opened] == ["1", "1", "2", "2", "3", "3", "4", "4"]
     assert {event.headers["streamtype"] for event in opened} == {"error", "data"}
 
 
-def test_replies_are_read_by_a_client_in_the_order_in_which_they_were_made():
+def test_replies_are_read_in_their_order():
     connection, client = spdy.Connection(), SpdyClient()
     sent = b"".join(connection.reply(stream) for stream in range(1, 400, 2))
     assert [frame[1] for frame in client.frames(sent)] == list(range(1, 400, 2))
@@ -74,7 +74,7 @@ def test_answers_to_our_own_pings_are_not_answered():
     assert received(spdy.Connection(), [SpdyClient.ping(3)]) == [spdy.Ping(3)]
 
 
-def test_frames_that_port_forwarding_does_not_heed_are_passed_over():
+def test_irrelevant_frames_are_skipped():
     settings = struct.pack(">HHI", 0x8003, 4, 12) + struct.pack(">III", 1, 4, 100)
     window = struct.pack(">HHIII", 0x8003, 9, 8, 1, 100)
     goaway = struct.pack(">HHIII", 0x8003, 7, 8, 0, 0)
@@ -95,7 +95,7 @@ def test_what_is_not_spdy_is_a_protocol_error(data):
         list(spdy.Connection().receive(data))
 
 
-def test_a_header_block_that_grows_without_end_is_refused():
+def test_endless_header_block_is_refused():
     client = SpdyClient()
     bomb = client.open(1, {"streamtype": "x" * (spdy.MAX_HEADERS + 1)})
     assert len(bomb) < spdy.MAX_CONTROL_FRAME
@@ -104,7 +104,7 @@ def test_a_header_block_that_grows_without_end_is_refused():
 
 
 @given(st.binary(max_size=2000))
-def test_noise_brings_events_or_a_protocol_error_and_nothing_else(noise):
+def test_noise_gives_events_or_a_protocol_error(noise):
     connection = spdy.Connection()
     try:
         for event in connection.receive(noise):

@@ -37,7 +37,7 @@ def refused(issuer: Issuer, token: str, client: str = CLIENT_ID) -> tuple[str, s
     return no.value.code, no.value.description
 
 
-def test_the_id_token_is_a_user_with_the_prefix_until_it_ends(issuer: Issuer, clock: Clock) -> None:
+def test_id_token_is_a_prefixed_user_until_its_end(issuer: Issuer, clock: Clock) -> None:
     token = issuer.log_in("bob", id_token_seconds=60).id_token
     assert issuer.user_of_token(token).name == "oidc-bob"
     clock.now += 60
@@ -50,7 +50,7 @@ def test_the_prefix_is_what_it_is_set_to(clock: Clock) -> None:
     assert issuer.user_of_token(issuer.log_in("bob").id_token).name == "keycloak:bob"
 
 
-def test_a_refresh_token_is_worth_one_pair_and_ends_the_login_when_it_is_shown_again(issuer: Issuer) -> None:
+def test_refresh_token_is_used_once_or_ends_the_login(issuer: Issuer) -> None:
     first = issuer.log_in("bob")
     second = issuer.refresh(first.refresh_token, CLIENT_ID)
     assert issuer.user_of_token(second.id_token).name == "oidc-bob"
@@ -59,7 +59,7 @@ def test_a_refresh_token_is_worth_one_pair_and_ends_the_login_when_it_is_shown_a
     assert refused(issuer, second.refresh_token) == ("invalid_grant", "Session not active")
 
 
-def test_a_login_ends_at_its_time_however_often_it_was_renewed(issuer: Issuer, clock: Clock) -> None:
+def test_login_ends_in_time_however_often_renewed(issuer: Issuer, clock: Clock) -> None:
     pair = issuer.log_in("bob", login_seconds=100)
     clock.now += 99
     pair = issuer.refresh(pair.refresh_token, CLIENT_ID)
@@ -67,7 +67,7 @@ def test_a_login_ends_at_its_time_however_often_it_was_renewed(issuer: Issuer, c
     assert refused(issuer, pair.refresh_token) == ("invalid_grant", "Token is not active")
 
 
-def test_what_is_no_refresh_token_of_this_provider_is_refused(issuer: Issuer) -> None:
+def test_foreign_refresh_token_is_refused(issuer: Issuer) -> None:
     pair = issuer.log_in("bob")
     other = Issuer(URL, new_signing_key()).log_in("bob")
     for token in ("", "x", pair.id_token, other.refresh_token):
@@ -75,7 +75,7 @@ def test_what_is_no_refresh_token_of_this_provider_is_refused(issuer: Issuer) ->
     assert refused(issuer, pair.refresh_token, "another-client")[0] == "invalid_client"
 
 
-def test_a_login_that_is_bound_wants_a_proof_and_one_that_was_ended_is_over(issuer: Issuer) -> None:
+def test_bound_login_wants_a_proof_and_may_be_ended(issuer: Issuer) -> None:
     bound, free = issuer.log_in("bob", bound=True), issuer.log_in("alice")
     assert "DPoP" in refused(issuer, bound.refresh_token)[1]
     issuer.log_out("bob")
@@ -83,7 +83,7 @@ def test_a_login_that_is_bound_wants_a_proof_and_one_that_was_ended_is_over(issu
     assert issuer.refresh(free.refresh_token, CLIENT_ID)
 
 
-def test_the_api_server_takes_id_tokens_for_itself_alone(issuer: Issuer) -> None:
+def test_api_server_takes_id_tokens_for_itself_only(issuer: Issuer) -> None:
     pair = issuer.log_in("bob", audience="nextcloud")
     elsewhere = Issuer("https://other.example", KEY).log_in("bob")
     for token, why in (

@@ -75,7 +75,7 @@ def test_the_usual_questions_have_the_usual_answers(files: Path) -> None:
     assert 0.05 < unemployed / (unemployed + activities["en emploi"]) < 0.15
 
 
-def test_nobody_is_interviewed_before_being_born_or_moving_in(files: Path) -> None:
+def test_interviews_follow_birth_and_moving_in(files: Path) -> None:
     interviews = {row[0]: row[2][:10] for row in rows(files, "menages")}
     for row in rows(files, "menages"):
         assert row[8] == "\\N" or row[8] < interviews[row[0]]

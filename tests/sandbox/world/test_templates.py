@@ -10,7 +10,7 @@ from sspcloud_magics.sandbox.world import databases
 pytestmark = pytest.mark.slow
 
 
-def test_templates_that_are_made_at_the_same_time_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_concurrent_templates_are_all_whole(tmp_path: Path) -> None:
     def fill(place: Path) -> None:
         place.mkdir()
         for number in range(20):

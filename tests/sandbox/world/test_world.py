@@ -71,7 +71,7 @@ def test_what_runs(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("person", ["alice", "bob", "carol"])
-def test_everybody_is_admin_at_home_and_nobody_elsewhere(sandbox: Sandbox, person: str) -> None:
+def test_person_is_admin_at_home_and_nowhere_else(sandbox: Sandbox, person: str) -> None:
     who = fetch(sandbox, person, f"user-{person}", "rolebinding", "full_control_namespace")
     assert who["subjects"][0]["name"] == f"oidc-{person}"
     answer = subprocess.run(
@@ -84,7 +84,7 @@ def test_everybody_is_admin_at_home_and_nobody_elsewhere(sandbox: Sandbox, perso
     assert answer.stdout == "no\n"
 
 
-def test_the_discovery_secret_is_laid_out_as_the_chart_does(sandbox: Sandbox) -> None:
+def test_discovery_secret_has_the_charts_layout(sandbox: Sandbox) -> None:
     found = fetch(sandbox, "alice", ALICE, "secret", f"discoverable-{SHARED}")
     assert found["metadata"]["annotations"]["onyxia/discovery"] == "postgres"
     assert found["data"]["postgres-port"] == "5432", "raw digits, as in the chart"
@@ -103,7 +103,7 @@ def test_the_charts_network_policy_selects_no_pod(sandbox: Sandbox) -> None:
     assert not policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
 
 
-def test_bob_reads_what_he_is_invited_to_and_nothing_else(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_bob_reads_what_he_is_invited_to_only(sandbox: Sandbox, tmp_path: Path) -> None:
     said = secret(sandbox, "bob", ALICE, INVITATION)
     (tmp_path / "ca.crt").write_text(said["ca.crt"])
     with (
@@ -172,7 +172,7 @@ def test_the_older_chart_has_a_database_too(sandbox: Sandbox) -> None:
         assert not connection.pgconn.ssl_in_use
 
 
-def test_a_hibernated_database_wakes_and_survives_the_loss_of_its_claim(sandbox: Sandbox) -> None:
+def test_hibernated_database_wakes_without_its_claim(sandbox: Sandbox) -> None:
     def hibernate(state: str) -> None:
         what = ["clusters.postgresql.cnpg.io", HIBERNATED, f"cnpg.io/hibernation={state}"]
         kubectl(sandbox, "admin", "-n", ALICE, "annotate", "--overwrite", *what)
@@ -211,7 +211,7 @@ def test_a_hibernated_database_wakes_and_survives_the_loss_of_its_claim(sandbox:
         wait("--for=delete", f"pod/{second}")
 
 
-def test_no_password_and_no_token_is_in_a_log_or_on_a_command_line(sandbox: Sandbox) -> None:
+def test_secrets_are_in_no_log_and_no_command_line(sandbox: Sandbox) -> None:
     hidden = {secret(sandbox, "bob", ALICE, INVITATION)["password"]}
     for namespace in (ALICE, CAROL):
         for item in fetch(sandbox, "admin", namespace, "secrets")["items"]:

@@ -108,7 +108,7 @@ def test_what_a_dry_run_prints_is_what_is_then_done(be, a_busy_server, sandbox):
         assert "NotFound" in absent
 
 
-def test_what_is_left_of_an_ended_share_goes_first_and_takes_no_part_in_the_next(be, a_busy_server, sandbox):
+def test_rest_of_an_ended_share_is_removed_first(be, a_busy_server, sandbox):
     """Its role could create, so that its future tables would have been opened to the next colleague."""
     kubectl(sandbox, "alice", "delete", "job", f"{DATABASE}-share-dave")
     wait_until_gone(session.current_cluster(), f"{DATABASE}-share-dave")

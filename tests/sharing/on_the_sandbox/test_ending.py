@@ -48,7 +48,7 @@ def superuser(dbname=None):
     return session.sharing._superuser(*session.sharing._own(DATABASE), dbname)
 
 
-def test_a_share_ends_by_itself_while_the_colleague_is_connected(be):
+def test_share_ends_by_itself_during_a_session(be):
     ssp.share_db(DATABASE, "bob", lasts="5s", read_write=True)
     be("bob")
     connected = ssp.connect_db(PATH)
@@ -96,7 +96,7 @@ def test_a_share_ends_by_itself_while_the_colleague_is_connected(be):
     assert ssp.query_db("SELECT 1 FROM pg_roles WHERE rolname = 'share_bob'").empty
 
 
-def test_revoking_ends_the_live_session_at_once_and_a_new_share_is_taken_up(be):
+def test_revoking_ends_the_session_at_once(be):
     ssp.share_db(DATABASE, "bob")
     be("bob")
     connected = ssp.connect_db(PATH)
@@ -121,7 +121,7 @@ def test_revoking_ends_the_live_session_at_once_and_a_new_share_is_taken_up(be):
     assert connected.psycopg.execute("SELECT current_user").fetchone() == ("share_bob",)
 
 
-def test_what_a_writer_made_stays_with_the_owner_in_every_database(be):
+def test_writers_objects_stay_with_the_owner(be):
     ssp.share_db(DATABASE, "bob", read_write=True)
     with superuser().psycopg as other:
         other.execute('CREATE DATABASE "autre é"')
@@ -153,7 +153,7 @@ def test_what_a_writer_made_stays_with_the_owner_in_every_database(be):
             other.execute('DROP DATABASE "autre é" WITH (FORCE)')
 
 
-def test_a_share_whose_job_was_deleted_by_hand_is_found_and_offered_for_removal(be, sandbox):
+def test_share_without_its_job_is_offered_for_removal(be, sandbox):
     ssp.share_db(DATABASE, "bob")
     kubectl(sandbox, "alice", "delete", "job", NAME)
     wait_until_gone(session.current_cluster())
@@ -173,7 +173,7 @@ def share_of(database):
     return share
 
 
-def test_the_share_of_a_database_that_is_gone_is_found_and_removed(be):
+def test_share_of_a_vanished_database_is_removed(be):
     share = share_of("postgresql-cnpg-000000")
     (row,) = ssp.shares().to_dict("records")
     assert (row["database"], row["state"]) == ("postgresql-cnpg-000000", "orphaned")
@@ -191,7 +191,7 @@ def test_the_share_of_a_database_that_is_gone_is_found_and_removed(be):
     assert ssp.shares().empty
 
 
-def test_where_the_database_sleeps_its_rights_are_taken_back_and_the_role_is_said_to_stay(be):
+def test_sleeping_database_keeps_the_role_only(be):
     share = share_of("postgresql-cnpg-204871")
     (removed,) = ssp.unshare("postgresql-cnpg-204871", "bob")
     assert "is hibernated" in removed.role_left
@@ -199,7 +199,7 @@ def test_where_the_database_sleeps_its_rights_are_taken_back_and_the_role_is_sai
     wait_until_gone(session.current_cluster(), share.name)
 
 
-def test_a_colleague_is_told_that_the_database_sleeps_and_gets_no_relay_for_it(be, sandbox):
+def test_sleeping_database_gets_no_relay(be, sandbox):
     ssp.share_db(DATABASE, "bob")
     hibernate = ("annotate", "cluster", DATABASE, "-n", "user-alice", "--overwrite")
     try:
@@ -230,7 +230,7 @@ def in_a_notebook(request, be, sandbox, tmp_path):
     cluster.close()
 
 
-def test_a_notebook_without_the_role_admin_sees_what_is_shared_and_takes_it_back_where_it_may(in_a_notebook):
+def test_notebook_without_admin_revokes_what_it_may(in_a_notebook):
     (row,) = ssp.shares().to_dict("records")
     assert (row["colleague"], row["state"]) == ("bob", "open")
     if in_a_notebook == "view":
@@ -253,7 +253,7 @@ def wait_until_gone_from_jobs(cluster):
     assert cluster.in_service
 
 
-def test_a_role_that_is_in_use_elsewhere_ends_with_its_sessions_in_a_transaction(be):
+def test_role_in_use_ends_with_its_open_transactions(be):
     """A colleague who holds locks on what they made does not keep the owner waiting."""
     ssp.share_db(DATABASE, "bob", read_write=True)
     be("bob")

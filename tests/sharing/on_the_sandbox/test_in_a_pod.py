@@ -51,7 +51,7 @@ def test_from_notebook_to_notebook_by_every_route(kernel, sandbox):
     assert "mounted service-account token" in joined
 
 
-def test_a_closed_network_leaves_the_forward_alone_open(kernel, sandbox):
+def test_closed_network_leaves_only_the_forward(kernel, sandbox):
     ssp.share_db(DATABASE, "bob")
     notebook.isolate(sandbox, "user-alice", DATABASE)
     try:

@@ -46,7 +46,7 @@ TAKING_BACK = {
 
 
 @pytest.mark.parametrize("step", SHARING)
-def test_ctrl_c_while_sharing_leaves_what_the_same_command_completes(be, step):
+def test_interrupted_share_is_completed_by_repeating(be, step):
     with interrupted_after(step.split()):
         ssp.share_db(DATABASE, "bob", via="network")
     assert list(ssp.shares()["state"]) == SHARING[step]
@@ -57,7 +57,7 @@ def test_ctrl_c_while_sharing_leaves_what_the_same_command_completes(be, step):
 
 
 @pytest.mark.parametrize("step", TAKING_BACK)
-def test_ctrl_c_while_taking_back_leaves_what_the_same_command_completes(be, step):
+def test_interrupted_revoke_is_completed_by_repeating(be, step):
     ssp.share_db(DATABASE, "bob", via="network")
     with interrupted_after(step.split()):
         ssp.unshare(DATABASE, "bob")
@@ -79,7 +79,7 @@ def test_ctrl_c_while_taking_back_leaves_what_the_same_command_completes(be, ste
         *(("unshare", step) for step in ("pg_terminate_backend", "DROP OWNED", "DROP ROLE")),
     ],
 )
-def test_a_kernel_that_is_killed_leaves_what_the_same_command_completes(be, sandbox, command, step):
+def test_killed_kernels_work_is_completed_by_repeating(be, sandbox, command, step):
     """It leaves its session to the server as well, with a transaction that is open and a lock."""
     run, table = (ssp.share_db, SHARING) if command == "share" else (ssp.unshare, TAKING_BACK)
     if command == "unshare":

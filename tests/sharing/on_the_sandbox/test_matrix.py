@@ -112,9 +112,7 @@ def shared_by_forward_only(be, sandbox):
     ssp.unshare(DATABASE, everybody=True)
 
 
-def test_where_the_network_is_closed_the_forward_is_taken_and_the_others_say_why(
-    be, bob, shared_by_forward_only
-):
+def test_closed_network_takes_the_forward_and_says_why(be, bob, shared_by_forward_only):
     be("bob", bob)
     assert ssp.connect_db(PATH).route.name == "forward"
     closed = "outside the cluster" if bob is None else "a network policy lets nothing through"
@@ -129,7 +127,7 @@ def test_where_the_network_is_closed_the_forward_is_taken_and_the_others_say_why
     assert (opens if bob else f"%connect_db {PATH}") in direct.value.mend
 
 
-def test_a_colleague_whose_notebook_may_only_view_still_joins_and_is_told_why_not_by_relay(be, sandbox):
+def test_viewing_notebook_joins_without_a_relay(be, sandbox):
     be("alice")
     ssp.share_db(DATABASE, "bob", via="network")
     try:

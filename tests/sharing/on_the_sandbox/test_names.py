@@ -84,7 +84,7 @@ def test_awkward_names_are_shared_like_any_other(be, awkward):
     assert row.fetchone() == (3,)  # its owner reads it
 
 
-def test_a_database_of_the_older_chart_is_shared_as_well(be):
+def test_database_of_the_older_chart_is_shared(be):
     be("carol")
     opened = ssp.share_db("postgresql-439617", "bob", read_write=True)
     assert opened.line == "%connect_db user-carol/postgresql-439617"
@@ -100,7 +100,7 @@ def test_a_database_of_the_older_chart_is_shared_as_well(be):
     ssp.query_db("DROP SCHEMA share_bob CASCADE")
 
 
-def test_where_no_login_may_make_roles_the_secrets_that_were_looked_for_are_named(be, sandbox):
+def test_secrets_looked_for_are_named_without_a_login(be, sandbox):
     secret = kubectl(sandbox, "alice", "get", "secret", f"{DATABASE}-superuser", "-o", "json")
     kubectl(sandbox, "alice", "delete", "secret", f"{DATABASE}-superuser")
     try:

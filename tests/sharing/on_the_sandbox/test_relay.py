@@ -92,7 +92,7 @@ def test_a_relay_behind_a_unix_socket_goes_with_it(bob):
     assert not relays(bob)
 
 
-def test_one_relay_serves_a_destination_however_often_it_is_asked_for(bob):
+def test_relay_serves_its_destination_once(bob):
     first, second = ssp.forward_through_relay(API), ssp.forward_through_relay(API)
     assert first is second
     assert len(relays(bob)) == 1
@@ -107,7 +107,7 @@ def test_a_relay_of_another_image_can_be_had(bob):
     wait_until_gone(bob)
 
 
-def test_a_connection_by_relay_takes_the_image_that_was_named_or_set(bob):
+def test_relay_takes_the_image_named_or_set(bob):
     image, other = "docker.io/alpine/socat:1.7.4.4", "docker.io/alpine/socat:1.8.0.1"
     with shared_through_the_network(bob):
         ssp.connect_db(DATABASE, route="relay", image=image)
@@ -143,7 +143,7 @@ def another_process(sandbox):
             process.kill()
 
 
-def test_a_relay_is_nobody_elses_and_is_swept_once_its_process_is_gone(bob):
+def test_relay_is_private_and_swept_with_its_process(bob):
     with another_process(bob) as process:
         with ssp.forward_through_relay(API):
             mine, theirs = (
@@ -163,7 +163,7 @@ def here(pod):
     return f"/{os.getpid()}/" in pod["metadata"]["annotations"]["sspcloud-magics/process"]
 
 
-def test_a_relay_that_does_not_become_ready_is_removed_and_says_what_to_do(bob):
+def test_relay_that_is_never_ready_is_removed_and_told(bob):
     with pytest.raises(PodNotReady) as refused:
         ssp.forward_through_relay(API, image="nobody/nothing:1")
     assert "Image" in refused.value.why

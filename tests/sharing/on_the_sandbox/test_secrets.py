@@ -94,7 +94,7 @@ def files(folder):
     return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
 
 
-def test_no_secret_is_shown_saved_or_logged_whatever_goes_wrong(alice, sandbox, tmp_path):
+def test_secrets_are_not_shown_saved_or_logged(alice, sandbox, tmp_path):
     with server_that_logs_all_statements(sandbox) as log:
         ssp.share_db(DATABASE, "bob")
         found = canaries(sandbox)
@@ -117,9 +117,7 @@ def test_no_secret_is_shown_saved_or_logged_whatever_goes_wrong(alice, sandbox, 
     search({"shown": shown, "saved": saved, "logged": logged, "listed": listed}, found)
 
 
-def test_a_notebook_that_is_saved_holds_no_secret_and_neither_do_its_history_and_state(
-    alice, sandbox, tmp_path, monkeypatch
-):
+def test_saved_notebook_and_history_hold_no_secret(alice, sandbox, tmp_path, monkeypatch):
     """Run by a real kernel, with debug logs and verbose tracebacks among its outputs."""
     ssp.share_db(DATABASE, "bob")
     found = canaries(sandbox)

@@ -45,7 +45,7 @@ def share_name(colleague):
     return f"{DATABASE}-share-{colleague}"
 
 
-def test_a_colleague_joins_with_the_line_that_the_owner_sends(be):
+def test_colleague_joins_with_the_owners_line(be):
     opened = ssp.share_db(DATABASE, ["bob", "carol"], reason="le cours")
     assert isinstance(opened, Opened)
     assert opened.line == f"%connect_db {PATH}"
@@ -57,7 +57,7 @@ def test_a_colleague_joins_with_the_line_that_the_owner_sends(be):
         assert ssp.query_db("SELECT count(*) AS n FROM individus")["n"][0] > 100_000
 
 
-def test_a_table_made_after_sharing_is_readable_and_nothing_is_writable(be):
+def test_later_table_is_readable_and_nothing_writable(be):
     ssp.share_db(DATABASE, "bob")
     ssp.connect_db(DATABASE)
     ssp.query_db("CREATE TABLE later AS SELECT 42 AS answer")
@@ -96,7 +96,7 @@ def test_bob_reaches_no_other_pod_and_no_other_secret(be, sandbox):
     assert "Forbidden" in kubectl(sandbox, "bob", "get", "pods", "-n", "user-alice")
 
 
-def test_kubectl_may_forward_only_when_that_was_asked_for(be, sandbox):
+def test_kubectl_may_forward_only_when_asked_for(be, sandbox):
     ask = ("auth", "can-i", "list", "pods", "-n", "user-alice")
     ssp.share_db(DATABASE, "bob")
     assert kubectl(sandbox, "bob", *ask).startswith("no")
@@ -104,7 +104,7 @@ def test_kubectl_may_forward_only_when_that_was_asked_for(be, sandbox):
     assert kubectl(sandbox, "bob", *ask) == "yes"
 
 
-def test_an_expired_role_may_not_log_in_even_with_its_password(be):
+def test_expired_role_may_not_log_in(be):
     ssp.share_db(DATABASE, "bob")
     be("bob")
     connected = ssp.connect_db(PATH)
@@ -117,7 +117,7 @@ def test_an_expired_role_may_not_log_in_even_with_its_password(be):
         connected.ready()
 
 
-def test_sharing_again_keeps_the_password_and_moves_the_end(be):
+def test_sharing_again_keeps_the_password(be):
     ssp.share_db(DATABASE, "bob", lasts="1h")
     cluster = session.current_cluster()
     first = objects.secret(cluster, share_name("bob")).value("password")
@@ -132,7 +132,7 @@ def test_sharing_again_keeps_the_password_and_moves_the_end(be):
     assert (row["until"] - datetime.now(UTC)).days == 1
 
 
-def test_the_share_follows_a_pod_that_is_replaced_under_a_new_name(be, sandbox):
+def test_share_follows_a_renamed_replacement_pod(be, sandbox):
     ssp.share_db(DATABASE, "bob")
     claim = f"{DATABASE}-1"
     before = kubectl(sandbox, "alice", "get", "pods", "-l", f"cnpg.io/cluster={DATABASE}", "-o", "name")
@@ -163,7 +163,7 @@ def test_sharing_again_without_the_network_closes_it(be, sandbox):
     assert "NotFound" in kubectl(sandbox, "alice", *policy)
 
 
-def test_a_role_that_no_share_has_made_is_not_taken_over(be):
+def test_foreign_role_is_not_taken_over(be):
     owner = session.sharing._superuser(*session.sharing._own(DATABASE))
     try:
         owner.psycopg.execute("CREATE ROLE share_bob")
@@ -202,7 +202,7 @@ def test_colleagues_read_what_one_of_them_will_create(be):
     ssp.query_db("DROP SCHEMA share_bob CASCADE")
 
 
-def test_what_is_shared_with_me_is_listed_from_then_on_the_newest_first(be, sandbox):
+def test_shared_with_me_is_listed_newest_first(be, sandbox):
     memory.file().unlink(missing_ok=True)
     ssp.share_db(DATABASE, "bob", lasts="1h")
     be("bob")
@@ -256,7 +256,7 @@ def test_the_newest_share_is_listed_first(be, sandbox):
         )
 
 
-def test_a_member_of_a_group_finds_what_is_shared_with_the_group(be, sandbox):
+def test_group_member_finds_the_groups_shares(be, sandbox):
     """Bob's own namespace and name do not tell of it: the server says what he may read."""
     ssp.share_db(DATABASE, "projet-a-name-that-is-too-long-for-a-label-of-kubernetes")
     rights = list(ssp.shares()["role"])
@@ -288,7 +288,7 @@ def test_no_object_but_the_secret_holds_the_password(be, sandbox):
     assert password not in kubectl(sandbox, "alice", "logs", f"{DATABASE}-1")
 
 
-def test_with_the_network_open_a_relay_of_bobs_reaches_the_database(be, sandbox):
+def test_relay_reaches_the_database_in_an_open_network(be, sandbox):
     ssp.share_db(DATABASE, "bob", via="network")
     be("bob")
     connection = ssp.connect_db(PATH, route="relay")
@@ -323,14 +323,14 @@ def test_nonsense_is_refused_before_anything_is_made(be, more):
     assert ssp.shares().empty
 
 
-def test_the_shares_of_one_database_are_asked_for_by_the_beginning_of_its_name(be):
+def test_shares_are_listed_by_a_prefix_of_the_database(be):
     ssp.share_db(DATABASE, "bob")
     assert list(ssp.shares(DATABASE[:-2])["colleague"]) == ["bob"]
     with pytest.raises(DatabaseNotFound):
         ssp.shares("nothing")
 
 
-def test_with_a_policy_already_there_the_colleague_is_let_in_as_well(be, sandbox):
+def test_colleague_is_admitted_next_to_an_old_policy(be, sandbox):
     notebook.isolate(sandbox, "user-alice", DATABASE)
     try:
         plan = ssp.preview_share(DATABASE, "bob", via="network")
@@ -343,7 +343,7 @@ def test_with_a_policy_already_there_the_colleague_is_let_in_as_well(be, sandbox
         notebook.open_again(sandbox, "user-alice")
 
 
-def test_taking_back_what_was_never_given_names_what_there_is(be):
+def test_revoking_what_was_not_shared_names_the_shares(be):
     ssp.share_db(DATABASE, "bob")
     with pytest.raises(TargetNotFound) as refused:
         ssp.unshare(DATABASE, "dave")
@@ -359,7 +359,7 @@ def no_jobs(sandbox):
     kubectl(sandbox, "admin", "delete", *quota)
 
 
-def test_where_jobs_are_refused_the_owners_next_session_ends_the_share(be, no_jobs):
+def test_owners_next_session_ends_shares_without_jobs(be, no_jobs):
     opened = ssp.share_db(DATABASE, "bob", lasts="1h")
     assert any("your next session" in note for note in opened.notes)
     assert not any("no new tunnel" in note for note in opened.notes)
@@ -421,7 +421,7 @@ def test_share_whose_job_goes_meanwhile_is_completed(be, sandbox, monkeypatch):
     assert ssp.connect_db(PATH).user == "share_bob"
 
 
-def test_two_sessions_of_the_owner_share_at_the_same_time(be, sandbox):
+def test_two_owner_sessions_share_at_the_same_time(be, sandbox):
     """As two notebooks do: both succeed, and one share stands."""
     script = f"import sspcloud_magics as s; s.login(kubeconfig={str(sandbox.kubeconfig())!r}); s.share_db({DATABASE!r}, 'bob')"
     running = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) for _ in range(2)]

@@ -42,7 +42,7 @@ def test_serves_one_pair():
     assert (tunnel.reusable, tunnel.pairs) == (False, 1)
 
 
-def test_what_is_said_first_goes_to_the_channel_of_the_data():
+def test_first_bytes_go_to_the_data_channel():
     pair, sent = ChannelTunnel().open(5432, b"hello")
     assert (pair, unmask(sent)) == (1, [(2, b"\x00hello")])
 
@@ -83,7 +83,7 @@ def test_an_abnormal_close_fails_the_pair(tunnel, payload, text):
     assert feed(tunnel, frame(8, payload))[0] == Failed(1, text)
 
 
-def test_finishing_closes_the_tunnel_since_there_is_no_half_close(tunnel):
+def test_finish_closes_the_tunnel_without_half_close(tunnel):
     assert not tunnel.half_close
     feed(tunnel, HELLO)
     assert unmask(tunnel.finish(1)) == [(8, b"\x03\xe8")]

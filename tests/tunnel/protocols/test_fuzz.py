@@ -96,7 +96,7 @@ def mutate(source: random.Random, sent: bytes) -> bytes:
     ("tunnel_of", "traffic"),
     [(SpdyTunnel, bare_traffic), (SpdyOverWebSocket, spdy_traffic), (ChannelTunnel, channel_traffic)],
 )
-def test_mutated_traffic_and_noise_bring_only_protocol_errors_within_bounded_memory(
+def test_noise_gives_protocol_errors_in_bounded_memory(
     tunnel_of: Callable[[], SpdyTunnel | ChannelTunnel], traffic: Callable[[random.Random], bytes]
 ):
     source = random.Random(31)

@@ -212,7 +212,7 @@ class TestDecoding:
         assert joined(decode(stream, at)) == joined(decode(stream))
 
     @given(st.binary(max_size=3000), cuts)
-    def test_noise_brings_only_protocol_errors_and_keeps_little(self, noise, at):
+    def test_noise_gives_protocol_errors_and_keeps_little(self, noise, at):
         _survive(noise, at)
 
     @given(st.data(), cuts)

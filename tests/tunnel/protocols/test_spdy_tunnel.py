@@ -85,7 +85,7 @@ def errors_of(pair: int) -> int:
     return pair - 2
 
 
-def test_opens_the_error_stream_first_and_half_closes_it(server):
+def test_error_stream_opens_first_and_half_closes(server):
     pair, sent = server.tunnel.open(5432)
     (_, _, first_flags, first), (_, _, second_flags, second) = server.read(sent)
     assert (first_flags, second_flags) == (1, 0)
@@ -95,13 +95,13 @@ def test_opens_the_error_stream_first_and_half_closes_it(server):
     assert server.peer.read_syn(second) == (pair, headers | {"streamtype": "data"})
 
 
-def test_what_is_said_first_goes_along_with_the_request(server):
+def test_first_bytes_go_along_with_the_request(server):
     pair, sent = server.tunnel.open(5432, memoryview(b"hello"))
     *_, last = server.read(sent)
     assert last == ("data", pair, 0, b"hello")
 
 
-def test_streams_are_odd_and_rise_and_requests_are_counted(server):
+def test_streams_are_odd_and_requests_are_counted(server):
     pairs = [server.open() for _ in range(200)]
     assert pairs == list(range(3, 3 + 4 * 200, 4))
     assert server.tunnel.pairs == 200
@@ -119,7 +119,7 @@ def test_a_pair_from_its_acceptance_to_its_end(server):
     assert server.tunnel.pairs == 0
 
 
-def test_the_end_of_the_data_waits_for_the_error_stream(server):
+def test_end_of_the_data_waits_for_the_error_stream(server):
     pair = server.open()
     assert server.say(data(pair, b"x", fin=True)) == [Received(pair, [b"x"])]
     assert server.say(data(1, fin=True)) == [Ended(pair)]
@@ -161,7 +161,7 @@ def test_an_error_text_fails_the_pair_and_nothing_else(server):
     assert server.tunnel.reusable
 
 
-def test_resets_after_an_error_text_as_since_kubernetes_1_32(server):
+def test_error_text_is_a_reset_since_kubernetes_1_32(server):
     pair = server.open()
     reset = [control(3, struct.pack("!II", stream, 5)) for stream in (pair, 1)]
     assert server.say(data(1, b"broken pipe"), *reset) == [Failed(pair, "broken pipe")]
@@ -191,7 +191,7 @@ def test_what_comes_for_unknown_streams_is_dropped(server):
     )
 
 
-def test_an_abandoned_pair_is_finished_and_stays_silent(server):
+def test_abandoned_pair_is_finished_and_stays_silent(server):
     pair = server.open()
     assert server.read(server.tunnel.abandon(pair)) == [("data", pair, 1, b"")]
     assert server.say(server.peer.reply(pair), data(pair, b"late")) == []
@@ -209,7 +209,7 @@ def test_a_reset_pair_stays_silent(server):
     assert server.tunnel.reset(pair) == b""
 
 
-def test_a_reset_pair_is_forgotten_though_its_data_never_end(server):
+def test_reset_pair_with_endless_data_is_forgotten(server):
     server.tunnel.reset(server.open())
     assert server.tunnel.pairs == 1
     assert server.say(data(1, fin=True)) == []
@@ -217,7 +217,7 @@ def test_a_reset_pair_is_forgotten_though_its_data_never_end(server):
     assert server.outgoing() == []
 
 
-def test_a_reset_pair_of_which_no_error_can_come_is_forgotten_at_once(server):
+def test_reset_pair_without_errors_is_forgotten(server):
     pair = server.open()
     server.say(data(1, fin=True))
     assert server.read(server.tunnel.reset(pair)) == [("control", 3, 0, struct.pack("!II", pair, 5))]
@@ -240,7 +240,7 @@ def test_pings_of_the_server_are_echoed(server):
     assert server.outgoing() == [("control", 6, 0, struct.pack("!I", 8))]
 
 
-def test_websocket_pings_are_answered_and_pongs_are_taken(over_websocket):
+def test_websocket_pings_are_answered_and_pongs_taken(over_websocket):
     events = everything(over_websocket.tunnel.receive, [memoryview(frame(9, b"hi") + frame(10))])
     assert events == []
     assert unmask(bytes(over_websocket.tunnel.outgoing)) == [(10, b"hi")]
@@ -278,7 +278,7 @@ def test_closing_says_so(bare, over_websocket):
     assert not over_websocket.tunnel.reusable
 
 
-def test_what_opens_a_pair_is_one_message_and_much_data_spares_a_copy(bare, over_websocket):
+def test_opening_is_one_message_and_bulk_spares_a_copy(bare, over_websocket):
     assert len(unmask(over_websocket.tunnel.open(5432, b"hello")[1])) == 1
     much = memoryview(bytes(100_000))
     assert bare.tunnel.send(3, much)[1] is much
@@ -287,7 +287,7 @@ def test_what_opens_a_pair_is_one_message_and_much_data_spares_a_copy(bare, over
 
 @both_carriages
 @given(parts=st.lists(st.binary(min_size=1, max_size=300), max_size=6), at=cuts, messages_at=cuts)
-def test_any_slicing_and_any_framing_gives_the_same_bytes(carriage, parts, at, messages_at):
+def test_any_slicing_and_framing_gives_the_same_bytes(carriage, parts, at, messages_at):
     server = Server(carriage)
     pair = server.open()
     spdy = server.peer.reply(1) + server.peer.reply(pair)

@@ -140,7 +140,7 @@ class TestEncoding:
 
 class TestMasking:
     @pytest.mark.parametrize("compiled", [True, False])
-    def test_is_an_exclusive_or_with_the_mask_again_and_again(self, monkeypatch, compiled):
+    def test_masking_is_xor_with_the_repeated_mask(self, monkeypatch, compiled):
         if not compiled:
             monkeypatch.setattr(masking, "PathFinder", SimpleNamespace(find_spec=lambda *_args: None))
         routine = masking.load()
@@ -178,7 +178,7 @@ class TestDecoding:
         assert len(payload) == 496
 
     @pytest.mark.parametrize("at", [[], [4], [5], [6], [7], [8]])
-    def test_an_empty_frame_ends_a_message_as_the_api_server_does(self, at):
+    def test_empty_frame_ends_a_message(self, at):
         data = frame(2, b"abc", fin=False) + frame(0) + frame(2, b"d")
         assert decode(data, at)[-3:] == [Boundary.BINARY, b"d", Boundary.END]
         assert messages(decode(data, at)) == [(False, b"abc"), (False, b"d")]
@@ -227,7 +227,7 @@ class TestDecoding:
         assert messages(decode(data, at)) == expected
 
     @given(st.binary(max_size=2000), cuts)
-    def test_noise_brings_only_protocol_errors_and_keeps_little(self, noise, at):
+    def test_noise_gives_protocol_errors_and_keeps_little(self, noise, at):
         decoder = FrameDecoder()
         with contextlib.suppress(ProtocolError):
             everything(decoder.receive, slices(noise, at))
