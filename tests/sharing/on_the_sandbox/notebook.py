@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import secrets
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -27,7 +28,8 @@ from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.target import PortText, Target
 from tests.testbed import Sandbox
 
-ADDRESS = "127.0.0.77"
+# The port is the service's; the address is this process's own, since others that run the same tests use that port, too.
+ADDRESS = "127." + ".".join(str(secrets.randbelow(254) + 1) for _ in range(3))
 PORT = 5432
 
 
