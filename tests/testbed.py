@@ -24,9 +24,9 @@ from kubernetes import client, config, watch
 
 from sspcloud_magics.sandbox import daemon
 from sspcloud_magics.secret import Secret
+from tests.support.database import DATABASE
 
 NAMESPACE = "user-alice"
-DATABASE = "postgresql-cnpg-951239"
 HELPERS = {"source": 9000, "sink": 9001, "echo": 9002}
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page
 
+from tests.support.database import DATABASE_PATH as DATABASE
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 STATIC = ROOT / "sspcloud_magics" / "widgets" / "static"
 THEMES = Path(sys.prefix) / "share" / "jupyter" / "lab" / "themes" / "@jupyterlab"
@@ -136,7 +138,6 @@ def trouble(
     return {"code": code, "what": what, "why": why, "mend": mend, "family": family}
 
 
-DATABASE = "user-alice/postgresql-cnpg-951239"
 HOUR = 3600
 WHO = {
     "user": "oidc-alice",

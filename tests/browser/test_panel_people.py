@@ -21,11 +21,11 @@ from sspcloud_magics.sandbox import account
 from sspcloud_magics.sandbox.world.web_api import IMAGE
 from tests.browser.lab import Lab, open_notebook, outputs, run_cell, write_notebook
 from tests.browser.stage import faults
+from tests.support.database import DATABASE as NAME
+from tests.support.database import DATABASE_PATH as DATABASE
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-NAME = "postgresql-cnpg-951239"
-DATABASE = f"user-alice/{NAME}"
 CELLS = [
     "%load_ext sspcloud_magics\n%sspcloud",
     """

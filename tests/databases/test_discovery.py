@@ -20,8 +20,8 @@ from sspcloud_magics.databases.discovery import (
 )
 from sspcloud_magics.errors import DatabaseHibernated, DatabaseNotFound, UsageProblem
 from sspcloud_magics.secret import Secret
+from tests.support.database import DATABASE as F
 
-F = "postgresql-cnpg-951239"
 NAMESPACE = "user-alice"
 
 

@@ -30,8 +30,8 @@ from sspcloud_magics.errors import (
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.secret import Secret
 from tests.databases.test_forks import in_child
+from tests.support.database import DATABASE as F
 
-F = "postgresql-cnpg-951239"
 ASLEEP = "postgresql-cnpg-204871"
 
 

@@ -22,11 +22,12 @@ from sspcloud_magics.doctor.report import Report
 from sspcloud_magics.doctor.walk import examine
 from sspcloud_magics.sandbox import account
 from sspcloud_magics.session import state
+from tests.support.database import DATABASE
+from tests.support.kubectl import kubectl
 from tests.testbed import Sandbox
 
 pytestmark = pytest.mark.slow
 
-DATABASE = "postgresql-cnpg-951239"
 Examine = Callable[..., Report]
 
 
@@ -52,22 +53,11 @@ def doctor(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examin
 @contextmanager
 def applied(sandbox: Sandbox, person: str, *objects: dict[str, Any]) -> Iterator[None]:
     manifest = yaml.safe_dump_all(objects)
-
-    def kubectl(*words: str) -> None:
-        subprocess.run(
-            ["kubectl", *words, "-f", "-"],
-            input=manifest,
-            text=True,
-            env=sandbox.env(person),
-            check=True,
-            capture_output=True,
-        )
-
-    kubectl("apply")
+    kubectl(sandbox, person, "apply", "-f", "-", stdin=manifest).succeeded()
     try:
         yield
     finally:
-        kubectl("delete", "--wait=false")
+        kubectl(sandbox, person, "delete", "--wait=false", "-f", "-", stdin=manifest).succeeded()
 
 
 def found(report: Report, step: str, verdict: Verdict | None = None) -> Finding:
@@ -199,13 +189,7 @@ def test_viewing_service_account_is_told_what_it_lacks(
         "metadata": {"name": name, "namespace": "user-carol"},
     }
     with applied(sandbox, "carol", service_account, binding):
-        token = subprocess.run(
-            ["kubectl", "create", "token", name],
-            env=sandbox.env("carol"),
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
+        token = kubectl(sandbox, "carol", "create", "token", name).succeeded().strip()
         document = yaml.safe_load(sandbox.kubeconfig("carol").read_text())
         document["users"][0]["user"] = {"token": token}
         file = tmp_path / "config"

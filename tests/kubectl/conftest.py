@@ -1,42 +1,19 @@
-"""The judge: an unmodified kubectl, run as one of the sandbox's people."""
+"""kubectl as the sandbox's people run it, and what they make with it."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 import yaml
 
+from tests.support.kubectl import Said
+from tests.support.kubectl import kubectl as run_kubectl
 from tests.testbed import Sandbox
 
-KUBECTL = Path(sys.executable).parent / "kubectl"
 MANIFESTS = Path(__file__).parent / "manifests"
-
-
-@dataclass(frozen=True)
-class Said:
-    """What kubectl said."""
-
-    out: str
-    err: str
-    code: int
-
-    @property
-    def lines(self) -> list[str]:
-        return self.out.splitlines()
-
-    def table(self) -> list[dict[str, str]]:
-        """Read a table by the places of its headings."""
-        heading = self.lines[0]
-        starts = [0] + [i for i in range(2, len(heading)) if heading[i] != " " and heading[i - 2 : i] == "  "]
-        ends = [*starts[1:], None]
-        cut = [[line[a:b].strip() for a, b in zip(starts, ends, strict=True)] for line in self.lines]
-        return [dict(zip(cut[0], row, strict=True)) for row in cut[1:]]
 
 
 class Kubectl(Protocol):
@@ -54,16 +31,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def kubectl(sandbox: Sandbox, cache: Path) -> Kubectl:
     def run(person: str, *words: str, stdin: str | None = None) -> Said:
-        done = subprocess.run(
-            [str(KUBECTL), "--cache-dir", str(cache), *words],
-            env=sandbox.env(person),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        return Said(done.stdout, done.stderr, done.returncode)
+        return run_kubectl(sandbox, person, "--cache-dir", cache, *words, stdin=stdin)
 
     return run
 

@@ -11,9 +11,8 @@ import pytest
 import sspcloud_magics as ssp
 from tests.kubectl.conftest import Apply, Kubectl, manifest
 from tests.kubectl.test_pods import forwarding
+from tests.support.database import DATABASE
 from tests.testbed import Sandbox
-
-DATABASE = "postgresql-cnpg-951239"
 
 
 def ticked(selected: str) -> dict[str, Any]:

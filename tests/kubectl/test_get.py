@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.kubectl.conftest import KUBECTL, Apply, Kubectl, sleeper
+from tests.kubectl.conftest import Apply, Kubectl, sleeper
+from tests.support.kubectl import KUBECTL
 from tests.testbed import Sandbox
 
 POD = "postgresql-cnpg-951239-1"

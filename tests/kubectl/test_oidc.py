@@ -9,13 +9,8 @@ from pathlib import Path
 import yaml
 
 from sspcloud_magics.sandbox import account
+from tests.support.kubectl import kubectl
 from tests.testbed import Sandbox
-
-
-def kubectl(sandbox: Sandbox, kubeconfig: Path, *words: str) -> str:
-    environment = sandbox.env("bob") | {"KUBECONFIG": str(kubeconfig)}
-    done = subprocess.run(["kubectl", *words], env=environment, capture_output=True, text=True, check=True)
-    return done.stdout
 
 
 def settings(kubeconfig: Path) -> dict[str, str]:
@@ -35,8 +30,8 @@ def test_kubectl_logs_in_by_script_and_renews(sandbox: Sandbox, tmp_path: Path) 
         ["/bin/sh", "-e"], input=script, text=True, env=environment, check=True, capture_output=True
     )
     before = settings(kubeconfig)
-    assert "oidc-bob" in kubectl(sandbox, kubeconfig, "auth", "whoami")
+    assert "oidc-bob" in kubectl(sandbox, "bob", "auth", "whoami", kubeconfig=kubeconfig).succeeded()
     after = settings(kubeconfig)
     assert after["id-token"] != before["id-token"]
     assert after["refresh-token"] != before["refresh-token"]
-    assert "oidc-bob" in kubectl(sandbox, kubeconfig, "auth", "whoami")
+    assert "oidc-bob" in kubectl(sandbox, "bob", "auth", "whoami", kubeconfig=kubeconfig).succeeded()

@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.kubectl.conftest import KUBECTL, Apply, Kubectl, manifest, sleeper
+from tests.kubectl.conftest import Apply, Kubectl, manifest, sleeper
+from tests.support.kubectl import KUBECTL
 from tests.testbed import Sandbox
 
 

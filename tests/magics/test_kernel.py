@@ -17,12 +17,12 @@ from sspcloud_magics.cluster.identity import find_cluster
 from sspcloud_magics.databases.connection import DatabaseConnection, connect
 from sspcloud_magics.databases.query import query
 from sspcloud_magics.forwards.manager import ForwardManager
+from tests.support.database import DATABASE_PATH as DATABASE
 from tests.support.ports import free_port
 from tests.testbed import Sandbox
 
 pytestmark = pytest.mark.slow
 
-DATABASE = "user-alice/postgresql-cnpg-951239"
 SECONDS = 60.0
 
 

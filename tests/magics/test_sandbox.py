@@ -19,11 +19,11 @@ import sspcloud_magics as ssp
 from sspcloud_magics import errors, session
 from sspcloud_magics.session import state
 from tests.magics.conftest import Notebook
+from tests.support.database import DATABASE
 from tests.testbed import Sandbox
 
 pytestmark = pytest.mark.slow
 
-DATABASE = "postgresql-cnpg-951239"
 ALICES = f"user-alice/{DATABASE}"
 HIBERNATED = "postgresql-cnpg-204871"
 

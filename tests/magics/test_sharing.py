@@ -9,9 +9,9 @@ import pytest
 import sspcloud_magics as ssp
 from sspcloud_magics import errors
 from tests.magics.conftest import Notebook
+from tests.support.database import DATABASE
 from tests.testbed import Sandbox
 
-DATABASE = "postgresql-cnpg-951239"
 LINE = f"%connect_db user-alice/{DATABASE}"
 
 

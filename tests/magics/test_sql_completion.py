@@ -9,9 +9,8 @@ import pytest
 from sspcloud_magics import session
 from tests.magics.conftest import Notebook
 from tests.magics.test_kernel import Kernel, kernel  # noqa: F401 - a fixture
+from tests.support.database import DATABASE
 from tests.testbed import Sandbox
-
-DATABASE = "postgresql-cnpg-951239"
 
 
 @pytest.fixture

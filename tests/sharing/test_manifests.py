@@ -9,9 +9,9 @@ from sspcloud_magics.secret import Secret
 from sspcloud_magics.sharing import manifests
 from sspcloud_magics.sharing.colleagues import parse_colleague
 from sspcloud_magics.sharing.manifests import Share, future_pods, share_name
+from tests.support.database import DATABASE as F
 
 CANARY = "canary-password"
-F = "postgresql-cnpg-951239"
 
 
 def a_share(**more):

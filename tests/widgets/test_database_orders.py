@@ -11,10 +11,10 @@ import pytest
 from sspcloud_magics import session
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.widgets.board import Board
+from tests.support.database import DATABASE_PATH as DATABASE
 from tests.testbed import Sandbox
 from tests.widgets.conftest import Browser, answer, as_alice, outcome
 
-DATABASE = "user-alice/postgresql-cnpg-951239"
 WISH = {"database": DATABASE, "colleagues": "carol", "write": False, "schemas": "all", "lasts": "2h"}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from sspcloud_magics.errors import (
     TokenExpired,
 )
 from sspcloud_magics.target import PortText, Target
+from tests.support.kubectl import KUBECTL
 from tests.testbed import Testbed
 
 
@@ -42,7 +42,7 @@ def cluster(testbed: Testbed) -> Iterator[Cluster]:
 
 def kubectl(testbed: Testbed, *arguments: str) -> list[list[str]]:
     """Return the rows that kubectl prints, without the heading."""
-    command = [str(Path(sys.executable).with_name("kubectl")), f"--kubeconfig={testbed.kubeconfig}"]
+    command = [str(KUBECTL), f"--kubeconfig={testbed.kubeconfig}"]
     command += [
         f"--namespace={testbed.namespace}",
         *([f"--context={testbed.context}"] if testbed.context else []),

@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.support.kubectl import KUBECTL, kubectl
 from tests.testbed import Sandbox
 
 pytestmark = pytest.mark.slow
@@ -23,17 +24,9 @@ SHARED, HIBERNATED, OLDER = "postgresql-cnpg-951239", "postgresql-cnpg-204871", 
 INVITATION = f"{SHARED}-share-bob"
 
 
-def kubectl(sandbox: Sandbox, person: str, *words: str) -> str:
-    done = subprocess.run(
-        ["kubectl", *words], env=sandbox.env(person), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def fetch(sandbox: Sandbox, person: str, namespace: str, kind: str, *name: str) -> dict[str, Any]:
     got: dict[str, Any] = json.loads(
-        kubectl(sandbox, person, "-n", namespace, "get", kind, *name, "-o", "json")
+        kubectl(sandbox, person, "-n", namespace, "get", kind, *name, "-o", "json").succeeded()
     )
     return got
 
@@ -46,7 +39,7 @@ def secret(sandbox: Sandbox, person: str, namespace: str, name: str) -> dict[str
 @contextmanager
 def forward(sandbox: Sandbox, namespace: str, target: str) -> Iterator[int]:
     """Forward to a database with kubectl, as the admin, and give the local port."""
-    command = ["kubectl", "-n", namespace, "port-forward", target, ":5432"]
+    command = [KUBECTL, "-n", namespace, "port-forward", target, ":5432"]
     with subprocess.Popen(
         command, env=sandbox.env("admin"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
@@ -59,9 +52,7 @@ def forward(sandbox: Sandbox, namespace: str, target: str) -> Iterator[int]:
 
 def test_what_runs(sandbox: Sandbox) -> None:
     columns = ["-o", "custom-columns=:metadata.namespace,:metadata.name,:status.phase", "--no-headers"]
-    rows = {
-        tuple(line.split()) for line in kubectl(sandbox, "admin", "get", "pods", "-A", *columns).splitlines()
-    }
+    rows = {tuple(line.split()) for line in kubectl(sandbox, "admin", "get", "pods", "-A", *columns).lines}
     assert {
         (ALICE, "mon-api-abcdef-12345", "Running"),
         (ALICE, f"{SHARED}-1", "Running"),
@@ -74,14 +65,8 @@ def test_what_runs(sandbox: Sandbox) -> None:
 def test_person_is_admin_at_home_and_nowhere_else(sandbox: Sandbox, person: str) -> None:
     who = fetch(sandbox, person, f"user-{person}", "rolebinding", "full_control_namespace")
     assert who["subjects"][0]["name"] == f"oidc-{person}"
-    answer = subprocess.run(
-        ["kubectl", "auth", "can-i", "list", "secrets", "-n", "user-carol" if person != "carol" else ALICE],
-        env=sandbox.env(person),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.stdout == "no\n"
+    other = "user-carol" if person != "carol" else ALICE
+    assert kubectl(sandbox, person, "auth", "can-i", "list", "secrets", "-n", other).out == "no\n"
 
 
 def test_discovery_secret_has_the_charts_layout(sandbox: Sandbox) -> None:
@@ -136,25 +121,11 @@ def test_bob_reads_what_he_is_invited_to_only(sandbox: Sandbox, tmp_path: Path) 
         ["get", "pods"],
         ["get", "endpoints", "mon-api"],
     ):
-        refused = subprocess.run(
-            ["kubectl", "-n", ALICE, *words],
-            env=sandbox.env("bob"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert "Error from server (Forbidden)" in refused.stderr
+        assert "Error from server (Forbidden)" in kubectl(sandbox, "bob", "-n", ALICE, *words).err
 
 
 def test_carol_may_not_read_bobs_invitation(sandbox: Sandbox) -> None:
-    refused = subprocess.run(
-        ["kubectl", "-n", ALICE, "get", "secret", INVITATION],
-        env=sandbox.env("carol"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Forbidden" in refused.stderr
+    assert "Forbidden" in kubectl(sandbox, "carol", "-n", ALICE, "get", "secret", INVITATION).err
 
 
 def test_the_older_chart_has_a_database_too(sandbox: Sandbox) -> None:
@@ -175,10 +146,10 @@ def test_the_older_chart_has_a_database_too(sandbox: Sandbox) -> None:
 def test_hibernated_database_wakes_without_its_claim(sandbox: Sandbox) -> None:
     def hibernate(state: str) -> None:
         what = ["clusters.postgresql.cnpg.io", HIBERNATED, f"cnpg.io/hibernation={state}"]
-        kubectl(sandbox, "admin", "-n", ALICE, "annotate", "--overwrite", *what)
+        kubectl(sandbox, "admin", "-n", ALICE, "annotate", "--overwrite", *what).succeeded()
 
     def wait(*words: str) -> None:
-        kubectl(sandbox, "alice", "wait", "--timeout=60s", *words)
+        kubectl(sandbox, "alice", "wait", "--timeout=60s", *words).succeeded()
 
     user = secret(sandbox, "alice", ALICE, f"{HIBERNATED}-user")
     login = {
@@ -197,8 +168,8 @@ def test_hibernated_database_wakes_without_its_claim(sandbox: Sandbox) -> None:
             psycopg.connect(host="127.0.0.1", port=port, **login) as connection,
         ):
             connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-        kubectl(sandbox, "alice", "delete", "pvc", first)
-        kubectl(sandbox, "alice", "delete", "pod", first)
+        kubectl(sandbox, "alice", "delete", "pvc", first).succeeded()
+        kubectl(sandbox, "alice", "delete", "pod", first).succeeded()
         wait("--for=create", f"pod/{second}")
         wait("--for=condition=Ready", f"pod/{second}")
         with (

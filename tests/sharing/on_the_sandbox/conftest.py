@@ -6,9 +6,8 @@ import pytest
 
 import sspcloud_magics as ssp
 from sspcloud_magics.cluster.permissions import Identity
+from tests.support.database import DATABASE
 from tests.testbed import Sandbox, open_sandbox
-
-DATABASE = "postgresql-cnpg-951239"
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ import base64
 import contextlib
 import secrets
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import yaml
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.target import PortText, Target
+from tests.support import kubectl as support
 from tests.testbed import Sandbox
 
 # The port is the service's; the address is this process's own, since others that run the same tests use that port, too.
@@ -35,16 +35,7 @@ PORT = 5432
 
 def kubectl(sandbox: Sandbox, person: str, *arguments: str, stdin: str | None = None) -> str:
     """Run kubectl as a person, and return what it says."""
-    done = subprocess.run(
-        ["kubectl", *arguments],
-        env=sandbox.env(person),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return (done.stdout + done.stderr).strip()
+    return support.kubectl(sandbox, person, *arguments, stdin=stdin).text
 
 
 def apply(sandbox: Sandbox, *objects: dict[str, Any]) -> None:

@@ -14,8 +14,8 @@ from sspcloud_magics.secret import HIDDEN
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.sharing.on_the_sandbox.test_ending import superuser, wait_until_gone
 from tests.sharing.on_the_sandbox.test_secrets import server_that_logs_all_statements
+from tests.support.database import DATABASE
 
-DATABASE = "postgresql-cnpg-951239"
 KINDS = {each.plural: each for each in (JOBS, SECRETS, ROLES, ROLE_BINDINGS, NETWORK_POLICIES)}
 
 LOOKS_ONLY = re.compile(

@@ -24,10 +24,10 @@ from sspcloud_magics.sharing import manifests
 from tests.sharing.on_the_sandbox import notebook
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.sharing.test_manifests import a_share
+from tests.support.database import DATABASE
 
 pytestmark = pytest.mark.slow
 
-DATABASE = "postgresql-cnpg-951239"
 PATH = f"user-alice/{DATABASE}"
 NAME = f"{DATABASE}-share-bob"
 

@@ -6,8 +6,8 @@ import pytest
 
 import sspcloud_magics as ssp
 from tests.sharing.on_the_sandbox import notebook, pod
+from tests.support.database import DATABASE
 
-DATABASE = "postgresql-cnpg-951239"
 PATH = f"user-alice/{DATABASE}"
 HOST = f"{DATABASE}-rw.user-alice.svc.cluster.local"
 CELLS = ["%load_ext sspcloud_magics", "%k8s_whoami"]

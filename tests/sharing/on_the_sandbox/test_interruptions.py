@@ -14,10 +14,10 @@ import sspcloud_magics as ssp
 from sspcloud_magics.errors import TargetNotFound
 from tests.sharing.on_the_sandbox import interrupted
 from tests.sharing.on_the_sandbox.interrupted import interrupted_after
+from tests.support.database import DATABASE
 
 pytestmark = pytest.mark.slow
 
-DATABASE = "postgresql-cnpg-951239"
 PATH = f"user-alice/{DATABASE}"
 
 SHARING = {

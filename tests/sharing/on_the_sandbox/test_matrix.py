@@ -8,10 +8,10 @@ import sspcloud_magics as ssp
 from sspcloud_magics.errors import CredentialsNotFound, DatabaseUnavailable, Forbidden, SspcloudError
 from sspcloud_magics.session import state
 from tests.sharing.on_the_sandbox import notebook
+from tests.support.database import DATABASE
 
 pytestmark = pytest.mark.slow
 
-DATABASE = "postgresql-cnpg-951239"
 PATH = f"user-alice/{DATABASE}"
 HOST = f"{DATABASE}-rw.user-alice.svc.cluster.local"
 

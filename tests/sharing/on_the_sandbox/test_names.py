@@ -10,8 +10,8 @@ import sspcloud_magics as ssp
 from sspcloud_magics import session
 from sspcloud_magics.errors import CredentialsNotFound, SspcloudError
 from tests.sharing.on_the_sandbox.notebook import kubectl
+from tests.support.database import DATABASE
 
-DATABASE = "postgresql-cnpg-951239"
 PATH = f"user-alice/{DATABASE}"
 AWKWARD = 'enquête "2026"; DROP TABLE regions; --'
 USER = 'al"ice é";--'

@@ -16,10 +16,11 @@ import sspcloud_magics as ssp
 from sspcloud_magics import session
 from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
 from sspcloud_magics.sharing.relay import parse_destination, sweep
+from tests.support.database import DATABASE_PATH as DATABASE
+from tests.support.kubectl import kubectl
 
 pytestmark = pytest.mark.slow
 
-DATABASE = "user-alice/postgresql-cnpg-951239"
 API = "mon-api.user-alice.svc.cluster.local:80"
 
 
@@ -44,14 +45,10 @@ def shared_through_the_network(sandbox):
 
 
 def relays(sandbox):
-    done = subprocess.run(
-        ["kubectl", "get", "pods", "-l", "sspcloud-magics/relay=true", "-o", "json"],
-        env=sandbox.env("bob"),
-        capture_output=True,
-        check=True,
-        timeout=30,
-    )
-    return [pod for pod in json.loads(done.stdout)["items"] if "deletionTimestamp" not in pod["metadata"]]
+    listed = kubectl(
+        sandbox, "bob", "get", "pods", "-l", "sspcloud-magics/relay=true", "-o", "json"
+    ).succeeded()
+    return [pod for pod in json.loads(listed)["items"] if "deletionTimestamp" not in pod["metadata"]]
 
 
 def wait_until_gone(sandbox, *names):

@@ -16,8 +16,8 @@ from sspcloud_magics import session
 from sspcloud_magics.cluster import objects
 from sspcloud_magics.session import current_cluster
 from tests.sharing.on_the_sandbox.notebook import kubectl
+from tests.support.database import DATABASE
 
-DATABASE = "postgresql-cnpg-951239"
 SESSION = Path(__file__).with_name("verbose_session.py")
 KINDS = "jobs,roles,rolebindings,networkpolicies,pods,configmaps,events,services,endpoints"
 

@@ -32,10 +32,10 @@ from sspcloud_magics.sharing.opening import Opened
 from sspcloud_magics.sharing.plan import Plan
 from tests.sharing.on_the_sandbox import notebook
 from tests.sharing.on_the_sandbox.notebook import kubectl
+from tests.support.database import DATABASE
 
 pytestmark = pytest.mark.slow
 
-DATABASE = "postgresql-cnpg-951239"
 PATH = f"user-alice/{DATABASE}"
 KILLED = Path(__file__).with_name("share_until.py")
 AWKWARD = 'enquête "2026"; DROP TABLE regions; --'
