@@ -27,9 +27,8 @@ from tests.support.database import DATABASE_PATH as DATABASE
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CELLS = [
-    "%load_ext sspcloud_magics\n%sspcloud",
+    "import urllib.request, sspcloud_magics as ssp\n%load_ext sspcloud_magics\n%sspcloud",
     """
-import urllib.request, sspcloud_magics as ssp
 port = ssp.session.open_forwards()[-1].local_port
 urllib.request.urlopen(f"http://localhost:{port}/").status
 """,
@@ -41,20 +40,27 @@ urllib.request.urlopen(f"http://localhost:{port}/").status
 expect.set_options(timeout=40_000)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def home(lab: Lab) -> Iterator[Path]:
-    """The home of a sandbox that runs, with a notebook in the lab's folder."""
-    top = lab.log.parent.parent
-    write_notebook(top / "notebooks" / "people.ipynb", CELLS)
-    sandbox.start(top / "sandbox")
-    yield top / "sandbox"
-    sandbox.stop(top / "sandbox")
+    """The home of a sandbox that runs."""
+    place = lab.log.parent.parent / "sandbox"
+    sandbox.start(place)
+    yield place
+    sandbox.stop(place)
 
 
 @pytest.fixture
-def panel(page: Page, lab: Lab, home: Path) -> Locator:
-    """The panel of somebody who has not logged in yet."""
-    open_notebook(page, lab, "people.ipynb")
+def notebook(lab: Lab, request: pytest.FixtureRequest) -> Path:
+    """A notebook of the test's own, so that its kernel is, too."""
+    file = lab.log.parent.parent / "notebooks" / f"{request.node.name}.ipynb"
+    write_notebook(file, CELLS)
+    return file
+
+
+@pytest.fixture
+def panel(page: Page, lab: Lab, home: Path, notebook: Path) -> Locator:
+    """The panel of a kernel in which nobody has logged in yet."""
+    open_notebook(page, lab, notebook.name)
     run_cell(page, 0)
     return page.locator(".jp-Notebook .jp-SSPCloudPanel").first
 
@@ -86,13 +92,31 @@ def shown(page: Page) -> Any:
     return last.get("ename") or last["data"]["text/plain"]
 
 
-@pytest.mark.timeout(240)
-def test_database_is_shared_joined_queried_and_revoked(
-    page: Page, panel: Locator, lab: Lab, home: Path, pictures: Path
-) -> None:
-    dialog = page.get_by_role("dialog")
+def kept(page: Page, notebook: Path) -> bytes:
+    """Save the notebook; return all that is kept of it: in its file, the log, the page, and what the kernel has sent."""
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    saved = notebook.read_text(encoding="utf-8")
+    assert "SSPCloud" in saved, "the panel itself is there, as text"
+    frames: list[str | bytes] = page.received  # type: ignore[attr-defined]
+    messages = b"".join(each.encode() if isinstance(each, str) else each for each in frames)
+    assert b"comm_msg" in messages
+    shown_now = page.evaluate("document.documentElement.outerHTML")
+    log = (notebook.parent.parent / "home" / "lab.log").read_text(encoding="utf-8")
+    return (saved + log + shown_now).encode() + messages
 
-    # Bob pastes the script of his account page.
+
+@pytest.fixture
+def no_login(lab: Lab) -> Iterator[None]:
+    """No login is left in the kubeconfig for the next test."""
+    yield
+    (lab.log.parent.parent / "kubeconfig").unlink()
+
+
+@pytest.mark.usefixtures("no_login")
+@pytest.mark.timeout(240)
+def test_pasted_script_logs_in_and_is_kept_nowhere(
+    page: Page, panel: Locator, home: Path, notebook: Path
+) -> None:
     script = account.login_script("bob", home)
     tokens = [word.split("=", 2)[-1] for word in script.split() if "-token=" in word]
     expect(panel.get_by_role("alert")).to_contain_text("No configuration says which cluster to use.")
@@ -107,13 +131,21 @@ def test_database_is_shared_joined_queried_and_revoked(
         arg=script,
     )
     expect(panel.get_by_text("oidc-bob", exact=True)).to_be_visible()
-    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("dialog")).to_be_hidden()
     expect(panel.get_by_text("login ends in")).to_be_visible()
     expect(panel.get_by_text("The server's certificate is not verified")).to_be_visible()
     panel.get_by_role("button", name="Renew now").click()
     expect(panel.locator("[aria-busy]")).to_have_count(0)
 
-    # A pod of his appears by itself, and a click leads to it.
+    everywhere = kept(page, notebook)
+    assert [token for token in tokens if token.encode() in everywhere] == []
+    assert page.errors == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.timeout(240)
+def test_clicked_port_outlives_its_pod(page: Page, panel: Locator, home: Path, pictures: Path) -> None:
+    # A pod appears by itself, and a click leads to it.
+    become(panel, "bob")
     bob = find_cluster(kubeconfig=sandbox.kubeconfig("bob", home))
     make_pod(bob)
     expect(panel.get_by_role("row").filter(has_text="seen")).to_contain_text("Running")
@@ -134,9 +166,14 @@ def test_database_is_shared_joined_queried_and_revoked(
     assert shown(page) == "200"
     panel.get_by_role("button", name="Stop the forward to user-bob/pod/seen").click()
     expect(panel.get_by_text("No port is open.")).to_be_visible()
+    writing.delete_object(bob, PODS, "seen", bob.namespace)
     bob.close()
+    assert page.errors == []  # type: ignore[attr-defined]
 
-    # Alice looks at what sharing with carol would make, and makes it.
+
+def share_with_carol(page: Page, panel: Locator, pictures: Path) -> None:
+    """Look, as alice, at what sharing with carol would make, and make it."""
+    dialog = page.get_by_role("dialog")
     become(panel, "alice")
     panel.get_by_role("button", name=f"Share {DATABASE}").click()
     dialog.get_by_label("Colleagues").fill("carol")
@@ -148,10 +185,10 @@ def test_database_is_shared_joined_queried_and_revoked(
     expect(dialog.get_by_text(f"%connect_db {DATABASE}", exact=True)).to_be_visible()
     assert faults(page, ".jp-Notebook .jp-SSPCloudPanel") == []
     dialog.get_by_role("button", name="Close").last.click()
-    revoke = panel.get_by_role("button", name=f"Revoke what carol may do in {NAME}")
-    expect(revoke).to_be_visible()
 
-    # Carol joins, and a cell of hers is answered.
+
+def join_as_carol(page: Page, panel: Locator) -> None:
+    """Connect, as carol, by the name that alice would send her; a cell of hers is answered."""
     become(panel, "carol")
     panel.get_by_label("A colleague's database", exact=True).click()
     page.keyboard.type(DATABASE)
@@ -161,10 +198,20 @@ def test_database_is_shared_joined_queried_and_revoked(
     run_cell(page, 3)
     assert shown(page) == "'share_carol'"
 
+
+@pytest.mark.timeout(240)
+def test_database_is_shared_joined_and_revoked(
+    page: Page, panel: Locator, home: Path, notebook: Path, pictures: Path
+) -> None:
+    share_with_carol(page, panel, pictures)
+    revoke = panel.get_by_role("button", name=f"Revoke what carol may do in {NAME}")
+    expect(revoke).to_be_visible()
+    join_as_carol(page, panel)
+
     # Alice sees her, and takes it back while she is connected.
     become(panel, "alice")
     expect(panel.get_by_role("row").filter(has_text="carol")).to_contain_text("1 connected since")
-    secrets = [*tokens, *passwords(home)]
+    secrets = passwords(home)
     revoke.click()
     panel.get_by_role("button", name="Revoke", exact=True).click()
     expect(revoke).to_have_count(0)
@@ -178,30 +225,24 @@ def test_database_is_shared_joined_queried_and_revoked(
         "TargetNotFound",
     }
 
-    # Her own database.
+    everywhere = kept(page, notebook)
+    assert b"share_carol" in everywhere
+    assert [secret for secret in secrets if secret.encode() in everywhere] == []
+    assert page.errors == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.timeout(240)
+def test_table_gives_a_select_in_a_new_cell(page: Page, panel: Locator) -> None:
+    dialog = page.get_by_role("dialog")
+    become(panel, "alice")
     panel.get_by_role("button", name=f"Connect to {DATABASE}").click()
     expect(panel.locator("[data-section=databases]").get_by_text("as alice.")).to_be_visible()
     run_cell(page, 5)
     assert shown(page) == "42"
-
-    # Tables, and a SELECT in a new cell.
     panel.get_by_role("button", name=f"Tables of {DATABASE}").click()
-    expand = dialog.locator("[data-expand]").first
-    expand.click()
+    dialog.locator("[data-expand]").first.click()
     dialog.get_by_role("button", name="Insert SELECT").click()
     expect(dialog).to_be_hidden()
     cells = "window.jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.sharedModel.source)"
     assert [cell for cell in page.evaluate(cells) if cell.startswith("%%query_db\nSELECT ")]
-
-    # Nothing of what was pasted, and no password, is in the notebook, the log, the page, or what the kernel has sent to it.
-    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    saved = (lab.log.parent.parent / "notebooks" / "people.ipynb").read_text(encoding="utf-8")
-    assert "SSPCloud" in saved, "the panel itself is there, as text"
-    page_text = page.evaluate("document.documentElement.outerHTML")
-    frames: list[str | bytes] = page.received  # type: ignore[attr-defined]
-    messages = b"".join(each.encode() if isinstance(each, str) else each for each in frames)
-    assert b"comm_msg" in messages
-    assert b"share_carol" in messages
-    everywhere = (saved + lab.log.read_text(encoding="utf-8") + page_text).encode() + messages
-    assert [secret for secret in secrets if secret.encode() in everywhere] == []
     assert page.errors == []  # type: ignore[attr-defined]
