@@ -1,5 +1,6 @@
 """What the tests of the manager stand on: identities, a watcher, and a helper that is a double."""
 
+import gc
 import itertools
 import os
 import signal
@@ -92,6 +93,17 @@ def helpers() -> list[psutil.Process]:
         for child in psutil.Process().children()
         if any(mark in " ".join(child.cmdline()) for mark in marks)
     ]
+
+
+def threads() -> list[str]:
+    """Return the names of the managers' threads; other tests of this process may have left threads of theirs."""
+    return [thread.name for thread in threading.enumerate() if thread.name == "sspcloud-forwards"]
+
+
+def descriptors() -> int:
+    """Return how many files and sockets this process has open, when what earlier tests have left is collected."""
+    gc.collect()
+    return psutil.Process().num_fds()
 
 
 def kill(process: psutil.Process) -> None:

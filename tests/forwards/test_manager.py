@@ -17,7 +17,7 @@ from sspcloud_magics.forwards import ForwardManager
 from sspcloud_magics.forwards.ports import derived_ports
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import State
-from tests.forwards.stage import Person, connect, double, helpers, kill, say
+from tests.forwards.stage import Person, connect, descriptors, double, helpers, kill, say, threads
 from tests.support.ports import free_port
 
 ANY = [PortText(8000, 0)]
@@ -83,13 +83,13 @@ def test_several_ports_in_one_forward(manager, person, target):
 
 def test_threads_asking_for_the_same_share_it(manager, person, target):
     answers = []
-    threads = [
+    asking = [
         threading.Thread(target=lambda: answers.append(manager.forward(person, target, ANY)))
         for _ in range(8)
     ]
-    for thread in threads:
+    for thread in asking:
         thread.start()
-    for thread in threads:
+    for thread in asking:
         thread.join()
     assert len(answers) == 8
     assert len({id(answer) for answer in answers}) == 1
@@ -179,16 +179,15 @@ def test_stop_all_leaves_other_things_running(manager, person, target):
 
 def test_close_leaves_no_thread_process_or_descriptor(person, target):
     ForwardManager(double).close()
-    process = psutil.Process()
-    threads, descriptors = threading.active_count(), process.num_fds()
+    before = descriptors()
     manager = ForwardManager(double)
     forward = manager.forward(person, target, ANY)
     with connect(forward):
         manager.close()
     assert forward.state is State.STOPPED
     assert helpers() == []
-    assert threading.active_count() == threads
-    assert process.num_fds() == descriptors
+    assert threads() == []
+    assert descriptors() == before
 
 
 def test_closed_manager_starts_no_helper(manager, person, target):
@@ -200,7 +199,7 @@ def test_closed_manager_starts_no_helper(manager, person, target):
             ask()
     assert manager.forwards() == []
     assert helpers() == []
-    assert threading.active_count() == 1
+    assert threads() == []
 
 
 def test_forwards_during_close_leave_nothing(person):
@@ -217,16 +216,16 @@ def test_forwards_during_close_leave_nothing(person):
                 ends.append(stopped)
                 break
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
-    for thread in threads:
+    asking = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in asking:
         thread.start()
     asked.wait()
     manager.close()
-    for thread in threads:
+    for thread in asking:
         thread.join()
     assert len(ends) == 8
     assert helpers() == []
-    assert threading.active_count() == 1
+    assert threads() == []
 
 
 def test_helper_that_does_not_end_is_killed(person, target):
@@ -380,7 +379,7 @@ def test_helper_that_cannot_run_is_told_in_its_words(person, target):
     manager = ForwardManager(lambda: double("--breaks"))
     with pytest.raises(HelperFailed, match="No module named 'h11'"):
         manager.forward(person, target, ANY)
-    assert threading.active_count() == 1
+    assert threads() == []
     manager.close()
 
 

@@ -24,7 +24,7 @@ from sspcloud_magics.forwards.sockets import UNIX
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import State
-from tests.forwards.stage import await_end, connect, helpers, kill, say
+from tests.forwards.stage import await_end, connect, descriptors, helpers, kill, say, threads
 
 pytestmark = pytest.mark.slow
 
@@ -153,16 +153,15 @@ def test_libpq_takes_the_sockets_directory_as_host(manager, cluster, testbed, wa
 
 
 def test_close_leaves_nothing(manager, cluster, testbed):
-    process = psutil.Process()
     ForwardManager().close()
     cluster.access()
-    before = threading.active_count(), process.num_fds(), len(helpers())
+    before = threads(), descriptors(), len(helpers())
     forward = manager.forward(cluster, *echo_of(testbed))
     with connect(forward) as client:
         client.sendall(b"x")
         assert client.recv(1) == b"x"
         manager.close()
-    assert (threading.active_count(), process.num_fds(), len(helpers())) == before
+    assert (threads(), descriptors(), len(helpers())) == before
 
 
 KERNEL = """
@@ -267,12 +266,12 @@ def test_token_that_cannot_be_renewed_is_the_reason(manager, cluster, testbed):
 def test_many_forwards_in_turn_leave_nothing(manager, cluster, testbed):
     target, ports = echo_of(testbed)
     manager.forward(cluster, target, ports).stop()
-    process, (helper,) = psutil.Process(), helpers()
-    before = threading.active_count(), process.num_fds(), helper.num_threads()
+    (helper,) = helpers()
+    before = threads(), descriptors(), helper.num_threads()
     for _ in range(20):
         with manager.forward(cluster, target, ports) as forward:
             assert say(forward, b"x") == b"x"
-    assert (threading.active_count(), process.num_fds(), helper.num_threads()) == before
+    assert (threads(), descriptors(), helper.num_threads()) == before
     assert manager.forwards() == []
 
 
