@@ -237,7 +237,7 @@ def _stamps(wire: str, unit: str, epoch: int) -> Decode:
         with np.errstate(over="ignore"):
             counted += epoch
         stamps: Array = counted.view(f"M8[{unit}]")
-        stamps[nothing] = np.datetime64("NaT")
+        stamps[nothing] = np.datetime64("NaT", unit)
         return stamps.astype("M8[s]") if unit == "D" else columns.within(stamps, column)
 
     return decode
@@ -260,7 +260,7 @@ def _intervals(gathered: list[Fixed], column: Column) -> Array:
     if (np.abs(whole_days[~infinite]) > _INTERVAL_DAYS).any():
         raise OverflowError("an interval is longer than 292,000 years")
     durations: Array = (read["microseconds"] + days * _DAY).astype("m8[us]")
-    durations[missing | infinite] = np.timedelta64("NaT")
+    durations[missing | infinite] = np.timedelta64("NaT", "us")
     return durations
 
 

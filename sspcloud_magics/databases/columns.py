@@ -432,7 +432,7 @@ def within(instants: Array, column: Column) -> Array:
         beyond = (instants < _FIRST) | (instants > _LAST)
         if beyond.any():
             column.note(_BEYOND, int(beyond.sum()))
-            instants[beyond] = np.datetime64("NaT")
+            instants[beyond] = np.datetime64("NaT", "us")
     return instants
 
 

@@ -67,7 +67,7 @@ def test_a_value_keeps_its_meaning(connection, value, kind, text):
 
 
 @pytest.mark.parametrize(
-    "missing", [None, pd.NaT, pd.NA, np.datetime64("NaT"), np.timedelta64("NaT")], ids=repr
+    "missing", [None, pd.NaT, pd.NA, np.datetime64("NaT", "us"), np.timedelta64("NaT", "us")], ids=repr
 )
 def test_what_is_missing_is_null(connection, missing):
     assert query(connection, "select :x::text is null as answer", {"x": missing})["answer"].tolist() == [True]
