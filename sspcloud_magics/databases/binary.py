@@ -237,7 +237,7 @@ def _stamps(wire: str, unit: str, epoch: int) -> Decode:
         with np.errstate(over="ignore"):
             counted += epoch
         stamps: Array = counted.view(f"M8[{unit}]")
-        stamps[nothing] = np.datetime64("NaT", unit)
+        stamps[nothing] = np.datetime64("NaT", "us")
         return stamps.astype("M8[s]") if unit == "D" else columns.within(stamps, column)
 
     return decode
