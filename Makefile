@@ -8,9 +8,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/installed
 # These tests cover every line and branch of the protocols; all the others run a third faster without being watched.
 PROTOCOLS := tests/tunnel/protocols
-# As many processes run the tests: two for each core, since tests mostly wait, and at most 4, since each has a sandbox of
-# its own, of some 300 MiB.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(2 * (os.cpu_count() or 1), 4))')
+# As many processes run the tests: one more than there are cores, since tests mostly wait, and at most 4, since each has a
+# sandbox of its own, of some 300 MiB, and collects all tests, which takes 8 seconds.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 4))')
 PYTEST := $(BIN)/python -m pytest -n $(if $(TESTBED),0,$(WORKERS)) --dist loadfile --no-loadscope-reorder
 # The front end is built when one of its sources is newer than what was built of it.
 FRONT := $(VENV)/front-end

@@ -189,12 +189,21 @@ def test_reason_has_its_sentence_and_its_next_step(page: Page, lab: Lab, folder:
     assert not [error for error in page.errors if "sspcloud" in error.lower()]  # type: ignore[attr-defined]
 
 
-@pytest.mark.timeout(240)
-def test_lab_without_widgets_says_what_to_install(page: Page, lab: Lab) -> None:
+@pytest.fixture
+def no_widgets(lab: Lab) -> Iterator[None]:
+    """JupyterLab's pages have no widgets for the length of a test."""
     config = lab.log.parent / "config" / "labconfig" / "page_config.json"
-    told = json.loads(config.read_text())
+    before = config.read_text()
+    told = json.loads(before)
     told["disabledExtensions"] |= {"@jupyter-widgets/jupyterlab-manager": True, "anywidget": True}
     config.write_text(json.dumps(told))
+    yield
+    config.write_text(before)
+
+
+@pytest.mark.usefixtures("no_widgets")
+@pytest.mark.timeout(240)
+def test_lab_without_widgets_says_what_to_install(page: Page, lab: Lab) -> None:
     open_notebook(page, lab, "plain.ipynb")
     execute(page, "sspcloud:open-panel")
     says(page, "This JupyterLab shows no widgets", "pip install jupyterlab_widgets", "", "no-widgets")
