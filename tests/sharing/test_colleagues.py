@@ -28,12 +28,12 @@ def test_group_is_a_group_and_its_service_accounts():
         ("user-oidc-bob", "oidc-bob", "user-oidc-bob"),
     ],
 )
-def test_colleagues_with_similar_accounts_have_their_own_names(text, name, namespace):
+def test_similar_accounts_have_names_of_their_own(text, name, namespace):
     found = parse_colleague(text)
     assert (found.name, found.namespace) == (name, namespace)
 
 
-def test_account_that_begins_with_the_prefix_is_asked_about():
+def test_account_like_the_prefix_is_asked_about():
     with pytest.raises(UsageProblem, match="two ways") as refused:
         parse_colleague("oidc-bob")
     assert "write bob" in refused.value.mend
@@ -79,7 +79,7 @@ def test_prefix_comes_from_onyxias_binding(namespace, subject, prefix):
     assert learn_prefix(namespace, bindings) == prefix
 
 
-def test_prefix_is_the_owners_where_others_are_bound_as_well():
+def test_prefix_is_the_owners_among_other_bindings():
     users = [("User", "oidc-a-alice"), ("User", "oidc-alice"), ("User", "oidc-malice")]
     assert learn_prefix("user-alice", [binding("full_control_namespace", *users)]) == "oidc-"
 

@@ -104,7 +104,7 @@ def test_data_are_inherited_and_run_no_code(superuser, alice, bob):
     assert granted == (False,)
 
 
-def test_what_cannot_be_freed_of_code_stays_with_the_archive(superuser, alice, bob):
+def test_data_bound_to_code_stays_with_the_archive(superuser, alice, bob):
     given = take_back(superuser)
     assert set(given.kept) == {"share_bob.spans", "share_bob.parts", "share_bob.part"}
     assert alice.execute("SELECT s::text FROM share_bob.spans").fetchall() == [("[1,2)",)]
@@ -132,7 +132,7 @@ def test_code_runs_for_no_other_user(superuser, alice, bob, call):
     assert called(superuser) == set()
 
 
-def test_code_is_on_no_search_path_and_acts_as_no_owner(superuser, alice, bob):
+def test_code_is_on_no_path_and_acts_as_no_owner(superuser, alice, bob):
     take_back(superuser)
     found = superuser.execute(
         """SELECT p.oid::regprocedure::text FROM pg_proc AS p WHERE (pronamespace = 'share_bob'::regnamespace OR prosecdef)
@@ -151,7 +151,7 @@ def test_views_of_others_are_not_lost(superuser, alice, bob):
     assert alice.execute("SELECT n FROM public.mine").fetchall() == [(6,)]
 
 
-def test_a_second_colleague_of_the_same_name_leaves_again(superuser, alice, bob):
+def test_second_colleague_of_a_name_leaves_again(superuser, alice, bob):
     take_back(superuser)
     bob.close()
     share(superuser)

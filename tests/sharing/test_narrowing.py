@@ -39,7 +39,7 @@ def narrow(superuser, creators=()):
     return excess
 
 
-def test_former_share_is_narrowed_and_each_change_is_named(superuser, alice, bob):
+def test_former_share_is_narrowed_change_by_change(superuser, alice, bob):
     words = " ".join(narrow(superuser).words)
     for said in ("create in public", "foreign keys", "of_bob_house_fkey", "public.count(", "public.+("):
         assert said in words
