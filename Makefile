@@ -11,7 +11,8 @@ PROTOCOLS := tests/tunnel/protocols
 # As many processes run the tests: one more than there are cores, since tests mostly wait, and at most 4, since each has a
 # sandbox of its own, of some 300 MiB, and collects all tests, which takes 8 seconds.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 4))')
-PYTEST := $(BIN)/python -m pytest -n $(if $(TESTBED),0,$(WORKERS)) --dist loadfile --no-loadscope-reorder
+IN_PARALLEL := -n $(if $(TESTBED),0,$(WORKERS)) --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest $(IN_PARALLEL)
 # The front end is built when one of its sources is newer than what was built of it.
 FRONT := $(VENV)/front-end
 FRONT_SOURCES := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/.yarn/*')
@@ -76,7 +77,7 @@ fuzz: $(READY)  ## the property tests with fifty times as many examples
 	$(PYTEST) --hypothesis-profile=long --timeout=1200 -m hypothesis
 
 dependencies: $(READY)  ## the tests without a browser, with the lowest and with the newest dependencies
-	$(BIN)/python tools/dependencies.py
+	$(BIN)/python tools/dependencies.py both $(IN_PARALLEL)
 
 load: $(FRONT)  ## the tests beside a load that comes and goes
 	$(BIN)/python tools/load.py $(MAKE) --no-print-directory unit
