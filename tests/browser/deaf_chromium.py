@@ -2,9 +2,9 @@
 """Run the browser that $CHROMIUM names, deaf to what becomes of the machine's network interfaces.
 
 Chromium fails every request that still waits for a connection with ERR_NETWORK_CHANGED when any interface of the
-machine comes or goes, as those of containers do all the time; no option turns that off. On Linux it hears of them by a
-netlink socket. Without one it takes the network for steady, so the kernel is told (by seccomp, for which nobody needs
-a right) to refuse such sockets to this process and its children.
+machine comes or goes, as those of containers do all the time; no option turns that off. It hears of them by a
+netlink socket. Without one it takes the network for steady, so seccomp, which needs no privilege,
+refuses such sockets to this process and its children.
 """
 
 import ctypes
@@ -62,7 +62,7 @@ def refuse_netlink() -> None:
 
 
 if __name__ == "__main__":
-    if sys.platform == "linux" and platform.machine() in MACHINES:
+    if platform.machine() in MACHINES:
         refuse_netlink()
     browser = os.environ["CHROMIUM"]
     os.execv(browser, [browser, *sys.argv[1:]])  # noqa: S606

@@ -158,10 +158,12 @@ def _wait_until_up(lab: Lab, process: subprocess.Popen[bytes]) -> None:
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """Run the browser that $CHROMIUM names, as `make` does, else the one that tools/browser.py finds."""
-    named = {"CHROMIUM": os.environ.get("CHROMIUM") or _find_browser()}
+    path = os.environ.get("CHROMIUM") or _find_browser()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=DEAF, args=BROWSER_ARGUMENTS, env=os.environ | named
+            executable_path=DEAF if sys.platform == "linux" else path,
+            args=BROWSER_ARGUMENTS,
+            env=os.environ | {"CHROMIUM": path},
         )
         try:
             yield browser
