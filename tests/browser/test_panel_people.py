@@ -59,7 +59,7 @@ def notebook(lab: Lab, request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def panel(page: Page, lab: Lab, home: Path, notebook: Path) -> Locator:
-    """The panel of a kernel in which nobody has logged in yet."""
+    """The panel of a kernel without a login."""
     open_notebook(page, lab, notebook.name)
     run_cell(page, 0)
     return page.locator(".jp-Notebook .jp-SSPCloudPanel").first

@@ -6,8 +6,8 @@ import errno
 import random
 import socket
 
-# Below what the system gives to outgoing connections and to whoever asks for any port, and below what the product
-# derives from a target: between our look and our use of it, only somebody who wants this very number can take it.
+# Below the ports that the system gives to outgoing connections and for port 0, and below those that the product derives
+# from a target: after the check, only a program that wants this very number can take it.
 _PORTS = range(10_000, 20_000)
 _LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 # Not `random` itself: its seed is the same in each process of a run.
