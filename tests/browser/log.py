@@ -3,7 +3,7 @@
 The log holds what the server says and what its kernels write to their standard error. Two things end while somebody still speaks to
 them. A kernel closes its sockets and loops while a message of the page is on its way to it (JupyterLab asks for a subshell, or gives
 one back, with each comm that comes and goes), and ipykernel 7.4 logs that it met what it had closed. A page goes while its kernel
-speaks, and tornado logs that its socket was closed.
+speaks, and tornado logs that its socket was closed, as does the server, which was about to pass on what the kernel said.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ENDS = (
         ("zmq.error.ZMQError: Socket operation on non-socket", "RuntimeError: Event loop is closed"),
     ),
     (
-        re.compile(r"/tornado/"),
+        re.compile(r"/tornado/|/zmq/eventloop/|/jupyter_server/services/kernels/connection/"),
         ("tornado.iostream.StreamClosedError: Stream is closed", "tornado.websocket.WebSocketClosedError"),
     ),
 )
@@ -48,12 +48,11 @@ def _is_known(record: str) -> bool:
     """Whether all that a record holds is one of the ends that are known."""
     tracebacks = record.split("Traceback (most recent call last):")[1:]
     files = _FILE.findall(record)
-    return (
-        not record.startswith("[E ")
-        and bool(files)
-        and any(
-            all(place.search(file) for file in files)
-            and all(any(f"\n{line}" in each for line in lines) for each in tracebacks)
-            for place, lines in _ENDS
+    return bool(files) and any(
+        all(place.search(file) for file in files)
+        and all(
+            any(re.search(rf"^ *{re.escape(line)}", each, re.MULTILINE) for line in lines)
+            for each in tracebacks
         )
+        for place, lines in _ENDS
     )

@@ -61,7 +61,23 @@ Traceback (most recent call last):
     raise WebSocketClosedError()
 tornado.websocket.WebSocketClosedError
 """
-ENDS = {"socket": SOCKET_CLOSED, "loop": LOOP_CLOSED, "control": CONTROL, "page": PAGE_GONE}
+PASSED_ON = """[E 2026-11-30 10:07:04.205 ServerApp] Uncaught exception in ZMQStream callback
+    Traceback (most recent call last):
+      File "/x/.venv/lib/python3.11/site-packages/zmq/eventloop/zmqstream.py", line 570, in _run_callback
+        f = callback(*args, **kwargs)
+      File "/x/.venv/lib/python3.11/site-packages/jupyter_server/services/kernels/connection/channels.py", line 634, in _on_zmq_reply
+        self.write_message(bin_msg, binary=True)
+      File "/x/.venv/lib/python3.11/site-packages/tornado/websocket.py", line 364, in write_message
+        raise WebSocketClosedError()
+    tornado.websocket.WebSocketClosedError
+"""
+ENDS = {
+    "passed on": PASSED_ON,
+    "socket": SOCKET_CLOSED,
+    "loop": LOOP_CLOSED,
+    "control": CONTROL,
+    "page": PAGE_GONE,
+}
 OURS = '  File "/x/sspcloud_magics/widgets/sidepanel.py", line 60, in refresh\n    comm.send(summary)\n'
 
 
