@@ -55,7 +55,7 @@ quick: $(READY)  ## what takes less than a minute: lint, layers, and the tests w
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
-	$(PYTEST) -n logical --maxprocesses 4 -m "not (slow or browser or servers or gibibyte)"
+	$(PYTEST) -n logical --maxprocesses 4 -m "not (slow or browser or servers or gibibyte or adversary)"
 
 check: $(FRONT)  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -74,7 +74,7 @@ protocols: $(READY)  ## the tests of the tunnel's protocols, which must cover ev
 	$(PYTEST) $(PROTOCOLS) --cov
 
 fuzz: $(READY)  ## the property tests with fifty times as many examples
-	$(PYTEST) --hypothesis-profile=long --timeout=1200 -m hypothesis
+	$(PYTEST) --hypothesis-profile=long --timeout=1200 -m "hypothesis and not adversary"
 
 dependencies: $(READY)  ## the tests without a browser, with the lowest and with the newest dependencies
 	$(BIN)/python tools/dependencies.py both $(IN_PARALLEL)

@@ -17,6 +17,8 @@ from tests.adversary.commands import ENDING, READING, SHARING, Scene
 from tests.adversary.stage import Stage
 from tests.adversary.trial import Trial, fires
 
+pytestmark = pytest.mark.slow
+
 OTHER_ENDINGS = [name for name in ENDING if name != "unshare"]
 
 

@@ -32,7 +32,7 @@ COMMANDS = {
 }
 
 
-pytestmark = pytest.mark.parametrize("stage", ["18"], indirect=True)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("stage", ["18"], indirect=True)]
 
 
 @contextmanager

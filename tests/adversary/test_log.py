@@ -19,6 +19,8 @@ from tests.adversary.commands import ENDING, HERS, READING, SHARING, Scene
 from tests.adversary.stage import DATABASE, Stage, opened
 from tests.support.postgres_servers import of_debian
 
+pytestmark = pytest.mark.slow
+
 PINNED = "search_path = 'pg_catalog, pg_temp'"
 # Beside what she types: statements in which each name is spelt out, the server's own that check a foreign key, and
 # what a load asks of the table that she names.

@@ -12,7 +12,7 @@ from tests.adversary.commands import ENDING, Scene
 from tests.adversary.stage import Stage
 from tests.adversary.trial import Trial
 
-pytestmark = pytest.mark.parametrize("stage", ["18", "15"], indirect=True)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("stage", ["18", "15"], indirect=True)]
 
 HIS_DATA = """
 CREATE FUNCTION share_bob.twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * $1';
@@ -52,7 +52,7 @@ def test_data_and_what_others_made_of_them_are_kept(stage: Stage) -> None:
             assert added == (3, 3, None, None)
 
 
-def test_another_database_of_the_server_is_taken_back_too(stage: Stage) -> None:
+def test_other_database_of_the_server_is_revoked_too(stage: Stage) -> None:
     """PUBLIC may connect to every database, and before PostgreSQL 15 create in each."""
     with stage.fresh(), closing(stage.as_superuser("postgres")) as admin:
         admin.execute("CREATE DATABASE another OWNER alice")

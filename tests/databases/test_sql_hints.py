@@ -52,7 +52,7 @@ def test_slip_that_fails_gets_its_hint(towns, text, expected):
 
 
 @pytest.mark.parametrize("literal", ["':dep'", "'{dep}'", "' :dep '"])
-def test_parameter_in_quotes_is_told_where_nothing_is_found(towns, literal):
+def test_quoted_parameter_is_told_if_nothing_is_found(towns, literal):
     frame = query(towns, f"SELECT * FROM towns WHERE dep = {literal}", VALUES)
     assert frame.empty
     assert any("write :dep without" in note for note in frame.attrs["notes"])

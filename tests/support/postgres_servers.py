@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ import psycopg
 
 from sspcloud_magics.sandbox import postgres
 from tests.support import debian_servers
+from tests.support.ports import free_port
 
 BINARIES = postgres.binaries()
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
@@ -91,7 +91,7 @@ def started(programs: Programs | None = None, settings: Mapping[str, str] | None
             cwd=home,
             **identity,
         )
-        port = _free_port()
+        port = free_port()
         log = home / "log"
         with log.open("wb") as sink:
             process = subprocess.Popen(
@@ -117,12 +117,6 @@ def started(programs: Programs | None = None, settings: Mapping[str, str] | None
             process.wait()
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, password: str, log: Path) -> None:
