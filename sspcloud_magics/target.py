@@ -7,9 +7,11 @@ The grammar is pure text and needs no cluster: ``[NAMESPACE/][KIND/]NAME`` and `
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.errors import TargetError, UsageProblem
 
 KINDS = {
     "pod": "pod",
@@ -67,6 +69,29 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{SHORT_KIND[self.kind]}/{self.name}"
+
+
+def service_without_pods(service: Target, spec: Mapping[str, Any], port: int | str = "PORT") -> TargetError:
+    """Return the error for a service that selects no pods, so that no port-forward can lead there.
+
+    Parameters
+    ----------
+    service, spec
+        The service, and its ``spec``.
+    port
+        The port that was asked for.
+    """
+    if spec.get("type") == "ExternalName":
+        why = f"It is another name for {spec.get('externalName')}, which is no pod."
+    else:
+        why = "It has no selector: it leads to addresses that were written by hand."
+    return TargetError(
+        f"The service {service.name} in {service.namespace} selects no pods.",
+        why=why,
+        mend=f"name the pod, if one serves it: %forward {service.namespace}/pod/NAME {port}\n"
+        "go through a pod of yours: "
+        f"%forward --relay {service.name}.{service.namespace}.svc.cluster.local:{port}",
+    )
 
 
 @dataclass(frozen=True, slots=True)

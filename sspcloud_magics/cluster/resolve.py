@@ -31,7 +31,14 @@ from sspcloud_magics.cluster.resources import (
     Resource,
 )
 from sspcloud_magics.errors import AmbiguousTarget, Forbidden, PodNotReady, PortNotFound, TargetNotFound
-from sspcloud_magics.target import SHORT_KIND, PortText, Target, TargetText, parse_target
+from sspcloud_magics.target import (
+    SHORT_KIND,
+    PortText,
+    Target,
+    TargetText,
+    parse_target,
+    service_without_pods,
+)
 
 _RESOURCES: Mapping[str, Resource] = {
     "pod": PODS,
@@ -95,6 +102,8 @@ def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
         If several things begin with it; lists them.
     PodNotReady
         If it is a pod that has ended. One that is only not ready yet is found.
+    TargetError
+        If it is a service that is only a name for something outside the cluster.
     Forbidden
         If one may neither look nor forward there.
 
@@ -124,6 +133,8 @@ def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
 def _described(target: Target, item: Mapping[str, Any]) -> ResolvedTarget:
     spec = item.get("spec") or {}
     if target.kind == "service":
+        if spec.get("type") == "ExternalName":
+            raise service_without_pods(target, spec)
         return ResolvedTarget(target, service_ports(spec))
     if target.kind == "pod":
         if (item.get("status") or {}).get("phase") in _OVER:

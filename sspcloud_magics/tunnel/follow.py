@@ -21,10 +21,11 @@ from sspcloud_magics.errors import (
     PortNotFound,
     ServerError,
     SspcloudError,
+    TargetError,
     TargetNotFound,
     TokenExpired,
 )
-from sspcloud_magics.target import Target
+from sspcloud_magics.target import Target, service_without_pods
 from sspcloud_magics.tunnel.credentials import Credentials
 from sspcloud_magics.tunnel.http import Client, StatusError
 from sspcloud_magics.tunnel.pods import (
@@ -161,10 +162,10 @@ class Follower:
             service = await self._get("v1", "services", name)
         except Forbidden as error:
             forbidden = error
+        spec = service["spec"] if service is not None else {}
+        if spec.get("type") == "ExternalName":
+            raise self._selects_no_pods(spec)
         ports = service_ports(service, self._ports) if service is not None else None
-        headless = service is not None and service["spec"].get("clusterIP") == "None"
-        if headless and ports is not None and not all(port.get("targetPort") for port in ports):
-            headless = False
         path = f"/api/v1/namespaces/{namespace}/endpoints"
         view = View(
             path,
@@ -174,15 +175,23 @@ class Follower:
             ],
         )
         try:
-            await self._call(lambda client: client.get(path, view.query))
+            found = await self._call(lambda client: client.get(path, view.query))
         except StatusError as error:
             if error.status != FORBIDDEN:
                 raise self._explained(error, "list", "endpoints", name) from None
             if service is None:
                 raise forbidden from None
-            selector = service["spec"].get("selector") or {}
-            return self._pods_view(selector_text({"matchLabels": selector}), target_ports(ports or ()))
+            if not spec.get("selector"):
+                # As a label selector, nothing means everything.
+                raise self._selects_no_pods(spec) from None
+            selector = selector_text({"matchLabels": spec["selector"]})
+            return self._pods_view(selector, target_ports(ports or ()))
+        if service is not None and not spec.get("selector") and not view.read(found.get("items") or ()):
+            raise self._selects_no_pods(spec)
         return view
+
+    def _selects_no_pods(self, spec: Object) -> TargetError:
+        return service_without_pods(self._target, spec, self._ports[0])
 
     async def _pod_view(self) -> View | None:
         name = self._target.name

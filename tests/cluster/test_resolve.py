@@ -14,6 +14,7 @@ from sspcloud_magics.errors import (
     Forbidden,
     PodNotReady,
     PortNotFound,
+    TargetError,
     TargetNotFound,
     UsageProblem,
 )
@@ -61,6 +62,14 @@ def world(api: ApiServer) -> None:
     put(api, "deployments", "mon-api", {"template": {"spec": container((8000, "http"))}})
     put(api, "statefulsets", "database", {"template": {"spec": container((5432, "postgres"))}})
     put(api, "services", "postgres-rw", {"ports": [{"port": 5432}]}, "user-alice")
+
+
+def test_external_name_refused(cluster: Cluster, api: ApiServer) -> None:
+    put(api, "services", "legacy", {"type": "ExternalName", "externalName": "db.example.org"})
+    with pytest.raises(TargetError, match="selects no pods") as refused:
+        resolve(cluster, "svc/legacy")
+    assert "db.example.org" in refused.value.why
+    assert "--relay legacy.user-bob.svc.cluster.local:PORT" in refused.value.mend
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from sspcloud_magics.errors import (
     PortNotFound,
     PortTaken,
     ServerUnreachable,
+    TargetError,
     TargetNotFound,
     TokenExpired,
 )
@@ -309,6 +310,39 @@ def test_a_service_without_a_right_to_endpoints(api, helper, echo_pod):
         "Service", "web", spec={"ports": [{"port": 80, "targetPort": "http"}], "selector": {"app": "web"}}
     )
     api.forbidden = {("list", "endpoints")}
+    assert ask(helper.forward("service", "web", 80).local_ports[0]) == b"ping"
+
+
+@pytest.mark.parametrize("readable", [True, False], ids=["endpoints", "no right to endpoints"])
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"ports": [{"port": 80}]}, "has no selector"),
+        ({"ports": [{"port": 80}], "selector": {}}, "has no selector"),
+        ({"type": "ExternalName", "externalName": "db.example.org"}, "db.example.org"),
+    ],
+    ids=["no selector", "empty selector", "external name"],
+)
+@pytest.mark.usefixtures("echo_pod")
+def test_service_without_pods_refused(api, helper, readable, spec, why):
+    api.put("Service", "legacy", spec=spec)
+    if readable:
+        api.put(
+            "Endpoints", "legacy", subsets=[{"addresses": [{"ip": "192.0.2.7"}], "ports": [{"port": 80}]}]
+        )
+    else:
+        api.forbidden = {("list", "endpoints")}
+    error = helper.failure("service", "legacy", 80)
+    assert type(error) is TargetError
+    assert "selects no pods" in error.what
+    assert why in error.why
+    assert "%forward lab/pod/NAME 80" in error.mend
+    assert "%forward --relay legacy.lab.svc.cluster.local:80" in error.mend
+
+
+def test_handwritten_endpoints_naming_pods_forwarded(api, helper, echo_pod):
+    api.put("Service", "web", spec={"ports": [{"port": 80, "targetPort": 8000}]})
+    api.put_endpoints("web", [echo_pod], [{"port": 8000}])
     assert ask(helper.forward("service", "web", 80).local_ports[0]) == b"ping"
 
 
