@@ -1,4 +1,8 @@
-"""The access that the kernel lends to the helper, and how a fresh one is asked for when it has expired."""
+"""The access that the kernel lends to the helper, and which refusals of the server are believed.
+
+A 401 asks the kernel for fresh credentials, once. A 403 is doubted: an API server that starts refuses everything to
+everybody until it has read the rights. It is believed where the server was ready when it was asked.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,15 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from sspcloud_magics.access import Access
-from sspcloud_magics.errors import SspcloudError, TokenExpired
+from sspcloud_magics.errors import ServerError, SspcloudError, TokenExpired
 from sspcloud_magics.tunnel.http import Client, StatusError
 from sspcloud_magics.tunnel.negotiation import PROTOCOLS, TunnelProtocol
 
 _T = TypeVar("_T")
-_UNAUTHORIZED = 401
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
 _RENEWAL_TIMEOUT = 60.0
+# No API server ends and starts again within this many seconds: if it was ready then, it is ready now.
+_STAYS_READY = 0.5
 
 
 class Credentials:
@@ -33,15 +39,21 @@ class Credentials:
         """What this server is asked for first: the best that is not known to be in vain."""
         self.spoken: TunnelProtocol | None = None
         """What it has spoken, and the best of it; None before the first tunnel."""
+        self.tells_readiness = True
+        """Whether the server answers ``/readyz``, as far as is known: else no single 403 can be judged."""
         self._access = access
         self._want = want
         self._renewal: asyncio.Future[None] | None = None
+        # Until when a 403 is believed without asking: a request has just succeeded.
+        self._ready_until = 0.0
+        self._asking = asyncio.Lock()
 
     def set(self, access: Access) -> None:
         """Use this access from now on."""
         if access != self._access:
             if (access.server, access.proxy) != (self._access.server, self._access.proxy):
                 self.protocol, self.spoken = PROTOCOLS[0], None
+                self._ready_until = 0.0
             self._access = access
             self.client = Client(access)
         if self._renewal is not None and not self._renewal.done():
@@ -53,13 +65,26 @@ class Credentials:
             self._renewal.set_exception(error)
 
     async def call(self, operation: Callable[[Client], Awaitable[_T]]) -> _T:
-        """Do `operation`; where the server says 401, once more with fresh credentials.
+        """Do `operation`; after a 401 once more with fresh credentials, after a doubtful 403 once more as it is.
 
         Raises
         ------
         TokenExpired
-            If the server does not accept those either, or none come.
+            If the server does not accept the fresh credentials either, or none come.
+        ServerError
+            If the server refuses because it is starting.
         """
+        asked_at = asyncio.get_running_loop().time()
+        try:
+            found = await self._call(operation)
+        except StatusError as error:
+            if error.status != _FORBIDDEN or not error.from_api or not await self._became_ready(asked_at):
+                raise
+            found = await self._call(operation)
+        self._believe()
+        return found
+
+    async def _call(self, operation: Callable[[Client], Awaitable[_T]]) -> _T:
         client = self.client
         try:
             return await operation(client)
@@ -77,6 +102,26 @@ class Credentials:
                 why=f"The server says: {error.message or 'Unauthorized'}",
                 mend="log in again",
             ) from None
+
+    async def _became_ready(self, asked_at: float) -> bool:
+        """Return whether the server may have become ready only after `asked_at`; raises where it is not ready yet."""
+        async with self._asking:
+            if asked_at < self._ready_until:
+                return False
+            ready = await self.client.is_ready()
+            self.tells_readiness = ready is not None
+            if ready is False:
+                raise ServerError(
+                    "The API server is starting.",
+                    why="It refuses everything until it has read the rights.",
+                    mend="try again in a moment",
+                )
+            if ready:
+                self._believe()
+            return bool(ready)
+
+    def _believe(self) -> None:
+        self._ready_until = asyncio.get_running_loop().time() + _STAYS_READY
 
     async def _renew(self, refused: Client) -> None:
         if self.client is not refused:

@@ -7,6 +7,8 @@
                                                 ▼                    │
                                            RECONNECTING ─────────────┘
 
+A right that is missing is believed to be (`credentials`); where the server does not say whether it is ready, after
+`_PATIENCE_WITH_403` seconds.
 A login that has ended fails a forward that starts; one that was active waits for the next login. What runs goes
 on running in both cases, as the server lets it: it looks at rights and tokens when a tunnel is opened.
 A client that comes while no tunnel can be had is kept waiting (`ForwardSpec.wait`) instead of being refused.
@@ -49,6 +51,8 @@ from sspcloud_magics.tunnel.stream import Stream
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _PAUSE_AFTER_REFUSAL = 0.25
 _PATIENCE_WITH_REFUSALS = 10.0
+_PATIENCE_WITH_403 = 10.0
+_PAUSE_AFTER_403 = 1.0
 # How long a connection stands in the queue for a tunnel while others open.
 _LONGEST_QUEUE = 60.0
 # A look takes 40 us, in which everybody waits.
@@ -310,7 +314,7 @@ class Forward:
     async def _reconnect(self) -> None:
         """Try again until a pod is served, the sooner when something changes; end where trying is no use."""
         pause = _FIRST_PAUSE
-        first_refusal: float | None = None
+        first: dict[type[SspcloudError], float] = {}
         while self.state is State.RECONNECTING:
             self._changed.clear()
             try:
@@ -321,26 +325,35 @@ class Forward:
                     await self._changed.wait()
                     continue
                 await self._dial_all(self._use(pod))
-            except Forbidden as error:
-                self._fail(error)
-                return
-            except DialFailed as error:
-                self.counters.last_error = error.why
-                # A server that has just started may not listen yet. One that never will must not keep
-                # the forward from its other ports for ever.
-                now = self._loop.time()
-                first_refusal = first_refusal or now
-                if now - first_refusal < _PATIENCE_WITH_REFUSALS:
-                    pause = min(pause, _PAUSE_AFTER_REFUSAL)
-                else:
-                    self._become_active()
             except SspcloudError as error:
-                self._not_yet(error)
+                pause = min(pause, self._note_attempt(error, first))
             else:
                 self._become_active()
             if self.state is State.RECONNECTING:
                 await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not for a secret
                 pause = min(_LONGEST_PAUSE, 2 * pause)
+
+    def _note_attempt(self, error: SspcloudError, first: dict[type[SspcloudError], float]) -> float:
+        """Take note of an attempt that failed, which may be the last; return the longest pause before the next.
+
+        `first` says when the first attempt failed with an error of that type.
+        """
+        now = self._loop.time()
+        since = now - first.setdefault(type(error), now)
+        if isinstance(error, DialFailed):
+            self.counters.last_error = error.why
+            # A server that has just started may not listen yet. One that never will must not keep
+            # the forward from its other ports for ever.
+            if since >= _PATIENCE_WITH_REFUSALS:
+                self._become_active()
+            return _PAUSE_AFTER_REFUSAL
+        if isinstance(error, Forbidden):
+            if self._credentials.tells_readiness or since >= _PATIENCE_WITH_403:
+                self._fail(error)
+            return _PAUSE_AFTER_403
+        first.pop(Forbidden, None)
+        self._not_yet(error)
+        return _LONGEST_PAUSE
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until something changes."""
@@ -421,7 +434,7 @@ class Forward:
 
     def _take_failure(self, error: Exception) -> None:
         explained = self._explained(error) if isinstance(error, StatusError | ProtocolError) else error
-        if isinstance(explained, Forbidden):
+        if isinstance(explained, Forbidden) and self._credentials.tells_readiness:
             self._fail(explained)
         elif isinstance(explained, TokenExpired):
             self._not_yet(explained)

@@ -38,6 +38,7 @@ _USER_AGENT = "sspcloud-magics"
 # The node takes part in the answer to an upgrade, and refuses whoever takes nothing but JSON.
 _ACCEPT = "application/json, */*"
 _PLAIN_PORT, _TLS_PORT = 80, 443
+_SERVER_ERROR = 500
 _SWITCHING = b"HTTP/1.1 101"
 _LONGEST_HEAD = 64 * 1024
 # A collection is fetched for one target: some pods, of some KiB each. etcd keeps an object below 1.5 MiB.
@@ -178,6 +179,22 @@ class Client:
                     if len(body) > _LONGEST_ANSWER:
                         raise _Malformed(f"its answer has more than {_LONGEST_ANSWER >> 20} MiB")
             return _object(body)
+
+    async def is_ready(self) -> bool | None:
+        """Return whether the API server says that it is ready; None where it cannot be asked.
+
+        Raises
+        ------
+        ServerUnreachable, CertificateNotTrusted
+            If there is no answer.
+        """
+        try:
+            with self._explained():
+                async with asyncio.timeout(ANSWER_TIMEOUT), self._request("/readyz", {}) as pieces:
+                    body = b"".join([piece async for piece in pieces])
+        except StatusError as error:
+            return False if error.status >= _SERVER_ERROR else None
+        return True if body.strip() == b"ok" else None
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[dict[str, Any]]:
         """Yield the events of a watch as they come, until the server ends it."""

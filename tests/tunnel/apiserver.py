@@ -49,6 +49,12 @@ class ApiServer:
         self.token = "let-me-in"
         self.forbidden: set[tuple[str, str]] = set()
         """Pairs of verb and resource that are answered 403."""
+        self.starting = False
+        """Refuse everything, as an API server does that has not read the rights yet."""
+        self.readyz: int | None = None
+        """What ``/readyz`` is answered; None for what is true."""
+        self.ready_when_asked = False
+        """Become ready just before ``/readyz`` is answered."""
         self.protocols = {portforward.STREAMS, portforward.TUNNEL, portforward.CHANNELS}
         self.instead_of_spdy: bytes | None = _SPDY
         """What comes after the answer to an upgrade of the connection; None for nothing, for ever."""
@@ -202,6 +208,7 @@ class ApiServer:
         for method in ("GET", "POST"):
             app.router.add_route(method, "/api/v1/namespaces/{ns}/pods/{name}/portforward", self._portforward)
         app.router.add_get("/{resource:version}", self._version_of_the_server)
+        app.router.add_get("/{resource:readyz}", self._readiness)
         for root in ("/api/v1", "/apis/apps/v1"):
             app.router.add_get(root + "/namespaces/{ns}/{resource}", self._list)
             app.router.add_get(root + "/namespaces/{ns}/{resource}/{name}", self._get)
@@ -249,12 +256,20 @@ class ApiServer:
         with self._requested:
             self.requests.append(f"{verb} {resource}")
             self._requested.notify_all()
-        if (verb, resource) in self.forbidden:
+        if (verb, resource) in self.forbidden or (self.starting and resource != "readyz"):
             return _status(403, f'{resource} is forbidden: User "bob" cannot {verb} resource "{resource}"')
         return await handler(request)
 
     async def _version_of_the_server(self, _request: web.Request) -> web.Response:
         return web.json_response({"major": "1", "minor": "36"})
+
+    async def _readiness(self, _request: web.Request) -> web.Response:
+        if self.ready_when_asked:
+            self.starting = False
+        code = self.readyz or (500 if self.starting else 200)
+        return web.Response(
+            status=code, text="ok" if code == 200 else "[-]poststarthook/rbac/bootstrap-roles failed"
+        )
 
     async def _get(self, request: web.Request) -> web.Response:
         resource, name = request.match_info["resource"], request.match_info["name"]
