@@ -2,7 +2,8 @@
 
 urllib3 (on which the ``kubernetes`` package stands, too) carries them. The package's typed models are
 not used: a list of 500 pods takes 830 ms as models and 21 ms as JSON, its import 400 ms, and it can
-take a client certificate from files only. A 401 makes one more try with renewed credentials.
+take a client certificate from files only. A 401 makes one more try with renewed credentials. After a 403 the
+server is asked whether it is ready, because one that starts refuses everything until it has read the rights.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +25,7 @@ from sspcloud_magics.access import Access
 from sspcloud_magics.cluster import failures, transport
 from sspcloud_magics.cluster.resources import Attempt
 from sspcloud_magics.cluster.transport import Answer
+from sspcloud_magics.errors import ServerError
 from sspcloud_magics.proxies import proxy_for
 from sspcloud_magics.secret import HIDDEN, Secret, without_frames
 from sspcloud_magics.tls import tls_context
@@ -32,6 +35,12 @@ TIMEOUT = urllib3.Timeout(connect=10.0, read=30.0)
 
 WATCH_SILENCE = 45.0
 """Seconds after which the server ends a watch: what stands between cuts silent connections after 60."""
+
+_STARTING_SECONDS = 10.0
+_ASK_AGAIN = 0.25
+# No API server ends and starts again within this many seconds: if it was ready then, it is ready now.
+_STAYS_READY = 0.5
+_SERVER_ERROR = 500
 
 _METHODS = {
     "get": "GET",
@@ -69,6 +78,8 @@ class ApiClient:
         self._lock = threading.Lock()
         self._pool: urllib3.PoolManager | None = None
         self._pool_is_for: object = None
+        # Until when a 403 is believed without asking: a request has just succeeded.
+        self._ready_until = 0.0
 
     @without_frames
     def ask(
@@ -155,11 +166,15 @@ class ApiClient:
     ) -> tuple[Answer | urllib3.BaseHTTPResponse, str]:
         """Return an answer that is a success, and the server that gave it; for a stream its body is still to be read."""
         access = self._access()
+        asked_at = time.monotonic()
         answer = self._request(access, attempt, query, body, stream=stream)
         if answer.status == 401:
             access = self._renew_access(access)
             answer = self._request(access, attempt, query, body, stream=stream)
+        if answer.status == 403 and asked_at >= self._ready_until and self._becomes_ready(access):
+            answer = self._request(access, attempt, query, body, stream=stream)
         if 200 <= answer.status < 300:
+            self._ready_until = time.monotonic() + _STAYS_READY
             return answer, access.server
         raise failures.from_answer(
             answer.status,
@@ -171,6 +186,27 @@ class ApiClient:
             own=own,
         )
 
+    def _becomes_ready(self, access: Access) -> bool:
+        """Wait until the server is ready; return False where it does not say whether it is.
+
+        Raises
+        ------
+        ServerError
+            If it is still starting after some seconds.
+        """
+        deadline = time.monotonic() + _STARTING_SECONDS
+        while True:
+            answer = self._look(access, "/readyz", _who(access))
+            if answer.status < _SERVER_ERROR:
+                return answer.status == 200 and answer.data.strip() == b"ok"
+            if time.monotonic() >= deadline:
+                raise ServerError(
+                    "The API server is starting.",
+                    why="It refuses everything until it has read the rights.",
+                    mend="try again in a moment",
+                )
+            time.sleep(_ASK_AGAIN)
+
     def look(self, path: str) -> tuple[int, Mapping[str, str], bytes]:
         """Ask for a path without saying who one is, and return the status, the headers and the body.
 
@@ -179,12 +215,16 @@ class ApiClient:
         ServerUnreachable, CertificateNotTrusted
             If there was no answer.
         """
-        access = self._access()
+        answer = self._look(self._access(), path, {})
+        return answer.status, answer.headers, answer.data
+
+    def _look(self, access: Access, path: str, headers: Mapping[str, str]) -> Answer:
         try:
-            answer = transport.read(
+            return transport.read(
                 self._pool_for(access).request(
                     "GET",
                     access.server + path,
+                    headers=headers,
                     timeout=TIMEOUT,
                     retries=False,
                     redirect=False,
@@ -195,7 +235,6 @@ class ApiClient:
             raise failures.malformed(access.server, str(error)) from None
         except urllib3.exceptions.HTTPError as error:
             raise failures.from_transport(error, access.server) from None
-        return answer.status, answer.headers, answer.data
 
     def close(self) -> None:
         """Close the connections."""
@@ -217,9 +256,11 @@ class ApiClient:
         stream: bool = False,
     ) -> Answer | urllib3.BaseHTTPResponse:
         pool = self._pool_for(access)
-        headers = {"Accept": "application/json", "User-Agent": f"sspcloud-magics/{__version__}"}
-        if (authorization := access.authorization) is not None:
-            headers["Authorization"] = authorization.reveal()
+        headers = {
+            "Accept": "application/json",
+            "User-Agent": f"sspcloud-magics/{__version__}",
+            **_who(access),
+        }
         if body is not None:
             headers["Content-Type"] = "application/json"
         url = access.server + attempt.path + (f"?{urlencode(query)}" if query else "")
@@ -299,6 +340,11 @@ class Stream:
         self._closed = True
         with suppress(ValueError, OSError):  # nothing to end any more
             self._answer.shutdown()
+
+
+def _who(access: Access) -> dict[str, str]:
+    said = access.authorization
+    return {} if said is None else {"Authorization": said.reveal()}
 
 
 def _in_clear(value: object) -> str:

@@ -17,7 +17,7 @@ import pytest
 import trustme
 import urllib3
 
-from sspcloud_magics.cluster import failures
+from sspcloud_magics.cluster import client, failures
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.cluster.objects import get_object, list_objects, secret, secrets
 from sspcloud_magics.cluster.resources import DEPLOYMENTS, PODS, ROLES, SECRETS, Attempt
@@ -31,7 +31,7 @@ from sspcloud_magics.errors import (
     TokenExpired,
 )
 from sspcloud_magics.secret import Secret
-from tests.cluster.api_server import ApiServer, status
+from tests.cluster.api_server import ApiServer, Asked, status
 from tests.support.ports import free_port
 
 PODS_PATH = "/api/v1/namespaces/user-bob/pods"
@@ -363,6 +363,57 @@ def test_missing_right_has_verb_resource_and_namespace(api: ApiServer, cluster: 
     assert caught.value.what == "You may not list pods in the namespace user-alice."
     assert 'User "oidc-bob" cannot' in caught.value.why
     assert "the owner of user-alice" in caught.value.mend
+
+
+def readiness(api: ApiServer, *codes: int) -> list[int]:
+    """Refuse everything until ``/readyz`` has been answered with all `codes`; return the list of the answers."""
+    said: list[int] = []
+
+    def answer(_asked: Asked) -> tuple[int, str, bytes]:
+        said.append(codes[len(said)])
+        if len(said) == len(codes):
+            api.forbidden.clear()
+        return said[-1], "text/plain", b"ok" if said[-1] == 200 else b"[-]rbac/bootstrap-roles failed"
+
+    api.forbidden.add(PODS_PATH)
+    api.answers["/readyz"] = answer
+    api.answers[PODS_PATH] = pod_list("a")
+    return said
+
+
+@pytest.mark.parametrize("codes", [(200,), (500, 200), (503, 500, 200)])
+def test_starting_server_is_waited_for(api: ApiServer, cluster: Cluster, codes: tuple[int, ...]) -> None:
+    said = readiness(api, *codes)
+    assert names(list_objects(cluster, PODS)) == ["a"]
+    assert tuple(said) == codes
+    assert {asked.token for asked in api.asked} == {"bobs-token"}
+
+
+def test_server_that_never_becomes_ready_is_no_missing_right(
+    api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_STARTING_SECONDS", 0.0)
+    readiness(api, 500, 500)
+    with pytest.raises(ServerError) as caught:
+        list_objects(cluster, PODS)
+    assert caught.value.what == "The API server is starting."
+
+
+@pytest.mark.parametrize("code", [401, 403, 404])
+def test_refusal_believed_where_readyz_cannot_be_asked(api: ApiServer, cluster: Cluster, code: int) -> None:
+    said = readiness(api, code, 200)
+    with pytest.raises(Forbidden):
+        list_objects(cluster, PODS)
+    assert said == [code]
+
+
+def test_refusal_believed_just_after_success(api: ApiServer, cluster: Cluster) -> None:
+    said = readiness(api, 200)
+    api.answers["/api/v1/namespaces/user-bob/pods/a"] = {"metadata": {"name": "a"}}
+    get_object(cluster, PODS, "a")
+    with pytest.raises(Forbidden):
+        list_objects(cluster, PODS)
+    assert said == []
 
 
 @pytest.mark.parametrize(
