@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,6 +75,10 @@ class Sandbox:
     def kubeconfig(self, person: str = "alice") -> Path:
         """Return the kubeconfig of one of its people."""
         return daemon.kubeconfig(person, self.home)
+
+    def restart_api_server(self) -> None:
+        """Kill its API server; it is back, and has read the rights, within seconds."""
+        self.process.send_signal(signal.SIGUSR1)
 
     def env(self, person: str = "alice") -> dict[str, str]:
         """Return an environment in which kubectl is found, and talks to the sandbox as that person."""

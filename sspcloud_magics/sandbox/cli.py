@@ -16,6 +16,7 @@ _ORDERS = {
     "env": 'print the line that points a shell at it: eval "$(sspcloud-sandbox env --as bob)"',
     "login-script": "print the login script that the account page would show: … --as bob > config.sh",
     "stop": "stop it, with all its pods",
+    "restart-api-server": "break every connection, as an upgrade of the cluster does; pods run on",
     "reset": "forget everything in it, and start afresh if it ran",
     "serve": "run it in the foreground, until Ctrl-C",
 }
@@ -67,7 +68,12 @@ def _obey(options: argparse.Namespace) -> int:
         print(found)
         return 0 if found.running else 1
     else:
-        order = {"start": daemon.start, "stop": daemon.stop, "reset": daemon.reset}[options.order]
+        order = {
+            "start": daemon.start,
+            "stop": daemon.stop,
+            "restart-api-server": daemon.restart_api_server,
+            "reset": daemon.reset,
+        }[options.order]
         print(order(home))
         if options.order == "start":
             print('Point a shell at it:  eval "$(sspcloud-sandbox env --as bob)"')

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import socket
 import ssl
 from pathlib import Path
-
-from aiohttp import web
 
 from sspcloud_magics.sandbox import kubeconfigs, oidc, postgres
 from sspcloud_magics.sandbox.api import build_app
@@ -36,6 +32,7 @@ from sspcloud_magics.sandbox.controllers.objects import PODS, name_of, pod_ready
 from sspcloud_magics.sandbox.controllers.volumes import Provisioner
 from sspcloud_magics.sandbox.daemon import SandboxError
 from sspcloud_magics.sandbox.kubeconfigs import Person
+from sspcloud_magics.sandbox.listening import ApiServer, listening_sockets, serve
 from sspcloud_magics.sandbox.network import Network
 from sspcloud_magics.sandbox.node import Node
 from sspcloud_magics.sandbox.oidc.app import REALM
@@ -73,6 +70,7 @@ class SandboxCluster:
         self.store = Store()
         self.url = ""
         self.issuer_url = ""
+        self._api: ApiServer | None = None
         self._cleanup = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
@@ -102,9 +100,12 @@ class SandboxCluster:
         self._cleanup.push_async_callback(loop.stop)
         await loop.start()
         context = authority.server_context()
-        sockets = _sockets(self.home / "port")
-        self.url = f"https://127.0.0.1:{sockets[0].getsockname()[1]}"
-        await self._listen(build_app(self.store, node, auth), context, sockets)
+        self._api = ApiServer(
+            lambda rights_read: build_app(self.store, node, auth, rights_read), context, self.home / "port"
+        )
+        self._cleanup.push_async_callback(self._api.stop)
+        await self._api.start()
+        self.url = self._api.url
         await self._start_identity_provider(authority, auth, context)
         self._write_kubeconfigs(authority, seed, auth)
         await self._ready()
@@ -113,10 +114,15 @@ class SandboxCluster:
         """Stop everything, the newest first; also after a start that failed."""
         await self._cleanup.aclose()
 
+    async def restart_api_server(self) -> None:
+        """Kill the API server and start it again; the pods run on."""
+        if self._api is not None:
+            await self._api.restart()
+
     async def _start_identity_provider(
         self, authority: ClusterAuthority, auth: Authenticator, context: ssl.SSLContext
     ) -> None:
-        sockets = _sockets(self.home / "issuer-port")
+        sockets = listening_sockets(self.home / "issuer-port")
         self.issuer_url = f"https://127.0.0.1:{sockets[0].getsockname()[1]}"
         issuer = oidc.Issuer(
             self.issuer_url + REALM,
@@ -131,16 +137,8 @@ class SandboxCluster:
             return None
 
         app = oidc.build_app(issuer, who=who, server=lambda: self.url, ca=authority.pem)
-        await self._listen(app, context, sockets)
-
-    async def _listen(
-        self, app: web.Application, context: ssl.SSLContext, sockets: list[socket.socket]
-    ) -> None:
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
+        runner = await serve(app, context, sockets)
         self._cleanup.push_async_callback(runner.cleanup)
-        for each in sockets:
-            await web.SockSite(runner, each, ssl_context=context).start()
 
     def _write_kubeconfigs(self, authority: ClusterAuthority, seed: Seed, auth: Authenticator) -> None:
         everyone = [Person(ADMIN, "default", certificate=authority.client("kubernetes-admin", MASTERS))]
@@ -170,27 +168,6 @@ class SandboxCluster:
             raise SandboxError(f"Not ready after {_READY_SECONDS:g} s: {', '.join(late)}") from None
         finally:
             unsubscribe()
-
-
-def _sockets(remembered: Path) -> list[socket.socket]:
-    """Return what listens on the port of this home: 127.0.0.1, and ::1 where the machine has it.
-
-    The port is the same at each start as long as nobody else has taken it meanwhile.
-    """
-    try:
-        port = int(json.loads(remembered.read_text()))
-    except (OSError, ValueError):
-        port = 0
-    try:
-        first = socket.create_server(("127.0.0.1", port), backlog=512)
-    except OSError:
-        first = socket.create_server(("127.0.0.1", 0), backlog=512)
-    port = first.getsockname()[1]
-    write_private(remembered, str(port).encode())
-    sockets = [first]
-    with contextlib.suppress(OSError):  # IPv6 is switched off, or somebody has that port there
-        sockets.append(socket.create_server(("::1", port), family=socket.AF_INET6, backlog=512))
-    return sockets
 
 
 def _signing_key(path: Path) -> bytes:

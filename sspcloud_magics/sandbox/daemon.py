@@ -213,6 +213,28 @@ def stop(home: Path | None = None) -> Status:
     return status(home)
 
 
+def restart_api_server(home: Path | None = None) -> Status:
+    """Kill the sandbox's API server and have it start again: connections break, pods run on.
+
+    For a moment after its start it refuses everything, as a real one does until it has read the rights.
+
+    Parameters
+    ----------
+    home
+        Its directory; the user's own where it is None.
+
+    Raises
+    ------
+    SandboxError
+        If the sandbox does not run.
+    """
+    found = status(home)
+    if found.pid is None:
+        raise SandboxError("The sandbox is not running.", mend="sspcloud-sandbox start")
+    os.kill(found.pid, signal.SIGUSR1)
+    return found
+
+
 def reset(home: Path | None = None) -> Status:
     """Forget everything that the sandbox holds, credentials too, and start it afresh if it ran.
 

@@ -57,6 +57,14 @@ async def _serve(home: Path, ready_fd: int | None, with_parent: bool) -> None:
         # Nothing is ever written to it: readable means closed.
         loop.add_reader(sys.stdin.fileno(), ended.set)
     cluster = SandboxCluster(home)
+    restarts: set[asyncio.Task[None]] = set()
+
+    def restart_api_server() -> None:
+        task = asyncio.create_task(cluster.restart_api_server())
+        restarts.add(task)
+        task.add_done_callback(restarts.discard)
+
+    loop.add_signal_handler(signal.SIGUSR1, restart_api_server)
     starting = asyncio.create_task(cluster.start())
     waiting = asyncio.create_task(ended.wait())
     try:
@@ -78,6 +86,8 @@ async def _serve(home: Path, ready_fd: int | None, with_parent: bool) -> None:
         loop.remove_reader(sys.stdin.fileno()) if with_parent else None
         waiting.cancel()
         starting.cancel()
-        await asyncio.gather(starting, waiting, return_exceptions=True)
+        for task in restarts:
+            task.cancel()
+        await asyncio.gather(starting, waiting, *restarts, return_exceptions=True)
         (home / "server.json").unlink(missing_ok=True)
         await cluster.stop()

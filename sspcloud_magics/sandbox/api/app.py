@@ -7,6 +7,7 @@ all that: they are functions of a `Call`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger(__name__)
 _LARGEST_BODY = 3 * 1024 * 1024
+_ALWAYS_ALLOWED = ("/healthz", "/livez", "/readyz")
 _REVIEWS = {(resource.group, resource.plural): resource for resource in discovery.REVIEWS}
 
 
@@ -63,7 +65,9 @@ _SUBRESOURCES: dict[tuple[str, str], Handler] = {
 }
 
 
-def build_app(store: Store, node: Node, auth: Authenticator) -> web.Application:
+def build_app(
+    store: Store, node: Node, auth: Authenticator, rights_read: asyncio.Event | None = None
+) -> web.Application:
     """Return the API server.
 
     Parameters
@@ -74,12 +78,16 @@ def build_app(store: Store, node: Node, auth: Authenticator) -> web.Application:
         Who runs the pods: asked for logs and port-forwards.
     auth
         Who knows the credentials.
+    rights_read
+        Is set when the rights have been read: before, nobody has any.
     """
-    cluster = Cluster(store, node, auth)
+    cluster = Cluster(store, node, auth, rights=store)
+    starting = Cluster(store, node, auth, rights=Store())
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        ready = rights_read is None or rights_read.is_set()
         try:
-            return await _handle(cluster, request)
+            return await _handle(cluster if ready else starting, request)
         except status.ApiError as error:
             return json_response(error.status, status=error.code)
         except web.HTTPException:
@@ -110,7 +118,9 @@ def _quotas_followed(store: Store) -> Callable[[web.Application], AsyncIterator[
 async def _handle(cluster: Cluster, request: web.Request) -> web.StreamResponse:
     user = _authenticate(cluster, request)
     info = read_request(request.method, request.path, request.query)
-    _authorize(cluster.store, user, info)
+    if info.path in _ALWAYS_ALLOWED:
+        return discovery.health(ready=cluster.rights is cluster.store)
+    _authorize(cluster.rights, user, info)
     if not info.is_resource:
         if info.path.startswith("/openapi/"):
             return await openapi.describe(request)
@@ -171,33 +181,33 @@ def _authenticate(cluster: Cluster, request: web.Request) -> User:
         user = cluster.auth.authenticate(request.headers.get("Authorization"), certificate)
     except Unauthenticated:
         raise status.unauthorized() from None
-    return _impersonated(cluster.store, user, request)
+    return _impersonated(cluster.rights, user, request)
 
 
-def _impersonated(store: Store, user: User, request: web.Request) -> User:
+def _impersonated(rights: Store, user: User, request: web.Request) -> User:
     """Return whom the request wants to be, if `user` may: ``kubectl --as``."""
     name = request.headers.get("Impersonate-User")
     if not name:
         return user
     groups = tuple(request.headers.getall("Impersonate-Group", []))
     for group in groups:
-        _check(store, user, Attributes("impersonate", resource="groups", name=group))
+        _check(rights, user, Attributes("impersonate", resource="groups", name=group))
     namespace, _, account = name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
     if name.startswith(SERVICE_ACCOUNT_PREFIX) and account:
         asked = Attributes("impersonate", resource="serviceaccounts", namespace=namespace, name=account)
         groups = groups or ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
     else:
         asked = Attributes("impersonate", resource="users", name=name)
-    _check(store, user, asked)
+    _check(rights, user, asked)
     return authenticated(name, groups=groups)
 
 
-def _authorize(store: Store, user: User, info: RequestInfo) -> None:
-    _check(store, user, info.attributes)
+def _authorize(rights: Store, user: User, info: RequestInfo) -> None:
+    _check(rights, user, info.attributes)
 
 
-def _check(store: Store, user: User, asked: Attributes) -> None:
-    decision = allowed(store, user, asked)
+def _check(rights: Store, user: User, asked: Attributes) -> None:
+    decision = allowed(rights, user, asked)
     if decision.allowed:
         return
     if asked.path:

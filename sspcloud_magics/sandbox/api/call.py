@@ -26,11 +26,12 @@ BODY_TYPES = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What the API server stands on."""
+    """What the API server stands on; `rights` is the part of the store that it has read the rights from."""
 
     store: Store
     node: Node
     auth: Authenticator
+    rights: Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,14 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
+def health(*, ready: bool) -> web.Response:
+    """Answer a request for ``/readyz`` and its like."""
+    if ready:
+        return web.Response(text="ok")
+    checks = ["[+]ping ok", "[-]poststarthook/rbac/bootstrap-roles failed: reason withheld"]
+    return web.Response(status=500, text="\n".join([*checks, "readyz check failed", ""]))
+
+
 def discover(request: web.Request) -> web.Response:  # noqa: PLR0911 -- a table of paths
     """Answer a request for ``/version``, ``/api``, ``/apis`` or what is below them.
 

@@ -79,6 +79,12 @@ def test_env_points_a_shell_at_a_person(home: Path, running: sandbox.Status) -> 
     assert sandbox.kubeconfig("bob", home).stat().st_mode & 0o777 == 0o600
 
 
+def test_api_server_restarts_in_the_same_process(home: Path, running: sandbox.Status) -> None:
+    said = cli(home, "restart-api-server")
+    assert (said.returncode, said.stdout) == (0, f"{running}\n")
+    assert sandbox.status(home).pid == running.pid
+
+
 def test_nobody_else_has_a_kubeconfig(home: Path, running: sandbox.Status) -> None:
     said = cli(home, "env", "--as", "mallory")
     assert said.returncode == 1

@@ -1,0 +1,49 @@
+"""The API server before it has read the rights."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp.test_utils import TestClient, TestServer
+
+from sspcloud_magics.sandbox.api import build_app
+from tests.sandbox.api.conftest import Api
+
+PODS = "/api/v1/namespaces/user-alice/pods"
+
+
+@pytest.fixture
+def rights_read() -> asyncio.Event:
+    return asyncio.Event()
+
+
+@pytest_asyncio.fixture
+async def starting(api: Api, rights_read: asyncio.Event) -> AsyncIterator[Api]:
+    node: Any = None  # nothing here runs a pod
+    async with TestClient(TestServer(build_app(api.store, node, api.auth, rights_read))) as http:
+        yield Api(http, api.store, api.auth)
+
+
+async def readiness(api: Api) -> tuple[int, str]:
+    async with await api.send("GET", "/readyz") as answer:
+        return answer.status, await answer.text()
+
+
+async def test_starting_server_refuses_all_but_masters(starting: Api) -> None:
+    code, reason, message = await starting.refusal("GET", PODS)
+    assert (code, reason) == (403, "Forbidden")
+    assert message.endswith('cannot list resource "pods" in API group "" in the namespace "user-alice"')
+    assert (await starting.by("admin").get(PODS))["kind"] == "PodList"
+    code, text = await readiness(starting)
+    assert code == 500
+    assert "[-]poststarthook/rbac/bootstrap-roles failed" in text
+
+
+async def test_rights_read_ends_the_refusals(starting: Api, rights_read: asyncio.Event) -> None:
+    rights_read.set()
+    assert (await starting.get(PODS))["kind"] == "PodList"
+    assert await readiness(starting) == (200, "ok")
