@@ -35,6 +35,7 @@ from sspcloud_magics.tunnel.pods import (
     labels_of_siblings,
     pods_behind,
     pods_of_endpoints,
+    runs_for,
     selector_text,
     service_ports,
     target_ports,
@@ -47,6 +48,8 @@ _POLL_INTERVAL = 1.0
 _LONGEST_WAIT = 10.0
 # What reading an object of another shape than Kubernetes' raises.
 _ODD = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+# A program that listens later than this after its start had better have a readiness probe.
+_FRESH = 30.0
 _PLURALS = {"deployment": "deployments", "statefulset": "statefulsets", "ReplicaSet": "replicasets"}
 
 
@@ -133,6 +136,15 @@ class Follower:
         if self._view is not None:
             self.close()
             self._task = asyncio.create_task(self._follow(self._view))
+
+    async def is_fresh(self, pod: str) -> bool:
+        """Return whether a program in a pod may have been started just now; true where that cannot be told."""
+        try:
+            found = await self._get("v1", "pods", pod)
+        except SspcloudError:
+            return True
+        age = runs_for(found, self._credentials.client.date)
+        return age is None or age < _FRESH
 
     def not_ready(self) -> PodNotReady:
         """Return the error that says why no pod can be used."""

@@ -51,6 +51,7 @@ from sspcloud_magics.tunnel.stream import Stream
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _PAUSE_AFTER_REFUSAL = 0.25
 _PATIENCE_WITH_REFUSALS = 10.0
+_PATIENCE_WITH_FRESH_PODS = 5.0
 _PATIENCE_WITH_403 = 10.0
 _PAUSE_AFTER_403 = 1.0
 # How long a connection stands in the queue for a tunnel while others open.
@@ -145,7 +146,7 @@ class Forward:
             pod = choose(self._follower.candidates, None)
             if pod is None:
                 raise self._follower.not_ready()
-            await self._dial_all(self._use(pod))
+            await self._dial_first(self._use(pod))
             self._become_active()
         except SspcloudError as error:
             self._fail(error)
@@ -360,6 +361,25 @@ class Forward:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
+
+    async def _dial_first(self, pool: Pool) -> None:
+        """Dial each port of the pod; wait some seconds for programs that have just been started.
+
+        Without a readiness probe a pod is ready as soon as its processes run, and they listen a moment later.
+        """
+        began = self._loop.time()
+        fresh: bool | None = None
+        while True:
+            try:
+                await self._dial_all(pool)
+            except DialFailed:
+                if fresh is None:
+                    fresh = await self._follower.is_fresh(pool.pod.name)
+                if not fresh or self._loop.time() - began >= _PATIENCE_WITH_FRESH_PODS:
+                    raise
+            else:
+                return
+            await asyncio.sleep(_PAUSE_AFTER_REFUSAL)
 
     async def _dial_all(self, pool: Pool) -> None:
         """Dial each port of the pod once; raises if one is refused."""

@@ -168,6 +168,8 @@ class Client:
         self._session_until = 0.0
         # The last upgrade that was asked for: what, with which key, and in which bytes.
         self._upgrade: tuple[tuple[str, ...], bytes, bytes] | None = None
+        self.date = ""
+        """The server's time at its last answer, as it wrote it; empty where it says none."""
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the JSON object at `path`; raises `StatusError` or `ServerUnreachable`."""
@@ -269,6 +271,7 @@ class Client:
                 http, request = self._compose(path, query, [("Connection", "close")])
                 stream.write(request)
                 answer = await _next_event(http, chunks)
+                self.date = dict(answer.headers).get(b"date", b"").decode("latin-1")
                 if answer.status_code != 200:
                     await _raise_status(answer, _body(http, chunks))
             except BaseException:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from sspcloud_magics.errors import PortNotFound
@@ -26,6 +27,7 @@ _POD_OWN_LABELS = (
     "apps.kubernetes.io/pod-index",
     "batch.kubernetes.io/controller-uid",
 )
+_HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,23 @@ def pod_runs(pod: Object) -> bool:
         and status.get("phase") == "Running"
         and all("running" in container.get("state", {}) for container in status.get("containerStatuses", ()))
     )
+
+
+def runs_for(pod: Object, date: str) -> float | None:
+    """Return for how many seconds all containers of a pod have run; None where that cannot be told.
+
+    Parameters
+    ----------
+    date
+        The time by the server's clock, as HTTP writes it.
+    """
+    states = (container.get("state", {}) for container in pod.get("status", {}).get("containerStatuses", ()))
+    started = [state["running"]["startedAt"] for state in states if state.get("running", {}).get("startedAt")]
+    try:
+        now = datetime.strptime(date, _HTTP_DATE).replace(tzinfo=UTC)
+        return (now - max(map(datetime.fromisoformat, started))).total_seconds()
+    except (TypeError, ValueError):
+        return None
 
 
 def container_port(pod: Object, wanted: int | str) -> int:

@@ -113,10 +113,10 @@ class ApiServer:
     async def _hold_upgrades(self, yes: bool) -> None:
         (self._upgrades_go.clear if yes else self._upgrades_go.set)()
 
-    def wait_for_request(self, wanted: str) -> None:
-        """Return when somebody has asked for ``VERB RESOURCE``."""
+    def wait_for_request(self, wanted: str, times: int = 1) -> None:
+        """Return when ``VERB RESOURCE`` has been asked for that often."""
         with self._requested:
-            assert self._requested.wait_for(lambda: wanted in self.requests, 30)
+            assert self._requested.wait_for(lambda: self.requests.count(wanted) >= times, 30)
 
     # The world, as the test wants it.
 
@@ -136,6 +136,7 @@ class ApiServer:
         owner: tuple[str, str] | None = None,
         names: dict[int, str] | None = None,
         deleting: bool = False,
+        started: str = "2026-01-01T00:00:00Z",
     ) -> None:
         """Create or replace a pod; `ports` maps its ports to those of this machine."""
         for key in [key for key in self._ports if key[0] == name]:
@@ -161,9 +162,13 @@ class ApiServer:
             status={
                 "phase": "Running",
                 "conditions": [{"type": "Ready", "status": str(ready)}],
-                "containerStatuses": [{"name": "main", "state": {"running": {}}}],
+                "containerStatuses": [{"name": "main", "state": {"running": {"startedAt": started}}}],
             },
         )
+
+    def listen(self, pod: str, port: int, real: int) -> None:
+        """Have a port of a pod accept connections from now on; `real` is that of this machine."""
+        self._ports[pod, port] = real
 
     def put_endpoints(
         self, name: str, pods: list[str], ports: list[dict[str, Any]], *, ready: bool = True

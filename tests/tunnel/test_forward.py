@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -184,6 +185,34 @@ def test_a_refused_connection_quotes_the_server(api, echo_pod):
     assert isinstance(error, DialFailed)
     assert "81" in error.what
     assert error.why == "The cluster says: dial tcp4 127.0.0.1:81: connect: connection refused"
+
+
+def just_now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.usefixtures("any_protocol")
+@pytest.mark.parametrize("kind", ["pod", "service"])
+def test_fresh_pod_listens_a_moment_later(api, helper, programs, kind):
+    """Without a readiness probe a pod is ready as soon as its process runs."""
+    api.put_pod("web-0", {8000: 0}, started=just_now())
+    api.put("Service", "web-0", spec={"ports": [{"port": 8000}], "selector": {"app": "web"}})
+    api.put_endpoints("web-0", ["web-0"], [{"port": 8000}])
+    number = helper.start(kind, "web-0", 8000)
+    api.wait_for_request("get pods", 2 if kind == "pod" else 1)  # after the first dial
+    api.listen("web-0", 8000, programs(echo))
+    assert ask(helper.wait_for_state(number, State.ACTIVE).local_ports[0]) == b"ping"
+
+
+def test_fresh_pod_that_never_listens_refused(api, helper):
+    api.put_pod("web-0", {8000: 0}, started=just_now())
+    assert isinstance(helper.failure("pod", "web-0", 8000), DialFailed)
+
+
+def test_old_pod_that_does_not_listen_refused_at_once(api, helper):
+    api.put_pod("web-0", {8000: 0})
+    assert isinstance(helper.failure("pod", "web-0", 8000), DialFailed)
+    assert api.requests.count("get pods") == 2, "once to find it, once to see how old it is"
 
 
 def test_a_pod_that_does_not_run(api, helper):

@@ -17,6 +17,7 @@ from sspcloud_magics.tunnel.pods import (
     pod_state,
     pods_behind,
     pods_of_endpoints,
+    runs_for,
     selector_text,
     service_ports,
 )
@@ -40,6 +41,29 @@ def pod(name: str = "web-0", *, ready: bool = True, deleting: bool = False, **st
 
 def candidate(name: str, uid: str = "1", *, usable: bool = True) -> Candidate:
     return Candidate(name, uid, (80,), usable)
+
+
+NOON = "Mon, 30 Nov 2026 12:00:00 GMT"
+
+
+def running_since(*moments: str) -> dict[str, Any]:
+    return pod(containerStatuses=[{"state": {"running": {"startedAt": moment}}} for moment in moments])
+
+
+@pytest.mark.parametrize(
+    ("found", "date", "seconds"),
+    [
+        (running_since("2026-11-30T11:59:00Z"), NOON, 60.0),
+        (running_since("2026-11-30T11:00:00Z", "2026-11-30T11:59:58Z"), NOON, 2.0),
+        (running_since("2026-11-30T11:59:00Z"), "", None),
+        (running_since("yesterday"), NOON, None),
+        (running_since(), NOON, None),
+        (pod(containerStatuses=[{"state": {"waiting": {}}}]), NOON, None),
+        (pod(containerStatuses=[{"state": {"running": {}}}]), NOON, None),
+    ],
+)
+def test_pod_runs_since_its_last_container_started(found, date, seconds):
+    assert runs_for(found, date) == seconds
 
 
 class TestChoose:
