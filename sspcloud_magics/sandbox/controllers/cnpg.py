@@ -133,6 +133,7 @@ def instance(cluster: Obj, name: str) -> Obj:
             {"name": "metrics", "containerPort": 9187, "protocol": "TCP"},
             {"name": "status", "containerPort": 8000, "protocol": "TCP"},
         ],
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8000}},
         "resources": cluster["spec"].get("resources") or {},
         "volumeMounts": [{"name": "pgdata", "mountPath": mount}],
     }

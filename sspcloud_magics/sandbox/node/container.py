@@ -256,12 +256,12 @@ class Container:
         await asyncio.sleep(delay)
 
     async def _watch_readiness(self, opened: asyncio.Event) -> None:
-        """Keep `ready` true to the probe; without one, a container is ready once its program listens."""
-        await opened.wait()
+        """Keep `ready` true to the probe; without one, a container is ready as soon as its process runs."""
         probe = self.spec.get("readinessProbe")
         if probe is None:
             self._set_ready(ready=True)
             return
+        await opened.wait()
         await asyncio.sleep(float(probe.get("initialDelaySeconds", 0)))
         passed = failed = 0
         while True:

@@ -26,7 +26,7 @@ class Image:
     commands
         The executables in it, of which a container's ``command`` may name one; the first is its entry point.
     serves
-        The port that must be open before the container is ready; 0 for any.
+        The port that must be open before a readiness probe is asked; 0 for any.
     keeps_data
         Whether it works on a volume.
     """

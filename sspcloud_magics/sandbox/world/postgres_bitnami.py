@@ -50,6 +50,9 @@ def install(store: Store, namespace: str, release: str, content: Plan) -> None:
             {"name": "POSTGRES_PASSWORD", "valueFrom": {"secretKeyRef": reference}},
         ],
         "ports": [{"name": "tcp-postgresql", "containerPort": 5432, "protocol": "TCP"}],
+        "readinessProbe": {
+            "exec": {"command": ["/bin/sh", "-c", "-e", "exec pg_isready -h 127.0.0.1 -p 5432"]}
+        },
         "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}},
         "volumeMounts": [{"name": "data", "mountPath": "/bitnami/postgresql"}],
     }

@@ -21,6 +21,8 @@ from sspcloud_magics.sandbox.store import NotFound, Obj, Store
 PODS = by_plural("", "pods")
 EVENTS = by_plural("", "events")
 
+LISTENS: Obj = {"exec": {"command": ["true"]}}
+
 
 @dataclass
 class Cluster:
@@ -37,8 +39,14 @@ class Cluster:
         container: Obj | None = None,
         **spec: Any,
     ) -> Obj:
-        """Create a pod with one container, ``main``."""
-        described = {"name": "main", "image": image, "args": list(args), **(container or {})}
+        """Create a pod with one container, ``main``, that is ready when its program listens."""
+        described = {
+            "name": "main",
+            "image": image,
+            "args": list(args),
+            "readinessProbe": LISTENS,
+            **(container or {}),
+        }
         return self.store.create(
             {
                 "apiVersion": "v1",

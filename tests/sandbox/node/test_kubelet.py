@@ -233,6 +233,13 @@ async def test_passing_readiness_probe_makes_the_pod_ready(cluster: Cluster, pro
     await cluster.ready("probed")
 
 
+async def test_pod_without_probe_ready_before_it_listens(cluster: Cluster):
+    cluster.create("early", args=["echo", "9000"], container={"readinessProbe": None})
+    await cluster.ready("early")
+    with pytest.raises(ConnectionRefusedError):
+        await cluster.node.dial("ns", "early", 9000)
+
+
 async def test_a_readiness_probe_that_fails_says_why(cluster: Cluster):
     probe = {"httpGet": {"port": 8000, "path": "/nothing"}, "periodSeconds": 1}
     cluster.create("unready", "mon-api", container={"readinessProbe": probe})

@@ -22,7 +22,7 @@ from sspcloud_magics.sandbox import postgres
 from sspcloud_magics.sandbox.node.images import canonical, find
 from sspcloud_magics.sandbox.node.programs.api import answer
 from sspcloud_magics.sandbox.node.programs.relay import Relay, UsageError, parse
-from tests.sandbox.node.conftest import Cluster, delete
+from tests.sandbox.node.conftest import LISTENS, Cluster, delete
 
 pytestmark = pytest.mark.slow
 
@@ -214,6 +214,7 @@ def start(cluster: Cluster) -> None:
         "name": "main",
         "image": "ghcr.io/cloudnative-pg/postgresql:18",
         "command": ["/controller/manager", "instance", "run"],
+        "readinessProbe": LISTENS,
     }
     cluster.store.create(
         {
