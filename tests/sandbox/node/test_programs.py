@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
 import ssl
 import struct
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ from tests.sandbox.node.conftest import LISTENS, Cluster, delete
 
 pytestmark = pytest.mark.slow
 
+SECONDS = 20.0
 SERVICE = "db-rw.ns.svc"
 
 
@@ -229,18 +231,21 @@ def start(cluster: Cluster) -> None:
     )
 
 
-async def sql(cluster: Cluster, statement: str, **how: Any) -> list[Any]:
+def login(cluster: Cluster) -> dict[str, Any]:
     worker = cluster.node._worker("ns", "db-1")
-    parameters = {
+    return {
         "host": SERVICE,
         "hostaddr": "127.0.0.1",
         "port": worker.port(5432),
         "user": "postgres",
         "password": "secret of the test",
         "dbname": "postgres",
-        **how,
     }
-    async with await psycopg.AsyncConnection.connect(**parameters, autocommit=True) as connection:
+
+
+async def sql(cluster: Cluster, statement: str, **how: Any) -> list[Any]:
+    parameters = {**login(cluster), "autocommit": True, **how}
+    async with await psycopg.AsyncConnection.connect(**parameters) as connection:
         cursor = await connection.execute(statement)
         return await cursor.fetchall() if cursor.description else []
 
@@ -252,6 +257,17 @@ async def test_postgres_answers_over_verified_tls_and_plain(cluster: Cluster, da
         await sql(cluster, "select 1", password="wrong")
     big = "select length(repeat('x', 3000000)), repeat('y', 3000000)"
     assert await sql(cluster, big, sslmode="require") == [(3000000, "y" * 3000000)]
+
+
+async def test_broken_tls_stream_ends_the_session(cluster: Cluster, database: Path):
+    await sql(cluster, "create table held (n int)")
+    async with await psycopg.AsyncConnection.connect(**login(cluster), sslmode="require") as connection:
+        await connection.execute("lock table held")
+        os.write(connection.fileno(), b"\x17\x03\x03\0\x20" + bytes(32))  # a record that nobody has encrypted
+        async with asyncio.timeout(SECONDS):
+            await sql(cluster, "insert into held values (1)")
+        with pytest.raises(psycopg.OperationalError):
+            await connection.execute("select 1")
 
 
 async def test_data_outlives_the_pod(cluster: Cluster, database: Path):

@@ -153,9 +153,13 @@ async def _pump(client: Connection, server: Connection) -> None:
     """Copy both ways until the server ends."""
 
     async def upload() -> None:
-        while data := await client.read():
-            await server.write(data)
-        server.write_eof()
+        try:
+            while data := await client.read():
+                await server.write(data)
+        except OSError:
+            server.abort()  # the server ends the session, with its transaction and its locks
+        else:
+            server.write_eof()
 
     uploading = asyncio.create_task(upload())
     try:
