@@ -16,6 +16,7 @@ The ends of TCP do not pass a port-forward by themselves (see "The far end" belo
     the client speaks on after the pod's end      it is reset when it has what the pod said last, or does
                                                   not take it: it would take for delivered what it says
     the client resets                             the pair is reset; the tunnel is free again
+    the pod resets, and the client closes         that is no failure: PostgreSQL ends many sessions in TLS so
     the tunnel or the pod turns out to be gone,   another tunnel is taken, and what the client said is
     and nothing has reached the pod               said again
 
@@ -31,11 +32,13 @@ client that has had a part of a reply is reset, whole or not.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.peer import PeerWatch
+from sspcloud_magics.tunnel.pod_errors import in_words, says_that_the_pod_is_gone, says_that_the_pod_reset
 from sspcloud_magics.tunnel.stream import Stream
 
 QUIET = 5.0
@@ -44,17 +47,12 @@ THINKING = 20.0
 # then the new connection comes first, and the old one is looked at while that waits for its pod. (An idle loop rounds up to 1 ms.)
 _FIRST_LOOKS = (0.0004, 0.001, 0.01, 0.1, 0.5)
 _LOOK_INTERVAL = 1.0
+# How long a client whose pod has reset the connection has to close, before that is a failure.
+_TIME_TO_LEAVE = 0.1
 _MOST_TRIES = 3
 _MAY_BE_CUT = "the reply may have been cut: it paused after the client had shut down its writing side"
 # What a client may say before its pod has answered and still be served by another.
 _MOST_EARLY = 64 * 1024
-# What containerd and the kubelet say when the pod is not there any more: they have not dialled it.
-_POD_GONE = ("failed to find sandbox", "network namespace for sandbox", "pod not found", "sandbox not found")
-
-
-def says_that_the_pod_is_gone(text: str) -> bool:
-    """Return whether an error text of the server means that there is no such pod any more."""
-    return any(words in text.lower() for words in _POD_GONE)
 
 
 @dataclass(slots=True)
@@ -88,11 +86,14 @@ class Owner(Protocol):
     def connection_over(self, connection: Connection) -> None:
         """Forget the connection."""
 
-    def connection_failed(self, text: str) -> None:
-        """Take note of an error that ended a connection."""
+    def connection_failed(self, line: str) -> None:
+        """Take note of an error that ended a connection, in one line for the user."""
 
-    def serve_again(self, connection: Connection, text: str) -> None:
-        """Find another tunnel for a connection of which nothing has reached a pod; `text` is the server's."""
+    def pod_is_gone(self) -> None:
+        """Take note that the server does not find the pod any more."""
+
+    def serve_again(self, connection: Connection) -> None:
+        """Find another tunnel for a connection of which nothing has reached a pod."""
 
     def pod_is_going(self, pair: Pair) -> bool:
         """Return whether the pod at the end of `pair` is being deleted, or is gone."""
@@ -128,6 +129,8 @@ class Connection:
         self._received = self._answered = False
         self._received_after_finish = False
         self._to_be_reset = self._speaks_in_vain = False
+        # What to note when the client is reset, unless it has left by then.
+        self._doubtful = ""
         self._left, self._taken_at = 0, 0.0
         self._heard_at = 0.0
         self._look: asyncio.TimerHandle | None = None
@@ -322,25 +325,40 @@ class Connection:
     def pair_failed(self, text: str) -> None:
         """End the connection, for the server says why; unless the pod was never dialled."""
         pair = self._let_go()
-        if self._early is not None and says_that_the_pod_is_gone(text) and self._tries < _MOST_TRIES:
-            self._try_again(text)
+        gone = says_that_the_pod_is_gone(text)
+        if gone:
+            self._owner.pod_is_gone()
+        if self._early is not None and gone and self._tries < _MOST_TRIES:
+            self._try_again()
+        elif says_that_the_pod_reset(text) and not self._client_has_left():
+            # The client may be about to close, as after PostgreSQL's last message.
+            self._doubtful = in_words(text)
+            self._to_be_reset = True
+            self._look_later(_TIME_TO_LEAVE, self._reset_in_the_end)
+        elif says_that_the_pod_reset(text):
+            self._reset_in_the_end()
         else:
-            self._break(text)
+            self._break(in_words(text))
         self._owner.release(pair)
+
+    def _client_has_left(self) -> bool:
+        """Return whether the client has closed, or at least ended where that cannot be told apart."""
+        closed = self._owner.peers.has_closed(self._local.socket)
+        return self._client_ended if closed is None else closed
 
     def pair_lost(self, text: str) -> None:
         """End the connection, for its tunnel broke; unless the server has heard nothing of it."""
         pair = self._let_go()
         nothing_said = self._early is not None and not self._early
         if not self._accepted and nothing_said and self._tries < _MOST_TRIES:
-            self._try_again(text)
+            self._try_again()
         else:
             self._break(text)
         self._owner.release(pair)
 
-    def _try_again(self, text: str) -> None:
+    def _try_again(self) -> None:
         self._local.pause()
-        self._owner.serve_again(self, text)
+        self._owner.serve_again(self)
 
     def _let_go(self) -> Pair:
         assert self._pair is not None  # noqa: S101 - only a tunnel says that a pair is over
@@ -362,15 +380,21 @@ class Connection:
     def _reset_in_the_end(self) -> None:
         """Reset the client when it has all that came; one that speaks in vain, also when it takes nothing for long."""
         self._to_be_reset = True
+        if self._doubtful and not self._client_has_left():
+            self._owner.connection_failed(self._doubtful)
+        self._doubtful = ""
         left, now = self._local.undelivered, self._loop.time()
         if left != self._left:
             self._left, self._taken_at = left, now
         if not left or (self._speaks_in_vain and now - self._taken_at >= QUIET):
             self._end(reset=True)
             return
+        self._look_later(next(self._looks, _LOOK_INTERVAL), self._reset_in_the_end)
+
+    def _look_later(self, seconds: float, what: Callable[[], None]) -> None:
         if self._look is not None:
             self._look.cancel()
-        self._look = self._loop.call_later(next(self._looks, _LOOK_INTERVAL), self._reset_in_the_end)
+        self._look = self._loop.call_later(seconds, what)
 
     def _end_if_all_is_said(self) -> None:
         """End the connection after the pod's end and the client's, unless something is left for the client."""

@@ -8,23 +8,15 @@ accepted the pair, and covers the way of an error back.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 
 from sspcloud_magics.errors import DialFailed, TunnelLost
 from sspcloud_magics.tunnel.pair import Pair
+from sspcloud_magics.tunnel.pod_errors import in_brief
 
-# The kernel's words, at the end of a long story of the kubelet and containerd.
-_DIAL_ERROR = re.compile(r"dial tcp\S* \S+:\d+: .*?(?=\s+IPv6 dial|\s*$)")
 # On a busy node of the real servers, a refusal came 0.2 ms after the acceptance; the latest of 500 after 11.
 _GRACE = 0.025
 _ACCEPT_TIMEOUT = 10.0
-
-
-def in_brief(text: str) -> str:
-    """Return the part of a server's error text that says what is wrong."""
-    found = _DIAL_ERROR.search(text)
-    return f"The cluster says: {found.group() if found else text}"
 
 
 class _Trial:

@@ -33,7 +33,7 @@ from sspcloud_magics.errors import (
     TunnelLost,
 )
 from sspcloud_magics.target import Target
-from sspcloud_magics.tunnel.connection import Connection, Counters, says_that_the_pod_is_gone
+from sspcloud_magics.tunnel.connection import Connection, Counters
 from sspcloud_magics.tunnel.control import TRANSITIONS, ForwardSpec, ForwardState, State
 from sspcloud_magics.tunnel.credentials import Credentials
 from sspcloud_magics.tunnel.dial import dial
@@ -342,7 +342,7 @@ class Forward:
         now = self._loop.time()
         since = now - first.setdefault(type(error), now)
         if isinstance(error, DialFailed):
-            self.counters.last_error = error.why
+            self.counters.last_error = error.what
             # A server that has just started may not listen yet. One that never will must not keep
             # the forward from its other ports for ever.
             if since >= _PATIENCE_WITH_REFUSALS:
@@ -481,16 +481,16 @@ class Forward:
         self.counters.open_connections -= 1
         self.stir()
 
-    def connection_failed(self, text: str) -> None:
-        """Take note of an error that ended a connection."""
+    def connection_failed(self, line: str) -> None:
+        """Take note of an error that ended a connection, in one line for the user."""
         self.counters.failed_connections += 1
-        self.counters.last_error = text
+        self.counters.last_error = line
         self.stir()
-        if says_that_the_pod_is_gone(text):
-            self._lose("the pod is gone")
 
-    def serve_again(self, connection: Connection, text: str) -> None:
-        """Find another tunnel for a connection of which nothing has reached a pod; `text` is the server's."""
-        if says_that_the_pod_is_gone(text):
-            self._lose("the pod is gone")
+    def pod_is_gone(self) -> None:
+        """Take note that the server does not find the pod any more."""
+        self._lose("the pod is gone")
+
+    def serve_again(self, connection: Connection) -> None:
+        """Find another tunnel for a connection of which nothing has reached a pod."""
         self._spawn(self._serve_later(connection))

@@ -677,7 +677,7 @@ def test_server_started_later_needs_no_new_forward(api, helper, programs):
     with pytest.raises(ConnectionResetError), connect(state.local_ports[0]) as client:
         client.recv(1)
     counters = helper.wait_for_counters(lambda counters: counters.failed_connections == 1)
-    assert "connection refused" in counters.last_error
+    assert counters.last_error == ("Nothing accepts connections on the port in the pod (connection refused).")
     with listening(echo, later):
         assert ask(state.local_ports[0]) == b"ping"
     states = [event.state for event in helper.events if isinstance(event, ForwardState)]

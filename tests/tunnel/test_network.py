@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import threading
 from dataclasses import replace
 
@@ -570,6 +571,50 @@ class TestTheClientsEnd:
                 lambda found: found.connections and not found.open_connections
             )
             assert (counters.received, counters.failed_connections) == (4, 0)
+
+    @pytest.fixture
+    def resets(self, api, programs):
+        """A pod that resets a connection at its first word, as PostgreSQL does at the end of a session in TLS."""
+
+        def reset(connection) -> None:
+            connection.recv(10)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+        api.put_pod("web-0", {8000: programs(reset)})
+
+    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
+    @pytest.mark.parametrize(
+        ("last", "stays"),
+        [(b"", 0.0), (b"not read", 0.0), (b"not read", 0.1)],
+        ids=["closes", "speaks and closes", "speaks and closes later"],
+    )
+    @pytest.mark.usefixtures("resets")
+    def test_reset_after_the_client_has_left_is_no_failure(self, api, prelude, last, stays):
+        late = (
+            "from sspcloud_magics.tunnel import connection\n"
+            "connection._FIRST_LOOKS, connection._TIME_TO_LEAVE = (3600,), 2.0\n"
+        )
+        with HelperProcess(api.access(), prelude=prelude + late) as helper:
+            port = helper.forward("pod", "web-0", 8000).local_ports[0]
+            with connect(port) as client:
+                client.sendall(b"bye")
+                threading.Event().wait(0.05)  # the pod has reset the connection by now
+                client.sendall(last)
+                threading.Event().wait(stays)
+            counters = helper.wait_for_counters(
+                lambda found: found.connections and not found.open_connections
+            )
+        assert (counters.failed_connections, counters.last_error) == (0, "")
+
+    @pytest.mark.usefixtures("resets", "any_protocol")
+    def test_reset_of_a_client_that_waits_is_told_in_one_line(self, helper):
+        with connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
+            client.sendall(b"ask")
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+        counters = helper.wait_for_counters(lambda found: found.failed_connections == 1)
+        assert counters.last_error == "The program in the pod reset the connection."
 
     @pytest.mark.usefixtures("any_protocol")
     def test_a_server_that_speaks_first(self, api, programs):
