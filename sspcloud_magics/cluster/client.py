@@ -320,14 +320,16 @@ class Stream:
             for line in filter(None, transport.lines(self._answer)):
                 event = transport.json_object(line)
                 if event is None or not isinstance(event.get("object"), dict):
-                    raise failures.malformed(self._server, "It tells of changes in what is no event.")
+                    raise failures.malformed(
+                        self._server, "It tells of changes in what is no event.", failures.Expired
+                    )
                 yield event
         except transport.TooMuch as error:
             raise failures.malformed(self._server, str(error)) from None
         except ValueError:
             if not self._closed:
                 raise failures.malformed(
-                    self._server, "It tells of changes in what cannot be read."
+                    self._server, "It tells of changes in what cannot be read.", failures.Expired
                 ) from None
         except (urllib3.exceptions.HTTPError, OSError, AttributeError):
             # Closed, or cut by what stands between: whoever asks for the next one is told where that fails, too.

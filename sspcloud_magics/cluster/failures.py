@@ -65,7 +65,7 @@ class NotFound(TargetNotFound):
 
 
 class Expired(ServerError):
-    """The pages of a list are not kept any longer (410)."""
+    """A list has to be asked for again: its pages are not kept any longer (410), or its watch cannot be read."""
 
 
 class Conflict(ServerError):
@@ -176,9 +176,9 @@ def no_api(status: int, content_type: str, server: str) -> ServerError:
     )
 
 
-def malformed(server: str, why: str) -> ServerError:
+def malformed(server: str, why: str, kind: type[ServerError] = ServerError) -> ServerError:
     """Return the error for an answer that no API server gives: too large, or of another shape."""
-    return ServerError(
+    return kind(
         f"{server} did not answer as a Kubernetes API server does.",
         why=why,
         mend="check the server's address, and HTTPS_PROXY and NO_PROXY in the environment; what is open stays open",

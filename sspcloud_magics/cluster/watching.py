@@ -2,7 +2,7 @@
 
     list ──▶ watch ──▶ an event, an event, … ──▶ its end ──▶ watch, from where it was
       ▲                                            │
-      └───────────── the server has forgotten that version (410) ┘
+      └── an error (the server has forgotten that version, …), or what no server should say ┘
 
 Where one may list and not watch, the list is asked again every `POLL` seconds. This is client-go's reflector
 without its cache and its threads: who uses it runs it on a thread of its own, and closes it from another.
@@ -18,14 +18,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from sspcloud_magics.cluster.client import Stream
-from sspcloud_magics.cluster.failures import Expired, malformed
+from sspcloud_magics.cluster.failures import Expired
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.objects import list_with_version
 from sspcloud_magics.cluster.resources import Attempt, Resource
-from sspcloud_magics.errors import Forbidden, ServerError
+from sspcloud_magics.errors import Forbidden
 
 POLL = 5.0
-GONE = 410
 SHORT = 1.0
 """A watch that ends within this many seconds is not begun again at once."""
 
@@ -67,7 +66,7 @@ class Watch:
             try:
                 yield from self._watch(version)
             except Expired:
-                continue
+                self._closed.wait(SHORT)
             except Forbidden:
                 self._closed.wait(POLL)
 
@@ -89,20 +88,21 @@ class Watch:
                 if self._closed.is_set():
                     stream.close()
             for event in stream:
-                item = event.get("object") or {}
-                kind, metadata = event.get("type"), item.get("metadata") or {}
-                if kind == "ERROR":
-                    raise _error(item)
-                if not isinstance(metadata, dict) or not (kind == "BOOKMARK" or metadata.get("name")):
-                    raise malformed(self._cluster.server, "It tells of a change of an object without a name.")
-                version = metadata.get("resourceVersion") or version
+                kind, name, version, item = _read(event)
                 if kind != "BOOKMARK" and not self._closed.is_set():
-                    yield {metadata["name"]: None if kind == "DELETED" else item}
+                    yield {name: None if kind == "DELETED" else item}
             if time.monotonic() - began < SHORT:
                 self._closed.wait(SHORT)
 
 
-def _error(status: dict[str, Any]) -> ServerError:
-    message = str(status.get("message") or "the server ended the watch")
-    kind = Expired if status.get("code") == GONE else ServerError
-    return kind(message)
+def _read(event: dict[str, Any]) -> tuple[str, str, str, dict[str, Any]]:
+    """Return the type of an event, the name, the version and the object that it tells; raises `Expired` if none."""
+    kind, item = str(event.get("type")), event["object"]
+    if kind == "ERROR":
+        raise Expired(str(item.get("message")))
+    metadata = item.get("metadata")
+    found = metadata if isinstance(metadata, dict) else {}
+    name, version = found.get("name", ""), found.get("resourceVersion")
+    if not (isinstance(name, str) and isinstance(version, str) and (name or kind == "BOOKMARK")):
+        raise Expired("The server sent what is no event.")
+    return kind, name, version, item

@@ -2,16 +2,16 @@
 
 It uses what the rights allow. A service's Endpoints by name are enough for a colleague who holds no right
 on pods; where a watch is refused, it asks again and again; where a pod that was named may not even be read,
-its name is believed. Nothing that goes wrong later ends it, except a right that is missing and credentials
-that are over.
+its name is believed. Nothing that goes wrong later ends it: whatever the server sends, also what it never should,
+is answered by a new list and a new watch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ _SILENT_WATCH = _WATCH_SECONDS + 30.0
 _POLL_INTERVAL = 1.0
 _LONGEST_WAIT = 10.0
 # What reading an object of another shape than Kubernetes' raises.
-_ODD = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+_ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 # A program that listens later than this after its start had better have a readiness probe.
 _FRESH = 30.0
 _PLURALS = {"deployment": "deployments", "statefulset": "statefulsets", "ReplicaSet": "replicasets"}
@@ -113,12 +113,11 @@ class Follower:
         TargetNotFound, PortNotFound, Forbidden, ServerUnreachable, TokenExpired, ServerError
             If they cannot be found.
         """
-        try:
+        with _understood():
             view = await self._find_view()
-        except _ODD as error:
-            raise _malformed(error) from None
-        if view is not None:
-            self._view = await self._list_first(view)
+            if view is not None:
+                self._view = await self._list_first(view)
+        if self._view is not None:
             self._task = asyncio.create_task(self._follow(self._view, listed=True))
 
     @property
@@ -140,10 +139,10 @@ class Follower:
     async def is_fresh(self, pod: str) -> bool:
         """Return whether a program in a pod may have been started just now; true where that cannot be told."""
         try:
-            found = await self._get("v1", "pods", pod)
+            with _understood():
+                age = runs_for(await self._get("v1", "pods", pod), self._credentials.client.date)
         except SspcloudError:
             return True
-        age = runs_for(found, self._credentials.client.date)
         return age is None or age < _FRESH
 
     def not_ready(self) -> PodNotReady:
@@ -274,14 +273,15 @@ class Follower:
         wait = 0.0
         while True:
             try:
-                if not listed:
-                    await self._list(view)
-                    wait = 0.0
-                listed = False
-                if view.watched:
-                    await self._watch(view)
-                else:
-                    wait = _POLL_INTERVAL
+                with _understood():
+                    if not listed:
+                        await self._list(view)
+                        wait = 0.0
+                    listed = False
+                    if view.watched:
+                        await self._watch(view)
+                    else:
+                        wait = _POLL_INTERVAL
             except StatusError as error:
                 if error.status == FORBIDDEN:
                     wait = _POLL_INTERVAL  # a watch is a right of its own: ask again and again instead
@@ -338,11 +338,7 @@ class Follower:
         self._update(view)
 
     def _update(self, view: View) -> None:
-        try:
-            candidates = view.read(list(self._objects.values()))
-        except _ODD as error:
-            raise _malformed(error) from None
-        self._set(candidates)
+        self._set(view.read(list(self._objects.values())))
 
     def _set(self, candidates: list[Candidate]) -> None:
         if candidates != self.candidates:
@@ -364,12 +360,17 @@ class Follower:
         return explain(error, verb, resource, self._target.namespace, name)
 
 
-def _malformed(error: Exception) -> ServerError:
-    return ServerError(
-        "The API server gives an object that lacks what it has to have.",
-        why=f"It did not answer as a Kubernetes API server does ({type(error).__name__}).",
-        mend="check the server's address; what is open stays open",
-    )
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Turn what reading an object of another shape raises into an error in words."""
+    try:
+        yield
+    except _ODD as error:
+        raise ServerError(
+            "The API server gives an object that lacks what it has to have.",
+            why=f"It did not answer as a Kubernetes API server does ({type(error).__name__}).",
+            mend="check the server's address; what is open stays open",
+        ) from None
 
 
 def explain(

@@ -87,8 +87,8 @@ class Follower:
             except SspcloudError as error:
                 self._told = {f"look/{self._name}": looks.trouble(error)}
                 pause = REFUSED_AGAIN if isinstance(error, Forbidden) else AGAIN
-            except Exception as error:  # noqa: BLE001 - one odd object must not end it for good
-                _log.exception("an object could not be read")
+            except Exception as error:  # noqa: BLE001 - whatever the server sends, it is asked again
+                _log.exception("what the server sent could not be read")
                 self._told = {f"look/{self._name}": looks.trouble(error)}
             self._closing.wait(pause)
 
@@ -102,6 +102,12 @@ class Follower:
             self._objects = {}
             return
         gone = {f"{prefix}{name}" for name, item in change.items() if item is None}
-        fresh = {f"{prefix}{name}": fact(item) for name, item in change.items() if item is not None}
+        fresh: Facts = {}
+        for name, item in change.items():
+            if item is not None:
+                try:
+                    fresh[f"{prefix}{name}"] = fact(item)
+                except Exception:  # noqa: BLE001 - one odd object must not hide the others
+                    _log.exception("an object could not be read")
         self._objects = {key: value for key, value in self._objects.items() if key not in gone} | fresh
         self._told = self._objects | {f"look/{self._name}": True}

@@ -16,7 +16,6 @@ from sspcloud_magics.cluster import inventory, objects, resolve, tables, transpo
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.permissions import may, secrets_by_name, who_am_i
 from sspcloud_magics.cluster.resources import PODS, Attempt
-from sspcloud_magics.cluster.watching import Watch
 from sspcloud_magics.databases import discovery
 from sspcloud_magics.errors import ClusterError, ServerError, ServerUnreachable, SspcloudError
 from tests.hostile import api
@@ -87,22 +86,6 @@ def test_an_event_has_a_size(cluster_of: Any, behave: api.Behaviour) -> None:
 def test_an_event_that_is_none_is_no_api(cluster_of: Any, line: bytes) -> None:
     with cluster_of(api.answer(line + b"\n")) as cluster, pytest.raises(ServerError, match=NO_API):
         list(cluster.api.watch(Attempt("watch", PODS, "user-bob"), "1"))
-
-
-def test_a_change_without_a_name_is_no_api(cluster_of: Any) -> None:
-    event = {"type": "ADDED", "object": {"metadata": {}}}
-    both = (
-        json.dumps({"items": [], "metadata": {"resourceVersion": "1"}}).encode(),
-        json.dumps(event).encode(),
-    )
-    answers = iter(both)
-
-    def behave(client: Any) -> None:
-        api.answer(next(answers) + b"\n")(client)
-
-    with cluster_of(behave) as cluster, pytest.raises(ServerError, match=NO_API):
-        for _ in Watch(cluster, PODS).changes():
-            pass
 
 
 def test_a_token_that_is_said_back_is_hidden(cluster_of: Any) -> None:

@@ -17,6 +17,7 @@ from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.cluster.resources import SECRETS, Attempt
 from sspcloud_magics.cluster.watching import Watch
 from sspcloud_magics.errors import Forbidden
+from tests.cluster.api_server import ApiServer, Asked
 from tests.testbed import Sandbox
 
 SECONDS = 30.0
@@ -112,3 +113,37 @@ def test_who_may_not_list_is_told_so(sandbox: Sandbox) -> None:
     with pytest.raises(Forbidden):
         next(Watch(cluster, SECRETS).changes())
     cluster.close()
+
+
+ODD = {
+    "an empty object": b'{"type": "MODIFIED", "object": {}}',
+    "no name": b'{"type": "ADDED", "object": {"metadata": {"resourceVersion": "8"}}}',
+    "a name that is none": b'{"type": "ADDED", "object": {"metadata": {"name": [], "resourceVersion": "8"}}}',
+    "no object": b'{"type": "MODIFIED"}',
+    "null": b"null",
+    "an error without a code": b'{"type": "ERROR", "object": {}}',
+    "an error of the server": b'{"type": "ERROR", "object": {"code": 500, "message": "etcd has a new leader"}}',
+    "a word": b'"MODIFIED"',
+    "no JSON": b"<html>",
+    "no UTF-8": b'{"type": "\xff"}',
+    "too deep": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("line", ODD.values(), ids=ODD)
+def test_odd_event_followed_by_a_new_list(
+    api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, line: bytes
+) -> None:
+    monkeypatch.setattr(watching, "SHORT", 0.05)
+    lists = iter(["first", "second"])
+
+    def answer(asked: Asked) -> Any:
+        if "watch" in asked.query:
+            return 200, "application/json", line + b"\n"
+        items = [{"metadata": {"name": next(lists, "later")}}]
+        return {"metadata": {"resourceVersion": "7"}, "items": items}
+
+    api.answers["/api/v1/namespaces/user-bob/secrets"] = answer
+    with told(Watch(cluster, SECRETS)) as changes:
+        found = [changes.get(timeout=SECONDS) for _ in range(4)]
+    assert [each and list(each) for each in found] == [None, ["first"], None, ["second"]]

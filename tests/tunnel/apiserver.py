@@ -68,7 +68,7 @@ class ApiServer:
         self._ports: dict[tuple[str, int], int] = {}
         self._dialled: list[Connection] = []
         self._version = 100
-        self._watchers: dict[str, set[asyncio.Queue[dict[str, Any]]]] = defaultdict(set)
+        self._watchers: dict[str, set[asyncio.Queue[dict[str, Any] | bytes]]] = defaultdict(set)
         self._watching: set[asyncio.BaseTransport | None] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="api-server", daemon=True)
@@ -295,7 +295,7 @@ class ApiServer:
 
     async def _watch(self, request: web.Request, resource: str) -> web.StreamResponse:
         response = web.StreamResponse()
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        queue: asyncio.Queue[dict[str, Any] | bytes] = asyncio.Queue()
         self._watchers[resource].add(queue)
         try:
             since = int(request.query.get("resourceVersion") or 0)
@@ -309,7 +309,9 @@ class ApiServer:
                 self._requested.notify_all()
             while True:
                 event = await queue.get()
-                if "metadata" not in event["object"] or _matches(request, event["object"]):
+                if isinstance(event, bytes):
+                    await response.write(event + b"\n")
+                elif _matches(request, event["object"]):
                     await response.write(json.dumps(event).encode() + b"\n")
         finally:
             self._watchers[resource].discard(queue)
@@ -317,15 +319,16 @@ class ApiServer:
 
     def end_watches(self) -> None:
         """Tell every watch that its version is too old."""
-        self.tell_watches({"type": "ERROR", "object": {"code": 410, "metadata": {}, "message": "too old"}})
+        gone = {"type": "ERROR", "object": {"code": 410, "metadata": {}, "message": "too old"}}
+        self.say_to_watches(json.dumps(gone).encode())
 
-    def tell_watches(self, event: dict[str, Any]) -> None:
-        """Tell every watch something, true or not."""
+    def say_to_watches(self, line: bytes) -> None:
+        """Send a line to every watch, whatever it is."""
 
         async def tell() -> None:
             for queues in self._watchers.values():
                 for queue in queues:
-                    queue.put_nowait(event)
+                    queue.put_nowait(line)
 
         self._call(tell())
 

@@ -62,14 +62,3 @@ def test_an_odd_pod_costs_no_forward(api, helper, programs, spec):
     )
     assert again.local_ports == state.local_ports
     assert ask(state.local_ports[0]) == b"ping"
-
-
-@pytest.mark.parametrize("event", [{}, {"metadata": {"name": "web-0"}, "spec": 5, "status": 5}])
-def test_an_odd_event_costs_no_forward(api, helper, programs, event):
-    api.put_pod("web-0", {8000: programs(echo)})
-    state = helper.forward("pod", "web-0", 8000)
-    api.wait_for_watches()
-    api.requests.clear()
-    api.tell_watches({"type": "ADDED", "object": event})
-    api.wait_for_request("watch pods")
-    assert ask(state.local_ports[0]) == b"ping"
