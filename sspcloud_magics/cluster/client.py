@@ -37,6 +37,7 @@ WATCH_SILENCE = 45.0
 """Seconds after which the server ends a watch: what stands between cuts silent connections after 60."""
 
 _STARTING_SECONDS = 10.0
+_BUSY_SECONDS = 10.0
 _ASK_AGAIN = 0.25
 # No API server ends and starts again within this many seconds: if it was ready then, it is ready now.
 _STAYS_READY = 0.5
@@ -167,12 +168,12 @@ class ApiClient:
         """Return an answer that is a success, and the server that gave it; for a stream its body is still to be read."""
         access = self._access()
         asked_at = time.monotonic()
-        answer = self._request(access, attempt, query, body, stream=stream)
+        answer = self._ask_patiently(access, attempt, query, body, stream=stream)
         if answer.status == 401:
             access = self._renew_access(access)
-            answer = self._request(access, attempt, query, body, stream=stream)
+            answer = self._ask_patiently(access, attempt, query, body, stream=stream)
         if answer.status == 403 and asked_at >= self._ready_until and self._becomes_ready(access):
-            answer = self._request(access, attempt, query, body, stream=stream)
+            answer = self._ask_patiently(access, attempt, query, body, stream=stream)
         if 200 <= answer.status < 300:
             self._ready_until = time.monotonic() + _STAYS_READY
             return answer, access.server
@@ -245,6 +246,28 @@ class ApiClient:
                     self._pool.pools[key].close()
                 self._pool.clear()
             self._pool, self._pool_is_for = None, None
+
+    def _ask_patiently(
+        self,
+        access: Access,
+        attempt: Attempt,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        *,
+        stream: bool,
+    ) -> Answer | urllib3.BaseHTTPResponse:
+        """Make a request; again when a busy server says when, as long as that is soon (as client-go does)."""
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            answer = self._request(access, attempt, query, body, stream=stream)
+            after = answer.headers.get("Retry-After", "")
+            busy = answer.status == 429 or answer.status >= _SERVER_ERROR
+            if not (busy and after.isascii() and after.isdigit()):
+                return answer
+            pause = max(float(after), _ASK_AGAIN)
+            if time.monotonic() + pause > deadline:
+                return answer
+            time.sleep(pause)
 
     def _request(
         self,

@@ -1,7 +1,8 @@
 """The access that the kernel lends to the helper, and which refusals of the server are believed.
 
 A 401 asks the kernel for fresh credentials, once. A 403 is doubted: an API server that starts refuses everything to
-everybody until it has read the rights. It is believed where the server was ready when it was asked.
+everybody until it has read the rights. It is believed where the server was ready when it was asked. A server that is
+busy says when to ask again, and is asked then, as client-go does.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _RENEWAL_TIMEOUT = 60.0
 # No API server ends and starts again within this many seconds: if it was ready then, it is ready now.
 _STAYS_READY = 0.5
+_BUSY, _SERVER_ERROR = 429, 500
+_PATIENCE_WITH_BUSY = 10.0
+_SHORTEST_PAUSE = 0.1
 
 
 class Credentials:
@@ -87,13 +91,13 @@ class Credentials:
     async def _call(self, operation: Callable[[Client], Awaitable[_T]]) -> _T:
         client = self.client
         try:
-            return await operation(client)
+            return await self._ask(operation)
         except StatusError as error:
             if error.status != _UNAUTHORIZED:
                 raise
         await self._renew(client)
         try:
-            return await operation(self.client)
+            return await self._ask(operation)
         except StatusError as error:
             if error.status != _UNAUTHORIZED:
                 raise
@@ -102,6 +106,22 @@ class Credentials:
                 why=f"The server says: {error.message or 'Unauthorized'}",
                 mend="log in again",
             ) from None
+
+    async def _ask(self, operation: Callable[[Client], Awaitable[_T]]) -> _T:
+        """Do `operation`; again when the server wants it, as long as that is soon."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE_WITH_BUSY
+        while True:
+            try:
+                return await operation(self.client)
+            except StatusError as error:
+                busy = error.status == _BUSY or error.status >= _SERVER_ERROR
+                if not busy or error.retry_after is None:
+                    raise
+                pause = max(error.retry_after, _SHORTEST_PAUSE)
+                if loop.time() + pause > deadline:
+                    raise
+            await asyncio.sleep(pause)
 
     async def _became_ready(self, asked_at: float) -> bool:
         """Return whether the server may have become ready only after `asked_at`; raises where it is not ready yet."""

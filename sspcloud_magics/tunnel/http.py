@@ -39,6 +39,7 @@ _USER_AGENT = "sspcloud-magics"
 _ACCEPT = "application/json, */*"
 _PLAIN_PORT, _TLS_PORT = 80, 443
 _SERVER_ERROR = 500
+_HUNG_UP = (h11.RemoteProtocolError, ConnectionResetError, BrokenPipeError)
 _SWITCHING = b"HTTP/1.1 101"
 _LONGEST_HEAD = 64 * 1024
 # A collection is fetched for one target: some pods, of some KiB each. etcd keeps an object below 1.5 MiB.
@@ -57,13 +58,18 @@ class StatusError(Exception):
         What it said.
     from_api
         Whether that stood in a ``Status`` object, as all that an API server itself says.
+    retry_after
+        After how many seconds it wants to be asked again; None where it does not say.
     """
 
-    def __init__(self, status: int, message: str, *, from_api: bool = False) -> None:
+    def __init__(
+        self, status: int, message: str, *, from_api: bool = False, retry_after: int | None = None
+    ) -> None:
         super().__init__(f"{status}: {message}")
         self.status = status
         self.message = message
         self.from_api = from_api
+        self.retry_after = retry_after
 
 
 class _Malformed(Exception):
@@ -174,12 +180,10 @@ class Client:
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the JSON object at `path`; raises `StatusError` or `ServerUnreachable`."""
         with self._explained():
-            async with asyncio.timeout(ANSWER_TIMEOUT), self._request(path, query or {}) as pieces:
-                body = bytearray()
-                async for piece in pieces:
-                    body += piece
-                    if len(body) > _LONGEST_ANSWER:
-                        raise _Malformed(f"its answer has more than {_LONGEST_ANSWER >> 20} MiB")
+            try:
+                body = await self._read(path, query or {})
+            except _HUNG_UP:
+                body = await self._read(path, query or {})
             return _object(body)
 
     async def is_ready(self) -> bool | None:
@@ -192,8 +196,7 @@ class Client:
         """
         try:
             with self._explained():
-                async with asyncio.timeout(ANSWER_TIMEOUT), self._request("/readyz", {}) as pieces:
-                    body = b"".join([piece async for piece in pieces])
+                body = await self._read("/readyz", {})
         except StatusError as error:
             return False if error.status >= _SERVER_ERROR else None
         return True if body.strip() == b"ok" else None
@@ -260,6 +263,15 @@ class Client:
             self._upgrade = what, key, request
         _, old_key, request = self._upgrade
         return request.replace(old_key, key, 1) if key else request
+
+    async def _read(self, path: str, query: Mapping[str, str]) -> bytearray:
+        body = bytearray()
+        async with asyncio.timeout(ANSWER_TIMEOUT), self._request(path, query) as pieces:
+            async for piece in pieces:
+                body += piece
+                if len(body) > _LONGEST_ANSWER:
+                    raise _Malformed(f"its answer has more than {_LONGEST_ANSWER >> 20} MiB")
+        return body
 
     @asynccontextmanager
     async def _request(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -501,4 +513,6 @@ async def _raise_status(answer: h11.Response, body: AsyncIterator[bytes]) -> NoR
         message, from_api = shortened(str(found["message"])), found.get("kind") == "Status"
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         message, from_api = text[:500].decode(errors="replace").strip(), False
-    raise StatusError(answer.status_code, message, from_api=from_api)
+    after = dict(answer.headers).get(b"retry-after", b"")
+    retry_after = int(after) if after.isdigit() and len(after) < 10 else None
+    raise StatusError(answer.status_code, message, from_api=from_api, retry_after=retry_after)

@@ -72,4 +72,6 @@ def _leads_on(protocol: TunnelProtocol, refusal: Refusal, *, spoken: bool) -> bo
         return True
     if protocol is not SpdyTunnel or not isinstance(refusal, StatusError):
         return False
+    if refusal.retry_after is not None:
+        return False  # the server is busy: it is asked again
     return lacks_a_right(refusal) or (not spoken and refusal.status not in (_UNAUTHORIZED, _NOT_FOUND))

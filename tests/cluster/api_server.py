@@ -35,7 +35,9 @@ class ApiServer:
     ca: trustme.CA
     url: str = ""
     answers: dict[str, Any] = field(default_factory=dict)
-    """By path: an object (200), or ``(status, content type, bytes)``."""
+    """By path: an object (200), or ``(status, content type, bytes)``; or what returns one, given the request."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """What else stands in the head of every refusal."""
     tokens: set[str] | None = None
     """The tokens that it accepts; all where None."""
     forbidden: set[str] = field(default_factory=set)
@@ -85,6 +87,8 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(code)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
+            for name, value in server.headers.items() if code >= 300 else ():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
             self.answered = True

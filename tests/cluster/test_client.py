@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -363,6 +364,35 @@ def test_missing_right_has_verb_resource_and_namespace(api: ApiServer, cluster: 
     assert caught.value.what == "You may not list pods in the namespace user-alice."
     assert 'User "oidc-bob" cannot' in caught.value.why
     assert "the owner of user-alice" in caught.value.mend
+
+
+def busy(api: ApiServer, after: str, *codes: int) -> list[int]:
+    """Answer with all `codes`, then with a list; return the list of the refusals."""
+    said: list[int] = []
+
+    def answer(_asked: Asked) -> Any:
+        if len(said) == len(codes):
+            return pod_list("a")
+        said.append(codes[len(said)])
+        return status(said[-1], "too many requests, please try again later")
+
+    api.answers[PODS_PATH] = answer
+    api.headers["Retry-After"] = after
+    return said
+
+
+def test_busy_server_asked_again_when_it_says(api: ApiServer, cluster: Cluster) -> None:
+    said = busy(api, "0", 429, 500, 503)
+    assert names(list_objects(cluster, PODS)) == ["a"]
+    assert said == [429, 500, 503]
+
+
+@pytest.mark.parametrize("after", ["3600", "", "soon", "-1", "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_busy_server_not_waited_for_long(api: ApiServer, cluster: Cluster, after: str) -> None:
+    said = busy(api, after, 503, 503)
+    with pytest.raises(ServerError):
+        list_objects(cluster, PODS)
+    assert said == [503]
 
 
 def readiness(api: ApiServer, *codes: int) -> list[int]:

@@ -53,6 +53,9 @@ class ApiServer:
         """Refuse everything, as an API server does that has not read the rights yet."""
         self.readyz: int | None = None
         """What ``/readyz`` is answered; None for what is true."""
+        self.busy: dict[str, list[int]] = {}
+        """By ``VERB RESOURCE``: how the next requests are refused, with `retry_after`; 0 for hanging up."""
+        self.retry_after = "0"
         self.ready_when_asked = False
         """Become ready just before ``/readyz`` is answered."""
         self.protocols = {portforward.STREAMS, portforward.TUNNEL, portforward.CHANNELS}
@@ -261,6 +264,11 @@ class ApiServer:
         with self._requested:
             self.requests.append(f"{verb} {resource}")
             self._requested.notify_all()
+        if codes := self.busy.get(f"{verb} {resource}"):
+            if code := codes.pop(0):
+                return _status(code, "busy", self.retry_after)
+            assert request.transport is not None
+            request.transport.abort()
         if (verb, resource) in self.forbidden or (self.starting and resource != "readyz"):
             return _status(403, f'{resource} is forbidden: User "bob" cannot {verb} resource "{resource}"')
         return await handler(request)
@@ -400,7 +408,10 @@ def _matches(request: web.Request, found: dict[str, Any]) -> bool:
     return all(labels.get(key) == value for key, value in wanted)
 
 
-def _status(code: int, message: str) -> web.Response:
+def _status(code: int, message: str, retry_after: str = "") -> web.Response:
     if not message:
         return web.Response(status=code)
-    return web.json_response({"kind": "Status", "code": code, "message": message}, status=code)
+    headers = {"Retry-After": retry_after} if retry_after else {}
+    return web.json_response(
+        {"kind": "Status", "code": code, "message": message}, status=code, headers=headers
+    )

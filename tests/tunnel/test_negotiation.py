@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import pytest
@@ -91,6 +92,7 @@ class Server:
         self.goes_on = asyncio.Event()
         self.goes_on.set()
         self.credentials = Credentials(Access(server="https://127.0.0.1:1"), lambda: None)
+        self.credentials._ready_until = math.inf  # so that it is not asked whether it is
         self.pools: list[Pool] = []
 
     async def open(self, _client, protocol, _path, _port, _within=0) -> Tunnel:
