@@ -104,7 +104,8 @@ def slices(service: Obj, pods: list[Obj]) -> list[Obj]:
     if not found:
         return [{"ports": None, "endpoints": None}]
     return [
-        {"ports": [_port(*port) for port in ports], "endpoints": endpoints}
+        # Clients rely on a name there, which may be empty.
+        {"ports": [{"name": ""} | _port(*port) for port in ports], "endpoints": endpoints}
         for ports, endpoints in found.items()
     ]
 

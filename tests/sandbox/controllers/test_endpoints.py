@@ -41,6 +41,16 @@ def test_endpoints_follow_readiness_and_name_the_pod(store: Store) -> None:
     assert subset["ports"] == [{"name": "web", "port": 8000, "protocol": "TCP"}]
 
 
+def test_slice_names_every_port_if_only_emptily(store: Store) -> None:
+    """kubectl reads the name unasked: without one, every ``describe svc`` panics."""
+    create(store, make("Service", "web", {"selector": LABELS, "ports": [{"port": 8000}]}))
+    make_pod(store, "a")
+    endpoints.reconcile(store, (NS, "web"))
+    (one,) = store.list_objects(SLICES, NS)
+    assert one["ports"] == [{"name": "", "port": 8000, "protocol": "TCP"}]
+    assert store.get(ENDPOINTS, NS, "web")["subsets"][0]["ports"] == [{"port": 8000, "protocol": "TCP"}]
+
+
 def test_a_name_means_another_number_in_another_pod(store: Store) -> None:
     make_service(store)
     make_pod(store, "a")
