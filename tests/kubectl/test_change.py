@@ -188,6 +188,15 @@ def test_dry_run_changes_nothing(kubectl: Kubectl) -> None:
     assert kubectl("bob", "get", "pod", "dry").err == 'Error from server (NotFound): pods "dry" not found\n'
 
 
+def test_dry_run_deletes_nothing(kubectl: Kubectl, apply: Apply) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}}
+    apply("alice", body)
+    said = kubectl("alice", "delete", "configmap", "kept", "--dry-run=server")
+    assert said.code == 0, said.err
+    assert said.out.endswith("(server dry run)\n")
+    assert kubectl("alice", "get", "configmap", "kept").code == 0
+
+
 def test_create_twice(kubectl: Kubectl, apply: Apply) -> None:
     apply("bob", sleeper("twice"))
     said = kubectl("bob", "create", "-f", "-", stdin=yaml.safe_dump(sleeper("twice")))

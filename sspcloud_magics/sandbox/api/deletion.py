@@ -9,6 +9,7 @@ https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,12 +41,15 @@ class DeleteOptions:
         What becomes of what it owns: ``Background``, ``Foreground`` or ``Orphan``.
     uid, resource_version
         Delete only if the object has these.
+    dry_run
+        Whether nothing is to be changed.
     """
 
     grace: int | None = None
     policy: str = "Background"
     uid: str | None = None
     resource_version: str | None = None
+    dry_run: bool = False
 
 
 async def delete_object(call: Call) -> web.Response:
@@ -76,7 +80,7 @@ def delete(call: Call, obj: Obj, options: DeleteOptions) -> tuple[Obj, bool]:
         If a precondition does not hold.
     """
     _check_preconditions(call, obj, options)
-    if call.dry_run:
+    if options.dry_run:
         return obj, True
     store = call.store
     if options.policy == "Orphan":
@@ -171,10 +175,16 @@ async def _options(call: Call) -> DeleteOptions:
             "propagationPolicy",
         )
         raise status.invalid("meta.k8s.io", "DeleteOptions", "", [cause])
+    dry_run = body.get("dryRun") or []
+    if dry_run not in ([], ["All"]):
+        text = f'Unsupported value: {json.dumps(dry_run)}: supported values: "All"'
+        cause = status.Cause("FieldValueNotSupported", text, "dryRun")
+        raise status.invalid("meta.k8s.io", "DeleteOptions", "", [cause])
     preconditions = body.get("preconditions") or {}
     return DeleteOptions(
         None if grace is None else int(grace),
         policy,
         preconditions.get("uid"),
         preconditions.get("resourceVersion"),
+        bool(dry_run) or call.dry_run,
     )

@@ -53,6 +53,24 @@ async def test_grace_of_the_pod_and_of_the_request(api: Api) -> None:
     assert longer["metadata"]["deletionTimestamp"] == shorter["metadata"]["deletionTimestamp"]
 
 
+@pytest.mark.parametrize("path", [PODS, f"{PODS}/web"])
+@pytest.mark.parametrize(("query", "body"), [("", {"dryRun": ["All"]}), ("?dryRun=All", None)])
+async def test_dry_run_of_any_form_deletes_nothing(api: Api, path: str, query: str, body: Obj | None) -> None:
+    """The option comes in the body from most clients, kubectl among them."""
+    await api.post(PODS, pod())
+    answer = await api.ask("DELETE", path + query, body)
+    assert answer["kind"] in ("Pod", "PodList")
+    assert not gone(api, POD, "web")
+
+
+async def test_unknown_dry_run_refused(api: Api) -> None:
+    await api.post(PODS, pod())
+    code, reason, message = await api.refusal("DELETE", f"{PODS}/web", {"dryRun": ["some"]})
+    assert (code, reason) == (422, "Invalid")
+    assert message.endswith('dryRun: Unsupported value: ["some"]: supported values: "All"')
+    assert not gone(api, POD, "web")
+
+
 async def test_no_grace_is_at_once(api: Api) -> None:
     await scheduled(api)
     await api.ask("DELETE", f"{PODS}/web", {"gracePeriodSeconds": 0})
