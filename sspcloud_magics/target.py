@@ -104,10 +104,14 @@ class PortText:
         The port of the target, as a number or as a name.
     local
         The local port that the user wrote; None where they did not; 0 for any free one.
+    number
+        The number that a named port has now, which is the local port to try first. The name is what counts: the next
+        version of a pod may give it another number.
     """
 
     remote: int | str
     local: int | None = None
+    number: int | None = None
 
     def __str__(self) -> str:
         return str(self.remote) if self.local is None else f"{self.local or ''}:{self.remote}"

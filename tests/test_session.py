@@ -11,10 +11,12 @@ import pytest
 
 from sspcloud_magics import session
 from sspcloud_magics.cluster import resolve
+from sspcloud_magics.cluster.inventory import TargetPort
+from sspcloud_magics.cluster.resolve import ResolvedTarget
 from sspcloud_magics.databases import credentials
 from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
 from sspcloud_magics.session import Choice, forwarding, looking, state
-from sspcloud_magics.target import Target, TargetText
+from sspcloud_magics.target import PortText, Target, TargetText
 from tests.forwards.stage import helpers
 from tests.testbed import Sandbox, Testbed
 
@@ -45,6 +47,14 @@ from tests.testbed import Sandbox, Testbed
 )
 def test_present_choice_wins_and_clusters_do_not_mix(above: Choice, below: Choice, together: Choice) -> None:
     assert above.over(below) == together
+
+
+def test_named_port_keeps_its_name_beside_its_number() -> None:
+    ports = (TargetPort(53, "http", "UDP"), TargetPort(8000, "http", "TCP"))
+    found = ResolvedTarget(Target("a", "deployment", "x"), ports)
+    assert forwarding._numbered(PortText("http"), found) == PortText("http", number=8000)
+    assert forwarding._numbered(PortText("http", 1500), found) == PortText("http", 1500, 8000)
+    assert forwarding._numbered(PortText(8000), found) == PortText(8000)
 
 
 @dataclass(frozen=True)

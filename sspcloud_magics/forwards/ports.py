@@ -92,8 +92,9 @@ def specify(
 def _candidates(target: Target, port: PortText, lowest: int, written: list[int]) -> tuple[int, ...]:
     if port.local is not None:
         return (port.local,)
-    derived = derived_ports(target, port.remote)
-    wished = (port.remote, *derived) if isinstance(port.remote, int) else derived
+    remote = port.number or port.remote
+    derived = derived_ports(target, remote)
+    wished = (remote, *derived) if isinstance(remote, int) else derived
     return (*(number for number in wished if number >= lowest and number not in written), ANY)
 
 

@@ -64,7 +64,8 @@ def remark(forward: Forward, holder: Callable[[int], str]) -> tuple[str, ...]:
     if forward.sockets:
         return _remark_sockets(forward)
     notes = []
-    for (local, remote), port in zip(forward.ports, forward.wanted, strict=False):
+    for (local, _), port in zip(forward.ports, forward.wanted, strict=False):
+        remote = port.number or port.remote
         if port.local is not None or remote == local or not isinstance(remote, int):
             continue
         if remote < first_unprivileged_port():

@@ -86,7 +86,8 @@ def specify_sockets(ports: tuple[PortText, ...]) -> tuple[PortSpec, ...]:
 
 
 def _specify(port: PortText) -> PortSpec:
-    is_postgres = port.remote == _POSTGRES or any(word in str(port.remote) for word in _POSTGRES_WORDS)
-    number = port.local or (port.remote if isinstance(port.remote, int) else _POSTGRES if is_postgres else 0)
+    remote = port.number or port.remote
+    is_postgres = remote == _POSTGRES or any(word in str(port.remote) for word in _POSTGRES_WORDS)
+    number = port.local or (remote if isinstance(remote, int) else _POSTGRES if is_postgres else 0)
     name = f".s.PGSQL.{number}" if is_postgres else f"{number or port.remote}.sock"
     return PortSpec(port.remote, (number,), name)

@@ -315,9 +315,9 @@ def _in_namespace(target: TargetText, namespace: str | None) -> TargetText:
 
 
 def _numbered(port: PortText, found: ResolvedTarget) -> PortText:
-    """Return the port by its number where the target says which it is: the same local port is tried then."""
-    numbers = [known.number for known in found.ports if known.name == port.remote]
-    return replace(port, remote=numbers[0]) if numbers else port
+    """Return the port with the number of its name, where the target says which that is."""
+    numbers = [known.number for known in found.ports if known.name == port.remote and known.protocol == "TCP"]
+    return replace(port, number=numbers[0]) if numbers else port
 
 
 def _matching(there: list[Forward], which: str) -> list[Forward]:

@@ -43,6 +43,10 @@ def test_named_port_takes_the_derived_ones():
     assert candidates(PortText("http")) == [(*derived_ports(DB, "http"), 0)]
 
 
+def test_named_port_whose_number_is_known_takes_it():
+    assert candidates(PortText("http", number=8000)) == candidates(PortText(8000))
+
+
 def test_administrators_port_is_passed_over():
     assert candidates(PortText(80)) == [(*derived_ports(DB, 80), 0)]
     assert candidates(PortText(80), first_port=1)[0][0] == 80

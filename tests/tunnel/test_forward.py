@@ -539,6 +539,25 @@ def test_service_moves_to_the_pod_of_its_endpoints(api, helper, programs):
     assert ask(state.local_ports[0]) == b"ping"
 
 
+@pytest.mark.parametrize("kind", ["deployment", "service", "pod"])
+def test_named_port_follows_a_rollout(api, helper, programs, kind):
+    """The next version of the pod has the port of that name elsewhere."""
+    real = programs(echo)
+    selector = {"matchLabels": {"app": "web"}}
+    api.put("Deployment", "web-1-x", spec={"selector": selector})
+    api.put("Service", "web-1-x", spec={"ports": [{"name": "http", "port": 80, "targetPort": "http"}]})
+    above = {"kind": "Deployment", "name": "web-1-x", "uid": "uid-web", "controller": True}
+    api.put("ReplicaSet", "web-1", metadata={"ownerReferences": [above]}, spec={"selector": selector})
+    api.put_pod("web-1-x", {8000: real}, names={8000: "http"}, owner=("ReplicaSet", "web-1"))
+    api.put_endpoints("web-1-x", ["web-1-x"], [{"name": "http", "port": 8000}])
+    state = helper.forward(kind, "web-1-x", "http")
+    api.put_pod("web-2-y", {9000: real}, names={9000: "http"}, owner=("ReplicaSet", "web-2"))
+    api.put_endpoints("web-1-x", ["web-2-y"], [{"name": "http", "port": 9000}])
+    api.delete("Pod", "web-1-x")
+    assert helper.wait_for_state(state.forward_id, State.ACTIVE).pod == "web-2-y"
+    assert ask(state.local_ports[0]) == b"ping"
+
+
 def test_new_version_of_a_deployment_replaces_the_pod(api, helper, programs):
     real = programs(echo)
     api.put("Deployment", "web", spec={"selector": {"matchLabels": {"app": "web"}}})
