@@ -231,10 +231,11 @@ def services(cluster: Cluster, namespace: str | None = None) -> list[Service]:
 
 
 def container_ports(spec: Mapping[str, Any]) -> tuple[TargetPort, ...]:
-    """Return the ports that the containers of a pod's spec declare."""
+    """Return the ports that the containers of a pod's spec declare, and those of its sidecars."""
+    sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
     return tuple(
         TargetPort(port["containerPort"], port.get("name") or "", port.get("protocol") or "TCP")
-        for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+        for container in [*(spec.get("containers") or ()), *sidecars]
         for port in container.get("ports") or ()
     )
 

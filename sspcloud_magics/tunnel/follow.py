@@ -33,6 +33,7 @@ from sspcloud_magics.tunnel.pods import (
     Object,
     controller,
     labels_of_siblings,
+    not_ready_words,
     pods_behind,
     pods_of_endpoints,
     runs_for,
@@ -100,6 +101,8 @@ class Follower:
         self._on_break = on_break
         self._on_refusal = on_refusal
         self._view: View | None = None
+        # The pods that a service selects, whose Endpoints are followed.
+        self._selected: View | None = None
         self._objects: dict[str, Object] = {}
         self._version = ""
         self._task: asyncio.Task[None] | None = None
@@ -145,14 +148,25 @@ class Follower:
             return True
         return age is None or age < _FRESH
 
-    def not_ready(self) -> PodNotReady:
+    async def not_ready(self) -> SspcloudError:
         """Return the error that says why no pod can be used."""
-        states = [f"The pod {candidate.name} is {candidate.state}." for candidate in self.candidates[:5]]
+        candidates, selected = self.candidates, self._selected
+        if selected is not None:
+            # Endpoints do not say why a pod is not among them.
+            try:
+                with _understood():
+                    found = await self._call(lambda client: client.get(selected.path, selected.query))
+                    candidates = selected.read(found.get("items") or ())
+            except PortNotFound as error:
+                what = f"The service {self._target.name} leads to a port that its pods do not have."
+                return PortNotFound(what, why=error.what, mend=error.mend)
+            except (SspcloudError, StatusError):
+                pass
         if self._target.kind == "pod":
             what = f"The pod {self._target.name} takes no connections now."
         else:
             what = f"No ready pod stands behind {self._target}."
-        why = " ".join(states) or "It has no pods: it may be scaled to zero, or paused."
+        why = not_ready_words(candidates) or "It has no pods: it may be scaled to zero, or paused."
         return PodNotReady(what, why=why, mend="wait until it is ready, or look at its events and logs")
 
     # Which collection to look at.
@@ -199,6 +213,9 @@ class Follower:
             return self._pods_view(selector, target_ports(ports or ()))
         if service is not None and not spec.get("selector") and not view.read(found.get("items") or ()):
             raise self._selects_no_pods(spec)
+        if spec.get("selector"):
+            selector = selector_text({"matchLabels": spec["selector"]})
+            self._selected = self._pods_view(selector, target_ports(ports or ()))
         return view
 
     def _selects_no_pods(self, spec: Object) -> TargetError:

@@ -145,7 +145,7 @@ class Forward:
             await self._follower.start()
             pod = choose(self._follower.candidates, None)
             if pod is None:
-                raise self._follower.not_ready()
+                raise await self._follower.not_ready()
             await self._dial_first(self._use(pod))
             self._become_active()
         except SspcloudError as error:

@@ -27,6 +27,8 @@ _POD_OWN_LABELS = (
     "apps.kubernetes.io/pod-index",
     "batch.kubernetes.io/controller-uid",
 )
+_MOST_STATES = 5
+_LONGEST_TROUBLE = 300
 _HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 
 
@@ -42,8 +44,10 @@ class Candidate:
         The pod's port numbers, in the order in which the ports were asked for.
     usable
         Whether it takes connections: it is ready, or, where the user named the very pod, it runs.
-    state
-        What there is to say about it, in kubectl's words.
+    state, trouble
+        What there is to say about it, in kubectl's words and in the cluster's own.
+    over
+        Whether its programs have ended for good.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Candidate:
     ports: tuple[int, ...]
     usable: bool
     state: str = ""
+    trouble: str = ""
+    over: bool = False
 
     def is_same(self, other: Candidate) -> bool:
         """Return whether both are the same pod, which may have changed meanwhile."""
@@ -67,38 +73,119 @@ def choose(candidates: Sequence[Candidate], current: Candidate | None) -> Candid
     return usable[0] if usable else None
 
 
+def not_ready_words(candidates: Sequence[Candidate]) -> str:
+    """Return why no candidate can be used: what may still become ready first, and the like in one sentence."""
+    alike: dict[tuple[bool, str], list[Candidate]] = {}
+    for candidate in candidates:
+        alike.setdefault((candidate.over, candidate.state), []).append(candidate)
+    words = []
+    for (_, state), them in sorted(alike.items(), key=lambda entry: entry[0][0])[:_MOST_STATES]:
+        if len(them) > 1:
+            words.append(f"{len(them)} pods are {state}, such as {them[0].name}.")
+            continue
+        state_words = f"{state} and not ready" if state == "Running" else state
+        trouble = them[0].trouble.rstrip(".")
+        trouble = f": {trouble[:_LONGEST_TROUBLE]}" if trouble else ""
+        words.append(f"The pod {them[0].name} is {state_words}{trouble}.")
+    return " ".join(words)
+
+
 # Pods.
 
 
 def pod_state(pod: Object) -> str:
     """Return the state of a pod as ``kubectl get pods`` words it."""
-    status = pod.get("status", {})
+    status = pod.get("status") or {}
     if pod["metadata"].get("deletionTimestamp"):
         return "Terminating"
-    for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
+    for container in _statuses(pod, "initContainerStatuses", "containerStatuses"):
         for kind in ("waiting", "terminated"):
-            reason = container.get("state", {}).get(kind, {}).get("reason")
-            if reason and not (kind == "terminated" and reason == "Completed" and pod_is_ready(pod)):
+            reason = (_state(container).get(kind) or {}).get("reason")
+            if reason and not (kind == "terminated" and reason == "Completed" and _goes_on(pod)):
                 return str(reason)
     return str(status.get("reason") or status.get("phase") or "Unknown")
+
+
+def _goes_on(pod: Object) -> bool:
+    """Return whether containers run, so that one that has completed is no news."""
+    return any("running" in _state(container) for container in _statuses(pod, "containerStatuses"))
+
+
+def pod_trouble(pod: Object) -> str:
+    """Return what the cluster says of a pod that is not ready, in its own words; empty where it says nothing."""
+    for container in _statuses(pod, "initContainerStatuses", "containerStatuses"):
+        for kind in ("waiting", "terminated"):
+            message = (_state(container).get(kind) or {}).get("message")
+            if message:
+                return " ".join(str(message).split())
+    for condition in _conditions(pod):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return str(condition.get("message") or "")
+    return str((pod.get("status") or {}).get("message") or "")
+
+
+def pod_is_over(pod: Object) -> bool:
+    """Return whether the programs of a pod have ended for good, as those of one that was evicted."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def pod_is_ready(pod: Object) -> bool:
     """Return whether a pod is ready and stays."""
     return not pod["metadata"].get("deletionTimestamp") and any(
         condition.get("type") == "Ready" and condition.get("status") == "True"
-        for condition in pod.get("status", {}).get("conditions", ())
+        for condition in _conditions(pod)
     )
 
 
-def pod_runs(pod: Object) -> bool:
-    """Return whether a pod runs and stays, ready or not: whoever names it may want to see why it is not."""
-    status = pod.get("status", {})
-    return (
-        not pod["metadata"].get("deletionTimestamp")
-        and status.get("phase") == "Running"
-        and all("running" in container.get("state", {}) for container in status.get("containerStatuses", ()))
-    )
+def pod_serves(pod: Object, wanted: Sequence[int | str], *, named: bool = False) -> bool:
+    """Return whether a pod stays and the containers that have the ports take connections.
+
+    Of a pod that was named, it is enough that they run: the user may want to see why it is not ready. Of any other,
+    they are ready, whatever another container of the pod does. A port that no container declares may be of any.
+    """
+    if pod["metadata"].get("deletionTimestamp") or pod_is_over(pod):
+        return False
+    if pod_is_ready(pod):
+        return True
+    statuses = {
+        status.get("name"): status for status in _statuses(pod, "initContainerStatuses", "containerStatuses")
+    }
+    for port in wanted:
+        owners = [container.get("name") for container, one in _ports(pod) if port in _names(one)]
+        found = [statuses.get(name) or {} for name in owners]
+        if not found and named:
+            found = list(_statuses(pod, "containerStatuses"))
+        if not any("running" in _state(one) and (named or one.get("ready")) for one in found):
+            return False
+    return bool(wanted)
+
+
+def _statuses(pod: Object, *kinds: str) -> Iterable[Object]:
+    status = pod.get("status") or {}
+    return [container for kind in kinds for container in status.get(kind) or ()]
+
+
+def _state(container: Object) -> Object:
+    found: Object = container.get("state") or {}
+    return found
+
+
+def _conditions(pod: Object) -> Iterable[Object]:
+    found: Iterable[Object] = (pod.get("status") or {}).get("conditions") or ()
+    return found
+
+
+def _ports(pod: Object) -> Iterable[tuple[Object, Object]]:
+    """Yield the ports of a pod, each with its container: those of sidecars after the containers'."""
+    spec = pod.get("spec") or {}
+    sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
+    for container in [*(spec.get("containers") or ()), *sidecars]:
+        for port in container.get("ports") or ():
+            yield container, port
+
+
+def _names(port: Object) -> tuple[Any, Any]:
+    return port.get("name"), port["containerPort"]
 
 
 def runs_for(pod: Object, date: str) -> float | None:
@@ -109,8 +196,8 @@ def runs_for(pod: Object, date: str) -> float | None:
     date
         The time by the server's clock, as HTTP writes it.
     """
-    states = (container.get("state", {}) for container in pod.get("status", {}).get("containerStatuses", ()))
-    started = [state["running"]["startedAt"] for state in states if state.get("running", {}).get("startedAt")]
+    running = (_state(container).get("running") or {} for container in _statuses(pod, "containerStatuses"))
+    started = [one["startedAt"] for one in running if one.get("startedAt")]
     try:
         now = datetime.strptime(date, _HTTP_DATE).replace(tzinfo=UTC)
         return (now - max(map(datetime.fromisoformat, started))).total_seconds()
@@ -126,8 +213,8 @@ def container_port(pod: Object, wanted: int | str) -> int:
     PortNotFound
         If no container has a port of that name, or it is one for UDP.
     """
-    ports = [port for container in pod["spec"]["containers"] for port in container.get("ports", ())]
-    matching = [port for port in ports if wanted in (port.get("name"), port["containerPort"])]
+    ports = [port for _, port in _ports(pod)]
+    matching = [port for port in ports if wanted in _names(port)]
     if any(_is_tcp(port) for port in matching):
         return next(int(port["containerPort"]) for port in matching if _is_tcp(port))
     if isinstance(wanted, int) and not matching:
@@ -150,31 +237,45 @@ def pods_behind(
         The pod that the user named; it comes first, and need not be ready.
     owner
         Only pods whose controller has this uid, beside the one that was named.
+
+    Raises
+    ------
+    PortNotFound
+        If pods could be used, and none of them has the ports.
     """
     found = []
+    lacking: PortNotFound | None = None
     for pod in pods:
         name = pod["metadata"]["name"]
         if name != named and owner is not None and controller(pod).get("uid") != owner:
             continue
-        usable = pod_runs(pod) if name == named else pod_is_ready(pod)
-        ports = _ports_of(pod, wanted, usable=usable)
-        found.append(Candidate(name, pod["metadata"].get("uid", ""), ports, usable, pod_state(pod)))
+        ports: tuple[int, ...] = ()
+        usable = pod_serves(pod, wanted, named=name == named)
+        if usable:
+            try:
+                ports = tuple(container_port(pod, port) for port in wanted)
+            except PortNotFound as error:
+                usable, lacking = False, error
+        found.append(
+            Candidate(
+                name,
+                pod["metadata"].get("uid", ""),
+                ports,
+                usable,
+                pod_state(pod),
+                pod_trouble(pod),
+                over=pod_is_over(pod),
+            )
+        )
+    if lacking is not None and not any(candidate.usable for candidate in found):
+        raise lacking
     found.sort(key=lambda candidate: (candidate.name != named, candidate.name))
     return found
 
 
-def _ports_of(pod: Object, wanted: Sequence[int | str], *, usable: bool) -> tuple[int, ...]:
-    try:
-        return tuple(container_port(pod, port) for port in wanted)
-    except PortNotFound:
-        if usable:
-            raise
-        return ()
-
-
 def controller(pod: Object) -> Object:
     """Return the reference to the object that replaces a pod when it goes; empty if nothing does."""
-    for reference in pod["metadata"].get("ownerReferences", ()):
+    for reference in pod["metadata"].get("ownerReferences") or ():
         if reference.get("controller"):
             found: Object = reference
             return found
@@ -183,7 +284,7 @@ def controller(pod: Object) -> Object:
 
 def labels_of_siblings(pod: Object) -> str:
     """Return a selector for the pods like this one: by its labels, without those that are its own only."""
-    labels = pod["metadata"].get("labels", {})
+    labels = pod["metadata"].get("labels") or {}
     return ",".join(f"{key}={value}" for key, value in labels.items() if key not in _POD_OWN_LABELS)
 
 

@@ -29,7 +29,10 @@ POD: dict[str, Any] = {
     "spec": {
         "nodeName": "node-1",
         "containers": [{"name": "api", "ports": [{"containerPort": 8000, "name": "http"}]}, {"name": "log"}],
-        "initContainers": [{"name": "proxy", "restartPolicy": "Always", "ports": [{"containerPort": 15001}]}],
+        "initContainers": [
+            {"name": "setup", "ports": [{"containerPort": 1, "name": "http"}]},
+            {"name": "proxy", "restartPolicy": "Always", "ports": [{"containerPort": 15001}]},
+        ],
     },
     "status": {
         "phase": "Running",
@@ -45,7 +48,7 @@ def test_a_pod_has_what_users_look_for() -> None:
     assert pod.name == "mon-api-abcdef-12345"
     assert (pod.ready, pod.status, pod.restarts, pod.is_ready) == ("1/3", "Running", 3, False)
     assert (pod.node, pod.ip, pod.owner) == ("node-1", "10.42.0.7", "ReplicaSet/mon-api-abcdef")
-    assert pod.ports == (TargetPort(15001), TargetPort(8000, "http"))
+    assert pod.ports == (TargetPort(8000, "http"), TargetPort(15001))
     assert pod.labels == {"app": "mon-api"}
     assert pod.age is not None
     assert pod.age > timedelta(days=1)

@@ -172,7 +172,12 @@ def test_an_udp_port_is_refused(api, helper, echo_pod):
 
 def test_an_udp_port_of_a_container_is_refused(api, helper):
     port = {"name": "dns", "containerPort": 53, "protocol": "UDP"}
-    api.put("Pod", "dns-0", spec={"containers": [{"ports": [port]}]}, status={"phase": "Running"})
+    api.put(
+        "Pod",
+        "dns-0",
+        spec={"containers": [{"ports": [port]}]},
+        status={"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]},
+    )
     assert isinstance(helper.failure("pod", "dns-0", 53), PortNotFound)
 
 
@@ -185,6 +190,38 @@ def test_a_refused_connection_quotes_the_server(api, echo_pod):
     assert isinstance(error, DialFailed)
     assert "81" in error.what
     assert error.why == "The cluster says: dial tcp4 127.0.0.1:81: connect: connection refused"
+
+
+@pytest.mark.parametrize("readable", [True, False], ids=["endpoints", "no right to endpoints"])
+def test_target_port_that_no_pod_has_is_told(api, helper, readable):
+    ports = [{"port": 80, "targetPort": "web"}]
+    api.put("Service", "web", spec={"ports": ports, "selector": {"app": "web"}})
+    api.put_pod("web-0", {8000: 1}, names={8000: "http"})
+    api.put_endpoints("web", [], [])
+    api.forbidden = set() if readable else {("list", "endpoints")}
+    error = helper.failure("service", "web", 80)
+    assert isinstance(error, PortNotFound)
+    assert "no port web" in str(error)
+    assert "8000 (http)" in error.mend
+
+
+def test_pods_behind_a_service_say_why_they_are_not_ready(api, helper):
+    """Endpoints do not name a pod that has no address yet."""
+    api.put("Service", "web", spec={"ports": [{"port": 80}], "selector": {"app": "web"}})
+    api.put_endpoints("web", [], [])
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "pull access denied"}}
+    api.put(
+        "Pod",
+        "web-0",
+        metadata={"labels": {"app": "web"}},
+        spec={"containers": [{}]},
+        status={"phase": "Pending", "containerStatuses": [{"state": waiting}]},
+    )
+    error = helper.failure("service", "web", 80)
+    assert isinstance(error, PodNotReady)
+    assert error.why == "The pod web-0 is ErrImagePull: pull access denied."
+    api.forbidden = {("list", "pods")}
+    assert "no pods" in helper.failure("service", "web", 80).why
 
 
 def just_now() -> str:

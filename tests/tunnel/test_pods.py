@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from sspcloud_magics.tunnel.pods import (
     choose,
     container_port,
     labels_of_siblings,
+    not_ready_words,
     pod_is_ready,
-    pod_runs,
+    pod_serves,
     pod_state,
     pods_behind,
     pods_of_endpoints,
@@ -108,7 +110,8 @@ class TestPods:
         ],
     )
     def test_states(self, found, state, ready, runs):
-        assert (pod_state(found), pod_is_ready(found), pod_runs(found)) == (state, ready, runs)
+        serves = pod_serves(found, [8000], named=True)
+        assert (pod_state(found), pod_is_ready(found), serves) == (state, ready, runs)
 
     def test_ports_by_number_name_and_guess(self):
         assert container_port(pod(), 8000) == 8000
@@ -137,6 +140,127 @@ class TestPods:
     def test_sibling_labels_leave_out_the_pods_own(self):
         labels = {"app": "web", "pod-template-hash": "abc", "statefulset.kubernetes.io/pod-name": "web-0"}
         assert labels_of_siblings({"metadata": {"labels": labels}}) == "app=web"
+
+
+def mixed(
+    *containers: tuple[str, Any, dict[str, Any], bool], init: bool = False, ready: bool = False
+) -> dict[str, Any]:
+    """Return a pod of containers, each with a name, a port's name or number, a state, and whether it is ready."""
+    found = pod(ready=ready)
+    kind, statuses = (
+        ("initContainers", "initContainerStatuses") if init else ("containers", "containerStatuses")
+    )
+    found["spec"][kind] = [
+        {"name": name, "restartPolicy": "Always", "ports": [port] if port else []}
+        for name, port, _, _ in containers
+    ]
+    found["status"][statuses] = [
+        {"name": name, "state": state, "ready": is_ready} for name, _, state, is_ready in containers
+    ]
+    return found
+
+
+RUNS: dict[str, Any] = {"running": {}}
+CRASHES = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}}
+HTTP, METRICS = {"name": "http", "containerPort": 8000}, {"name": "metrics", "containerPort": 9100}
+
+
+class TestContainers:
+    """Pods as they are: several containers, some of which crash, start before the others, or stay beside them."""
+
+    def test_port_of_an_init_container_loses(self):
+        found = pod()
+        found["spec"]["initContainers"] = [{"name": "setup", "ports": [HTTP | {"containerPort": 1}]}]
+        assert container_port(found, "http") == 8000
+        found["spec"]["containers"][0]["ports"] = []
+        with pytest.raises(PortNotFound):
+            container_port(found, "http")
+
+    def test_port_of_a_sidecar_counts(self):
+        found = pod()
+        found["spec"]["initContainers"] = [
+            {"name": "proxy", "restartPolicy": "Always", "ports": [METRICS, HTTP | {"containerPort": 1}]}
+        ]
+        assert (container_port(found, "metrics"), container_port(found, "http")) == (9100, 8000)
+
+    def test_same_name_on_udp_and_tcp_means_tcp(self):
+        found = pod()
+        udp, tcp = (
+            {"name": "dns", "containerPort": 50 + at, "protocol": name}
+            for at, name in enumerate(("UDP", "TCP"))
+        )
+        found["spec"]["containers"] = [{"ports": [udp]}, {"ports": [tcp]}]
+        assert container_port(found, "dns") == 51
+
+    @pytest.mark.parametrize("wanted", ["http", 8000])
+    @pytest.mark.parametrize("named", [True, False])
+    def test_crashing_side_container_leaves_the_port_reachable(self, wanted, named):
+        found = mixed(("app", HTTP, RUNS, True), ("side", METRICS, CRASHES, False))
+        assert pod_serves(found, [wanted], named=named)
+        assert not pod_serves(found, ["metrics"], named=named)
+        assert not pod_serves(found, [wanted, "metrics"], named=named)
+
+    def test_container_that_is_not_ready_serves_who_names_its_pod(self):
+        found = mixed(("app", HTTP, RUNS, False))
+        assert pod_serves(found, ["http"], named=True)
+        assert not pod_serves(found, ["http"])
+
+    def test_port_that_none_declares_may_be_of_any_that_runs(self):
+        found = mixed(("app", None, RUNS, False), ("side", METRICS, CRASHES, False))
+        assert pod_serves(found, [5432], named=True)
+        assert not pod_serves(found, [5432])
+
+    def test_crashing_sidecar_is_what_the_pod_is_called(self):
+        found = mixed(("proxy", METRICS, CRASHES, False), init=True)
+        assert pod_state(found) == "CrashLoopBackOff"
+        assert pod_serves(found, ["http"], named=True)
+
+    def test_pod_without_the_port_does_not_hide_one_with_it(self):
+        other = pod("a")
+        other["spec"]["containers"] = [{"ports": [METRICS]}]
+        found = pods_behind([other, pod("b")], ["http"])
+        assert [(one.name, one.usable) for one in found] == [("a", False), ("b", True)]
+
+    def test_nulls_are_nothing(self):
+        found = {
+            "metadata": {"name": "odd", "labels": None, "ownerReferences": None},
+            "spec": {"containers": None, "initContainers": None},
+            "status": {"conditions": None, "containerStatuses": [{"name": "a", "state": None}]},
+        }
+        (one,) = pods_behind([found], [80])
+        assert (one.name, one.usable, one.state) == ("odd", False, "Unknown")
+        assert pods_behind([found | {"status": None, "spec": None}], [80])[0].state == "Unknown"
+        assert labels_of_siblings(found) == ""
+
+
+class TestReasons:
+    """What is said where no pod can be used."""
+
+    def test_the_one_that_matters_comes_before_forty_leftovers(self):
+        evicted = [pod(f"a-{number}", ready=False, phase="Failed", reason="Evicted") for number in range(40)]
+        message = 'Back-off pulling image "nope:1"'
+        waiting = {"waiting": {"reason": "ImagePullBackOff", "message": message}}
+        stuck = pod("z", ready=False, phase="Pending", containerStatuses=[{"state": waiting}])
+        assert not_ready_words(pods_behind([*evicted, stuck], [8000])) == (
+            f"The pod z is ImagePullBackOff: {message}. 40 pods are Evicted, such as a-0."
+        )
+
+    def test_pod_that_cannot_be_scheduled_says_why(self):
+        why = "0/1 nodes are available: 1 Insufficient cpu."
+        condition = {"type": "PodScheduled", "status": "False", "message": why}
+        found = pod("a", ready=False, phase="Pending", conditions=[condition], containerStatuses=[])
+        assert not_ready_words(pods_behind([found], [8000])) == f"The pod a is Pending: {why}"
+
+    def test_pod_that_runs_is_said_not_to_be_ready(self):
+        assert (
+            not_ready_words(pods_behind([pod("a", ready=False)], [1]))
+            == "The pod a is Running and not ready."
+        )
+
+    def test_no_more_than_five_kinds_are_named(self):
+        found = [candidate(f"pod-{number}", usable=False) for number in range(9)]
+        words = not_ready_words([replace(one, state=f"State{one.name}") for one in found])
+        assert words.count("The pod") == 5
 
 
 def test_selectors_in_the_form_of_a_query():
