@@ -17,6 +17,8 @@ from sspcloud_magics.tunnel.pod_errors import in_brief
 # On a busy node of the real servers, a refusal came 0.2 ms after the acceptance; the latest of 500 after 11.
 _GRACE = 0.025
 _ACCEPT_TIMEOUT = 10.0
+# What a server says first where that is not a stream of data, in bytes: a banner, a list of algorithms.
+_LONGEST_GREETING = 4096
 
 
 class _Trial:
@@ -30,12 +32,14 @@ class _Trial:
         self.answer: asyncio.Future[str | None] = loop.create_future()
         self.lost = False
         self.over = False
+        self.received = 0
 
     def pair_accepted(self) -> None:
         if not self.accepted.done():
             self.accepted.set_result(None)
 
-    def pair_received(self, parts: list[memoryview]) -> None:  # noqa: ARG002 - that it came is enough
+    def pair_received(self, parts: list[memoryview]) -> None:
+        self.received += sum(map(len, parts))
         self._conclude(None)
 
     def pair_drained(self) -> None:
@@ -50,7 +54,8 @@ class _Trial:
         self._conclude(text)
 
     def pair_lost(self, text: str) -> None:
-        self.over = self.lost = True
+        self.lost = not self.over
+        self.over = True
         self._conclude(text)
 
     def _conclude(self, text: str | None) -> None:
@@ -86,7 +91,12 @@ async def dial(pair: Pair, port: int, pod: str, release: Callable[[Pair], None])
         pair.tunnel.break_off("the server does not answer")
     finally:
         if not trial.over:
-            pair.abandon()
+            if trial.received > _LONGEST_GREETING and pair.tunnel.pairs == 1:
+                # No protocol can stop it: it would go on for a second, in the way of the forward's other connections.
+                trial.over = True
+                pair.tunnel.break_off("the port sends at full speed")
+            else:
+                pair.abandon()
         release(pair)
     if trial.lost:
         raise TunnelLost(f"The tunnel to the pod {pod} broke.", why=text or "")

@@ -141,6 +141,27 @@ def test_several_ports_of_one_forward(api, helper, programs):
         assert receive_all(client) == b"hello"
 
 
+@pytest.mark.usefixtures("any_protocol")
+def test_port_that_sends_at_full_speed_is_let_go(api, helper, programs):
+    """Its trial does not go on sending in the way of the other connections."""
+    sent, over = [0], threading.Event()
+
+    def flood(connection) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(bytes(65536))
+                sent[0] += 65536
+        over.set()
+
+    api.put_pod("web-0", {8000: programs(echo), 9000: programs(flood)})
+    state = helper.forward("pod", "web-0", 8000, 9000)
+    assert over.wait(PATIENCE)
+    assert sent[0] < 64 * 1024 * 1024, "what the sockets hold, and not all that fits into a second"
+    assert ask(state.local_ports[0]) == b"ping"
+    with connect(state.local_ports[1]) as client:
+        assert len(receive(client, 100_000)) == 100_000
+
+
 # What is refused.
 
 
