@@ -26,6 +26,14 @@ KINDS = {
     "sts": "statefulset",
     "statefulset": "statefulset",
     "statefulsets": "statefulset",
+    "rs": "replicaset",
+    "replicaset": "replicaset",
+    "replicasets": "replicaset",
+    "ds": "daemonset",
+    "daemonset": "daemonset",
+    "daemonsets": "daemonset",
+    "job": "job",
+    "jobs": "job",
 }
 """Every spelling of a kind that users type, as kubectl takes them, and the kind that it means."""
 
@@ -34,9 +42,15 @@ SHORT_KIND = {
     "service": "svc",
     "deployment": "deploy",
     "statefulset": "statefulset",
+    "replicaset": "rs",
+    "daemonset": "daemonset",
+    "job": "job",
 }
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_GROUPS = {kind: "batch" if kind == "job" else "apps" for kind in SHORT_KIND} | {"pod": "", "service": ""}
+
+# A name, or the beginning of one, which may end anywhere.
+_NAME = re.compile(r"[a-z0-9][-a-z0-9.]{0,252}")
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?")
 
 
@@ -60,7 +74,7 @@ class Target:
     Parameters
     ----------
     namespace, kind, name
-        The object; `kind` is ``pod``, ``service``, ``deployment`` or ``statefulset``.
+        The object; `kind` is one of `SHORT_KIND`.
     """
 
     namespace: str
@@ -149,18 +163,25 @@ def parse_target(text: str) -> TargetText:
     namespace: str | None = None
     if len(head) == 2:
         namespace, kind_text = head
-        kind = KINDS.get(kind_text.lower())
+        kind = _kind(kind_text)
         if kind is None:
             known = ", ".join(SHORT_KIND.values())
             raise UsageProblem(f"{kind_text!r} is not a kind of target.", mend=f"use one of: {known}")
     elif head:
-        kind = KINDS.get(head[0].lower())
+        kind = _kind(head[0])
         namespace = None if kind else head[0]
     for part in (name, namespace):
         if part is not None and not _NAME.fullmatch(part):
             why = "Names in Kubernetes have lower-case letters, digits and '-' only."
             raise UsageProblem(f"{part!r} is not a name in Kubernetes.", why=why, mend=form)
     return TargetText(name, kind, namespace)
+
+
+def _kind(text: str) -> str | None:
+    """Return the kind that a word means, as ``deploy``, ``deployment.apps`` and ``deployment.v1.apps`` do."""
+    word, _, group = text.lower().partition(".")
+    kind = KINDS.get(word)
+    return kind if kind and group.removeprefix("v1").lstrip(".") in ("", _GROUPS[kind]) else None
 
 
 def _number(text: str, whole: str) -> int:

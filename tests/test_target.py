@@ -22,6 +22,17 @@ from sspcloud_magics.target import PortText, Target, TargetText, parse_port, par
         ("statefulset/x", TargetText("x", "statefulset")),
         ("user-alice/svc/x", TargetText("x", "service", "user-alice")),
         ("user-alice/postgresql-cnpg-951239", TargetText("postgresql-cnpg-951239", None, "user-alice")),
+        ("rs/x", TargetText("x", "replicaset")),
+        ("ds/x", TargetText("x", "daemonset")),
+        ("daemonset/x", TargetText("x", "daemonset")),
+        ("job/x", TargetText("x", "job")),
+        ("deployment.apps/x", TargetText("x", "deployment")),
+        ("deployments.v1.apps/x", TargetText("x", "deployment")),
+        ("jobs.batch/x", TargetText("x", "job")),
+        ("user-alice/statefulset.apps/x", TargetText("x", "statefulset", "user-alice")),
+        ("job.apps/x", TargetText("x", None, "job.apps")),
+        ("mon-api-", TargetText("mon-api-")),
+        ("svc/mon-api-", TargetText("mon-api-", "service")),
         ("  svc/x ", TargetText("x", "service")),
     ],
 )
@@ -30,7 +41,21 @@ def test_targets_are_taken_apart(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "/", "svc/", "/x", "a/b/c/d", "user-alice/job/x", "Pod_1", "svc/My-Api", "x;rm", "x y", "-x"]
+    "text",
+    [
+        "",
+        "/",
+        "svc/",
+        "/x",
+        "a/b/c/d",
+        "user-alice/cronjob/x",
+        "user-alice/job.apps/x",
+        "Pod_1",
+        "svc/My-Api",
+        "x;rm",
+        "x y",
+        "-x",
+    ],
 )
 def test_what_is_no_target_is_refused_with_the_form(text):
     with pytest.raises(UsageProblem) as refused:

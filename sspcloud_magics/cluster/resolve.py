@@ -22,10 +22,13 @@ from sspcloud_magics.cluster.objects import get_object, list_objects
 from sspcloud_magics.cluster.permissions import may
 from sspcloud_magics.cluster.podstatus import pod_status
 from sspcloud_magics.cluster.resources import (
+    DAEMONSETS,
     DEPLOYMENTS,
     ENDPOINTS,
+    JOBS,
     NAMESPACES,
     PODS,
+    REPLICASETS,
     SERVICES,
     STATEFULSETS,
     Resource,
@@ -45,8 +48,13 @@ _RESOURCES: Mapping[str, Resource] = {
     "service": SERVICES,
     "deployment": DEPLOYMENTS,
     "statefulset": STATEFULSETS,
+    "replicaset": REPLICASETS,
+    "daemonset": DAEMONSETS,
+    "job": JOBS,
 }
-"""The kinds, in the order in which a bare name is tried."""
+
+_BARE = ("pod", "service", "deployment", "statefulset")
+"""The kinds of a bare name, in the order in which they are tried."""
 
 MOST_NAMED = 12
 """How many candidates an error names."""
@@ -113,7 +121,9 @@ def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
     """
     typed = parse_target(text) if isinstance(text, str) else text
     namespace = typed.namespace or cluster.namespace
-    kinds = [typed.kind] if typed.kind else list(_RESOURCES)
+    kinds = [typed.kind] if typed.kind else _BARE
+    if typed.name[-1] in "-.":  # no whole name ends so
+        return _by_prefix(cluster, typed, namespace, kinds)
     refusals: dict[str, Forbidden] = {}
     for kind in kinds:
         target = Target(namespace, kind, typed.name)
@@ -137,7 +147,7 @@ def _described(target: Target, item: Mapping[str, Any]) -> ResolvedTarget:
             raise service_without_pods(target, spec)
         return ResolvedTarget(target, service_ports(spec))
     if target.kind == "pod":
-        if (item.get("status") or {}).get("phase") in _OVER:
+        if _is_over(item):
             raise PodNotReady(
                 f"The pod {target.name} is over ({pod_status(item).status}).",
                 why="Its programs have ended, and will not be started again.",
@@ -146,6 +156,11 @@ def _described(target: Target, item: Mapping[str, Any]) -> ResolvedTarget:
         return ResolvedTarget(target, container_ports(spec), status=pod_status(item).status)
     template = (spec.get("template") or {}).get("spec") or {}
     return ResolvedTarget(target, container_ports(template))
+
+
+def _is_over(item: Mapping[str, Any]) -> bool:
+    """Return whether an object is a pod whose programs have ended for good."""
+    return (item.get("status") or {}).get("phase") in _OVER
 
 
 def _by_endpoints(cluster: Cluster, target: Target) -> ResolvedTarget | None:
@@ -188,6 +203,8 @@ def _by_prefix(cluster: Cluster, typed: TargetText, namespace: str, kinds: Seque
             item["metadata"]["name"]: item for item in _list_if_allowed(cluster, _RESOURCES[kind], namespace)
         }
         begin = [name for name in items if name.startswith(typed.name)]
+        # Leftovers of a pod that was evicted are named like the one that took its place.
+        begin = [name for name in begin if not _is_over(items[name])] or begin
         if len(begin) == 1:
             return _described(Target(namespace, kind, begin[0]), items[begin[0]])
         if begin:

@@ -106,6 +106,9 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
     parser: argparse.ArgumentParser = getattr(magics, name).parser
     try:
         known, extra = parser.parse_known_args(words)
+        if extra and not any(word.startswith("-") for word in extra):
+            # kubectl takes options between what belongs together: svc/x -n lab 8000.
+            known, extra = parser.parse_known_intermixed_args(words)
     except UsageError as error:
         raise UsageProblem(f"%{name}: {_without_values(str(error))}.", mend=_usage(name, parser)) from None
     if extra:

@@ -25,7 +25,7 @@ def forward(
     unix: bool = False,
     timeout: float = 30.0,
 ) -> Forward:
-    """Open a local port that leads to a pod, a service, a deployment or a statefulset.
+    """Open a local port that leads to a pod, a service, or a workload such as a deployment or a job.
 
     Returns when the port listens and one dial to the target has succeeded. The forward heals by itself
     when its pod is replaced, and ends with the process, with `Forward.stop`, or with its ``with`` block.

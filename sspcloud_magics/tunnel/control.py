@@ -70,7 +70,7 @@ class ForwardSpec:
     Parameters
     ----------
     namespace, kind, name
-        The target; `kind` is ``pod``, ``service``, ``deployment`` or ``statefulset``.
+        The target; `kind` is one of `sspcloud_magics.target.SHORT_KIND`.
     ports
         The ports; all of them lead to the same pod.
     address

@@ -51,7 +51,6 @@ _LONGEST_WAIT = 10.0
 _ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 # A program that listens later than this after its start had better have a readiness probe.
 _FRESH = 30.0
-_PLURALS = {"deployment": "deployments", "statefulset": "statefulsets", "ReplicaSet": "replicasets"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +175,8 @@ class Follower:
             return await self._service_view()
         if self._target.kind == "pod":
             return await self._pod_view()
-        plural = _PLURALS[self._target.kind]
-        workload = await self._get("apps/v1", plural, self._target.name)
+        kind = self._target.kind
+        workload = await self._get("batch/v1" if kind == "job" else "apps/v1", f"{kind}s", self._target.name)
         return self._pods_view(selector_text(workload["spec"]["selector"]))
 
     async def _service_view(self) -> View:

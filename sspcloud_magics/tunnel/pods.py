@@ -3,7 +3,7 @@
 | target                  | the pods                                             | a port is                         |
 |-------------------------|------------------------------------------------------|-----------------------------------|
 | service                 | the addresses of its Endpoints; else its selector's  | the service's, by number or name  |
-| deployment, statefulset | the selector's                                       | the container's, by number or name|
+| deployment, job, …      | the selector's                                       | the container's, by number or name|
 | pod                     | the pod; when it is gone, its controller's others    | the container's, by number or name|
 
 `sspcloud_magics.tunnel.follow` fetches the objects and calls this again whenever one of them changes.

@@ -22,6 +22,7 @@ from sspcloud_magics.target import PortText, Target, TargetText, parse_port
 from tests.cluster.api_server import ApiServer
 
 GROUPS = {"pods": "/api/v1", "services": "/api/v1", "endpoints": "/api/v1", "secrets": "/api/v1"}
+GROUPS |= {"jobs": "/apis/batch/v1"}
 
 
 def path(plural: str, namespace: str, name: str = "") -> str:
@@ -44,7 +45,7 @@ def container(*ports: tuple[Any, ...]) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def world(api: ApiServer) -> None:
-    for plural in ("pods", "services", "deployments", "statefulsets"):
+    for plural in ("pods", "services", "deployments", "statefulsets", "replicasets", "daemonsets", "jobs"):
         for namespace in ("user-bob", "user-alice"):
             api.answers[path(plural, namespace)] = {"items": []}
     api.answers["/api/v1/namespaces/user-bob"] = {"metadata": {"name": "user-bob"}}
@@ -61,6 +62,8 @@ def world(api: ApiServer) -> None:
     put(api, "services", "dns", {"ports": dns})
     put(api, "deployments", "mon-api", {"template": {"spec": container((8000, "http"))}})
     put(api, "statefulsets", "database", {"template": {"spec": container((5432, "postgres"))}})
+    for plural in ("replicasets", "daemonsets", "jobs"):
+        put(api, plural, f"{plural}-1", {"template": {"spec": container((8000, "http"))}})
     put(api, "services", "postgres-rw", {"ports": [{"port": 5432}]}, "user-alice")
 
 
@@ -91,6 +94,12 @@ def test_external_name_refused(cluster: Cluster, api: ApiServer) -> None:
         ("user-alice/svc/postgres-rw", Target("user-alice", "service", "postgres-rw")),
         ("user-alice/postgres-rw", Target("user-alice", "service", "postgres-rw")),
         ("user-alice/svc/postgres", Target("user-alice", "service", "postgres-rw")),
+        ("rs/replicasets-1", Target("user-bob", "replicaset", "replicasets-1")),
+        ("ds/daemonsets-1", Target("user-bob", "daemonset", "daemonsets-1")),
+        ("job/jobs-1", Target("user-bob", "job", "jobs-1")),
+        ("job.batch/jobs-", Target("user-bob", "job", "jobs-1")),
+        ("deployment.apps/mon-api", Target("user-bob", "deployment", "mon-api")),
+        ("mon-api-", Target("user-bob", "pod", "mon-api-abcdef-12345")),
     ],
 )
 def test_what_users_type_finds_what_they_mean(cluster: Cluster, text: str, target: Target) -> None:
@@ -115,6 +124,16 @@ def test_ambiguous_prefix_lists_the_candidates(cluster: Cluster) -> None:
     with pytest.raises(AmbiguousTarget) as caught:
         resolve(cluster, "worker")
     assert "There are: worker-0, worker-1." in str(caught.value)
+
+
+def test_evicted_leftovers_do_not_make_a_prefix_ambiguous(api: ApiServer, cluster: Cluster) -> None:
+    for name, phase in (("web-a", "Failed"), ("web-b", "Running"), ("web-c", "Succeeded")):
+        put(api, "pods", name)
+        api.answers[path("pods", "user-bob", name)]["status"] = {"phase": phase, "reason": "Evicted"}
+    assert resolve(cluster, "web-").target.name == "web-b"
+    api.answers[path("pods", "user-bob", "web-b")]["status"]["phase"] = "Failed"
+    with pytest.raises(AmbiguousTarget):
+        resolve(cluster, "web-")
 
 
 def test_a_typo_is_answered_with_what_comes_near(cluster: Cluster) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from sspcloud_magics.errors import NotConnected, UsageProblem
 from sspcloud_magics.magics import _CLASSES
-from sspcloud_magics.magics.arguments import words_of
+from sspcloud_magics.magics.arguments import arguments, words_of
+from sspcloud_magics.magics.forwarding import ForwardingMagics
 from tests.magics.conftest import Notebook
 
 MAGICS = [
@@ -45,6 +46,23 @@ MAGICS = [
 )
 def test_a_line_is_split_as_people_expect(line: str, words: list[str]) -> None:
     assert words_of(line) == words
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "svc/x :9002 http -n lab --unix",
+        "svc/x -n lab :9002 http --unix",
+        "svc/x -n lab --unix :9002 http",
+        "svc/x :9002 -n lab http --unix",
+        "-n lab --unix svc/x :9002 http",
+    ],
+)
+def test_options_may_stand_anywhere(line: str) -> None:
+    """kubectl takes them so: port-forward svc/x -n lab 9002."""
+    given = arguments(ForwardingMagics(), "forward", line)
+    assert (given.target, given.ports) == ("svc/x", [":9002", "http"])
+    assert (given.namespace, given.unix) == ("lab", True)
 
 
 @pytest.mark.parametrize(

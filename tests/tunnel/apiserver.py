@@ -34,6 +34,8 @@ _PLURALS = {
     "Deployment": "deployments",
     "ReplicaSet": "replicasets",
     "StatefulSet": "statefulsets",
+    "DaemonSet": "daemonsets",
+    "Job": "jobs",
 }
 
 
@@ -217,7 +219,7 @@ class ApiServer:
             app.router.add_route(method, "/api/v1/namespaces/{ns}/pods/{name}/portforward", self._portforward)
         app.router.add_get("/{resource:version}", self._version_of_the_server)
         app.router.add_get("/{resource:readyz}", self._readiness)
-        for root in ("/api/v1", "/apis/apps/v1"):
+        for root in ("/api/v1", "/apis/apps/v1", "/apis/batch/v1"):
             app.router.add_get(root + "/namespaces/{ns}/{resource}", self._list)
             app.router.add_get(root + "/namespaces/{ns}/{resource}/{name}", self._get)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)

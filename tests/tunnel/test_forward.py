@@ -103,6 +103,9 @@ def test_a_service_by_its_containers_port(api, helper, echo_pod):
     [
         ("Deployment", {"matchLabels": {"app": "web"}}),
         ("StatefulSet", {"matchLabels": {"app": "web"}}),
+        ("ReplicaSet", {"matchLabels": {"app": "web"}}),
+        ("DaemonSet", {"matchLabels": {"app": "web"}}),
+        ("Job", {"matchLabels": {"app": "web"}}),
     ],
 )
 def test_a_workload_by_its_selector(api, helper, echo_pod, plural, selector):
