@@ -44,6 +44,7 @@ SspcloudError
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from sspcloud_magics.printable import printable
 
@@ -333,6 +334,21 @@ class SandboxFailed(SspcloudError):
 
     ``%sandbox start`` starts it. Where it is not installed: ``%pip install "sspcloud-magics[sandbox]"``, on Linux and macOS.
     """
+
+
+def shown_url(url: str) -> str:
+    """Return a URL as it may be shown: without a password, a query or a fragment, which may hold secrets.
+
+    Examples
+    --------
+    >>> shown_url("https://ana:secret@sso.example:8443/auth?state=abc#x")
+    'https://sso.example:8443/auth'
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "nowhere"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _tree(root: type[SspcloudError]) -> dict[str, type[SspcloudError]]:

@@ -207,9 +207,9 @@ def parse_port(text: str | int) -> PortText:
     Examples
     --------
     >>> parse_port("1500:8000")
-    PortText(remote=8000, local=1500)
+    PortText(remote=8000, local=1500, number=None)
     >>> parse_port(":http")
-    PortText(remote='http', local=0)
+    PortText(remote='http', local=0, number=None)
     """
     whole = str(text).strip()
     form = "write REMOTE, LOCAL:REMOTE or :REMOTE, such as 8000, 1500:8000 or :http"

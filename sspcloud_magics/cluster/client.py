@@ -177,6 +177,7 @@ class ApiClient:
         if 200 <= answer.status < 300:
             self._ready_until = time.monotonic() + _STAYS_READY
             return answer, access.server
+        location = answer.headers.get("Location", "") if answer.status < 400 else ""
         raise failures.from_answer(
             answer.status,
             answer.headers.get("Content-Type", ""),
@@ -185,6 +186,7 @@ class ApiClient:
             server=access.server,
             in_service=self._in_service,
             own=own,
+            location=_without(location.encode(), access.token).decode(),
         )
 
     def _becomes_ready(self, access: Access) -> bool:

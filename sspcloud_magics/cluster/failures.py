@@ -27,6 +27,7 @@ from sspcloud_magics.errors import (
     ServerUnreachable,
     TargetNotFound,
     TokenExpired,
+    shown_url,
 )
 from sspcloud_magics.printable import shortened
 
@@ -92,7 +93,15 @@ def relaunch_link(attempt: Attempt) -> str:
 
 
 def from_answer(
-    status: int, content_type: str, body: bytes, attempt: Attempt, *, server: str, in_service: bool, own: bool
+    status: int,
+    content_type: str,
+    body: bytes,
+    attempt: Attempt,
+    *,
+    server: str,
+    in_service: bool,
+    own: bool,
+    location: str = "",
 ) -> ClusterError | TargetNotFound:
     """Return the error that an answer of the API server means.
 
@@ -108,7 +117,15 @@ def from_answer(
         Whether this is a notebook service inside the cluster.
     own
         Whether the namespace is the caller's own.
+    location
+        Where it redirects to.
     """
+    if location:
+        return ServerError(
+            f"{server} is not where the API server answers ({status}).",
+            why=f"It redirects to {shortened(shown_url(location))}",
+            mend="write the address that leads to the API server itself, or log in there first",
+        )
     message = _message(content_type, body)
     if message is None:
         return no_api(status, content_type, server)

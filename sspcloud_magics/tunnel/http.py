@@ -24,7 +24,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import h11
 
 from sspcloud_magics.access import Access
-from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, UsageProblem
+from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, UsageProblem, shown_url
 from sspcloud_magics.printable import shortened
 from sspcloud_magics.proxies import Proxy, proxy_for
 from sspcloud_magics.tls import tls_context
@@ -40,6 +40,7 @@ _ACCEPT = "application/json, */*"
 _PLAIN_PORT, _TLS_PORT = 80, 443
 _SERVER_ERROR = 500
 _HUNG_UP = (h11.RemoteProtocolError, ConnectionResetError, BrokenPipeError)
+_IN_PATHS = "/%:@!$&'()*+,;=~"
 _SWITCHING = b"HTTP/1.1 101"
 _LONGEST_HEAD = 64 * 1024
 # A collection is fetched for one target: some pods, of some KiB each. etcd keeps an object below 1.5 MiB.
@@ -166,7 +167,8 @@ class Client:
         self._secure = access.is_encrypted
         self._host = url.hostname or ""
         self._port = url.port or (_TLS_PORT if self._secure else _PLAIN_PORT)
-        self._base = url.path.rstrip("/")
+        # As it stands in the configuration, percent signs too; a path prefix is Rancher's.
+        self._base = quote(url.path.rstrip("/"), safe=_IN_PATHS)
         self._authority = url.netloc.rpartition("@")[2]
         self._access = access
         self._context: ssl.SSLContext | None = None
@@ -300,7 +302,7 @@ class Client:
     ) -> tuple[h11.Connection, bytes]:
         """Return a request without a body, and who reads the answer to it."""
         http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1024 * 1024)
-        target = quote(self._base + path) + (f"?{urlencode(query)}" if query else "")
+        target = self._base + quote(path) + (f"?{urlencode(query)}" if query else "")
         if (authorization := self._access.authorization) is not None:
             headers = [*headers, ("Authorization", authorization.reveal())]
         common = [("Host", self._authority), ("Accept", _ACCEPT), ("User-Agent", _USER_AGENT)]
@@ -359,6 +361,13 @@ class Client:
             while (answer := http.next_event()) is h11.NEED_DATA:
                 # A byte at a time: what follows the answer's empty line belongs to TLS.
                 http.receive_data(await loop.sock_recv(sock, 1))
+        except h11.RemoteProtocolError:
+            sock.close()
+            raise ServerUnreachable(
+                f"The proxy {proxy.host} does not speak plain HTTP.",
+                why="It may speak TLS, which tunnels cannot go through.",
+                mend="set HTTPS_PROXY to a proxy that is reached by http://HOST:PORT",
+            ) from None
         except BaseException:
             sock.close()
             raise
@@ -513,6 +522,10 @@ async def _raise_status(answer: h11.Response, body: AsyncIterator[bytes]) -> NoR
         message, from_api = shortened(str(found["message"])), found.get("kind") == "Status"
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         message, from_api = text[:500].decode(errors="replace").strip(), False
-    after = dict(answer.headers).get(b"retry-after", b"")
+    headers = dict(answer.headers)
+    if 300 <= answer.status_code < 400:
+        to = shown_url(headers.get(b"location", b"").decode("latin-1"))
+        message = f"It redirects to {shortened(to)}"
+    after = headers.get(b"retry-after", b"")
     retry_after = int(after) if after.isdigit() and len(after) < 10 else None
     raise StatusError(answer.status_code, message, from_api=from_api, retry_after=retry_after)

@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +338,32 @@ def test_a_page_in_the_place_of_the_api(
         list_objects(cluster, PODS)
     assert "HTTPS_PROXY" in caught.value.mend
     assert "html" not in caught.value.what
+
+
+def test_redirect_told_with_where_it_leads(api: ApiServer, cluster: Cluster) -> None:
+    api.answers[PODS_PATH] = (302, "text/html", b"<html>moved</html>")
+    api.headers["Location"] = "https://ana:secret@sso.example/login?state=also-secret"
+    with pytest.raises(ServerError, match="is not where the API server answers") as caught:
+        list_objects(cluster, PODS)
+    assert "https://sso.example/login" in caught.value.why
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["/k8s/clusters/c-m-1", "/k8s/clusters/c%3Am%2F1", "/k8s/a%20b/"])
+def test_address_with_a_path_kept_as_it_is(api: ApiServer, tmp_path: Path, prefix: str) -> None:
+    token = tmp_path / "token"
+    token.write_text("bobs-token")
+    api.answers[prefix.rstrip("/") + PODS_PATH] = pod_list("a")
+    with closing(
+        find_cluster(
+            server=api.url + prefix,
+            token_file=token,
+            ca_file=api.ca_file(tmp_path),
+            namespace="user-bob",
+            environ={},
+        )
+    ) as found:
+        assert names(list_objects(found, PODS)) == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,9 @@ class ApiServer:
         self.instead_of_spdy: bytes | None = _SPDY
         """What comes after the answer to an upgrade of the connection; None for nothing, for ever."""
         self.requests: list[str] = []
+        self.paths: list[str] = []
+        """The paths of the requests, as they came over the wire."""
+        self.redirects_to = ""
         self.upgrades = self.refused_upgrades = 0
         self._upgrades_go = asyncio.Event()
         self._upgrades_go.set()
@@ -215,13 +218,15 @@ class ApiServer:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
         app = web.Application(middlewares=[self._check])
-        for method in ("GET", "POST"):
-            app.router.add_route(method, "/api/v1/namespaces/{ns}/pods/{name}/portforward", self._portforward)
+        for before in ("", "/k8s/clusters/{cluster}"):
+            for method in ("GET", "POST"):
+                path = before + "/api/v1/namespaces/{ns}/pods/{name}/portforward"
+                app.router.add_route(method, path, self._portforward)
+            for root in ("/api/v1", "/apis/apps/v1", "/apis/batch/v1"):
+                app.router.add_get(before + root + "/namespaces/{ns}/{resource}", self._list)
+                app.router.add_get(before + root + "/namespaces/{ns}/{resource}/{name}", self._get)
         app.router.add_get("/{resource:version}", self._version_of_the_server)
         app.router.add_get("/{resource:readyz}", self._readiness)
-        for root in ("/api/v1", "/apis/apps/v1", "/apis/batch/v1"):
-            app.router.add_get(root + "/namespaces/{ns}/{resource}", self._list)
-            app.router.add_get(root + "/namespaces/{ns}/{resource}/{name}", self._get)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context, backlog=1024)
@@ -263,6 +268,9 @@ class ApiServer:
         watching = request.query.get("watch") == "true"
         verb = "get" if "name" in request.match_info else "watch" if watching else "list"
         verb = "create" if request.method == "POST" else verb
+        self.paths.append(request.raw_path)
+        if self.redirects_to:
+            return web.Response(status=302, headers={"Location": self.redirects_to})
         with self._requested:
             self.requests.append(f"{verb} {resource}")
             self._requested.notify_all()

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -18,6 +19,7 @@ from sspcloud_magics.errors import (
     PodNotReady,
     PortNotFound,
     PortTaken,
+    ServerError,
     ServerUnreachable,
     TargetError,
     TargetNotFound,
@@ -312,6 +314,27 @@ def test_a_server_that_does_not_answer(api, programs):
         error = helper.failure("pod", "web-0", 80)
     assert isinstance(error, ServerUnreachable)
     assert str(port) in error.what
+
+
+# The server's address.
+
+
+@pytest.mark.usefixtures("any_protocol")
+@pytest.mark.parametrize("prefix", ["/k8s/clusters/c-m-1", "/k8s/clusters/c%3Am%2F1", "/k8s/clusters/a%20b/"])
+def test_address_with_a_path_kept_as_it_is(api, echo_pod, prefix):
+    access = api.access()
+    with HelperProcess(replace(access, server=access.server + prefix)) as helper:
+        assert ask(helper.forward("pod", echo_pod, 8000).local_ports[0]) == b"ping"
+        api.wait_for_request("watch pods")
+    assert all(path.startswith(f"{prefix.rstrip('/')}/api/") for path in api.paths)
+
+
+def test_redirect_told_with_where_it_leads(api, helper, echo_pod):
+    api.redirects_to = "https://ana:secret@sso.example/login?state=also-secret"
+    error = helper.failure("pod", echo_pod, 8000)
+    assert type(error) is ServerError
+    assert "https://sso.example/login" in error.why
+    assert "secret" not in str(error)
 
 
 # Rights.

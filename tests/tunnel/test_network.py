@@ -758,9 +758,22 @@ class TestProxies:
         assert "403" in error.why
         assert asked[0].startswith(b"CONNECT refuse.example:6443")
 
+    def test_proxy_that_speaks_tls_refused_in_words(self, api, programs):
+        def alert(client) -> None:
+            client.recv(100)
+            client.sendall(b"\x15\x03\x01\x00\x02\x02\x46")  # a TLS server's answer to what is no TLS
+
+        port = programs(alert)
+        with HelperProcess(replace(api.access(), proxy=Secret(f"http://127.0.0.1:{port}"))) as helper:
+            error = helper.failure("pod", "web-0", 80)
+        assert isinstance(error, ServerUnreachable)
+        assert error.what == "The proxy 127.0.0.1 does not speak plain HTTP."
+
     def test_a_proxy_of_another_kind_is_refused(self, api):
         with HelperProcess(replace(api.access(), proxy=Secret("socks5://127.0.0.1:1080"))) as helper:
             assert isinstance(helper.failure("pod", "web-0", 80), ServerUnreachable)
+        with HelperProcess(replace(api.access(), proxy=Secret("https://proxy.example:443"))) as helper:
+            assert "plain HTTP" in helper.failure("pod", "web-0", 80).why
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
