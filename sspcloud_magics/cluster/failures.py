@@ -6,6 +6,7 @@ The one place where answers of HTTP, of TLS and of the network become the errors
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import traceback
@@ -46,6 +47,10 @@ _NEEDS_ADMIN = frozenset({"roles", "rolebindings"})
 _IN_VIEW = frozenset({"get", "list", "watch"})
 _NOT_IN_VIEW = frozenset({"secrets"})
 
+# What an admission plugin says, and RBAC never does.
+_ADMISSION = re.compile(
+    r"is forbidden: (exceeded quota|failed quota|violates PodSecurity|(maximum|minimum) \S+ usage per)"
+)
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (
@@ -161,6 +166,20 @@ def _forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bool) -
             "The API server takes you for nobody (system:anonymous).",
             why=message,
             mend="the credentials did not arrive or mean nothing to it: log in again",
+        )
+    refusal = _ADMISSION.search(message)
+    if refusal is not None:
+        # No right is missing: one may do it, and the cluster's rules are against this one.
+        if "exceeded quota" in refusal[0]:
+            return Forbidden(
+                f"A quota leaves no room to {attempt.words}.",
+                why=message,
+                mend="stop a service that you do not need, or ask for less",
+            )
+        return Forbidden(
+            f"A rule of the cluster refuses to {attempt.words}.",
+            why=message,
+            mend="do what it says, or show it to those who run the cluster",
         )
     if in_service and own:
         mend = f"relaunch the service with a role that allows it: {relaunch_link(attempt)}"

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics.cluster.failures import NotFound
-from sspcloud_magics.cluster.objects import get_object
+from sspcloud_magics.cluster.objects import get_object, list_objects
 from sspcloud_magics.cluster.resolve import resolve
-from sspcloud_magics.cluster.resources import ENDPOINTS
+from sspcloud_magics.cluster.resources import ENDPOINTS, PODS, SERVICES
 from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.discovery import SERVICES_PAGE, Database, require_usable
 from sspcloud_magics.doctor.findings import Finding, broken, fine, look, not_needed
@@ -25,6 +25,7 @@ from sspcloud_magics.errors import (
 )
 from sspcloud_magics.sharing.routes import Journey, open_by_route
 from sspcloud_magics.target import PortText, Target, parse_target
+from sspcloud_magics.tunnel.pods import not_ready_words, pod_is_ready, pods_behind
 
 if TYPE_CHECKING:
     from sspcloud_magics.databases.connection import DatabaseConnection
@@ -82,6 +83,8 @@ def _database(patient: Patient, wanted: str) -> Database | None:
 
 
 def _pods(patient: Patient, found: Target) -> Iterator[Finding]:
+    if found.kind == "pod":
+        yield from _pod_itself(patient, found)
     if found.kind != "service":
         return
     try:
@@ -100,10 +103,37 @@ def _pods(patient: Patient, found: Target) -> Iterator[Finding]:
         yield broken(
             "Pods",
             f"No ready pod stands behind {found}.",
-            f"not ready: {', '.join(waiting)}" if waiting else "there is none at all",
+            _why_not_ready(patient, found)
+            or (f"not ready: {', '.join(waiting)}" if waiting else "there is none at all"),
             mend=f"%k8s_pods -n {found.namespace}   says what they are doing\n"
             f"a service that is suspended has no pod: its owner resumes it on {SERVICES_PAGE}",
         )
+
+
+def _pod_itself(patient: Patient, found: Target) -> Iterator[Finding]:
+    try:
+        pod = get_object(patient.known(), PODS, found.name, found.namespace)
+    except (Forbidden, NotFound):
+        return  # the tunnel will tell
+    if not pod_is_ready(pod):
+        yield broken(
+            "Pods",
+            f"The pod {found.name} is not ready.",
+            not_ready_words(pods_behind([pod], ())),
+            mend=f"%k8s_pods -n {found.namespace}   says what it is doing",
+        )
+
+
+def _why_not_ready(patient: Patient, found: Target) -> str:
+    """Return what the pods that a service selects are waiting for; empty where they may not be seen."""
+    try:
+        service = get_object(patient.known(), SERVICES, found.name, found.namespace)
+        selector = (service.get("spec") or {}).get("selector") or {}
+        labels = ",".join(f"{key}={value}" for key, value in selector.items())
+        pods = list_objects(patient.known(), PODS, found.namespace, label_selector=labels) if labels else []
+    except (Forbidden, NotFound):
+        return ""
+    return not_ready_words(pods_behind(pods, ()))
 
 
 def _ask_to_share(patient: Patient, found: Database) -> str:

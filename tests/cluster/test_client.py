@@ -492,6 +492,41 @@ def test_error_in_a_service_links_to_its_relaunch(attempt: Attempt, role: str) -
     assert "launcher" not in elsewhere.mend
 
 
+@pytest.mark.parametrize(
+    ("message", "what"),
+    [
+        (
+            'pods "x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2',
+            "A quota leaves no room to create pods x in the namespace user-bob.",
+        ),
+        (
+            'pods "x" is forbidden: failed quota: compute: must specify limits.cpu for: main',
+            "A rule of the cluster refuses to create pods x in the namespace user-bob.",
+        ),
+        (
+            'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true',
+            "A rule of the cluster refuses to create pods x in the namespace user-bob.",
+        ),
+        (
+            'pods "x" is forbidden: maximum cpu usage per Container is 2, but limit is 4',
+            "A rule of the cluster refuses to create pods x in the namespace user-bob.",
+        ),
+        (
+            'pods is forbidden: User "bob" cannot create resource "pods" in API group "" in the namespace "user-bob"',
+            "You may not create pods x in the namespace user-bob.",
+        ),
+        ('pods "x" is forbidden: ', "You may not create pods x in the namespace user-bob."),
+    ],
+)
+def test_refusal_by_a_rule_is_no_missing_right(message: str, what: str) -> None:
+    attempt = Attempt("create", PODS, "user-bob", "x")
+    code, kind, body = status(403, message)
+    error = failures.from_answer(code, kind, body, attempt, server="s", in_service=True, own=True)
+    assert isinstance(error, Forbidden)
+    assert error.what == what
+    assert ("relaunch" in error.mend) == what.startswith("You")
+
+
 def test_nobody_is_told_to_log_in() -> None:
     code, kind, body = status(403, 'pods is forbidden: User "system:anonymous" cannot list resource "pods"')
     error = failures.from_answer(

@@ -233,6 +233,38 @@ def test_useless_and_leaking_roles_are_told(doctor: Examine, sandbox: Sandbox) -
     assert "carol" not in clean
 
 
+def unpullable(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {"containers": [{"name": "main", "image": "nope/nope:1"}]},
+    }
+
+
+@pytest.mark.parametrize("target", ["pod/stuck", "svc/stuck"])
+def test_pod_whose_image_cannot_be_had_is_told(doctor: Examine, sandbox: Sandbox, target: str) -> None:
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "stuck"},
+        "spec": {"selector": {"app": "stuck"}, "ports": [{"port": 80}]},
+    }
+    with applied(sandbox, "alice", unpullable("stuck"), service):
+        reason = "jsonpath={.status.containerStatuses[0].state.waiting.message}"
+        subprocess.run(
+            ["kubectl", "wait", f"--for={reason}", "pod/stuck", "--timeout=60s"],
+            env=sandbox.env("alice"),
+            check=True,
+            capture_output=True,
+        )
+        report = doctor("alice", target)
+    assert not report.healthy
+    said = " ".join(found(report, "Pods", Verdict.BROKEN).evidence)
+    assert "ImagePull" in said
+    assert "pull access denied" in said
+
+
 def test_a_quota_that_is_full_is_told(doctor: Examine, sandbox: Sandbox) -> None:
     quota = {
         "apiVersion": "v1",
