@@ -172,7 +172,9 @@ class ApiClient:
         if answer.status == 401:
             access = self._renew_access(access)
             answer = self._ask_patiently(access, attempt, query, body, stream=stream)
-        if answer.status == 403 and asked_at >= self._ready_until and self._becomes_ready(access):
+        # A success that came after the question says nothing of the moment in which it was refused.
+        believed = self._ready_until - _STAYS_READY <= asked_at < self._ready_until
+        if answer.status == 403 and not believed and self._becomes_ready(access):
             answer = self._ask_patiently(access, attempt, query, body, stream=stream)
         if 200 <= answer.status < 300:
             self._ready_until = time.monotonic() + _STAYS_READY

@@ -126,7 +126,8 @@ class Credentials:
     async def _became_ready(self, asked_at: float) -> bool:
         """Return whether the server may have become ready only after `asked_at`; raises where it is not ready yet."""
         async with self._asking:
-            if asked_at < self._ready_until:
+            # A success that came after the question says nothing of the moment in which it was refused.
+            if self._ready_until - _STAYS_READY <= asked_at < self._ready_until:
                 return False
             ready = await self.client.is_ready()
             self.tells_readiness = ready is not None

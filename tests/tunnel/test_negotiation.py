@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 
 import pytest
@@ -92,8 +91,12 @@ class Server:
         self.goes_on = asyncio.Event()
         self.goes_on.set()
         self.credentials = Credentials(Access(server="https://127.0.0.1:1"), lambda: None)
-        self.credentials._ready_until = math.inf  # so that it is not asked whether it is
+        self.credentials._became_ready = self._was_ready  # type: ignore[method-assign]
         self.pools: list[Pool] = []
+
+    @staticmethod
+    async def _was_ready(_asked_at: float) -> bool:
+        return False
 
     async def open(self, _client, protocol, _path, _port, _within=0) -> Tunnel:
         self.asked.append(protocol)
