@@ -85,7 +85,7 @@ def test_user_information_is_kept_apart_and_hidden() -> None:
         "bob:canary#@host:9",
     ],
 )
-def test_a_url_that_is_no_proxys_is_refused_and_not_repeated(url: str) -> None:
+def test_url_of_no_proxy_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ServerUnreachable, match="HTTPS_PROXY") as caught:
         proxy_for(Access(server="https://api.example"), {"HTTPS_PROXY": url})
     assert "%23" in caught.value.mend

@@ -446,7 +446,7 @@ def test_starting_server_is_waited_for(api: ApiServer, cluster: Cluster, codes: 
     assert {asked.token for asked in api.asked} == {"bobs-token"}
 
 
-def test_server_that_never_becomes_ready_is_no_missing_right(
+def test_server_that_stays_unready_no_missing_right(
     api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "_STARTING_SECONDS", 0.0)

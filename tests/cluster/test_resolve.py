@@ -126,7 +126,7 @@ def test_ambiguous_prefix_lists_the_candidates(cluster: Cluster) -> None:
     assert "There are: worker-0, worker-1." in str(caught.value)
 
 
-def test_evicted_leftovers_do_not_make_a_prefix_ambiguous(api: ApiServer, cluster: Cluster) -> None:
+def test_evicted_leftovers_make_no_prefix_ambiguous(api: ApiServer, cluster: Cluster) -> None:
     for name, phase in (("web-a", "Failed"), ("web-b", "Running"), ("web-c", "Succeeded")):
         put(api, "pods", name)
         api.answers[path("pods", "user-bob", name)]["status"] = {"phase": phase, "reason": "Evicted"}

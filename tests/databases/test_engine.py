@@ -77,7 +77,7 @@ def test_block_commits_at_its_end_and_not_before(either, bystander, ledger):
     assert numbers(bystander) == [1]
 
 
-def test_connection_closed_without_commit_keeps_nothing(either, bystander, ledger):
+def test_closing_without_commit_keeps_nothing(either, bystander, ledger):
     with either.connect() as conn:
         conn.execute(INSERT, {"n": 1})
         conn.commit()
@@ -116,7 +116,7 @@ def test_repeatable_read_sees_one_snapshot(either, bystander, ledger):
         assert conn.execute(text("select count(*) from ledger")).scalar_one() == 0
 
 
-def test_constraint_checked_at_commit_is_told_as_sqlalchemys(either, bystander, ledger):
+def test_constraint_of_commit_an_error_of_sqlalchemy(either, bystander, ledger):
     with pytest.raises(sqlalchemy.exc.IntegrityError), either.begin() as conn:
         conn.execute(INSERT, [{"n": 1}, {"n": 1}])
     assert numbers(bystander) == []

@@ -121,7 +121,7 @@ def test_every_call_works_in_a_child(connected, ask):
     query(connected, "begin")
 
 
-def test_session_that_was_handed_out_is_refused_in_a_child(connected):
+def test_session_handed_out_refused_in_a_child(connected):
     handed_out = connected.psycopg
     answer = in_child(lambda: handed_out.execute("select 1").fetchone())
     assert answer.startswith("OperationalError: this session with user-alice/db is the parent process's")
@@ -152,7 +152,7 @@ def _exit_as_python_does(_status: int) -> None:
     os._exit(0)
 
 
-def test_rows_that_the_parent_reads_are_refused_in_a_child(connected):
+def test_rows_that_the_parent_reads_refused_in_a_child(connected):
     rows = chunks(connected, "select i from generate_series(1, 300000) i", size=1000)
     read = len(next(rows))
     assert in_child(lambda: len(next(rows))).startswith(ConnectionLost.__name__)
@@ -161,7 +161,7 @@ def test_rows_that_the_parent_reads_are_refused_in_a_child(connected):
     assert read + sum(map(len, rows)) == 300_000
 
 
-def test_child_forked_in_the_middle_of_a_query_asks_its_own(connected, server):
+def test_child_forked_within_a_query_asks_its_own(connected, server):
     asking = threading.Thread(target=query, args=(connected, "select pg_sleep(0.3)"))
     pid = connected.psycopg.info.backend_pid
     asking.start()
@@ -184,7 +184,7 @@ def test_grandchild_asks_its_own(connected):
     assert _number_seen(3)[:2] == (3, 1)
 
 
-def test_child_collects_garbage_whatever_a_thread_paused():
+def test_child_collects_garbage_while_a_thread_paused():
     began, over = threading.Event(), threading.Event()
 
     def decode() -> None:

@@ -326,14 +326,14 @@ def _pid(connection) -> int:
         ("select 'create temp table', pg_advisory_xact_lock(1)", "nothing was lost"),
     ],
 )  # fmt: skip
-def test_session_that_was_ended_tells_why_and_what_is_lost(connection, bystander, before, lost):
+def test_ended_session_tells_why_and_what_is_lost(connection, bystander, before, lost):
     query(connection, before)
     bystander.execute("select pg_terminate_backend(%s, 10000)", [_pid(connection)])
     (note,) = run(connection, "select 1").notes
     assert note == f"The session was ended ({ADMINISTRATOR}), and a new one is used: {lost}."
 
 
-def test_session_that_others_used_does_not_pretend_to_know(connection, bystander):
+def test_session_that_others_used_pretends_nothing(connection, bystander):
     _terminate(bystander, connection)  # which has used it as any library does
     (note,) = run(connection, "select 1").notes
     assert ADMINISTRATOR in note

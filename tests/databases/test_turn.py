@@ -60,7 +60,7 @@ def test_threads_take_turns_in_their_order():
     assert "".join(waiting.order) == "abcdefgh"
 
 
-def test_thread_that_asks_again_stands_behind_the_others():
+def test_thread_that_asks_again_stands_behind_others():
     waiting = Waiting()
     with waiting.turn:
         threads = [waiting.begin(name) for name in "ab"]
@@ -81,7 +81,7 @@ def test_turn_may_be_taken_again_by_its_thread():
 
 
 @pytest.mark.parametrize("given_up", ["a", "b", "d", "ab", "bc", "abcd"])
-def test_interrupted_wait_leaves_the_others_their_order(given_up):
+def test_interrupted_wait_leaves_others_their_order(given_up):
     waiting = Waiting()
     with waiting.turn:
         threads = {name: waiting.begin(name) for name in "abcd"}
@@ -154,7 +154,7 @@ def test_turn_can_be_ended_by_another_thread():
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_interruptions_at_any_instruction_leave_no_turn():
+def test_interruption_at_any_moment_leaves_no_turn():
     turn = Turn()
     inside: list[int] = []
     over = threading.Event()

@@ -103,9 +103,7 @@ def test_the_end_is_told_once_and_not_below_each_cell(
     assert Reminder()._told is None
 
 
-def test_a_kubeconfig_that_others_may_write_is_told_once(
-    notebook: Notebook, script: Path, tmp_path: Path
-) -> None:
+def test_kubeconfig_that_others_may_write_told_once(notebook: Notebook, script: Path, tmp_path: Path) -> None:
     script.chmod(0o666)
     notebook.run(f"%k8s_login {script}")
     assert f"chmod go-w {script}" in notebook.printed

@@ -231,7 +231,7 @@ def test_target_port_that_no_pod_has_is_told(api, helper, readable):
     assert "8000 (http)" in error.mend
 
 
-def test_pods_behind_a_service_say_why_they_are_not_ready(api, helper):
+def test_pods_of_a_service_say_why_they_are_not_ready(api, helper):
     """Endpoints do not name a pod that has no address yet."""
     api.put("Service", "web", spec={"ports": [{"port": 80}], "selector": {"app": "web"}})
     api.put_endpoints("web", [], [])

@@ -608,7 +608,7 @@ class TestTheClientsEnd:
         assert (counters.failed_connections, counters.last_error) == (0, "")
 
     @pytest.mark.usefixtures("resets", "any_protocol")
-    def test_reset_of_a_client_that_waits_is_told_in_one_line(self, helper):
+    def test_reset_of_a_waiting_client_told_in_one_line(self, helper):
         with connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
             client.sendall(b"ask")
             with pytest.raises(ConnectionResetError):

@@ -194,18 +194,18 @@ class TestContainers:
 
     @pytest.mark.parametrize("wanted", ["http", 8000])
     @pytest.mark.parametrize("named", [True, False])
-    def test_crashing_side_container_leaves_the_port_reachable(self, wanted, named):
+    def test_crashing_sidecar_leaves_the_port_reachable(self, wanted, named):
         found = mixed(("app", HTTP, RUNS, True), ("side", METRICS, CRASHES, False))
         assert pod_serves(found, [wanted], named=named)
         assert not pod_serves(found, ["metrics"], named=named)
         assert not pod_serves(found, [wanted, "metrics"], named=named)
 
-    def test_container_that_is_not_ready_serves_who_names_its_pod(self):
+    def test_unready_container_serves_who_names_its_pod(self):
         found = mixed(("app", HTTP, RUNS, False))
         assert pod_serves(found, ["http"], named=True)
         assert not pod_serves(found, ["http"])
 
-    def test_port_that_none_declares_may_be_of_any_that_runs(self):
+    def test_undeclared_port_may_be_of_any_that_runs(self):
         found = mixed(("app", None, RUNS, False), ("side", METRICS, CRASHES, False))
         assert pod_serves(found, [5432], named=True)
         assert not pod_serves(found, [5432])
@@ -215,7 +215,7 @@ class TestContainers:
         assert pod_state(found) == "CrashLoopBackOff"
         assert pod_serves(found, ["http"], named=True)
 
-    def test_pod_without_the_port_does_not_hide_one_with_it(self):
+    def test_pod_without_the_port_hides_none_with_it(self):
         other = pod("a")
         other["spec"]["containers"] = [{"ports": [METRICS]}]
         found = pods_behind([other, pod("b")], ["http"])
@@ -236,7 +236,7 @@ class TestContainers:
 class TestReasons:
     """What is said where no pod can be used."""
 
-    def test_the_one_that_matters_comes_before_forty_leftovers(self):
+    def test_pod_that_matters_comes_before_forty_leftovers(self):
         evicted = [pod(f"a-{number}", ready=False, phase="Failed", reason="Evicted") for number in range(40)]
         message = 'Back-off pulling image "nope:1"'
         waiting = {"waiting": {"reason": "ImagePullBackOff", "message": message}}

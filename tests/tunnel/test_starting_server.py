@@ -122,7 +122,7 @@ def test_revoked_right_believed_while_ready(stage):
     assert stage.api.requests.count("list readyz") <= 1
 
 
-def test_start_at_a_starting_server_is_no_missing_right(stage):
+def test_start_at_a_starting_server_no_missing_right(stage):
     stage.api.starting = True
     error = stage.helper.failure("pod", "web-0", 8000)
     assert type(error) is ServerError
