@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sspcloud_magics.cluster import objects
+from sspcloud_magics.cluster.failures import reads_objects
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, SECRETS, Resource
 from sspcloud_magics.databases.discovery import Database
@@ -102,6 +103,7 @@ class SharedRole:
     valid_until: str = ""
 
 
+@reads_objects
 def shares(
     cluster: Cluster, database: str | None = None, namespace: str | None = None
 ) -> list[StandingShare]:

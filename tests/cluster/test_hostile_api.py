@@ -18,6 +18,7 @@ from sspcloud_magics.cluster.permissions import may, secrets_by_name, who_am_i
 from sspcloud_magics.cluster.resources import PODS, Attempt
 from sspcloud_magics.databases import discovery
 from sspcloud_magics.errors import ClusterError, ServerError, ServerUnreachable, SspcloudError
+from sspcloud_magics.sharing.shares import shares
 from tests.hostile import api
 
 NO_API = "did not answer as a Kubernetes API server does"
@@ -189,6 +190,7 @@ def test_an_odd_object_raises_no_bare_error(cluster_of: Any, path: tuple[Any, ..
             ask(lambda: str(who_am_i(cluster)))
             ask(lambda: may(cluster, "get", PODS))
             ask(lambda: secrets_by_name(cluster, "user-bob"))
+            ask(lambda: shares(cluster))
 
 
 def test_a_server_that_recovers_is_used_again(cluster_of: Any) -> None:
