@@ -18,6 +18,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from sspcloud_magics.cluster.permissions import Identity
 from sspcloud_magics.cluster.tables import Column, View, table
+from sspcloud_magics.databases.catalogue import TableDescription
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.query import Done, QueryResult
 from sspcloud_magics.doctor.findings import Finding, Verdict
@@ -30,6 +31,7 @@ from sspcloud_magics.magics.display import Note
 from sspcloud_magics.magics.progress import Line, Output
 from sspcloud_magics.magics.steps import steps
 from sspcloud_magics.printable import printable, printable_values, shortened
+from sspcloud_magics.sharing.answers import Answer
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import ForwardCounters, ForwardSpec, ForwardState, State
 from sspcloud_magics.widgets import answers, still
@@ -77,6 +79,18 @@ def connection() -> Any:
     made._login = SimpleNamespace(user=HOSTILE, dbname=HOSTILE)  # type: ignore[assignment]
     made.tls, made.forward, made.route = "verified", None, None  # type: ignore[assignment]
     return made
+
+
+def description() -> TableDescription:
+    made = pd.DataFrame({"definition": [HOSTILE]})
+    return TableDescription(HOSTILE, resources(), made, None, HOSTILE, HOSTILE, HOSTILE, made)
+
+
+def share() -> str:
+    told = Answer(
+        granted=HOSTILE, line=HOSTILE, notes=(HOSTILE, HOSTILE), objects=HOSTILE, statements=HOSTILE
+    )
+    return told.as_text() + told.as_html()
 
 
 def bundle(shown: Any) -> str:
@@ -129,6 +143,8 @@ SURFACES: dict[str, Callable[[], str]] = {
     ),
     "notices": lambda: bundle(QueryResult(None, (Done(HOSTILE, 1),), (f"NOTICE: {HOSTILE}",), 1.0)),
     "connection": lambda: bundle(connection()),
+    "table's description": lambda: bundle(description()),
+    "share": share,
     "values as text": lambda: frame(rows.text_of),
     "values as HTML": lambda: frame(rows.html_of),
     "progress": progress,

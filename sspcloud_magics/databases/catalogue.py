@@ -14,6 +14,7 @@ from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.pinned import pinned
 from sspcloud_magics.databases.query import run
 from sspcloud_magics.errors import QueryFailed
+from sspcloud_magics.printable import printable
 
 _PARTS = """CROSS JOIN LATERAL (
     SELECT (sum(part.reltuples) FILTER (WHERE part.reltuples >= 0))::bigint AS rows_about,
@@ -154,7 +155,7 @@ class TableDescription:
             *self.indexes["definition"],
             self.head_note or self.head.to_string(index=False),
         ]
-        return "\n\n".join(part for part in parts if part)
+        return printable("\n\n".join(part for part in parts if part))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002 - IPython's signature
         indexes = "".join(f"<li><code>{html.escape(text)}</code></li>" for text in self.indexes["definition"])
@@ -165,7 +166,7 @@ class TableDescription:
             f"<ul>{indexes}</ul>" if indexes else "",
             f"<div>{html.escape(self.head_note)}</div>" if self.head_note else self.head.to_html(index=False),
         ]
-        return {"text/plain": repr(self), "text/html": f"<div>{''.join(parts)}</div>"}
+        return {"text/plain": repr(self), "text/html": printable(f"<div>{''.join(parts)}</div>")}
 
 
 def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from sspcloud_magics.printable import printable
 from sspcloud_magics.sharing.durations import duration_in_words
 from sspcloud_magics.sharing.manifests import Share
 
@@ -62,7 +63,7 @@ class Answer:
             wrapped = (textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in self.notes)
             parts.append("Good to know:\n" + "\n".join(f"- {note}" for note in wrapped))
         parts.append(f"{self._send}\n    {self.line}")
-        return "\n\n".join(part for part in parts if part)
+        return printable("\n\n".join(part for part in parts if part))
 
     def as_html(self) -> str:
         """Return it for a notebook."""
@@ -73,7 +74,7 @@ class Answer:
         first = "".join(f"<p>{escape(note)}</p>" for note in self.notes[:1])
         rest = "".join(f"<li>{escape(note)}</li>" for note in self.notes[1:])
         notes = f"<details><summary>Good to know</summary><ul>{rest}</ul></details>" if rest else ""
-        return (
+        return printable(
             f'<div style="{_TEXT}">{begin}<p><strong>{escape(self.granted)}</strong></p>{first}{shown}{notes}'
             f'<p style="margin-bottom:.3em">{self._send}</p>'
             f'<pre style="{_CODE};user-select:all;margin:0 0 .5em 1em"><code>{escape(self.line)}</code></pre></div>'
