@@ -65,7 +65,7 @@ STEPS = (
 
 def provoke(cell, steps, statements=()):
     """Run a cell again and again, and let each step fail in turn, now in one way and now in another."""
-    errors = itertools.cycle((KeyboardInterrupt(), ValueError("a defect")))
+    errors = itertools.cycle((KeyboardInterrupt(), RuntimeError("a defect")))
     for words in steps:
         HTTP.urlopen = failing(request, words, next(errors))
         run(cell)
