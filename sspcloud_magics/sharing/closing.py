@@ -11,6 +11,7 @@ Another session of the owner may share at the same moment. Each step that change
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,20 @@ from sspcloud_magics.sharing.shares import SharedRole, StandingShare, ended_shar
 _IN_ORDER = (ROLE_BINDINGS, ROLES, NETWORK_POLICIES, SECRETS)
 
 _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s"
+
+# A session that is still logging in has passed the check of LOGIN, and its user is not known yet: it holds the lock of its
+# transaction. It may take its time (post_auth_delay), so it is ended like the role's own.
+_END_SESSIONS = """
+SELECT count(pg_terminate_backend(pid)) FROM (
+    SELECT pid FROM pg_stat_activity WHERE usename = %(role)s
+    UNION SELECT l.pid FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.locktype = 'virtualxid' AND l.pid IS NOT NULL AND l.pid <> pg_backend_pid()
+      AND (a.pid IS NULL OR (a.usesysid IS NULL AND a.backend_type = 'client backend'))
+) AS sessions
+"""
+_END_SECONDS = 10.0
+_END_POLL_SECONDS = 0.05
+_TRIES = 3
 _STATE = "SELECT coalesce(rolvaliduntil::text, ''), rolcanlogin FROM pg_roles WHERE rolname = %s"
 _PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE owner = %s AND database = current_database()"
 
@@ -173,13 +188,32 @@ def lock_out(connection: DatabaseConnection, role: str, valid_until: str | None 
         if state is None or (valid_until is not None and state[0] != valid_until):
             return None
         (sessions,) = session.execute(_SESSIONS, [role]).fetchone() or (0,)
-        close_login, end_sessions = grants.lock_out(role)
+        close_login, _ = grants.lock_out(role)
         session.execute(close_login)
     with _worded(role):
-        session.execute(end_sessions)
-        for (gid,) in session.execute(_PREPARED, [role]).fetchall():
-            session.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
+        _end_sessions(session, role)
     return int(sessions)
+
+
+def _end_sessions(session: psycopg.Connection[Any], role: str) -> None:
+    """End the sessions of a role that may not log in, and wait until they are gone with what they had open.
+
+    Raises
+    ------
+    QueryFailed
+        If one does not go.
+    """
+    until = time.monotonic() + _END_SECONDS
+    while True:
+        (left,) = session.execute(_END_SESSIONS, {"role": role}).fetchone() or (0,)
+        if not left:
+            return
+        if time.monotonic() > until:
+            raise QueryFailed(
+                f"{left} session(s) of {role} do not end.",
+                mend="the colleague is locked out; run the same command again in a minute",
+            )
+        time.sleep(_END_POLL_SECONDS)
 
 
 def remove_role(
@@ -201,17 +235,15 @@ def remove_role(
     """
     handovers: list[tuple[str, Handover]] = []
     notes: list[str] = []
-    for (dbname,) in connection.psycopg.execute(grants.HELD_IN, [role]).fetchall():
-        with _opened(connection, dbname, opener) as there:
-            with _worded(role), watch_locks(there) as watch:
-                handover = _leave(there.psycopg, role)
+    names = [dbname for (dbname,) in connection.psycopg.execute(grants.HELD_IN, [role]).fetchall()]
+    # The role is dropped in the transaction that takes it out of the last database: nothing comes in between.
+    for dbname in sorted(names, key=lambda name: name == connection.dbname):
+        with _opened(connection, dbname, opener) as there, _worded(role):
+            with watch_locks(there) as watch:
+                handover = _leave(there.psycopg, role, last=there is connection)
             notes += held_up(watch)
         if handover is not None and (handover.data or handover.kept or handover.code):
             handovers.append(("" if there is connection else dbname, handover))
-    with _worded(role), watch_locks(connection), connection.psycopg.transaction():
-        connection.psycopg.execute(grants.TAKE_TURN)
-        if _is_locked_out(connection.psycopg, role):
-            grants.run(connection.psycopg, grants.drop(role))
     return tuple(handovers), tuple(notes)
 
 
@@ -228,20 +260,58 @@ def _opened(connection: DatabaseConnection, dbname: str, opener: Opener) -> Iter
         other.close()
 
 
-def _leave(session: psycopg.Connection[Any], role: str) -> Handover | None:
-    """Take a role out of one database; return None where it was renewed, or is not there."""
-    handover: Handover | None = None
-    done = 0
-    while handover is None or done < len(handover.steps):
-        with session.transaction():
-            session.execute(grants.TAKE_TURN)
-            if not _is_locked_out(session, role):
-                return None
-            if handover is None:
-                handover = hand_over(session, role, grants.heir_of_database(session), leaves=True)
-            grants.run(session, handover.steps[done])
-        done += 1
-    return handover
+def _leave(session: psycopg.Connection[Any], role: str, *, last: bool) -> Handover | None:
+    """Take a role out of one database, and drop it in the last; return None where it was renewed, or is not there.
+
+    The first steps may take long, so the last one looks again what the role owns, and lets nothing be added to it.
+    """
+    for (gid,) in session.execute(_PREPARED, [role]).fetchall():
+        session.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
+    heir = grants.heir_of_database(session)
+    first: Handover | None = None
+    for attempt in range(_TRIES):
+        try:
+            while True:
+                with session.transaction():
+                    session.execute(grants.TAKE_TURN)
+                    if not _is_locked_out(session, role):
+                        return None
+                    session.execute(grants.FREEZE)
+                    handover = hand_over(session, role, heir, leaves=True)
+                    first = first or handover
+                    step, *more = handover.steps
+                    ends = grants.drop(role) if last and len(more) == 0 else []
+                    grants.run(session, [*step, *ends] if not more else step)
+                if not more:
+                    return first
+        except (psycopg.errors.InternalError, psycopg.errors.DependentObjectsStillExist):
+            # Another session has changed the same rows, or granted the role something, at this moment.
+            if attempt == _TRIES - 1:
+                raise
+    return first
+
+
+def hand_over_all_but_rights(session: psycopg.Connection[Any], role: str) -> Handover | None:
+    """Hand over what a role that is locked out and stays owns in the current database.
+
+    Returns
+    -------
+    Handover or None
+        Its last step is what is left to be run, together with what the role may do from then on; None where the role was
+        renewed.
+    """
+    heir = grants.heir_of_database(session)
+    with _worded(role):
+        while True:
+            with session.transaction():
+                session.execute(grants.TAKE_TURN)
+                if not _is_locked_out(session, role):
+                    return None
+                handover = hand_over(session, role, heir, leaves=False)
+                if len(handover.steps) == 1:
+                    return handover
+                session.execute(grants.FREEZE)
+                grants.run(session, handover.steps[0])
 
 
 def _is_locked_out(session: psycopg.Connection[Any], role: str) -> bool:
@@ -343,7 +413,7 @@ def _worded(role: str) -> Iterator[None]:
     """Say what went wrong in words of ours."""
     try:
         yield
-    except (psycopg.Error, ValueError) as error:
+    except psycopg.Error as error:
         diagnosis = getattr(error, "diag", None)
         raise QueryFailed(
             f"The database refuses a step of removing the role {role}.",

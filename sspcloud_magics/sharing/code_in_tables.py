@@ -1,7 +1,8 @@
 """Queries for code that hangs on tables: expressions, triggers, rules, policies, and types that call functions.
 
 Whoever writes to a table runs what hangs on it, with their own rights. An expression is harmless where it calls
-PostgreSQL's own functions alone, and of these only the immutable ones and some others by name: ``ts_rewrite``,
+PostgreSQL's own functions alone, and of these only the immutable ones and some others by name: the constructors of JSON
+call casts to json, ``ts_rewrite``,
 ``query_to_xml`` and their like run a text of SQL. The functions, operators and types of an expression stand in the text of its parse tree.
 
 Source: PostgreSQL's ``src/backend/nodes/outfuncs.c`` (the fields of a parse tree), ``access/transam.h``
@@ -32,12 +33,13 @@ def runs_code(tree: str) -> str:
         The SQL of the tree, as text.
     """
     harmless = ", ".join(f"'{name}'" for name in _HARMLESS)
-    return f"""({tree} ~ '[{{](QUERY|SUBLINK|SUBPLAN|ROWCOMPARE)' OR EXISTS (
-        SELECT FROM regexp_matches({tree}, ':(funcid|opno|[a-z_]*type(?:[iI]d)?) ([0-9]+)', 'g') AS field(parts)
+    return f"""({tree} ~ '[{{](QUERY|SUBLINK|SUBPLAN|ROWCOMPARE|JSONEXPR|JSONCONSTRUCTOREXPR)' OR EXISTS (
+        SELECT FROM regexp_matches({tree}, ':(funcid|opno|[a-z_]*typ(?:e|id|eid|eId)) ([0-9]+)', 'g') AS field(parts)
         LEFT JOIN pg_proc AS p ON parts[1] = 'funcid' AND p.oid = parts[2]::oid
-        LEFT JOIN pg_type AS t ON parts[1] ~ 'type' AND t.oid = parts[2]::oid
+        LEFT JOIN pg_type AS t ON parts[1] ~ 'typ' AND t.oid = parts[2]::oid
         LEFT JOIN pg_type AS e ON e.oid = t.typelem
         WHERE CASE WHEN parts[1] = 'funcid' THEN p.oid IS NULL OR p.oid >= {FIRST_USER_OID}
+                        OR p.proname = 'satisfies_hash_partition'
                         OR NOT (p.provolatile = 'i' OR p.proname IN ({harmless}))
                    WHEN parts[1] = 'opno' THEN parts[2]::int8 >= {FIRST_USER_OID}
                    ELSE parts[2]::int8 >= {FIRST_USER_OID} AND coalesce(e.typtype, t.typtype, 'x') <> 'e' END))"""
@@ -58,10 +60,9 @@ UNION ALL
 SELECT CASE a.attgenerated WHEN '' THEN 'DEFAULT' ELSE 'EXPRESSION' END, d.adrelid, a.attname::text
 FROM pg_attrdef AS d JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
 WHERE d.adrelid = ANY(%(tables)s) AND a.attgenerated IN ('', 's') AND {runs_code("d.adbin::text")}
-  AND NOT (a.attgenerated = 's' AND a.attinhcount > 0)
 UNION ALL
 SELECT 'CONSTRAINT', k.conrelid, k.conname::text FROM pg_constraint AS k
-WHERE k.conrelid = ANY(%(tables)s) AND k.contype = 'c' AND k.coninhcount = 0 AND {runs_code("k.conbin::text")}
+WHERE k.conrelid = ANY(%(tables)s) AND k.contype = 'c' AND {runs_code("k.conbin::text")}
 UNION ALL
 SELECT CASE WHEN k.oid IS NULL THEN 'INDEX' ELSE 'CONSTRAINT' END, i.indrelid,
        CASE WHEN k.oid IS NULL THEN i.indexrelid::regclass::text ELSE k.conname::text END
@@ -122,21 +123,41 @@ WITH RECURSIVE used(relation, oid) AS (
 SELECT DISTINCT used.relation FROM used JOIN pg_type AS t ON t.oid = used.oid
 WHERE t.oid >= {FIRST_USER_OID} AND t.typowner IN (
     SELECT s.oid FROM {SHARE_ROLES} AS s UNION ALL SELECT r.oid FROM pg_roles AS r WHERE r.rolname = '{ARCHIVE}'
-) AND ((t.typtype = 'd' AND t.oid <> ALL(%(types)s)) OR {_FOREIGN_FUNCTIONS})
+) AND (pg_get_userbyid(t.typowner) <> %(role)s OR {_FOREIGN_FUNCTIONS})
 UNION
-SELECT c.oid FROM pg_class AS c CROSS JOIN LATERAL pg_partition_ancestors(c.oid) AS whole(relation)
-JOIN pg_partitioned_table AS p ON p.partrelid = whole.relation
-WHERE c.oid = ANY(%(tables)s) AND p.partexprs IS NOT NULL AND {runs_code("p.partexprs::text")}
+SELECT d.adrelid FROM pg_attrdef AS d JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+WHERE d.adrelid = ANY(%(tables)s) AND a.attgenerated = 'v' AND {runs_code("d.adbin::text")}
+UNION
+SELECT p.partrelid FROM pg_partitioned_table AS p
+WHERE p.partrelid = ANY(%(tables)s) AND p.partexprs IS NOT NULL AND {runs_code("p.partexprs::text")}
 """
-"""Which tables cannot be freed of code: by a column's type, or by the expression that they or their whole are partitioned by."""
+"""Which tables cannot be freed of code: by a column's type that another colleague may change or that calls functions, by a
+virtual column, or by the expression that they are partitioned by."""
 
-FOREIGN_KEYS_WITH_CASTS = f"""
-SELECT k.conrelid, k.conname::text FROM pg_constraint AS k
-WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = ANY(%(tables)s) OR k.confrelid = ANY(%(tables)s)) AND EXISTS (
+FOREIGN_KEYS = f"""
+SELECT k.conrelid::regclass::text, k.conname::text, k.conrelid, pg_get_userbyid(here.relowner)::text,
+       k.confrelid, pg_get_userbyid(there.relowner)::text, EXISTS (
     SELECT FROM unnest(k.conkey, k.confkey) AS pair(here, there)
     JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = pair.here
     JOIN pg_attribute AS b ON b.attrelid = k.confrelid AND b.attnum = pair.there
     WHERE a.atttypid <> b.atttypid AND greatest(a.atttypid::int8, b.atttypid::int8) >= {FIRST_USER_OID})
+FROM pg_constraint AS k JOIN pg_class AS here ON here.oid = k.conrelid JOIN pg_class AS there ON there.oid = k.confrelid
+WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = ANY(%(tables)s) OR k.confrelid = ANY(%(tables)s))
 ORDER BY 1, 2
 """
-"""The foreign keys from or to tables whose check casts a value of a user's type, by a function of that user."""
+"""The foreign keys from or to tables: the table, quoted, and the key; both tables' numbers and owners; and whether the check
+casts a value of a user's type. A check runs as the owner of the other table, in the session of the person who writes."""
+
+TREES = """
+WITH RECURSIVE tree(relation, member) AS (
+    SELECT oid, oid FROM unnest(%(tables)s::oid[]) AS mine(oid)
+    UNION SELECT tree.relation, CASE WHEN i.inhrelid = tree.member THEN i.inhparent ELSE i.inhrelid END
+    FROM tree JOIN pg_inherits AS i ON tree.member IN (i.inhrelid, i.inhparent)
+) SELECT relation, member FROM tree
+"""
+"""Which tables hang together by inheritance or as partitions: each with all of its tree, itself included."""
+
+CASTS = """
+SELECT format_type(castsource, NULL), format_type(casttarget, NULL) FROM pg_cast WHERE castfunc = ANY(%(functions)s) ORDER BY 1, 2
+"""
+"""The casts that these functions make: nothing asks who may execute the function of a cast to json."""

@@ -34,8 +34,12 @@ IDLE_TIMEOUT = timedelta(hours=1)
 IDLE_TIMEOUT_SINCE = 140000
 """The version of the server that can end idle sessions, as libpq counts versions."""
 
-TAKE_TURN = "LOCK TABLE pg_authid IN SHARE UPDATE EXCLUSIVE MODE"
-"""Lets one session of the owner at a time change roles, until its transaction ends; a colleague cannot take this lock."""
+TAKE_TURN = "LOCK TABLE pg_authid, pg_db_role_setting IN SHARE ROW EXCLUSIVE MODE"
+"""Lets one session at a time change roles, until its transaction ends; a colleague cannot take this lock. What a colleague
+changes of their own role waits as well, and so cannot make a change of ours fail."""
+
+FREEZE = "LOCK TABLE pg_shdepend IN SHARE ROW EXCLUSIVE MODE"
+"""Lets no session make an object, until the transaction ends: what a role owns stays what it was found to be."""
 
 ARCHIVE = "sspcloud_archive"
 """The role without rights that keeps the code of colleagues whose shares have ended (`handover`)."""
@@ -50,9 +54,9 @@ FROM pg_database AS d WHERE d.datname = current_database()
 COMMENT = "made by sspcloud-magics for a share"
 """The comment by which the roles of shares are known."""
 
-SHARE_ROLES = (
-    f"(SELECT r.oid, r.rolname FROM pg_roles AS r WHERE shobj_description(r.oid, 'pg_authid') = '{COMMENT}')"
-)
+SHARE_ROLES = f"""(
+    SELECT r.oid, r.rolname FROM pg_shdescription AS d JOIN pg_roles AS r ON r.oid = d.objoid
+    WHERE d.classoid = 'pg_authid'::regclass AND d.description = '{COMMENT}')"""
 """A table for queries: the roles that shares have made."""
 
 SCHEMAS = f"""
@@ -86,13 +90,9 @@ WHERE datallowconn AND NOT datistemplate AND datname <> current_database()
 """The other databases of the server, to which PUBLIC may connect."""
 
 COLLEAGUES = f"""
-SELECT s.rolname, EXISTS (
-    SELECT FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
-    WHERE n.nspname = s.rolname AND a.grantee = s.oid AND a.privilege_type = 'CREATE'
-) AS writes
-FROM {SHARE_ROLES} AS s WHERE EXISTS (
-    SELECT FROM pg_namespace AS n, aclexplode(n.nspacl) AS a WHERE a.grantee = s.oid
-) ORDER BY 1
+SELECT s.rolname, bool_or(n.nspname = s.rolname AND a.privilege_type = 'CREATE') AS writes
+FROM pg_namespace AS n, aclexplode(n.nspacl) AS a JOIN {SHARE_ROLES} AS s ON s.oid = a.grantee
+GROUP BY s.rolname ORDER BY 1
 """
 """The colleagues who may use a schema of the current database, and whether they have a schema of their own to write in."""
 

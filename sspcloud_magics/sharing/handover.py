@@ -2,58 +2,71 @@
 
 Data go to the heir, who owns the database: tables, sequences, large objects, and types without functions. Code stays
 behind with `grants.ARCHIVE`, a role that may not log in and has no rights: functions, procedures, aggregates, operators,
-types with functions, views. Code is moved out of the schemas where a search path would find it, nobody else may
+types with functions, views. Code is moved out of the schemas where a search path would find it, no other user may
 execute it, and it never runs with its owner's rights. What would run it by itself is dropped from the tables: triggers,
-rules, policies, defaults, checks, indexes and generated columns whose expressions call it; the values stay.
+rules, policies, casts, and defaults, checks, indexes and generated columns whose expressions call it; the values stay.
+Rights that the colleague has given to others go, but that other colleagues may read.
 
 The heir is never a superuser. Where a superuser owns the database, and where a table cannot be freed of code, the data
-stay with the archive, too, and the heir may read them.
+stay with the archive, too. Such tables are given to no reader: the planner may run code where a row is merely read.
 
-Nothing here evaluates an expression, reads a row, or casts a value: that would run the code in the superuser's session.
+Nothing here evaluates an expression, plans a query on a table, or casts a value: that would run the code in the
+superuser's session.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import sql
 
+from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.sharing import code_in_tables
-from sspcloud_magics.sharing.grants import ARCHIVE, Statements
+from sspcloud_magics.sharing.grants import ARCHIVE, SHARE_ROLES, Statements
 
 ARCHIVE_COMMENT = "made by sspcloud-magics: keeps the code of colleagues whose shares have ended"
+
+_STEP = 1000
+"""So many statements a transaction: each locks an object or two, and a server holds 6,400 locks unless it is set up otherwise."""
 
 _ARCHIVE = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s"
 
 _OWNED = """
-SELECT i.type AS kind, d.objid AS oid, i.schema, i.name, i.identity
+SELECT i.type AS kind, d.objid AS oid, i.schema,
+       CASE WHEN p.oid IS NULL THEN i.identity ELSE format('%%s.%%I(%%s)', i.schema, p.proname, CASE
+            WHEN p.prokind = 'a' AND p.pronargs = 0 THEN '*' ELSE pg_get_function_identity_arguments(p.oid) END) END
 FROM pg_shdepend AS d JOIN pg_database AS b ON b.oid = d.dbid AND b.datname = current_database()
 CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) AS i(type, schema, name, identity)
+LEFT JOIN pg_proc AS p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
 WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o'
   AND d.classid NOT IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass) -- rights, which are dropped with the role
   AND d.refobjid = (SELECT oid FROM pg_roles WHERE rolname = %s)
 ORDER BY d.classid, d.objid
 """
 
-_HOLDERS = """
-SELECT DISTINCT coalesce(pg_get_userbyid(nullif(a.grantee, 0))::text, 'PUBLIC')
-FROM pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
-WHERE p.oid = %s AND a.grantee <> p.proowner
+_RIGHTS = f"""
+SELECT held.oid, coalesce(r.rolname, ''), held.reads AND s.oid IS NOT NULL FROM (
+    SELECT item.oid, a.grantee, bool_or(item.whole AND a.privilege_type = 'SELECT') AS reads FROM (
+        SELECT oid, relacl AS acl, true AS whole FROM pg_class
+        UNION ALL SELECT attrelid, attacl, false FROM pg_attribute WHERE attacl IS NOT NULL
+        UNION ALL SELECT oid, lomacl, true FROM pg_largeobject_metadata
+        UNION ALL SELECT oid, nspacl, true FROM pg_namespace
+        UNION ALL SELECT oid, coalesce(proacl, acldefault('f', proowner)), true FROM pg_proc
+    ) AS item, aclexplode(item.acl) AS a WHERE item.oid = ANY(%s) GROUP BY 1, 2
+) AS held LEFT JOIN pg_roles AS r ON r.oid = held.grantee LEFT JOIN {SHARE_ROLES} AS s ON s.oid = held.grantee
+ORDER BY 1, 2
 """
+"""Who holds rights on objects, empty for PUBLIC, and whether that is a colleague who may read the whole of it."""
 
 _LINKED = """
-SELECT objid FROM pg_depend
+SELECT objid, refobjid FROM pg_depend
 WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND objid = ANY(%s)
   AND deptype IN ('a', 'i') AND refobjsubid > 0
 """
-"""Which sequences belong to a column, and go where its table goes."""
-
-_PLAIN_FUNCTIONS = "SELECT oid FROM pg_proc WHERE oid = ANY(%s) AND prokind IN ('f', 'p')"
-_STEP = 1000
-"""So many statements a transaction: each locks a table or two, and a server holds 6,400 locks unless it is set up otherwise."""
+"""Which sequences belong to a column, and go where its table goes; and that table."""
 
 _IN_OWN_SCHEMA = """
 SELECT d.objid FROM pg_namespace AS n
@@ -62,19 +75,28 @@ WHERE n.nspname = %s
 """
 """What is in a role's own schema: one row with NULL where it is empty, none where it is not there."""
 
-_NUMBER = "SELECT oid FROM pg_roles WHERE rolname = %s"
+_PLACES = f"SELECT (SELECT oid FROM pg_roles WHERE rolname = %s), count(*) FROM pg_namespace WHERE nspname ~ '^{ARCHIVE}_'"
+"""The number of a role, and how many schemas hold code that was moved there."""
 
 _ROUTINES = ("function", "procedure", "aggregate")
-_MOVABLE = {
-    **dict.fromkeys(_ROUTINES, "ROUTINE"),
-    "operator": "OPERATOR",
-    "type": "TYPE",
-    "collation": "COLLATION",
-    "conversion": "CONVERSION",
-    "text search configuration": "TEXT SEARCH CONFIGURATION",
-    "text search dictionary": "TEXT SEARCH DICTIONARY",
+_TEMPORARY = "pg_temp"
+_KEYWORDS = {"statistics object": "STATISTICS"}
+_MOVABLE = frozenset(
+    {*_ROUTINES, "operator", "type", "collation", "conversion"}
+    | {"text search configuration", "text search dictionary"}
+)
+"""The kinds of code that a search path finds."""
+
+_OWNABLE = _MOVABLE | {
+    "view",
+    "materialized view",
+    "foreign table",
+    "table",
+    "sequence",
+    "large object",
+    "schema",
 }
-"""The kinds of code that a search path finds, with the keywords of ALTER … SET SCHEMA."""
+_DATA = frozenset({"table", "sequence", "large object", "schema", "statistics object"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +109,8 @@ class Owned:
         As `pg_identify_object` calls it: ``table``, ``function``, ``large object``, …
     oid
         Its number.
-    schema, name
-        Where they are; quoted, None for what has none.
+    schema
+        Where it is, quoted; None for what has none.
     identity
         As SQL names it, quoted.
     """
@@ -96,8 +118,17 @@ class Owned:
     kind: str
     oid: int
     schema: str | None
-    name: str | None
     identity: str
+
+    @property
+    def keyword(self) -> sql.SQL:
+        """Its kind, as ALTER and DROP write it."""
+        return sql.SQL(_KEYWORDS.get(self.kind, self.kind.upper()))
+
+    @property
+    def sql(self) -> sql.SQL:
+        """Its name."""
+        return sql.SQL(self.identity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +138,7 @@ class Handover:
     Parameters
     ----------
     steps
-        Statements to be run in their order, each step in a transaction. Thousands of tables need more than one, since
-        the locks that a transaction can hold are limited.
+        Statements to be run in their order, each step in a transaction: the locks that one can hold are limited.
     heir
         Who inherits; None where only a superuser could.
     data
@@ -146,11 +176,53 @@ def movable_code(owned: Sequence[Owned], types_with_code: frozenset[int]) -> lis
     ]
 
 
-def move(code: Owned, schema: str) -> sql.Composed:
-    """Return the statement that moves code into another schema."""
-    return sql.SQL("ALTER {} {} SET SCHEMA {}").format(
-        sql.SQL(_MOVABLE[code.kind]), sql.SQL(code.identity), sql.Identifier(schema)
-    )
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What moves code into schemas that nothing else is in.
+
+    Parameters
+    ----------
+    schemas
+        What makes them.
+    names
+        Their names.
+    statements
+        What moves each object, by its number.
+    """
+
+    schemas: Statements
+    names: tuple[str, ...]
+    statements: Mapping[int, sql.Composed]
+
+
+def move_apart(query: Query, role: str, code: Sequence[Owned], keeper: str) -> Moved:
+    """Return what moves code into schemas that nothing else is in, one for each that it comes from.
+
+    Parameters
+    ----------
+    query
+        Asks the server.
+    role
+        Whose code it is.
+    code
+        What `movable_code` returned.
+    keeper
+        Who owns these schemas.
+    """
+    ((number, already),) = query(_PLACES, [role]) if code else ((0, 0),)
+    sources = sorted({str(each.schema) for each in code})
+    places = {schema: f"{ARCHIVE}_{number}_{already + place}" for place, schema in enumerate(sources, 1)}
+    schemas = [
+        sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(sql.Identifier(place), sql.Identifier(keeper))
+        for place in places.values()
+    ]
+    statements = {
+        each.oid: sql.SQL("ALTER {} {} SET SCHEMA {}").format(
+            each.keyword, each.sql, sql.Identifier(places[str(each.schema)])
+        )
+        for each in code
+    }
+    return Moved(schemas, tuple(places.values()), statements)
 
 
 def find_types_with_code(session: psycopg.Connection[Any], owned: Sequence[Owned]) -> frozenset[int]:
@@ -165,13 +237,16 @@ def make_archive(session: psycopg.Connection[Any]) -> Statements:
 
     Raises
     ------
-    ValueError
+    QueryFailed
         If a role of that name is there which this package has not made.
     """
     row = session.execute(_ARCHIVE, [ARCHIVE]).fetchone()
     if row is not None:
         if row[0] != ARCHIVE_COMMENT:
-            raise ValueError(f"The database has a role {ARCHIVE} already, which no share has made.")
+            raise QueryFailed(
+                f"The database has a role {ARCHIVE} already, which no share has made.",
+                mend=f"ALTER ROLE {ARCHIVE} RENAME TO another_name",
+            )
         return []
     name = sql.Identifier(ARCHIVE)
     return [
@@ -196,65 +271,88 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
 
     Raises
     ------
-    ValueError
+    QueryFailed
         If the archive's role cannot be made.
     """
 
     def query(text: str, values: Any) -> list[tuple[Any, ...]]:
         return session.execute(text, values).fetchall()
 
-    owned = list_owned(session, role)
+    every = list_owned(session, role)
+    temporary = [each for each in every if str(each.schema).startswith(_TEMPORARY)]
+    owned = [each for each in every if each not in temporary]
     types_with_code = find_types_with_code(session, owned)
-    moved = {each.oid for each in movable_code(owned, types_with_code)}
+    movable = movable_code(owned, types_with_code)
     leave = [sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role))]
     there = query(_IN_OWN_SCHEMA, [role]) if leaves else []
-    if there and {oid for (oid,) in there} <= {None, *moved}:
+    if there and {oid for (oid,) in there} <= {None, *(each.oid for each in movable)}:
         leave.append(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(role)))
-    if not owned:
+    if not every:
         return Handover(steps=(leave,), heir=heir)
-    reassign = sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(role), sql.Identifier(ARCHIVE))
-    data, code = _split(owned, types_with_code)
-    kept, freed, dropped = _free_of_code(query, data, types_with_code)
-    attached, triggers = _attached_triggers(query, data, code)
-    inherited = [each for each in data if heir is not None and each.oid not in kept]
-    gifts = [*attached, *freed, *(_give(query, inherited, heir) if heir is not None else [])]
-    rest = [
-        *make_archive(session),
-        reassign,
-        *_hold_down(query, role, code, types_with_code),
-        *_let_read(heir, [each for each in data if each.oid in kept] + _materialized(code)),
-        *leave,
+
+    data = [
+        each
+        for each in owned
+        if each.kind in _DATA or (each.kind == "type" and each.oid not in types_with_code)
     ]
+    code = [each for each in owned if each not in data]
+    freed = _free_of_code(query, data, code, role=role, heir=heir)
+    linked = dict(query(_LINKED, [[each.oid for each in data if each.kind == "sequence"]]))
+    inherited = [
+        each for each in data if heir is not None and not {each.oid, linked.get(each.oid)} & freed.bound
+    ]
+    kept = [each for each in data if each not in inherited]
+    moved = move_apart(query, role, movable, ARCHIVE)
+    readable = {each.oid for each in inherited} - freed.secured
+    rights = _rights_to_take(query, owned, role=role, heir=heir, readable=readable)
+    groups: list[Statements] = [
+        [*make_archive(session), *moved.schemas],
+        *_drop_temporary(temporary),
+        *freed.groups,
+    ]
+    for each in owned:
+        owner = heir if each in inherited else ARCHIVE
+        group = rights.get(each.oid, [])
+        if each.kind in ("function", "procedure"):  # else it would act with the rights of the archive
+            group.append(sql.SQL("ALTER {} {} SECURITY INVOKER").format(each.keyword, each.sql))
+        if each.kind == "materialized view" and heir is not None and each.oid not in freed.bound:
+            group.append(sql.SQL("GRANT SELECT ON {} TO {}").format(each.sql, sql.Identifier(heir)))
+        if each.kind in _OWNABLE and each.oid not in linked and each.oid not in freed.gone:
+            change = sql.SQL("ALTER {} {} OWNER TO {}").format(
+                each.keyword, each.sql, sql.Identifier(str(owner))
+            )
+            group.append(change)
+        if each.oid in moved.statements:
+            group.append(moved.statements[each.oid])
+        groups.append(group)
+    reassign = sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(role), sql.Identifier(ARCHIVE))
     return Handover(
-        steps=(*(gifts[start : start + _STEP] for start in range(0, len(gifts), _STEP)), rest),
+        steps=(*_packed(groups), [reassign, *leave]),
         heir=heir,
         data=_names(inherited),
-        kept=_names([each for each in data if each not in inherited]),
+        kept=_names(kept),
         code=tuple(each.identity for each in code),
-        dropped=(*triggers, *dropped),
+        dropped=freed.words,
     )
 
 
-def _attached_triggers(
-    query: Query, data: Sequence[Owned], code: Sequence[Owned]
-) -> tuple[Statements, tuple[str, ...]]:
-    """Return what detaches functions from tables of others: a trigger runs its function without asking who may."""
-    ids = {"functions": [each.oid for each in code], "tables": [each.oid for each in data]}
-    found = query(code_in_tables.ATTACHED_TRIGGERS, ids)
-    return (
-        [_drop_from_table("TRIGGER", table, name) for table, name in found],
-        tuple(f"trigger {name} of {table}" for table, name in found),
-    )
+def _drop_temporary(temporary: Sequence[Owned]) -> list[Statements]:
+    """Return what drops temporary tables whose session has ended without doing so: no other session may change them."""
+    return [
+        [sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(each.sql)]
+        for each in temporary
+        if each.kind == "table"
+    ]
 
 
-def _split(owned: Sequence[Owned], types_with_code: frozenset[int]) -> tuple[list[Owned], list[Owned]]:
-    """Return the data and the code."""
-    plain = ("table", "sequence", "large object", "schema", "statistics object")
-
-    def is_data(each: Owned) -> bool:
-        return each.kind in plain or (each.kind == "type" and each.oid not in types_with_code)
-
-    return [each for each in owned if is_data(each)], [each for each in owned if not is_data(each)]
+def _packed(groups: Sequence[Statements]) -> list[Statements]:
+    """Return steps of some statements each, in which what belongs to one object stays together."""
+    steps: list[Statements] = [[]]
+    for group in groups:
+        if steps[-1] and len(steps[-1]) + len(group) > _STEP:
+            steps.append([])
+        steps[-1].extend(group)
+    return [step for step in steps if step]
 
 
 def _names(data: Sequence[Owned]) -> tuple[str, ...]:
@@ -266,69 +364,114 @@ def _names(data: Sequence[Owned]) -> tuple[str, ...]:
     )
 
 
-def _materialized(code: Sequence[Owned]) -> list[Owned]:
-    """Return the materialized views: their rows are data, and reading them runs nothing."""
-    return [each for each in code if each.kind == "materialized view"]
+@dataclass(frozen=True, slots=True)
+class _Freed:
+    """What frees tables of code.
 
+    Parameters
+    ----------
+    groups
+        What drops it, a statement each.
+    words
+        What that is, in words.
+    bound
+        The tables that cannot be freed.
+    gone
+        The statistics that are dropped.
+    secured
+        The tables whose policies are dropped: they showed each reader some rows only.
+    """
 
-def _hold_down(query: Query, role: str, code: Sequence[Owned], types_with_code: frozenset[int]) -> Statements:
-    """Return what keeps code from running: nobody may execute it, and no search path finds it."""
-    statements: Statements = []
-    routines = [each for each in code if each.kind in _ROUTINES]
-    plain = {oid for (oid,) in query(_PLAIN_FUNCTIONS, [[each.oid for each in routines]])}
-    for each in routines:
-        name = sql.SQL(each.identity)
-        holders = [holder for (holder,) in query(_HOLDERS, [each.oid])]
-        statements += [
-            sql.SQL("REVOKE ALL ON ROUTINE {} FROM {} CASCADE").format(
-                name, sql.SQL("PUBLIC") if holder == "PUBLIC" else sql.Identifier(holder)
-            )
-            for holder in holders
-        ]
-        if each.oid in plain:
-            statements.append(sql.SQL("ALTER ROUTINE {} SECURITY INVOKER").format(name))
-    movable = movable_code(code, types_with_code)
-    if movable:
-        ((number,),) = query(_NUMBER, [role])
-        places = {schema: f"{ARCHIVE}_{number}_{place}" for place, schema in enumerate(
-            sorted({str(each.schema) for each in movable}), 1)}  # fmt: skip
-        statements += [
-            sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(sql.Identifier(place), sql.Identifier(ARCHIVE))
-            for place in places.values()
-        ]  # fmt: skip
-        statements += [move(each, places[str(each.schema)]) for each in movable]
-    return statements
+    groups: list[Statements]
+    words: tuple[str, ...]
+    bound: frozenset[int]
+    gone: frozenset[int]
+    secured: frozenset[int]
 
 
 def _free_of_code(
-    query: Query, data: Sequence[Owned], types_with_code: frozenset[int]
-) -> tuple[frozenset[int], Statements, tuple[str, ...]]:
-    """Return which tables cannot be freed of code, what frees the others, and what that drops, in words."""
-    tables = {each.oid: each.identity for each in data if each.kind == "table"}
-    types = {each.oid: each.identity for each in data if each.kind == "type"}
-    statistics = {each.oid: each.identity for each in data if each.kind == "statistics object"}
-    ids = {"tables": list(tables), "types": list(types), "statistics": list(statistics)}
-    statements: Statements = []
-    dropped: list[str] = []
-    for kind, oid, name in query(code_in_tables.TABLE_CODE, ids) if tables else ():
-        statements.append(_drop_from_table(kind, tables[oid], name))
-        dropped.append(f"{kind.lower()} {name} of {tables[oid]}".replace("  ", " "))
-    for relation, name in query(code_in_tables.FOREIGN_KEYS_WITH_CASTS, ids) if tables else ():
-        ((table,),) = query("SELECT %s::oid::regclass::text", [relation])
-        statements.append(_drop_from_table("CONSTRAINT", table, name))
-        dropped.append(f"foreign key {name} of {table}")
-    for kind, oid, name in query(code_in_tables.DOMAIN_CODE, ids) if types else ():
-        ending = (
-            sql.SQL("DEFAULT") if kind == "DEFAULT" else sql.SQL("CONSTRAINT {}").format(sql.Identifier(name))
+    query: Query, data: Sequence[Owned], code: Sequence[Owned], *, role: str, heir: str | None
+) -> _Freed:
+    relations = {each.oid: each for each in [*data, *code] if each.kind in ("table", "materialized view")}
+    others = {each.oid: each for each in data if each.kind in ("type", "statistics object")}
+    trees: dict[int, set[int]] = {}
+    for relation, member in query(code_in_tables.TREES, {"tables": list(relations)}):
+        trees.setdefault(relation, set()).add(member)
+    ids: dict[str, Any] = {
+        "tables": sorted({member for tree in trees.values() for member in tree}),
+        "types": [oid for oid, each in others.items() if each.kind == "type"],
+        "statistics": [oid for oid, each in others.items() if each.kind != "type"],
+        "functions": [each.oid for each in code if each.kind in _ROUTINES],
+        "role": role,
+    }
+    found = query(code_in_tables.TABLE_CODE, ids)
+    # What stands in one table of a tree is passed on to others, and cannot be dropped from one alone.
+    stuck = {oid for (oid,) in query(code_in_tables.TABLES_BOUND_TO_CODE, ids)}
+    passed_on = {oid for kind, oid, _ in found if kind in ("EXPRESSION", "CONSTRAINT")}
+    bound = {oid for oid, tree in trees.items() if tree & stuck or (len(tree) > 1 and tree & passed_on)}
+    free = {oid: each.identity for oid, each in relations.items() if oid not in bound}
+    drops = [
+        *_drops_outside(query, ids),
+        *(
+            (_drop_from_table(kind, free[oid], name), f"{kind.lower()} {name} of {free[oid]}")
+            for kind, oid, name in found
+            if oid in free
+        ),
+        *_drops_of_keys(query, ids, {oid: heir if oid in free else ARCHIVE for oid in relations}),
+        *_drops_from_others(query, ids, others),
+    ]
+    return _Freed(
+        groups=[[statement] for statement, _ in drops],
+        words=tuple(" ".join(what.split()) for _, what in drops),
+        bound=frozenset(bound),
+        gone=frozenset(oid for (oid,) in query(code_in_tables.STATISTICS_CODE, ids)),
+        secured=frozenset(oid for kind, oid, _ in found if kind == "ROW SECURITY"),
+    )
+
+
+Drops: TypeAlias = list[tuple[sql.Composed, str]]
+"""Statements that drop something, and what that is, in words."""
+
+
+def _drops_outside(query: Query, ids: Mapping[str, Any]) -> Drops:
+    """Return what detaches functions from what is not the role's: nothing asks a trigger or a cast who may run it."""
+    triggers = [
+        (_drop_from_table("TRIGGER", table, name), f"trigger {name} of {table}")
+        for table, name in query(code_in_tables.ATTACHED_TRIGGERS, ids)
+    ]
+    casts = [
+        (
+            sql.SQL("DROP CAST ({} AS {})").format(sql.SQL(source), sql.SQL(target)),
+            f"cast {source} as {target}",
         )
-        statements.append(sql.SQL("ALTER DOMAIN {} DROP {}").format(sql.SQL(types[oid]), ending))  # fmt: skip
-        dropped.append(f"{kind.lower()} {name} of {types[oid]}".replace("  ", " "))
-    for (oid,) in query(code_in_tables.STATISTICS_CODE, ids) if statistics else ():
-        statements.append(sql.SQL("DROP STATISTICS {}").format(sql.SQL(statistics[oid])))
-        dropped.append(f"statistics {statistics[oid]}")
-    bound = query(code_in_tables.TABLES_BOUND_TO_CODE, ids) if tables else []
-    gone = {oid for oid, name in statistics.items() if f"statistics {name}" in dropped}
-    return frozenset(oid for (oid,) in bound) | frozenset(gone) | types_with_code, statements, tuple(dropped)
+        for source, target in query(code_in_tables.CASTS, ids)
+    ]
+    return [*triggers, *casts]
+
+
+def _drops_of_keys(query: Query, ids: Mapping[str, Any], owners: Mapping[int, str | None]) -> Drops:
+    """Return what drops the foreign keys between tables that will belong to two roles, and those that cast values."""
+    return [
+        (_drop_from_table("CONSTRAINT", table, name), f"foreign key {name} of {table}")
+        for table, name, here, here_owner, other, other_owner, casts in query(
+            code_in_tables.FOREIGN_KEYS, ids
+        )
+        if casts or owners.get(here, here_owner) != owners.get(other, other_owner)
+    ]
+
+
+def _drops_from_others(query: Query, ids: Mapping[str, Any], others: Mapping[int, Owned]) -> Drops:
+    """Return what drops code from domains, and statistics that compute it."""
+    drops: Drops = []
+    for kind, oid, name in query(code_in_tables.DOMAIN_CODE, ids):
+        ending = sql.SQL(kind) if kind == "DEFAULT" else sql.SQL("CONSTRAINT {}").format(sql.Identifier(name))
+        statement = sql.SQL("ALTER DOMAIN {} DROP {}").format(others[oid].sql, ending)
+        drops.append((statement, f"{kind.lower()} {name} of {others[oid].identity}"))
+    for (oid,) in query(code_in_tables.STATISTICS_CODE, ids):
+        drops.append(
+            (sql.SQL("DROP STATISTICS {}").format(others[oid].sql), f"statistics {others[oid].identity}")
+        )
+    return drops
 
 
 def _drop_from_table(kind: str, table: str, name: str) -> sql.Composed:
@@ -344,26 +487,31 @@ def _drop_from_table(kind: str, table: str, name: str) -> sql.Composed:
     return sql.SQL("ALTER TABLE {} ALTER COLUMN {} DROP {}").format(on, called, sql.SQL(kind))
 
 
-def _give(query: Query, data: Sequence[Owned], heir: str) -> Statements:
-    """Return what gives data to the heir, and takes from PUBLIC what the colleague has opened to it."""
-    linked = {oid for (oid,) in query(_LINKED, [[each.oid for each in data if each.kind == "sequence"]])}
-    keywords = {"statistics object": "STATISTICS"}
-    statements: Statements = []
-    for each in data:
-        kind, name = sql.SQL(keywords.get(each.kind, each.kind.upper())), sql.SQL(each.identity)
-        if each.oid not in linked:
-            owner = sql.Identifier(heir)
-            statements.append(sql.SQL("ALTER {} {} OWNER TO {}").format(kind, name, owner))
-        if each.kind in ("table", "sequence", "large object", "schema"):
-            statements.append(sql.SQL("REVOKE ALL ON {} {} FROM PUBLIC").format(kind, name))
+_GRANT_KINDS = {
+    **dict.fromkeys(("table", "view", "materialized view", "foreign table"), "TABLE"),
+    **dict.fromkeys(("function", "aggregate"), "FUNCTION"),
+    "procedure": "PROCEDURE",
+    "sequence": "SEQUENCE",
+    "large object": "LARGE OBJECT",
+    "schema": "SCHEMA",
+}
+"""The kinds that rights are granted on, as GRANT and REVOKE call them."""
+
+
+def _rights_to_take(
+    query: Query, owned: Sequence[Owned], *, role: str, heir: str | None, readable: set[int]
+) -> dict[int, Statements]:
+    """Return what takes back the rights that the role has given on each object; colleagues go on reading what is readable."""
+    granted = {each.oid: each for each in owned if each.kind in _GRANT_KINDS}
+    statements: dict[int, Statements] = {}
+    for oid, holder, reads in query(_RIGHTS, [list(granted)]):
+        if holder in (role, heir):
+            continue
+        each = granted[oid]
+        kind, name = sql.SQL(_GRANT_KINDS[each.kind]), sql.SQL(each.identity.replace("(*)", "()"))
+        whose = sql.Identifier(holder) if holder else sql.SQL("PUBLIC")
+        group = statements.setdefault(oid, [])
+        group.append(sql.SQL("REVOKE ALL ON {} {} FROM {} CASCADE").format(kind, name, whose))
+        if reads and oid in readable:
+            group.append(sql.SQL("GRANT SELECT ON {} {} TO {}").format(kind, name, whose))
     return statements
-
-
-def _let_read(heir: str | None, tables: Sequence[Owned]) -> Statements:
-    if heir is None:
-        return []
-    return [
-        sql.SQL("GRANT SELECT ON {} TO {}").format(sql.SQL(each.identity), sql.Identifier(heir))
-        for each in tables
-        if each.kind in ("table", "materialized view")
-    ]

@@ -7,7 +7,7 @@ key. A membership in a colleague's role, which they may grant before PostgreSQL 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,55 +23,60 @@ from sspcloud_magics.sharing.lock_watch import held_up, watch_locks
 _BEYOND = "('REFERENCES', 'TRIGGER', 'MAINTAIN')"
 _MAINTAIN_SINCE = 170000
 
-_CREATE = f"""
-SELECT s.rolname, n.nspname FROM pg_namespace AS n, aclexplode(n.nspacl) AS a JOIN {SHARE_ROLES} AS s ON s.oid = a.grantee
-WHERE a.privilege_type = 'CREATE' AND n.nspname <> s.rolname AND s.rolname <> ALL(%s) ORDER BY 1, 2
+_ROLES = f"SELECT s.oid, s.rolname FROM {SHARE_ROLES} AS s ORDER BY 2"
+
+_CREATE = """
+SELECT pg_get_userbyid(a.grantee)::text, n.nspname FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
+WHERE a.grantee = ANY(%(roles)s) AND a.privilege_type = 'CREATE' AND n.nspname <> pg_get_userbyid(a.grantee)
+  AND pg_get_userbyid(a.grantee) <> ALL(%(creators)s) ORDER BY 1, 2
 """
 
 _TABLES = f"""
-SELECT DISTINCT s.rolname, n.nspname FROM (
-    SELECT relnamespace, relowner, relacl AS acl FROM pg_class
+SELECT DISTINCT pg_get_userbyid(a.grantee)::text, n.nspname FROM (
+    SELECT relnamespace, relowner, relacl AS acl FROM pg_class WHERE relacl IS NOT NULL
     UNION ALL SELECT c.relnamespace, c.relowner, t.attacl FROM pg_attribute AS t JOIN pg_class AS c ON c.oid = t.attrelid
-) AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace, aclexplode(c.acl) AS a JOIN {SHARE_ROLES} AS s ON s.oid = a.grantee
-WHERE a.privilege_type IN {_BEYOND} AND c.relowner <> s.oid AND n.nspname !~ '^pg_' ORDER BY 1, 2
+              WHERE t.attacl IS NOT NULL
+) AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace, aclexplode(c.acl) AS a
+WHERE a.grantee = ANY(%(roles)s) AND a.privilege_type IN {_BEYOND} AND c.relowner <> a.grantee AND n.nspname !~ '^pg_'
+ORDER BY 1, 2
 """
 
 _DEFAULTS = f"""
-SELECT DISTINCT s.rolname, pg_get_userbyid(d.defaclrole)::text, n.nspname
+SELECT DISTINCT pg_get_userbyid(a.grantee)::text, pg_get_userbyid(d.defaclrole)::text, n.nspname
 FROM pg_default_acl AS d LEFT JOIN pg_namespace AS n ON n.oid = d.defaclnamespace, aclexplode(d.defaclacl) AS a
-JOIN {SHARE_ROLES} AS s ON s.oid = a.grantee
-WHERE d.defaclobjtype = 'r' AND a.privilege_type IN {_BEYOND} AND d.defaclrole <> s.oid ORDER BY 1, 2, 3
+WHERE d.defaclobjtype = 'r' AND a.grantee = ANY(%(roles)s) AND a.privilege_type IN {_BEYOND} AND d.defaclrole <> a.grantee
+ORDER BY 1, 2, 3
 """
 
+# The check of a key runs as the owner of the other table in the session of the person who writes, whichever side is whose.
 _FOREIGN_KEYS = f"""
 SELECT pg_get_userbyid(here.relowner)::text, k.conrelid::regclass::text, k.conname::text, k.confrelid::regclass::text
 FROM pg_constraint AS k JOIN pg_class AS here ON here.oid = k.conrelid JOIN pg_class AS there ON there.oid = k.confrelid
-WHERE k.contype = 'f' AND k.conparentid = 0 AND here.relowner <> there.relowner AND here.relowner IN (
-    SELECT s.oid FROM {SHARE_ROLES} AS s UNION ALL SELECT r.oid FROM pg_roles AS r WHERE r.rolname = '{ARCHIVE}')
+WHERE k.contype = 'f' AND k.conparentid = 0 AND here.relowner <> there.relowner AND (
+    here.relowner = ANY(%(roles)s) OR there.relowner = ANY(%(roles)s)
+    OR '{ARCHIVE}' IN (pg_get_userbyid(here.relowner), pg_get_userbyid(there.relowner)))
 ORDER BY 1, 2, 3
 """
 
 _TRIGGERS = f"""
-SELECT s.rolname, t.tgrelid::regclass::text, t.tgname::text
+SELECT pg_get_userbyid(p.proowner)::text, t.tgrelid::regclass::text, t.tgname::text
 FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_proc AS p ON p.oid = t.tgfoid
-JOIN {SHARE_ROLES} AS s ON s.oid = p.proowner
-WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND c.relowner <> s.oid AND EXISTS (
-    SELECT FROM aclexplode(c.relacl) AS a WHERE a.grantee = s.oid AND a.privilege_type = 'TRIGGER')
+WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND c.relowner <> p.proowner
+  AND (p.proowner = ANY(%(roles)s) OR pg_get_userbyid(p.proowner) = '{ARCHIVE}')
 ORDER BY 1, 2, 3
 """
-"""The triggers that a colleague was able to make on a table of another user, and that call a function of theirs."""
+"""The triggers of other users' tables that call a function of a colleague's: nothing asks who may execute it."""
 
-_MEMBERS = f"""
-SELECT s.rolname, m.rolname FROM pg_auth_members AS a
-JOIN {SHARE_ROLES} AS s ON s.oid = a.roleid JOIN pg_roles AS m ON m.oid = a.member
-WHERE NOT m.rolsuper ORDER BY 1, 2
+_MEMBERS = """
+SELECT pg_get_userbyid(a.roleid)::text, m.rolname FROM pg_auth_members AS a JOIN pg_roles AS m ON m.oid = a.member
+WHERE a.roleid = ANY(%(roles)s) AND NOT m.rolsuper ORDER BY 1, 2
 """
 
-_MAKERS_OF_CODE = f"""
-SELECT DISTINCT s.rolname FROM {SHARE_ROLES} AS s JOIN pg_shdepend AS d ON d.refobjid = s.oid
+_MAKERS_OF_CODE = """
+SELECT DISTINCT pg_get_userbyid(d.refobjid)::text FROM pg_shdepend AS d
 JOIN pg_database AS b ON b.oid = d.dbid AND b.datname = current_database()
 WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o' AND d.classid <> 'pg_class'::regclass
-  AND s.rolname <> ALL(%s) ORDER BY 1
+  AND d.refobjid = ANY(%(roles)s) AND pg_get_userbyid(d.refobjid) <> ALL(%(creators)s) ORDER BY 1
 """
 
 
@@ -103,23 +108,23 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str], heir:
     heir
         Who owns the schemas that colleagues get for their own code; the archive where None.
     """
+    roles = [oid for oid, _ in session.execute(_ROLES).fetchall()]
+    if not roles:
+        return Excess()
+    values = {"roles": roles, "creators": list(creators)}
 
-    def query(text: str, *values: Any) -> list[tuple[Any, ...]]:
-        return session.execute(text, values or None).fetchall()
+    def query(text: str) -> list[tuple[Any, ...]]:
+        return session.execute(text, values).fetchall()
 
-    allowed = list(creators)
     statements: Statements = []
     words: list[str] = []
-    for role, schema in query(_CREATE, allowed):
+    for role, schema in query(_CREATE):
         statements.append(sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {} CASCADE").format(*_names(schema, role)))
         words.append(f"{role} may no longer create in {schema}.")
     beyond = "REFERENCES, TRIGGER"
     if session.pgconn.server_version >= _MAINTAIN_SINCE:
         beyond += ", MAINTAIN"
     rights = sql.SQL(beyond)
-    for role, table, trigger in query(_TRIGGERS):
-        statements.append(sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(trigger), sql.SQL(table)))
-        words.append(f"The trigger {trigger} of {table} is dropped: it calls a function of {role}.")
     for role, schema in query(_TABLES):
         statements.append(
             sql.SQL("REVOKE {} ON ALL TABLES IN SCHEMA {} FROM {} CASCADE").format(rights, *_names(schema, role))
@@ -132,19 +137,37 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str], heir:
                 sql.Identifier(owner), where, rights, sql.Identifier(role)
             )
         )
-    for role, table, key, other in query(_FOREIGN_KEYS):
-        statements.append(
-            sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.SQL(table), sql.Identifier(key))
-        )
-        words.append(f"The foreign key {key} from {table} of {role} to {other} is dropped.")
-    for role, member in query(_MEMBERS):
-        statements.append(sql.SQL("REVOKE {} FROM {}").format(*_names(role, member)))
-        words.append(f"{member} may no longer act as {role}.")
-    for (role,) in query(_MAKERS_OF_CODE, allowed):
-        moving, moved = _code_in_shared_schemas(session, role, heir)
+    for statement, word in _hooks(query):
+        statements.append(statement)
+        words.append(word)
+    for (role,) in query(_MAKERS_OF_CODE):
+        moving, moved, places = _code_in_shared_schemas(session, role, heir)
         statements += moving
-        words += [f"The code of {role} is moved into their own schema: {', '.join(moved)}."] * bool(moved)
+        words += [f"The code of {role} is moved into {', '.join(places)}: {', '.join(moved)}."] * bool(moved)
     return Excess(statements, tuple(words))
+
+
+def _hooks(query: Callable[[str], list[tuple[Any, ...]]]) -> list[tuple[sql.Composed, str]]:
+    """Return what takes colleagues' code away from where other users meet it, each with what that changes."""
+    triggers = [
+        (
+            sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(trigger), sql.SQL(table)),
+            f"The trigger {trigger} of {table} is dropped: it calls a function of {role}.",
+        )
+        for role, table, trigger in query(_TRIGGERS)
+    ]
+    keys = [
+        (
+            sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.SQL(table), sql.Identifier(key)),
+            f"The foreign key {key} from {table} of {role} to {other} is dropped.",
+        )
+        for role, table, key, other in query(_FOREIGN_KEYS)
+    ]
+    members = [
+        (sql.SQL("REVOKE {} FROM {}").format(*_names(role, member)), f"{member} may no longer act as {role}.")
+        for role, member in query(_MEMBERS)
+    ]
+    return [*triggers, *keys, *members]
 
 
 def narrow(connection: DatabaseConnection, creators: Iterable[str]) -> tuple[str, ...]:
@@ -169,7 +192,7 @@ def narrow(connection: DatabaseConnection, creators: Iterable[str]) -> tuple[str
             if excess.statements:
                 session.execute(grants.TAKE_TURN)
                 grants.run(session, excess.statements)
-    except (psycopg.Error, ValueError) as error:
+    except psycopg.Error as error:
         diagnosis = getattr(error, "diag", None)
         raise QueryFailed(
             "The database refuses to take back what colleagues hold beyond their shares.",
@@ -181,28 +204,26 @@ def narrow(connection: DatabaseConnection, creators: Iterable[str]) -> tuple[str
 
 def _code_in_shared_schemas(
     session: psycopg.Connection[Any], role: str, heir: str | None
-) -> tuple[Statements, list[str]]:
-    """Return what moves a role's code to where no other search path finds it, and its names."""
+) -> tuple[Statements, list[str], tuple[str, ...]]:
+    """Return what moves a role's code to where no other search path finds it, its names, and where it goes."""
+
+    def query(text: str, values: Any) -> list[tuple[Any, ...]]:
+        return session.execute(text, values).fetchall()
+
     owned = handover.list_owned(session, role)
-    types_with_code = handover.find_types_with_code(session, owned)
-    code = handover.movable_code(owned, types_with_code)
-    own = sql.Identifier(role).as_string(None)
+    own = (role, sql.Identifier(role).as_string(None))
     elsewhere = [
-        each for each in code if each.schema not in (role, own) and not str(each.schema).startswith("pg_")
+        each
+        for each in handover.movable_code(owned, handover.find_types_with_code(session, owned))
+        if each.schema not in own and not str(each.schema).startswith(("pg_", ARCHIVE))
     ]
     if not elsewhere:
-        return [], []
-    here = {
-        (each.kind, each.identity.removeprefix(f"{each.schema}.")) for each in code if each not in elsewhere
-    }
-    moving = [
-        each for each in elsewhere if (each.kind, each.identity.removeprefix(f"{each.schema}.")) not in here
-    ]  # fmt: skip
+        return [], [], ()
     keeper = handover.make_archive(session) if heir is None else []
-    schema = sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(*_names(role, heir or ARCHIVE))
-    usage = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(*_names(role, role))
-    statements = [*keeper, schema, usage, *(handover.move(each, role) for each in moving)]
-    return statements, [each.identity for each in moving]
+    moved = handover.move_apart(query, role, elsewhere, heir or ARCHIVE)
+    usage = [sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(*_names(place, role)) for place in moved.names]
+    statements = [*keeper, *moved.schemas, *usage, *moved.statements.values()]
+    return statements, [each.identity for each in elsewhere], moved.names
 
 
 def _names(*names: str) -> list[sql.Identifier]:

@@ -26,7 +26,7 @@ from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, QueryFailed, ServerError, SspcloudError
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.sharing import answers, closing, grants, manifests, remarks
-from sspcloud_magics.sharing.handover import hand_over, list_owned, make_archive
+from sspcloud_magics.sharing.handover import list_owned, make_archive
 from sspcloud_magics.sharing.lock_watch import held_up, watch_locks
 from sspcloud_magics.sharing.manifests import Manifest, Share
 from sspcloud_magics.sharing.plan import Plan
@@ -235,11 +235,7 @@ def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Sec
             if not share.read_write and list_owned(session, share.role):
                 sessions = closing.lock_out(connection, share.role)
                 notes += [f"{sessions} open session(s) of {share.role} were ended."] * bool(sessions)
-                heir = grants.heir_of_database(session)
-                handover = hand_over(session, share.role, heir, leaves=False)
-                for step in handover.steps[:-1]:
-                    with session.transaction():
-                        grants.run(session, step)
+                handover = closing.hand_over_all_but_rights(session, share.role)
             with session.transaction():
                 session.execute(grants.TAKE_TURN)
                 exists = session.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [share.role]).fetchone()
@@ -251,7 +247,7 @@ def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Sec
                 colleagues = session.execute(grants.COLLEAGUES).fetchall()
                 statements += grants.between_colleagues(colleagues, plan.grants[number])
                 grants.run(session, statements)
-    except (psycopg.Error, ValueError) as error:
+    except psycopg.Error as error:
         raise _refused(error, share) from None
     return notes + held_up(watch)
 
@@ -261,5 +257,5 @@ def _refused(error: Exception, share: Share) -> SspcloudError:
     return QueryFailed(
         f"The database refuses to make the role of {share.colleague.name}.",
         why=(getattr(state, "message_primary", None) or str(error)).strip(),
-        mend="nothing was changed in the database; run the same command again when it is mended",
+        mend="run the same command again when it is repaired: it completes what is half made",
     )

@@ -92,9 +92,9 @@ def handed_over(role: str, given: Handover, dbname: str = "") -> str:
             f"{_some(given.data, 'objects')} {'is' if len(given.data) == 1 else 'are'} {given.heir}'s now"
         )
     if given.kept:
-        reader = given.heir or "a superuser"
         parts.append(
-            f"{_some(given.kept, 'objects')} stay with the role {ARCHIVE}, and {reader} may read their rows"
+            f"{_some(given.kept, 'objects')} stay with the role {ARCHIVE}, since even reading them may run code "
+            "(a superuser reads them by COPY … TO, which does not)"
         )
     if given.code:
         parts.append(

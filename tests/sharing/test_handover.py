@@ -4,6 +4,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
+from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.sharing import grants, handover
 from tests.sharing.study import DATABASE, OWNER, ROLE, alice, share, superuser, take_back
 
@@ -161,7 +162,7 @@ def test_second_colleague_of_a_name_leaves_again(superuser, alice, bob):
     superuser.execute("CREATE TABLE share_bob.again AS SELECT * FROM share_bob.results; RESET ROLE")
     given = take_back(superuser)
     assert given.data == ("share_bob.again",)
-    assert given.code == ("share_bob.note(pg_catalog.anyelement)",)
+    assert given.code == ("share_bob.note(x anyelement)",)
 
 
 def test_a_superuser_inherits_nothing(superuser, alice, bob):
@@ -177,7 +178,7 @@ def test_a_superuser_inherits_nothing(superuser, alice, bob):
 
 def test_a_role_of_the_archives_name_is_not_taken_over(superuser, bob):
     superuser.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(grants.ARCHIVE)))
-    with pytest.raises(ValueError, match="no share has made"):
+    with pytest.raises(QueryFailed, match="no share has made"):
         handover.hand_over(superuser, ROLE, OWNER, leaves=True)
 
 
@@ -196,5 +197,130 @@ def test_many_tables_are_inherited_in_several_steps(superuser, alice, monkeypatc
         superuser.execute(f"CREATE TABLE share_bob.t{number} (x int)")
     superuser.execute("RESET ROLE")
     given = take_back(superuser)
-    assert [len(step) for step in given.steps[:-1]] == [10, 10, 4]
+    assert [len(step) for step in given.steps[:-1]] == [10, 4]
     assert alice.execute("SELECT x FROM share_bob.t11").fetchall() == []
+
+
+EVIL = """
+CREATE FUNCTION {role}.evil(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+    IF current_user <> '{role}' THEN RAISE EXCEPTION 'evil as %', current_user; END IF; RETURN x; END $$
+"""
+"""A function that tells as whom it runs: an error is not lost with what fails afterwards."""
+
+RESIDUES = {
+    "a cast to json in a check": """CREATE TYPE share_bob.mood AS ENUM ('sad');
+        CREATE FUNCTION share_bob.j(share_bob.mood) RETURNS json LANGUAGE sql AS $$ SELECT to_json(share_bob.evil(1)) $$;
+        CREATE CAST (share_bob.mood AS json) WITH FUNCTION share_bob.j(share_bob.mood);
+        CREATE TABLE share_bob.t (n int, m share_bob.mood DEFAULT 'sad', CHECK (JSON_ARRAY(m) IS NOT NULL))""",
+    "an inherited check": """CREATE TABLE share_bob.p (n int, CONSTRAINT c CHECK (share_carol.evil(n) > 0));
+        CREATE TABLE share_bob.t (n int, CONSTRAINT c CHECK (share_carol.evil(n) > 0)) INHERITS (share_bob.p)""",
+    "an inherited generated column": """CREATE TABLE share_bob.p (n int, g int GENERATED ALWAYS AS (n + 1) STORED);
+        CREATE TABLE share_bob.t (n int, g int GENERATED ALWAYS AS (share_carol.evil(n)) STORED) INHERITS (share_bob.p)""",
+    "generated columns on three levels": """CREATE TABLE share_bob.p (n int, g int GENERATED ALWAYS AS (share_bob.evil(n)) STORED);
+        CREATE TABLE share_bob.k () INHERITS (share_bob.p); CREATE TABLE share_bob.t () INHERITS (share_bob.k)""",
+    "a part that is parted by code": """CREATE TABLE share_bob.t (n int) PARTITION BY LIST (n);
+        CREATE TABLE share_bob.p1 PARTITION OF share_bob.t FOR VALUES IN (1) PARTITION BY RANGE (share_carol.evil(n));
+        CREATE TABLE share_bob.p2 PARTITION OF share_bob.p1 FOR VALUES FROM (0) TO (9)""",
+    "a foreign key to another colleague": "CREATE TABLE share_bob.t (n int REFERENCES share_carol.pk (id))",
+    "a type of another colleague": """CREATE TABLE share_bob.t (n int, p share_carol.pair DEFAULT '(1)')""",
+    "a trigger of another colleague": """CREATE TABLE share_bob.t (n int); GRANT TRIGGER ON share_bob.t TO share_carol;
+        SET ROLE share_carol; CREATE TRIGGER x BEFORE INSERT ON share_bob.t FOR EACH ROW EXECUTE FUNCTION share_carol.fire();
+        RESET ROLE""",
+    "an index of constants": "CREATE TABLE share_bob.t (n int); CREATE INDEX ON share_bob.t (share_bob.evil(1), n)",
+    "a virtual column": """CREATE TABLE share_bob.parts (n int) PARTITION BY HASH ((share_carol.evil(n)));
+        CREATE TABLE share_bob.t (n int, v bool GENERATED ALWAYS AS (
+            satisfies_hash_partition('share_bob.parts'::regclass, 1, 0, n)) VIRTUAL)""",
+    "a hash in a check": """CREATE TABLE share_bob.parts (n int) PARTITION BY HASH ((share_carol.evil(n)));
+        CREATE TABLE share_bob.t (n int CHECK (satisfies_hash_partition('share_bob.parts'::regclass, 1, 0, n)))""",
+}
+
+
+@pytest.fixture
+def carol(superuser):
+    """Carol, who works with bob: what she has made stays hers."""
+    share(superuser)
+    share(superuser, "share_carol")
+    superuser.execute("SET ROLE share_carol")
+    superuser.execute(EVIL.format(role="share_carol"))
+    superuser.execute(
+        """CREATE TABLE share_carol.pk (id int PRIMARY KEY); INSERT INTO share_carol.pk VALUES (1);
+        CREATE INDEX ON share_carol.pk (share_carol.evil(1), id); GRANT REFERENCES ON share_carol.pk TO share_bob;
+        CREATE TYPE share_carol.pair AS (a int); GRANT USAGE ON SCHEMA share_carol TO share_bob;
+        CREATE FUNCTION share_carol.fire() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM share_carol.evil(1); RETURN NEW; END $$"""
+    )
+    superuser.execute("SET ROLE share_bob")
+    superuser.execute(EVIL.format(role="share_bob"))
+    superuser.execute("RESET ROLE")
+    return "share_carol"
+
+
+@pytest.mark.parametrize("residue", RESIDUES)
+def test_inherited_table_runs_no_code_of_colleagues(superuser, alice, carol, residue):
+    superuser.execute("SET ROLE share_bob")
+    superuser.execute(RESIDUES[residue])
+    superuser.execute("RESET ROLE")
+    take_back(superuser)
+    for statement in ("INSERT INTO share_bob.t (n) VALUES (1)", "SELECT row_to_json(t) FROM share_bob.t t"):
+        try:
+            alice.execute(statement)
+        except errors.InsufficientPrivilege as refused:
+            assert "evil" not in str(refused)  # the table stays with the archive  # noqa: PT017
+    rights = superuser.execute(
+        "SELECT relacl::text FROM pg_class WHERE relnamespace = 'share_bob'::regnamespace AND relacl IS NOT NULL"
+    ).fetchall()
+    assert not any(f"share_carol={right}" in acl for (acl,) in rights for right in ("a", "t", "rx", "ar"))
+
+
+def test_policies_that_are_dropped_open_no_rows(superuser, alice, carol):
+    superuser.execute(
+        """SET ROLE share_bob; CREATE TABLE share_bob.t AS SELECT generate_series(1, 2) AS n;
+        CREATE POLICY p ON share_bob.t USING (n = 1); ALTER TABLE share_bob.t ENABLE ROW LEVEL SECURITY; RESET ROLE"""
+    )
+    take_back(superuser)
+    assert alice.execute("SELECT count(*) FROM share_bob.t").fetchone() == (2,)
+    may = superuser.execute("SELECT has_table_privilege('share_carol', 'share_bob.t', 'SELECT')").fetchone()
+    assert may == (False,)
+
+
+def test_colleagues_go_on_reading_what_is_inherited(superuser, carol):
+    superuser.execute("SET ROLE share_bob; CREATE TABLE share_bob.t AS SELECT 1 AS n; RESET ROLE")
+    take_back(superuser)
+    may = superuser.execute("SELECT has_table_privilege('share_carol', 'share_bob.t', 'SELECT')").fetchone()
+    assert may == (True,)
+
+
+ODD = [
+    "CREATE PROCEDURE share_bob.p(a int) LANGUAGE sql AS ''; CREATE PROCEDURE share_bob.p(OUT a int) LANGUAGE sql AS 'SELECT 1'",
+    "CREATE FUNCTION share_bob.q(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE PROCEDURE share_bob.q(OUT a int) LANGUAGE sql AS 'SELECT 1'",
+    "CREATE FUNCTION share_bob.v(VARIADIC a int[] DEFAULT '{}') RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    'CREATE TABLE share_bob."50% of {x} \'y\' ""z""" (n int)',
+    "CREATE AGGREGATE share_bob.none(*) (sfunc = int8inc, stype = int8, initcond = '0')",
+    "CREATE OPERATOR share_bob.!! (rightarg = int, function = int4um)",
+    "CREATE TYPE share_bob.r AS RANGE (subtype = int); CREATE TABLE share_bob.t (r share_bob.r, m share_bob.multi)"
+    .replace(", m share_bob.multi", ""),
+    "CREATE TABLE share_bob.p (n int) PARTITION BY LIST (n); CREATE TABLE share_bob.c PARTITION OF share_bob.p DEFAULT",
+    "CREATE TYPE share_bob.row AS (n int); CREATE TABLE share_bob.t OF share_bob.row",
+    "CREATE DOMAIN share_bob.a AS int CHECK (VALUE > 0); CREATE DOMAIN share_bob.b AS share_bob.a DEFAULT 3; CREATE TABLE share_bob.t (b share_bob.b)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("made", ODD)
+def test_odd_objects_are_taken_back_twice(superuser, made):
+    for _ in range(2):
+        share(superuser)
+        superuser.execute("SET ROLE share_bob")
+        superuser.execute(made)
+        superuser.execute("RESET ROLE")
+        take_back(superuser)
+        superuser.execute("DROP SCHEMA IF EXISTS share_bob CASCADE")
+
+
+def test_temporary_tables_hold_nothing_up(server, superuser):
+    share(superuser)
+    with psycopg.connect(
+        **server.conninfo(dbname=DATABASE, user=ROLE, password="b"), autocommit=True
+    ) as session:
+        session.execute("CREATE TEMPORARY TABLE mine AS SELECT 1 AS n")
+        given = handover.hand_over(superuser, ROLE, OWNER, leaves=True)
+    assert given.data == ()

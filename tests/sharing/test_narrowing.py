@@ -56,7 +56,7 @@ def test_former_share_is_narrowed_change_by_change(superuser, alice, bob):
     moved = superuser.execute(
         "SELECT pronamespace::regnamespace::text FROM pg_proc WHERE pronargs = 1 AND oid >= 16384"
     )
-    assert moved.fetchall() == [("share_bob",)]
+    assert all(schema.startswith("sspcloud_archive_") for (schema,) in moved.fetchall())
 
 
 def test_colleague_who_may_create_keeps_that(superuser, alice, bob):
