@@ -195,7 +195,7 @@ class Moved:
     statements: Mapping[int, sql.Composed]
 
 
-def move_apart(query: Query, role: str, code: Sequence[Owned], keeper: str) -> Moved:
+def move_apart(query: Query, role: str, code: Sequence[Owned]) -> Moved:
     """Return what moves code into schemas that nothing else is in, one for each that it comes from.
 
     Parameters
@@ -206,14 +206,12 @@ def move_apart(query: Query, role: str, code: Sequence[Owned], keeper: str) -> M
         Whose code it is.
     code
         What `movable_code` returned.
-    keeper
-        Who owns these schemas.
     """
     ((number, already),) = query(_PLACES, [role]) if code else ((0, 0),)
     sources = sorted({str(each.schema) for each in code})
     places = {schema: f"{ARCHIVE}_{number}_{already + place}" for place, schema in enumerate(sources, 1)}
     schemas = [
-        sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(sql.Identifier(place), sql.Identifier(keeper))
+        sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(sql.Identifier(place), sql.Identifier(ARCHIVE))
         for place in places.values()
     ]
     statements = {
@@ -302,7 +300,7 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
         each for each in data if heir is not None and not {each.oid, linked.get(each.oid)} & freed.bound
     ]
     kept = [each for each in data if each not in inherited]
-    moved = move_apart(query, role, movable, ARCHIVE)
+    moved = move_apart(query, role, movable)
     readable = {each.oid for each in inherited} - freed.secured
     rights = _rights_to_take(query, owned, role=role, heir=heir, readable=readable)
     groups: list[Statements] = [

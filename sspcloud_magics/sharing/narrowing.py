@@ -96,7 +96,7 @@ class Excess:
     words: tuple[str, ...] = ()
 
 
-def find_excess(session: psycopg.Connection[Any], creators: Iterable[str], heir: str | None) -> Excess:
+def find_excess(session: psycopg.Connection[Any], creators: Iterable[str]) -> Excess:
     """Return what colleagues hold in the current database beyond what a share grants.
 
     Parameters
@@ -105,8 +105,6 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str], heir:
         The superuser's, with its search path pinned.
     creators
         The roles that may create in the shared schemas, because the owner has said so.
-    heir
-        Who owns the schemas that colleagues get for their own code; the archive where None.
     """
     roles = [oid for oid, _ in session.execute(_ROLES).fetchall()]
     if not roles:
@@ -140,10 +138,12 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str], heir:
     for statement, word in _hooks(query):
         statements.append(statement)
         words.append(word)
+    moves: Statements = []
     for (role,) in query(_MAKERS_OF_CODE):
-        moving, moved, places = _code_in_shared_schemas(session, role, heir)
-        statements += moving
+        moving, moved, places = _code_in_shared_schemas(session, role)
+        moves += moving
         words += [f"The code of {role} is moved into {', '.join(places)}: {', '.join(moved)}."] * bool(moved)
+    statements += [*handover.make_archive(session), *moves] if moves else []
     return Excess(statements, tuple(words))
 
 
@@ -188,7 +188,7 @@ def narrow(connection: DatabaseConnection, creators: Iterable[str]) -> tuple[str
     session = connection.psycopg
     try:
         with watch_locks(connection) as watch, session.transaction():
-            excess = find_excess(session, creators, grants.heir_of_database(session))
+            excess = find_excess(session, creators)
             if excess.statements:
                 session.execute(grants.TAKE_TURN)
                 grants.run(session, excess.statements)
@@ -203,7 +203,7 @@ def narrow(connection: DatabaseConnection, creators: Iterable[str]) -> tuple[str
 
 
 def _code_in_shared_schemas(
-    session: psycopg.Connection[Any], role: str, heir: str | None
+    session: psycopg.Connection[Any], role: str
 ) -> tuple[Statements, list[str], tuple[str, ...]]:
     """Return what moves a role's code to where no other search path finds it, its names, and where it goes."""
 
@@ -219,10 +219,9 @@ def _code_in_shared_schemas(
     ]
     if not elsewhere:
         return [], [], ()
-    keeper = handover.make_archive(session) if heir is None else []
-    moved = handover.move_apart(query, role, elsewhere, heir or ARCHIVE)
+    moved = handover.move_apart(query, role, elsewhere)
     usage = [sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(*_names(place, role)) for place in moved.names]
-    statements = [*keeper, *moved.schemas, *usage, *moved.statements.values()]
+    statements = [*moved.schemas, *usage, *moved.statements.values()]
     return statements, [each.identity for each in elsewhere], moved.names
 
 

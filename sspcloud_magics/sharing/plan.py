@@ -368,7 +368,7 @@ def make_plan(
         archive=tuple(make_archive(session)) if wish.read_write and heir is None else (),
         leaving=tuple(leaving),
         # What is handed over leaves nothing to be narrowed.
-        excess=find_excess(session, {*creators, *gone, *handovers}, heir),
+        excess=find_excess(session, {*creators, *gone, *handovers}),
         idle_timeout=session.pgconn.server_version >= grants.IDLE_TIMEOUT_SINCE,
     )
 

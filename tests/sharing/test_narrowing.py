@@ -6,7 +6,7 @@ from psycopg import errors
 
 from sspcloud_magics.sharing import grants
 from sspcloud_magics.sharing.narrowing import find_excess
-from tests.sharing.study import DATABASE, OWNER, ROLE, alice, share, superuser
+from tests.sharing.study import DATABASE, ROLE, alice, share, superuser
 
 __all__ = ["alice", "superuser"]
 
@@ -33,7 +33,7 @@ def bob(server, superuser, alice):
 
 
 def narrow(superuser, creators=()):
-    excess = find_excess(superuser, creators, OWNER)
+    excess = find_excess(superuser, creators)
     with superuser.transaction():
         grants.run(superuser, excess.statements)
     return excess
@@ -43,7 +43,7 @@ def test_former_share_is_narrowed_change_by_change(superuser, alice, bob):
     words = " ".join(narrow(superuser).words)
     for said in ("create in public", "foreign keys", "of_bob_house_fkey", "public.count(", "public.+("):
         assert said in words
-    assert find_excess(superuser, (), OWNER).statements == []
+    assert find_excess(superuser, ()).statements == []
     bob.execute("INSERT INTO public.houses VALUES (1); INSERT INTO public.of_bob VALUES (99)")
     for refused in ("CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
                     "CREATE TABLE share_bob.t (h int REFERENCES public.houses (id))"):  # fmt: skip
@@ -67,7 +67,7 @@ def test_colleague_who_may_create_keeps_that(superuser, alice, bob):
 def test_new_share_holds_nothing_beyond(superuser, alice):
     share(superuser)
     share(superuser, "share_carol", read_write=False)
-    assert find_excess(superuser, (), OWNER).statements == []
+    assert find_excess(superuser, ()).statements == []
 
 
 def test_members_of_a_colleagues_role_are_removed(superuser, alice):
