@@ -149,8 +149,8 @@ def share_db(
                 cluster, database, connection, wish, leaving=leaving, creators=_creators(standing)
             )
         removed = closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
-        plan = make_plan(cluster, database, connection, wish)
-        narrowed = narrow(connection, plan.creators(_creators(standing)))
+        plan = make_plan(cluster, database, connection, wish, creators=_creators(standing))
+        narrowed = narrow(connection, plan.creators)
         done = [*(each.words for each in removed), *narrowed]
         return open_shares(cluster, connection, plan.after(done), progress)
     finally:
@@ -373,7 +373,7 @@ def unshare(
         closed = [closing.close_without_database(cluster, share, "") for share in chosen]
     else:
         closed = _take_back(cluster, database, chosen, progress)
-    ended_now = {each.share.colleague for each in closed}
+    ended_now = {each.share.colleague for each in closed if each.share is not None}
     strangers = sorted(accounts - ended_now)
     if strangers:
         left = [share for share in standing if share.colleague not in ended_now]
@@ -420,15 +420,14 @@ def _creators(standing: Iterable[StandingShare]) -> set[str]:
 def _with_narrowed(
     cluster: Cluster, connection: DatabaseConnection, database: Database, closed: list[Closed]
 ) -> list[Closed]:
-    """Narrow the shares that stand, and say so with the last of those that were taken back."""
-    from sspcloud_magics.sharing.narrowing import narrow  # noqa: PLC0415 - at first use
+    """Narrow the shares that stand, and say so."""
+    from sspcloud_magics.sharing.closing import Closed  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing.narrowing import narrow  # noqa: PLC0415
     from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
 
     standing = standing_shares(cluster, database.name, database.namespace)
     narrowed = narrow(connection, _creators(standing))
-    if closed and narrowed:
-        closed[-1] = replace(closed[-1], notes=(*closed[-1].notes, *narrowed))
-    return closed
+    return [*closed, Closed(notes=narrowed)] if narrowed else closed
 
 
 def _what_could_be_meant(name: str | None) -> str:

@@ -59,12 +59,12 @@ Opener = Callable[[str], DatabaseConnection]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
-    """What came of taking a share back.
+    """What came of taking a share back, or of narrowing those that stand.
 
     Parameters
     ----------
     share
-        Which.
+        Which was taken back; None where none was.
     sessions
         How many sessions of the colleague were ended.
     handovers
@@ -75,7 +75,7 @@ class Closed:
         Why the Postgres role is still there; empty where it is not.
     """
 
-    share: StandingShare
+    share: StandingShare | None = None
     sessions: int = 0
     handovers: tuple[tuple[str, Handover], ...] = ()
     notes: tuple[str, ...] = ()
@@ -94,6 +94,8 @@ class Closed:
     def words(self) -> str:
         """What came of it, for the owner."""
         share = self.share
+        if share is None:
+            return " ".join(self.notes)
         said = [f"{share.database} is no longer shared with {share.colleague}."]
         if share.state == "ended":
             said = [f"What was left of the share of {share.database} with {share.colleague} is removed."]

@@ -106,6 +106,8 @@ class Plan:
         What makes the role that keeps the colleagues' own schemas, where a superuser owns the database and it is not there.
     excess
         What colleagues hold beyond their shares, which is taken back first.
+    creators
+        The roles that may create in the shared schemas once the plan is carried out.
     idle_timeout
         Whether the server can end idle sessions.
     """
@@ -123,6 +125,7 @@ class Plan:
     leaving: tuple[tuple[StandingShare, str], ...] = ()
     archive: tuple[sql.Composed, ...] = ()
     excess: Excess = field(default_factory=Excess)
+    creators: frozenset[str] = frozenset()
     idle_timeout: bool = True
 
     @property
@@ -221,11 +224,6 @@ class Plan:
             made += grants.revoke_before_grant(grant, (*self.schemas, *own))
         return made + grants.grant(grant, own_schema=own_schema)
 
-    def creators(self, before: Iterable[str]) -> set[str]:
-        """Return the roles that may create in the shared schemas once the plan is carried out."""
-        asked = {share.role for share in self.shares}
-        return set(before) - asked | {share.role for share in self.shares if share.create}
-
     def after(self, notes: Sequence[str]) -> Plan:
         """Return the plan with what was done before it is carried out."""
         return replace(self, notes=(*notes, *self.notes))
@@ -267,7 +265,7 @@ def make_plan(
     leaving
         The shares that have ended, which are removed before the plan is carried out, each with the SQL that does so.
     creators
-        The roles that may create in the shared schemas.
+        The roles that may create in the shared schemas so far.
 
     Raises
     ------
@@ -319,6 +317,8 @@ def make_plan(
         for colleague in colleagues
     )
     existing = _existing(session, [share.role for share in shares]) - gone
+    asked = {share.role for share in shares}
+    allowed = frozenset(creators) - asked | (asked if wish.create else frozenset())
     handovers = {} if wish.read_write else _handovers(session, existing, heir)
     again = [share.colleague.name for share in shares if share.role in existing]
     notes += [
@@ -368,7 +368,8 @@ def make_plan(
         archive=tuple(make_archive(session)) if wish.read_write and heir is None else (),
         leaving=tuple(leaving),
         # What is handed over leaves nothing to be narrowed.
-        excess=find_excess(session, {*creators, *gone, *handovers}),
+        excess=find_excess(session, {*allowed, *gone, *handovers}),
+        creators=allowed,
         idle_timeout=session.pgconn.server_version >= grants.IDLE_TIMEOUT_SINCE,
     )
 

@@ -44,6 +44,7 @@ _HOPELESS = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError
 _LOOK_INTERVAL = 0.2
 _going: dict[Target, threading.Thread] = {}
 """Who removes a relay at this moment: it is not one to be used again."""
+_starting = threading.Lock()
 _UNPRIVILEGED = 1024
 _NOBODY = 65534
 
@@ -183,7 +184,9 @@ def open_relay(
     wanted = relay_pod(cluster.namespace, host, port, image=image)
     name = wanted["metadata"]["name"]
     relay = Relay(Target(cluster.namespace, "pod", name), listening_port(port))
-    if (removal := _going.get(relay.pod)) is not None:
+    with _starting:
+        removal = _going.get(relay.pod)
+    if removal is not None:
         removal.join(timeout)
     found = _found(cluster, name, time.monotonic() + timeout)
     if found is not None and _ready(found):
@@ -234,8 +237,10 @@ def end_with_its_forward(manager: ForwardManager, cluster: Cluster, relay: Relay
         if manager.is_closed:
             remove()  # the process ends: a thread would not live to see it
         else:
-            _going[relay.pod] = threading.Thread(target=remove, name="sspcloud-relay", daemon=True)
-            _going[relay.pod].start()
+            removal = threading.Thread(target=remove, name="sspcloud-relay", daemon=True)
+            with _starting:  # a relay that is opened at this moment waits for a thread that runs
+                _going[relay.pod] = removal
+                removal.start()
 
     def remove() -> None:
         # Whatever happens to the API server meanwhile, the relay's deadline ends it.

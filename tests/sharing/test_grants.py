@@ -233,6 +233,32 @@ def test_idle_sessions_end_and_their_number_is_limited(server, superuser, owner,
             bob.execute("SELECT 1")
 
 
+def test_transaction_that_idles_ends(server, superuser, owner, monkeypatch):
+    monkeypatch.setattr(grants, "IDLE_TIMEOUT", timedelta(seconds=1))
+    share(superuser)
+    with as_colleague(server) as bob:
+        bob.execute("BEGIN")
+        assert select.select([bob.fileno()], [], [], 60)[0], "the server has not ended the idle transaction"
+        with pytest.raises(errors.IdleInTransactionSessionTimeout):
+            bob.execute("SELECT 1")
+
+
+def test_settings_of_the_colleague_end_with_the_renewal(server, superuser, owner):
+    share(superuser)
+    with as_colleague(server) as bob:
+        bob.execute("SET default_transaction_read_only = off")
+        bob.execute(
+            sql.SQL("ALTER ROLE {} SET idle_in_transaction_session_timeout = 0").format(sql.Identifier(ROLE))
+        )
+        bob.execute(
+            sql.SQL("ALTER ROLE {} SET default_transaction_read_only = off").format(sql.Identifier(ROLE))
+        )
+    share(superuser, exists=True)
+    with as_colleague(server) as bob:
+        assert bob.execute("SHOW default_transaction_read_only").fetchone() == ("on",)
+        assert bob.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("1h",)
+
+
 def test_revoking_ends_sessions_and_keeps_objects(server, superuser, owner):
     share(superuser, read_write=True)
     with as_colleague(server) as bob:

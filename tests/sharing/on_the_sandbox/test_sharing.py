@@ -377,6 +377,44 @@ def test_owners_next_session_ends_shares_without_jobs(be, no_jobs):
     assert ssp.query_db("SELECT 1 FROM pg_roles WHERE rolname = 'share_bob'").empty
 
 
+def test_ports_that_a_forward_opens_are_named(be):
+    notes = ssp.preview_share(DATABASE, "bob").notes
+    assert any(
+        "every port of the pod (5432 (postgresql), 9187 (metrics) and 8000 (status))" in note
+        for note in notes
+    )
+    assert not any("backups" in note for note in notes)
+
+
+@pytest.fixture
+def backups(sandbox):
+    """Backups of Alice's database, as the operator has them configured."""
+    cluster = ("patch", "clusters.postgresql.cnpg.io", DATABASE, "-n", "user-alice", "--type=merge", "-p")
+    kubectl(
+        sandbox,
+        "admin",
+        *cluster,
+        '{"spec": {"backup": {"barmanObjectStore": {"destinationPath": "s3://x/"}}}}',
+    )
+    yield
+    kubectl(sandbox, "admin", *cluster, '{"spec": {"backup": null}}')
+
+
+def test_backups_behind_a_port_are_warned_of(be, backups):
+    notes = ssp.preview_share(DATABASE, "bob").notes
+    (warning,) = [note for note in notes if "backups" in note]
+    assert "--via network-only" in warning
+    assert not any("backups" in note for note in ssp.preview_share(DATABASE, "bob", via="network-only").notes)
+
+
+def test_network_alone_opens_one_port(be):
+    ssp.share_db(DATABASE, "bob", via="network-only")
+    be("bob")
+    with pytest.raises(Forbidden):
+        ssp.forward(f"user-alice/pod/{DATABASE}-1", ":8000")
+    assert ssp.connect_db(PATH).route.name == "relay"
+
+
 @pytest.fixture
 def held_job(sandbox):
     """A function that keeps the Job of bob's share from going, and one that lets it go."""
