@@ -211,7 +211,10 @@ def test_endpoints_alone_are_enough_for_a_service(api: ApiServer, cluster: Clust
     forbid(api, "user-alice", "db-rw")
     api.forbidden.discard(path("endpoints", "user-alice", "db-rw"))
     subsets = [{"addresses": [{"ip": "10.42.0.7"}], "ports": [{"port": 5432, "name": "postgres"}]}]
-    api.answers[path("endpoints", "user-alice", "db-rw")] = {"subsets": subsets}
+    api.answers[path("endpoints", "user-alice", "db-rw")] = {
+        "metadata": {"name": "db-rw"},
+        "subsets": subsets,
+    }
     for text in ("user-alice/svc/db-rw", "user-alice/db-rw"):
         found = resolve(cluster, text)
         assert found.target == Target("user-alice", "service", "db-rw")
