@@ -246,6 +246,8 @@ class Interrupts:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends SIGINT to the whole console")
+# Python drops an interruption that comes in the callback of a weak reference.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_interrupts_leave_the_other_threads_their_rows(connected, bystander, tables, tmp_path):
     wrong: list[BaseException] = []
     mine = Calls(0, tmp_path)

@@ -44,7 +44,10 @@ def test_odd_pod_does_not_hide_the_others(api: ApiServer, cluster: Cluster) -> N
         if "watch" in asked.query:
             watched.set()
             return 200, "application/json", b""
-        items = [{"metadata": {"name": "odd"}, "spec": 7}, {"metadata": {"name": "fine"}, "spec": {}}]
+        items = [
+            {"metadata": {"name": "odd"}, "spec": {"containers": 7}},
+            {"metadata": {"name": "fine"}, "spec": {}},
+        ]
         return {"metadata": {"resourceVersion": "1"}, "items": items}
 
     api.answers["/api/v1/namespaces/default/pods"] = answer

@@ -29,7 +29,7 @@ def test_it_is_readable_where_no_widget_runs(panel: widget.Panel, sandbox: Sandb
     data, _ = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
     assert "oidc-alice in user-alice" in data["text/plain"]
-    assert f"localhost:{forward.local_port} → user-alice/svc/mon-api:80" in data["text/html"]
+    assert f"localhost:{forward.local_port} → user-alice/svc/mon-api:http" in data["text/html"]
     assert "<script" not in data["text/html"]
 
 
