@@ -123,19 +123,28 @@ def ports(
     said = [
         f"A forward reaches every port of the pod ({named or 'none is declared'}), also those for its own use (localhost)."
     ]
-    if CNPG in labels and _has_backups(cluster, database):
+    backups = _has_backups(cluster, database) if CNPG in labels else False
+    if backups:
         said.insert(
             0,
             "This database has backups, and a forward reaches the port of its pod that gives out the credentials of their "
             "object store (8010). --via network-only opens the port of the database alone.",
         )
+    elif backups is None:
+        said.append(
+            "Where backups of this database are configured, which cannot be read here, port 8010 of its pod gives out the "
+            "credentials of their object store: --via network-only opens the port of the database alone."
+        )
     return said
 
 
-def _has_backups(cluster: Cluster, database: Database) -> bool:
+def _has_backups(cluster: Cluster, database: Database) -> bool | None:
+    """Return whether the operator keeps backups of a database; None where that may not be read."""
     try:
         found = objects.get_object(cluster, CNPG_CLUSTERS, database.name, database.namespace)
-    except (Forbidden, NotFound):
+    except Forbidden:
+        return None
+    except NotFound:
         return False
     spec = found.get("spec") or {}
     return bool(spec.get("backup") or spec.get("plugins") or spec.get("externalClusters"))

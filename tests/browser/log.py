@@ -19,7 +19,7 @@ _ENDS = (
         ("zmq.error.ZMQError: Socket operation on non-socket", "RuntimeError: Event loop is closed"),
     ),
     (
-        re.compile(r"/tornado/|/zmq/eventloop/|/jupyter_server/services/kernels/connection/"),
+        re.compile(rf"/tornado/|/zmq/eventloop/|/jupyter_server/services/kernels/connection/|{_STANDARD}"),
         ("tornado.iostream.StreamClosedError: Stream is closed", "tornado.websocket.WebSocketClosedError"),
     ),
 )

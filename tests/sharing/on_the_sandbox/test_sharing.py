@@ -383,28 +383,49 @@ def test_ports_that_a_forward_opens_are_named(be):
         "every port of the pod (5432 (postgresql), 9187 (metrics) and 8000 (status))" in note
         for note in notes
     )
-    assert not any("backups" in note for note in notes)
+
+
+@pytest.fixture
+def reads_clusters(sandbox):
+    """The right to read the operator's objects, which some platforms give to the owner of a namespace."""
+    rights = ("--verb=get", "--resource=clusters.postgresql.cnpg.io", "-n", "user-alice")
+    kubectl(sandbox, "admin", "create", "role", "reads-clusters", *rights)
+    bound = ("--role=reads-clusters", "--user=oidc-alice", "-n", "user-alice")
+    kubectl(sandbox, "admin", "create", "rolebinding", "reads-clusters", *bound)
+    yield
+    kubectl(
+        sandbox, "admin", "delete", "role/reads-clusters", "rolebinding/reads-clusters", "-n", "user-alice"
+    )
 
 
 @pytest.fixture
 def backups(sandbox):
     """Backups of Alice's database, as the operator has them configured."""
     cluster = ("patch", "clusters.postgresql.cnpg.io", DATABASE, "-n", "user-alice", "--type=merge", "-p")
-    kubectl(
-        sandbox,
-        "admin",
-        *cluster,
-        '{"spec": {"backup": {"barmanObjectStore": {"destinationPath": "s3://x/"}}}}',
-    )
+    set_up = {"spec": {"backup": {"barmanObjectStore": {"destinationPath": "s3://x/"}}}}
+    assert "patched" in kubectl(sandbox, "admin", *cluster, json.dumps(set_up))
     yield
-    kubectl(sandbox, "admin", *cluster, '{"spec": {"backup": null}}')
+    kubectl(sandbox, "admin", *cluster, json.dumps({"spec": {"backup": None}}))
 
 
-def test_backups_behind_a_port_are_warned_of(be, backups):
-    notes = ssp.preview_share(DATABASE, "bob").notes
-    (warning,) = [note for note in notes if "backups" in note]
+def backup_notes(**more):
+    return [note for note in ssp.preview_share(DATABASE, "bob", **more).notes if "backups" in note]
+
+
+def test_backups_behind_a_port_are_warned_of(be, reads_clusters, backups):
+    (warning,) = backup_notes()
+    assert warning.startswith("This database has backups")
     assert "--via network-only" in warning
-    assert not any("backups" in note for note in ssp.preview_share(DATABASE, "bob", via="network-only").notes)
+    assert backup_notes(via="network-only") == []
+
+
+def test_without_backups_nothing_is_said_of_them(be, reads_clusters):
+    assert backup_notes() == []
+
+
+def test_backups_that_cannot_be_seen_are_spoken_of(be):
+    (note,) = backup_notes()
+    assert "cannot be read here" in note
 
 
 def test_network_alone_opens_one_port(be):
