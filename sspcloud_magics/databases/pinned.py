@@ -2,7 +2,7 @@
 
 A name without a schema, an operator included, is looked for along ``search_path``. Where a colleague may create in a
 schema on that path, they decide what it means: a function ``public.count(integer)`` fits better than
-``pg_catalog.count("any")``, and runs with the rights of whoever calls it. So the statements of this package run with
+``pg_catalog.count("any")``, and runs with the rights of the caller. So the statements of this package run with
 only PostgreSQL's own catalogue on the path. What the user typed is resolved with their path, before that.
 
 Source: PostgreSQL's manual, "Writing SECURITY DEFINER Functions Safely" and CVE-2018-1058.

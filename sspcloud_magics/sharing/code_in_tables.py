@@ -1,6 +1,6 @@
 """Queries for code that hangs on tables: expressions, triggers, rules, policies, and types that call functions.
 
-Whoever writes to a table runs what hangs on it, with their own rights. An expression is harmless where it calls
+The person who writes to a table runs what hangs on it, with their own rights. An expression is harmless where it calls
 PostgreSQL's own functions alone, and of these only the immutable ones and some others by name: the constructors of JSON
 call casts to json, ``ts_rewrite``,
 ``query_to_xml`` and their like run a text of SQL. The functions, operators and types of an expression stand in the text of its parse tree.

@@ -116,7 +116,7 @@ def colleague_named(text: str, shared_with: Collection[str]) -> str:
     text
         As the owner types it.
     shared_with
-        The names of those with whom something is shared.
+        The names of those who share something.
     """
     bare = text.removeprefix(DEFAULT_PREFIX)
     if text in shared_with or bare in shared_with:

@@ -5,7 +5,7 @@ quoted by psycopg. Passwords never stand in them, only SCRAM verifiers that the 
 the server's log. All of it runs in the superuser's session, whose search path is pinned (`superuser`).
 
 Read-write means data. In the schemas that are shared a colleague reads and changes rows, and creates nothing: a
-function or an operator there would run with the rights of whoever meets its name, and a foreign key runs a cast of
+function or an operator there would run with the rights of the person who meets its name, and a foreign key runs a cast of
 theirs as the owner of the table that it refers to. What a colleague creates goes into a schema of their own, named
 like their role, where ``"$user"`` finds it; the owner and the other colleagues may read it.
 
@@ -112,7 +112,7 @@ HEIR = """
 SELECT r.rolname FROM pg_database AS d JOIN pg_roles AS r ON r.oid = d.datdba
 WHERE d.datname = current_database() AND NOT r.rolsuper
 """
-"""Who owns the current database and inherits what colleagues have made in it; nobody where that is a superuser."""
+"""Who owns the current database and inherits what colleagues have made in it; no row where that is a superuser."""
 
 OWNERS = """
 SELECT DISTINCT pg_get_userbyid(owner) FROM (

@@ -1,4 +1,4 @@
-"""What a colleague may make in a database so that it runs as somebody else: one attack, one value.
+"""What a colleague may make in a database so that it runs as another user: one attack, one value.
 
 In the SQL ``<room>.`` is the schema where he creates, ``<mine>.`` the same with names that no other attack uses, and
 ``<name>`` the attack. `trap` is the body of a function that

@@ -185,7 +185,7 @@ SHARING: dict[str, Command] = {
     "share_db again": share,
     "share_db with another again": lambda _scene: share_with_reader(),
 }
-"""After these nobody may do more than a share gives: what is wider is narrowed, by the lists too."""
+"""After these no role may do more than a share gives: what is wider is narrowed, by the lists too."""
 
 ENDING: dict[str, Command] = {
     "share_db narrowed": lambda _scene: ssp.share_db(DATABASE, "bob", schemas=["public"]),
@@ -193,7 +193,7 @@ ENDING: dict[str, Command] = {
     "unshare --all": lambda _scene: ssp.unshare(DATABASE, everybody=True),
     "unshare --ended": lambda _scene: _end_and_tidy(),
 }
-"""After these his code has nobody's rights but its own role's, and his data are the heir's."""
+"""After these his code has the rights of its own role alone, and his data are the heir's."""
 
 
 def _end_and_tidy() -> None:

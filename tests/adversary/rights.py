@@ -1,4 +1,4 @@
-"""All rights on a server, as rows that can be compared: whatever somebody may do more afterwards is a new row."""
+"""All rights on a server, as rows that can be compared: whatever a role may do more afterwards is a new row."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _grantee(column: str) -> str:
     return f"CASE {column} WHEN 0 THEN 'PUBLIC' ELSE {column}::regrole::text END"
 
 
-# The constructors of a range's type are the system's, whoever makes the type.
+# The constructors of a range's type are the system's, whichever role makes the type.
 _OURS = {"pg_database": "true", "pg_proc": "o.oid >= 16384 AND (o.prolang <> 12 OR o.prokind = 'a')"}
 _OPTION = "CASE WHEN a.is_grantable THEN '*' ELSE '' END"
 _COLUMNS = f"""
@@ -112,7 +112,7 @@ def _all_rights() -> str:
 
 
 def unmeant(before: frozenset[Right], after: frozenset[Right], *, create: bool) -> list[Right]:
-    """Return what somebody may do since then that no share is meant to give.
+    """Return what a role may do since then that no share is meant to give.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def _may_own(right: Right) -> bool:
     if right.role == ARCHIVE:
         return True
     if right.type == "schema":
-        return right.object == COLLEAGUE  # made by us, whoever owns it
+        return right.object == COLLEAGUE  # made by us, whatever owns it
     return right.role == OWNER and right.type in _DATA | _PARTS
 
 

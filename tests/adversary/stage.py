@@ -70,7 +70,7 @@ _CANARY = re.compile(r"^\S+ \S+ \S+ \[\d+\] \S+ LOG:  canary (\S+) as (\S+) in t
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """That the code of an attack ran, and as whom."""
+    """That the code of an attack ran, and as which user."""
 
     attack: str
     role: str

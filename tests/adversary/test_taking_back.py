@@ -1,4 +1,4 @@
-"""What becomes of a colleague's data, in whichever database of the server, and whoever owns that."""
+"""What becomes of a colleague's data, in each database of the server, and for each owner of one."""
 
 from __future__ import annotations
 

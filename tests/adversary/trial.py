@@ -1,4 +1,4 @@
-"""One attack against the owner's commands: what ran as somebody else, what somebody may do more, and what broke."""
+"""One attack against the owner's commands: what ran as another user, what a role may do more, and what broke."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.adversary.commands import Command, Scene
 from tests.adversary.stage import DATABASE, SECRET, Stage
 
 _HARMLESS = {rights.COLLEAGUE, rights.ARCHIVE}
-"""As whom a colleague's code may run: as himself, and as the role without rights."""
+"""As which user a colleague's code may run: as himself, and as the role without rights."""
 
 _AS_ONCE = """
 GRANT CREATE ON SCHEMA public TO share_bob;
@@ -94,7 +94,7 @@ class Trial:
         self._tell_rights(name, self.stage.rights() - before)
 
     def changes(self, name: str, command: Command) -> None:
-        """Run a command after which nobody may do more than a share gives."""
+        """Run a command after which no role may do more than a share gives."""
         before = self.stage.rights()
         self._tell_runs(name, self._runs_of(name, command))
         create = self.scene.needs == "shared"
@@ -204,7 +204,7 @@ def _read_by_carol(stage: Stage) -> list[str]:
 
 
 def fires(stage: Stage, attack: Attack) -> bool:
-    """Whether an attack runs as somebody else where nothing is done against it: else it would prove nothing.
+    """Whether an attack runs as another user where nothing is done against it: else it would prove nothing.
 
     One transaction of the superuser's is everybody in turn, on the usual path, and is taken back.
     """

@@ -102,7 +102,7 @@ def test_each_type_comes_as_it_comes_as_text(connection, tables, monkeypatch, ki
 
 
 def test_own_cast_to_text_is_never_called(connection, tables):
-    """A cast is the code of whoever owns the type, and would run with the reader's rights."""
+    """A cast is the code of the owner of the type, and would run with the reader's rights."""
     for statement in (
         "create type copying.e as (v text)",
         "create function copying.shown(copying.e) returns text language plpgsql as $$ begin raise 'called'; end $$",

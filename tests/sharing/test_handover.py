@@ -205,7 +205,7 @@ EVIL = """
 CREATE FUNCTION {role}.evil(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
     IF current_user <> '{role}' THEN RAISE EXCEPTION 'evil as %', current_user; END IF; RETURN x; END $$
 """
-"""A function that tells as whom it runs: an error is not lost with what fails afterwards."""
+"""A function that tells as which user it runs: an error is not lost with what fails afterwards."""
 
 RESIDUES = {
     "a cast to json in a check": """CREATE TYPE share_bob.mood AS ENUM ('sad');

@@ -105,7 +105,7 @@ LASTING = (
         needs="rights",
     ),
     Attack(
-        name="reference:cascade",  # until PostgreSQL 17, what a cascade has queued is fired as whoever began
+        name="reference:cascade",  # until PostgreSQL 17, what a cascade has queued is fired as the one who began
         sql="CREATE TABLE <mine>.relevés (c int REFERENCES public.menages (id) ON DELETE CASCADE);;"
         "INSERT INTO <mine>.relevés SELECT id FROM public.menages;;"
         f"CREATE FUNCTION <mine>.fired() RETURNS trigger {trap('NULL')};;"

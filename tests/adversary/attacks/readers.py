@@ -1,4 +1,4 @@
-"""What runs when somebody looks at a colleague's table or view, or writes into it."""
+"""What runs when another user looks at a colleague's table or view, or writes into it."""
 
 from __future__ import annotations
 
