@@ -39,12 +39,15 @@ _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s"
 
 # A session that is still logging in has passed the check of LOGIN, and its user is not known yet: it holds the lock of its
 # transaction. It may take its time (post_auth_delay), so it is ended like the role's own.
+_LOGGING_IN = """
+SELECT l.pid FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'virtualxid' AND l.pid IS NOT NULL AND l.pid <> pg_backend_pid()
+  AND (a.pid IS NULL OR (a.usesysid IS NULL AND a.backend_type = 'client backend'))
+"""
 _END_SESSIONS = """
 SELECT count(pg_terminate_backend(pid)) FROM (
     SELECT pid FROM pg_stat_activity WHERE usename = %(role)s
-    UNION SELECT l.pid FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
-    WHERE l.locktype = 'virtualxid' AND l.pid IS NOT NULL AND l.pid <> pg_backend_pid()
-      AND (a.pid IS NULL OR (a.usesysid IS NULL AND a.backend_type = 'client backend'))
+    UNION SELECT pid FROM pg_locks WHERE locktype = 'virtualxid' AND pid = ANY(%(logging_in)s)
 ) AS sessions
 """
 _END_SECONDS = 10.0
@@ -206,8 +209,11 @@ def _end_sessions(session: psycopg.Connection[Any], role: str) -> None:
         If one does not go.
     """
     until = time.monotonic() + _END_SECONDS
+    # Logins that begin later are refused, or are other users'.
+    logging_in = [process for (process,) in session.execute(_LOGGING_IN).fetchall()]
     while True:
-        (left,) = session.execute(_END_SESSIONS, {"role": role}).fetchone() or (0,)
+        asked = {"role": role, "logging_in": logging_in}
+        (left,) = session.execute(_END_SESSIONS, asked).fetchone() or (0,)
         if not left:
             return
         if time.monotonic() > until:

@@ -1,5 +1,6 @@
 """How shares end: at their time and when they are taken back, while the colleague is connected; and what is left then."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from sspcloud_magics.errors import (
     UsageProblem,
 )
 from sspcloud_magics.session import state
-from sspcloud_magics.sharing import manifests
+from sspcloud_magics.sharing import closing, manifests
 from tests.sharing.on_the_sandbox import notebook
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.sharing.test_manifests import a_share
@@ -279,3 +280,35 @@ def test_what_is_not_said_or_said_twice_is_refused(arguments, options):
     with pytest.raises(UsageProblem) as refused:
         ssp.unshare(*arguments, **options)
     assert "%unshare --ended" in refused.value.mend
+
+
+def test_session_that_is_still_logging_in_is_ended(be):
+    """It has passed the check of LOGIN, and takes its time before anyone can see whose it is."""
+    ssp.share_db(DATABASE, "bob", read_write=True)
+    be("bob")
+    login = ssp.connect_db(PATH)._login
+    slow = {"host": "127.0.0.1", "port": login.port, "user": login.user, "password": login.password.reveal()}
+    met = []
+
+    def log_in():
+        try:
+            with psycopg.connect(**slow, dbname=login.dbname, options="-c post_auth_delay=5") as session:
+                session.execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+            met.append("made a function")
+        except psycopg.OperationalError as error:
+            met.append(str(error))
+
+    bob = threading.Thread(target=log_in)
+    bob.start()
+    be("alice")
+    with superuser().psycopg as owner:
+        deadline = time.monotonic() + 30
+        while not owner.execute(closing._LOGGING_IN).fetchall():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    ssp.unshare(DATABASE, "bob")
+    bob.join()
+    assert met != ["made a function"]
+    with superuser().psycopg as owner:
+        left = "SELECT rolname FROM pg_roles WHERE rolname = 'share_bob' UNION ALL SELECT proname FROM pg_proc WHERE proname = 'f'"
+        assert owner.execute(left).fetchall() == []
