@@ -243,7 +243,7 @@ def test_transaction_that_idles_ends(server, superuser, owner, monkeypatch):
             bob.execute("SELECT 1")
 
 
-def test_settings_of_the_colleague_end_with_the_renewal(server, superuser, owner):
+def test_own_settings_end_with_the_renewal(server, superuser, owner):
     share(superuser)
     with as_colleague(server) as bob:
         bob.execute("SET default_transaction_read_only = off")
