@@ -408,6 +408,7 @@ def _free_of_code(
     passed_on = {oid for kind, oid, _ in found if kind in ("EXPRESSION", "CONSTRAINT")}
     bound = {oid for oid, tree in trees.items() if tree & stuck or (len(tree) > 1 and tree & passed_on)}
     free = {oid: each.identity for oid, each in relations.items() if oid not in bound}
+    gone = frozenset(oid for (oid,) in query(code_in_tables.STATISTICS_CODE, ids))
     drops = [
         *_drops_outside(query, ids),
         *(
@@ -416,13 +417,17 @@ def _free_of_code(
             if oid in free
         ),
         *_drops_of_keys(query, ids, {oid: heir if oid in free else ARCHIVE for oid in relations}),
-        *_drops_from_others(query, ids, others),
+        *_drops_from_domains(query, ids, others),
+        *(
+            (sql.SQL("DROP STATISTICS {}").format(others[oid].sql), f"statistics {others[oid].identity}")
+            for oid in sorted(gone)
+        ),
     ]
     return _Freed(
         groups=[[statement] for statement, _ in drops],
         words=tuple(" ".join(what.split()) for _, what in drops),
         bound=frozenset(bound),
-        gone=frozenset(oid for (oid,) in query(code_in_tables.STATISTICS_CODE, ids)),
+        gone=gone,
         secured=frozenset(oid for kind, oid, _ in found if kind == "ROW SECURITY"),
     )
 
@@ -458,17 +463,13 @@ def _drops_of_keys(query: Query, ids: Mapping[str, Any], owners: Mapping[int, st
     ]
 
 
-def _drops_from_others(query: Query, ids: Mapping[str, Any], others: Mapping[int, Owned]) -> Drops:
-    """Return what drops code from domains, and statistics that compute it."""
+def _drops_from_domains(query: Query, ids: Mapping[str, Any], types: Mapping[int, Owned]) -> Drops:
+    """Return what drops code from domains."""
     drops: Drops = []
     for kind, oid, name in query(code_in_tables.DOMAIN_CODE, ids):
         ending = sql.SQL(kind) if kind == "DEFAULT" else sql.SQL("CONSTRAINT {}").format(sql.Identifier(name))
-        statement = sql.SQL("ALTER DOMAIN {} DROP {}").format(others[oid].sql, ending)
-        drops.append((statement, f"{kind.lower()} {name} of {others[oid].identity}"))
-    for (oid,) in query(code_in_tables.STATISTICS_CODE, ids):
-        drops.append(
-            (sql.SQL("DROP STATISTICS {}").format(others[oid].sql), f"statistics {others[oid].identity}")
-        )
+        statement = sql.SQL("ALTER DOMAIN {} DROP {}").format(types[oid].sql, ending)
+        drops.append((statement, f"{kind.lower()} {name} of {types[oid].identity}"))
     return drops
 
 

@@ -23,7 +23,7 @@ from sspcloud_magics.sharing.lock_watch import held_up, watch_locks
 _BEYOND = "('REFERENCES', 'TRIGGER', 'MAINTAIN')"
 _MAINTAIN_SINCE = 170000
 
-_ROLES = f"SELECT s.oid, s.rolname FROM {SHARE_ROLES} AS s ORDER BY 2"
+_ROLES = f"SELECT s.oid FROM {SHARE_ROLES} AS s ORDER BY 1"
 
 _CREATE = """
 SELECT pg_get_userbyid(a.grantee)::text, n.nspname FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
@@ -106,7 +106,7 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str]) -> Ex
     creators
         The roles that may create in the shared schemas, because the owner has said so.
     """
-    roles = [oid for oid, _ in session.execute(_ROLES).fetchall()]
+    roles = [oid for (oid,) in session.execute(_ROLES).fetchall()]
     if not roles:
         return Excess()
     values = {"roles": roles, "creators": list(creators)}
