@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 import psycopg
@@ -134,13 +134,15 @@ _NAME = re.compile(rf"{_PART}(?:\.{_PART})?")
 
 def _as_pandas(frame: Any) -> pd.DataFrame:
     """Return a DataFrame of pandas for one of polars or Arrow, which keeps its types."""
-    if isinstance(frame, pd.DataFrame):
-        return frame
-    if not hasattr(frame, "to_pandas"):
+    made = frame
+    if hasattr(frame, "to_pandas"):
+        is_polars = type(frame).__module__.startswith("polars")
+        made = frame.to_pandas(
+            **{"use_pyarrow_extension_array": True} if is_polars else {"types_mapper": pd.ArrowDtype}
+        )
+    if not isinstance(made, pd.DataFrame):
         raise UsageProblem(f"A {type(frame).__name__} is no DataFrame.", mend="df = pd.DataFrame(…)")
-    if type(frame).__module__.startswith("polars"):
-        return cast("pd.DataFrame", frame.to_pandas(use_pyarrow_extension_array=True))
-    return cast("pd.DataFrame", frame.to_pandas(types_mapper=pd.ArrowDtype))
+    return made
 
 
 def _texts_for(

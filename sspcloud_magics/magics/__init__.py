@@ -1,6 +1,6 @@
 """The IPython magics: parse a line, call the Python API, show the answer.
 
-`load` registers them with a shell, with their completion and ``%config SSPCloud``; `unload` takes all of it
+`load` registers them with a shell, with their completion, the forms of a cell that IPython does not know, and ``%config SSPCloud``; `unload` takes all of it
 away again. Neither touches the network, and what is open belongs to `sspcloud_magics.session`, so that
 ``%reload_ext`` loses nothing.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.magic import Magics
 
+from sspcloud_magics.magics.cell_input import Transformer, transformers
 from sspcloud_magics.magics.completion import KnownNames, matcher
 from sspcloud_magics.magics.doctor import DoctorMagics
 from sspcloud_magics.magics.forwarding import ForwardingMagics
@@ -51,6 +52,7 @@ class _Loaded:
     known: KnownNames
     tables: KnownTables
     matchers: tuple[Any, ...]
+    transformers: tuple[Transformer, ...]
     reminder: Reminder
 
 
@@ -72,13 +74,15 @@ def load(shell: InteractiveShell) -> None:
         sql_matcher(tables, shell),
     )
     shell.Completer.custom_matchers += matchers
+    rewriting = transformers([name for each in magics for name in each.magics["cell"]])
+    shell.input_transformers_cleanup.extend(rewriting)
     reminder = Reminder()
     shell.events.register("post_run_cell", known.after_cell)
     shell.events.register("post_run_cell", tables.after_cell)
     shell.events.register("post_run_cell", reminder.after_cell)
     shell.events.register("post_run_cell", sidepanel.after_cell)
     sidepanel.listen()
-    setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, tables, matchers, reminder))
+    setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, tables, matchers, rewriting, reminder))
 
 
 def _with_arguments(magics: Iterable[Magics]) -> dict[str, Any]:
@@ -115,3 +119,5 @@ def unload(shell: InteractiveShell) -> None:
     shell.Completer.custom_matchers[:] = [
         each for each in shell.Completer.custom_matchers if each not in loaded.matchers
     ]
+    cleanup = shell.input_transformers_cleanup
+    cleanup[:] = [each for each in cleanup if each not in loaded.transformers]

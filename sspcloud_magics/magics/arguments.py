@@ -13,14 +13,16 @@ import functools
 import itertools
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from IPython.core import magic_arguments as ipython
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics
+from IPython.utils.text import DollarFormatter
 
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.printable import shortened
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -80,6 +82,47 @@ def words_of(line: str) -> list[str]:
         return list(itertools.takewhile("#".__ne__, lexer))
     except ValueError:
         raise UsageProblem("A quote is opened and not closed.", mend="close it, or leave it out") from None
+
+
+def fill_in(line: str, variables: Mapping[str, Any]) -> str:
+    """Fill variables into the options of a cell, ``{name}`` and ``$name``, as IPython does for the magics of lines.
+
+    IPython leaves a line as it is where one name is unknown; here that is an error. A comment stays as it is.
+
+    Parameters
+    ----------
+    line
+        The options.
+    variables
+        The values by name.
+
+    Raises
+    ------
+    UsageProblem
+        If a name is unknown, or an expression fails.
+
+    Examples
+    --------
+    >>> fill_in("--limit {n} --to $stem", {"n": 5, "stem": "towns.csv"})
+    '--limit 5 --to towns.csv'
+    """
+    end = next((word.start() for word in _QUOTED_WORD.finditer(line) if word[0] == "#"), len(line))
+    try:
+        return DollarFormatter().vformat(line[:end], (), variables) + line[end:]
+    except NameError as error:
+        raise UsageProblem(
+            f"The options of the cell name {error.name!r}, and there is no such variable.",
+            mend=f"{error.name} = …\n{{{{ and }}}} stand for braces, $$ for a dollar sign",
+        ) from None
+    except Exception as error:  # noqa: BLE001 - an expression of the user's may raise anything
+        raise UsageProblem(
+            "The options of the cell hold a {…} or a $… that cannot be filled in.",
+            why=shortened(f"{type(error).__name__}: {error}"),
+            mend="{name} takes the value of a variable; {{ and }} stand for braces, $$ for a dollar sign",
+        ) from None
+
+
+_QUOTED_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
 
 
 def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:

@@ -28,7 +28,7 @@ from sspcloud_magics.target import SHORT_KIND, Target
 FRESH = 20.0
 """For how many seconds names are not fetched again."""
 
-_LINE = re.compile(r"^\s*(?:[\w.,\[\]'\"() ]+=\s*)?(?P<escape>%%?)(?P<name>\w+)[ \t](?P<rest>.*)$")
+_LINE = re.compile(r"^\s*(?:[\w.,:\[\]'\"() ]+=\s*)?(?P<escape>%%?)(?P<name>\w+)[ \t](?P<rest>.*)$")
 
 
 @dataclass(frozen=True, slots=True)

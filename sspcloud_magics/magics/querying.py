@@ -26,7 +26,7 @@ from IPython.display import display
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import CredentialsNotFound, UsageProblem
-from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
+from sspcloud_magics.magics.arguments import argument, arguments, fill_in, magic_arguments
 from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.progress import shown
 from sspcloud_magics.magics.steps import steps
@@ -124,12 +124,14 @@ class QueryingMagics(Magics):
     @argument(
         "--db", dest="open_database", metavar="NAME", help="ask this connected database, not the latest"
     )
-    @argument("--into", metavar="VARIABLE", help="keep the result in this variable")
+    @argument("--into", metavar="VARIABLE", help="keep the result in this variable, and show it")
     @argument("--limit", metavar="ROWS", type=int, help="fetch this many rows at most")
     @argument("--to", metavar="FILE", help="write the rows into FILE.parquet or FILE.csv, with little memory")
     @argument("--from", dest="from_", metavar="FILE", help="give FILE to the cell's COPY … FROM STDIN")
     @argument("--overwrite", action="store_true", help="--to may replace a file that is there")
-    @argument("--chunks", metavar="ROWS", type=int, help="--into becomes an iterator: so many rows at a time")
+    @argument(
+        "--chunks", metavar="ROWS", type=int, help="the variable becomes an iterator: so many rows at a time"
+    )
     @argument(
         "--as", dest="as_", choices=["pandas", "arrow", "polars"], default="pandas", help="what rows become"
     )
@@ -144,16 +146,16 @@ class QueryingMagics(Magics):
     def query_db(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Ask the connected database, and get a DataFrame.
 
-        On one line everything behind %query_db is SQL. In a cell that begins with %%query_db the options
-        stand on that line and the SQL below. ``:name`` in the SQL is the notebook's variable of that
-        name; the server binds its value, so no quoting is needed. Each statement stands by itself, unless a
-        transaction is open.
+        On one line everything behind %query_db is SQL. In a cell the options stand on the line of %%query_db and
+        the SQL below; comments may stand above, and ``df =`` before it. ``:name`` in the SQL is the notebook's variable of that
+        name; the server binds its value, so no quoting is needed. ``{name}`` and ``$name`` in the options are filled in.
+        Each statement stands by itself, unless a transaction is open.
 
         Examples::
 
             df = %query_db SELECT * FROM communes WHERE departement = :departement
 
-            %%query_db --into df --limit 1000
+            df = %%query_db --limit {rows}
             SELECT *
             FROM communes
 
@@ -168,9 +170,9 @@ class QueryingMagics(Magics):
         variables: Mapping[str, Any] = ChainMap(dict(local_ns or {}), self._notebook)
         if cell is None:
             if _TRANSACTION.fullmatch(line):
-                return self._transaction_alone(arguments(self, "query_db", line))
+                return self._transaction_alone(arguments(self, "query_db", fill_in(line, variables)))
             return self._asked(partial(session.query_db, _statement(line), variables, warn=_warn))
-        given = arguments(self, "query_db", line)
+        given = arguments(self, "query_db", fill_in(line, variables))
         _refuse_what_excludes_itself(given)
         if given.params is not None:
             variables = ChainMap(_dict_named(given.params, variables), cast("dict[str, Any]", variables))
@@ -270,7 +272,7 @@ def _refuse_what_excludes_itself(given: argparse.Namespace) -> None:
     if given.chunks is not None and given.into is None:
         raise UsageProblem(
             "--chunks needs the name of a variable, to read the rows from.",
-            mend="%%query_db --chunks 100000 --into chunks\nthen, in another cell: for chunk in chunks: …",
+            mend="chunks = %%query_db --chunks 100000\nthen, in another cell: for chunk in chunks: …",
         )
     together = [name for name in ("to", "from_", "chunks", "explain", "rollback") if getattr(given, name)]
     if len(together) > 1 or (given.rollback and (given.begin or given.commit)):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from sspcloud_magics import session
+from sspcloud_magics.magics.cell_input import cell_magic
 from sspcloud_magics.printable import printable
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 OLD = 300.0
 """After so many seconds names are read again."""
 
-_CELL = re.compile(r"\s*%%query_db\b(?P<options>.*)")
-_LINE = re.compile(r"^\s*(?:[\w.,\[\]'\"() ]+=\s*)?%query_db[ \t]+")
+_LINE = re.compile(r"^\s*(?:[\w.,:\[\]'\"() ]+=\s*)?%query_db[ \t]+")
 _OPTION = r"--{}[ =]\s*(\S+)"
 _NO_VALUES = (ModuleType, FunctionType, type)
 
@@ -113,11 +113,12 @@ def sql_at(context: CompletionContext) -> tuple[str, int, str] | None:
 
     None where the cursor stands in no SQL.
     """
-    cell = _CELL.match(context.full_text)
-    if cell is not None and context.cursor_line > 0:
+    cell = cell_magic(context.full_text, ["query_db"])
+    first = 0 if cell is None else cell.head.count("\n") + 1
+    if cell is not None and context.cursor_line >= first:
         lines = context.full_text.split("\n")
-        before = "\n".join([*lines[1 : context.cursor_line], context.text_until_cursor])
-        return "\n".join(lines[1:]), len(before), cell["options"]
+        before = "\n".join([*lines[first : context.cursor_line], context.text_until_cursor])
+        return cell.body, len(before), cell.line
     line = _LINE.match(context.text_until_cursor)
     if cell is None and line is not None:
         whole = context.full_text.split("\n")[context.cursor_line]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import UsageProblem
@@ -63,6 +65,7 @@ class TableMagics(Magics):
         given = arguments(self, "describe_table", line)
         return session.describe_table(_as_sql_writes_it(line, 0), db=given.open_database)
 
+    @needs_local_scope
     @magic_arguments()
     @argument("frame", metavar="DATAFRAME", help="the variable that holds the rows")
     @argument("table", metavar="TABLE", help="as SQL writes it: table or schema.table")
@@ -70,7 +73,7 @@ class TableMagics(Magics):
     @argument("--replace", action="store_true", help="drop a table that is there, and make it anew")
     @_db
     @line_magic
-    def load_table(self, line: str) -> Any:
+    def load_table(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Write a DataFrame into a table of the connected database: all of its rows, or nothing.
 
         Examples::
@@ -83,19 +86,19 @@ class TableMagics(Magics):
         given = arguments(self, "load_table", line)
         if given.append and given.replace:
             raise UsageProblem("--append and --replace exclude each other.")
-        import pandas as pd  # noqa: PLC0415 - the magics load without it
-
-        frame = cast("InteractiveShell", self.shell).user_ns.get(given.frame)
-        if not isinstance(frame, pd.DataFrame):
+        variables = ChainMap(dict(local_ns or {}), cast("InteractiveShell", self.shell).user_ns)
+        if given.frame not in variables:
             raise UsageProblem(
-                f"No DataFrame is named {given.frame!r} in this notebook.", mend="%load_table df schema.table"
+                f"No variable is named {given.frame!r} here.", mend="%load_table df schema.table"
             )
         mode: Literal["new", "append", "replace"] = (
             "append" if given.append else "replace" if given.replace else "new"
         )
         table = _as_sql_writes_it(line, 1)
         with shown() as progress:
-            rows = session.load_table(frame, table, mode, db=given.open_database, progress=progress)
+            rows = session.load_table(
+                variables[given.frame], table, mode, db=given.open_database, progress=progress
+            )
         return Note(f"{rows:,} row{'' if rows == 1 else 's'} written into {table}.")
 
 

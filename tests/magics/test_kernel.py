@@ -41,6 +41,22 @@ class Kernel:
         """Send a cell and return its message's id; where somebody watches, the kernel may ask questions."""
         return self._client.execute(cell, allow_stdin=watched, stop_on_error=stop_on_error)
 
+    def open_subshell(self) -> str:
+        """Return the id of a new subshell."""
+        self._client.control_channel.send(self._client.session.msg("create_subshell_request", {}))
+        while True:
+            message = self._client.get_control_msg(timeout=SECONDS)
+            if message["msg_type"] == "create_subshell_reply":
+                return str(message["content"]["subshell_id"])
+
+    def begin_in_subshell(self, cell: str, subshell: str) -> str:
+        """Send a cell that runs while the main shell is busy, and return its message's id."""
+        content = {"code": cell, "silent": False, "store_history": True, "user_expressions": {}}
+        message = self._client.session.msg("execute_request", content)
+        message["header"]["subshell_id"] = subshell
+        self._client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
+
     def end(self, request: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return the reply to a cell, and all that it showed."""
         shown: list[dict[str, Any]] = []

@@ -12,8 +12,10 @@ import pytest
 
 import sspcloud_magics as ssp
 from sspcloud_magics import errors
+from sspcloud_magics.magics.arguments import fill_in
 from sspcloud_magics.magics.progress import Line, Progress, shown
 from tests.magics.conftest import Notebook
+from tests.support.database import DATABASE
 from tests.testbed import Sandbox
 
 
@@ -73,6 +75,76 @@ def test_tables_are_listed_described_and_loaded(alice: Notebook) -> None:
     assert isinstance(alice.fail("%load_table nothing public.loaded"), errors.UsageProblem)
     assert isinstance(alice.fail("%describe_table"), errors.UsageProblem)
     assert isinstance(alice.fail("%describe_table nowhere"), errors.QueryFailed)
+
+
+def test_load_table_sees_local_variables(alice: Notebook) -> None:
+    alice.run("import pandas as pd; df = pd.DataFrame({'n': [1]}); hidden = df")
+    alice.run(
+        "def load(hidden):\n"
+        "    polars_frame = __import__('polars').DataFrame({'n': [3]})\n"
+        "    %load_table hidden of_locals\n"
+        "    %load_table df of_locals --append\n"
+        "    %load_table polars_frame of_locals --append\n"
+        "    rows = %query_db SELECT array_agg(n ORDER BY n) AS n FROM of_locals\n"
+        "    return rows"
+    )
+    try:
+        assert alice.run("load(pd.DataFrame({'n': [2]}))")["n"].tolist() == [[1, 2, 3]]
+        alice.run("%%time\nfew = df\n%load_table few of_locals --append")
+        for cell in ("%load_table polars_frame of_locals", "series = df['n']\n%load_table series of_locals"):
+            assert isinstance(alice.fail(cell), errors.UsageProblem)
+    finally:
+        alice.run("%query_db DROP TABLE IF EXISTS of_locals")
+
+
+@pytest.mark.parametrize(
+    ("options", "filled"),
+    [
+        ("--limit {n}", "--limit 3"),
+        ("--limit $n --into {name}", "--limit 3 --into few"),
+        ("--limit {n + 1}", "--limit 4"),
+        ("--to {path.stem}.csv", "--to towns.csv"),
+        ("--to '{name}.csv' --db {{a}}", "--to 'few.csv' --db {a}"),
+        ("--to '$name.csv' --db $$n", "--to '$name.csv' --db $n"),
+        ("{options}", "--limit 5 --numeric decimal"),
+        ("--limit {n} # of {all}, a colleague's", "--limit 3 # of {all}, a colleague's"),
+        ("--limit {len(name)} --to 'a # {n}'", "--limit 3 --to 'a # 3'"),
+        ("--limit 3", "--limit 3"),
+        ("", ""),
+    ],
+)
+def test_variables_fill_the_options_of_a_cell(options: str, filled: str) -> None:
+    variables = {"n": 3, "name": "few", "path": Path("towns.txt"), "options": "--limit 5 --numeric decimal"}
+    assert fill_in(options, variables) == filled
+
+
+def test_options_are_filled_in_and_sql_is_not(alice: Notebook, tmp_path: Path) -> None:
+    alice.run(f"n, name, stem, db = 2, 'few', {str(tmp_path / 'towns')!r}, {DATABASE!r}")
+    cell = "%%query_db --limit {n} --into $name --db {db}\nSELECT '{n} $n' AS a FROM generate_series(1, 5)"
+    assert alice.run(cell)["a"].tolist() == ["{n} $n"] * 2
+    assert alice.run("few")["a"].tolist() == ["{n} $n"] * 2
+    alice.run("written = %%query_db --to {stem}.csv\nSELECT 1 AS a")
+    assert (tmp_path / "towns.csv").read_text().split() == ["a", "1"]
+    assert alice.run("%query_db SELECT '{n} $n' AS a")["a"].tolist() == ["{n} $n"]
+    alice.run("%query_db --begin --db {db}")
+    alice.run("%query_db --rollback --db $db")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--limit {rows}", "name 'rows', and there is no such variable"),
+        ("--limit $rows", "name 'rows', and there is no such variable"),
+        ("--to $name.csv", "AttributeError"),
+        ("--to {name", "expected '}'"),
+        ("--limit {}", "SyntaxError"),
+        ("--limit {1 / 0}", "ZeroDivisionError"),
+    ],
+)
+def test_what_cannot_be_filled_in_gets_a_sentence(notebook: Notebook, options: str, says: str) -> None:
+    notebook.run("name = 'few'")
+    assert isinstance(notebook.fail(f"%%query_db {options}\nSELECT 1"), errors.UsageProblem)
+    assert says in notebook.printed
 
 
 def test_a_cell_begins_and_ends_a_transaction(alice: Notebook) -> None:
