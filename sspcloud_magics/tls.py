@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import tempfile
 from pathlib import Path
 
+from sspcloud_magics import pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import KubeconfigInvalid
 
@@ -38,19 +40,25 @@ def tls_context(access: Access) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif access.ca is not None:
-        try:
-            context.load_verify_locations(cadata=access.ca)
-        except (ssl.SSLError, ValueError) as error:
-            raise KubeconfigInvalid(
-                "The cluster's certificate authority cannot be read.",
-                why=f"It is not a certificate in PEM ({error.__class__.__name__}).",
-                mend="copy certificate-authority-data again from where you have the configuration",
-            ) from None
+        _trust(context, access.ca)
     else:
         context.load_default_certs()
     if access.client_certificate is not None and access.client_key is not None:
         _present(context, access.client_certificate, access.client_key.reveal())
     return context
+
+
+def _trust(context: ssl.SSLContext, authorities: str) -> None:
+    """Trust the certificates of a text; as Go does, each that can be read, if there is one."""
+    for certificate in pem.blocks(authorities, pem.CERTIFICATE):
+        with contextlib.suppress(ssl.SSLError, ValueError):
+            context.load_verify_locations(cadata=certificate)
+    if not context.cert_store_stats()["x509"]:
+        raise KubeconfigInvalid(
+            "The cluster's certificate authority cannot be read.",
+            why="It holds no certificate in PEM.",
+            mend="copy certificate-authority-data again from where you have the configuration",
+        )
 
 
 def _present(context: ssl.SSLContext, certificate: str, key: str) -> None:

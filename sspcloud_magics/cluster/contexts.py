@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sspcloud_magics import addresses
+from sspcloud_magics import addresses, pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster import jwt
 from sspcloud_magics.cluster.exec_plugin import ExecPlugin
-from sspcloud_magics.cluster.kubeconfig import Entry, Kubeconfig
+from sspcloud_magics.cluster.kubeconfig import Entry, Kubeconfig, usable
 from sspcloud_magics.cluster.oidc_credential import OidcCredential
 from sspcloud_magics.cluster.tokenfile import TokenFile
 from sspcloud_magics.cluster.validity import Validity
@@ -80,7 +80,7 @@ class ContextAccess:
         context = kubeconfig.context(self._name)
         self._user = _user(kubeconfig, context)
         self._is_anonymous = context.text("user") is None
-        cluster = _named(kubeconfig.clusters, context, "cluster")
+        cluster = _named(kubeconfig, context, "cluster")
         self._trust = _trust(cluster)
         self._sources = tuple(dict.fromkeys((context.file, cluster.file, self._user.file)))
         self._plugin = _plugin(self._user, self._trust, cluster)
@@ -182,7 +182,8 @@ class ContextAccess:
         trust, user = self._trust, self._user
         if not self._has_credentials:
             return Access(**trust)
-        certificate, key = _pem(user, "client-certificate"), _pem(user, "client-key")
+        certificate = _pem(user, "client-certificate", pem.CERTIFICATE)
+        key = _pem(user, "client-key", pem.PRIVATE_KEY)
         if (certificate is None) != (key is None):
             missing = "client-key" if key is None else "client-certificate"
             raise KubeconfigInvalid(f"The user {user.name} in {user.file} lacks {missing}.")
@@ -228,25 +229,25 @@ def _secret(value: str, key: str, form: Form, user: Entry) -> Secret:
     return checked(value, form, refusal)
 
 
-def _named(entries: Any, context: Entry, key: str) -> Entry:
-    name = context.text(key)
+def _named(kubeconfig: Kubeconfig, context: Entry, kind: str) -> Entry:
+    name = context.text(kind)
     if name is None:
-        raise KubeconfigInvalid(f"The context {context.name} in {context.file} names no {key}.")
+        raise KubeconfigInvalid(f"The context {context.name} in {context.file} names no {kind}.")
+    entries = kubeconfig.clusters if kind == "cluster" else kubeconfig.users
     if name not in entries:
         raise KubeconfigInvalid(
-            f"The context {context.name} in {context.file} names the {key} {name!r}, which is not there.",
-            why=f"The {key}s that are: {', '.join(sorted(entries)) or 'none'}.",
+            f"The context {context.name} in {context.file} names the {kind} {name!r}, which is not there.",
+            why=kubeconfig.known(f"{kind}s"),
             mend=LOG_IN_AGAIN,
         )
-    entry: Entry = entries[name]
-    return entry
+    return usable(entries[name], kind)
 
 
 def _user(kubeconfig: Kubeconfig, context: Entry) -> Entry:
     """Return the user's entry; one without credentials where the context names no user, as for ``kubectl proxy``."""
     if context.text("user") is None:
         return Entry("", {}, context.file)
-    entry = _named(kubeconfig.users, context, "user")
+    entry = _named(kubeconfig, context, "user")
     for refused, words in _NOT_OBEYED.items():
         if entry.values.get(refused):
             raise KubeconfigInvalid(
@@ -260,12 +261,8 @@ def _trust(cluster: Entry) -> dict[str, Any]:
     server = cluster.text("server")
     if server is None:
         raise KubeconfigInvalid(f"The cluster {cluster.name} in {cluster.file} has no server.")
-    insecure = cluster.values.get("insecure-skip-tls-verify", False)
-    if not isinstance(insecure, bool):
-        raise KubeconfigInvalid(
-            f"insecure-skip-tls-verify of {cluster.name} in {cluster.file} is neither true nor false."
-        )
-    ca = _pem(cluster, "certificate-authority")
+    insecure = cluster.flag("insecure-skip-tls-verify")
+    ca = _pem(cluster, "certificate-authority", pem.CERTIFICATE)
     if insecure and ca is not None:
         raise KubeconfigInvalid(
             f"The cluster {cluster.name} in {cluster.file} contradicts itself.",
@@ -322,29 +319,32 @@ def _plugin(user: Entry, trust: dict[str, Any], cluster: Entry) -> ExecPlugin | 
         told["tls-server-name"] = trust["tls_server_name"]
     if trust["proxy"]:
         told["proxy-url"] = trust["proxy"].reveal()
-    for extension in cluster.values.get("extensions") or ():
+    extensions = cluster.values.get("extensions")
+    for extension in extensions if isinstance(extensions, list) else ():
         if isinstance(extension, dict) and extension.get("name") == "client.authentication.k8s.io/exec":
             told["config"] = extension.get("extension")
-    return ExecPlugin(spec, user.file.parent, told)
+    try:
+        return ExecPlugin(spec, user.file.parent, told)
+    except KubeconfigInvalid as error:
+        why = f"{error.why} The user {user.name} in {user.file} names it.".strip()
+        raise KubeconfigInvalid(error.what, why=why, mend=error.mend) from None
 
 
-def _pem(entry: Entry, key: str) -> str | None:
+def _pem(entry: Entry, key: str, kind: str) -> str | None:
     """Return the PEM text under ``KEY-data`` (base64), else of the file under ``KEY``."""
     data = entry.text(f"{key}-data")
     if data is not None:
-        try:
-            return base64.b64decode(data, validate=False).decode("ascii")
-        except ValueError:  # of base64 and of ASCII alike
+        content = pem.decode(data)
+        if content is None:
             raise KubeconfigInvalid(
                 f"{key}-data of {entry.name} in {entry.file} is not base64 of a PEM text.", mend=LOG_IN_AGAIN
-            ) from None
+            )
+        return pem.extract(content, kind)
     path = entry.path(key)
-    return _read(path, f"{key} of {entry.name} in {entry.file}") if path else None
-
-
-def _read(path: Path, what: str) -> str:
+    if path is None:
+        return None
     try:
-        return path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise KubeconfigInvalid(f"{path} ({what}) cannot be read.", why=f"{why}.") from None
+        return pem.extract(path.read_bytes(), kind)
+    except OSError as error:
+        what = f"{path} ({key} of {entry.name} in {entry.file}) cannot be read."
+        raise KubeconfigInvalid(what, why=f"{error.strerror or error}.") from None

@@ -15,13 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sspcloud_magics.cluster.ages import timestamp
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
 from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+_T = TypeVar("_T")
+_KINDS: Mapping[type, str] = {str: "text", list: "a list", bool: "true or false"}
+
 TIMEOUT = 120.0
 """How long a command may take, in seconds: some open a page where a person logs in."""
 
@@ -54,8 +57,8 @@ class ExecPlugin:
     """
 
     def __init__(self, spec: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any]) -> None:
-        self._command = str(spec.get("command") or "")
-        self._version = str(spec.get("apiVersion") or "")
+        self._command = _field(spec, "command", str, "")
+        self._version = _field(spec, "apiVersion", str, "")
         if not self._command:
             raise KubeconfigInvalid("An exec entry of the kubeconfig names no command.")
         if self._version not in VERSIONS:
@@ -64,16 +67,19 @@ class ExecPlugin:
                 why=f"Known are {' and '.join(VERSIONS)}.",
                 mend=f"update {self._command}, then make the kubeconfig again",
             )
-        if spec.get("interactiveMode") == "Always":
+        mode = _field(spec, "interactiveMode", str, "")
+        if mode == "Always":
             raise KubeconfigInvalid(
                 f"The login command {self._command} wants a terminal, and a notebook has none.",
                 mend="run kubectl once in a terminal, or use a configuration with a token",
             )
+        if mode not in ("", "Never", "IfAvailable"):
+            raise _malformed("interactiveMode", "Never, IfAvailable or Always")
         self._folder = folder
-        self._arguments = [str(argument) for argument in spec.get("args") or ()]
-        self._environment = {str(entry["name"]): str(entry["value"]) for entry in spec.get("env") or ()}
-        self._hint = str(spec.get("installHint") or "")
-        self._cluster = dict(cluster) if spec.get("provideClusterInfo") else None
+        self._arguments = [_text_of(each, "args") for each in _field(spec, "args", list, [])]
+        self._environment = _variables(_field(spec, "env", list, []))
+        self._hint = _field(spec, "installHint", str, "")
+        self._cluster = dict(cluster) if _field(spec, "provideClusterInfo", bool, default=False) else None
         self._kept: ExecCredential | None = None
 
     @without_frames
@@ -194,3 +200,38 @@ def _text(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise TypeError("not a text")
     return value or None
+
+
+def _field(spec: Mapping[str, Any], key: str, kind: type[_T], default: _T) -> _T:
+    """Return a field of an exec entry; the default where it is missing or null."""
+    value = spec.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise _malformed(key, _KINDS[kind])
+    return value
+
+
+def _text_of(value: object, key: str) -> str:
+    """Return the text of a list; null is the empty one, as in Go, and NUL ends a text where a program reads it."""
+    if value is not None and (not isinstance(value, str) or "\0" in value):
+        raise _malformed(key, "a list of texts")
+    return value or ""
+
+
+def _variables(listed: list[Any]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in listed:
+        name = each.get("name") if isinstance(each, dict) else None
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise _malformed("env", "a list of variables, each with a name and a value")
+        found[name] = _text_of(each.get("value"), "env")
+    return found
+
+
+def _malformed(key: str, expected: str) -> KubeconfigInvalid:
+    # The value is not quoted: passwords stand there, too.
+    return KubeconfigInvalid(
+        f"{key} of an exec entry of the kubeconfig is not {expected}.",
+        mend="correct the file: numbers, dates and words such as yes are text in quotes only",
+    )

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from sspcloud_magics import pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster import file_modes, jwt
 from sspcloud_magics.cluster import kubeconfig as files
@@ -30,6 +31,7 @@ from sspcloud_magics.cluster.tokenfile import TokenFile
 from sspcloud_magics.cluster.validity import Validity
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, UsageProblem
 from sspcloud_magics.secret import without_frames
+from sspcloud_magics.user_files import user_path
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.client import ApiClient
@@ -104,10 +106,10 @@ class ServerAndTokenFile:
         self._token = TokenFile(token_file)
         self._insecure = insecure_skip_tls_verify
         try:
-            self._ca = ca_file.read_text(encoding="ascii") if ca_file else None
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "It is not PEM"
-            raise KubeconfigInvalid(f"The CA file {ca_file} cannot be read.", why=f"{why}.") from None
+            self._ca = pem.extract(ca_file.read_bytes(), pem.CERTIFICATE) if ca_file else None
+        except OSError as error:
+            what = f"The CA file {ca_file} cannot be read."
+            raise KubeconfigInvalid(what, why=f"{error.strerror or error}.") from None
         self.description = f"server {self._server} with the token of {token_file}"
 
     def files(self) -> list[tuple[str, Path]]:
@@ -386,8 +388,8 @@ def _server_source(
         )
     return ServerAndTokenFile(
         server,
-        Path(token_file).expanduser(),
-        Path(ca_file).expanduser() if ca_file else None,
+        user_path(token_file),
+        user_path(ca_file) if ca_file else None,
         insecure_skip_tls_verify=insecure,
         credentials_without_tls=without_tls,
     )
@@ -411,7 +413,7 @@ def _kubeconfig_source(
     *,
     without_tls: bool,
 ) -> ContextAccess:
-    paths = [Path(kubeconfig).expanduser()] if kubeconfig is not None else files.default_files(environ)
+    paths = [user_path(kubeconfig)] if kubeconfig is not None else files.default_files(environ)
     found = files.load(paths)
     listed = ", ".join(map(str, paths))
     if found is None and kubeconfig is not None:

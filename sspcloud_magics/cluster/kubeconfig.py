@@ -2,7 +2,8 @@
 
 ``KUBECONFIG`` may list several files. The first that has an entry of a name wins, whole; the first
 that names a current context wins; files that do not exist are passed over. Each entry remembers its
-file, since relative paths in it start at that file's directory. This module only reads:
+file, since relative paths in it start at that file's directory. kubectl refuses a whole file for one malformed entry; here
+such an entry is refused when it is used, and stands in nobody's way until then. This module only reads:
 `sspcloud_magics.cluster.contexts` turns a context into an access.
 (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/)
 """
@@ -17,14 +18,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
+from sspcloud_magics.cluster.kubeconfig_yaml import MAP, compose, construct, flatten, get, is_null, is_text
 from sspcloud_magics.errors import KubeconfigInvalid
 from sspcloud_magics.secret import without_frames
+from sspcloud_magics.user_files import decode, user_path
 
 LIMIT = 1 << 20
 """The size, in bytes, beyond which a file is not taken for a kubeconfig."""
 
+OMITTED = ("REDACTED", "DATA+OMITTED")
+"""What ``kubectl config view`` shows in the place of a secret and of a certificate."""
+
 _ENTRIES = {"clusters": "cluster", "users": "user", "contexts": "context"}
+_CORRECT = "correct the file, or name another: --kubeconfig FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +47,14 @@ class Entry:
         What stands under ``cluster``, ``user`` or ``context``. It may hold credentials, so it has no repr.
     file
         The file that it comes from.
+    fault
+        Why it cannot be used, in a sentence; empty where it can.
     """
 
     name: str
     values: Mapping[str, Any] = field(repr=False)
     file: Path
+    fault: str = ""
 
     def text(self, key: str) -> str | None:
         """Return the text under `key`; None where it is missing or empty."""
@@ -51,8 +62,24 @@ class Entry:
         if value is None or value == "":
             return None
         if not isinstance(value, str):
-            raise KubeconfigInvalid(f"{key} of {self.name} in {self.file} is not text.")
+            raise KubeconfigInvalid(
+                f"{key} of {self.name} in {self.file} is not text.",
+                why="YAML takes it for something else, such as a number or a list.",
+                mend=f'write it in quotes: {key}: "…"',
+            )
+        if value in OMITTED:
+            raise omitted(f"{key} of {self.name} in {self.file}", value)
         return value
+
+    def flag(self, key: str) -> bool:
+        """Return the truth value under `key`; false where it is missing."""
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise KubeconfigInvalid(
+                f"{key} of {self.name} in {self.file} is neither true nor false.",
+                mend=f"write it without quotes: {key}: true",
+            )
+        return bool(value)
 
     def path(self, key: str) -> Path | None:
         """Return the path under `key`, made absolute; None where it is missing or empty."""
@@ -72,6 +99,8 @@ class Kubeconfig:
         The context that is used when none is named; None where no file names one.
     files
         The files that were read, in order.
+    faults
+        What in them belongs to no name and cannot be read, in sentences.
     """
 
     clusters: Mapping[str, Entry]
@@ -79,6 +108,7 @@ class Kubeconfig:
     contexts: Mapping[str, Entry]
     current_context: str | None
     files: tuple[Path, ...]
+    faults: tuple[str, ...] = ()
 
     def context(self, name: str | None = None) -> Entry:
         """Return a context.
@@ -93,28 +123,30 @@ class Kubeconfig:
         KubeconfigInvalid
             If there is none of that name, or none is current.
         """
-        where = self.where
-        known = ", ".join(sorted(self.contexts)) or "none"
-        if name is None:
-            name = self.current_context
-            if name is None:
-                raise KubeconfigInvalid(
-                    f"{where} names no current context.",
-                    why=f"Its contexts: {known}.",
-                    mend="%k8s_login --context NAME chooses one by name (context=NAME in Python)"
-                    if self.contexts
-                    else "copy the configuration again from where you have it",
-                )
+        if name is None and self.current_context is None:
+            raise KubeconfigInvalid(
+                f"{self.where} names no current context.",
+                why=self.known("contexts"),
+                mend="%k8s_login --context NAME chooses one by name (context=NAME in Python)"
+                if self.contexts
+                else "copy the configuration again from where you have it",
+            )
+        name = name or self.current_context or ""
         if name not in self.contexts:
             close = get_close_matches(name, self.contexts, n=1)
             raise KubeconfigInvalid(
-                f"{where} has no context {name!r}.",
-                why=f"Its contexts: {known}.",
+                f"{self.where} has no context {name!r}.",
+                why=self.known("contexts"),
                 mend=f"did you mean {close[0]!r}?"
                 if close
                 else "%k8s_login --context NAME chooses one by name (context=NAME in Python)",
             )
-        return self.contexts[name]
+        return usable(self.contexts[name], "context")
+
+    def known(self, plural: str) -> str:
+        """Return which entries of a kind there are, and what cannot be read, in sentences."""
+        names = ", ".join(sorted(filter(None, getattr(self, plural)))) or "none"
+        return " ".join((f"The {plural} there: {names}.", *self.faults))
 
     @property
     def where(self) -> str:
@@ -125,7 +157,7 @@ class Kubeconfig:
 def default_files(environ: Mapping[str, str] | None = None) -> list[Path]:
     """Return the files that kubectl would read: those of ``KUBECONFIG``, else ``~/.kube/config``."""
     environ = os.environ if environ is None else environ
-    listed = [Path(part).expanduser() for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    listed = [user_path(part) for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     return listed or [_home(environ) / ".kube" / "config"]
 
 
@@ -157,26 +189,34 @@ def load(files: Iterable[Path], pending: Mapping[Path, str] | None = None) -> Ku
     """
     merged: dict[str, dict[str, Entry]] = {plural: {} for plural in _ENTRIES}
     current: str | None = None
-    read: list[Path] = []
+    there: list[Path] = []
+    faults: list[str] = []
     for file in files:
-        document = _document(file.absolute(), (pending or {}).get(file))
-        if document is None:
+        text = (pending or {}).get(file)
+        text = read(file) if text is None else text
+        if text is None:
             continue
-        read.append(file)
+        there.append(file)
+        root = parse(text, str(file.absolute()))
         for plural, singular in _ENTRIES.items():
-            for entry in _entries(document, plural, singular, file.absolute()):
-                merged[plural].setdefault(entry.name, entry)
-        named = document.get("current-context")
-        if current is None and named:
-            current = str(named)
-    if not read:
+            for name, entry in _entries(root, plural, singular, file.absolute(), faults).items():
+                merged[plural].setdefault(name, entry)
+        named = get(root, "current-context")
+        if current is None and named is not None and not is_null(named):
+            if is_text(named):
+                current = named.value or None
+            else:
+                faults.append(f"current-context of {file} is not text: write it in quotes.")
+    if not there:
         return None
-    if not any(merged.values()) and current is None:
+    if not any(merged.values()) and current is None and not faults:
         raise KubeconfigInvalid(
-            f"{', '.join(map(str, read))} is empty.",
+            f"{', '.join(map(str, there))} is empty.",
             mend="copy the configuration again from where you have it, or name another: --kubeconfig FILE",
         )
-    return Kubeconfig(merged["clusters"], merged["users"], merged["contexts"], current, tuple(read))
+    return Kubeconfig(
+        merged["clusters"], merged["users"], merged["contexts"], current, tuple(there), tuple(faults)
+    )
 
 
 def read(file: Path) -> str | None:
@@ -187,7 +227,6 @@ def read(file: Path) -> str | None:
     KubeconfigInvalid
         If it is a directory, far too long, not text, or not ours to read.
     """
-    mend = "mend the file, or name another: --kubeconfig FILE"
     try:
         if not file.exists():
             return None
@@ -196,8 +235,8 @@ def read(file: Path) -> str | None:
         size = file.stat().st_size
         if size > LIMIT:
             why = f"It has {size / 1e6:.1f} MB; kubeconfigs are far smaller."
-            raise KubeconfigInvalid(f"{file} is not a kubeconfig.", why=why, mend=mend)
-        return file.read_text(encoding="utf-8")
+            raise KubeconfigInvalid(f"{file} is not a kubeconfig.", why=why, mend=_CORRECT)
+        return decode(file.read_bytes())
     except OSError as error:
         raise KubeconfigInvalid(
             f"The kubeconfig {file} cannot be read.",
@@ -205,45 +244,115 @@ def read(file: Path) -> str | None:
             mend="check that the file is yours to read",
         ) from None
     except UnicodeDecodeError:
-        raise KubeconfigInvalid(f"{file} is not a kubeconfig.", why="It is not text.", mend=mend) from None
+        raise KubeconfigInvalid(
+            f"{file} is not a kubeconfig.", why="It is not text.", mend=_CORRECT
+        ) from None
 
 
-def _document(file: Path, text: str | None) -> dict[str, Any] | None:
-    mend = "mend the file, or name another: --kubeconfig FILE"
+def parse(text: str, name: str, outcome: str = "") -> MappingNode:
+    """Return the nodes of a kubeconfig's text; an empty mapping where it holds nothing.
+
+    Parameters
+    ----------
+    text
+        The text.
+    name
+        The file's name, for messages.
+    outcome
+        What a message adds to what is wrong with the file.
+
+    Raises
+    ------
+    KubeconfigInvalid
+        If it is not YAML, or of another kind or version.
+    """
     try:
-        if text is None:
-            text = read(file)
-        if text is None:
-            return None
-        # Not the faster CSafeLoader: nested deeply enough, a file makes it crash the whole process.
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+        root = compose(text)
+        flatten(root)
+    except yaml.YAMLError as error:
         # PyYAML's own words quote the line, which may hold a token: only the place is told.
         mark = getattr(error, "problem_mark", None)
         why = f"It is not YAML (line {mark.line + 1})." if mark else "It is not YAML."
-        raise KubeconfigInvalid(f"{file} is malformed.", why=why, mend=mend) from None
-    if document is None:
-        return {}
-    if not isinstance(document, dict) or document.get("kind", "Config") != "Config":
-        raise KubeconfigInvalid(
-            f"{file} is not a kubeconfig.", why="It is YAML, of another kind than Config.", mend=mend
-        )
-    return document
+        raise KubeconfigInvalid(f"{name} is malformed{outcome}.", why=why, mend=_CORRECT) from None
+    if root is None:
+        return MappingNode(MAP, [], flow_style=False)
+    other = "kind than Config" if not isinstance(root, MappingNode) else ""
+    for key, expected in (("kind", "Config"), ("apiVersion", "v1")):
+        found = get(root, key) if isinstance(root, MappingNode) else None
+        if found and not is_null(found) and not (is_text(found) and found.value in ("", expected)):
+            other = other or f"{'kind' if key == 'kind' else 'version'} than {expected}"
+    if other or not isinstance(root, MappingNode):
+        why = f"It is YAML, of another {other}."
+        raise KubeconfigInvalid(f"{name} is not a kubeconfig{outcome}.", why=why, mend=_CORRECT)
+    return root
 
 
-def _entries(document: dict[str, Any], plural: str, singular: str, file: Path) -> Iterable[Entry]:
-    listed = document.get(plural) or []
-    malformed = KubeconfigInvalid(
-        f"{file} is malformed.",
-        why=f"{plural} is not a list of entries with a name and a {singular}.",
-        mend="mend the file, or name another: --kubeconfig FILE",
+def usable(entry: Entry, kind: str) -> Entry:
+    """Return an entry, if it can be used.
+
+    Raises
+    ------
+    KubeconfigInvalid
+        If it has a fault.
+    """
+    if entry.fault:
+        what = f"The {kind} {entry.name} in {entry.file} cannot be used."
+        raise KubeconfigInvalid(what, why=entry.fault, mend=_CORRECT)
+    return entry
+
+
+def omitted(what: str, value: str) -> KubeconfigInvalid:
+    """Return the error for what ``kubectl config view`` has left out."""
+    return KubeconfigInvalid(
+        f"{what} is missing.",
+        why=f"It says {value}: kubectl config view wrote the file, and leaves secrets out.",
+        mend="where you have the whole configuration: kubectl config view --raw > FILE",
     )
-    if not isinstance(listed, list):
-        raise malformed
-    for item in listed:
-        if not isinstance(item, dict) or not isinstance(item.get("name"), str):
-            raise malformed
-        values = item.get(singular) or {}
-        if not isinstance(values, dict):
-            raise malformed
-        yield Entry(item["name"], values, file)
+
+
+def _entries(
+    root: MappingNode, plural: str, singular: str, file: Path, faults: list[str]
+) -> dict[str, Entry]:
+    """Return the entries of one list by name; what has no name that can be used is added to `faults`."""
+    listed = get(root, plural)
+    if listed is None or is_null(listed):
+        return {}
+    if not isinstance(listed, SequenceNode):
+        why = f"{plural} is not a list of entries with a name and a {singular}."
+        raise KubeconfigInvalid(f"{file} is malformed.", why=why, mend=_CORRECT)
+    found: dict[str, Entry] = {}
+    for at, each in enumerate(listed.value, 1):
+        item = MappingNode(MAP, []) if is_null(each) else each
+        where = f"Entry {at} of the {plural} in {file}"
+        if not isinstance(item, MappingNode):
+            faults.append(f"{where} is not a {singular} with a name.")
+            continue
+        named = get(item, "name")
+        if named is not None and not isinstance(named, ScalarNode):
+            faults.append(f"{where} has a name that is not text.")
+            continue
+        name = "" if named is None or is_null(named) else named.value
+        values, fault = _values(item, singular)
+        if named is not None and not is_null(named) and not is_text(named):
+            fault = f"YAML does not take its name for text: write it in quotes (name: {name!r})."
+        if name in found:
+            fault = f"There are two {plural} of that name: remove one of them."
+        found[name] = Entry(name, values, file, fault)
+    return found
+
+
+def _values(item: MappingNode, singular: str) -> tuple[dict[str, Any], str]:
+    """Return what stands in an entry, and why it cannot be used."""
+    try:
+        flatten(item)
+        node = get(item, singular)
+        values = {} if node is None else construct(node)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        return (
+            {},
+            f"A value in it is not YAML (line {mark.line + 1})." if mark else "A value in it is not YAML.",
+        )
+    if values is not None and not isinstance(values, dict):
+        return {}, f"What stands under {singular} is not a mapping."
+    return values or {}, ""

@@ -9,13 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from sspcloud_magics import pem
+from sspcloud_magics.cluster import kubeconfig
+from sspcloud_magics.cluster.kubeconfig_yaml import (
+    BOOL,
+    MAP,
+    SEQ,
+    STR,
+    flatten,
+    get,
+    is_null,
+    is_text,
+    serialize,
+)
 from sspcloud_magics.errors import KubeconfigInvalid
 
-_STR, _BOOL, _MAP, _SEQ = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "bool", "map", "seq"))
 _SINGULAR = {"clusters": "cluster", "users": "user", "contexts": "context"}
+_TEXTS = (
+    *("server", "tls-server-name", "proxy-url", "certificate-authority"),
+    *("client-certificate", "client-key", "as", "as-uid", "namespace"),
+)
+_TRUTHS = ("insecure-skip-tls-verify", "disable-compression")
 
 
 class KubeconfigEdit:
@@ -36,27 +52,18 @@ class KubeconfigEdit:
 
     def __init__(self, text: str, name: str) -> None:
         self._name = name
-        try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, RecursionError) as error:
-            mark = getattr(error, "problem_mark", None)
-            why = f"It is not YAML (line {mark.line + 1})." if mark else "It is not YAML."
-            raise self._malformed(why) from None
-        if root is None or (isinstance(root, ScalarNode) and root.value in ("", "~", "null")):
-            root = _mapping()
-            for key, value in (("apiVersion", _scalar("v1")), ("kind", _scalar("Config"))):
-                _put(root, key, value)
-        if not isinstance(root, MappingNode):
-            raise self._malformed("It is YAML, of another kind than Config.")
-        self._root = root
+        self._root = kubeconfig.parse(text, name, ", and was not changed")
+        if not self._root.value:
+            assign(self._root, {"apiVersion": "v1", "kind": "Config"})
 
     def text(self) -> str:
         """Return the file's new text."""
-        return str(yaml.serialize(self._root, Dumper=yaml.SafeDumper, allow_unicode=True, width=1 << 20))
+        return serialize(self._root)
 
     def has(self, plural: str, name: str) -> bool:
         """Whether there is an entry of that name among the ``clusters``, ``users`` or ``contexts``."""
-        return self._find(plural, name) is not None
+        listed = get(self._root, plural)
+        return isinstance(listed, SequenceNode) and any(_is_named(each, name) for each in listed.value)
 
     def entry(self, plural: str, name: str) -> MappingNode:
         """Return the values of an entry, which is made where it is missing.
@@ -68,21 +75,24 @@ class KubeconfigEdit:
         name
             The entry's name.
         """
-        found = self._find(plural, name)
-        if found is None:
-            found = _mapping()
-            _put(found, "name", _scalar(name))
-            self._listed(plural).value.append(found)
-        return self.mapping(found, _SINGULAR[plural])
+        listed = self._listed(plural)
+        found = [each for each in listed.value if _is_named(each, name)]
+        entry = _own(found[0]) if found else _mapping()
+        # The first place of that name, and no other: kubectl refuses a file with two.
+        kept = [each for each in listed.value if each not in found[1:]]
+        listed.value = [entry if found and each is found[0] else each for each in kept]
+        if not found:
+            listed.value.append(entry)
+        assign(entry, {"name": name})
+        return self.mapping(entry, _SINGULAR[plural])
 
-    def mapping(self, node: MappingNode, key: str) -> MappingNode:
-        """Return the mapping under `key`, which is made where it is missing or empty."""
+    @staticmethod
+    def mapping(node: MappingNode, key: str) -> MappingNode:
+        """Return the mapping under `key`, which is made where anything else is there."""
         inner = get(node, key)
-        if inner is None or _is_null(inner):
-            inner = _mapping()
-            _put(node, key, inner)
-        if not isinstance(inner, MappingNode):
-            raise self._malformed(f"{key} is not a mapping.")
+        # A copy, since an alias in another entry may mean the same node.
+        inner = _own(inner) if isinstance(inner, MappingNode) else _mapping()
+        _put(node, key, inner)
         return inner
 
     def changed(self, text: str) -> bool:
@@ -104,39 +114,17 @@ class KubeconfigEdit:
 
     def _listed(self, plural: str) -> SequenceNode:
         listed = get(self._root, plural)
-        if listed is None or _is_null(listed):
-            listed = SequenceNode(_SEQ, [], flow_style=False)
-            _put(self._root, plural, listed)
-        if not isinstance(listed, SequenceNode):
-            raise self._malformed(f"{plural} is not a list.")
-        if not listed.value:
-            listed.flow_style = False
-        return listed
-
-    def _find(self, plural: str, name: str) -> MappingNode | None:
-        listed = get(self._root, plural)
-        if listed is None or _is_null(listed):
-            return None
-        for each in self._listed(plural).value:
-            named = get(each, "name") if isinstance(each, MappingNode) else None
-            if isinstance(named, ScalarNode) and named.value == name:
-                return each  # type: ignore[no-any-return] # a MappingNode, by the line above
-        return None
-
-    def _malformed(self, why: str) -> KubeconfigInvalid:
-        return KubeconfigInvalid(
-            f"{self._name} is malformed, and was not changed.",
-            why=why,
-            mend="mend the file, or name another: --kubeconfig FILE",
-        )
-
-
-def get(node: MappingNode, key: str) -> Node | None:
-    """Return what stands under `key`; None where there is nothing."""
-    for name, value in node.value:
-        if isinstance(name, ScalarNode) and name.value == key:
-            return value  # type: ignore[no-any-return] # PyYAML's nodes hold nodes
-    return None
+        if listed is not None and not is_null(listed) and not isinstance(listed, SequenceNode):
+            raise KubeconfigInvalid(
+                f"{self._name} is malformed, and was not changed.",
+                why=f"{plural} is not a list.",
+                mend="correct the file, or name another: --kubeconfig FILE",
+            )
+        own = SequenceNode(SEQ, [], flow_style=False)
+        if isinstance(listed, SequenceNode) and listed.value:
+            own = SequenceNode(SEQ, list(listed.value), flow_style=listed.flow_style)
+        _put(self._root, plural, own)
+        return own
 
 
 def assign(node: MappingNode, values: Mapping[str, str | bool]) -> None:
@@ -152,26 +140,55 @@ def remove(node: MappingNode, *keys: str) -> None:
     ]
 
 
+def remove_malformed(node: MappingNode) -> None:
+    """Take those fields away that kubectl cannot read, or that ``kubectl config view`` has left out."""
+    node.value = [
+        (key, value)
+        for key, value in node.value
+        if not isinstance(key, ScalarNode) or is_null(value) or _is_well_formed(key.value, value)
+    ]
+
+
+def _is_well_formed(key: str, node: Node) -> bool:
+    if key in _TRUTHS:
+        return node.tag == BOOL
+    if key in ("as-groups", "extensions"):
+        return isinstance(node, SequenceNode)
+    if key == "as-user-extra":
+        return isinstance(node, MappingNode)
+    if key.endswith("-data"):
+        return is_text(node) and node.value not in kubeconfig.OMITTED and pem.decode(node.value) is not None
+    return key not in _TEXTS or is_text(node)
+
+
+def _is_named(node: Node, name: str) -> bool:
+    named = get(node, "name") if isinstance(node, MappingNode) else None
+    return isinstance(named, ScalarNode) and named.value == name
+
+
 def _put(node: MappingNode, key: str, value: Node) -> None:
-    for at, (name, _) in enumerate(node.value):
-        if isinstance(name, ScalarNode) and name.value == key:
-            node.value[at] = (name, value)
-            return
-    node.flow_style = False if not node.value else node.flow_style
-    node.value.append((_scalar(key), value))
+    places = [
+        at for at, (name, _) in enumerate(node.value) if isinstance(name, ScalarNode) and name.value == key
+    ]
+    if not places:
+        node.flow_style = False if not node.value else node.flow_style
+        node.value.append((_scalar(key), value))
+        return
+    node.value[places[0]] = (node.value[places[0]][0], value)
+    for at in reversed(places[1:]):  # the last one counted
+        del node.value[at]
+
+
+def _own(node: MappingNode) -> MappingNode:
+    """Return a copy with the same fields, those that it merges among them."""
+    copy = MappingNode(node.tag, list(node.value), flow_style=node.flow_style)
+    flatten(copy)
+    return copy
 
 
 def _mapping() -> MappingNode:
-    return MappingNode(_MAP, [], flow_style=False)
+    return MappingNode(MAP, [], flow_style=False)
 
 
 def _scalar(value: str | bool) -> ScalarNode:
-    if isinstance(value, bool):
-        return ScalarNode(_BOOL, str(value).lower())
-    # Go's YAML takes more words than PyYAML for numbers and truth values (1e3, y): those are quoted.
-    plain = len(value) > 1 and value[0].isalpha() and value.isprintable()
-    return ScalarNode(_STR, value, style=None if plain else '"')
-
-
-def _is_null(node: Node) -> bool:
-    return isinstance(node, ScalarNode) and node.tag == "tag:yaml.org,2002:null"
+    return ScalarNode(BOOL, str(value).lower()) if isinstance(value, bool) else ScalarNode(STR, value)

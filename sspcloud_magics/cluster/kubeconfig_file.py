@@ -87,9 +87,9 @@ def write(file: Path, text: str) -> None:
     KubeconfigInvalid
         If the directory or the file is not ours to write.
     """
-    target = file.resolve()
     check_writable(file)
     try:
+        target = file.resolve()
         if target.exists():
             _keep_a_copy(target)
         _replace(target, text.encode())
@@ -99,9 +99,13 @@ def write(file: Path, text: str) -> None:
 
 def check_writable(file: Path) -> None:
     """Raise `KubeconfigInvalid` where a kubeconfig is there and its owner does not want it to be changed."""
-    target = file.resolve()
-    # Root may write what is read-only; that it is so is meant all the same.
-    if target.exists() and not (target.stat().st_mode & 0o222 and os.access(target, os.W_OK)):
+    try:
+        target = file.resolve()
+        # Root may write what is read-only; that it is so is meant all the same.
+        is_fixed = target.exists() and not (target.stat().st_mode & 0o222 and os.access(target, os.W_OK))
+    except OSError as error:
+        raise _cannot(file, error) from None
+    if is_fixed:
         raise KubeconfigInvalid(
             f"{file} is read-only, and was not changed.",
             why="A login and its renewed tokens are kept in it.",

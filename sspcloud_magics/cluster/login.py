@@ -19,12 +19,13 @@ from pathlib import Path
 
 from yaml.nodes import MappingNode
 
+from sspcloud_magics import pem
 from sspcloud_magics.cluster import jwt, kubeconfig_file, oidc
 from sspcloud_magics.cluster import kubeconfig as kubeconfigs
 from sspcloud_magics.cluster.account import COPY_AGAIN
 from sspcloud_magics.cluster.contexts import ContextAccess, server_url
 from sspcloud_magics.cluster.identity import cluster_from
-from sspcloud_magics.cluster.kubeconfig_edit import KubeconfigEdit, assign, remove
+from sspcloud_magics.cluster.kubeconfig_edit import KubeconfigEdit, assign, remove, remove_malformed
 from sspcloud_magics.cluster.login_script import LoginScript
 from sspcloud_magics.cluster.permissions import who_am_i
 from sspcloud_magics.errors import KubeconfigInvalid, TokenExpired
@@ -89,12 +90,15 @@ def merged(texts: Mapping[Path, str], script: LoginScript, ca: str | None = None
 
     _merge_cluster(entry("clusters", script.cluster), script, ca)
     _merge_user(entry("users", script.user), script, first)
-    assign(entry("contexts", script.context), dict(script.context_values))
+    context = entry("contexts", script.context)
+    remove_malformed(context)
+    assign(context, dict(script.context_values))
     first.use_context(script.context)
     return {file: edit.text() for file, edit in edits.items() if edit.changed(texts[file])}
 
 
 def _merge_cluster(node: MappingNode, script: LoginScript, ca: str | None) -> None:
+    remove_malformed(node)
     former = KubeconfigEdit.texts(node)
     values = dict(script.cluster_values)
     same_server = former.get("server", "").rstrip("/") == str(values["server"]).rstrip("/")
@@ -116,6 +120,7 @@ def _merge_cluster(node: MappingNode, script: LoginScript, ca: str | None) -> No
 
 
 def _merge_user(node: MappingNode, script: LoginScript, edit: KubeconfigEdit) -> None:
+    remove_malformed(node)
     if script.token is not None:
         remove(node, *(key for key in _OTHER_CREDENTIALS if key != "token"))
         assign(node, {"token": script.token.reveal()})
@@ -171,10 +176,9 @@ def _texts(files: Sequence[Path]) -> dict[Path, str]:
 
 def _read_authority(file: Path) -> str:
     try:
-        text = file.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        why = f"{error.strerror}." if isinstance(error, OSError) else "It is not text."
-        raise KubeconfigInvalid(f"The CA file {file} cannot be read.", why=why) from None
+        text = pem.extract(file.read_bytes(), pem.CERTIFICATE)
+    except OSError as error:
+        raise KubeconfigInvalid(f"The CA file {file} cannot be read.", why=f"{error.strerror}.") from None
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise KubeconfigInvalid(
             f"The CA file {file} holds no certificate in PEM.",

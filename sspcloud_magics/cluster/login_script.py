@@ -12,6 +12,7 @@ Source: https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.htm
 from __future__ import annotations
 
 import csv
+import errno
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from sspcloud_magics.cluster import jwt
 from sspcloud_magics.cluster.account import ACCOUNT_PAGE
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.secret import Form, Secret, checked, without_frames
+from sspcloud_magics.user_files import decode
 
 LIMIT = 1 << 20
 """No login script is longer than this, in bytes."""
@@ -129,22 +131,22 @@ def read_script(file: Path) -> LoginScript:
                 why=f"It has {size / 1e6:.1f} MB; a login script is far smaller.",
                 mend=_COPY_AGAIN,
             )
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        # The name is not repeated: it may be a token that somebody typed in its place.
-        raise UsageProblem(
-            "There is no script of that name.",
-            why=f"Names without a directory are looked for in {Path.cwd()}. A token is not taken from the line.",
-            mend="name the file into which you saved the script of your account page: %k8s_login config.sh",
-        ) from None
-    except OSError as error:
+        text = decode(file.read_bytes())
+    except UnicodeDecodeError:
+        raise UsageProblem(f"{file} is no login script.", why="It is not text.", mend=_COPY_AGAIN) from None
+    except (OSError, ValueError) as error:  # a ValueError for a name with a NUL
+        if not isinstance(error, OSError) or error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+            # The name is not repeated: it may be a token that somebody typed in its place.
+            raise UsageProblem(
+                "There is no script of that name.",
+                why=f"Names without a directory are looked for in {Path.cwd()}. A token is not taken from the line.",
+                mend="name the file into which you saved the script of your account page: %k8s_login config.sh",
+            ) from None
         raise UsageProblem(
             f"The script {file} cannot be read.",
             why=f"{error.strerror or error}.",
             mend="check the path: it is the file that you saved from your account page",
         ) from None
-    except UnicodeDecodeError:
-        raise UsageProblem(f"{file} is no login script.", why="It is not text.", mend=_COPY_AGAIN) from None
     return parse(text)
 
 
@@ -340,8 +342,14 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
     if token:
         return {}, _checked("token", token, command.line)
     settings: dict[str, Secret] = {}
-    # kubectl splits at commas as CSV does (pflag's StringSlice).
-    for setting in (each for row in csv.reader(given) for each in row):
+    try:
+        # kubectl splits at commas as CSV does (pflag's StringSlice).
+        listed = [each for text in given for row in csv.reader([text], strict=True) for each in row]
+    except csv.Error:
+        raise _refused(
+            command.line, shown, "--auth-provider-arg has a line break or a stray quote in its value"
+        ) from None
+    for setting in listed:
         key, equals, value = setting.partition("=")
         if not equals or key not in _OIDC:
             name = f" with {key}" if _NAME.fullmatch(key) else ""

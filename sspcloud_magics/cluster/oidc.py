@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from sspcloud_magics import __version__, addresses
+from sspcloud_magics import __version__, addresses, pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster import jwt, transport
 from sspcloud_magics.cluster.account import COPY_AGAIN
@@ -276,8 +276,8 @@ def _authority(given: Mapping[str, str], folder: Path | None) -> str | None:
     data, path = given.get("idp-certificate-authority-data"), given.get("idp-certificate-authority")
     try:
         if data:
-            return base64.b64decode(data).decode("ascii")
-        return ((folder or Path()) / path).read_text(encoding="ascii") if path else None
+            return pem.extract(base64.b64decode(data), pem.CERTIFICATE)
+        return pem.extract(((folder or Path()) / path).read_bytes(), pem.CERTIFICATE) if path else None
     except (OSError, ValueError):
         raise KubeconfigInvalid(
             "The certificate authority of the identity provider (idp-certificate-authority) cannot be read.",

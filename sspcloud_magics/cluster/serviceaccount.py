@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from sspcloud_magics import pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster.tokenfile import TokenFile
 from sspcloud_magics.errors import NotLoggedIn, TokenExpired
@@ -43,8 +44,8 @@ class MountedToken:
         """Return the access with the token as the file has it now."""
         try:
             # As client-go does: without the file, the system's authorities decide.
-            ca = self._ca.read_text() if self._ca.exists() else None
-        except (OSError, UnicodeDecodeError) as error:
+            ca = pem.extract(self._ca.read_bytes(), pem.CERTIFICATE) if self._ca.exists() else None
+        except OSError as error:
             raise NotLoggedIn(f"{self._ca} cannot be read.", why=str(error)) from None
         return Access(server=self._server, ca=ca, token=self._token.read())
 
@@ -70,7 +71,11 @@ class MountedToken:
 def why_not_mounted(mount: Path = MOUNT, environ: Mapping[str, str] | None = None) -> str:
     """Return why no mounted token can be used, in words; empty where it can be."""
     environ = os.environ if environ is None else environ
-    if not (mount / "token").exists():
+    try:
+        is_there = (mount / "token").exists()
+    except OSError as error:
+        return f"{mount / 'token'} cannot be looked at ({error.strerror or error})"
+    if not is_there:
         return f"there is no {mount / 'token'}: this is not inside a cluster"
     if not environ.get("KUBERNETES_SERVICE_HOST"):
         return "KUBERNETES_SERVICE_HOST is not set: where the API server is, nobody says"

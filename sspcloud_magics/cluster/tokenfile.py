@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sspcloud_magics.errors import NotLoggedIn
 from sspcloud_magics.secret import Form, Secret, checked, without_frames
+from sspcloud_magics.user_files import decode
 
 LIMIT = 1 << 20
 """No token is longer than this, in bytes; what is longer is some other file."""
@@ -44,7 +45,7 @@ class TokenFile:
             if self._token is None or stamp != self._stamp:
                 if found.st_size > LIMIT:
                     raise NotLoggedIn(f"{self.path} is not a token.", why=f"It has {found.st_size} bytes.")
-                self._token = _token(self.path.read_text(encoding="ascii"), self.path)
+                self._token = _token(decode(self.path.read_bytes()), self.path)
                 self._stamp = stamp
         except OSError as error:
             raise NotLoggedIn(

@@ -18,6 +18,7 @@ from sspcloud_magics.databases.files import Exported, whole
 from sspcloud_magics.databases.parameters import Statement, statements
 from sspcloud_magics.databases.query import Done, Progress, QueryResult
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.user_files import user_path
 
 BLOCK = 256 << 10
 """Bytes that are read from a file at a time."""
@@ -71,7 +72,7 @@ def copy_to(
     --------
     >>> copy_to(connection, "COPY t TO STDOUT (FORMAT csv, HEADER)", "t.csv")  # doctest: +SKIP
     """
-    file = Path(file).expanduser()
+    file = user_path(file)
 
     def receive(copy: psycopg.Copy, told: Callable[[int], None]) -> None:
         with partial.open("wb") as opened:
@@ -114,7 +115,7 @@ def copy_from(
     --------
     >>> copy_from(connection, "COPY t FROM STDIN (FORMAT csv, HEADER)", "t.csv")  # doctest: +SKIP
     """
-    file = Path(file).expanduser()
+    file = user_path(file)
     try:
         opened = file.open("rb")
     except OSError as error:

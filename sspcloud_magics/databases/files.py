@@ -23,6 +23,7 @@ from sspcloud_magics.databases.columns import Numeric
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.query import Progress
 from sspcloud_magics.errors import FileNotWritten, UsageProblem
+from sspcloud_magics.user_files import user_path
 
 PART = 65_536
 """Rows that are written at a time; in Parquet one row group."""
@@ -137,7 +138,7 @@ def export(
     >>> export(connection, "SELECT * FROM big", "big.parquet")  # doctest: +SKIP
     1,000,000 rows in big.parquet (41.3 MiB)
     """
-    file = Path(file).expanduser()
+    file = user_path(file)
     make = _WRITERS.get(file.suffix.lower())
     if make is None:
         raise UsageProblem(f"{file.name} ends neither in .parquet nor in .csv.", mend="--to rows.parquet")

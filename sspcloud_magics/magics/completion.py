@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
@@ -24,6 +23,7 @@ from sspcloud_magics import session
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.printable import printable
 from sspcloud_magics.target import SHORT_KIND, Target
+from sspcloud_magics.user_files import user_path
 
 FRESH = 20.0
 """For how many seconds names are not fetched again."""
@@ -175,7 +175,7 @@ def _context_words(_names: Names, words: list[str]) -> Iterable[str]:
 
     named = dict(pairwise(words)).get("--kubeconfig")
     try:
-        read = kubeconfig.load([Path(named).expanduser()] if named else kubeconfig.default_files())
+        read = kubeconfig.load([user_path(named)] if named else kubeconfig.default_files())
     except SspcloudError:
         return []
     return [] if read is None else read.contexts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
@@ -13,6 +12,7 @@ from sspcloud_magics.cluster.account import ACCOUNT_PAGE
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note
+from sspcloud_magics.user_files import user_path
 
 ACCOUNT_STEPS = (
     f"copy the login script from your account page: {ACCOUNT_PAGE}",
@@ -69,7 +69,7 @@ class LoginMagics(Magics):
         if given.script:
             from sspcloud_magics.cluster import file_modes  # noqa: PLC0415 - the login has loaded it
 
-            for remark in file_modes.remarks([("login script", Path(given.script).expanduser())]):
+            for remark in file_modes.remarks([("login script", user_path(given.script))]):
                 display(Note(remark.what, (remark.mend,)))  # type: ignore[no-untyped-call]  # IPython's
         return identity
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from sspcloud_magics.errors import ClusterError, UsageProblem
+from sspcloud_magics.user_files import user_path
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
@@ -324,12 +325,12 @@ def close() -> None:
 def _arguments(choice: Choice) -> dict[str, Any]:
     """Return the keywords of `find_cluster`."""
     return {
-        "kubeconfig": Path(choice.kubeconfig).expanduser() if choice.kubeconfig else None,
+        "kubeconfig": user_path(choice.kubeconfig) if choice.kubeconfig else None,
         "context": choice.context,
         "server": choice.server,
-        "token_file": Path(choice.token_file).expanduser() if choice.token_file else None,
+        "token_file": user_path(choice.token_file) if choice.token_file else None,
         "namespace": choice.namespace,
-        "ca_file": Path(choice.ca_file).expanduser() if choice.ca_file else None,
+        "ca_file": user_path(choice.ca_file) if choice.ca_file else None,
         "insecure_skip_tls_verify": choice.insecure_skip_tls_verify,
         "credentials_without_tls": choice.credentials_without_tls,
     }
@@ -453,8 +454,8 @@ def _log_in(
             "A script says itself which server and context; another was named beside it.",
             mend="%k8s_login config.sh   or the other, not both",
         )
-    read = script if isinstance(script, LoginScript) else read_script(Path(script).expanduser())
+    read = script if isinstance(script, LoginScript) else read_script(user_path(script))
     named = kubeconfig or session.configured.kubeconfig
-    files = [Path(named).expanduser()] if named else default_files()
-    log_in(read, files, Path(ca_file).expanduser() if ca_file else None)
+    files = [user_path(named)] if named else default_files()
+    log_in(read, files, user_path(ca_file) if ca_file else None)
     return read.context

@@ -15,6 +15,7 @@ from sspcloud_magics.cluster.contexts import server_url
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, SspcloudError, TokenExpired
 from sspcloud_magics.secret import Secret
+from sspcloud_magics.tls import tls_context
 
 Write = Callable[..., Path]
 SERVER = "https://api.example:6443"
@@ -57,7 +58,7 @@ def test_all_that_a_cluster_entry_may_say(write_kubeconfig: Write, authority: tr
     }
     assert found(write_kubeconfig(cluster=cluster)).access() == Access(
         server=SERVER,
-        ca=pem,
+        ca=pem.strip(),
         tls_server_name="kubernetes",
         proxy=Secret("http://proxy.example:3128"),
         token=Secret("a-token"),
@@ -71,6 +72,37 @@ def test_insecure_is_obeyed_and_a_ca_beside_it_refused(write_kubeconfig: Write) 
         found(write_kubeconfig(cluster=insecure | {"certificate-authority-data": b64("x")}))
     with pytest.raises(KubeconfigInvalid, match="neither true nor false"):
         found(write_kubeconfig(cluster=insecure | {"insecure-skip-tls-verify": "yes"}))
+
+
+def test_text_around_pem_blocks_counts_for_nothing(write_kubeconfig: Write, authority: trustme.CA) -> None:
+    """In bundles, and as ``openssl x509 -text`` and ``openssl ecparam -genkey`` write them; a broken block, too."""
+    pair = authority.issue_cert("localhost")
+    chain, key = pair.cert_chain_pems[0].bytes().decode(), pair.private_key_pem.bytes().decode()
+    broken = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
+    parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    pem = authority.cert_pem.bytes().decode().replace("\n", "\r\n")
+    access = found(
+        write_kubeconfig(
+            cluster={
+                "server": SERVER,
+                "certificate-authority-data": b64(
+                    f"# Autorité\r\n{broken}Certificate:\n  Data\n{pem}\n# the end"
+                ),
+            },
+            user={
+                "client-certificate-data": b64(f"Bag Attributes\n{chain}{key}é"),
+                "client-key-data": b64(f"# clé\n{parameters}{key}"),
+            },
+        )
+    ).access()
+    context = tls_context(access)
+    assert context.cert_store_stats()["x509_ca"] == 1
+
+
+def test_certificate_authority_without_a_block_is_told(write_kubeconfig: Write) -> None:
+    cluster = {"server": SERVER, "certificate-authority-data": b64("no certificate")}
+    with pytest.raises(KubeconfigInvalid, match="no certificate in PEM"):
+        tls_context(found(write_kubeconfig(cluster=cluster)).access())
 
 
 def test_client_certificates_come_from_relative_files(write_kubeconfig: Write, tmp_path: Path) -> None:

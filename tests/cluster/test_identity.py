@@ -77,7 +77,8 @@ def test_mounted_authority_is_trusted_if_readable(mount: Path) -> None:
     (mount / "ca.crt").write_text("PEM")
     cluster = find_cluster(mount=mount, environ=IN_CLUSTER)
     assert cluster.access().ca == "PEM"
-    (mount / "ca.crt").write_bytes(b"\xff\xfe")
+    (mount / "ca.crt").unlink()
+    (mount / "ca.crt").mkdir()
     with pytest.raises(NotLoggedIn, match=r"ca\.crt cannot be read"):
         cluster.access()
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from sspcloud_magics.cluster import kubeconfig_file
+from sspcloud_magics.cluster.identity import find_cluster
 from sspcloud_magics.cluster.kubeconfig import LIMIT, default_files, load
-from sspcloud_magics.errors import KubeconfigInvalid
+from sspcloud_magics.cluster.login_script import read_script
+from sspcloud_magics.errors import KubeconfigInvalid, SspcloudError
 
 Write = Callable[..., Path]
 
@@ -72,11 +75,7 @@ def test_kubeconfig_variable_lists_files_before_home(tmp_path: Path) -> None:
         (b"secret-canary", "of another kind"),
         (b"kind: Deployment\nmetadata: {name: x}", "of another kind"),
         (b"users: secret-canary", "users is not a list"),
-        (b"users: [secret-canary]", "users is not a list"),
-        (b"users: [{user: {token: secret-canary}}]", "users is not a list"),
-        (b"contexts: [{name: a, context: secret-canary}]", "contexts is not a list"),
         (b"\xff\xfe\x00binary", "not text"),
-        (b"a: !!python/object/apply:os.system ['false']", "not YAML"),
         (b"[" * 100_000, "not YAML"),
         (b"x" * (LIMIT + 1), "MB"),
     ],
@@ -106,21 +105,62 @@ def test_a_directory_is_no_kubeconfig(tmp_path: Path) -> None:
         load([tmp_path])
 
 
-def test_a_file_that_is_not_ours_to_read_is_said_to_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def as_nobody() -> Iterator[None]:
+    """Be a user whose files these are not, where we may: root reads and enters everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def closed_folder(tmp_path: Path) -> Iterator[Path]:
+    """Make a folder that may not be entered; only its root may."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    for name in ("config", "token", "ca.crt"):
+        (folder / name).write_text("{}")
+    folder.chmod(0)
+    yield folder
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda folder: find_cluster(kubeconfig=folder / "config"),
+        lambda folder: find_cluster(environ={"KUBECONFIG": str(folder / "config")}),
+        lambda folder: find_cluster(mount=folder, environ={"HOME": str(folder)}),
+        lambda folder: find_cluster(
+            server="https://x", token_file=folder / "token", ca_file=folder / "ca.crt"
+        ),
+        lambda folder: find_cluster(server="https://x", token_file=folder / "token").access(),
+        lambda folder: read_script(folder / "config"),
+        lambda folder: kubeconfig_file.check_writable(folder / "config"),
+    ],
+    ids=["kubeconfig", "KUBECONFIG", "home", "CA", "token", "login script", "login"],
+)
+def test_folder_that_one_may_not_enter_is_told(
+    closed_folder: Path, as_nobody: None, use: Callable[[Path], object]
 ) -> None:
-    file = tmp_path / "config"
-    file.write_text("{}")
-    file.chmod(0)
-    if os.access(file, os.R_OK):  # root reads everything: let the system's answer stand in for the bits
+    with pytest.raises(SspcloudError, match="Permission denied"):
+        use(closed_folder)
 
-        def refuse(self: Path, **_options: object) -> str:
-            raise PermissionError(13, "Permission denied", str(self))
 
-        monkeypatch.setattr(Path, "read_text", refuse)
-    with pytest.raises(KubeconfigInvalid, match="Permission denied") as caught:
-        load([file])
-    assert str(file) in str(caught.value)
+@pytest.mark.parametrize("value", ["REDACTED", "DATA+OMITTED"])
+@pytest.mark.parametrize("key", ["token", "client-key-data", "client-certificate-data"])
+def test_what_kubectl_leaves_out_is_told_with_raw(write_kubeconfig: Write, key: str, value: str) -> None:
+    user = {"client-certificate-data": "YQ==", "client-key-data": "YQ=="} | {key: value}
+    with pytest.raises(KubeconfigInvalid, match=r"kubectl config view --raw"):
+        find_cluster(kubeconfig=write_kubeconfig(user=user), environ={}).access()
+    cluster = {"server": "https://x", "certificate-authority-data": value}
+    with pytest.raises(KubeconfigInvalid, match=r"kubectl config view --raw"):
+        find_cluster(kubeconfig=write_kubeconfig(cluster=cluster), environ={}).access()
 
 
 def test_unknown_context_is_answered_with_the_known(write_kubeconfig: Write) -> None:

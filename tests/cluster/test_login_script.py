@@ -137,6 +137,12 @@ def test_a_script_that_is_cut_off_anywhere_is_refused(keep: int) -> None:
         (SCRIPT.replace("verify=true", "verify=maybe"), "true or false"),
         (SCRIPT.replace(ID_TOKEN, ID_TOKEN[:40]), "cut off"),
         (SCRIPT.replace("=refresh-token=CANARY-refresh", "=refresh-token="), "refresh-token"),
+        (SCRIPT.replace("=refresh-token=CANARY-refresh", "='refresh-token=CANARY\n-refresh'"), "line break"),
+        (SCRIPT.replace("--server=https", "--server='\n'https"), "no usable server"),
+        (
+            SCRIPT.replace("=refresh-token=CANARY-refresh", """='"refresh-token=CANARY"-refresh'"""),
+            "stray quote",
+        ),
         ("<!DOCTYPE html><html>", "web page"),
         ("apiVersion: v1\nkind: Config", "--kubeconfig"),
         ("", "no login script"),
@@ -166,6 +172,20 @@ def test_long_file_is_read_fast_and_too_long_refused(tmp_path: Path) -> None:
     file.write_bytes(b"#" * (1 << 21))
     with pytest.raises(UsageProblem, match="MB"):
         read_script(file)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_script_as_powershell_saves_it_is_read(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "config.sh"
+    file.write_bytes(SCRIPT.replace("\n", "\r\n").encode(encoding))
+    assert read_script(file) == parse(SCRIPT)
+
+
+@pytest.mark.parametrize("name", ["eyJ" + "CANARY" * 100, "CANARY\0"])
+def test_token_in_the_place_of_a_file_is_not_shown(name: str) -> None:
+    with pytest.raises(UsageProblem, match="no script of that name") as refused:
+        read_script(Path(name))
+    assert "CANARY" not in str(refused.value)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""PEM as Go reads it: the blocks count, and what bundles and ``openssl x509 -text`` write around them does not."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+CERTIFICATE, PRIVATE_KEY = "CERTIFICATE", "PRIVATE KEY"
+
+_BLOCK = re.compile(
+    r"^-----BEGIN (?P<label>[^\n-]*)-----[ \t]*\r?\n.*?^-----END (?P=label)-----", re.MULTILINE | re.DOTALL
+)
+
+
+def blocks(text: str, kind: str) -> list[str]:
+    r"""Return the blocks of one kind.
+
+    Parameters
+    ----------
+    text
+        The text.
+    kind
+        `CERTIFICATE`, or `PRIVATE_KEY` with any word before it, such as ``EC PRIVATE KEY``.
+
+    Examples
+    --------
+    >>> blocks("# mine\n-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n", CERTIFICATE)
+    ['-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----']
+    """
+    found = ((each["label"], each.group()) for each in _BLOCK.finditer(text))
+    return [
+        block
+        for label, block in found
+        if label == kind or (kind == PRIVATE_KEY and label.endswith(f" {PRIVATE_KEY}"))
+    ]
+
+
+def extract(content: bytes, kind: str) -> str:
+    """Return the blocks of one kind as a text; the whole content where there is none, which is for OpenSSL to refuse."""
+    # The text around the blocks may have any encoding, and base64 looks alike in all of them.
+    text = content.decode("latin-1")
+    return "\n".join(blocks(text, kind)) or text
+
+
+def decode(data: str) -> bytes | None:
+    """Return what base64 stands for; None where it is none. As in Go, line breaks count for nothing, and nothing else does."""
+    try:
+        return base64.b64decode(data.translate({ord("\n"): None, ord("\r"): None}), validate=True)
+    except (binascii.Error, ValueError):
+        return None

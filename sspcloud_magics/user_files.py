@@ -1,0 +1,36 @@
+"""Files as users write them: their paths, and their encodings."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from pathlib import Path
+
+
+def user_path(text: str | Path) -> Path:
+    """Return a path with ``~`` as the home; that of a user who does not exist stays as it is written.
+
+    Examples
+    --------
+    >>> user_path("~no-such-user/config").parts
+    ('~no-such-user', 'config')
+    """
+    # pathlib's own raises a RuntimeError for a user who does not exist.
+    return Path(os.path.expanduser(text))  # noqa: PTH111
+
+
+def decode(content: bytes) -> str:
+    r"""Return the text of a file: UTF-8, or UTF-16 with its byte order mark, as PowerShell writes it.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        If it is neither.
+
+    Examples
+    --------
+    >>> decode(b"\xff\xfeo\0k\0"), decode(b"\xef\xbb\xbfok")
+    ('ok', 'ok')
+    """
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else "utf-8-sig")
