@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
 from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+_NAMED = (*VERSIONS, "client.authentication.k8s.io/v1alpha1")
+"""Those that a command may name: any other word of its output is not shown."""
+
 _T = TypeVar("_T")
 _KINDS: Mapping[type, str] = {str: "text", list: "a list", bool: "true or false"}
 
@@ -127,6 +131,14 @@ class ExecPlugin:
         bare = "/" not in self._command and os.sep not in self._command
         found = shutil.which(self._command if bare else self._folder / self._command)
         if found is None:
+            folders = map(Path, os.get_exec_path()) if bare else [self._folder]
+            closed = next((file for folder in folders if (file := folder / self._command).is_file()), None)
+            if closed is not None:
+                raise NotLoggedIn(
+                    f"The login command {self._command} may not be run.",
+                    why=f"{closed} is not executable.",
+                    mend=f"!chmod u+x {shlex.quote(str(closed))}",
+                )
             raise NotLoggedIn(
                 f"The login command {self._command}, which the kubeconfig names, is not here.",
                 mend=self._hint or f"install {self._command}, or use a configuration with a token",
@@ -178,6 +190,19 @@ class ExecPlugin:
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             kind = None
+        if (
+            kind is not None
+            and kind[0] == "ExecCredential"
+            and kind[1] in _NAMED
+            and kind[1] != self._version
+        ):
+            raise NotLoggedIn(
+                f"The login command {self._command} answers in another version than it is asked in.",
+                why=f"It prints {kind[1]}; the kubeconfig says {self._version}.",
+                mend=f"write apiVersion: {kind[1]} in the exec entry of the kubeconfig, or update {self._command}"
+                if kind[1] in VERSIONS
+                else f"update {self._command}, then make the kubeconfig again",
+            )
         if kind != ("ExecCredential", self._version):
             raise NotLoggedIn(
                 f"The login command {self._command} did not print an ExecCredential ({self._version}).",

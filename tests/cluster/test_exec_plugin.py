@@ -108,6 +108,11 @@ def test_the_cluster_is_told_only_on_demand(program: Any, tmp_path: Path) -> Non
         ("give(token='')", "no token and no client certificate"),
         ("give(clientCertificateData='secret-canary')", "no token and no client certificate"),
         ("info['apiVersion'] = 'v0'; give(token='secret-canary')", "did not print an ExecCredential"),
+        (f"info['apiVersion'] = {V1BETA1!r}; give(token='secret-canary')", f"write apiVersion: {V1BETA1}"),
+        (
+            "info['apiVersion'] = 'client.authentication.k8s.io/v1alpha1'; give(token='secret-canary')",
+            "another version than it is asked in",
+        ),
         ("give(token='secret-canary', expirationTimestamp='soon')", "did not print an ExecCredential"),
         ("give(token='secret-canary\\n2')", "one word on one line"),
         ("give(token='secret-canary-é')", "one word on one line"),
@@ -129,6 +134,55 @@ def test_missing_command_is_told_with_its_install_hint(tmp_path: Path) -> None:
     spec = {"apiVersion": V1, "command": "no-such-login", "installHint": "get it from the shelf"}
     with pytest.raises(NotLoggedIn, match="get it from the shelf"):
         plugin(spec, tmp_path).credential()
+
+
+@pytest.mark.parametrize("command", ["./login", "login"])
+def test_missing_x_bit_is_named(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    spec = program("give(token='t')") | {"command": command}
+    (tmp_path / "login").chmod(0o644)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NotLoggedIn, match=r"chmod u\+x .*login"):
+        plugin(spec, tmp_path).credential()
+
+
+def test_null_parts_of_an_entry_are_empty(program: Any, tmp_path: Path) -> None:
+    """As kubectl passes them on: no text where null is."""
+    body = "give(token=json_token([sys.argv[1:], os.environ['EMPTY'], 'cluster' in info['spec']]))"
+    spec = program(
+        body,
+        args=[None, "a"],
+        env=[{"name": "EMPTY", "value": None}],
+        provideClusterInfo=None,
+        interactiveMode=None,
+        installHint=None,
+    )
+    assert told_by(plugin(spec, tmp_path).credential().token) == [["", "a"], "", False]
+    assert plugin(program("give(token='t')", args=None, env=None), tmp_path).credential().token == Secret("t")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"args": "secret-canary"},
+        {"args": [5]},
+        {"args": ["secret-canary\0"]},
+        {"env": {"A": "secret-canary"}},
+        {"env": [None]},
+        {"env": [{"value": "secret-canary"}]},
+        {"env": [{"name": "A=B", "value": "secret-canary"}]},
+        {"env": [{"name": "A", "value": 5}]},
+        {"provideClusterInfo": "true"},
+        {"interactiveMode": "sometimes"},
+        {"command": 5},
+        {"apiVersion": ["v1"]},
+    ],
+)
+def test_malformed_part_of_an_entry_is_named(tmp_path: Path, part: dict[str, Any]) -> None:
+    with pytest.raises(KubeconfigInvalid, match=f"{next(iter(part))} of an exec entry") as caught:
+        plugin({"apiVersion": V1, "command": "x"} | part, tmp_path)
+    assert "canary" not in str(caught.value)
 
 
 def test_a_command_that_takes_too_long_is_ended(
