@@ -41,6 +41,8 @@ _BUSY_SECONDS = 10.0
 _ASK_AGAIN = 0.25
 # No API server ends and starts again within this many seconds: if it was ready then, it is ready now.
 _STAYS_READY = 0.5
+# Where the server does not say whether it is ready, a 403 takes `_STARTING_SECONDS`. Those after it need not.
+_STAYS_BELIEVED = 60.0
 _SERVER_ERROR = 500
 
 _METHODS = {
@@ -81,6 +83,8 @@ class ApiClient:
         self._pool_is_for: object = None
         # Until when a 403 is believed without asking: a request has just succeeded.
         self._ready_until = 0.0
+        # The same, of a server that does not say whether it is ready, and has refused for long.
+        self._believed_until = 0.0
 
     @without_frames
     def ask(
@@ -174,8 +178,8 @@ class ApiClient:
             answer = self._ask_patiently(access, attempt, query, body, stream=stream)
         # A success that came after the question says nothing of the moment in which it was refused.
         believed = self._ready_until - _STAYS_READY <= asked_at < self._ready_until
-        if answer.status == 403 and not believed and self._becomes_ready(access):
-            answer = self._ask_patiently(access, attempt, query, body, stream=stream)
+        if answer.status == 403 and not believed:
+            answer = self._ask_when_ready(access, attempt, query, body, answer, stream=stream)
         if 200 <= answer.status < 300:
             self._ready_until = time.monotonic() + _STAYS_READY
             return answer, access.server
@@ -191,8 +195,17 @@ class ApiClient:
             location=_without(location.encode(), access.token).decode(),
         )
 
-    def _becomes_ready(self, access: Access) -> bool:
-        """Wait until the server is ready; return False where it does not say whether it is.
+    def _ask_when_ready(
+        self,
+        access: Access,
+        attempt: Attempt,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        refusal: Answer | urllib3.BaseHTTPResponse,
+        *,
+        stream: bool,
+    ) -> Answer | urllib3.BaseHTTPResponse:
+        """Ask again after a 403, which a server that starts gives to everybody, and return the answer to be believed.
 
         Raises
         ------
@@ -200,17 +213,27 @@ class ApiClient:
             If it is still starting after some seconds.
         """
         deadline = time.monotonic() + _STARTING_SECONDS
-        while True:
-            answer = self._look(access, "/readyz", _who(access))
-            if answer.status < _SERVER_ERROR:
-                return answer.status == 200 and answer.data.strip() == b"ok"
-            if time.monotonic() >= deadline:
+        answer = refusal
+        while answer.status == 403 and time.monotonic() >= self._believed_until:
+            said = self._look(access, "/readyz", _who(access))
+            is_starting = said.status >= _SERVER_ERROR
+            is_ready = said.status == 200 and said.data.strip() == b"ok"
+            if time.monotonic() >= deadline and is_starting:
                 raise ServerError(
                     "The API server is starting.",
                     why="It refuses everything until it has read the rights.",
                     mend="try again in a moment",
                 )
+            if is_ready:
+                return self._ask_patiently(access, attempt, query, body, stream=stream)
+            if not is_starting:
+                # It does not tell: whoever refuses for so long does not start.
+                if time.monotonic() >= deadline:
+                    self._believed_until = time.monotonic() + _STAYS_BELIEVED
+                    break
+                answer = self._ask_patiently(access, attempt, query, body, stream=stream)
             time.sleep(_ASK_AGAIN)
+        return answer
 
     def look(self, path: str) -> tuple[int, Mapping[str, str], bytes]:
         """Ask for a path without saying who one is, and return the status, the headers and the body.

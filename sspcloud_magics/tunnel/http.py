@@ -84,11 +84,14 @@ class NoAnswer(Exception):
     ----------
     error
         What to tell the user.
+    hung_up
+        Whether it closed the connection instead, as a server that is about to end does.
     """
 
-    def __init__(self, error: ServerUnreachable) -> None:
+    def __init__(self, error: ServerUnreachable, *, hung_up: bool = False) -> None:
         super().__init__(str(error))
         self.error = error
+        self.hung_up = hung_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,8 @@ class _Chunks:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._chunks: list[bytes] = []
-        self._over = False
+        # Whether nothing comes any more.
+        self.over = False
         self._error: OSError | None = None
         self._waiter: asyncio.Future[None] | None = None
         stream.start(self)
@@ -115,14 +119,14 @@ class _Chunks:
         while not self._chunks:
             if self._error is not None:
                 raise self._error
-            if self._over:
+            if self.over:
                 return b""
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-        if not self._over:
+        if not self.over:
             self._stream.resume()
         return self.take()
 
@@ -138,11 +142,11 @@ class _Chunks:
         self._wake()
 
     def ended(self) -> None:
-        self._over = True
+        self.over = True
         self._wake()
 
     def lost(self, error: OSError) -> None:
-        self._over, self._error = True, error
+        self.over, self._error = True, error
         self._wake()
 
     def drained(self) -> None:
@@ -238,18 +242,23 @@ class Client:
         with self._explained():
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 stream = await self._connect()
+        head = b""
+        hung_up = False
         try:
             chunks = _Chunks(stream)
             with self._explained():
                 async with asyncio.timeout(answer_within):
                     stream.write(self._upgrade_request(path, query, handshake))
-                    head, first = await _head(chunks)
+                    try:
+                        head, first = await _head(chunks)
+                    finally:
+                        hung_up = not head and chunks.over
                     if not head.startswith(_SWITCHING):
                         await _raise_refusal(head + first, chunks)
             handshake.check(_headers(head))
         except ServerUnreachable as error:
             stream.close()
-            raise NoAnswer(error) from None
+            raise NoAnswer(error, hung_up=hung_up) from None
         except BaseException:
             stream.close()
             raise

@@ -358,6 +358,15 @@ class Pool:
         return tunnel
 
     async def _open_in(self, protocol: TunnelProtocol, client: Client, port: int) -> Tunnel:
+        """Open a tunnel in one protocol; once more where the server hangs up, as `Client.get` asks once more."""
+        try:
+            return await self._open_once(protocol, client, port)
+        except NoAnswer as error:
+            if not error.hung_up:
+                raise
+            return await self._open_once(protocol, client, port)
+
+    async def _open_once(self, protocol: TunnelProtocol, client: Client, port: int) -> Tunnel:
         """Open a tunnel in one protocol; SPDY has to be spoken before it is believed for the first time."""
         if protocol is not SpdyTunnel or self._credentials.spoken is SpdyTunnel:
             return await Tunnel.open(client, protocol, self._path, port)

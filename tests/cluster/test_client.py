@@ -457,10 +457,22 @@ def test_server_that_stays_unready_no_missing_right(
 
 
 @pytest.mark.parametrize("code", [401, 403, 404])
-def test_refusal_believed_where_readyz_cannot_be_asked(api: ApiServer, cluster: Cluster, code: int) -> None:
+def test_without_readyz_refusal_is_doubted(api: ApiServer, cluster: Cluster, code: int) -> None:
+    said = readiness(api, code, code)
+    assert names(list_objects(cluster, PODS)) == ["a"]
+    assert said == [code, code]
+
+
+@pytest.mark.parametrize("code", [401, 403, 404])
+def test_without_readyz_refusal_believed_in_the_end(
+    api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """And the next one at once: a page that asks ten forbidden questions must not take minutes."""
+    monkeypatch.setattr(client, "_STARTING_SECONDS", 0.0)
     said = readiness(api, code, 200)
-    with pytest.raises(Forbidden):
-        list_objects(cluster, PODS)
+    for _ in range(2):
+        with pytest.raises(Forbidden):
+            list_objects(cluster, PODS)
     assert said == [code]
 
 

@@ -41,6 +41,18 @@ def test_server_that_hangs_up_asked_again(api: ApiServer, helper: HelperProcess)
     assert ask(helper.forward("pod", "web-0", 8000).local_ports[0]) == b"ping"
 
 
+@pytest.mark.parametrize(("times", "protocol"), [(1, "spdy"), (2, "spdy over websocket")])
+def test_hang_up_at_an_upgrade_is_asked_again(
+    api: ApiServer, helper: HelperProcess, times: int, protocol: str
+) -> None:
+    """In the same protocol: the next one is for those who never speak it."""
+    api.busy = {"create pods/portforward": [0] * times}
+    state = helper.forward("pod", "web-0", 8000)
+    assert ask(state.local_ports[0]) == b"ping"
+    assert state.protocol == protocol
+    assert not any(api.busy.values())
+
+
 def test_server_that_hangs_up_twice_told(api: ApiServer, helper: HelperProcess) -> None:
     api.busy = {"get pods": [0, 0]}
     assert isinstance(helper.failure("pod", "web-0", 8000), ServerUnreachable)
