@@ -102,6 +102,8 @@ class Follower:
         self._view: View | None = None
         # The pods that a service selects, whose Endpoints are followed.
         self._selected: View | None = None
+        # Looks at those pods while the Endpoints have none that is ready.
+        self._looking: asyncio.Task[None] | None = None
         self._objects: dict[str, Object] = {}
         self._version = ""
         self._task: asyncio.Task[None] | None = None
@@ -119,7 +121,9 @@ class Follower:
             view = await self._find_view()
             if view is not None:
                 self._view = await self._list_first(view)
-        if self._view is not None:
+        if self._looking is not None:
+            await asyncio.shield(self._looking)
+        if self._view is not None and self._task is None:
             self._task = asyncio.create_task(self._follow(self._view, listed=True))
 
     @property
@@ -129,8 +133,10 @@ class Follower:
 
     def close(self) -> None:
         """Stop following."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in (self._task, self._looking):
+            if task is not None:
+                task.cancel()
+        self._looking = None
 
     def restart(self) -> None:
         """Fetch and watch anew, because the connection of the watch is not to be trusted any more."""
@@ -354,7 +360,28 @@ class Follower:
         self._update(view)
 
     def _update(self, view: View) -> None:
-        self._set(view.read(list(self._objects.values())))
+        candidates = view.read(list(self._objects.values()))
+        if self._selected is None or any(candidate.usable for candidate in candidates):
+            self._set(candidates)
+        elif self._looking is None:
+            self._looking = asyncio.create_task(self._look_at_pods(self._selected, candidates))
+
+    async def _look_at_pods(self, selected: View, candidates: list[Candidate]) -> None:
+        """Follow the pods themselves from now on, where they may be seen; else take what the Endpoints say.
+
+        Endpoints leave out a pod of which one container is not ready, whatever the container does that has the port.
+        """
+        try:
+            with _understood():
+                found = await self._call(lambda client: client.get(selected.path, selected.query))
+                candidates = selected.read(found.get("items") or ())
+            self._view, self._selected = selected, None
+        except (SspcloudError, StatusError, TimeoutError):
+            pass
+        self._looking = None
+        self._set(candidates)
+        if self._selected is None:
+            self.restart()
 
     def _set(self, candidates: list[Candidate]) -> None:
         if candidates != self.candidates:

@@ -153,7 +153,7 @@ def pod_serves(pod: Object, wanted: Sequence[int | str], *, named: bool = False)
     for port in wanted:
         owners = [container.get("name") for container, one in _ports(pod) if port in _names(one)]
         found = [statuses.get(name) or {} for name in owners]
-        if not found and named:
+        if not found:
             found = list(_statuses(pod, "containerStatuses"))
         if not any("running" in _state(one) and (named or one.get("ready")) for one in found):
             return False
@@ -244,12 +244,14 @@ def pods_behind(
         If pods could be used, and none of them has the ports.
     """
     found = []
+    ready: dict[str, bool] = {}
     lacking: PortNotFound | None = None
     for pod in pods:
         name = pod["metadata"]["name"]
         if name != named and owner is not None and controller(pod).get("uid") != owner:
             continue
         ports: tuple[int, ...] = ()
+        ready[name] = pod_is_ready(pod)
         usable = pod_serves(pod, wanted, named=name == named)
         if usable:
             try:
@@ -269,7 +271,7 @@ def pods_behind(
         )
     if lacking is not None and not any(candidate.usable for candidate in found):
         raise lacking
-    found.sort(key=lambda candidate: (candidate.name != named, candidate.name))
+    found.sort(key=lambda candidate: (candidate.name != named, not ready[candidate.name], candidate.name))
     return found
 
 

@@ -299,6 +299,49 @@ def test_a_service_without_a_ready_pod(api, helper, echo_pod):
     assert echo_pod in error.why
 
 
+def put_web_with_crashing_side(api: ApiServer, pod: str, *, crashes: bool, serves: bool = True) -> None:
+    """Put the service ``web`` and its pod, of which a container may crash that has nothing to do with the port."""
+    waiting = {"waiting": {"reason": "CrashLoopBackOff"}} if crashes else {"running": {}}
+    api.put(
+        "Pod",
+        pod,
+        metadata={"labels": {"app": "web"}},
+        spec={"containers": [{"name": "app", "ports": [{"containerPort": 8000}]}, {"name": "side"}]},
+        status={
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": str(not crashes)}],
+            "containerStatuses": [
+                {"name": "app", "ready": serves, "state": {"running": {}}},
+                {"name": "side", "ready": not crashes, "state": waiting},
+            ],
+        },
+    )
+    api.put("Service", "web", spec={"ports": [{"port": 80, "targetPort": 8000}], "selector": {"app": "web"}})
+    api.put_endpoints("web", [pod], [{"port": 8000}], ready=not crashes)
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["from the beginning", "later"])
+def test_service_serves_beside_a_crashing_container(api, helper, echo_pod, at_once):
+    put_web_with_crashing_side(api, echo_pod, crashes=at_once)
+    port = helper.forward("service", "web", 80).local_ports[0]
+    assert ask(port) == b"ping"
+    put_web_with_crashing_side(api, echo_pod, crashes=True)
+    api.wait_for_request("list pods")
+    assert ask(port) == b"ping"
+
+
+def test_service_is_found_when_its_container_is_ready(api, helper, echo_pod):
+    """While another one crashes, so that the Endpoints never change."""
+    put_web_with_crashing_side(api, echo_pod, crashes=False)
+    state = helper.forward("service", "web", 80)
+    put_web_with_crashing_side(api, echo_pod, crashes=True, serves=False)
+    helper.wait_for_state(state.forward_id, State.RECONNECTING)
+    api.wait_for_request("watch pods")
+    put_web_with_crashing_side(api, echo_pod, crashes=True)
+    helper.wait_for_state(state.forward_id, State.ACTIVE)
+    assert ask(state.local_ports[0]) == b"ping"
+
+
 @pytest.mark.usefixtures("any_protocol")
 def test_taken_port_is_refused_and_next_candidate_used(helper, echo_pod):
     taken = helper.forward("pod", echo_pod, 8000).local_ports[0]

@@ -209,6 +209,12 @@ class TestContainers:
         found = mixed(("app", None, RUNS, False), ("side", METRICS, CRASHES, False))
         assert pod_serves(found, [5432], named=True)
         assert not pod_serves(found, [5432])
+        assert pod_serves(mixed(("app", None, RUNS, True), ("side", METRICS, CRASHES, False)), [5432])
+
+    def test_ready_pod_comes_before_a_partly_ready_one(self):
+        partly = mixed(("app", None, RUNS, True), ("side", METRICS, CRASHES, False))
+        whole = pod("zz-ready")
+        assert pods_behind([partly, whole], [5432])[0].name == "zz-ready"
 
     def test_crashing_sidecar_is_what_the_pod_is_called(self):
         found = mixed(("proxy", METRICS, CRASHES, False), init=True)
