@@ -19,7 +19,6 @@ dict                                              jsonb
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +30,7 @@ from psycopg.types.json import Jsonb
 from psycopg.types.numeric import Int4, Int8, IntNumeric
 
 from sspcloud_magics.errors import ParameterError
+from sspcloud_magics.spelling import nearest
 
 
 def values_of(names: Sequence[str], variables: Mapping[str, object]) -> list[Any]:
@@ -73,12 +73,12 @@ _TAKEN = (
 
 def _unknown(name: str, variables: Mapping[str, object]) -> ParameterError:
     candidates = [other for other in variables if not other.startswith("_")]
-    near = difflib.get_close_matches(name, candidates, n=1)
-    nearest = f"did you mean :{near[0]}?\n" if near else ""
+    near = nearest(name, candidates)
     return ParameterError(
         f"The statement has the parameter :{name}, and no variable has that name.",
-        mend=f"{nearest}assign it first: {name} = …\n"
-        "or, where no parameter is meant, write the colon apart, as in a[1 : n], or in quotes",
+        mend=f"did you mean :{near}?"
+        if near
+        else f"assign it first: {name} = …\nor, where no parameter is meant, write the colon apart, as in a[1 : n], or in quotes",
     )
 
 

@@ -250,7 +250,10 @@ def describe_table(connection: DatabaseConnection, name: str) -> TableDescriptio
     try:
         oid = int(_frame(connection, _RESOLVED, name=name)["oid"].iloc[0])
     except QueryFailed as error:
-        raise QueryFailed(error.what, mend="%tables lists those that there are") from None
+        is_near = error.mend.startswith("did you mean")
+        raise QueryFailed(
+            error.what, mend=error.mend if is_near else "%tables lists those that there are"
+        ) from None
     with _unblocked(connection):
         facts = _frame(connection, _FACTS, oid=oid).iloc[0]
         columns = viewed(_frame(connection, _COLUMNS, oid=oid), _COLUMNS_VIEW)

@@ -161,5 +161,5 @@ def _copy(
                 raise failures.of_connection(
                     error, place=connection.database.path, in_transaction=in_transaction
                 ) from None
-            raise failures.of_statement(error, statement) from None
+            raise failures.of_statement(error, statement, connection) from None
     return QueryResult(None, (done,), remarks, time.perf_counter() - began)

@@ -252,6 +252,17 @@ def offers(text: str, cursor: int, names: Names, variables: Iterable[str] = ()) 
     return fragment.start, list(found.values())
 
 
+def sources_at(text: str, cursor: int, names: Names) -> tuple[Source, ...]:
+    """Return what a column at the cursor may come from.
+
+    Parameters
+    ----------
+    text, cursor, names
+        As for `offers`.
+    """
+    return _place(text, cursor, names).sources
+
+
 def fragment_at(text: str, cursor: int) -> Fragment | None:
     """Return what is being typed at the cursor; None in a string, a comment or a number."""
     before = text[:cursor]

@@ -541,7 +541,13 @@ class DatabaseConnection:
             session.add_notice_handler(lambda diagnosis: (hear := heard()) and hear(diagnosis))
             fetching.set_styles(session)
         except psycopg.Error as error:
-            refused = failures.of_login(error, place=self.database.path, user=self.user, dbname=self.dbname)
+            refused = failures.of_login(
+                error,
+                place=self.database.path,
+                user=self.user,
+                dbname=self.dbname,
+                known=self.database.database or "",
+            )
         except BaseException:
             self._give_up()
             raise

@@ -26,6 +26,7 @@ from sspcloud_magics.cluster.inventory import Pod, Service
 from sspcloud_magics.cluster.objects import SecretObject
 from sspcloud_magics.cluster.resources import CNPG_CLUSTERS, ENDPOINTS
 from sspcloud_magics.errors import DatabaseHibernated, DatabaseNotFound, Forbidden, UsageProblem
+from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
@@ -373,10 +374,13 @@ def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
         raise DatabaseNotFound(
             f"Several databases in {namespace} begin with {name!r}.", mend=f"name one of: {names}"
         )
+    near = nearest(name, [one.name for one in candidates])
     raise DatabaseNotFound(
         f"There is no database {name!r} in {namespace}.",
-        why=f"There is: {names}." if names else "There is no database at all.",
-        mend=f"{name} is a namespace: %databases -n {name} lists what is yours or shared with you there"
+        why=f"There is: {names}." if names else "That namespace holds none.",
+        mend=f"did you mean {near}?"
+        if near
+        else f"{name} is a namespace: %databases -n {name} lists what is yours or shared with you there"
         if name.startswith(("user-", "projet-"))
         else "a colleague's is written NAMESPACE/NAME; %databases -n NAMESPACE lists those of a namespace",
     )

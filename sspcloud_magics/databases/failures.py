@@ -7,10 +7,14 @@ password is among them.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import psycopg
 
+from sspcloud_magics.databases import known_names, near_names
 from sspcloud_magics.databases.parameters import Statement
+from sspcloud_magics.databases.pinned import pinned
 from sspcloud_magics.databases.sql_hints import hint
 from sspcloud_magics.errors import (
     ConnectionLost,
@@ -21,6 +25,9 @@ from sspcloud_magics.errors import (
     QueryFailed,
 )
 from sspcloud_magics.printable import shortened
+
+if TYPE_CHECKING:
+    from sspcloud_magics.databases.connection import DatabaseConnection
 
 _NO_TLS = "server does not support SSL"
 _SEVERITY = re.compile(r"^(?:connection .*? failed: )?(?:(?:FATAL|ERROR|PANIC): +)?", re.DOTALL)
@@ -46,7 +53,7 @@ _LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
         re.compile(r"database \".*\" does not exist"),
         LoginRefused,
         "{place} has no database {dbname}.",
-        "name another one with --database",
+        "name {known} with --database",
     ),
     (
         re.compile(r"too many (?:clients|connections)|remaining connection slots"),
@@ -98,7 +105,7 @@ def lacks_tls(error: psycopg.Error) -> bool:
     return _NO_TLS in str(error)
 
 
-def of_login(error: psycopg.Error, *, place: str, user: str, dbname: str) -> DatabaseError:
+def of_login(error: psycopg.Error, *, place: str, user: str, dbname: str, known: str = "") -> DatabaseError:
     """Return our error for a login that did not succeed.
 
     Parameters
@@ -107,11 +114,17 @@ def of_login(error: psycopg.Error, *, place: str, user: str, dbname: str) -> Dat
         psycopg's error.
     place, user, dbname
         The database's name, the user who wanted in, and the database inside the server.
+    known
+        A database that is inside the server.
     """
     words = shortened(_SEVERITY.sub("", str(error).strip()).strip())
     for pattern, kind, what, mend in _LOGINS:
         if pattern.search(words):
-            return kind(what.format(place=place, user=user, dbname=dbname), why=words, mend=mend)
+            return kind(
+                what.format(place=place, user=user, dbname=dbname),
+                why=words,
+                mend=mend.format(known=known or "another one"),
+            )
     return DatabaseUnavailable(
         f"No connection to {place} could be made.",
         why=words,
@@ -140,7 +153,13 @@ def of_connection(error: psycopg.Error, *, place: str, in_transaction: bool = Fa
     )
 
 
-def of_statement(error: psycopg.Error, statement: Statement) -> QueryFailed:
+def of_statement(
+    error: psycopg.Error,
+    statement: Statement,
+    connection: DatabaseConnection | None = None,
+    *,
+    is_ours: bool = False,
+) -> QueryFailed:
     """Return our error for a statement that the server refused, with the place marked under its line.
 
     Parameters
@@ -149,28 +168,89 @@ def of_statement(error: psycopg.Error, statement: Statement) -> QueryFailed:
         What the server answered.
     statement
         What was asked.
+    connection
+        Where: the names of its database may be near the one that was typed. No name is looked for where None.
+    is_ours
+        Whether nobody wrote the statement, so that no place in it is shown.
     """
     diagnosis = error.diag
     what = shortened(diagnosis.message_primary or str(error).strip() or type(error).__name__)
     parts = []
-    if (position := diagnosis.statement_position) is not None:
+    if (position := diagnosis.statement_position) is not None and not is_ours:
         offset = statement.offset_as_written(int(position) - 1)
         parts.append(marked(statement.text, offset, first_line=statement.line))
     elif diagnosis.internal_query and diagnosis.internal_position:
         parts.append(shortened(marked(diagnosis.internal_query, int(diagnosis.internal_position) - 1)))
     parts += [shortened(words) for words in (diagnosis.message_detail, diagnosis.context) if words]
     steps = [shortened(diagnosis.message_hint)] if diagnosis.message_hint else []
-    if meant := hint(statement.text, diagnosis.sqlstate or "", what):
+    if meant := _meant(error, statement, connection, is_ours=is_ours):
         steps = [meant]
     if diagnosis.sqlstate is None:  # said by psycopg, of a value such as the time 24:00
         steps.append("cast the column to text, which holds every value: column::text")
     if isinstance(error, psycopg.errors.InFailedSqlTransaction):
         steps.append("an earlier statement of this transaction failed: ROLLBACK, then start it again")
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
-        steps.append("this login only reads: ask the owner to share the database with --read-write")
+        steps = [_how_to_write(connection)]
     failed = QueryFailed(f"{what} (SQLSTATE {diagnosis.sqlstate})" if diagnosis.sqlstate else what)
     failed.why, failed.mend = "\n".join(parts), "\n".join(steps)
     return failed
+
+
+def _meant(
+    error: psycopg.Error, statement: Statement, connection: DatabaseConnection | None, *, is_ours: bool
+) -> str:
+    """Return one hint of ours: a name that differs in its case, else a slip, else a name that is near."""
+    diagnosis = error.diag
+    sqlstate, what = diagnosis.sqlstate or "", diagnosis.message_primary or ""
+    typed = _QUOTED_NAME.findall(what)
+    near = ""
+    if connection is not None and sqlstate in near_names.KINDS and not diagnosis.internal_query:
+        known = known_names.names_for_hint(connection)
+        position = diagnosis.statement_position
+        offset = None if position is None else statement.offset_as_written(int(position) - 1)
+        unknown = near_names.UnknownName(sqlstate, statement.text, offset, typed)
+        near = near_names.near_name(unknown, known) if known else ""
+    if near in typed:  # it is there, and not where it was looked for
+        near = ""
+    if near and near.strip('"').casefold() in map(str.casefold, typed):
+        return f"did you mean {near}?"
+    slip = "" if is_ours else hint(statement.text, sqlstate, what)
+    knows_better = (
+        sqlstate == near_names.COLUMN and diagnosis.message_hint
+    )  # the server saw all that is in scope
+    return slip or (f"did you mean {near}?" if near and not knows_better else "")
+
+
+def _how_to_write(connection: DatabaseConnection | None) -> str:
+    """Return the hint for a session that only reads: PostgreSQL reports two of the reasons, and the third is the transaction."""
+    login = "this login only reads: ask the owner to share the database with --read-write"
+    if connection is None:
+        return login
+    report: dict[str, str | None] = {}
+    is_set_here = _READS_ONLY in connection.settings.kept
+    with suppress(psycopg.Error, DatabaseError):  # the session is busy with the rows of a query
+        session = connection.ready()[0]
+        report = {name: session.info.parameter_status(name) for name in (_STANDBY, _READS_ONLY)}
+        if not connection.in_transaction:
+            with pinned(session):
+                is_set_here = session.execute(_SET_HERE).fetchone() is not None
+    if report.get(_STANDBY) == "on":
+        return f"this server is a standby, which only reads: %connect_db {connection.database.path} finds the primary"
+    if is_set_here:
+        return f"this session only reads, as you have set: %query_db SET {_READS_ONLY} = off"
+    if connection.in_transaction and report.get(_READS_ONLY) != "on":
+        return "this transaction was begun READ ONLY: %query_db --rollback, then BEGIN without it"
+    return login
+
+
+_STANDBY, _READS_ONLY = (
+    "in_hot_standby",
+    "default_transaction_read_only",
+)  # servers before version 14 report neither
+_SET_HERE = (
+    f"SELECT FROM pg_settings WHERE name = '{_READS_ONLY}' AND setting = 'on' AND source = 'session'".encode()
+)
+_QUOTED_NAME = re.compile(r"[\"«„“]\s?([^\"»“”]+?)\s?[\"»“”]")
 
 
 def marked(text: str, offset: int, *, first_line: int = 1) -> str:

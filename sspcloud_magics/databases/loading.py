@@ -17,6 +17,7 @@ from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.parameters import statements
 from sspcloud_magics.databases.query import Progress
 from sspcloud_magics.errors import QueryFailed, UsageProblem
+from sspcloud_magics.printable import shortened
 
 Mode: TypeAlias = Literal["new", "append", "replace"]
 
@@ -70,12 +71,14 @@ def load_table(
         )
     table = sql.Identifier(*_path(name))
     listed = sql.SQL(", ").join(map(sql.Identifier, names))
+    columns = sql.SQL("SELECT {} FROM {} LIMIT 0").format(listed, table)
     with connection.turn:
         session, _ = connection.ready()
         try:
             with connection.transaction(), session.cursor() as cursor:
                 if mode == "append":
-                    texts = _texts_for(cursor, table, listed, frame)
+                    cursor.execute(columns)
+                    texts = _texts_for(cursor, frame)
                 else:
                     made = [column_values(frame.iloc[:, index], each) for index, each in enumerate(names)]
                     texts = [each.texts for each in made]
@@ -99,10 +102,18 @@ def load_table(
                 f"{error.diag.message_primary}.",
                 mend="%load_table … --append adds to it, --replace makes it anew",
             ) from None
+        except psycopg.errors.DependentObjectsStillExist as error:
+            raise QueryFailed(
+                f"{error.diag.message_primary}.",
+                why=shortened(error.diag.message_detail or ""),
+                mend=f"keep the table: %query_db DELETE FROM {name}, then %load_table … {name} --append",  # noqa: S608 - a hint
+            ) from None
         except psycopg.Error as error:
             if session.closed:
                 raise failures.of_connection(error, place=connection.database.path) from None
-            raise failures.of_statement(error, statements("COPY")[0]) from None
+            # The place that the server tells is one of the first statement: the others name nothing else that is not there.
+            asked = statements(columns.as_string(session))[0]
+            raise failures.of_statement(error, asked, connection, is_ours=True) from None
 
 
 _TOLD = 10_000
@@ -145,11 +156,8 @@ def _as_pandas(frame: Any) -> pd.DataFrame:
     return made
 
 
-def _texts_for(
-    cursor: psycopg.Cursor[Any], table: sql.Identifier, listed: sql.Composable, frame: pd.DataFrame
-) -> list[Iterator[str | None]]:
-    """Return the values of a frame's columns as those of a table that is there take them."""
-    cursor.execute(sql.SQL("SELECT {} FROM {} LIMIT 0").format(listed, table))
+def _texts_for(cursor: psycopg.Cursor[Any], frame: pd.DataFrame) -> list[Iterator[str | None]]:
+    """Return the values of a frame's columns as those that were selected take them."""
     codes = [column.type_code for column in cursor.description or ()]
     return [
         values_for(frame.iloc[:, index], str(frame.columns[index]), type_name(code, cursor))

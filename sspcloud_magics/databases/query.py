@@ -213,7 +213,7 @@ def run(
                     frame = frames.frame(fetched.columns, fetched.rows)
                     types = tuple(column.oid for column in fetched.columns)
                     notes += _notes_on(fetched)
-                    if not fetched.rows and (meant := hint(statement.text)):
+                    if not fetched.rows and (meant := hint(statement.text, variables=params or ())):
                         notes.append(f"No row was found: {meant}.")
         if connection.in_transaction:
             heard.append(TRANSACTION_OPEN)
@@ -351,7 +351,7 @@ def _worded(
             raise failures.of_connection(
                 error, place=connection.database.path, in_transaction=in_transaction
             ) from None
-        failed = _failed(error, statement, before, total)
+        failed = _failed(connection, error, statement, before, total)
         if in_transaction and connection.in_transaction:
             failed.mend = "\n".join(part for part in (failed.mend, _FAILED_IN_TRANSACTION) if part)
         raise failed from None
@@ -446,8 +446,10 @@ def _notices(session: psycopg.Connection[Any]) -> Iterator[list[str]]:
             heard.append(f"The server said {left_out:,} more things, which are left out.")
 
 
-def _failed(error: psycopg.Error, statement: Statement, before: int, total: int) -> QueryFailed:
-    failed = failures.of_statement(error, statement)
+def _failed(
+    connection: DatabaseConnection, error: psycopg.Error, statement: Statement, before: int, total: int
+) -> QueryFailed:
+    failed = failures.of_statement(error, statement, connection)
     if total > 1:
         stand = f"the {before} before it {'is' if before == 1 else 'are'} done" if before else "none is done"
         failed.why = "\n".join(

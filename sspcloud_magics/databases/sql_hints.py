@@ -7,7 +7,7 @@ returned nothing and a parameter stands in quotes. So a statement that is right 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -40,11 +40,14 @@ class Slip:
         Why the server refused it; empty where it did not.
     message
         In the server's words.
+    variables
+        The names of the values that could have been bound.
     """
 
     text: str
     sqlstate: str = ""
     message: str = ""
+    variables: Container[str] = ()
 
     @property
     def words(self) -> Sequence[str]:
@@ -52,7 +55,7 @@ class Slip:
         return [self.text[each.start : each.end] for each in tokens(self.text) if each.kind != Kind.SPACE]
 
 
-def hint(text: str, sqlstate: str = "", message: str = "") -> str:
+def hint(text: str, sqlstate: str = "", message: str = "", variables: Container[str] = ()) -> str:
     """Return how to write what was probably meant; empty where nothing is known.
 
     Parameters
@@ -61,13 +64,15 @@ def hint(text: str, sqlstate: str = "", message: str = "") -> str:
         The statement as it was written.
     sqlstate, message
         Why the server refused it; empty where it returned no rows.
+    variables
+        The names of the values that could have been bound: ``'{dep}'`` is also an array.
 
     Examples
     --------
     >>> hint("SELECT * FROM t WHERE dep = ':dep'")
     'in quotes it is a text: write :dep without them'
     """
-    slip = Slip(text, sqlstate, message)
+    slip = Slip(text, sqlstate, message, variables)
     for look in _LOOKS if sqlstate else (_quoted_parameter,):
         if found := look(slip):
             return found
@@ -163,7 +168,7 @@ def _quoted_parameter(slip: Slip) -> str:
     for each in tokens(slip.text):
         if each.kind == Kind.QUOTED:
             found = _QUOTED_PARAMETER.fullmatch(slip.text, each.start, each.end)
-            if found is not None:
+            if found is not None and (found[1] or slip.sqlstate or found[2] in slip.variables):
                 return f"in quotes it is a text: write :{found[1] or found[2]} without them"
     return ""
 

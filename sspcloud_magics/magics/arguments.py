@@ -23,6 +23,7 @@ from IPython.utils.text import DollarFormatter
 
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.printable import shortened
+from sspcloud_magics.spelling import nearest
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -85,14 +86,15 @@ def words_of(line: str) -> list[str]:
 
 
 def fill_in(line: str, variables: Mapping[str, Any]) -> str:
-    """Fill variables into the options of a cell, ``{name}`` and ``$name``, as IPython does for the magics of lines.
+    """Fill variables into a line, ``{name}`` and ``$name``, as IPython does for the magics of lines.
 
-    IPython leaves a line as it is where one name is unknown; here that is an error. A comment stays as it is.
+    IPython leaves a line as it is where one name is unknown; here that is an error. The values of a list become words. A comment
+    stays as it is.
 
     Parameters
     ----------
     line
-        The options.
+        What stands behind the magic's name.
     variables
         The values by name.
 
@@ -108,18 +110,37 @@ def fill_in(line: str, variables: Mapping[str, Any]) -> str:
     """
     end = next((word.start() for word in _QUOTED_WORD.finditer(line) if word[0] == "#"), len(line))
     try:
-        return DollarFormatter().vformat(line[:end], (), variables) + line[end:]
+        return _WordsFormatter().vformat(line[:end], (), variables) + line[end:]
     except NameError as error:
+        near = nearest(str(error.name), [name for name in variables if not name.startswith("_")])
         raise UsageProblem(
-            f"The options of the cell name {error.name!r}, and there is no such variable.",
-            mend=f"{error.name} = …\n{{{{ and }}}} stand for braces, $$ for a dollar sign",
+            f"The line names {error.name!r}, and there is no such variable.",
+            mend=f"did you mean {near}?" if near else "{{ and }} stand for braces, $$ for a dollar sign",
         ) from None
     except Exception as error:  # noqa: BLE001 - an expression of the user's may raise anything
         raise UsageProblem(
-            "The options of the cell hold a {…} or a $… that cannot be filled in.",
+            "The line holds a {…} or a $… that cannot be filled in.",
             why=shortened(f"{type(error).__name__}: {error}"),
             mend="{name} takes the value of a variable; {{ and }} stand for braces, $$ for a dollar sign",
         ) from None
+
+
+class _WordsFormatter(DollarFormatter):
+    """Fills in the values of a list, a Series and the like as words."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        values = value
+        for name in ("tolist", "to_list"):  # of pandas and NumPy, of polars
+            values = getattr(value, name)() if hasattr(value, name) else values
+        if isinstance(values, set | frozenset):
+            values = sorted(values)
+        if isinstance(values, list | tuple):
+            if not all(isinstance(each, str | int) for each in values):
+                raise TypeError("a list that is filled in holds texts and whole numbers only")
+            return " ".join(shlex.quote(str(each)) for each in values)
+        if hasattr(value, "columns"):
+            raise TypeError("a DataFrame is no list: name one of its columns")
+        return str(super().format_field(value, format_spec))
 
 
 _QUOTED_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
@@ -158,7 +179,10 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
         options = [word.partition("=")[0] for word in extra if word.startswith("-") and len(word) > 1]
         unknown = ", ".join(options) or f"{len(extra)} word{'s' if len(extra) > 1 else ''} too many"
         is_option = "has no option" if options else "was given"
-        raise UsageProblem(f"%{name} {is_option} {unknown}.", mend=_usage(name, parser))
+        flags = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001 - told nowhere else
+        near = nearest(options[0], flags) if options else ""
+        mend = f"did you mean {near}?" if near else _usage(name, parser)
+        raise UsageProblem(f"%{name} {is_option} {unknown}.", mend=mend)
     return known
 
 

@@ -31,6 +31,7 @@ from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.progress import shown
 from sspcloud_magics.magics.steps import steps
 from sspcloud_magics.secret import Secret, without_frames
+from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -310,7 +311,13 @@ def _seconds(words: str) -> float:
 def _dict_named(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     values = variables.get(name)
     if not isinstance(values, dict):
-        raise UsageProblem(f"--params takes a variable that holds a dict, and {name!r} is none.")
+        near = nearest(
+            name, [each for each in variables if isinstance(variables[each], dict) and each[0] != "_"]
+        )
+        raise UsageProblem(
+            f"--params takes a variable that holds a dict, and {name!r} is none.",
+            mend=f"did you mean {near}?" if near else "",
+        )
     return values
 
 

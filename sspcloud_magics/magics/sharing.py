@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import ChainMap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.display import display
 
 from sspcloud_magics import session
-from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
+from sspcloud_magics.magics.arguments import argument, arguments, fill_in, magic_arguments
 from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.steps import steps
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 
 @magics_class
 class SharingMagics(Magics):
     """The magics for shares."""
 
+    @property
+    def _notebook(self) -> dict[str, Any]:
+        """The notebook's variables."""
+        variables: dict[str, Any] = cast("InteractiveShell", self.shell).user_ns
+        return variables
+
+    @no_var_expand
+    @needs_local_scope
     @magic_arguments(interrupted="The same line completes what is half made.")
     @argument("database_name", metavar="DATABASE", help="a database of yours")
     @argument(
@@ -58,7 +71,7 @@ class SharingMagics(Magics):
     )
     @argument("--dry-run", action="store_true", help="show what would be made, and make nothing")
     @line_magic
-    def share_db(self, line: str) -> Any:
+    def share_db(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Open a database of yours to colleagues, for a time.
 
         Each gets a login of their own and the right to reach this database and nothing else. It ends by
@@ -68,11 +81,13 @@ class SharingMagics(Magics):
         Examples::
 
             %share_db postgresql-cnpg-951239 --with bob carol
+            %share_db postgresql-cnpg-951239 --with {students}
             %share_db postgresql-cnpg-951239 --with bob --read-write --schema public --for 30d
 
         The same in Python: ``ssp.share_db("postgresql-cnpg-951239", ["bob", "carol"])``.
         """
-        given = arguments(self, "share_db", line)
+        variables = ChainMap(dict(local_ns or {}), self._notebook)
+        given = arguments(self, "share_db", fill_in(line, variables))
         with steps() as progress:
             return session.share_db(
                 given.database_name,
@@ -114,6 +129,8 @@ class SharingMagics(Magics):
             display(_offer(left))  # type: ignore[no-untyped-call]  # IPython's
         return with_notes(listed)
 
+    @no_var_expand
+    @needs_local_scope
     @magic_arguments(interrupted="The same line completes what is half done.")
     @argument(
         "database_name", metavar="DATABASE", nargs="?", help="a database of yours; all of them with --ended"
@@ -122,7 +139,7 @@ class SharingMagics(Magics):
     @argument("--all", dest="everybody", action="store_true", help="take back everybody's")
     @argument("--ended", action="store_true", help="only remove what shares that have ended have left behind")
     @line_magic
-    def unshare(self, line: str) -> Any:
+    def unshare(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Take a share back: the colleague's sessions end at once; what they have made in the database stays.
 
         Examples::
@@ -134,7 +151,8 @@ class SharingMagics(Magics):
 
         The same in Python: ``ssp.unshare("postgresql-cnpg-951239", "bob")``.
         """
-        given = arguments(self, "unshare", line)
+        variables = ChainMap(dict(local_ns or {}), self._notebook)
+        given = arguments(self, "unshare", fill_in(line, variables))
         with steps() as progress:
             closed = session.unshare(
                 given.database_name,

@@ -10,15 +10,14 @@ from __future__ import annotations
 import re
 import threading
 import time
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from sspcloud_magics import session
+from sspcloud_magics.databases import known_names
 from sspcloud_magics.magics.cell_input import cell_magic
 from sspcloud_magics.printable import printable
 
@@ -37,20 +36,10 @@ _OPTION = r"--{}[ =]\s*(\S+)"
 _NO_VALUES = (ModuleType, FunctionType, type)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What was read of a connection's database, when, and after how many changes."""
-
-    names: Names | None
-    changes: int
-    when: float
-
-
 class KnownTables:
     """The names of the databases that are connected, read in the background."""
 
     def __init__(self) -> None:
-        self._read: weakref.WeakKeyDictionary[DatabaseConnection, _Read] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -61,7 +50,7 @@ class KnownTables:
             for each in session.open_connections()
             if db is None or db in (each.database.name, each.database.path)
         ]
-        found = self._read.get(named[-1]) if named else None
+        found = known_names.last_read(named[-1]) if named else None
         return None if found is None else found.names
 
     def after_cell(self, *_: Any) -> None:
@@ -81,7 +70,7 @@ class KnownTables:
                 self._thread.start()
 
     def _is_due(self, connection: DatabaseConnection) -> bool:
-        found = self._read.get(connection)
+        found = known_names.last_read(connection)
         return (
             found is None or found.changes != connection.changes or time.monotonic() - found.when > OLD
         ) and not connection.in_transaction
@@ -96,7 +85,7 @@ class KnownTables:
         from sspcloud_magics.databases import names  # noqa: PLC0415 - on the thread, after first use
 
         for connection in due:
-            before, changes = self._read.get(connection), connection.changes
+            before, changes = known_names.last_read(connection), connection.changes
             try:
                 beside = connection.beside()
                 try:
@@ -105,7 +94,7 @@ class KnownTables:
                     beside.close()
             except Exception:  # noqa: BLE001 - a thread says nothing: whoever asks with a query is told what is wrong
                 read = None if before is None else before.names
-            self._read[connection] = _Read(read, changes, time.monotonic())
+            known_names.keep(connection, read, changes)
 
 
 def sql_at(context: CompletionContext) -> tuple[str, int, str] | None:

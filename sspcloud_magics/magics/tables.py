@@ -14,6 +14,7 @@ from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note
 from sspcloud_magics.magics.progress import shown
+from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -88,8 +89,10 @@ class TableMagics(Magics):
             raise UsageProblem("--append and --replace exclude each other.")
         variables = ChainMap(dict(local_ns or {}), cast("InteractiveShell", self.shell).user_ns)
         if given.frame not in variables:
+            near = nearest(given.frame, [each for each in variables if not each.startswith("_")])
             raise UsageProblem(
-                f"No variable is named {given.frame!r} here.", mend="%load_table df schema.table"
+                f"No variable is named {given.frame!r} here.",
+                mend=f"did you mean {near}?" if near else "%load_table df schema.table",
             )
         mode: Literal["new", "append", "replace"] = (
             "append" if given.append else "replace" if given.replace else "new"

@@ -7,13 +7,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sspcloud_magics.errors import ForwardStopped, NotConnected, UsageProblem
+from sspcloud_magics.errors import (
+    CredentialsNotFound,
+    DatabaseNotFound,
+    ForwardStopped,
+    NotConnected,
+    SspcloudError,
+    UsageProblem,
+)
 from sspcloud_magics.session import state
+from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
     import psycopg
 
+    from sspcloud_magics.cluster.identity import Cluster
     from sspcloud_magics.databases.catalogue import TableDescription
     from sspcloud_magics.databases.columns import Numeric
     from sspcloud_magics.databases.connection import DatabaseConnection
@@ -91,9 +100,12 @@ def connect_db(
 
     # Both now: asked for after `close`, which may come meanwhile, the manager would be another.
     cluster, manager = state.current_cluster(namespace or name.rpartition("/")[0] or None), state.manager()
-    found, credentials = for_database(
-        cluster, name, namespace=namespace, user=user, url=url, ask_password=ask_password
-    )
+    try:
+        found, credentials = for_database(
+            cluster, name, namespace=namespace, user=user, url=url, ask_password=ask_password
+        )
+    except (DatabaseNotFound, CredentialsNotFound) as error:
+        raise _near_share(error, cluster, name, namespace) from None
     made = open_by_route(
         Journey(
             cluster=cluster,
@@ -113,6 +125,26 @@ def connect_db(
     return made
 
 
+def _near_share(
+    error: DatabaseNotFound | CredentialsNotFound, cluster: Cluster, name: str, namespace: str | None
+) -> DatabaseNotFound | CredentialsNotFound:
+    """Return the error, with the colleague's database that was probably meant, as ``%databases`` lists it."""
+    from sspcloud_magics.databases.credentials import shared_with_me  # noqa: PLC0415 - at first use
+
+    typed = f"{namespace}/{name}" if namespace else name
+    try:
+        where = state.colleagues_namespaces(cluster)
+        shared = [each.path for each in shared_with_me(cluster, where)]
+    except SspcloudError:  # a hint is a help: the error itself is told
+        return error
+    by_name = {path.rpartition("/")[2]: path for path in reversed(shared)}
+    near = nearest(typed, shared) if "/" in typed else by_name.get(nearest(typed, by_name), "")
+    if near in ("", typed):
+        return error
+    why = f"Shared with you: {', '.join(shared)}."
+    return type(error)(error.what, why=why, mend=f"did you mean {near}? %connect_db {near}")
+
+
 def _keep(made: DatabaseConnection, manager: ForwardManager) -> None:
     """Make a connection the current one, unless all was closed while it was made."""
     with state.session.lock:
@@ -124,6 +156,7 @@ def _keep(made: DatabaseConnection, manager: ForwardManager) -> None:
                 *(each for each in state.session.connections if each not in over),
                 made,
             ]
+            state.session.last_database = made.database.path
     for each in over:
         each.close()
     if is_closed:
@@ -151,6 +184,8 @@ def current_connection(db: str | None = None) -> DatabaseConnection:
         If `connect_db` has not succeeded yet.
     """
     connections = state.open_connections()
+    if not connections and (last := state.session.last_database):
+        raise NotConnected(f"No database is connected any more; {last} was.", mend=f"%connect_db {last}")
     if not connections:
         raise NotConnected(
             "No database is connected.",
@@ -161,10 +196,11 @@ def current_connection(db: str | None = None) -> DatabaseConnection:
     for each in reversed(connections):
         if db in (each.database.name, each.database.path):
             return each
+    near = nearest(db, [name for each in connections for name in (each.database.name, each.database.path)])
     raise NotConnected(
         f"No connection to {db} is open.",
         why=f"Open are: {', '.join(each.database.path for each in connections)}.",
-        mend=f"%connect_db {db}",
+        mend=f"did you mean {near}?" if near else f"%connect_db {db}",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -35,7 +36,7 @@ Progress = Callable[[str], None]
 
 def share_db(
     name: str,
-    colleagues: str | Sequence[str],
+    colleagues: str | Iterable[str],
     *,
     read_write: bool = False,
     create: bool = False,
@@ -59,7 +60,8 @@ def share_db(
     name
         The database.
     colleagues
-        Account names such as ``bob``, or ``projet-x`` for a group.
+        Account names such as ``bob``, or ``projet-x`` for a group: in a list, a column of a DataFrame, a set, or one text
+        with blanks or commas between them.
     read_write
         Whether they may change rows, and create in a schema of their own; only read if not.
     create
@@ -122,7 +124,7 @@ def share_db(
             "Creating in the shared schemas is a part of writing.", mend="--read-write --create"
         )
     wish = Wish(
-        colleagues=(colleagues,) if isinstance(colleagues, str) else tuple(colleagues),
+        colleagues=_account_names(colleagues),
         read_write=read_write,
         create=create,
         schemas=tuple(schemas),
@@ -157,6 +159,18 @@ def share_db(
         connection.close()
 
 
+def _account_names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the names in a text, or in whatever holds texts; those of a set in the order of the alphabet."""
+    texts = [given] if isinstance(given, str) else list(given)
+    if hasattr(given, "columns") or not all(isinstance(text, str) for text in texts):
+        raise UsageProblem(
+            f"Colleagues are named by texts, and this {type(given).__name__} holds other values.",
+            mend='name one column without missing values: df["account"].dropna()',
+        )
+    names = [name for text in texts for name in re.split(r"[\s,;]+", text) if name]
+    return tuple(sorted(names) if isinstance(given, set | frozenset) else names)
+
+
 class ShareOptions(TypedDict, total=False):
     """What may be said of a share beside whose it is: the arguments of `share_db`."""
 
@@ -170,7 +184,7 @@ class ShareOptions(TypedDict, total=False):
     prefix: str | None
 
 
-def preview_share(name: str, colleagues: str | Sequence[str], **options: Unpack[ShareOptions]) -> Plan:
+def preview_share(name: str, colleagues: str | Iterable[str], **options: Unpack[ShareOptions]) -> Plan:
     """Say what `share_db` would do with the same arguments, and do nothing.
 
     Parameters
@@ -297,7 +311,7 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
 
 def unshare(
     name: str | None = None,
-    colleague: str | Sequence[str] | None = None,
+    colleague: str | Iterable[str] | None = None,
     *,
     everybody: bool = False,
     ended: bool = False,
@@ -355,8 +369,7 @@ def unshare(
 
     cluster = state.current_cluster()
     namespace, bare = discovery.split_name(str(name), cluster.namespace)
-    named = (colleague,) if isinstance(colleague, str) else tuple(colleague or ())
-    words = (word.strip() for each in named for word in each.split(","))
+    named = () if colleague is None else _account_names(colleague)
     unknown: DatabaseNotFound | None = None
     try:
         database = discovery.find(_there(cluster, namespace), bare, namespace)
@@ -365,7 +378,7 @@ def unshare(
         unknown = error
     standing = standing_shares(cluster, bare, namespace)
     shared_with = {share.colleague for share in standing}
-    accounts = {colleague_named(word, shared_with) for word in words if word}
+    accounts = {colleague_named(word, shared_with) for word in named}
     chosen = [share for share in standing if everybody or share.colleague in accounts]
     if unknown is not None and not chosen:
         raise _swapped(cluster, bare, named) or unknown

@@ -87,6 +87,7 @@ class Session:
     manager: ForwardManager | None = None
     forwards_file: ForwardsFile | None = None
     connections: list[DatabaseConnection] = field(default_factory=list)
+    last_database: str = ""  # what was connected last, for the words where nothing is any more
     relay_image: str | None = None
     queries: QueryDefaults = field(default_factory=QueryDefaults)
     uses: int = 0

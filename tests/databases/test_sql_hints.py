@@ -78,6 +78,53 @@ def test_right_statement_gets_no_hint(towns, text):
     assert not any("write" in note for note in found.attrs.get("notes", ()))
 
 
+CONDITIONS = [
+    "dep = '{text}'",
+    "name <> '{text}'",
+    "dep IN ('{text}', ':', '::')",
+    "name LIKE '%{text}%'",
+    "dep = :dep AND name = '{text}'",
+    "dep = ANY(ARRAY['{text}'])",
+    "name = E'{text}'",
+    "name = $${text}$$",
+    "name ~ '{text}$'",
+    "coalesce(name, '{text}') = '{text}'",
+    "NOT (name = '{text}' OR dep::int > 40)",
+    "length(name || '{text}') < 0",
+    "(name, dep) = ('{text}', '35')",
+    "name = (SELECT max(t.name) FROM towns t WHERE t.dep = '{text}')",
+    "CASE WHEN name = '{text}' THEN true ELSE false END",
+    "'{text}' = '' AND EXISTS (SELECT FROM towns)",
+    "name = '{text}' -- as :dep says, or '{{dep}}'",
+    "name = '{text}' /* ':dep' */",
+    "string_to_array(name, ' ') = '{{{{a}}}}'::text[] OR name = '{text}'",
+    "to_char(now(), 'HH24:MI') = '{text}'",
+]
+TEXTS = ["", "12:30", "a: b", "L''Aigle", "100 %", "{a,b}", "x:y", "::int", "a ? b", "#1"]
+
+
+def test_two_hundred_right_statements_get_no_hint(towns):
+    """Most find nothing, which is when a hint would be given."""
+    texts = [
+        "SELECT * FROM towns WHERE " + condition.replace("{text}", text).replace("{{", "{").replace("}}", "}")
+        for condition in CONDITIONS
+        for text in TEXTS
+    ]
+    assert len(set(texts)) == 200
+    empty = 0
+    for text in texts:
+        found = query(towns, text, VALUES)
+        empty += found.empty
+        assert not found.attrs.get("notes"), text
+    assert empty > 100
+
+
+def test_array_is_a_parameter_if_there_is_one(towns):
+    text = "SELECT * FROM towns WHERE string_to_array(name, ' ') = '{%s}'"
+    assert not query(towns, text % "red", VALUES).attrs.get("notes")
+    assert "write :name" in query(towns, text % "name", VALUES).attrs["notes"][0]
+
+
 def test_statements_of_the_project_get_no_hint():
     """All SQL of the tutorials and of the documentation: none of it would be commented on where it found nothing."""
     root = Path(__file__).parents[2]

@@ -57,6 +57,61 @@ def test_a_dry_run_shows_both_halves_and_makes_nothing(alice: Notebook) -> None:
     assert alice.run("%shares").empty
 
 
+LISTS = [
+    "['ana', 'ben', 'chloe']",
+    "('ana', 'ben', 'chloe')",
+    "{'ana', 'ben', 'chloe'}",
+    "frozenset(['ana', 'ben', 'chloe'])",
+    "pd.Series(['ana', 'ben', 'chloe'])",
+    "pd.DataFrame({'account': ['ana', 'ben', 'chloe']})['account'].astype('category')",
+    "pd.Index(['ana', 'ben', 'chloe'])",
+    "np.array(['ana', 'ben', 'chloe'])",
+    "__import__('polars').Series(['ana', 'ben', 'chloe'])",
+    "'ana ben chloe'",
+    "'ana, ben,chloe'",
+    "'ana; ben\\nchloe'",
+    "['ana, ben', 'chloe']",
+]
+
+
+def test_list_of_colleagues_is_taken_from_a_variable(alice: Notebook) -> None:
+    alice.run("import pandas as pd, numpy as np, sspcloud_magics as ssp")
+    for written in LISTS:
+        alice.run(f"students = {written}")
+        for line in ("--with {students}", "--with $students --for 2d", "--for 2d --with ana {students}"):
+            plan = alice.run(f"%share_db {DATABASE} {line} --dry-run")
+            assert [each.colleague.name for each in plan.shares] == ["ana", "ben", "chloe"], (written, line)
+        plan = alice.run(f"ssp.preview_share({DATABASE!r}, students)")
+        assert [each.colleague.name for each in plan.shares] == ["ana", "ben", "chloe"], written
+    alice.run(
+        f"def preview(group):\n    plan = %share_db {DATABASE} --with {{group}} --dry-run\n    return plan"
+    )
+    assert len(alice.run("preview(['ana', 'ben'])").shares) == 2
+
+
+@pytest.mark.parametrize(
+    "written", ["[]", "''", "['ana', None]", "pd.Series(['ana', float('nan')])", "df", "[df]"]
+)
+def test_what_is_no_list_of_names_gets_a_sentence(alice: Notebook, written: str) -> None:
+    alice.run(
+        f"import pandas as pd, sspcloud_magics as ssp\ndf = pd.DataFrame({{'a': ['b']}})\nnames = {written}"
+    )
+    for cell in (
+        f"%share_db {DATABASE} --with {{names}} --dry-run",
+        f"ssp.preview_share({DATABASE!r}, names)",
+    ):
+        assert isinstance(alice.fail(cell), errors.UsageProblem)
+
+
+def test_list_of_colleagues_is_taken_back(alice: Notebook) -> None:
+    alice.run("both = ['bob', 'carol']")
+    alice.run(f"%share_db {DATABASE} --with {{both}}")
+    said = str(alice.run(f"%unshare {DATABASE} {{both}}"))
+    assert "bob" in said
+    assert "carol" in said
+    assert alice.run("%shares").empty
+
+
 def test_leftovers_are_offered_with_their_removal(alice: Notebook) -> None:
     owner = ssp.session.sharing._superuser(*ssp.session.sharing._own(DATABASE))
     owner.psycopg.execute("CREATE ROLE share_dave LOGIN")

@@ -63,8 +63,13 @@ class Server:
 
 
 @contextlib.contextmanager
-def started(programs: Programs | None = None, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Run a PostgreSQL, in UTC and with messages in English; the wheel's where no other is named."""
+def started(
+    programs: Programs | None = None, settings: Mapping[str, str] | None = None, *, standby: bool = False
+) -> Iterator[Server]:
+    """Run a PostgreSQL, in UTC and with messages in English; the wheel's where no other is named.
+
+    A standby has no primary: it waits for one, and is read meanwhile.
+    """
     programs = programs or of_the_wheel()
     identity = postgres.identity()  # PostgreSQL refuses to run as root
     home = Path(tempfile.mkdtemp(prefix="sspcloud-pg-"))
@@ -74,7 +79,9 @@ def started(programs: Programs | None = None, settings: Mapping[str, str] | None
     data = home / "data"
     how = {
         "fsync": "off",
-        "max_connections": "30",
+        "max_connections": "100"
+        if standby
+        else "30",  # a standby has as many as its primary, which initdb was
         "timezone": "UTC",
         "jit": "off",  # not unpacked with Debian's
         **(settings or {}),
@@ -91,6 +98,8 @@ def started(programs: Programs | None = None, settings: Mapping[str, str] | None
             cwd=home,
             **identity,
         )
+        if standby:
+            (data / "standby.signal").touch()
         port = free_port()
         log = home / "log"
         with log.open("wb") as sink:
