@@ -1,7 +1,8 @@
 """The OpenAPI specification, as far as clients read it.
 
-kubectl reads three things in it: that a kind's patches take ``fieldValidation`` (else it validates by
-itself), how its lists are merged (for ``apply``), and the descriptions (for ``explain``).
+kubectl reads three things in version 3: that a kind's patches take ``fieldValidation`` (else it validates by
+itself), how its lists are merged (for ``apply``), and the descriptions (for ``explain``). Of version 2 it only wants that
+there is one, in protobuf: without it a List, or a file with a kind that is missing here, ends in a wrong sentence.
 
 Source: KEP-2896 (OpenAPI v3).
 """
@@ -17,9 +18,13 @@ from aiohttp import web
 
 from sspcloud_magics.sandbox.api.patch import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE
 from sspcloud_magics.sandbox.api.schema import definition_of, schemas
-from sspcloud_magics.sandbox.api.status import ApiError, no_such_path
+from sspcloud_magics.sandbox.api.status import no_such_path
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource
 from sspcloud_magics.sandbox.store import Obj
+
+_VERSION_2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+# The swagger version "2.0", then the title and the version of the server, and no paths.
+_VERSION_2 = b"\x0a\x032.0\x12\x13\x0a\x0aKubernetes\x12\x05v1.36\x42\x00"
 
 
 async def describe(request: web.Request) -> web.Response:
@@ -28,15 +33,12 @@ async def describe(request: web.Request) -> web.Response:
     Raises
     ------
     ApiError
-        If there is nothing at that path; 406 for the binary form of version 2.
+        If there is nothing at that path.
     """
     path = request.path.removeprefix("/openapi/").rstrip("/")
     if path == "v2":
-        if "json" not in request.headers.get("Accept", "json") and "*/*" not in request.headers["Accept"]:
-            message = "only the following media types are accepted: application/json"
-            raise ApiError(406, "NotAcceptable", message, {})
-        body = await asyncio.to_thread(_version_2)
-    elif path == "v3":
+        return web.Response(body=_VERSION_2, content_type=_VERSION_2_TYPE)
+    if path == "v3":
         body = await asyncio.to_thread(_index)
     elif path.removeprefix("v3/") in _paths():
         body = await asyncio.to_thread(_group_version, path.removeprefix("v3/"))
@@ -70,15 +72,6 @@ def _group_version(path: str) -> bytes:
             "components": {"schemas": schemas()},
         }
     ).encode()
-
-
-@cache
-def _version_2() -> bytes:
-    text = json.dumps(schemas())
-    definitions = json.loads(text.replace("#/components/schemas/", "#/definitions/"))
-    paths = {k: v for path in _paths() for r in RESOURCES for k, v in _resource_paths(path, r).items()}
-    info = {"title": "Kubernetes", "version": "v1.36.1"}
-    return json.dumps({"swagger": "2.0", "info": info, "paths": paths, "definitions": definitions}).encode()
 
 
 def _resource_paths(root: str, resource: Resource) -> dict[str, Obj]:
