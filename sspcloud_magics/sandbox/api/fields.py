@@ -16,6 +16,7 @@ from typing import Any
 
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call
+from sspcloud_magics.sandbox.api.quantities import canonical_quantity
 from sspcloud_magics.sandbox.api.schema import definition_of, referred, schemas, short_name
 from sspcloud_magics.sandbox.store import Obj
 
@@ -37,6 +38,8 @@ _MODES = ("Ignore", "Strict", "Warn")
 
 async def check_fields(call: Call, obj: Obj) -> None:
     """Drop the unknown fields of `obj` in place, and refuse it or warn as the client asked.
+
+    Quantities and bytes take the form in which the server keeps them.
 
     Raises
     ------
@@ -80,35 +83,43 @@ class _Reader:
         self._known = known
         self.unknown: list[str] = []
 
-    def read(self, schema: Obj, value: Any, path: str = "", owner: str = "") -> None:
-        """Compare a value with its schema; `path` is where it stands, `owner` the type that holds it."""
+    def read(self, schema: Obj, value: Any, path: str = "", owner: str = "") -> Any:
+        """Compare a value with its schema; return it as it is kept.
+
+        `path` is where it stands, `owner` the type that holds it.
+        """
         if value is None:
-            return
+            return None
         name = referred(schema)
         if name is not None:
             schema = self._known[name]
         kind = schema.get("type")
+        if schema.get("format") == "quantity" and type(value) in (int, float, str):
+            return _canonical(value)
         if not _fits(kind, value):
             raise _wrong_type(
                 f"v1.{short_name(name)}" if name else _go_type(schema, path), value, path, owner
             )
         if schema.get("format") == "byte":
-            _check_base64(value)
+            return _one_line(value)
         owner = short_name(name) if name else owner
-        if kind == "object" and "properties" in schema:
-            self._read_fields(schema["properties"], value, path, owner)
-        elif kind == "object":
-            for item in value.values():
-                self.read(schema.get("additionalProperties") or {}, item, path, owner)
+        if kind == "object":
+            self._read_fields(schema, value, path, owner)
         elif kind == "array":
-            for index, item in enumerate(value):
+            value[:] = [
                 self.read(schema["items"], item, f"{path}[{index}]", owner)
+                for index, item in enumerate(value)
+            ]
+        return value
 
-    def _read_fields(self, properties: Obj, value: Obj, path: str, owner: str) -> None:
+    def _read_fields(self, schema: Obj, value: Obj, path: str, owner: str) -> None:
+        properties = schema.get("properties")
         for field in list(value):
             inner = f"{path}.{field}" if path else field
-            if field in properties:
-                self.read(properties[field], value[field], inner, owner)
+            if properties is None:
+                value[field] = self.read(schema.get("additionalProperties") or {}, value[field], path, owner)
+            elif field in properties:
+                value[field] = self.read(properties[field], value[field], inner, owner)
             else:
                 self.unknown.append(inner)
                 del value[field]
@@ -150,12 +161,22 @@ def _go_type(schema: Obj, path: str) -> str:
     return _GO_TYPES.get(kind, "resource.Quantity")
 
 
-def _check_base64(value: str) -> None:
+def _canonical(value: Any) -> str:
+    try:
+        return canonical_quantity(value)
+    except ValueError as error:
+        raise _WrongType(str(error)) from None
+
+
+def _one_line(value: str) -> str:
+    """Return base64 text without the line breaks that ``base64`` writes."""
+    value = value.replace("\n", "").replace("\r", "")
     try:
         base64.b64decode(value, validate=True)
     except binascii.Error:
         position = next((i for i, c in enumerate(value) if not (c.isalnum() or c in "+/=")), len(value))
         raise _WrongType(f"illegal base64 data at input byte {position}") from None
+    return value
 
 
 def _json_type(value: Any) -> str:

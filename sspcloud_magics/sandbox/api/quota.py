@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 from sspcloud_magics.sandbox.api import status
+from sspcloud_magics.sandbox.api.quantities import format_quantity, parse_quantity
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind, by_plural
 from sspcloud_magics.sandbox.store import Change, Obj, Store, copied
 
@@ -35,8 +36,6 @@ _COMPUTE = {
     "requests.cpu": ("requests", "cpu"),
     "requests.memory": ("requests", "memory"),
 }
-_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
-_DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 
 
 def check_quota(store: Store, obj: Obj) -> None:
@@ -60,7 +59,7 @@ def check_quota(store: Store, obj: Obj) -> None:
             )
         asked = {item: amount for item in hard if (amount := _amount(resource, obj, item))}
         used = {item: _used(store, namespace, item) for item in asked}
-        over = sorted(item for item in asked if used[item] + asked[item] > quantity(hard[item]))
+        over = sorted(item for item in asked if used[item] + asked[item] > parse_quantity(hard[item]))
         if over:
             shown = [
                 ",".join(f"{item}={value}" for item, value in values)
@@ -84,16 +83,6 @@ def follow_quotas(store: Store) -> Callable[[], None]:
                 _update_status(store, quota)
 
     return store.subscribe(on_change)
-
-
-def quantity(text: str | float) -> Decimal:
-    """Return the number that a quantity such as ``500m`` or ``2Gi`` stands for."""
-    text = str(text)
-    if text[-2:] in _BINARY:
-        return Decimal(text[:-2]) * Decimal(1024) ** _BINARY[text[-2:]]
-    if text[-1:] in _DECIMAL:
-        return Decimal(text[:-1]).scaleb(_DECIMAL[text[-1]])
-    return Decimal(text)
 
 
 def _update_status(store: Store, quota: Obj) -> None:
@@ -125,7 +114,7 @@ def _amount(resource: Resource, obj: Obj, item: str) -> Decimal:
     amounts = [
         ((c.get("resources") or {}).get(kind) or {}).get(what) for c in obj["spec"].get("containers") or ()
     ]
-    return sum((quantity(amount) for amount in amounts if amount is not None), Decimal(0))
+    return sum((parse_quantity(amount) for amount in amounts if amount is not None), Decimal(0))
 
 
 def _unsaid(pod: Obj, hard: Obj) -> dict[str, list[str]]:
@@ -154,11 +143,5 @@ def _resource_of(item: str) -> Resource | None:
 
 
 def _written(amount: Decimal, item: str) -> str:
-    """Return an amount as a quantity: CPU in thousandths where it must be, memory in the largest unit that fits."""
-    if item.endswith("memory") and amount:
-        for unit, power in reversed(_BINARY.items()):
-            if amount % 1024**power == 0:
-                return f"{int(amount // 1024**power)}{unit}"
-    if amount == amount.to_integral_value():
-        return str(int(amount))
-    return f"{int(amount * 1000)}m"
+    """Return an amount as a quantity."""
+    return format_quantity(amount, binary=item.endswith("memory"))

@@ -28,6 +28,7 @@ _SCALARS: dict[str, Obj] = {
     "str": {"type": "string"},
 }
 _QUANTITIES = {"capacity", "allocatable", "default", "hard", "limits", "overhead", "requests", "used"}
+_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 # The kinds whose model has not the name of the kind with V1 before it.
 _MODELS = {"Event": "CoreV1Event"}
 # The client's older generator took these for plain text.
@@ -47,7 +48,9 @@ def schemas() -> dict[str, Obj]:
     """Return the schema of every type that the kinds are made of, by its name in the specification."""
     from kubernetes.client import models  # noqa: PLC0415 -- a third of a second, so only when needed
 
-    found: dict[str, Obj] = {}
+    found: dict[str, Obj] = {
+        _QUANTITY: {"type": "string", "format": "quantity", "description": "A number such as 500m or 2Gi."}
+    }
     built_in = [resource for resource in RESOURCES if not resource.is_custom]
     waiting = [_MODELS.get(resource.kind, f"V1{resource.kind}") for resource in built_in]
     while waiting:
@@ -144,7 +147,7 @@ def _type(name: str, kind: str, owner: str) -> Obj:
         if key:
             schema |= {"x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": key}
         return schema
-    value = {} if name in _QUANTITIES else _item(container["value"])
+    value = {"$ref": _REFERENCE + _QUANTITY} if name in _QUANTITIES else _item(container["value"])
     if (owner, name) in _BYTES:
         value = _SCALARS["bytes"]
     return {"type": "object", "additionalProperties": value}

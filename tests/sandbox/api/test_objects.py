@@ -267,6 +267,13 @@ async def test_yaml_is_read_too(api: Api) -> None:
         assert (await response.json())["data"] == {"x": "y"}
 
 
+async def test_line_breaks_in_base64_are_dropped(api: Api) -> None:
+    made = await api.post(
+        f"{CORE}/secrets", {"metadata": {"name": "folded"}, "data": {"word": "Y2Fm\nw6k=\r\n"}}
+    )
+    assert made["data"] == {"word": "Y2Fmw6k="}
+
+
 async def test_who_am_i(api: Api) -> None:
     answer = await api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
     assert answer["status"] == {"userInfo": {"username": "oidc-alice", "groups": ["system:authenticated"]}}
@@ -338,7 +345,6 @@ async def test_specification_describes_every_kind(api: Api) -> None:
         text = await api.get(index[path]["serverRelativeURL"].partition("?")[0])
         kinds = [s.get("x-kubernetes-group-version-kind") for s in text["components"]["schemas"].values()]
         assert [{"group": resource.group, "version": "v1", "kind": resource.kind}] in kinds
-    assert (await api.get("/openapi/v2"))["swagger"] == "2.0"
 
 
 async def test_specification_references_resolve(api: Api) -> None:
@@ -346,7 +352,7 @@ async def test_specification_references_resolve(api: Api) -> None:
     references = [
         part["$ref"].removeprefix("#/components/schemas/")
         for schema in text["components"]["schemas"].values()
-        for field in schema["properties"].values()
+        for field in schema.get("properties", {}).values()
         for part in (field.get("allOf") or (field.get("items") or {}).get("allOf") or ())
     ]
     assert len(references) > 100

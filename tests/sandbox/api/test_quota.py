@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from sspcloud_magics.sandbox.api.quota import quantity
+from sspcloud_magics.sandbox.api.quantities import canonical_quantity, parse_quantity
 from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import Obj
 from tests.sandbox.api.conftest import Api, pod
@@ -16,19 +16,37 @@ JOBS = "/apis/batch/v1/namespaces/user-alice/jobs"
 
 
 @pytest.mark.parametrize(
-    ("text", "number"),
+    ("text", "number", "kept"),
     [
-        ("2", 2),
-        (3, 3),
-        ("500m", "0.5"),
-        ("1k", 1000),
-        ("1Ki", 1024),
-        ("1.5Gi", 1610612736),
-        ("100u", "0.0001"),
+        ("2", 2, "2"),
+        (3, 3, "3"),
+        (0.5, "0.5", "500m"),
+        ("1500m", "1.5", "1500m"),
+        ("2000m", 2, "2"),
+        ("1k", 1000, "1k"),
+        ("1000", 1000, "1k"),
+        ("1e3", 1000, "1k"),
+        ("1Ki", 1024, "1Ki"),
+        ("1024Mi", 1073741824, "1Gi"),
+        ("1.5Gi", 1610612736, "1536Mi"),
+        ("0.5Ki", 512, "512"),
+        ("100u", "0.0001", "100u"),
+        ("0", 0, "0"),
     ],
 )
-def test_quantity(text: str, number: str | int) -> None:
-    assert quantity(text) == Decimal(number)
+def test_quantity(text: str, number: str | int, kept: str) -> None:
+    assert parse_quantity(text) == Decimal(number)
+    assert canonical_quantity(text) == kept
+
+
+async def test_quantity_is_stored_canonically(api: Api) -> None:
+    wanted = sized("a", memory="1024Mi")
+    wanted["spec"]["containers"][0]["resources"]["limits"]["cpu"] = 0.5
+    made = await api.post(f"{CORE}/pods", wanted)
+    assert made["spec"]["containers"][0]["resources"]["limits"] == {"memory": "1Gi", "cpu": "500m"}
+    code, _, message = await api.refusal("POST", f"{CORE}/pods", sized("b", cpu="many"))
+    assert code == 400
+    assert message.startswith('Pod in version "v1" cannot be handled as a Pod: quantities must match')
 
 
 async def limit(api: Api, **hard: str) -> None:

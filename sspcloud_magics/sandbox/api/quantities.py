@@ -1,0 +1,55 @@
+"""Quantities such as ``500m`` or ``2Gi``: what they stand for, and the one form in which the server keeps them.
+
+Source: k8s.io/apimachinery/pkg/api/resource (Quantity).
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+_BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([KMGTPE]i|[numkMGTPE]?|[eE][+-]?\d+)")
+
+
+def parse_quantity(value: str | float) -> Decimal:
+    """Return the number that a quantity stands for.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    found = _FORM.fullmatch(str(value).strip())
+    if found is None:
+        raise ValueError(
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+        )
+    number, suffix = Decimal(found[1]), found[2]
+    if suffix in _BINARY:
+        return number * Decimal(1024) ** _BINARY[suffix]
+    return number.scaleb(_DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:]))
+
+
+def format_quantity(number: Decimal, *, binary: bool = False) -> str:
+    """Return a number in the largest unit that leaves it whole; `binary` counts in powers of 1024 from there on."""
+    if binary and abs(number) >= 1024:
+        power = max(power for power in range(7) if number % 1024**power == 0)
+        return f"{int(number // 1024**power)}{['', *_BINARY][power]}"
+    for suffix, exponent in reversed(_DECIMAL.items()):
+        scaled = number.scaleb(-exponent)
+        if number and scaled == scaled.to_integral_value():
+            return f"{int(scaled)}{suffix}"
+    return "0"
+
+
+def canonical_quantity(value: str | float) -> str:
+    """Return a quantity as the server stores it: ``0.5`` as ``500m``, ``1024Mi`` as ``1Gi``.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    return format_quantity(parse_quantity(value), binary=str(value).strip()[-2:] in _BINARY)
