@@ -6,7 +6,6 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +14,15 @@ from aiohttp import web
 
 from sspcloud_magics.sandbox.api.call import Call
 from sspcloud_magics.sandbox.api.selectors import FieldSelector, LabelSelector
-from sspcloud_magics.sandbox.api.status import bad_request
-from sspcloud_magics.sandbox.store import Obj
+from sspcloud_magics.sandbox.api.status import bad_request, expired
+from sspcloud_magics.sandbox.store import Gone, Obj
+
+_TOO_OLD = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
 
 
 def selection(call: Call) -> Callable[[Obj], bool]:
@@ -46,19 +52,30 @@ def selected_objects(call: Call) -> list[Obj]:
 
 
 def list_objects(call: Call) -> web.Response:
-    """Answer a list."""
-    items = selected_objects(call)
-    metadata: dict[str, Any] = {"resourceVersion": str(call.store.version)}
-    start = _read_continue(call.query.get("continue", ""))
-    if start is not None:
-        items = [item for item in items if _place(item) > start]
+    """Answer a list; its further pages show the objects as they were at the first."""
+    version, start = _read_continue(call)
+    items = selected_objects(call) if start is None else _objects_at(call, version)
+    items = [item for item in items if start is None or _place(item) > start]
+    metadata: dict[str, Any] = {"resourceVersion": str(version)}
     limit = _number(call, "limit")
     if limit and len(items) > limit:
-        metadata["continue"] = _continue_after(items[limit - 1])
+        metadata["continue"] = _token(version, _place(items[limit - 1]))
         if not (call.query.get("labelSelector") or call.query.get("fieldSelector")):
             metadata["remainingItemCount"] = len(items) - limit
         items = items[:limit]
     return call.answer(call.view.items(call.resource, items, metadata))
+
+
+def _objects_at(call: Call, version: int) -> list[Obj]:
+    """Return the selected objects as they were at a version: as they are, with all changes since undone."""
+    found = {_place(obj): obj for obj in call.store.peek_all(call.resource)}
+    for change in reversed(call.store.changes_since(version)):
+        if change.resource is call.resource:
+            found.pop(_place(change.object), None)
+            if change.old is not None:
+                found[_place(change.old)] = change.old
+    selected = selection(call)
+    return [found[place] for place in sorted(found) if selected(found[place])]
 
 
 def _number(call: Call, name: str) -> int:
@@ -73,15 +90,34 @@ def _place(obj: Obj) -> tuple[str, str]:
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
-def _continue_after(obj: Obj) -> str:
-    return base64.urlsafe_b64encode(json.dumps(_place(obj)).encode()).decode()
+def _token(version: int, place: tuple[str, str]) -> str:
+    value = {"v": "meta.k8s.io/v1", "rv": version, "start": "/".join(place)}
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
 
 
-def _read_continue(token: str) -> tuple[str, str] | None:
-    if not token:
-        return None
+def _read_continue(call: Call) -> tuple[int, tuple[str, str] | None]:
+    """Return the version that a list shows, and behind which object it goes on.
+
+    Raises
+    ------
+    ApiError
+        400 if the token cannot be read; 410 if the store does not remember its version, with a token for the rest
+        of the list as it is now.
+    """
+    text, now = call.query.get("continue", ""), call.store.version
+    if not text:
+        return now, None
+    if call.query.get("resourceVersion", "0") != "0":
+        raise bad_request("specifying resource version is not allowed when using continue")
     try:
-        namespace, name = json.loads(base64.urlsafe_b64decode(token))
-    except (ValueError, binascii.Error):
+        token = json.loads(base64.urlsafe_b64decode(text))
+        version, (namespace, name) = int(token["rv"]), token["start"].split("/")
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise bad_request("continue key is not valid: illegal base64 data") from None
-    return str(namespace), str(name)
+    try:
+        call.store.changes_since(version)
+    except Gone:
+        error = expired(_TOO_OLD)
+        error.metadata = {"continue": _token(now, (namespace, name))}
+        raise error from None
+    return version, (namespace, name)

@@ -59,6 +59,8 @@ class ApiError(Exception):
         self.reason = reason
         self.message = message
         self.details = details
+        # Of the Status itself: an expired list brings a token for its rest.
+        self.metadata: Obj = {}
 
     @property
     def status(self) -> Obj:
@@ -66,7 +68,7 @@ class ApiError(Exception):
         status: Obj = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
         }

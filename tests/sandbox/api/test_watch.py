@@ -174,6 +174,38 @@ async def test_list_in_pages(api: Api) -> None:
     assert seen == [f"m{number}" for number in range(5)]
 
 
+async def test_later_page_shows_what_the_first_saw(api: Api) -> None:
+    for name in ("a", "b", "c", "d"):
+        api.store.create(config_map(name))
+    page = await api.get(f"{MAPS}?limit=1")
+    api.store.delete(CONFIG_MAPS, "user-alice", "b")
+    api.store.create(config_map("bb"))
+    api.store.update({**api.store.get(CONFIG_MAPS, "user-alice", "c"), "data": {"new": "1"}})
+    rest = await api.get(f"{MAPS}?continue={page['metadata']['continue']}")
+    assert [(item["metadata"]["name"], item.get("data")) for item in rest["items"]] == [
+        ("b", None),
+        ("c", None),
+        ("d", None),
+    ]
+    assert rest["metadata"] == {"resourceVersion": page["metadata"]["resourceVersion"]}
+
+
+async def test_old_page_expires_with_a_token_for_the_rest(api: Api) -> None:
+    for name in ("a", "b", "c"):
+        api.store.create(config_map(name))
+    page = await api.get(f"{MAPS}?limit=1")
+    api.store.create(config_map("c2"))
+    api.store._history.clear()
+    api.store.create(config_map("c3"))
+    answer = await api.get(f"{MAPS}?limit=1&continue={page['metadata']['continue']}")
+    assert (answer["code"], answer["reason"]) == (410, "Expired")
+    assert answer["message"].startswith(
+        "The provided continue parameter is too old to display a consistent list"
+    )
+    rest = await api.get(f"{MAPS}?continue={answer['metadata']['continue']}")
+    assert [item["metadata"]["name"] for item in rest["items"]] == ["b", "c", "c2", "c3"]
+
+
 async def test_page_that_cannot_be_continued(api: Api) -> None:
     code, _, message = await api.refusal("GET", f"{MAPS}?continue=nonsense")
     assert (code, message.partition(":")[0]) == (400, "continue key is not valid")
