@@ -67,6 +67,13 @@ def copied(value: Any) -> Any:
     return value
 
 
+def _wanted(obj: Obj) -> tuple[Obj, bool]:
+    """Return what a generation counts the changes of: the spec but for the node, and whether it is to end."""
+    spec = obj.get("spec") or {}
+    wish = {name: value for name, value in spec.items() if name != "nodeName"}
+    return wish, bool(obj["metadata"].get("deletionTimestamp"))
+
+
 class Store:
     """All objects of one cluster.
 
@@ -167,7 +174,7 @@ class Store:
         metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
         if key[0].counts_generations:
             generation = old["metadata"].get("generation", 1)
-            metadata["generation"] = generation + (obj.get("spec") != old.get("spec"))
+            metadata["generation"] = generation + (_wanted(obj) != _wanted(old))
         if obj == old:
             return cast("Obj", copied(old))
         return self._put("MODIFIED", key, obj, old)

@@ -45,7 +45,13 @@ def test_generation_rises_with_the_spec_alone() -> None:
     obj = store.update(obj)
     assert obj["metadata"]["generation"] == 1
     obj["spec"]["containers"][0]["image"] = "two"
-    assert store.update(obj)["metadata"]["generation"] == 2
+    obj = store.update(obj)
+    assert obj["metadata"]["generation"] == 2
+    obj["spec"]["nodeName"] = "n"
+    obj = store.update(obj)
+    assert obj["metadata"]["generation"] == 2
+    obj["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert store.update(obj)["metadata"]["generation"] == 3
 
 
 def test_nobody_changes_the_store_by_changing_a_dict() -> None:
