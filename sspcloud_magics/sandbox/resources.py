@@ -86,7 +86,17 @@ _RBAC = "rbac.authorization.k8s.io"
 RESOURCES: tuple[Resource, ...] = (
     Resource("", "v1", "Namespace", "namespaces", "namespace", False, ("ns",), (), ("status",)),
     Resource("", "v1", "Node", "nodes", "node", False, ("no",), (), ("status",)),
-    Resource("", "v1", "Pod", "pods", "pod", True, ("po",), ("all",), ("status", "log", "portforward")),
+    Resource(
+        "",
+        "v1",
+        "Pod",
+        "pods",
+        "pod",
+        True,
+        ("po",),
+        ("all",),
+        ("attach", "exec", "log", "portforward", "status"),
+    ),
     Resource("", "v1", "Service", "services", "service", True, ("svc",), ("all",), ("status",)),
     Resource("", "v1", "Endpoints", "endpoints", "endpoints", True, ("ep",)),
     Resource("", "v1", "Secret", "secrets", "secret"),

@@ -74,6 +74,7 @@ def sleeper(name: str, **labels: str) -> dict[str, Any]:
                     "image": "sspcloud-sandbox/helper",
                     "args": ["echo", "9000"],
                     "ports": [{"containerPort": 9000, "name": "echo"}],
+                    "readinessProbe": {"tcpSocket": {"port": "echo"}, "periodSeconds": 1},
                 }
             ]
         },

@@ -182,6 +182,47 @@ def test_value_of_the_wrong_type(kubectl: Kubectl) -> None:
     )
 
 
+def test_list_of_objects_is_applied(kubectl: Kubectl) -> None:
+    maps = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}} for name in ("one", "two")]
+    listed = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": maps})
+    assert (
+        kubectl("bob", "apply", "-f", "-", stdin=listed).out
+        == "configmap/one created\nconfigmap/two created\n"
+    )
+    assert kubectl("bob", "delete", "-f", "-", stdin=listed).code == 0
+
+
+def test_missing_kind_is_told_and_the_rest_applied(kubectl: Kubectl, apply: Apply) -> None:
+    strange = {"apiVersion": "example.org/v1", "kind": "Gadget", "metadata": {"name": "g"}}
+    said = apply("bob", strange, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "rest"}})
+    assert said.out == "configmap/rest created\n"
+    assert (
+        'no matches for kind "Gadget" in version "example.org/v1"\nensure CRDs are installed first'
+        in said.err
+    )
+
+
+@pytest.mark.parametrize(("group", "kind", "name"), [("apps/v1", "Deployment", "d"), ("v1", "Service", "s")])
+def test_apply_refuses_immutable_field(
+    kubectl: Kubectl, apply: Apply, group: str, kind: str, name: str
+) -> None:
+    labels = {"app": "a"}
+    spec: dict[str, Any] = {"ports": [{"port": 80}], "clusterIP": "None"}
+    if kind == "Deployment":
+        template = {"metadata": {"labels": labels}, "spec": sleeper("x")["spec"]}
+        spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    obj = {"apiVersion": group, "kind": kind, "metadata": {"name": name}, "spec": spec}
+    assert apply("bob", obj).code == 0
+    if kind == "Deployment":
+        spec["template"]["metadata"]["labels"] = spec["selector"]["matchLabels"] = {"app": "b"}
+        words = 'spec.selector: Invalid value: {"matchLabels":{"app":"b"}}: field is immutable\n'
+    else:
+        spec["clusterIP"] = "10.43.0.99"
+        words = 'spec.clusterIPs[0]: Invalid value: ["10.43.0.99"]: may not change once set\n'
+    said = kubectl("bob", "apply", "-f", "-", stdin=yaml.safe_dump(obj))
+    assert said.err == f'The {kind} "{name}" is invalid: {words}'
+
+
 def test_dry_run_changes_nothing(kubectl: Kubectl) -> None:
     said = kubectl("bob", "apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(sleeper("dry")))
     assert said.out == "pod/dry created (server dry run)\n"

@@ -76,6 +76,15 @@ def test_logs_of_somebody_else(kubectl: Kubectl) -> None:
     )
 
 
+@pytest.mark.parametrize("words", ["exec echo -- ls", "attach echo", "cp echo:/etc/hosts hosts"])
+def test_command_in_a_pod_is_refused_in_one_sentence(kubectl: Kubectl, echo: str, words: str) -> None:
+    del echo
+    said = kubectl("bob", *words.split())
+    assert said.code == 1
+    refusal = "the practice cluster runs no commands in pods: exec, attach and cp need a real cluster"
+    assert said.err.splitlines()[-1] == f"error: unable to upgrade connection: {refusal}"
+
+
 @pytest.mark.parametrize("target", ["pod/echo", "echo"])
 def test_port_forward_to_a_pod(sandbox: Sandbox, cache: Path, echo: str, target: str) -> None:
     with (

@@ -52,6 +52,10 @@ _VERBS: dict[str, Handler] = {
     "watch": watch_objects,
 }
 _SUBRESOURCES: dict[tuple[str, str], Handler] = {
+    ("attach", "create"): subresources.refuse_command,
+    ("attach", "get"): subresources.refuse_command,
+    ("exec", "create"): subresources.refuse_command,
+    ("exec", "get"): subresources.refuse_command,
     ("log", "get"): subresources.read_log,
     ("portforward", "create"): subresources.port_forward,
     ("portforward", "get"): subresources.port_forward,

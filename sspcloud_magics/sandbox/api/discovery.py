@@ -48,6 +48,8 @@ REVIEWS: tuple[Resource, ...] = tuple(
 
 # (kind of the response, its group and version, verbs)
 _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
+    "attach": ("PodAttachOptions", "", "v1", ("create", "get")),
+    "exec": ("PodExecOptions", "", "v1", ("create", "get")),
     "log": ("Pod", "", "v1", ("get",)),
     "portforward": ("PodPortForwardOptions", "", "v1", ("create", "get")),
     "scale": ("Scale", "autoscaling", "v1", ("get", "patch", "update")),

@@ -22,7 +22,7 @@ from sspcloud_magics.sandbox.api.fields import check_fields
 from sspcloud_magics.sandbox.api.patch import check_patch_type, patched
 from sspcloud_magics.sandbox.api.quota import check_quota
 from sspcloud_magics.sandbox.api.status import Cause
-from sspcloud_magics.sandbox.api.validation import validate, validate_update
+from sspcloud_magics.sandbox.api.validation import validate
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import AlreadyExists, Conflict, Obj, copied, now
 
@@ -124,8 +124,7 @@ def replace(call: Call, old: Obj, obj: Obj) -> Obj:
             if "status" in old:
                 obj["status"] = old["status"]
         set_defaults(resource, obj, old)
-        validate(resource, obj)
-        validate_update(resource, obj, old)
+        validate(resource, obj, old)
         check_escalation(call, obj, old)
     if call.dry_run:
         if metadata.get("resourceVersion") not in (None, "", before["resourceVersion"]):

@@ -21,12 +21,23 @@ from sspcloud_magics.sandbox.api.status import Cause
 from sspcloud_magics.sandbox.store import Obj
 
 
-def check_pod_spec(path: str, spec: Obj) -> Causes:
-    """Check the spec of a pod, or of a pod's template; `path` is where it stands."""
+def check_pod_spec(path: str, spec: Obj, claims: Iterable[str] = ()) -> Causes:
+    """Check the spec of a pod, or of a pod's template.
+
+    Parameters
+    ----------
+    path
+        Where it stands.
+    spec
+        The spec.
+    claims
+        Volumes that it may mount besides its own: those of a StatefulSet's claim templates.
+    """
     volumes: set[str] = set()
     for index, volume in enumerate(spec.get("volumes") or ()):
         field = f"{path}.volumes[{index}].name"
         yield from check_element_name(field, volume.get("name"), volumes)
+    volumes |= set(claims)
     if not spec.get("containers"):
         yield required(f"{path}.containers")
     seen: set[str] = set()

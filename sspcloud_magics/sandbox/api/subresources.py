@@ -1,4 +1,4 @@
-"""What hangs below an object: logs, port-forwards, tokens, and the number of replicas."""
+"""What hangs below an object: logs, port-forwards, tokens, the number of replicas, and commands, which are refused."""
 
 from __future__ import annotations
 
@@ -64,6 +64,14 @@ async def port_forward(call: Call) -> web.StreamResponse:
         raise status.forbidden("", "pods", info.name, "")
     call.store.peek(call.resource, call.namespace, info.name)
     return await call.cluster.node.portforward(call.request, call.namespace, info.name)
+
+
+async def refuse_command(call: Call) -> web.StreamResponse:
+    """Refuse to run a command in a pod, in a sentence that every client shows."""
+    call.store.peek(call.resource, call.namespace, call.info.name)
+    raise status.bad_request(
+        "the practice cluster runs no commands in pods: exec, attach and cp need a real cluster"
+    )
 
 
 async def create_token(call: Call) -> web.Response:

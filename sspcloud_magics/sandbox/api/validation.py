@@ -31,54 +31,68 @@ from sspcloud_magics.sandbox.api.causes import (
     unsupported,
 )
 from sspcloud_magics.sandbox.api.pod_validation import check_pod_spec
+from sspcloud_magics.sandbox.api.quantities import parse_quantity
 from sspcloud_magics.sandbox.api.status import Cause
 from sspcloud_magics.sandbox.auth.rbac import GROUP
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Obj
 
+# Fields that keep their value, by kind.
 _FIXED = {
     "clusterrolebindings": ("roleRef",),
     "deployments": ("spec.selector",),
-    "jobs": ("spec.selector", "spec.template", "spec.completions"),
+    "endpointslices": ("addressType",),
+    "jobs": ("spec.selector", "spec.template", "spec.completions", "spec.completionMode"),
     "replicasets": ("spec.selector",),
     "rolebindings": ("roleRef",),
     "secrets": ("type",),
 }
-_STATEFUL_SET_FREE = (
-    "replicas",
-    "ordinals",
-    "template",
-    "updateStrategy",
-    "revisionHistoryLimit",
-    "persistentVolumeClaimRetentionPolicy",
-    "minReadySeconds",
-)
+# Specs that keep their value but for some fields, and the server's words about it.
+_FIXED_SPECS: dict[str, tuple[tuple[str, ...], str]] = {
+    "persistentvolumeclaims": (
+        ("resources", "volumeAttributesClassName"),
+        "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+    ),
+    "pods": (
+        ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds"),
+        (
+            "pod updates may not change fields other than `spec.containers[*].image`,"
+            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
+            "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
+            "previously negative)"
+        ),
+    ),
+    "statefulsets": (
+        (
+            "replicas",
+            "ordinals",
+            "template",
+            "updateStrategy",
+            "revisionHistoryLimit",
+            "persistentVolumeClaimRetentionPolicy",
+            "minReadySeconds",
+        ),
+        (
+            "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+            "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+            "'minReadySeconds' are forbidden"
+        ),
+    ),
+}
 
 
-def validate(resource: Resource, obj: Obj) -> None:
-    """Refuse an object that is not valid.
+def validate(resource: Resource, obj: Obj, old: Obj | None = None) -> None:
+    """Refuse an object that is not valid, or that changes what cannot be changed of `old`.
 
     Raises
     ------
     ApiError
         422 with everything that is wrong with it.
     """
-    checks = _CHECKS.get((resource.group, resource.plural))
-    _refuse(resource, obj, [*_metadata(resource, obj["metadata"]), *(checks(obj) if checks else ())])
-
-
-def validate_update(resource: Resource, obj: Obj, old: Obj) -> None:
-    """Refuse a change of what cannot be changed.
-
-    Raises
-    ------
-    ApiError
-        422 with everything that is wrong with it.
-    """
-    _refuse(resource, obj, list(_immutable(resource, obj, old)))
-
-
-def _refuse(resource: Resource, obj: Obj, causes: list[Cause]) -> None:
+    check = _CHECKS.get((resource.group, resource.plural))
+    causes = [*_metadata(resource, obj["metadata"]), *(check(obj) if check else ())]
+    if old is not None:
+        causes += _immutable(resource, obj, old)
     if causes:
         raise status.invalid(resource.group, resource.kind, obj["metadata"].get("name", ""), causes)
 
@@ -128,7 +142,8 @@ def _workload(obj: Obj) -> Causes:
     if isinstance(spec["replicas"], int) and spec["replicas"] < 0:
         yield invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0")
     yield from check_labels("spec.template.labels", template["metadata"].get("labels") or {})
-    yield from check_pod_spec("spec.template.spec", template["spec"])
+    claims = {claim["metadata"].get("name", "") for claim in spec.get("volumeClaimTemplates") or ()}
+    yield from check_pod_spec("spec.template.spec", template["spec"], claims)
     if template["spec"].get("restartPolicy") != "Always":
         yield unsupported("spec.template.spec.restartPolicy", template["spec"]["restartPolicy"], ("Always",))
 
@@ -214,15 +229,15 @@ def _binding(binding: Obj) -> Causes:
     if not role.get("name"):
         yield required("roleRef.name")
     for index, subject in enumerate(binding.get("subjects") or ()):
-        yield from _subject(f"subjects[{index}]", subject)
+        yield from _subject(f"subjects[{index}]", subject, in_namespace=binding["kind"] == "RoleBinding")
 
 
-def _subject(field: str, subject: Obj) -> Causes:
+def _subject(field: str, subject: Obj, *, in_namespace: bool) -> Causes:
     if not subject.get("name"):
         yield required(f"{field}.name")
     match subject.get("kind"):
         case "ServiceAccount":
-            if not subject.get("namespace"):
+            if not subject.get("namespace") and not in_namespace:  # else it is the binding's own
                 yield required(f"{field}.namespace")
             if subject.get("apiGroup"):
                 yield unsupported(f"{field}.apiGroup", subject["apiGroup"], ("",))
@@ -241,24 +256,40 @@ def _immutable(resource: Resource, obj: Obj, old: Obj) -> Causes:
                 field, value, "cannot change roleRef" if field == "roleRef" else "field is immutable"
             )
     spec, before = obj.get("spec") or {}, old.get("spec") or {}
+    free, words = _FIXED_SPECS.get(resource.plural, ((), ""))
+    if resource.plural == "pods" and any(
+        len(spec.get(kind) or ()) != len(before.get(kind) or ()) for kind in ("initContainers", "containers")
+    ):
+        yield _forbidden("spec.containers", "pod updates may not add or remove containers")
+    elif words and _fixed_part(spec, free) != _fixed_part(before, free):
+        yield _forbidden("spec", words)
     match resource.plural:
         case "services" if before.get("clusterIP") and spec.get("type") != "ExternalName":
             if spec.get("clusterIP") != before["clusterIP"]:
                 yield invalid("spec.clusterIPs[0]", [spec.get("clusterIP")], "may not change once set")
-        case "pods":
-            yield from _pod_change(spec, before)
-        case "statefulsets" if _without(spec, _STATEFUL_SET_FREE) != _without(before, _STATEFUL_SET_FREE):
-            words = (
-                "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
-                "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
-                "'minReadySeconds' are forbidden"
-            )
-            yield Cause("FieldValueForbidden", f"Forbidden: {words}", "spec")
+        case "persistentvolumeclaims":
+            yield from _claim_change(spec, old)
         case "secrets" | "configmaps" if old.get("immutable"):
             if (obj.get("data"), obj.get("immutable")) != (old.get("data"), True):
-                yield Cause(
-                    "FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", "data"
-                )
+                yield _forbidden("data", "field is immutable when `immutable` is set")
+
+
+def _claim_change(spec: Obj, old: Obj) -> Causes:
+    wanted, before = spec.get("resources"), old["spec"].get("resources")
+    if wanted == before:
+        return
+    capacity = ((old.get("status") or {}).get("capacity") or {}).get("storage")
+    asked = ((wanted or {}).get("requests") or {}).get("storage", 0)
+    if capacity is None:
+        yield _forbidden("spec", _FIXED_SPECS["persistentvolumeclaims"][1])
+    elif parse_quantity(asked) < parse_quantity(capacity):
+        yield _forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
+    else:
+        why = (
+            "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc "
+            "must support resize"
+        )
+        raise status.forbidden("", "persistentvolumeclaims", old["metadata"]["name"], why)
 
 
 def _at(obj: Obj, path: str) -> Any:
@@ -268,27 +299,16 @@ def _at(obj: Obj, path: str) -> Any:
     return value
 
 
-def _pod_change(spec: Obj, old: Obj) -> Causes:
-    def fixed(spec: Obj) -> Obj:
-        free = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "nodeName")
-        rest = _without(spec, free)
-        for kind in ("containers", "initContainers"):
-            if kind in rest:
-                rest[kind] = [_without(container, ("image",)) for container in rest[kind]]
-        return rest
-
-    if fixed(spec) != fixed(old):
-        words = (
-            "pod updates may not change fields other than `spec.containers[*].image`,"
-            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
-            "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
-            "previously negative)"
-        )
-        yield Cause("FieldValueForbidden", f"Forbidden: {words}", "spec")
+def _forbidden(field: str, words: str) -> Cause:
+    return Cause("FieldValueForbidden", f"Forbidden: {words}", field)
 
 
-def _without(spec: Obj, names: Iterable[str]) -> Obj:
-    return {name: value for name, value in spec.items() if name not in names}
+def _fixed_part(spec: Obj, free: Iterable[str]) -> Obj:
+    """Return a spec without its free fields and without the images of its containers."""
+    rest = {name: value for name, value in spec.items() if name not in free}
+    for kind in {"containers", "initContainers"} & rest.keys():
+        rest[kind] = [{**container, "image": ""} for container in rest[kind] or ()]
+    return rest
 
 
 _CHECKS: dict[tuple[str, str], Callable[[Obj], Causes]] = {

@@ -87,10 +87,10 @@ def _value(store: Store, pod: Obj, variable: Obj) -> str | None:
 def _values(store: Store, resource: Resource, namespace: str, reference: Obj) -> dict[str, str]:
     try:
         found = store.peek(resource, namespace, reference["name"])
-    except NotFound as error:
+    except NotFound:
         if reference.get("optional"):
             return {}
-        raise ConfigError(str(error)) from None
+        raise ConfigError(f'{resource.singular} "{reference["name"]}" not found') from None
     data = found.get("data") or {}
     if resource is CONFIG_MAPS:
         return dict(data)

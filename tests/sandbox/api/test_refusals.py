@@ -96,7 +96,7 @@ async def test_unknown_resource_and_sub_resource(api: Api) -> None:
     for path in (
         "/api/v1/namespaces/user-alice/gadgets",
         "/apis/nope.io/v1/things",
-        f"{PODS}/x/exec",
+        f"{PODS}/x/eviction",
         "/apis/nope.io/v1",
     ):
         assert await admin.refusal("GET", path) == (404, "NotFound", message)
@@ -308,6 +308,117 @@ async def test_pod_cannot_be_changed_into_another(api: Api) -> None:
     )
     image = _with(created, "nginx:2", "spec", "containers", 0, "image")
     assert (await api.ask("PUT", f"{PODS}/web", image))["spec"]["containers"][0]["image"] == "nginx:2"
+
+
+def _made(api_version: str, kind: str, spec: Obj) -> Obj:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, "spec": spec}
+
+
+def _workload(kind: str, **spec: Any) -> Obj:
+    template = {"metadata": {"labels": {"app": "a"}}, "spec": pod()["spec"]}
+    return _made("apps/v1", kind, {"selector": {"matchLabels": {"app": "a"}}, "template": template, **spec})
+
+
+STATEFUL_WORDS = (
+    "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+    "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are "
+    "forbidden"
+)
+CLAIM_WORDS = (
+    "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for "
+    "bound claims"
+)
+IMMUTABLE = [
+    (_workload("Deployment"), ("spec", "selector", "matchLabels", "app"), "b", "field is immutable"),
+    (_workload("ReplicaSet"), ("spec", "selector", "matchLabels", "app"), "b", "field is immutable"),
+    (_workload("StatefulSet", serviceName="a"), ("spec", "serviceName"), "b", STATEFUL_WORDS),
+    (
+        _made("batch/v1", "Job", {"template": {"spec": {**pod()["spec"], "restartPolicy": "Never"}}}),
+        ("spec", "template", "spec", "containers", 0, "image"),
+        "nginx:2",
+        "field is immutable",
+    ),
+    (
+        _made(
+            "v1",
+            "PersistentVolumeClaim",
+            {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        ),
+        ("spec", "storageClassName"),
+        "fast",
+        CLAIM_WORDS,
+    ),
+    (
+        _made("v1", "Service", {"ports": [{"port": 80}]}),
+        ("spec", "clusterIP"),
+        "10.43.0.77",
+        'spec.clusterIPs[0]: Invalid value: ["10.43.0.77"]: may not change once set',
+    ),
+    (
+        pod("x"),
+        ("spec", "containers"),
+        [{"name": name, "image": "nginx:1"} for name in ("main", "second")],
+        "spec.containers: Forbidden: pod updates may not add or remove containers",
+    ),
+    (
+        pod("x"),
+        ("spec", "nodeName"),
+        "elsewhere",
+        "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "path", "value", "words"), IMMUTABLE)
+async def test_immutable_field_keeps_its_value(
+    api: Api, body: Obj, path: tuple[Any, ...], value: Any, words: str
+) -> None:
+    version = body["apiVersion"]
+    root = "api" if version == "v1" else "apis"
+    collection = f"/{root}/{version}/namespaces/user-alice/{body['kind'].lower()}s"
+    created = await api.post(collection, body)
+    assert created["kind"] == body["kind"], created
+    code, reason, message = await api.refusal("PUT", f"{collection}/x", _with(created, value, *path))
+    assert (code, reason) == (422, "Invalid")
+    assert words in message
+
+
+async def test_claim_neither_shrinks_nor_grows(api: Api) -> None:
+    path = "/api/v1/namespaces/user-alice/persistentvolumeclaims"
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}
+    claim = await api.post(path, {"metadata": {"name": "data"}, "spec": spec})
+    claim["status"] = {"phase": "Bound", "capacity": {"storage": "2Gi"}}
+    claim = api.store.update(claim)
+    smaller = _with(claim, "1Gi", "spec", "resources", "requests", "storage")
+    _, _, message = await api.refusal("PUT", f"{path}/data", smaller)
+    assert "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity" in message
+    greater = _with(claim, "3Gi", "spec", "resources", "requests", "storage")
+    code, _, message = await api.refusal("PUT", f"{path}/data", greater)
+    assert (code, "must support resize" in message) == (403, True)
+
+
+@pytest.mark.parametrize("subresource", ["exec", "attach"])
+async def test_command_in_a_pod_is_refused_in_words(api: Api, subresource: str) -> None:
+    await api.post(PODS, pod())
+    for method in ("GET", "POST"):
+        code, reason, message = await api.refusal(method, f"{PODS}/web/{subresource}?command=ls")
+        assert (code, reason) == (400, "BadRequest")
+        assert (
+            message
+            == "the practice cluster runs no commands in pods: exec, attach and cp need a real cluster"
+        )
+
+
+async def test_account_of_a_binding_is_in_its_namespace(api: Api) -> None:
+    binding = {
+        "metadata": {"name": "b"},
+        "roleRef": {"kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default"}],
+    }
+    assert (await api.post(BINDINGS, binding))["subjects"] == [{"kind": "ServiceAccount", "name": "default"}]
+    everywhere = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+    _, _, message = await api.by("admin").refusal("POST", everywhere, binding)
+    assert message.endswith("subjects[0].namespace: Required value")
 
 
 async def test_role_of_a_binding_cannot_be_changed(api: Api) -> None:
