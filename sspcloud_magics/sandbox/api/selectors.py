@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sspcloud_magics.sandbox.api.status import ApiError, bad_request
+from sspcloud_magics.sandbox.labels import OPERATORS
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Obj
 
@@ -67,15 +68,7 @@ class _Requirement:
     values: frozenset[str] = frozenset()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        match self.operator:
-            case "in":
-                return labels.get(self.key) in self.values
-            case "notin":
-                return labels.get(self.key) not in self.values
-            case "exists":
-                return self.key in labels
-            case _:
-                return self.key not in labels
+        return OPERATORS[self.operator](labels.get(self.key), self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +165,14 @@ def _term(term: str) -> tuple[str, str, str]:
 
 def _requirement(found: re.Match[str]) -> _Requirement:
     if found["absent"]:
-        return _Requirement(found["absent"], "absent")
+        return _Requirement(found["absent"], "DoesNotExist")
     if found["equality"]:
-        operator = "notin" if found["equality"] == "!=" else "in"
+        operator = "NotIn" if found["equality"] == "!=" else "In"
         return _Requirement(found["key"], operator, frozenset([found["value"]]))
     if found["set"]:
         values = frozenset(value.strip() for value in found["values"].split(","))
-        return _Requirement(found["key"], found["set"], values)
-    return _Requirement(found["key"], "exists")
+        return _Requirement(found["key"], "In" if found["set"] == "in" else "NotIn", values)
+    return _Requirement(found["key"], "Exists")
 
 
 def _unreadable(text: str) -> ApiError:

@@ -12,10 +12,11 @@ Source: https://kubernetes.io/docs/concepts/services-networking/network-policies
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from sspcloud_magics.sandbox.labels import selects
 from sspcloud_magics.sandbox.store import Obj
 
 
@@ -70,24 +71,6 @@ def allows(policies: Iterable[Obj], source: Peer, destination: Peer, port: int) 
     return ingress and _open(policies, "Egress", source, destination, destination=destination, port=port)
 
 
-def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Return whether a label selector takes an object; an empty one takes all."""
-    selector = selector or {}
-    wanted = selector.get("matchLabels") or {}
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        _OPERATORS[term["operator"]](labels.get(term["key"]), term.get("values") or [])
-        for term in selector.get("matchExpressions") or []
-    )
-
-
-_OPERATORS: Final[Mapping[str, Callable[[str | None, list[str]], bool]]] = {
-    "In": lambda value, values: value in values,
-    "NotIn": lambda value, values: value not in values,
-    "Exists": lambda value, _: value is not None,
-    "DoesNotExist": lambda value, _: value is None,
-}
-
-
 def selecting(policies: Iterable[Obj], pod: Peer, direction: str) -> list[Obj]:
     """Return the policies that isolate a pod in a direction, ``Ingress`` or ``Egress``."""
     return [
@@ -95,7 +78,7 @@ def selecting(policies: Iterable[Obj], pod: Peer, direction: str) -> list[Obj]:
         for policy in policies
         if policy["metadata"]["namespace"] == pod.namespace
         and direction in _types(policy["spec"])
-        and matches(policy["spec"].get("podSelector"), pod.labels)
+        and selects(policy["spec"].get("podSelector") or {}, pod.labels)
     ]
 
 
@@ -128,11 +111,11 @@ def _one_peer_fits(peer: Obj, namespace: str, other: Peer) -> bool:
     if "ipBlock" in peer:
         return _in_block(peer["ipBlock"], other.address)
     if peer.get("namespaceSelector") is not None:
-        if not matches(peer["namespaceSelector"], other.namespace_labels):
+        if not selects(peer["namespaceSelector"] or {}, other.namespace_labels):
             return False
     elif other.namespace != namespace:
         return False
-    return matches(peer.get("podSelector"), other.labels)
+    return selects(peer.get("podSelector") or {}, other.labels)
 
 
 def _in_block(block: Obj, address: str) -> bool:

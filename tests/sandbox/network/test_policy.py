@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sspcloud_magics.sandbox.network.policy import Peer, allows, matches
+from sspcloud_magics.sandbox.network.policy import Peer, allows
 
 
 def peer(namespace: str, address: str = "10.42.0.2", **labels: str) -> Peer:
@@ -106,12 +106,3 @@ def test_egress_of_the_sender_counts_too():
 
 def test_egress_rules_without_types_isolate_both_ways():
     assert not allows([policy("bob", egress=[{}])], NEIGHBOUR, STRANGER, 80)
-
-
-@pytest.mark.parametrize(
-    ("operator", "values", "fits"),
-    [("In", ["db"], True), ("NotIn", ["db"], False), ("Exists", None, True), ("DoesNotExist", None, False)],
-)
-def test_expressions(operator, values, fits):
-    term = {"key": "app", "operator": operator, "values": values}
-    assert matches({"matchExpressions": [term]}, {"app": "db"}) is fits
