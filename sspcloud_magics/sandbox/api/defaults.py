@@ -86,17 +86,19 @@ def _pod(pod: Obj, old: Obj | None) -> None:
     set_pod_spec_defaults(pod.setdefault("spec", {}))
     _fill(pod["spec"], enableServiceLinks=True)
     if old is None:
-        pod["status"] = {"phase": "Pending", "qosClass": _quality(pod["spec"])}
+        pod["status"] = {"phase": "Pending", "qosClass": quality_of_service(pod["spec"])}
 
 
-def _quality(spec: Obj) -> str:
+def quality_of_service(spec: Obj) -> str:
     """Return the quality-of-service class of a pod."""
-    resources = [container.get("resources") or {} for container in spec.get("containers") or ()]
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    resources = [container.get("resources") or {} for container in containers]
     if not any(r.get("requests") or r.get("limits") for r in resources):
         return "BestEffort"
+    limits = [r.get("limits") or {} for r in resources]
     guaranteed = all(
-        {"cpu", "memory"} <= set(r.get("limits") or ()) and r.get("requests") == r["limits"]
-        for r in resources
+        {"cpu", "memory"} <= limit.keys() and {**limit, **(r.get("requests") or {})} == limit
+        for r, limit in zip(resources, limits, strict=True)
     )
     return "Guaranteed" if guaranteed else "Burstable"
 
@@ -165,8 +167,10 @@ def _service(service: Obj, old: Obj | None) -> None:
         for name in ("clusterIP", "clusterIPs"):
             if not spec.get(name) and name in old["spec"]:
                 spec[name] = old["spec"][name]
-    elif spec.get("clusterIP"):
-        spec["clusterIPs"] = [spec["clusterIP"]]
+    else:
+        service["status"] = {"loadBalancer": {}}
+        if spec.get("clusterIP"):
+            spec["clusterIPs"] = [spec["clusterIP"]]
 
 
 def _secret(secret: Obj, _old: Obj | None) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sspcloud_magics.sandbox.api.humanize import age, parse_time
+from sspcloud_magics.sandbox.pods import sidecars_of
 from sspcloud_magics.sandbox.store import Obj
 
 
@@ -28,9 +29,7 @@ class PodSummary:
 def summarize(pod: Obj) -> PodSummary:
     """Return what the table shows of a pod."""
     status: Obj = pod.get("status") or {}
-    sidecars = {
-        c["name"] for c in pod["spec"].get("initContainers") or () if c.get("restartPolicy") == "Always"
-    }
+    sidecars = {container["name"] for container in sidecars_of(pod)}
     total = len(pod["spec"].get("containers") or ()) + len(sidecars)
     statuses = status.get("containerStatuses") or []
     initial = status.get("initContainerStatuses") or []

@@ -15,6 +15,7 @@ from decimal import Decimal
 
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.quantities import format_quantity, parse_quantity
+from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind, by_plural
 from sspcloud_magics.sandbox.store import Change, Obj, Store, copied
 
@@ -106,7 +107,7 @@ def _amount(resource: Resource, obj: Obj, item: str) -> Decimal:
     """Return how much of one limited thing an object takes."""
     if resource is not _resource_of(item):
         return Decimal(0)
-    if resource is _PODS and (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+    if resource is _PODS and pod_over(obj):
         return Decimal(0)
     if item not in _COMPUTE:
         return Decimal(1)

@@ -180,6 +180,10 @@ def _cluster_roles() -> list[Obj]:
         (("create",), "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),
         (("create",), "authentication.k8s.io", "selfsubjectreviews"),
     )
+    delegated = (
+        (("create",), "authentication.k8s.io", "tokenreviews"),
+        (("create",), "authorization.k8s.io", "subjectaccessreviews"),
+    )
     return [
         _role("cluster-admin", everything),
         _sum("admin"),
@@ -188,6 +192,7 @@ def _cluster_roles() -> list[Obj]:
         _role("system:aggregate-to-admin", _rules(_ADMIN), admin="true"),
         _role("system:aggregate-to-edit", _rules(_EDIT), edit="true"),
         _role("system:aggregate-to-view", _rules(_VIEW), view="true"),
+        _role("system:auth-delegator", _rules(delegated)),
         _role("system:basic-user", _rules(reviews)),
         _role("system:discovery", [{"nonResourceURLs": list(_DISCOVERY_PATHS), "verbs": ["get"]}]),
         _role("system:public-info-viewer", [{"nonResourceURLs": list(_PUBLIC_PATHS), "verbs": ["get"]}]),

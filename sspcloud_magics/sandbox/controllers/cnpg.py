@@ -31,11 +31,11 @@ from sspcloud_magics.sandbox.controllers.objects import (
     name_of,
     namespace_of,
     owner_reference,
-    pod_over,
     pod_ready,
     set_condition,
     terminating,
 )
+from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Change, Obj, Store, now
 

@@ -26,6 +26,7 @@ from sspcloud_magics.sandbox.controllers.objects import (
     template_hash,
     terminating,
 )
+from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 HASH = "pod-template-hash"
@@ -111,9 +112,9 @@ def reconcile(store: Store, key: Key) -> None:
         new = store.update(new)
     if not deployment["spec"].get("paused"):
         step = rollout(deployment, new, old)
-        _scale(store, new, step.new)
+        _scale(store, deployment, new, step.new)
         for one in old:
-            _scale(store, one, step.old[name_of(one)])
+            _scale(store, deployment, one, step.old[name_of(one)])
     _forget(store, deployment, old)
     _report(store, deployment, new, controlled_by(store.list_objects(REPLICA_SETS, namespace), deployment))
 
@@ -139,10 +140,15 @@ def _replica_set(deployment: Obj, revision: int) -> Obj:
     }
 
 
-def _scale(store: Store, replica_set: Obj, size: int) -> None:
+def _scale(store: Store, deployment: Obj, replica_set: Obj, size: int) -> None:
     fresh = store.get(REPLICA_SETS, namespace_of(replica_set), name_of(replica_set))
-    fresh["spec"]["replicas"] = size
+    before, fresh["spec"]["replicas"] = _size(fresh), size
     store.update(fresh)
+    if size != before:
+        change = (
+            f"Scaled {'up' if size > before else 'down'} replica set {name_of(fresh)} from {before} to {size}"
+        )
+        tell(store, deployment, "ScalingReplicaSet", change, component="deployment-controller")
 
 
 def _forget(store: Store, deployment: Obj, old: list[Obj]) -> None:
@@ -193,8 +199,14 @@ def _report(store: Store, deployment: Obj, new: Obj, owned: list[Obj]) -> None:
         )
     )
     set_condition(status, "Progressing", "True", reason, f'ReplicaSet "{name_of(new)}" {verb}.')
+    refused = [found for one in owned for found in _conditions(one) if found["type"] == "ReplicaFailure"]
+    status["conditions"] = [c for c in status["conditions"] if c["type"] != "ReplicaFailure"] + refused[:1]
     fresh["status"] = status
     store.update(fresh)
+
+
+def _conditions(replica_set: Obj) -> list[Obj]:
+    return (replica_set.get("status") or {}).get("conditions") or []
 
 
 def _size(replica_set: Obj) -> int:

@@ -20,11 +20,11 @@ from sspcloud_magics.sandbox.controllers.objects import (
     name_of,
     namespace_of,
     owner_reference,
-    pod_over,
     pod_ready,
     suffix,
     terminating,
 )
+from sspcloud_magics.sandbox.pods import pod_over, sidecars_of
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -52,7 +52,7 @@ def target_port(port: Obj, pod: Obj) -> int | None:
     target = port.get("targetPort", port["port"])
     if isinstance(target, int):
         return target
-    for container in pod["spec"]["containers"]:
+    for container in [*pod["spec"]["containers"], *sidecars_of(pod)]:
         for offered in container.get("ports") or ():
             same_protocol = offered.get("protocol", "TCP") == port.get("protocol", "TCP")
             if offered.get("name") == target and same_protocol:

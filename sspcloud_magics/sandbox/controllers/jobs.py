@@ -1,5 +1,8 @@
 """Jobs: pods that run to their end, a deadline, and an end after the end.
 
+A pod that fails is followed by another after 10 s, and after twice as long with each failure in a row, until the
+Job's back-off limit. Where pods restart their containers themselves, the restarts count.
+
 A Job of ``parallelism: 0`` runs no pod, and its deadline still counts: with ``ttlSecondsAfterFinished: 0`` it is
 deleted then, and the garbage collector takes all that it owns along. That is how a share ends by itself.
 """
@@ -7,7 +10,8 @@ deleted then, and the garbage collector takes all that it owns along. That is ho
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
 
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import (
@@ -16,9 +20,9 @@ from sspcloud_magics.sandbox.controllers.objects import (
     active,
     condition,
     controlled_by,
-    create,
-    delete_pod,
+    delete_owned,
     find,
+    make_owned,
     name_of,
     namespace_of,
     owner_keys,
@@ -29,7 +33,12 @@ from sspcloud_magics.sandbox.controllers.objects import (
     suffix,
     terminating,
 )
+from sspcloud_magics.sandbox.events import tell
+from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.store import Change, Obj, Store, now
+
+_FIRST_BACK_OFF = 10.0
+_LONGEST_BACK_OFF = 600.0
 
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
@@ -57,14 +66,15 @@ def reconcile(store: Store, key: Key) -> float | None:
     succeeded = sum(_phase(pod) == "Succeeded" for pod in pods)
     failed = sum(_phase(pod) == "Failed" for pod in pods)
     running = active(pods)
-    end = None if suspended else _end(job, status, succeeded, failed)
+    end = None if suspended else _end(job, status, succeeded, failed, _restarts(job, running))
+    pause = None
     if end:
         for pod in running:
-            delete_pod(store, pod)
-        _finish(status, *end)
+            delete_owned(store, job, pod)
+        _finish(store, job, status, end)
         running = []
     else:
-        _size(store, job, running, 0 if suspended else _wanted(job, succeeded))
+        pause = _size(store, job, pods, 0 if suspended else _wanted(job, succeeded))
         running = active(controlled_by(store.list_objects(PODS, namespace), job))
     ready = sum(pod_ready(pod) for pod in running)
     for field, count in (("active", len(running)), ("succeeded", succeeded), ("failed", failed)):
@@ -77,9 +87,10 @@ def reconcile(store: Store, key: Key) -> float | None:
     fresh["status"] = status
     store.update(fresh)
     deadline = job["spec"].get("activeDeadlineSeconds")
-    if end or suspended or deadline is None:
+    if end or suspended:
         return None
-    return max(float(deadline) - since(status["startTime"]), 0.05)
+    left = None if deadline is None else max(float(deadline) - since(status["startTime"]), 0.05)
+    return min((seconds for seconds in (left, pause) if seconds is not None), default=None)
 
 
 def finished(job: Obj) -> bool:
@@ -87,13 +98,14 @@ def finished(job: Obj) -> bool:
     return condition(job, "Complete") == "True" or condition(job, "Failed") == "True"
 
 
-def _end(job: Obj, status: Obj, succeeded: int, failed: int) -> tuple[str, str, str] | None:
+def _end(job: Obj, status: Obj, succeeded: int, failed: int, restarts: int) -> tuple[str, str, str] | None:
     """Return type, reason and message of the condition that ends a Job now, if it ends."""
     spec = job["spec"]
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and since(status["startTime"]) >= deadline:
         return "Failed", "DeadlineExceeded", "Job was active longer than specified deadline"
-    if failed > spec.get("backoffLimit", 6):
+    limit = spec.get("backoffLimit", 6)
+    if failed > limit or restarts >= max(limit, 1):
         return "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit"
     completions = spec.get("completions")
     done = succeeded > 0 if completions is None else succeeded >= completions
@@ -102,12 +114,24 @@ def _end(job: Obj, status: Obj, succeeded: int, failed: int) -> tuple[str, str, 
     return None
 
 
-def _finish(status: Obj, kind: str, reason: str, message: str) -> None:
+def _restarts(job: Obj, running: list[Obj]) -> int:
+    """Return how often the containers of running pods were restarted, if the Job counts that."""
+    if job["spec"]["template"]["spec"].get("restartPolicy") != "OnFailure":
+        return 0
+    statuses = [status for pod in running for status in _statuses(pod)]
+    return sum(status.get("restartCount", 0) for status in statuses)
+
+
+def _finish(store: Store, job: Obj, status: Obj, end: tuple[str, str, str]) -> None:
+    kind, reason, message = end
     before = "SuccessCriteriaMet" if kind == "Complete" else "FailureTarget"
     for each in (before, kind):
         set_condition(status, each, "True", reason, message)
     if kind == "Complete":
         status["completionTime"] = now()
+        tell(store, job, "Completed", "Job completed", component="job-controller")
+    else:
+        tell(store, job, reason, message, component="job-controller", warning=True)
 
 
 def _wanted(job: Obj, succeeded: int) -> int:
@@ -118,14 +142,39 @@ def _wanted(job: Obj, succeeded: int) -> int:
     return min(parallelism, max(int(completions) - succeeded, 0))
 
 
-def _size(store: Store, job: Obj, running: list[Obj], wanted: int) -> None:
+def _size(store: Store, job: Obj, pods: list[Obj], wanted: int) -> float | None:
+    """Make or delete pods so that `wanted` run; return after how many seconds the rest can be made."""
+    running = active(pods)
     for pod in running[wanted:]:
-        delete_pod(store, pod)
+        delete_owned(store, job, pod)
+    if wanted <= len(running):
+        return None
+    pause = back_off([(_ended(pod), _phase(pod) == "Failed") for pod in pods if pod_over(pod)])
+    if pause > 0:
+        return pause
     uid = job["metadata"]["uid"]
     labels = {"controller-uid": uid, "job-name": name_of(job)}
     labels |= {f"batch.kubernetes.io/{key}": value for key, value in labels.items()}
     for _ in range(wanted - len(running)):
-        create(store, pod_from(job["spec"]["template"], job, f"{name_of(job)}-{suffix()}", **labels))
+        name = f"{name_of(job)}-{suffix()}"
+        make_owned(store, job, pod_from(job["spec"]["template"], job, name, **labels))
+    return None
+
+
+def back_off(ends: Iterable[tuple[str, bool]]) -> float:
+    """Return in how many seconds the next pod is due.
+
+    Parameters
+    ----------
+    ends
+        When pods ended, and whether each failed: the failures since the last success count.
+    """
+    newest_first = sorted(ends, reverse=True)
+    failures = [moment for moment, _ in takewhile(lambda end: end[1], newest_first)]
+    if not failures:
+        return 0.0
+    delay = _FIRST_BACK_OFF * 2.0 ** (len(failures) - 1)
+    return min(delay, _LONGEST_BACK_OFF) - since(failures[0])
 
 
 def _expire(store: Store, job: Obj) -> float | None:
@@ -142,6 +191,16 @@ def _expire(store: Store, job: Obj) -> float | None:
         return left
     store.delete(JOBS, namespace_of(job), name_of(job))
     return None
+
+
+def _statuses(pod: Obj) -> list[Obj]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _ended(pod: Obj) -> str:
+    ends = [(status.get("state") or {}).get("terminated") or {} for status in _statuses(pod)]
+    return max((end["finishedAt"] for end in ends if "finishedAt" in end), default=now())
 
 
 def _phase(pod: Obj) -> str | None:

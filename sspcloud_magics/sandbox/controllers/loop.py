@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 Key: TypeAlias = tuple[Hashable, ...]
 
-_RETRY_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 _CONFLICT_SECONDS = 0.01
 
 
@@ -117,10 +117,10 @@ class ControllerLoop:
             seconds = _CONFLICT_SECONDS
         except ApiError as error:  # what it would make is refused, as it would be to a user
             log.warning("%s %s: %s", controller.name, key, error)
-            seconds = _RETRY_SECONDS
+            seconds = RETRY_SECONDS
         except Exception:
             log.exception("%s %s", controller.name, key)
-            seconds = _RETRY_SECONDS
+            seconds = RETRY_SECONDS
         mark = (controller.name, key)
         if timer := self._timers.pop(mark, None):
             timer.cancel()

@@ -6,13 +6,15 @@ import copy
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from sspcloud_magics.sandbox.api.admission import complete_pod, give_cluster_ip
 from sspcloud_magics.sandbox.api.defaults import set_defaults
 from sspcloud_magics.sandbox.api.quota import check_quota
+from sspcloud_magics.sandbox.api.status import ApiError
+from sspcloud_magics.sandbox.events import tell
+from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.resources import Resource, by_kind, by_plural
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store, now
 
@@ -93,39 +95,9 @@ def controlled_by(objects: Iterable[Obj], owner: Obj) -> list[Obj]:
     return [obj for obj in objects if (controller_of(obj) or {}).get("uid") == uid]
 
 
-def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Return whether a label selector (``matchLabels``, ``matchExpressions``) matches labels.
-
-    An empty selector matches everything; None matches nothing.
-    """
-    if selector is None:
-        return False
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(_satisfies(expression, labels) for expression in selector.get("matchExpressions") or ())
-
-
-def _satisfies(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, values = expression["key"], expression.get("values") or []
-    match expression["operator"]:
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case _:
-            return key not in labels
-
-
 def pod_ready(pod: Obj) -> bool:
     """Return whether a pod is ready for traffic."""
     return condition(pod, "Ready") == "True"
-
-
-def pod_over(pod: Obj) -> bool:
-    """Return whether a pod has run to its end, well or badly."""
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def terminating(obj: Obj) -> bool:
@@ -176,6 +148,38 @@ def delete_pod(store: Store, pod: Obj) -> None:
     fresh["metadata"]["deletionTimestamp"] = now()
     fresh["metadata"]["deletionGracePeriodSeconds"] = fresh["spec"].get("terminationGracePeriodSeconds", 30)
     store.update(fresh)
+
+
+def make_owned(store: Store, owner: Obj, obj: Obj) -> Obj:
+    """Create a pod (or another object) for its owner, and tell about it in the owner's events.
+
+    Raises
+    ------
+    ApiError
+        If it is refused, which the events tell as well.
+    """
+    component = f"{owner['kind'].lower()}-controller"
+    title = f"create {obj['kind']} {name_of(obj)} in {owner['kind']} {name_of(owner)}"
+    ordered = owner["kind"] == "StatefulSet"
+    try:
+        made = create(store, obj)
+    except ApiError as error:
+        words = f"{title} failed error: {error}" if ordered else f"Error creating: {error}"
+        tell(store, owner, "FailedCreate", words, component=component, warning=True)
+        raise
+    words = f"{title} successful" if ordered else f"Created pod: {name_of(obj)}"
+    tell(store, owner, "SuccessfulCreate", words, component=component)
+    return made
+
+
+def delete_owned(store: Store, owner: Obj, pod: Obj) -> None:
+    """Delete a pod for its owner, and tell about it in the owner's events."""
+    if terminating(pod):
+        return
+    delete_pod(store, pod)
+    title = f"delete Pod {name_of(pod)} in {owner['kind']} {name_of(owner)} successful"
+    words = title if owner["kind"] == "StatefulSet" else f"Deleted pod: {name_of(pod)}"
+    tell(store, owner, "SuccessfulDelete", words, component=f"{owner['kind'].lower()}-controller")
 
 
 def pod_from(template: Obj, owner: Obj, name: str, **labels: str) -> Obj:

@@ -6,30 +6,33 @@ them. Pods without a controller that match the selector are adopted.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
-from sspcloud_magics.sandbox.controllers.loop import Controller, Key
+from sspcloud_magics.sandbox.api.status import ApiError
+from sspcloud_magics.sandbox.controllers.loop import RETRY_SECONDS, Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import (
     PODS,
     REPLICA_SETS,
     active,
     controlled_by,
     controller_of,
-    create,
-    delete_pod,
+    delete_owned,
     find,
     labels_of,
+    make_owned,
     name_of,
     namespace_of,
     owner_keys,
     owner_reference,
     pod_from,
     pod_ready,
-    selects,
+    set_condition,
     set_status,
     suffix,
     terminating,
 )
+from sspcloud_magics.sandbox.labels import selects
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 
@@ -63,21 +66,30 @@ def status(owner: Obj, pods: list[Obj]) -> Obj:
     return found
 
 
-def reconcile(store: Store, key: Key) -> None:
-    """Make one ReplicaSet's pods right."""
+def reconcile(store: Store, key: Key) -> float | None:
+    """Make one ReplicaSet's pods right; what is refused is tried again later."""
     namespace, name = map(str, key)
     owner = find(store, REPLICA_SETS, namespace, name)
     if owner is None or terminating(owner):
-        return
+        return None
     _adopt(store, owner)
     pods = active(controlled_by(store.list_objects(PODS, namespace), owner))
     wanted = owner["spec"].get("replicas", 1)
-    for _ in range(wanted - len(pods)):
-        create(store, pod_from(owner["spec"]["template"], owner, f"{name}-{suffix()}"))
+    refusal = ""
+    try:
+        for _ in range(wanted - len(pods)):
+            make_owned(store, owner, pod_from(owner["spec"]["template"], owner, f"{name}-{suffix()}"))
+    except ApiError as error:
+        refusal = str(error)
     for pod in surplus(pods, wanted):
-        delete_pod(store, pod)
+        delete_owned(store, owner, pod)
     pods = active(controlled_by(store.list_objects(PODS, namespace), owner))
-    set_status(store, owner, status(owner, pods))
+    found = status(owner, pods)
+    if refusal:
+        found["conditions"] = copy.deepcopy((owner.get("status") or {}).get("conditions") or [])
+        set_condition(found, "ReplicaFailure", "True", "FailedCreate", refusal)
+    set_status(store, owner, found)
+    return RETRY_SECONDS if refusal else None
 
 
 def _adopt(store: Store, owner: Obj) -> None:

@@ -16,18 +16,21 @@ from sspcloud_magics.sandbox.controllers.objects import (
     STATEFUL_SETS,
     controlled_by,
     create,
-    delete_pod,
+    delete_owned,
     find,
     labels_of,
+    make_owned,
     name_of,
     namespace_of,
     owner_keys,
+    owner_reference,
     pod_from,
-    pod_over,
     pod_ready,
     template_hash,
     terminating,
 )
+from sspcloud_magics.sandbox.events import tell
+from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 REVISION = "controller-revision-hash"
@@ -68,21 +71,22 @@ def _step(store: Store, owner: Obj, pods: dict[int, Obj], revision: str) -> None
         pod = pods.get(number)
         if pod is None:
             if _claims_bound(store, owner, number):
-                create(store, _pod(owner, number, revision))
+                make_owned(store, owner, _pod(owner, number, revision))
             elif not in_parallel:
                 return
         elif pod_over(pod):
-            delete_pod(store, pod)
+            delete_owned(store, owner, pod)
         if not in_parallel and (pod is None or not pod_ready(pod) or terminating(pod)):
             return
     too_many = sorted((number for number in pods if number >= wanted), reverse=True)
     for number in too_many[: None if in_parallel else 1]:
-        delete_pod(store, pods[number])
+        _release_claims(store, owner, pods[number])
+        delete_owned(store, owner, pods[number])
     if too_many or (owner["spec"].get("updateStrategy") or {}).get("type") == "OnDelete":
         return
     old = [number for number, pod in pods.items() if labels_of(pod).get(REVISION) != revision]
     if old:
-        delete_pod(store, pods[max(old)])
+        delete_owned(store, owner, pods[max(old)])
 
 
 def _pod(owner: Obj, number: int, revision: str) -> Obj:
@@ -114,18 +118,38 @@ def _claims_bound(store: Store, owner: Obj, number: int) -> bool:
         claim = find(store, CLAIMS, namespace_of(owner), name)
         if claim is None:
             labels = owner["spec"]["selector"].get("matchLabels") or {}
+            owners = [owner_reference(owner)] if _retention(owner, "whenDeleted") == "Delete" else []
             claim = create(
                 store,
                 {
                     "apiVersion": "v1",
                     "kind": "PersistentVolumeClaim",
-                    "metadata": {"name": name, "namespace": namespace_of(owner), "labels": dict(labels)},
+                    "metadata": {"name": name, "namespace": namespace_of(owner), "labels": dict(labels)}
+                    | ({"ownerReferences": owners} if owners else {}),
                     "spec": {"volumeMode": "Filesystem", **template["spec"]},
                     "status": {"phase": "Pending"},
                 },
             )
+            title = (
+                f"create Claim {name} Pod {name_of(owner)}-{number} in StatefulSet {name_of(owner)} success"
+            )
+            tell(store, owner, "SuccessfulCreate", title, component="statefulset-controller")
         bound = bound and (claim.get("status") or {}).get("phase") == "Bound"
     return bound
+
+
+def _retention(owner: Obj, when: str) -> str:
+    policy = owner["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
+    return str(policy.get(when, "Retain"))
+
+
+def _release_claims(store: Store, owner: Obj, pod: Obj) -> None:
+    """Let the claims of a pod that is too many go with it, if the set does not keep them."""
+    for template in _claim_templates(owner) if _retention(owner, "whenScaled") == "Delete" else ():
+        claim = find(store, CLAIMS, namespace_of(owner), f"{name_of(template)}-{name_of(pod)}")
+        if claim is not None:
+            claim["metadata"]["ownerReferences"] = [owner_reference(pod, controller=False)]
+            store.update(claim)
 
 
 def _claim_templates(owner: Obj) -> list[Obj]:

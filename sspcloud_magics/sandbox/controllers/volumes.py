@@ -16,11 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from sspcloud_magics.sandbox import events
 from sspcloud_magics.sandbox.controllers.cnpg import CLUSTER
 from sspcloud_magics.sandbox.controllers.objects import CLAIMS, find, labels_of, name_of, namespace_of
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 log = logging.getLogger(__name__)
+
+_PROVISIONER = "rancher.io/local-path"
 
 Filler: TypeAlias = Callable[[Obj], Callable[[Path], None]]
 """From a claim, in the store's thread: what puts the content into an empty directory, on another thread."""
@@ -104,6 +107,8 @@ class Provisioner:
                 "accessModes": fresh["spec"].get("accessModes", ["ReadWriteOnce"]),
                 "capacity": {"storage": fresh["spec"]["resources"]["requests"]["storage"]},
             }
+            made = f"Successfully provisioned volume {fresh['spec']['volumeName']}"
+            events.tell(self._store, fresh, "ProvisioningSucceeded", made, component=_PROVISIONER)
             self._store.update(fresh)
 
     def _abandoned(self, claim: Obj) -> Path | None:

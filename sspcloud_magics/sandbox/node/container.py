@@ -1,6 +1,9 @@
 """One container: pulled, created, started, probed, and started again as the pod's restart policy says.
 
-Source: k8s.io/kubernetes/pkg/kubelet/kuberuntime (restarts, back-off, messages), pkg/kubelet/prober (readiness).
+An init container is started again only after it has failed; a sidecar (an init container with ``restartPolicy:
+Always``) always.
+
+Source: k8s.io/kubernetes/pkg/kubelet/kuberuntime (restarts, back-off, messages), pkg/kubelet/prober.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,15 +77,24 @@ class Container:
         What it has from its pod.
     logs
         Keeps its output.
+    initial
+        Whether it is one of the pod's init containers.
     """
 
-    def __init__(self, spec: Obj, around: Surroundings, logs: LogKeeper) -> None:
+    def __init__(self, spec: Obj, around: Surroundings, logs: LogKeeper, *, initial: bool = False) -> None:
         self.spec = spec
         self.logs = logs
-        self.state = ContainerState(spec["name"], spec["image"])
+        self.initial = initial
+        self.state = ContainerState(
+            spec["name"], spec["image"], sidecar=initial and spec.get("restartPolicy") == "Always"
+        )
         self.process: Process | None = None
+        # Set once its start-up probe has passed, for those that wait for a sidecar.
+        self.up = asyncio.Event()
         self._around = around
         self._stopping = False
+        # Whether a probe ended its process, which is then started again even if it ended well.
+        self._unhealthy = False
         self._probe_now = asyncio.Event()
 
     async def run(self) -> None:
@@ -116,6 +128,11 @@ class Container:
         self._stopping = True
         if self.process is not None:
             self.process.kill()
+
+    @property
+    def field(self) -> str:
+        """Where it stands in the pod, for its events."""
+        return f"spec.{'initContainers' if self.initial else 'containers'}{{{self.spec['name']}}}"
 
     @property
     def ports(self) -> Mapping[int, int]:
@@ -185,14 +202,15 @@ class Container:
         if self._stopping:
             self.process.kill()
         self._tell("Started", "Container started")
-        self.state.started = True
+        self.state.started = not self.spec.get("startupProbe")
+        self._unhealthy = False
         self._set({"running": {"startedAt": began}})
-        readiness = asyncio.create_task(self._watch_readiness(opened))
+        probes = asyncio.create_task(self._watch_probes(self.process, opened))
         try:
             code = await self.process.wait()
         finally:
-            readiness.cancel()
-            await asyncio.gather(readiness, return_exceptions=True)
+            probes.cancel()
+            await asyncio.gather(probes, return_exceptions=True)
             self.process = None
         self.state.ready = self.state.started = False
         self._set(self._ended(code, began))
@@ -240,8 +258,12 @@ class Container:
     def _restarts(self) -> bool:
         if self._stopping:
             return False
+        if self.state.sidecar:
+            return True
         policy: str = self._around.pod()["spec"].get("restartPolicy", "Always")
-        return policy == "Always" or (policy == "OnFailure" and self.state.exit_code != 0)
+        if policy == "Always" and not self.initial:
+            return True
+        return policy != "Never" and (self._unhealthy or self.state.exit_code != 0)
 
     async def _back_off(self, delay: float) -> None:
         metadata = self._around.pod()["metadata"]
@@ -255,13 +277,39 @@ class Container:
         self._set(waiting("CrashLoopBackOff", message))
         await asyncio.sleep(delay)
 
+    async def _watch_probes(self, process: Process, opened: asyncio.Event) -> None:
+        """Ask the start-up probe until it passes, then the others for as long as the process runs."""
+        if self.spec.get("startupProbe"):
+            async for healthy in self._verdicts("startup"):
+                if not healthy:
+                    await self._end_unhealthy(process, "startup")
+                    return
+                break
+        self.state.started = True
+        self._around.changed()
+        self.up.set()
+        await asyncio.gather(self._watch_readiness(opened), self._watch_liveness(process))
+
     async def _watch_readiness(self, opened: asyncio.Event) -> None:
         """Keep `ready` true to the probe; without one, a container is ready as soon as its process runs."""
-        probe = self.spec.get("readinessProbe")
-        if probe is None:
+        if not self.spec.get("readinessProbe"):
             self._set_ready(ready=True)
             return
         await opened.wait()
+        async for ready in self._verdicts("readiness"):
+            self._set_ready(ready=ready)
+
+    async def _watch_liveness(self, process: Process) -> None:
+        """End the process when its probe has failed."""
+        if self.spec.get("livenessProbe"):
+            async for healthy in self._verdicts("liveness"):
+                if not healthy:
+                    await self._end_unhealthy(process, "liveness")
+                    return
+
+    async def _verdicts(self, kind: str) -> AsyncIterator[bool]:
+        """Ask a probe each period, and yield whether it has passed, or failed, as often as its thresholds say."""
+        probe = self.spec[f"{kind}Probe"]
         await asyncio.sleep(float(probe.get("initialDelaySeconds", 0)))
         passed = failed = 0
         while True:
@@ -270,15 +318,26 @@ class Container:
             if why is None:
                 passed, failed = passed + 1, 0
                 if passed >= int(probe.get("successThreshold", 1)):
-                    self._set_ready(ready=True)
+                    yield True
             else:
                 passed, failed = 0, failed + 1
-                self._tell("Unhealthy", f"Readiness probe failed: {why}", warning=True)
+                self._tell("Unhealthy", f"{kind.capitalize()} probe failed: {why}", warning=True)
                 if failed >= int(probe.get("failureThreshold", 3)):
-                    self._set_ready(ready=False)
+                    yield False
             with contextlib.suppress(TimeoutError):
                 # A port that opens is worth a look before the period is over.
                 await asyncio.wait_for(self._probe_now.wait(), float(probe.get("periodSeconds", 10)))
+
+    async def _end_unhealthy(self, process: Process, kind: str) -> None:
+        """End the process in the time that its probe or its pod grants."""
+        self._unhealthy = True
+        restarts = self.state.sidecar or self._around.pod()["spec"].get("restartPolicy") != "Never"
+        after = ", will be restarted" if restarts else ""
+        self._tell("Killing", f"Container {self.spec['name']} failed {kind} probe{after}")
+        granted = self._around.pod()["spec"].get("terminationGracePeriodSeconds", 30)
+        process.terminate()
+        await asyncio.sleep(float(self.spec[f"{kind}Probe"].get("terminationGracePeriodSeconds", granted)))
+        process.kill()
 
     def _set_ready(self, *, ready: bool) -> None:
         if ready != self.state.ready:
@@ -292,4 +351,4 @@ class Container:
         self._around.changed()
 
     def _tell(self, reason: str, message: str, *, warning: bool = False) -> None:
-        self._around.tell(reason, message, warning=warning, container=self.spec["name"])
+        self._around.tell(reason, message, warning=warning, field=self.field)

@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from pathlib import Path
@@ -31,18 +32,18 @@ from sspcloud_magics.sandbox.node import logs, portforward
 from sspcloud_magics.sandbox.node.connection import Connection, DialError
 from sspcloud_magics.sandbox.node.container import FIRST_BACK_OFF
 from sspcloud_magics.sandbox.node.environment import CONFIG_MAPS, SECRETS
-from sspcloud_magics.sandbox.node.events import Recorder
 from sspcloud_magics.sandbox.node.logs import LogsUnavailable
-from sspcloud_magics.sandbox.node.pod_worker import CLAIMS, NODE_NAME, PODS, Machine, PodWorker
+from sspcloud_magics.sandbox.node.pod_worker import CLAIMS, NODE_NAME, NODES, PODS, Machine, PodWorker
 from sspcloud_magics.sandbox.node.process import Process
 from sspcloud_magics.sandbox.node.status import HOST_IP
-from sspcloud_magics.sandbox.resources import by_plural
+from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.store import AlreadyExists, Change, NotFound, Obj, Store, now
 
-NODES: Final = by_plural("", "nodes")
 SHUTDOWN_GRACE: Final = 5.0
 """Seconds that a pod's processes have when the sandbox ends: a database writes its checkpoint."""
 POD_NETWORK: Final = "10.42.0.0/24"
+CAPACITY: Final = {"cpu": "16", "ephemeral-storage": "200Gi", "memory": "64Gi", "pods": "250"}
+"""What pods may ask of the node: a size of its own, so that a pod fits on every machine or on none."""
 log = logging.getLogger(__name__)
 
 
@@ -87,7 +88,6 @@ class Node:
         self._write_leftovers()
         self._machine = Machine(
             store=self._store,
-            recorder=Recorder(self._store, NODE_NAME),
             volumes=postgres.volumes(self._volumes_home),
             logs=self._home / "logs",
             run=self._run,
@@ -233,7 +233,7 @@ class Node:
                 worker.update(change.object)
             elif change.type == "ADDED":
                 self._take(change.object)
-        elif change.resource in {SECRETS, CONFIG_MAPS, CLAIMS}:
+        if change.resource in {SECRETS, CONFIG_MAPS, CLAIMS, NODES} or _makes_room(change):
             for worker in self._workers.values():
                 worker.look_again()
 
@@ -290,6 +290,13 @@ class Node:
         shutil.rmtree(self._home / "logs", ignore_errors=True)
 
 
+def _makes_room(change: Change) -> bool:
+    """Say whether a pod left the node, so that another may fit."""
+    if change.resource is not PODS or change.type == "ADDED":
+        return False
+    return change.type == "DELETED" or pod_over(change.object)
+
+
 def _node_object() -> Obj:
     moment = now()
     kubelet = {
@@ -304,6 +311,7 @@ def _node_object() -> Obj:
         "metadata": {
             "name": NODE_NAME,
             "labels": {
+                "kubernetes.io/arch": "amd64",
                 "kubernetes.io/hostname": NODE_NAME,
                 "kubernetes.io/os": "linux",
                 "node-role.kubernetes.io/control-plane": "",
@@ -315,11 +323,8 @@ def _node_object() -> Obj:
                 {"type": "InternalIP", "address": HOST_IP},
                 {"type": "Hostname", "address": NODE_NAME},
             ],
-            "capacity": {
-                "cpu": str(os.cpu_count() or 1),
-                "memory": f"{psutil.virtual_memory().total // 1024}Ki",
-                "pods": "110",
-            },
+            "allocatable": dict(CAPACITY),
+            "capacity": dict(CAPACITY),
             "conditions": [
                 {
                     "type": kind,
@@ -332,6 +337,8 @@ def _node_object() -> Obj:
                 for kind, (status, reason, message) in kubelet.items()
             ],
             "nodeInfo": {
+                **dict.fromkeys(("bootID", "machineID", "systemUUID"), str(uuid.uuid4())),
+                "kubeProxyVersion": "",
                 "kubeletVersion": "v1.36.1",
                 "containerRuntimeVersion": "containerd://2.1.4",
                 "osImage": "SSPCloud sandbox",

@@ -1,7 +1,8 @@
 """One pod's life on the node, from its binding to its deletion.
 
 A task of its own: wait for what the pod needs, run its containers, keep its status true, and when it is to end,
-stop them in the time that they have and remove the object.
+stop them in the time that they have and remove the object. Init containers run one after the other before the others; a
+sidecar among them runs on, and ends after the others, the last one first.
 """
 
 from __future__ import annotations
@@ -17,21 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sspcloud_magics.sandbox import events
 from sspcloud_magics.sandbox.network import Destination
 from sspcloud_magics.sandbox.node.connection import Connection, DialError, connect
 from sspcloud_magics.sandbox.node.container import Container, Surroundings
 from sspcloud_magics.sandbox.node.environment import CONFIG_MAPS, SECRETS, ConfigError
-from sspcloud_magics.sandbox.node.events import Recorder
 from sspcloud_magics.sandbox.node.images import Image
 from sspcloud_magics.sandbox.node.logs import LogKeeper
 from sspcloud_magics.sandbox.node.process import Process
 from sspcloud_magics.sandbox.node.relay import Sandbox
-from sspcloud_magics.sandbox.node.status import pod_status, unscheduled
+from sspcloud_magics.sandbox.node.scheduler import SCHEDULER, refusal
+from sspcloud_magics.sandbox.node.status import pod_status, unscheduled, waiting
 from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store, now
 
 PODS: Final = by_plural("", "pods")
 CLAIMS: Final = by_plural("", "persistentvolumeclaims")
+NODES: Final = by_plural("", "nodes")
 
 NODE_NAME: Final = "sandbox-node"
 RUN_TIME_EXCEEDED: Final = {
@@ -48,8 +51,6 @@ class Machine:
     ----------
     store
         The objects.
-    recorder
-        Writes events.
     volumes, logs, run
         Directories for claims, log files and sockets.
     route
@@ -61,7 +62,6 @@ class Machine:
     """
 
     store: Store
-    recorder: Recorder
     volumes: Path
     logs: Path
     run: Path
@@ -113,10 +113,17 @@ class PodWorker:
             started=machine.started,
             back_off=machine.back_off,
         )
+        # All containers by their name, the init containers first.
         self.containers = {
-            spec["name"]: Container(spec, around, LogKeeper(folder / spec["name"]))
-            for spec in pod["spec"].get("containers") or []
+            spec["name"]: Container(spec, around, LogKeeper(folder / spec["name"]), initial=initial)
+            for kind, initial in (("initContainers", True), ("containers", False))
+            for spec in pod["spec"].get(kind) or []
         }
+        if self._initial:
+            for container in self.containers.values():
+                container.state.state = waiting("PodInitializing")
+        # The lives of the containers that were begun.
+        self._lives: dict[Container, asyncio.Task[None]] = {}
 
     # What the node tells the worker.
 
@@ -206,26 +213,62 @@ class PodWorker:
         await self._mount()
         self._shown_ip = self._ip
         self._run_folder.mkdir(mode=0o700, exist_ok=True)
-        running = [asyncio.create_task(container.run()) for container in self.containers.values()]
+        running = asyncio.create_task(self._run_containers())
         try:
             deadline = self._pod["spec"].get("activeDeadlineSeconds")
-            _, left = await asyncio.wait(running, timeout=deadline)
+            _, left = await asyncio.wait([running], timeout=deadline)
             if left:
                 self._failure = RUN_TIME_EXCEEDED
                 self._tell("DeadlineExceeded", RUN_TIME_EXCEEDED["message"])
-                await self._stop_containers(running)
-            for task in running:
-                if not task.cancelled():
-                    task.result()
+                running.cancel()
+                await self._stop_containers()
+            else:
+                running.result()
+            for life in self._lives.values():
+                if not life.cancelled():
+                    life.result()
         except asyncio.CancelledError:
-            await self._stop_containers(running)
+            running.cancel()
+            await self._stop_containers()
             raise
         finally:
-            for task in running:
+            for task in (running, *self._lives.values()):
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(running, *self._lives.values(), return_exceptions=True)
             self._stopped = True
             self._write_status()
+
+    @property
+    def _initial(self) -> list[Container]:
+        return [container for container in self.containers.values() if container.initial]
+
+    @property
+    def _others(self) -> list[Container]:
+        return [container for container in self.containers.values() if not container.initial]
+
+    async def _run_containers(self) -> None:
+        """Run the init containers, one after the other, then all others; then stop the sidecars."""
+        initialized = True
+        for container in self._initial:
+            life = self._begin(container)
+            up = asyncio.create_task(container.up.wait())
+            try:
+                until = {life, up} if container.state.sidecar else {life}
+                await asyncio.wait(until, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                up.cancel()
+            initialized = container.state.initialized
+            if not initialized:
+                break
+        if initialized:
+            for container in self._others:
+                self._begin(container)
+            await asyncio.wait([self._lives[container] for container in self._others])
+        await self._stop_containers()
+
+    def _begin(self, container: Container) -> asyncio.Task[None]:
+        self._lives[container] = asyncio.create_task(container.run())
+        return self._lives[container]
 
     async def _end(self, living: asyncio.Task[None]) -> None:
         """End a pod that still lives, and note if it died of something that is not its own."""
@@ -233,22 +276,35 @@ class PodWorker:
         with contextlib.suppress(asyncio.CancelledError):
             await living
 
-    async def _stop_containers(self, running: list[asyncio.Task[None]]) -> None:
-        """Stop the containers in the time that the pod grants."""
-        for task, container in zip(running, self.containers.values(), strict=True):
+    async def _stop_containers(self) -> None:
+        """Stop the containers in the time that the pod grants: sidecars after the others, the last one first."""
+        until = asyncio.get_running_loop().time() + self._grace()
+        sidecars = [container for container in self._initial if container.state.sidecar]
+        others = [container for container in self.containers.values() if container not in sidecars]
+        for group in (others, *([sidecar] for sidecar in reversed(sidecars))):
+            await self._stop_group([container for container in group if container in self._lives], until)
+
+    async def _stop_group(self, group: list[Container], until: float) -> None:
+        lives = [self._lives[container] for container in group if not self._lives[container].done()]
+        for container in group:
             name = container.spec["name"]
             if container.process is None:
-                task.cancel()  # it waits for something: an image, a secret, the end of its back-off
+                self._lives[
+                    container
+                ].cancel()  # it waits for something: an image, a secret, the end of its back-off
             else:
-                self._tell("Killing", f"Stopping container {name}", container=name)
+                self._tell("Killing", f"Stopping container {name}", field=container.field)
             container.stop()
-        ended: asyncio.Future[Any] = asyncio.ensure_future(asyncio.wait(running))
+        if not lives:
+            return
+        ended: asyncio.Future[Any] = asyncio.ensure_future(asyncio.wait(lives))
         killed: asyncio.Future[Any] = asyncio.ensure_future(self._kill.wait())
+        left = max(until - asyncio.get_running_loop().time(), 0.0)
         try:
-            await asyncio.wait({ended, killed}, timeout=self._grace(), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ended, killed}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
             killed.cancel()
-            for container in self.containers.values():
+            for container in group:
                 container.kill()
             await asyncio.gather(ended, killed, return_exceptions=True)
 
@@ -262,23 +318,30 @@ class PodWorker:
         return float(seconds)
 
     async def _schedule(self) -> None:
-        """Wait for the claims that the pod names, then take it onto the node."""
-        while missing := self._missing_claim():
-            message = f'0/1 nodes are available: persistentvolumeclaim "{missing}" not found. not found'
-            self._tell("FailedScheduling", message, warning=True, component="default-scheduler")
+        """Wait until the node can take the pod, then take it onto the node."""
+        spec = self._pod["spec"]
+        if spec.get("nodeName", NODE_NAME) != NODE_NAME or spec.get("schedulerName", SCHEDULER) != SCHEDULER:
+            await asyncio.Event().wait()  # for another node or scheduler, which is not there
+        while message := self._unschedulable():
+            self._tell("FailedScheduling", message, warning=True, component=SCHEDULER)
             self._store_status(unscheduled(self._pod, message, now()))
             await self._wait_for_change()
         self._start_time = now()
         self._store_status(None)
         message = f"Successfully assigned {self._namespace}/{self._name} to {NODE_NAME}"
-        self._tell("Scheduled", message, component="default-scheduler")
+        self._tell("Scheduled", message, component=SCHEDULER)
 
-    def _missing_claim(self) -> str | None:
+    def _unschedulable(self) -> str | None:
         for volume in self._pod["spec"].get("volumes") or []:
             claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
             if claim and not self._exists(CLAIMS, claim):
-                return str(claim)
-        return None
+                return f'0/1 nodes are available: persistentvolumeclaim "{claim}" not found. not found'
+        store = self._machine.store
+        try:
+            node = store.peek(NODES, "", NODE_NAME)
+        except NotFound:
+            return "no nodes available to schedule pods"
+        return refusal(self._pod, node, store.peek_all(PODS))
 
     async def _mount(self) -> None:
         """Wait for the secrets and config maps that the pod mounts."""
@@ -332,16 +395,19 @@ class PodWorker:
         decoded = {name: base64.b64decode(secret[name]).decode("ascii") for name in ("tls.crt", "tls.key")}
         return {"certificate": decoded["tls.crt"], "key": decoded["tls.key"]}
 
-    def _tell(self, reason: str, message: str, **how: Any) -> None:
+    def _tell(self, reason: str, message: str, *, component: str = "kubelet", **how: Any) -> None:
         if not self._gone:
-            with contextlib.suppress(NotFound):
-                self._machine.recorder.tell(self._pod, reason, message, **how)
+            host = NODE_NAME if component == "kubelet" else ""
+            events.tell(
+                self._machine.store, self._pod, reason, message, component=component, host=host, **how
+            )
 
     def _write_status(self) -> None:
         self._store_status(
             pod_status(
                 self._pod,
-                [container.state for container in self.containers.values()],
+                [container.state for container in self._others],
+                initial=[container.state for container in self._initial],
                 ip=self._shown_ip,
                 start_time=self._start_time,
                 now=now(),

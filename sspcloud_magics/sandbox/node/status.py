@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
+from sspcloud_magics.sandbox.api.defaults import quality_of_service
 from sspcloud_magics.sandbox.node.images import canonical
 from sspcloud_magics.sandbox.store import Obj
 
@@ -36,10 +37,13 @@ class ContainerState:
         How often it was started again.
     id, image_id
         Set by the container runtime.
+    sidecar
+        Whether it is an init container that runs on beside the others.
     """
 
     name: str
     image: str
+    sidecar: bool = False
     state: Obj = field(default_factory=lambda: waiting("ContainerCreating"))
     last_state: Obj = field(default_factory=dict)
     ready: bool = False
@@ -71,25 +75,44 @@ class ContainerState:
         ended = self.state.get("terminated")
         return None if ended is None else int(ended["exitCode"])
 
+    @property
+    def initialized(self) -> bool:
+        """Whether the pod need not wait for it any more, if it is an init container."""
+        return self.started if self.sidecar else self.exit_code == 0
 
-def phase(containers: Sequence[ContainerState], restart_policy: str) -> str:
-    """Return the phase of a pod."""
+    @property
+    def created(self) -> bool:
+        """Whether it runs or has run."""
+        return "waiting" not in self.state or bool(self.last_state) or self.restarts > 0
+
+
+def phase(
+    containers: Sequence[ContainerState], restart_policy: str, initial: Sequence[ContainerState] = ()
+) -> str:
+    """Return the phase of a pod with these containers and init containers."""
     codes = [container.exit_code for container in containers]
     if all(code is not None for code in codes):
         if restart_policy == "Always":
             return "Running"
         return "Succeeded" if not any(codes) else "Failed"
-    creating = [
-        "waiting" in container.state and not container.last_state and not container.restarts
-        for container in containers
-    ]
-    return "Pending" if any(creating) else "Running"
+    if uninitialized(containers, initial):
+        lost = restart_policy == "Never" and any(one.exit_code for one in initial if not one.sidecar)
+        return "Failed" if lost else "Pending"
+    return "Running" if all(container.created for container in containers) else "Pending"
+
+
+def uninitialized(containers: Sequence[ContainerState], initial: Sequence[ContainerState]) -> list[str]:
+    """Return the init containers that the pod waits for: none once a container was created."""
+    if any(container.created for container in containers):
+        return []
+    return [container.name for container in initial if not container.initialized]
 
 
 def pod_status(
     pod: Obj,
     containers: Sequence[ContainerState],
     *,
+    initial: Sequence[ContainerState] = (),
     ip: str,
     start_time: str,
     now: str,
@@ -102,8 +125,8 @@ def pod_status(
     ----------
     pod
         The Pod; its present status says since when a condition holds.
-    containers
-        What its containers do.
+    containers, initial
+        What its containers and init containers do.
     ip
         Its address, empty while it has none.
     start_time, now
@@ -113,9 +136,10 @@ def pod_status(
     stopped
         Whether no container runs any more because the pod was stopped.
     """
-    found = "Failed" if failure else phase(containers, pod["spec"].get("restartPolicy", "Always"))
+    found = "Failed" if failure else phase(containers, pod["spec"].get("restartPolicy", "Always"), initial)
     done = found in {"Succeeded", "Failed"}
-    unready = [container.name for container in containers if not container.ready]
+    sidecars = [container for container in initial if container.sidecar]
+    unready = [container.name for container in (*sidecars, *containers) if not container.ready]
     holds: Obj = {"status": "True"}
     if done and not failure and found == "Succeeded":
         ready: Obj = {"status": "False", "reason": "PodCompleted"}
@@ -126,7 +150,11 @@ def pod_status(
         ready = {"status": "False", "reason": "ContainersNotReady", "message": message}
     else:
         ready = holds
+    waiting_for = uninitialized(containers, initial)
     initialized = {"status": "True", "reason": "PodCompleted"} if found == "Succeeded" else holds
+    if waiting_for:
+        message = f"containers with incomplete status: [{' '.join(waiting_for)}]"
+        initialized = {"status": "False", "reason": "ContainersNotInitialized", "message": message}
     conditions = {
         "PodReadyToStartContainers": {"status": "True" if ip and not done and not stopped else "False"},
         "Initialized": initialized,
@@ -141,8 +169,11 @@ def pod_status(
         "hostIPs": [{"ip": HOST_IP}],
         "startTime": start_time,
         "containerStatuses": [container.status() for container in containers],
-        "qosClass": _qos_class(pod["spec"]),
+        "qosClass": quality_of_service(pod["spec"]),
+        "observedGeneration": pod["metadata"].get("generation", 1),
     }
+    if initial:
+        status["initContainerStatuses"] = [container.status() for container in initial]
     if ip:
         status |= {"podIP": ip, "podIPs": [{"ip": ip}]}
     return status | dict(failure or {})
@@ -154,32 +185,19 @@ def unscheduled(pod: Obj, message: str, now: str) -> Obj:
     return {
         "phase": "Pending",
         "conditions": _conditions(pod, {"PodScheduled": condition}, now),
-        "qosClass": _qos_class(pod["spec"]),
+        "qosClass": quality_of_service(pod["spec"]),
+        "observedGeneration": pod["metadata"].get("generation", 1),
     }
 
 
 def _conditions(pod: Obj, wanted: Mapping[str, Obj], now: str) -> list[Obj]:
     present = {entry["type"]: entry for entry in (pod.get("status") or {}).get("conditions") or []}
+    generation = pod["metadata"].get("generation", 1)
     found = []
     for kind, condition in wanted.items():
         old = present.get(kind, {})
         since = old.get("lastTransitionTime", now) if old.get("status") == condition["status"] else now
-        found.append({"type": kind, "lastProbeTime": None, "lastTransitionTime": since, **condition})
+        times = {"lastProbeTime": None, "lastTransitionTime": since, "observedGeneration": generation}
+        found.append({"type": kind, **times, **condition})
     others = [entry for kind, entry in present.items() if kind not in wanted and kind != "DisruptionTarget"]
     return found + others
-
-
-def _qos_class(spec: Obj) -> str:
-    resources: list[dict[str, Any]] = [
-        container.get("resources") or {} for container in spec.get("containers") or []
-    ]
-    if not any(entry.get("requests") or entry.get("limits") for entry in resources):
-        return "BestEffort"
-    for entry in resources:
-        limits = entry.get("limits") or {}
-        requests = {**limits, **(entry.get("requests") or {})}
-        if not {"cpu", "memory"} <= set(limits) or any(
-            requests[name] != limits[name] for name in ("cpu", "memory")
-        ):
-            return "Burstable"
-    return "Guaranteed"

@@ -15,7 +15,7 @@ from sspcloud_magics.sandbox.world.objects import make
 
 PEOPLE = ("alice", "bob", "carol")
 RBAC = "rbac.authorization.k8s.io"
-SYSTEM_NAMESPACES = ("default", "kube-system", "cnpg-system")
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease", "cnpg-system")
 
 
 def username_prefix() -> str:
@@ -48,6 +48,10 @@ def settle(store: Store) -> None:
             | {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}},
         )
         create(store, make("v1", "ServiceAccount", name, "default"))
+    port = {"name": "https", "port": 443, "targetPort": 6443}
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    service = make("v1", "Service", "default", "kubernetes", labels=labels)
+    create(store, service | {"spec": {"clusterIP": "10.43.0.1", "ports": [port]}})
     for person in PEOPLE:
         create(
             store,

@@ -6,28 +6,30 @@ import copy
 
 import pytest
 
-from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.controllers import (
     deployments,
+    garbage,
     jobs,
     replicasets,
     statefulsets,
 )
 from sspcloud_magics.sandbox.controllers.deployments import Rollout
+from sspcloud_magics.sandbox.controllers.loop import RETRY_SECONDS
 from sspcloud_magics.sandbox.controllers.objects import (
     CLAIMS,
     DEPLOYMENTS,
     JOBS,
     PODS,
+    QUOTAS,
     REPLICA_SETS,
     STATEFUL_SETS,
     create,
     find,
     name_of,
-    selects,
     terminating,
 )
-from sspcloud_magics.sandbox.store import Obj, Store
+from sspcloud_magics.sandbox.events import EVENTS
+from sspcloud_magics.sandbox.store import Obj, Store, now
 from tests.sandbox.controllers.stage import CONTAINER, LABELS, NS, make, pods
 
 CLAIM = {"metadata": {"name": "data"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
@@ -37,6 +39,12 @@ def workload(kind: str, name: str = "web", replicas: int = 1, **spec: object) ->
     template = {"metadata": {"labels": dict(LABELS)}, "spec": {"containers": [copy.deepcopy(CONTAINER)]}}
     spec = {"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": template, **spec}
     return make(kind, name, spec, "apps/v1")
+
+
+def told(store: Store, name: str) -> list[tuple[str, str]]:
+    """Return the events of an object: reason and message."""
+    events = store.list_objects(EVENTS, NS)
+    return [(e["reason"], e["message"]) for e in events if e["involvedObject"]["name"] == name]
 
 
 def run(store: Store, *, ready: bool = True) -> None:
@@ -105,9 +113,16 @@ class TestReplicaSet:
         quota = make("ResourceQuota", "small", {"hard": {"pods": "1"}})
         store.create(quota)
         create(store, workload("ReplicaSet", replicas=2))
-        with pytest.raises(ApiError, match="exceeded quota: small"):
-            replicasets.reconcile(store, (NS, "web"))
+        assert replicasets.reconcile(store, (NS, "web")) == RETRY_SECONDS
         assert len(pods(store)) == 1
+        (failure,) = store.get(REPLICA_SETS, NS, "web")["status"]["conditions"]
+        assert (failure["type"], failure["reason"]) == ("ReplicaFailure", "FailedCreate")
+        assert "exceeded quota: small" in failure["message"]
+        assert told(store, "web")[-1] == ("FailedCreate", f"Error creating: {failure['message']}")
+        store.delete(QUOTAS, NS, "small")
+        replicasets.reconcile(store, (NS, "web"))
+        assert len(pods(store)) == 2
+        assert "conditions" not in store.get(REPLICA_SETS, NS, "web")["status"]
 
 
 class TestDeployment:
@@ -145,6 +160,31 @@ class TestDeployment:
         assert len(old & set(pods(store))) == 3
         available = store.get(DEPLOYMENTS, NS, "web")["status"]["conditions"][0]
         assert (available["type"], available["status"]) == ("Available", "True")
+
+    def test_events_tell_every_scaling(self, store: Store) -> None:
+        create(store, workload("Deployment", replicas=2))
+        settle(store)
+        (first,) = (name_of(one) for one in store.list_objects(REPLICA_SETS))
+        changed = store.get(DEPLOYMENTS, NS, "web")
+        changed["spec"]["replicas"] = 1
+        store.update(changed)
+        settle(store)
+        assert told(store, "web") == [
+            ("ScalingReplicaSet", f"Scaled up replica set {first} from 0 to 2"),
+            ("ScalingReplicaSet", f"Scaled down replica set {first} from 2 to 1"),
+        ]
+        reasons = [reason for reason, _ in told(store, first)]
+        assert reasons == ["SuccessfulCreate", "SuccessfulCreate", "SuccessfulDelete"]
+
+    def test_quota_failure_reaches_the_deployment(self, store: Store) -> None:
+        store.create(make("ResourceQuota", "none", {"hard": {"pods": "0"}}))
+        create(store, workload("Deployment"))
+        settle(store)
+        deployments.reconcile(store, (NS, "web"))
+        conditions = {
+            c["type"]: c["reason"] for c in store.get(DEPLOYMENTS, NS, "web")["status"]["conditions"]
+        }
+        assert conditions["ReplicaFailure"] == "FailedCreate"
 
     def test_goes_back_to_a_template_that_it_had(self, store: Store) -> None:
         create(store, workload("Deployment"))
@@ -229,6 +269,28 @@ class TestStatefulSet:
         self.step(store)
         assert [name_of(pod) for pod in store.list_objects(PODS, NS) if terminating(pod)] == ["db-2"]
 
+    @pytest.mark.parametrize(("policy", "kept"), [({"whenScaled": "Delete"}, False), ({}, True)])
+    def test_claims_are_kept_unless_it_says_otherwise(self, store: Store, policy: Obj, *, kept: bool) -> None:
+        spec = {"volumeClaimTemplates": [CLAIM], "persistentVolumeClaimRetentionPolicy": policy}
+        create(store, workload("StatefulSet", "db", 1, **spec))
+        self.step(store)
+        claim = store.get(CLAIMS, NS, "data-db-0")
+        store.update(claim | {"status": {"phase": "Bound"}})
+        self.step(store)
+        run(store)
+        owner = store.get(STATEFUL_SETS, NS, "db")
+        owner["spec"]["replicas"] = 0
+        store.update(owner)
+        self.step(store)
+        run(store)
+        garbage.reconcile(store, (CLAIMS, NS, "data-db-0"))
+        assert (find(store, CLAIMS, NS, "data-db-0") is None) != kept
+        assert [message for _, message in told(store, "db")] == [
+            "create Claim data-db-0 Pod db-0 in StatefulSet db success",
+            "create Pod db-0 in StatefulSet db successful",
+            "delete Pod db-0 in StatefulSet db successful",
+        ]
+
 
 class TestJob:
     def job(self, store: Store, **spec: object) -> Obj:
@@ -244,9 +306,10 @@ class TestJob:
                 condition["lastTransitionTime"] = "2020-01-01T00:00:00Z"
         store.update(job)
 
-    def finish(self, store: Store, phase: str) -> None:
+    def finish(self, store: Store, phase: str, ended: str = "2020-01-01T00:00:00Z") -> None:
         for pod in store.list_objects(PODS, NS):
-            pod["status"] = {"phase": phase}
+            state = {"terminated": {"finishedAt": ended}}
+            pod["status"] = {"phase": phase, "containerStatuses": [{"state": state}]}
             store.update(pod)
 
     def test_zero_parallelism_runs_nothing_but_a_deadline(self, store: Store) -> None:
@@ -285,6 +348,36 @@ class TestJob:
         jobs.reconcile(store, (NS, "job"))
         reason = store.get(JOBS, NS, "job")["status"]["conditions"][-1]["reason"]
         assert reason == "BackoffLimitExceeded"
+        words = "Job has reached the specified backoff limit"
+        assert told(store, "job")[-1] == ("BackoffLimitExceeded", words)
+        assert [reason for reason, _ in told(store, "job")][:2] == ["SuccessfulCreate", "SuccessfulCreate"]
+
+    def test_waits_longer_after_each_failure(self, store: Store) -> None:
+        self.job(store)
+        jobs.reconcile(store, (NS, "job"))
+        self.finish(store, "Failed", ended=now())
+        wait = jobs.reconcile(store, (NS, "job"))
+        assert wait is not None
+        assert 8 < wait <= 10
+        assert len(pods(store)) == 1
+        old = [(f"2020-01-01T00:00:0{second}Z", True) for second in range(3)]
+        assert jobs.back_off([]) == 0
+        assert jobs.back_off(old) < 0
+        assert 38 < jobs.back_off([*old[:2], (now(), True)]) <= 40
+        assert jobs.back_off([*old, (now(), False)]) == 0
+        assert 598 < jobs.back_off([*old * 9, (now(), True)]) <= 600
+
+    def test_counts_restarts_of_a_pod_that_restarts(self, store: Store) -> None:
+        template = {"spec": {"containers": [CONTAINER], "restartPolicy": "OnFailure"}}
+        self.job(store, backoffLimit=2, template=template)
+        for restarts, ended in ((1, False), (2, True)):
+            jobs.reconcile(store, (NS, "job"))
+            (pod,) = store.list_objects(PODS, NS)
+            store.update(
+                pod | {"status": {"phase": "Running", "containerStatuses": [{"restartCount": restarts}]}}
+            )
+            jobs.reconcile(store, (NS, "job"))
+            assert jobs.finished(store.get(JOBS, NS, "job")) is ended
 
     def test_lives_on_for_its_time_to_live(self, store: Store) -> None:
         self.job(store, parallelism=0, activeDeadlineSeconds=0, ttlSecondsAfterFinished=3600)
@@ -323,20 +416,3 @@ class TestJob:
         self.job(store, suspend=True, activeDeadlineSeconds=1)
         assert jobs.reconcile(store, (NS, "job")) is None
         assert pods(store) == []
-
-
-@pytest.mark.parametrize(
-    ("selector", "expected"),
-    [
-        (None, False),
-        ({}, True),
-        ({"matchLabels": {"app": "web"}}, True),
-        ({"matchLabels": {"app": "other"}}, False),
-        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]}, True),
-        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}, False),
-        ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
-        ({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}, False),
-    ],
-)
-def test_selectors(selector: Obj | None, expected: bool) -> None:
-    assert selects(selector, LABELS) is expected

@@ -15,10 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sspcloud_magics.sandbox.api.pod_status import summarize
 from sspcloud_magics.sandbox.network import Network
 from sspcloud_magics.sandbox.node import DialError, LogsUnavailable, Node
-from sspcloud_magics.sandbox.store import Store
-from tests.sandbox.node.conftest import PODS, Cluster, condition, delete
+from sspcloud_magics.sandbox.node.pod_worker import NODE_NAME, NODES
+from sspcloud_magics.sandbox.store import Obj, Store
+from tests.sandbox.node.conftest import EVENTS, LISTENS, PODS, Cluster, condition, delete
 
 pytestmark = pytest.mark.slow
 
@@ -192,7 +194,7 @@ async def test_missing_secret_keeps_the_container_waiting(cluster: Cluster):
     cluster.create("waits", container={"env": [port], "args": ["echo", "$(PORT)"]})
     state = lambda: cluster.container("waits")["state"].get("waiting", {})  # noqa: E731
     await cluster.until(lambda: state().get("reason") == "CreateContainerConfigError")
-    assert state()["message"] == 'secrets "later" not found'
+    assert state()["message"] == 'secret "later" not found'
     cluster.store.create(secret("later", port="9123"))
     await cluster.ready("waits")
     (await cluster.node.dial("ns", "waits", 9123)).close()
@@ -205,6 +207,125 @@ async def test_secret_is_in_no_argument_and_no_environment(cluster: Cluster):
     await cluster.ready("quiet")
     process = process_of("quiet")
     assert "correct-horse" not in f"{process.cmdline()} {process.environ()}"
+
+
+def helper(name: str, *args: str, **more: object) -> Obj:
+    return {"name": name, "image": "sspcloud-sandbox/helper", "args": list(args), **more}
+
+
+def shown(cluster: Cluster, name: str) -> str:
+    """Return what ``kubectl get pods`` says of a pod."""
+    return summarize(cluster.pod(name)).reason
+
+
+NOWHERE = (
+    "0/1 nodes are available: 1 {}. no new claims to deallocate, preemption: 0/1 nodes are available: 1 {}."
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"nodeSelector": {"disk": "fast"}}, "node(s) didn't match Pod's node affinity/selector"),
+        ({"resources": {"limits": {"nvidia.com/gpu": "1"}}}, "Insufficient nvidia.com/gpu"),
+        ({"resources": {"requests": {"cpu": "500"}}}, "Insufficient cpu"),
+    ],
+)
+async def test_pod_that_fits_nowhere_stays_pending(cluster: Cluster, spec: Obj, reason: str):
+    container = {"resources": spec.pop("resources", {})}
+    cluster.create("large", args=["echo", "9000"], container=container, **spec)
+    await cluster.until(
+        lambda: condition(cluster.pod("large"), "PodScheduled").get("reason") == "Unschedulable"
+    )
+    pod = cluster.pod("large")
+    assert pod["status"]["phase"] == "Pending"
+    assert "nodeName" not in pod["spec"]
+    words = NOWHERE.format(reason, "Preemption is not helpful for scheduling")
+    assert condition(pod, "PodScheduled")["message"] == words
+    assert cluster.events("large") == [("FailedScheduling", words)]
+
+
+async def test_pod_waits_for_room_and_for_the_node(cluster: Cluster):
+    wanted = {"resources": {"requests": {"cpu": "10"}}}
+    cluster.create("first", args=["echo", "9000"], container=wanted)
+    await cluster.ready("first")
+    cluster.create("second", args=["echo", "9000"], container=wanted)
+    words = NOWHERE.format("Insufficient cpu", "No preemption victims found for incoming pod")
+    await cluster.until(lambda: cluster.events("second") == [("FailedScheduling", words)])
+    node = cluster.store.get(NODES, "", NODE_NAME)
+    cluster.store.update({**node, "spec": {**node["spec"], "unschedulable": True}})
+    delete(cluster, "first", grace=0)
+    cordoned = NOWHERE.format("node(s) were unschedulable", "Preemption is not helpful for scheduling")
+    await cluster.until(lambda: ("FailedScheduling", cordoned) in cluster.events("second"))
+    cluster.store.update({**cluster.store.get(NODES, "", NODE_NAME), "spec": node["spec"]})
+    await cluster.ready("second")
+
+
+async def test_init_containers_run_first_in_their_order(cluster: Cluster):
+    seen: list[str] = []
+    cluster.store.subscribe(
+        lambda change: seen.append(summarize(change.object).reason) if change.resource is PODS else None
+    )
+    initial = [helper("first", "exit", "0"), helper("second", "exit", "0")]
+    cluster.create("staged", args=["echo", "9000"], initContainers=initial)
+    pod = await cluster.ready("staged")
+    assert list(dict.fromkeys(seen))[1:] == ["Init:0/2", "Init:1/2", "PodInitializing", "Running"]
+    ended = [status["state"]["terminated"] for status in pod["status"]["initContainerStatuses"]]
+    assert [state["reason"] for state in ended] == ["Completed", "Completed"]
+    assert condition(pod, "Initialized")["status"] == "True"
+    fields = [event["involvedObject"].get("fieldPath") for event in cluster.store.list_objects(EVENTS, "ns")]
+    assert fields[2:8:3] == ["spec.initContainers{first}", "spec.initContainers{second}"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "word", "phase"),
+    [("Never", "Init:Error", "Failed"), ("Always", "Init:CrashLoopBackOff", "Pending")],
+)
+async def test_failing_init_container_holds_the_pod(cluster: Cluster, policy: str, word: str, phase: str):
+    initial = [helper("prepare", "exit", "3")]
+    cluster.create("held", args=["echo", "9000"], initContainers=initial, restartPolicy=policy)
+    await cluster.until(lambda: shown(cluster, "held") == word)
+    pod = cluster.pod("held")
+    assert pod["status"]["phase"] == phase
+    assert condition(pod, "Initialized")["message"] == "containers with incomplete status: [prepare]"
+    assert cluster.container("held")["state"] == {"waiting": {"reason": "PodInitializing"}}
+
+
+async def test_sidecar_is_up_before_and_ends_after(cluster: Cluster):
+    probe = {"tcpSocket": {"port": 9001}, "periodSeconds": 1}
+    sidecar = helper("proxy", "echo", "9001", restartPolicy="Always", startupProbe=probe)
+    cluster.create("joined", args=["exit", "0"], initContainers=[sidecar], restartPolicy="Never")
+    await cluster.until(lambda: shown(cluster, "joined") == "Completed")
+    await cluster.until(
+        lambda: "terminated" in cluster.pod("joined")["status"]["initContainerStatuses"][0]["state"]
+    )
+    reasons = [reason for reason, _ in cluster.events("joined")]
+    starts = ["Pulled", "Created", "Started"]
+    assert [reason for reason in reasons if reason != "Unhealthy"] == [
+        "Scheduled",
+        *starts,
+        *starts,
+        "Killing",
+    ]
+    assert cluster.events("joined")[-1][1] == "Stopping container proxy"
+
+
+async def test_sidecar_counts_as_a_ready_container(cluster: Cluster):
+    sidecar = helper("proxy", "echo", "9001", restartPolicy="Always", readinessProbe=LISTENS)
+    cluster.create("joined", args=["echo", "9000"], initContainers=[sidecar])
+    pod = await cluster.ready("joined")
+    assert (summarize(pod).ready, summarize(pod).total) == (2, 2)
+    (await cluster.node.dial("ns", "joined", 9001)).close()
+
+
+@pytest.mark.parametrize("kind", ["liveness", "startup"])
+async def test_failing_probe_restarts_the_container(cluster: Cluster, kind: str):
+    probe = {"httpGet": {"port": 8000, "path": "/nothing"}, "periodSeconds": 1, "failureThreshold": 1}
+    cluster.create("ill", "mon-api", container={f"{kind}Probe": probe})
+    await cluster.until(lambda: shown(cluster, "ill") == "CrashLoopBackOff")
+    assert f"{kind.capitalize()} probe failed: " in dict(cluster.events("ill"))["Unhealthy"]
+    assert ("Killing", f"Container main failed {kind} probe, will be restarted") in cluster.events("ill")
+    assert "lastState" in cluster.container("ill")
 
 
 async def test_a_missing_claim_leaves_the_pod_unscheduled(cluster: Cluster):

@@ -1,7 +1,7 @@
-"""The helpers of the integration tests: ``source PORT``, ``sink PORT`` and ``echo PORT``.
+"""The helpers of the tests: ``source PORT``, ``sink PORT``, ``echo PORT`` and ``exit CODE``.
 
 `source` sends as many zero bytes as the decimal number on the first line that it receives, then closes.
-`sink` reads to the end. `echo` sends back what it gets.
+`sink` reads to the end. `echo` sends back what it gets. `exit` ends at once.
 """
 
 from __future__ import annotations
@@ -116,8 +116,10 @@ async def main() -> int:
             listener.setblocking(False)
             asyncio.get_running_loop().add_reader(listener, _accept, listener)
             pod.announce(int(port), listener)
+        case ["exit", code] if code.isdigit():
+            return int(code)
         case _:
-            say(f"usage: source PORT | sink PORT | echo PORT, not {' '.join(pod.args)!r}")
+            say(f"usage: source PORT | sink PORT | echo PORT | exit CODE, not {' '.join(pod.args)!r}")
             return 2
     say(f"{role} listens on {port}")
     await asyncio.Event().wait()  # the node ends it

@@ -1,0 +1,77 @@
+"""Events: what the scheduler, the kubelet and the controllers tell about an object, for ``kubectl describe``.
+
+The same event again raises its count, as a real recorder does. Old ones go, as they do from a cluster after an hour.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sspcloud_magics.sandbox.resources import by_plural
+from sspcloud_magics.sandbox.store import Obj, Store, now
+
+EVENTS: Final = by_plural("", "events")
+KEPT: Final = 500
+
+
+def tell(
+    store: Store,
+    obj: Obj,
+    reason: str,
+    message: str,
+    *,
+    component: str,
+    warning: bool = False,
+    field: str = "",
+    host: str = "",
+) -> None:
+    """Record an event.
+
+    Parameters
+    ----------
+    store
+        Where to.
+    obj
+        The object that it is about.
+    reason, message
+        The component's words.
+    component, host
+        Who tells, and on which node.
+    warning
+        Whether its type is ``Warning``.
+    field
+        The part of the object that it is about.
+    """
+    metadata, moment = obj["metadata"], now()
+    events = store.peek_all(EVENTS)
+    same = (metadata["uid"], field, reason, message)
+    for event in events:
+        about = event.get("involvedObject") or {}
+        if (about.get("uid"), about.get("fieldPath", ""), event.get("reason"), event.get("message")) == same:
+            store.update(event | {"count": event["count"] + 1, "lastTimestamp": moment})
+            return
+    if len(events) >= KEPT:
+        oldest = min(events, key=lambda event: int(event["metadata"]["resourceVersion"]))["metadata"]
+        store.delete(EVENTS, oldest["namespace"], oldest["name"])
+    involved = {name: metadata[name] for name in ("namespace", "name", "uid", "resourceVersion")}
+    involved |= {"kind": obj["kind"], "apiVersion": obj["apiVersion"]}
+    # Sorted by name they stand in the order in which they were told, though their times are whole seconds.
+    name = f"{metadata['name']}.{store.version:016x}"
+    store.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": metadata["namespace"]},
+            "involvedObject": involved | ({"fieldPath": field} if field else {}),
+            "reason": reason,
+            "message": message,
+            "source": {"component": component} | ({"host": host} if host else {}),
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "count": 1,
+            "type": "Warning" if warning else "Normal",
+            "eventTime": None,
+            "reportingComponent": component,
+            "reportingInstance": host,
+        }
+    )
