@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.kubectl.conftest import MANIFESTS, Apply, Kubectl, manifest, sleeper
+from tests.support.kubectl import Said
 
 pytestmark = pytest.mark.slow
 
@@ -282,10 +283,36 @@ def test_strategic_merge_keeps_what_others_added(kubectl: Kubectl, apply: Apply)
     assert [(p["name"], p["port"], p["targetPort"]) for p in ports] == [("a", 80, 8080), ("b", 81, 81)]
 
 
-def test_server_side_apply_is_refused_honestly(kubectl: Kubectl) -> None:
-    said = kubectl("bob", "apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(sleeper("ssa")))
-    assert "accepted media types include: application/json-patch+json" in said.err
-    assert said.code == 1
+def test_server_side_apply(kubectl: Kubectl) -> None:
+    def apply(value: str, *words: str) -> Said:
+        obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ssa"}, "data": {"a": value}}
+        return kubectl("bob", "apply", "--server-side", *words, "-f", "-", stdin=yaml.safe_dump(obj))
+
+    try:
+        assert apply("1").out == "configmap/ssa serverside-applied\n"
+        said = apply("2", "--field-manager=other")
+        conflict = 'error: Apply failed with 1 conflict: conflict with "kubectl": .data.a\nPlease review'
+        assert said.err.startswith(conflict)
+        assert apply("2", "--field-manager=other", "--force-conflicts").code == 0
+        shown = kubectl("bob", "get", "cm", "ssa", "--show-managed-fields", "-o", "json").out
+        (entry,) = json.loads(shown)["metadata"]["managedFields"]
+        assert (entry["manager"], entry["fieldsV1"]) == ("other", {"f:data": {"f:a": {}}})
+    finally:
+        kubectl("bob", "delete", "cm", "ssa", "--ignore-not-found")
+
+
+def test_server_side_apply_takes_over_client_side(kubectl: Kubectl, apply: Apply) -> None:
+    obj = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "moved"},
+        "data": {"a": "1", "b": "2"},
+    }
+    apply("bob", obj)
+    del obj["data"]["b"]  # type: ignore[attr-defined]
+    said = kubectl("bob", "apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(obj))
+    assert (said.out, said.err) == ("configmap/moved serverside-applied\n", "")
+    assert kubectl("bob", "get", "cm", "moved", "-o", "jsonpath={.data}").out == '{"a":"1"}'
 
 
 def test_scale_and_roll_out(kubectl: Kubectl, apply: Apply) -> None:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from sspcloud_magics.sandbox.api import deletion, discovery, objects, openapi, status, subresources
-from sspcloud_magics.sandbox.api.call import Call, Cluster, json_response
+from sspcloud_magics.sandbox.api.call import Call, Cluster, check_allowed, json_response
 from sspcloud_magics.sandbox.api.listing import list_objects
 from sspcloud_magics.sandbox.api.quota import follow_quotas
 from sspcloud_magics.sandbox.api.request_info import RequestInfo, read_request
 from sspcloud_magics.sandbox.api.reviews import review
 from sspcloud_magics.sandbox.api.watching import watch_objects
-from sspcloud_magics.sandbox.auth import Attributes, Authenticator, Unauthenticated, User, allowed
+from sspcloud_magics.sandbox.auth import Attributes, Authenticator, Unauthenticated, User
 from sspcloud_magics.sandbox.auth.users import SERVICE_ACCOUNT_PREFIX, authenticated
 from sspcloud_magics.sandbox.resources import Resource, by_plural
 from sspcloud_magics.sandbox.store import NotFound, Store
@@ -124,7 +124,7 @@ async def _handle(cluster: Cluster, request: web.Request) -> web.StreamResponse:
     info = read_request(request.method, request.path, request.query)
     if info.path in _ALWAYS_ALLOWED:
         return discovery.health(ready=cluster.rights is cluster.store)
-    _authorize(cluster.rights, user, info)
+    check_allowed(cluster.rights, user, info.attributes)
     if not info.is_resource:
         if info.path.startswith("/openapi/"):
             return await openapi.describe(request)
@@ -195,35 +195,12 @@ def _impersonated(rights: Store, user: User, request: web.Request) -> User:
         return user
     groups = tuple(request.headers.getall("Impersonate-Group", []))
     for group in groups:
-        _check(rights, user, Attributes("impersonate", resource="groups", name=group))
+        check_allowed(rights, user, Attributes("impersonate", resource="groups", name=group))
     namespace, _, account = name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
     if name.startswith(SERVICE_ACCOUNT_PREFIX) and account:
         asked = Attributes("impersonate", resource="serviceaccounts", namespace=namespace, name=account)
         groups = groups or ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
     else:
         asked = Attributes("impersonate", resource="users", name=name)
-    _check(rights, user, asked)
+    check_allowed(rights, user, asked)
     return authenticated(name, groups=groups)
-
-
-def _authorize(rights: Store, user: User, info: RequestInfo) -> None:
-    _check(rights, user, info.attributes)
-
-
-def _check(rights: Store, user: User, asked: Attributes) -> None:
-    decision = allowed(rights, user, asked)
-    if decision.allowed:
-        return
-    if asked.path:
-        why = f'User "{user.name}" cannot {asked.verb} path "{asked.path}"'
-    else:
-        where = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
-        why = (
-            f'User "{user.name}" cannot {asked.verb} resource "{asked.full_resource}" '
-            f'in API group "{asked.group}" {where}'
-        )
-    if decision.reason:
-        why += f": {decision.reason}"
-    if asked.path:
-        raise status.forbidden_path(why)
-    raise status.forbidden(asked.group, asked.resource, asked.name, why)

@@ -13,8 +13,13 @@ from aiohttp import web
 from sspcloud_magics.sandbox.api import protobuf
 from sspcloud_magics.sandbox.api.rendering import View, encoded, requested_view
 from sspcloud_magics.sandbox.api.request_info import RequestInfo
-from sspcloud_magics.sandbox.api.status import bad_request, unsupported_media_type
-from sspcloud_magics.sandbox.auth import Authenticator, User
+from sspcloud_magics.sandbox.api.status import (
+    bad_request,
+    forbidden,
+    forbidden_path,
+    unsupported_media_type,
+)
+from sspcloud_magics.sandbox.auth import Attributes, Authenticator, User, allowed
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Obj, Store
 
@@ -96,6 +101,32 @@ class Call:
     def answer_object(self, obj: Obj, *, status: int = 200) -> web.Response:
         """Return a response with one object, in the form that the client asked for."""
         return self.answer(self.view.object(self.resource, obj), status=status)
+
+
+def check_allowed(rights: Store, user: User, asked: Attributes) -> None:
+    """Refuse what a user has no right to.
+
+    Raises
+    ------
+    ApiError
+        403 with who may not do what, and where.
+    """
+    decision = allowed(rights, user, asked)
+    if decision.allowed:
+        return
+    if asked.path:
+        why = f'User "{user.name}" cannot {asked.verb} path "{asked.path}"'
+    else:
+        where = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
+        why = (
+            f'User "{user.name}" cannot {asked.verb} resource "{asked.full_resource}" '
+            f'in API group "{asked.group}" {where}'
+        )
+    if decision.reason:
+        why += f": {decision.reason}"
+    if asked.path:
+        raise forbidden_path(why)
+    raise forbidden(asked.group, asked.resource, asked.name, why)
 
 
 def json_response(

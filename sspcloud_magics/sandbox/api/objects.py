@@ -15,16 +15,18 @@ from aiohttp import web
 
 from sspcloud_magics.sandbox.api import deletion, status
 from sspcloud_magics.sandbox.api.admission import admit
-from sspcloud_magics.sandbox.api.call import Call
+from sspcloud_magics.sandbox.api.call import Call, check_allowed, read_object
 from sspcloud_magics.sandbox.api.defaults import set_defaults
 from sspcloud_magics.sandbox.api.escalation import check_escalation
 from sspcloud_magics.sandbox.api.fields import check_fields
-from sspcloud_magics.sandbox.api.patch import check_patch_type, patched
+from sspcloud_magics.sandbox.api.managed_fields import applied, record_write
+from sspcloud_magics.sandbox.api.patch import APPLY, check_patch_type, patched
 from sspcloud_magics.sandbox.api.quota import check_quota
 from sspcloud_magics.sandbox.api.status import Cause
 from sspcloud_magics.sandbox.api.validation import validate
+from sspcloud_magics.sandbox.auth import Attributes
 from sspcloud_magics.sandbox.resources import Resource
-from sspcloud_magics.sandbox.store import AlreadyExists, Conflict, Obj, copied, now
+from sspcloud_magics.sandbox.store import AlreadyExists, Conflict, NotFound, Obj, copied, now
 
 _NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_GENERATED = 58
@@ -50,14 +52,22 @@ async def create_object(call: Call) -> web.Response:
     return call.answer_object(create(call, obj), status=201)
 
 
-def create(call: Call, obj: Obj) -> Obj:
-    """Take an object through all stages into the store, and return what is stored."""
+def create(call: Call, obj: Obj, *, managed: bool = False) -> Obj:
+    """Take an object through all stages into the store, and return what is stored.
+
+    Parameters
+    ----------
+    call, obj
+        The request and the object.
+    managed
+        Whether it says already who manages its fields.
+    """
     resource = call.resource
     metadata = _metadata(obj)
     _settle_namespace(call, metadata)
     if metadata.get("resourceVersion"):
         raise status.bad_request("resourceVersion should not be set on objects to be created")
-    for name in (*_SYSTEM_FIELDS, "selfLink", "managedFields"):
+    for name in (*_SYSTEM_FIELDS, "selfLink"):
         metadata.pop(name, None)
     if not metadata.get("name") and metadata.get("generateName"):
         suffix = "".join(secrets.choice(_NAME_LETTERS) for _ in range(5))
@@ -69,6 +79,9 @@ def create(call: Call, obj: Obj) -> Obj:
     validate(resource, obj)
     check_escalation(call, obj, None)
     check_quota(call.store, obj)
+    if not managed:
+        metadata.pop("managedFields", None)
+        record_write(call, obj, None)
     name = metadata["name"]
     if call.dry_run:
         if _exists(call, name):
@@ -87,17 +100,16 @@ async def update_object(call: Call) -> web.Response:
     await check_fields(call, obj)
     metadata = _metadata(obj)
     _settle_namespace(call, metadata)
-    if metadata.setdefault("name", call.info.name) != call.info.name:
-        raise status.bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.info.name})"
-        )
+    _settle_name(call, metadata)
     old = call.store.get(call.resource, call.namespace, call.info.name)
     return call.answer_object(replace(call, old, obj))
 
 
 async def patch_object(call: Call) -> web.Response:
     """Change an object (or its status) as the patch in the body says."""
-    check_patch_type(call)  # first, since server-side apply would create what is not there
+    check_patch_type(call)
+    if call.request.content_type == APPLY:
+        return await _apply_object(call)
     old = call.store.get(call.resource, call.namespace, call.info.name)
     obj = await patched(call, old)
     _check_kind(call, obj)
@@ -112,12 +124,46 @@ async def patch_object(call: Call) -> web.Response:
     return call.answer_object(replace(call, old, obj))
 
 
-def replace(call: Call, old: Obj, obj: Obj) -> Obj:
-    """Put `obj` in the place of `old`, through all stages, and return what is stored."""
+async def _apply_object(call: Call) -> web.Response:
+    """Apply the configuration in the body; create what is not there, if the user may."""
+    info = call.info
+    if not call.query.get("fieldManager"):
+        cause = Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
+        raise status.invalid("meta.k8s.io", "PatchOptions", "", [cause])
+    config = read_object(await call.request.read(), "application/yaml")
+    metadata = _metadata(config)
+    if metadata.pop("managedFields", None):
+        raise status.bad_request("metadata.managedFields must be nil")
+    _settle_name(call, metadata)
+    _settle_namespace(call, metadata)
+    _check_kind(call, config)
+    await check_fields(call, config)
+    try:
+        old = call.store.get(call.resource, call.namespace, info.name)
+    except NotFound:
+        if info.subresource:
+            raise
+        asked = Attributes("create", info.group, info.resource, "", info.namespace, info.name)
+        check_allowed(call.store, call.user, asked)
+        return call.answer_object(create(call, applied(call, config, None), managed=True), status=201)
+    return call.answer_object(replace(call, old, applied(call, config, old), managed=True))
+
+
+def replace(call: Call, old: Obj, obj: Obj, *, managed: bool = False) -> Obj:
+    """Put `obj` in the place of `old`, through all stages, and return what is stored.
+
+    Parameters
+    ----------
+    call, old, obj
+        The request and the objects.
+    managed
+        Whether `obj` says already who manages its fields.
+    """
     resource, before, metadata = call.resource, old["metadata"], obj["metadata"]
     _keep_system_fields(call, before, metadata)
     if call.info.subresource == "status":
-        obj = {**old, "metadata": {**before, **_version_only(metadata)}, "status": obj.get("status") or {}}
+        kept = {name: metadata[name] for name in ("resourceVersion", "managedFields") if metadata.get(name)}
+        obj = {**old, "metadata": {**before, **kept}, "status": obj.get("status") or {}}
     else:
         if "status" in resource.subresources:
             obj.pop("status", None)
@@ -126,6 +172,8 @@ def replace(call: Call, old: Obj, obj: Obj) -> Obj:
         set_defaults(resource, obj, old)
         validate(resource, obj, old)
         check_escalation(call, obj, old)
+    if not managed:
+        record_write(call, obj, old)
     if call.dry_run:
         if metadata.get("resourceVersion") not in (None, "", before["resourceVersion"]):
             raise _stale(resource, before["name"])
@@ -152,10 +200,6 @@ def _keep_system_fields(call: Call, before: Obj, metadata: Obj) -> None:
             metadata.pop(name, None)
 
 
-def _version_only(metadata: Obj) -> Obj:
-    return {"resourceVersion": metadata["resourceVersion"]} if metadata.get("resourceVersion") else {}
-
-
 def _metadata(obj: Obj) -> Obj:
     metadata = obj.setdefault("metadata", {})
     if not isinstance(metadata, dict):
@@ -176,6 +220,13 @@ def _check_kind(call: Call, obj: Obj) -> None:
     raise status.bad_request(
         f"the API version in the data ({group}/{number}, Kind={kind}) does not match the expected API version ({wanted})"
     )
+
+
+def _settle_name(call: Call, metadata: Obj) -> None:
+    if metadata.setdefault("name", call.info.name) != call.info.name:
+        raise status.bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.info.name})"
+        )
 
 
 def _settle_namespace(call: Call, metadata: Obj) -> None:

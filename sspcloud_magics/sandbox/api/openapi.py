@@ -16,7 +16,7 @@ from functools import cache
 
 from aiohttp import web
 
-from sspcloud_magics.sandbox.api.patch import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE
+from sspcloud_magics.sandbox.api.patch import APPLY, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE
 from sspcloud_magics.sandbox.api.schema import definition_of, schemas
 from sspcloud_magics.sandbox.api.status import no_such_path
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource
@@ -83,7 +83,7 @@ def _resource_paths(root: str, resource: Resource) -> dict[str, Obj]:
         {"name": name, "in": "query", **string} for name in ("dryRun", "fieldManager", "fieldValidation")
     ]
     schema = {"$ref": f"#/components/schemas/{definition_of(resource)}"}
-    patches = [JSON_PATCH, MERGE_PATCH, *([] if resource.is_custom else [STRATEGIC_MERGE])]
+    patches = [APPLY, JSON_PATCH, MERGE_PATCH, *([] if resource.is_custom else [STRATEGIC_MERGE])]
     answer = {"200": {"description": "OK", "content": {"application/json": {"schema": schema}}}}
 
     def operation(action: str, media_types: list[str], parameters: list[Obj]) -> Obj:

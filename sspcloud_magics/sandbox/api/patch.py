@@ -1,8 +1,7 @@
 """Patches: JSON Patch, JSON Merge Patch, and Kubernetes' own strategic merge.
 
 The strategic merge knows which lists are maps in disguise: containers are told apart by name, a Service's
-ports by port. ``kubectl apply`` sends it for the built-in kinds. Server-side apply is not spoken, and
-said so: it would need the ownership of every field to be tracked.
+ports by port. ``kubectl apply`` sends it for the built-in kinds. Server-side apply is `managed_fields`' part.
 
 Source: RFC 6902, RFC 7386,
 https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
@@ -19,6 +18,7 @@ from sspcloud_magics.sandbox.store import Obj, copied
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 _MISSING = object()
 
@@ -53,6 +53,14 @@ def list_merge_key(name: str, owner: str) -> str | None:
     return _MERGE_KEYS.get(name)
 
 
+def merge_keys(name: str, owner: str) -> tuple[str, ...]:
+    """Return the keys that tell apart the elements of the list `name` in the field `owner`; none if they are not."""
+    key = _MERGE_KEYS_WITHIN.get((owner, name), _MERGE_KEYS.get(name))
+    if key is None:
+        return ()
+    return (key, "protocol") if name == "ports" else (key,)
+
+
 def check_patch_type(call: Call) -> None:
     """Refuse a kind of patch that is not spoken.
 
@@ -64,6 +72,7 @@ def check_patch_type(call: Call) -> None:
     accepted: tuple[str, ...] = (JSON_PATCH, MERGE_PATCH)
     if not call.resource.is_custom:
         accepted = (*accepted, STRATEGIC_MERGE)
+    accepted = (*accepted, APPLY)
     if call.request.content_type not in accepted:
         raise status.unsupported_media_type(accepted)
 

@@ -113,6 +113,22 @@ def conflict(resource: Resource, name: str, why: str) -> ApiError:
     return ApiError(409, "Conflict", message, _details(resource, name))
 
 
+def apply_conflict(conflicts: list[tuple[str, str]]) -> ApiError:
+    """Return the refusal to apply what others own: each manager, as it is described, and the field's path."""
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
+        for manager, path in conflicts
+    ]
+    message = f"Apply failed with 1 conflict: conflict with {': '.join(conflicts[0])}"
+    if len(conflicts) > 1:
+        lines = [f"Apply failed with {len(conflicts)} conflicts:"]
+        for manager in sorted({manager for manager, _ in conflicts}):
+            paths = [f"- {path}" for owner, path in conflicts if owner == manager]
+            lines.append("\n".join([f"conflicts with {manager}:", *paths]))
+        message = lines[0] + " " + "\n".join(lines[1:])
+    return ApiError(409, "Conflict", message, {"causes": causes})
+
+
 def forbidden(group: str, plural: str, name: str, why: str) -> ApiError:
     """``pods "x" is forbidden: …``; without a name ``pods is forbidden: …``."""
     qualified = f"{plural}.{group}" if group else plural

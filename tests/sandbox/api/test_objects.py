@@ -248,7 +248,7 @@ async def test_custom_resource_may_hold_anything(api: Api) -> None:
         ("json-patch+json", {"op": "add"}, 422),
         ("merge-patch+json", {"metadata": None}, 400),
         ("merge-patch+json", {"metadata": {"name": "other"}}, 422),
-        ("apply-patch+yaml", {"data": {}}, 415),
+        ("apply-patch+cbor", {"data": {}}, 415),
     ],
 )
 async def test_patch(api: Api, kind: str, patch: Any, code: int) -> None:
