@@ -6,6 +6,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/installed
+# Some images forbid Python to keep what it compiled: then each process of the tests, and each that they start, compiles
+# the package and the tests again.
+export PYTHONDONTWRITEBYTECODE :=
 # These tests cover every line and branch of the protocols; all the others run a third faster without being watched.
 PROTOCOLS := tests/tunnel/protocols
 # As many processes run the tests: one more than there are cores, since tests mostly wait, and at most 4, since each has a
@@ -85,7 +88,7 @@ load: $(FRONT)  ## the tests beside a load that comes and goes
 notebooks: $(FRONT)  ## run the tutorials and compare every output
 	$(BIN)/python tools/notebooks.py check
 	SSPCLOUD_SANDBOX_HOME="$(CURDIR)/build/sandbox" PATH="$(CURDIR)/$(BIN):$$PATH" \
-	  $(BIN)/python -m pytest --nbval --nbval-cell-timeout 60 --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider -p no:randomly notebooks/fr
+	  $(BIN)/python -m pytest -p nbval.plugin --nbval --nbval-cell-timeout 60 --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider -p no:randomly notebooks/fr
 
 tutorials: $(FRONT)  ## build the tutorials anew from notebooks/source, both languages
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/notebooks.py build

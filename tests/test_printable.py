@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.formatters import DisplayFormatter
 
 from sspcloud_magics.cluster.permissions import Identity
 from sspcloud_magics.cluster.tables import Column, View, table
@@ -105,7 +105,8 @@ def error() -> str:
 
 def frame(show: Callable[[pd.DataFrame], str | None]) -> str:
     made = pd.DataFrame({HOSTILE: [HOSTILE]})
-    rows.tell(InteractiveShell.instance(), made, 1.0)
+    shell: Any = SimpleNamespace(display_formatter=DisplayFormatter())
+    rows.tell(shell, made, 1.0)
     return str(show(made))
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 
 import pytest
-
-from tools import notebooks
 
 SOURCE = """en = 1-hello
 fr = 1-bonjour
@@ -24,8 +23,14 @@ echo two
 """
 
 
+@pytest.fixture(scope="module")
+def notebooks():
+    """The tool, whose import takes two seconds, which not every process of the tests has to take."""
+    return importlib.import_module("tools.notebooks")
+
+
 @pytest.fixture
-def copies(tmp_path, monkeypatch):
+def copies(notebooks, tmp_path, monkeypatch):
     """A copy of all tutorials, that a test may spoil."""
     shutil.copytree(notebooks.NOTEBOOKS, tmp_path / "notebooks")
     monkeypatch.setattr(notebooks, "ROOT", tmp_path)
@@ -34,12 +39,12 @@ def copies(tmp_path, monkeypatch):
     return tmp_path / "notebooks"
 
 
-def test_committed_notebooks_match_their_sources():
+def test_committed_notebooks_match_their_sources(notebooks):
     assert notebooks.faults() == []
     assert len(notebooks.tutorials()) == 5
 
 
-def test_prose_is_of_one_language_and_code_of_both():
+def test_prose_is_of_one_language_and_code_of_both(notebooks):
     tutorial = notebooks.read(SOURCE)
     english, french = (tutorial.notebook(language) for language in ("en", "fr"))
     assert [cell.source for cell in english.cells] == ["# Hello", "1 / 0", "%%bash\necho two"]
@@ -55,7 +60,7 @@ def test_prose_is_of_one_language_and_code_of_both():
         (SOURCE.replace("fr = 1-bonjour\n", ""), "name the notebooks"),
     ],
 )
-def test_a_source_that_makes_no_pair_is_refused(spoilt, says):
+def test_a_source_that_makes_no_pair_is_refused(notebooks, spoilt, says):
     with pytest.raises(notebooks.SourceError, match=says):
         notebooks.read(spoilt)
 
@@ -77,12 +82,12 @@ def spoil(path, change):
     ],
     ids=["code", "prose", "outputs", "not run"],
 )
-def test_what_drifts_is_told(copies, change, says):
+def test_what_drifts_is_told(notebooks, copies, change, says):
     spoil(copies / "fr" / "1-premiers-pas.ipynb", change)
     assert any(says in fault for fault in notebooks.faults())
 
 
-def test_notebook_without_source_or_missing_is_told(copies):
+def test_notebook_without_source_or_missing_is_told(notebooks, copies):
     (copies / "en" / "1-first-steps.ipynb").rename(copies / "en" / "9-stray.ipynb")
     assert "notebooks/en/1-first-steps.ipynb is missing." in notebooks.faults()
     assert "notebooks/en/9-stray.ipynb has no source." in notebooks.faults()

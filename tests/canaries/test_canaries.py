@@ -34,6 +34,8 @@ from tests.cluster.api_server import ApiServer, Asked
 from tests.cluster.api_server import status as status_answer
 from tests.magics.conftest import Notebook
 
+pytestmark = pytest.mark.slow
+
 CANARY = "c4naryInACoalMine"
 V1 = "client.authentication.k8s.io/v1"
 PODS, ME = "/api/v1/namespaces/default/pods", "/apis/authentication.k8s.io/v1/selfsubjectreviews"

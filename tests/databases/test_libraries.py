@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 
-import duckdb
 import pandas as pd
 import polars as pl
 import pytest
@@ -59,6 +58,8 @@ def test_polars_reads_in_the_same_session(seen, way):
 
 
 def test_duckdb_asks_the_dataframe_and_the_arrow_table(connection):
+    import duckdb  # a process that has imported it reports a hundred leaks of its own when it ends
+
     result = run(connection, ROWS)
     frame = result.frame
     rows = arrow.arrow_table(frame, result.types)

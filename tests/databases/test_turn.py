@@ -154,6 +154,7 @@ def test_turn_can_be_ended_by_another_thread():
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.slow
 def test_interruption_at_any_moment_leaves_no_turn():
     turn = Turn()
     inside: list[int] = []

@@ -15,6 +15,8 @@ from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import SetAccess, State, StopForward
 from tests.forwards.stage import double, helpers, say, threads
 
+pytestmark = pytest.mark.servers
+
 ANY = [PortText(8000, 0)]
 
 

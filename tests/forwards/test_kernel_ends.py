@@ -13,6 +13,8 @@ import pytest
 
 from tests.forwards.stage import await_end
 
+pytestmark = pytest.mark.servers
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -20,6 +20,8 @@ from sspcloud_magics.tunnel.control import State
 from tests.forwards.stage import Person, connect, descriptors, double, helpers, kill, say, threads
 from tests.support.ports import free_port
 
+pytestmark = pytest.mark.servers
+
 ANY = [PortText(8000, 0)]
 
 

@@ -7,6 +7,8 @@ from sspcloud_magics.target import PortText, Target
 from tests.forwards.stage import helpers
 from tests.support.ports import free_port
 
+pytestmark = pytest.mark.servers
+
 WEB = Target("user-bob", "service", "web")
 
 

@@ -14,6 +14,8 @@ from sspcloud_magics.target import PortText, Target
 from tests.forwards.stage import Person, double, say
 from tests.support.ports import free_port
 
+pytestmark = pytest.mark.servers
+
 DB = Target("user-alice", "service", "db-rw")
 
 

@@ -6,10 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
 import yaml
-from nbclient import NotebookClient
 
 import sspcloud_magics as ssp
 from sspcloud_magics import session
@@ -119,6 +117,9 @@ def test_secrets_are_not_shown_saved_or_logged(alice, sandbox, tmp_path):
 
 def test_saved_notebook_and_history_hold_no_secret(alice, sandbox, tmp_path, monkeypatch):
     """Run by a real kernel, with debug logs and verbose tracebacks among its outputs."""
+    import nbformat  # two seconds, which not every process of the tests has to take
+    from nbclient import NotebookClient
+
     ssp.share_db(DATABASE, "bob")
     found = canaries(sandbox)
     words = {
