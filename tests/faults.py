@@ -81,6 +81,8 @@ class FaultProxy:
     def __init__(self, host: str, port: int, *, seed: int = 0) -> None:
         self.faults = Faults()
         self.accepted = 0
+        self._spoken = 0
+        self._speaks = threading.Condition()
         self.port = 0
         self._target = (host, port)
         self._random = random.Random(seed)
@@ -130,6 +132,12 @@ class FaultProxy:
 
         self._call(forget())
 
+    def wait_for_client(self, times: int) -> None:
+        """Return when clients have spoken that often from now on, and were heard."""
+        with self._speaks:
+            wanted = self._spoken + times
+            assert self._speaks.wait_for(lambda: self._spoken >= wanted, 30)
+
     def _call(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
@@ -177,6 +185,12 @@ class FaultProxy:
             for end in (writer, server_writer):
                 end.close()
 
+    def _passed_on(self, *, from_server: bool) -> None:
+        if not from_server:
+            with self._speaks:
+                self._spoken += 1
+                self._speaks.notify_all()
+
     async def _pump(
         self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_server: bool
     ) -> None:
@@ -201,6 +215,7 @@ class FaultProxy:
             if faults.bandwidth:
                 await asyncio.sleep(len(data) / faults.bandwidth)
             await writer.drain()
+            self._passed_on(from_server=from_server)
             passed += len(data)
             if from_server and limit and passed >= limit:
                 link.reset()

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from sspcloud_magics.tunnel.control import Command, Event, ForwardCounters, Ready, decode, encode
 from sspcloud_magics.tunnel.engine import Engine
-from sspcloud_magics.tunnel.sleep import SleepWatch
+from sspcloud_magics.tunnel.sleep import SleepWatch, clock
 
 try:
     import resource
@@ -31,8 +31,18 @@ _PARENT_INTERVAL = 0.5
 _MOST_COUNTERS_WAITING = 100
 
 
-def main() -> None:
-    """Run until the kernel closes the pipe, or is gone."""
+def main(
+    make: Callable[[Callable[[Event], None]], Engine] = Engine, clock: Callable[[], float] = clock
+) -> None:
+    """Run until the kernel closes the pipe, or is gone.
+
+    Parameters
+    ----------
+    make
+        Makes the engine, of what it calls with each event.
+    clock
+        Tells whether the machine has slept.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _allow_many_sockets()
     # What is imported lives as long as this process. To walk through it, as the garbage collector would now and then, stops
@@ -42,7 +52,7 @@ def main() -> None:
     loop = asyncio.SelectorEventLoop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(_serve(commands, events))
+        loop.run_until_complete(_serve(commands, events, make, clock))
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
@@ -58,7 +68,12 @@ def _allow_many_sockets() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _serve(commands: BinaryIO, events: BinaryIO) -> None:
+async def _serve(
+    commands: BinaryIO,
+    events: BinaryIO,
+    make: Callable[[Callable[[Event], None]], Engine],
+    clock: Callable[[], float],
+) -> None:
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     waiting: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
@@ -68,7 +83,7 @@ async def _serve(commands: BinaryIO, events: BinaryIO) -> None:
         if not isinstance(event, ForwardCounters) or waiting.qsize() < _MOST_COUNTERS_WAITING:
             waiting.put(event)
 
-    engine = Engine(emit)
+    engine = make(emit)
 
     def handle(command: Command | Event | None) -> None:
         if command is None:
@@ -86,7 +101,7 @@ async def _serve(commands: BinaryIO, events: BinaryIO) -> None:
     waiting.put(Ready(os.getpid()))
     reader.start()
     writer.start()
-    parent, sleep = os.getppid(), SleepWatch()
+    parent, sleep = os.getppid(), SleepWatch(clock)
     while not over.is_set() and os.getppid() == parent:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PARENT_INTERVAL):

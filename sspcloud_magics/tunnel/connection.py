@@ -9,9 +9,9 @@ The ends of TCP do not pass a port-forward by themselves (see "The far end" belo
     breaks; the pod is being deleted              transfer that was cut never looks whole
     the client closes, and no program holds       the pod is told at once; the tunnel is free again
     its socket any more
-    the client shuts down its writing side, or    the pod is told after `QUIET` seconds without a byte
+    the client shuts down its writing side, or    the pod is told after `Timings.quiet` without a byte
     that cannot be told from closing              from it, so that a reply flows to its end
-    the client shuts down its writing side, is    the pod is told after `THINKING` seconds: it may be
+    the client shuts down its writing side, is    the pod is told after `Timings.thinking`: it may be
     known to wait, and has had no answer yet      at work on one
     the client speaks on after the pod's end      it is reset when it has what the pod said last, or does
                                                   not take it: it would take for delivered what it says
@@ -40,15 +40,8 @@ from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.peer import PeerWatch
 from sspcloud_magics.tunnel.pod_errors import in_words, says_that_the_pod_is_gone, says_that_the_pod_reset
 from sspcloud_magics.tunnel.stream import Stream
+from sspcloud_magics.tunnel.timings import Timings
 
-QUIET = 5.0
-THINKING = 20.0
-# A closing program lets go of its socket a moment after its FIN has arrived here, and may connect again at once:
-# then the new connection comes first, and the old one is looked at while that waits for its pod. (An idle loop rounds up to 1 ms.)
-_FIRST_LOOKS = (0.0004, 0.001, 0.01, 0.1, 0.5)
-_LOOK_INTERVAL = 1.0
-# How long a client whose pod has reset the connection has to close, before that is a failure.
-_TIME_TO_LEAVE = 0.1
 _MOST_TRIES = 3
 _MAY_BE_CUT = "the reply may have been cut: it paused after the client had shut down its writing side"
 # What a client may say before its pod has answered and still be served by another.
@@ -73,6 +66,7 @@ class Owner(Protocol):
 
     counters: Counters
     peers: PeerWatch
+    timings: Timings
     quiet: bool
     leaving: dict[Connection, None]
     """Those whose client has ended, and was not looked at yet."""
@@ -116,7 +110,7 @@ class Connection:
         self.position = position
         self._local = local
         local.hand_over(self)
-        self._owner = owner
+        self._owner, self._timings = owner, owner.timings
         self._counters = owner.counters
         self._loop = asyncio.get_running_loop()
         self._pair: Pair | None = None
@@ -134,7 +128,7 @@ class Connection:
         self._left, self._taken_at = 0, 0.0
         self._heard_at = 0.0
         self._look: asyncio.TimerHandle | None = None
-        self._looks = iter(_FIRST_LOOKS)
+        self._looks = iter(owner.timings.first_looks)
         self.over = False
 
     def begin(self, pair: Pair, port: int) -> None:
@@ -258,10 +252,12 @@ class Connection:
             self._end()
             return
         awaits_answer = closed is False and not self._answered
-        if not self._finished and now - self._heard_at >= (THINKING if awaits_answer else QUIET):
+        longest = self._timings.thinking if awaits_answer else self._timings.quiet
+        if not self._finished and now - self._heard_at >= longest:
             self._pass_end_on()
         if not self.over:
-            self._look = self._loop.call_later(next(self._looks, _LOOK_INTERVAL), self._look_at_client)
+            pause = next(self._looks, self._timings.look_interval)
+            self._look = self._loop.call_later(pause, self._look_at_client)
 
     def _pass_end_on(self) -> None:
         assert self._pair is not None  # noqa: S101 - asked by the only caller
@@ -334,7 +330,7 @@ class Connection:
             # The client may be about to close, as after PostgreSQL's last message.
             self._doubtful = in_words(text)
             self._to_be_reset = True
-            self._look_later(_TIME_TO_LEAVE, self._reset_in_the_end)
+            self._look_later(self._timings.time_to_leave, self._reset_in_the_end)
         elif says_that_the_pod_reset(text):
             self._reset_in_the_end()
         else:
@@ -386,10 +382,10 @@ class Connection:
         left, now = self._local.undelivered, self._loop.time()
         if left != self._left:
             self._left, self._taken_at = left, now
-        if not left or (self._speaks_in_vain and now - self._taken_at >= QUIET):
+        if not left or (self._speaks_in_vain and now - self._taken_at >= self._timings.quiet):
             self._end(reset=True)
             return
-        self._look_later(next(self._looks, _LOOK_INTERVAL), self._reset_in_the_end)
+        self._look_later(next(self._looks, self._timings.look_interval), self._reset_in_the_end)
 
     def _look_later(self, seconds: float, what: Callable[[], None]) -> None:
         if self._look is not None:

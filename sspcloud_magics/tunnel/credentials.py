@@ -15,12 +15,11 @@ from sspcloud_magics.access import Access
 from sspcloud_magics.errors import ServerError, SspcloudError, TokenExpired
 from sspcloud_magics.tunnel.http import Client, StatusError
 from sspcloud_magics.tunnel.negotiation import PROTOCOLS, TunnelProtocol
+from sspcloud_magics.tunnel.timings import Timings
 
 _T = TypeVar("_T")
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _RENEWAL_TIMEOUT = 60.0
-# No API server ends and starts again within this many seconds: if it was ready then, it is ready now.
-_STAYS_READY = 0.5
 _BUSY, _SERVER_ERROR = 429, 500
 _PATIENCE_WITH_BUSY = 10.0
 _SHORTEST_PAUSE = 0.1
@@ -35,11 +34,21 @@ class Credentials:
         The access to begin with.
     want
         Called when the server does not accept it any more: `set` or `refuse` is awaited then.
+    timings
+        How long a success is believed.
+    first
+        The protocol to begin with.
     """
 
-    def __init__(self, access: Access, want: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        access: Access,
+        want: Callable[[], None],
+        timings: Timings = Timings(),  # noqa: B008 - frozen
+        first: TunnelProtocol = PROTOCOLS[0],
+    ) -> None:
         self.client = Client(access)
-        self.protocol = PROTOCOLS[0]
+        self._first = self.protocol = first
         """What this server is asked for first: the best that is not known to be in vain."""
         self.spoken: TunnelProtocol | None = None
         """What it has spoken, and the best of it; None before the first tunnel."""
@@ -47,6 +56,7 @@ class Credentials:
         """Whether the server answers ``/readyz``, as far as is known: else no single 403 can be judged."""
         self._access = access
         self._want = want
+        self._stays_ready = timings.stays_ready
         self._renewal: asyncio.Future[None] | None = None
         # Until when a 403 is believed without asking: a request has just succeeded.
         self._ready_until = 0.0
@@ -56,7 +66,7 @@ class Credentials:
         """Use this access from now on."""
         if access != self._access:
             if (access.server, access.proxy) != (self._access.server, self._access.proxy):
-                self.protocol, self.spoken = PROTOCOLS[0], None
+                self.protocol, self.spoken = self._first, None
                 self._ready_until = 0.0
             self._access = access
             self.client = Client(access)
@@ -127,7 +137,7 @@ class Credentials:
         """Return whether the server may have become ready only after `asked_at`; raises where it is not ready yet."""
         async with self._asking:
             # A success that came after the question says nothing of the moment in which it was refused.
-            if self._ready_until - _STAYS_READY <= asked_at < self._ready_until:
+            if self._ready_until - self._stays_ready <= asked_at < self._ready_until:
                 return False
             ready = await self.client.is_ready()
             self.tells_readiness = ready is not None
@@ -142,7 +152,7 @@ class Credentials:
             return bool(ready)
 
     def _believe(self) -> None:
-        self._ready_until = asyncio.get_running_loop().time() + _STAYS_READY
+        self._ready_until = asyncio.get_running_loop().time() + self._stays_ready
 
     async def _renew(self, refused: Client) -> None:
         if self.client is not refused:

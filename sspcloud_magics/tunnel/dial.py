@@ -14,8 +14,6 @@ from sspcloud_magics.errors import DialFailed, TunnelLost
 from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.pod_errors import in_brief
 
-# On a busy node of the real servers, a refusal came 0.2 ms after the acceptance; the latest of 500 after 11.
-_GRACE = 0.025
 _ACCEPT_TIMEOUT = 10.0
 # What a server says first where that is not a stream of data, in bytes: a banner, a list of algorithms.
 _LONGEST_GREETING = 4096
@@ -64,8 +62,8 @@ class _Trial:
             self.answer.set_result(text)
 
 
-async def dial(pair: Pair, port: int, pod: str, release: Callable[[Pair], None]) -> None:
-    """Connect `pair` to `port` of the pod for a moment, and give it back.
+async def dial(pair: Pair, port: int, pod: str, grace: float, release: Callable[[Pair], None]) -> None:
+    """Connect `pair` to `port` of the pod for a moment, wait `grace` seconds for a refusal, and give it back.
 
     Raises
     ------
@@ -83,7 +81,7 @@ async def dial(pair: Pair, port: int, pod: str, release: Callable[[Pair], None])
         async with asyncio.timeout(_ACCEPT_TIMEOUT):
             await trial.accepted
         try:
-            async with asyncio.timeout(_GRACE + 2 * (loop.time() - asked_at)):
+            async with asyncio.timeout(grace + 2 * (loop.time() - asked_at)):
                 text = await trial.answer
         except TimeoutError:
             text = None

@@ -22,7 +22,9 @@ from sspcloud_magics.tunnel.control import (
 )
 from sspcloud_magics.tunnel.credentials import Credentials
 from sspcloud_magics.tunnel.forward import Forward
+from sspcloud_magics.tunnel.negotiation import PROTOCOLS, TunnelProtocol
 from sspcloud_magics.tunnel.peer import PeerWatch
+from sspcloud_magics.tunnel.timings import Timings
 
 COUNTERS_INTERVAL = 0.5
 
@@ -34,14 +36,27 @@ class Engine:
     ----------
     emit
         Called with each event for the kernel.
+    timings
+        How long to wait for servers, pods and clients.
+    first
+        The protocol to begin with.
+    peers
+        Knows whether clients have closed; the system's own knowledge where it is None.
     """
 
-    def __init__(self, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        emit: Callable[[Event], None],
+        timings: Timings = Timings(),  # noqa: B008 - frozen
+        first: TunnelProtocol = PROTOCOLS[0],
+        peers: PeerWatch | None = None,
+    ) -> None:
         self._emit = emit
         self._credentials: dict[int, Credentials] = {}
         self._forwards: dict[int, Forward] = {}
         self._told: dict[int, Counters] = {}
-        self._peers = PeerWatch()
+        self._timings, self._first = timings, first
+        self._peers = peers or PeerWatch()
         self._timer: asyncio.TimerHandle | None = None
 
     def handle(self, command: Command | Event) -> None:
@@ -51,7 +66,10 @@ class Engine:
             if known is None:
                 access_id = command.access_id
                 self._credentials[access_id] = Credentials(
-                    command.access, lambda: self._emit(CredentialsWanted(access_id))
+                    command.access,
+                    lambda: self._emit(CredentialsWanted(access_id)),
+                    self._timings,
+                    self._first,
                 )
             else:
                 known.set(command.access)
@@ -80,6 +98,7 @@ class Engine:
             self._peers,
             report=self._emit,
             on_stir=lambda: self._tell_first(number),
+            timings=self._timings,
         )
         self._forwards[number] = forward
         forward.start()

@@ -8,7 +8,7 @@
                                            RECONNECTING ─────────────┘
 
 A right that is missing is believed to be (`credentials`); where the server does not say whether it is ready, after
-`_PATIENCE_WITH_403` seconds.
+`Timings.patience_with_403`.
 A login that has ended fails a forward that starts; one that was active waits for the next login. What runs goes
 on running in both cases, as the server lets it: it looks at rights and tokens when a tunnel is opened.
 A client that comes while no tunnel can be had is kept waiting (`ForwardSpec.wait`) instead of being refused.
@@ -47,12 +47,12 @@ from sspcloud_magics.tunnel.pool import Pool
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.sockets import SocketFolder
 from sspcloud_magics.tunnel.stream import Stream
+from sspcloud_magics.tunnel.timings import Timings
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _PAUSE_AFTER_REFUSAL = 0.25
 _PATIENCE_WITH_REFUSALS = 10.0
 _PATIENCE_WITH_FRESH_PODS = 5.0
-_PATIENCE_WITH_403 = 10.0
 _PAUSE_AFTER_403 = 1.0
 # How long a connection stands in the queue for a tunnel while others open.
 _LONGEST_QUEUE = 60.0
@@ -77,6 +77,8 @@ class Forward:
         Called with each state.
     on_stir
         Called when the counters change after a quiet time.
+    timings
+        How long to wait for servers, pods and clients.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Forward:
         *,
         report: Callable[[ForwardState], None],
         on_stir: Callable[[], None],
+        timings: Timings = Timings(),  # noqa: B008 - frozen
     ) -> None:
         self._id = forward_id
         self._spec = spec
@@ -118,6 +121,7 @@ class Forward:
         self.state = State.STARTING
         self.counters = Counters()
         self.peers = peers
+        self.timings = timings
         self.quiet = True
         """Whether the counters were told as they are, and whoever changes them has to `stir`."""
 
@@ -255,7 +259,7 @@ class Forward:
     def _use(self, pod: Candidate) -> Pool:
         if self._pool is not None:
             self._pool.retire()
-        self._pool = Pool(self._credentials, self._spec.namespace, pod, self._pool_in_trouble)
+        self._pool = Pool(self._credentials, self._spec.namespace, pod, self._pool_in_trouble, self.timings)
         return self._pool
 
     @property
@@ -349,7 +353,7 @@ class Forward:
                 self._become_active()
             return _PAUSE_AFTER_REFUSAL
         if isinstance(error, Forbidden):
-            if self._credentials.tells_readiness or since >= _PATIENCE_WITH_403:
+            if self._credentials.tells_readiness or since >= self.timings.patience_with_403:
                 self._fail(error)
             return _PAUSE_AFTER_403
         first.pop(Forbidden, None)
@@ -388,7 +392,7 @@ class Forward:
                 pair = await self._acquire(pool, port)
             except (StatusError, ProtocolError) as error:
                 raise self._explained(error) from None
-            await dial(pair, port, pool.pod.name, self.release)
+            await dial(pair, port, pool.pod.name, self.timings.grace, self.release)
 
     def _explained(self, error: StatusError | ProtocolError) -> SspcloudError:
         pod = self._pool.pod.name if self._pool else ""

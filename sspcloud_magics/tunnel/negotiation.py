@@ -28,8 +28,6 @@ Refusal: TypeAlias = StatusError | ProtocolError | NoAnswer
 
 PROTOCOLS: tuple[TunnelProtocol, ...] = (SpdyTunnel, SpdyOverWebSocket, ChannelTunnel)
 """The best first."""
-FIRST_ANSWER = 5.0
-"""Seconds in which a server, or a proxy before it, has to answer to SPDY as long as it has never spoken it."""
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 # pkg/kubelet/server/server.go, getPortForward
 _KUBELET_ON_PODS = ("pod does not exist", "pod not found")

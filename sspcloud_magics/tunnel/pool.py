@@ -8,7 +8,7 @@ A burst is more than `_CROWD` connections that wait at the same time. To open a 
 they want of it, so they share: a tunnel that is opened or given back meanwhile, or that was lent just before, goes to up to
 `_MOST_GUESTS` of them. Nobody joins it when the burst is over, nor when one of its guests moves much or does not read;
 when the last of them has gone, it is a tunnel like any other. A connection that has had a tunnel for itself for
-`_BURST` seconds keeps it to itself.
+`Timings.burst` keeps it to itself.
 """
 
 from __future__ import annotations
@@ -29,22 +29,17 @@ from sspcloud_magics.tunnel.pods import Candidate
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
+from sspcloud_magics.tunnel.timings import Timings
 from sspcloud_magics.tunnel.tunnel import Pulse, Tunnel
 
-PING_INTERVAL = 10.0
 _MOST_AHEAD = 16
 _MOST_OPENING = 32
 _FIRST_HANDSHAKES, _MOST_HANDSHAKES = 2, 8
 _CROWD = 16
 _MOST_GUESTS = 32
-_BURST = 0.5
-# A handshake beside a connection that begins would make that one wait. By then it may be over, so that short ones in turn
-# share one tunnel; and what begins as a few that wait may be known for a burst, which needs fewer tunnels.
-_REFILL = 0.003
 _HEAVY = 8 * 1024 * 1024
 _QUIET = 30.0
 _OLDEST = 3600.0
-_LONGEST_DOUBT = 5.0
 _SILENT = "the server does not answer any more"
 
 
@@ -59,6 +54,8 @@ class Pool:
         The pod.
     on_trouble
         Called with a reason when no tunnel can be had any more, or one that waited broke.
+    timings
+        When tunnels are opened ahead, and how long they are trusted.
     """
 
     def __init__(
@@ -67,10 +64,12 @@ class Pool:
         namespace: str,
         pod: Candidate,
         on_trouble: Callable[[Exception], None],
+        timings: Timings = Timings(),  # noqa: B008 - frozen
     ) -> None:
         self._credentials = credentials
         self._path = f"/api/v1/namespaces/{namespace}/pods/{pod.name}/portforward"
         self._on_trouble = on_trouble
+        self._timings = timings
         self._protocol = credentials.protocol
         self.pod = pod
         self._waiting: deque[Tunnel] = deque()
@@ -86,7 +85,7 @@ class Pool:
         self._proven = False
         self._closed = False
         self._loop = asyncio.get_running_loop()
-        self._ticker = self._loop.call_later(PING_INTERVAL, self._tick)
+        self._ticker = self._loop.call_later(self._timings.ping_interval, self._tick)
         self._refill: asyncio.TimerHandle | None = None
 
     @property
@@ -120,14 +119,15 @@ class Pool:
 
     def _refill_soon(self) -> None:
         if self._refill is None:
-            self._refill = self._loop.call_later(_REFILL, self._refill_now)
+            self._refill = self._loop.call_later(self._timings.refill, self._refill_now)
 
     def _refill_now(self) -> None:
         """Open the tunnels that are to wait, unless all that are lent may be back in a moment."""
         self._refill = None
         since = min((tunnel.used_at for tunnel in self._all if tunnel.pairs), default=-math.inf)
-        if not self._wanted and since + _REFILL > self._loop.time():
-            self._refill = self._loop.call_at(since + _REFILL, self._refill_now)
+        due = since + self._timings.refill
+        if not self._wanted and due > self._loop.time():
+            self._refill = self._loop.call_at(due, self._refill_now)
         else:
             self._fill()
 
@@ -196,10 +196,10 @@ class Pool:
         now = self._loop.time()
         if len(self._wanted) > _CROWD:
             began = now >= self._burst_until
-            self._burst_until = now + _BURST
+            self._burst_until = now + self._timings.burst
             if began:
                 self._shared.clear()
-                self._share_what_was_lent_since(now - _BURST)
+                self._share_what_was_lent_since(now - self._timings.burst)
         return now < self._burst_until
 
     def _share_what_was_lent_since(self, when: float) -> None:
@@ -297,7 +297,7 @@ class Pool:
         """Return how many of the tunnels that are needed may be on their way by now."""
         now = self._loop.time()
         if not self._opening:
-            self._more_from = now + _REFILL
+            self._more_from = now + self._timings.refill
         if needed <= _FIRST_HANDSHAKES or now >= self._more_from:
             return needed
         self._refill_soon()
@@ -370,8 +370,9 @@ class Pool:
         """Open a tunnel in one protocol; SPDY has to be spoken before it is believed for the first time."""
         if protocol is not SpdyTunnel or self._credentials.spoken is SpdyTunnel:
             return await Tunnel.open(client, protocol, self._path, port)
-        tunnel = await Tunnel.open(client, protocol, self._path, port, negotiation.FIRST_ANSWER)
-        await tunnel.prove(negotiation.FIRST_ANSWER)
+        within = self._timings.first_answer
+        tunnel = await Tunnel.open(client, protocol, self._path, port, within)
+        await tunnel.prove(within)
         return tunnel
 
     def _lost(self, tunnel: Tunnel, text: str) -> None:
@@ -385,15 +386,16 @@ class Pool:
         """Find out within seconds which tunnels are gone."""
         for tunnel in self._all:
             tunnel.ask()
-        if self._ticker.when() > self._loop.time() + _LONGEST_DOUBT:
+        soon = self._loop.time() + self._timings.longest_doubt
+        if self._ticker.when() > soon:
             self._ticker.cancel()
-            self._ticker = self._loop.call_later(_LONGEST_DOUBT, self._tick)
+            self._ticker = self._loop.call_at(soon, self._tick)
 
     def _tick(self) -> None:
         """Ping every tunnel, and let go of those that are not needed."""
         if self._closed and not self._all:
             return
-        self._ticker = self._loop.call_later(PING_INTERVAL, self._tick)
+        self._ticker = self._loop.call_later(self._timings.ping_interval, self._tick)
         now = self._loop.time()
         if self._ahead > 1 and now - self._last_miss > _QUIET:
             self._ahead = max(1, self._ahead // 2)
@@ -404,7 +406,7 @@ class Pool:
                 self._drop(tunnel)
         doubtful: list[Tunnel] = []
         for tunnel in list(self._all):
-            pulse = tunnel.ping()
+            pulse = tunnel.ping(self._timings.patience_with_readers)
             if pulse is Pulse.GONE:
                 tunnel.break_off(_SILENT)
             elif pulse is Pulse.DOUBTFUL:
@@ -416,7 +418,7 @@ class Pool:
     async def _ask_about(self, doubtful: Sequence[Tunnel]) -> None:
         """Find out whether the server still answers somebody; if it does not, those tunnels are gone."""
         try:
-            async with asyncio.timeout(_LONGEST_DOUBT):
+            async with asyncio.timeout(self._timings.longest_doubt):
                 await self._credentials.client.get("/version")
         except StatusError:
             pass  # that is an answer

@@ -9,6 +9,7 @@ set does no harm: what is looked at because of it is found alive.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 _JUMP = 5.0
 
@@ -23,10 +24,11 @@ def clock() -> float:
 class SleepWatch:
     """Looks at the clock between pauses."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = clock) -> None:
+        self._clock = clock
         self._looked_at = clock()
 
     def slept(self, pause: float) -> bool:
         """Return whether the machine slept since the last look, when no more than `pause` seconds were to pass."""
-        before, self._looked_at = self._looked_at, clock()
+        before, self._looked_at = self._looked_at, self._clock()
         return self._looked_at - before > pause + _JUMP

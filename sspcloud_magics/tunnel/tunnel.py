@@ -5,7 +5,7 @@ It drives a sans-IO tunnel over a stream, and tells the holders of the pairs and
 There is no flow control within a tunnel: to stop one pair is to stop them all. A pair that is alone stops its tunnel at the
 first byte that its client does not take, and that is the back-pressure of its own connection. Pairs that share one
 may keep something first, `_KEPT` together, which is what they could have kept on tunnels of their own. Whoever
-lets more pile up stops the others too; and when its client has taken nothing for `_PATIENCE` seconds, its pair is ended, so that
+lets more pile up stops the others too; and when its client has taken nothing for `Timings.patience_with_readers`, its pair is ended, so that
 the others go on.
 """
 
@@ -35,9 +35,8 @@ _STALE = 1.0
 _MUCH = 64 * 1024
 # What pairs that share a tunnel keep for clients that do not read, all together.
 _KEPT = 8 * 1024 * 1024
-_PATIENCE = 30.0  # seconds; `_IN_THE_WAY` says so
 _IN_THE_WAY = (
-    "its client took nothing for 30 seconds, while other connections waited behind it on the same tunnel"
+    "its client took nothing for {:.0f} seconds, while other connections waited behind it on the same tunnel"
 )
 
 
@@ -224,26 +223,27 @@ class Tunnel:
         if self._stopping.pop(pair, None) is not None and not self._stopping:
             self._stream.resume()
 
-    def _end_who_stops_others(self) -> None:
+    def _end_who_stops_others(self, patience: float) -> None:
         """End the pairs whose clients have taken nothing for long, if others wait behind them."""
         now = self._loop.time()
         for pair, (since, before) in list(self._stopping.items()):
             untaken = pair.handler.untaken
             if untaken < before:
                 self._stopping[pair] = now, untaken
-            elif self.pairs > 1 and now - since >= _PATIENCE:
+            elif self.pairs > 1 and now - since >= patience:
                 self.reset_pair(pair)
-                pair.handler.pair_failed(_IN_THE_WAY)
+                pair.handler.pair_failed(_IN_THE_WAY.format(patience))
 
-    def ping(self) -> Pulse:
+    def ping(self, patience: float) -> Pulse:
         """Ask for a sign of life; return what is to be thought of the one that was asked for the last time.
 
+        A pair whose client has taken nothing for `patience` seconds, while others wait behind it, is ended.
         A tunnel that is stopped is not asked: its answer would wait behind the data. In the other direction
         it is the same: while a pod does not read what it is sent, nobody reads the ping behind it.
         """
         if self._stopping:
             self._pinged_at = None
-            self._end_who_stops_others()
+            self._end_who_stops_others(patience)
             return Pulse.ALIVE
         if self._is_asked:
             if self._sent - self._taken < _MUCH or self._stream.delivers is False:

@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from sspcloud_magics.tunnel.timings import Timings
 from tests.tunnel.apiserver import ApiServer
-from tests.tunnel.helper_process import PRELUDES, HelperProcess
+from tests.tunnel.helper_process import FIRST, HelperProcess
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -66,7 +67,14 @@ def helper(api: ApiServer) -> Iterator[HelperProcess]:
         yield process
 
 
-@pytest.fixture(params=PRELUDES)
+@pytest.fixture
+def patient_helper(api: ApiServer) -> Iterator[HelperProcess]:
+    """On a busy machine a refusal may come later than a helper waits for one: this one waits for long."""
+    with HelperProcess(api.access(), Timings(grace=20.0)) as process:
+        yield process
+
+
+@pytest.fixture(params=FIRST)
 def any_protocol(request: pytest.FixtureRequest, api: ApiServer) -> str:
     """Each protocol in turn: the server refuses those before it."""
     if request.param != "spdy":

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
+
+import pytest
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import SspcloudError, from_wire
@@ -27,27 +29,31 @@ from sspcloud_magics.tunnel.control import (
     decode,
     encode,
 )
+from sspcloud_magics.tunnel.timings import Timings
+from tests.tunnel import helper_main
+from tests.tunnel.helper_main import Circumstances
 
 PATIENCE = 30.0
 
-_REFUSED = """
-from sspcloud_magics.tunnel import credentials, negotiation
-credentials.PROTOCOLS = negotiation.PROTOCOLS = negotiation.PROTOCOLS[{}:]
-"""
-# Run the helper as on a server that refuses the protocols before.
-CHANNELS_ONLY = _REFUSED.format(2)
-PRELUDES = {"spdy": "", "spdy over websocket": _REFUSED.format(1), "channels": CHANNELS_ONLY}
-_RUN = """
-import runpy
-runpy.run_module("sspcloud_magics.tunnel", run_name="__main__", alter_sys=True)
-"""
+# The first protocol that the helper speaks, as on a server that refuses those before.
+FIRST = {"spdy": 0, "spdy over websocket": 1, "channels": 2}
+every_protocol = pytest.mark.parametrize("first", FIRST.values(), ids=FIRST)
 
 
 class HelperProcess:
     """The helper, and what it has said so far."""
 
-    def __init__(self, access: Access, *, prelude: str = "", env: dict[str, str] | None = None) -> None:
-        how = ["-c", prelude + _RUN] if prelude else ["-m", "sspcloud_magics.tunnel"]
+    def __init__(
+        self,
+        access: Access,
+        timings: Timings | None = None,
+        *,
+        env: dict[str, str] | None = None,
+        **unusual: Any,
+    ) -> None:
+        given = Circumstances(timings or Timings(), **unusual)
+        usual = given == Circumstances()
+        how = ["-m", "sspcloud_magics.tunnel"] if usual else [helper_main.__file__, given.to_json()]
         self.process = subprocess.Popen(
             [sys.executable, *how],
             stdin=subprocess.PIPE,

@@ -15,8 +15,9 @@ from sspcloud_magics.access import Access
 from sspcloud_magics.tunnel import pool as engine
 from sspcloud_magics.tunnel.credentials import Credentials
 from sspcloud_magics.tunnel.pods import Candidate
-from sspcloud_magics.tunnel.pool import PING_INTERVAL, Pool
+from sspcloud_magics.tunnel.pool import Pool
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
+from sspcloud_magics.tunnel.timings import Timings
 from sspcloud_magics.tunnel.tunnel import Tunnel
 from tests.tunnel.protocols.wire import control, frame
 from tests.tunnel.test_pool import Opening, settle
@@ -59,7 +60,7 @@ class Stage:
         self.held += await asyncio.gather(*(self.pool.acquire(5432) for _ in range(number)))
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Clockwork)
-        loop.ahead += engine._REFILL
+        loop.ahead += Timings.refill
         await settle()
 
     async def give_all_back(self) -> None:
@@ -71,8 +72,8 @@ class Stage:
         """Let time pass, from one ping to the next."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Clockwork)
-        for _ in range(round(seconds / PING_INTERVAL)):
-            loop.ahead += PING_INTERVAL
+        for _ in range(round(seconds / Timings.ping_interval)):
+            loop.ahead += Timings.ping_interval
             await settle()
             if self.answers:
                 for tunnel in self.open:
@@ -117,7 +118,7 @@ def test_next_tunnel_opens_after_a_connection_began(run):
         stage.held.append(await stage.pool.acquire(5432))
         await settle()
         assert stage.waiting == 0
-        asyncio.get_running_loop().ahead += engine._REFILL  # type: ignore[attr-defined]
+        asyncio.get_running_loop().ahead += Timings.refill  # type: ignore[attr-defined]
         await settle()
         assert stage.waiting == 1
 
@@ -164,9 +165,9 @@ def test_quiet_lowers_the_number_again_to_one(run):
 def test_a_tunnel_that_has_grown_old_is_replaced(run):
     async def story(stage: Stage) -> None:
         (first,) = stage.open
-        await stage.pass_time(engine._OLDEST - 60 - 2 * PING_INTERVAL)
+        await stage.pass_time(engine._OLDEST - 60 - 2 * Timings.ping_interval)
         assert stage.open == [first]
-        await stage.pass_time(4 * PING_INTERVAL)
+        await stage.pass_time(4 * Timings.ping_interval)
         (second,) = stage.open
         assert second is not first
         assert not stage.troubles, "that was no loss"

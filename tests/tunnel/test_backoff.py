@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import closing
 
 from sspcloud_magics.tunnel.control import ForwardSpec, ForwardState, PortSpec, State
@@ -65,10 +66,8 @@ async def test_pauses_double_to_ten_seconds_until_a_success(api: ApiServer, prog
                 assert bounds[-1] == LONGEST
 
                 network.faults = Faults()
-                while not forward.pauses.empty() or forward.state is not State.ACTIVE:
-                    if not forward.pauses.empty():
-                        forward.pauses.get_nowait()
-                    await asyncio.sleep(0.01)
+                going_on = asyncio.create_task(noted(forward, sys.maxsize))
                 await until(State.ACTIVE)
+                going_on.cancel()
         finally:
             forward.stop()

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from sspcloud_magics.tunnel.timings import Timings
 from tests.faults import FaultProxy
 from tests.tunnel.apiserver import ApiServer
 from tests.tunnel.conftest import echo
@@ -18,15 +19,7 @@ from tests.tunnel.test_network import SHORT_QUIET
 
 pytestmark = pytest.mark.slow
 
-FEW = """
-from sspcloud_magics.tunnel import pool
-pool._CROWD = 2
-"""
-SHORT_PATIENCE = """
-from sspcloud_magics.tunnel import pool, tunnel
-pool.PING_INTERVAL = 0.5
-tunnel._PATIENCE = 1.0
-"""
+SHORT_PATIENCE = Timings(ping_interval=0.5, patience_with_readers=1.0)
 ENDLESS = b"without end"
 MUCH = 64 << 20
 
@@ -62,7 +55,7 @@ def burst(api: ApiServer, helper: HelperProcess, port: int, size: int) -> Iterat
 def test_burst_is_served_by_a_few_tunnels(api, pod):
     source = random.Random(5)
     words = [source.randbytes(source.randint(1, 40_000)) for _ in range(100)]
-    with HelperProcess(api.access(), prelude=SHORT_QUIET) as helper:
+    with HelperProcess(api.access(), SHORT_QUIET) as helper:
         port = helper.forward("pod", pod, 9000).local_ports[0]
         assert ask(port) == b"ping"
         before = api.upgrades
@@ -82,22 +75,22 @@ def test_burst_is_served_by_a_few_tunnels(api, pod):
 
 
 def test_a_crowd_shares_with_who_came_just_before_it(api, pod):
-    with HelperProcess(api.access(), prelude=FEW) as helper:
+    with HelperProcess(api.access()) as helper:
         port = helper.forward("pod", pod, 8000).local_ports[0]
         assert ask(port) == b"ping"
         with api.upgrades_held(), ExitStack() as stack:
-            clients = [stack.enter_context(connect(port)) for _ in range(12)]
+            clients = [stack.enter_context(connect(port)) for _ in range(26)]
             for client in clients:
                 client.settimeout(60)
             assert echoed(clients)
 
 
 def test_leaving_or_refused_guest_harms_no_neighbour(api, pod):
-    with HelperProcess(api.access(), prelude=FEW) as helper:
+    with HelperProcess(api.access()) as helper:
         state = helper.forward("pod", pod, 8000)
         port = state.local_ports[0]
         assert ask(port) == b"ping"
-        with burst(api, helper, port, 12) as clients:
+        with burst(api, helper, port, 26) as clients:
             assert echoed(clients)
             clients[-1].sendall(ENDLESS)
             assert receive(clients[-1], 1) == b"\0"
@@ -108,10 +101,10 @@ def test_leaving_or_refused_guest_harms_no_neighbour(api, pod):
 
 
 def test_guest_that_reads_nothing_is_ended(api, pod):
-    with HelperProcess(api.access(), prelude=FEW + SHORT_PATIENCE) as helper:
+    with HelperProcess(api.access(), SHORT_PATIENCE) as helper:
         port = helper.forward("pod", pod, 8000).local_ports[0]
         assert ask(port) == b"ping"
-        with burst(api, helper, port, 12) as clients:
+        with burst(api, helper, port, 26) as clients:
             assert echoed(clients)
             clients[-1].sendall(ENDLESS)
             counted = helper.wait_for_counters(lambda counted: counted.failed_connections == 1)
@@ -125,11 +118,11 @@ def test_guest_that_reads_nothing_is_ended(api, pod):
 def test_broken_shared_tunnel_resets_its_guests_only(api, pod):
     with (
         FaultProxy("127.0.0.1", api.port) as network,
-        HelperProcess(api.access(port=network.port), prelude=FEW) as helper,
+        HelperProcess(api.access(port=network.port)) as helper,
     ):
         port = helper.forward("pod", pod, 9000).local_ports[0]
         assert ask(port) == b"ping"
-        with burst(api, helper, port, 20) as clients:
+        with burst(api, helper, port, 34) as clients:
             assert echoed(clients)
             network.reset_all()
             for client in clients:

@@ -10,6 +10,8 @@ from tests.tunnel.conftest import echo
 from tests.tunnel.helper_process import HelperProcess
 from tests.tunnel.test_forward import ask
 
+pytestmark = pytest.mark.servers
+
 
 @pytest.fixture(autouse=True)
 def pod(api: ApiServer, programs) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -35,6 +34,7 @@ from sspcloud_magics.tunnel.control import (
     State,
     StopForward,
 )
+from sspcloud_magics.tunnel.timings import Timings
 from tests.support.ports import free_port
 from tests.tunnel.apiserver import ApiServer
 from tests.tunnel.conftest import echo, listening
@@ -208,11 +208,8 @@ def test_an_udp_port_of_a_container_is_refused(api, helper):
 
 
 @pytest.mark.usefixtures("any_protocol")
-def test_a_refused_connection_quotes_the_server(api, echo_pod):
-    """On a busy machine a refusal may come later than the helper waits for one: here it waits for long."""
-    patient = "from sspcloud_magics.tunnel import dial\ndial._GRACE = 20.0\n"
-    with HelperProcess(api.access(), prelude=patient) as helper:
-        error = helper.failure("pod", echo_pod, 81)
+def test_a_refused_connection_quotes_the_server(patient_helper, echo_pod):
+    error = patient_helper.failure("pod", echo_pod, 81)
     assert isinstance(error, DialFailed)
     assert "81" in error.what
     assert error.why == "The cluster says: dial tcp4 127.0.0.1:81: connect: connection refused"
@@ -267,14 +264,14 @@ def test_fresh_pod_listens_a_moment_later(api, helper, programs, kind):
     assert ask(helper.wait_for_state(number, State.ACTIVE).local_ports[0]) == b"ping"
 
 
-def test_fresh_pod_that_never_listens_refused(api, helper):
+def test_fresh_pod_that_never_listens_refused(api, patient_helper):
     api.put_pod("web-0", {8000: 0}, started=just_now())
-    assert isinstance(helper.failure("pod", "web-0", 8000), DialFailed)
+    assert isinstance(patient_helper.failure("pod", "web-0", 8000), DialFailed)
 
 
-def test_old_pod_that_does_not_listen_refused_at_once(api, helper):
+def test_old_pod_that_does_not_listen_refused_at_once(api, patient_helper):
     api.put_pod("web-0", {8000: 0})
-    assert isinstance(helper.failure("pod", "web-0", 8000), DialFailed)
+    assert isinstance(patient_helper.failure("pod", "web-0", 8000), DialFailed)
     assert api.requests.count("get pods") == 2, "once to find it, once to see how old it is"
 
 
@@ -397,13 +394,11 @@ def test_a_missing_right_is_named(api, helper, echo_pod):
 
 
 def test_tunnel_just_left_serves_the_next_client(api, echo_pod):
-    late = "from sspcloud_magics.tunnel import connection\nconnection._FIRST_LOOKS = (3600,)\n"
-    with HelperProcess(api.access(), prelude=late) as helper:
+    with HelperProcess(api.access(), Timings(first_looks=(3600.0,))) as helper:
         port = helper.forward("pod", echo_pod, 8000).local_ports[0]
         with api.upgrades_held():  # there will be no other tunnel
             for _ in range(3):
                 assert ask(port) == b"ping"
-                time.sleep(0.1)  # its end has arrived
 
 
 @pytest.mark.parametrize(("missing", "spoken"), [("create", "spdy over websocket"), ("get", "spdy")])
@@ -426,8 +421,7 @@ def test_unspoken_protocol_is_asked_for_once(api, helper, echo_pod, any_protocol
 
 
 def test_silent_proxy_is_not_waited_for_long(api, echo_pod):
-    quick = "from sspcloud_magics.tunnel import negotiation\nnegotiation.FIRST_ANSWER = 0.2\n"
-    with HelperProcess(api.access(), prelude=quick) as helper, api.upgrades_held():
+    with HelperProcess(api.access(), Timings(first_answer=0.2)) as helper, api.upgrades_held():
         number = helper.start("pod", echo_pod, 8000)
         api.wait_for_request("get pods/portforward")
         api.protocols.remove("portforward.k8s.io")
@@ -442,8 +436,7 @@ def test_silent_proxy_is_not_waited_for_long(api, echo_pod):
     "then", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", None], ids=["ends", "babbles", "says nothing"]
 )
 def test_proxy_that_passes_the_upgrade_only_falls_back(api, echo_pod, then):
-    quick = "from sspcloud_magics.tunnel import negotiation\nnegotiation.FIRST_ANSWER = 0.5\n"
-    with HelperProcess(api.access(), prelude=quick) as helper:
+    with HelperProcess(api.access(), Timings(first_answer=0.5)) as helper:
         api.instead_of_spdy = then
         for _ in range(2):
             state = helper.forward("pod", echo_pod, 8000)

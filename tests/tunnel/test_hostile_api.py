@@ -15,6 +15,8 @@ from tests.tunnel.conftest import echo
 from tests.tunnel.helper_process import HelperProcess
 from tests.tunnel.test_forward import ask
 
+pytestmark = pytest.mark.servers
+
 MEBIBYTE = 1 << 20
 
 

@@ -7,26 +7,22 @@ import pytest
 
 from tests.faults import FaultProxy
 from tests.tunnel.conftest import echo
-from tests.tunnel.helper_process import PRELUDES, HelperProcess
+from tests.tunnel.helper_process import HelperProcess, every_protocol
 from tests.tunnel.test_forward import connect, receive
 
 pytestmark = pytest.mark.slow
 
-# Garbage is counted in objects: a few hundred KiB of OpenSSL's are three of them, and would wait for minutes.
-NO_COLLECTOR = """
-import gc
-gc.disable()
-"""
 MIB = 1 << 20
 
 
-@pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-def test_broken_tunnels_are_freed_at_once(api, programs, prelude):
+@every_protocol
+def test_broken_tunnels_are_freed_at_once(api, programs, first):
     api.put_pod("web-0", {8000: programs(echo)})
     said = bytes(300_000)
     with (
         FaultProxy("127.0.0.1", api.port) as network,
-        HelperProcess(api.access(port=network.port), prelude=prelude + NO_COLLECTOR) as helper,
+        # Garbage is counted in objects: a few hundred KiB of OpenSSL's are three of them, and would wait for minutes.
+        HelperProcess(api.access(port=network.port), first=first, collects=False) as helper,
     ):
         port = helper.forward("pod", "web-0", 8000).local_ports[0]
         process = psutil.Process(helper.process.pid)
@@ -50,14 +46,6 @@ def test_broken_tunnels_are_freed_at_once(api, programs, prelude):
 
 def test_imports_are_frozen_for_the_garbage_collector(api, tmp_path):
     told = tmp_path / "told"
-    prelude = f"""
-import gc, pathlib
-freeze = gc.freeze
-def tell():
-    freeze()
-    pathlib.Path({str(told)!r}).write_text(f"{{gc.get_freeze_count()}} {{len(gc.get_objects())}}")
-gc.freeze = tell
-"""
-    with HelperProcess(api.access(), prelude=prelude):
+    with HelperProcess(api.access(), frozen=str(told)):
         frozen, walked_through = map(int, told.read_text().split())
     assert frozen > 10_000 > 10 * walked_through

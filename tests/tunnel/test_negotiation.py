@@ -122,6 +122,12 @@ class Server:
         return type(pair.tunnel._protocol)
 
 
+async def settle() -> None:
+    """Let every task run as far as it can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 async def server(monkeypatch):
     found = Server()
@@ -154,11 +160,11 @@ async def test_slowest_of_several_does_not_undo_the_others(server):
     server.goes_on.clear()
     pool = server.pool()
     asking = [asyncio.ensure_future(server.speaks_to(pool)) for _ in range(4)]
-    await asyncio.sleep(0.05)
+    await settle()
     server.goes_on.set()
     assert {SpdyTunnel} <= set(await asyncio.gather(*asking)) <= {SpdyTunnel, SpdyOverWebSocket}
     assert server.asked.count(SpdyOverWebSocket) == 1
-    await asyncio.sleep(0.05)
+    await settle()
     assert pool.protocol_name == "spdy"
     assert await server.speaks_to(server.pool()) is SpdyTunnel
 
@@ -226,6 +232,6 @@ async def test_no_channel_is_opened_ahead(server):
     assert await server.speaks_to(pool) is SpdyOverWebSocket
     server.says[SpdyOverWebSocket] = NO_SUCH_PROTOCOL
     pool.warm()
-    await asyncio.sleep(0.05)
+    await settle()
     assert ChannelTunnel not in server.asked
     assert await server.speaks_to(pool) is ChannelTunnel

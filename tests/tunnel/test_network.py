@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import struct
 import threading
@@ -15,53 +16,25 @@ import trustme
 from sspcloud_magics.errors import CertificateNotTrusted, KubeconfigInvalid, ServerUnreachable
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.tunnel.control import ForwardState, State
+from sspcloud_magics.tunnel.timings import Timings
 from tests.faults import FaultProxy, Faults
+from tests.support.waiting import dawdle
 from tests.tunnel.conftest import echo
-from tests.tunnel.helper_process import CHANNELS_ONLY, PRELUDES, HelperProcess
+from tests.tunnel.helper_process import FIRST, HelperProcess, every_protocol
 from tests.tunnel.test_forward import ask, connect, receive, receive_all
 
 pytestmark = pytest.mark.slow
 
-FAST_PINGS = """
-from sspcloud_magics.tunnel import pool
-pool.PING_INTERVAL = 0.5
-"""
+FAST_PINGS = Timings(ping_interval=0.5)
 # Slow enough for a busy machine to answer in time.
-PINGS = FAST_PINGS.replace("0.5", "1.0")
-SHORT_QUIET = """
-from sspcloud_magics.tunnel import connection
-connection.QUIET = 0.5
-connection._LOOK_INTERVAL = 0.1
-"""
+PINGS = Timings(ping_interval=1.0)
+SHORT_QUIET = Timings(quiet=0.5, look_interval=0.1)
 # So that nothing is told because of silence.
-NO_QUIET = """
-from sspcloud_magics.tunnel import connection
-connection.QUIET = connection.THINKING = 3600.0
-"""
-LONG_THINKING = """
-from sspcloud_magics.tunnel import connection
-connection.THINKING = 3600.0
-"""
-SHORT_THINKING = """
-from sspcloud_magics.tunnel import connection
-connection.QUIET, connection.THINKING = 3600.0, 0.5
-connection._LOOK_INTERVAL = 0.1
-"""
-# As on a system whose kernel does not tell what has become of a peer.
-BLIND = """
-from sspcloud_magics.tunnel import peer
-peer.PeerWatch.has_closed = lambda self, sock: None
-"""
-# So that what a client does not read stays with the helper.
-SMALL_BUFFERS = """
-import socket
-from sspcloud_magics.tunnel.connection import Connection
-begin = Connection.__init__
-def begin_small(self, local, *rest):
-    local.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    begin(self, local, *rest)
-Connection.__init__ = begin_small
-"""
+NO_QUIET = Timings(quiet=3600.0, thinking=3600.0)
+SHORT_QUIET_LONG_THINKING = replace(SHORT_QUIET, thinking=3600.0)
+# Pings come too late to explain anything.
+DOUBT = Timings(ping_interval=3600.0, longest_doubt=2.0)
+SHORT_THINKING = Timings(quiet=3600.0, thinking=0.5, look_interval=0.1)
 
 
 def connect_small(port: int) -> socket.socket:
@@ -78,7 +51,7 @@ def read_slowly(client: socket.socket, got: list[int] | None = None) -> int:
     sizes = [] if got is None else got
     while piece := client.recv(4096):
         sizes.append(len(piece))
-        threading.Event().wait(0.05)
+        dawdle(0.05)
     return sum(sizes)
 
 
@@ -86,7 +59,7 @@ def speak_on(client: socket.socket) -> None:
     """Write for ten seconds, and read nothing."""
     for _ in range(100):
         client.sendall(bytes(1000))
-        threading.Event().wait(0.1)
+        dawdle(0.1)
 
 
 @pytest.fixture
@@ -104,7 +77,7 @@ def network(api):
 
 class TestFaults:
     def test_a_black_hole_is_noticed_and_healed(self, api, network, echo_port):
-        with HelperProcess(api.access(port=network.port), prelude=FAST_PINGS) as helper:
+        with HelperProcess(api.access(port=network.port), FAST_PINGS) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             assert ask(state.local_ports[0]) == b"ping"
             network.faults = Faults(black_hole=True)
@@ -116,7 +89,7 @@ class TestFaults:
     def test_replaced_pod_behind_a_black_hole_is_found(self, api, network, programs, any_protocol):
         real, owner = programs(echo), ("StatefulSet", "web")
         api.put_pod("web-0", {8000: real}, owner=owner)
-        with HelperProcess(api.access(port=network.port), prelude=FAST_PINGS) as helper:
+        with HelperProcess(api.access(port=network.port), FAST_PINGS) as helper:
             state = helper.forward("pod", "web-0", 8000)
             network.faults = Faults(black_hole=True)
             if any_protocol != "channels":
@@ -132,7 +105,7 @@ class TestFaults:
             assert ask(state.local_ports[0]) == b"ping"
 
     def test_black_hole_resets_and_the_next_works(self, api, network, echo_port, any_protocol):
-        with HelperProcess(api.access(port=network.port), prelude=FAST_PINGS) as helper:
+        with HelperProcess(api.access(port=network.port), FAST_PINGS) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             with connect(state.local_ports[0]) as client:
                 client.sendall(b"x")
@@ -147,8 +120,8 @@ class TestFaults:
                 helper.wait_for_state(state.forward_id, State.ACTIVE)
             assert ask(state.local_ports[0]) == b"ping"
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_pod_that_does_not_read_is_no_black_hole(self, api, programs, prelude):
+    @every_protocol
+    def test_pod_that_does_not_read_is_no_black_hole(self, api, programs, first):
         read, done, received = threading.Event(), threading.Event(), []
         size = 32 << 20  # more than all the buffers on the way
 
@@ -159,7 +132,7 @@ class TestFaults:
                 done.set()
 
         api.put_pod("web-0", {8000: programs(late)})
-        with HelperProcess(api.access(), prelude=prelude + FAST_PINGS) as helper:
+        with HelperProcess(api.access(), FAST_PINGS, first=first) as helper:
             with connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
                 sender = threading.Thread(target=client.sendall, args=(bytes(size),))
                 sender.start()
@@ -175,14 +148,14 @@ class TestFaults:
             assert done.wait(60)
         assert received == [size]
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_black_hole_during_an_upload_resets_it(self, api, network, echo_port, prelude):
+    @every_protocol
+    def test_black_hole_during_an_upload_resets_it(self, api, network, echo_port, first):
         def pour(client) -> None:
             while True:
                 client.sendall(bytes(1 << 20))
 
         with (
-            HelperProcess(api.access(port=network.port), prelude=prelude + FAST_PINGS) as helper,
+            HelperProcess(api.access(port=network.port), FAST_PINGS, first=first) as helper,
             connect(helper.forward("pod", "web-0", echo_port).local_ports[0]) as client,
         ):
             client.sendall(b"x")
@@ -237,12 +210,12 @@ class TestFaults:
 
     @pytest.mark.usefixtures("any_protocol")
     def test_an_idle_forward_lives_through_pings(self, api, network, echo_port):
-        with HelperProcess(api.access(port=network.port), prelude=PINGS) as helper:
+        with HelperProcess(api.access(port=network.port), PINGS) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             with connect(state.local_ports[0]) as client:
                 client.sendall(b"x")
                 assert client.recv(1) == b"x"
-                threading.Event().wait(2.5)  # two pings: time itself is what is tested
+                network.wait_for_client(2)  # two pings
                 client.sendall(b"still here")
                 assert receive(client, 10) == b"still here"
         states = [event.state for event in helper.events if isinstance(event, ForwardState)]
@@ -253,22 +226,13 @@ class TestSleep:
     """What a laptop that was closed, or taken to another network, comes back to."""
 
     @pytest.fixture
-    def clock(self, tmp_path):
-        """A clock that jumps by an hour when the file is made; pings come too late to explain anything."""
-        lid = tmp_path / "opened"
-        prelude = f"""
-import os, time
-from sspcloud_magics.tunnel import pool, sleep
-pool.PING_INTERVAL = 3600.0
-pool._LONGEST_DOUBT = 2.0
-sleep.clock = lambda: time.monotonic() + 3600.0 * os.path.exists({str(lid)!r})
-"""
-        return lid, prelude
+    def lid(self, tmp_path):
+        """A file: when it is made, the helper's clock jumps by an hour."""
+        return tmp_path / "opened"
 
-    @pytest.mark.parametrize("protocol", PRELUDES.values(), ids=PRELUDES)
-    def test_connections_lost_in_a_sleep_are_reset(self, api, network, echo_port, clock, protocol):
-        lid, prelude = clock
-        with HelperProcess(api.access(port=network.port), prelude=prelude + protocol) as helper:
+    @every_protocol
+    def test_connections_lost_in_a_sleep_are_reset(self, api, network, echo_port, lid, first):
+        with HelperProcess(api.access(port=network.port), DOUBT, lid=str(lid), first=first) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             with connect(state.local_ports[0]) as client:
                 client.sendall(b"x")
@@ -279,9 +243,8 @@ sleep.clock = lambda: time.monotonic() + 3600.0 * os.path.exists({str(lid)!r})
                     client.recv(1)
             assert ask(state.local_ports[0]) == b"ping"
 
-    def test_connections_that_outlive_a_sleep_stay(self, api, network, echo_port, clock):
-        lid, prelude = clock
-        with HelperProcess(api.access(port=network.port), prelude=prelude) as helper:
+    def test_connections_that_outlive_a_sleep_stay(self, api, network, echo_port, lid):
+        with HelperProcess(api.access(port=network.port), DOUBT, lid=str(lid)) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             with connect(state.local_ports[0]) as client:
                 client.sendall(b"x")
@@ -289,15 +252,14 @@ sleep.clock = lambda: time.monotonic() + 3600.0 * os.path.exists({str(lid)!r})
                 api.requests.clear()
                 lid.touch()
                 api.wait_for_request("list pods")
-                threading.Event().wait(3)  # longer than doubts last: time itself is what is tested
+                network.wait_for_client(2)  # the doubt, and the ping after its end
                 client.sendall(b"y")
                 assert client.recv(1) == b"y"
         states = [event.state for event in helper.events if isinstance(event, ForwardState)]
         assert states == [State.STARTING, State.ACTIVE]
 
-    def test_broken_watch_puts_the_tunnels_in_doubt(self, api, network, echo_port, clock):
-        _, prelude = clock
-        with HelperProcess(api.access(port=network.port), prelude=prelude) as helper:
+    def test_broken_watch_puts_the_tunnels_in_doubt(self, api, network, echo_port, lid):
+        with HelperProcess(api.access(port=network.port), DOUBT, lid=str(lid)) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             network.forget_all(but=api.wait_for_watches())
             api.break_watches()
@@ -327,17 +289,17 @@ class TestTheClientsEnd:
         api.put_pod("web-0", {8000: programs(serve)})
         return ended
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_closing_client_is_told_to_the_pod_at_once(self, api, observed, prelude):
-        with HelperProcess(api.access(), prelude=prelude + NO_QUIET) as helper:
+    @every_protocol
+    def test_closing_client_is_told_to_the_pod_at_once(self, api, observed, first):
+        with HelperProcess(api.access(), NO_QUIET, first=first) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
             with connect(port) as client:
                 client.sendall(b"bye")
             assert observed.wait(20.0), "silence would take an hour"
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_unknown_client_is_told_after_silence(self, api, observed, prelude):
-        with HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + LONG_THINKING + BLIND) as helper:
+    @every_protocol
+    def test_unknown_client_is_told_after_silence(self, api, observed, first):
+        with HelperProcess(api.access(), SHORT_QUIET_LONG_THINKING, first=first, blind=True) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
             with connect(port) as client:
                 client.sendall(b"bye")
@@ -348,28 +310,28 @@ class TestTheClientsEnd:
             connection.recv(100)
             for _ in range(20):
                 connection.sendall(bytes(1000))
-                threading.Event().wait(0.1)  # two seconds in all: containerd would give one
+                dawdle(0.1)  # two seconds in all: containerd would give one
 
         api.put_pod("web-0", {8000: programs(slow)})
         with (
-            HelperProcess(api.access(), prelude=BLIND) as helper,
+            HelperProcess(api.access(), blind=True) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"go")
             client.shutdown(socket.SHUT_WR)
             assert len(receive_all(client)) == 20_000
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_thinking_server_is_waited_for_with_its_client(self, api, programs, prelude):
+    @every_protocol
+    def test_thinking_server_is_waited_for_with_its_client(self, api, programs, first):
         def think(connection) -> None:
             connection.sendall(connection.recv(5))
             connection.recv(100)
-            threading.Event().wait(2.5)  # quiet time and the server's second are over long before
+            dawdle(2.5)  # quiet time and the server's second are over long before
             connection.sendall(b"thought")
 
         api.put_pod("web-0", {8000: programs(think)})
         with (
-            HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + LONG_THINKING) as helper,
+            HelperProcess(api.access(), SHORT_QUIET_LONG_THINKING, first=first) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"hello")
@@ -378,10 +340,10 @@ class TestTheClientsEnd:
             client.shutdown(socket.SHUT_WR)
             assert receive(client, 7) == b"thought"
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_reading_server_is_not_waited_for_for_ever(self, api, observed, prelude):
+    @every_protocol
+    def test_reading_server_is_not_waited_for_for_ever(self, api, observed, first):
         with (
-            HelperProcess(api.access(), prelude=prelude + SHORT_THINKING) as helper,
+            HelperProcess(api.access(), SHORT_THINKING, first=first) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"bye")
@@ -389,8 +351,8 @@ class TestTheClientsEnd:
             assert observed.wait(20.0)
             assert client.recv(1) == b""
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_answering_server_learns_the_end_after_silence(self, api, programs, prelude):
+    @every_protocol
+    def test_answering_server_learns_the_end_after_silence(self, api, programs, first):
         observed = threading.Event()
 
         def answer(connection) -> None:
@@ -402,7 +364,7 @@ class TestTheClientsEnd:
 
         api.put_pod("web-0", {8000: programs(answer)})
         with (
-            HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + LONG_THINKING) as helper,
+            HelperProcess(api.access(), SHORT_QUIET_LONG_THINKING, first=first) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"PING")
@@ -410,25 +372,25 @@ class TestTheClientsEnd:
             client.shutdown(socket.SHUT_WR)
             assert observed.wait(20.0)
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_a_reply_that_may_have_been_cut_is_a_reset(self, api, programs, prelude):
+    @every_protocol
+    def test_a_reply_that_may_have_been_cut_is_a_reset(self, api, programs, first):
         ended = threading.Event()
 
         def late(connection) -> None:
             connection.recv(100)
             ended.wait(20.0)
             connection.sendall(b"first")
-            threading.Event().wait(1.0)
+            dawdle(1.0)
             try:
                 while True:
                     connection.sendall(bytes(1000))
-                    threading.Event().wait(0.05)
+                    dawdle(0.05)
             except OSError:
                 pass
 
         api.put_pod("web-0", {8000: programs(late)})
         with (
-            HelperProcess(api.access(), prelude=prelude + SHORT_QUIET) as helper,
+            HelperProcess(api.access(), SHORT_QUIET, first=first) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"go")
@@ -446,7 +408,7 @@ class TestTheClientsEnd:
 
         api.put_pod("web-0", {8000: programs(pause)})
         with (
-            HelperProcess(api.access(), prelude=CHANNELS_ONLY + SHORT_QUIET) as helper,
+            HelperProcess(api.access(), SHORT_QUIET, first=FIRST["channels"]) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"first")
@@ -458,15 +420,15 @@ class TestTheClientsEnd:
             over.set()
         assert counters.last_error.startswith("the reply may have been cut")
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_client_speaking_after_the_pods_end_is_reset(self, api, programs, prelude):
+    @every_protocol
+    def test_client_speaking_after_the_pods_end_is_reset(self, api, programs, first):
         def leave(connection) -> None:
             connection.recv(10)
             connection.sendall(b"enough")
 
         api.put_pod("web-0", {8000: programs(leave)})
         with (
-            HelperProcess(api.access(), prelude=prelude) as helper,
+            HelperProcess(api.access(), first=first) as helper,
             connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client,
         ):
             client.sendall(b"begin")
@@ -486,10 +448,10 @@ class TestTheClientsEnd:
             said = connection.recv(10)
             connection.sendall(bytes(40_000))
             # The helper may have that, more than the sockets hold, and wait for the client.
-            threading.Event().wait(0.5)
+            dawdle(0.5)
             connection.sendall(bytes(60_000))
             connection.close()
-            threading.Event().wait(1.5)  # containerd gives the other direction a second
+            dawdle(1.5)  # containerd gives the other direction a second
             if said:
                 left.set()
 
@@ -498,23 +460,26 @@ class TestTheClientsEnd:
             client.sendall(b"begin")
             assert left.wait(20.0)
             assert len(receive(client, 50_000)) == 50_000  # so that the rest comes, and the end with it
-            threading.Event().wait(0.5)
+            helper.wait_for_counters(lambda found: found.received == 100_000)
             return client
 
         api.put_pod("web-0", {8000: programs(leave)})
         return connect_to_it
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    @pytest.mark.parametrize("held_by", ["", SMALL_BUFFERS], ids=["the kernel", "the helper"])
-    def test_slow_speaking_reader_gets_the_pods_last_words(self, api, half_read, prelude, held_by):
-        with HelperProcess(api.access(), prelude=prelude + held_by) as helper, half_read(helper) as client:
+    @every_protocol
+    @pytest.mark.parametrize("small_buffers", [False, True], ids=["the kernel", "the helper"])
+    def test_slow_speaking_reader_gets_the_pods_last_words(self, api, half_read, first, small_buffers):
+        with (
+            HelperProcess(api.access(), first=first, small_buffers=small_buffers) as helper,
+            half_read(helper) as client,
+        ):
             client.sendall(b"commit")
             assert read_slowly(client) == 50_000
             helper.wait_for_counters(lambda found: not found.open_connections)
 
     def test_client_that_only_speaks_is_reset_at_the_end(self, api, half_read):
         with (
-            HelperProcess(api.access(), prelude=SHORT_QUIET + SMALL_BUFFERS) as helper,
+            HelperProcess(api.access(), SHORT_QUIET, small_buffers=True) as helper,
             half_read(helper) as client,
             pytest.raises((ConnectionResetError, BrokenPipeError)),
         ):
@@ -558,14 +523,13 @@ class TestTheClientsEnd:
             helper.wait_for_counters(lambda found: not found.open_connections)
 
     def test_slow_reader_that_shuts_down_gets_the_rest(self, api, half_read):
-        with HelperProcess(api.access(), prelude=SMALL_BUFFERS) as helper, half_read(helper) as client:
+        with HelperProcess(api.access(), small_buffers=True) as helper, half_read(helper) as client:
             client.shutdown(socket.SHUT_WR)
-            threading.Event().wait(0.5)
-            assert len(receive_all(client)) == 50_000
+            assert read_slowly(client) == 50_000
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_client_that_may_have_closed_has_not_failed(self, api, echo_port, prelude):
-        with HelperProcess(api.access(), prelude=prelude + SHORT_QUIET + BLIND) as helper:
+    @every_protocol
+    def test_client_that_may_have_closed_has_not_failed(self, api, echo_port, first):
+        with HelperProcess(api.access(), SHORT_QUIET, first=first, blind=True) as helper:
             assert ask(helper.forward("pod", "web-0", echo_port).local_ports[0]) == b"ping"
             counters = helper.wait_for_counters(
                 lambda found: found.connections and not found.open_connections
@@ -574,34 +538,34 @@ class TestTheClientsEnd:
 
     @pytest.fixture
     def resets(self, api, programs):
-        """A pod that resets a connection at its first word, as PostgreSQL does at the end of a session in TLS."""
+        """A pod that resets a connection at its first word, as PostgreSQL does at the end of a session in TLS; when it has."""
+        done = threading.Event()
 
         def reset(connection) -> None:
-            connection.recv(10)
+            said = connection.recv(10)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.close()
+            if said:
+                done.set()
 
         api.put_pod("web-0", {8000: programs(reset)})
+        return done
 
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
+    @every_protocol
     @pytest.mark.parametrize(
         ("last", "stays"),
         [(b"", 0.0), (b"not read", 0.0), (b"not read", 0.1)],
         ids=["closes", "speaks and closes", "speaks and closes later"],
     )
-    @pytest.mark.usefixtures("resets")
-    def test_reset_after_the_client_has_left_is_no_failure(self, api, prelude, last, stays):
-        late = (
-            "from sspcloud_magics.tunnel import connection\n"
-            "connection._FIRST_LOOKS, connection._TIME_TO_LEAVE = (3600,), 2.0\n"
-        )
-        with HelperProcess(api.access(), prelude=prelude + late) as helper:
+    def test_reset_after_the_client_has_left_is_no_failure(self, api, resets, first, last, stays):
+        late = Timings(first_looks=(3600.0,), time_to_leave=2.0)
+        with HelperProcess(api.access(), late, first=first) as helper:
             port = helper.forward("pod", "web-0", 8000).local_ports[0]
             with connect(port) as client:
                 client.sendall(b"bye")
-                threading.Event().wait(0.05)  # the pod has reset the connection by now
+                assert resets.wait(20)
                 client.sendall(last)
-                threading.Event().wait(stays)
+                dawdle(stays)
             counters = helper.wait_for_counters(
                 lambda found: found.connections and not found.open_connections
             )
@@ -631,17 +595,19 @@ class TestTheClientsEnd:
 
         def read(connection) -> None:
             late.wait(20)
+            told_of_the_end = select.poll()
+            told_of_the_end.register(connection, select.POLLRDHUP)
+            told_of_the_end.poll(20_000)
             with contextlib.suppress(ConnectionResetError):
                 if data := receive_all(connection):
                     said.append(data)
                     done.set()
 
         api.put_pod("web-0", {8000: programs(read)})
-        with HelperProcess(api.access(), prelude=NO_QUIET) as helper:
+        with HelperProcess(api.access(), NO_QUIET) as helper:
             with connect(helper.forward("pod", "web-0", 8000).local_ports[0]) as client:
                 client.sendall(b"bye")
             helper.wait_for_counters(lambda found: found.connections == 1 and not found.open_connections)
-            threading.Event().wait(0.3)  # for what the server does to the connection to arrive
             late.set()
             assert done.wait(20)
         assert said == [b"bye"]

@@ -9,6 +9,8 @@ from sspcloud_magics.tunnel.control import State
 from tests.tunnel.conftest import echo
 from tests.tunnel.test_forward import ask
 
+pytestmark = pytest.mark.servers
+
 ODD = {
     "an empty object": b'{"type": "MODIFIED", "object": {}}',
     "no object": b'{"type": "MODIFIED"}',

@@ -16,6 +16,7 @@ from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.pods import Candidate
 from sspcloud_magics.tunnel.pool import Pool
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
+from sspcloud_magics.tunnel.timings import Timings
 from sspcloud_magics.tunnel.tunnel import Tunnel
 
 
@@ -72,8 +73,14 @@ async def credentials():
 
 
 @pytest.fixture
-async def pool(opening, credentials):
-    found = Pool(credentials, "lab", Candidate("web-0", "uid", (5432,), usable=True), lambda _error: None)
+def timings():
+    return Timings()
+
+
+@pytest.fixture
+async def pool(opening, credentials, timings):
+    pod = Candidate("web-0", "uid", (5432,), usable=True)
+    found = Pool(credentials, "lab", pod, lambda _error: None, timings)
     first = await found.acquire(5432)
     found.give_back(first)
     yield found
@@ -118,7 +125,7 @@ async def test_a_crowd_shares_a_few_tunnels(pool, opening):
 
 async def acquired_long_ago(pool: Pool) -> Pair:
     pair = await pool.acquire(5432)
-    pair.tunnel.used_at -= engine._BURST
+    pair.tunnel.used_at -= Timings.burst
     return pair
 
 
@@ -139,25 +146,26 @@ async def test_a_crowd_joins_who_came_just_before_it(pool, opening):
     await asyncio.wait_for(asyncio.gather(*asking), 30)
 
 
-@pytest.fixture
-def unhurried(monkeypatch):
-    """A refill that no busy machine is late for."""
-    monkeypatch.setattr(engine, "_REFILL", 0.5)
+# A refill that no busy machine is late for.
+UNHURRIED = Timings(refill=0.5)
+unhurried = pytest.mark.parametrize("timings", [UNHURRIED], ids=["unhurried"])
 
 
-async def test_tunnel_due_back_soon_is_not_replaced(unhurried, pool, opening):
+@unhurried
+async def test_tunnel_due_back_soon_is_not_replaced(pool, opening):
     pair = await pool.acquire(5432)
     pair.tunnel.used_at = asyncio.get_running_loop().time()
     pool._refill_now()
     await settle()
     assert len(opening.opened) == 1
-    pair.tunnel.used_at -= engine._REFILL
+    pair.tunnel.used_at -= UNHURRIED.refill
     pool._refill_now()
     await settle()
     assert len(opening.opened) == 2
 
 
-async def test_first_handshakes_are_not_disturbed(unhurried, pool, opening):
+@unhurried
+async def test_first_handshakes_are_not_disturbed(pool, opening):
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(12)]
     await settle()
@@ -167,6 +175,7 @@ async def test_first_handshakes_are_not_disturbed(unhurried, pool, opening):
     await asyncio.wait_for(asyncio.gather(*asking), 30)
 
 
+@unhurried
 async def test_after_a_failure_nothing_is_tried_again(pool, monkeypatch):
     tried = []
 
@@ -177,7 +186,8 @@ async def test_after_a_failure_nothing_is_tried_again(pool, monkeypatch):
     monkeypatch.setattr(engine.Tunnel, "open", refuse)
     pool._ahead = 8
     pool.warm()
-    await asyncio.sleep(20 * engine._REFILL)
+    await settle()
+    assert pool._refill is None, "what waited for its time is not opened"
     assert len(tried) == engine._FIRST_HANDSHAKES
 
 
@@ -186,7 +196,7 @@ async def test_owner_from_an_old_burst_stays_alone(pool, opening):
     crowded = await crowd(pool, opening, 20)
     for pair in crowded:
         pool.give_back(pair)
-    alone.tunnel.used_at -= 2 * engine._BURST
+    alone.tunnel.used_at -= 2 * Timings.burst
     pool._burst_until = 0.0
     assert alone.tunnel not in {pair.tunnel for pair in await crowd(pool, opening, 200)}
 
@@ -217,8 +227,8 @@ async def test_returned_tunnel_goes_to_the_waiting(pool, opening):
     await asyncio.wait_for(asyncio.gather(*asking), 30)
 
 
-async def test_after_a_burst_nobody_joins(pool, opening, monkeypatch):
-    monkeypatch.setattr(engine, "_BURST", 0.0)
+@pytest.mark.parametrize("timings", [Timings(burst=0.0)], ids=["no burst"])
+async def test_after_a_burst_nobody_joins(pool, opening):
     pairs = await crowd(pool, opening, 100)
     for pair in [one for one in pairs if one.tunnel is pairs[-1].tunnel][1:]:
         pool.give_back(pair)  # there would be room
@@ -227,8 +237,8 @@ async def test_after_a_burst_nobody_joins(pool, opening, monkeypatch):
 
 
 @pytest.mark.parametrize("spoil", ["heavy", "stopped", "closed"])
-async def test_nobody_joins_a_tunnel_that_has_enough_to_do(pool, opening, monkeypatch, spoil):
-    monkeypatch.setattr(engine, "_BURST", 60.0)
+@pytest.mark.parametrize("timings", [Timings(burst=60.0)], ids=["long burst"])
+async def test_nobody_joins_a_tunnel_that_has_enough_to_do(pool, opening, spoil):
     pairs = await crowd(pool, opening, 30)
     shared = {pair.tunnel for pair in pairs if pair.tunnel.pairs > 1}
     while (late := pool.take()) and late.tunnel not in shared:

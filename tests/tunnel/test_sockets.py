@@ -20,11 +20,14 @@ from sspcloud_magics.errors import PortTaken, SspcloudError
 from sspcloud_magics.tunnel.control import ForwardSpec, PortSpec, StartForward, State
 from sspcloud_magics.tunnel.sockets import SocketFolder
 from tests.tunnel.conftest import echo
-from tests.tunnel.helper_process import PRELUDES, HelperProcess
+from tests.tunnel.helper_process import HelperProcess, every_protocol
 from tests.tunnel.test_forward import PATIENCE, receive, receive_all
 from tests.tunnel.test_network import NO_QUIET
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets")
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets"),
+]
 
 
 @pytest.fixture
@@ -142,8 +145,8 @@ class TestAForward:
         assert not any(home.iterdir())
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a closed end from half of one")
-    @pytest.mark.parametrize("prelude", PRELUDES.values(), ids=PRELUDES)
-    def test_closing_client_is_told_without_a_silence(self, api, programs, home, prelude):
+    @every_protocol
+    def test_closing_client_is_told_without_a_silence(self, api, programs, home, first):
         ended = threading.Event()
 
         def observe(link) -> None:
@@ -151,7 +154,7 @@ class TestAForward:
                 ended.set()
 
         api.put_pod("web-0", {8000: programs(observe)})
-        with HelperProcess(api.access(), prelude=prelude + NO_QUIET) as helper:
+        with HelperProcess(api.access(), NO_QUIET, first=first) as helper:
             start(helper, 1, [home / "db"], (8000, "8000.sock"))
             helper.wait_for_state(1, State.ACTIVE)
             with connect(home / "db" / "8000.sock") as client:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from sspcloud_magics.errors import Forbidden, ServerError
 from sspcloud_magics.tunnel.control import ForwardState, State
+from sspcloud_magics.tunnel.timings import Timings
 from tests.faults import FaultProxy
 from tests.tunnel.apiserver import ApiServer
 from tests.tunnel.conftest import echo
 from tests.tunnel.helper_process import HelperProcess
 from tests.tunnel.test_forward import TO_FORWARD, ask, connect
 
+pytestmark = pytest.mark.servers
+
 # Here a server ends and starts in no time.
-AT_ONCE = "from sspcloud_magics.tunnel import credentials\ncredentials._STAYS_READY = 0.0\n"
-IMPATIENT = "from sspcloud_magics.tunnel import forward\nforward._PATIENCE_WITH_403 = 0.5\n"
+AT_ONCE = Timings(stays_ready=0.0)
+IMPATIENT = replace(AT_ONCE, patience_with_403=0.5)
 UNKNOWN = pytest.mark.parametrize("unknown", [401, 403, 404])
 
 
@@ -55,16 +59,16 @@ class Stage:
 
 
 @pytest.fixture
-def prelude() -> str:
+def timings() -> Timings:
     return AT_ONCE
 
 
 @pytest.fixture
-def stage(api: ApiServer, programs, prelude: str) -> Iterator[Stage]:
+def stage(api: ApiServer, programs, timings: Timings) -> Iterator[Stage]:
     api.put_pod("web-0", {8000: programs(echo)})
     with (
         FaultProxy("127.0.0.1", api.port) as network,
-        HelperProcess(api.access(port=network.port), prelude=prelude) as helper,
+        HelperProcess(api.access(port=network.port), timings) as helper,
     ):
         yield Stage(api, network, helper)
 
@@ -101,7 +105,7 @@ def test_without_readyz_forward_waits(stage, unknown):
 
 
 @UNKNOWN
-@pytest.mark.parametrize("prelude", [AT_ONCE + IMPATIENT], ids=["impatient"])
+@pytest.mark.parametrize("timings", [IMPATIENT], ids=["impatient"])
 def test_without_readyz_refusal_believed_in_the_end(stage, unknown):
     state = stage.forward()
     stage.api.readyz = unknown

@@ -121,10 +121,14 @@ async def test_lingering_close_ends_tls_and_takes_the_rest():
                 said.append(error)
 
     class Takes(_Drained):
-        got = 0
+        def __init__(self) -> None:
+            self.got = 0
+            self.all_of_it = asyncio.Event()
 
         def received(self, data: memoryview) -> None:
             self.got += len(data)
+            if self.got >= 300_000:
+                self.all_of_it.set()
 
     ours = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -136,14 +140,13 @@ async def test_lingering_close_ends_tls_and_takes_the_rest():
         stream.start(takes)
         stream.write(b"bye")
         async with asyncio.timeout(10):
-            while takes.got < 300_000:  # noqa: ASYNC110 - it has no event
-                await asyncio.sleep(0.01)
+            await takes.all_of_it.wait()
             stream.linger()
             stream.write(b"what is said afterwards is dropped")
             await served
             assert said == [b"bye", "a clean end"]
             while not stream.closed:  # noqa: ASYNC110 - it has no event
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0)
 
 
 def test_tunnel_requests_differ_in_their_key_only():

@@ -136,38 +136,35 @@ async def test_bytes_for_several_pairs_keep_their_order(ends):
     assert ends.tunnel.pairs == 1
 
 
-async def test_long_stopper_is_ended_and_the_others_go_on(ends, monkeypatch):
-    monkeypatch.setattr(engine, "_PATIENCE", 0.0)
+async def test_long_stopper_is_ended_and_the_others_go_on(ends):
     (slow, holder), (other, neighbour) = ends.open(), ends.open()
     holder.untaken = engine._KEPT
     ends.say(data(slow.number, b"x"))
-    ends.tunnel.ping()
-    assert holder.told == [f"failed: {engine._IN_THE_WAY}"]
+    ends.tunnel.ping(0.0)
+    assert holder.told == [f"failed: {engine._IN_THE_WAY.format(0)}"]
     assert ends.line.frames()[-1][:2] == ("control", 3)
     assert ends.line.reading
     ends.say(data(slow.number, b"late"), data(other.number, b"y"))
     assert (holder.received, neighbour.received, neighbour.told) == (b"x", b"y", [])
 
 
-async def test_client_that_takes_a_little_is_not_ended(ends, monkeypatch):
-    monkeypatch.setattr(engine, "_PATIENCE", 0.0)
+async def test_client_that_takes_a_little_is_not_ended(ends):
     (slow, holder), _ = ends.open(), ends.open()
     holder.untaken = engine._KEPT
     ends.say(data(slow.number, b"x"))
     for _ in range(3):
         holder.untaken -= 1
-        ends.tunnel.ping()
+        ends.tunnel.ping(0.0)
     assert holder.told == []
-    ends.tunnel.ping()
-    assert holder.told == [f"failed: {engine._IN_THE_WAY}"]
+    ends.tunnel.ping(0.0)
+    assert holder.told == [f"failed: {engine._IN_THE_WAY.format(0)}"]
 
 
-async def test_lone_pair_may_keep_its_tunnel_waiting(ends, monkeypatch):
-    monkeypatch.setattr(engine, "_PATIENCE", 0.0)
+async def test_lone_pair_may_keep_its_tunnel_waiting(ends):
     pair, holder = ends.open()
     holder.untaken = engine._KEPT
     ends.say(data(pair.number, b"x"))
-    assert ends.tunnel.ping() is engine.Pulse.ALIVE
+    assert ends.tunnel.ping(0.0) is engine.Pulse.ALIVE
     assert holder.told == []
 
 

@@ -8,14 +8,12 @@ import pytest
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.tunnel.timings import Timings
 from tests.testbed import Helper, Testbed
-from tests.tunnel.helper_process import PRELUDES, HelperProcess
+from tests.tunnel.helper_process import FIRST, HelperProcess
 
 # So that a server which waits for the end need not be waited for as one that thinks.
-SHORT_THINKING = """
-from sspcloud_magics.tunnel import connection
-connection.THINKING = connection.QUIET
-"""
+SHORT_THINKING = Timings(thinking=Timings.quiet)
 
 
 @pytest.fixture(scope="session")
@@ -24,11 +22,11 @@ def access(testbed: Testbed) -> Access:
     return found
 
 
-@pytest.fixture(scope="module", params=PRELUDES)
+@pytest.fixture(scope="module", params=FIRST)
 def helper(request: pytest.FixtureRequest, access: Access, minor: int) -> Iterator[HelperProcess]:
     if request.param == "spdy over websocket" and minor < 31:
         pytest.skip("servers before Kubernetes 1.31 do not know this protocol")
-    with HelperProcess(access, prelude=PRELUDES[request.param] + SHORT_THINKING) as process:
+    with HelperProcess(access, SHORT_THINKING, first=FIRST[request.param]) as process:
         process.protocol = request.param  # type: ignore[attr-defined]
         yield process
 

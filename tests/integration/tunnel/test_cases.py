@@ -23,8 +23,9 @@ import pytest
 
 from sspcloud_magics.tunnel.control import State
 from tests.faults import FaultProxy, Faults
+from tests.support.waiting import wait_until
 from tests.testbed import Testbed
-from tests.tunnel.helper_process import PRELUDES, HelperProcess
+from tests.tunnel.helper_process import FIRST, HelperProcess
 
 pytestmark = pytest.mark.slow
 
@@ -281,7 +282,7 @@ def assert_echoes_through(access, testbed, protocol: str, faults: Faults, size: 
         name = access.tls_server_name or server.hostname
         address = f"https://127.0.0.1:{proxy.port}{server.path}"
         through = replace(access, server=address, tls_server_name=name)
-        with HelperProcess(through, prelude=PRELUDES[protocol]) as other:
+        with HelperProcess(through, first=FIRST[protocol]) as other:
             proxy.faults = faults
             state = other.forward("pod", testbed.echo.pod, testbed.echo.port, namespace=testbed.namespace)
             assert state.protocol == protocol
@@ -290,14 +291,12 @@ def assert_echoes_through(access, testbed, protocol: str, faults: Faults, size: 
 
 def _settled(process: psutil.Process) -> tuple[int, int]:
     """Return how many threads and descriptors a process has once its last connections have closed."""
-    deadline = time.monotonic() + 10
-    while process.net_connections() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: not process.net_connections())
     return process.num_threads(), process.num_fds()
 
 
 def test_nothing_is_left_when_everything_is_stopped(access, testbed, helper):
-    with HelperProcess(access, prelude=PRELUDES[helper.protocol]) as other:
+    with HelperProcess(access, first=FIRST[helper.protocol]) as other:
         process = psutil.Process(other.process.pid)
         for round_ in range(3):
             state = other.forward("pod", testbed.echo.pod, testbed.echo.port, namespace=testbed.namespace)
