@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -30,13 +30,6 @@ from sspcloud_magics.proxies import proxy_for
 from sspcloud_magics.secret import HIDDEN, Secret, without_frames
 from sspcloud_magics.tls import tls_context
 
-TIMEOUT = urllib3.Timeout(connect=10.0, read=30.0)
-"""In seconds; a list of thousands of objects takes a server some of them."""
-
-WATCH_SILENCE = 45.0
-"""Seconds after which the server ends a watch: what stands between cuts silent connections after 60."""
-
-_STARTING_SECONDS = 10.0
 _BUSY_SECONDS = 10.0
 _ASK_AGAIN = 0.25
 # No API server ends and starts again within this many seconds: if it was ready then, it is ready now.
@@ -55,6 +48,21 @@ _METHODS = {
 }
 
 
+@dataclass(frozen=True)
+class Timings:
+    """How long to wait for a server, in seconds."""
+
+    connect: float = 10.0
+    read: float = 30.0
+    """For the next bytes of an answer; a list of thousands of objects takes a server some of them."""
+    watch: float = 45.0
+    """After which the server ends a watch: what stands between cuts silent connections after 60."""
+    silence: float = 30.0
+    """How much later than that a watch is given up."""
+    starting: float = 10.0
+    """For a server that starts."""
+
+
 class ApiClient:
     """The connections of one identity to one API server. Safe to use from several threads.
 
@@ -66,6 +74,8 @@ class ApiClient:
         Gives another access than the one that was refused, or raises `TokenExpired`.
     in_service
         Whether this is a notebook service inside the cluster: errors name the link that mends.
+    timings
+        How long to wait for the server; they may change between two requests.
     """
 
     def __init__(
@@ -74,7 +84,9 @@ class ApiClient:
         renew_access: Callable[[Access], Access],
         *,
         in_service: bool = False,
+        timings: Timings = Timings(),
     ) -> None:
+        self.timings = timings
         self._access = access
         self._renew_access = renew_access
         self._in_service = in_service
@@ -155,7 +167,7 @@ class ApiClient:
             "watch": "true",
             "resourceVersion": version,
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": f"{WATCH_SILENCE:.0f}",
+            "timeoutSeconds": f"{self.timings.watch:.0f}",
         }
         answer, server = self._answered(attempt, query, None, own=own, stream=True)
         return Stream(cast("urllib3.BaseHTTPResponse", answer), server)
@@ -212,7 +224,7 @@ class ApiClient:
         ServerError
             If it is still starting after some seconds.
         """
-        deadline = time.monotonic() + _STARTING_SECONDS
+        deadline = time.monotonic() + self.timings.starting
         answer = refusal
         while answer.status == 403 and time.monotonic() >= self._believed_until:
             said = self._look(access, "/readyz", _who(access))
@@ -253,7 +265,7 @@ class ApiClient:
                     "GET",
                     access.server + path,
                     headers=headers,
-                    timeout=TIMEOUT,
+                    timeout=self._timeout(),
                     retries=False,
                     redirect=False,
                     preload_content=False,
@@ -324,7 +336,7 @@ class ApiClient:
                     url,
                     body=None if body is None else json.dumps(body, default=_in_clear),
                     headers=headers,
-                    timeout=urllib3.Timeout(connect=10.0, read=WATCH_SILENCE + 30.0) if stream else TIMEOUT,
+                    timeout=self._timeout(stream=stream),
                     retries=False,
                     redirect=False,
                     preload_content=False,
@@ -338,6 +350,10 @@ class ApiClient:
                     raise failures.from_transport(error, access.server) from None
             except urllib3.exceptions.HTTPError as error:
                 raise failures.from_transport(error, access.server) from None
+
+    def _timeout(self, *, stream: bool = False) -> urllib3.Timeout:
+        told = self.timings
+        return urllib3.Timeout(connect=told.connect, read=told.watch + told.silence if stream else told.read)
 
     def _pool_for(self, access: Access) -> urllib3.PoolManager:
         # The pool outlives the token, which each request carries, and not a fork of the process.

@@ -26,7 +26,6 @@ from sspcloud_magics.errors import Forbidden
 
 POLL = 5.0
 SHORT = 1.0
-"""A watch that ends within this many seconds is not begun again at once."""
 
 
 class Watch:
@@ -38,9 +37,16 @@ class Watch:
         Where, and as whom; its default namespace is watched.
     resource
         The kind, of `sspcloud_magics.cluster.resources`.
+    poll
+        Seconds between lists, for one who may not watch.
+    short
+        A watch that ends within this many seconds is begun again after as many.
     """
 
-    def __init__(self, cluster: Cluster, resource: Resource) -> None:
+    def __init__(
+        self, cluster: Cluster, resource: Resource, *, poll: float = POLL, short: float = SHORT
+    ) -> None:
+        self._poll, self._short = poll, short
         self._cluster = cluster
         self._resource = resource
         self._closed = threading.Event()
@@ -66,9 +72,9 @@ class Watch:
             try:
                 yield from self._watch(version)
             except Expired:
-                self._closed.wait(SHORT)
+                self._closed.wait(self._short)
             except Forbidden:
-                self._closed.wait(POLL)
+                self._closed.wait(self._poll)
 
     def close(self) -> None:
         """End it; what iterates over its changes on another thread comes to its end."""
@@ -91,8 +97,8 @@ class Watch:
                 kind, name, version, item = _read(event)
                 if kind != "BOOKMARK" and not self._closed.is_set():
                     yield {name: None if kind == "DELETED" else item}
-            if time.monotonic() - began < SHORT:
-                self._closed.wait(SHORT)
+            if time.monotonic() - began < self._short:
+                self._closed.wait(self._short)
 
 
 def _read(event: dict[str, Any]) -> tuple[str, str, str, dict[str, Any]]:

@@ -42,7 +42,7 @@ from sspcloud_magics.secret import Secret
 from sspcloud_magics.widgets import answers, looks, orders, standing
 from sspcloud_magics.widgets.following import Follower
 from sspcloud_magics.widgets.outbox import Facts, Outbox
-from sspcloud_magics.widgets.pace import PACE, Pace
+from sspcloud_magics.widgets.pace import Pace
 from sspcloud_magics.widgets.switching import Hurry
 
 if TYPE_CHECKING:
@@ -89,10 +89,17 @@ class Board:
     ----------
     send
         Tells the browser: ``{"whole": facts}``, or ``{"part": facts}`` where None stands for a fact that is gone.
+    pace
+        When it may be told again.
+    lease
+        Seconds after which a view that says nothing is taken for gone.
     """
 
-    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, send: Callable[[dict[str, Any]], None], *, pace: Pace | None = None, lease: float = LEASE
+    ) -> None:
         self._send = send
+        self._lease = lease
         self._inbox: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -110,7 +117,7 @@ class Board:
         self._outcomes: dict[str, dict[str, Any]] = {}
         self._found: dict[str, Facts] = {}
         self._followers: dict[str, Follower] = {}
-        self._pace = Pace()
+        self._pace = pace or Pace()
         self._owes_answer = False
         self._whole_wanted = False
 
@@ -194,7 +201,7 @@ class Board:
         """How long to sleep where no message comes; for ever where nobody looks."""
         if not self._is_watched:
             return None
-        return max(self._pace.wait(time.monotonic(), answer=self._owes_answer), PACE / 10)
+        return max(self._pace.wait(time.monotonic(), answer=self._owes_answer), self._pace.pace / 10)
 
     def _turn(self) -> None:
         now = time.monotonic()
@@ -246,7 +253,7 @@ class Board:
         view = str(message.get("view"))[:64]
         self._views.pop(view, None)
         if message.get("seen"):
-            self._views[view] = time.monotonic() + LEASE
+            self._views[view] = time.monotonic() + self._lease
         if message.get("new"):
             self._whole_wanted = True
 

@@ -15,20 +15,29 @@ AHEAD = 2.0
 
 
 class Pace:
-    """The times of the updates; all arguments are seconds of a monotonic clock."""
+    """The times of the updates; all arguments are seconds of a monotonic clock.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    pace
+        Between two updates.
+    ahead
+        By which answers may be ahead of that.
+    """
+
+    def __init__(self, pace: float = PACE, ahead: float = AHEAD) -> None:
+        self.pace, self.ahead = pace, ahead
         self._next = self._held = 0.0
 
     def wait(self, now: float, *, answer: bool) -> float:
         """Return how long to wait before the next update, which is the answer to a click or is not; 0 or less for at once."""
-        return self._next - AHEAD - now if answer else max(self._next, self._held) - now
+        return self._next - self.ahead - now if answer else max(self._next, self._held) - now
 
     def count(self, now: float) -> None:
         """Take in that an update has gone out, or that there was nothing to tell."""
-        self._next = max(self._next, now) + PACE
+        self._next = max(self._next, now) + self.pace
         self._held = 0.0
 
     def hold(self, now: float) -> None:
         """Wait a little, since an answer is about to come: one update tells both."""
-        self._held = max(self._held, now + PACE)
+        self._held = max(self._held, now + self.pace)

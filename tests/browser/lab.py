@@ -16,17 +16,16 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEAF = Path(__file__).with_name("deaf_chromium.py")
@@ -144,15 +143,16 @@ def _without_others(folder: Path) -> None:
 
 
 def _wait_until_up(lab: Lab, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + STARTUP
-    while time.monotonic() < deadline and process.poll() is None:
+    def answers() -> bool:
+        assert process.poll() is None, f"JupyterLab did not start:\n{lab.log.read_text()}"
         with (
             contextlib.suppress(OSError),
             urllib.request.urlopen(f"{lab.url}/api?token={lab.token}", timeout=5),
         ):
-            return
-        time.sleep(0.1)
-    raise RuntimeError(f"JupyterLab did not start:\n{lab.log.read_text()}")
+            return True
+        return False
+
+    wait_until(answers, within=STARTUP)
 
 
 @contextlib.contextmanager
@@ -180,6 +180,8 @@ def _find_browser() -> str:
 
 def write_notebook(file: Path, cells: Sequence[str], *, kernel: str = "python3", title: str = "") -> None:
     """Write a notebook that has not run: below its title, where there is one, these cells of code."""
+    import nbformat  # two seconds, which not every process of the tests has to take
+
     made = [nbformat.v4.new_markdown_cell(title)] if title else []
     made += [nbformat.v4.new_code_cell(cell) for cell in cells]
     metadata = {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}}

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 import trustme
-import urllib3
 
-from sspcloud_magics.cluster import client, failures
+from sspcloud_magics.cluster import failures
+from sspcloud_magics.cluster.client import Timings
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.cluster.objects import get_object, list_objects, secret, secrets
 from sspcloud_magics.cluster.resources import DEPLOYMENTS, PODS, ROLES, SECRETS, Attempt
@@ -446,10 +446,8 @@ def test_starting_server_is_waited_for(api: ApiServer, cluster: Cluster, codes: 
     assert {asked.token for asked in api.asked} == {"bobs-token"}
 
 
-def test_server_that_stays_unready_no_missing_right(
-    api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client, "_STARTING_SECONDS", 0.0)
+def test_server_that_stays_unready_no_missing_right(api: ApiServer, cluster: Cluster) -> None:
+    cluster.api.timings = Timings(starting=0.0)
     readiness(api, 500, 500)
     with pytest.raises(ServerError) as caught:
         list_objects(cluster, PODS)
@@ -464,11 +462,9 @@ def test_without_readyz_refusal_is_doubted(api: ApiServer, cluster: Cluster, cod
 
 
 @pytest.mark.parametrize("code", [401, 403, 404])
-def test_without_readyz_refusal_believed_in_the_end(
-    api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
+def test_without_readyz_refusal_believed_in_the_end(api: ApiServer, cluster: Cluster, code: int) -> None:
     """And the next one at once: a page that asks ten forbidden questions must not take minutes."""
-    monkeypatch.setattr(client, "_STARTING_SECONDS", 0.0)
+    cluster.api.timings = Timings(starting=0.0)
     said = readiness(api, code, 200)
     for _ in range(2):
         with pytest.raises(Forbidden):
@@ -637,23 +633,22 @@ def test_a_proxy_of_another_kind_is_refused(write_kubeconfig: Callable[..., Path
         list_objects(find_cluster(kubeconfig=file, environ={}), PODS)
 
 
-def test_server_that_never_answers_times_out(
-    api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_server_that_never_answers_times_out(api: ApiServer, cluster: Cluster) -> None:
     answered = threading.Event()
     api.answers[PODS_PATH] = lambda _asked: answered.wait() and pod_list()
-    monkeypatch.setattr("sspcloud_magics.cluster.client.TIMEOUT", urllib3.Timeout(0.2))
+    cluster.api.timings = Timings(read=0.2)
     with pytest.raises(ServerUnreachable, match="did not answer in time"):
         list_objects(cluster, PODS)
     answered.set()
 
 
-def test_a_server_that_never_finishes_the_handshake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sspcloud_magics.cluster.client.TIMEOUT", urllib3.Timeout(0.2))
+def test_a_server_that_never_finishes_the_handshake(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        cluster = elsewhere(url, tmp_path)
+        cluster.api.timings = Timings(connect=0.2)
         with pytest.raises(ServerUnreachable, match="in time"):
-            list_objects(elsewhere(url, tmp_path), PODS)
+            list_objects(cluster, PODS)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of one thread are POSIX'")

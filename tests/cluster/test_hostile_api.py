@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from sspcloud_magics.cluster import inventory, objects, resolve, tables, transport
+from sspcloud_magics.cluster.client import Timings
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.permissions import may, secrets_by_name, who_am_i
 from sspcloud_magics.cluster.resources import PODS, Attempt
@@ -57,9 +58,10 @@ def test_an_answer_has_a_total_time(
     cluster_of: Any, monkeypatch: pytest.MonkeyPatch, behave: api.Behaviour
 ) -> None:
     monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr("sspcloud_magics.cluster.client.TIMEOUT", 0.4)
-    with cluster_of(behave) as cluster, pytest.raises(ServerUnreachable):
-        inventory.pods(cluster)
+    with cluster_of(behave) as cluster:
+        cluster.api.timings = Timings(read=0.4)
+        with pytest.raises(ServerUnreachable):
+            inventory.pods(cluster)
 
 
 @pytest.mark.parametrize("watched", [api.drip(), api.drip(b"")], ids=["body", "headers"])
@@ -67,8 +69,8 @@ def test_a_watch_has_a_total_time(
     cluster_of: Any, monkeypatch: pytest.MonkeyPatch, watched: api.Behaviour
 ) -> None:
     monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr("sspcloud_magics.cluster.client.WATCH_SILENCE", 0.3 - 30.0)
     with cluster_of(watched) as cluster, suppress(ServerUnreachable):
+        cluster.api.timings = Timings(silence=0.3 - Timings.watch)
         assert list(cluster.api.watch(Attempt("watch", PODS, "user-bob"), "1")) == []
 
 
@@ -167,6 +169,7 @@ def changed(path: tuple[Any, ...], odd: Any) -> dict[str, Any]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", list(places(POD)), ids=lambda path: ".".join(map(str, path)))
 def test_an_odd_object_raises_no_bare_error(cluster_of: Any, path: tuple[Any, ...]) -> None:
     told: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sspcloud_magics.cluster import watching, writing
+from sspcloud_magics.cluster import writing
 from sspcloud_magics.cluster.client import Stream
 from sspcloud_magics.cluster.failures import Expired
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
@@ -82,9 +82,8 @@ def test_who_may_not_watch_is_served_by_lists(alice: Cluster, monkeypatch: pytes
     def refused(*_arguments: Any, **_named: Any) -> Stream:
         raise Forbidden("You may not watch.")
 
-    monkeypatch.setattr(watching, "POLL", 0.05)
     monkeypatch.setattr(alice.api, "watch", refused)
-    with told(Watch(alice, SECRETS)) as changes:
+    with told(Watch(alice, SECRETS, poll=0.05)) as changes:
         changes.get(timeout=SECONDS)
         make(alice, "listed")
         while "listed" not in (changes.get(timeout=SECONDS) or ()):
@@ -92,9 +91,8 @@ def test_who_may_not_watch_is_served_by_lists(alice: Cluster, monkeypatch: pytes
     writing.delete_object(alice, SECRETS, "listed", alice.namespace)
 
 
-def test_cut_watch_resumes_where_it_was(alice: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "SHORT", 0.05)
-    watch = Watch(alice, SECRETS)
+def test_cut_watch_resumes_where_it_was(alice: Cluster) -> None:
+    watch = Watch(alice, SECRETS, short=0.05)
     with told(watch) as changes:
         changes.get(timeout=SECONDS)
         changes.get(timeout=SECONDS)
@@ -131,10 +129,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("line", ODD.values(), ids=ODD)
-def test_odd_event_followed_by_a_new_list(
-    api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, line: bytes
-) -> None:
-    monkeypatch.setattr(watching, "SHORT", 0.05)
+def test_odd_event_followed_by_a_new_list(api: ApiServer, cluster: Cluster, line: bytes) -> None:
     lists = iter(["first", "second"])
 
     def answer(asked: Asked) -> Any:
@@ -144,6 +139,6 @@ def test_odd_event_followed_by_a_new_list(
         return {"metadata": {"resourceVersion": "7"}, "items": items}
 
     api.answers["/api/v1/namespaces/user-bob/secrets"] = answer
-    with told(Watch(cluster, SECRETS)) as changes:
+    with told(Watch(cluster, SECRETS, short=0.05)) as changes:
         found = [changes.get(timeout=SECONDS) for _ in range(4)]
     assert [each and list(each) for each in found] == [None, ["first"], None, ["second"]]

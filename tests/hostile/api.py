@@ -7,7 +7,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -16,6 +15,7 @@ from pathlib import Path
 import trustme
 
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
+from tests.support.waiting import dawdle
 
 Behaviour = Callable[[socket.socket], None]
 
@@ -62,7 +62,7 @@ def drip(head: bytes = HEAD + b"Content-Length: 1000000\r\n\r\n") -> Behaviour:
         client.sendall(head)
         while True:
             client.sendall(b" ")
-            time.sleep(0.05)
+            dawdle(0.05)
 
     return behave
 

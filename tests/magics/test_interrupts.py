@@ -50,7 +50,7 @@ def some(port):
 
 def count(*forwards):
     while any(each.counters.open_connections for each in forwards):
-        time.sleep(0.01)
+        time.sleep(0)
     facts = [dict(state=each.state, port=each.local_port, **dataclasses.asdict(each.counters)) for each in forwards]
     print("co" + "unted" + json.dumps(facts) + "end", flush=True)
 """

@@ -13,7 +13,7 @@ import pytest
 
 from sspcloud_magics import session
 from sspcloud_magics.session import state
-from sspcloud_magics.widgets.board import Board
+from sspcloud_magics.widgets.board import LEASE, Board
 from tests.testbed import Sandbox
 
 SECONDS = 30.0
@@ -101,9 +101,15 @@ def browser() -> Browser:
 
 
 @pytest.fixture
-def board(fresh_session: None, browser: Browser) -> Iterator[Board]:
+def lease() -> float:
+    """How long a view may say nothing."""
+    return LEASE
+
+
+@pytest.fixture
+def board(fresh_session: None, browser: Browser, lease: float) -> Iterator[Board]:
     """A board that nobody looks at yet."""
-    made = Board(browser.take)
+    made = Board(browser.take, lease=lease)
     yield made
     made.close()
     assert [each.name for each in threading.enumerate() if each.name.startswith("sspcloud-panel")] == []

@@ -19,7 +19,7 @@ from sspcloud_magics import session
 from sspcloud_magics.forwards.helper import Helper
 from sspcloud_magics.session import state
 from sspcloud_magics.widgets import board as board_module
-from sspcloud_magics.widgets import looks, pace
+from sspcloud_magics.widgets import looks
 from sspcloud_magics.widgets.board import Board
 from sspcloud_magics.widgets.pace import AHEAD, PACE
 from sspcloud_magics.widgets.switching import SHORT
@@ -258,13 +258,10 @@ def test_nothing_is_sent_while_nothing_changes(
     assert [message for _, message in browser.told[before:]] == []
 
 
-def test_answer_does_not_wait_and_is_told_once(
-    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answer_does_not_wait_and_is_told_once(board: Board, browser: Browser, sandbox: Sandbox) -> None:
     as_alice(board, sandbox)
     browser.until(lambda facts: "who" in facts)
-    monkeypatch.setattr(pace, "PACE", 10_000.0)
-    monkeypatch.setattr(pace, "AHEAD", 100_000.0)
+    board._pace.pace, board._pace.ahead = 10_000.0, 100_000.0
     for number in ("1", "2"):
         board.receive(FORWARD | {"id": number})
         assert outcome(browser, FORWARD["key"], number)["state"] == "done"
@@ -348,10 +345,10 @@ def following() -> list[str]:
     return [each.name for each in mine if each.is_alive()]
 
 
+@pytest.mark.parametrize("lease", [0.2])
 def test_a_browser_that_vanished_is_forgotten(
     board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(board_module, "LEASE", 0.2)
     turns = Turns(board, monkeypatch)
     as_alice(board, sandbox)
     turns.wait(1)

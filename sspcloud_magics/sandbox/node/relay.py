@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from sspcloud_magics.sandbox.node.connection import Connection, DialError
 
 GRACE: Final = 1.0
-"""Seconds that the second direction has when the first has ended."""
+"""containerd's `Sandbox.grace`."""
 _COPY: Final = 32 * 1024
 
 
@@ -34,11 +34,14 @@ class Sandbox:
         Path of its network namespace.
     dial
         Connects to a port of the pod; raises `OSError` if nothing listens there, `DialError` if the pod is gone.
+    grace
+        Seconds that the second direction has when the first has ended.
     """
 
     id: str
     netns: str
     dial: Callable[[int], Awaitable[Connection]]
+    grace: float = GRACE
 
 
 def kubelet_words(port: int, sandbox: Sandbox, error: str) -> str:
@@ -108,7 +111,7 @@ class Forwarding:
         if not self._upload_ended.is_set():
             self._upload_ended.set()
             if self._limit is not None:
-                self._limit.reschedule(asyncio.get_running_loop().time() + GRACE)
+                self._limit.reschedule(asyncio.get_running_loop().time() + self._sandbox.grace)
 
     async def run(self) -> str | None:
         """Carry bytes until the connection is over; return the kubelet's words if it failed."""
@@ -133,7 +136,7 @@ class Forwarding:
             broken = await self._download(connection)
             if not self._upload_ended.is_set():
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(GRACE):
+                    async with asyncio.timeout(self._sandbox.grace):
                         await self._upload_ended.wait()
         finally:
             self._connection = None
@@ -150,10 +153,11 @@ class Forwarding:
         return _in_namespace(self._sandbox, f"{verb} tcp4 {ends}: {verb}: {trouble}")
 
     async def _download(self, connection: Connection) -> OSError | None:
-        """Carry the pod's bytes to their end, or until `GRACE` after the client's; return what broke them off."""
+        """Carry the pod's bytes to their end, or until `Sandbox.grace` after the client's; return what broke them off."""
         broken = None
         try:
-            async with asyncio.timeout(GRACE if self._upload_ended.is_set() else None) as self._limit:
+            left = self._sandbox.grace if self._upload_ended.is_set() else None
+            async with asyncio.timeout(left) as self._limit:
                 while data := await connection.read():
                     await self._send(data)
         except ClientGone:

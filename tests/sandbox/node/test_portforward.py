@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from sspcloud_magics.sandbox.node import connection, relay
-from sspcloud_magics.sandbox.node.relay import Sandbox
+from sspcloud_magics.sandbox.node.relay import GRACE, Sandbox
 from sspcloud_magics.sandbox.node.spdy_session import SpdySession
 from tests.sandbox.node.conftest import Cluster, delete
 from tests.sandbox.node.spdy_client import Frame, SpdyClient
@@ -324,16 +324,13 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @asynccontextmanager
-async def session(handler: Handler, **how: float) -> AsyncIterator[Pipe]:
+async def session(handler: Handler, grace: float = GRACE, **how: float) -> AsyncIterator[Pipe]:
     """A tunnel to a pod whose every port is served by `handler`."""
     server = await asyncio.start_server(handler, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     pipe = Pipe()
-    task = asyncio.create_task(
-        SpdySession(
-            pipe, Sandbox("f" * 64, "/var/run/netns/x", lambda _: connection.connect(port)), **how
-        ).run()
-    )
+    pod = Sandbox("f" * 64, "/var/run/netns/x", lambda _: connection.connect(port), grace)
+    task = asyncio.create_task(SpdySession(pipe, pod, **how).run())
     try:
         yield pipe
     finally:
@@ -347,8 +344,7 @@ def both_ended(frames: list[Frame]) -> bool:
     return sum(frame[3] for frame in frames if frame[0] == "data") == 2
 
 
-async def test_half_close_cuts_the_reply(monkeypatch):
-    monkeypatch.setattr(relay, "GRACE", 0.05)
+async def test_half_close_cuts_the_reply():
     met_eof = asyncio.Event()
     over = asyncio.Event()
 
@@ -363,7 +359,7 @@ async def test_half_close_cuts_the_reply(monkeypatch):
         writer.close()
         over.set()
 
-    async with session(never_answers) as pipe:
+    async with session(never_answers, grace=0.05) as pipe:
         pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1) + pipe.client.data(3, b"abc", fin=True))
         frames = await pipe.until(both_ended)
         assert on(frames, 3) == b""
@@ -384,29 +380,30 @@ async def test_bytes_before_the_pods_close_arrive_whole():
         assert len(on(await pipe.until(both_ended), 3)) == 5_000_000
 
 
+async def closes(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"bye")
+    writer.close()
+
+
 @asynccontextmanager
 async def session_behind_its_pod() -> AsyncIterator[Pipe]:
-    """A tunnel with a first connection on which the pod has said ``bye`` and closed; it does so on each."""
-
-    async def closes(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"bye")
-        writer.close()
-
-    async with session(closes) as pipe:
+    """A tunnel with a connection on which the pod has said ``bye`` and closed, an hour before that would be told."""
+    async with session(closes, grace=3600.0) as pipe:
         pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1))
         await pipe.until(lambda frames: on(frames, 3) == b"bye")
-        await asyncio.sleep(0.05)
+        for _ in range(50):  # so that the end has come, too
+            await asyncio.sleep(0)
         yield pipe
 
 
-async def test_pods_end_is_told_with_the_clients_or_later(monkeypatch):
+async def test_pods_end_is_told_with_the_clients_or_later():
     async with session_behind_its_pod() as pipe:
         assert pipe.outbox.empty()
         pipe.inbox.put_nowait(pipe.client.data(3, b"", fin=True))
         await pipe.until(both_ended)
-        monkeypatch.setattr(relay, "GRACE", 0.05)
-        pipe.inbox.put_nowait(pipe.client.pair("2", 1, 5))
-        await pipe.until(both_ended)
+    async with session(closes, grace=0.05) as pipe:
+        pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1))
+        await pipe.until(lambda frames: any(frame[3] for frame in frames))
 
 
 async def test_ended_tunnel_says_no_more_of_an_ended_pod():
@@ -465,8 +462,7 @@ async def test_a_pair_that_stays_incomplete_is_given_up():
         assert on(frames, 1).endswith(b"request=9) timed out waiting for streams")
 
 
-async def test_stream_reset_by_the_client_is_not_ended(monkeypatch):
-    monkeypatch.setattr(relay, "GRACE", 0.01)
+async def test_stream_reset_by_the_client_is_not_ended():
     left = asyncio.Event()
 
     async def waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -474,7 +470,7 @@ async def test_stream_reset_by_the_client_is_not_ended(monkeypatch):
         writer.close()
         left.set()
 
-    async with session(waits) as pipe:
+    async with session(waits, grace=0.01) as pipe:
         pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1) + pipe.client.reset(3))
         frames = await pipe.until(lambda frames: any(frame[3] for frame in frames))
         await left.wait()

@@ -24,6 +24,7 @@ from sspcloud_magics.sandbox.node.images import canonical, find
 from sspcloud_magics.sandbox.node.programs.api import answer
 from sspcloud_magics.sandbox.node.programs.relay import Relay, UsageError, parse
 from tests.sandbox.node.conftest import LISTENS, Cluster, delete
+from tests.support.waiting import dawdle
 
 pytestmark = pytest.mark.slow
 
@@ -140,7 +141,7 @@ async def test_echo_keeps_untaken_bytes_and_outlives_clients(cluster: Cluster):
     connection = await cluster.node.dial("ns", "echo", 9000)
     said = bytes(range(256)) * 64 * 1024  # 16 MiB: more than all buffers on the way
     saying = asyncio.ensure_future(connection.write(said))
-    await asyncio.sleep(0.5)  # nobody reads
+    await asyncio.to_thread(dawdle, 0.5)  # nobody reads
     heard = bytearray()
     while len(heard) < len(said) and (data := await connection.read()):
         heard += data

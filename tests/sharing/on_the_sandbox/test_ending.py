@@ -1,7 +1,6 @@
 """How shares end: at their time and when they are taken back, while the colleague is connected; and what is left then."""
 
 import threading
-import time
 from dataclasses import replace
 
 import psycopg
@@ -26,6 +25,7 @@ from tests.sharing.on_the_sandbox import notebook
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.sharing.test_manifests import a_share
 from tests.support.database import DATABASE
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -35,14 +35,15 @@ NAME = f"{DATABASE}-share-bob"
 
 def wait_until_gone(cluster, name=NAME):
     """Wait until nothing of a share is left in the cluster."""
-    deadline = time.monotonic() + 60
-    while any(
-        item["metadata"]["name"] == name
-        for resource in (JOBS, SECRETS, ROLE_BINDINGS, ROLES)
-        for item in objects.list_objects(cluster, resource, label_selector="sspcloud-magics/database")
-    ):
-        assert time.monotonic() < deadline, "the share did not end"
-        time.sleep(0.2)
+
+    def left():
+        return [
+            item["metadata"]["name"]
+            for resource in (JOBS, SECRETS, ROLE_BINDINGS, ROLES)
+            for item in objects.list_objects(cluster, resource, label_selector="sspcloud-magics/database")
+        ]
+
+    wait_until(lambda: name not in left(), within=60)
 
 
 def superuser(dbname=None):
@@ -247,10 +248,7 @@ def test_notebook_without_admin_revokes_what_it_may(in_a_notebook):
 
 
 def wait_until_gone_from_jobs(cluster):
-    deadline = time.monotonic() + 30
-    while not ssp.shares().empty:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: ssp.shares().empty)
     assert cluster.in_service
 
 
@@ -302,10 +300,7 @@ def test_session_that_is_still_logging_in_is_ended(be):
     bob.start()
     be("alice")
     with superuser().psycopg as owner:
-        deadline = time.monotonic() + 30
-        while not owner.execute(closing._LOGGING_IN).fetchall():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: owner.execute(closing._LOGGING_IN).fetchall())
     ssp.unshare(DATABASE, "bob")
     bob.join()
     assert met != ["made a function"]

@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
 from sspcloud_magics.sharing.relay import parse_destination, sweep
 from tests.support.database import DATABASE_PATH as DATABASE
 from tests.support.kubectl import kubectl
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -53,10 +53,7 @@ def relays(sandbox):
 
 def wait_until_gone(sandbox, *names):
     """Wait until these relays are gone; all, where none is named."""
-    deadline = time.monotonic() + 30
-    while [pod for pod in relays(sandbox) if not names or pod["metadata"]["name"] in names]:
-        assert time.monotonic() < deadline, "the relay stays"
-        time.sleep(0.1)
+    wait_until(lambda: not [pod for pod in relays(sandbox) if not names or pod["metadata"]["name"] in names])
 
 
 def test_a_relay_reaches_what_only_the_network_allows(bob):

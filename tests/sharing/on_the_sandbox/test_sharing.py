@@ -33,6 +33,7 @@ from sspcloud_magics.sharing.plan import Plan
 from tests.sharing.on_the_sandbox import notebook
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.support.database import DATABASE
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -240,8 +241,7 @@ def test_the_newest_share_is_listed_first(be, sandbox):
     rights = ("--verb=get", "--resource=secrets", f"--resource-name={share_name('bob')}")
     # Kubernetes counts the age of things in whole seconds.
     created = datetime.fromisoformat(secret["metadata"]["creationTimestamp"])
-    while datetime.now(UTC) - created < timedelta(seconds=1):
-        time.sleep(0.05)
+    wait_until(lambda: datetime.now(UTC) - created >= timedelta(seconds=1))
     try:
         notebook.apply(sandbox, copy)
         kubectl(sandbox, "carol", "create", "role", "copied", *rights)
@@ -367,10 +367,7 @@ def test_owners_next_session_ends_shares_without_jobs(be, no_jobs):
     ssp.connect_db(PATH)
     be("alice")
     ssp.share_db(DATABASE, "bob", lasts="1s")
-    deadline = time.monotonic() + 10
-    while list(ssp.shares()["state"]) != ["ended"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: list(ssp.shares()["state"]) == ["ended"])
     ssp.share_db(DATABASE, "carol")
     assert list(ssp.shares()["colleague"]) == ["carol"]
     ssp.connect_db(DATABASE)
