@@ -34,7 +34,7 @@ _BUSY_SECONDS = 10.0
 _ASK_AGAIN = 0.25
 # No API server ends and starts again within this many seconds: if it was ready then, it is ready now.
 _STAYS_READY = 0.5
-# Where the server does not say whether it is ready, a 403 takes `_STARTING_SECONDS`. Those after it need not.
+# Where the server does not say whether it is ready, a 403 takes `Timings.starting`. Those after it need not.
 _STAYS_BELIEVED = 60.0
 _SERVER_ERROR = 500
 
