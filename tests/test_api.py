@@ -45,3 +45,19 @@ def test_functions_keep_names_of_subpackages(module: str) -> None:
 def test_missing_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'forwrad'"):
         _ = ssp.forwrad  # type: ignore[attr-defined]
+
+
+ALONE = """
+import importlib, pkgutil, sys
+package = importlib.import_module("sspcloud_magics.databases")
+for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+    for name in [name for name in sys.modules if name.startswith(package.__name__)]:
+        del sys.modules[name]
+    importlib.import_module(module.name)
+"""
+
+
+def test_each_database_module_imports_first() -> None:
+    """The magics load them one by one, at the first use: a circle of imports would break that one only."""
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from sspcloud_magics.databases import known_names, near_names
+from sspcloud_magics.databases import known_names
 from sspcloud_magics.databases.parameters import Statement
-from sspcloud_magics.databases.pinned import pinned
 from sspcloud_magics.databases.sql_hints import hint
 from sspcloud_magics.errors import (
     ConnectionLost,
@@ -200,6 +199,9 @@ def _meant(
     error: psycopg.Error, statement: Statement, connection: DatabaseConnection | None, *, is_ours: bool
 ) -> str:
     """Return one hint of ours: a name that differs in its case, else a slip, else a name that is near."""
+    # It reads SQL by modules that stand on this one.
+    from sspcloud_magics.databases import near_names  # noqa: PLC0415
+
     diagnosis = error.diag
     sqlstate, what = diagnosis.sqlstate or "", diagnosis.message_primary or ""
     typed = _QUOTED_NAME.findall(what)
@@ -226,6 +228,9 @@ def _how_to_write(connection: DatabaseConnection | None) -> str:
     login = "this login only reads: ask the owner to share the database with --read-write"
     if connection is None:
         return login
+    # It fetches rows, and what fetches raises these errors.
+    from sspcloud_magics.databases.pinned import pinned  # noqa: PLC0415
+
     report: dict[str, str | None] = {}
     is_set_here = _READS_ONLY in connection.settings.kept
     with suppress(psycopg.Error, DatabaseError):  # the session is busy with the rows of a query
