@@ -274,9 +274,8 @@ def describe_table(connection: DatabaseConnection, name: str) -> TableDescriptio
 
 def _head(connection: DatabaseConnection, oid: int, path: str, owner: str) -> tuple[pd.DataFrame, str]:
     """Return five rows of a relation, or why they are not read: reading them may run the code of another user."""
-    with pinned(
-        connection.psycopg
-    ):  # so that a function behind a view finds no names on the reader's path either
+    # Pinned, so that a function behind a view finds no names on the reader's path either.
+    with connection.with_settings(), pinned(connection.psycopg):
         if not _frame(connection, _TRUSTED, oid=oid)["trusted"].iloc[0]:
             # Even planning a query may: it computes constants in the expressions of indexes and partitions.
             return pd.DataFrame(), f"Rows not shown: reading them may run code of {owner} with your rights."

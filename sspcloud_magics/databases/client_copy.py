@@ -150,9 +150,10 @@ def _copy(
 
     with connection.turn:
         session, remarks = connection.ready()
+        connection.refuse([statement])
         in_transaction = connection.in_transaction
         try:
-            with session.cursor() as cursor:
+            with connection.with_settings(), session.cursor() as cursor:
                 with cursor.copy(statement.sql.encode()) as copy:
                     move(copy, told)
                 done = Done(cursor.statusmessage or "COPY", max(cursor.rowcount, 0))

@@ -5,6 +5,8 @@ returns holds one psycopg session in autocommit mode. A session that was found d
 is made anew, with its settings, and says so; inside a transaction nothing is made anew silently: what was done
 in it is gone, and the next statement raises `ConnectionLost`.
 
+Through a pooler that keeps no session (`pooler`), settings travel with each transaction.
+
 One session does one thing at a time. Threads take turns (`turn`); a transaction block is one turn. While a query is read in chunks, no
 other can be sent. A forked child leaves its parent's session alone and logs in by itself.
 """
@@ -17,8 +19,8 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import psycopg
 from psycopg import pq
 
-from sspcloud_magics.databases import belongings, credentials, failures, fetching, forks, libpq
+from sspcloud_magics.databases import belongings, credentials, failures, fetching, forks, libpq, pooler
 from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.libpq import Login, Tls
@@ -70,7 +72,14 @@ Without an end, a block that waits for its own workers would wait for ever: they
 _OWN_SESSION = (
     "This process has a session of its own: it does not see its parent's transaction and temporary tables."
 )
+_POOLED = "keeps no session: settings travel with each query, and SET or temporary tables are refused"
 _TRANSACTION = (b"BEGIN", b"COMMIT", b"ROLLBACK")
+# These begin or end a transaction, or do nothing outside of one.
+_CONTROL = frozenset(
+    {"begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "set", "prepare"}
+)
+_CONTROL_TAGS = frozenset({"BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK"})
+_NOT_IN_A_TRANSACTION = (psycopg.errors.ActiveSqlTransaction, psycopg.errors.InvalidTransactionTermination)
 _SAVEPOINT = (
     b"SAVEPOINT sspcloud_block",
     b"RELEASE SAVEPOINT sspcloud_block",
@@ -157,8 +166,10 @@ class DatabaseConnection:
         self.settings = settings or Settings()
         self.changes = 0
         self.forward: Forward | None = None
+        # Whether a pooler gives each transaction another session with the server.
+        self.is_pooled = False
         self._session, self.tls = self._log_in()
-        self.settings.begin(self._session)
+        self.settings.begin(self._session, is_pooled=self.is_pooled)
         self._closed = False
         forks.forget_in_child(self)
 
@@ -258,7 +269,10 @@ class DatabaseConnection:
             self._session.close()
             self._give_up()
             self._refuse_if_closed()
-        return self._session, (remark, *_refused(self.settings.begin(self._session)))
+        return self._session, (
+            remark,
+            *_refused(self.settings.begin(self._session, is_pooled=self.is_pooled)),
+        )
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -377,7 +391,7 @@ class DatabaseConnection:
                 mend="commit() or close() that connection first",
             )
         is_savepoint = self.in_transaction
-        begin, keep, drop = _SAVEPOINT if is_savepoint else (how, *_TRANSACTION[1:])
+        begin, keep, drop = _SAVEPOINT if is_savepoint else (how + self.settings.local, *_TRANSACTION[1:])
         block = Block(keep, drop, lent, time.monotonic())
         try:
             session.execute(begin)
@@ -461,10 +475,69 @@ class DatabaseConnection:
         self.settings.follow(statement, tag, in_transaction=self.in_transaction)
         if not self.in_transaction:
             self._blocks.clear()
+        elif self.settings.local and _CONTROL_TAGS.issuperset([tag]) and "to" not in statement.words:
+            self._session.execute(self.settings.local.removeprefix(b"; "))
         if tag == "DISCARD ALL":
             self._held.clear()
         elif (held := belongings.held_after(statement)) is not None:
             self._held[held] = None
+
+    def refuse(self, parsed: Sequence[Statement]) -> None:
+        """Refuse statements that need a session, where a pooler keeps none; call it in a turn, before the first of them is sent.
+
+        Raises
+        ------
+        QueryFailed
+            If one of them does.
+        """
+        if self.is_pooled:
+            pooler.refuse(parsed, self.database.path, in_transaction=self.in_transaction)
+
+    def refuse_query(self, query: Any) -> None:
+        """Refuse the same in a query as psycopg takes it."""
+        if self.is_pooled:
+            pooler.refuse_query(self._session, query, self.database.path)
+
+    @contextmanager
+    def with_settings(self, statement: Statement | None = None) -> Iterator[None]:
+        """Have a statement run with the settings of the connection: in a transaction of its own where a pooler keeps no session.
+
+        Parameters
+        ----------
+        statement
+            Which; one that begins or ends a transaction is left alone.
+
+        Raises
+        ------
+        QueryFailed
+            If it cannot run in a transaction.
+        """
+        is_control = statement is not None and not _CONTROL.isdisjoint(statement.words[:1])
+        is_open = self.in_transaction
+        if not self.settings.local or is_open or is_control:
+            yield
+            return
+        block = self.begin()
+        try:
+            yield
+            if block in self._blocks:
+                self._blocks.remove(block)
+                self._session.execute(block.keep)
+        except BaseException as error:
+            if block in self._blocks:
+                self._blocks.remove(block)
+            fetching.settle(self._session)
+            if self.in_transaction:
+                with suppress(psycopg.OperationalError):  # the server has gone, and has done it
+                    self._session.execute(block.drop)
+            if isinstance(error, _NOT_IN_A_TRANSACTION):
+                raise QueryFailed(
+                    f"{error.diag.message_primary}.",
+                    why=f"The pooler of {self.database.path} keeps no session, so your settings travel in a transaction with each query.",
+                    mend="clear them, and name the schema in the statement: "
+                    "%config SSPCloud.search_path = '' and %config SSPCloud.time_zone = ''",
+                ) from None
+            raise
 
     @contextmanager
     def unharmed(self) -> Iterator[None]:
@@ -525,6 +598,16 @@ class DatabaseConnection:
         self.forward = None
         self._is_inherited = True
 
+    def _find_pooler(self, session: Session) -> None:
+        """Find out whether a pooler keeps no session for this one."""
+        self.is_pooled = pooler.is_between(session)
+        if self.is_pooled:
+            other, _ = libpq.log_in(self._login)
+            with closing(other):
+                self.is_pooled = not pooler.keeps_sessions(session, other)
+        if self.is_pooled:
+            pooler.watch_cursors(session, self.database.path)
+
     def _log_in(self) -> tuple[Session, Tls]:
         if self._reach is not None:
             reached = self._reach()
@@ -539,7 +622,7 @@ class DatabaseConnection:
             session.prepare_threshold = None
             heard = weakref.WeakMethod(self._hear)
             session.add_notice_handler(lambda diagnosis: (hear := heard()) and hear(diagnosis))
-            fetching.set_styles(session)
+            self._find_pooler(session)
         except psycopg.Error as error:
             refused = failures.of_login(
                 error,
@@ -572,6 +655,8 @@ class DatabaseConnection:
             facts.append(
                 ("through", f"{self.forward.address}:{self.forward.local_port} → {self.forward.target}")
             )
+        if self.is_pooled:
+            facts.append(("pooler", _POOLED))
         if self.route is not None and self.route.why:
             facts.append(("route", str(self.route)))
         return facts

@@ -59,6 +59,7 @@ class _Lent:
     @contextmanager
     def around(self, statement: object) -> Iterator[None]:
         """Have a statement run in a transaction where it needs one."""
+        self._connection.refuse_query(statement)
         if not self._stands_alone(statement):
             self._begin()
             yield
@@ -66,7 +67,8 @@ class _Lent:
         connection = self._connection
         with connection.turn:
             if self.autocommit or connection.is_lent or not connection.in_transaction:
-                yield
+                with connection.with_settings():
+                    yield
                 return
             # An error would fail the transaction that is the user's.
             block = connection.begin(lent=True)
@@ -168,7 +170,7 @@ class _Cursor(psycopg.Cursor[Any]):
 
     @contextmanager
     def copy(self, statement: Any, *arguments: Any, **options: Any) -> Iterator[psycopg.Copy]:
-        with self._lent.around(None), super().copy(statement, *arguments, **options) as copy:
+        with self._lent.around(statement), super().copy(statement, *arguments, **options) as copy:
             yield copy
 
 

@@ -37,7 +37,9 @@ _GUESSES = re.compile(
 # What libpq says about a login that did not succeed: it has no SQLSTATE, only words. The first that fits.
 _LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
     (
-        re.compile(r"password authentication failed|role \".*\" does not exist|is not permitted to log in"),
+        re.compile(
+            r"(?:password|SASL) authentication failed|role \".*\" does not exist|is not permitted to log in"
+        ),
         LoginRefused,
         "{place} refuses the user {user}.",
         "check user and password; a share may have expired: ask the owner to share it again",
@@ -59,6 +61,12 @@ _LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
         DatabaseUnavailable,
         "{place} has no connection left: its limit is reached.",
         "close connections that nobody uses (other notebooks hold some), then try again",
+    ),
+    (
+        re.compile(r"unsupported startup parameter"),
+        DatabaseUnavailable,
+        "{place} is behind a connection pooler that takes no settings at the login, which are needed here.",
+        "use the server's own service, without the pooler",
     ),
     (
         re.compile(r"is (?:starting up|shutting down|in recovery)|not (?:yet )?accepting connections"),

@@ -47,16 +47,18 @@ _CANCEL_SECONDS = 5.0
 _ROWS = (pq.ExecStatus.TUPLES_CHUNK, pq.ExecStatus.SINGLE_TUPLE, pq.ExecStatus.TUPLES_OK)
 _COPIES = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH)
 _STYLES = (
-    ("DateStyle", "ISO", "SET datestyle TO ISO"),
-    ("IntervalStyle", "postgres", "SET intervalstyle TO postgres"),
+    ("DateStyle", "ISO", "datestyle TO ISO"),
+    ("IntervalStyle", "postgres", "intervalstyle TO postgres"),
 )
 
 
-def set_styles(connection: psycopg.Connection[Any]) -> None:
-    """Have dates and intervals written as `columns` reads them, where the server is set up otherwise."""
-    for setting, readable, sql in _STYLES:
-        if not (connection.info.parameter_status(setting) or readable).startswith(readable):
-            connection.execute(sql)
+def missing_styles(connection: psycopg.Connection[Any]) -> list[str]:
+    """Return what is to be set to have dates and intervals written as `columns` reads them."""
+    return [
+        style
+        for setting, readable, style in _STYLES
+        if not (connection.info.parameter_status(setting) or readable).startswith(readable)
+    ]
 
 
 @dataclass(slots=True)
@@ -348,11 +350,11 @@ class _Reading:
         seen.discard(statement)
 
     def _check_styles(self, types: Sequence[int]) -> None:
-        for setting, readable, sql in _STYLES:
+        for setting, readable, wanted in _STYLES:
             style = self._connection.info.parameter_status(setting) or readable
             if not style.startswith(readable) and not STYLED.isdisjoint(types):
                 raise psycopg.NotSupportedError(
-                    f"Dates and intervals in the {setting} {style!r} cannot be read: {sql}"
+                    f"Dates and intervals in the {setting} {style!r} cannot be read: SET {wanted}"
                 )
 
     def _take(self, result: pq.abc.PGresult, made: Sequence[Column]) -> None:

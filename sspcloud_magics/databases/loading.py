@@ -74,6 +74,7 @@ def load_table(
     columns = sql.SQL("SELECT {} FROM {} LIMIT 0").format(listed, table)
     with connection.turn:
         session, _ = connection.ready()
+        connection.refuse(statements(f"CREATE TABLE {name} ()"))
         try:
             with connection.transaction(), session.cursor() as cursor:
                 if mode == "append":

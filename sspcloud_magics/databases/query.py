@@ -184,6 +184,7 @@ def run(
     foretold = None if warn is None or limit is not None else partial(_warn_of_size, warn, memory_share)
     with connection.turn:
         session, remarks = connection.ready()
+        connection.refuse(parsed)
         notes = list(remarks)
         done: list[Done] = []
         frame: pd.DataFrame | None = None
@@ -194,6 +195,7 @@ def run(
                 fetched = Fetched()
                 with (
                     _worded(connection, session, statement, len(done), len(parsed)),
+                    connection.with_settings(statement),
                     _bounded(session, timeout),
                 ):
                     for fetched in fetching.batches(
@@ -294,6 +296,7 @@ def parts(
     if len(parsed) != 1:
         raise UsageProblem("One query can be written or cut into parts.", mend="run the others before it")
     session, _ = connection.ready()
+    connection.refuse(parsed)
     began = time.perf_counter()
     given, given_size = 0, 0
     fetched = Fetched()
@@ -302,6 +305,7 @@ def parts(
     )
     with (
         _worded(connection, session, parsed[0], 0, 1),
+        connection.with_settings(parsed[0]),
         _bounded(session, timeout),
         closing(running),
     ):

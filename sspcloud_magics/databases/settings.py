@@ -3,7 +3,9 @@
 What the user configured (``search_path``, time zone) holds in each session; a ``SET`` that was sent since
 is repeated after it. A ``SET`` inside a transaction counts once that is committed, since a rollback takes it back. One
 more setting is ours: the server looks every now and then whether the client is still there, so that a query
-whose kernel was killed does not run on for nobody.
+whose kernel was killed does not run on.
+
+Where a pooler keeps no session (`pooler`), nothing is set in one: `local` begins each transaction instead.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 import psycopg
 from psycopg import pq, sql
 
+from sspcloud_magics.databases import fetching
 from sspcloud_magics.databases.parameters import Statement
 
 LOOK = "2s"
@@ -44,15 +47,34 @@ class Preferences:
     search_path: str | None = None
     time_zone: str | None = None
 
+    def values(self) -> dict[str, str]:
+        """Return their values, by the setting's name."""
+        wanted = {"search_path": self.search_path, "timezone": self.time_zone}
+        return {name: value for name, value in wanted.items() if value is not None}
+
     def statements(self) -> dict[str, str]:
         """Return what sets them, by the setting's name."""
-        wanted = {"search_path": self.search_path, "timezone": self.time_zone}
-        return {name: _set(name, value) for name, value in wanted.items() if value is not None}
+        return {name: _set(name, value) for name, value in self.values().items()}
 
 
-def _set(name: str, value: str) -> str:
+def _set(name: str, value: str, *, local: bool = False) -> str:
     """Return what sets a setting to a text that lists what it shall be, as in postgresql.conf."""
-    return sql.SQL("SELECT pg_catalog.set_config({}, {}, false)").format(name, value).as_string(None)
+    return sql.SQL("SELECT pg_catalog.set_config({}, {}, {})").format(name, value, local).as_string(None)
+
+
+_ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|\Z)')
+
+
+def _set_local(name: str, value: str) -> str:
+    """Return the same for one transaction, in words that its isolation level may still follow: no query."""
+    items = [value]
+    if name == "search_path":
+        items = [quoted.replace('""', '"') or plain.lower() for quoted, plain in _ITEM.findall(value)] or [""]
+    return (
+        sql.SQL("SET LOCAL {} = {}")
+        .format(sql.Identifier(name), sql.SQL(", ").join(map(sql.Literal, items)))
+        .as_string(None)
+    )
 
 
 class Settings:
@@ -69,6 +91,13 @@ class Settings:
         # What the session has, and what it shall have: any thread may say that.
         self._preferred = self._wanted = preferences or Preferences()
         self._in_transaction: dict[str, str | None] = {}
+        # What begins each transaction, where a pooler keeps no session.
+        self._local: list[str] | None = None
+
+    @property
+    def local(self) -> bytes:
+        """What begins each transaction; nothing where the session keeps its settings, or has none."""
+        return "".join(f"; {each}" for each in self._local or ()).encode()
 
     def like(self) -> Settings:
         """Return settings for a session beside this one, which are the same and go their own way."""
@@ -120,18 +149,46 @@ class Settings:
         elif name == "all":
             self._kept = {}
 
-    def begin(self, session: psycopg.Connection[Any]) -> list[str]:
-        """Set up a new session, and return the names of what the server does not take any more."""
+    def begin(self, session: psycopg.Connection[Any], *, is_pooled: bool = False) -> list[str]:
+        """Set up a new session, and return the names of what the server does not take any more.
+
+        Parameters
+        ----------
+        session
+            The session.
+        is_pooled
+            Whether a pooler gives each of its transactions another one with the server.
+        """
+        self._in_transaction = {}
+        if is_pooled:
+            return self._begin_pooled(session)
+        self._local = None
+        for style in fetching.missing_styles(session):
+            session.execute(f"SET {style}".encode())
         if session.info.server_version >= _LOOKS_SINCE:
             _try(session, _set("client_connection_check_interval", LOOK))  # not on each of its platforms
-        self._in_transaction = {}
         self._due()
         return [name for name, again in self._kept.items() if not _try(session, again)]
+
+    def _begin_pooled(self, session: psycopg.Connection[Any]) -> list[str]:
+        preferred = self._wanted.values()
+        refused = [name for name in self._kept if name not in preferred]  # SET in a session of before
+        self._due()
+        self._kept = {}
+        self._local = [f"SET LOCAL {style}" for style in fetching.missing_styles(session)]
+        for name, value in preferred.items():
+            if _try(session, _set(name, value, local=True)):
+                self._local.append(_set_local(name, value))
+            else:
+                refused.append(name)
+        return refused
 
     def catch_up(self, session: psycopg.Connection[Any]) -> list[str]:
         """Set what has been preferred since the last statement, and return the names of what is refused."""
         if self._wanted == self._preferred or session.info.transaction_status != pq.TransactionStatus.IDLE:
             return []
+        if self._local is not None:
+            return self._begin_pooled(session)
         refused = [name for name, again in self._due().items() if not _try(session, again)]
         for name in refused:
             self._kept.pop(name, None)

@@ -89,7 +89,8 @@ class KnownTables:
             try:
                 beside = connection.beside()
                 try:
-                    read: Names | None = names.read(beside.psycopg)
+                    with beside.turn, beside.with_settings():
+                        read: Names | None = names.read(beside.psycopg)
                 finally:
                     beside.close()
             except Exception:  # noqa: BLE001 - a thread says nothing: whoever asks with a query is told what is wrong

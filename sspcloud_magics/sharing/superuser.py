@@ -4,7 +4,7 @@ The user of a chart may not create roles. The superuser may, and the owner holds
 of a CNPG release ``F``, under ``postgres-password`` in the Secret of an older one.
 
 Its session has the search path pinned from the login on (`databases.pinned`): no name in a statement of sharing can mean
-an object that a colleague has made. A pooler drops such options without a word, so the path is compared afterwards.
+an object that a colleague has made. A pooler may drop such options without a word, so they are compared afterwards.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from sspcloud_magics.sharing.lock_watch import LOCK_TIMEOUT
 
 _PLACES = (("{}-superuser", "username", "password"), ("{}", None, "postgres-password"))
 _SUPERUSER = "postgres"
-_OPTIONS = "-c search_path={} -c lock_timeout={}".format(PATH.replace(" ", r"\ "), LOCK_TIMEOUT)
+_WANTED = (PATH, LOCK_TIMEOUT)
+_SHOWN = b"SELECT pg_catalog.current_setting('search_path'), pg_catalog.current_setting('lock_timeout')"
+OPTIONS = "-c search_path={} -c lock_timeout={}".format(PATH.replace(" ", r"\ "), LOCK_TIMEOUT)
 
 
 def open_as_superuser(
@@ -43,19 +45,38 @@ def open_as_superuser(
     CredentialsNotFound
         If the superuser's password is not there, or may not be read.
     QueryFailed
-        If the session does not keep its search path.
+        If the session does not keep its settings.
     """
     used = _superuser(cluster, database)
-    connection = open_connection(cluster, manager, database, used, dbname=dbname, options=_OPTIONS)
-    (path,) = connection.psycopg.execute("SHOW search_path").fetchone() or ("",)
-    if path != PATH:
+    connection = open_connection(cluster, manager, database, used, dbname=dbname, options=OPTIONS)
+    try:
+        check_settings(connection)
+    except BaseException:
         connection.close()
+        raise
+    return connection
+
+
+def check_settings(connection: DatabaseConnection) -> None:
+    """Raise where a session does not have the settings that it asked for at its login.
+
+    Raises
+    ------
+    QueryFailed
+        If it has others, or keeps none.
+    """
+    found = connection.psycopg.execute(_SHOWN).fetchone()
+    if connection.is_pooled or found != _WANTED:
         raise QueryFailed(
-            f"{database.path} does not keep the settings that sharing needs for its own session.",
-            why=f"search_path is {path!r} and has to be {PATH!r}, as for a connection pooler that drops startup options.",
+            "Sharing needs a session that keeps its settings, and a connection pooler keeps none.",
+            why=f"search_path and lock_timeout of {connection.database.path} are {_listed(found or ())}, "
+            f"and have to be {_listed(_WANTED)} all along.",
             mend="share through the server's own service, without the pooler",
         )
-    return connection
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    return " and ".join(map(repr, values))
 
 
 def _superuser(cluster: Cluster, database: Database) -> Credentials:

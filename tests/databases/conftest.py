@@ -15,7 +15,9 @@ import pytest
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.libpq import Login
+from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.secret import Secret
+from tests.support.poolers import Pooler, pgbouncer
 from tests.support.postgres_servers import Server, started
 
 
@@ -26,18 +28,59 @@ def server() -> Iterator[Server]:
         yield running
 
 
+THROUGH_POOLER = {
+    "test_engine",
+    "test_fetching",
+    "test_files",
+    "test_libraries",
+    "test_loading_values",
+    "test_query",
+}
+"""Files whose tests run a second time through PgBouncer in transaction mode.
+
+What needs a session there has to be refused in words: such a test is an expected failure, and counted as one.
+"""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have each test of some files run with and without a pooler."""
+    is_decided = any("login" in mark.args for mark in metafunc.definition.iter_markers("parametrize"))
+    name = metafunc.module.__name__.rpartition(".")[2]
+    if "login" in metafunc.fixturenames and name in THROUGH_POOLER and not is_decided:
+        metafunc.parametrize("login", ["server", "pgbouncer"], indirect=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    try:
+        return (yield)
+    except QueryFailed as error:
+        if "the pooler keeps none" not in error.what:
+            raise
+        return pytest.xfail(error.what)
+
+
+@pytest.fixture(scope="session")
+def pooler(server: Server) -> Iterator[Pooler]:
+    """One PgBouncer in transaction mode that ends with the session."""
+    with pgbouncer(server) as running:
+        yield running
+
+
 @pytest.fixture
-def login(server: Server) -> Login:
-    """The superuser's login, without a tunnel."""
-    return login_to(server)
+def login(server: Server, request: pytest.FixtureRequest) -> Login:
+    """The superuser's login, without a tunnel; through a pooler where a test asks for one."""
+    if getattr(request, "param", "server") == "server":
+        return login_to(server)
+    return login_to(server, request.getfixturevalue("pooler").port)
 
 
-def login_to(server: Server) -> Login:
+def login_to(server: Server, port: int | None = None) -> Login:
     """Return the superuser's login."""
     return Login(
         host="db-rw.user-alice.svc",
         address="127.0.0.1",
-        port=server.port,
+        port=port or server.port,
         user=server.user,
         password=Secret(server.password),
         dbname="postgres",
@@ -50,6 +93,12 @@ def connection(login: Login) -> Iterator[DatabaseConnection]:
     made = DatabaseConnection(Database("db", "user-alice", "postgres", "db-rw", 5432), login)
     yield made
     made.close()
+
+
+def process_of(connection: DatabaseConnection) -> int:
+    """Return the number of the server's process, which a pooler hides."""
+    (process,) = connection.psycopg.execute("select pg_backend_pid()").fetchone()
+    return process
 
 
 HOSTILE = """

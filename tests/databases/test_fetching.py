@@ -18,7 +18,9 @@ from psycopg.adapt import PyFormat, Transformer
 from sspcloud_magics.databases import binary, columns, describing, fetching
 from sspcloud_magics.databases.parameters import statements
 from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.databases.settings import Preferences
 from sspcloud_magics.errors import QueryFailed
+from tests.databases.conftest import process_of
 from tests.databases.test_columns import TYPES, same
 from tests.support.examples import examples
 
@@ -95,7 +97,7 @@ def test_each_type_comes_as_it_comes_as_text(connection, tables, monkeypatch, ki
     tables.execute(f"create table copying.kept (n serial, value {kind}, other text default 'é')")
     for value in listed:
         tables.execute(f"insert into copying.kept(value) values (cast(%s::text as {kind}))", [value])
-    query(connection, "set time zone 'Europe/Paris'")
+    connection.settings.prefer(Preferences(time_zone="Europe/Paris"))
     sql = "select value, other, value as value from copying.kept where n > :n order by n"
     assert_same(*by_each_format(connection, sql, {"n": 0}))
     assert_same(*by_each_format(connection, sql, {"n": 1000}))
@@ -177,7 +179,7 @@ EXTREMES = {
 
 @pytest.mark.parametrize("kind", EXTREMES)
 def test_extremes_agree_in_each_format_and_psycopg(connection, kind):
-    query(connection, "set time zone 'Europe/Paris'")
+    connection.settings.prefer(Preferences(time_zone="Europe/Paris"))
     sql = f"select given::{kind} as value from unnest(:given::text[]) with ordinality g(given, n) order by n"
 
     @settings(max_examples=examples(30), deadline=None)
@@ -188,7 +190,8 @@ def test_extremes_agree_in_each_format_and_psycopg(connection, kind):
         assert len(text) == len(values)
         for ours, value in zip(text["value"], values, strict=True):
             try:
-                theirs = connection.psycopg.execute(f"select %s::text::{kind}", [value]).fetchone()[0]
+                with connection.turn, connection.with_settings():
+                    theirs = connection.psycopg.execute(f"select %s::text::{kind}", [value]).fetchone()[0]
             except psycopg.DataError:  # Python has no such date, or no infinity
                 continue
             if kind == "interval" and value in ("infinity", "-infinity"):
@@ -220,7 +223,7 @@ EDGES = [
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Paris", "America/St_Johns"])
 @pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "date"])
 def test_edge_moments_agree_in_each_format(connection, kind, zone):
-    query(connection, f"set time zone '{zone}'")
+    connection.settings.prefer(Preferences(time_zone=zone))
     sql = f"select given::{kind} as value from unnest(:given::text[]) with ordinality g(given, n) order by n"
     for given_values in (EDGES, EDGES[::-1], *([edge] for edge in EDGES)):
         fast, text = by_each_format(connection, sql, {"given": given_values})
@@ -334,10 +337,10 @@ def test_the_place_of_an_error_is_marked(connection):
 
 
 def test_error_after_rows_leaves_the_session_usable(connection):
-    pid = connection.psycopg.info.backend_pid
+    pid = process_of(connection)
     with pytest.raises(QueryFailed, match="division by zero"):
         query(connection, "select 1 / (30000 - i) from generate_series(1, 50000) i")
-    assert query(connection, "select pg_backend_pid() p")["p"].tolist() == [pid]
+    assert process_of(connection) == pid
 
 
 def test_limit_is_the_servers_for_a_reading_query(connection):

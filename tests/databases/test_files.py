@@ -19,7 +19,9 @@ from sspcloud_magics.databases.client_copy import copy_from, copy_to
 from sspcloud_magics.databases.files import export
 from sspcloud_magics.databases.loading import load_table
 from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.databases.settings import Preferences
 from sspcloud_magics.errors import FileNotWritten, QueryFailed, UsageProblem
+from tests.databases.conftest import process_of
 
 EVERYTHING = """select i as n, i / 7.0::float8 as x, case when i % 3 > 0 then 'é' || i end as t, jsonb_build_object('i', i) as j,
     timestamptz '2024-01-01 00:00+00' + i * interval '1 s' as z, '\\x41'::bytea as b, time '10:00' as c, array[i, null] as a,
@@ -108,7 +110,7 @@ def test_each_type_in_arrow_polars_parquet_and_csv(connection, tmp_path, kind, v
     import pyarrow.parquet as pq
 
     arrows, in_arrow, in_csv = expected
-    query(connection, "set time zone 'Europe/Paris'")
+    connection.settings.prefer(Preferences(time_zone="Europe/Paris"))
     sql = f"select cast(given as {kind}) as value from unnest(:given::text[]) given"
     values = {"given": [value, None]}
     for fetch in (sql, f"{sql} limit 5"):  # in the binary format, and as text
@@ -241,7 +243,7 @@ def test_copy_writes_a_file_and_reads_it_back(connection, tmp_path):
     file = tmp_path / "rows.txt"
     query(
         connection,
-        "create temp table t (i int, w text); insert into t select i, 'é' || i from generate_series(1, 5000) i",
+        "drop table if exists t; create table t (i int, w text); insert into t select i, 'é' || i from generate_series(1, 5000) i",
     )
     seen = []
     done = copy_to(
@@ -285,10 +287,11 @@ def test_another_ending_is_refused(connection, tmp_path):
 
 
 def test_timeout_cancels_and_keeps_the_session(connection):
-    pid = connection.psycopg.info.backend_pid
+    pid = process_of(connection)
     with pytest.raises(QueryFailed, match=r"longer than 0\.2 s"):
         query(connection, "select pg_sleep(60)", timeout=0.2)
-    assert query(connection, "select pg_backend_pid() p", timeout=60)["p"].tolist() == [pid]
+    assert process_of(connection) == pid
+    assert query(connection, "select 1 as a", timeout=60)["a"].tolist() == [1]
 
 
 def test_result_that_may_not_fit_is_warned_of_first(connection):

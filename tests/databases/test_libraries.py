@@ -22,7 +22,7 @@ ROWS = (
 @pytest.fixture
 def seen(connection):
     """A temporary table of an open transaction, which nobody but this session sees."""
-    query(connection, f"begin; create temp table seen as {ROWS}")
+    query(connection, f"begin; create temp table seen on commit drop as {ROWS}")
     yield connection
     assert connection.in_transaction
     query(connection, "rollback")
@@ -87,7 +87,7 @@ for cell in (
     "%load_ext sspcloud_magics\\n%load_ext sql\\nimport sspcloud_magics as ssp\\nengine = ssp.engine()\\n%sql engine",
     "%config SqlMagic.named_parameters = 'enabled'",
     "%query_db --begin",
-    "%query_db CREATE TEMP TABLE seen AS SELECT i FROM generate_series(1, 30) i",
+    "%query_db CREATE TEMP TABLE seen ON COMMIT DROP AS SELECT i FROM generate_series(1, 30) i",
     "least = 28\\nfound = %sql SELECT i FROM seen WHERE i >= :least ORDER BY i",
     "%%sql --save big\\nSELECT i FROM seen WHERE i > 10",
     "%sql INSERT INTO seen VALUES (1000)",

@@ -22,8 +22,8 @@ PARIS = ZoneInfo("Europe/Paris")
 @pytest.fixture
 def table(connection):
     """The name of a table that is not there, and its removal."""
-    yield "pg_temp.loaded"
-    query(connection, "DROP TABLE IF EXISTS pg_temp.loaded")
+    yield "loaded"
+    query(connection, "DROP TABLE IF EXISTS loaded")
 
 
 def loaded(connection, table, values):
@@ -63,7 +63,6 @@ RIGHT = [
 
 @pytest.mark.parametrize(("values", "kind", "texts"), RIGHT)
 def test_values_are_loaded_right(connection, table, values, kind, texts):
-    query(connection, "SET TIME ZONE 'UTC'")
     kinds, found = loaded(connection, table, values)
     assert kinds == {kind}
     assert found == texts
@@ -91,7 +90,7 @@ def test_value_that_cannot_be_loaded_is_named(connection, table, values, words):
     assert "Column 'x', row " in told
     assert words in told
     assert len(refused.value.what) < 140
-    assert query(connection, "SELECT to_regclass('pg_temp.loaded') IS NULL AS gone")["gone"][0]
+    assert query(connection, "SELECT to_regclass('loaded') IS NULL AS gone")["gone"][0]
 
 
 def test_long_value_is_cut_where_it_is_refused(connection, table):
@@ -113,7 +112,7 @@ APPENDED = [
 
 @pytest.mark.parametrize(("kind", "values", "texts"), APPENDED)
 def test_values_are_appended_to_what_is_there(connection, table, kind, values, texts):
-    query(connection, f"CREATE TEMPORARY TABLE loaded (x {kind})")
+    query(connection, f"CREATE TABLE loaded (x {kind})")
     load_table(connection, pd.DataFrame({"x": pd.Series(values, dtype=object)}), table, "append")
     assert query(connection, f"SELECT x::text AS x FROM {table}")["x"].tolist() == [
         pd.NA if t is None else t for t in texts
@@ -129,7 +128,7 @@ LOST = [
 
 @pytest.mark.parametrize(("kind", "value", "words"), LOST)
 def test_part_of_a_value_is_not_lost_silently(connection, table, kind, value, words):
-    query(connection, f"CREATE TEMPORARY TABLE loaded (x {kind})")
+    query(connection, f"CREATE TABLE loaded (x {kind})")
     with pytest.raises(UsageProblem, match=words):
         load_table(connection, pd.DataFrame({"x": pd.Series([value], dtype=object)}), table, "append")
 

@@ -1,0 +1,96 @@
+"""Debian's PgBouncer, in front of a PostgreSQL of the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from sspcloud_magics.sandbox import postgres
+from tests.support import debian_servers
+from tests.support.ports import free_port
+from tests.support.postgres_servers import Server
+
+
+@dataclass(frozen=True)
+class Pooler:
+    """Where PgBouncer listens, its process, and its log."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@contextlib.contextmanager
+def pgbouncer(
+    server: Server, mode: str = "transaction", *, ignored: str = "", size: int = 20, round_robin: bool = False
+) -> Iterator[Pooler]:
+    """Run a PgBouncer before a server, or do not run the test that needs it.
+
+    Parameters
+    ----------
+    server
+        The server.
+    mode
+        When a client gives its session with the server back: ``session``, ``transaction``.
+    ignored
+        The startup parameters that it drops without a word; it refuses all others that it does not know.
+    size
+        How many sessions with the server it holds for a user and a database.
+    round_robin
+        Whether it takes the session that was not used for longest, not the last one.
+    """
+    root = debian_servers.require("pgbouncer")
+    identity = postgres.identity()  # PgBouncer refuses to run as root
+    home = Path(tempfile.mkdtemp(prefix="sspcloud-pgbouncer-"))
+    (home / "users").write_text(f'"{server.user}" "{server.password}"\n')
+    port = free_port()
+    (home / "pgbouncer.ini").write_text(f"""
+[databases]
+* = host=127.0.0.1 port={server.port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {home / "users"}
+pool_mode = {mode}
+default_pool_size = {size}
+server_round_robin = {int(round_robin)}
+ignore_startup_parameters = {ignored}
+""")
+    postgres.give(home)
+    log = home / "log"
+    try:
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                [root / "usr/sbin/pgbouncer", home / "pgbouncer.ini"],
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env=debian_servers.environment(root),
+                cwd=home,
+                **identity,
+            )
+        try:
+            _wait_until_ready(server, port, process, log)
+            yield Pooler(port, process, log)
+        finally:
+            process.kill()
+            process.wait()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _wait_until_ready(server: Server, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    while process.poll() is None:
+        with contextlib.suppress(psycopg.OperationalError):
+            psycopg.connect(**server.conninfo(port=port, connect_timeout=5)).close()
+            return
+    raise AssertionError(f"PgBouncer ended at its start: {log.read_text()}")
