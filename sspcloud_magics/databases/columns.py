@@ -133,6 +133,26 @@ class Column:
         """Write all chunks of a plain column into `target`; the column is empty afterwards."""
         np.concatenate(self._all(), out=target)
 
+    def load_texts(self, load: Callable[[bytes], Any], encoding: str) -> None:
+        """Make objects of a column of texts, all of whose rows have come.
+
+        Parameters
+        ----------
+        load
+            What reads one as the server sent it.
+        encoding
+            In which it was sent.
+        """
+        texts = [
+            text
+            for piece in self._all()
+            for text in (piece if isinstance(piece, np.ndarray) else piece.to_pylist())
+        ]
+        self.to_piece, self.to_pandas, self.plain = objects, joined, _OBJECT
+        self.pieces = [
+            objects([None if text is None else load(text.encode(encoding)) for text in texts], self)
+        ]
+
     def _all(self) -> list[Any]:
         if self.grown:
             if self.pieces:

@@ -22,7 +22,7 @@ import psycopg
 from psycopg import abc, capabilities, generators, pq
 from psycopg.adapt import Transformer
 
-from sspcloud_magics.databases import binary, binding, columns, describing, forks
+from sspcloud_magics.databases import array_types, binary, binding, columns, describing, forks
 from sspcloud_magics.databases.binary import Decoder
 from sspcloud_magics.databases.collector import collector_paused
 from sspcloud_magics.databases.columns import STYLED, Column, Numeric, loaded_as
@@ -136,6 +136,7 @@ def batches(
     limit: int | None = None,
     json_text: bool = False,
     foretold: Callable[[Description], None] | None = None,
+    ahead: bool = False,
 ) -> Generator[Fetched, None, None]:
     """Run one statement, and give what has come so far after each batch of rows, and at the end.
 
@@ -143,21 +144,22 @@ def batches(
     room for more. Closing the generator before its end cancels the statement. The caller holds the connection's lock in each step.
 
     Parameters are those of `fetch`, and `json_text`: whether JSON stays the text that it is; and `foretold`, which is called
-    with what the server says of a query before its first row, where it was asked.
+    with what the server says of a query before its first row, where it was asked; and `ahead`: whether rows are used before the last one
+    has come, so that their types have to be known before.
     """
     describing.seen(connection).heed(statement)
     is_alone = connection.info.transaction_status == pq.TransactionStatus.IDLE
     try:
         reading = _Reading(connection, numeric, limit, json_text=json_text)
         try:
-            yield from _running(connection, statement, values, reading, foretold)
+            yield from _running(connection, statement, values, reading, foretold, ahead=ahead)
         except _ColumnsChanged:  # of which no row was given: it is described now, and asked again
             if is_alone:
                 settle(connection)
             else:  # to cancel it would fail the transaction
                 _read_to_the_end(connection)
             reading = _Reading(connection, numeric, limit, json_text=json_text)
-            yield from _running(connection, statement, values, reading, foretold)
+            yield from _running(connection, statement, values, reading, foretold, ahead=ahead)
     finally:
         settle(connection)
 
@@ -172,13 +174,15 @@ def _running(
     values: Sequence[Any],
     reading: _Reading,
     foretold: Callable[[Description], None] | None,
+    *,
+    ahead: bool,
 ) -> Iterator[Fetched]:
     transformer = reading.transformer
     dumped = binding.dumped(transformer, statement.names, values)
     sql, wanted, chunk = statement.sql, pq.Format.TEXT, CHUNK
     if describing.only_reads(statement) and reading.encoding == _ENCODING:
         described = describing.seen(connection).get(statement)
-        few = describing.promises_few(statement)
+        few = describing.promises_few(statement) and not ahead
         if described is not None and (few or not reading.limited):
             wanted = pq.Format.BINARY
         elif not few:
@@ -190,6 +194,7 @@ def _running(
                 transformer.formats or (),
                 estimated=foretold is not None,
             )
+            array_types.learn(connection, described.types)
             wanted = reading.format_of(described)
             sql = reading.with_limit(statement)
         if described is not None:
@@ -198,6 +203,16 @@ def _running(
             chunk = max(1, min(CHUNK, CHUNK_BYTES // max(1, described.width)))
         if sql is statement.sql:
             reading.remembered = statement, described
+    elif ahead:
+        described = describing.describe(
+            connection,
+            statement,
+            dumped,
+            transformer.types or (),
+            transformer.formats or (),
+            estimated=False,
+        )
+        array_types.learn(connection, described.types)
     pgconn = connection.pgconn
     pgconn.send_query_params(
         sql.encode(reading.encoding),
@@ -210,6 +225,7 @@ def _running(
         pgconn.set_chunked_rows_mode(chunk)
     waited(connection, generators.send(pgconn))
     yield from reading.batches()
+    reading.load_arrays()
 
 
 _ENCODING = "utf-8"
@@ -387,6 +403,18 @@ class _Reading:
             except (*_NOT_IN_PYTHON, struct.error):
                 return column.name
         return "a column"
+
+    def load_arrays(self) -> None:
+        """Make lists of arrays that came as text, since their types were not known before; call it after the last row."""
+        came = {column.oid: column for column in self._fetched.columns or ()}
+        unknown = array_types.unknown(self._connection, came)
+        if not unknown:
+            return
+        array_types.learn(self._connection, unknown)
+        loading = Transformer(self._connection)
+        for column in self._fetched.columns or ():
+            if column.oid in unknown and self._connection.adapters.get_loader(column.oid, pq.Format.TEXT):
+                column.load_texts(loading.get_loader(column.oid, pq.Format.TEXT).load, self.encoding)
 
     def _decode(self) -> None:
         """Make pieces of what was gathered."""

@@ -301,7 +301,7 @@ def parts(
     given, given_size = 0, 0
     fetched = Fetched()
     running = fetching.batches(
-        session, parsed[0], bound[0], numeric=numeric, limit=limit, json_text=json_text
+        session, parsed[0], bound[0], numeric=numeric, limit=limit, json_text=json_text, ahead=True
     )
     with (
         _worded(connection, session, parsed[0], 0, 1),
