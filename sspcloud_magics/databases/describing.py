@@ -1,8 +1,8 @@
 """What a query will return, asked before it runs: so that many rows can come in the fast format.
 
 Rows come fastest in PostgreSQL's binary format, and a statement is sent with one format for all of its columns. Which types
-have one that can be read is known only to the server, so a query is described first: one round trip, in which the planner's
-estimate comes along. What reads as a statement of few rows skips it, and so does a text that the session has seen before.
+have one that can be read is known only to the server, so a query is described first: one round trip. Another one brings the planner's
+estimate, where it is wanted and where to plan the query calls nothing but PostgreSQL's own functions (`own_functions`). What reads as a statement of few rows skips it, and so does a text that the session has seen before.
 
 Where one of the types has no decoder in `binary`, all columns come as text, by the types' own output functions. Nothing is cast
 on the server: a cast of a type that another user made would run their function with the rights of the person who reads.
@@ -23,6 +23,7 @@ from typing import Any
 import psycopg
 from psycopg import generators, pq
 
+from sspcloud_magics.databases import own_functions
 from sspcloud_magics.databases.parameters import Statement
 from sspcloud_magics.databases.waiting import waited
 
@@ -125,7 +126,7 @@ def describe(
     *,
     estimated: bool,
 ) -> Description:
-    """Ask the server what a query will return, in one round trip.
+    """Ask the server what a query will return.
 
     Parameters
     ----------
@@ -144,24 +145,22 @@ def describe(
     pgconn = connection.pgconn
     encoding = connection.info.encoding
     sql = statement.sql.encode(encoding)
+    checked = estimated and 'U&"' not in statement.sql.upper()  # its name is not read here
     pgconn.enter_pipeline_mode()
     try:
         pgconn.send_prepare(b"", sql, param_types=types)
         pgconn.send_describe_prepared(b"")
-        if estimated:
+        if checked:
+            pgconn.send_query_params(own_functions.CHECK, own_functions.named(statement))
+        _, described, *answers = _exchanged(connection, encoding)
+        plan: dict[str, Any] = {}
+        if answers and answers[0].get_value(0, 0) == b"f":
             pgconn.send_query_params(
                 b"EXPLAIN (FORMAT JSON) " + sql, values, param_types=types, param_formats=formats
             )
-        pgconn.pipeline_sync()
-        waited(connection, generators.send(pgconn))
-        results = list(_results(connection))
+            plan = json.loads(_exchanged(connection, encoding)[0].get_value(0, 0) or b"[]")[0]["Plan"]
     finally:
         leave_pipeline(connection)
-    for result in results:
-        if result.status == pq.ExecStatus.FATAL_ERROR:
-            raise psycopg.errors.error_from_result(result, encoding=encoding)
-    described = results[1]
-    plan = json.loads(results[2].get_value(0, 0) or b"[]")[0]["Plan"] if estimated else {}
     columns = range(described.nfields)
     return Description(
         tuple((described.fname(index) or b"").decode(encoding) for index in columns),
@@ -169,6 +168,17 @@ def describe(
         plan.get("Plan Rows", 0),
         plan.get("Plan Width", 0),
     )
+
+
+def _exchanged(connection: psycopg.Connection[Any], encoding: str) -> list[pq.abc.PGresult]:
+    """Send what is in the pipeline, and return the results."""
+    connection.pgconn.pipeline_sync()
+    waited(connection, generators.send(connection.pgconn))
+    results = list(_results(connection))
+    for result in results:
+        if result.status == pq.ExecStatus.FATAL_ERROR:
+            raise psycopg.errors.error_from_result(result, encoding=encoding)
+    return results
 
 
 def _results(connection: psycopg.Connection[Any], timeout: float | None = None) -> Iterator[pq.abc.PGresult]:
