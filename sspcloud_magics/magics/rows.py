@@ -8,6 +8,7 @@ pandas or another library displays in its own way, such as itables', is left to 
 
 from __future__ import annotations
 
+import json
 import re
 import weakref
 from html import escape
@@ -55,6 +56,10 @@ def unregister(shell: InteractiveShell) -> None:
 
 def html_of(frame: pd.DataFrame) -> str | None:
     """Return a frame as HTML; None where pandas is told to give none."""
+    if (plan := _plan(frame)) is not None:
+        return printable(
+            f'<div><pre>{escape(plan)}</pre><div style="{_FAINT}">{escape(_line(frame))}</div></div>'
+        )
     shown = _typed(frame)
     if shown is None:
         return _pandas_html(frame)
@@ -71,6 +76,8 @@ def html_of(frame: pd.DataFrame) -> str | None:
 
 def text_of(frame: pd.DataFrame) -> str:
     """Return a frame as text."""
+    if (plan := _plan(frame)) is not None:
+        return printable(f"{plan}\n{_line(frame)}")
     shown = _typed(frame)
     if shown is None:
         return repr(frame)
@@ -88,6 +95,16 @@ def _print(frame: pd.DataFrame, printer: Any, _cycle: bool) -> None:
 def _pandas_html(frame: pd.DataFrame) -> str | None:
     html: str | None = frame._repr_html_()  # type: ignore[operator]
     return html
+
+
+def _plan(frame: pd.DataFrame) -> str | None:
+    """Return what EXPLAIN has answered, whole: pandas would cut its lines and leave some out; None where it is another frame."""
+    if list(frame.columns) != ["QUERY PLAN"] or _typed(frame) is None:
+        return None
+    return "\n".join(
+        value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+        for value in frame["QUERY PLAN"]
+    )
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame | None:

@@ -236,6 +236,17 @@ def test_answer_is_shown_with_dtypes_shape_and_time(alice: Notebook) -> None:
     alice.run("%load_ext sspcloud_magics")
 
 
+def test_plan_is_shown_whole(alice: Notebook) -> None:
+    condition = " OR ".join(f"nom = 'a name that is long enough to be cut {n}'" for n in range(70))
+    plan = alice.run(f"%query_db EXPLAIN SELECT * FROM communes WHERE {condition}")
+    shown = alice.shell.display_formatter.format(plan)[0]
+    for said in (alice.printed, shown["text/plain"], shown["text/html"]):
+        assert "be cut 69" in said
+        assert "Seq Scan on communes" in said
+    tree = alice.run("%query_db EXPLAIN (FORMAT JSON) SELECT * FROM communes")
+    assert '"Node Type": "Seq Scan"' in alice.shell.display_formatter.format(tree)[0]["text/plain"]
+
+
 def test_another_display_of_dataframes_goes_first(alice: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = alice.run("%query_db SELECT 1 AS one")
     monkeypatch.setattr(pd.DataFrame, "_repr_html_", lambda _: "<b>interactive</b>")
