@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import psycopg
 
+from sspcloud_magics.databases.column_names import refuse_twins
 from sspcloud_magics.databases.columns import JSON
 from sspcloud_magics.errors import UsageProblem
 
@@ -96,6 +97,7 @@ def polars_frame(frame: pd.DataFrame, types: Sequence[int]) -> Any:
     Raises
     ------
     UsageProblem
-        If polars or pyarrow are not installed.
+        If polars or pyarrow are not installed, or two columns have the same name.
     """
+    refuse_twins(frame.columns, "a polars DataFrame")
     return needed("polars", "arrow", "A polars DataFrame").from_arrow(arrow_table(frame, types))

@@ -136,6 +136,7 @@ def chunks(
     numeric: Numeric = "float",
     timeout: float | None = None,
     convert: Convert = _as_it_is,
+    ahead: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> Chunks:
     """Run one query, and give its rows in chunks.
 
@@ -147,6 +148,8 @@ def chunks(
         How many rows a chunk has; the last may have fewer.
     convert
         Turns a DataFrame and the numbers of its columns' types into what a chunk shall be.
+    ahead
+        Called with the names of the columns before the query is sent.
 
     Raises
     ------
@@ -158,5 +161,7 @@ def chunks(
     >>> for chunk in chunks(connection, "SELECT * FROM individus", size=100_000):  # doctest: +SKIP
     ...     print(len(chunk))
     """
-    parts = query.parts(connection, sql, params, size=size, limit=limit, numeric=numeric, timeout=timeout)
+    parts = query.parts(
+        connection, sql, params, size=size, limit=limit, numeric=numeric, timeout=timeout, ahead=ahead
+    )
     return Chunks(connection, parts, size, convert)

@@ -136,7 +136,7 @@ def batches(
     limit: int | None = None,
     json_text: bool = False,
     foretold: Callable[[Description], None] | None = None,
-    ahead: bool = False,
+    ahead: Callable[[Sequence[str]], None] | None = None,
 ) -> Generator[Fetched, None, None]:
     """Run one statement, and give what has come so far after each batch of rows, and at the end.
 
@@ -144,8 +144,8 @@ def batches(
     room for more. Closing the generator before its end cancels the statement. The caller holds the connection's lock in each step.
 
     Parameters are those of `fetch`, and `json_text`: whether JSON stays the text that it is; and `foretold`, which is called
-    with what the server says of a query before its first row, where it was asked; and `ahead`: whether rows are used before the last one
-    has come, so that their types have to be known before.
+    with what the server says of a query before its first row, where it was asked; and `ahead`, which is called with the columns' names
+    before anything is sent, where rows are used before the last one has come or names matter.
     """
     describing.seen(connection).heed(statement)
     is_alone = connection.info.transaction_status == pq.TransactionStatus.IDLE
@@ -175,13 +175,13 @@ def _running(
     reading: _Reading,
     foretold: Callable[[Description], None] | None,
     *,
-    ahead: bool,
+    ahead: Callable[[Sequence[str]], None] | None,
 ) -> Iterator[Fetched]:
     transformer = reading.transformer
     dumped = binding.dumped(transformer, statement.names, values)
     sql, wanted, chunk = statement.sql, pq.Format.TEXT, CHUNK
     if describing.only_reads(statement) and reading.encoding == _ENCODING:
-        described = describing.seen(connection).get(statement)
+        described = None if ahead else describing.seen(connection).get(statement)
         few = describing.promises_few(statement) and not ahead
         if described is not None and (few or not reading.limited):
             wanted = pq.Format.BINARY
@@ -195,6 +195,8 @@ def _running(
                 estimated=foretold is not None,
             )
             array_types.learn(connection, described.types)
+            if ahead is not None:
+                ahead(described.names)
             wanted = reading.format_of(described)
             sql = reading.with_limit(statement)
         if described is not None:
@@ -203,7 +205,7 @@ def _running(
             chunk = max(1, min(CHUNK, CHUNK_BYTES // max(1, described.width)))
         if sql is statement.sql:
             reading.remembered = statement, described
-    elif ahead:
+    elif ahead is not None:
         described = describing.describe(
             connection,
             statement,
@@ -213,6 +215,7 @@ def _running(
             estimated=False,
         )
         array_types.learn(connection, described.types)
+        ahead(described.names)
     pgconn = connection.pgconn
     pgconn.send_query_params(
         sql.encode(reading.encoding),

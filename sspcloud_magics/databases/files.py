@@ -13,12 +13,14 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
 from sspcloud_magics.databases import arrow, query
+from sspcloud_magics.databases.column_names import refuse_twins
 from sspcloud_magics.databases.columns import Numeric
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.query import Progress
@@ -153,14 +155,17 @@ def export(
         json_text=True,
         timeout=timeout,
         progress=progress,
+        ahead=partial(refuse_twins, holder="a file"),
     )
     rows = 0
     notes: tuple[str, ...] = ()
-    with whole(file, overwrite=overwrite) as partial, connection.turn:
-        writer = make(partial)
+    with whole(file, overwrite=overwrite) as unfinished, connection.turn:
+        writer = make(unfinished)
         try:
             for part in parts:
-                _refuse_twins(part.frame)
+                refuse_twins(
+                    part.frame.columns, "a file"
+                )  # the table may have changed since it was described
                 writer.write(part.frame, part.types)
                 rows, notes = rows + len(part.frame), part.notes
         finally:
@@ -189,13 +194,13 @@ def whole(file: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     if file.exists() and not overwrite:
         raise UsageProblem(f"{file} exists.", mend="name another file, or replace it with --overwrite")
-    partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
+    unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     try:
         try:
-            yield partial
-            os.replace(partial, file)  # noqa: PTH105 - it replaces on every system
+            yield unfinished
+            os.replace(unfinished, file)  # noqa: PTH105 - it replaces on every system
         finally:
-            partial.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
         why = _FULL.get(error.errno or 0, error.strerror or str(error))
         raise FileNotWritten(
@@ -210,12 +215,3 @@ _FULL = {
     errno.EDQUOT: "Your quota of the disk is used up.",
     errno.EFBIG: "The file would be larger than is allowed here.",
 }
-
-
-def _refuse_twins(frame: pd.DataFrame) -> None:
-    twins = frame.columns[frame.columns.duplicated()]
-    if len(twins):
-        raise UsageProblem(
-            f"Several columns are named {twins[0]!r}, and a file holds one of a name.",
-            mend="give them names with AS",
-        )

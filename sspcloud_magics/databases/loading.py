@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from sspcloud_magics.databases import failures
+from sspcloud_magics.databases.column_names import refuse_long
 from sspcloud_magics.databases.column_values import column_values, type_name, values_for
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.parameters import statements
@@ -55,7 +56,7 @@ def load_table(
     ------
     UsageProblem
         If a value has no type in PostgreSQL, or a column's values have none in common (column, row and value are named), or
-        if a column has no name, or two have the same.
+        if a column has no name, or two have the same, or a name is longer than PostgreSQL keeps.
     QueryFailed
         If the server refuses; nothing is changed then.
 
@@ -69,7 +70,10 @@ def load_table(
         raise UsageProblem(
             "Each column needs a name of its own to become a table's.", mend="df.columns = [...]"
         )
-    table = sql.Identifier(*_path(name))
+    path = _path(name)
+    refuse_long(path, "table")
+    refuse_long(names, "column")
+    table = sql.Identifier(*path)
     listed = sql.SQL(", ").join(map(sql.Identifier, names))
     columns = sql.SQL("SELECT {} FROM {} LIMIT 0").format(listed, table)
     with connection.turn:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import html
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ import pandas as pd
 import psutil
 import psycopg
 
-from sspcloud_magics.databases import binding, failures, fetching, frames
+from sspcloud_magics.databases import binding, describing, failures, fetching, frames
+from sspcloud_magics.databases.column_names import twins
 from sspcloud_magics.databases.columns import Column, Numeric
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.describing import Description
@@ -169,11 +169,13 @@ def run(
     warn: Callable[[str], None] | None = None,
     memory_share: float = 0.5,
     json_text: bool = False,
+    ahead: Callable[[Sequence[str]], None] | None = None,
 ) -> QueryResult:
     """Run SQL, and return its rows together with all that is to be said of them.
 
     Parameters and exceptions are those of `query`, and `memory_share`: a result that is expected to take more of
-    the free memory is warned of; and `json_text`: whether JSON stays the text that it is.
+    the free memory is warned of; `json_text`: whether JSON stays the text that it is; and `ahead`, which is called with the names of the
+    answer's columns before the query is sent.
 
     Returns
     -------
@@ -206,6 +208,7 @@ def run(
                         limit=limit,
                         json_text=json_text,
                         foretold=foretold,
+                        ahead=None if any(map(describing.only_reads, parsed[len(done) + 1 :])) else ahead,
                     ):
                         if progress is not None:
                             progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
@@ -250,7 +253,7 @@ class Part:
     types
         PostgreSQL's number of the type of each column.
     notes
-        What a person should know of the values so far.
+        What a person should know of the values so far, and what the server has said.
     """
 
     frame: pd.DataFrame
@@ -270,6 +273,7 @@ def parts(
     json_text: bool = False,
     timeout: float | None = None,
     progress: Progress | None = None,
+    ahead: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> Generator[Part, None, None]:
     """Run one query, and give its rows in parts while they come; one part at least.
 
@@ -284,6 +288,8 @@ def parts(
         After how many bytes a part ends before it has as many rows; never where None.
     json_text
         Whether JSON stays the text that it is.
+    ahead
+        Called with the names of the columns before the query is sent; what it raises is raised.
 
     The others, and the exceptions, are those of `query`.
 
@@ -301,12 +307,13 @@ def parts(
     given, given_size = 0, 0
     fetched = Fetched()
     running = fetching.batches(
-        session, parsed[0], bound[0], numeric=numeric, limit=limit, json_text=json_text, ahead=True
+        session, parsed[0], bound[0], numeric=numeric, limit=limit, json_text=json_text, ahead=ahead
     )
     with (
         _worded(connection, session, parsed[0], 0, 1),
         connection.with_settings(parsed[0]),
         _bounded(session, timeout),
+        _notices(session) as heard,
         closing(running),
     ):
         for fetched in running:
@@ -314,17 +321,17 @@ def parts(
                 progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
             enough = fetched.rows - given >= size or (most and fetched.size - given_size >= most)
             if fetched.columns and enough:
-                yield _part(fetched.columns, fetched.rows - given)
+                yield _part(fetched.columns, fetched.rows - given, heard)
                 given, given_size = fetched.rows, fetched.size
     if fetched.columns is None:
         raise UsageProblem("The statement returns no rows.", mend="write a query, such as SELECT …")
     if fetched.rows > given or given == 0:
-        yield _part(fetched.columns, fetched.rows - given)
+        yield _part(fetched.columns, fetched.rows - given, heard)
 
 
-def _part(columns: Sequence[Column], rows: int) -> Part:
+def _part(columns: Sequence[Column], rows: int, heard: Sequence[str]) -> Part:
     frame = frames.frame(columns, rows)
-    return Part(frame, tuple(column.oid for column in columns), tuple(_notes_on_values(columns)))
+    return Part(frame, tuple(column.oid for column in columns), (*_notes_on_values(columns), *heard))
 
 
 def _prepared(sql: str, params: Mapping[str, object] | None) -> tuple[tuple[Statement, ...], list[list[Any]]]:
@@ -465,9 +472,7 @@ def _failed(
 def _notes_on(fetched: Fetched) -> list[str]:
     notes = []
     names = [column.name for column in fetched.columns or ()]
-    twice = (
-        [name for name, count in Counter(names).items() if count > 1] if len({*names}) < len(names) else []
-    )
+    twice = twins(names) if len({*names}) < len(names) else []
     if twice:
         notes.append(f"Several columns are named {', '.join(map(repr, twice))}: give them names with AS.")
     notes += _notes_on_values(fetched.columns or ())

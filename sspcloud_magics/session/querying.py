@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -342,6 +343,7 @@ def query_db(
     connected = current_connection(db)
     from sspcloud_magics.databases import arrow, client_copy, files, query  # noqa: PLC0415 - at first use
     from sspcloud_magics.databases.chunks import chunks as in_chunks  # noqa: PLC0415
+    from sspcloud_magics.databases.column_names import refuse_twins  # noqa: PLC0415
 
     if to is not None and client_copy.direction(sql) == "to":
         return client_copy.copy_to(connected, sql, to, overwrite=overwrite, progress=progress)
@@ -367,6 +369,7 @@ def query_db(
     convert = {"pandas": _as_it_is, "arrow": arrow.arrow_table, "polars": arrow.polars_frame}[as_]
     if as_ != "pandas":
         arrow.needed("pyarrow", "arrow", "An Arrow table")
+    ahead = partial(refuse_twins, holder="a polars DataFrame") if as_ == "polars" else None
     if chunks is not None:
         return in_chunks(
             connected,
@@ -377,6 +380,7 @@ def query_db(
             numeric=numeric,
             timeout=timeout,
             convert=convert,
+            ahead=ahead or (lambda _: None),
         )
     result = query.run(
         connected,
@@ -389,6 +393,7 @@ def query_db(
         warn=warn,
         memory_share=state.session.queries.memory_share,
         json_text=as_ != "pandas",
+        ahead=ahead,
     )
     return result if result.frame is None else convert(query.noted(result), result.types)
 

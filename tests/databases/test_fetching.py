@@ -106,6 +106,7 @@ def test_each_type_comes_as_it_comes_as_text(connection, tables, monkeypatch, ki
 def test_own_cast_to_text_is_never_called(connection, tables):
     """A cast is the code of the owner of the type, and would run with the reader's rights."""
     for statement in (
+        "drop type if exists copying.e cascade; drop table if exists copying.cast_table",
         "create type copying.e as (v text)",
         "create function copying.shown(copying.e) returns text language plpgsql as $$ begin raise 'called'; end $$",
         "create cast (copying.e as text) with function copying.shown(copying.e) as implicit",
@@ -370,7 +371,7 @@ def test_wide_rows_come_in_smaller_chunks(connection, monkeypatch):
 
 
 def test_type_that_changes_between_two_runs_is_read(connection, tables):
-    tables.execute("create table copying.changing (a int)")
+    tables.execute("drop table if exists copying.changing; create table copying.changing (a int)")
     tables.execute("insert into copying.changing values (1)")
     sql = "select a from copying.changing"
     assert query(connection, sql)["a"].tolist() == [1]
