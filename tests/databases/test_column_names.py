@@ -62,7 +62,7 @@ def test_twins_are_no_trouble_elsewhere(counted):
     assert "Several columns" in run(counted, "select 1 as n, 2 as n").notes[0]
 
 
-def test_name_that_would_be_cut_is_refused_by_load_table(counted):
+def test_long_names_are_refused_by_load_table(counted):
     with pytest.raises(UsageProblem, match="column has 80 bytes, and PostgreSQL keeps 63") as raised:
         load_table(counted, pd.DataFrame({LONG: [1]}), "loaded")
     assert "rename" in raised.value.mend

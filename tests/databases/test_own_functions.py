@@ -76,7 +76,7 @@ def own(connection):
 
 
 @pytest.mark.parametrize("sql", [*CALLING, *HARMLESS])
-def test_statements_that_may_call_own_functions_are_known(own, sql):
+def test_statements_that_call_own_code_are_known(own, sql):
     result = own.psycopg.pgconn.exec_params(CHECK, named(statements(sql)[0]))
     assert result.get_value(0, 0) == (b"t" if sql in CALLING else b"f"), result.error_message
 

@@ -182,7 +182,7 @@ def test_transactions_of_the_user_have_the_settings(connection, begin):
     assert not connection.in_transaction
 
 
-def test_temporary_table_of_a_transaction_is_let_through(connection):
+def test_temporary_table_of_a_transaction_works(connection):
     result = query(
         connection, "begin; create temp table t on commit drop as select 5 as a; select a from t; commit"
     )
@@ -284,7 +284,7 @@ def test_statement_that_needs_a_session_is_refused(connection, sql):
 
 
 @pytest.mark.parametrize("sql", NEED_NONE)
-def test_statement_that_needs_no_session_is_let_through(sql):
+def test_statement_without_a_session_is_let_through(sql):
     pooler.refuse(statements(sql), "user-alice/db", in_transaction=False)
 
 
