@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import weakref
 from collections.abc import Callable
 from enum import Enum
 from functools import wraps
@@ -54,10 +55,11 @@ class Secret:
     'correct horse'
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("__weakref__", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        _alive[id(self)] = self
 
     def reveal(self) -> str:
         """Return the hidden value, for the wire and for nothing else."""
@@ -85,6 +87,26 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled: it would be readable in the file")
+
+
+_alive: weakref.WeakValueDictionary[int, Secret] = weakref.WeakValueDictionary()
+_SHORTEST = 6
+
+
+def hide(text: str) -> str:
+    """Return a text without the values of all secrets of this process, but for those that are shorter than any password.
+
+    Examples
+    --------
+    >>> password = Secret("correct horse")
+    >>> hide("they typed 'correct horse'")
+    "they typed '●●●●●●'"
+    """
+    alive = [secret for reference in _alive.valuerefs() if (secret := reference()) is not None]
+    for value in sorted({each.reveal() for each in alive}, key=len, reverse=True):
+        if len(value) >= _SHORTEST:
+            text = text.replace(value, HIDDEN)
+    return text
 
 
 def checked(value: object, form: Form, refusal: Callable[[str], Exception]) -> Secret:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import sys
 from pathlib import Path
 
 
@@ -17,6 +18,15 @@ def user_path(text: str | Path) -> Path:
     """
     # pathlib's own raises a RuntimeError for a user who does not exist.
     return Path(os.path.expanduser(text))  # noqa: PTH111
+
+
+def state_folder() -> Path:
+    """Return the folder for what this package writes for itself."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
+    else:
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(base) / "sspcloud-magics"
 
 
 def decode(content: bytes) -> str:

@@ -9,6 +9,7 @@ server is asked whether it is ready, because one that starts refuses everything 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import time
@@ -29,6 +30,8 @@ from sspcloud_magics.errors import ServerError
 from sspcloud_magics.proxies import proxy_for
 from sspcloud_magics.secret import HIDDEN, Secret, without_frames
 from sspcloud_magics.tls import tls_context
+
+_log = logging.getLogger(__name__)
 
 _BUSY_SECONDS = 10.0
 _ASK_AGAIN = 0.25
@@ -330,6 +333,7 @@ class ApiClient:
         tries = 2 if method == "GET" else 1
         while True:
             tries -= 1
+            began = time.monotonic()
             try:
                 answer = pool.request(
                     method,
@@ -341,10 +345,18 @@ class ApiClient:
                     redirect=False,
                     preload_content=False,
                 )
+                _log.debug(
+                    "%s %s: %d after %.0f ms",
+                    method,
+                    attempt.path,
+                    answer.status,
+                    1000 * (time.monotonic() - began),
+                )
                 return answer if stream and answer.status == 200 else transport.read(answer)
             except transport.TooMuch as error:
                 raise failures.malformed(access.server, str(error)) from None
             except urllib3.exceptions.ProtocolError as error:
+                _log.info("%s %s: the connection broke (%s)", method, attempt.path, type(error).__name__)
                 # A kept connection that the server closed while it was idle: once more, on a new one.
                 if not tries:
                     raise failures.from_transport(error, access.server) from None

@@ -13,6 +13,7 @@ is kept in `Cluster.considered`.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -35,6 +36,9 @@ from sspcloud_magics.user_files import user_path
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.client import ApiClient
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +358,7 @@ def find_cluster(
             for file in files.default_files(environ)
             if _exists(file)
         ]
+    _log.info("the cluster is that of %s", source.description)
     noted = () if isinstance(source, MountedToken) else file_modes.remarks(source.files())
     return Cluster(
         namespace or source.namespace, source.description, tuple(considered), _Login(source), noted

@@ -10,6 +10,7 @@ is held for that writing only: kubectl does not wait for it.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 import weakref
@@ -28,6 +29,8 @@ from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.oidc import Tokens
+
+_log = logging.getLogger(__name__)
 
 MARGIN = timedelta(seconds=60)
 """How long before its end a token is renewed; a fifth of its life where that is less."""
@@ -148,6 +151,7 @@ class OidcCredential:
         except TokenExpired as error:
             self._refused = spent, error
             raise
+        _log.info("the token of the user %s is renewed", self.user.name)
         self._unsaved = spent, tokens
         # Where it cannot be written, this process goes on with it, and tries again at the next renewal.
         with contextlib.suppress(KubeconfigInvalid):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import html
 import inspect
+import logging
 import socket
 import threading
 import time
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
     from sspcloud_magics.forwards.forward import Forward
     from sspcloud_magics.forwards.manager import ForwardManager
+
+_log = logging.getLogger(__name__)
 
 Session: TypeAlias = psycopg.Connection[Any]
 SessionError: TypeAlias = psycopg.Error
@@ -583,6 +586,7 @@ class DatabaseConnection:
         if self._closed:
             return
         self._closed = True
+        _log.info("%s: the session ends", self.database.path)
         with self.turn.if_free() as is_taken:
             if is_taken:
                 self._session.close()
@@ -624,6 +628,12 @@ class DatabaseConnection:
             session.add_notice_handler(lambda diagnosis: (hear := heard()) and hear(diagnosis))
             self._find_pooler(session)
         except psycopg.Error as error:
+            _log.info(
+                "%s: the login as %s failed (%s)",
+                self.database.path,
+                self.user,
+                error.sqlstate or type(error).__name__,
+            )
             refused = failures.of_login(
                 error,
                 place=self.database.path,
@@ -635,6 +645,8 @@ class DatabaseConnection:
             self._give_up()
             raise
         else:
+            way = "a forward" if self._reach is not None else "a route of its own"
+            _log.info("%s: logged in as %s by %s (%s)", self.database.path, self.user, way, tls.name)
             return session, tls
         self._give_up()
         raise refused

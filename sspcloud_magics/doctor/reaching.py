@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sspcloud_magics import log_file
 from sspcloud_magics.cluster.clock import skew, skew_in_words
 from sspcloud_magics.cluster.failures import ANONYMOUS
 from sspcloud_magics.cluster.permissions import warning_of, who_am_i
@@ -34,6 +36,14 @@ def configuration(patient: Patient) -> Iterator[Finding]:
     else:
         yield fine(step, what, *seen)
     patient.personal |= {cluster.namespace.partition("-")[2]} - {""}
+
+
+def log(_patient: Patient) -> Iterator[Finding]:
+    """Say where the log is, if one is written."""
+    file = log_file.path()
+    if file is not None:
+        level = logging.getLevelName(log_file.level()).lower()
+        yield fine("Log", f"It is written to {file}.", f"level {level}; nothing secret stands in it")
 
 
 def _user() -> str:

@@ -68,6 +68,7 @@ WAY = (
     Step("Environment", traps.environment, _a_cluster),
     Step("Roles", traps.bindings, _an_identity),
     Step("Network", traps.database, _a_database),
+    Step("Log", reaching.log),
 )
 """The way that a byte would go, then the traps beside it."""
 

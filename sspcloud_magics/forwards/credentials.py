@@ -7,6 +7,7 @@ endpoint is asked), so it is sought on a thread of its own, and only one at a ti
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Protocol
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import SspcloudError, TokenExpired
 from sspcloud_magics.tunnel.control import RefuseAccess, SetAccess
+
+_log = logging.getLogger(__name__)
 
 
 class Identity(Protocol):
@@ -107,6 +110,9 @@ class Credentials:
             # Its text is not quoted: it may hold what was read.
             failure = TokenExpired("The credentials could not be renewed.", why=type(error).__name__)
             answer = RefuseAccess(access_id, failure.to_wire())
+        _log.info(
+            "access %d: %s", access_id, "renewed" if isinstance(answer, SetAccess) else answer.error["what"]
+        )
         with self._lock:
             entry.is_renewing = False
             if isinstance(answer, SetAccess):

@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 
+from sspcloud_magics import log_file
 from sspcloud_magics.errors import ForwardStopped, HelperFailed, PortTaken
 from sspcloud_magics.forwards.credentials import Credentials, Identity
 from sspcloud_magics.forwards.forward import Forward
@@ -38,10 +40,14 @@ from sspcloud_magics.tunnel.control import (
     ForwardCounters,
     ForwardSpec,
     ForwardState,
+    Logged,
+    SetLog,
     StartForward,
     State,
     StopForward,
 )
+
+_log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 STEADY = 10.0
@@ -400,9 +406,11 @@ class ForwardManager:
     def _run_helper(self) -> str:
         """Run a helper and take in what it reports, until it ends; return how it ended."""
         helper = self._start_helper()
+        _log.info("helper %d runs", helper.pid)
         try:
             with self._lock:
                 self._helper = helper
+                helper.send(SetLog(log_file.level()))
                 for set_access in self._credentials.known():
                     self._send(set_access)
                 for forward in self._forwards.values():
@@ -417,10 +425,13 @@ class ForwardManager:
                 self._helper = None
                 self._lock.notify_all()
             how = helper.end()
+            _log.info("helper %d: %s", helper.pid, how)
         return how
 
     def _take(self, event: Event) -> None:
-        if isinstance(event, CredentialsWanted):
+        if isinstance(event, Logged):
+            _write_down(event)
+        elif isinstance(event, CredentialsWanted):
             self._credentials.renew(event.access_id)
         elif isinstance(event, ForwardState | ForwardCounters):
             with self._lock:
@@ -432,11 +443,33 @@ class ForwardManager:
                 self._lock.notify_all()
             self._subscribers.tell(forward)
 
+    def set_log(self) -> None:
+        """Have the helper tell as much as the log of this process takes."""
+        self._send(SetLog(log_file.level()))
+
     def _send(self, command: Command) -> None:
         with self._lock:
             helper = self._helper
         if helper is not None:
             helper.send(command)
+
+
+def _write_down(event: Logged) -> None:
+    """Write a record of the helper into the log of this process."""
+    logger = logging.getLogger(event.name)
+    if logger.isEnabledFor(event.level):
+        logger.handle(
+            logging.makeLogRecord(
+                {
+                    "name": event.name,
+                    "levelno": event.level,
+                    "levelname": logging.getLevelName(event.level),
+                    "msg": event.text,
+                    "created": event.at,
+                    "origin": "helper",
+                }
+            )
+        )
 
 
 def _spec(target: Target, wanted: tuple[PortText, ...], address: str) -> ForwardSpec:

@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sspcloud_magics import user_files
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.forwards.credentials import Identity
 from sspcloud_magics.forwards.forward import Forward
@@ -106,11 +106,7 @@ def notebook_folder() -> Path:
 
 def state_folder() -> Path:
     """Return where the files are kept."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
-    else:
-        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
-    return Path(base) / "sspcloud-magics" / "forwards"
+    return user_files.state_folder() / "forwards"
 
 
 class ForwardsFile:

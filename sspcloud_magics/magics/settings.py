@@ -19,6 +19,7 @@ from traitlets import TraitError
 from traitlets.config import Configurable
 
 from sspcloud_magics import session
+from sspcloud_magics.log_file import LEVELS
 from sspcloud_magics.session import Choice, QueryDefaults
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -127,6 +128,14 @@ class Share(Setting):
         return "" if fits else "write a number above 0, such as 0.5 for a half"
 
 
+class Level(Text):
+    """From how important on the log is written."""
+
+    def problem_of_text(self, value: str) -> str:
+        """Say what is wrong with a text."""
+        return "" if value in LEVELS else f"write one of {', '.join(LEVELS)}"
+
+
 class SSPCloud(Configurable):
     """What ``%config SSPCloud`` shows and sets; empty means: find out."""
 
@@ -156,6 +165,10 @@ class SSPCloud(Configurable):
         default_value=0.5, help="Warn of a result that may take more than this share of the free memory."
     ).tag(config=True)
 
+    log = Level(
+        "", help="Write what is done into a file, whose path %k8s_doctor says: debug, info or warning."
+    ).tag(config=True)
+
     def __init__(self, **kwargs: Any) -> None:
         self.loaded = False
         super().__init__(**kwargs)
@@ -165,6 +178,7 @@ class SSPCloud(Configurable):
 
     def apply(self) -> None:
         """Tell the session; nothing is looked for until it is used."""
+        session.configure_log(self.log)
         session.configure_relay(self.relay_image or None)
         session.configure(
             Choice(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from sspcloud_magics import log_file
 from sspcloud_magics.errors import ClusterError, UsageProblem
 from sspcloud_magics.user_files import user_path
 
@@ -97,6 +98,7 @@ class Session:
 
 
 session = Session()
+log_file.set_level(log_file.level_of())
 
 
 def _begin_in_child() -> None:
@@ -335,6 +337,13 @@ def _arguments(choice: Choice) -> dict[str, Any]:
         "insecure_skip_tls_verify": choice.insecure_skip_tls_verify,
         "credentials_without_tls": choice.credentials_without_tls,
     }
+
+
+def configure_log(level: str = "") -> None:
+    """Write the log from this level on; where none is named, as ``SSPCLOUD_LOG`` says."""
+    log_file.set_level(level or log_file.level_of())
+    if session.manager is not None:
+        session.manager.set_log()
 
 
 def manager() -> ForwardManager:

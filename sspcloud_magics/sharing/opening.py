@@ -8,6 +8,7 @@ renews one that stands.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -42,6 +43,8 @@ _TRIES = 5
 _DELETION_SECONDS = 30.0
 """A Job goes when the collector has seen what it owns: on a busy cluster that takes some seconds."""
 _POLL_SECONDS = 0.2
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ def open_shares(
     ca = credentials.authority(cluster, plan.database)
     for number, share in enumerate(plan.shares):
         progress(f"sharing {share.database} with {share.colleague.name}")
+        _log.info("%s/%s is shared as %s", share.namespace, share.database, share.name)
         job_uid, refused = _job(cluster, share)
         progress(f"making the role {share.role}")
         kept = objects.secret(cluster, share.name, share.namespace)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import queue
 import signal
@@ -18,7 +19,17 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
-from sspcloud_magics.tunnel.control import Command, Event, ForwardCounters, Ready, decode, encode
+from sspcloud_magics import log_file
+from sspcloud_magics.tunnel.control import (
+    Command,
+    Event,
+    ForwardCounters,
+    Logged,
+    Ready,
+    SetLog,
+    decode,
+    encode,
+)
 from sspcloud_magics.tunnel.engine import Engine
 from sspcloud_magics.tunnel.sleep import SleepWatch, clock
 
@@ -27,8 +38,23 @@ try:
 except ImportError:  # Windows has no such limit
     resource = None  # type: ignore[assignment]
 
+_log = logging.getLogger("sspcloud_magics.tunnel")
 _PARENT_INTERVAL = 0.5
-_MOST_COUNTERS_WAITING = 100
+# What is told again and again, and the log, need not pile up while the kernel does not read.
+_MOST_WAITING = 100
+_MOST_RECORDS_WAITING = 10_000
+
+
+class _ToKernel(logging.Handler):
+    """Sends records to the kernel, which writes them into its file."""
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        super().__init__()
+        self._emit = emit
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = log_file.without_secrets(record.getMessage())
+        self._emit(Logged(record.levelno, record.name, text, record.created))
 
 
 def main(
@@ -79,15 +105,18 @@ async def _serve(
     waiting: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 
     def emit(event: Event) -> None:
-        # Counters are told again and again: while the kernel does not read, they need not pile up.
-        if not isinstance(event, ForwardCounters) or waiting.qsize() < _MOST_COUNTERS_WAITING:
+        most = {ForwardCounters: _MOST_WAITING, Logged: _MOST_RECORDS_WAITING}.get(type(event))
+        if most is None or waiting.qsize() < most:
             waiting.put(event)
 
     engine = make(emit)
+    log_file.ROOT.addHandler(_ToKernel(emit))
 
     def handle(command: Command | Event | None) -> None:
         if command is None:
             over.set()
+        elif isinstance(command, SetLog):
+            log_file.ROOT.setLevel(command.level)
         else:
             engine.handle(command)
 
@@ -107,6 +136,7 @@ async def _serve(
             async with asyncio.timeout(_PARENT_INTERVAL):
                 await over.wait()
         if sleep.slept(_PARENT_INTERVAL):
+            _log.info("the machine has slept")
             engine.woke()
     engine.close()
     waiting.put(None)

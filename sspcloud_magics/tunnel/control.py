@@ -127,6 +127,13 @@ class StopForward:
 
 
 @dataclass(frozen=True, slots=True)
+class SetLog:
+    """Report what is done, from this level of `logging` on; 0 for nothing."""
+
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The helper runs."""
 
@@ -198,8 +205,26 @@ class CredentialsWanted:
     access_id: int
 
 
-Command: TypeAlias = SetAccess | RefuseAccess | StartForward | StopForward
-Event: TypeAlias = Ready | ForwardState | ForwardCounters | CredentialsWanted
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A record of the helper's log.
+
+    Parameters
+    ----------
+    level, name, text
+        As in `logging`; the text holds no secret.
+    at
+        When it was written, in seconds since 1970.
+    """
+
+    level: int
+    name: str
+    text: str
+    at: float
+
+
+Command: TypeAlias = SetAccess | RefuseAccess | StartForward | StopForward | SetLog
+Event: TypeAlias = Ready | ForwardState | ForwardCounters | CredentialsWanted | Logged
 
 _MESSAGES: dict[str, type[Any]] = {
     kind.__name__: kind
@@ -208,10 +233,12 @@ _MESSAGES: dict[str, type[Any]] = {
         RefuseAccess,
         StartForward,
         StopForward,
+        SetLog,
         Ready,
         ForwardState,
         ForwardCounters,
         CredentialsWanted,
+        Logged,
     )
 }
 

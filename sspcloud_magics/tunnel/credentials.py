@@ -8,6 +8,7 @@ busy says when to ask again, and is asked then, as client-go does.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from sspcloud_magics.tunnel.http import Client, StatusError
 from sspcloud_magics.tunnel.negotiation import PROTOCOLS, TunnelProtocol
 from sspcloud_magics.tunnel.timings import Timings
 
+_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _RENEWAL_TIMEOUT = 60.0
@@ -129,6 +131,7 @@ class Credentials:
                 if not busy or error.retry_after is None:
                     raise
                 pause = max(error.retry_after, _SHORTEST_PAUSE)
+                _log.info("the API server is busy (%d): asked again in %.1f s", error.status, pause)
                 if loop.time() + pause > deadline:
                     raise
             await asyncio.sleep(pause)
@@ -140,6 +143,7 @@ class Credentials:
             if self._ready_until - self._stays_ready <= asked_at < self._ready_until:
                 return False
             ready = await self.client.is_ready()
+            _log.info("a 403 is doubted; the API server is ready: %s", "unknown" if ready is None else ready)
             self.tells_readiness = ready is not None
             if ready is False:
                 raise ServerError(
@@ -158,6 +162,7 @@ class Credentials:
         if self.client is not refused:
             return  # somebody else has asked meanwhile
         if self._renewal is None:
+            _log.info("the API server answered 401: fresh credentials are asked for")
             self._renewal = asyncio.get_running_loop().create_future()
             self._want()
         renewal = self._renewal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -26,7 +27,18 @@ from sspcloud_magics.tunnel.negotiation import PROTOCOLS, TunnelProtocol
 from sspcloud_magics.tunnel.peer import PeerWatch
 from sspcloud_magics.tunnel.timings import Timings
 
+_log = logging.getLogger(__name__)
+
 COUNTERS_INTERVAL = 0.5
+
+
+def _named(command: Command | Event) -> str:
+    """Return a command for the log, without credentials."""
+    if isinstance(command, SetAccess):
+        return f"SetAccess({command.access_id}, {command.access.server})"
+    if isinstance(command, RefuseAccess):
+        return f"RefuseAccess({command.access_id}, {command.error.get('code', '')})"
+    return repr(command)
 
 
 class Engine:
@@ -61,6 +73,7 @@ class Engine:
 
     def handle(self, command: Command | Event) -> None:
         """Do what the kernel says."""
+        _log.debug("the kernel says %s", _named(command))
         if isinstance(command, SetAccess):
             known = self._credentials.get(command.access_id)
             if known is None:

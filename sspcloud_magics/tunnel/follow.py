@@ -9,6 +9,7 @@ is answered by a new list and a new watch.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
@@ -41,6 +42,8 @@ from sspcloud_magics.tunnel.pods import (
     service_ports,
     target_ports,
 )
+
+_log = logging.getLogger(__name__)
 
 FORBIDDEN, NOT_FOUND, GONE = 403, 404, 410
 _WATCH_SECONDS = 240
@@ -305,6 +308,7 @@ class Follower:
                     else:
                         wait = _POLL_INTERVAL
             except StatusError as error:
+                _log.debug("%s: following its pods was answered %s", self._target, error.status)
                 if error.status == FORBIDDEN:
                     wait = _POLL_INTERVAL  # a watch is a right of its own: ask again and again instead
                 elif error.status != GONE:
@@ -315,7 +319,8 @@ class Follower:
             except PortNotFound:
                 self._set([])  # a new version of the pod lacks the port; the next may have it
                 wait = _POLL_INTERVAL
-            except (SspcloudError, TimeoutError):
+            except (SspcloudError, TimeoutError) as error:
+                _log.info("%s: following its pods broke: %s", self._target, str(error) or "no answer in time")
                 self._on_break()
                 wait = min(_LONGEST_WAIT, 2 * wait + 0.2)
             await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - not for a secret
@@ -385,6 +390,8 @@ class Follower:
 
     def _set(self, candidates: list[Candidate]) -> None:
         if candidates != self.candidates:
+            pods = [f"{each.name} ({each.state}{', usable' if each.usable else ''})" for each in candidates]
+            _log.debug("%s: pods %s", self._target, ", ".join(pods) or "none")
             self.candidates = candidates
             self._on_change()
 

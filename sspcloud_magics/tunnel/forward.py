@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import socket
 from collections.abc import Callable, Coroutine
@@ -48,6 +49,8 @@ from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.sockets import SocketFolder
 from sspcloud_magics.tunnel.stream import Stream
 from sspcloud_magics.tunnel.timings import Timings
+
+_log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _PAUSE_AFTER_REFUSAL = 0.25
@@ -231,6 +234,7 @@ class Forward:
         if state not in TRANSITIONS[self.state]:
             return
         self.state = state
+        _log.info("forward %d: %s %s", self._id, state, reason)
         self._tell(state, reason, error)
 
     def _tell(self, state: State, reason: str, error: SspcloudError | None = None) -> None:
@@ -259,6 +263,7 @@ class Forward:
     def _use(self, pod: Candidate) -> Pool:
         if self._pool is not None:
             self._pool.retire()
+        _log.info("forward %d: uses the pod %s, ports %s", self._id, pod.name, pod.ports)
         self._pool = Pool(self._credentials, self._spec.namespace, pod, self._pool_in_trouble, self.timings)
         return self._pool
 
@@ -343,6 +348,7 @@ class Forward:
 
         `first` says when the first attempt failed with an error of that type.
         """
+        _log.debug("forward %d: an attempt failed: %s %s", self._id, error.what, error.why)
         now = self._loop.time()
         since = now - first.setdefault(type(error), now)
         if isinstance(error, DialFailed):
@@ -417,6 +423,10 @@ class Forward:
         self.stir()
         connection = Connection(Stream(sock, self._loop), position, self)
         self._connections[connection] = None
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug(
+                "forward %d: connection %x begins, %d open", self._id, id(connection), len(self._connections)
+            )
         pool = self._pool
         pair = self._take(pool) if pool is not None and self._serving.is_set() else None
         if pair is not None and pool is not None:
@@ -437,6 +447,7 @@ class Forward:
 
     async def _serve_later(self, connection: Connection) -> None:
         """Wait until there is a tunnel for a connection, but not for ever."""
+        _log.debug("forward %d: connection %x waits for a tunnel", self._id, id(connection))
         while not connection.over:
             try:
                 async with asyncio.timeout(self._spec.wait):
@@ -482,11 +493,16 @@ class Forward:
         """Forget a connection."""
         self._connections.pop(connection, None)
         self.leaving.pop(connection, None)
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug(
+                "forward %d: connection %x is over, %d open", self._id, id(connection), len(self._connections)
+            )
         self.counters.open_connections -= 1
         self.stir()
 
     def connection_failed(self, line: str) -> None:
         """Take note of an error that ended a connection, in one line for the user."""
+        _log.info("forward %d: a connection failed: %s", self._id, line)
         self.counters.failed_connections += 1
         self.counters.last_error = line
         self.stir()

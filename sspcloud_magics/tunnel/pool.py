@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
 from sspcloud_magics.tunnel.timings import Timings
 from sspcloud_magics.tunnel.tunnel import Pulse, Tunnel
+
+_log = logging.getLogger(__name__)
 
 _MOST_AHEAD = 16
 _MOST_OPENING = 32
@@ -229,6 +232,7 @@ class Pool:
         return tunnel.pairs < _MOST_GUESTS and tunnel.carried < _HEAVY and not tunnel.stopped
 
     def _drop(self, tunnel: Tunnel) -> None:
+        _log.debug("%s: tunnel %x is closed", self.pod.name, id(tunnel))
         self._all.discard(tunnel)
         tunnel.on_lost = None
         tunnel.close()
@@ -315,6 +319,7 @@ class Pool:
         try:
             tunnel = await self._credentials.call(lambda client: self._open_with(client, port))
         except (StatusError, SspcloudError, ProtocolError) as error:
+            _log.info("%s: no tunnel: %s", self.pod.name, error)
             if not self._closed:
                 self._cancel_refill()  # it is the owner who says when to try again
                 self._fail_wanted(error)
@@ -322,6 +327,13 @@ class Pool:
             return False
         self._proven = True
         self._all.add(tunnel)
+        _log.debug(
+            "%s: tunnel %x opened in %s, %d open",
+            self.pod.name,
+            id(tunnel),
+            self._protocol.name,
+            len(self._all),
+        )
         tunnel.on_lost = self._lost
         if self._closed:
             self._drop(tunnel)
@@ -340,6 +352,7 @@ class Pool:
                 tunnel = await self._open_in(protocol, client, port)
                 break
             except (StatusError, ProtocolError, NoAnswer) as refusal:
+                _log.info("%s: %s was refused: %s", self.pod.name, protocol.name, refusal)
                 following = negotiation.following(protocol, refusal, spoken=protocol is credentials.spoken)
                 for_good &= negotiation.is_of_the_protocol(refusal)
                 if missing is None and negotiation.lacks_a_right(refusal):
@@ -376,6 +389,9 @@ class Pool:
         return tunnel
 
     def _lost(self, tunnel: Tunnel, text: str) -> None:
+        _log.info(
+            "%s: tunnel %x broke with %d connections: %s", self.pod.name, id(tunnel), tunnel.pairs, text
+        )
         self._all.discard(tunnel)
         self._shared.pop(tunnel, None)
         with contextlib.suppress(ValueError):
@@ -408,8 +424,10 @@ class Pool:
         for tunnel in list(self._all):
             pulse = tunnel.ping(self._timings.patience_with_readers)
             if pulse is Pulse.GONE:
+                _log.info("%s: tunnel %x is silent", self.pod.name, id(tunnel))
                 tunnel.break_off(_SILENT)
             elif pulse is Pulse.DOUBTFUL:
+                _log.debug("%s: tunnel %x is in doubt", self.pod.name, id(tunnel))
                 doubtful.append(tunnel)
         if doubtful and (self._asking is None or self._asking.done()):
             self._asking = self._loop.create_task(self._ask_about(doubtful))

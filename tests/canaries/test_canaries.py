@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import pytest
 
-from sspcloud_magics import session
+from sspcloud_magics import log_file, session
 from sspcloud_magics.cluster.identity import find_cluster
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.session import state
@@ -309,6 +309,9 @@ def test_a_secret_comes_out_nowhere(  # noqa: PLR0917 - fixtures
     mode: str,
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    # The log's file lies where all files are looked through.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    session.configure_log("debug")
     PASTED.clear()
     api.answers |= {PODS: said_back, ME: {"status": {"userInfo": {"username": "bob"}}}}
     notebook.run(f"%xmode {mode}")
@@ -322,6 +325,10 @@ def test_a_secret_comes_out_nowhere(  # noqa: PLR0917 - fixtures
             found += [(cell, output) for canary in written(CANARY) if canary in text]
     found += [("pasted", "panel") for canary in written(CANARY) if canary in json.dumps(PASTED, default=repr)]
     assert found == []
+    log = log_file.path()
+    assert log is not None
+    assert log.is_relative_to(tmp_path)
+    session.configure_log("")
     assert holding(tmp_path) == before
 
 
@@ -346,3 +353,12 @@ def test_the_canaries_would_be_found(notebook: Notebook, caplog: pytest.LogCaptu
         assert CANARY in shown[output], output
     assert CANARY in outputs(notebook, f"{CANARY!r}", caplog)["HTML"]
     assert all(len(each) > 8 for each in written(CANARY))
+
+
+def test_a_canary_in_the_log_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(log_file, "without_secrets", str)
+    session.configure_log("debug")
+    logging.getLogger("sspcloud_magics.cluster").debug(CANARY)
+    session.configure_log("")
+    assert len(holding(tmp_path)) == 1

@@ -1,0 +1,161 @@
+"""The log: what the kernel and its helper process do, in a file that is written when you ask for it.
+
+``SSPCLOUD_LOG=debug`` or ``%config SSPCloud.log = "debug"`` begins it; without them nothing is written. Everything goes
+through the loggers below ``sspcloud_magics``. The helper process sends its records to the kernel, which writes
+one file, in order, that its user alone may read.
+
+A message holds names, states and numbers. It holds no statement, no answer of a server and no credential; and what is a
+`Secret` anywhere in the process is taken out of each line again before it is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import traceback
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import TracebackType
+from typing import TypeAlias
+
+from sspcloud_magics.printable import printable
+from sspcloud_magics.secret import HIDDEN, hide
+from sspcloud_magics.user_files import state_folder
+
+VARIABLE = "SSPCLOUD_LOG"
+LEVELS = ("debug", "info", "warning")
+SIZE = 4 << 20
+"""In bytes; a file of this size is kept as ``NAME.1``, and another begun."""
+KEPT = 5
+"""How many files of former kernels are kept."""
+
+ROOT = logging.getLogger("sspcloud_magics")
+# Without it Python writes warnings to the standard error of a program that has no logging.
+ROOT.addHandler(logging.NullHandler())
+
+# Tokens and passwords that are in no `Secret`, as in a text that a library has made.
+_LOOKS_SECRET = re.compile(
+    r"eyJ[\w-]{8,}(?:\.[\w-]*)*|(?i:(?<=bearer )|(?<=basic ))\S+|(?<=://)[^/@\s]*:[^/@\s]*(?=@)"
+    r"|(?i:(?<=password=)|(?<=token=)|(?<=secret=))\S+"
+)
+_Trouble: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
+
+
+class _Formatter(logging.Formatter):
+    """One line a record: when, how important, which process, where, what."""
+
+    def __init__(self) -> None:
+        super().__init__("{asctime} {levelname:<7} {origin} {name}: {message}", style="{")
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.origin = getattr(record, "origin", f"kernel {record.process} {record.threadName}")
+        return "\n".join(printable(line) for line in without_secrets(super().format(record)).splitlines())
+
+    def formatException(self, ei: _Trouble) -> str:  # noqa: N802 - logging's name
+        # Without its message, which may quote what was being done.
+        kind, _, trace = ei
+        return f"{kind.__name__ if kind else ''}\n{''.join(traceback.format_tb(trace))}".rstrip()
+
+
+class _File(RotatingFileHandler):
+    def _open(self) -> TextIOWrapper:
+        def opener(path: str, flags: int) -> int:
+            return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+        # Never truncated: RotatingFileHandler moves what is full.
+        return open(self.baseFilename, "a", encoding=self.encoding, opener=opener)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Drop a record that cannot be written, as on a full disk: the work goes on."""
+
+
+def set_level(level: str) -> None:
+    """Write the log from this level on; an empty level ends it. Where it cannot be written, warn.
+
+    Parameters
+    ----------
+    level
+        One of `LEVELS`, or empty.
+    """
+    file = _handler()
+    if file is not None and not level:
+        ROOT.removeHandler(file)
+        file.close()
+    if level and file is None:
+        folder = state_folder() / "logs"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _forget_former(folder)
+            file = _File(folder / f"kernel-{os.getpid()}.log", maxBytes=SIZE, backupCount=1, encoding="utf-8")
+        except OSError as error:
+            warnings.warn(f"No log can be written in {folder}: {error.strerror or error}.", stacklevel=2)
+            return
+        file.setFormatter(_Formatter())
+        ROOT.addHandler(file)
+    ROOT.setLevel(level.upper() if level else logging.NOTSET)
+
+
+def level_of(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the level that the environment asks for; any word but a level or a no is ``debug``.
+
+    Examples
+    --------
+    >>> [level_of({"SSPCLOUD_LOG": said}) for said in ("", "0", "info", "1")]
+    ['', '', 'info', 'debug']
+    """
+    said = environ.get(VARIABLE, "").strip().lower()
+    if said in LEVELS:
+        return said
+    return "" if said in ("", "0", "no", "off", "false") else "debug"
+
+
+def path() -> Path | None:
+    """Return the file that is written; None where there is none."""
+    file = _handler()
+    return Path(file.baseFilename) if file is not None else None
+
+
+def level() -> int:
+    """Return the number of the level that is written; 0 where nothing is."""
+    return ROOT.level
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without any `Secret` of this process, and without what looks like one.
+
+    Examples
+    --------
+    >>> without_secrets("Authorization: Bearer abc")
+    'Authorization: Bearer ●●●●●●'
+    """
+    return _LOOKS_SECRET.sub(HIDDEN, hide(text))
+
+
+def _forget_former(folder: Path) -> None:
+    """Remove the oldest files of former kernels."""
+    with suppress(OSError):
+        former = sorted(folder.glob("kernel-*.log*"), key=lambda file: file.stat().st_mtime)
+        for file in former[: -KEPT or None]:
+            file.unlink()
+
+
+def _handler() -> _File | None:
+    return next((each for each in ROOT.handlers if isinstance(each, _File)), None)
+
+
+def _begin_in_child() -> None:
+    """Write nothing into the parent's file."""
+    if (file := _handler()) is not None:
+        ROOT.removeHandler(file)
+        ROOT.setLevel(logging.NOTSET)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)

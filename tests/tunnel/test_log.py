@@ -1,0 +1,26 @@
+"""The helper tells what it does, when it is asked to, and nothing secret."""
+
+from __future__ import annotations
+
+import logging
+
+from sspcloud_magics.tunnel.control import Logged, SetLog
+from tests.tunnel.apiserver import ApiServer
+from tests.tunnel.conftest import echo
+from tests.tunnel.helper_process import HelperProcess
+from tests.tunnel.test_forward import ask
+
+
+def test_helper_is_silent_until_asked(api: ApiServer, helper: HelperProcess, programs) -> None:
+    api.put_pod("web-0", {8000: programs(echo)})
+    assert ask(helper.forward("pod", "web-0", 8000).local_ports[0]) == b"ping"
+    assert not [event for event in helper.events if isinstance(event, Logged)]
+    helper.say(SetLog(logging.DEBUG))
+    assert ask(helper.forward("pod", "web-0", 8000).local_ports[0]) == b"ping"
+    helper.wait_for(lambda event: isinstance(event, Logged) and "is over" in event.text)
+    told = [event for event in helper.events if isinstance(event, Logged)]
+    text = "\n".join(event.text for event in told)
+    for words in ("uses the pod web-0", "opened in spdy", "active", "connection"):
+        assert words in text
+    assert api.token not in text
+    assert {event.name.rpartition(".")[0] for event in told} == {"sspcloud_magics.tunnel"}
