@@ -43,7 +43,7 @@ from sspcloud_magics.target import (
     service_without_pods,
 )
 
-_RESOURCES: Mapping[str, Resource] = {
+RESOURCES: Mapping[str, Resource] = {
     "pod": PODS,
     "service": SERVICES,
     "deployment": DEPLOYMENTS,
@@ -128,7 +128,7 @@ def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
     for kind in kinds:
         target = Target(namespace, kind, typed.name)
         try:
-            return _described(target, get_object(cluster, _RESOURCES[kind], typed.name, namespace))
+            return _described(target, get_object(cluster, RESOURCES[kind], typed.name, namespace))
         except NotFound:
             continue
         except Forbidden as refusal:
@@ -200,7 +200,7 @@ def _by_prefix(cluster: Cluster, typed: TargetText, namespace: str, kinds: Seque
     known: list[Target] = []
     for kind in kinds:
         items = {
-            item["metadata"]["name"]: item for item in _list_if_allowed(cluster, _RESOURCES[kind], namespace)
+            item["metadata"]["name"]: item for item in _list_if_allowed(cluster, RESOURCES[kind], namespace)
         }
         begin = [name for name in items if name.startswith(typed.name)]
         # Leftovers of a pod that was evicted are named like the one that took its place.

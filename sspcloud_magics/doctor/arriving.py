@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sspcloud_magics.cluster.failures import NotFound
 from sspcloud_magics.cluster.objects import get_object, list_objects
-from sspcloud_magics.cluster.resolve import resolve
-from sspcloud_magics.cluster.resources import ENDPOINTS, PODS, SERVICES
+from sspcloud_magics.cluster.resolve import RESOURCES, resolve
+from sspcloud_magics.cluster.resources import ENDPOINTS, EVENTS, PODS, SERVICES
 from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.discovery import SERVICES_PAGE, Database, require_usable
 from sspcloud_magics.doctor.findings import Finding, broken, fine, look, not_needed
@@ -25,7 +25,7 @@ from sspcloud_magics.errors import (
 )
 from sspcloud_magics.sharing.routes import Journey, open_by_route
 from sspcloud_magics.target import PortText, Target, parse_target
-from sspcloud_magics.tunnel.pods import not_ready_words, pod_is_ready, pods_behind
+from sspcloud_magics.tunnel.pods import not_ready_words, pod_is_ready, pods_behind, selector_text
 
 if TYPE_CHECKING:
     from sspcloud_magics.databases.connection import DatabaseConnection
@@ -85,6 +85,8 @@ def _database(patient: Patient, wanted: str) -> Database | None:
 def _pods(patient: Patient, found: Target) -> Iterator[Finding]:
     if found.kind == "pod":
         yield from _pod_itself(patient, found)
+    elif found.kind != "service":
+        yield from _pods_of_workload(patient, found)
     if found.kind != "service":
         return
     try:
@@ -122,6 +124,47 @@ def _pod_itself(patient: Patient, found: Target) -> Iterator[Finding]:
             not_ready_words(pods_behind([pod], ())),
             mend=f"%k8s_pods -n {found.namespace}   says what it is doing",
         )
+
+
+def _pods_of_workload(patient: Patient, found: Target) -> Iterator[Finding]:
+    """Look at the pods that a Deployment or another controller has made; or say why it has made none."""
+    try:
+        workload = get_object(patient.known(), RESOURCES[found.kind], found.name, found.namespace)
+        selector = selector_text((workload.get("spec") or {}).get("selector") or {})
+        pods = (
+            list_objects(patient.known(), PODS, found.namespace, label_selector=selector) if selector else []
+        )
+    except (Forbidden, NotFound) as error:
+        yield not_needed("Pods", f"The pods behind it cannot be seen ({error.what}); the tunnel will tell.")
+        return
+    ready = [pod["metadata"]["name"] for pod in pods if pod_is_ready(pod)]
+    if ready:
+        stand = "A ready pod stands" if len(ready) == 1 else f"{len(ready)} ready pods stand"
+        yield fine("Pods", f"{stand} behind it.", f"ready: {', '.join(ready)}")
+        return
+    yield broken(
+        "Pods",
+        f"No ready pod stands behind {found}.",
+        not_ready_words(pods_behind(pods, ())) or _why_no_pod(patient, found, workload),
+        mend=f"%k8s_pods -n {found.namespace}   says what they are doing",
+    )
+
+
+def _why_no_pod(patient: Patient, found: Target, workload: dict[str, Any]) -> str:
+    """Return why a controller has no pod, in the cluster's words where it says any."""
+    if (workload.get("spec") or {}).get("replicas") == 0:
+        return "It is scaled to zero: it has no pods until somebody raises its replicas."
+    for condition in (workload.get("status") or {}).get("conditions") or ():
+        failed = condition.get("type") in ("ReplicaFailure", "Failed") and condition.get("status") == "True"
+        if failed and condition.get("message"):
+            return f"The cluster says: {condition['message']}"
+    field = f"involvedObject.name={found.name},reason=FailedCreate"
+    try:
+        events = list_objects(patient.known(), EVENTS, found.namespace, field_selector=field)
+    except (Forbidden, NotFound):
+        events = []
+    said = [event.get("message") for event in events if event.get("message")]
+    return f"The cluster says: {said[-1]}" if said else "It has no pods."
 
 
 def _why_not_ready(patient: Patient, found: Target) -> str:

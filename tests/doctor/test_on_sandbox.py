@@ -265,6 +265,46 @@ def test_pod_whose_image_cannot_be_had_is_told(doctor: Examine, sandbox: Sandbox
     assert "pull access denied" in said
 
 
+def workload(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+    """Return a Deployment or a StatefulSet of a pod that cannot be had."""
+    labels = {"app": name}
+    pod = {"metadata": {"labels": labels}, "spec": unpullable("x")["spec"]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": {"selector": {"matchLabels": labels}, "template": pod, **spec},
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "short"), [("Deployment", "deploy"), ("StatefulSet", "sts")], ids=["deploy", "sts"]
+)
+def test_workload_says_what_its_pods_wait_for(
+    doctor: Examine, sandbox: Sandbox, kind: str, short: str
+) -> None:
+    name = f"stuck-{short}"
+    more = {"serviceName": name} if kind == "StatefulSet" else {}
+    with applied(sandbox, "alice", workload(kind, name, **more)):
+        for what, state in (
+            (f"{short}/{name}", "replicas}=1"),
+            ("pod", "containerStatuses[0].state.waiting.message}"),
+        ):
+            one = ("-l", f"app={name}") if what == "pod" else ()
+            wait = ("wait", f"--for=jsonpath={{.status.{state}", what, *one, "--timeout=60s")
+            kubectl(sandbox, "alice", *wait).succeeded()
+        report = doctor("alice", f"{short}/{name}")
+    said = " ".join(found(report, "Pods", Verdict.BROKEN).evidence)
+    assert "ImagePull" in said
+    assert "pull access denied" in said
+
+
+def test_workload_without_pods_says_why(doctor: Examine, sandbox: Sandbox) -> None:
+    with applied(sandbox, "alice", workload("Deployment", "asleep", replicas=0)):
+        report = doctor("alice", "deploy/asleep")
+    assert "scaled to zero" in " ".join(found(report, "Pods", Verdict.BROKEN).evidence)
+
+
 def test_a_quota_that_is_full_is_told(doctor: Examine, sandbox: Sandbox) -> None:
     quota = {
         "apiVersion": "v1",
