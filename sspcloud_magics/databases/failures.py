@@ -252,7 +252,7 @@ def _how_to_write(connection: DatabaseConnection | None) -> str:
     if is_set_here:
         return f"this session only reads, as you have set: %query_db SET {_READS_ONLY} = off"
     if connection.in_transaction and report.get(_READS_ONLY) != "on":
-        return "this transaction was begun READ ONLY: %query_db --rollback, then BEGIN without it"
+        return "this transaction was begun READ ONLY: BEGIN alone begins one that writes"
     return login
 
 

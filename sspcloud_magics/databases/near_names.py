@@ -77,7 +77,9 @@ def _table(unknown: UnknownName, path: Sequence[str], names: Names) -> str:
     """Return the relation that is near a name, of the path's schemas first, then of any."""
     typed = next(iter(unknown.quoted), "")
     if len(path) > 1 and typed == path[0]:  # c.name, and the statement has no c
-        return _quoted(nearest(typed, (name for name, _ in _sources(unknown, names))))
+        sources = [name for name, _ in _sources(unknown, names)]
+        begun = [name for name in sources if name.startswith(typed)]  # an alias that was forgotten
+        return _quoted(nearest(typed, sources) or (begun[0] if len(begun) == 1 else ""))
     *schemas, name = path or typed.split(".", 1)
     schema = schemas[0] if schemas else None
     own = [key for key in names.relations if key[0] not in _SYSTEM or key[0] == schema]

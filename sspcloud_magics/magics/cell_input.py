@@ -16,7 +16,8 @@ from typing import Any, TypeAlias, cast
 
 Transformer: TypeAlias = Callable[[list[str]], list[str]]
 
-_ABOVE = re.compile(r"(?:[^\S\n]*(?:#[^\n]*)?\n)*")
+_ABOVE = re.compile(r"(?:[^\S\n]*(?:(?:#|--)[^\n]*)?\n)*")
+_SQL_COMMENT = re.compile(r"^([^\S\n]*)--", re.MULTILINE)
 _VALUE = "sspcloud_value_of_the_cell"
 _CHUNKS = re.compile(r"(?<!\S)--chunks\b")
 
@@ -28,7 +29,8 @@ class CellMagic:
     Parameters
     ----------
     head
-        What stands before the magic: comments, blank lines, and the left side of an assignment with its sign.
+        What stands before the magic: comments, those of SQL as Python's, blank lines, and the left side of an assignment with
+        its sign.
     name, line, body
         The magic, its options, and the lines below.
     target
@@ -67,7 +69,7 @@ def cell_magic(text: str, names: Iterable[str]) -> CellMagic | None:
         if assignment is None:
             return None
         target = assignment.id if isinstance(assignment, ast.Name) else None
-    head = text[:above] + left
+    head = _SQL_COMMENT.sub(r"\1# --", text[:above]) + left
     return CellMagic(head, found[1], found[2].strip(), text[found.end() :], target)
 
 

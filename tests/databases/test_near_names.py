@@ -49,6 +49,7 @@ NEAR = {
     "INSERT INTO communes (code, nomm) VALUES ('1', '2')": "nom",
     "ALTER TABLE communes DROP COLUMN populaton": "population",
     "SELECT com.nom FROM communes co": "co",
+    "SELECT c.nom FROM communes JOIN enquete.salaires AS s ON true": "communes",
     "WITH a AS (SELECT annee FROM enquete.salaires) SELECT anee FROM a": "annee",
     "CREATE TABLE enquette.t (a int)": "enquete",
     "SET LOCAL ROLE none; SELECT lenght(nom) FROM communes": "length",

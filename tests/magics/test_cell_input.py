@@ -66,7 +66,14 @@ def test_assigned_cell_gives_what_the_magic_returns(alice: Notebook) -> None:
 
 
 def test_comments_may_stand_above_a_cell(alice: Notebook) -> None:
-    for above in ("# towns\n", "#%%\n", "\n# a\n\n   # b\n\n", "# %%query_db\n", "  # a\n  "):
+    for above in (
+        "# towns\n",
+        "#%%\n",
+        "\n# a\n\n   # b\n\n",
+        "# %%query_db\n",
+        "  # a\n  ",
+        "-- a\n # b\n --c\n",
+    ):
         assert alice.run(f"{above}%%query_db --into few\n{SQL}")["a"].tolist() == [1], above
         assert alice.run("few")["a"].tolist() == [1], above
 
