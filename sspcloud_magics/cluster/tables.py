@@ -301,15 +301,15 @@ _POD_COLUMNS = (
 _POD_APART = frozenset({"namespace", "last_restart", "ip", "owner", "labels"})
 
 
-def pod_table(pods: Sequence[Pod], namespace: str = "", pattern: str = "") -> ResourceTable:
+def pod_table(pods: Sequence[Pod], namespace: str = "", pattern: str = "", near: str = "") -> ResourceTable:
     """Return pods as a DataFrame.
 
     Parameters
     ----------
     pods
         The pods.
-    namespace, pattern
-        Where they were looked for, and which; said where there are none.
+    namespace, pattern, near
+        Where they were looked for, which, and a name that is near; said where there are none.
 
     Returns
     -------
@@ -335,7 +335,7 @@ def pod_table(pods: Sequence[Pod], namespace: str = "", pattern: str = "") -> Re
         }
         for pod in pods
     )
-    return table(rows, _POD_DTYPES, View(_POD_COLUMNS, "pod", _nothing(namespace, pattern), _POD_APART))
+    return table(rows, _POD_DTYPES, View(_POD_COLUMNS, "pod", _nothing(namespace, pattern, near), _POD_APART))
 
 
 _SERVICE_DTYPES = {
@@ -364,15 +364,17 @@ _SERVICE_COLUMNS = (
 _SERVICE_APART = frozenset({"namespace", "selector", "labels"})
 
 
-def service_table(services: Sequence[Service], namespace: str = "", pattern: str = "") -> ResourceTable:
+def service_table(
+    services: Sequence[Service], namespace: str = "", pattern: str = "", near: str = ""
+) -> ResourceTable:
     """Return services as a DataFrame.
 
     Parameters
     ----------
     services
         The services.
-    namespace, pattern
-        Where they were looked for, and which; said where there are none.
+    namespace, pattern, near
+        As for `pod_table`.
 
     Returns
     -------
@@ -395,7 +397,9 @@ def service_table(services: Sequence[Service], namespace: str = "", pattern: str
         for service in services
     )
     return table(
-        rows, _SERVICE_DTYPES, View(_SERVICE_COLUMNS, "service", _nothing(namespace, pattern), _SERVICE_APART)
+        rows,
+        _SERVICE_DTYPES,
+        View(_SERVICE_COLUMNS, "service", _nothing(namespace, pattern, near), _SERVICE_APART),
     )
 
 
@@ -403,8 +407,10 @@ def _ports(thing: Pod | Service) -> str:
     return ", ".join(map(str, thing.ports))
 
 
-def _nothing(namespace: str, pattern: str) -> str:
+def _nothing(namespace: str, pattern: str, near: str) -> str:
     """Say it in kubectl's words; whoever names a namespace as if it were a pod is told how that is written."""
     what = f"No resources like '{pattern}' found" if pattern else "No resources found"
     where = f" in {namespace} namespace" if namespace else ""
+    if near:
+        return f"{what}{where}. Did you mean {near}?"
     return f"{what}{where}." + (" Another namespace is written -n NAMESPACE." if where and pattern else "")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from sspcloud_magics.cluster.tables import Column, ResourceTable, Row, View, viewed
+from sspcloud_magics.databases import known_names, near_names
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.pinned import pinned
 from sspcloud_magics.databases.query import run
@@ -189,7 +190,11 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
     like = like.replace("*", "%").replace("?", "_")
     nothing = "No table or view that you may read" + (f" is named like '{pattern}'." if pattern else ".")
     with _unblocked(connection):
-        return viewed(_frame(connection, _TABLES, pattern=like), replace(_VIEW, nothing=nothing))
+        found = _frame(connection, _TABLES, pattern=like)
+    if found.empty and pattern and (known := known_names.names_for_hint(connection)):
+        near = near_names.near_relation(pattern, known)
+        nothing += f" Did you mean {near}?" if near else ""
+    return viewed(found, replace(_VIEW, nothing=nothing))
 
 
 def _size_in_words(row: Row) -> str:

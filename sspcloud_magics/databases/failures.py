@@ -212,7 +212,7 @@ def _meant(
 
     diagnosis = error.diag
     sqlstate, what = diagnosis.sqlstate or "", diagnosis.message_primary or ""
-    typed = _QUOTED_NAME.findall(what)
+    typed = QUOTED_NAME.findall(what)
     near = ""
     if connection is not None and sqlstate in near_names.KINDS and not diagnosis.internal_query:
         known = known_names.names_for_hint(connection)
@@ -263,7 +263,8 @@ _STANDBY, _READS_ONLY = (
 _SET_HERE = (
     f"SELECT FROM pg_settings WHERE name = '{_READS_ONLY}' AND setting = 'on' AND source = 'session'".encode()
 )
-_QUOTED_NAME = re.compile(r"[\"«„“]\s?([^\"»“”]+?)\s?[\"»“”]")
+QUOTED_NAME = re.compile(r"[\"«»„“]\s?([^\"«»„“”]+?)\s?[\"«»“”]")
+"""A name in a message of PostgreSQL's, in the quotes of the message's language."""
 
 
 def marked(text: str, offset: int, *, first_line: int = 1) -> str:

@@ -52,6 +52,11 @@ def near_name(unknown: UnknownName, names: Names) -> str:
     return _LOOKS[unknown.sqlstate](unknown, _path_at(unknown.text, unknown.offset), names)
 
 
+def near_relation(name: str, names: Names) -> str:
+    """Return the table or view that is near a name, ``NAME`` or ``SCHEMA.NAME``; empty where none is."""
+    return _table(UnknownName("", "", None, [name]), [], names)
+
+
 def _path_at(text: str, offset: int | None) -> list[str]:
     """Return the parts of the name that begins at a place, as the catalogue has them."""
     if offset is None:

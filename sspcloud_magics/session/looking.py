@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sspcloud_magics.errors import Forbidden, UsageProblem
 from sspcloud_magics.session import state
+from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +76,8 @@ def pods(
 
     cluster = state.current_cluster(namespace)
     found = inventory.pods(cluster, scope)
-    return tables.pod_table(_named(found, pattern), _looked_in(cluster, scope), pattern or "")
+    near = _near(found, pattern)
+    return tables.pod_table(_named(found, pattern), _looked_in(cluster, scope), pattern or "", near)
 
 
 def services(
@@ -108,7 +110,8 @@ def services(
 
     cluster = state.current_cluster(namespace)
     found = inventory.services(cluster, scope)
-    return tables.service_table(_named(found, pattern), _looked_in(cluster, scope), pattern or "")
+    near = _near(found, pattern)
+    return tables.service_table(_named(found, pattern), _looked_in(cluster, scope), pattern or "", near)
 
 
 def databases(*, namespace: str | None = None) -> pd.DataFrame:
@@ -187,6 +190,14 @@ def _scope(namespace: str | None, *, all_namespaces: bool) -> str | None:
 def _looked_in(cluster: Cluster, scope: str | None) -> str:
     """Return the namespace for an answer that is empty; nothing for all of them."""
     return "" if scope == "*" else scope or cluster.namespace
+
+
+def _near(rows: Sequence[_HasName], pattern: str | None) -> str:
+    """Return the name that is near, or that begins nearly so: a pod's ends with what nothing but a controller writes."""
+    if not pattern:
+        return ""
+    names = {row.name[: len(pattern)]: row.name for row in rows} | {row.name: row.name for row in rows}
+    return names.get(nearest(pattern, names), "")
 
 
 def _named(rows: Iterable[_Row], pattern: str | None) -> list[_Row]:

@@ -30,6 +30,7 @@ from sspcloud_magics.sharing.handover import Handover, hand_over, list_owned, ma
 from sspcloud_magics.sharing.manifests import Manifest, Share
 from sspcloud_magics.sharing.narrowing import Excess, find_excess
 from sspcloud_magics.sharing.shares import StandingShare
+from sspcloud_magics.spelling import nearest
 
 WEEK = timedelta(days=7)
 
@@ -413,8 +414,10 @@ def _colleagues(typed: Sequence[str], prefix: str, namespace: str) -> tuple[Coll
 def _schemas(typed: Sequence[str], every: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in typed if name not in every]
     if unknown:
+        near = nearest(unknown[0], every)
         raise UsageProblem(
-            f"There is no schema {unknown[0]!r} in this database.", mend=f"there is: {', '.join(every)}"
+            f"There is no schema {unknown[0]!r} in this database.",
+            mend=f"did you mean {near}?" if near else f"there is: {', '.join(every)}",
         )
     return tuple(dict.fromkeys(typed)) or tuple(every)
 

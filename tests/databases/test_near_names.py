@@ -10,6 +10,7 @@ import pytest
 from sspcloud_magics.databases import known_names, names
 from sspcloud_magics.databases.catalogue import describe_table
 from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.failures import QUOTED_NAME
 from sspcloud_magics.databases.loading import load_table
 from sspcloud_magics.databases.query import query
 from sspcloud_magics.errors import QueryFailed
@@ -179,6 +180,17 @@ def test_replacing_below_a_view_tells_another_way(survey: DatabaseConnection) ->
         assert query(survey, "SELECT * FROM named")["nom"].tolist() == ["a"]
     finally:
         query(survey, "DROP VIEW named")
+
+
+def test_names_are_found_in_the_quotes_of_any_language() -> None:
+    for message in (
+        'relation "comunes" does not exist',
+        "la relation « comunes » n'existe pas",
+        "la relation «\N{NO-BREAK SPACE}comunes\N{NO-BREAK SPACE}» n'existe pas",
+        "Relation »comunes« existiert nicht",
+        "relace „comunes“ neexistuje",
+    ):
+        assert QUOTED_NAME.findall(message) == ["comunes"], message
 
 
 def test_nearest_ignores_case_and_takes_the_first() -> None:

@@ -45,6 +45,22 @@ def test_own_database_is_offered_by_its_name(notebook: Notebook, sandbox: Sandbo
     assert _only_hint(failed) == "name defaultdb with --database"
 
 
+def test_empty_list_offers_what_is_near(notebook: Notebook, sandbox: Sandbox) -> None:
+    notebook.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('alice')}")
+    notebook.run(f"%connect_db {DATABASE}")
+    for line, meant in (
+        ("%tables comunes", "communes"),
+        ("%tables publik.communes", "public.communes"),
+        ("%k8s_pods mon-appi", "mon-api-abcdef-12345"),
+        ("%k8s_services mon-apo", "mon-api"),
+    ):
+        assert str(notebook.run(line)).endswith(f"Did you mean {meant}?"), line
+    for line in ("%tables xyzzy", "%k8s_pods xyzzy", "%k8s_services xyzzy"):
+        assert "Did you mean" not in str(notebook.run(line))
+    failed = notebook.fail(f"%share_db {DATABASE} --with bob --schema publik --dry-run")
+    assert _only_hint(failed) == "did you mean public?"
+
+
 def test_lost_connection_is_named(bob: Notebook) -> None:
     assert "any more" not in str(bob.fail("%query_db SELECT 1"))
     bob.run(f"%connect_db {DATABASE_PATH}")
