@@ -46,7 +46,11 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from sspcloud_magics.printable import printable
+from sspcloud_magics.printable import printable, shortened
+
+
+# In characters. What quotes a server is cut where it is quoted; this is for all else, such as names of any length.
+_LONGEST_PART = 16_000
 
 
 class SspcloudError(Exception):
@@ -63,14 +67,15 @@ class SspcloudError(Exception):
     """
 
     def __init__(self, what: str, *, why: str = "", mend: str = "") -> None:
-        super().__init__(printable(what))
+        super().__init__(printable(shortened(what, _LONGEST_PART)))
         self.what = what
         self.why = why
         self.mend = mend
 
     def __str__(self) -> str:
         steps = "\n".join(f"→ {line}" for line in self.mend.splitlines())
-        return printable("\n".join(part for part in (self.what, self.why, steps) if part))
+        parts = [shortened(part, _LONGEST_PART) for part in (self.what, self.why, steps) if part]
+        return printable("\n".join(parts))
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows instead of a traceback: the message, and where the error is explained."""

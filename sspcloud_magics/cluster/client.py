@@ -23,6 +23,7 @@ import urllib3
 
 from sspcloud_magics import __version__
 from sspcloud_magics.access import Access
+from sspcloud_magics.bounded_json import TooMuch
 from sspcloud_magics.cluster import failures, transport
 from sspcloud_magics.cluster.resources import Attempt
 from sspcloud_magics.cluster.transport import Answer
@@ -136,10 +137,12 @@ class ApiClient:
             If there was no answer.
         """
         answer, server = self._answered(attempt, query, body, own=own)
-        found = transport.json_object(answer.data) if isinstance(answer, Answer) else None
-        if found is None:
-            raise failures.no_api(answer.status, answer.headers.get("Content-Type", ""), server)
-        return found
+        try:
+            return transport.json_object(answer.data)
+        except TooMuch as error:
+            raise failures.malformed(server, f"Its answer has {error}.") from None
+        except ValueError:
+            raise failures.no_api(answer.status, answer.headers.get("Content-Type", ""), server) from None
 
     @without_frames
     def watch(self, attempt: Attempt, version: str, *, own: bool = True) -> Stream:
@@ -274,8 +277,8 @@ class ApiClient:
                     preload_content=False,
                 )
             )
-        except transport.TooMuch as error:
-            raise failures.malformed(access.server, str(error)) from None
+        except TooMuch as error:
+            raise failures.malformed(access.server, f"Its answer has {error}.") from None
         except urllib3.exceptions.HTTPError as error:
             raise failures.from_transport(error, access.server) from None
 
@@ -353,8 +356,8 @@ class ApiClient:
                     1000 * (time.monotonic() - began),
                 )
                 return answer if stream and answer.status == 200 else transport.read(answer)
-            except transport.TooMuch as error:
-                raise failures.malformed(access.server, str(error)) from None
+            except TooMuch as error:
+                raise failures.malformed(access.server, f"Its answer has {error}.") from None
             except urllib3.exceptions.ProtocolError as error:
                 _log.info("%s %s: the connection broke (%s)", method, attempt.path, type(error).__name__)
                 # A kept connection that the server closed while it was idle: once more, on a new one.
@@ -396,14 +399,9 @@ class Stream:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         try:
             for line in filter(None, transport.lines(self._answer)):
-                event = transport.json_object(line)
-                if event is None or not isinstance(event.get("object"), dict):
-                    raise failures.malformed(
-                        self._server, "It tells of changes in what is no event.", failures.Expired
-                    )
-                yield event
-        except transport.TooMuch as error:
-            raise failures.malformed(self._server, str(error)) from None
+                yield self._event(line)
+        except TooMuch as error:
+            raise failures.malformed(self._server, f"It tells of a change in {error}.") from None
         except ValueError:
             if not self._closed:
                 raise failures.malformed(
@@ -414,6 +412,21 @@ class Stream:
             return
         finally:
             self._answer.close()
+
+    def _event(self, line: bytes) -> dict[str, Any]:
+        """Return the event that a line is, with its object."""
+        try:
+            event = transport.json_object(line)
+        except TooMuch as error:
+            why = f"It tells of a change in {error}."
+            raise failures.malformed(self._server, why, failures.Expired) from None
+        except ValueError:
+            event = {}
+        if not isinstance(event.get("object"), dict):
+            raise failures.malformed(
+                self._server, "It tells of changes in what is no event.", failures.Expired
+            )
+        return event
 
     def close(self) -> None:
         """End it, also while another thread waits for an event."""

@@ -9,11 +9,11 @@ Source: RFC 7519 (JSON Web Token).
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.cluster.ages import human_duration
 from sspcloud_magics.secret import Secret
 
@@ -24,8 +24,8 @@ def claims(token: Secret | None) -> Mapping[str, Any]:
     if len(parts) != 3 or not all(parts):
         return {}
     try:
-        found = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, RecursionError):
+        found = parse(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 

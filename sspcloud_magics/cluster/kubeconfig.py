@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
+from sspcloud_magics.bounded_json import TooMuch
 from sspcloud_magics.cluster.kubeconfig_yaml import MAP, compose, construct, flatten, get, is_null, is_text
 from sspcloud_magics.errors import KubeconfigInvalid
 from sspcloud_magics.secret import without_frames
@@ -274,6 +275,9 @@ def parse(text: str, name: str, outcome: str = "") -> MappingNode:
         mark = getattr(error, "problem_mark", None)
         why = f"It is not YAML (line {mark.line + 1})." if mark else "It is not YAML."
         raise KubeconfigInvalid(f"{name} is malformed{outcome}.", why=why, mend=_CORRECT) from None
+    except TooMuch as error:
+        why = f"It has {error}."
+        raise KubeconfigInvalid(f"{name} is malformed{outcome}.", why=why, mend=_CORRECT) from None
     if root is None:
         return MappingNode(MAP, [], flow_style=False)
     other = "kind than Config" if not isinstance(root, MappingNode) else ""
@@ -353,6 +357,8 @@ def _values(item: MappingNode, singular: str) -> tuple[dict[str, Any], str]:
             {},
             f"A value in it is not YAML (line {mark.line + 1})." if mark else "A value in it is not YAML.",
         )
+    except TooMuch as error:
+        return {}, f"It has {error}."
     if values is not None and not isinstance(values, dict):
         return {}, f"What stands under {singular} is not a mapping."
     return values or {}, ""

@@ -19,10 +19,14 @@ from yaml.constructor import ConstructorError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.resolver import BaseResolver
 
+from sspcloud_magics.bounded_json import DEEPEST, TooMuch, check_nesting
+
 STR, BOOL, MAP, SEQ, NULL, INT, FLOAT, MERGE = (
     f"tag:yaml.org,2002:{kind}" for kind in ("str", "bool", "map", "seq", "null", "int", "float", "merge")
 )
 
+# Aliases can make a short text mean any number of values.
+_MOST_VALUES = 100_000
 _KNOWN_TO_PYYAML = ("timestamp", "merge", "value", "set", "omap", "pairs")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _OCTAL = re.compile(r"[-+]?0[0-7]+")
@@ -128,6 +132,8 @@ def compose(text: str) -> Node | None:
     ------
     yaml.YAMLError
         If it is not YAML. Its words may quote the text.
+    TooMuch
+        If it is nested too deeply.
     """
     loader = _Loader(text)
     root: Node | None = None
@@ -135,7 +141,7 @@ def compose(text: str) -> Node | None:
         if loader.check_node():
             root = loader.get_node()
     except RecursionError:
-        raise yaml.YAMLError("nested too deeply") from None
+        raise TooMuch(f"more than {DEEPEST} levels of nesting") from None
     finally:
         loader.dispose()
     return root if root and not is_null(root) else None
@@ -148,11 +154,15 @@ def construct(node: Node) -> Any:
     ------
     yaml.YAMLError
         If it means nothing, as a number that has no digits. Its words may quote the text.
+    TooMuch
+        If it is nested too deeply, or has too many values.
     """
     try:
-        return _Loader("").construct_document(node)
+        found = _Loader("").construct_document(node)
     except RecursionError:
-        raise yaml.YAMLError("nested too deeply") from None
+        raise TooMuch(f"more than {DEEPEST} levels of nesting") from None
+    check_nesting(found, _MOST_VALUES)
+    return found
 
 
 def serialize(node: Node) -> str:

@@ -22,6 +22,7 @@ import urllib3
 
 from sspcloud_magics import __version__, addresses, pem
 from sspcloud_magics.access import Access
+from sspcloud_magics.bounded_json import TooMuch
 from sspcloud_magics.cluster import jwt, transport
 from sspcloud_magics.cluster.account import COPY_AGAIN
 from sspcloud_magics.cluster.clock import skew, skew_in_words
@@ -204,18 +205,21 @@ class _Provider:
                     preload_content=False,
                 )  # fmt: skip
                 content = transport.read(answer, _LONGEST).data
-        except transport.TooMuch as error:
-            raise self._no_provider(str(error)) from None
+        except TooMuch as error:
+            raise self._no_provider(f"it answered with {error}") from None
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(error) from None
         if 300 <= answer.status < 400:
             address = addresses.parse(answer.headers.get("Location", ""))
             where = address.host if address is not None else "another page"
             raise self._no_provider(f"it redirects to {where}, and a refresh token is not sent on")
-        document = transport.json_object(content)
-        if document is None:
+        try:
+            document = transport.json_object(content)
+        except TooMuch as error:
+            raise self._no_provider(f"it answered with {error}") from None
+        except ValueError:
             kind = answer.headers.get("Content-Type", "nothing").partition(";")[0]
-            raise self._no_provider(f"it answered {answer.status} with {kind}, not JSON")
+            raise self._no_provider(f"it answered {answer.status} with {kind}, not JSON") from None
         return answer.status, document, skew_in_words(skew(answer.headers.get("Date")))
 
     def _no_provider(self, why: str) -> ServerError:

@@ -1,13 +1,12 @@
-"""Connections to servers that are not trusted: an answer has a limit in size, in time and in the number of its values.
+"""Connections to servers that are not trusted: an answer has a limit in size and in time.
 
 urllib3's timeouts are for one wait each: a byte a second goes on for ever. The sockets here know when an answer has to be there
 as a whole, head and body. Its body is unpacked piece by piece, so that a small one which unpacks to a large one is
-given up in time; and since JSON's values take many times their text in memory, they are counted before they are read.
+given up in time. `sspcloud_magics.bounded_json` has the limits of what it says.
 """
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from sspcloud_magics.bounded_json import TooMuch, parse
 from sspcloud_magics.proxies import Proxy
 
 LONGEST_ANSWER = 128 << 20
@@ -25,9 +25,6 @@ LONGEST_ANSWER = 128 << 20
 
 LONGEST_EVENT = 16 << 20
 """In bytes: one object, which etcd keeps below 1.5 MiB."""
-
-MOST_VALUES = 5_000_000
-"""Of one JSON text. Pods have a value in 30 bytes; a value takes some 100 bytes of memory."""
 
 ANSWER_SECONDS = 60.0
 """From the request to the last byte; a watch may be silent for longer, and ends when that time is over."""
@@ -43,10 +40,6 @@ def through(proxy: Proxy | None) -> dict[str, Any]:
     said = proxy.authorization
     headers = {"Proxy-Authorization": said.reveal()} if said is not None else None
     return {"proxy_url": str(proxy), "proxy_headers": headers}
-
-
-class TooMuch(Exception):
-    """An answer has more bytes than any that is meant; the text says it in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +97,7 @@ def read(answer: urllib3.BaseHTTPResponse, longest: int = LONGEST_ANSWER) -> Ans
         raise
     if len(data) > longest:
         answer.close()
-        raise TooMuch(f"Its answer has more than {longest >> 20} MiB.")
+        raise TooMuch(f"more than {longest >> 20} MiB")
     answer.release_conn()
     return Answer(answer.status, answer.headers, bytes(data))
 
@@ -128,22 +121,23 @@ def lines(answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
             yield from others[:-1]
             begun = bytearray(others[-1])
         if len(begun) > LONGEST_EVENT:
-            raise TooMuch(f"It tells of a change in more than {LONGEST_EVENT >> 20} MiB.")
+            raise TooMuch(f"more than {LONGEST_EVENT >> 20} MiB")
 
 
-def json_object(data: bytes) -> dict[str, Any] | None:
-    """Return the JSON object that `data` is; None where it is something else, or too much of it."""
-    # A value has two bytes at least.
-    if len(data) > MOST_VALUES and data.count(b",") + data.count(b"[") + data.count(b"{") > MOST_VALUES:
-        return None
-    try:
-        found = json.loads(data)
-        if rb"\ud" in data or rb"\uD" in data:
-            # Half a surrogate pair is in no text: it would fail where it is shown, with a bare error.
-            json.dumps(found, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+def json_object(data: bytes) -> dict[str, Any]:
+    """Return the JSON object that `data` is.
+
+    Raises
+    ------
+    TooMuch
+        If it has more values or more levels of nesting than any that is meant.
+    ValueError
+        If it is something else.
+    """
+    found = parse(data)
+    if not isinstance(found, dict):
+        raise ValueError("no object")  # noqa: TRY004 - of the text, not of an argument
+    return found
 
 
 class _Timed:

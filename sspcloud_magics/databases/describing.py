@@ -10,7 +10,6 @@ on the server: a cast of a type that another user made would run their function 
 
 from __future__ import annotations
 
-import json
 import re
 import weakref
 from collections import OrderedDict
@@ -23,6 +22,7 @@ from typing import Any
 import psycopg
 from psycopg import generators, pq
 
+from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.databases import own_functions
 from sspcloud_magics.databases.parameters import Statement
 from sspcloud_magics.databases.waiting import waited
@@ -153,20 +153,20 @@ def describe(
         if checked:
             pgconn.send_query_params(own_functions.CHECK, own_functions.named(statement))
         _, described, *answers = _exchanged(connection, encoding)
-        plan: dict[str, Any] = {}
+        rows, width = 0, 0
         if answers and answers[0].get_value(0, 0) == b"f":
             pgconn.send_query_params(
                 b"EXPLAIN (FORMAT JSON) " + sql, values, param_types=types, param_formats=formats
             )
-            plan = json.loads(_exchanged(connection, encoding)[0].get_value(0, 0) or b"[]")[0]["Plan"]
+            rows, width = _estimates(_exchanged(connection, encoding)[0].get_value(0, 0) or b"")
     finally:
         leave_pipeline(connection)
     columns = range(described.nfields)
     return Description(
         tuple((described.fname(index) or b"").decode(encoding) for index in columns),
         tuple(described.ftype(index) for index in columns),
-        plan.get("Plan Rows", 0),
-        plan.get("Plan Width", 0),
+        rows,
+        width,
     )
 
 
@@ -179,6 +179,15 @@ def _exchanged(connection: psycopg.Connection[Any], encoding: str) -> list[pq.ab
         if result.status == pq.ExecStatus.FATAL_ERROR:
             raise psycopg.errors.error_from_result(result, encoding=encoding)
     return results
+
+
+def _estimates(plan: bytes) -> tuple[int, int]:
+    """Return how many rows a plan expects, and of how many bytes each; 0 where it does not say."""
+    try:
+        told = parse(plan)[0]["Plan"]
+        return int(told.get("Plan Rows", 0)), int(told.get("Plan Width", 0))
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
+        return 0, 0
 
 
 def _results(connection: psycopg.Connection[Any], timeout: float | None = None) -> Iterator[pq.abc.PGresult]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import logging
 import socket
 import time
@@ -12,12 +11,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sspcloud_magics import log_file
+from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.cluster.clock import skew, skew_in_words
 from sspcloud_magics.cluster.failures import ANONYMOUS
 from sspcloud_magics.cluster.permissions import warning_of, who_am_i
 from sspcloud_magics.doctor.findings import Finding, broken, fine, look
 from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.errors import ServerUnreachable
+from sspcloud_magics.printable import shortened
 from sspcloud_magics.proxies import proxy_for
 
 _PATIENCE = 10.0
@@ -70,7 +71,7 @@ def server(patient: Patient) -> Iterator[Finding]:
     seen.append(f"it answered in {1000 * (time.perf_counter() - began):.0f} ms ({status})")
     patient.server_answers = True
     try:
-        seen.append(f"Kubernetes {json.loads(body)['gitVersion']}")
+        seen.append(f"Kubernetes {shortened(str(parse(body)['gitVersion']), 80)}")
     except (ValueError, KeyError, TypeError):
         seen.append("it does not tell its version")
     what = f"{access.server} answers over {'TLS' if access.is_encrypted else 'plain HTTP'}."

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from sspcloud_magics import user_files
+from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.forwards.credentials import Identity
 from sspcloud_magics.forwards.forward import Forward
@@ -249,5 +250,5 @@ class ForwardsFile:
 
 
 def _read(path: Path) -> list[Remembered]:
-    content = json.loads(path.read_text("utf-8"))
+    content = parse(path.read_text("utf-8"))
     return [Remembered.from_plain(plain) for plain in content["forwards"]]

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.forwards.restore import state_folder
 
 MOST = 20
@@ -96,7 +97,7 @@ def remember(server: str, mine: str, namespace: str) -> None:
 
 def _read() -> list[Place]:
     try:
-        listed = json.loads(file().read_text("utf-8"))["used"]
+        listed = parse(file().read_text("utf-8"))["used"]
         places = [Place.from_plain(plain) for plain in listed]
     except (OSError, KeyError, TypeError, ValueError):
         return []  # there is none yet, or somebody has edited it

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import socket
 import ssl
 import time
@@ -24,9 +23,11 @@ from urllib.parse import quote, urlencode, urlsplit
 import h11
 
 from sspcloud_magics.access import Access
+from sspcloud_magics.bounded_json import TooMuch, parse
 from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, UsageProblem, shown_url
 from sspcloud_magics.printable import shortened
 from sspcloud_magics.proxies import Proxy, proxy_for
+from sspcloud_magics.secret import HIDDEN
 from sspcloud_magics.tls import tls_context
 from sspcloud_magics.tunnel.protocols.handshake import Handshake
 from sspcloud_magics.tunnel.stream import Stream, TlsStream
@@ -43,9 +44,12 @@ _HUNG_UP = (h11.RemoteProtocolError, ConnectionResetError, BrokenPipeError)
 _IN_PATHS = "/%:@!$&'()*+,;=~"
 _SWITCHING = b"HTTP/1.1 101"
 _LONGEST_HEAD = 64 * 1024
+_LONGEST_REFUSAL = 64 * 1024
 # A collection is fetched for one target: some pods, of some KiB each. etcd keeps an object below 1.5 MiB.
 _LONGEST_ANSWER = 32 << 20
 _LONGEST_EVENT = 16 << 20
+# As many as pods of that size have; a value takes some 100 bytes of memory.
+_MOST_VALUES = 1_200_000
 
 
 class StatusError(Exception):
@@ -254,7 +258,7 @@ class Client:
                     finally:
                         hung_up = not head and chunks.over
                     if not head.startswith(_SWITCHING):
-                        await _raise_refusal(head + first, chunks)
+                        await self._raise_refusal(head + first, chunks)
             handshake.check(_headers(head))
         except ServerUnreachable as error:
             stream.close()
@@ -296,7 +300,7 @@ class Client:
                 answer = await _next_event(http, chunks)
                 self.date = dict(answer.headers).get(b"date", b"").decode("latin-1")
                 if answer.status_code != 200:
-                    await _raise_status(answer, _body(http, chunks))
+                    await self._raise_status(answer, _body(http, chunks))
             except BaseException:
                 stream.close()
                 raise
@@ -305,6 +309,40 @@ class Client:
             yield _body(http, chunks)
         finally:
             stream.close()
+
+    async def _raise_refusal(self, received: bytes, chunks: _Chunks) -> NoReturn:
+        """Read the answer to an upgrade that was not granted, and raise what it says."""
+        http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1024 * 1024)
+        http.send(h11.Request(method="GET", target="/", headers=[("Host", "-")]))
+        http.send(h11.EndOfMessage())
+        http.receive_data(received)
+        answer = await _next_event(http, chunks)
+        await self._raise_status(answer, _body(http, chunks))
+
+    async def _raise_status(self, answer: h11.Response, body: AsyncIterator[bytes]) -> NoReturn:
+        text = b""
+        async for piece in body:
+            text += piece
+            if len(text) > _LONGEST_REFUSAL:
+                break
+        text = self._without_token(text)
+        try:
+            found = parse(text)
+            message, from_api = shortened(str(found["message"])), found.get("kind") == "Status"
+        except (ValueError, KeyError, TypeError, AttributeError):
+            message, from_api = text[:500].decode(errors="replace").strip(), False
+        headers = dict(answer.headers)
+        if 300 <= answer.status_code < 400:
+            to = shown_url(self._without_token(headers.get(b"location", b"")).decode("utf-8", "replace"))
+            message = f"It redirects to {shortened(to)}"
+        after = headers.get(b"retry-after", b"")
+        retry_after = int(after) if after.isdigit() and len(after) < 10 else None
+        raise StatusError(answer.status_code, message, from_api=from_api, retry_after=retry_after)
+
+    def _without_token(self, said: bytes) -> bytes:
+        """Return what a server says without the token that it was shown, should it say that back."""
+        token = self._access.token
+        return said.replace(token.reveal().encode(), HIDDEN.encode()) if token else said
 
     def _compose(
         self, path: str, query: Mapping[str, str], headers: list[tuple[str, str]], method: str = "GET"
@@ -467,16 +505,6 @@ def _headers(head: bytes) -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-async def _raise_refusal(received: bytes, chunks: _Chunks) -> NoReturn:
-    """Read the answer to an upgrade that was not granted, and raise what it says."""
-    http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1024 * 1024)
-    http.send(h11.Request(method="GET", target="/", headers=[("Host", "-")]))
-    http.send(h11.EndOfMessage())
-    http.receive_data(received)
-    answer = await _next_event(http, chunks)
-    await _raise_status(answer, _body(http, chunks))
-
-
 async def _next_event(http: h11.Connection, chunks: _Chunks) -> Any:
     while (event := http.next_event()) is h11.NEED_DATA:
         http.receive_data(await chunks.read())
@@ -491,13 +519,15 @@ async def _body(http: h11.Connection, chunks: _Chunks) -> AsyncIterator[bytes]:
 def _object(text: bytes | bytearray) -> dict[str, Any]:
     """Return the object of Kubernetes that a text is, or a list of such objects."""
     try:
-        found = json.loads(text)
+        found = parse(text, _MOST_VALUES)
         items = found.get("items") or ()
         # What every object has: those who read them further on rely on it.
         is_object = isinstance(found.get("metadata") or {}, dict) and all(
             isinstance(item["metadata"]["name"], str) for item in items
         )
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+    except TooMuch as error:
+        raise _Malformed(f"its answer has {error}") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
         is_object = False
     if not is_object:
         raise _Malformed("it is no object of Kubernetes in JSON")
@@ -508,33 +538,15 @@ def _object(text: bytes | bytearray) -> dict[str, Any]:
 def _event(line: bytes) -> dict[str, Any]:
     """Return the event of a watch that a line is."""
     try:
-        found = json.loads(line)
+        found = parse(line, _MOST_VALUES)
         changed = found["object"]
         is_event = changed.get("kind") == "Status" or isinstance(changed["metadata"], dict)
         is_event = is_event and isinstance(found["type"], str)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+    except TooMuch as error:
+        raise _Malformed(f"it tells of a change in {error}") from None
+    except (AttributeError, KeyError, TypeError, ValueError):
         is_event = False
     if not is_event:
         raise _Malformed("it tells of a change in what is no event")
     checked: dict[str, Any] = found
     return checked
-
-
-async def _raise_status(answer: h11.Response, body: AsyncIterator[bytes]) -> NoReturn:
-    text = b""
-    async for piece in body:
-        text += piece
-        if len(text) > 64 * 1024:
-            break
-    try:
-        found = json.loads(text)
-        message, from_api = shortened(str(found["message"])), found.get("kind") == "Status"
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        message, from_api = text[:500].decode(errors="replace").strip(), False
-    headers = dict(answer.headers)
-    if 300 <= answer.status_code < 400:
-        to = shown_url(headers.get(b"location", b"").decode("latin-1"))
-        message = f"It redirects to {shortened(to)}"
-    after = headers.get(b"retry-after", b"")
-    retry_after = int(after) if after.isdigit() and len(after) < 10 else None
-    raise StatusError(answer.status_code, message, from_api=from_api, retry_after=retry_after)

@@ -8,7 +8,7 @@ import pytest
 
 from sspcloud_magics.cluster import kubeconfig_file
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.cluster.kubeconfig import LIMIT, default_files, load
+from sspcloud_magics.cluster.kubeconfig import LIMIT, default_files, load, usable
 from sspcloud_magics.cluster.login_script import read_script
 from sspcloud_magics.errors import KubeconfigInvalid, SspcloudError
 
@@ -76,7 +76,7 @@ def test_kubeconfig_variable_lists_files_before_home(tmp_path: Path) -> None:
         (b"kind: Deployment\nmetadata: {name: x}", "of another kind"),
         (b"users: secret-canary", "users is not a list"),
         (b"\xff\xfe\x00binary", "not text"),
-        (b"[" * 100_000, "not YAML"),
+        (b"[" * 100_000, "more than 100 levels"),
         (b"x" * (LIMIT + 1), "MB"),
     ],
 )
@@ -90,6 +90,24 @@ def test_invalid_file_is_named_and_never_quoted(tmp_path: Path, content: bytes, 
     assert says in text
     assert "canary" not in text
     assert caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("user", "says"),
+    [
+        ("{a: " + "[" * 101 + "]" * 101 + "}", "more than 100 levels"),
+        ("{a: &a [" + "secret-canary, " * 400 + "], b: [" + "*a, " * 400 + "]}", "more than 100,000 values"),
+    ],
+    ids=["deep", "aliases"],
+)
+def test_entry_with_too_much_in_it_is_refused(tmp_path: Path, user: str, says: str) -> None:
+    file = tmp_path / "config"
+    file.write_text(f"users: [{{name: a, user: {user}}}]")
+    found = load([file])
+    assert found is not None
+    with pytest.raises(KubeconfigInvalid, match=says) as caught:
+        usable(found.users["a"], "user")
+    assert "canary" not in str(caught.value)
 
 
 def test_file_of_ten_megabytes_is_refused_unread(tmp_path: Path) -> None:

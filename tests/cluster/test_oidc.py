@@ -164,7 +164,7 @@ def test_a_token_for_somebody_else_is_not_used(
         ((302, {"Location": "https://evil.example/"}, b""), "redirects to evil.example"),
         ((404, {"Content-Type": "text/html"}, b"not found"), "404"),
         ((500, {}, b""), "500"),
-        ((200, {}, b"[" * 100_000), "not JSON"),
+        ((200, {}, b"[" * 100_000), "more than 100 levels"),
         (_json(200, {"issuer": "https://evil.example", "token_endpoint": "https://evil.example/t"}), "evil"),
         (_json(200, {"token_endpoint": "http://localhost/t"}), "200"),
     ],

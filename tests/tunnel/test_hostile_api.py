@@ -21,26 +21,31 @@ MEBIBYTE = 1 << 20
 
 
 @pytest.mark.parametrize(
-    "behave",
+    ("behave", "says"),
     [
-        hostile.gzip_bomb(100),
-        hostile.endless,
-        hostile.brackets(),
-        hostile.answer(b"nonsense"),
-        hostile.json_answer([]),
-        hostile.json_answer({"items": [None]}),
-        hostile.json_answer({"metadata": []}),
-        hostile.answer(b'{"message": ' + b"[" * 200_000, status=b"500 No"),
-        hostile.answer(b"[]", status=b"500 No"),
+        (hostile.gzip_bomb(100), "no object of Kubernetes"),
+        (hostile.endless, "more than 32 MiB"),
+        (hostile.brackets(), "more than 100 levels"),
+        (hostile.brackets(101), "more than 100 levels"),
+        (hostile.many_values(20), "more than 1,200,000 values"),
+        (hostile.answer(b"nonsense"), "no object of Kubernetes"),
+        (hostile.json_answer([]), "no object of Kubernetes"),
+        (hostile.json_answer({"items": [None]}), "no object of Kubernetes"),
+        (hostile.json_answer({"metadata": []}), "KeyError"),
+        (hostile.answer(b'{"message": ' + b"[" * 200_000, status=b"500 No"), "500"),
+        (hostile.answer(b"[]", status=b"500 No"), "500"),
+        (hostile.answer(b'{"message": "canary is not known"}', status=b"500 No"), "●●●●●● is not known"),
     ],
 )
-def test_a_malformed_answer_fails_the_forward(behave):
+def test_a_malformed_answer_fails_the_forward(behave, says):
     authority = trustme.CA()
     with hostile.serving(authority, behave) as url:
         ca = authority.cert_pem.bytes().decode()
         with HelperProcess(Access(server=url, ca=ca, token=Secret("canary"))) as helper:
             failed = helper.failure("service", "web", 80)
             assert isinstance(failed, ServerUnreachable | ServerError)
+            assert says in failed.why
+            assert "canary" not in str(failed)
             assert psutil.Process(helper.process.pid).memory_info().rss < 200 * MEBIBYTE
 
 

@@ -28,6 +28,8 @@ ODD = {
     "no JSON": b"<html>",
     "no UTF-8": b'{"type": "\xff\xfe"}',
     "too deep": b"[" * 100_000,
+    "101 levels": b'{"type": "ADDED", "object": {"metadata": {"name": "a"}, "spec": %s}}'
+    % (b"[" * 99 + b"]" * 99),
 }
 
 
