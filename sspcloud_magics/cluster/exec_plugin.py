@@ -3,6 +3,8 @@
 The command gets its input in the environment and prints an ``ExecCredential`` with a token, a client
 certificate, or both, and the moment when they expire. What it gave is kept until then. The
 ``kubernetes`` package has a runner too, which drops client certificates and keeps nothing.
+
+What a command prints may hold credentials, on its standard error, too: nothing of it is shown.
 """
 
 from __future__ import annotations
@@ -12,14 +14,18 @@ import os
 import shlex
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.cluster.ages import timestamp
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
+from sspcloud_magics.printable import shortened
 from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
@@ -31,6 +37,9 @@ _KINDS: Mapping[type, str] = {str: "text", list: "a list", bool: "true or false"
 
 TIMEOUT = 120.0
 """How long a command may take, in seconds: some open a page where a person logs in."""
+
+LONGEST_OUTPUT = 1 << 20
+"""In bytes; a token and a certificate chain take some KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,7 @@ class ExecPlugin:
         self._folder = folder
         self._arguments = [_text_of(each, "args") for each in _field(spec, "args", list, [])]
         self._environment = _variables(_field(spec, "env", list, []))
-        self._hint = _field(spec, "installHint", str, "")
+        self._hint = shortened(_field(spec, "installHint", str, ""))
         self._cluster = dict(cluster) if _field(spec, "provideClusterInfo", bool, default=False) else None
         self._kept: ExecCredential | None = None
 
@@ -145,41 +154,66 @@ class ExecPlugin:
             )
         return found
 
-    def _run(self) -> str:
+    def _run(self) -> bytes:
+        """Return what the command prints to its standard output."""
         spec: dict[str, Any] = {"interactive": False}
         if self._cluster is not None:
             spec["cluster"] = self._cluster
-        info = json.dumps({"apiVersion": self._version, "kind": "ExecCredential", "spec": spec})
+        # YAML knows more than JSON does, such as moments.
+        told = {"apiVersion": self._version, "kind": "ExecCredential", "spec": spec}
+        info = json.dumps(told, default=str, skipkeys=True)
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 [self._program(), *self._arguments],
                 env={**os.environ, **self._environment, "KUBERNETES_EXEC_INFO": info},
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=TIMEOUT,
-                check=False,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
             )
+        except (OSError, ValueError) as error:  # a ValueError for a NUL in an argument
+            why = f"{error.strerror or error}." if isinstance(error, OSError) else "An argument holds a NUL."
+            raise NotLoggedIn(f"The login command {self._command} cannot be run.", why=why) from None
+        try:
+            output = self._output(process)
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode != 0:
+            raise NotLoggedIn(
+                f"The login command {self._command} failed (exit code {process.returncode}).",
+                why="What it says is not shown here: it may hold credentials.",
+                mend=f"run {self._command} in a terminal to see it, or log in again",
+            )
+        return output
+
+    def _output(self, process: subprocess.Popen[bytes]) -> bytes:
+        """Return what a process prints until it ends; raise where that takes too long, or is too much."""
+        until = time.monotonic() + TIMEOUT
+        printed: list[bytes] = []
+        # On a thread, since a read has no timeout. It owns the pipe: a process that the command has left behind, and
+        # that holds the other end open, keeps nothing here but the thread.
+        reader = threading.Thread(target=_read, args=(process, printed), name="sspcloud-exec", daemon=True)
+        reader.start()
+        try:
+            reader.join(TIMEOUT)
+            if printed and len(printed[0]) > LONGEST_OUTPUT:
+                raise NotLoggedIn(
+                    f"The login command {self._command} prints more than {LONGEST_OUTPUT >> 20} MiB.",
+                    mend=f"run {self._command} in a terminal to see what it prints",
+                )
+            process.wait(until - time.monotonic())
         except subprocess.TimeoutExpired:
             raise NotLoggedIn(
                 f"The login command {self._command} took longer than {TIMEOUT:.0f} s."
             ) from None
-        except OSError as error:
-            raise NotLoggedIn(
-                f"The login command {self._command} cannot be run.", why=f"{error.strerror or error}."
-            ) from None
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise NotLoggedIn(
-                f"The login command {self._command} failed (exit code {done.returncode}).",
-                why=said[-1][:300] if said else "It did not say why.",
-                mend=f"run {self._command} in a terminal to see more, or log in again",
-            )
-        return done.stdout.decode(errors="replace")
+        if not printed:
+            raise NotLoggedIn(f"The login command {self._command} took longer than {TIMEOUT:.0f} s.")
+        return printed[0]
 
-    def _parse(self, output: str) -> ExecCredential:
+    def _parse(self, output: bytes) -> ExecCredential:
         # What was printed holds credentials: it is never quoted.
         try:
-            answer = json.loads(output)
+            answer = parse(output)
             status = answer["status"]
             kind = answer["kind"], answer["apiVersion"]
             credential = ExecCredential(
@@ -219,6 +253,12 @@ class ExecPlugin:
             return NotLoggedIn(f"The login command {self._command} gave credentials of no use.", why=why)
 
         return checked(value, form, refusal) if value else None
+
+
+def _read(process: subprocess.Popen[bytes], printed: list[bytes]) -> None:
+    assert process.stdout is not None  # noqa: S101 - for the type checker: it is a PIPE
+    with process.stdout as pipe:
+        printed.append(pipe.read(LONGEST_OUTPUT + 1))
 
 
 def _text(value: object) -> str | None:

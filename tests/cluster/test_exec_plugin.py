@@ -101,7 +101,11 @@ def test_the_cluster_is_told_only_on_demand(program: Any, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("print('your password has expired', file=sys.stderr); sys.exit(3)", "your password has expired"),
+        ("print('secret-canary', file=sys.stderr); sys.exit(3)", "exit code 3"),
+        ("print('x' * (1 << 20)); print('secret-canary')", "prints more than 1 MiB"),
+        ("while True: print('secret-canary' * 1000)", "prints more than 1 MiB"),
+        ("print('[' * 200_000 + 'secret-canary')", "did not print an ExecCredential"),
+        ("give(token='secret-canary', more=json.loads('[' * 101 + ']' * 101))", "did not print"),
         ("sys.exit(1)", "exit code 1"),
         ("print('secret-canary')", "did not print an ExecCredential"),
         ("print(json.dumps(['secret-canary']))", "did not print an ExecCredential"),
@@ -127,6 +131,31 @@ def test_a_command_that_gives_nothing_useful_is_told(
     with pytest.raises(NotLoggedIn) as caught:
         plugin(program(body), tmp_path).credential()
     assert says in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_command_may_print_errors_without_end(program: Any, tmp_path: Path) -> None:
+    body = "for _ in range(100): print('x' * (1 << 20), file=sys.stderr)\ngive(token='token')"
+    assert plugin(program(body), tmp_path).credential().token == Secret("token")
+
+
+def test_command_left_behind_keeps_no_answer(program: Any, tmp_path: Path) -> None:
+    """It ends at once, and a process of its own goes on with the other end of the pipe."""
+    body = (
+        "import subprocess\n"
+        "left = subprocess.Popen([sys.executable, '-IS', '-c', 'while True: print(1)'])\n"
+        "count.with_name('pid').write_text(str(left.pid))"
+    )
+    with pytest.raises(NotLoggedIn, match="prints more than 1 MiB"):
+        plugin(program(body), tmp_path).credential()
+    left = psutil.Process(int((tmp_path / "pid").read_text()))
+    left.wait(10)
+
+
+def test_command_with_a_nul_is_told(tmp_path: Path) -> None:
+    spec = {"apiVersion": V1, "command": sys.executable, "args": ["secret-canary\0"]}
+    with pytest.raises(NotLoggedIn, match="cannot be run") as caught:
+        plugin(spec, tmp_path).credential()
     assert "canary" not in str(caught.value)
 
 
