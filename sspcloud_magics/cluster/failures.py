@@ -10,10 +10,10 @@ import re
 import socket
 import ssl
 import traceback
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import urllib3
@@ -32,8 +32,8 @@ from sspcloud_magics.errors import (
 )
 from sspcloud_magics.printable import shortened
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+if TYPE_CHECKING:
+    from sspcloud_magics.cluster.identity import Cluster
 
 LAUNCHER = (
     "https://datalab.sspcloud.fr/launcher/ide/jupyter-python?autoLaunch=false&kubernetes.role=%C2%AB{}%C2%BB"
@@ -156,8 +156,10 @@ def _message(content_type: str, body: bytes) -> str | None:
         # The API server itself answers some 404s and 401s with a line of plain text.
         text = body[:300].decode(errors="replace").strip()
         return text if content_type.startswith("text/plain") and "<" not in text else None
-    status = json_object(body)
-    return None if status is None else shortened(str(status.get("message") or ""))
+    try:
+        return shortened(str(json_object(body).get("message") or ""))
+    except ValueError:
+        return None
 
 
 def _forbidden(message: str, attempt: Attempt, *, in_service: bool, own: bool) -> Forbidden:
@@ -221,23 +223,32 @@ def malformed(server: str, why: str, kind: type[ServerError] = ServerError) -> S
     )
 
 
-_FAULTS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+_FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def reads_objects(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Decorate a function of a cluster that makes values of objects: one that lacks what it has to have is malformed."""
+@contextmanager
+def reading(cluster: Cluster) -> Iterator[None]:
+    """Tell of an object that lacks what it has to have, or has something odd in its place, as of no Kubernetes API's.
 
-    @wraps(function)
-    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        try:
-            return function(*args, **kwargs)
-        except _FAULTS as error:
-            cluster: Any = args[0]
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            fault = f"{type(error).__name__} in {place.name}, {PurePath(place.filename).name}:{place.lineno}"
-            raise malformed(cluster.server, f"An object lacks what it has to have ({fault}).") from None
+    Only values are made of objects in such a block: what asks a server, or runs anything else, stands outside, so that
+    a defect there is told as what it is.
 
-    return call
+    Parameters
+    ----------
+    cluster
+        Where the objects are from.
+
+    Raises
+    ------
+    ServerError
+        Instead of the bare error that reading an object of another shape raises.
+    """
+    try:
+        yield
+    except _FAULTS as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        fault = f"{type(error).__name__} in {place.name}, {PurePath(place.filename).name}:{place.lineno}"
+        raise malformed(cluster.server, f"An object lacks what it has to have ({fault}).") from None
 
 
 def from_transport(error: Exception, server: str) -> ClusterError:

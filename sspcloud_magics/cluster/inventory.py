@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sspcloud_magics.cluster.ages import timestamp
-from sspcloud_magics.cluster.failures import reads_objects
+from sspcloud_magics.cluster.failures import reading
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.objects import list_objects
 from sspcloud_magics.cluster.podstatus import pod_status
@@ -173,7 +173,6 @@ class Service:
         )
 
 
-@reads_objects
 def pods(cluster: Cluster, namespace: str | None = None, *, label_selector: str = "") -> list[Pod]:
     """Return the pods of a namespace.
 
@@ -198,13 +197,11 @@ def pods(cluster: Cluster, namespace: str | None = None, *, label_selector: str 
     ClusterError
         If the server cannot be asked.
     """
-    return [
-        Pod.from_object(item)
-        for item in list_objects(cluster, PODS, namespace, label_selector=label_selector)
-    ]
+    listed = list_objects(cluster, PODS, namespace, label_selector=label_selector)
+    with reading(cluster):
+        return [Pod.from_object(item) for item in listed]
 
 
-@reads_objects
 def services(cluster: Cluster, namespace: str | None = None) -> list[Service]:
     """Return the services of a namespace.
 
@@ -227,7 +224,9 @@ def services(cluster: Cluster, namespace: str | None = None) -> list[Service]:
     ClusterError
         If the server cannot be asked.
     """
-    return [Service.from_object(item) for item in list_objects(cluster, SERVICES, namespace)]
+    listed = list_objects(cluster, SERVICES, namespace)
+    with reading(cluster):
+        return [Service.from_object(item) for item in listed]
 
 
 def container_ports(spec: Mapping[str, Any]) -> tuple[TargetPort, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sspcloud_magics.cluster.failures import Expired, NotFound, malformed, reads_objects
+from sspcloud_magics.cluster.failures import Expired, NotFound, malformed, reading
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import ALL_NAMESPACES, SECRETS, Attempt, Resource
 from sspcloud_magics.secret import Form, Secret, checked, without_frames
@@ -179,7 +179,6 @@ class SecretObject:
 
 
 @without_frames
-@reads_objects
 def secrets(
     cluster: Cluster, namespace: str | None = None, *, label_selector: str = ""
 ) -> list[SecretObject]:
@@ -200,11 +199,11 @@ def secrets(
         If the right to list them is missing; a single one may still be readable by `secret`.
     """
     listed = list_objects(cluster, SECRETS, namespace, label_selector=label_selector)
-    return [_hidden(item) for item in listed]
+    with reading(cluster):
+        return [_hidden(item) for item in listed]
 
 
 @without_frames
-@reads_objects
 def secret(cluster: Cluster, name: str, namespace: str | None = None) -> SecretObject | None:
     """Return one Secret; None where there is none of that name.
 
@@ -214,9 +213,11 @@ def secret(cluster: Cluster, name: str, namespace: str | None = None) -> SecretO
         If the right to read it is missing.
     """
     try:
-        return _hidden(get_object(cluster, SECRETS, name, namespace))
+        found = get_object(cluster, SECRETS, name, namespace)
     except NotFound:
         return None
+    with reading(cluster):
+        return _hidden(found)
 
 
 def _hidden(item: dict[str, Any]) -> SecretObject:

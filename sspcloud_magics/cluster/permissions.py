@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from sspcloud_magics.cluster.failures import ANONYMOUS, NotFound, reads_objects
+from sspcloud_magics.cluster.failures import ANONYMOUS, NotFound, reading
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import (
     ALL_NAMESPACES,
@@ -90,7 +90,6 @@ class Identity:
         return f"<table style='border-collapse:collapse;margin:0;{colour}'>{rows}</table>"
 
 
-@reads_objects
 def who_am_i(cluster: Cluster) -> Identity:
     """Ask the server who one is (SelfSubjectReview, KEP-3325).
 
@@ -120,10 +119,12 @@ def who_am_i(cluster: Cluster) -> Identity:
         if SELF_SUBJECT_REVIEWS.plural not in error.why or ANONYMOUS in error.why:
             raise
         answer = {}
-    info = (answer.get("status") or {}).get("userInfo") or {}
+    with reading(cluster):
+        info = (answer.get("status") or {}).get("userInfo") or {}
+        user, groups = str(info.get("username") or ""), tuple(map(str, info.get("groups") or ()))
     return Identity(
-        user=str(info.get("username") or ""),
-        groups=tuple(map(str, info.get("groups") or ())),
+        user=user,
+        groups=groups,
         namespace=cluster.namespace,
         server=cluster.server,
         source=cluster.source,
@@ -139,7 +140,6 @@ def warning_of(cluster: Cluster) -> str:
     return UNVERIFIED if cluster.server.startswith("https://") else IN_CLEAR
 
 
-@reads_objects
 def may(
     cluster: Cluster,
     verb: str,
@@ -196,7 +196,8 @@ def may(
         "spec": {"resourceAttributes": attributes},
     }
     answer = cluster.api.ask(Attempt("create", SELF_SUBJECT_ACCESS_REVIEWS), body=body)
-    return bool((answer.get("status") or {}).get("allowed"))
+    with reading(cluster):
+        return bool((answer.get("status") or {}).get("allowed"))
 
 
 def strongest_role(cluster: Cluster) -> str:
@@ -219,7 +220,6 @@ def strongest_role(cluster: Cluster) -> str:
     return "view" if may(cluster, "list", PODS) else "none"
 
 
-@reads_objects
 def secrets_by_name(cluster: Cluster, namespace: str) -> tuple[str, ...]:
     """Ask the server which Secrets of a namespace one may read by their names (SelfSubjectRulesReview).
 
@@ -247,7 +247,8 @@ def secrets_by_name(cluster: Cluster, namespace: str) -> tuple[str, ...]:
     }
     answer = cluster.api.ask(Attempt("create", SELF_SUBJECT_RULES_REVIEWS), body=body)
     names: dict[str, None] = {}
-    for rule in (answer.get("status") or {}).get("resourceRules") or ():
-        if "secrets" in (rule.get("resources") or ()) and {"get", "*"} & set(rule.get("verbs") or ()):
-            names |= dict.fromkeys(rule.get("resourceNames") or ())
+    with reading(cluster):
+        for rule in (answer.get("status") or {}).get("resourceRules") or ():
+            if "secrets" in (rule.get("resources") or ()) and {"get", "*"} & set(rule.get("verbs") or ()):
+                names |= dict.fromkeys(rule.get("resourceNames") or ())
     return tuple(names)

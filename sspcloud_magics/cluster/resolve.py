@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from sspcloud_magics.cluster.failures import NotFound, reads_objects
+from sspcloud_magics.cluster.failures import NotFound, reading
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.inventory import TargetPort, container_ports, service_ports
 from sspcloud_magics.cluster.objects import get_object, list_objects
@@ -84,7 +84,6 @@ class ResolvedTarget:
     status: str = ""
 
 
-@reads_objects
 def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
     """Find the target that the user means.
 
@@ -128,13 +127,16 @@ def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
     for kind in kinds:
         target = Target(namespace, kind, typed.name)
         try:
-            return _described(target, get_object(cluster, RESOURCES[kind], typed.name, namespace))
+            item = get_object(cluster, RESOURCES[kind], typed.name, namespace)
         except NotFound:
             continue
         except Forbidden as refusal:
             refusals[kind] = refusal
             if kind == "service" and (found := _by_endpoints(cluster, target)):
                 return found
+            continue
+        with reading(cluster):
+            return _described(target, item)
     if refusals:
         return _believed(cluster, typed, namespace, refusals)
     return _by_prefix(cluster, typed, namespace, kinds)
@@ -169,13 +171,14 @@ def _by_endpoints(cluster: Cluster, target: Target) -> ResolvedTarget | None:
         endpoints = get_object(cluster, ENDPOINTS, target.name, target.namespace)
     except (Forbidden, NotFound):
         return None
-    ports = {
-        TargetPort(port["port"], port.get("name") or "", port.get("protocol") or "TCP")
-        for subset in endpoints.get("subsets") or ()
-        for port in subset.get("ports") or ()
-    }
-    # These are the pods' ports. The service's own numbers may differ, so none is refused.
-    return ResolvedTarget(target, tuple(sorted(ports, key=lambda port: port.number)), ports_known=False)
+    with reading(cluster):
+        ports = {
+            TargetPort(port["port"], port.get("name") or "", port.get("protocol") or "TCP")
+            for subset in endpoints.get("subsets") or ()
+            for port in subset.get("ports") or ()
+        }
+        # These are the pods' ports. The service's own numbers may differ, so none is refused.
+        return ResolvedTarget(target, tuple(sorted(ports, key=lambda port: port.number)), ports_known=False)
 
 
 def _believed(
@@ -206,7 +209,8 @@ def _by_prefix(cluster: Cluster, typed: TargetText, namespace: str, kinds: Seque
         # Leftovers of a pod that was evicted are named like the one that took its place.
         begin = [name for name in begin if not _is_over(items[name])] or begin
         if len(begin) == 1:
-            return _described(Target(namespace, kind, begin[0]), items[begin[0]])
+            with reading(cluster):
+                return _described(Target(namespace, kind, begin[0]), items[begin[0]])
         if begin:
             candidates = [Target(namespace, kind, name) for name in sorted(begin)]
             raise AmbiguousTarget(

@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sspcloud_magics.cluster import inventory, objects
-from sspcloud_magics.cluster.failures import NotFound, reads_objects
+from sspcloud_magics.cluster.failures import NotFound, reading
 from sspcloud_magics.cluster.inventory import Pod, Service
 from sspcloud_magics.cluster.objects import SecretObject
 from sspcloud_magics.cluster.resources import CNPG_CLUSTERS, ENDPOINTS
@@ -123,7 +123,6 @@ class Evidence:
     clusters: Sequence[dict[str, Any]] | None = None
 
 
-@reads_objects
 def databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
     """Return the databases of a namespace.
 
@@ -159,7 +158,8 @@ def databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
     )
     if evidence.services is None and evidence.secrets is None and not evidence.clusters:
         raise refused[0]
-    return databases_in(evidence)
+    with reading(cluster):
+        return databases_in(evidence)
 
 
 def _allowed(listing: Callable[[], list[_Listed]], refused: list[Forbidden]) -> Sequence[_Listed] | None:
@@ -386,7 +386,6 @@ def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
     )
 
 
-@reads_objects
 def trusted(cluster: Cluster, name: str, namespace: str) -> Database:
     """Return the PostgreSQL of that name where nothing may be listed: somebody told the name.
 
@@ -412,14 +411,14 @@ def trusted(cluster: Cluster, name: str, namespace: str) -> Database:
     )
 
 
-@reads_objects
 def state_by_endpoints(cluster: Cluster, database: Database) -> str:
     """Return ``running``, ``not running``, or ``unknown`` where its endpoints may not be read."""
     try:
         endpoints = objects.get_object(cluster, ENDPOINTS, database.service, database.namespace)
     except (Forbidden, NotFound):
         return "unknown"
-    ready = any(subset.get("addresses") for subset in endpoints.get("subsets") or ())
+    with reading(cluster):
+        ready = any(subset.get("addresses") for subset in endpoints.get("subsets") or ())
     return "running" if ready else "not running"
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.failures import NotFound, reading
 from sspcloud_magics.cluster.objects import get_object, list_objects
 from sspcloud_magics.cluster.resolve import RESOURCES, resolve
 from sspcloud_magics.cluster.resources import ENDPOINTS, EVENTS, PODS, SERVICES
@@ -94,9 +94,10 @@ def _pods(patient: Patient, found: Target) -> Iterator[Finding]:
     except (Forbidden, NotFound) as error:
         yield not_needed("Pods", f"The pods behind it cannot be seen ({error.what}); the tunnel will tell.")
         return
-    subsets = endpoints.get("subsets") or []
-    ready = [_pod(address) for subset in subsets for address in subset.get("addresses") or ()]
-    waiting = [_pod(address) for subset in subsets for address in subset.get("notReadyAddresses") or ()]
+    with reading(patient.known()):
+        subsets = endpoints.get("subsets") or []
+        ready = [_pod(address) for subset in subsets for address in subset.get("addresses") or ()]
+        waiting = [_pod(address) for subset in subsets for address in subset.get("notReadyAddresses") or ()]
     if ready:
         stand = "A ready pod stands" if len(ready) == 1 else f"{len(ready)} ready pods stand"
         yield fine("Pods", f"{stand} behind it.", f"ready: {', '.join(ready)}",
@@ -117,11 +118,14 @@ def _pod_itself(patient: Patient, found: Target) -> Iterator[Finding]:
         pod = get_object(patient.known(), PODS, found.name, found.namespace)
     except (Forbidden, NotFound):
         return  # the tunnel will tell
-    if not pod_is_ready(pod):
+    with reading(patient.known()):
+        is_ready = pod_is_ready(pod)
+        why = "" if is_ready else not_ready_words(pods_behind([pod], ()))
+    if not is_ready:
         yield broken(
             "Pods",
             f"The pod {found.name} is not ready.",
-            not_ready_words(pods_behind([pod], ())),
+            why,
             mend=f"%k8s_pods -n {found.namespace}   says what it is doing",
         )
 
@@ -171,12 +175,14 @@ def _why_not_ready(patient: Patient, found: Target) -> str:
     """Return what the pods that a service selects are waiting for; empty where they may not be seen."""
     try:
         service = get_object(patient.known(), SERVICES, found.name, found.namespace)
-        selector = (service.get("spec") or {}).get("selector") or {}
-        labels = ",".join(f"{key}={value}" for key, value in selector.items())
+        with reading(patient.known()):
+            selector = (service.get("spec") or {}).get("selector") or {}
+            labels = ",".join(f"{key}={value}" for key, value in selector.items())
         pods = list_objects(patient.known(), PODS, found.namespace, label_selector=labels) if labels else []
     except (Forbidden, NotFound):
         return ""
-    return not_ready_words(pods_behind(pods, ()))
+    with reading(patient.known()):
+        return not_ready_words(pods_behind(pods, ()))
 
 
 def _ask_to_share(patient: Patient, found: Database) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sspcloud_magics.cluster.failures import NotFound, relaunch_link
+from sspcloud_magics.cluster.failures import NotFound, reading, relaunch_link
 from sspcloud_magics.cluster.objects import list_objects
 from sspcloud_magics.cluster.permissions import may
 from sspcloud_magics.cluster.resources import (
@@ -79,13 +79,17 @@ def quota(patient: Patient) -> Iterator[Finding]:
         return
     seen: list[str] = []
     full: list[str] = []
-    for each in found:
-        status = each.get("status") or {}
-        used = status.get("used") or {}
-        for name, hard in (status.get("hard") or (each.get("spec") or {}).get("hard") or {}).items():
-            seen.append(f"{each['metadata']['name']}: {name} {used.get(name, 0)} of {hard}")
-            if name in ("pods", "count/pods") and int(used.get(name, 0)) >= int(hard):
-                full.append(name)
+    with reading(cluster):
+        for each in found:
+            status = each.get("status") or {}
+            used = status.get("used") or {}
+            for name, hard in (status.get("hard") or (each.get("spec") or {}).get("hard") or {}).items():
+                taken = str(used.get(name, 0))
+                seen.append(f"{each['metadata']['name']}: {name} {taken} of {hard}")
+                # A quantity may be written 10k, too: then there is room.
+                is_count = taken.isdecimal() and str(hard).isdecimal()
+                if name in ("pods", "count/pods") and is_count and int(taken) >= int(hard):
+                    full.append(name)
     if full:
         yield look(
             "Quota",

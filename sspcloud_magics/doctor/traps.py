@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sspcloud_magics.cluster import inventory
-from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.failures import NotFound, reading
 from sspcloud_magics.cluster.objects import list_objects
 from sspcloud_magics.cluster.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES
 from sspcloud_magics.doctor.findings import Finding, broken, fine, look, not_needed
@@ -68,9 +68,10 @@ def bindings(patient: Patient) -> Iterator[Finding]:
     if roles is None or bound is None:
         yield not_needed(step, "The roles of your namespace are not yours to read.")
         return
-    subjects = [str(each.get("name")) for binding in bound for each in binding.get("subjects") or ()]
+    with reading(cluster):
+        subjects = [str(each.get("name")) for binding in bound for each in binding.get("subjects") or ()]
+        found = [*_without_effect(roles), *_to_nobody(bound, cluster.namespace), *_passwords(roles, bound)]
     patient.personal |= {name.partition("-")[2] for name in subjects} - {""}
-    found = [*_without_effect(roles), *_to_nobody(bound, cluster.namespace), *_passwords(roles, bound)]
     yield from found or [fine(step, f"Roles and bindings look right ({len(roles)} and {len(bound)}).")]
 
 
@@ -102,10 +103,10 @@ def _to_nobody(bound: Sequence[Rule], namespace: str) -> Iterator[Finding]:
 
 def _passwords(roles: Sequence[Rule], bound: Sequence[Rule]) -> Iterator[Finding]:
     """Find roles that let others read a chart's own secret: the project's password, the same everywhere."""
-    reading = {_name(role): _charts_secrets(role) for role in roles}
+    granted = {_name(role): _charts_secrets(role) for role in roles}
     for binding in bound:
         reference = binding.get("roleRef") or {}
-        given = reading.get(str(reference.get("name"))) if reference.get("kind") == "Role" else None
+        given = granted.get(str(reference.get("name"))) if reference.get("kind") == "Role" else None
         others = [
             str(each.get("name"))
             for each in binding.get("subjects") or ()
@@ -157,8 +158,9 @@ def database(patient: Patient) -> Iterator[Finding]:
         return
     mine = next((pod.labels for pod in pods if pod.labels.get("cnpg.io/cluster") == found.name), None)
     mine = mine or next((pod.labels for pod in pods if pod.name.startswith(found.name)), {})
-    about = policies.about(known, mine, found.name)
-    said = policies.observations(about, mine, [pod.labels for pod in pods])
+    with reading(cluster):
+        about = policies.about(known, mine, found.name)
+        said = policies.observations(about, mine, [pod.labels for pod in pods])
     useless = [line for line in said if "protects nothing" in line]
     rest = [line for line in said if line not in useless]
     if useless:

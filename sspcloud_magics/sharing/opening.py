@@ -19,7 +19,7 @@ from functools import partial
 import psycopg
 
 from sspcloud_magics.cluster import objects, writing
-from sspcloud_magics.cluster.failures import Conflict, NotFound
+from sspcloud_magics.cluster.failures import Conflict, NotFound, reading
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Resource
 from sspcloud_magics.databases import credentials
@@ -161,7 +161,7 @@ def _is_there(cluster: Cluster, share: Share, job_uid: str) -> bool:
         metadata = objects.get_object(cluster, JOBS, share.name, share.namespace)["metadata"]
     except NotFound:
         return False
-    return metadata["uid"] == job_uid and not metadata.get("deletionTimestamp")
+    return metadata.get("uid") == job_uid and not metadata.get("deletionTimestamp")
 
 
 def _owned(plan: Plan, share: Share, password: Secret, ca: str | None, job_uid: str | None) -> list[Manifest]:
@@ -203,13 +203,16 @@ def _make_job(cluster: Cluster, share: Share) -> tuple[str | None, str]:
         if found is None or found["metadata"].get("deletionTimestamp"):
             job = writing.create_object(cluster, JOBS, wanted)
         else:
-            job = writing.update_object(cluster, JOBS, _renewed(found, wanted, share))
+            with reading(cluster):
+                renewed = _renewed(found, wanted, share)
+            job = writing.update_object(cluster, JOBS, renewed)
     except Forbidden as error:
         return None, (
             f"The cluster refuses the Job that would end the share by itself ({error.why or error.what}). The login ends on "
             "time; the rights in the cluster end with your next session here, by %share_db or %unshare."
         )
-    return str(job["metadata"]["uid"]), ""
+    with reading(cluster):
+        return str(job["metadata"]["uid"]), ""
 
 
 def _renewed(found: Manifest, wanted: Manifest, share: Share) -> Manifest:

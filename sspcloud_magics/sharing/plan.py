@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from sspcloud_magics.cluster import inventory, objects, permissions
-from sspcloud_magics.cluster.failures import relaunch_link
+from sspcloud_magics.cluster.failures import reading, relaunch_link
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.inventory import TargetPort
 from sspcloud_magics.cluster.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Attempt
@@ -442,9 +442,11 @@ def _existing(session: psycopg.Connection[Any], roles: list[str]) -> frozenset[s
 
 def _learn_prefix(cluster: Cluster, namespace: str) -> str | None:
     try:
-        return learn_prefix(namespace, objects.list_objects(cluster, ROLE_BINDINGS, namespace))
+        bindings = objects.list_objects(cluster, ROLE_BINDINGS, namespace)
     except Forbidden:
         return None
+    with reading(cluster):
+        return learn_prefix(namespace, bindings)
 
 
 def _pods(

@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Any
 
 from sspcloud_magics.cluster import objects, writing
-from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.failures import NotFound, reading
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import PODS
 from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
@@ -189,7 +189,7 @@ def open_relay(
     if removal is not None:
         removal.join(timeout)
     found = _found(cluster, name, time.monotonic() + timeout)
-    if found is not None and _ready(found):
+    if found is not None and _state(cluster, found)[0]:
         return relay
     try:
         found = found or writing.create_object(cluster, PODS, wanted)
@@ -254,12 +254,14 @@ def end_with_its_forward(manager: ForwardManager, cluster: Cluster, relay: Relay
 def sweep(cluster: Cluster) -> list[str]:
     """Remove the relays of this namespace that have ended, or whose process has; return their names."""
     selector = ",".join(f"{key}={value}" for key, value in _LABELS.items())
-    ended = [
-        pod["metadata"]["name"]
-        for pod in objects.list_objects(cluster, PODS, label_selector=selector)
-        if (pod.get("status") or {}).get("phase") in _OVER
-        or processes.is_gone((pod["metadata"].get("annotations") or {}).get(MADE_BY, ""))
-    ]
+    listed = objects.list_objects(cluster, PODS, label_selector=selector)
+    with reading(cluster):
+        ended = [
+            pod["metadata"]["name"]
+            for pod in listed
+            if (pod.get("status") or {}).get("phase") in _OVER
+            or processes.is_gone((pod["metadata"].get("annotations") or {}).get(MADE_BY, ""))
+        ]
     for name in ended:
         writing.delete_object(cluster, PODS, name, cluster.namespace)
     return ended
@@ -268,8 +270,10 @@ def sweep(cluster: Cluster) -> list[str]:
 def _wait_until_ready(cluster: Cluster, pod: Mapping[str, Any], timeout: float) -> None:
     deadline = time.monotonic() + timeout
     name = pod["metadata"]["name"]
-    while not _ready(pod):
-        why = _waiting_for(pod)
+    while True:
+        is_ready, why = _state(cluster, pod)
+        if is_ready:
+            return
         if time.monotonic() > deadline or why.startswith(_HOPELESS):
             raise PodNotReady(
                 f"The relay {name} did not become ready, and was removed.",
@@ -279,6 +283,12 @@ def _wait_until_ready(cluster: Cluster, pod: Mapping[str, Any], timeout: float) 
             )
         time.sleep(_LOOK_INTERVAL)
         pod = objects.get_object(cluster, PODS, name)
+
+
+def _state(cluster: Cluster, pod: Mapping[str, Any]) -> tuple[bool, str]:
+    """Return whether a pod is ready, and what it waits for."""
+    with reading(cluster):
+        return _ready(pod), _waiting_for(pod)
 
 
 def _ready(pod: Mapping[str, Any]) -> bool:

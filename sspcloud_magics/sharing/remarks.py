@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from sspcloud_magics.cluster import inventory, objects
-from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.failures import NotFound, reading
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.inventory import TargetPort
 from sspcloud_magics.cluster.resources import CNPG_CLUSTERS, NETWORK_POLICIES
@@ -226,11 +226,13 @@ def network(
         pods = [pod.labels for pod in inventory.pods(cluster, database.namespace)]
     except Forbidden:
         return []
-    said = policies.observations(policies.about(found, labels, database.name), labels, pods)
+    with reading(cluster):
+        said = policies.observations(policies.about(found, labels, database.name), labels, pods)
+        is_selected = any(policies.selects(policy, labels) for policy in found)
     if not admitted:
         return said
     said = [sentence for sentence in said if sentence != policies.OPEN]
-    if any(policies.selects(policy, labels) for policy in found):
+    if is_selected:
         said.append(f"The policy of this share lets {listed(admitted)} in as well, and takes nothing away.")
     else:
         kept = [database.namespace, *(["the operator"] if CNPG in labels else []), *admitted]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.cluster import objects
-from sspcloud_magics.cluster.failures import reads_objects
+from sspcloud_magics.cluster.failures import reading
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, SECRETS, Resource
 from sspcloud_magics.databases.discovery import Database
@@ -103,7 +103,6 @@ class SharedRole:
     valid_until: str = ""
 
 
-@reads_objects
 def shares(
     cluster: Cluster, database: str | None = None, namespace: str | None = None
 ) -> list[StandingShare]:
@@ -137,14 +136,15 @@ def shares(
         if not job["metadata"].get("deletionTimestamp"):
             found[job["metadata"]["name"]] = job
     kept = {job["metadata"]["name"] for job in jobs}
-    standing = [
-        _standing(
-            item,
-            keeper=name in kept,
-            complete=all(seen is None or name in seen for seen in (bound, secret)),
-        )
-        for name, item in found.items()
-    ]
+    with reading(cluster):
+        standing = [
+            _standing(
+                item,
+                keeper=name in kept,
+                complete=all(seen is None or name in seen for seen in (bound, secret)),
+            )
+            for name, item in found.items()
+        ]
     wanted = [share for share in standing if database in (None, share.database)]
     return sorted(wanted, key=lambda share: (share.database, share.colleague))
 
@@ -184,7 +184,7 @@ def _if_allowed(cluster: Cluster, resource: Resource, namespace: str) -> dict[st
 
 def _schemas(text: str) -> tuple[str, ...]:
     try:
-        named = json.loads(text)
+        named = parse(text)
     except ValueError:
         return ()  # somebody has edited it by hand
     return tuple(map(str, named)) if isinstance(named, list) else ()

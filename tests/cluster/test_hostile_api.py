@@ -14,12 +14,17 @@ import trustme
 
 from sspcloud_magics.cluster import inventory, objects, resolve, tables, transport
 from sspcloud_magics.cluster.client import Timings
+from sspcloud_magics.cluster.failures import Expired
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.permissions import may, secrets_by_name, who_am_i
 from sspcloud_magics.cluster.resources import PODS, Attempt
 from sspcloud_magics.databases import discovery
+from sspcloud_magics.doctor import arriving, rights, traps
+from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.errors import ClusterError, ServerError, ServerUnreachable, SspcloudError
+from sspcloud_magics.sharing import plan, relay, remarks
 from sspcloud_magics.sharing.shares import shares
+from sspcloud_magics.target import Target
 from tests.hostile import api
 
 NO_API = "did not answer as a Kubernetes API server does"
@@ -35,8 +40,9 @@ def cluster_of(authority: trustme.CA, tmp_path: Path) -> Callable[[api.Behaviour
     [
         (api.gzip_bomb(200), "more than 128 MiB"),
         (api.endless, "more than 128 MiB"),
-        (api.brackets(), "It answered application/json"),
-        (api.many_values(40), "It answered application/json"),
+        (api.brackets(), "more than 100 levels"),
+        (api.brackets(101), "more than 100 levels"),
+        (api.many_values(40), "more than 5,000,000 values"),
         (api.answer(b'{"items": [{"metadata": {"name": "\\udcff"}}]}'), "It answered application/json"),
         (api.json_answer([]), "It answered application/json"),
         (api.json_answer({"items": [None]}), "an object without a name"),
@@ -89,6 +95,14 @@ def test_an_event_has_a_size(cluster_of: Any, behave: api.Behaviour) -> None:
 def test_an_event_that_is_none_is_no_api(cluster_of: Any, line: bytes) -> None:
     with cluster_of(api.answer(line + b"\n")) as cluster, pytest.raises(ServerError, match=NO_API):
         list(cluster.api.watch(Attempt("watch", PODS, "user-bob"), "1"))
+
+
+@pytest.mark.parametrize("depth", [101, 200_000])
+def test_event_nesting_has_a_limit(cluster_of: Any, depth: int) -> None:
+    line = b'{"type": "ADDED", "object": {"metadata": ' + b"[" * depth + b"]" * depth + b"}}"
+    with cluster_of(api.answer(line + b"\n")) as cluster, pytest.raises(Expired, match=NO_API) as refused:
+        list(cluster.api.watch(Attempt("watch", PODS, "user-bob"), "1"))
+    assert "more than 100 levels" in refused.value.why
 
 
 def test_a_token_that_is_said_back_is_hidden(cluster_of: Any) -> None:
@@ -159,9 +173,9 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(each, (*path, key))
 
 
-def changed(path: tuple[Any, ...], odd: Any) -> dict[str, Any]:
+def changed(item: dict[str, Any], path: tuple[Any, ...], odd: Any) -> dict[str, Any]:
     """Return the object with something odd in one place."""
-    made = copy.deepcopy(POD)
+    made = copy.deepcopy(item)
     inner: Any = made
     for key in path[:-1]:
         inner = inner[key]
@@ -169,31 +183,88 @@ def changed(path: tuple[Any, ...], odd: Any) -> dict[str, Any]:
     return made
 
 
+RULES: dict[str, Any] = {
+    "metadata": {"name": "a", "namespace": "user-bob"},
+    "rules": [{"resources": ["secrets"], "verbs": ["get"], "resourceNames": ["postgresql-1"]}],
+    "subjects": [{"kind": "User", "name": "oidc-bob", "namespace": "user-bob"}],
+    "roleRef": {"kind": "Role", "name": "a"},
+    "spec": {
+        "hard": {"pods": "10"},
+        "podSelector": {
+            "matchLabels": {"a": "b"},
+            "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}],
+        },
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"podSelector": {}}], "ports": [{"port": 5432}]}],
+        "containers": [],
+    },
+    "status": {"used": {"pods": "10"}, "conditions": [{"type": "Ready", "status": "False"}]},
+    "subsets": [{"addresses": [], "notReadyAddresses": [{"ip": "1.2.3.4", "targetRef": {"name": "a"}}]}],
+}
+DATABASE = discovery.Database("a", "user-bob", "postgres", "a-rw", 5432)
+QUESTIONS: dict[str, tuple[Callable[[Cluster], object], ...]] = {
+    "pod": (
+        lambda cluster: repr(tables.pod_table(inventory.pods(cluster))),
+        lambda cluster: tables.service_table(inventory.services(cluster))._repr_html_(),
+        lambda cluster: objects.secret(cluster, "s"),
+        lambda cluster: repr(discovery.database_table(discovery.databases(cluster))),
+        lambda cluster: resolve.resolve(cluster, "a"),
+        lambda cluster: str(who_am_i(cluster)),
+        lambda cluster: may(cluster, "get", PODS),
+        lambda cluster: secrets_by_name(cluster, "user-bob"),
+        shares,
+        relay.sweep,
+    ),
+    "rules": (
+        lambda cluster: list(rights.quota(patient_of(cluster))),
+        lambda cluster: list(traps.bindings(patient_of(cluster))),
+        lambda cluster: list(traps.database(patient_of(cluster))),
+        lambda cluster: list(arriving._pods(patient_of(cluster), Target("user-bob", "service", "a"))),
+        lambda cluster: list(arriving._pods(patient_of(cluster), Target("user-bob", "pod", "a"))),
+        lambda cluster: plan._learn_prefix(cluster, "user-bob"),
+        lambda cluster: remarks.network(cluster, DATABASE, {"a": "b"}, ["user-eve"]),
+    ),
+}
+
+
+def patient_of(cluster: Cluster) -> Patient:
+    found = Patient(lambda: cluster, lambda: None, None, None, {}, cluster=cluster)  # type: ignore[arg-type,return-value]  # no forward
+    found.database = DATABASE
+    return found
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", list(places(POD)), ids=lambda path: ".".join(map(str, path)))
-def test_an_odd_object_raises_no_bare_error(cluster_of: Any, path: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [("pod", path) for path in places(POD)] + [("rules", path) for path in places(RULES)],
+    ids=lambda path: path if isinstance(path, str) else ".".join(map(str, path)),
+)
+def test_an_odd_object_raises_no_bare_error(cluster_of: Any, kind: str, path: tuple[Any, ...]) -> None:
     told: dict[str, Any] = {}
 
     def behave(client: Any) -> None:
         api.json_answer(told)(client)
 
-    def ask(question: Callable[[], object]) -> None:
-        with suppress(SspcloudError):
-            question()
-
     with cluster_of(behave) as cluster:
         for odd in ODD:
-            item = changed(path, odd)
+            item = changed({"pod": POD, "rules": RULES}[kind], path, odd)
             told = {**item, "items": [item]}
-            ask(lambda: repr(tables.pod_table(inventory.pods(cluster))))
-            ask(lambda: tables.service_table(inventory.services(cluster))._repr_html_())
-            ask(lambda: objects.secret(cluster, "s"))
-            ask(lambda: repr(discovery.database_table(discovery.databases(cluster))))
-            ask(lambda: resolve.resolve(cluster, "a"))
-            ask(lambda: str(who_am_i(cluster)))
-            ask(lambda: may(cluster, "get", PODS))
-            ask(lambda: secrets_by_name(cluster, "user-bob"))
-            ask(lambda: shares(cluster))
+            for question in QUESTIONS[kind]:
+                with suppress(SspcloudError):
+                    question(cluster)
+
+
+def test_defect_is_told_as_itself(cluster_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asks the server is no reading of objects: a bare error of it is a defect of ours."""
+
+    def defect(*_: object, **__: object) -> None:
+        raise ValueError("a defect")
+
+    monkeypatch.setattr("sspcloud_magics.cluster.client.proxy_for", defect)
+    with cluster_of(api.json_answer({"items": []})) as cluster:
+        for question in (question for questions in QUESTIONS.values() for question in questions):
+            with pytest.raises(ValueError, match="a defect"):
+                question(cluster)
 
 
 def test_a_server_that_recovers_is_used_again(cluster_of: Any) -> None:
