@@ -31,6 +31,9 @@ class Remark:
     what: str
     mend: str
 
+    def __str__(self) -> str:
+        return f"{self.what} ({self.mend} ends it)"
+
 
 def remarks(files: Iterable[tuple[str, Path]]) -> tuple[Remark, ...]:
     """Return what is to be said of those files that others may write, each once.

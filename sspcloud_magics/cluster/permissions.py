@@ -129,7 +129,7 @@ def who_am_i(cluster: Cluster) -> Identity:
         server=cluster.server,
         source=cluster.source,
         valid=cluster.validity().words(),
-        warning="; ".join(filter(None, [warning_of(cluster), *(each.what for each in cluster.remarks)])),
+        warning="; ".join(filter(None, [warning_of(cluster), *map(str, cluster.remarks)])),
     )
 
 

@@ -12,7 +12,6 @@ from sspcloud_magics.cluster.account import ACCOUNT_PAGE
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note
-from sspcloud_magics.user_files import user_path
 
 ACCOUNT_STEPS = (
     f"copy the login script from your account page: {ACCOUNT_PAGE}",
@@ -57,7 +56,7 @@ class LoginMagics(Magics):
         The same in Python: ``ssp.login("config.sh")``.
         """
         given = arguments(self, "k8s_login", line)
-        identity = session.login(
+        return session.login(
             given.script,
             kubeconfig=given.kubeconfig,
             context=given.context,
@@ -66,12 +65,6 @@ class LoginMagics(Magics):
             ca_file=given.ca,
             namespace=given.namespace,
         )
-        if given.script:
-            from sspcloud_magics.cluster import file_modes  # noqa: PLC0415 - the login has loaded it
-
-            for remark in file_modes.remarks([("login script", user_path(given.script))]):
-                display(Note(remark.what, (remark.mend,)))  # type: ignore[no-untyped-call]  # IPython's
-        return identity
 
 
 class Reminder:

@@ -419,10 +419,15 @@ def login(
     >>> ssp.login("config.sh")  # doctest: +SKIP
     >>> ssp.login(context="alice")  # doctest: +SKIP
     """
+    from sspcloud_magics.cluster import file_modes  # noqa: PLC0415 - at first use
+
+    noted: tuple[file_modes.Remark, ...] = ()
     if script is not None:
+        if isinstance(script, str | Path):
+            noted = file_modes.remarks([("login script", user_path(script))])
         context = _log_in(script, kubeconfig, ca_file, other=bool(context or server or token_file))
         ca_file = None
-    from sspcloud_magics.cluster.identity import find_cluster  # noqa: PLC0415 - at first use
+    from sspcloud_magics.cluster.identity import find_cluster  # noqa: PLC0415
     from sspcloud_magics.cluster.permissions import who_am_i  # noqa: PLC0415
 
     choice = Choice(
@@ -438,6 +443,7 @@ def login(
     # What a script brought is in the kubeconfig, whatever is configured otherwise.
     below = Choice(kubeconfig=session.configured.kubeconfig) if script is not None else session.configured
     found = find_cluster(**_arguments(choice.over(below)))
+    found = replace(found, remarks=(*noted, *found.remarks))
     identity = who_am_i(found)
     with session.lock:
         before = session.cluster

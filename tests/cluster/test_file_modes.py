@@ -70,7 +70,9 @@ def test_the_doctor_and_whoami_tell_it(
     file.chmod(0o666)
     api.answers["/apis/authentication.k8s.io/v1/selfsubjectreviews"] = {"status": {}}
     cluster = find_cluster(kubeconfig=file, environ={})
-    assert f"Others may write the kubeconfig {file}" in who_am_i(cluster).warning
+    warning = who_am_i(cluster).warning
+    assert f"Others may write the kubeconfig {file}" in warning
+    assert f"chmod go-w {file}" in warning
     patient = Patient(lambda: cluster, lambda: None, None, None, {})  # type: ignore[arg-type,return-value]  # no forward
     (finding,) = configuration(patient)
     assert finding.verdict is Verdict.LOOK

@@ -110,5 +110,15 @@ def test_kubeconfig_that_others_may_write_told_once(notebook: Notebook, script: 
     (tmp_path / ".kube" / "config").chmod(0o602)
     notebook.run("%k8s_login --kubeconfig ~/.kube/config")
     assert f"chmod go-w {tmp_path / '.kube' / 'config'}" in notebook.printed
-    notebook.run("%k8s_whoami")
+    notebook.run("ssp.open_forwards()")
     assert "chmod" not in notebook.printed
+
+
+def test_login_from_python_tells_who_may_write(notebook: Notebook, script: Path) -> None:
+    script.chmod(0o666)
+    notebook.run(f"me = ssp.login({str(script)!r})")
+    assert f"chmod go-w {script}" in notebook.printed
+    assert f"chmod go-w {script}" in notebook.shell.user_ns["me"].warning
+    script.chmod(0o600)
+    notebook.run(f"me = ssp.login({str(script)!r})")
+    assert "chmod" not in f"{notebook.printed}{notebook.shell.user_ns['me']}"
