@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-import tempfile
-from pathlib import Path
 
 from sspcloud_magics import pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import KubeconfigInvalid
+from sspcloud_magics.private_file import private_file
+from sspcloud_magics.secret import without_frames
 
 
+@without_frames
 def tls_context(access: Access) -> ssl.SSLContext:
     """Return the context that verifies the server of `access` and presents its client certificate.
 
@@ -62,18 +63,16 @@ def _trust(context: ssl.SSLContext, authorities: str) -> None:
 
 
 def _present(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    # OpenSSL reads key pairs from files only: they live for the blink of this call, in a directory
-    # that only its owner can enter (mkdtemp makes it 0700).
-    with tempfile.TemporaryDirectory(prefix="sspcloud-") as folder:
-        pair = Path(folder) / "pair.pem"
-        pair.touch(mode=0o600)
-        pair.write_text(f"{certificate.rstrip()}\n{key.rstrip()}\n")
-        try:
-            # The empty password: an encrypted key fails instead of asking on the terminal.
-            context.load_cert_chain(pair, password="")
-        except (ssl.SSLError, ValueError) as error:
-            raise KubeconfigInvalid(
-                "The client certificate and its key cannot be used.",
-                why=f"They are not PEM, or do not belong together ({error.__class__.__name__}).",
-                mend="copy client-certificate-data and client-key-data again from where you have them",
-            ) from None
+    # OpenSSL reads key pairs from files only.
+    pair, remove = private_file(f"{certificate.rstrip()}\n{key.rstrip()}\n")
+    try:
+        # The empty password: an encrypted key fails instead of asking on the terminal.
+        context.load_cert_chain(pair, password="")
+    except (ssl.SSLError, ValueError) as error:
+        raise KubeconfigInvalid(
+            "The client certificate and its key cannot be used.",
+            why=f"They are not PEM, or do not belong together ({error.__class__.__name__}).",
+            mend="copy client-certificate-data and client-key-data again from where you have them",
+        ) from None
+    finally:
+        remove()

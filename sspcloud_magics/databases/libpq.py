@@ -14,15 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import sys
-import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +26,7 @@ import psycopg
 from psycopg import pq
 
 from sspcloud_magics.databases import failures
+from sspcloud_magics.private_file import private_file
 from sspcloud_magics.secret import Secret
 
 _KEYWORDLESS = ("PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGTZ", "PGDATESTYLE", "PGGEQO")
@@ -184,7 +181,7 @@ def _verified(login: Login, ca: str) -> psycopg.Connection[Any]:
 
     libpq takes a file only, and reads it again for the second connection that cancels a statement.
     """
-    file, remove = _private_file(ca)
+    file, remove = private_file(ca)
     try:
         connection = _connect(login, Tls.VERIFIED, file)
     except BaseException:
@@ -192,22 +189,6 @@ def _verified(login: Login, ca: str) -> psycopg.Connection[Any]:
         raise
     weakref.finalize(connection, remove)
     return connection
-
-
-def _private_file(text: str) -> tuple[Path, Callable[[], None]]:
-    """Return a file that only this process reads, and what removes it.
-
-    On Linux it is in memory, so that not even a process that is killed leaves it behind.
-    """
-    if sys.platform == "linux" and Path("/proc/self/fd").is_dir():
-        descriptor = os.memfd_create("sspcloud-ca")
-        os.write(descriptor, text.encode())
-        return Path(f"/proc/self/fd/{descriptor}"), partial(os.close, descriptor)
-    directory = Path(tempfile.mkdtemp(prefix="sspcloud-ca-"))  # 0700
-    file = directory / "ca.crt"
-    file.touch(0o600)
-    file.write_text(text)
-    return file, partial(shutil.rmtree, directory, ignore_errors=True)
 
 
 def _connect(login: Login, tls: Tls, ca_file: Path | None = None) -> psycopg.Connection[Any]:

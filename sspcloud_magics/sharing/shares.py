@@ -14,6 +14,7 @@ from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, SECRETS, Resource
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden
+from sspcloud_magics.secret import without_frames
 from sspcloud_magics.sharing import manifests
 
 LEFT = ("ended", "orphaned")
@@ -103,6 +104,7 @@ class SharedRole:
     valid_until: str = ""
 
 
+@without_frames  # the list of Secrets has their values, before they are dropped
 def shares(
     cluster: Cluster, database: str | None = None, namespace: str | None = None
 ) -> list[StandingShare]:

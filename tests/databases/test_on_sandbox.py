@@ -330,7 +330,7 @@ def test_the_authority_goes_with_the_connection(open_to, tmp_path, monkeypatch, 
 
     def kept() -> int:
         files = [file for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
-        return sum("memfd:sspcloud-ca" in str(file.readlink()) for file in files)
+        return sum("memfd:sspcloud" in str(file.readlink()) for file in files)
 
     before = kept()
     session, _ = libpq.log_in(login)
@@ -339,7 +339,7 @@ def test_the_authority_goes_with_the_connection(open_to, tmp_path, monkeypatch, 
         assert kept() == before + 1
     else:
         [directory] = tmp_path.iterdir()
-        assert (directory.stat().st_mode & 0o777, (directory / "ca.crt").stat().st_mode & 0o777) == (
+        assert (directory.stat().st_mode & 0o777, (directory / "text.pem").stat().st_mode & 0o777) == (
             0o700,
             0o600,
         )

@@ -1,0 +1,27 @@
+"""A file for a library that takes no text is this process's alone, and is gone afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sspcloud_magics.private_file import private_file
+
+TEXT = "-----BEGIN é-----\n" * 10_000
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_file_is_private_and_goes(platform: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    file, remove = private_file(TEXT)
+    assert [file.read_text("utf-8"), file.read_text("utf-8")] == [TEXT, TEXT]
+    if platform == "linux":
+        assert list(tmp_path.iterdir()) == []
+    else:
+        modes = [each.stat().st_mode & 0o777 for each in (file.parent, file)]
+        assert modes == [0o700, 0o600]
+    remove()
+    assert not file.exists()
+    assert list(tmp_path.iterdir()) == []
