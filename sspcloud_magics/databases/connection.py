@@ -640,6 +640,7 @@ class DatabaseConnection:
                 user=self.user,
                 dbname=self.dbname,
                 known=self.database.database or "",
+                password=self._login.password,
             )
         except BaseException:
             self._give_up()

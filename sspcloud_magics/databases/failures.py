@@ -24,6 +24,7 @@ from sspcloud_magics.errors import (
     QueryFailed,
 )
 from sspcloud_magics.printable import shortened
+from sspcloud_magics.secret import Secret
 
 if TYPE_CHECKING:
     from sspcloud_magics.databases.connection import DatabaseConnection
@@ -112,7 +113,15 @@ def lacks_tls(error: psycopg.Error) -> bool:
     return _NO_TLS in str(error)
 
 
-def of_login(error: psycopg.Error, *, place: str, user: str, dbname: str, known: str = "") -> DatabaseError:
+def of_login(
+    error: psycopg.Error,
+    *,
+    place: str,
+    user: str,
+    dbname: str,
+    known: str = "",
+    password: Secret | None = None,
+) -> DatabaseError:
     """Return our error for a login that did not succeed.
 
     Parameters
@@ -123,10 +132,16 @@ def of_login(error: psycopg.Error, *, place: str, user: str, dbname: str, known:
         The database's name, the user who wanted in, and the database inside the server.
     known
         A database that is inside the server.
+    password
+        What was shown to the server: words that hold it are not quoted.
     """
-    words = shortened(_SEVERITY.sub("", str(error).strip()).strip())
+    told = _SEVERITY.sub("", str(error).strip()).strip()
+    words = said = shortened(told)
+    if password and password.reveal() in told:
+        # A part of them that is hidden would show, among known words, what the password is.
+        words = "Its words hold the password, and are not shown."
     for pattern, kind, what, mend in _LOGINS:
-        if pattern.search(words):
+        if pattern.search(said):
             return kind(
                 what.format(place=place, user=user, dbname=dbname),
                 why=words,

@@ -14,7 +14,13 @@ from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.libpq import Login
 from sspcloud_magics.databases.query import query
-from sspcloud_magics.errors import ConnectionLost, DatabaseNotTrusted, QueryFailed, SspcloudError
+from sspcloud_magics.errors import (
+    ConnectionLost,
+    DatabaseNotTrusted,
+    LoginRefused,
+    QueryFailed,
+    SspcloudError,
+)
 from sspcloud_magics.secret import Secret
 from tests.hostile import postgres
 from tests.hostile.postgres import LET_IN, Hostile, report, serving
@@ -92,6 +98,17 @@ def test_a_verified_server_may_ask_for_less(authority: trustme.CA) -> None:
         session.close()
     assert tls is libpq.Tls.VERIFIED
     assert hostile.heard == [b"pcanary\0"]
+
+
+def test_password_that_is_said_back_is_hidden(authority: trustme.CA) -> None:
+    refusal = report(b"E", S="FATAL", C="28P01", M="password authentication failed: canary is not it")
+    with (
+        serving(Hostile(login=(CLEAR,), refusal=refusal), authority) as port,
+        pytest.raises(LoginRefused) as refused,
+    ):
+        connection_to(port, authority)
+    assert "canary" not in str(refused.value)
+    assert "hold the password" in refused.value.why
 
 
 def test_notices_have_a_limit(asking: Callable[[Hostile], object]) -> None:

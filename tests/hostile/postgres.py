@@ -41,6 +41,8 @@ class Hostile:
     ----------
     login
         What it asks for, or says, instead of a login: the bodies of its authentication messages.
+    refusal
+        What it sends after that, instead of letting its client in.
     columns
         Names and numbers of types.
     rows
@@ -52,6 +54,7 @@ class Hostile:
     """
 
     login: Sequence[bytes] = (LET_IN,)
+    refusal: bytes = b""
     columns: Sequence[tuple[str, int]] = (("n", 23),)
     rows: Sequence[Sequence[bytes | None]] = ()
     before: bytes = b""
@@ -98,6 +101,9 @@ def _serve(client: socket.socket, hostile: Hostile, context: ssl.SSLContext | No
         client.sendall(message(b"R", body))
         if body != LET_IN:
             hostile.heard.append(b"".join(_message(client)))
+    if hostile.refusal:
+        client.sendall(hostile.refusal)
+        return
     for key, value in (("client_encoding", "UTF8"), ("DateStyle", "ISO"), ("server_version", "17.0")):
         client.sendall(message(b"S", key.encode() + b"\0" + value.encode() + b"\0"))
     client.sendall(READY)
