@@ -1,0 +1,116 @@
+"""The threat model says what the tests hold, and nothing else: docs/security.md names them, sentence by sentence."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from sspcloud_magics import bounded_json, printable
+from sspcloud_magics.cluster import client, exec_plugin, transport
+from sspcloud_magics.databases import query
+from sspcloud_magics.tunnel import http
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
+CLAIMS = PAGE.partition("## Who could do what\n")[2].partition("\n## ")[0]
+_NAMED = re.compile(r"<!-- (test_\w+(?: test_\w+)*) -->$")
+
+
+def claims() -> list[str]:
+    """Return the sentences that claim something: not those of the attackers' names, and of what is not protected."""
+    found: list[str] = []
+    is_claim = True
+    for line in CLAIMS.splitlines():
+        if line.startswith("- *Not protected:*"):
+            is_claim = False
+        elif line.startswith("**"):
+            is_claim = True
+            continue
+        elif not line.startswith("  "):
+            is_claim = True
+        if is_claim and line.strip():
+            found.append(line.strip())
+    return found
+
+
+def names_of_tests() -> set[str]:
+    return {
+        node.name
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def test_each_sentence_names_its_tests() -> None:
+    assert len(claims()) > 50
+    assert [line for line in claims() if not _NAMED.search(line)] == []
+    named = {name for line in claims() for name in _NAMED.findall(line)[0].split()}
+    assert named - names_of_tests() == set()
+
+
+def test_limits_are_those_of_the_page() -> None:
+    for limit in (
+        f"at most {transport.LONGEST_ANSWER >> 20} MiB, unpacked, and {bounded_json.MOST_VALUES:,} values",
+        f"at most {bounded_json.DEEPEST} levels of nesting",
+        f"An answer takes {transport.ANSWER_SECONDS:.0f} seconds at most",
+        f"An event of a watch has {transport.LONGEST_EVENT >> 20} MiB",
+        f"a watch ends after {client.WATCH_SILENCE + 30:.0f} seconds",
+        f"takes {http._LONGEST_ANSWER >> 20} MiB and {http._MOST_VALUES:,} values in {http.ANSWER_TIMEOUT:.0f} seconds",
+        f"A login command may print {exec_plugin.LONGEST_OUTPUT >> 20} MiB",
+        f"Of its notices {query._MOST_NOTICES} are kept, of each text {printable.LONGEST:,} characters",
+    ):
+        assert limit in PAGE
+    assert exec_plugin.TIMEOUT == 120
+
+
+_CALLS = {
+    "system",
+    "popen",
+    "Popen",
+    "run",
+    "call",
+    "check_call",
+    "check_output",
+    "getoutput",
+    "fork",
+    "execv",
+    "spawnv",
+}
+
+
+@pytest.mark.parametrize("shell", ["os.system('x')", "subprocess.run('x', shell=True)"])
+def test_a_shell_would_be_found(shell: str) -> None:
+    assert list(started(ast.parse(f"import os, subprocess\n{shell}")))
+
+
+def started(tree: ast.AST) -> list[ast.Call]:
+    """Return the calls that start a program."""
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id in {"os", "subprocess", "pty", "asyncio"}
+        and (
+            node.func.attr in _CALLS
+            or node.func.attr.startswith(("exec", "spawn", "posix_spawn", "create_subprocess"))
+        )
+    ]
+
+
+def test_no_shell_is_run() -> None:
+    package = ROOT / "sspcloud_magics"
+    found = {
+        file.relative_to(package).as_posix(): call
+        for file in package.rglob("*.py")
+        for call in started(ast.parse(file.read_text("utf-8")))
+        if "sandbox" not in file.parts
+    }
+    assert set(found) == {"cluster/exec_plugin.py", "forwards/helper.py"}
+    for call in found.values():
+        assert "shell" not in {keyword.arg for keyword in call.keywords}
