@@ -48,7 +48,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from sspcloud_magics.printable import printable, shortened
 
-
 # In characters. What quotes a server is cut where it is quoted; this is for all else, such as names of any length.
 _LONGEST_PART = 16_000
 

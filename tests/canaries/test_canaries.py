@@ -7,8 +7,10 @@ behind is looked through, in each of the ways in which a canary can be written.
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import logging
+import os
 import pickle
 import sys
 import threading
@@ -25,6 +27,7 @@ import pytest
 
 from sspcloud_magics import log_file, session
 from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.session import state
 from sspcloud_magics.widgets import looks
@@ -40,7 +43,17 @@ CANARY = "c4naryInACoalMine"
 V1 = "client.authentication.k8s.io/v1"
 PODS, ME = "/api/v1/namespaces/default/pods", "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 MODES = ("Plain", "Context", "Verbose")
-CELLS = ("%k8s_whoami", "%k8s_pods", "%k8s_doctor", "%k8s_doctor --json --redacted")
+CELLS = (
+    "%k8s_whoami",
+    "%k8s_pods",
+    "%k8s_doctor",
+    "%k8s_doctor --json --redacted",
+    "cluster = session.current_cluster()\ncluster",
+    # What a debugger and a table of variables show of what a cell has left behind.
+    "%whos",
+    "access = cluster.access()\naccess",
+    "import copy; copy.deepcopy(access)",
+)
 
 
 def written(secret: str) -> list[str]:
@@ -76,10 +89,10 @@ class Stage:
         file.chmod(mode)
         return file
 
-    def plugin(self, body: str) -> None:
+    def plugin(self, body: str, **more: Any) -> None:
         """Use a login command that runs this Python."""
-        command = self.file(f"#!{sys.executable} -IS\nimport json\n{body}\n", "login", 0o700)
-        self.user({"exec": {"apiVersion": V1, "command": str(command)}})
+        command = self.file(f"#!{sys.executable} -IS\nimport json, sys\n{body}\n", "login", 0o700)
+        self.user({"exec": {"apiVersion": V1, "command": str(command), **more}})
 
 
 def credential(**status: str) -> str:
@@ -138,6 +151,15 @@ TYPED = (
     "asked('bob', Database('db', 'user-alice', 'postgres', 'db-rw', 5432), lambda _prompt: held[0].reveal())"
 )
 
+LOGIN = (
+    "from sspcloud_magics.databases.connection import DatabaseConnection\n"
+    "from sspcloud_magics.databases.discovery import Database\n"
+    "from sspcloud_magics.databases.libpq import Login\n"
+    "from sspcloud_magics.secret import Secret\n"
+    "DatabaseConnection(Database('db', 'user-alice', 'postgres', 'db-rw', 5432), "
+    "Login(host='db-rw.svc', address='127.0.0.1', port=1, user='bob', password={password}, dbname='d'))"
+)
+
 CHANNELS: dict[str, Callable[[Stage], object]] = {
     "kubeconfig token": lambda stage: stage.user({"token": CANARY}),
     "kubeconfig token with a line end": lambda stage: stage.user({"token": f"{CANARY}\nX"}),
@@ -169,6 +191,16 @@ CHANNELS: dict[str, Callable[[Stage], object]] = {
     "exec plugin with a key": lambda stage: stage.plugin(
         credential(clientCertificateData="x", clientKeyData=CANARY)
     ),
+    "exec plugin that fails": lambda stage: stage.plugin(f"print({CANARY!r}, file=sys.stderr); sys.exit(1)"),
+    "exec plugin's argument": lambda stage: stage.plugin("sys.exit(1)", args=["--password", CANARY]),
+    "exec plugin's variable": lambda stage: stage.plugin(
+        "sys.exit(1)", env=[{"name": "PASSWORD", "value": CANARY}]
+    ),
+    "exec plugin's malformed variable": lambda stage: stage.plugin("", env=[{"name": CANARY}]),
+    "exec plugin's nested answer": lambda stage: stage.plugin(f"print('[' * 200_000, {CANARY!r})"),
+    "exec plugin that prints without end": lambda stage: stage.plugin(
+        f"while True: print({CANARY!r} * 1000)"
+    ),
     "service account": lambda stage: service_account(stage, CANARY),
     "service account with a line end": lambda stage: service_account(stage, f"{CANARY}\nX"),
     "OIDC tokens": lambda stage: stage.user(oidc(**{"refresh-token": CANARY, "client-secret": CANARY})),
@@ -189,6 +221,17 @@ CHANNELS: dict[str, Callable[[Stage], object]] = {
     "pasted script": lambda stage: a_pasted_script(stage, login_script(CANARY)),
     "pasted script with a foreign line": lambda stage: a_pasted_script(stage, login_script(CANARY, CANARY)),
     "HTTPS_PROXY": lambda stage: proxied(stage, f"http://bob:{CANARY}@127.0.0.1:1"),
+    "https_proxy": lambda stage: proxied(stage, f"http://bob:{CANARY}@127.0.0.1:1", "https_proxy"),
+    "HTTPS_PROXY without a scheme": lambda stage: proxied(stage, f"bob:{CANARY}@127.0.0.1:1"),
+    "HTTPS_PROXY of SOCKS": lambda stage: proxied(stage, f"socks5://bob:{CANARY}@127.0.0.1:1"),
+    "HTTPS_PROXY with a port that is none": lambda stage: proxied(stage, f"http://bob@127.0.0.1:{CANARY}"),
+    "HTTPS_PROXY with a token": lambda stage: proxied(stage, f"http://{CANARY}@127.0.0.1:1"),
+    "HTTP_PROXY": lambda stage: proxied(
+        stage, f"http://bob:{CANARY}@127.0.0.1:1", "HTTP_PROXY", "http://api.example"
+    ),
+    "ALL_PROXY": lambda stage: proxied(stage, f"socks5h://bob:{CANARY}@127.0.0.1:1", "ALL_PROXY"),
+    "all_proxy": lambda stage: proxied(stage, f"http://bob:{CANARY}@127.0.0.1:1", "all_proxy"),
+    "NO_PROXY": lambda stage: proxied(stage, f"bob:{CANARY}@x", "NO_PROXY"),
     "HTTPS_PROXY with a #": lambda stage: proxied(stage, f"http://bob:{CANARY}#et@127.0.0.1:1"),
     "proxy-url": lambda stage: stage.user(
         {"token": "t"}, **{"proxy-url": f"http://bob:{CANARY}@127.0.0.1:1"}
@@ -196,6 +239,18 @@ CHANNELS: dict[str, Callable[[Stage], object]] = {
     "proxy-url with a /": lambda stage: stage.user(
         {"token": "t"}, **{"proxy-url": f"http://bob:{CANARY}/x@127.0.0.1:1"}
     ),
+    "proxy-url of SOCKS": lambda stage: stage.user(
+        {"token": "t"}, **{"proxy-url": f"socks5://bob:{CANARY}@127.0.0.1:1"}
+    ),
+    "proxy-url of a login command": lambda stage: stage.user(
+        {"exec": {"apiVersion": V1, "command": "false", "provideClusterInfo": True}},
+        **{"proxy-url": f"http://bob:{CANARY}@127.0.0.1:1"},
+    ),
+    "kubeconfig that nests": lambda stage: stage.environ.setenv(
+        "KUBECONFIG", str(stage.file(f"users: {'[' * 200}{CANARY}{']' * 200}"))
+    ),
+    "impersonation": lambda stage: stage.user({"token": "t", "as-user-extra": {"reason": [CANARY]}}),
+    "unknown field": lambda stage: stage.user({"token": "t", "password-of-before": CANARY}),
     "server with a password": lambda stage: stage.user({"token": "t"}, server=f"https://bob:{CANARY}@x"),
     "server with a password and a #": lambda stage: stage.user(
         {"token": "t"}, server=f"https://b:{CANARY}#@x"
@@ -203,6 +258,21 @@ CHANNELS: dict[str, Callable[[Stage], object]] = {
     "database URL": lambda stage: database_url(stage, f"postgresql://bob:{CANARY}@host/db"),
     "database URL without a user": lambda stage: database_url(stage, f"postgresql://:{CANARY}@host/db"),
     "database URL that is none": lambda stage: database_url(stage, f"postgresql://bob:{CANARY}%zz@host"),
+    "database URL of words": lambda stage: database_url(stage, f"user=bob password={CANARY} host=h"),
+    "database URL of words that is none": lambda stage: database_url(stage, f"user=bob password='{CANARY}"),
+    "PGPASSWORD": lambda stage: of_libpq(stage, PGPASSWORD=CANARY),
+    "PGPASSFILE": lambda stage: of_libpq(stage, PGPASSFILE=str(stage.file(f"*:*:*:*:{CANARY}", "pgpass"))),
+    "PGSERVICEFILE": lambda stage: of_libpq(
+        stage,
+        PGSERVICE="s",
+        PGSERVICEFILE=str(stage.file(f"[s]\npassword={CANARY}\n", "pg_service.conf")),
+    ),
+    "PGSERVICEFILE that is none": lambda stage: of_libpq(
+        stage, PGSERVICE="s", PGSERVICEFILE=str(stage.file(f"[s]\n{CANARY}\n", "pg_service.conf"))
+    ),
+    "password of a database that refuses": lambda stage: stage.cells.insert(
+        0, LOGIN.format(password="held[0]")
+    ),
     "typed password": lambda stage: stage.cells.insert(0, TYPED),
     "typed password with NUL": lambda stage: stage.cells.insert(
         0, TYPED.replace("reveal()", "reveal() + '\\0'")
@@ -214,9 +284,18 @@ CHANNELS: dict[str, Callable[[Stage], object]] = {
 }
 
 
-def proxied(stage: Stage, url: str) -> None:
-    stage.environ.setenv("HTTPS_PROXY", url)
-    stage.user({"token": "t"}, server="https://api.example:6443")
+def proxied(
+    stage: Stage, url: str, variable: str = "HTTPS_PROXY", server: str = "https://127.0.0.2:1"
+) -> None:
+    stage.environ.setenv(variable, url)
+    stage.user({"token": "t"}, server=server)
+
+
+def of_libpq(stage: Stage, **environ: str) -> None:
+    """Have libpq find a password, or a file with one, in its environment."""
+    for name, value in environ.items():
+        stage.environ.setenv(name, value)
+    stage.cells.insert(0, LOGIN.format(password="Secret('typed')"))
 
 
 def database_url(stage: Stage, url: str) -> None:
@@ -253,14 +332,34 @@ def frames(error: BaseException | None) -> Iterator[FrameType]:
 
 
 def variables(error: BaseException | None) -> str:
-    """Return all variables of those frames that are ours, as a debugger prints them."""
+    """Return all variables of those frames that are not a test's own, as a debugger prints them."""
     told = []
     for frame in frames(error):
-        if "sspcloud_magics" in frame.f_code.co_filename:
+        if f"{os.sep}tests{os.sep}" not in frame.f_code.co_filename:
             for value in list(frame.f_locals.values()):
                 with suppress(Exception):
                     told.append(repr(value))
     return "\n".join(told)
+
+
+def objects_of_ours() -> str:
+    """Return what an inspector of memory is shown of all objects that this package has made."""
+    told = []
+    for each in gc.get_objects():
+        if str(type(each).__module__).startswith("sspcloud_magics"):
+            with suppress(Exception):
+                told += [repr(each), str(each)]
+    return "\n".join(told)
+
+
+def drawn(notebook: Notebook, error: BaseException, mode: str) -> str:
+    """Return the traceback that IPython draws of an error in a mode, as of one that has no words of its own."""
+    drawing = notebook.shell.InteractiveTB
+    drawing.set_mode(mode)
+    try:
+        return "\n".join(drawing.structured_traceback(type(error), error, error.__traceback__))
+    finally:
+        drawing.set_mode("Verbose")
 
 
 def pickled(value: object) -> str:
@@ -284,6 +383,7 @@ def outputs(notebook: Notebook, cell: str, caplog: pytest.LogCaptureFixture) -> 
             "frames": variables(error),
             "panel": json.dumps(looks.trouble(error)),
         }
+        shown |= {f"traceback, {mode}": drawn(notebook, error, mode) for mode in MODES}
     cluster = state.session.cluster
     shown |= {
         "pickle": pickled(error) + pickled(result) + pickled(cluster),
@@ -296,7 +396,6 @@ def outputs(notebook: Notebook, cell: str, caplog: pytest.LogCaptureFixture) -> 
     return shown
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_a_secret_comes_out_nowhere(  # noqa: PLR0917 - fixtures
     notebook: Notebook,
@@ -306,7 +405,6 @@ def test_a_secret_comes_out_nowhere(  # noqa: PLR0917 - fixtures
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     channel: str,
-    mode: str,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     # The log's file lies where all files are looked through.
@@ -314,15 +412,16 @@ def test_a_secret_comes_out_nowhere(  # noqa: PLR0917 - fixtures
     session.configure_log("debug")
     PASTED.clear()
     api.answers |= {PODS: said_back, ME: {"status": {"userInfo": {"username": "bob"}}}}
-    notebook.run(f"%xmode {mode}")
+    notebook.run("%xmode Verbose")
     stage = Stage(api, tmp_path, write_kubeconfig, monkeypatch)
-    notebook.shell.user_ns["held"] = [Secret(CANARY)]
+    notebook.shell.user_ns |= {"held": [Secret(CANARY)], "session": session}
     CHANNELS[channel](stage)
     before = holding(tmp_path)
     found = []
     for cell in stage.cells:
         for output, text in outputs(notebook, cell, caplog).items():
             found += [(cell, output) for canary in written(CANARY) if canary in text]
+    found += [("", "memory") for canary in written(CANARY) if canary in objects_of_ours()]
     found += [("pasted", "panel") for canary in written(CANARY) if canary in json.dumps(PASTED, default=repr)]
     assert found == []
     log = log_file.path()
@@ -343,6 +442,7 @@ def holding(folder: Path) -> set[Path]:
 def test_the_canaries_would_be_found(notebook: Notebook, caplog: pytest.LogCaptureFixture) -> None:
     """What looks for canaries sees one that a cell lets out, in each output that it looks at."""
     caplog.set_level(logging.DEBUG)
+    notebook.shell.user_ns["held"] = f"[{CANARY}"
     cell = (
         "import logging\nfrom sspcloud_magics.errors import UsageProblem\n"
         f"logging.getLogger('x').debug({CANARY!r})\nprint({CANARY!r})\n"
@@ -352,6 +452,13 @@ def test_the_canaries_would_be_found(notebook: Notebook, caplog: pytest.LogCaptu
     for output in ("cell", "error", "panel", "pickle", "log", "history"):
         assert CANARY in shown[output], output
     assert CANARY in outputs(notebook, f"{CANARY!r}", caplog)["HTML"]
+    shown = outputs(notebook, "import json\njson.loads(held)", caplog)
+    assert CANARY in shown["frames"]
+    assert CANARY in shown["traceback, Verbose"]
+    assert "Traceback" in shown["traceback, Plain"]
+    kept = UsageProblem(CANARY)
+    assert CANARY in objects_of_ours()
+    del kept
     assert all(len(each) > 8 for each in written(CANARY))
 
 

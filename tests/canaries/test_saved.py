@@ -1,0 +1,60 @@
+"""What the notebook's file has after a real kernel has run it, with the panel and its saved state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.canaries.test_canaries import CANARY, ME, PODS, V1, Stage, credential, holding, said_back
+from tests.cluster.api_server import ApiServer
+
+CELLS = (
+    "import logging, sys; logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)",
+    "%load_ext sspcloud_magics\nimport sspcloud_magics as ssp",
+    "%xmode Verbose",
+    "%k8s_whoami",
+    "%k8s_pods",
+    "%sspcloud",
+    "ssp.panel()",
+    "%k8s_doctor",
+    "%whos",
+    "%history",
+)
+USERS = {
+    "token": lambda stage: stage.user({"token": CANARY}),
+    "login command": lambda stage: stage.plugin(credential(token=CANARY)),
+    "refused token": lambda stage: stage.user({"token": f"{CANARY}\nX"}),
+    "proxy": lambda stage: stage.user(
+        {"exec": {"apiVersion": V1, "command": "false"}}, **{"proxy-url": f"http://b:{CANARY}@127.0.0.1:1"}
+    ),
+}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_saved_notebook_holds_no_secret(
+    api: ApiServer,
+    tmp_path: Path,
+    write_kubeconfig: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    user: str,
+) -> None:
+    for name in ("IPYTHONDIR", "XDG_STATE_HOME", "JUPYTER_DATA_DIR", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    api.answers |= {PODS: said_back, ME: {"status": {"userInfo": {"username": "bob"}}}}
+    USERS[user](Stage(api, tmp_path, write_kubeconfig, monkeypatch))
+    before = holding(tmp_path)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    NotebookClient(
+        book, timeout=60, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    nbformat.write(book, tmp_path / "saved.ipynb")
+    saved = json.loads((tmp_path / "saved.ipynb").read_text())
+    state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    assert any("kernel_language" in model["state"] for model in state.values())
+    assert "DEBUG" in json.dumps(saved["cells"])
+    assert holding(tmp_path) == before
