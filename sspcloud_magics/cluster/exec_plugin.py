@@ -170,9 +170,10 @@ class ExecPlugin:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
-        except (OSError, ValueError) as error:  # a ValueError for a NUL in an argument
-            why = f"{error.strerror or error}." if isinstance(error, OSError) else "An argument holds a NUL."
-            raise NotLoggedIn(f"The login command {self._command} cannot be run.", why=why) from None
+        except OSError as error:
+            raise NotLoggedIn(
+                f"The login command {self._command} cannot be run.", why=f"{error.strerror or error}."
+            ) from None
         try:
             output = self._output(process)
         finally:
