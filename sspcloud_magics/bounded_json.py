@@ -51,7 +51,7 @@ def parse(data: bytes | bytearray | str, most_values: int = MOST_VALUES) -> Any:
         raise TooMuch(f"more than {most_values:,} values")
     try:
         found = json.loads(text)
-        if rb"\ud" in text or rb"\uD" in text:
+        if rb"\u" in text and (rb"\ud" in text or rb"\uD" in text):
             json.dumps(found, ensure_ascii=False).encode()
     except RecursionError:
         raise TooMuch(f"more than {DEEPEST} levels of nesting") from None

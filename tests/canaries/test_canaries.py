@@ -142,8 +142,9 @@ def a_pasted_script(stage: Stage, text: str) -> None:
 
 PASTED: list[dict[str, Any]] = []
 FROM_URL = (
-    "import os\nfrom sspcloud_magics.secret import Secret\nfrom sspcloud_magics.databases.credentials import from_url\n"
-    "from_url(Secret(os.environ['DATABASE_URL']))"
+    "from sspcloud_magics.magics.querying import _url_of\n"
+    "from sspcloud_magics.databases.credentials import from_url\n"
+    "from_url(_url_of('DATABASE_URL'))"
 )
 TYPED = (
     "from sspcloud_magics.databases.credentials import asked\n"

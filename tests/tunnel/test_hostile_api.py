@@ -49,6 +49,17 @@ def test_a_malformed_answer_fails_the_forward(behave, says):
             assert psutil.Process(helper.process.pid).memory_info().rss < 200 * MEBIBYTE
 
 
+def test_helpers_watch_has_a_total_time(api, programs):
+    """However little or much the server tells in it."""
+    api.put_pod("web-0", {8000: programs(echo)})
+    with HelperProcess(
+        api.access(), prelude="from sspcloud_magics.tunnel import follow\nfollow._SILENT_WATCH = 0.5\n"
+    ) as helper:
+        state = helper.forward("pod", "web-0", 8000)
+        api.wait_for_request("watch pods", 2)
+        assert ask(state.local_ports[0]) == b"ping"
+
+
 @pytest.mark.parametrize("spec", ["x", {"containers": "x"}, {"containers": [{"ports": [None]}]}])
 def test_an_odd_pod_costs_no_forward(api, helper, programs, spec):
     """It is read in a watch and in the lists that follow; once it is gone, pods are followed as before."""
