@@ -47,7 +47,6 @@ _log = logging.getLogger(__name__)
 
 FORBIDDEN, NOT_FOUND, GONE = 403, 404, 410
 _WATCH_SECONDS = 240
-_SILENT_WATCH = _WATCH_SECONDS + 30.0
 _POLL_INTERVAL = 1.0
 _LONGEST_WAIT = 10.0
 # What reading an object of another shape than Kubernetes' raises.
@@ -84,6 +83,8 @@ class Follower:
         Called when a connection to the server broke: others may have, without a word.
     on_refusal
         Called when the server does not accept the credentials any more; it is asked again, now and then.
+    watch_time
+        How long a watch lasts at most, in seconds, whatever the server tells in it.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Follower:
         on_change: Callable[[], None],
         on_break: Callable[[], None],
         on_refusal: Callable[[SspcloudError], None],
+        watch_time: float,
     ) -> None:
         self._credentials = credentials
         self._target = target
@@ -102,6 +104,7 @@ class Follower:
         self._on_change = on_change
         self._on_break = on_break
         self._on_refusal = on_refusal
+        self._watch_time = watch_time
         self._view: View | None = None
         # The pods that a service selects, whose Endpoints are followed.
         self._selected: View | None = None
@@ -343,7 +346,7 @@ class Follower:
         query["allowWatchBookmarks"] = "true"
 
         async def read(client: Client) -> None:
-            async with asyncio.timeout(_SILENT_WATCH), aclosing(client.watch(view.path, query)) as events:
+            async with asyncio.timeout(self._watch_time), aclosing(client.watch(view.path, query)) as events:
                 async for event in events:
                     self._take(event, view)
 

@@ -109,6 +109,7 @@ class Forward:
             on_change=self._pods_changed,
             on_break=self._doubt,
             on_refusal=self._take_failure,
+            watch_time=timings.watch,
         )
         self._listeners: list[Listener] = []
         self._folder: SocketFolder | None = None

@@ -36,6 +36,8 @@ class Timings:
     refill: float = 0.003
     """Before another tunnel is opened for one that was taken."""
     # Servers.
+    watch: float = 270.0
+    """For a watch in all: the server is asked to end it half a minute before."""
     first_answer: float = 5.0
     """For a server, or a proxy before it, to answer to SPDY as long as it has never spoken it."""
     # On a busy node of the real servers, a refusal came 0.2 ms after the acceptance; the latest of 500 after 11.

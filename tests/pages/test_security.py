@@ -11,7 +11,8 @@ import pytest
 from sspcloud_magics import bounded_json, printable
 from sspcloud_magics.cluster import client, exec_plugin, transport
 from sspcloud_magics.databases import query
-from sspcloud_magics.tunnel import follow, http
+from sspcloud_magics.tunnel import http
+from sspcloud_magics.tunnel.timings import Timings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
@@ -58,9 +59,9 @@ def test_limits_are_those_of_the_page() -> None:
         f"at most {bounded_json.DEEPEST} levels of nesting",
         f"An answer takes {transport.ANSWER_SECONDS:.0f} seconds at most",
         f"An event of a watch has {transport.LONGEST_EVENT >> 20} MiB",
-        f"a watch ends after {client.WATCH_SILENCE + 30:.0f} seconds",
+        f"a watch ends after {client.Timings.watch + client.Timings.silence:.0f} seconds",
         f"takes {http._LONGEST_ANSWER >> 20} MiB and {http._MOST_VALUES:,} values in {http.ANSWER_TIMEOUT:.0f} seconds",
-        f"A watch of its ends after {follow._SILENT_WATCH:.0f} seconds",
+        f"A watch of its ends after {Timings.watch:.0f} seconds",
         f"A login command may print {exec_plugin.LONGEST_OUTPUT >> 20} MiB",
         f"Of its notices {query._MOST_NOTICES} are kept, of each text {printable.LONGEST:,} characters",
     ):

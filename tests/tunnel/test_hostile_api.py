@@ -10,6 +10,7 @@ from sspcloud_magics.access import Access
 from sspcloud_magics.errors import ServerError, ServerUnreachable
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.timings import Timings
 from tests.hostile import api as hostile
 from tests.tunnel.conftest import echo
 from tests.tunnel.helper_process import HelperProcess
@@ -52,9 +53,7 @@ def test_a_malformed_answer_fails_the_forward(behave, says):
 def test_helpers_watch_has_a_total_time(api, programs):
     """However little or much the server tells in it."""
     api.put_pod("web-0", {8000: programs(echo)})
-    with HelperProcess(
-        api.access(), prelude="from sspcloud_magics.tunnel import follow\nfollow._SILENT_WATCH = 0.5\n"
-    ) as helper:
+    with HelperProcess(api.access(), Timings(watch=0.5)) as helper:
         state = helper.forward("pod", "web-0", 8000)
         api.wait_for_request("watch pods", 2)
         assert ask(state.local_ports[0]) == b"ping"
