@@ -180,7 +180,8 @@ def sandbox() -> Facts:
         status = practice.status()
     except SandboxFailed:
         return {}
-    return {"sandbox": {"running": status.running, "server": status.server or ""}}
+    facts = {"running": status.running, "server": status.server or "", "keeps": status.keeps}
+    return {"sandbox": facts}
 
 
 def trouble(error: BaseException) -> Facts:

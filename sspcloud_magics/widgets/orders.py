@@ -70,6 +70,10 @@ def _stop_sandbox(_order: Order) -> None:
     practice.end()
 
 
+def _reset_sandbox(_order: Order) -> None:
+    practice.end(forget=True)
+
+
 def _become(order: Order) -> None:
     person = text(order, "person")
     if person not in practice.PEOPLE:
@@ -98,6 +102,7 @@ ORDERS: dict[str, Callable[[Order], Any]] = {
     "sessions": database_orders.sessions,
     "start sandbox": _start_sandbox,
     "stop sandbox": _stop_sandbox,
+    "reset sandbox": _reset_sandbox,
     "become": _become,
     "look again": _look_again,
 }

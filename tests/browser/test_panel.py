@@ -39,6 +39,7 @@ def folder(lab: Lab) -> Iterator[Path]:
     write_notebook(top / "notebooks" / "panel.ipynb", CELLS)
     yield top / "notebooks"
     sandbox.stop(top / "sandbox")
+    sandbox.reset(top / "sandbox")
 
 
 def button(panel: Locator, name: str) -> Locator:
@@ -100,5 +101,10 @@ def test_the_panel_is_driven_by_clicks(page: Page, lab: Lab, folder: Path, pictu
     ).to_be_visible()
     panel.get_by_role("button", name="Arrêter le bac à sable").click()
     expect(button(panel, "Démarrer le bac à sable")).to_be_visible()
-    assert not sandbox.status(folder.parent / "sandbox").running
+    left = sandbox.status(folder.parent / "sandbox")
+    assert (left.running, left.keeps) == (False, True)
+    button(panel, "Réinitialiser le bac à sable").click()
+    button(panel, "Tout oublier").click()
+    expect(panel.get_by_text("Démarrez-le pour tout essayer")).to_be_visible()
+    assert not left.keeps
     assert page.errors == []  # type: ignore[attr-defined]

@@ -47,6 +47,7 @@ def home(lab: Lab) -> Iterator[Path]:
     sandbox.start(place)
     yield place
     sandbox.stop(place)
+    sandbox.reset(place)
 
 
 @pytest.fixture

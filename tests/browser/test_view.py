@@ -187,6 +187,26 @@ def test_each_state_has_its_sentence_and_its_next_step(
     page.screenshot(path=place / f"view-ended-{language}-{theme}.png")
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_sandbox_is_reset_after_a_question(pages: Callable[..., Page], theme: str) -> None:
+    page = pages(theme=theme, width=590)
+    tell(page, NOBODY | LOOKS | {"who": WHO, "sandbox": {"running": False, "server": "", "keeps": True}})
+    expect(page.locator("#panel")).to_contain_text("What was done in it is kept.")
+    reset = page.get_by_role("button", name="Reset the sandbox")
+    reset.click()
+    keep = page.get_by_role("button", name="Keep", exact=True)
+    expect(keep).to_be_focused()
+    keep.click()
+    expect(reset).to_be_focused()
+    reset.click()
+    assert faults(page) == []
+    page.screenshot(path=staged.ROOT / "build" / "screenshots" / f"view-reset-{theme}.png", full_page=True)
+    assert "reset sandbox" not in page.evaluate("window.sent.map(order => order.do)")
+    page.get_by_role("button", name="Forget everything").click()
+    assert page.evaluate("window.sent.at(-1).do") == "reset sandbox"
+    expect(reset).to_have_attribute("aria-busy", "true")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark", "dark-high-contrast"])
 def test_axe_finds_nothing_serious_in_any_state(pages: Callable[..., Page], theme: str) -> None:
     # What a theme changes is its colours: a few states show them all.

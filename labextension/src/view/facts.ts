@@ -95,6 +95,8 @@ export interface Connection {
 export interface Sandbox {
   running: boolean;
   server: string;
+  /** Whether it holds what was done in it before. */
+  keeps?: boolean;
 }
 
 export interface Trouble {

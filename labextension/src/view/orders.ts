@@ -16,6 +16,7 @@ export type Order =
   | { do: "sessions" }
   | { do: "start sandbox" }
   | { do: "stop sandbox" }
+  | { do: "reset sandbox" }
   | { do: "become"; person: string }
   | { do: "look again" };
 
@@ -49,6 +50,7 @@ export const keys = {
   revoke: (share: string) => `revoke ${share}`,
   startSandbox: "start sandbox",
   stopSandbox: "stop sandbox",
+  resetSandbox: "reset sandbox",
   become: (person: string) => `become ${person}`,
   lookAgain: "again",
 };

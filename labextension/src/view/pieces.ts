@@ -61,6 +61,37 @@ export function orderButton(
   });
 }
 
+/** A question before an order that cannot be undone; `yes` is its button, `no` the word of the other. */
+export function question(scene: Scene, name: string, sentence: string, yes: Content, no: string): Content {
+  return (
+    scene.question === name &&
+    h(
+      "div",
+      { class: cls("question"), role: "group", "data-key": `question ${name}`, "aria-label": sentence },
+      h("p", {}, sentence),
+      yes,
+      " ",
+      plainButton(no, { "data-question": "", "data-keep": "" }),
+    )
+  );
+}
+
+/** The button that opens a question, and closes it again. */
+export function questionButton(
+  scene: Scene,
+  content: Content,
+  name: string,
+  label: string,
+  key: string,
+): HTMLElement {
+  return plainButton(content, {
+    "data-question": name,
+    "aria-expanded": String(scene.question === name),
+    "aria-label": label,
+    "aria-busy": scene.store.isPending(key) && "true",
+  });
+}
+
 export function copyButton(scene: Scene, text: string, word = "copy"): HTMLElement {
   const copied = scene.copied === text;
   return plainButton(t(scene, copied ? "copied" : word), {

@@ -362,7 +362,7 @@ export class View implements Scene {
     if (taken) this.box.close();
   }
 
-  /** Ask before a share ends; asking twice, or for nothing, takes the question back. */
+  /** Ask before something ends for good; asking twice, or for nothing, takes the question back. */
   private ask(question: string): void {
     const before = this.question;
     this.question = question === before ? "" : question;

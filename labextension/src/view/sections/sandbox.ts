@@ -1,6 +1,6 @@
 import { cls, h, type Content } from "../dom";
 import { keys } from "../orders";
-import { faint, orderButton, outcome, shape } from "../pieces";
+import { faint, orderButton, outcome, question, questionButton, shape } from "../pieces";
 import { t, type Scene } from "../scene";
 import { section } from "../tables";
 
@@ -10,7 +10,8 @@ const PEOPLE = ["alice", "bob", "carol"];
 export function sandbox(scene: Scene): HTMLElement | null {
   const status = scene.store.one("sandbox");
   if (!status) return null;
-  const orders = [keys.startSandbox, keys.stopSandbox, ...PEOPLE.map(keys.become)];
+  const orders = [keys.startSandbox, keys.stopSandbox, keys.resetSandbox, ...PEOPLE.map(keys.become)];
+  const off = status.keeps ? "sandboxKeeps" : "sandboxOff";
   return section(
     scene,
     "sandbox",
@@ -19,9 +20,15 @@ export function sandbox(scene: Scene): HTMLElement | null {
       { class: cls("sandbox") },
       shape(status.running ? "good" : "over"),
       " ",
-      t(scene, status.running ? "sandboxOn" : "sandboxOff", { server: status.server }),
+      t(scene, status.running ? "sandboxOn" : off, { server: status.server }),
     ),
-    h("div", { class: cls("row") }, status.running ? whileItRuns(scene, status.server) : start(scene)),
+    h(
+      "div",
+      { class: cls("row") },
+      status.running ? whileItRuns(scene, status.server) : start(scene),
+      (status.running || status.keeps) && reset(scene),
+    ),
+    resetQuestion(scene),
     orders.map((key) => outcome(scene, key)),
   );
 }
@@ -29,6 +36,17 @@ export function sandbox(scene: Scene): HTMLElement | null {
 function start(scene: Scene): Content {
   const label = { "aria-label": t(scene, "startNamed") };
   return orderButton(scene, t(scene, "start"), keys.startSandbox, { do: "start sandbox" }, label);
+}
+
+function reset(scene: Scene): Content {
+  const { resetSandbox } = keys;
+  return questionButton(scene, t(scene, "reset"), resetSandbox, t(scene, "resetSandbox"), resetSandbox);
+}
+
+function resetQuestion(scene: Scene): Content {
+  const danger = { class: cls("button", "danger") };
+  const yes = orderButton(scene, t(scene, "resetYes"), keys.resetSandbox, { do: "reset sandbox" }, danger);
+  return question(scene, keys.resetSandbox, t(scene, "resetSure"), yes, t(scene, "resetNo"));
 }
 
 function whileItRuns(scene: Scene, server: string): Content {

@@ -2,7 +2,7 @@ import { cls, h, type Content } from "../dom";
 import type { Sessions, Share } from "../facts";
 import { date } from "../format";
 import { keys } from "../orders";
-import { badge, faint, orderButton, outcome, plainButton } from "../pieces";
+import { badge, faint, orderButton, outcome, question, questionButton } from "../pieces";
 import { t, type Scene } from "../scene";
 import { instead, row, section, table } from "../tables";
 
@@ -27,7 +27,6 @@ export function shares(scene: Scene): HTMLElement {
 
 function shareRow(scene: Scene, path: string, share: Share): HTMLElement {
   const key = keys.revoke(path);
-  const asked = scene.question === path;
   return row(
     `share ${path}`,
     [
@@ -38,14 +37,15 @@ function shareRow(scene: Scene, path: string, share: Share): HTMLElement {
         h("div", {}, t(scene, `access.${share.access}`), share.schemas && faint(` ${share.schemas}`)),
       ],
       [date(share.until, scene.language), h("div", {}, connected(scene, path, share))],
-      plainButton(t(scene, "revoke"), {
-        "data-question": path,
-        "aria-expanded": String(asked),
-        "aria-label": t(scene, "revokeNamed", { name: share.database, colleague: share.colleague }),
-        "aria-busy": scene.store.isPending(key) && "true",
-      }),
+      questionButton(
+        scene,
+        t(scene, "revoke"),
+        path,
+        t(scene, "revokeNamed", { name: share.database, colleague: share.colleague }),
+        key,
+      ),
     ],
-    [asked && question(scene, path, share), outcome(scene, key)],
+    [revokeQuestion(scene, path, share), outcome(scene, key)],
   );
 }
 
@@ -61,20 +61,15 @@ function connected(scene: Scene, path: string, share: Share): Content {
   ];
 }
 
-function question(scene: Scene, path: string, { database, colleague }: Share): Content {
-  const sentence = t(scene, "revokeSure", { name: database, colleague });
-  return h(
-    "div",
-    { class: cls("question"), role: "group", "data-key": `question ${path}`, "aria-label": sentence },
-    h("p", {}, sentence),
-    orderButton(
-      scene,
-      t(scene, "revokeYes"),
-      keys.revoke(path),
-      { do: "revoke", database, colleague },
-      { class: cls("button", "danger") },
-    ),
-    " ",
-    plainButton(t(scene, "revokeNo"), { "data-question": "", "data-keep": "" }),
+function revokeQuestion(scene: Scene, path: string, { database, colleague }: Share): Content {
+  const order = { do: "revoke", database, colleague } as const;
+  const danger = { class: cls("button", "danger") };
+  const yes = orderButton(scene, t(scene, "revokeYes"), keys.revoke(path), order, danger);
+  return question(
+    scene,
+    path,
+    t(scene, "revokeSure", { name: database, colleague }),
+    yes,
+    t(scene, "revokeNo"),
   );
 }

@@ -33,5 +33,5 @@ export const errorsInFrench: Record<string, string> = {
   ParameterError: "Un paramètre manque ou ne convient pas.",
   QueryFailed: "La base a refusé une instruction.",
   FileNotWritten: "Le fichier n'a pas pu être écrit.",
-  SandboxFailed: "Le bac à sable n'a pas démarré, ou ne tourne pas.",
+  SandboxFailed: "Le bac à sable n'a pas démarré, ne tourne pas, ou n'a pas pu garder son état.",
 };

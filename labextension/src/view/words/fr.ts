@@ -72,6 +72,13 @@ export const fr: Record<Word, string> = {
   sandbox: "Bac à sable",
   sandboxOff: "Le cluster d'entraînement ne tourne pas. Démarrez-le pour tout essayer ici, sans compte.",
   sandboxOn: "Le cluster d'entraînement tourne sur {server}.",
+  sandboxKeeps: "Le cluster d'entraînement ne tourne pas. Ce qui y a été fait est gardé.",
+  reset: "Réinitialiser…",
+  resetSandbox: "Réinitialiser le bac à sable",
+  resetSure:
+    "Oublier tout ce qui a été fait dans le cluster d'entraînement : bases, objets, partages, connexions ?",
+  resetYes: "Tout oublier",
+  resetNo: "Garder",
   start: "Démarrer",
   startNamed: "Démarrer le bac à sable",
   stopSandbox: "Arrêter le bac à sable",
