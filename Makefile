@@ -87,7 +87,7 @@ load: $(FRONT)  ## the tests beside a load that comes and goes
 
 notebooks: $(FRONT)  ## run the tutorials and compare every output
 	$(BIN)/python tools/notebooks.py check
-	SSPCLOUD_SANDBOX_HOME="$(CURDIR)/build/sandbox" PATH="$(CURDIR)/$(BIN):$$PATH" \
+	PATH="$(CURDIR)/$(BIN):$$PATH" \
 	  $(BIN)/python -m pytest -p nbval.plugin --nbval --nbval-cell-timeout 60 --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider -p no:randomly notebooks/fr
 
 tutorials: $(FRONT)  ## build the tutorials anew from notebooks/source, both languages
