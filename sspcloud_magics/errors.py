@@ -334,9 +334,9 @@ class FileNotWritten(DatabaseError):
 
 
 class SandboxFailed(SspcloudError):
-    """The practice cluster did not start, or is not running.
+    """The practice cluster did not start, is not running, or could not keep what was done in it.
 
-    ``%sandbox start`` starts it. Where it is not installed: ``%pip install "sspcloud-magics[sandbox]"``, on Linux and macOS.
+    ``%sandbox start`` starts it; ``%sandbox reset`` forgets what was done in it, where it cannot start from that. Where it is not installed: ``%pip install "sspcloud-magics[sandbox]"``, on Linux and macOS.
     """
 
 

@@ -6,7 +6,7 @@ The sandbox is an extra, and for Linux and macOS only; what it says is wrong, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -64,23 +64,33 @@ def become(person: str) -> Identity:
         return session.login(kubeconfig=sandbox.kubeconfig(person))
 
 
-def end(*, forget: bool = False) -> tuple[Status, bool]:
-    """Stop the sandbox, and let go of what this process had open there.
+def end(*, forget: bool = False, progress: Callable[[str], None] | None = None) -> tuple[Status, bool]:
+    """Stop the sandbox, which keeps what was done in it, and close what this process has open there.
 
     Parameters
     ----------
     forget
         Make it new instead: all that was done in it is forgotten.
+    progress
+        Is told what is waited for, if that takes more than a moment.
 
     Returns
     -------
     Status, bool
-        The sandbox's state, and whether one was somebody in it.
+        The sandbox's state, and whether this process was logged in to it.
+
+    Raises
+    ------
+    SandboxFailed
+        If its last changes could not be kept, or it does not start again.
     """
     with _module() as sandbox:
         server = sandbox.status().server
-        after = sandbox.reset() if forget else sandbox.stop()
-    return after, server is not None and session.leave(server)
+        try:
+            after = (sandbox.reset if forget else sandbox.stop)(progress=progress)
+        finally:
+            left = server is not None and session.leave(server)
+    return after, left
 
 
 @contextmanager
@@ -97,4 +107,5 @@ def _module() -> Iterator[Any]:
     try:
         yield sandbox
     except sandbox.SandboxError as error:
-        raise SandboxFailed(error.what, why=error.why, mend=error.mend) from None
+        mend = error.mend.replace("sspcloud-sandbox ", "%sandbox ")
+        raise SandboxFailed(error.what, why=error.why, mend=mend) from None

@@ -70,7 +70,7 @@ class Sandbox:
     """A sandbox that runs for the tests, and ends with them."""
 
     home: Path
-    process: subprocess.Popen[bytes]
+    pid: int
 
     def kubeconfig(self, person: str = "alice") -> Path:
         """Return the kubeconfig of one of its people."""
@@ -78,7 +78,7 @@ class Sandbox:
 
     def restart_api_server(self) -> None:
         """Kill its API server; it is back, and has read the rights, within seconds."""
-        self.process.send_signal(signal.SIGUSR1)
+        os.kill(self.pid, signal.SIGUSR1)
 
     def env(self, person: str = "alice") -> dict[str, str]:
         """Return an environment in which kubectl is found, and talks to the sandbox as that person."""
@@ -95,7 +95,7 @@ def open_sandbox() -> Iterator[Sandbox]:
     try:
         process = daemon.spawn(home, with_parent=True)
         try:
-            yield Sandbox(home, process)
+            yield Sandbox(home, process.pid)
         finally:
             _end(process)
     finally:

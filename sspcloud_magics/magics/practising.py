@@ -10,6 +10,7 @@ from sspcloud_magics import practice
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note
+from sspcloud_magics.magics.steps import steps
 from sspcloud_magics.practice import PEOPLE
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ class PractisingMagics(Magics):
     @magic_arguments(interrupted="%sandbox status says what became of the practice cluster.")
     @argument(
         "order",
+        nargs="?",
+        default="status",
         choices=["start", "status", "as", "stop", "reset"],
-        help="what to do with the practice cluster",
+        help="what to do with the practice cluster; its state is shown where you name nothing",
     )
     @argument("person", nargs="?", choices=PEOPLE, help="with `as`: who to be")
     @line_magic
@@ -47,7 +50,8 @@ class PractisingMagics(Magics):
         """Practise on a small cluster on this machine: real Postgres, real rights, no account.
 
         `start` starts it and makes you bob, a colleague of alice, who has a database to share; `as` makes you
-        somebody else; `stop` stops it, and you are yourself again; `reset` forgets all that was done in it.
+        somebody else; `stop` stops it, and you are yourself again. Databases, objects and shares are kept for the
+        next `start`, until `reset` forgets all that was done in it. Alone, `%sandbox` shows its state.
 
         Examples::
 
@@ -80,12 +84,18 @@ def _you(person: str, identity: Identity, first: str = "") -> Note:
 def _described(status: Status) -> Note:
     if status.running:
         return Note(f"The sandbox runs at {status.server}.", ("%sandbox as bob   makes you bob in it",))
+    if status.keeps:
+        forget = "%sandbox reset   forgets what was done in it"
+        return Note(
+            "The sandbox is not running; what was done in it is kept.", ("%sandbox start   starts it", forget)
+        )
     return Note("The sandbox is not running.", ("%sandbox start   starts it",))
 
 
 def _ended(order: str) -> Note:
     """Stop the sandbox or make it new, and leave it if this notebook is in it."""
-    after, left = practice.end(forget=order == "reset")
+    with steps() as tell:
+        after, left = practice.end(forget=order == "reset", progress=tell)
     what = "The sandbox is stopped." if order == "stop" else "The sandbox is as new."
     if after.running:
         return Note(what, ("%sandbox as bob   makes you bob in it",))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from sspcloud_magics.sandbox import daemon
@@ -15,7 +16,7 @@ _ORDERS = {
     "status": "say whether it runs, and where",
     "env": 'print the line that points a shell at it: eval "$(sspcloud-sandbox env --as bob)"',
     "login-script": "print the login script that the account page would show: … --as bob > config.sh",
-    "stop": "stop it, with all its pods",
+    "stop": "stop it, with all its pods, and keep what was done in it",
     "restart-api-server": "break every connection, as an upgrade of the cluster does; pods run on",
     "reset": "forget everything in it, and start afresh if it ran",
     "serve": "run it in the foreground, until Ctrl-C",
@@ -68,16 +69,20 @@ def _obey(options: argparse.Namespace) -> int:
         print(found)
         return 0 if found.running else 1
     else:
-        order = {
+        orders: dict[str, Callable[[Path | None], daemon.Status]] = {
             "start": daemon.start,
-            "stop": daemon.stop,
+            "stop": partial(daemon.stop, progress=_tell),
             "restart-api-server": daemon.restart_api_server,
-            "reset": daemon.reset,
-        }[options.order]
-        print(order(home))
+            "reset": partial(daemon.reset, progress=_tell),
+        }
+        print(orders[options.order](home))
         if options.order == "start":
             print('Point a shell at it:  eval "$(sspcloud-sandbox env --as bob)"')
     return 0
+
+
+def _tell(words: str) -> None:
+    print(words, "…", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +90,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="sspcloud-sandbox",
         description="A practice cluster on this machine: real Postgres, real rights, no account.",
     )
-    orders = parser.add_subparsers(dest="order", required=True, metavar="|".join(_ORDERS))
+    orders = parser.add_subparsers(dest="order", metavar="|".join(_ORDERS))
+    parser.set_defaults(order="status", home=None)
     for name, words in _ORDERS.items():
         order = orders.add_parser(name, help=words, description=words.capitalize() + ".")
         order.add_argument(
@@ -105,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
                 "--as", dest="person", default="alice", metavar="PERSON", help=", ".join(daemon.PEOPLE)
             )
         if name == "serve":
-            order.add_argument("--with-parent", action="store_true", help="end when standard input closes")
+            order.add_argument(
+                "--with-parent", action="store_true", help="end when standard input closes, and keep nothing"
+            )
             order.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     return parser

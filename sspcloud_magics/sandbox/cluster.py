@@ -1,18 +1,21 @@
 """The whole sandbox, put together: the store, the API server, the node, the controllers and the world.
 
-Everything is one asyncio process. The store is the truth and lives in memory: each start begins with the same
-world. What a home keeps is who people are: an authority, a seed for passwords and tokens, a port, so that a kubeconfig
-stays good.
+Everything is one asyncio process. The store is the truth and lives in memory; `snapshot` carries it over a restart,
+so the world of `world` is made at the first start only. A home also keeps an authority, a seed for passwords and
+tokens, keys, ports and the databases' volumes, so that every credential stays good.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from sspcloud_magics.sandbox import kubeconfigs, oidc, postgres
+from sspcloud_magics.sandbox import kubeconfigs, oidc, postgres, snapshot
 from sspcloud_magics.sandbox.api import build_app
 from sspcloud_magics.sandbox.auth import Authenticator, Unauthenticated, install_bootstrap_policy
 from sspcloud_magics.sandbox.auth.tokens import new_signing_key
@@ -28,7 +31,13 @@ from sspcloud_magics.sandbox.controllers import (
     statefulsets,
 )
 from sspcloud_magics.sandbox.controllers.loop import ControllerLoop
-from sspcloud_magics.sandbox.controllers.objects import PODS, name_of, pod_ready
+from sspcloud_magics.sandbox.controllers.objects import (
+    PODS,
+    condition,
+    name_of,
+    pod_ready,
+    terminating,
+)
 from sspcloud_magics.sandbox.controllers.volumes import Provisioner
 from sspcloud_magics.sandbox.daemon import SandboxError
 from sspcloud_magics.sandbox.kubeconfigs import Person
@@ -36,13 +45,17 @@ from sspcloud_magics.sandbox.listening import ApiServer, listening_sockets, serv
 from sspcloud_magics.sandbox.network import Network
 from sspcloud_magics.sandbox.node import Node
 from sspcloud_magics.sandbox.oidc.app import REALM
-from sspcloud_magics.sandbox.store import Change, Store
+from sspcloud_magics.sandbox.pods import pod_over
+from sspcloud_magics.sandbox.snapshot import Keeper
+from sspcloud_magics.sandbox.store import Change, Obj, Store
 from sspcloud_magics.sandbox.world import beginning, people
 from sspcloud_magics.sandbox.world.databases import DatabaseVolumes
 from sspcloud_magics.sandbox.world.seed import Seed
 
 ADMIN = "admin"
 MASTERS = "system:masters"
+
+log = logging.getLogger(__name__)
 
 _READY_SECONDS = 60.0
 _CONTROLLERS = (
@@ -63,42 +76,55 @@ class SandboxCluster:
     ----------
     home
         Its directory, which no other process uses meanwhile.
+    keep
+        Whether to begin with what the home holds, and to leave it all there; else nothing is kept but keys.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, keep: bool = True) -> None:
         self.home = home
+        self._keep = keep
         self.store = Store()
         self.url = ""
         self.issuer_url = ""
         self._api: ApiServer | None = None
+        # Writes the snapshot; None until everything has started, and where nothing is kept.
+        self._keeper: Keeper | None = None
         self._cleanup = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
-        """Start everything, and return when all pods of the world are ready.
+        """Start everything, and return when the pods of the world, or those that were ready before, are ready.
 
         Raises
         ------
         SandboxError
-            If they do not become ready.
+            If the world does not become ready, or the home holds what cannot be started from.
         """
+        kept = snapshot.read(self.home) if self._keep else None
         authority = ClusterAuthority(self.home / "certificates")
         seed = Seed(self.home / "seed")
         auth = Authenticator(self.store, signing_key=_signing_key(self.home / "service-accounts.key"))
-        install_bootstrap_policy(self.store)
-        beginning.create(self.store, seed)
         postgres.sweep()
+        if kept is None:
+            await asyncio.to_thread(postgres.forget, self.home)
         volumes = postgres.volumes(self.home)
-        self._cleanup.push_async_callback(asyncio.to_thread, postgres.forget, self.home)
+        if not self._keep:
+            self._cleanup.push_async_callback(asyncio.to_thread, postgres.forget, self.home)
+        was_ready = kept.restore(self.store, volumes) if kept else None
+        install_bootstrap_policy(self.store)
+        if kept is None:
+            beginning.create(self.store, seed)
         fill = DatabaseVolumes(self.store, postgres.templates(), beginning.plans(seed))
         provisioner = Provisioner(self.store, volumes, fill)
         loop = ControllerLoop(self.store, (*_CONTROLLERS, namespaces.controller(authority.pem)))
         node = Node(self.store, Network(self.store), self.home)
         self._cleanup.push_async_callback(node.stop)
         await node.start()
+        self._cleanup.callback(self._stop_keeping)
         self._cleanup.push_async_callback(provisioner.stop)
         await provisioner.start()
         self._cleanup.push_async_callback(loop.stop)
         await loop.start()
+        await loop.settle()  # a share whose end has passed is gone before anybody can use it
         context = authority.server_context()
         self._api = ApiServer(
             lambda rights_read: build_app(self.store, node, auth, rights_read), context, self.home / "port"
@@ -106,9 +132,11 @@ class SandboxCluster:
         self._cleanup.push_async_callback(self._api.stop)
         await self._api.start()
         self.url = self._api.url
-        await self._start_identity_provider(authority, auth, context)
+        issuer = await self._start_identity_provider(authority, auth, context, kept.logins if kept else {})
         self._write_kubeconfigs(authority, seed, auth)
-        await self._ready()
+        await self._ready(was_ready)
+        if self._keep:
+            self._keeper = Keeper(self.home, self.store, issuer.logins)
 
     async def stop(self) -> None:
         """Stop everything, the newest first; also after a start that failed."""
@@ -119,15 +147,30 @@ class SandboxCluster:
         if self._api is not None:
             await self._api.restart()
 
+    def _stop_keeping(self) -> None:
+        """Write the snapshot for the last time: nothing changes any more, and the pods still run."""
+        if self._keeper is not None:
+            self._keeper.stop()
+
+    def _note_login(self) -> None:
+        if self._keeper is not None:
+            self._keeper.write_soon()
+
     async def _start_identity_provider(
-        self, authority: ClusterAuthority, auth: Authenticator, context: ssl.SSLContext
-    ) -> None:
+        self,
+        authority: ClusterAuthority,
+        auth: Authenticator,
+        context: ssl.SSLContext,
+        logins: Mapping[str, Any],
+    ) -> oidc.Issuer:
         sockets = listening_sockets(self.home / "issuer-port")
         self.issuer_url = f"https://127.0.0.1:{sockets[0].getsockname()[1]}"
         issuer = oidc.Issuer(
             self.issuer_url + REALM,
             _signing_key(self.home / "issuer.key"),
             username_prefix=people.username_prefix(),
+            logins=logins,
+            changed=self._note_login,
         )
         auth.trust_identity_provider(issuer.user_of_token)
 
@@ -139,6 +182,7 @@ class SandboxCluster:
         app = oidc.build_app(issuer, who=who, server=lambda: self.url, ca=authority.pem)
         runner = await serve(app, context, sockets)
         self._cleanup.push_async_callback(runner.cleanup)
+        return issuer
 
     def _write_kubeconfigs(self, authority: ClusterAuthority, seed: Seed, auth: Authenticator) -> None:
         everyone = [Person(ADMIN, "default", certificate=authority.client("kubernetes-admin", MASTERS))]
@@ -149,14 +193,20 @@ class SandboxCluster:
         for person in everyone:
             kubeconfigs.write(self.home, self.url, authority.pem, person)
 
-    async def _ready(self) -> None:
-        """Wait for every pod that is wanted: no controller has anything left to make, and all are ready."""
+    async def _ready(self, was_ready: frozenset[str] | None) -> None:
+        """Wait until the pods that were ready before are ready or say what they lack; at first, for those of the world."""
         ready = asyncio.Event()
+
+        def late() -> list[Obj]:
+            pods = self.store.peek_all(PODS)
+            if was_ready is not None:
+                return [pod for pod in pods if pod["metadata"]["uid"] in was_ready and is_starting(pod)]
+            return [pod for pod in pods if not pod_ready(pod)]
 
         def look(change: Change | None = None) -> None:
             if change is None or change.resource == PODS:
-                pods = self.store.peek_all(PODS)
-                if len(pods) == beginning.PODS and all(pod_ready(pod) for pod in pods):
+                made = was_ready is not None or len(self.store.peek_all(PODS)) == beginning.PODS
+                if made and not late():
                     ready.set()
 
         unsubscribe = self.store.subscribe(look)
@@ -164,10 +214,24 @@ class SandboxCluster:
         try:
             await asyncio.wait_for(ready.wait(), _READY_SECONDS)
         except TimeoutError:
-            late = [name_of(pod) for pod in self.store.peek_all(PODS) if not pod_ready(pod)]
-            raise SandboxError(f"Not ready after {_READY_SECONDS:g} s: {', '.join(late)}") from None
+            words = f"Not ready after {_READY_SECONDS:g} s: {', '.join(map(name_of, late()))}"
+            if was_ready is None:
+                raise SandboxError(words) from None
+            log.warning(words)
         finally:
             unsubscribe()
+
+
+def is_starting(pod: Obj) -> bool:
+    """Return whether a pod will be ready soon: it has not ended, and nothing that it says holds it up."""
+    status = pod.get("status") or {}
+    if pod_ready(pod) or pod_over(pod) or terminating(pod) or condition(pod, "PodScheduled") == "False":
+        return False
+    told = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
+    reasons = {
+        container["state"]["waiting"]["reason"] for container in told if "waiting" in container["state"]
+    }
+    return reasons <= {"ContainerCreating", "PodInitializing"}
 
 
 def _signing_key(path: Path) -> bytes:

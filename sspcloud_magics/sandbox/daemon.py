@@ -2,10 +2,11 @@
 
 A sandbox lives in a directory, its *home*. The server process holds a lock on ``lock`` in it for as long as
 it lives, so that no home ever has two; when it is ready it writes ``server.json``, which says who it is
-(a process id and the time that it began, since ids are used again) and where it listens. Whoever starts one
-holds ``start.lock`` meanwhile and reads one line from a pipe: nothing is polled.
+(a process id and the time that it began, since ids are used again) and where it listens. A command that starts or
+stops one holds ``start.lock`` until it has, and a start reads one line from a pipe: nothing is polled.
 
-A server that is started *with its parent* ends when its standard input closes, however the parent died.
+A server that is started *with its parent* ends when its standard input closes, however the parent died, and keeps
+nothing. Any other leaves in its home what its users did in it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,10 @@ _started: list[subprocess.Popen[bytes]] = []
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 15.0
+# After so many seconds a stop says what it waits for.
+_QUIET_STOP_SECONDS = 2.0
+# How often it is looked whether a process has ended.
+_LOOK_SECONDS = 0.02
 
 
 class SandboxError(Exception):
@@ -72,7 +77,14 @@ class Status:
         """Whether it runs."""
         return self.pid is not None
 
+    @property
+    def keeps(self) -> bool:
+        """Whether its home holds what was done in it."""
+        return snapshot_file(self.home).exists()
+
     def __str__(self) -> str:
+        if not self.running and self.keeps:
+            return f"The sandbox is not running; what was done in it is kept (home: {self.home})."
         if not self.running:
             return f"The sandbox is not running (home: {self.home})."
         return f"The sandbox is running at {self.server} (process {self.pid}, home: {self.home})."
@@ -89,6 +101,11 @@ def default_home() -> Path:
     return Path(state).expanduser().absolute() / "sspcloud-sandbox"
 
 
+def snapshot_file(home: Path) -> Path:
+    """Return the file that carries all objects of a sandbox over a restart."""
+    return home / "snapshot.json"
+
+
 def status(home: Path | None = None) -> Status:
     """Return whether the sandbox at `home` runs, and where.
 
@@ -102,7 +119,7 @@ def status(home: Path | None = None) -> Status:
     try:
         said = json.loads((home / "server.json").read_text())
         process = psutil.Process(said["pid"])
-        alive = process.create_time() == said["began"] and process.status() != psutil.STATUS_ZOMBIE
+        alive = process.create_time() == said["began"] and _is_alive(process)
         return Status(home, said["server"], said["pid"]) if alive else Status(home)
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return Status(home)
@@ -111,7 +128,7 @@ def status(home: Path | None = None) -> Status:
 def start(home: Path | None = None) -> Status:
     """Start the sandbox in the background, and return when its pods are ready.
 
-    One that runs already is left as it is.
+    It goes on where it was stopped. One that runs already is left as it is.
 
     Parameters
     ----------
@@ -148,7 +165,7 @@ def spawn(home: Path, *, with_parent: bool = False) -> subprocess.Popen[bytes]:
     home
         Its directory.
     with_parent
-        The server ends when the ``stdin`` of the process that is returned closes: with us, at the latest.
+        The server ends when the ``stdin`` of the process that is returned closes: with us, at the latest. It keeps nothing.
 
     Raises
     ------
@@ -183,34 +200,83 @@ def spawn(home: Path, *, with_parent: bool = False) -> subprocess.Popen[bytes]:
         if process is not None:
             _end(process)
         raise
-    if line:
+    said = json.loads(line or "{}")
+    if "server" in said:
         return process
     _end(process)
+    if said:
+        raise SandboxError(**said)
     raise SandboxError("The sandbox did not start.", why=_last_words(home), mend=_look_at(home))
 
 
-def stop(home: Path | None = None) -> Status:
-    """Stop the sandbox with all its pods; one that does not run is no error.
+def stop(home: Path | None = None, *, progress: Callable[[str], None] | None = None) -> Status:
+    """Stop the sandbox with all its pods, and keep what was done in it; one that does not run is no error.
 
     Parameters
     ----------
     home
         Its directory; the user's own where it is None.
+    progress
+        Is told what is waited for, if that takes more than a moment.
+
+    Raises
+    ------
+    SandboxError
+        If it was stopped, and the last changes could not be kept.
     """
     home = _home(home)
-    found = status(home)
-    if found.pid is not None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(found.pid)
-            everyone = [process, *process.children(recursive=True)]
-            process.terminate()
-            _, left = psutil.wait_procs([process], timeout=_STOP_SECONDS)
-            for straggler in (*left, *(other for other in everyone[1:] if other.is_running())):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    straggler.kill()
-            psutil.wait_procs(everyone, timeout=_STOP_SECONDS)
-    (home / "server.json").unlink(missing_ok=True)
+    snapshot = snapshot_file(home)
+    before = snapshot.stat() if snapshot.exists() else None
+    if _stop(home, progress) and before is not None and snapshot.stat().st_mtime_ns == before.st_mtime_ns:
+        kept = time.strftime("%H:%M:%S", time.localtime(before.st_mtime))
+        raise SandboxError(
+            "The sandbox is stopped, and its last changes could not be kept.",
+            why=f"{_last_words(home)}; it will start as it was at {kept}",
+            mend=f"make room on the disk of {home}",
+        )
     return status(home)
+
+
+def _stop(home: Path, progress: Callable[[str], None] | None = None) -> bool:
+    """Stop the sandbox, and return whether it ran."""
+    if not home.exists():
+        return False
+    with _starting(home):
+        found = status(home)
+        if found.pid is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(found.pid)
+                everyone = [process, *process.children(recursive=True)]
+                process.terminate()
+                if wait_for_end([process], _QUIET_STOP_SECONDS) and progress is not None:
+                    progress("waiting for the databases of the sandbox to stop")
+                wait_for_end([process], _STOP_SECONDS)
+                for straggler in wait_for_end(everyone, 0.0):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        straggler.kill()
+                wait_for_end(everyone, _STOP_SECONDS)
+        (home / "server.json").unlink(missing_ok=True)
+    return found.running
+
+
+def wait_for_end(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until processes have ended, and return those that have not in so many seconds.
+
+    A zombie counts as ended: psutil's own functions wait for its parent, which may be another notebook that runs on.
+    """
+    until = time.monotonic() + seconds
+    while left := [process for process in processes if _is_alive(process)]:
+        if time.monotonic() >= until:
+            break
+        time.sleep(_LOOK_SECONDS)
+    return left
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def restart_api_server(home: Path | None = None) -> Status:
@@ -235,13 +301,15 @@ def restart_api_server(home: Path | None = None) -> Status:
     return found
 
 
-def reset(home: Path | None = None) -> Status:
+def reset(home: Path | None = None, *, progress: Callable[[str], None] | None = None) -> Status:
     """Forget everything that the sandbox holds, credentials too, and start it afresh if it ran.
 
     Parameters
     ----------
     home
         Its directory; the user's own where it is None.
+    progress
+        Is told what is waited for, if that takes more than a moment.
 
     Raises
     ------
@@ -251,11 +319,10 @@ def reset(home: Path | None = None) -> Status:
     from sspcloud_magics.sandbox import postgres  # noqa: PLC0415 - it needs what Windows lacks
 
     home = _home(home)
-    ran = status(home).running
-    stop(home)
+    if home.exists() and not (home / "lock").exists():
+        raise SandboxError(f"{home} is not the home of a sandbox: nothing was removed.")
+    ran = _stop(home, progress)
     if home.exists():
-        if not (home / "lock").exists():
-            raise SandboxError(f"{home} is not the home of a sandbox: nothing was removed.")
         with _starting(home):
             postgres.forget(home)
             shutil.rmtree(home)
@@ -370,5 +437,6 @@ def announce(home: Path, server: str, issuer: str) -> None:
         "since": time.time(),
     }
     scratch = home / "server.json.new"
+    scratch.touch(mode=0o600)
     scratch.write_text(json.dumps(said))
     scratch.replace(home / "server.json")

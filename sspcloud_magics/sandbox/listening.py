@@ -24,6 +24,9 @@ from sspcloud_magics.sandbox.certificates import write_private
 DOWN_SECONDS = 1.0
 STARTING_SECONDS = 0.5
 
+# How long requests have to end when a server stops, twice: watches and forwards, which do not end, would take all of it.
+SHUTDOWN_SECONDS = 0.2
+
 
 class ApiServer:
     """Listens at one port, which it keeps.
@@ -84,7 +87,7 @@ class ApiServer:
 
 async def serve(app: web.Application, context: ssl.SSLContext, sockets: list[socket.socket]) -> web.AppRunner:
     """Serve an application on `sockets`, until ``cleanup`` of what is returned."""
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     for each in sockets:
         await web.SockSite(runner, each, ssl_context=context).start()

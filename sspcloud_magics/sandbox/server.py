@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import json
 import logging
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import uvloop
@@ -37,7 +39,7 @@ def serve(home: Path, *, ready_fd: int | None = None, with_parent: bool = False)
     """
     daemon.prepare(home)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
-    with (home / "lock").open("wb") as lock:
+    with (home / "lock").open("wb") as lock, _told(home, ready_fd) as tell:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -45,10 +47,33 @@ def serve(home: Path, *, ready_fd: int | None = None, with_parent: bool = False)
                 f"A sandbox runs already at {home}.", mend="sspcloud-sandbox stop"
             ) from None
         (home / "server.json").unlink(missing_ok=True)
-        uvloop.run(_serve(home, ready_fd, with_parent))
+        if with_parent and daemon.snapshot_file(home).exists():
+            raise daemon.SandboxError(
+                f"{home} keeps what was done in a sandbox, and one that ends with its parent keeps nothing.",
+                mend="name another --home",
+            )
+        uvloop.run(_serve(home, tell, with_parent))
 
 
-async def _serve(home: Path, ready_fd: int | None, with_parent: bool) -> None:
+@contextlib.contextmanager
+def _told(home: Path, ready_fd: int | None) -> Iterator[Callable[[dict[str, str]], None]]:
+    """Give what tells how the start went: the process that waits for it, or the terminal."""
+
+    def tell(words: dict[str, str]) -> None:
+        if ready_fd is None and "server" in words:
+            print(daemon.status(home), "Ctrl-C ends it.", flush=True)
+        elif ready_fd is not None:
+            with contextlib.suppress(OSError), os.fdopen(ready_fd, "w") as ready:
+                ready.write(json.dumps(words) + "\n")
+
+    try:
+        yield tell
+    except daemon.SandboxError as error:
+        tell({"what": error.what, "why": error.why, "mend": error.mend})
+        raise
+
+
+async def _serve(home: Path, tell: Callable[[dict[str, str]], None], with_parent: bool) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -56,7 +81,7 @@ async def _serve(home: Path, ready_fd: int | None, with_parent: bool) -> None:
     if with_parent:
         # Nothing is ever written to it: readable means closed.
         loop.add_reader(sys.stdin.fileno(), ended.set)
-    cluster = SandboxCluster(home)
+    cluster = SandboxCluster(home, keep=not with_parent)
     restarts: set[asyncio.Task[None]] = set()
 
     def restart_api_server() -> None:
@@ -76,11 +101,7 @@ async def _serve(home: Path, ready_fd: int | None, with_parent: bool) -> None:
         gc.collect()
         gc.freeze()
         daemon.announce(home, cluster.url, cluster.issuer_url)
-        if ready_fd is None:
-            print(daemon.status(home), "Ctrl-C ends it.", flush=True)
-        else:
-            with contextlib.suppress(BrokenPipeError), os.fdopen(ready_fd, "w") as ready:
-                ready.write(cluster.url + "\n")
+        tell({"server": cluster.url})
         await waiting
     finally:
         loop.remove_reader(sys.stdin.fileno()) if with_parent else None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -208,6 +208,13 @@ class Store:
         if version + 1 < oldest and version != self._version:
             raise Gone(f"too old resource version: {version} ({oldest})")
         return list(reversed([*takewhile(lambda change: change.version > version, reversed(self._history))]))
+
+    def restore(self, version: int, objects: Iterable[Obj]) -> None:
+        """Fill an empty store with objects as they were stored; no version before `version` is remembered."""
+        for obj in objects:
+            key = self._key(obj)
+            self._objects[key[0]][key[1:]] = obj
+        self._version = version
 
     def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
         """Call `callback` for every change from now on; the answer ends that."""

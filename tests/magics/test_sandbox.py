@@ -213,7 +213,7 @@ def test_no_secret_is_in_what_the_notebook_shows(bob: Notebook, sandbox: Sandbox
 def _open_now(sandbox: Sandbox) -> tuple[set[str], list[psutil.Process], list[str]]:
     """Return the threads, child processes and sockets of this process; the sandbox's pods come and go."""
     me = psutil.Process()
-    children = [child for child in me.children() if child.pid != sandbox.process.pid]
+    children = [child for child in me.children() if child.pid != sandbox.pid]
     threads = {thread.name for thread in threading.enumerate()}
     return threads, children, [str(x) for x in me.net_connections()]
 

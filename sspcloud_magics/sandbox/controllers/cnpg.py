@@ -27,6 +27,7 @@ from sspcloud_magics.sandbox.controllers.objects import (
     create,
     delete_pod,
     find,
+    is_bound,
     labels_of,
     name_of,
     namespace_of,
@@ -77,7 +78,7 @@ def reconcile(store: Store, key: Key) -> None:
     if not claims and not pods:
         serial += 1
         claims = [create(store, claim_of(cluster, serial))]
-    bound = [claim for claim in claims if (claim.get("status") or {}).get("phase") == "Bound"]
+    bound = [claim for claim in claims if is_bound(claim)]
     if bound and not pods and not hibernated:
         create(store, instance(cluster, name_of(bound[-1])))
     _report(store, cluster, serial, hibernated=hibernated)

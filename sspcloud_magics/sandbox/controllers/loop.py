@@ -67,6 +67,8 @@ class ControllerLoop:
         self._queued: set[tuple[str, Key]] = set()
         self._timers: dict[tuple[str, Key], asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._task: asyncio.Task[None] | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
 
@@ -77,6 +79,10 @@ class ControllerLoop:
                 self._on_change(Change("ADDED", resource, obj, None, self._store.version))
         self._unsubscribe = self._store.subscribe(self._on_change)
         self._task = asyncio.create_task(self._run(), name="sandbox controllers")
+
+    async def settle(self) -> None:
+        """Wait until nothing is left in the queue."""
+        await self._idle.wait()
 
     async def stop(self) -> None:
         """End, in the middle of the queue."""
@@ -99,6 +105,7 @@ class ControllerLoop:
             self._queued.add(mark)
             self._queue.append((controller, key))
             self._wake.set()
+            self._idle.clear()
 
     async def _run(self) -> None:
         while True:
@@ -109,6 +116,7 @@ class ControllerLoop:
                 self._reconcile(controller, key)
                 await asyncio.sleep(0)  # requests are answered between two keys
             self._wake.clear()
+            self._idle.set()
 
     def _reconcile(self, controller: Controller, key: Key) -> None:
         try:

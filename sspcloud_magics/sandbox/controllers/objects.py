@@ -100,6 +100,11 @@ def pod_ready(pod: Obj) -> bool:
     return condition(pod, "Ready") == "True"
 
 
+def is_bound(claim: Obj) -> bool:
+    """Return whether a claim has its volume."""
+    return (claim.get("status") or {}).get("phase") == "Bound"
+
+
 def terminating(obj: Obj) -> bool:
     """Return whether an object is being deleted."""
     return bool(obj["metadata"].get("deletionTimestamp"))

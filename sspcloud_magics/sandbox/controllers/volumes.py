@@ -1,8 +1,8 @@
 """Claims become directories: the provisioner fills each new one and says that it is bound.
 
 What belongs into a volume is decided by `Filler`; filling one takes a part of a second, so it happens on
-a thread while the cluster goes on. The directories live until the sandbox starts again, even where their claim
-has gone: the next instance of the same database finds its data there.
+a thread while the cluster goes on. A directory lives until the sandbox starts again after its claim has gone, so
+that the next instance of the same database finds its data there; while the database waits for that one, a start keeps it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from typing import TypeAlias
 
 from sspcloud_magics.sandbox import events
 from sspcloud_magics.sandbox.controllers.cnpg import CLUSTER
-from sspcloud_magics.sandbox.controllers.objects import CLAIMS, find, labels_of, name_of, namespace_of
+from sspcloud_magics.sandbox.controllers.objects import (
+    CLAIMS,
+    CLUSTERS,
+    find,
+    is_bound,
+    labels_of,
+    name_of,
+    namespace_of,
+)
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 log = logging.getLogger(__name__)
@@ -37,7 +45,7 @@ class Provisioner:
     store
         Where the claims are.
     volumes
-        The directory that holds ``NAMESPACE/CLAIM``; what it holds at the start goes, in the background.
+        The directory that holds ``NAMESPACE/CLAIM``; what nothing needs at the start goes, in the background.
     filler
         Says what belongs into a volume.
     """
@@ -50,9 +58,8 @@ class Provisioner:
         self._unsubscribe: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
-        """Begin with an empty directory, and bind claims from now on."""
+        """Remove what nothing needs, and bind claims from now on."""
         self._discard()
-        self._volumes.mkdir(mode=0o711)
         self._unsubscribe = self._store.subscribe(self._on_change)
         for claim in self._store.peek_all(CLAIMS):
             self._bind(claim)
@@ -63,13 +70,22 @@ class Provisioner:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def _discard(self) -> None:
-        """Put the volumes of the last time aside, and delete them and what was put aside before."""
-        if self._volumes.exists():
-            self._volumes.rename(self._volumes.with_name(f"discarded-{uuid.uuid4().hex}"))
+        """Put aside the volumes that nothing needs, and delete them and what was put aside before."""
+        for volume in self._volumes.glob("*/*"):
+            if not self._is_needed(volume):
+                volume.rename(self._volumes.with_name(f"discarded-{uuid.uuid4().hex}"))
         for old in self._volumes.parent.glob("discarded-*"):
             task = asyncio.create_task(asyncio.to_thread(shutil.rmtree, old, ignore_errors=True))
             self._tasks["", old.name] = task
             task.add_done_callback(partial(self._forget, ("", old.name)))
+
+    def _is_needed(self, volume: Path) -> bool:
+        """Return whether a volume belongs to a bound claim, or waits for the next instance of a database."""
+        namespace, name = volume.parent.name, volume.name
+        claim = find(self._store, CLAIMS, namespace, name)
+        if claim is not None:
+            return is_bound(claim)
+        return find(self._store, CLUSTERS, namespace, name.rpartition("-")[0]) is not None
 
     def _forget(self, key: tuple[str, str], _: asyncio.Task[None]) -> None:
         self._tasks.pop(key, None)
@@ -80,7 +96,7 @@ class Provisioner:
 
     def _bind(self, claim: Obj) -> None:
         key = (namespace_of(claim), name_of(claim))
-        if (claim.get("status") or {}).get("phase") == "Bound" or key in self._tasks:
+        if is_bound(claim) or key in self._tasks:
             return
         task = asyncio.create_task(self._fill(claim), name=f"volume {'/'.join(key)}")
         self._tasks[key] = task
@@ -125,10 +141,14 @@ class Provisioner:
 
 
 def _make(directory: Path, fill: Callable[[Path], None]) -> None:
-    directory.mkdir(mode=0o711, parents=True)
+    """Make a volume: whole or not at all, even if this process is killed."""
+    directory.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     directory.parent.chmod(0o711)
+    scratch = directory.parent / f"making-{uuid.uuid4().hex}"
+    scratch.mkdir(mode=0o711)
     try:
-        fill(directory)
+        fill(scratch)
+        scratch.rename(directory)
     except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
         raise

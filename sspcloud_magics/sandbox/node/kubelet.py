@@ -27,6 +27,7 @@ from aiohttp import web
 
 from sspcloud_magics.sandbox import postgres
 from sspcloud_magics.sandbox.api.status import ApiError, bad_request
+from sspcloud_magics.sandbox.daemon import wait_for_end
 from sspcloud_magics.sandbox.network import Destination, Network
 from sspcloud_magics.sandbox.node import logs, portforward
 from sspcloud_magics.sandbox.node.connection import Connection, DialError
@@ -81,7 +82,7 @@ class Node:
     async def start(self) -> None:
         """Take the pods that are there, and all that come."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._sweep()
+        await asyncio.to_thread(self._sweep)
         self._run = Path(tempfile.mkdtemp(prefix="sspcloud-"))
         # The database servers of root's sandbox run as another user, and pass through here.
         self._run.chmod(0o711)
@@ -95,8 +96,11 @@ class Node:
             started=self._note,
             back_off=self._back_off,
         )
-        with contextlib.suppress(AlreadyExists):
-            self._store.create(_node_object())
+        node = _node_object()
+        try:
+            self._store.create(node)
+        except AlreadyExists:  # from before a restart, perhaps on another machine
+            self._store.update(self._store.get(NODES, "", NODE_NAME) | {"status": node["status"]})
         self._unsubscribe = self._store.subscribe(self._on_change)
         for pod in self._store.list_objects(PODS):
             self._take(pod)
@@ -276,16 +280,20 @@ class Node:
         partial.replace(self._leftovers)
 
     def _sweep(self) -> None:
-        """End what an earlier sandbox at this home left behind."""
+        """End what an earlier sandbox at this home left behind: it has noticed, and databases end in order."""
         try:
             noted = json.loads(self._leftovers.read_text())
         except (FileNotFoundError, ValueError):
             return
+        left = []
         for pid, created in noted["processes"]:
-            with contextlib.suppress(psutil.Error, ProcessLookupError):
+            with contextlib.suppress(psutil.Error):
                 # A process id is given again; its time of creation says whether it is ours.
-                if psutil.Process(pid).create_time() == created:
-                    os.killpg(pid, signal.SIGKILL)
+                if (process := psutil.Process(pid)).create_time() == created:
+                    left.append(process)
+        for process in wait_for_end(left, SHUTDOWN_GRACE):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         shutil.rmtree(noted["run"], ignore_errors=True)
         shutil.rmtree(self._home / "logs", ignore_errors=True)
 

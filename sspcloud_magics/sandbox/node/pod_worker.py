@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sspcloud_magics.sandbox import events
+from sspcloud_magics.sandbox.controllers.objects import since
 from sspcloud_magics.sandbox.network import Destination
 from sspcloud_magics.sandbox.node.connection import Connection, DialError, connect
 from sspcloud_magics.sandbox.node.container import Container, Surroundings
@@ -29,6 +30,7 @@ from sspcloud_magics.sandbox.node.process import Process
 from sspcloud_magics.sandbox.node.relay import Sandbox
 from sspcloud_magics.sandbox.node.scheduler import SCHEDULER, refusal
 from sspcloud_magics.sandbox.node.status import pod_status, unscheduled, waiting
+from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store, now
 
@@ -91,7 +93,9 @@ class PodWorker:
         self.uid: str = pod["metadata"]["uid"]
         self._ip = ip
         self._shown_ip = ""
-        self._start_time = ""
+        # Since when the pod is on the node; one that was there before the sandbox started again keeps it.
+        self._start_time = (pod.get("status") or {}).get("startTime", "")
+        self._was_here = bool(self._start_time)
         self._failure: Mapping[str, str] | None = None
         self._stopped = False
         self._gone = False
@@ -119,6 +123,10 @@ class PodWorker:
             for kind, initial in (("initContainers", True), ("containers", False))
             for spec in pod["spec"].get(kind) or []
         }
+        status = pod.get("status") or {}
+        for kind in ("initContainerStatuses", "containerStatuses"):
+            for told in status.get(kind) or []:
+                self.containers[told["name"]].state.restarts = told["restartCount"]
         if self._initial:
             for container in self.containers.values():
                 container.state.state = waiting("PodInitializing")
@@ -209,6 +217,8 @@ class PodWorker:
             shutil.rmtree(self._log_folder, ignore_errors=True)
 
     async def _live(self) -> None:
+        if pod_over(self._pod):
+            return  # it ended before the sandbox started again
         await self._schedule()
         await self._mount()
         self._shown_ip = self._ip
@@ -216,6 +226,8 @@ class PodWorker:
         running = asyncio.create_task(self._run_containers())
         try:
             deadline = self._pod["spec"].get("activeDeadlineSeconds")
+            if deadline is not None and self._was_here:
+                deadline = max(deadline - since(self._start_time), 0)
             _, left = await asyncio.wait([running], timeout=deadline)
             if left:
                 self._failure = RUN_TIME_EXCEEDED
@@ -319,6 +331,9 @@ class PodWorker:
 
     async def _schedule(self) -> None:
         """Wait until the node can take the pod, then take it onto the node."""
+        if self._was_here:
+            self._store_status(None)
+            return
         spec = self._pod["spec"]
         if spec.get("nodeName", NODE_NAME) != NODE_NAME or spec.get("schedulerName", SCHEDULER) != SCHEDULER:
             await asyncio.Event().wait()  # for another node or scheduler, which is not there

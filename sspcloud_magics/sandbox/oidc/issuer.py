@@ -2,7 +2,7 @@
 
 A login gives an ID token, which the API server takes, and a refresh token, which buys the next pair and is
 worth nothing afterwards: who shows one for the second time ends the login, as Keycloak does it. Both are JSON Web Tokens, and
-say when they end. Logins live in memory: a restart of the sandbox ends them all.
+say when they end. `Issuer.logins` carries logins over a restart of the sandbox.
 
 Source: OpenID Connect Core 1.0 (2, 12), RFC 6749 (5.2, 6), RFC 9449 (DPoP).
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sspcloud_magics.sandbox.auth.jws import InvalidToken, Signer
@@ -81,6 +82,10 @@ class Issuer:
         What the API server puts before a user's name.
     clock
         Seconds since the epoch.
+    logins
+        What `logins` gave before a restart.
+    changed
+        Called after each change of the logins.
     """
 
     def __init__(
@@ -90,12 +95,19 @@ class Issuer:
         *,
         username_prefix: str = PREFIX,
         clock: Callable[[], float] = time.time,
+        logins: Mapping[str, Any] = MappingProxyType({}),
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.url = url
         self._prefix = username_prefix
         self._clock = clock
         self._signer = Signer(signing_key)
-        self._logins: dict[str, _Login] = {}
+        self._logins = {key: _Login(**login) for key, login in logins.items()}
+        self._changed = changed
+
+    def logins(self) -> dict[str, Any]:
+        """Return the logins that have not ended, as JSON has them."""
+        return {key: asdict(login) for key, login in self._logins.items() if login.ends > self._clock()}
 
     def log_in(
         self,
@@ -127,6 +139,7 @@ class Issuer:
     def log_out(self, person: str) -> None:
         """End all logins of a person; the ID tokens that are out live on until they end."""
         self._logins = {key: login for key, login in self._logins.items() if login.person != person}
+        self._changed()
 
     def refresh(self, refresh_token: str, client: str) -> TokenPair:
         """Return a new pair of tokens; the refresh token that was shown is worth nothing afterwards.
@@ -154,6 +167,7 @@ class Issuer:
             raise Refused("invalid_request", "DPoP proof is missing")
         if claims["jti"] != login.refresh_id:
             del self._logins[session]
+            self._changed()
             raise Refused("invalid_grant", "Maximum allowed refresh token reuse exceeded")
         return self._issue(session)
 
@@ -198,6 +212,7 @@ class Issuer:
         login = self._logins[session]
         now = self._clock()
         login.refresh_id = str(uuid.uuid4())
+        self._changed()
         shared = {"iss": self.url, "iat": int(now), "sid": session, "sub": f"sandbox-{login.person}"}
         key_id = self._signer.jwk()["kid"]
         id_claims = {

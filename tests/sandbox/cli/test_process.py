@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import signal
@@ -17,7 +19,9 @@ import psutil
 import pytest
 
 from sspcloud_magics import sandbox
-from sspcloud_magics.sandbox import daemon
+from sspcloud_magics.sandbox import daemon, postgres
+from tests.support.kubectl import kubectl
+from tests.testbed import Sandbox
 
 pytestmark = pytest.mark.slow
 
@@ -48,14 +52,21 @@ def listens(server: str) -> bool:
         return probe.connect_ex((host, int(port))) == 0
 
 
-@pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
-    """One home for the whole module: each test leaves it stopped or running, and says which it needs."""
+@contextlib.contextmanager
+def new_home() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="sspcloud-"))
     directory.chmod(0o711)
     yield directory
     daemon.stop(directory)
+    postgres.forget(directory)
     shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """One home for the whole module: each test leaves it stopped or running, and says which it needs."""
+    with new_home() as directory:
+        yield directory
 
 
 @pytest.fixture
@@ -70,7 +81,7 @@ def test_second_start_changes_nothing(home: Path) -> None:
     pid = sandbox.status(home).pid
     assert cli(home, "start").returncode == 0
     assert sandbox.status(home).pid == pid
-    assert cli(home, "status").returncode == 0
+    assert cli(home).stdout == f"{sandbox.status(home)}\n", "alone it shows its state"
 
 
 def test_env_points_a_shell_at_a_person(home: Path, running: sandbox.Status) -> None:
@@ -103,31 +114,70 @@ def test_serve_refuses_a_home_that_is_in_use(home: Path, running: sandbox.Status
 def test_stop_leaves_nothing_behind(home: Path, running: sandbox.Status) -> None:
     assert running.server
     assert processes_of(home)
-    said = cli(home, "stop")
-    assert said.returncode == 0
-    assert "not running" in said.stdout
+    assert running.pid
+    server = psutil.Process(running.pid)
+    server.suspend()
+    waited: list[str] = []
+
+    def go_on(words: str) -> None:
+        waited.append(words)
+        server.resume()
+
+    stopped = sandbox.stop(home, progress=go_on)
+    assert str(stopped) == f"The sandbox is not running; what was done in it is kept (home: {home})."
+    assert waited == ["waiting for the databases of the sandbox to stop"]
     assert processes_of(home) == []
     assert not listens(running.server)
     assert cli(home, "status").returncode == 1
     assert cli(home, "stop").returncode == 0, "a second stop is no error"
 
 
-def test_a_kubeconfig_stays_good_over_a_restart(home: Path, running: sandbox.Status) -> None:
-    before = sandbox.kubeconfig("alice", home).read_text()
-    sandbox.stop(home)
-    assert sandbox.start(home).server == running.server
-    assert sandbox.kubeconfig("alice", home).read_text() == before
-
-
-def test_killed_sandbox_is_found_gone_and_starts_again(home: Path, running: sandbox.Status) -> None:
+def test_killed_sandbox_has_kept_a_share_s_change(home: Path, running: sandbox.Status) -> None:
+    """It is found gone, its pods end with it, and it starts again."""
     assert running.pid
+    alice = Sandbox(home, running.pid)
+    shared = {"name": f"share-{running.pid}", "labels": {"app.kubernetes.io/managed-by": "sspcloud-magics"}}
+    manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": shared}
+    kubectl(alice, "alice", "create", "-f", "-", stdin=json.dumps(manifest)).succeeded()
     process = psutil.Process(running.pid)
     children = process.children(recursive=True)
     process.kill()
     _, left = psutil.wait_procs([process, *children], timeout=10)
-    assert left == [], "its pods end with it"
+    assert left == []
     assert not sandbox.status(home).running
+    assert sandbox.start(home).server == running.server
+    kubectl(alice, "alice", "get", "configmap", shared["name"]).succeeded()
+
+
+def test_stop_says_that_it_could_not_keep_changes(home: Path, running: sandbox.Status) -> None:
+    blocked = home / ".snapshot.json.new"
+    blocked.mkdir()
+    said = cli(home, "stop")
+    blocked.rmdir()
+    assert said.returncode == 1
+    assert "The sandbox is stopped, and its last changes could not be kept.\n" in said.stderr
+    assert "the snapshot could not be written: Is a directory; it will start as it was at " in said.stderr
     assert sandbox.start(home).running
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('{"format": 0, "postgres": 17, "version": 1, "objects": [], "logins": {}}', "another version"),
+        ('{"format": 1', "cannot be read"),
+    ],
+)
+def test_unusable_snapshot_is_refused_in_words(home: Path, content: str, says: str) -> None:
+    sandbox.stop(home)
+    snapshot = daemon.snapshot_file(home)
+    before = snapshot.read_text() if snapshot.exists() else None
+    snapshot.write_text(content)
+    said = cli(home, "start")
+    snapshot.write_text(before) if before is not None else snapshot.unlink()
+    assert said.returncode == 1
+    first, *_, hint = said.stderr.splitlines()
+    assert (first.startswith("The snapshot"), says in first) == (True, True)
+    assert hint == "→ sspcloud-sandbox reset   forgets all that was done in the sandbox"
 
 
 def test_reused_process_id_is_not_ours(home: Path) -> None:
@@ -139,6 +189,14 @@ def test_reused_process_id_is_not_ours(home: Path) -> None:
     sandbox.stop(home)  # and does not end us
 
 
+def test_zombie_is_not_waited_for() -> None:
+    """A sandbox that another notebook started, and that a terminal stops, is one."""
+    with subprocess.Popen(["true"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert daemon.wait_for_end([psutil.Process(child.pid)], 0.0) == []
+        assert daemon.wait_for_end([psutil.Process()], 0.0) == [psutil.Process()]
+
+
 def test_two_starts_at_once_make_one(home: Path) -> None:
     sandbox.stop(home)
     with ThreadPoolExecutor() as pool:
@@ -147,8 +205,8 @@ def test_two_starts_at_once_make_one(home: Path) -> None:
     assert len([p for p in processes_of(home) if "serve" in p.cmdline()]) == 1
 
 
-def test_ends_with_its_parent_however_that_dies(home: Path) -> None:
-    sandbox.stop(home)
+def test_ends_with_its_parent_however_that_dies() -> None:
+    """And it keeps nothing."""
     program = (
         "import sys, signal\n"
         "from pathlib import Path\n"
@@ -156,13 +214,18 @@ def test_ends_with_its_parent_however_that_dies(home: Path) -> None:
         "print(daemon.spawn(Path(sys.argv[1]), with_parent=True).pid, flush=True)\n"
         "signal.pause()\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program, str(home)], stdout=subprocess.PIPE) as parent:
+    with (
+        new_home() as home,
+        subprocess.Popen([sys.executable, "-c", program, str(home)], stdout=subprocess.PIPE) as parent,
+    ):
         assert parent.stdout
         server = psutil.Process(int(parent.stdout.readline()))
         everyone = [server, *server.children(recursive=True)]
         parent.kill()
-    _, left = psutil.wait_procs(everyone, timeout=20)
-    assert left == []
+        _, left = psutil.wait_procs(everyone, timeout=20)
+        assert left == []
+        assert not sandbox.status(home).keeps
+        assert not (home / "volumes").exists()
 
 
 def test_an_interrupted_start_leaves_nothing_running(home: Path) -> None:

@@ -214,7 +214,8 @@ class TestCloudNativePG:
     async def test_instance_gets_the_next_name_without_its_claim(self, store: Store, tmp_path: Path) -> None:
         async with self.operator(store, tmp_path) as filled:
             await until(store, lambda: self.pod(store, 1) is not None)
-            (filled[0] / "pgdata" / "rows").write_text("kept")
+            assert len(filled) == 1
+            (tmp_path / "volumes" / NS / f"{self.F}-1" / "pgdata" / "rows").write_text("kept")
             store.delete(CLAIMS, NS, f"{self.F}-1")
             store.delete(PODS, NS, f"{self.F}-1")
             await until(store, lambda: self.pod(store, 2) is not None)
@@ -249,15 +250,24 @@ class TestProvisioner:
     def bound(self, store: Store, name: str = "data") -> bool:
         return store.get(CLAIMS, NS, name)["status"]["phase"] == "Bound"
 
-    async def test_begins_with_nothing_of_the_last_time(self, store: Store, tmp_path: Path) -> None:
-        old = tmp_path / "volumes" / NS / "data" / "old"
-        old.mkdir(parents=True)
+    async def test_begins_with_what_bound_claims_and_databases_need(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        place = tmp_path / "volumes" / NS
+        for volume in ("bound", "data", "db-1", "other-1"):
+            (place / volume / "old").mkdir(parents=True)
         self.claim(store)
+        self.claim(store, "bound")
+        store.update(store.get(CLAIMS, NS, "bound") | {"status": {"phase": "Bound"}})
+        database = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster"}
+        store.create(database | {"metadata": {"name": "db", "namespace": NS}, "spec": {"instances": 1}})
         provisioner = Provisioner(store, tmp_path / "volumes", lambda _: lambda _: None)
         await provisioner.start()
         await until(store, lambda: self.bound(store))
         await provisioner.stop()
-        assert list((tmp_path / "volumes" / NS / "data").iterdir()) == []
+        left = {path.name: len(list(path.iterdir())) for path in place.iterdir()}
+        assert left == {"bound": 1, "data": 0, "db-1": 1}
+        assert not list(tmp_path.glob("discarded-*"))  # noqa: ASYNC240 - nothing else waits
 
     async def test_unfillable_volume_is_told_and_leaves_nothing(
         self, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -140,7 +140,7 @@ async def test_missing_command_is_a_start_error(cluster: Cluster):
 
 async def test_active_deadline_fails_the_pod_and_ends_it(cluster: Cluster):
     cluster.create("short", args=["echo", "9000"], activeDeadlineSeconds=1)
-    await cluster.ready("short")
+    await cluster.until(lambda: "running" in cluster.container("short")["state"])
     process = process_of("short")
     await cluster.until(lambda: cluster.pod("short")["status"]["phase"] == "Failed")
     assert cluster.pod("short")["status"]["reason"] == "DeadlineExceeded"

@@ -9,6 +9,7 @@ import json
 import os
 import ssl
 import struct
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -271,13 +272,19 @@ async def test_broken_tls_stream_ends_the_session(cluster: Cluster, database: Pa
             await connection.execute("select 1")
 
 
-async def test_data_outlives_the_pod(cluster: Cluster, database: Path):
+async def test_data_outlives_the_pod(cluster: Cluster, database: Path, tmp_path: Path):
+    """Even where the process id in the lock file of a killed server is another program's now."""
     await sql(cluster, "create table kept as select 42 as n")
     delete(cluster, "db-1")
     await cluster.until(lambda: cluster.pod("db-1") is None)
-    start(cluster)
-    await cluster.ready("db-1")
-    assert await sql(cluster, "select n from kept") == [(42,)]
+    data = postgres.volumes(tmp_path / "home") / "ns" / "db-1" / "pgdata"
+    with subprocess.Popen(["sleep", "600"], **postgres.identity()) as other:  # noqa: ASYNC220 - it does nothing
+        (data / "postmaster.pid").write_text(f"{other.pid}\n{data}\n")
+        postgres.give(data / "postmaster.pid")
+        start(cluster)
+        await cluster.ready("db-1")
+        assert await sql(cluster, "select n from kept") == [(42,)]
+        other.kill()
 
 
 async def test_ended_tls_session_is_reset_and_a_plain_is_not(cluster: Cluster, database: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -57,6 +58,20 @@ def test_refresh_token_is_used_once_or_ends_the_login(issuer: Issuer) -> None:
     assert second.refresh_token != first.refresh_token
     assert refused(issuer, first.refresh_token)[0] == "invalid_grant"
     assert refused(issuer, second.refresh_token) == ("invalid_grant", "Session not active")
+
+
+def test_logins_are_carried_over_a_restart(issuer: Issuer, clock: Clock) -> None:
+    issuer.log_in("carol", login_seconds=1)
+    pair = issuer.log_in("bob")
+    clock.now += 1
+    carried = json.loads(json.dumps(issuer.logins()))
+    assert [login["person"] for login in carried.values()] == ["bob"], "carol's has ended"
+    changes: list[None] = []
+    after = Issuer(URL, KEY, clock=clock, logins=carried, changed=lambda: changes.append(None))
+    again = after.refresh(pair.refresh_token, CLIENT_ID)
+    assert refused(after, pair.refresh_token)[0] == "invalid_grant"
+    assert refused(after, again.refresh_token) == ("invalid_grant", "Session not active")
+    assert len(changes) == 2, "a renewal, and the end of the login"
 
 
 def test_login_ends_in_time_however_often_renewed(issuer: Issuer, clock: Clock) -> None:

@@ -198,7 +198,7 @@ def test_secrets_are_in_no_log_and_no_command_line(sandbox: Sandbox) -> None:
     hidden.discard("")
     assert len(hidden) >= 5
     written = [(sandbox.home / "sandbox.log").read_text()]
-    server = psutil.Process(sandbox.process.pid)
+    server = psutil.Process(sandbox.pid)
     written += [" ".join(process.cmdline()) for process in [server, *server.children(recursive=True)]]
     written += [log.read_text() for log in sandbox.home.rglob("*.log")]
     assert not [text for text in written for value in hidden if value in text]

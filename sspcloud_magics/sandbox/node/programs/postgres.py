@@ -25,6 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from sspcloud_magics.sandbox import postgres
 from sspcloud_magics.sandbox.node.connection import Connection
 from sspcloud_magics.sandbox.node.programs.pod import Pod, run, say
@@ -222,6 +224,18 @@ async def _log(server: asyncio.subprocess.Process, ready: asyncio.Event) -> None
             ready.set()
 
 
+def _unlock(data: Path) -> None:
+    """Remove the lock file of a server that was killed where its process id is another program's by now.
+
+    Postgres removes it where no process has that id, and refuses to start where any has.
+    """
+    lock = data / "postmaster.pid"
+    with contextlib.suppress(OSError, ValueError, psutil.NoSuchProcess):
+        process = psutil.Process(int(lock.read_text().split()[0]))
+        if str(data) not in process.cmdline():
+            lock.unlink()
+
+
 async def main() -> int:
     """Run the server until the node ends it, or it ends by itself."""
     stopping = asyncio.Event()
@@ -232,6 +246,7 @@ async def main() -> int:
         say(f'postgres: could not access the data directory "{data}": nothing was initialised there')
         return 2
     postgres.give(sockets)
+    _unlock(data)
     settings = {"listen_addresses": "", "unix_socket_directories": str(sockets), "port": str(PORT)}
     server = await asyncio.create_subprocess_exec(
         str(postgres.binaries() / "postgres"),

@@ -1,0 +1,201 @@
+"""The snapshot of a home: all objects and logins, in one file that is replaced whole.
+
+It is written at once when a share changes or a login is renewed, within a second of any other change, and at the
+end. So a sandbox that is killed loses a second at most, and a share that was revoked stays revoked. Events are left
+out: they are news. What databases hold is in their volumes, and keys have files of their own.
+
+A start from a snapshot is like the start of a node after a power cut: pods keep their names and uids and run again,
+and every watch begins with a new list, because all older resource versions are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sspcloud_magics.sandbox import postgres
+from sspcloud_magics.sandbox.certificates import write_private
+from sspcloud_magics.sandbox.controllers.objects import (
+    CLAIMS,
+    PODS,
+    is_bound,
+    labels_of,
+    name_of,
+    namespace_of,
+    pod_ready,
+)
+from sspcloud_magics.sandbox.daemon import SandboxError, snapshot_file
+from sspcloud_magics.sandbox.events import EVENTS
+from sspcloud_magics.sandbox.pods import pod_over
+from sspcloud_magics.sandbox.resources import RESOURCES
+from sspcloud_magics.sandbox.store import Change, Obj, Store
+
+FORMAT: Final = {"format": 1, "postgres": postgres.MAJOR_VERSION}
+"""What a snapshot must say of itself; raise ``format`` when older snapshots cannot be started from any more."""
+
+DELAY: Final = 1.0
+"""Seconds in which changes are gathered into one writing, unless they are of a share."""
+
+SKIPPED_VERSIONS: Final = 1_000_000
+"""How far resource versions move on at a start: further than a killed sandbox came after its last writing.
+
+So no version is given twice. Source: etcd documentation, "Restoring a cluster with revision bump".
+"""
+
+FORGET: Final = "sspcloud-sandbox reset   forgets all that was done in the sandbox"
+
+_CONTAINERS: Final = ("initContainerStatuses", "containerStatuses")
+_SHARE: Final = ("app.kubernetes.io/managed-by", "sspcloud-magics")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What an earlier sandbox of a home has left; it is not shown.
+
+    Parameters
+    ----------
+    version
+        The last resource version.
+    objects
+        All objects.
+    logins
+        The identity provider's, as `Issuer` gives them.
+    """
+
+    version: int
+    objects: list[Obj]
+    logins: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Snapshot({self.version})"
+
+    def restore(self, store: Store, volumes: Path) -> frozenset[str]:
+        """Fill an empty store, and return the uids of the pods that were ready.
+
+        Raises
+        ------
+        SandboxError
+            If `volumes` lacks the directory of a claim.
+        """
+        for claim in self.objects:
+            if claim["kind"] == CLAIMS.kind and is_bound(claim):
+                volume = volumes / namespace_of(claim) / name_of(claim)
+                if not volume.is_dir():
+                    raise SandboxError(f"The volume {volume} is missing.", mend=FORGET)
+        store.restore(self.version + SKIPPED_VERSIONS, map(_stopped, self.objects))
+        return frozenset(
+            obj["metadata"]["uid"] for obj in self.objects if obj["kind"] == PODS.kind and pod_ready(obj)
+        )
+
+
+def read(home: Path) -> Snapshot | None:
+    """Return the snapshot of a home, or None where there is none.
+
+    Raises
+    ------
+    SandboxError
+        If it cannot be read, or was written by another version.
+    """
+    path = snapshot_file(home)
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_bytes())
+        kept = Snapshot(found["version"], found["objects"], found["logins"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise SandboxError(f"The snapshot {path} cannot be read.", why=str(error), mend=FORGET) from None
+    wrote = {key: found.get(key) for key in FORMAT}
+    if wrote != FORMAT:
+        raise SandboxError(
+            f"The snapshot {path} is of another version of the sandbox.",
+            why=f"it says {_said(wrote)}, and this version needs {_said(FORMAT)}",
+            mend=FORGET,
+        )
+    return kept
+
+
+class Keeper:
+    """Writes the snapshot of a home, now and after each change.
+
+    Parameters
+    ----------
+    home
+        The sandbox's directory.
+    store
+        The objects.
+    logins
+        Returns the identity provider's logins.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written now; later it is logged.
+    """
+
+    def __init__(self, home: Path, store: Store, logins: Callable[[], dict[str, Any]]) -> None:
+        self._path = snapshot_file(home)
+        self._store = store
+        self._logins = logins
+        # The next writing and its time by the loop's clock; None while nothing has changed.
+        self._due: tuple[asyncio.Handle, float] | None = None
+        self._write()
+        self._unsubscribe = store.subscribe(self._on_change)
+
+    def stop(self) -> None:
+        """Write the snapshot for the last time."""
+        self._unsubscribe()
+        self._write_or_log()
+
+    def write_soon(self, delay: float = 0.0) -> None:
+        """Write the snapshot in at most so many seconds."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + delay
+        if self._due is None or when < self._due[1]:
+            self._cancel()
+            self._due = loop.call_later(delay, self._write_or_log), when
+
+    def _on_change(self, change: Change) -> None:
+        if change.resource != EVENTS:
+            name, value = _SHARE
+            self.write_soon(0.0 if labels_of(change.object).get(name) == value else DELAY)
+
+    def _write_or_log(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            log.error("the snapshot could not be written: %s", error.strerror)  # noqa: TRY400 - one line for a user
+
+    def _write(self) -> None:
+        self._cancel()
+        objects = [
+            obj for resource in RESOURCES if resource != EVENTS for obj in self._store.peek_all(resource)
+        ]
+        content = {**FORMAT, "version": self._store.version, "objects": objects, "logins": self._logins()}
+        write_private(self._path, json.dumps(content, separators=(",", ":")).encode())
+
+    def _cancel(self) -> None:
+        if self._due is not None:
+            self._due[0].cancel()
+            self._due = None
+
+
+def _stopped(obj: Obj) -> Obj:
+    """Return an object as it is while nothing runs: a pod that has not ended has no address and is not ready."""
+    if obj["kind"] != PODS.kind or pod_over(obj):
+        return obj
+    status = obj.get("status") or {}
+    kept = {key: status[key] for key in ("startTime", "qosClass", *_CONTAINERS) if key in status}
+    for container in [each for key in _CONTAINERS for each in kept.get(key, ())]:
+        container.update(ready=False, started=False)
+    return obj | {"status": {"phase": "Pending", **kept}}
+
+
+def _said(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in facts.items())
