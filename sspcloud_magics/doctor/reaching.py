@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sspcloud_magics import log_file
 from sspcloud_magics.bounded_json import parse
@@ -63,7 +63,7 @@ def server(patient: Patient) -> Iterator[Finding]:
     proxy = proxy_for(access, patient.environ)
     seen = []
     if proxy is None:
-        seen += [_resolve(parts.hostname or "", parts.port or 443, access.server)]
+        seen += [_resolve(unquote(parts.hostname or ""), parts.port or 443, access.server)]
     else:
         seen += [f"by the proxy {proxy.host}:{proxy.port}"]
     began = time.perf_counter()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 import ssl
 import time
@@ -18,7 +19,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import h11
 
@@ -42,6 +43,7 @@ _PLAIN_PORT, _TLS_PORT = 80, 443
 _SERVER_ERROR = 500
 _HUNG_UP = (h11.RemoteProtocolError, ConnectionResetError, BrokenPipeError)
 _IN_PATHS = "/%:@!$&'()*+,;=~"
+_ZONE = re.compile(r"%[^\]]*(?=\])")
 _SWITCHING = b"HTTP/1.1 101"
 _LONGEST_HEAD = 64 * 1024
 _LONGEST_REFUSAL = 64 * 1024
@@ -173,11 +175,13 @@ class Client:
     def __init__(self, access: Access) -> None:
         url = urlsplit(access.server)
         self._secure = access.is_encrypted
-        self._host = url.hostname or ""
+        # An IPv6 address may have a zone, which only this machine understands (RFC 6874); a URL writes its % as %25.
+        self._host = unquote(url.hostname or "")
+        self._name = access.tls_server_name or self._host.partition("%")[0]
         self._port = url.port or (_TLS_PORT if self._secure else _PLAIN_PORT)
         # As it stands in the configuration, percent signs too; a path prefix is Rancher's.
         self._base = quote(url.path.rstrip("/"), safe=_IN_PATHS)
-        self._authority = url.netloc.rpartition("@")[2]
+        self._authority = _ZONE.sub("", url.netloc.rpartition("@")[2])
         self._access = access
         self._context: ssl.SSLContext | None = None
         self._session: ssl.SSLSession | None = None
@@ -374,8 +378,7 @@ class Client:
         try:
             if self._context is None:
                 self._context = tls_context(self._access)
-            name = self._access.tls_server_name or self._host
-            stream = TlsStream(sock, loop, self._context, name, self._session)
+            stream = TlsStream(sock, loop, self._context, self._name, self._session)
         except BaseException:
             sock.close()
             raise
