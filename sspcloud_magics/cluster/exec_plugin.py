@@ -4,7 +4,8 @@ The command gets its input in the environment and prints an ``ExecCredential`` w
 certificate, or both, and the moment when they expire. What it gave is kept until then. The
 ``kubernetes`` package has a runner too, which drops client certificates and keeps nothing.
 
-What a command prints may hold credentials, on its standard error, too: nothing of it is shown.
+What a command prints may hold credentials, on its standard error, too: nothing of it is in an error or in the log. While it waits
+for a person, what it says on its standard error is shown on a line that is wiped away (`login_prompt`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +27,7 @@ from typing import Any, TypeVar
 
 from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.cluster.ages import timestamp
+from sspcloud_magics.cluster.login_prompt import LoginPrompt
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
 from sspcloud_magics.printable import shortened
 from sspcloud_magics.secret import Form, Secret, checked, without_frames
@@ -35,8 +39,8 @@ _NAMED = (*VERSIONS, "client.authentication.k8s.io/v1alpha1")
 _T = TypeVar("_T")
 _KINDS: Mapping[type, str] = {str: "text", list: "a list", bool: "true or false"}
 
-TIMEOUT = 120.0
-"""How long a command may take, in seconds: some open a page where a person logs in."""
+TIMEOUT = 900.0
+"""How long a command may take, in seconds: a person may have to type a code on a page, which is good for a quarter of an hour."""
 
 LONGEST_OUTPUT = 1 << 20
 """In bytes; a token and a certificate chain take some KiB."""
@@ -168,17 +172,21 @@ class ExecPlugin:
                 env={**os.environ, **self._environment, "KUBERNETES_EXEC_INFO": info},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                # A group of its own: what the command has started ends with it when it is interrupted.
+                start_new_session=True,
             )
         except OSError as error:
             raise NotLoggedIn(
                 f"The login command {self._command} cannot be run.", why=f"{error.strerror or error}."
             ) from None
+        assert process.stderr is not None  # noqa: S101 - for the type checker: it is a PIPE
+        prompt = LoginPrompt(Path(self._command).name, process.stderr)
         try:
             output = self._output(process)
         finally:
-            process.kill()
-            process.wait()
+            prompt.close()
+            _end(process)
         if process.returncode != 0:
             raise NotLoggedIn(
                 f"The login command {self._command} failed (exit code {process.returncode}).",
@@ -254,6 +262,17 @@ class ExecPlugin:
             return NotLoggedIn(f"The login command {self._command} gave credentials of no use.", why=why)
 
         return checked(value, form, refusal) if value else None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command that still runs, with what it has started; one that has ended may have left an agent behind."""
+    if process.poll() is None:
+        with suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        process.wait()
 
 
 def _read(process: subprocess.Popen[bytes], printed: list[bytes]) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import signal
+import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -205,6 +209,80 @@ def test_malformed_part_of_an_entry_is_named(tmp_path: Path, part: dict[str, Any
     with pytest.raises(KubeconfigInvalid, match=f"{next(iter(part))} of an exec entry") as caught:
         plugin({"apiVersion": V1, "command": "x"} | part, tmp_path)
     assert "canary" not in str(caught.value)
+
+
+class Screen(io.StringIO):
+    """A standard error on which a test waits for words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._news = threading.Condition()
+
+    def write(self, text: str) -> int:
+        with self._news:
+            self._news.notify_all()
+            return super().write(text)
+
+    def wait_for(self, words: str) -> None:
+        with self._news:
+            assert self._news.wait_for(lambda: words in self.getvalue(), 30)
+
+
+@pytest.mark.parametrize("quiet", [0.0, 0.5], ids=["at once", "after a moment"])
+def test_command_that_waits_shows_what_it_says(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: float
+) -> None:
+    """And takes it away at the end: a notebook keeps no code and no token."""
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr("sspcloud_magics.cluster.login_prompt.QUIET", quiet)
+    body = (
+        "import pathlib, time\n"
+        "print('open https://login.example/device and', file=sys.stderr)\n"
+        "print('type ABCD-EFGH \\x1b[1m eyJhbGciOiJub25lIn0.c4nary', file=sys.stderr, flush=True)\n"
+        "while not pathlib.Path(__file__).with_name('typed').exists(): time.sleep(0.01)\n"
+        "give(token='token')"
+    )
+    found = plugin(program(body), tmp_path)
+    given: list[Any] = []
+    asking = threading.Thread(target=lambda: given.append(found.credential().token))
+    asking.start()
+    screen.wait_for("login: open https://login.example/device and type ABCD-EFGH \\x1b[1m ●●●●●●")
+    (tmp_path / "typed").touch()
+    asking.join()
+    assert given == [Secret("token")]
+    assert "c4nary" not in screen.getvalue()
+    *_, shown, wiped, end = screen.getvalue().split("\r")
+    assert wiped == " " * len(shown.rstrip())
+    assert end == ""
+
+
+def test_quick_command_is_not_heard(program: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    body = "print('using the cached token', file=sys.stderr); give(token='token')"
+    assert plugin(program(body), tmp_path).credential().token == Secret("token")
+    assert capsys.readouterr().err == ""
+
+
+def test_interrupt_ends_a_command_and_its_children(program: Any, tmp_path: Path) -> None:
+    body = (
+        "import subprocess, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "count.with_name('pids').write_text(f'{os.getpid()} {child.pid}\\n')\n"
+        "time.sleep(600)"
+    )
+    run = (
+        "from pathlib import Path; from sspcloud_magics.cluster.exec_plugin import ExecPlugin; "
+        f"ExecPlugin({program(body)!r}, Path({str(tmp_path)!r}), {{}}).credential()"
+    )
+    asking = subprocess.Popen([sys.executable, "-c", run], stderr=subprocess.PIPE)
+    pids = tmp_path / "pids"
+    while not (pids.exists() and pids.read_text().endswith("\n")):
+        assert asking.poll() is None
+    started = [psutil.Process(int(pid)) for pid in pids.read_text().split()]
+    asking.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in asking.communicate()[1]
+    _, alive = psutil.wait_procs(started, timeout=30)
+    assert not alive
 
 
 def test_a_command_that_takes_too_long_is_ended(
