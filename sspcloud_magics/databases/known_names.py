@@ -64,7 +64,9 @@ def names_for_hint(connection: DatabaseConnection) -> Names | None:
     is_current = held is not None and held.names is not None and held.changes == connection.changes
     if not is_current and not connection.in_transaction:
         with suppress(psycopg.Error, SspcloudError):  # a hint is a help: the error itself is told
-            changes = connection.changes
-            keep(connection, names.read(connection.ready()[0]), changes)
+            changes, session = connection.changes, connection.ready()[0]
+            with connection.with_settings():
+                read = names.read(session)
+            keep(connection, read, changes)
             held = last_read(connection)
     return None if held is None else held.names

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from sspcloud_magics.databases import known_names, names
 from sspcloud_magics.databases.catalogue import describe_table
+from sspcloud_magics.databases.chunks import chunks
+from sspcloud_magics.databases.client_copy import copy_from, copy_to
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.failures import QUOTED_NAME
 from sspcloud_magics.databases.loading import load_table
@@ -165,6 +168,19 @@ def test_loading_and_describing_name_what_is_near(survey: DatabaseConnection) ->
         assert "COPY" not in str(refused.value)
         assert "SELECT" not in str(refused.value)
         assert "│" not in str(refused.value), "a statement that nobody wrote"
+
+
+def test_copying_names_what_is_near(survey: DatabaseConnection, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("1,2\n")
+    for call in (
+        lambda: copy_from(survey, "COPY comunes FROM STDIN (FORMAT csv)", tmp_path / "rows.csv"),
+        lambda: copy_to(survey, "COPY comunes TO STDOUT", tmp_path / "out.csv"),
+    ):
+        with pytest.raises(QueryFailed) as refused:
+            call()
+        assert refused.value.mend == "did you mean communes?"
+    (part,) = chunks(survey, "SELECT nom FROM communes", size=10)
+    assert part["nom"].tolist() == ["Rennes"]
 
 
 def test_replacing_below_a_view_tells_another_way(survey: DatabaseConnection) -> None:

@@ -302,6 +302,26 @@ def test_psycopgs_cursors_refuse_what_needs_a_session(connection):
         load_table(connection, pd.DataFrame({"a": [1]}), "pg_temp.t")
 
 
+def test_hints_are_given_through_a_pooler(connection):
+    """The names are read with the settings of the connection: its path decides which need no schema."""
+    for typed, meant in (
+        ("SELECT * FROM homs", "homes"),
+        ("SELECT * FROM public.homes", "survey.homes"),
+        ("SELECT nn FROM homes", "n"),
+    ):
+        with pytest.raises(QueryFailed) as refused:
+            query(connection, typed)
+        assert refused.value.mend in (
+            f"did you mean {meant}?",
+            f'Perhaps you meant to reference the column "homes.{meant}".',
+        )
+    query(connection, "BEGIN READ ONLY")
+    with pytest.raises(QueryFailed) as refused:
+        query(connection, "CREATE TABLE never (a int)")
+    assert "begun READ ONLY" in refused.value.mend
+    query(connection, "ROLLBACK")
+
+
 def test_clients_leave_each_other_nothing(server, pooler_in_between, connection, other):
     for sql in NEED_A_SESSION:
         for each in (connection, other):
