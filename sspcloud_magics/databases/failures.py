@@ -235,8 +235,6 @@ def _meant(
         offset = None if position is None else statement.offset_as_written(int(position) - 1)
         unknown = near_names.UnknownName(sqlstate, statement.text, offset, typed)
         near = near_names.near_name(unknown, known) if known else ""
-    if near in typed:  # it is there, and not where it was looked for
-        near = ""
     if near and near.strip('"').casefold() in map(str.casefold, typed):
         return f"did you mean {near}?"
     slip = "" if is_ours else hint(statement.text, sqlstate, what)

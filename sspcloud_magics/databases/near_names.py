@@ -49,7 +49,10 @@ def near_name(unknown: UnknownName, names: Names) -> str:
     names
         What there is.
     """
-    return _LOOKS[unknown.sqlstate](unknown, _path_at(unknown.text, unknown.offset), names)
+    path = _path_at(unknown.text, unknown.offset)
+    found = _LOOKS[unknown.sqlstate](unknown, path, names)
+    typed = ".".join(map(quoted, path)) if path else _quoted(next(iter(unknown.quoted), ""))
+    return "" if found == typed else found  # it is there, and not where it was looked for
 
 
 def near_relation(name: str, names: Names) -> str:

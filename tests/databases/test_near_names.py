@@ -43,6 +43,7 @@ NEAR = {
     "SELECT * FROM enquete.salaire": "enquete.salaires",
     "SELECT * FROM individus": '"Individus"',
     "TABLE individu": '"Individus"',
+    'SELECT * FROM "communes "': "communes",
     "DROP TABLE comunes": "communes",
     "INSERT INTO comunes VALUES (1)": "communes",
     "SELECT nom, populaton FROM communes": "population",
