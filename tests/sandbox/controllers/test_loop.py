@@ -250,9 +250,7 @@ class TestProvisioner:
     def bound(self, store: Store, name: str = "data") -> bool:
         return store.get(CLAIMS, NS, name)["status"]["phase"] == "Bound"
 
-    async def test_begins_with_what_bound_claims_and_databases_need(
-        self, store: Store, tmp_path: Path
-    ) -> None:
+    async def test_begins_with_bound_claims_and_databases(self, store: Store, tmp_path: Path) -> None:
         place = tmp_path / "volumes" / NS
         for volume in ("bound", "data", "db-1", "other-1"):
             (place / volume / "old").mkdir(parents=True)
