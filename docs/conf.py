@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from sspcloud_magics import __version__  # noqa: E402
 from tools import reference  # noqa: E402
+from tools.notebook_lexer import NotebookLexer  # noqa: E402
 
 project = "sspcloud_magics"
 author = "The sspcloud_magics contributors"
@@ -62,5 +63,8 @@ def bring(_app: object) -> None:
 
 
 def setup(app: Any) -> None:
-    """Tell Sphinx when to bring what is made."""
+    """Tell Sphinx when to bring what is made, and how code is coloured."""
     app.connect("builder-inited", bring)
+    # Blocks of the pages, cells of the tutorials.
+    for language in ("python", "ipython3"):
+        app.add_lexer(language, NotebookLexer)
