@@ -3,7 +3,7 @@
  * module that jupyter-builder wraps for JupyterLab. Says how large the view is, and fails where it is too large.
  */
 
-import { readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
@@ -20,7 +20,16 @@ await build({
   outdir: STATIC,
   minify: true,
 });
-await build({ ...common, entryPoints: ["src/lab/index.ts"], outdir: "lib", packages: "external" });
+// What is imported at its first use gets a file of its own.
+mkdirSync("lib", { recursive: true });
+for (const old of readdirSync("lib").filter((name) => name.endsWith(".js"))) rmSync(`lib/${old}`);
+await build({
+  ...common,
+  entryPoints: ["src/lab/index.ts"],
+  outdir: "lib",
+  packages: "external",
+  splitting: true,
+});
 
 const size = ["panel.js", "panel.css"]
   .map((name) => gzipSync(readFileSync(`${STATIC}/${name}`)).length)

@@ -4,7 +4,7 @@ import french from "../../sspcloud_magics/locale/fr_FR/LC_MESSAGES/sspcloud_magi
 import schema from "../schema/plugin.json";
 
 const sources = Object.values(
-  import.meta.glob<string>("../src/lab/*.ts", { query: "?raw", import: "default", eager: true }),
+  import.meta.glob<string>("../src/lab/**/*.ts", { query: "?raw", import: "default", eager: true }),
 );
 const catalogue = french as unknown as Record<string, string[]>;
 

@@ -54,15 +54,15 @@ class _Links:
             self._begun += 1
             turn = self._begun
         # Without the lock: what is asked has locks of its own, and calls back under some of them.
-        summary = {"model_id": _model_id(), **_summary()}
+        message = {"model_id": _model_id(), **summary()}
         with self._lock:
             if turn < self._said:
                 return
             self._said = turn
             for comm, told in self._told.items():
-                if told != summary:
-                    self._told[comm] = summary
-                    comm.send(summary)
+                if told != message:
+                    self._told[comm] = message
+                    comm.send(message)
 
     def close(self) -> None:
         with self._lock:
@@ -110,13 +110,18 @@ def _model_id() -> str:
     return str(the_panel().model_id)
 
 
-def _summary() -> dict[str, Any]:
-    """Return what the status bar says: open forwards, those in trouble, and when the login ends (seconds)."""
+def summary() -> dict[str, Any]:
+    """Return what the status bar says: open forwards, those in trouble, and when the login ends (seconds).
+
+    And what a new cell of SQL needs to name: the current database, where several are connected.
+    """
+    connections = session.open_connections()
     states = [str(each.state) for each in session.open_forwards()]
     return {
         "forwards": len(states),
         "troubled": sum(state in TROUBLED for state in states),
         "ends": _login_ends(),
+        "database": connections[-1].database.path if len(connections) > 1 else None,
     }
 
 

@@ -8,6 +8,7 @@ import type { Follower } from "./follower";
 import { panelIcon } from "./icons";
 import { COMMANDS } from "./reasons";
 import { PANEL_ID } from "./sidepanel";
+import { addSqlCell, formatCell } from "./sql/actions";
 
 const NO_ARGUMENTS = { args: { type: "object", properties: {} } } as const;
 
@@ -44,6 +45,27 @@ export function addCommands(
       describedBy: NO_ARGUMENTS,
       isEnabled: () => follower.documents.current !== null,
       execute: () => follower.documents.current?.insert("%load_ext sspcloud_magics\n%sspcloud"),
+    }),
+  );
+  added.add(
+    commands.addCommand(COMMANDS.newSqlCell, {
+      label: trans.__("New SQL Cell"),
+      caption: trans.__("Add a cell below the active one that asks the connected database"),
+      describedBy: NO_ARGUMENTS,
+      isEnabled: () => follower.documents.current !== null,
+      execute: () => {
+        const { state } = follower.situation;
+        return addSqlCell(follower.documents.current, state.kind === "live" ? state.summary.database : null);
+      },
+    }),
+  );
+  added.add(
+    commands.addCommand(COMMANDS.formatSql, {
+      label: trans.__("Format SQL"),
+      caption: trans.__("Lay out the SQL of the active cell: a clause a line"),
+      describedBy: NO_ARGUMENTS,
+      isEnabled: () => follower.documents.current !== null,
+      execute: () => formatCell(follower.documents.current?.cell ?? null, trans),
     }),
   );
   const category = "SSPCloud";

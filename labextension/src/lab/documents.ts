@@ -2,6 +2,7 @@
 
 import type { JupyterFrontEnd } from "@jupyterlab/application";
 import type { ISessionContext } from "@jupyterlab/apputils";
+import type { Cell } from "@jupyterlab/cells";
 import type { IConsoleTracker } from "@jupyterlab/console";
 import { NotebookActions, type INotebookTracker } from "@jupyterlab/notebook";
 import type { IRenderMimeRegistry } from "@jupyterlab/rendermime";
@@ -18,6 +19,10 @@ export interface KernelDocument {
   readonly rendermime: IRenderMimeRegistry;
   /** Put a source where the user runs it next: into a new cell, or the prompt of a console. */
   insert(source: string): void;
+  /** The cell of code that the user works in: the active one, or the prompt of a console. */
+  readonly cell: Cell | null;
+  /** Put the cursor into that cell. */
+  edit(): void;
 }
 
 /**
@@ -88,7 +93,21 @@ export class Documents implements IDisposable {
         content.activeCell?.model.sharedModel.setSource(source);
         content.activate();
       };
-      return { widget, session, rendermime: content.rendermime, insert };
+      const edit = () => {
+        content.mode = "edit";
+        content.activate();
+      };
+      return {
+        widget,
+        session,
+        rendermime: content.rendermime,
+        insert,
+        edit,
+        get cell() {
+          const active = content.activeCell;
+          return active?.model.type === "code" ? active : null;
+        },
+      };
     }
     const found = this.consoles?.find((each) => each === widget);
     if (!found) return null;
@@ -97,6 +116,15 @@ export class Documents implements IDisposable {
       console.promptCell?.model.sharedModel.setSource(source);
       found.activate();
     };
-    return { widget, session, rendermime: console.rendermime, insert };
+    return {
+      widget,
+      session,
+      rendermime: console.rendermime,
+      insert,
+      edit: () => found.activate(),
+      get cell() {
+        return console.promptCell;
+      },
+    };
   }
 }

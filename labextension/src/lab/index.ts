@@ -1,5 +1,5 @@
 /**
- * JupyterLab's plugin: the side panel, its commands, and its place in the status bar.
+ * JupyterLab's plugins: the side panel, its commands, and its place in the status bar; SQL in cells.
  *
  * Every token is optional, so that it works in Notebook 7 and other reduced shells: what is not there is left out.
  */
@@ -7,6 +7,7 @@
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from "@jupyterlab/application";
 import { ICommandPalette } from "@jupyterlab/apputils";
 import { IConsoleTracker } from "@jupyterlab/console";
+import { IEditorLanguageRegistry } from "@jupyterlab/codemirror";
 import { INotebookTracker } from "@jupyterlab/notebook";
 import { ISettingRegistry } from "@jupyterlab/settingregistry";
 import { IStatusBar } from "@jupyterlab/statusbar";
@@ -18,6 +19,7 @@ import { takeInsertions } from "./inserting";
 import { COMMANDS } from "./reasons";
 import { read, translateSchema } from "./settings";
 import { PANEL_ID, SidePanel } from "./sidepanel";
+import { addSql } from "./sql/language";
 import { StatusItem } from "./status";
 
 const DOMAIN = "sspcloud_magics";
@@ -81,4 +83,14 @@ const plugin: JupyterFrontEndPlugin<void> = {
   },
 };
 
-export default plugin;
+const sql: JupyterFrontEndPlugin<void> = {
+  id: "sspcloud-magics:sql",
+  description: "SQL in the cells of %query_db: colours, brackets, comments, indentation.",
+  autoStart: true,
+  optional: [IEditorLanguageRegistry],
+  activate: (_: JupyterFrontEnd, languages: IEditorLanguageRegistry | null) => {
+    if (languages) addSql(languages);
+  },
+};
+
+export default [plugin, sql];

@@ -219,12 +219,14 @@ export class KernelLink implements IDisposable {
 }
 
 /** What the kernel tells on the comm. */
-interface Told extends Summary {
+interface Told extends Omit<Summary, "database"> {
   model_id: string;
+  /** Absent where the kernel's package is older than the plugin. */
+  database?: string | null;
 }
 
-function live({ model_id, forwards, troubled, ends }: Told): State {
-  return { kind: "live", modelId: model_id, summary: { forwards, troubled, ends } };
+function live({ model_id, forwards, troubled, ends, database = null }: Told): State {
+  return { kind: "live", modelId: model_id, summary: { forwards, troubled, ends, database } };
 }
 
 function failure(reply: KernelMessage.IExecuteReply | KernelMessage.IReplyErrorContent | object): State {

@@ -20,6 +20,8 @@ export const COMMANDS = {
   open: "sspcloud:open-panel",
   load: "sspcloud:load-extension",
   insert: "sspcloud:insert-panel",
+  newSqlCell: "sspcloud:new-sql-cell",
+  formatSql: "sspcloud:format-sql",
 } as const;
 
 /** The line that loads the extension into a kernel. */

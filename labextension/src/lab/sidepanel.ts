@@ -7,7 +7,7 @@ import { h } from "../view/dom";
 import type { Follower, Situation } from "./follower";
 import { asleepIcon, panelIcon, troubleIcon } from "./icons";
 import type { KernelLink } from "./link";
-import { reasonFor, TROUBLE, type Reason, type Step } from "./reasons";
+import { COMMANDS, reasonFor, TROUBLE, type Reason, type Step } from "./reasons";
 
 export const PANEL_ID = "sspcloud-panel";
 const WIDGET = "application/vnd.jupyter.widget-view+json";
@@ -19,9 +19,20 @@ interface Shown {
   readonly widget: IRenderMime.IRenderer;
 }
 
+/** A button whose click takes a step. */
+function stepButton({ label, step }: Reason["steps"][number]): HTMLElement {
+  return h(
+    "button",
+    { type: "button", class: "jp-SSPCloudSide-step", "data-step": JSON.stringify(step) },
+    label,
+  );
+}
+
 export class SidePanel extends Panel {
   private readonly shown = new Map<KernelLink, Shown>();
   private readonly reason = new Widget();
+  /** Buttons for the cells of the notebook in front. */
+  private readonly row = new Widget();
 
   /**
    * @param follower - Knows what is to be shown.
@@ -43,6 +54,15 @@ export class SidePanel extends Panel {
     this.reason.node.setAttribute("role", "region");
     this.reason.node.setAttribute("aria-label", trans.__("SSPCloud"));
     this.reason.node.addEventListener("click", (event) => this.click(event));
+    this.row.addClass("jp-SSPCloudSide-row");
+    this.row.node.setAttribute("role", "group");
+    this.row.node.setAttribute("aria-label", trans.__("SQL cells"));
+    this.row.node.append(
+      stepButton({ label: trans.__("New SQL cell"), step: { command: COMMANDS.newSqlCell } }),
+      stepButton({ label: trans.__("Format SQL"), step: { command: COMMANDS.formatSql } }),
+    );
+    this.row.node.addEventListener("click", (event) => this.click(event));
+    this.addWidget(this.row);
     this.addWidget(this.reason);
     follower.changed.connect(this.refresh, this);
     this.refresh();
@@ -70,6 +90,7 @@ export class SidePanel extends Panel {
     for (const { widget } of this.shown.values()) widget.setHidden(widget !== live);
     const focused = this.reason.node.contains(document.activeElement);
     this.reason.setHidden(live !== null);
+    this.row.setHidden(live === null);
     // The button that was pressed is gone: what it brought takes the focus, not the page.
     if (live && focused) live.node.focus();
     if (state.kind !== "live") this.explain({ state, link }, reasonFor(state, this.trans));
@@ -100,13 +121,7 @@ export class SidePanel extends Panel {
   private explain({ state }: Situation, reason: Reason): void {
     const icon = TROUBLE.has(state.kind) ? troubleIcon : state.kind === "no-kernel" ? asleepIcon : panelIcon;
     const focused = this.reason.node.contains(document.activeElement);
-    const steps = reason.steps.map(({ label, step }) =>
-      h(
-        "button",
-        { type: "button", class: "jp-SSPCloudSide-step", "data-step": JSON.stringify(step) },
-        label,
-      ),
-    );
+    const steps = reason.steps.map(stepButton);
     this.reason.node.replaceChildren(
       icon.element({ tag: "span", className: "jp-SSPCloudSide-icon" }),
       h("h2", { class: "jp-SSPCloudSide-title", tabindex: "-1" }, reason.title),

@@ -7,6 +7,8 @@ export interface Summary {
   troubled: number;
   /** When the login ends, in seconds since 1970; null where nobody knows. */
   ends: number | null;
+  /** The database that `%query_db` asks, where several are connected. */
+  database: string | null;
 }
 
 export type State =

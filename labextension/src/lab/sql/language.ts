@@ -1,0 +1,161 @@
+/**
+ * JupyterLab's language for notebooks, which is Python, with SQL in it.
+ *
+ * Below the line of `%%query_db` all is SQL, and nothing of it is parsed as Python: that is a hundred times slower,
+ * since it is wrong Python, and would be done again at each key. Behind `%query_db` on a line SQL lies over the
+ * tree of Python. A cell with neither is parsed by Python's own parser, as if none of this were there.
+ *
+ * The parser for SQL is loaded when the first such cell is seen; until then its SQL has no colours.
+ */
+
+import { LanguageSupport, LRLanguage, ParseContext } from "@codemirror/language";
+import type { IEditorLanguageRegistry } from "@jupyterlab/codemirror";
+import {
+  parseMixed,
+  Parser,
+  Tree,
+  type Input,
+  type NestedParse,
+  type ParseWrapper,
+  type PartialParse,
+  type SyntaxNodeRef,
+} from "@lezer/common";
+import { endOfMagic, sqlOfLines, type Range } from "./cell";
+
+/** Returns the parser for SQL. */
+export type Sql = () => Parser;
+
+let loaded: Parser | null = null;
+let loading: Promise<void> | null = null;
+
+/** The parser for SQL; while it is loaded, one that leaves the text alone and looks again afterwards. */
+export function lazySql(): Parser {
+  if (loaded) return loaded;
+  loading ??= import("./postgresql").then(({ parser }) => {
+    loaded = parser;
+  });
+  return ParseContext.getSkippingParser(loading);
+}
+
+/** Python's head and the SQL below it, in one tree. */
+class CellParse implements PartialParse {
+  private head: Tree | null = null;
+  private stop: number | null = null;
+
+  /**
+   * @param python - Parses up to the end of the magic's line.
+   * @param sql - Parses the rest.
+   * @param end - The end of the magic's line.
+   */
+  constructor(
+    private readonly python: PartialParse,
+    private readonly sql: PartialParse,
+    private readonly end: number,
+  ) {}
+
+  get parsedPos(): number {
+    return this.head ? this.sql.parsedPos : this.python.parsedPos;
+  }
+
+  get stoppedAt(): number | null {
+    return this.stop;
+  }
+
+  stopAt(position: number): void {
+    this.stop = position;
+    (position > this.end ? this.sql : this.python).stopAt(position);
+  }
+
+  advance(): Tree | null {
+    if (!this.head) {
+      this.head = this.python.advance();
+      return this.stop !== null && this.stop <= this.end ? this.head : null;
+    }
+    const sql = this.sql.advance();
+    return sql && joined(this.head, sql);
+  }
+}
+
+/** SQL is at the top: what is asked of a place at the end of the text is told of SQL. */
+function joined(head: Tree, sql: Tree): Tree {
+  const length = head.length + sql.length;
+  if (!sql.type.isTop)
+    return new Tree(head.type, [...head.children, sql], [...head.positions, head.length], length);
+  const positions = sql.positions.map((each) => each + head.length);
+  return new Tree(sql.type, [head, ...sql.children], [0, ...positions], length);
+}
+
+/** Parses ranges apart from each other: a quote that is open at the end of a line is none of the next. */
+class Apart extends Parser {
+  constructor(private readonly sql: Parser) {
+    super();
+  }
+
+  createParse(input: Input, _: readonly unknown[], ranges: readonly Range[]): PartialParse {
+    const from = ranges[0]?.from ?? 0;
+    const to = ranges.at(-1)?.to ?? from;
+    const advance = () => {
+      const trees = ranges.map((each) => this.sql.parse(input, [], [each]));
+      const type = trees[0]?.type;
+      const positions = ranges.map((each) => each.from - from);
+      return type ? new Tree(type, trees, positions, to - from) : Tree.empty;
+    };
+    return { parsedPos: from, stoppedAt: null, stopAt: () => undefined, advance };
+  }
+}
+
+/** SQL over the tree of Python, where that has not found a string or a comment. */
+function overlay(node: SyntaxNodeRef, lines: readonly Range[], sql: Sql): NestedParse | null {
+  if (!node.type.isTop) return null;
+  const isCode = ({ from }: Range) => !/String|Comment/.test(node.node.resolveInner(from, -1).name);
+  const ranges = lines.filter(isCode);
+  return ranges.length ? { parser: new Apart(sql()), overlay: ranges } : null;
+}
+
+/** A language that is Python but for the SQL of our magics. */
+export function withSql(python: LanguageSupport, sql: Sql): LanguageSupport {
+  const { language, support } = python;
+  if (!(language instanceof LRLanguage)) return python;
+  const wrap: ParseWrapper = (parse, input, fragments, ranges) => {
+    const [{ from, to } = { from: 0, to: 0 }] = ranges;
+    // In pieces it is only inside another language.
+    if (from > 0 || ranges.length !== 1) return parse;
+    const source = input.read(from, to);
+    const end = endOfMagic(source);
+    if (end !== null && end < to) {
+      const python = language.parser.startParse(input, fragments, [{ from, to: end }]);
+      return new CellParse(python, sql().startParse(input, fragments, [{ from: end, to }]), end);
+    }
+    const lines = end === null ? sqlOfLines(source) : [];
+    if (!lines.length) return parse;
+    return parseMixed((node) => overlay(node, lines, sql))(parse, input, fragments, ranges);
+  };
+  return new LanguageSupport(language.configure({ wrap }), support);
+}
+
+/**
+ * Put the language with SQL in the place of JupyterLab's own.
+ *
+ * A language that is registered can be neither replaced nor registered again, and is loaded with the first notebook:
+ * whatever is stored as its support, there and then, is exchanged.
+ */
+export function addSql(languages: IEditorLanguageRegistry, sql: Sql = lazySql): void {
+  const ipython = languages.findByName("ipython");
+  if (!ipython) return;
+  const known = new WeakMap<LanguageSupport, LanguageSupport>();
+  const exchanged = (python: LanguageSupport | undefined) => {
+    const made = python && (known.get(python) ?? withSql(python, sql));
+    if (made) {
+      known.set(python, made);
+      known.set(made, made);
+    }
+    return made;
+  };
+  let support = exchanged(ipython.support);
+  Object.defineProperty(ipython, "support", {
+    configurable: true,
+    enumerable: true,
+    get: () => support,
+    set: (python: LanguageSupport | undefined) => (support = exchanged(python)),
+  });
+}
