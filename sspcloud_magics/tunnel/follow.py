@@ -393,8 +393,11 @@ class Follower:
 
     def _set(self, candidates: list[Candidate]) -> None:
         if candidates != self.candidates:
-            pods = [f"{each.name} ({each.state}{', usable' if each.usable else ''})" for each in candidates]
-            _log.debug("%s: pods %s", self._target, ", ".join(pods) or "none")
+            if _log.isEnabledFor(logging.DEBUG):
+                pods = [
+                    f"{each.name} ({each.state}{', usable' if each.usable else ''})" for each in candidates
+                ]
+                _log.debug("%s: pods %s", self._target, ", ".join(pods) or "none")
             self.candidates = candidates
             self._on_change()
 

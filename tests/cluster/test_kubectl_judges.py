@@ -8,12 +8,15 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sspcloud_magics.cluster.exec_plugin import ExecPlugin
 from sspcloud_magics.cluster.identity import find_cluster
 from sspcloud_magics.cluster.kubeconfig import Entry, Kubeconfig, load, read
 from sspcloud_magics.cluster.login import merged
@@ -22,6 +25,8 @@ from sspcloud_magics.errors import KubeconfigInvalid, SspcloudError
 from sspcloud_magics.secret import Secret
 from tests.cluster.kubeconfig_cases import ENTRIES, FILES
 from tests.support.kubectl import KUBECTL
+
+pytestmark = pytest.mark.slow
 
 READ_ALL_THE_SAME = ("a key that is a list", "text that is said to be a number")
 """What kubectl refuses although it is of no use to it: here only what is used is looked at."""
@@ -45,6 +50,13 @@ def view(*files: Path, options: Sequence[str] = ()) -> dict[str, Any] | None:
         check=False,
     )
     return None if done.returncode else dict(json.loads(done.stdout))
+
+
+@cache
+def verdict(case: str) -> dict[str, Any] | None:
+    """Return what kubectl reads of a case."""
+    with tempfile.TemporaryDirectory() as folder:
+        return view(written(Path(folder), (FILES | ENTRIES)[case]))
 
 
 def shape(theirs: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +104,7 @@ def script_for(name: str) -> LoginScript:
 @pytest.mark.parametrize("case", [*FILES, *ENTRIES])
 def test_what_kubectl_reads_is_read_alike(tmp_path: Path, case: str) -> None:
     file = written(tmp_path, (FILES | ENTRIES)[case])
-    theirs = view(file)
+    theirs = verdict(case)
     if theirs is None:
         return  # the other tests judge what is said of it
     if not any(theirs[plural] for plural in TEXTS) and not theirs["current-context"]:
@@ -104,10 +116,31 @@ def test_what_kubectl_reads_is_read_alike(tmp_path: Path, case: str) -> None:
     assert read_by_us(ours) == shape(theirs)
 
 
+@pytest.mark.parametrize("case", [case for case, text in ENTRIES.items() if "command: c" in text])
+def test_login_command_is_read_alike(tmp_path: Path, case: str) -> None:
+    file = written(tmp_path, ENTRIES[case])
+    theirs, ours = verdict(case), load([file])
+    assert ours is not None
+    entry = ours.users["bad"].values["exec"]
+    told = next(
+        (each["user"]["exec"] for each in (theirs or {"users": ()})["users"] if each["name"] == "bad"), None
+    )
+    # kubectl reads a variable without a name, and refuses it when the command is to be run.
+    if told is None or not all(each["name"] for each in told["env"] or ()):
+        with pytest.raises(KubeconfigInvalid):
+            ExecPlugin(entry, tmp_path, {})
+        return
+    plugin = ExecPlugin(entry, tmp_path, {})
+    assert (plugin._command, plugin._version) == (told["command"], told["apiVersion"])
+    assert plugin._arguments == (told["args"] or [])
+    assert plugin._environment == {each["name"]: each["value"] for each in told["env"] or ()}
+    assert (plugin._cluster is not None) == told["provideClusterInfo"]
+
+
 @pytest.mark.parametrize("case", FILES)
 def test_file_that_kubectl_refuses_is_told(tmp_path: Path, case: str) -> None:
     file = written(tmp_path, FILES[case])
-    if view(file) is None and case not in READ_ALL_THE_SAME:
+    if verdict(case) is None and case not in READ_ALL_THE_SAME:
         with pytest.raises(KubeconfigInvalid) as caught:
             load([file])
         assert str(file) in str(caught.value)
@@ -118,7 +151,7 @@ def test_bad_entry_is_told_and_stands_alone(tmp_path: Path, case: str) -> None:
     """The good context can be used in every case; the bad ones are refused in words where kubectl refuses."""
     file = written(tmp_path, ENTRIES[case])
     assert find_cluster(kubeconfig=file, context="good", environ={}).access().token == Secret("abc")
-    if view(file) is None:
+    if verdict(case) is None:
         ours = load([file])
         assert ours is not None
         others = [name for name in ours.contexts if name != "good"]
@@ -135,7 +168,7 @@ def test_bad_entry_is_told_and_stands_alone(tmp_path: Path, case: str) -> None:
 def test_login_is_merged_next_to_a_bad_entry(tmp_path: Path, case: str, name: str) -> None:
     """What kubectl read before it reads afterwards, with the login; and an entry that the login names is put right."""
     file = written(tmp_path, ENTRIES[case])
-    before = view(file)
+    before = verdict(case)
     text = read(file)
     assert text is not None
     file.write_text(merged({file: text}, script_for(name))[file])
