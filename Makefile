@@ -54,7 +54,7 @@ test-all: $(FRONT)  ## make test, long fuzzing, the lowest and the newest depend
 	@$(MAKE) --no-print-directory --keep-going test fuzz dependencies load
 	@echo "make test-all: everything passed on $$(uname -sm), $$(git rev-parse --short HEAD)"
 
-quick: $(READY)  ## what takes less than a minute: lint, layers, and the tests without a sandbox, a database or a browser
+quick: $(READY)  ## what takes less than a minute: lint, layers, and the tests without a sandbox, a database, a helper or a browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache

@@ -49,7 +49,8 @@ class Credentials:
         timings: Timings = Timings(),  # noqa: B008 - frozen
         first: TunnelProtocol = PROTOCOLS[0],
     ) -> None:
-        self.client = Client(access)
+        self._timings = timings
+        self.client = Client(access, timings)
         self._first = self.protocol = first
         """What this server is asked for first: the best that is not known to be in vain."""
         self.spoken: TunnelProtocol | None = None
@@ -58,7 +59,6 @@ class Credentials:
         """Whether the server answers ``/readyz``, as far as is known: else no single 403 can be judged."""
         self._access = access
         self._want = want
-        self._stays_ready = timings.stays_ready
         self._renewal: asyncio.Future[None] | None = None
         # Until when a 403 is believed without asking: a request has just succeeded.
         self._ready_until = 0.0
@@ -71,7 +71,7 @@ class Credentials:
                 self.protocol, self.spoken = self._first, None
                 self._ready_until = 0.0
             self._access = access
-            self.client = Client(access)
+            self.client = Client(access, self._timings)
         if self._renewal is not None and not self._renewal.done():
             self._renewal.set_result(None)
 
@@ -140,7 +140,7 @@ class Credentials:
         """Return whether the server may have become ready only after `asked_at`; raises where it is not ready yet."""
         async with self._asking:
             # A success that came after the question says nothing of the moment in which it was refused.
-            if self._ready_until - self._stays_ready <= asked_at < self._ready_until:
+            if self._ready_until - self._timings.stays_ready <= asked_at < self._ready_until:
                 return False
             ready = await self.client.is_ready()
             _log.info("a 403 is doubted; the API server is ready: %s", "unknown" if ready is None else ready)
@@ -156,7 +156,7 @@ class Credentials:
             return bool(ready)
 
     def _believe(self) -> None:
-        self._ready_until = asyncio.get_running_loop().time() + self._stays_ready
+        self._ready_until = asyncio.get_running_loop().time() + self._timings.stays_ready
 
     async def _renew(self, refused: Client) -> None:
         if self.client is not refused:

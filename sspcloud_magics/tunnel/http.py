@@ -32,9 +32,9 @@ from sspcloud_magics.secret import HIDDEN
 from sspcloud_magics.tls import tls_context
 from sspcloud_magics.tunnel.protocols.handshake import Handshake
 from sspcloud_magics.tunnel.stream import Stream, TlsStream
+from sspcloud_magics.tunnel.timings import Timings
 
 ANSWER_TIMEOUT = 20.0
-_HANDSHAKE_TIMEOUT = 10.0  # kubectl's
 _SESSION_LIFE = 600.0
 _USER_AGENT = "sspcloud-magics"
 # The node takes part in the answer to an upgrade, and refuses whoever takes nothing but JSON.
@@ -170,9 +170,11 @@ class Client:
     ----------
     access
         The server and the credentials.
+    timings
+        How long a handshake may take.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, timings: Timings = Timings()) -> None:  # noqa: B008 - frozen
         url = urlsplit(access.server)
         self._secure = access.is_encrypted
         # An IPv6 address may have a zone, which only this machine understands (RFC 6874); a URL writes its % as %25.
@@ -183,6 +185,7 @@ class Client:
         self._base = quote(url.path.rstrip("/"), safe=_IN_PATHS)
         self._authority = _ZONE.sub("", url.netloc.rpartition("@")[2])
         self._access = access
+        self._handshake_timeout = timings.handshake
         self._context: ssl.SSLContext | None = None
         self._session: ssl.SSLSession | None = None
         self._session_until = 0.0
@@ -383,7 +386,7 @@ class Client:
             sock.close()
             raise
         try:
-            async with asyncio.timeout(_HANDSHAKE_TIMEOUT):
+            async with asyncio.timeout(self._handshake_timeout):
                 await stream.handshake()
         except BaseException:
             stream.close()

@@ -36,6 +36,8 @@ class Timings:
     refill: float = 0.003
     """Before another tunnel is opened for one that was taken."""
     # Servers.
+    handshake: float = 10.0
+    """For TLS, as kubectl does."""
     watch: float = 270.0
     """For a watch in all: the server is asked to end it half a minute before."""
     first_answer: float = 5.0

@@ -33,9 +33,9 @@ from sspcloud_magics.session import state
 from sspcloud_magics.widgets import looks
 from sspcloud_magics.widgets.board import Board
 from tests.cluster import tokens
-from tests.cluster.api_server import ApiServer, Asked
-from tests.cluster.api_server import status as status_answer
 from tests.magics.conftest import Notebook
+from tests.support.api_server import ApiServer, Asked
+from tests.support.api_server import status as status_answer
 
 pytestmark = pytest.mark.slow
 

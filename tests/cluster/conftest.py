@@ -11,7 +11,7 @@ import trustme
 import yaml
 
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from tests.cluster.api_server import ApiServer, serve
+from tests.support.api_server import ApiServer, serving
 
 
 @pytest.fixture(scope="session")
@@ -21,11 +21,8 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def api(authority: trustme.CA) -> Iterator[ApiServer]:
-    server = ApiServer(authority)
-    listener = serve(server)
-    yield server
-    listener.shutdown()
-    listener.server_close()
+    with serving(ApiServer(authority)) as server:
+        yield server
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from sspcloud_magics.errors import (
     TokenExpired,
 )
 from sspcloud_magics.secret import Secret
-from tests.cluster.api_server import ApiServer, Asked, status
+from tests.support.api_server import ApiServer, Asked, status
 from tests.support.ports import free_port
 
 PODS_PATH = "/api/v1/namespaces/user-bob/pods"

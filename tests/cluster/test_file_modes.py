@@ -18,7 +18,7 @@ from sspcloud_magics.cluster.permissions import who_am_i
 from sspcloud_magics.doctor.findings import Verdict
 from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.doctor.reaching import configuration
-from tests.cluster.api_server import ApiServer
+from tests.support.api_server import ApiServer
 
 V1 = "client.authentication.k8s.io/v1"
 

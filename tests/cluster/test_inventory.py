@@ -8,7 +8,7 @@ import pytest
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.inventory import Pod, Service, TargetPort, pods, services
 from sspcloud_magics.cluster.tables import pod_table
-from tests.cluster.api_server import ApiServer
+from tests.support.api_server import ApiServer
 
 
 def ago(**parts: float) -> str:

@@ -6,7 +6,7 @@ from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.permissions import Identity, may, strongest_role, who_am_i
 from sspcloud_magics.cluster.resources import DEPLOYMENTS, NAMESPACES, PODS
 from sspcloud_magics.errors import Forbidden
-from tests.cluster.api_server import ApiServer, Asked, status
+from tests.support.api_server import ApiServer, Asked, status
 
 REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

@@ -14,7 +14,7 @@ from sspcloud_magics.cluster.objects import list_objects
 from sspcloud_magics.cluster.permissions import who_am_i
 from sspcloud_magics.cluster.resources import PODS
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
-from tests.cluster.api_server import ApiServer, serve
+from tests.support.api_server import ApiServer, serving
 
 PATH = "/api/v1/namespaces/default/pods"
 ME = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -23,11 +23,9 @@ V1 = "client.authentication.k8s.io/v1"
 
 @pytest.fixture
 def plain(authority: trustme.CA) -> Iterator[ApiServer]:
-    server = ApiServer(authority, answers={PATH: {"items": []}, ME: {"status": {}}})
-    listener = serve(server, tls=False)
-    yield server
-    listener.shutdown()
-    listener.server_close()
+    answers = {PATH: {"items": []}, ME: {"status": {}}}
+    with serving(ApiServer(authority, answers=answers), tls=False) as server:
+        yield server
 
 
 @pytest.mark.parametrize(

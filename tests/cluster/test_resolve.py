@@ -19,7 +19,7 @@ from sspcloud_magics.errors import (
     UsageProblem,
 )
 from sspcloud_magics.target import PortText, Target, TargetText, parse_port
-from tests.cluster.api_server import ApiServer
+from tests.support.api_server import ApiServer
 
 GROUPS = {"pods": "/api/v1", "services": "/api/v1", "endpoints": "/api/v1", "secrets": "/api/v1"}
 GROUPS |= {"jobs": "/apis/batch/v1"}

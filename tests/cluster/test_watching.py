@@ -17,7 +17,7 @@ from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.cluster.resources import SECRETS, Attempt
 from sspcloud_magics.cluster.watching import Watch
 from sspcloud_magics.errors import Forbidden
-from tests.cluster.api_server import ApiServer, Asked
+from tests.support.api_server import ApiServer, Asked
 from tests.testbed import Sandbox
 
 SECONDS = 30.0

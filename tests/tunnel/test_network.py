@@ -26,6 +26,8 @@ from tests.tunnel.test_forward import ask, connect, receive, receive_all
 pytestmark = pytest.mark.slow
 
 FAST_PINGS = Timings(ping_interval=0.5)
+# A handshake that a black hole has swallowed is given up soon, too, and whoever is doubted.
+FAST_DOUBTS = Timings(ping_interval=0.5, handshake=4.0, longest_doubt=2.0)
 # Slow enough for a busy machine to answer in time.
 PINGS = Timings(ping_interval=1.0)
 SHORT_QUIET = Timings(quiet=0.5, look_interval=0.1)
@@ -77,7 +79,7 @@ def network(api):
 
 class TestFaults:
     def test_a_black_hole_is_noticed_and_healed(self, api, network, echo_port):
-        with HelperProcess(api.access(port=network.port), FAST_PINGS) as helper:
+        with HelperProcess(api.access(port=network.port), FAST_DOUBTS) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             assert ask(state.local_ports[0]) == b"ping"
             network.faults = Faults(black_hole=True)
@@ -89,7 +91,7 @@ class TestFaults:
     def test_replaced_pod_behind_a_black_hole_is_found(self, api, network, programs, any_protocol):
         real, owner = programs(echo), ("StatefulSet", "web")
         api.put_pod("web-0", {8000: real}, owner=owner)
-        with HelperProcess(api.access(port=network.port), FAST_PINGS) as helper:
+        with HelperProcess(api.access(port=network.port), FAST_DOUBTS) as helper:
             state = helper.forward("pod", "web-0", 8000)
             network.faults = Faults(black_hole=True)
             if any_protocol != "channels":
@@ -105,7 +107,7 @@ class TestFaults:
             assert ask(state.local_ports[0]) == b"ping"
 
     def test_black_hole_resets_and_the_next_works(self, api, network, echo_port, any_protocol):
-        with HelperProcess(api.access(port=network.port), FAST_PINGS) as helper:
+        with HelperProcess(api.access(port=network.port), FAST_DOUBTS) as helper:
             state = helper.forward("pod", "web-0", echo_port)
             with connect(state.local_ports[0]) as client:
                 client.sendall(b"x")
@@ -155,7 +157,7 @@ class TestFaults:
                 client.sendall(bytes(1 << 20))
 
         with (
-            HelperProcess(api.access(port=network.port), FAST_PINGS, first=first) as helper,
+            HelperProcess(api.access(port=network.port), FAST_DOUBTS, first=first) as helper,
             connect(helper.forward("pod", "web-0", echo_port).local_ports[0]) as client,
         ):
             client.sendall(b"x")

@@ -13,18 +13,15 @@ import trustme
 
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.widgets.following import Follower
-from tests.cluster.api_server import ApiServer, Asked, serve
+from tests.support.api_server import ApiServer, Asked, serving
 
 SECONDS = 20.0
 
 
 @pytest.fixture
 def api() -> Iterator[ApiServer]:
-    server = ApiServer(trustme.CA())
-    listener = serve(server)
-    yield server
-    listener.shutdown()
-    listener.server_close()
+    with serving(ApiServer(trustme.CA())) as server:
+        yield server
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 import sspcloud_magics as ssp
 from sspcloud_magics.cluster.permissions import Identity
-from tests.support.database import DATABASE
+from tests.support.shares import nothing_shared
 from tests.testbed import Sandbox, open_sandbox
 
 
@@ -24,10 +24,7 @@ def be(sandbox) -> Iterator[Callable[[str], Identity]]:
     def be(person: str) -> Identity:
         return ssp.login(kubeconfig=sandbox.kubeconfig(person))
 
-    be("alice")
-    ssp.unshare(DATABASE, everybody=True)
-    yield be
-    be("alice")
-    ssp.unshare(DATABASE, everybody=True)
+    with nothing_shared(lambda: be("alice")):
+        yield be
     ssp.unshare(ended=True)
     ssp.close()

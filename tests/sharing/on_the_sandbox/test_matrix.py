@@ -9,6 +9,7 @@ from sspcloud_magics.errors import CredentialsNotFound, DatabaseUnavailable, For
 from sspcloud_magics.session import state
 from tests.sharing.on_the_sandbox import notebook
 from tests.support.database import DATABASE
+from tests.support.shares import nothing_shared
 
 pytestmark = pytest.mark.slow
 
@@ -43,17 +44,14 @@ def be(sandbox, tmp_path_factory):
 @pytest.fixture(scope="module", params=[None, "view", "edit", "admin"], ids=lambda role: role or "laptop")
 def owner(request, be):
     """Alice, who shares from a laptop or from a notebook: her role there, and what came of it."""
-    be("alice")
-    ssp.unshare(DATABASE, everybody=True)
-    be("alice", request.param)
-    try:
-        refused = None
-        ssp.share_db(DATABASE, "bob", via="network")
-    except SspcloudError as error:
-        refused = error
-    yield request.param, refused
-    be("alice")
-    ssp.unshare(DATABASE, everybody=True)
+    with nothing_shared(lambda: be("alice")):
+        be("alice", request.param)
+        try:
+            refused = None
+            ssp.share_db(DATABASE, "bob", via="network")
+        except SspcloudError as error:
+            refused = error
+        yield request.param, refused
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +100,11 @@ def test_matrix(owner, bob, route):
 @pytest.fixture
 def shared_by_forward_only(be, sandbox):
     """A share whose owner lets nobody from another namespace through the network."""
-    be("alice")
-    ssp.unshare(DATABASE, everybody=True)
-    notebook.isolate(sandbox, "user-alice", DATABASE)
-    ssp.share_db(DATABASE, "bob")
-    yield
-    notebook.open_again(sandbox, "user-alice")
-    be("alice")
-    ssp.unshare(DATABASE, everybody=True)
+    with nothing_shared(lambda: be("alice")):
+        notebook.isolate(sandbox, "user-alice", DATABASE)
+        ssp.share_db(DATABASE, "bob")
+        yield
+        notebook.open_again(sandbox, "user-alice")
 
 
 def test_closed_network_takes_the_forward_and_says_why(be, bob, shared_by_forward_only):
@@ -128,14 +123,10 @@ def test_closed_network_takes_the_forward_and_says_why(be, bob, shared_by_forwar
 
 
 def test_viewing_notebook_joins_without_a_relay(be, sandbox):
-    be("alice")
-    ssp.share_db(DATABASE, "bob", via="network")
-    try:
+    with nothing_shared(lambda: be("alice")):
+        ssp.share_db(DATABASE, "bob", via="network")
         be("bob", "view")
         assert ssp.connect_db(PATH).route.name == "forward"
         with pytest.raises(Forbidden) as refused:
             ssp.connect_db(PATH, route="relay")
         assert relaunch_with("edit") in refused.value.mend
-    finally:
-        be("alice")
-        ssp.unshare(DATABASE, everybody=True)

@@ -17,6 +17,7 @@ from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
 from sspcloud_magics.sharing.relay import parse_destination, sweep
 from tests.support.database import DATABASE_PATH as DATABASE
 from tests.support.kubectl import kubectl
+from tests.support.shares import nothing_shared
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -35,12 +36,10 @@ def bob(sandbox):
 @contextlib.contextmanager
 def shared_through_the_network(sandbox):
     """Alice's database, open to Bob's namespace."""
-    ssp.login(kubeconfig=sandbox.kubeconfig("alice"))
-    ssp.share_db(DATABASE.partition("/")[2], "bob", via="network")
-    ssp.login(kubeconfig=sandbox.kubeconfig("bob"))
-    yield
-    ssp.login(kubeconfig=sandbox.kubeconfig("alice"))
-    ssp.unshare(DATABASE.partition("/")[2], everybody=True)
+    with nothing_shared(lambda: ssp.login(kubeconfig=sandbox.kubeconfig("alice"))):
+        ssp.share_db(DATABASE.partition("/")[2], "bob", via="network")
+        ssp.login(kubeconfig=sandbox.kubeconfig("bob"))
+        yield
     ssp.login(kubeconfig=sandbox.kubeconfig("bob"))
 
 

@@ -15,6 +15,7 @@ from sspcloud_magics.cluster import objects
 from sspcloud_magics.session import current_cluster
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.support.database import DATABASE
+from tests.support.shares import nothing_shared
 
 SESSION = Path(__file__).with_name("verbose_session.py")
 KINDS = "jobs,roles,rolebindings,networkpolicies,pods,configmaps,events,services,endpoints"
@@ -42,11 +43,8 @@ CELLS = (
 
 @pytest.fixture
 def alice(sandbox):
-    ssp.login(kubeconfig=sandbox.kubeconfig())
-    ssp.unshare(DATABASE, everybody=True)
-    yield
-    ssp.login(kubeconfig=sandbox.kubeconfig())
-    ssp.unshare(DATABASE, everybody=True)
+    with nothing_shared(lambda: ssp.login(kubeconfig=sandbox.kubeconfig())):
+        yield
     ssp.close()
 
 

@@ -1,11 +1,15 @@
-"""A small HTTPS server that answers as an API server does: what it knows is set, what it was asked is kept."""
+"""A small HTTPS server that answers as an API server does: what it knows is set, what it was asked is kept.
+
+For what the kernel asks. `tests.tunnel.apiserver` forwards, and `tests.hostile.api` sends what no server should.
+"""
 
 from __future__ import annotations
 
 import json
 import ssl
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +17,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import trustme
+
+
+# A server that does not say so is doubted for ten seconds when it refuses something.
+READY = 200, "text/plain", b"ok"
 
 
 @dataclass
@@ -99,7 +107,7 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
                 return status(401, "Unauthorized")
             if path in server.forbidden:
                 return status(403, f'{path} is forbidden: User "oidc-bob" cannot do that')
-            answer = server.answers.get(path)
+            answer = server.answers.get(path, READY if path == "/readyz" else None)
             if callable(answer):
                 answer = answer(server.asked[-1])
             if answer is None:
@@ -125,22 +133,23 @@ class _Quiet(ThreadingHTTPServer):
         """A client that leaves in the handshake is what some tests are about."""
 
 
-def serve(server: ApiServer, *, tls: bool = True) -> _Quiet:
-    """Start to serve; the caller calls ``shutdown`` and ``server_close``."""
-    if not tls:
-        plain = _Quiet(("127.0.0.1", 0), _handler(server))
-        server.url = f"http://127.0.0.1:{plain.server_address[1]}"
-        threading.Thread(target=plain.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return plain
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.ca.issue_cert("localhost", "127.0.0.1", "api.example").configure_cert(context)
-    server.ca.configure_trust(context)
-    context.verify_mode = ssl.CERT_OPTIONAL
-    listener = _Quiet(("127.0.0.1", 0), _handler(server), bind_and_activate=True)
-    # The handshake belongs to the connection's thread, not to the one that accepts.
-    listener.socket = context.wrap_socket(listener.socket, server_side=True, do_handshake_on_connect=False)
-    server.url = f"https://127.0.0.1:{listener.server_address[1]}"
+@contextmanager
+def serving(server: ApiServer, *, tls: bool = True) -> Iterator[ApiServer]:
+    """Have the server answer as long as the block runs, at its `url`."""
+    listener = _Quiet(("127.0.0.1", 0), _handler(server))
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.ca.issue_cert("localhost", "127.0.0.1", "api.example").configure_cert(context)
+        server.ca.configure_trust(context)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        # The handshake belongs to the connection's thread, not to the one that accepts.
+        listener.socket = context.wrap_socket(
+            listener.socket, server_side=True, do_handshake_on_connect=False
+        )
+    server.url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.server_address[1]}"
     threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    with suppress(ValueError):
-        listener.timeout = 5
-    return listener
+    try:
+        yield server
+    finally:
+        listener.shutdown()
+        listener.server_close()
