@@ -24,6 +24,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support import notebooks
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -180,12 +181,8 @@ def _find_browser() -> str:
 
 def write_notebook(file: Path, cells: Sequence[str], *, kernel: str = "python3", title: str = "") -> None:
     """Write a notebook that has not run: below its title, where there is one, these cells of code."""
-    import nbformat  # two seconds, which not every process of the tests has to take
-
-    made = [nbformat.v4.new_markdown_cell(title)] if title else []
-    made += [nbformat.v4.new_code_cell(cell) for cell in cells]
     metadata = {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=metadata), file)
+    notebooks.write(notebooks.new_notebook(cells, title=title, metadata=metadata), file)
 
 
 def open_notebook(page: Page, lab: Lab, name: str, *, theme: str = "JupyterLab Light") -> None:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from tests.canaries.test_canaries import CANARY, ME, PODS, V1, Stage, credential, holding, said_back
-from tests.cluster.api_server import ApiServer
+from tests.support.api_server import ApiServer
+from tests.support.notebooks import saved_by_a_kernel
+
+pytestmark = pytest.mark.servers
 
 CELLS = (
     "import logging, sys; logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)",
@@ -48,12 +49,7 @@ def test_saved_notebook_holds_no_secret(
     api.answers |= {PODS: said_back, ME: {"status": {"userInfo": {"username": "bob"}}}}
     USERS[user](Stage(api, tmp_path, write_kubeconfig, monkeypatch))
     before = holding(tmp_path)
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-    NotebookClient(
-        book, timeout=60, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
-    nbformat.write(book, tmp_path / "saved.ipynb")
-    saved = json.loads((tmp_path / "saved.ipynb").read_text())
+    saved = json.loads(saved_by_a_kernel(CELLS, tmp_path).read_text())
     state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     assert any("kernel_language" in model["state"] for model in state.values())
     assert "DEBUG" in json.dumps(saved["cells"])

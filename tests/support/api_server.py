@@ -18,7 +18,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import trustme
 
-
 # A server that does not say so is doubted for ten seconds when it refuses something.
 READY = 200, "text/plain", b"ok"
 

@@ -15,6 +15,7 @@ from sspcloud_magics.cluster import objects
 from sspcloud_magics.session import current_cluster
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.support.database import DATABASE
+from tests.support.notebooks import saved_by_a_kernel
 from tests.support.shares import nothing_shared
 
 SESSION = Path(__file__).with_name("verbose_session.py")
@@ -115,9 +116,6 @@ def test_secrets_are_not_shown_saved_or_logged(alice, sandbox, tmp_path):
 
 def test_saved_notebook_and_history_hold_no_secret(alice, sandbox, tmp_path, monkeypatch):
     """Run by a real kernel, with debug logs and verbose tracebacks among its outputs."""
-    import nbformat  # two seconds, which not every process of the tests has to take
-    from nbclient import NotebookClient
-
     ssp.share_db(DATABASE, "bob")
     found = canaries(sandbox)
     words = {
@@ -125,15 +123,9 @@ def test_saved_notebook_and_history_hold_no_secret(alice, sandbox, tmp_path, mon
         "colleague": sandbox.kubeconfig("bob"),
         "database": DATABASE,
     }
-    cells = [nbformat.v4.new_code_cell(cell.format(**words)) for cell in CELLS]
-    book = nbformat.v4.new_notebook(cells=cells)
     for name in ("IPYTHONDIR", "XDG_STATE_HOME", "JUPYTER_DATA_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    NotebookClient(
-        book, timeout=60, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
-    nbformat.write(book, tmp_path / "saved.ipynb")
-    saved = (tmp_path / "saved.ipynb").read_bytes()
+    saved = saved_by_a_kernel([cell.format(**words) for cell in CELLS], tmp_path).read_bytes()
     for proof in (b"ZeroDivisionError", b"connected as share_bob", b"Send them this line", b"DEBUG"):
         assert proof in saved, proof
     kept = files(tmp_path)
