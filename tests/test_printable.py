@@ -77,6 +77,7 @@ def connection() -> Any:
     made.database = SimpleNamespace(path=HOSTILE, kind=HOSTILE)  # type: ignore[assignment]
     made._closed = False
     made._login = SimpleNamespace(user=HOSTILE, dbname=HOSTILE)  # type: ignore[assignment]
+    made.is_pooled = False
     made.tls, made.forward, made.route = "verified", None, None  # type: ignore[assignment]
     return made
 

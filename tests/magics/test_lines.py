@@ -95,7 +95,6 @@ def test_options_may_stand_anywhere(line: str) -> None:
         ("%%query_db --limit 0\nSELECT 1", "--limit"),
         ("%%query_db --limit many\nSELECT 1", "--limit"),
         ("%%query_db SELECT 1\nSELECT 1", "2 words too many"),
-        ("%sandbox", "required: order"),
         ("%sandbox begin", "invalid choice"),
         ("%sandbox as", "who"),
         ("%sandbox start bob", "who"),
