@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 import psutil
+import pytest
 
-from sspcloud_magics import session
+from sspcloud_magics import log_file, session
 from sspcloud_magics.sandbox import account
 from sspcloud_magics.widgets.widget import Panel
 from tests.magics.conftest import Notebook
@@ -18,12 +19,16 @@ DATABASE = "postgresql-cnpg-951239"
 
 
 def test_processes_state_and_files_hold_no_secret(
-    notebook: Notebook, sandbox: Sandbox, tmp_path: Path
+    notebook: Notebook, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = account.login_script("alice", sandbox.home)
     file = tmp_path / "config.sh"
     file.touch(mode=0o600)
     file.write_text(script)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    notebook.run('%config SSPCloud.log = "debug"')
+    log = log_file.path()
+    assert log is not None
     notebook.run(f"%k8s_login {file}")
     notebook.run(f"%connect_db {DATABASE}")
     notebook.run("%query_db select 1 as n")
@@ -52,5 +57,9 @@ def test_processes_state_and_files_hold_no_secret(
         for each in tmp_path.rglob("*")
         if each.is_file() and any(canary in each.read_text(errors="replace") for canary in canaries)
     }
+    notebook.run('%config SSPCloud.log = ""')
+    logged = log.read_text()
+    for words in ("helper sspcloud_magics.tunnel.forward: forward 1: active", "logged in as", "GET /api"):
+        assert words in logged
     assert {each.name for each in holding} <= {"config.sh", "config", "config.before-sspcloud"}
     assert all(each.stat().st_mode & 0o077 == 0 for each in holding)
