@@ -432,4 +432,8 @@ def _kubeconfig_source(
             "\nor practise without an account: %sandbox start",
         )
     considered += [Considered(str(path), "not there") for path in paths if not _exists(path)]
+    considered += [
+        Considered(what, f"passed over, but kubectl refuses the file: {why}")
+        for what, why in found.malformed()
+    ]
     return ContextAccess(found, context, lambda: files.load(paths), credentials_without_tls=without_tls)

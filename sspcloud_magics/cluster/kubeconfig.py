@@ -149,6 +149,17 @@ class Kubeconfig:
         names = ", ".join(sorted(filter(None, getattr(self, plural)))) or "none"
         return " ".join((f"The {plural} there: {names}.", *self.faults))
 
+    def malformed(self) -> list[tuple[str, str]]:
+        """Return which entries cannot be used, and why each."""
+        kinds = {"cluster": self.clusters, "user": self.users, "context": self.contexts}
+        named = [
+            (f"the {kind} {entry.name!r} in {entry.file}", entry.fault)
+            for kind, entries in kinds.items()
+            for entry in entries.values()
+            if entry.fault
+        ]
+        return named + [("an entry", fault) for fault in self.faults]
+
     @property
     def where(self) -> str:
         """The files, for a message."""

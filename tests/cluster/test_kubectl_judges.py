@@ -155,6 +155,9 @@ def test_bad_entry_is_told_and_stands_alone(tmp_path: Path, case: str) -> None:
         ours = load([file])
         assert ours is not None
         others = [name for name in ours.contexts if name != "good"]
+        told = find_cluster(kubeconfig=file, context="good", environ={}).considered
+        malformed = [each.outcome for each in told if "kubectl refuses the file" in each.outcome]
+        assert len(malformed) == len(ours.malformed())
         assert others or ours.faults
         assert all(str(file) in fault for fault in ours.faults)
         for name in others:
