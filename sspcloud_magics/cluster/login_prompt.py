@@ -1,7 +1,8 @@
 """What a login command says while it waits for a person, such as the code to type on a page.
 
 It is shown on one line, which is wiped away at the end: a notebook keeps nothing of it, and nothing of it is in an error or in the
-log, since commands print credentials, too. A command that is done within `QUIET` seconds is not heard at all.
+log, since commands print credentials, too. A command that is done within `QUIET` seconds is not heard at all, nor one that
+no person watches.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 from collections import deque
 from typing import IO
 
+from sspcloud_magics.audience import is_watched
 from sspcloud_magics.log_file import without_secrets
 from sspcloud_magics.printable import printable
 
@@ -41,6 +43,8 @@ class LoginPrompt:
         self._shown = ""
         self._changes = 0
         self._is_heard = False
+        # A notebook that a machine runs keeps what is wiped away, and so does the log of a pipeline.
+        self._is_watched = is_watched()
         self._is_over = False
         self._lock = threading.Lock()
         self._timer = threading.Timer(QUIET, self._begin)
@@ -71,7 +75,13 @@ class LoginPrompt:
 
     def _show(self) -> None:
         words = " ".join(filter(None, self._lines))[-_LONGEST:]
-        if words and self._is_heard and not self._is_over and self._changes < _MOST_SHOWN:
+        if (
+            words
+            and self._is_heard
+            and self._is_watched
+            and not self._is_over
+            and self._changes < _MOST_SHOWN
+        ):
             self._changes += 1
             line = f"{self._command}: {printable(without_secrets(words), one_line=True)}"
             self._write(line.ljust(len(self._shown)))

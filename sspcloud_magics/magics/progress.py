@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from sspcloud_magics.magics.steps import is_watched
+from sspcloud_magics.audience import is_watched
 from sspcloud_magics.printable import printable
 
 QUIET = 1.0

@@ -10,18 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from IPython.core.getipython import get_ipython
-
+from sspcloud_magics.audience import is_watched
 from sspcloud_magics.printable import printable
 
 QUIET = 1.0
 """For how many seconds nothing is said."""
-
-
-def is_watched() -> bool:
-    """Whether somebody sits in front: a machine that runs a notebook tells its kernel that it answers no question."""
-    kernel = getattr(get_ipython(), "kernel", None)  # none in a terminal
-    return bool(getattr(kernel, "_allow_stdin", True))
 
 
 @contextmanager

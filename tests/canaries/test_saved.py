@@ -18,6 +18,7 @@ CELLS = (
     "import logging, sys; logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)",
     "%load_ext sspcloud_magics\nimport sspcloud_magics as ssp",
     "%xmode Verbose",
+    "from sspcloud_magics.cluster import login_prompt; login_prompt.QUIET = 0.0",
     "%k8s_whoami",
     "%k8s_pods",
     "%sspcloud",
@@ -29,6 +30,9 @@ CELLS = (
 USERS = {
     "token": lambda stage: stage.user({"token": CANARY}),
     "login command": lambda stage: stage.plugin(credential(token=CANARY)),
+    "login command that talks": lambda stage: stage.plugin(
+        f"for _ in range(1000): print({CANARY!r}, file=sys.stderr, flush=True)\n{credential(token='t')}"
+    ),
     "refused token": lambda stage: stage.user({"token": f"{CANARY}\nX"}),
     "proxy": lambda stage: stage.user(
         {"exec": {"apiVersion": V1, "command": "false"}}, **{"proxy-url": f"http://b:{CANARY}@127.0.0.1:1"}

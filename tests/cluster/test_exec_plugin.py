@@ -223,6 +223,9 @@ class Screen(io.StringIO):
             self._news.notify_all()
             return super().write(text)
 
+    def isatty(self) -> bool:
+        return True
+
     def wait_for(self, words: str) -> None:
         with self._news:
             assert self._news.wait_for(lambda: words in self.getvalue(), 30)

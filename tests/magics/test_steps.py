@@ -5,6 +5,11 @@ import pytest
 from sspcloud_magics.magics.steps import steps
 
 
+@pytest.fixture(autouse=True)
+def watched(monkeypatch):
+    monkeypatch.setattr("sspcloud_magics.magics.steps.is_watched", lambda: True)
+
+
 def test_step_covers_the_last_and_leaves_nothing(capsys):
     with steps(quiet=0) as tell:
         tell("making the role")
