@@ -83,74 +83,52 @@ _COUNT_GENERATIONS = {
 }
 _RBAC = "rbac.authorization.k8s.io"
 
-RESOURCES: tuple[Resource, ...] = (
-    Resource("", "v1", "Namespace", "namespaces", "namespace", False, ("ns",), (), ("status",)),
-    Resource("", "v1", "Node", "nodes", "node", False, ("no",), (), ("status",)),
-    Resource(
-        "",
-        "v1",
-        "Pod",
-        "pods",
-        "pod",
-        True,
-        ("po",),
-        ("all",),
-        ("attach", "exec", "log", "portforward", "status"),
-    ),
-    Resource("", "v1", "Service", "services", "service", True, ("svc",), ("all",), ("status",)),
-    Resource("", "v1", "Endpoints", "endpoints", "endpoints", True, ("ep",)),
-    Resource("", "v1", "Secret", "secrets", "secret"),
-    Resource("", "v1", "ConfigMap", "configmaps", "configmap", True, ("cm",)),
-    Resource("", "v1", "ServiceAccount", "serviceaccounts", "serviceaccount", True, ("sa",), (), ("token",)),
-    Resource("", "v1", "Event", "events", "event", True, ("ev",)),
-    Resource(
-        "",
-        "v1",
-        "PersistentVolumeClaim",
-        "persistentvolumeclaims",
-        "persistentvolumeclaim",
-        True,
-        ("pvc",),
-        (),
-        ("status",),
-    ),
-    Resource("", "v1", "ResourceQuota", "resourcequotas", "resourcequota", True, ("quota",), (), ("status",)),
-    Resource(
-        "apps",
-        "v1",
-        "Deployment",
-        "deployments",
-        "deployment",
-        True,
-        ("deploy",),
-        ("all",),
-        ("status", "scale"),
-    ),
-    Resource(
-        "apps", "v1", "ReplicaSet", "replicasets", "replicaset", True, ("rs",), ("all",), ("status", "scale")
-    ),
-    Resource(
-        "apps",
-        "v1",
-        "StatefulSet",
-        "statefulsets",
-        "statefulset",
-        True,
-        ("sts",),
-        ("all",),
-        ("status", "scale"),
-    ),
-    Resource("batch", "v1", "Job", "jobs", "job", True, (), ("all",), ("status",)),
-    Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice"),
-    Resource(
-        "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "networkpolicy", True, ("netpol",)
-    ),
-    Resource(_RBAC, "v1", "Role", "roles", "role"),
-    Resource(_RBAC, "v1", "RoleBinding", "rolebindings", "rolebinding"),
-    Resource(_RBAC, "v1", "ClusterRole", "clusterroles", "clusterrole", False),
-    Resource(_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", "clusterrolebinding", False),
-    Resource("postgresql.cnpg.io", "v1", "Cluster", "clusters", "cluster", True, (), (), ("status",)),
-)
+
+def _resource(line: str) -> Resource:
+    """Read one line of `_TABLE`."""
+    api_version, kind, short_names, categories, subresources = line.split()
+    group, _, version = api_version.rpartition("/")
+    singular = kind.lower()
+    plural = (
+        singular
+        if singular.endswith("s")
+        else f"{singular[:-1]}ies"
+        if singular.endswith("y")
+        else f"{singular}s"
+    )
+    names = (
+        () if text == "-" else tuple(text.split(",")) for text in (short_names, categories, subresources)
+    )
+    return Resource(group, version, kind, plural, singular, kind not in _CLUSTER_WIDE, *names)
+
+
+_CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding", "Namespace", "Node"}
+# API version, kind, short names, categories, sub-resources.
+_TABLE = f"""
+v1 Namespace ns - status
+v1 Node no - status
+v1 Pod po all attach,exec,log,portforward,status
+v1 Service svc all status
+v1 Endpoints ep - -
+v1 Secret - - -
+v1 ConfigMap cm - -
+v1 ServiceAccount sa - token
+v1 Event ev - -
+v1 PersistentVolumeClaim pvc - status
+v1 ResourceQuota quota - status
+apps/v1 Deployment deploy all status,scale
+apps/v1 ReplicaSet rs all status,scale
+apps/v1 StatefulSet sts all status,scale
+batch/v1 Job - all status
+discovery.k8s.io/v1 EndpointSlice - - -
+networking.k8s.io/v1 NetworkPolicy netpol - -
+{_RBAC}/v1 Role - - -
+{_RBAC}/v1 RoleBinding - - -
+{_RBAC}/v1 ClusterRole - - -
+{_RBAC}/v1 ClusterRoleBinding - - -
+postgresql.cnpg.io/v1 Cluster - - status
+"""
+RESOURCES: tuple[Resource, ...] = tuple(map(_resource, filter(None, _TABLE.splitlines())))
 
 
 def by_plural(group: str, plural: str) -> Resource:

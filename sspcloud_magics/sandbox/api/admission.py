@@ -8,12 +8,12 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/admission-contro
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from ipaddress import IPv4Network
 
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call
+from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store
 
@@ -22,7 +22,6 @@ TOKEN_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 
 _NAMESPACES = by_plural("", "namespaces")
 _SERVICES = by_plural("", "services")
 _SERVICE_ACCOUNTS = by_plural("", "serviceaccounts")
-_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def admit(call: Call, obj: Obj) -> None:
@@ -104,7 +103,7 @@ def _mount_token(spec: Obj) -> None:
     ]
     if not bare:
         return
-    volume = "kube-api-access-" + "".join(secrets.choice(_LETTERS) for _ in range(5))
+    volume = "kube-api-access-" + suffix()
     for container in bare:
         mounts = container.setdefault("volumeMounts", [])
         mounts.append({"name": volume, "readOnly": True, "mountPath": TOKEN_DIRECTORY})

@@ -93,12 +93,18 @@ def quality_of_service(spec: Obj) -> str:
     """Return the quality-of-service class of a pod."""
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
     resources = [container.get("resources") or {} for container in containers]
-    if not any(r.get("requests") or r.get("limits") for r in resources):
+    limits, requests = (
+        [
+            {kind: of[kind] for kind in ("cpu", "memory") if kind in (of := found.get(name) or {})}
+            for found in resources
+        ]
+        for name in ("limits", "requests")
+    )
+    if not any(limits) and not any(requests):
         return "BestEffort"
-    limits = [r.get("limits") or {} for r in resources]
     guaranteed = all(
-        {"cpu", "memory"} <= limit.keys() and {**limit, **(r.get("requests") or {})} == limit
-        for r, limit in zip(resources, limits, strict=True)
+        len(limit) == 2 and {**limit, **request} == limit
+        for limit, request in zip(limits, requests, strict=True)
     )
     return "Guaranteed" if guaranteed else "Burstable"
 
@@ -210,6 +216,7 @@ def _namespace(namespace: Obj, old: Obj | None) -> None:
 def _claim(claim: Obj, old: Obj | None) -> None:
     _fill(claim.setdefault("spec", {}), volumeMode="Filesystem")
     if old is None:
+        _fill(claim["spec"], storageClassName="local-path")
         claim["status"] = {"phase": "Pending"}
 
 

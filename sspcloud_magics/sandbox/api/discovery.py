@@ -8,7 +8,6 @@ Source: KEP-3352 (aggregated discovery).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from aiohttp import web
 
@@ -118,21 +117,24 @@ def _subresource(resource: Resource, name: str) -> tuple[str, str, str, tuple[st
     return _SUBRESOURCES.get(name, default)
 
 
+def _used_as(resource: Resource) -> Obj:
+    """Return what both forms say of a resource in the same way."""
+    lists = {"verbs": resource.verbs, "shortNames": resource.short_names, "categories": resource.categories}
+    return {name: list(values) for name, values in lists.items() if values}
+
+
 def _resource_list(group: str, version: str) -> Obj:
     entries: list[Obj] = []
     for resource in _of_group(group):
-        entry: dict[str, Any] = {
-            "name": resource.plural,
-            "singularName": resource.singular,
-            "namespaced": resource.namespaced,
-            "kind": resource.kind,
-            "verbs": list(resource.verbs),
-        }
-        if resource.short_names:
-            entry["shortNames"] = list(resource.short_names)
-        if resource.categories:
-            entry["categories"] = list(resource.categories)
-        entries.append(entry)
+        entries.append(
+            {
+                "name": resource.plural,
+                "singularName": resource.singular,
+                "namespaced": resource.namespaced,
+                "kind": resource.kind,
+                **_used_as(resource),
+            }
+        )
         for name in resource.subresources:
             kind, sub_group, sub_version, verbs = _subresource(resource, name)
             sub: Obj = {
@@ -182,12 +184,8 @@ def _aggregated_resource(resource: Resource) -> Obj:
         "responseKind": _kind(resource.group, resource.version, resource.kind),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
-        "verbs": list(resource.verbs),
+        **_used_as(resource),
     }
-    if resource.short_names:
-        found["shortNames"] = list(resource.short_names)
-    if resource.categories:
-        found["categories"] = list(resource.categories)
     subresources = []
     for name in resource.subresources:
         kind, group, version, verbs = _subresource(resource, name)

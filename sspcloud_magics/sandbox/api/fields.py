@@ -94,7 +94,7 @@ class _Reader:
         if name is not None:
             schema = self._known[name]
         kind = schema.get("type")
-        if schema.get("format") == "quantity" and type(value) in (int, float, str):
+        if schema.get("format") == "quantity":
             return _canonical(value)
         if not _fits(kind, value):
             raise _wrong_type(

@@ -8,7 +8,6 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/
 
 from __future__ import annotations
 
-import secrets
 import uuid
 
 from aiohttp import web
@@ -25,10 +24,10 @@ from sspcloud_magics.sandbox.api.quota import check_quota
 from sspcloud_magics.sandbox.api.status import Cause
 from sspcloud_magics.sandbox.api.validation import validate
 from sspcloud_magics.sandbox.auth import Attributes
+from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import AlreadyExists, Conflict, NotFound, Obj, copied, now
 
-_NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_GENERATED = 58
 _SYSTEM_FIELDS = (
     "uid",
@@ -70,8 +69,7 @@ def create(call: Call, obj: Obj, *, managed: bool = False) -> Obj:
     for name in (*_SYSTEM_FIELDS, "selfLink"):
         metadata.pop(name, None)
     if not metadata.get("name") and metadata.get("generateName"):
-        suffix = "".join(secrets.choice(_NAME_LETTERS) for _ in range(5))
-        metadata["name"] = metadata["generateName"][:_LONGEST_GENERATED] + suffix
+        metadata["name"] = metadata["generateName"][:_LONGEST_GENERATED] + suffix()
     if "status" in resource.subresources:
         obj.pop("status", None)
     set_defaults(resource, obj)

@@ -49,7 +49,11 @@ def schemas() -> dict[str, Obj]:
     from kubernetes.client import models  # noqa: PLC0415 -- a third of a second, so only when needed
 
     found: dict[str, Obj] = {
-        _QUANTITY: {"type": "string", "format": "quantity", "description": "A number such as 500m or 2Gi."}
+        _QUANTITY: {
+            "oneOf": [{"type": "string"}, {"type": "number"}],
+            "format": "quantity",
+            "description": "A number such as 500m or 2Gi.",
+        }
     }
     built_in = [resource for resource in RESOURCES if not resource.is_custom]
     waiting = [_MODELS.get(resource.kind, f"V1{resource.kind}") for resource in built_in]

@@ -15,18 +15,18 @@ from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import (
     DEPLOYMENTS,
     REPLICA_SETS,
+    concerned,
     controlled_by,
     create,
     find,
     name_of,
     namespace_of,
-    owner_keys,
     owner_reference,
     set_condition,
-    template_hash,
     terminating,
 )
 from sspcloud_magics.sandbox.events import tell
+from sspcloud_magics.sandbox.names import template_hash
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 HASH = "pod-template-hash"
@@ -36,10 +36,7 @@ REVISION = "deployment.kubernetes.io/revision"
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the Deployments that a change concerns."""
     del store
-    if change.resource == DEPLOYMENTS:
-        yield namespace_of(change.object), name_of(change.object)
-    elif change.resource == REPLICA_SETS:
-        yield from owner_keys(change.object, "Deployment")
+    yield from concerned(change, DEPLOYMENTS, REPLICA_SETS)
 
 
 def same_template(template: Obj, of_replica_set: Obj) -> bool:

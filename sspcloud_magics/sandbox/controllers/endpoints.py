@@ -21,9 +21,9 @@ from sspcloud_magics.sandbox.controllers.objects import (
     namespace_of,
     owner_reference,
     pod_ready,
-    suffix,
     terminating,
 )
+from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.pods import pod_over, sidecars_of
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 

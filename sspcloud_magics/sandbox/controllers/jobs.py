@@ -18,6 +18,7 @@ from sspcloud_magics.sandbox.controllers.objects import (
     JOBS,
     PODS,
     active,
+    concerned,
     condition,
     controlled_by,
     delete_owned,
@@ -25,15 +26,14 @@ from sspcloud_magics.sandbox.controllers.objects import (
     make_owned,
     name_of,
     namespace_of,
-    owner_keys,
     pod_from,
     pod_ready,
     set_condition,
     since,
-    suffix,
     terminating,
 )
 from sspcloud_magics.sandbox.events import tell
+from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.store import Change, Obj, Store, now
 
@@ -44,10 +44,7 @@ _LONGEST_BACK_OFF = 600.0
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the Jobs that a change concerns."""
     del store
-    if change.resource == JOBS:
-        yield namespace_of(change.object), name_of(change.object)
-    elif change.resource == PODS:
-        yield from owner_keys(change.object, "Job")
+    yield from concerned(change, JOBS, PODS)
 
 
 def reconcile(store: Store, key: Key) -> float | None:

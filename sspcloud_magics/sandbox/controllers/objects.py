@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
-import secrets
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
@@ -16,7 +13,7 @@ from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.resources import Resource, by_kind, by_plural
-from sspcloud_magics.sandbox.store import NotFound, Obj, Store, now
+from sspcloud_magics.sandbox.store import Change, NotFound, Obj, Store, now
 
 PODS = by_plural("", "pods")
 SERVICES = by_plural("", "services")
@@ -33,20 +30,6 @@ STATEFUL_SETS = by_plural("apps", "statefulsets")
 JOBS = by_plural("batch", "jobs")
 SLICES = by_plural("discovery.k8s.io", "endpointslices")
 CLUSTERS = by_plural("postgresql.cnpg.io", "clusters")
-
-# Kubernetes leaves out vowels and what looks like them, so that no name is a word.
-_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-
-
-def suffix(length: int = 5) -> str:
-    """Return a random end of a name, in the letters that Kubernetes uses."""
-    return "".join(secrets.choice(_LETTERS) for _ in range(length))
-
-
-def template_hash(template: Obj) -> str:
-    """Return the name that a pod template has in the names of its pods."""
-    digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).digest()
-    return "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest[:10])
 
 
 def find(store: Store, resource: Resource, namespace: str, name: str) -> Obj | None:
@@ -207,10 +190,12 @@ def since(moment: str) -> float:
     return (datetime.now(UTC) - then).total_seconds()
 
 
-def owner_keys(obj: Obj, kind: str) -> Iterator[tuple[str, str]]:
-    """Yield namespace and name of the object of that kind which controls this one."""
-    reference = controller_of(obj)
-    if reference and reference["kind"] == kind:
+def concerned(change: Change, owners: Resource, owned: Resource) -> Iterator[tuple[str, str]]:
+    """Yield namespace and name of the owner that a change concerns: the object itself, or what controls it."""
+    obj = change.object
+    if change.resource == owners:
+        yield namespace_of(obj), name_of(obj)
+    elif change.resource == owned and (reference := controller_of(obj)) and reference["kind"] == owners.kind:
         yield namespace_of(obj), reference["name"]
 
 

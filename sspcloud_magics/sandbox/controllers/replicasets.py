@@ -15,6 +15,7 @@ from sspcloud_magics.sandbox.controllers.objects import (
     PODS,
     REPLICA_SETS,
     active,
+    concerned,
     controlled_by,
     controller_of,
     delete_owned,
@@ -23,29 +24,25 @@ from sspcloud_magics.sandbox.controllers.objects import (
     make_owned,
     name_of,
     namespace_of,
-    owner_keys,
     owner_reference,
     pod_from,
     pod_ready,
     set_condition,
     set_status,
-    suffix,
     terminating,
 )
 from sspcloud_magics.sandbox.labels import selects
+from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the ReplicaSets that a change concerns."""
-    if change.resource == REPLICA_SETS:
-        yield namespace_of(change.object), name_of(change.object)
-    elif change.resource == PODS:
-        yield from owner_keys(change.object, "ReplicaSet")
-        if controller_of(change.object) is None:
-            for found in store.peek_all(REPLICA_SETS, namespace_of(change.object)):
-                if selects(found["spec"]["selector"], labels_of(change.object)):
-                    yield namespace_of(found), name_of(found)
+    yield from concerned(change, REPLICA_SETS, PODS)
+    if change.resource == PODS and controller_of(change.object) is None:
+        for found in store.peek_all(REPLICA_SETS, namespace_of(change.object)):
+            if selects(found["spec"]["selector"], labels_of(change.object)):
+                yield namespace_of(found), name_of(found)
 
 
 def surplus(pods: list[Obj], wanted: int) -> list[Obj]:

@@ -14,6 +14,7 @@ from sspcloud_magics.sandbox.controllers.objects import (
     CLAIMS,
     PODS,
     STATEFUL_SETS,
+    concerned,
     controlled_by,
     create,
     delete_owned,
@@ -22,14 +23,13 @@ from sspcloud_magics.sandbox.controllers.objects import (
     make_owned,
     name_of,
     namespace_of,
-    owner_keys,
     owner_reference,
     pod_from,
     pod_ready,
-    template_hash,
     terminating,
 )
 from sspcloud_magics.sandbox.events import tell
+from sspcloud_magics.sandbox.names import template_hash
 from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
@@ -38,11 +38,8 @@ REVISION = "controller-revision-hash"
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the StatefulSets that a change concerns."""
-    if change.resource == STATEFUL_SETS:
-        yield namespace_of(change.object), name_of(change.object)
-    elif change.resource == PODS:
-        yield from owner_keys(change.object, "StatefulSet")
-    elif change.resource == CLAIMS:
+    yield from concerned(change, STATEFUL_SETS, PODS)
+    if change.resource == CLAIMS:
         for found in store.peek_all(STATEFUL_SETS, namespace_of(change.object)):
             yield namespace_of(found), name_of(found)
 

@@ -212,7 +212,8 @@ class Container:
             probes.cancel()
             await asyncio.gather(probes, return_exceptions=True)
             self.process = None
-        self.state.ready = self.state.started = False
+        self.state.started = False
+        self.state.ready = self.initial and not self.state.sidecar and code == 0
         self._set(self._ended(code, began))
 
     def _ended(self, code: int, began: str) -> Obj:

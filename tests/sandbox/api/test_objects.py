@@ -58,6 +58,7 @@ async def test_no_token_where_none_is_wanted(api: Api) -> None:
     ("resources", "quality"),
     [
         ({}, "BestEffort"),
+        ({"limits": {"nvidia.com/gpu": "1"}}, "BestEffort"),
         ({"requests": {"cpu": "1"}}, "Burstable"),
         ({"limits": {"cpu": "1"}}, "Burstable"),
         ({"limits": {"cpu": "1", "memory": "1Gi"}}, "Guaranteed"),

@@ -272,6 +272,7 @@ async def test_init_containers_run_first_in_their_order(cluster: Cluster):
     assert list(dict.fromkeys(seen))[1:] == ["Init:0/2", "Init:1/2", "PodInitializing", "Running"]
     ended = [status["state"]["terminated"] for status in pod["status"]["initContainerStatuses"]]
     assert [state["reason"] for state in ended] == ["Completed", "Completed"]
+    assert all(status["ready"] for status in pod["status"]["initContainerStatuses"])
     assert condition(pod, "Initialized")["status"] == "True"
     fields = [event["involvedObject"].get("fieldPath") for event in cluster.store.list_objects(EVENTS, "ns")]
     assert fields[2:8:3] == ["spec.initContainers{first}", "spec.initContainers{second}"]
