@@ -50,9 +50,10 @@ def tell(
         if (about.get("uid"), about.get("fieldPath", ""), event.get("reason"), event.get("message")) == same:
             store.update(event | {"count": event["count"] + 1, "lastTimestamp": moment})
             return
-    if len(events) >= KEPT:
-        oldest = min(events, key=lambda event: int(event["metadata"]["resourceVersion"]))["metadata"]
-        store.delete(EVENTS, oldest["namespace"], oldest["name"])
+    if len(events) >= KEPT:  # several at once, so that not every new event looks for the oldest
+        events.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
+        for old in events[: KEPT // 10]:
+            store.delete(EVENTS, old["metadata"]["namespace"], old["metadata"]["name"])
     involved = {name: metadata[name] for name in ("namespace", "name", "uid", "resourceVersion")}
     involved |= {"kind": obj["kind"], "apiVersion": obj["apiVersion"]}
     # Sorted by name they stand in the order in which they were told, though their times are whole seconds.

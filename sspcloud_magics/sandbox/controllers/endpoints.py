@@ -122,7 +122,7 @@ def reconcile(store: Store, key: Key) -> None:
         return
     if not service["spec"].get("selector") or terminating(service):
         return
-    pods = [pod for pod in store.list_objects(PODS, namespace) if _matches(service, labels_of(pod))]
+    pods = [pod for pod in store.peek_all(PODS, namespace) if _matches(service, labels_of(pod))]
     _write_endpoints(store, service, subsets(service, pods))
     _write_slices(store, service, slices(service, pods))
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import PODS, delete_pod, name_of, namespace_of, terminating
+from sspcloud_magics.sandbox.events import EVENTS
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind
 from sspcloud_magics.sandbox.store import Change, NotFound, Obj, Store
 
@@ -22,6 +23,8 @@ ORPHAN = "orphan"
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the objects that a change concerns: itself, what it owns, and what waits for it to go."""
+    if change.resource == EVENTS:  # they own nothing, and old ones go by the dozen
+        return
     obj = change.object
     uid = obj["metadata"]["uid"]
     if change.type == "DELETED":

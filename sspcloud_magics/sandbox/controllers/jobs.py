@@ -55,7 +55,7 @@ def reconcile(store: Store, key: Key) -> float | None:
         return None
     if finished(job):
         return _expire(store, job)
-    pods = controlled_by(store.list_objects(PODS, namespace), job)
+    pods = controlled_by(store.peek_all(PODS, namespace), job)
     status = copy.deepcopy(job.get("status") or {})
     suspended = bool(job["spec"].get("suspend"))
     if not suspended:
@@ -72,7 +72,7 @@ def reconcile(store: Store, key: Key) -> float | None:
         running = []
     else:
         pause = _size(store, job, pods, 0 if suspended else _wanted(job, succeeded))
-        running = active(controlled_by(store.list_objects(PODS, namespace), job))
+        running = active(controlled_by(store.peek_all(PODS, namespace), job))
     ready = sum(pod_ready(pod) for pod in running)
     for field, count in (("active", len(running)), ("succeeded", succeeded), ("failed", failed)):
         status.pop(field, None)

@@ -70,7 +70,7 @@ def reconcile(store: Store, key: Key) -> float | None:
     if owner is None or terminating(owner):
         return None
     _adopt(store, owner)
-    pods = active(controlled_by(store.list_objects(PODS, namespace), owner))
+    pods = active(controlled_by(store.peek_all(PODS, namespace), owner))
     wanted = owner["spec"].get("replicas", 1)
     refusal = ""
     try:
@@ -80,7 +80,7 @@ def reconcile(store: Store, key: Key) -> float | None:
         refusal = str(error)
     for pod in surplus(pods, wanted):
         delete_owned(store, owner, pod)
-    pods = active(controlled_by(store.list_objects(PODS, namespace), owner))
+    pods = active(controlled_by(store.peek_all(PODS, namespace), owner))
     found = status(owner, pods)
     if refusal:
         found["conditions"] = copy.deepcopy((owner.get("status") or {}).get("conditions") or [])
@@ -90,15 +90,14 @@ def reconcile(store: Store, key: Key) -> float | None:
 
 
 def _adopt(store: Store, owner: Obj) -> None:
-    for pod in store.list_objects(PODS, namespace_of(owner)):
+    for pod in store.peek_all(PODS, namespace_of(owner)):
         if (
             controller_of(pod) is None
             and not terminating(pod)
             and selects(owner["spec"]["selector"], labels_of(pod))
         ):
-            references = pod["metadata"].get("ownerReferences") or []
-            pod["metadata"]["ownerReferences"] = [*references, owner_reference(owner)]
-            store.update(pod)
+            references = [*(pod["metadata"].get("ownerReferences") or ()), owner_reference(owner)]
+            store.update({**pod, "metadata": {**pod["metadata"], "ownerReferences": references}})
 
 
 CONTROLLER = Controller("replicaset", keys, reconcile)

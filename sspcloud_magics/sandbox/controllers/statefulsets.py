@@ -55,7 +55,7 @@ def reconcile(store: Store, key: Key) -> None:
     owner = find(store, STATEFUL_SETS, namespace, name)
     if owner is None or terminating(owner):
         return
-    pods = {ordinal(pod): pod for pod in controlled_by(store.list_objects(PODS, namespace), owner)}
+    pods = {ordinal(pod): pod for pod in controlled_by(store.peek_all(PODS, namespace), owner)}
     revision = f"{name}-{template_hash(owner['spec']['template'])}"
     _step(store, owner, pods, revision)
     _report(store, owner, revision)
@@ -154,7 +154,7 @@ def _claim_templates(owner: Obj) -> list[Obj]:
 
 
 def _report(store: Store, owner: Obj, revision: str) -> None:
-    pods = controlled_by(store.list_objects(PODS, namespace_of(owner)), owner)
+    pods = controlled_by(store.peek_all(PODS, namespace_of(owner)), owner)
     updated = sum(labels_of(pod).get(REVISION) == revision for pod in pods)
     ready = sum(pod_ready(pod) for pod in pods)
     status = {
