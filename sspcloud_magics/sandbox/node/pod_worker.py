@@ -337,7 +337,8 @@ class PodWorker:
         spec = self._pod["spec"]
         if spec.get("nodeName", NODE_NAME) != NODE_NAME or spec.get("schedulerName", SCHEDULER) != SCHEDULER:
             await asyncio.Event().wait()  # for another node or scheduler, which is not there
-        while message := self._unschedulable():
+        # A pod that names the node is on it: after a start of the sandbox, or past the scheduler.
+        while "nodeName" not in spec and (message := self._unschedulable()):
             self._tell("FailedScheduling", message, warning=True, component=SCHEDULER)
             self._store_status(unscheduled(self._pod, message, now()))
             await self._wait_for_change()

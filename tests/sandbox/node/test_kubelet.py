@@ -261,6 +261,15 @@ async def test_pod_waits_for_room_and_for_the_node(cluster: Cluster):
     await cluster.ready("second")
 
 
+async def test_pod_that_names_its_node_is_not_scheduled(cluster: Cluster):
+    cluster.create("bound", args=["echo", "9000"], nodeName=NODE_NAME, nodeSelector={"disk": "fast"})
+    await cluster.ready("bound")
+    cluster.create("elsewhere", args=["echo", "9000"], nodeName="another")
+    cluster.create("after", args=["echo", "9000"])
+    await cluster.ready("after")
+    assert cluster.events("elsewhere") == []
+
+
 async def test_init_containers_run_first_in_their_order(cluster: Cluster):
     seen: list[str] = []
     cluster.store.subscribe(
