@@ -59,6 +59,7 @@ test.each([
   ["%%query_db --into df --limit 3\nSELECT 1", "\nSELECT 1"],
   ["\n  %%query_db\nSELECT 1", "\nSELECT 1"],
   ["# Les salaires\n\n# de 2020\n%%query_db\nSELECT 1", "\nSELECT 1"],
+  ["-- it's\n# Les salaires\n  -- :a\n%%query_db\nSELECT 1", "\nSELECT 1"],
   ["df = %%query_db --limit 3\nSELECT 1", "\nSELECT 1"],
   ["tables['été'] = %%query_db\nSELECT 1", "\nSELECT 1"],
   ["found['a = b']: DataFrame = %%query_db\nSELECT 1", "\nSELECT 1"],
@@ -150,6 +151,16 @@ test.each([
   ["$$open", ["$$open string"]],
 ])("SQL %j is coloured as PostgreSQL reads it", (sql, pieces) => {
   expect(ofSql(sql)).toEqual(pieces);
+});
+
+test("comments of SQL above the magic are comments", () => {
+  expect(colours("-- it's :x\n# Python's\n -- $$\n%%query_db --limit 1\nSELECT")).toEqual([
+    "-- it's :x comment",
+    "# Python's comment",
+    "-- $$ comment",
+    ...colours("%%query_db --limit 1", python),
+    "SELECT keyword",
+  ]);
 });
 
 test("a quote that is open on one line is closed at its end", () => {

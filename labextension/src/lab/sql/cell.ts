@@ -2,8 +2,8 @@
 
 /** What may take the result: `df =`, `rows, n =`, `found["a = b"]: DataFrame =`. */
 const TARGET = String.raw`(?:(?:[^\n'"#]|'[^'\n]*'|"[^"\n]*")*=[ \t]*)?`;
-/** What may stand above the line of a cell magic: nothing, comments, and the magics that run a cell magic themselves. */
-const ABOVE = String.raw`(?:[ \t]*(?:#[^\n]*|%%(?:time|timeit|capture)\b[^\n]*)?\n)*`;
+/** What may stand above the line of a cell magic: comments, SQL's too, and the magics that run a cell magic themselves. */
+const ABOVE = String.raw`(?:[ \t]*(?:(?:#|--)[^\n]*|%%(?:time|timeit|capture)\b[^\n]*)?\n)*`;
 const CELL = new RegExp(String.raw`^${ABOVE}[ \t]*${TARGET}%%query_db(?!\S)[^\n]*`);
 /** A backslash at its end continues a line. */
 const LINE = new RegExp(String.raw`^([ \t]*${TARGET}%query_db[ \t]+)((?:[^\n\\]|\\(?!\n)|\\\n)+)`, "gm");
@@ -20,6 +20,14 @@ export function endOfMagic(source: string): number | null {
   // Almost every cell is none: this is all that it costs.
   if (!source.includes("%%query_db")) return null;
   return CELL.exec(source)?.[0].length ?? null;
+}
+
+/** The comments of SQL above the line of `%%query_db`, which ends at `end`. */
+export function commentsAbove(source: string, end: number): Range[] {
+  return [...source.slice(0, end).matchAll(/^[ \t]*--[^\n]*/gm)].map(({ index, 0: text }) => ({
+    from: index,
+    to: index + text.length,
+  }));
 }
 
 /** The SQL behind each `%query_db` on a line of its own, or behind a name that takes the result. */

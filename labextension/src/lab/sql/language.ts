@@ -20,7 +20,7 @@ import {
   type PartialParse,
   type SyntaxNodeRef,
 } from "@lezer/common";
-import { endOfMagic, sqlOfLines, type Range } from "./cell";
+import { commentsAbove, endOfMagic, sqlOfLines, type Range } from "./cell";
 
 /** Returns the parser for SQL. */
 export type Sql = () => Parser;
@@ -37,24 +37,21 @@ export function lazySql(): Parser {
   return ParseContext.getSkippingParser(loading);
 }
 
-/** Python's head and the SQL below it, in one tree. */
+/** A piece of a cell in one language. */
+interface Piece {
+  readonly parse: PartialParse;
+  readonly to: number;
+}
+
+/** The pieces of a cell, one after the other, in one tree. The last one is the SQL below the magic. */
 class CellParse implements PartialParse {
-  private head: Tree | null = null;
+  private readonly trees: Tree[] = [];
   private stop: number | null = null;
 
-  /**
-   * @param python - Parses up to the end of the magic's line.
-   * @param sql - Parses the rest.
-   * @param end - The end of the magic's line.
-   */
-  constructor(
-    private readonly python: PartialParse,
-    private readonly sql: PartialParse,
-    private readonly end: number,
-  ) {}
+  constructor(private readonly pieces: readonly Piece[]) {}
 
   get parsedPos(): number {
-    return this.head ? this.sql.parsedPos : this.python.parsedPos;
+    return this.pieces[this.trees.length]?.parse.parsedPos ?? this.pieces.at(-1)?.to ?? 0;
   }
 
   get stoppedAt(): number | null {
@@ -63,26 +60,34 @@ class CellParse implements PartialParse {
 
   stopAt(position: number): void {
     this.stop = position;
-    (position > this.end ? this.sql : this.python).stopAt(position);
+    for (const { parse, to } of this.pieces.slice(this.trees.length))
+      if (position < to) parse.stopAt(position);
   }
 
   advance(): Tree | null {
-    if (!this.head) {
-      this.head = this.python.advance();
-      return this.stop !== null && this.stop <= this.end ? this.head : null;
-    }
-    const sql = this.sql.advance();
-    return sql && joined(this.head, sql);
+    const piece = this.pieces[this.trees.length];
+    const tree = piece?.parse.advance();
+    if (piece && !tree) return null;
+    if (tree) this.trees.push(tree);
+    const isLast = this.trees.length === this.pieces.length;
+    return !piece || isLast || (this.stop !== null && this.stop <= piece.to) ? joined(this.trees) : null;
   }
 }
 
-/** SQL is at the top: what is asked of a place at the end of the text is told of SQL. */
-function joined(head: Tree, sql: Tree): Tree {
-  const length = head.length + sql.length;
-  if (!sql.type.isTop)
-    return new Tree(head.type, [...head.children, sql], [...head.positions, head.length], length);
-  const positions = sql.positions.map((each) => each + head.length);
-  return new Tree(sql.type, [head, ...sql.children], [0, ...positions], length);
+/** The last language is at the top: what is asked of a place at the end of the text is told of SQL. */
+function joined(trees: readonly Tree[]): Tree {
+  const last = trees.at(-1) ?? Tree.empty;
+  const top = last.type.isTop ? last : (trees.find(({ type }) => type.isTop) ?? last);
+  const children: Tree["children"][number][] = [];
+  const positions: number[] = [];
+  let length = 0;
+  for (const tree of trees) {
+    const start = length;
+    children.push(...(tree === top ? tree.children : [tree]));
+    positions.push(...(tree === top ? tree.positions.map((each) => start + each) : [start]));
+    length += tree.length;
+  }
+  return new Tree(top.type, children, positions, length);
 }
 
 /** Parses ranges apart from each other: a quote that is open at the end of a line is none of the next. */
@@ -123,8 +128,19 @@ export function withSql(python: LanguageSupport, sql: Sql): LanguageSupport {
     const source = input.read(from, to);
     const end = endOfMagic(source);
     if (end !== null && end < to) {
-      const python = language.parser.startParse(input, fragments, [{ from, to: end }]);
-      return new CellParse(python, sql().startParse(input, fragments, [{ from: end, to }]), end);
+      const piece = (parser: Parser, from: number, to: number): Piece => ({
+        parse: parser.startParse(input, fragments, [{ from, to }]),
+        to,
+      });
+      const pieces: Piece[] = [];
+      let last = from;
+      for (const comment of commentsAbove(source, end)) {
+        if (last < comment.from) pieces.push(piece(language.parser, last, comment.from));
+        pieces.push(piece(sql(), comment.from, comment.to));
+        last = comment.to;
+      }
+      pieces.push(piece(language.parser, last, end), piece(sql(), end, to));
+      return new CellParse(pieces);
     }
     const lines = end === null ? sqlOfLines(source) : [];
     if (!lines.length) return parse;
