@@ -231,7 +231,7 @@ def stop(home: Path | None = None, *, progress: Callable[[str], None] | None = N
         kept = time.strftime("%H:%M:%S", time.localtime(before.st_mtime))
         raise SandboxError(
             "The sandbox is stopped, and its last changes could not be kept.",
-            why=f"{_last_words(home)}; it will start as it was at {kept}",
+            why="; ".join(filter(None, [_last_words(home), f"it will start as it was at {kept}"])),
             mend=f"make room on the disk of {home}",
         )
     return status(home)
