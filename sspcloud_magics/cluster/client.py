@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from sspcloud_magics import __version__
+from sspcloud_magics import __version__, forked
 from sspcloud_magics.access import Access
 from sspcloud_magics.bounded_json import TooMuch
 from sspcloud_magics.cluster import failures, transport
@@ -67,6 +67,10 @@ class Timings:
     """For a server that starts."""
 
 
+# The pools that forked children have inherited.
+_parents: list[object] = []
+
+
 class ApiClient:
     """The connections of one identity to one API server. Safe to use from several threads.
 
@@ -101,6 +105,13 @@ class ApiClient:
         self._ready_until = 0.0
         # The same, of a server that does not say whether it is ready, and has refused for long.
         self._believed_until = 0.0
+        forked.begin_again(self)
+
+    def begin_in_child(self) -> None:
+        """Leave the connections to the parent process. They are kept: to close one takes locks that its threads may hold."""
+        self._lock = threading.Lock()
+        _parents.append(self._pool)
+        self._pool = None
 
     @without_frames
     def ask(
@@ -371,8 +382,8 @@ class ApiClient:
         return urllib3.Timeout(connect=told.connect, read=told.watch + told.silence if stream else told.read)
 
     def _pool_for(self, access: Access) -> urllib3.PoolManager:
-        # The pool outlives the token, which each request carries, and not a fork of the process.
-        key = (replace(access, token=None), os.getpid())
+        # The pool outlives the token, which each request carries.
+        key = replace(access, token=None)
         with self._lock:
             if self._pool is None or key != self._pool_is_for:
                 self._pool = _pool(access)
@@ -395,6 +406,7 @@ class Stream:
         self._answer = answer
         self._server = server
         self._closed = False
+        self._process = os.getpid()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         try:
@@ -431,6 +443,8 @@ class Stream:
     def close(self) -> None:
         """End it, also while another thread waits for an event."""
         self._closed = True
+        if self._process != os.getpid():  # a forked child: the conversation is the parent's
+            return
         with suppress(ValueError, OSError):  # nothing to end any more
             self._answer.shutdown()
 

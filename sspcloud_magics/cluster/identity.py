@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from sspcloud_magics import pem
+from sspcloud_magics import forked, pem
 from sspcloud_magics.access import Access
 from sspcloud_magics.cluster import file_modes, jwt
 from sspcloud_magics.cluster import kubeconfig as files
@@ -155,6 +155,11 @@ class _Login:
         self.lock = threading.RLock()
         self.last: Access | None = None
         self.api: ApiClient | None = None
+        forked.begin_again(self)
+
+    def begin_in_child(self) -> None:
+        """Wait for none of the parent's threads in a forked child."""
+        self.lock = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)

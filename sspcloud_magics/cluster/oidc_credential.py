@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from sspcloud_magics import forked
 from sspcloud_magics.cluster import jwt, kubeconfig_file
 from sspcloud_magics.cluster.account import COPY_AGAIN
 from sspcloud_magics.cluster.kubeconfig import Entry, load, read
@@ -57,6 +58,12 @@ class OidcCredential:
         self._unsaved: tuple[Secret, Tokens] | None = None
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
+        forked.begin_again(self)
+
+    def begin_in_child(self) -> None:
+        """Renew by itself in a forked child, which has neither the parent's timer nor its threads."""
+        self._lock = threading.RLock()
+        self._timer = None
 
     def update(self, user: Entry) -> None:
         """Take up what the file says now."""

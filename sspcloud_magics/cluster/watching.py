@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from sspcloud_magics import forked
 from sspcloud_magics.cluster.client import Stream
 from sspcloud_magics.cluster.failures import Expired
 from sspcloud_magics.cluster.identity import Cluster
@@ -52,6 +53,14 @@ class Watch:
         self._closed = threading.Event()
         self._stream: Stream | None = None
         self._lock = threading.Lock()
+        forked.begin_again(self)
+
+    def begin_in_child(self) -> None:
+        """Leave the conversation to the parent process."""
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._closed.set()
+        self._stream = None
 
     def changes(self) -> Iterator[dict[str, dict[str, Any] | None] | None]:
         """Yield what changes, by name, None standing for an object that is gone; for ever, until `close`.

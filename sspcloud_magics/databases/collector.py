@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sspcloud_magics.databases import forks
+from sspcloud_magics import forked
 
 _lock = threading.Lock()
 # How many threads have it paused, and whether it is to go on afterwards.
@@ -42,4 +42,4 @@ def _begin_in_child() -> None:
     _pausing = 0
 
 
-forks.in_child(_begin_in_child)
+forked.in_child(_begin_in_child)

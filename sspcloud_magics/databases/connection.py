@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import psycopg
 from psycopg import pq
 
+from sspcloud_magics import forked
 from sspcloud_magics.databases import belongings, credentials, failures, fetching, forks, libpq, pooler
 from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import Database
@@ -174,7 +175,7 @@ class DatabaseConnection:
         self._session, self.tls = self._log_in()
         self.settings.begin(self._session, is_pooled=self.is_pooled)
         self._closed = False
-        forks.forget_in_child(self)
+        forked.begin_again(self)
 
     @property
     def user(self) -> str:
@@ -866,7 +867,7 @@ def _begin_in_child() -> None:
     _users.clear()
 
 
-forks.in_child(_begin_in_child)
+forked.in_child(_begin_in_child)
 
 
 @contextmanager

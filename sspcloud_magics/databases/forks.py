@@ -12,20 +12,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import weakref
-from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import psycopg
 
+from sspcloud_magics import forked
 from sspcloud_magics.databases import libpq
 
-if TYPE_CHECKING:
-    from sspcloud_magics.databases.connection import DatabaseConnection
-
-_connections: weakref.WeakSet[DatabaseConnection] = weakref.WeakSet()
-_steps: list[Callable[[], None]] = []
 _parents: list[object] = []
 
 
@@ -44,16 +38,6 @@ class _ParentsTurn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Never called."""
-
-
-def forget_in_child(connection: DatabaseConnection) -> None:
-    """Have a connection begin again in each child that is forked from now on."""
-    _connections.add(connection)
-
-
-def in_child(step: Callable[[], None]) -> None:
-    """Call a function in each child that is forked from now on."""
-    _steps.append(step)
 
 
 def is_parents(session: psycopg.Connection[Any]) -> bool:
@@ -81,13 +65,8 @@ def leave_to_parent(session: psycopg.Connection[Any], place: str, *more: object)
         os.close(nowhere)
 
 
-def _after_fork() -> None:
+def _begin_in_child() -> None:
     libpq._environment = threading.Lock()  # noqa: SLF001 - a thread that the child does not have may hold it
-    for step in _steps:
-        step()
-    for connection in list(_connections):
-        connection.begin_in_child()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+forked.in_child(_begin_in_child)

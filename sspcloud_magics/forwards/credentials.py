@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from sspcloud_magics import forked
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import SspcloudError, TokenExpired
 from sspcloud_magics.tunnel.control import RefuseAccess, SetAccess
@@ -55,6 +56,11 @@ class Credentials:
     def __init__(self, send: Callable[[SetAccess | RefuseAccess], None]) -> None:
         self._send = send
         self._entries: list[_Entry] = []
+        self._lock = threading.Lock()
+        forked.begin_again(self)
+
+    def begin_in_child(self) -> None:
+        """Wait for none of the parent's threads in a forked child."""
         self._lock = threading.Lock()
 
     def enter(self, identity: Identity, access: Access) -> tuple[SetAccess, bool]:

@@ -216,6 +216,7 @@ class Helper:
 
     def _forget_in_child(self) -> None:
         """Close the inherited ends of the pipes: the process is the parent's."""
+        self._sending = threading.Lock()
         for pipe in (self._stdin, self._stdout, self._stderr):
             with contextlib.suppress(OSError):
                 pipe.close()

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sspcloud_magics import user_files
+from sspcloud_magics import forked, user_files
 from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.forwards.credentials import Identity
@@ -126,6 +126,12 @@ class ForwardsFile:
         self._home = home or state_folder()
         self._key = hashlib.sha256(os.fsencode(self._notebooks.absolute())).hexdigest()[:16]
         self._written: list[Remembered] = []
+        self._writing = threading.Lock()
+        forked.begin_again(self)
+
+    def begin_in_child(self) -> None:
+        """Write into a file of its own in a forked child."""
+        self._written = []
         self._writing = threading.Lock()
 
     @property

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from sspcloud_magics import session
+from sspcloud_magics import forked, session
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.printable import printable
 from sspcloud_magics.target import SHORT_KIND, Target
@@ -60,6 +60,12 @@ class KnownNames:
         self._fetched = float("-inf")
         self._cluster: object = None
         self._uses = 0
+        forked.begin_again(self)
+
+    def begin_in_child(self) -> None:
+        """Wait for none of the parent's threads in a forked child."""
+        self._lock = threading.Lock()
+        self._thread = None
 
     def after_cell(self, *_: Any) -> None:
         """Fetch the names in the background if the cell that has run used the cluster."""

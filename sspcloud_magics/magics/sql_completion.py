@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from sspcloud_magics import session
+from sspcloud_magics import forked, session
 from sspcloud_magics.databases import known_names
 from sspcloud_magics.magics.cell_input import cell_magic
 from sspcloud_magics.printable import printable
@@ -42,6 +42,12 @@ class KnownTables:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        forked.begin_again(self)
+
+    def begin_in_child(self) -> None:
+        """Wait for none of the parent's threads in a forked child."""
+        self._lock = threading.Lock()
+        self._thread = None
 
     def names(self, db: str | None = None) -> Names | None:
         """Return what is known of the database of the moment, or of another one that is connected."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from sspcloud_magics import log_file
+from sspcloud_magics import forked, log_file
 from sspcloud_magics.errors import ClusterError, UsageProblem
 from sspcloud_magics.user_files import user_path
 
@@ -107,8 +106,7 @@ def _begin_in_child() -> None:
     session.watchers = ()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_in_child)
+forked.in_child(_begin_in_child)
 
 
 def configure(choice: Choice) -> None:

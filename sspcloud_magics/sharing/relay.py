@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from sspcloud_magics import forked
 from sspcloud_magics.cluster import objects, writing
 from sspcloud_magics.cluster.failures import NotFound, reading
 from sspcloud_magics.cluster.identity import Cluster
@@ -45,6 +46,15 @@ _LOOK_INTERVAL = 0.2
 _going: dict[Target, threading.Thread] = {}
 """Who removes a relay at this moment: it is not one to be used again."""
 _starting = threading.Lock()
+
+
+def _begin_in_child() -> None:
+    global _starting  # noqa: PLW0603 - a thread that the child does not have may hold it
+    _starting = threading.Lock()
+    _going.clear()
+
+
+forked.in_child(_begin_in_child)
 _UNPRIVILEGED = 1024
 _NOBODY = 65534
 

@@ -33,7 +33,7 @@ def panel(*, language: str | None = None) -> Panel:
     Raises
     ------
     UsageProblem
-        If it does not speak that language.
+        If it does not speak that language, or this process was forked.
 
     Examples
     --------

@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sspcloud_magics import session
+from sspcloud_magics import forked, session
 from sspcloud_magics.cluster.account import ACCOUNT_PAGE
 from sspcloud_magics.errors import (
     CertificateNotTrusted,
@@ -120,6 +120,14 @@ class Board:
         self._pace = pace or Pace()
         self._owes_answer = False
         self._whole_wanted = False
+        forked.begin_again(self)
+
+    def begin_in_child(self) -> None:
+        """End in a forked child: its thread, its followers and the browser are the parent's."""
+        self._wake = threading.Condition()
+        self._thread, self._closing = None, True
+        self._looked = threading.Event()
+        self._running, self._followers = set(), {}
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -147,6 +155,8 @@ class Board:
 
     def look_once(self, timeout: float) -> None:
         """Ask the cluster, and return when it has answered, or after `timeout` seconds."""
+        if self._closing:
+            return
         self._looked.clear()
         self._post(self._look_anew)
         self._looked.wait(timeout)

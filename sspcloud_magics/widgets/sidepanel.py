@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from sspcloud_magics import session
+from sspcloud_magics import forked, session
 from sspcloud_magics.errors import SspcloudError
 
 TARGET = "sspcloud_magics"
@@ -30,6 +30,13 @@ class _Links:
         self._told: dict[Any, dict[str, Any]] = {}
         self._unwatch: Callable[[], None] = lambda: None
         self._begun = self._said = 0
+        forked.begin_again(self)
+
+    def begin_in_child(self) -> None:
+        """Tell nothing in a forked child: the comms are the parent's."""
+        self._lock = threading.Lock()
+        self._told = {}
+        self._unwatch = lambda: None
 
     def add(self, comm: Any) -> None:
         with self._lock:

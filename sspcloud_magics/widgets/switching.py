@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 import threading
 
+from sspcloud_magics import forked
+
 SHORT = 0.0005
 """The interval while an order is carried out, in seconds."""
 
@@ -19,6 +21,17 @@ _ROUNDING = 0.5e-6
 _lock = threading.Lock()
 _hurrying = 0
 _before = 0.0
+
+
+def _begin_in_child() -> None:
+    global _lock, _hurrying  # noqa: PLW0603 - a thread that the child does not have may hold it
+    _lock = threading.Lock()
+    if _hurrying and _before > SHORT:
+        sys.setswitchinterval(_before + _ROUNDING)
+    _hurrying = 0
+
+
+forked.in_child(_begin_in_child)
 
 
 class Hurry:

@@ -16,6 +16,8 @@ from typing import Any
 import anywidget
 import traitlets
 
+from sspcloud_magics import forked
+from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.widgets import sidepanel, still
 from sspcloud_magics.widgets.board import Board
 
@@ -88,9 +90,28 @@ _lock = threading.Lock()
 _panel: Panel | None = None
 
 
+def _begin_in_child() -> None:
+    global _lock  # noqa: PLW0603 - a thread that the child does not have may hold it
+    _lock = threading.Lock()
+
+
+forked.in_child(_begin_in_child)
+
+
 def the_panel(language: str | None = None) -> Panel:
-    """Return the panel of this process; each display of it is one more view of the same."""
+    """Return the panel of this process; each display of it is one more view of the same.
+
+    Raises
+    ------
+    UsageProblem
+        If the process was forked: JupyterLab speaks with its parent.
+    """
     global _panel  # noqa: PLW0603 - one for a process, as there is one session
+    if forked.is_child():
+        raise UsageProblem(
+            "A process that was forked has no panel: JupyterLab speaks with its parent.",
+            mend="%sspcloud in a cell of the notebook",
+        )
     with _lock:
         if _panel is None or _panel.comm is None:
             _panel = Panel(language or "")

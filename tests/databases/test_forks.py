@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gc
-import json
 import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pandas as pd
 import psycopg
@@ -23,6 +21,7 @@ from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.query import query, run
 from sspcloud_magics.errors import ConnectionLost
 from sspcloud_magics.session import state
+from tests.support.forked_child import in_child
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork"),
@@ -40,27 +39,6 @@ def connected(connection, monkeypatch) -> Iterator[DatabaseConnection]:
     yield connection
     query(connection, "rollback; drop table forked")
     state.session.connections.clear()
-
-
-def in_child(ask: Callable[[], Any], leave: Callable[[int], None] = os._exit) -> Any:
-    """Return what a function gives in a forked child."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            try:
-                answer = ask()
-            except Exception as error:  # noqa: BLE001 - the parent judges it
-                answer = f"{type(error).__name__}: {error}"
-            os.write(writing, json.dumps(answer).encode())
-            leave(0)
-        finally:  # no copy of pytest goes on
-            os._exit(1)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        answer = json.loads(pipe.read())
-    assert os.waitpid(pid, 0)[1] == 0
-    return answer
 
 
 def _number_seen(number: int) -> tuple[int, int, int, int]:
