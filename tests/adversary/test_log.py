@@ -31,6 +31,7 @@ SPELT_OUT = (
     re.compile(
         r"SELECT pg_catalog\.(current_schemas\(true\)::pg_catalog\.text\[\]|set_config\('client_connection_check_interval', '2s', false\))"
     ),
+    re.compile(r"SELECT pg_catalog\.pg_backend_pid\(\)"),
     re.compile(r"SELECT \* FROM \w+\.\w+ LIMIT 5"),
     re.compile(
         r'SELECT 1 FROM ONLY "public"\."\w+" x WHERE \S+ OPERATOR\(pg_catalog\.=\) \S+ FOR KEY SHARE OF x'

@@ -188,6 +188,10 @@ def test_behind_a_proxy(reader, sandbox, tmp_path):
     assert {line.split()[1] for line in proxy.asked} == {f"apiserver.example:{port}"}
 
 
+def test_stuck_tunnel(reader):
+    assert "logs/kernel-" in reader("docs/how-to/stuck-tunnel.md", "alice")
+
+
 def test_every_how_to_is_tried():
     tried = Path(__file__).read_text("utf-8")
     pages = {path.name for path in (ROOT / "docs" / "how-to").glob("*.md")} - {"index.md"}

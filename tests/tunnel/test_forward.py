@@ -253,15 +253,23 @@ def just_now() -> str:
 
 @pytest.mark.usefixtures("any_protocol")
 @pytest.mark.parametrize("kind", ["pod", "service"])
-def test_fresh_pod_listens_a_moment_later(api, helper, programs, kind):
-    """Without a readiness probe a pod is ready as soon as its process runs."""
+def test_fresh_pod_listens_a_moment_later(api, patient_helper, programs, kind):
+    """Without a readiness probe a pod is ready as soon as its process runs.
+
+    The program talks first, so that the dial ends at once although the helper waits for long.
+    """
+
+    def greet(connection) -> None:
+        connection.sendall(b"hello")
+
     api.put_pod("web-0", {8000: 0}, started=just_now())
     api.put("Service", "web-0", spec={"ports": [{"port": 8000}], "selector": {"app": "web"}})
     api.put_endpoints("web-0", ["web-0"], [{"port": 8000}])
-    number = helper.start(kind, "web-0", 8000)
+    number = patient_helper.start(kind, "web-0", 8000)
     api.wait_for_request("get pods", 2 if kind == "pod" else 1)  # after the first dial
-    api.listen("web-0", 8000, programs(echo))
-    assert ask(helper.wait_for_state(number, State.ACTIVE).local_ports[0]) == b"ping"
+    api.listen("web-0", 8000, programs(greet))
+    with connect(patient_helper.wait_for_state(number, State.ACTIVE).local_ports[0]) as client:
+        assert receive(client, 5) == b"hello"
 
 
 def test_fresh_pod_that_never_listens_refused(api, patient_helper):
