@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sspcloud_magics import pem
+from sspcloud_magics.bounded_json import TooMuch
 from sspcloud_magics.cluster import kubeconfig
 from sspcloud_magics.cluster.kubeconfig_yaml import (
     BOOL,
@@ -180,9 +182,12 @@ def _put(node: MappingNode, key: str, value: Node) -> None:
 
 
 def _own(node: MappingNode) -> MappingNode:
-    """Return a copy with the same fields, those that it merges among them."""
+    """Return a copy with the same fields, those that it merges among them; an empty one where these cannot be merged."""
     copy = MappingNode(node.tag, list(node.value), flow_style=node.flow_style)
-    flatten(copy)
+    try:
+        flatten(copy)
+    except (yaml.YAMLError, TooMuch):
+        return _mapping()
     return copy
 
 

@@ -61,6 +61,14 @@ for _tag, _pattern, _first in (
 # Not the faster CSafeLoader: nested deeply enough, a file makes it crash the whole process.
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = _Go.yaml_implicit_resolvers
+    # How many keys all mappings have, what they merge included: nested merges double with each level.
+    keys = 0
+
+    def flatten_mapping(self, node: MappingNode) -> None:
+        super().flatten_mapping(node)
+        self.keys += len(node.value)
+        if self.keys > _MOST_VALUES:
+            raise TooMuch(f"more than {_MOST_VALUES:,} values")
 
     def scan_to_next_token(self) -> None:
         # PyYAML's own, but that a tab separates tokens where no key can begin.
@@ -171,7 +179,15 @@ def serialize(node: Node) -> str:
 
 
 def flatten(node: Node | None) -> None:
-    """Put what a mapping merges (``<<``) among its own keys."""
+    """Put what a mapping merges (``<<``) among its own keys.
+
+    Raises
+    ------
+    yaml.YAMLError
+        If it merges what is no mapping.
+    TooMuch
+        If it merges too many.
+    """
     if isinstance(node, MappingNode):
         _Loader("").flatten_mapping(node)
 

@@ -9,6 +9,7 @@ import pytest
 from sspcloud_magics.cluster import kubeconfig_file
 from sspcloud_magics.cluster.identity import find_cluster
 from sspcloud_magics.cluster.kubeconfig import LIMIT, default_files, load, usable
+from sspcloud_magics.cluster.kubeconfig_edit import KubeconfigEdit, assign
 from sspcloud_magics.cluster.login_script import read_script
 from sspcloud_magics.errors import KubeconfigInvalid, SspcloudError
 
@@ -92,13 +93,26 @@ def test_invalid_file_is_named_and_never_quoted(tmp_path: Path, content: bytes, 
     assert caught.value.mend
 
 
+# Ten keys, and twenty levels each of which merges the level below four times.
+MERGES = (
+    "{a0: &a0 {"
+    + ", ".join(f"k{at}: secret-canary" for at in range(10))
+    + "}, "
+    + ", ".join(
+        f"a{level}: &a{level} {{<<: [" + ", ".join([f"*a{level - 1}"] * 4) + "]}" for level in range(1, 21)
+    )
+    + ", <<: *a20}"
+)
+
+
 @pytest.mark.parametrize(
     ("user", "says"),
     [
         ("{a: " + "[" * 101 + "]" * 101 + "}", "more than 100 levels"),
         ("{a: &a [" + "secret-canary, " * 400 + "], b: [" + "*a, " * 400 + "]}", "more than 100,000 values"),
+        (MERGES, "more than 100,000 values"),
     ],
-    ids=["deep", "aliases"],
+    ids=["deep", "aliases", "merges"],
 )
 def test_entry_with_too_much_in_it_is_refused(tmp_path: Path, user: str, says: str) -> None:
     file = tmp_path / "config"
@@ -108,6 +122,13 @@ def test_entry_with_too_much_in_it_is_refused(tmp_path: Path, user: str, says: s
     with pytest.raises(KubeconfigInvalid, match=says) as caught:
         usable(found.users["a"], "user")
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("user", [MERGES, "{<<: [1, 2], token: old}"], ids=["merges", "no mapping"])
+def test_entry_that_cannot_be_merged_is_replaced(user: str) -> None:
+    edit = KubeconfigEdit(f"users: [{{name: a, user: {user}}}]", "config")
+    assign(edit.entry("users", "a"), {"token": "new"})
+    assert edit.text() == "users: [{name: a, user: {token: new}}]\n"
 
 
 def test_file_of_ten_megabytes_is_refused_unread(tmp_path: Path) -> None:
