@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -145,8 +146,8 @@ def psycopg_alone(scene: Scene) -> None:
 
 def _export(scene: Scene) -> None:
     for name in scene.his():
-        with contextlib.suppress(SspcloudError):
-            ssp.query_db(f"SELECT {HERS} * FROM {name}", to=Path("rows.csv"), overwrite=True)
+        with contextlib.suppress(SspcloudError), TemporaryDirectory() as folder:
+            ssp.query_db(f"SELECT {HERS} * FROM {name}", to=Path(folder) / "rows.csv")
         with contextlib.suppress(SspcloudError):
             ssp.query_db(f"SELECT {HERS} * FROM {name}", as_="arrow")
 
