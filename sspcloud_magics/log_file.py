@@ -89,16 +89,19 @@ def set_level(level: str) -> None:
         ROOT.removeHandler(file)
         file.close()
     if level and file is None:
-        folder = state_folder() / "logs"
         try:
+            folder = state_folder() / "logs"
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _forget_former(folder)
             file = _File(folder / f"kernel-{os.getpid()}.log", maxBytes=SIZE, backupCount=1, encoding="utf-8")
-        except OSError as error:
-            warnings.warn(f"No log can be written in {folder}: {error.strerror or error}.", stacklevel=2)
+        except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            warnings.warn(f"No log can be written: {reason}.", stacklevel=2)
             return
         file.setFormatter(_Formatter())
         ROOT.addHandler(file)
+    # Handlers of others, such as those of logging.basicConfig(), would write records with their secrets, and into the cell.
+    ROOT.propagate = not level
     ROOT.setLevel(level.upper() if level else logging.NOTSET)
 
 
@@ -139,10 +142,17 @@ def without_secrets(text: str) -> str:
 
 
 def _forget_former(folder: Path) -> None:
-    """Remove the oldest files of former kernels."""
-    with suppress(OSError):
-        former = sorted(folder.glob("kernel-*.log*"), key=lambda file: file.stat().st_mtime)
-        for file in former[: -KEPT or None]:
+    """Remove the oldest files of former kernels, not of those that still run."""
+    import psutil  # noqa: PLC0415 - the helper needs this module, and never psutil
+
+    former: list[tuple[float, Path]] = []
+    for file in folder.glob("kernel-*.log*"):
+        number = file.name.removeprefix("kernel-").partition(".")[0]
+        with suppress(OSError):
+            if not (number.isdigit() and psutil.pid_exists(int(number))):
+                former.append((file.stat().st_mtime, file))
+    for _, file in sorted(former)[:-KEPT]:
+        with suppress(OSError):
             file.unlink()
 
 
@@ -154,6 +164,7 @@ def _begin_in_child() -> None:
     """Write nothing into the parent's file."""
     if (file := _handler()) is not None:
         ROOT.removeHandler(file)
+        ROOT.propagate = True
         ROOT.setLevel(logging.NOTSET)
 
 

@@ -14,6 +14,8 @@ from sspcloud_magics import log_file
 from sspcloud_magics.secret import Secret
 
 LOG = logging.getLogger("sspcloud_magics.tunnel.test")
+# No process has a number beyond Linux' largest.
+NOT_RUNNING = (4 << 20) + 1
 JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJib2IifQ.c2lnbmF0dXJl"
 
 
@@ -69,11 +71,11 @@ def test_log_stays_small(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_of_former_kernels_are_removed(state: Path) -> None:
     state.mkdir(parents=True)
     for age in range(9):
-        file = state / f"kernel-{age}.log"
+        file = state / f"kernel-{NOT_RUNNING + age}.log"
         file.touch()
         os.utime(file, (1000 - age, 1000 - age))
     log_file.set_level("debug")
-    former = {f"kernel-{age}.log" for age in range(log_file.KEPT)}
+    former = {f"kernel-{NOT_RUNNING + age}.log" for age in range(log_file.KEPT)}
     assert {file.name for file in state.iterdir()} == former | {f"kernel-{os.getpid()}.log"}
 
 
@@ -132,3 +134,38 @@ def test_log_is_not_written_through_a_link(state: Path, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="No log can be written"):
         log_file.set_level("debug")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_records_reach_no_handler_of_others(capfd: pytest.CaptureFixture[str]) -> None:
+    other = logging.StreamHandler()
+    logging.getLogger().addHandler(other)
+    try:
+        log_file.set_level("debug")
+        LOG.error("only in the file")
+    finally:
+        logging.getLogger().removeHandler(other)
+    assert "only in the file" in written()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_logs_of_living_kernels_are_kept(state: Path) -> None:
+    state.mkdir(parents=True)
+    living, dead = state / f"kernel-{os.getppid()}.log", state / f"kernel-{NOT_RUNNING}.log"
+    for age, file in enumerate(
+        [living, dead, *(state / f"kernel-{NOT_RUNNING + 1 + at}.log" for at in range(5))]
+    ):
+        file.touch()
+        os.utime(file, (age, age))
+    log_file.set_level("debug")
+    assert living.exists()
+    assert not dead.exists()
+
+
+def test_no_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(log_file, "state_folder", home)
+    with pytest.warns(UserWarning, match="No log can be written: Could not determine home directory"):
+        log_file.set_level("debug")
+    assert log_file.path() is None

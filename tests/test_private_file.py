@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -24,4 +26,21 @@ def test_file_is_private_and_goes(platform: str, tmp_path: Path, monkeypatch: py
         assert modes == [0o700, 0o600]
     remove()
     assert not file.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="for Linux")
+@pytest.mark.parametrize("how", ["missing", "refused"])
+def test_python_without_files_in_memory(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    if how == "missing":
+        monkeypatch.delattr(os, "memfd_create")
+    else:
+        monkeypatch.setattr(os, "memfd_create", refuse)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    file, remove = private_file(TEXT)
+    assert file.read_text("utf-8") == TEXT
+    remove()
     assert list(tmp_path.iterdir()) == []

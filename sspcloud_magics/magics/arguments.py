@@ -85,7 +85,7 @@ def words_of(line: str) -> list[str]:
         raise UsageProblem("A quote is opened and not closed.", mend="close it, or leave it out") from None
 
 
-def fill_in(line: str, variables: Mapping[str, Any]) -> str:
+def fill_in(line: str, variables: Mapping[str, Any], *, values_only: bool = False) -> str:
     """Fill variables into a line, ``{name}`` and ``$name``, as IPython does for the magics of lines.
 
     IPython leaves a line as it is where one name is unknown; here that is an error. The values of a list become words. A comment
@@ -97,6 +97,8 @@ def fill_in(line: str, variables: Mapping[str, Any]) -> str:
         What stands behind the magic's name.
     variables
         The values by name.
+    values_only
+        Refuse a text that holds options; those in a list are always refused, since others may have written it.
 
     Raises
     ------
@@ -110,7 +112,7 @@ def fill_in(line: str, variables: Mapping[str, Any]) -> str:
     """
     end = next((word.start() for word in _QUOTED_WORD.finditer(line) if word[0] == "#"), len(line))
     try:
-        return _WordsFormatter().vformat(line[:end], (), variables) + line[end:]
+        return _WordsFormatter(values_only).vformat(line[:end], (), variables) + line[end:]
     except NameError as error:
         near = nearest(str(error.name), [name for name in variables if not name.startswith("_")])
         raise UsageProblem(
@@ -128,6 +130,9 @@ def fill_in(line: str, variables: Mapping[str, Any]) -> str:
 class _WordsFormatter(DollarFormatter):
     """Fills in the values of a list, a Series and the like as words."""
 
+    def __init__(self, values_only: bool) -> None:
+        self._values_only = values_only
+
     def format_field(self, value: Any, format_spec: str) -> str:
         values = value
         for name in ("tolist", "to_list"):  # of pandas and NumPy, of polars
@@ -137,10 +142,20 @@ class _WordsFormatter(DollarFormatter):
         if isinstance(values, list | tuple):
             if not all(isinstance(each, str | int) for each in values):
                 raise TypeError("a list that is filled in holds texts and whole numbers only")
+            for each in values:
+                _refuse_option(each)
             return " ".join(shlex.quote(str(each)) for each in values)
         if hasattr(value, "columns"):
             raise TypeError("a DataFrame is no list: name one of its columns")
+        for word in value.split() if self._values_only and isinstance(value, str) else ():
+            _refuse_option(word)
         return str(super().format_field(value, format_spec))
+
+
+def _refuse_option(word: object) -> None:
+    """Refuse a word of a variable's value that would be more than a value: others may have written it, as in a sign-up sheet."""
+    if isinstance(word, str) and (word.startswith("-") or word == "#"):
+        raise TypeError(f"{shortened(word)} in a value would be read as an option or a comment")
 
 
 _QUOTED_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")

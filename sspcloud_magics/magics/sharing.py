@@ -87,7 +87,7 @@ class SharingMagics(Magics):
         The same in Python: ``ssp.share_db("postgresql-cnpg-951239", ["bob", "carol"])``.
         """
         variables = ChainMap(dict(local_ns or {}), self._notebook)
-        given = arguments(self, "share_db", fill_in(line, variables))
+        given = arguments(self, "share_db", fill_in(line, variables, values_only=True))
         with steps() as progress:
             return session.share_db(
                 given.database_name,
@@ -152,7 +152,7 @@ class SharingMagics(Magics):
         The same in Python: ``ssp.unshare("postgresql-cnpg-951239", "bob")``.
         """
         variables = ChainMap(dict(local_ns or {}), self._notebook)
-        given = arguments(self, "unshare", fill_in(line, variables))
+        given = arguments(self, "unshare", fill_in(line, variables, values_only=True))
         with steps() as progress:
             closed = session.unshare(
                 given.database_name,

@@ -103,6 +103,16 @@ def test_what_is_no_list_of_names_gets_a_sentence(alice: Notebook, written: str)
         assert isinstance(alice.fail(cell), errors.UsageProblem)
 
 
+@pytest.mark.parametrize(
+    "written", ["['bob', '--read-write']", "'bob --read-write'", "['bob', '#', 'carol']"]
+)
+def test_names_from_a_variable_are_no_options(alice: Notebook, written: str) -> None:
+    """A list of colleagues may be a sheet that others have filled in."""
+    alice.run(f"names = {written}")
+    assert isinstance(alice.fail(f"%share_db {DATABASE} --with {{names}} --dry-run"), errors.UsageProblem)
+    assert isinstance(alice.fail(f"%unshare {DATABASE} {{names}}"), errors.UsageProblem)
+
+
 def test_list_of_colleagues_is_taken_back(alice: Notebook) -> None:
     alice.run("both = ['bob', 'carol']")
     alice.run(f"%share_db {DATABASE} --with {{both}}")

@@ -1,7 +1,8 @@
 /** Where SQL stands in the source of a cell: below the line of `%%query_db`, or behind `%query_db` on a line. */
 
 /** What may take the result: `df =`, `rows, n =`, `found["a = b"]: DataFrame =`. */
-const TARGET = String.raw`(?:(?:[^\n'"#]|'[^'\n]*'|"[^"\n]*")*=[ \t]*)?`;
+// It begins with no blank: else a long indentation could be cut in as many ways as it has blanks.
+const TARGET = String.raw`(?:(?=[^ \t])(?:[^\n'"#]|'[^'\n]*'|"[^"\n]*")*=[ \t]*)?`;
 /** What may stand above the line of a cell magic: comments, SQL's too, and the magics that run a cell magic themselves. */
 const ABOVE = String.raw`(?:[ \t]*(?:(?:#|--)[^\n]*|%%(?:time|timeit|capture)\b[^\n]*)?\n)*`;
 const CELL = new RegExp(String.raw`^${ABOVE}[ \t]*${TARGET}%%query_db(?!\S)[^\n]*`);
