@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import pytest
 from sspcloud_magics import sandbox
 from sspcloud_magics.sandbox import daemon, postgres
 from tests.support.kubectl import kubectl
+from tests.support.waiting import wait_until
 from tests.testbed import Sandbox
 
 pytestmark = pytest.mark.slow
@@ -91,9 +93,20 @@ def test_env_points_a_shell_at_a_person(home: Path, running: sandbox.Status) -> 
 
 
 def test_api_server_restarts_in_the_same_process(home: Path, running: sandbox.Status) -> None:
-    said = cli(home, "restart-api-server")
-    assert (said.returncode, said.stdout) == (0, f"{running}\n")
+    assert running.server
+    assert running.pid
+    host, _, port = running.server.removeprefix("https://").partition(":")
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE  # nothing is sent
+    with tls.wrap_socket(socket.create_connection((host, int(port)), timeout=30)) as before:
+        said = cli(home, "restart-api-server")
+        assert (said.returncode, said.stdout) == (0, f"{running}\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert before.recv(1) == b"", "it ends its connections"
     assert sandbox.status(home).pid == running.pid
+    alice = Sandbox(home, running.pid)
+    # It listens a moment later, and refuses everything before it knows its roles again.
+    assert wait_until(lambda: kubectl(alice, "alice", "get", "pods").code == 0)
 
 
 def test_nobody_else_has_a_kubeconfig(home: Path, running: sandbox.Status) -> None:
