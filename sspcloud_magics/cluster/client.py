@@ -256,11 +256,14 @@ class ApiClient:
             if is_ready:
                 return self._ask_patiently(access, attempt, query, body, stream=stream)
             if not is_starting:
-                # It does not tell: whoever refuses for so long does not start.
-                if time.monotonic() >= deadline:
-                    self._believed_until = time.monotonic() + _STAYS_BELIEVED
-                    break
+                # It does not tell: a server that refuses for so long does not start. The last refusal counts, since the
+                # server may have been starting until now.
+                is_late = time.monotonic() >= deadline
                 answer = self._ask_patiently(access, attempt, query, body, stream=stream)
+                if is_late:
+                    if answer.status == 403:
+                        self._believed_until = time.monotonic() + _STAYS_BELIEVED
+                    break
             time.sleep(_ASK_AGAIN)
         return answer
 

@@ -472,6 +472,15 @@ def test_without_readyz_refusal_believed_in_the_end(api: ApiServer, cluster: Clu
     assert said == [code]
 
 
+@pytest.mark.parametrize("code", [401, 403, 404])
+def test_refusal_of_long_ago_not_believed(api: ApiServer, cluster: Cluster, code: int) -> None:
+    """The server was starting until it was too late to ask whether it is ready."""
+    cluster.api.timings = Timings(starting=0.0)
+    said = readiness(api, code)
+    assert names(list_objects(cluster, PODS)) == ["a"]
+    assert said == [code]
+
+
 def test_refusal_believed_just_after_success(api: ApiServer, cluster: Cluster) -> None:
     said = readiness(api, 200)
     api.answers["/api/v1/namespaces/user-bob/pods/a"] = {"metadata": {"name": "a"}}
