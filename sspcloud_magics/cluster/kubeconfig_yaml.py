@@ -30,10 +30,18 @@ _MOST_VALUES = 100_000
 _KNOWN_TO_PYYAML = ("timestamp", "merge", "value", "set", "omap", "pairs")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _OCTAL = re.compile(r"[-+]?0[0-7]+")
+# In characters. The largest float64 has 309 digits.
+_LONGEST_NUMBER = 400
 
 
 class _Go(BaseResolver):
     """What a plain scalar is to Go. All numbers are one kind here; dates and times are text."""
+
+    def resolve(self, kind: type[Node], value: Any, implicit: Any) -> Any:
+        # An integer of thousands of digits cannot be written as JSON, and a long text costs a pattern time.
+        if kind is ScalarNode and len(value) > _LONGEST_NUMBER:
+            return STR
+        return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
 
 
 for _tag, _pattern, _first in (
@@ -49,7 +57,7 @@ for _tag, _pattern, _first in (
     ),
     (
         FLOAT,
-        r"(?!\.)[-+]?_*(?:\._*[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE]_*[-+]?_*[0-9][0-9_]*)?$",
+        r"(?!\.)[-+]?_*(?:\._*[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE]_*(?:[-+]_*)?[0-9][0-9_]*)?$",
         list("-+0123456789"),
     ),
     (FLOAT, r"\.[0-9]+(?:[eE][-+]?[0-9]+)?$", ["."]),
@@ -59,8 +67,7 @@ for _tag, _pattern, _first in (
 
 
 # Not the faster CSafeLoader: nested deeply enough, a file makes it crash the whole process.
-class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers = _Go.yaml_implicit_resolvers
+class _Loader(_Go, yaml.SafeLoader):
     # How many keys all mappings have, what they merge included: nested merges double with each level.
     keys = 0
 
@@ -116,7 +123,7 @@ class _Loader(yaml.SafeLoader):
         return node.value if math.isinf(number) and "inf" not in text else number
 
     def construct_truth(self, node: ScalarNode) -> bool:
-        if self.resolve(ScalarNode, node.value, (True, False)) != BOOL:  # type: ignore[no-untyped-call]
+        if self.resolve(ScalarNode, node.value, (True, False)) != BOOL:
             raise ConstructorError(None, None, "neither true nor false", node.start_mark)
         return node.value[0] in "yYtT" or node.value.lower() == "on"
 
@@ -129,8 +136,8 @@ for _kind in _KNOWN_TO_PYYAML:
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_any)
 
 
-class _Dumper(yaml.SafeDumper):
-    yaml_implicit_resolvers = _Go.yaml_implicit_resolvers
+class _Dumper(_Go, yaml.SafeDumper):
+    """Writes what `_Loader` reads."""
 
 
 def compose(text: str) -> Node | None:

@@ -10,6 +10,7 @@ from sspcloud_magics.cluster import kubeconfig_file
 from sspcloud_magics.cluster.identity import find_cluster
 from sspcloud_magics.cluster.kubeconfig import LIMIT, default_files, load, usable
 from sspcloud_magics.cluster.kubeconfig_edit import KubeconfigEdit, assign
+from sspcloud_magics.cluster.kubeconfig_yaml import compose, construct
 from sspcloud_magics.cluster.login_script import read_script
 from sspcloud_magics.errors import KubeconfigInvalid, SspcloudError
 
@@ -122,6 +123,14 @@ def test_entry_with_too_much_in_it_is_refused(tmp_path: Path, user: str, says: s
     with pytest.raises(KubeconfigInvalid, match=says) as caught:
         usable(found.users["a"], "user")
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scalar", ["1e" + "_" * (1 << 20), "0x" + "f" * 4000], ids=["underscores", "digits"])
+def test_scalar_too_long_for_a_number_is_text(scalar: str) -> None:
+    """A pattern that takes time with the square of the length would take hours for the first."""
+    root = compose(f"a: {scalar}")
+    assert root is not None
+    assert construct(root) == {"a": scalar}
 
 
 @pytest.mark.parametrize("user", [MERGES, "{<<: [1, 2], token: old}"], ids=["merges", "no mapping"])
