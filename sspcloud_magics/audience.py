@@ -14,6 +14,11 @@ def is_watched() -> bool:
     ipython = sys.modules.get("IPython.core.getipython")  # where it is loaded: it is not for this question
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is None:
-        return sys.stderr.isatty()
+        return has_terminal()
     kernel = getattr(shell, "kernel", None)  # none in a terminal
     return bool(getattr(kernel, "_allow_stdin", True))
+
+
+def has_terminal() -> bool:
+    """Whether the error stream is a terminal. Without a console, as under pythonw, there is no such stream."""
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()

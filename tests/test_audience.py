@@ -15,6 +15,12 @@ def test_pipeline_is_not_watched() -> None:
     assert done.stdout == "False\n"
 
 
+def test_no_error_stream_is_not_watched(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "IPython.core.getipython", None)
+    monkeypatch.setattr("sys.stderr", None)
+    assert not is_watched()
+
+
 def test_terminal_is_watched(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "IPython.core.getipython", None)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)

@@ -10,6 +10,7 @@ for a person, what it says on its standard error is shown on a line that is wipe
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shlex
@@ -22,6 +23,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -180,13 +182,19 @@ class ExecPlugin:
             raise NotLoggedIn(
                 f"The login command {self._command} cannot be run.", why=f"{error.strerror or error}."
             ) from None
-        assert process.stderr is not None  # noqa: S101 - for the type checker: it is a PIPE
-        prompt = LoginPrompt(Path(self._command).name, process.stderr)
+        # A kernel that ends takes no notice of its daemon threads, and the command is in a group of its own.
+        end = partial(_end, process)
         try:
-            output = self._output(process)
+            atexit.register(end)
+            assert process.stderr is not None  # noqa: S101 - for the type checker: it is a PIPE
+            prompt = LoginPrompt(Path(self._command).name, process.stderr)
+            try:
+                output = self._output(process)
+            finally:
+                prompt.close()
         finally:
-            prompt.close()
-            _end(process)
+            end()
+            atexit.unregister(end)
         if process.returncode != 0:
             raise NotLoggedIn(
                 f"The login command {self._command} failed (exit code {process.returncode}).",

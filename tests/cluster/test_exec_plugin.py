@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 from sspcloud_magics.cluster.exec_plugin import ExecPlugin
 from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.login_prompt import LoginPrompt
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired
 from sspcloud_magics.secret import Secret
 
@@ -231,6 +233,15 @@ class Screen(io.StringIO):
             assert self._news.wait_for(lambda: words in self.getvalue(), 30)
 
 
+WAITS = (
+    "import pathlib, time\n"
+    "print('open https://login.example/device and', file=sys.stderr)\n"
+    "print('type ABCD-EFGH \\x1b[1m eyJhbGciOiJub25lIn0.c4nary', file=sys.stderr, flush=True)\n"
+    "while not pathlib.Path(__file__).with_name('typed').exists(): time.sleep(0.01)\n"
+    "give(token='token')"
+)
+
+
 @pytest.mark.parametrize("quiet", [0.0, 0.5], ids=["at once", "after a moment"])
 def test_command_that_waits_shows_what_it_says(
     program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: float
@@ -239,14 +250,7 @@ def test_command_that_waits_shows_what_it_says(
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setattr("sspcloud_magics.cluster.login_prompt.QUIET", quiet)
-    body = (
-        "import pathlib, time\n"
-        "print('open https://login.example/device and', file=sys.stderr)\n"
-        "print('type ABCD-EFGH \\x1b[1m eyJhbGciOiJub25lIn0.c4nary', file=sys.stderr, flush=True)\n"
-        "while not pathlib.Path(__file__).with_name('typed').exists(): time.sleep(0.01)\n"
-        "give(token='token')"
-    )
-    found = plugin(program(body), tmp_path)
+    found = plugin(program(WAITS), tmp_path)
     given: list[Any] = []
     asking = threading.Thread(target=lambda: given.append(found.credential().token))
     asking.start()
@@ -258,6 +262,107 @@ def test_command_that_waits_shows_what_it_says(
     *_, shown, wiped, end = screen.getvalue().split("\r")
     assert wiped == " " * len(shown.rstrip())
     assert end == ""
+
+
+URL = "https://login.example/device?user_code=ABCD-EFGH&state="
+LONG = "c4nary" * 10
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (f"{'x ' * 290}eyJhbGciOiJub25lIn0.{LONG}\n", "x ●●●●●●"),
+        (f"{LONG * 100}\nType ABCD.\n", "login: Type ABCD."),
+        (f"token {LONG}, as told\n", "login: token ●●●●●● as told"),
+        (f"Open ({URL}{LONG}) now.\n", f"login: Open ({URL}●●●●●● now."),
+        (f"Open {URL.replace('?', 's' * 40 + '?')}1 now.\n", "s?user_code=ABCD-EFGH&state=1 now."),
+        ("Type ABCD.\r\n\rWaiting |\rWaiting /", "login: Type ABCD. Waiting /"),
+        ("Type the code ABCD (waiting...)", "login: Type the code ABCD (waiting...)"),
+    ],
+    ids=["split token", "endless line", "token", "URL with a token", "URL", "spinner", "no end"],
+)
+def test_login_prompt_shows_lines_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, said: str, shown: str
+) -> None:
+    """The pipe stays open, as that of a command that waits for a person does."""
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr("sspcloud_magics.cluster.login_prompt.QUIET", 0.0)
+    monkeypatch.setenv("COLUMNS", "700")
+    out, into = os.pipe()
+    prompt = LoginPrompt("login", os.fdopen(out, "rb"), pause=0.0)
+    os.write(into, said.encode())
+    try:
+        screen.wait_for(shown)
+    finally:
+        prompt.close()
+        os.close(into)
+    assert "c4nary" not in screen.getvalue()
+
+
+def test_login_prompt_does_not_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr("sspcloud_magics.cluster.login_prompt.QUIET", 0.0)
+    monkeypatch.setenv("COLUMNS", "20")
+    out, into = os.pipe()
+    prompt = LoginPrompt("login", os.fdopen(out, "rb"))
+    os.write(into, b"open the page and type ABCD\n")
+    screen.wait_for("login: nd type ABCD")
+    prompt.close()
+    os.close(into)
+    assert {len(line) for line in screen.getvalue().split("\r")} == {0, 19}
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # of pipes left to the collector
+def test_command_ends_where_no_thread_starts(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_command: str, _said: Any) -> LoginPrompt:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("sspcloud_magics.cluster.exec_plugin.LoginPrompt", refuse)
+    before = set(psutil.Process().children())
+    with pytest.raises(RuntimeError):
+        plugin(program(WAITS), tmp_path).credential()
+    assert set(psutil.Process().children()) <= before
+
+
+@pytest.mark.parametrize("stream", [None, "closed"])
+def test_lost_error_stream_does_not_matter(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: str | None
+) -> None:
+    """As of a program without a console, or when the terminal is gone while the command runs."""
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen if stream else None)
+    monkeypatch.setattr("sspcloud_magics.cluster.login_prompt.QUIET", 0.0)
+    found = plugin(program(WAITS), tmp_path)
+    given: list[Any] = []
+    asking = threading.Thread(target=lambda: given.append(found.credential().token))
+    asking.start()
+    if stream:
+        screen.wait_for("type ABCD")
+        screen.close()
+    (tmp_path / "typed").touch()
+    asking.join()
+    assert given == [Secret("token")]
+
+
+def test_login_command_ends_with_the_program(program: Any, tmp_path: Path) -> None:
+    """A renewal runs on a daemon thread, which the end of the program stops where it is."""
+    body = f"count.with_name('pid').write_text(f'{{os.getpid()}}\\n')\n{WAITS}"
+    run = (
+        "import threading; from pathlib import Path; from sspcloud_magics.cluster.exec_plugin import ExecPlugin\n"
+        f"pid = Path({str(tmp_path / 'pid')!r})\n"
+        f"plugin = ExecPlugin({program(body)!r}, pid.parent, {{}})\n"
+        "threading.Thread(target=plugin.credential, daemon=True).start()\n"
+        "def is_read(): return any(each.name == 'sspcloud-exec' for each in threading.enumerate())\n"
+        "while not (is_read() and pid.exists() and pid.read_text().endswith('\\n')): pass"
+    )
+    subprocess.run([sys.executable, "-c", run], check=True, stderr=subprocess.DEVNULL)
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 def test_quick_command_is_not_heard(program: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
