@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sspcloud_magics.errors import (
@@ -55,15 +55,21 @@ _ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _FRESH = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class View:
-    """A collection in which the pods of a target can be found, and how to read it."""
+    """A collection in which the pods of a target can be found, how to read it, and what it held last."""
 
     path: str
     query: Mapping[str, str]
     read: Callable[[Sequence[Object]], list[Candidate]]
     watched: bool = True
     """Whether it is a collection; a single object, read by who may not list, is asked for again and again."""
+    renew: Callable[[], Awaitable[View]] | None = None
+    """Finds the view again before each new list, where it depends on an object that may change."""
+    has_selector: bool = False
+    """Whether these are the Endpoints of a Service with a selector: its pods stand in while none is ready."""
+    objects: dict[str, Object] = field(default_factory=dict)
+    version: str = ""
 
 
 class Follower:
@@ -106,12 +112,12 @@ class Follower:
         self._on_refusal = on_refusal
         self._watch_time = watch_time
         self._view: View | None = None
-        # The pods that a service selects, whose Endpoints are followed.
-        self._selected: View | None = None
-        # Looks at those pods while the Endpoints have none that is ready.
+        # Lists the pods that a service selects, then follows them, while the Endpoints have none that is ready.
         self._looking: asyncio.Task[None] | None = None
-        self._objects: dict[str, Object] = {}
-        self._version = ""
+        # What the Endpoints had when that began: a change may come from another selector or port.
+        self._unready: list[Candidate] = []
+        # Set with the first candidates. `start` waits for it and not for a task, which `restart` may replace.
+        self._found = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.candidates: list[Candidate] = []
 
@@ -127,10 +133,10 @@ class Follower:
             view = await self._find_view()
             if view is not None:
                 self._view = await self._list_first(view)
-        if self._looking is not None:
-            await asyncio.shield(self._looking)
-        if self._view is not None and self._task is None:
-            self._task = asyncio.create_task(self._follow(self._view, listed=True))
+        if self._view is not None:
+            await self._found.wait()
+            if self._task is None:
+                self._task = asyncio.create_task(self._follow(self._view, listed=True))
 
     @property
     def started(self) -> bool:
@@ -139,13 +145,12 @@ class Follower:
 
     def close(self) -> None:
         """Stop following."""
-        for task in (self._task, self._looking):
-            if task is not None:
-                task.cancel()
-        self._looking = None
+        if self._task is not None:
+            self._task.cancel()
+        self._stop_looking()
 
     def restart(self) -> None:
-        """Fetch and watch anew, because the connection of the watch is not to be trusted any more."""
+        """Fetch and watch again, because the connection of the watch is not to be trusted any more."""
         if self._view is not None:
             self.close()
             self._task = asyncio.create_task(self._follow(self._view))
@@ -161,11 +166,12 @@ class Follower:
 
     async def not_ready(self) -> SspcloudError:
         """Return the error that says why no pod can be used."""
-        candidates, selected = self.candidates, self._selected
-        if selected is not None:
+        candidates = self.candidates
+        if self._view is not None and self._view.has_selector:
             # Endpoints do not say why a pod is not among them.
             try:
                 with _understood():
+                    selected = await self._selected_view()
                     found = await self._call(lambda client: client.get(selected.path, selected.query))
                     candidates = selected.read(found.get("items") or ())
             except PortNotFound as error:
@@ -209,6 +215,7 @@ class Follower:
             lambda objects: [
                 found for one in objects for found in pods_of_endpoints(one, self._ports, ports)
             ],
+            has_selector=bool(spec.get("selector")),
         )
         try:
             found = await self._call(lambda client: client.get(path, view.query))
@@ -217,16 +224,22 @@ class Follower:
                 raise self._explained(error, "list", "endpoints", name) from None
             if service is None:
                 raise forbidden from None
-            if not spec.get("selector"):
-                # As a label selector, nothing means everything.
-                raise self._selects_no_pods(spec) from None
-            selector = selector_text({"matchLabels": spec["selector"]})
-            return self._pods_view(selector, target_ports(ports or ()))
+            return self._view_of_selected(service)
         if service is not None and not spec.get("selector") and not view.read(found.get("items") or ()):
             raise self._selects_no_pods(spec)
-        if spec.get("selector"):
-            selector = selector_text({"matchLabels": spec["selector"]})
-            self._selected = self._pods_view(selector, target_ports(ports or ()))
+        return view
+
+    async def _selected_view(self) -> View:
+        return self._view_of_selected(await self._get("v1", "services", self._target.name))
+
+    def _view_of_selected(self, service: Object) -> View:
+        spec = service["spec"]
+        if not spec.get("selector"):
+            # As a label selector, nothing means everything.
+            raise self._selects_no_pods(spec)
+        ports = target_ports(service_ports(service, self._ports))
+        view = self._pods_view(selector_text({"matchLabels": spec["selector"]}), ports)
+        view.renew = self._selected_view
         return view
 
     def _selects_no_pods(self, spec: Object) -> TargetError:
@@ -303,7 +316,7 @@ class Follower:
             try:
                 with _understood():
                     if not listed:
-                        await self._list(view)
+                        view = await self._list_again(view)
                         wait = 0.0
                     listed = False
                     if view.watched:
@@ -328,6 +341,12 @@ class Follower:
                 wait = min(_LONGEST_WAIT, 2 * wait + 0.2)
             await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - not for a secret
 
+    async def _list_again(self, view: View) -> View:
+        if view.renew is not None:
+            view = await view.renew()
+        await self._list(view)
+        return view
+
     async def _list(self, view: View) -> None:
         try:
             found = await self._call(lambda client: client.get(view.path, view.query))
@@ -337,12 +356,12 @@ class Follower:
                 raise self._explained(error, "list", resource, None) from None
             found = {"items": []}
         items = (found.get("items") or ()) if view.watched or "items" in found else [found]
-        self._objects = {item["metadata"]["name"]: item for item in items}
-        self._version = str((found.get("metadata") or {}).get("resourceVersion", ""))
+        view.objects = {item["metadata"]["name"]: item for item in items}
+        view.version = str((found.get("metadata") or {}).get("resourceVersion", ""))
         self._update(view)
 
     async def _watch(self, view: View) -> None:
-        query = {**view.query, "resourceVersion": self._version, "timeoutSeconds": str(_WATCH_SECONDS)}
+        query = {**view.query, "resourceVersion": view.version, "timeoutSeconds": str(_WATCH_SECONDS)}
         query["allowWatchBookmarks"] = "true"
 
         async def read(client: Client) -> None:
@@ -357,41 +376,50 @@ class Follower:
         if kind == "ERROR":
             code = found.get("code")
             raise StatusError(code if isinstance(code, int) else 500, str(found.get("message", "")))
-        self._version = str(found["metadata"].get("resourceVersion") or self._version)
+        view.version = str(found["metadata"].get("resourceVersion") or view.version)
         if kind == "BOOKMARK":
             return
         name = str(found["metadata"].get("name"))
         if kind == "DELETED":
-            self._objects.pop(name, None)
+            view.objects.pop(name, None)
         else:
-            self._objects[name] = found
+            view.objects[name] = found
         self._update(view)
 
     def _update(self, view: View) -> None:
-        candidates = view.read(list(self._objects.values()))
-        if self._selected is None or any(candidate.usable for candidate in candidates):
+        candidates = view.read(list(view.objects.values()))
+        if not view.has_selector:
             self._set(candidates)
-        elif self._looking is None:
-            self._looking = asyncio.create_task(self._look_at_pods(self._selected, candidates))
+        elif any(candidate.usable for candidate in candidates):
+            self._stop_looking()
+            self._set(candidates)
+        elif self._looking is None or candidates != self._unready:
+            self._stop_looking()
+            self._unready = candidates
+            self._looking = asyncio.create_task(self._look_at_pods())
 
-    async def _look_at_pods(self, selected: View, candidates: list[Candidate]) -> None:
-        """Follow the pods themselves from now on, where they may be seen; else take what the Endpoints say.
+    async def _look_at_pods(self) -> None:
+        """Follow the pods, too, where they may be seen; else take what the Endpoints say.
 
         Endpoints leave out a pod of which one container is not ready, whatever the container does that has the port.
         """
         try:
             with _understood():
-                found = await self._call(lambda client: client.get(selected.path, selected.query))
-                candidates = selected.read(found.get("items") or ())
-            self._view, self._selected = selected, None
+                view = await self._selected_view()
+                await self._list(view)
         except (SspcloudError, StatusError, TimeoutError):
-            pass
-        self._looking = None
-        self._set(candidates)
-        if self._selected is None:
-            self.restart()
+            self._looking = None
+            self._set(self._unready)
+        else:
+            self._looking = asyncio.create_task(self._follow(view, listed=True))
+
+    def _stop_looking(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
 
     def _set(self, candidates: list[Candidate]) -> None:
+        self._found.set()
         if candidates != self.candidates:
             if _log.isEnabledFor(logging.DEBUG):
                 pods = [
