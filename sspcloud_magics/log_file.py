@@ -143,17 +143,28 @@ def without_secrets(text: str) -> str:
 
 def _forget_former(folder: Path) -> None:
     """Remove the oldest files of former kernels, not of those that still run."""
-    import psutil  # noqa: PLC0415 - the helper needs this module, and never psutil
-
     former: list[tuple[float, Path]] = []
     for file in folder.glob("kernel-*.log*"):
         number = file.name.removeprefix("kernel-").partition(".")[0]
         with suppress(OSError):
-            if not (number.isdigit() and psutil.pid_exists(int(number))):
+            if not (number.isdigit() and _is_running(int(number))):
                 former.append((file.stat().st_mtime, file))
     for _, file in sorted(former)[:-KEPT]:
         with suppress(OSError):
             file.unlink()
+
+
+def _is_running(number: int) -> bool:
+    # Not by psutil, which the helper does not load. Windows removes no file that a process has open.
+    if os.name == "nt":
+        return False
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def _handler() -> _File | None:
