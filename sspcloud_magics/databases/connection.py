@@ -16,6 +16,7 @@ from __future__ import annotations
 import html
 import inspect
 import logging
+import math
 import socket
 import threading
 import time
@@ -102,7 +103,7 @@ class Block:
     is_lent
         Whether a library began it.
     began
-        When, by the monotonic clock.
+        When, by the monotonic clock; never where it belongs to one statement.
     """
 
     keep: bytes
@@ -521,7 +522,9 @@ class DatabaseConnection:
         if not self.settings.local or is_open or is_control:
             yield
             return
-        block = self.begin()
+        # It lasts as long as the statement, for which other threads wait as they do without a pooler.
+        block = replace(self.begin(), began=math.inf)
+        self._blocks[-1] = block
         try:
             yield
             if block in self._blocks:
@@ -605,11 +608,14 @@ class DatabaseConnection:
 
     def _find_pooler(self, session: Session) -> None:
         """Find out whether a pooler keeps no session for this one."""
-        self.is_pooled = pooler.is_between(session)
+        timeout = self._login.timeout
+        self.is_pooled = pooler.is_between(session, timeout)
         if self.is_pooled:
-            other, _ = libpq.log_in(self._login)
-            with closing(other):
-                self.is_pooled = not pooler.keeps_sessions(session, other)
+            # Where it has no room for a second session, settings travel: that is right in each mode.
+            with suppress(psycopg.Error):
+                other, _ = libpq.log_in(self._login)
+                with closing(other):
+                    self.is_pooled = not pooler.keeps_sessions(session, other, timeout)
         if self.is_pooled:
             pooler.watch_cursors(session, self.database.path)
 
@@ -619,6 +625,7 @@ class DatabaseConnection:
             self._give_up()  # that of the session before; it lives on where it is the same
             self.forward = reached
             self._login = replace(self._login, address="127.0.0.1", port=reached.local_port)
+        session: Session | None = None
         try:
             session, tls = libpq.log_in(self._login)
             # psycopg's own lock: its cursors, and libraries that use them, take turns with us.
@@ -629,6 +636,8 @@ class DatabaseConnection:
             session.add_notice_handler(lambda diagnosis: (hear := heard()) and hear(diagnosis))
             self._find_pooler(session)
         except psycopg.Error as error:
+            if session is not None:
+                session.close()
             _log.info(
                 "%s: the login as %s failed (%s)",
                 self.database.path,
@@ -644,6 +653,8 @@ class DatabaseConnection:
                 password=self._login.password,
             )
         except BaseException:
+            if session is not None:
+                session.close()
             self._give_up()
             raise
         else:

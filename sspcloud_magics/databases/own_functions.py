@@ -10,6 +10,7 @@ Names are looked for in all schemas. What a function does inside is not followed
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable
 
 from sspcloud_magics.databases.parameters import Kind, Statement, tokens
@@ -19,7 +20,9 @@ _FIRST = 16384
 
 _OPERATOR = re.compile(r"[-+*/<>=~!@#%^&|`?]+")
 # What IN, BETWEEN, LIKE, USING and the like stand for.
-_IMPLIED = ("=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*")
+_IMPLIED = ("=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~")
+
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 # What may lead to a function. A trigger does not: no query runs one.
 _FOLLOWED = (
@@ -85,7 +88,8 @@ def named(statement: Statement) -> list[bytes]:
     for token in tokens(statement.sql):
         text = statement.sql[token.start : token.end]
         if token.kind is Kind.WORD:
-            names[text.lower()] = None
+            # Whether PostgreSQL folds letters beyond ASCII depends on the database's encoding.
+            names[text.lower()] = names[text.translate(_ASCII_LOWER)] = None
         elif token.kind is Kind.QUOTED and text.endswith('"'):
             names[text[text.index('"') + 1 : -1].replace('""', '"')] = None
         symbols.append(text if token.kind is Kind.SYMBOL else " ")

@@ -29,13 +29,13 @@ _WAIT_SECONDS = 2.0
 """How long a second session may wait for a process of the server before that is taken for an answer."""
 
 
-def is_between(session: psycopg.Connection[Any]) -> bool:
-    """Whether another program than the server's own process answers a new session."""
-    answer = _process(session)
+def is_between(session: psycopg.Connection[Any], timeout: float) -> bool:
+    """Whether another program than the server's own process answers a new session, within so many seconds."""
+    answer = _process(session, timeout)
     return answer.isdigit() and int(answer) != session.pgconn.backend_pid
 
 
-def keeps_sessions(session: psycopg.Connection[Any], other: psycopg.Connection[Any]) -> bool:
+def keeps_sessions(session: psycopg.Connection[Any], other: psycopg.Connection[Any], timeout: float) -> bool:
     """Whether a pooler gives each client a session with the server that stays its own.
 
     Poolers that do not give the process that was used last, or the one that was not used for longest. Each of them shows with this
@@ -45,28 +45,32 @@ def keeps_sessions(session: psycopg.Connection[Any], other: psycopg.Connection[A
     ----------
     session, other
         Two sessions through the pooler that have nothing else to do.
+    timeout
+        How many seconds each answer may take.
     """
-    first = _process(session)
+    first = _process(session, timeout)
     other.pgconn.send_query(_PROCESS)
     try:
         second = _answer(other, _WAIT_SECONDS)
     except psycopg.OperationalError:
         # The pooler has no process left. Those who wait are served in turn, so this answer comes first only to a client that holds one.
-        _process(session)
+        _process(session, timeout)
         other.pgconn.consume_input()
         return bool(other.pgconn.is_busy())
-    later = [_process(each) for each in (session, session, other)]
+    later = [_process(each, timeout) for each in (session, session, other)]
     return first != second and later == [first, first, second]
 
 
-def _process(session: psycopg.Connection[Any]) -> bytes:
+def _process(session: psycopg.Connection[Any], timeout: float) -> bytes:
     session.pgconn.send_query(_PROCESS)
-    return _answer(session)
+    return _answer(session, timeout)
 
 
-def _answer(session: psycopg.Connection[Any], timeout: float | None = None) -> bytes:
+def _answer(session: psycopg.Connection[Any], timeout: float) -> bytes:
     """Return the answer as it came; nothing where the server refuses to tell."""
     results = waited(session, generators.execute(session.pgconn), timeout)
+    if session.pgconn.status == pq.ConnStatus.BAD:  # the pooler has ended it, as after its query_wait_timeout
+        raise psycopg.errors.error_from_result(results[-1])
     return results[-1].get_value(0, 0) or b""
 
 
@@ -107,11 +111,11 @@ _NEEDS = (
         re.compile(r".*\bset_config\b"),
         "set_config(name, value, false)",
         "for one transaction, inside of it: set_config(name, value, true)",
-        but=re.compile(r"(?!.*\bfalse\b).*\btrue\b"),
+        but=re.compile(r"(?!.*\b(?:false|not)\b).*\btrue\b"),
     ),
     _Need(
         re.compile(
-            rf"create (?:or replace )?(?:{_TEMPORARY})|(?:select|with)\b.*(?<!insert )\binto (?:local |global )?temp(?:orary)? "
+            rf"create (?:or replace )?(?:{_TEMPORARY})|(?:select|with)\b.*(?<!insert )(?<!merge )\binto (?:(?:local |global )?temp(?:orary)? |(?:table )?pg_temp\b)"
         ),
         "A temporary table that outlasts its transaction",
         "inside of a transaction: CREATE TEMP TABLE name (…) ON COMMIT DROP",

@@ -101,3 +101,10 @@ def test_own_operators_are_not_called_by_the_check(own):
     told = []
     run(own, "select * from harmless", warn=told.append, memory_share=0)
     assert told == []
+
+
+def test_both_spellings_of_letters_beyond_ascii_are_looked_for():
+    names, operators = named(statements("SELECT * FROM Été WHERE a SIMILAR TO 'x'")[0])
+    assert '"été"'.encode() in names
+    assert '"Été"'.encode() in names
+    assert b'"~"' in operators

@@ -123,6 +123,15 @@ def test_pooler_that_keeps_no_session_is_noticed(server, mode, how, is_pooled):
         made.close()
 
 
+def test_pooler_without_room_for_a_second_client(server):
+    """Which mode it has cannot be found out then, and settings travel."""
+    with pgbouncer(server, "session", clients=1) as through:
+        made = connected(server, through, PREFERRED)
+        assert made.is_pooled
+        assert query(made, "show timezone").iloc[0, 0] == "Europe/Paris"
+        made.close()
+
+
 def test_server_without_a_pooler_is_none(server):
     made = connected(server, Pooler(server.port, server.process, server.log))
     assert not made.is_pooled
@@ -226,7 +235,9 @@ NEED_A_SESSION = [
     "create table pg_temp.t (a int)",
     "create table if not exists pg_temp.t (a int)",
     "create function pg_temp.f() returns int language sql as 'select 1'",
+    "select set_config('search_path', 'a', not true)",
     "select 1 as a into temp t",
+    "select 1 as a into pg_temp.t",
     "with a as (select 1) select * into temporary table t from a",
     "select pg_advisory_lock(1)",
     "select pg_try_advisory_lock_shared(1)",
@@ -255,6 +266,8 @@ NEED_NONE = [
     "create table t (temp int, reset int)",
     "create index temp on t (a)",
     "insert into temp values (1)",
+    "merge into temp using t on temp.a = t.a when matched then delete",
+    "with t as (select 1 as a) merge into temp using t on true when matched then delete",
     "insert into t select temp, execute from temporary",
     "select * from pg_temp.t",
     "select pg_advisory_xact_lock(1)",

@@ -29,7 +29,13 @@ class Pooler:
 
 @contextlib.contextmanager
 def pgbouncer(
-    server: Server, mode: str = "transaction", *, ignored: str = "", size: int = 20, round_robin: bool = False
+    server: Server,
+    mode: str = "transaction",
+    *,
+    ignored: str = "",
+    size: int = 20,
+    clients: int = 100,
+    round_robin: bool = False,
 ) -> Iterator[Pooler]:
     """Run a PgBouncer before a server, or do not run the test that needs it.
 
@@ -43,6 +49,8 @@ def pgbouncer(
         The startup parameters that it drops without a word; it refuses all others that it does not know.
     size
         How many sessions with the server it holds for a user and a database.
+    clients
+        How many clients it takes at once.
     round_robin
         Whether it takes the session that was not used for longest, not the last one.
     """
@@ -62,6 +70,7 @@ auth_type = scram-sha-256
 auth_file = {home / "users"}
 pool_mode = {mode}
 default_pool_size = {size}
+max_client_conn = {clients}
 server_round_robin = {int(round_robin)}
 ignore_startup_parameters = {ignored}
 """)
