@@ -145,13 +145,18 @@ class Keeper:
         self._logins = logins
         # The next writing and its time by the loop's clock; None while nothing has changed.
         self._due: tuple[asyncio.Handle, float] | None = None
+        # Whether the last writing failed: it is tried every `DELAY` seconds then, and logged once.
+        self._failed = False
         self._write()
         self._unsubscribe = store.subscribe(self._on_change)
 
     def stop(self) -> None:
         """Write the snapshot for the last time."""
         self._unsubscribe()
-        self._write_or_log()
+        try:
+            self._write()
+        except OSError as error:
+            _log(error)
 
     def write_soon(self, delay: float = 0.0) -> None:
         """Write the snapshot in at most so many seconds."""
@@ -159,18 +164,22 @@ class Keeper:
         when = loop.time() + delay
         if self._due is None or when < self._due[1]:
             self._cancel()
-            self._due = loop.call_later(delay, self._write_or_log), when
+            self._due = loop.call_later(delay, self._write_or_try_later), when
 
     def _on_change(self, change: Change) -> None:
         if change.resource != EVENTS:
             name, value = _SHARE
             self.write_soon(0.0 if labels_of(change.object).get(name) == value else DELAY)
 
-    def _write_or_log(self) -> None:
+    def _write_or_try_later(self) -> None:
         try:
             self._write()
+            self._failed = False
         except OSError as error:
-            log.error("the snapshot could not be written: %s", error.strerror)  # noqa: TRY400 - one line for a user
+            if not self._failed:
+                _log(error)
+            self._failed = True
+            self.write_soon(DELAY)
 
     def _write(self) -> None:
         self._cancel()
@@ -184,6 +193,10 @@ class Keeper:
         if self._due is not None:
             self._due[0].cancel()
             self._due = None
+
+
+def _log(error: OSError) -> None:
+    log.error("the snapshot could not be written: %s", error.strerror)
 
 
 def _stopped(obj: Obj) -> Obj:
