@@ -12,6 +12,11 @@ _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([KMGTPE]i|[numkMGTPE]?|[eE][+-]?\d+)")
 
+# More digits, or a larger exponent, would be computed for seconds or not at all.
+_LONGEST = 100
+# The server takes anything larger for this.
+_LARGEST = Decimal(2**63 - 1)
+
 
 def parse_quantity(value: str | float) -> Decimal:
     """Return the number that a quantity stands for.
@@ -26,10 +31,18 @@ def parse_quantity(value: str | float) -> Decimal:
         raise ValueError(
             "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
         )
+    if len(found[1]) > _LONGEST:
+        raise ValueError("unable to parse numeric part of quantity")
     number, suffix = Decimal(found[1]), found[2]
     if suffix in _BINARY:
-        return number * Decimal(1024) ** _BINARY[suffix]
-    return number.scaleb(_DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:]))
+        number *= Decimal(1024) ** _BINARY[suffix]
+    elif suffix in _DECIMAL:
+        number = number.scaleb(_DECIMAL[suffix])
+    elif len(suffix) > _LONGEST or abs(int(suffix[1:])) > _LONGEST:
+        raise ValueError("unable to parse quantity's suffix")
+    else:
+        number = number.scaleb(int(suffix[1:]))
+    return max(-_LARGEST, min(number, _LARGEST))
 
 
 def format_quantity(number: Decimal, *, binary: bool = False) -> str:
