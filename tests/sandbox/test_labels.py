@@ -7,7 +7,7 @@ import pytest
 from sspcloud_magics.sandbox.labels import selects
 from sspcloud_magics.sandbox.store import Obj
 
-LABELS = {"app": "web"}
+LABELS = {"app": "web", "cores": "10"}
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,11 @@ LABELS = {"app": "web"}
         ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}, False),
         ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
         ({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}, False),
+        ({"matchExpressions": [{"key": "cores", "operator": "Gt", "values": ["9"]}]}, True),
+        ({"matchExpressions": [{"key": "cores", "operator": "Lt", "values": ["9"]}]}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "Gt", "values": ["9"]}]}, False),
+        ({"matchExpressions": [{"key": "absent", "operator": "Lt", "values": ["9"]}]}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "Like"}]}, False),
     ],
 )
 def test_selectors(selector: Obj | None, expected: bool) -> None:

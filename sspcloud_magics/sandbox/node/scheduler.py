@@ -64,9 +64,10 @@ def _wants(spec: Obj, node: Obj) -> bool:
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
     names = {"metadata.name": node["metadata"]["name"]}
     return required is None or any(
-        selects({"matchExpressions": term.get("matchExpressions")}, labels)
+        (term.get("matchExpressions") or term.get("matchFields"))  # a term that says nothing matches nothing
+        and selects({"matchExpressions": term.get("matchExpressions")}, labels)
         and selects({"matchExpressions": term.get("matchFields")}, names)
-        for term in required["nodeSelectorTerms"]
+        for term in filter(None, required.get("nodeSelectorTerms") or ())
     )
 
 
