@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 import trustme
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 from sspcloud_magics.sandbox import postgres
 from sspcloud_magics.sandbox.node.images import canonical, find
+from sspcloud_magics.sandbox.node.programs import postgres as program
 from sspcloud_magics.sandbox.node.programs.api import answer
 from sspcloud_magics.sandbox.node.programs.relay import Relay, UsageError, parse
 from tests.sandbox.node.conftest import LISTENS, Cluster, delete
@@ -335,3 +337,19 @@ async def farewell(cluster: Cluster, ca: Path | None) -> str:
     finally:
         connection.close()
     return "end"
+
+
+@pytest.mark.parametrize("content", ["", f"{os.getpid()}\n/elsewhere\n"])
+def test_lock_of_a_killed_server_is_removed(tmp_path: Path, content: str) -> None:
+    lock = tmp_path / "postmaster.pid"
+    lock.write_text(content)
+    program._unlock(tmp_path)
+    assert not lock.exists()
+
+
+def test_lock_of_another_users_process_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(process: psutil.Process) -> list[str]:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "cmdline", refuse)
+    test_lock_of_a_killed_server_is_removed(tmp_path, str(os.getpid()))

@@ -227,13 +227,20 @@ async def _log(server: asyncio.subprocess.Process, ready: asyncio.Event) -> None
 def _unlock(data: Path) -> None:
     """Remove the lock file of a server that was killed where its process id is another program's by now.
 
-    Postgres removes it where no process has that id, and refuses to start where any has.
+    Postgres removes it where no process has that id, and refuses to start where any has, or where the file is empty.
     """
     lock = data / "postmaster.pid"
     with contextlib.suppress(OSError, ValueError, psutil.NoSuchProcess):
-        process = psutil.Process(int(lock.read_text().split()[0]))
-        if str(data) not in process.cmdline():
+        words = lock.read_text().split()
+        if not words or not _serves(psutil.Process(int(words[0])), data):
             lock.unlink()
+
+
+def _serves(process: psutil.Process, data: Path) -> bool:
+    try:
+        return str(data) in process.cmdline()
+    except psutil.AccessDenied:  # another user's
+        return False
 
 
 async def main() -> int:
