@@ -47,9 +47,9 @@ _UNMANAGED = {("f:apiVersion",), ("f:kind",)} | {
 def record_write(call: Call, obj: Obj, old: Obj | None) -> None:
     """Write into `obj` who manages its fields, after the request has made it of `old`."""
     metadata = obj["metadata"]
-    entries = (
-        metadata.pop("managedFields", None) or (old or {}).get("metadata", {}).get("managedFields") or []
-    )
+    entries = metadata.pop("managedFields", None)
+    if not entries or not _is_readable(entries):  # as the real server: those that were there stay
+        entries = (old or {}).get("metadata", {}).get("managedFields") or []
     before, after = _leaves(call, old or {}), _leaves(call, obj)
     gone = before.keys() - after.keys()
     changed = _changes(before, after)
@@ -215,6 +215,34 @@ def _decoded(tree: Obj, path: Path = ()) -> set[Path]:
     if not tree:
         return {path} if path else set()
     return {found for step, inner in tree.items() for found in _decoded(inner, (*path, step))}
+
+
+def _is_readable(entries: Any) -> bool:
+    return isinstance(entries, list) and all(
+        isinstance(entry, dict)
+        and (
+            not entry
+            or (
+                all(isinstance(entry.get(name), str) for name in ("manager", "operation", "apiVersion"))
+                and _is_tree(entry.get("fieldsV1"))
+            )
+        )
+        for entry in entries
+    )
+
+
+def _is_tree(tree: Any) -> bool:
+    return isinstance(tree, dict) and all(_is_step(step) and _is_tree(inner) for step, inner in tree.items())
+
+
+def _is_step(step: str) -> bool:
+    kind, _, text = step.partition(":")
+    if kind not in ("k", "v"):
+        return step == ELEMENT or kind == "f"
+    try:
+        return isinstance(json.loads(text), dict) or kind == "v"
+    except ValueError:
+        return False
 
 
 def _described(entry: Obj) -> str:

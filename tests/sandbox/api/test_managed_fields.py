@@ -202,3 +202,22 @@ async def test_apply_creates_only_what_the_user_may_create(api: Api) -> None:
         "a": "1",
         "b": "2",
     }
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [{"manager": "x"}],
+        ["x"],
+        "x",
+        [{"manager": "x", "operation": "Update", "apiVersion": "v1", "fieldsV1": {"f:data": "x"}}],
+        [{"manager": "x", "operation": "Update", "apiVersion": "v1", "fieldsV1": {"k:x": {}}}],
+    ],
+)
+async def test_unreadable_managers_do_not_break(api: Api, entries: Any) -> None:
+    await apply(api, f"{MAPS}/m", config_map(a="1"))
+    sent = config_map(a="1")
+    sent["metadata"]["managedFields"] = entries
+    async with await api.send("PUT", f"{MAPS}/m", sent) as response:
+        assert response.status in (200, 400)
+    assert managers(await api.get(f"{MAPS}/m")) == [("one", "Apply")]
