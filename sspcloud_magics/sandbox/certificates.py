@@ -107,6 +107,4 @@ def write_private(path: Path, content: bytes) -> None:
     scratch = path.with_name(f".{path.name}.new")
     with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())  # else a power cut may leave the new name with nothing in it
     scratch.replace(path)
