@@ -167,9 +167,11 @@ class Keeper:
             self._due = loop.call_later(delay, self._write_or_try_later), when
 
     def _on_change(self, change: Change) -> None:
-        if change.resource != EVENTS:
-            name, value = _SHARE
-            self.write_soon(0.0 if labels_of(change.object).get(name) == value else DELAY)
+        name, value = _SHARE
+        if labels_of(change.object).get(name) == value:
+            self._write_or_try_later()  # before the request is answered: a kill may follow at once
+        elif change.resource != EVENTS:
+            self.write_soon(DELAY)
 
     def _write_or_try_later(self) -> None:
         try:
