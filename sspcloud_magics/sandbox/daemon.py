@@ -225,9 +225,13 @@ def stop(home: Path | None = None, *, progress: Callable[[str], None] | None = N
         If it was stopped, and the last changes could not be kept.
     """
     home = _home(home)
+    if not home.exists():
+        return status(home)
     snapshot = snapshot_file(home)
     before = snapshot.stat() if snapshot.exists() else None
-    if _stop(home, progress) and before is not None and snapshot.stat().st_mtime_ns == before.st_mtime_ns:
+    with _starting(home):
+        ran = _stop(home, progress)
+    if ran and before is not None and snapshot.stat().st_mtime_ns == before.st_mtime_ns:
         kept = time.strftime("%H:%M:%S", time.localtime(before.st_mtime))
         raise SandboxError(
             "The sandbox is stopped, and its last changes could not be kept.",
@@ -237,25 +241,22 @@ def stop(home: Path | None = None, *, progress: Callable[[str], None] | None = N
     return status(home)
 
 
-def _stop(home: Path, progress: Callable[[str], None] | None = None) -> bool:
-    """Stop the sandbox, and return whether it ran."""
-    if not home.exists():
-        return False
-    with _starting(home):
-        found = status(home)
-        if found.pid is not None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process = psutil.Process(found.pid)
-                everyone = [process, *process.children(recursive=True)]
-                process.terminate()
-                if wait_for_end([process], _QUIET_STOP_SECONDS) and progress is not None:
-                    progress("waiting for the databases of the sandbox to stop")
-                wait_for_end([process], _STOP_SECONDS)
-                for straggler in wait_for_end(everyone, 0.0):
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        straggler.kill()
-                wait_for_end(everyone, _STOP_SECONDS)
-        (home / "server.json").unlink(missing_ok=True)
+def _stop(home: Path, progress: Callable[[str], None] | None) -> bool:
+    """Stop the sandbox while no other starts, and return whether it ran."""
+    found = status(home)
+    if found.pid is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(found.pid)
+            everyone = [process, *process.children(recursive=True)]
+            process.terminate()
+            if wait_for_end([process], _QUIET_STOP_SECONDS) and progress is not None:
+                progress("waiting for the databases of the sandbox to stop")
+            wait_for_end([process], _STOP_SECONDS)
+            for straggler in wait_for_end(everyone, 0.0):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    straggler.kill()
+            wait_for_end(everyone, _STOP_SECONDS)
+    (home / "server.json").unlink(missing_ok=True)
     return found.running
 
 
@@ -319,13 +320,14 @@ def reset(home: Path | None = None, *, progress: Callable[[str], None] | None = 
     from sspcloud_magics.sandbox import postgres  # noqa: PLC0415 - it needs what Windows lacks
 
     home = _home(home)
-    if home.exists() and not (home / "lock").exists():
+    if not home.exists():
+        return status(home)
+    if not (home / "lock").exists():
         raise SandboxError(f"{home} is not the home of a sandbox: nothing was removed.")
-    ran = _stop(home, progress)
-    if home.exists():
-        with _starting(home):
-            postgres.forget(home)
-            shutil.rmtree(home)
+    with _starting(home):
+        ran = _stop(home, progress)
+        postgres.forget(home)
+        shutil.rmtree(home)
     return start(home) if ran else status(home)
 
 
@@ -379,10 +381,15 @@ def prepare(home: Path) -> Path:
 def _starting(home: Path) -> Iterator[None]:
     import fcntl  # noqa: PLC0415 - Windows has none
 
-    (home / "start.lock").touch(mode=0o600)
-    with (home / "start.lock").open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    path = home / "start.lock"
+    while True:
+        path.touch(mode=0o600)
+        with path.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield
+                return
+        prepare(home)  # a reset has removed the home, and the lock that we waited for with it
 
 
 def _environment() -> dict[str, str]:
