@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,7 +88,7 @@ class SandboxCluster:
         self.url = ""
         self.issuer_url = ""
         self._api: ApiServer | None = None
-        # Writes the snapshot; None until everything has started, and where nothing is kept.
+        # Writes the snapshot; None until a first start has ended, and where nothing is kept.
         self._keeper: Keeper | None = None
         self._cleanup = contextlib.AsyncExitStack()
 
@@ -125,6 +126,10 @@ class SandboxCluster:
         self._cleanup.push_async_callback(loop.stop)
         await loop.start()
         await loop.settle()  # a share whose end has passed is gone before anybody can use it
+        sockets = self._listen_for_logins()
+        issuer = self._issuer(kept.logins if kept else {})
+        if kept:
+            self._keeper = Keeper(self.home, self.store, issuer.logins)  # before anybody can change something
         context = authority.server_context()
         self._api = ApiServer(
             lambda rights_read: build_app(self.store, node, auth, rights_read), context, self.home / "port"
@@ -132,10 +137,10 @@ class SandboxCluster:
         self._cleanup.push_async_callback(self._api.stop)
         await self._api.start()
         self.url = self._api.url
-        issuer = await self._start_identity_provider(authority, auth, context, kept.logins if kept else {})
+        await self._start_identity_provider(authority, auth, context, issuer, sockets)
         self._write_kubeconfigs(authority, seed, auth)
         await self._ready(was_ready)
-        if self._keep:
+        if self._keep and self._keeper is None:
             self._keeper = Keeper(self.home, self.store, issuer.logins)
 
     async def stop(self) -> None:
@@ -156,22 +161,30 @@ class SandboxCluster:
         if self._keeper is not None:
             self._keeper.write_soon()
 
-    async def _start_identity_provider(
-        self,
-        authority: ClusterAuthority,
-        auth: Authenticator,
-        context: ssl.SSLContext,
-        logins: Mapping[str, Any],
-    ) -> oidc.Issuer:
+    def _listen_for_logins(self) -> list[socket.socket]:
         sockets = listening_sockets(self.home / "issuer-port")
+        for each in sockets:
+            self._cleanup.callback(each.close)
         self.issuer_url = f"https://127.0.0.1:{sockets[0].getsockname()[1]}"
-        issuer = oidc.Issuer(
+        return sockets
+
+    def _issuer(self, logins: Mapping[str, Any]) -> oidc.Issuer:
+        return oidc.Issuer(
             self.issuer_url + REALM,
             _signing_key(self.home / "issuer.key"),
             username_prefix=people.username_prefix(),
             logins=logins,
             changed=self._note_login,
         )
+
+    async def _start_identity_provider(
+        self,
+        authority: ClusterAuthority,
+        auth: Authenticator,
+        context: ssl.SSLContext,
+        issuer: oidc.Issuer,
+        sockets: list[socket.socket],
+    ) -> None:
         auth.trust_identity_provider(issuer.user_of_token)
 
         def who(token: str) -> str | None:
@@ -182,7 +195,6 @@ class SandboxCluster:
         app = oidc.build_app(issuer, who=who, server=lambda: self.url, ca=authority.pem)
         runner = await serve(app, context, sockets)
         self._cleanup.push_async_callback(runner.cleanup)
-        return issuer
 
     def _write_kubeconfigs(self, authority: ClusterAuthority, seed: Seed, auth: Authenticator) -> None:
         everyone = [Person(ADMIN, "default", certificate=authority.client("kubernetes-admin", MASTERS))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -15,12 +16,14 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
 
 from sspcloud_magics import sandbox
-from sspcloud_magics.sandbox import daemon, postgres
+from sspcloud_magics.sandbox import daemon, postgres, snapshot
+from sspcloud_magics.sandbox.cluster import SandboxCluster
 from tests.support.kubectl import kubectl
 from tests.support.waiting import wait_until
 from tests.testbed import Sandbox
@@ -162,6 +165,28 @@ def test_killed_sandbox_has_kept_a_share_s_change(home: Path, running: sandbox.S
     kubectl(alice, "alice", "get", "configmap", shared["name"]).succeeded()
 
 
+async def test_changes_are_kept_before_pods_are_ready(
+    home: Path, running: sandbox.Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.stop(home)
+    found = []
+
+    async def ready(cluster: SandboxCluster, _: frozenset[str] | None) -> None:
+        labels = {"app.kubernetes.io/managed-by": "sspcloud-magics"}
+        metadata = {"name": "early", "namespace": "user-alice", "labels": labels}
+        cluster.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+        if (kept := snapshot.read(home)) is not None:
+            found.extend(obj["metadata"]["name"] for obj in kept.objects)
+
+    monkeypatch.setattr(SandboxCluster, "_ready", ready)
+    cluster = SandboxCluster(home)
+    try:
+        await cluster.start()
+    finally:
+        await cluster.stop()
+    assert "early" in found
+
+
 def test_stop_says_that_it_could_not_keep_changes(home: Path, running: sandbox.Status) -> None:
     blocked = home / ".snapshot.json.new"
     blocked.mkdir()
@@ -259,6 +284,32 @@ def test_a_home_that_cannot_be_written_to_is_said(home: Path) -> None:
     assert said.returncode == 1
     assert said.stderr.startswith(f"The sandbox cannot write to its home {home / 'file'}.")
     assert "Traceback" not in said.stderr
+
+
+def test_start_waits_for_the_lock_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, lock = daemon.prepare(tmp_path / "home"), fcntl.flock
+    waits = iter([lambda: shutil.rmtree(home), lambda: None])
+
+    def wait(file: IO[bytes], how: int) -> None:
+        next(waits)()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", wait)
+    with daemon._starting(home), (home / "start.lock").open() as other, pytest.raises(BlockingIOError):
+        lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_reset_lets_no_start_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, lock, locked = daemon.prepare(tmp_path / "home"), fcntl.flock, []
+
+    def note(file: IO[bytes], how: int) -> None:
+        locked.append(how)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", note)
+    daemon.reset(home)
+    assert not home.exists()
+    assert locked == [fcntl.LOCK_EX]
 
 
 def test_reset_refuses_what_is_no_sandbox(tmp_path: Path) -> None:
