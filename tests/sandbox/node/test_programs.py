@@ -339,7 +339,7 @@ async def farewell(cluster: Cluster, ca: Path | None) -> str:
     return "end"
 
 
-@pytest.mark.parametrize("content", ["", f"{os.getpid()}\n/elsewhere\n"])
+@pytest.mark.parametrize("content", ["", f"{os.getpid()}\n/elsewhere\n"], ids=["empty", "of another"])
 def test_lock_of_a_killed_server_is_removed(tmp_path: Path, content: str) -> None:
     lock = tmp_path / "postmaster.pid"
     lock.write_text(content)
