@@ -103,7 +103,7 @@ def test_own_operators_are_not_called_by_the_check(own):
     assert told == []
 
 
-def test_both_spellings_of_letters_beyond_ascii_are_looked_for():
+def test_letters_beyond_ascii_are_spelt_both_ways():
     names, operators = named(statements("SELECT * FROM Été WHERE a SIMILAR TO 'x'")[0])
     assert '"été"'.encode() in names
     assert '"Été"'.encode() in names
