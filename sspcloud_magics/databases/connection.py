@@ -411,10 +411,13 @@ class DatabaseConnection:
     def drop(self, block: Block) -> None:
         """Take back what was done since a block began; call it in its turn."""
         if self._end(block):
-            fetching.settle(self._session)  # an interruption may have left a statement under way
-            if self.in_transaction:
-                with suppress(psycopg.OperationalError):  # the server has gone, and has done it
-                    self._session.execute(block.drop)
+            self._roll_back(block)
+
+    def _roll_back(self, block: Block) -> None:
+        fetching.settle(self._session)  # an interruption may have left a statement under way
+        if self.in_transaction:
+            with suppress(psycopg.OperationalError):  # the server has gone, and has done it
+                self._session.execute(block.drop)
 
     def keep(self, block: Block) -> None:
         """Keep what was done since a block began; call it in its turn.
@@ -533,10 +536,7 @@ class DatabaseConnection:
         except BaseException as error:
             if block in self._blocks:
                 self._blocks.remove(block)
-            fetching.settle(self._session)
-            if self.in_transaction:
-                with suppress(psycopg.OperationalError):  # the server has gone, and has done it
-                    self._session.execute(block.drop)
+            self._roll_back(block)
             if isinstance(error, _NOT_IN_A_TRANSACTION):
                 raise QueryFailed(
                     f"{error.diag.message_primary}.",

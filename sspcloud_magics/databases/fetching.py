@@ -186,17 +186,9 @@ def _running(
         if described is not None and (few or not reading.limited):
             wanted = pq.Format.BINARY
         elif not few:
-            described = describing.describe(
-                connection,
-                statement,
-                dumped,
-                transformer.types or (),
-                transformer.formats or (),
-                estimated=foretold is not None,
+            described = _described(
+                connection, statement, transformer, dumped, ahead, estimated=foretold is not None
             )
-            array_types.learn(connection, described.types)
-            if ahead is not None:
-                ahead(described.names)
             wanted = reading.format_of(described)
             sql = reading.with_limit(statement)
         if described is not None:
@@ -206,16 +198,7 @@ def _running(
         if sql is statement.sql:
             reading.remembered = statement, described
     elif ahead is not None:
-        described = describing.describe(
-            connection,
-            statement,
-            dumped,
-            transformer.types or (),
-            transformer.formats or (),
-            estimated=False,
-        )
-        array_types.learn(connection, described.types)
-        ahead(described.names)
+        _described(connection, statement, transformer, dumped, ahead, estimated=False)
     pgconn = connection.pgconn
     pgconn.send_query_params(
         sql.encode(reading.encoding),
@@ -229,6 +212,30 @@ def _running(
     waited(connection, generators.send(pgconn))
     yield from reading.batches()
     reading.load_arrays()
+
+
+def _described(
+    connection: psycopg.Connection[Any],
+    statement: Statement,
+    transformer: abc.Transformer,
+    dumped: Sequence[Any],
+    ahead: Callable[[Sequence[str]], None] | None,
+    *,
+    estimated: bool,
+) -> Description:
+    """Ask what a statement returns, and tell the names of its columns before it is sent."""
+    found = describing.describe(
+        connection,
+        statement,
+        dumped,
+        transformer.types or (),
+        transformer.formats or (),
+        estimated=estimated,
+    )
+    array_types.learn(connection, found.types)
+    if ahead is not None:
+        ahead(found.names)
+    return found
 
 
 _ENCODING = "utf-8"

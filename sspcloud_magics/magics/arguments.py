@@ -13,8 +13,9 @@ import functools
 import itertools
 import re
 import shlex
+from collections import ChainMap
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from IPython.core import magic_arguments as ipython
 from IPython.core.error import UsageError
@@ -24,6 +25,9 @@ from IPython.utils.text import DollarFormatter
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.printable import shortened
 from sspcloud_magics.spelling import nearest
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -83,6 +87,19 @@ def words_of(line: str) -> list[str]:
         return list(itertools.takewhile("#".__ne__, lexer))
     except ValueError:
         raise UsageProblem("A quote is opened and not closed.", mend="close it, or leave it out") from None
+
+
+def visible_variables(magics: Magics, local_ns: Mapping[str, Any] | None) -> ChainMap[str, Any]:
+    """Return the variables that a magic sees: those of the function in which it stands, before the notebook's.
+
+    Parameters
+    ----------
+    magics
+        The object whose method the magic is.
+    local_ns
+        What IPython hands to a magic that `needs_local_scope`.
+    """
+    return ChainMap(dict(local_ns or {}), cast("InteractiveShell", magics.shell).user_ns)
 
 
 def fill_in(line: str, variables: Mapping[str, Any], *, values_only: bool = False) -> str:

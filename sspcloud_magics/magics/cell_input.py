@@ -16,6 +16,9 @@ from typing import Any, TypeAlias, cast
 
 Transformer: TypeAlias = Callable[[list[str]], list[str]]
 
+ASSIGNMENT = r"(?:[\w.,:\[\]'\"() ]+=\s*)?"
+"""What may take the result of a magic, before it on its line: a pattern, which fits nothing, too."""
+
 _ABOVE = re.compile(r"(?:[^\S\n]*(?:(?:#|--)[^\n]*)?\n)*")
 _SQL_COMMENT = re.compile(r"^([^\S\n]*)--", re.MULTILINE)
 _VALUE = "sspcloud_value_of_the_cell"

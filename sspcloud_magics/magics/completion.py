@@ -21,6 +21,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 
 from sspcloud_magics import forked, session
 from sspcloud_magics.errors import SspcloudError
+from sspcloud_magics.magics.cell_input import ASSIGNMENT
 from sspcloud_magics.printable import printable
 from sspcloud_magics.target import SHORT_KIND, Target
 from sspcloud_magics.user_files import user_path
@@ -28,7 +29,7 @@ from sspcloud_magics.user_files import user_path
 FRESH = 20.0
 """For how many seconds names are not fetched again."""
 
-_LINE = re.compile(r"^\s*(?:[\w.,:\[\]'\"() ]+=\s*)?(?P<escape>%%?)(?P<name>\w+)[ \t](?P<rest>.*)$")
+_LINE = re.compile(rf"^\s*{ASSIGNMENT}(?P<escape>%%?)(?P<name>\w+)[ \t](?P<rest>.*)$")
 
 
 @dataclass(frozen=True, slots=True)

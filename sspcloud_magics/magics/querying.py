@@ -26,7 +26,13 @@ from IPython.display import display
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import CredentialsNotFound, UsageProblem
-from sspcloud_magics.magics.arguments import argument, arguments, fill_in, magic_arguments
+from sspcloud_magics.magics.arguments import (
+    argument,
+    arguments,
+    fill_in,
+    magic_arguments,
+    visible_variables,
+)
 from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.progress import shown
 from sspcloud_magics.magics.steps import steps
@@ -168,7 +174,7 @@ class QueryingMagics(Magics):
 
         The same in Python: ``ssp.query_db("SELECT …", {"departement": "35"})``, and ``with ssp.transaction():``.
         """
-        variables: Mapping[str, Any] = ChainMap(dict(local_ns or {}), self._notebook)
+        variables: Mapping[str, Any] = visible_variables(self, local_ns)
         if cell is None:
             if _TRANSACTION.fullmatch(line):
                 return self._transaction_alone(arguments(self, "query_db", fill_in(line, variables)))

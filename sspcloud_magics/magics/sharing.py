@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.display import display
 
 from sspcloud_magics import session
-from sspcloud_magics.magics.arguments import argument, arguments, fill_in, magic_arguments
+from sspcloud_magics.magics.arguments import argument, arguments, fill_in, magic_arguments, visible_variables
 from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.steps import steps
-
-if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
 
 
 @magics_class
 class SharingMagics(Magics):
     """The magics for shares."""
-
-    @property
-    def _notebook(self) -> dict[str, Any]:
-        """The notebook's variables."""
-        variables: dict[str, Any] = cast("InteractiveShell", self.shell).user_ns
-        return variables
 
     @no_var_expand
     @needs_local_scope
@@ -86,7 +76,7 @@ class SharingMagics(Magics):
 
         The same in Python: ``ssp.share_db("postgresql-cnpg-951239", ["bob", "carol"])``.
         """
-        variables = ChainMap(dict(local_ns or {}), self._notebook)
+        variables = visible_variables(self, local_ns)
         given = arguments(self, "share_db", fill_in(line, variables, values_only=True))
         with steps() as progress:
             return session.share_db(
@@ -151,7 +141,7 @@ class SharingMagics(Magics):
 
         The same in Python: ``ssp.unshare("postgresql-cnpg-951239", "bob")``.
         """
-        variables = ChainMap(dict(local_ns or {}), self._notebook)
+        variables = visible_variables(self, local_ns)
         given = arguments(self, "unshare", fill_in(line, variables, values_only=True))
         with steps() as progress:
             closed = session.unshare(

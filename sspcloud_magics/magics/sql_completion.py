@@ -18,7 +18,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 
 from sspcloud_magics import forked, session
 from sspcloud_magics.databases import known_names
-from sspcloud_magics.magics.cell_input import cell_magic
+from sspcloud_magics.magics.cell_input import ASSIGNMENT, cell_magic
 from sspcloud_magics.printable import printable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OLD = 300.0
 """After so many seconds names are read again."""
 
-_LINE = re.compile(r"^\s*(?:[\w.,:\[\]'\"() ]+=\s*)?%query_db[ \t]+")
+_LINE = re.compile(rf"^\s*{ASSIGNMENT}%query_db[ \t]+")
 _OPTION = r"--{}[ =]\s*(\S+)"
 _NO_VALUES = (ModuleType, FunctionType, type)
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections import ChainMap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
+from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments, visible_variables
 from sspcloud_magics.magics.display import Note
 from sspcloud_magics.magics.progress import shown
 from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
+    pass
 
 _db = argument(
     "--db", dest="open_database", metavar="NAME", help="in this connected database, not the latest"
@@ -87,7 +86,7 @@ class TableMagics(Magics):
         given = arguments(self, "load_table", line)
         if given.append and given.replace:
             raise UsageProblem("--append and --replace exclude each other.")
-        variables = ChainMap(dict(local_ns or {}), cast("InteractiveShell", self.shell).user_ns)
+        variables = visible_variables(self, local_ns)
         if given.frame not in variables:
             near = nearest(given.frame, [each for each in variables if not each.startswith("_")])
             raise UsageProblem(
