@@ -17,12 +17,12 @@ import traceback
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from io import TextIOWrapper
-from logging.handlers import RotatingFileHandler
+from logging import FileHandler
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
+from sspcloud_magics import forked
 from sspcloud_magics.printable import printable
 from sspcloud_magics.secret import HIDDEN, hide
 from sspcloud_magics.user_files import state_folder
@@ -64,16 +64,8 @@ class _Formatter(logging.Formatter):
         return f"{kind.__name__ if kind else ''}\n{''.join(traceback.format_tb(trace))}".rstrip()
 
 
-class _File(RotatingFileHandler):
-    def _open(self) -> TextIOWrapper:
-        def opener(path: str, flags: int) -> int:
-            return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
-
-        # Never truncated: RotatingFileHandler moves what is full.
-        return open(self.baseFilename, "a", encoding=self.encoding, opener=opener)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Drop a record that cannot be written, as on a full disk: the work goes on."""
+# The handler that writes the file; None where none is written.
+_file: FileHandler | None = None
 
 
 def set_level(level: str) -> None:
@@ -84,22 +76,26 @@ def set_level(level: str) -> None:
     level
         One of `LEVELS`, or empty.
     """
-    file = _handler()
-    if file is not None and not level:
-        ROOT.removeHandler(file)
-        file.close()
-    if level and file is None:
+    global _file  # noqa: PLW0603 - of the process
+    if _file is not None and not level:
+        ROOT.removeHandler(_file)
+        _file.close()
+        _file = None
+    if level and _file is None:
+        # Here, since the log is off at nearly every start, and the helper never writes it.
+        from sspcloud_magics.log_handler import PrivateFile  # noqa: PLC0415
+
         try:
             folder = state_folder() / "logs"
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _forget_former(folder)
-            file = _File(folder / f"kernel-{os.getpid()}.log", maxBytes=SIZE, backupCount=1, encoding="utf-8")
+            _file = PrivateFile(folder / f"kernel-{os.getpid()}.log", SIZE)
         except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory
             reason = (isinstance(error, OSError) and error.strerror) or error
             warnings.warn(f"No log can be written: {reason}.", stacklevel=2)
             return
-        file.setFormatter(_Formatter())
-        ROOT.addHandler(file)
+        _file.setFormatter(_Formatter())
+        ROOT.addHandler(_file)
     # Handlers of others, such as those of logging.basicConfig(), would write records with their secrets, and into the cell.
     ROOT.propagate = not level
     ROOT.setLevel(level.upper() if level else logging.NOTSET)
@@ -121,8 +117,7 @@ def level_of(environ: Mapping[str, str] = os.environ) -> str:
 
 def path() -> Path | None:
     """Return the file that is written; None where there is none."""
-    file = _handler()
-    return Path(file.baseFilename) if file is not None else None
+    return Path(_file.baseFilename) if _file is not None else None
 
 
 def level() -> int:
@@ -167,17 +162,14 @@ def _is_running(number: int) -> bool:
     return True
 
 
-def _handler() -> _File | None:
-    return next((each for each in ROOT.handlers if isinstance(each, _File)), None)
-
-
 def _begin_in_child() -> None:
     """Write nothing into the parent's file."""
-    if (file := _handler()) is not None:
-        ROOT.removeHandler(file)
+    global _file  # noqa: PLW0603 - of the process
+    if _file is not None:
+        ROOT.removeHandler(_file)
+        _file = None
         ROOT.propagate = True
         ROOT.setLevel(logging.NOTSET)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_in_child)
+forked.in_child(_begin_in_child)
