@@ -134,14 +134,17 @@ def _pods_of_workload(patient: Patient, found: Target) -> Iterator[Finding]:
     """Look at the pods that a Deployment or another controller has made; or say why it has made none."""
     try:
         workload = get_object(patient.known(), RESOURCES[found.kind], found.name, found.namespace)
-        selector = selector_text((workload.get("spec") or {}).get("selector") or {})
+        with reading(patient.known()):
+            selector = selector_text((workload.get("spec") or {}).get("selector") or {})
         pods = (
             list_objects(patient.known(), PODS, found.namespace, label_selector=selector) if selector else []
         )
     except (Forbidden, NotFound) as error:
         yield not_needed("Pods", f"The pods behind it cannot be seen ({error.what}); the tunnel will tell.")
         return
-    ready = [pod["metadata"]["name"] for pod in pods if pod_is_ready(pod)]
+    with reading(patient.known()):
+        ready = [pod["metadata"]["name"] for pod in pods if pod_is_ready(pod)]
+        why = "" if ready else not_ready_words(pods_behind(pods, ()))
     if ready:
         stand = "A ready pod stands" if len(ready) == 1 else f"{len(ready)} ready pods stand"
         yield fine("Pods", f"{stand} behind it.", f"ready: {', '.join(ready)}")
@@ -149,25 +152,29 @@ def _pods_of_workload(patient: Patient, found: Target) -> Iterator[Finding]:
     yield broken(
         "Pods",
         f"No ready pod stands behind {found}.",
-        not_ready_words(pods_behind(pods, ())) or _why_no_pod(patient, found, workload),
+        why or _why_no_pod(patient, found, workload),
         mend=f"%k8s_pods -n {found.namespace}   says what they are doing",
     )
 
 
 def _why_no_pod(patient: Patient, found: Target, workload: dict[str, Any]) -> str:
     """Return why a controller has no pod, in the cluster's words where it says any."""
-    if (workload.get("spec") or {}).get("replicas") == 0:
-        return "It is scaled to zero: it has no pods until somebody raises its replicas."
-    for condition in (workload.get("status") or {}).get("conditions") or ():
-        failed = condition.get("type") in ("ReplicaFailure", "Failed") and condition.get("status") == "True"
-        if failed and condition.get("message"):
-            return f"The cluster says: {condition['message']}"
+    with reading(patient.known()):
+        if (workload.get("spec") or {}).get("replicas") == 0:
+            return "It is scaled to zero: it has no pods until you or others raise its replicas."
+        for condition in (workload.get("status") or {}).get("conditions") or ():
+            failed = (
+                condition.get("type") in ("ReplicaFailure", "Failed") and condition.get("status") == "True"
+            )
+            if failed and condition.get("message"):
+                return f"The cluster says: {condition['message']}"
     field = f"involvedObject.name={found.name},reason=FailedCreate"
     try:
         events = list_objects(patient.known(), EVENTS, found.namespace, field_selector=field)
     except (Forbidden, NotFound):
         events = []
-    said = [event.get("message") for event in events if event.get("message")]
+    with reading(patient.known()):
+        said = [event.get("message") for event in events if event.get("message")]
     return f"The cluster says: {said[-1]}" if said else "It has no pods."
 
 
