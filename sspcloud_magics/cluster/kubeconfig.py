@@ -3,7 +3,7 @@
 ``KUBECONFIG`` may list several files. The first that has an entry of a name wins, whole; the first
 that names a current context wins; files that do not exist are passed over. Each entry remembers its
 file, since relative paths in it start at that file's directory. kubectl refuses a whole file for one malformed entry; here
-such an entry is refused when it is used, and stands in nobody's way until then. This module only reads:
+such an entry is refused when it is used, and hinders no other until then. This module only reads:
 `sspcloud_magics.cluster.contexts` turns a context into an access.
 (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/)
 """

@@ -136,7 +136,7 @@ def read_script(file: Path) -> LoginScript:
         raise UsageProblem(f"{file} is no login script.", why="It is not text.", mend=_COPY_AGAIN) from None
     except (OSError, ValueError) as error:  # a ValueError for a name with a NUL
         if not isinstance(error, OSError) or error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
-            # The name is not repeated: it may be a token that somebody typed in its place.
+            # The name is not repeated: it may be a token, typed in its place.
             raise UsageProblem(
                 "There is no script of that name.",
                 why=f"Names without a directory are looked for in {Path.cwd()}. A token is not taken from the line.",

@@ -193,7 +193,7 @@ def of_statement(
     connection
         Where: the names of its database may be near the one that was typed. No name is looked for where None.
     is_ours
-        Whether nobody wrote the statement, so that no place in it is shown.
+        Whether the statement is ours, and not the user's: no place in it is shown then.
     """
     diagnosis = error.diag
     what = shortened(diagnosis.message_primary or str(error).strip() or type(error).__name__)

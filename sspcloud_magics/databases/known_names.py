@@ -1,6 +1,6 @@
 """The names of each connection's database, as they were read last: for completion, and for hints after an error.
 
-Whoever completes reads them in the background. A hint takes what is held; where nothing is, or where a statement has changed
+Completion reads them in the background. A hint takes what is held; where nothing is, or where a statement has changed
 what there is since, they are read once more, with a pinned path.
 """
 

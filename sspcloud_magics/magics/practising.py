@@ -50,7 +50,7 @@ class PractisingMagics(Magics):
         """Practise on a small cluster on this machine: real Postgres, real rights, no account.
 
         `start` starts it and makes you bob, a colleague of alice, who has a database to share; `as` makes you
-        somebody else; `stop` stops it, and you are yourself again. Databases, objects and shares are kept for the
+        another person; `stop` stops it, and you are yourself again. Databases, objects and shares are kept for the
         next `start`, until `reset` forgets all that was done in it. Without an order, its state is shown.
 
         Examples::

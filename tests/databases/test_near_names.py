@@ -168,7 +168,7 @@ def test_loading_and_describing_name_what_is_near(survey: DatabaseConnection) ->
         assert told == f"did you mean {meant}?" or (told.startswith("Perhaps you meant") and meant in told)
         assert "COPY" not in str(refused.value)
         assert "SELECT" not in str(refused.value)
-        assert "│" not in str(refused.value), "a statement that nobody wrote"
+        assert "│" not in str(refused.value), "a statement that the user did not write"
 
 
 def test_copying_names_what_is_near(survey: DatabaseConnection, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tests.testbed import Sandbox
 
 @pytest.fixture
 def bob(notebook: Notebook, sandbox: Sandbox) -> Notebook:
-    """A notebook of bob's, with whom alice shares a database."""
+    """A notebook of bob's; alice shares a database with him."""
     notebook.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('bob')}")
     return notebook
 

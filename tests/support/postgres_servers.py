@@ -68,7 +68,7 @@ def started(
 ) -> Iterator[Server]:
     """Run a PostgreSQL, in UTC and with messages in English; the wheel's where no other is named.
 
-    A standby has no primary: it waits for one, and is read meanwhile.
+    A standby has no primary: it waits for one, and can be read in that time.
     """
     programs = programs or of_the_wheel()
     identity = postgres.identity()  # PostgreSQL refuses to run as root

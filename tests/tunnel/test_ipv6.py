@@ -1,4 +1,4 @@
-"""A server with an IPv6 address that has a zone, as link-local ones have: this machine understands it, nobody else sees it."""
+"""A server with an IPv6 address that has a zone, as link-local ones have: this machine alone understands it, and keeps it to itself."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from tests.tunnel.test_forward import ask, connect, receive, receive_all
 pytestmark = pytest.mark.slow
 
 FAST_PINGS = Timings(ping_interval=0.5)
-# A handshake that a black hole has swallowed is given up soon, too, and whoever is doubted.
+# A handshake that a black hole has swallowed is given up soon, too, and so is what is doubted.
 FAST_DOUBTS = Timings(ping_interval=0.5, handshake=4.0, longest_doubt=2.0)
 # Slow enough for a busy machine to answer in time.
 PINGS = Timings(ping_interval=1.0)

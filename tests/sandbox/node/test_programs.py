@@ -144,7 +144,7 @@ async def test_echo_keeps_untaken_bytes_and_outlives_clients(cluster: Cluster):
     connection = await cluster.node.dial("ns", "echo", 9000)
     said = bytes(range(256)) * 64 * 1024  # 16 MiB: more than all buffers on the way
     saying = asyncio.ensure_future(connection.write(said))
-    await asyncio.to_thread(dawdle, 0.5)  # nobody reads
+    await asyncio.to_thread(dawdle, 0.5)  # nothing is read
     heard = bytearray()
     while len(heard) < len(said) and (data := await connection.read()):
         heard += data
