@@ -16,6 +16,7 @@ from sspcloud_magics.sandbox import postgres
 from tests.support import debian_servers
 from tests.support.ports import free_port
 from tests.support.postgres_servers import Server
+from tests.support.waiting import wait_until
 
 
 @dataclass(frozen=True)
@@ -101,5 +102,7 @@ def _wait_until_ready(server: Server, port: int, process: subprocess.Popen[bytes
     while process.poll() is None:
         with contextlib.suppress(psycopg.OperationalError):
             psycopg.connect(**server.conninfo(port=port, connect_timeout=5)).close()
+            # Until PgBouncer has seen that this client left, it takes one of the places.
+            wait_until(lambda: b"client close request" in log.read_bytes())
             return
     raise AssertionError(f"PgBouncer ended at its start: {log.read_text()}")
