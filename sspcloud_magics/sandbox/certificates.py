@@ -49,13 +49,7 @@ class ClientCertificate:
 
 
 class ClusterAuthority:
-    """The authority of one home, made where it is missing.
-
-    Parameters
-    ----------
-    directory
-        Where its certificate and its key are kept.
-    """
+    """The authority of one home, made where it is missing."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -73,12 +73,8 @@ _CONTROLLERS = (
 class SandboxCluster:
     """One sandbox.
 
-    Parameters
-    ----------
-    home
-        Its directory, which no other process uses meanwhile.
-    keep
-        Whether to begin with what the home holds, and to leave it all there; else nothing is kept but keys.
+    `keep`: whether to begin with what the home holds, and to leave it all there; else nothing is kept but
+    keys.
     """
 
     def __init__(self, home: Path, *, keep: bool = True) -> None:
@@ -95,10 +91,8 @@ class SandboxCluster:
     async def start(self) -> None:
         """Start everything, and return when the pods of the world, or those that were ready before, are ready.
 
-        Raises
-        ------
-        SandboxError
-            If the world does not become ready, or the home holds what cannot be started from.
+        Raise `SandboxError` if the world does not become ready, or the home holds what cannot be started
+        from.
         """
         kept = snapshot.read(self.home) if self._keep else None
         authority = ClusterAuthority(self.home / "certificates")

@@ -27,20 +27,7 @@ def tell(
 ) -> None:
     """Record an event.
 
-    Parameters
-    ----------
-    store
-        Where to.
-    obj
-        The object that it is about.
-    reason, message
-        The component's words.
-    component, host
-        Who tells, and on which node.
-    warning
-        Whether its type is ``Warning``.
-    field
-        The part of the object that it is about.
+    `component`, `host`: who tells, and on which node. `field`: the part of the object that it is about.
     """
     metadata, moment = obj["metadata"], now()
     events = store.peek_all(EVENTS)

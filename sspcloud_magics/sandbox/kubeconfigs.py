@@ -33,17 +33,7 @@ def path_of(home: Path, name: str) -> Path:
 
 
 def write(home: Path, server: str, ca: str, person: Person) -> Path:
-    """Write somebody's kubeconfig, for its owner's eyes only, and return where it is.
-
-    Parameters
-    ----------
-    home
-        The sandbox's directory.
-    server, ca
-        The API server's address, and the certificate to trust it by, in PEM.
-    person
-        Whose it is; the context has the same name.
-    """
+    """Write somebody's kubeconfig, for its owner's eyes only, and return where it is."""
     user: dict[str, Any] = {}
     if person.token is not None:
         user["token"] = person.token

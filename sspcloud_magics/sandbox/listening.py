@@ -31,14 +31,8 @@ SHUTDOWN_SECONDS = 0.2
 class ApiServer:
     """Listens at one port, which it keeps.
 
-    Parameters
-    ----------
-    build
-        Makes the application; what it is given says whether the rights have been read.
-    context
-        TLS.
-    port
-        The file in which the port is remembered.
+    `build`: makes the application; what it is given says whether the rights have been read. `port`: the file
+    in which the port is remembered.
     """
 
     def __init__(

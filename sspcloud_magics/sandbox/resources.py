@@ -10,35 +10,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind of object.
+    """One kind of object."""
 
-    Parameters
-    ----------
-    group, version
-        The API group (empty for core) and its version.
-    kind, plural, singular
-        As in ``Pod``, ``pods``, ``pod``.
-    namespaced
-        Whether its objects live in a namespace.
-    short_names
-        What kubectl accepts beside its name.
-    categories
-        Such as ``all``.
-    subresources
-        Such as ``status``, ``log`` or ``portforward``.
-    verbs
-        What may be done with it.
-    """
-
-    group: str
+    group: str  # the API group (empty for core) and its version
     version: str
-    kind: str
+    kind: str  # as in ``Pod``, ``pods``, ``pod``
     plural: str
     singular: str
-    namespaced: bool = True
-    short_names: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    subresources: tuple[str, ...] = ()
+    namespaced: bool = True  # whether its objects live in a namespace
+    short_names: tuple[str, ...] = ()  # what kubectl accepts beside its name
+    categories: tuple[str, ...] = ()  # such as ``all``
+    subresources: tuple[str, ...] = ()  # such as ``status``, ``log`` or ``portforward``
+    # What may be done with it.
     verbs: tuple[str, ...] = (
         "create",
         "delete",
@@ -132,23 +115,14 @@ RESOURCES: tuple[Resource, ...] = tuple(map(_resource, filter(None, _TABLE.split
 
 
 def by_plural(group: str, plural: str) -> Resource:
-    """Return the resource with that group and plural name.
-
-    Raises
-    ------
-    KeyError
-        If the sandbox knows none.
-    """
+    """Return the resource with that group and plural name; raise `KeyError` if the sandbox knows none."""
     return _BY_PLURAL[group, plural]
 
 
 def by_kind(api_version: str, kind: str) -> Resource:
     """Return the resource of an object, from its ``apiVersion`` and ``kind``.
 
-    Raises
-    ------
-    KeyError
-        If the sandbox knows none.
+    Raise `KeyError` if the sandbox knows none.
     """
     return _BY_KIND[api_version, kind]
 

@@ -23,19 +23,8 @@ from sspcloud_magics.sandbox.cluster import SandboxCluster
 def serve(home: Path, *, ready_fd: int | None = None, with_parent: bool = False) -> None:
     """Run the sandbox at `home` until SIGTERM, SIGINT or, with its parent, the end of standard input.
 
-    Parameters
-    ----------
-    home
-        Its directory.
-    ready_fd
-        A file descriptor that gets one line when the sandbox is ready.
-    with_parent
-        Whether to end when standard input closes.
-
-    Raises
-    ------
-    SandboxError
-        If a sandbox runs there already, or it cannot start.
+    `ready_fd`: a file descriptor that gets one line when the sandbox is ready. `with_parent`: whether to end
+    when standard input closes. Raise `SandboxError` if a sandbox runs there already, or it cannot start.
     """
     daemon.prepare(home)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")

@@ -57,21 +57,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What an earlier sandbox of a home has left; it is not shown.
+    """What an earlier sandbox of a home has left; it is not shown."""
 
-    Parameters
-    ----------
-    version
-        The last resource version.
-    objects
-        All objects.
-    logins
-        The identity provider's, as `Issuer` gives them.
-    """
-
-    version: int
-    objects: list[Obj]
-    logins: dict[str, Any]
+    version: int  # the last resource version
+    objects: list[Obj]  # all objects
+    logins: dict[str, Any]  # the identity provider's, as `Issuer` gives them
 
     def __repr__(self) -> str:
         return f"Snapshot({self.version})"
@@ -79,10 +69,7 @@ class Snapshot:
     def restore(self, store: Store, volumes: Path) -> frozenset[str]:
         """Fill an empty store, and return the uids of the pods that were ready.
 
-        Raises
-        ------
-        SandboxError
-            If `volumes` lacks the directory of a claim.
+        Raise `SandboxError` if `volumes` lacks the directory of a claim.
         """
         for claim in self.objects:
             if claim["kind"] == CLAIMS.kind and is_bound(claim):
@@ -98,10 +85,7 @@ class Snapshot:
 def read(home: Path) -> Snapshot | None:
     """Return the snapshot of a home, or None where there is none.
 
-    Raises
-    ------
-    SandboxError
-        If it cannot be read, or was written by another version.
+    Raise `SandboxError` if it cannot be read, or was written by another version.
     """
     path = snapshot_file(home)
     if not path.exists():
@@ -124,19 +108,7 @@ def read(home: Path) -> Snapshot | None:
 class Keeper:
     """Writes the snapshot of a home, now and after each change.
 
-    Parameters
-    ----------
-    home
-        The sandbox's directory.
-    store
-        The objects.
-    logins
-        Returns the identity provider's logins.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written now; later it is logged.
+    Raise `OSError` if it cannot be written now; later it is logged.
     """
 
     def __init__(self, home: Path, store: Store, logins: Callable[[], dict[str, Any]]) -> None:

@@ -77,10 +77,7 @@ def _wanted(obj: Obj) -> tuple[Obj, bool]:
 class Store:
     """All objects of one cluster.
 
-    Parameters
-    ----------
-    history
-        How many changes a watch may go back.
+    `history`: how many changes a watch may go back.
     """
 
     def __init__(self, history: int = 10_000) -> None:
@@ -99,20 +96,14 @@ class Store:
     def get(self, resource: Resource, namespace: str, name: str) -> Obj:
         """Return one object; `namespace` is empty for a kind that has none.
 
-        Raises
-        ------
-        NotFound
-            If there is none.
+        Raise `NotFound` if there is none.
         """
         return cast("Obj", copied(self.peek(resource, namespace, name)))
 
     def peek(self, resource: Resource, namespace: str, name: str) -> Obj:
         """Return one object as it is stored, to be looked at and never to be changed.
 
-        Raises
-        ------
-        NotFound
-            If there is none.
+        Raise `NotFound` if there is none.
         """
         try:
             return self._objects[resource][namespace, name]
@@ -131,10 +122,7 @@ class Store:
     def create(self, obj: Obj) -> Obj:
         """Add an object; creation time, version and generation are set here, and the uid if it has none.
 
-        Raises
-        ------
-        AlreadyExists
-            If there is one of that name.
+        Raise `AlreadyExists` if there is one of that name.
         """
         obj = copied(obj)
         key = self._key(obj)
@@ -150,12 +138,8 @@ class Store:
     def update(self, obj: Obj) -> Obj:
         """Replace an object; an update that changes nothing is no change.
 
-        Raises
-        ------
-        NotFound
-            If there is none of that name.
-        Conflict
-            If `obj` carries a resource version, and it is not the current one.
+        Raise `NotFound` if there is none of that name; `Conflict` if `obj` carries a resource version, and it
+        is not the current one.
         """
         obj = copied(obj)
         key = self._key(obj)
@@ -180,13 +164,7 @@ class Store:
         return self._put("MODIFIED", key, obj, old)
 
     def delete(self, resource: Resource, namespace: str, name: str) -> Obj:
-        """Remove an object at once and return its last form.
-
-        Raises
-        ------
-        NotFound
-            If there is none.
-        """
+        """Remove an object at once and return its last form; raise `NotFound` if there is none."""
         old = self._objects[resource].pop((namespace, name), None)
         if old is None:
             raise NotFound(f'{resource.qualified} "{name}" not found')
@@ -199,10 +177,7 @@ class Store:
     def changes_since(self, version: int) -> list[Change]:
         """Return the changes after `version`, oldest first.
 
-        Raises
-        ------
-        Gone
-            If the store does not remember so far back.
+        Raise `Gone` if the store does not remember so far back.
         """
         oldest = self._history[0].version if self._history else self._version + 1
         if version + 1 < oldest and version != self._version:

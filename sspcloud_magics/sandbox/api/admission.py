@@ -25,13 +25,7 @@ _SERVICE_ACCOUNTS = by_plural("", "serviceaccounts")
 
 
 def admit(call: Call, obj: Obj) -> None:
-    """Change a new object in place, or refuse it.
-
-    Raises
-    ------
-    ApiError
-        If it is refused.
-    """
+    """Change a new object in place, or refuse it; raise `ApiError` if it is refused."""
     if call.resource.namespaced:
         _check_namespace(call, obj)
     match call.resource.kind:
@@ -71,10 +65,7 @@ def _check_namespace(call: Call, obj: Obj) -> None:
 def complete_pod(store: Store, namespace: str, pod: Obj) -> None:
     """Give a pod its service account with the token, and its tolerations.
 
-    Raises
-    ------
-    ApiError
-        If there is no such service account.
+    Raise `ApiError` if there is no such service account.
     """
     _give_service_account(store, namespace, pod)
     _give_tolerations(pod)

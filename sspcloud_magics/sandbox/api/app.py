@@ -74,16 +74,7 @@ def build_app(
 ) -> web.Application:
     """Return the API server.
 
-    Parameters
-    ----------
-    store
-        Where the objects are.
-    node
-        Who runs the pods: asked for logs and port-forwards.
-    auth
-        Who knows the credentials.
-    rights_read
-        Is set when the rights have been read: before, nobody has any.
+    `rights_read`: is set when the rights have been read: before, nobody has any.
     """
     cluster = Cluster(store, node, auth, rights=store)
     starting = Cluster(store, node, auth, rights=Store())

@@ -79,13 +79,7 @@ class Call:
         return requested_view(self.request.headers.get("Accept", ""), self.query.get("includeObject", ""))
 
     async def body(self) -> Obj:
-        """Return the object that was sent.
-
-        Raises
-        ------
-        ApiError
-            If it is neither JSON nor YAML, or no object.
-        """
+        """Return the object that was sent; raise `ApiError` if it is neither JSON nor YAML, or no object."""
         content_type = self.request.content_type
         if content_type not in (*BODY_TYPES, "application/octet-stream", "text/plain"):
             raise unsupported_media_type(BODY_TYPES)
@@ -104,13 +98,7 @@ class Call:
 
 
 def check_allowed(rights: Store, user: User, asked: Attributes) -> None:
-    """Refuse what a user has no right to.
-
-    Raises
-    ------
-    ApiError
-        403 with who may not do what, and where.
-    """
+    """Refuse what a user has no right to; raise `ApiError` 403 with who may not do what, and where."""
     decision = allowed(rights, user, asked)
     if decision.allowed:
         return
@@ -141,13 +129,7 @@ def json_response(
 
 
 def read_object(data: bytes, content_type: str) -> Obj:
-    """Return the object in a body.
-
-    Raises
-    ------
-    ApiError
-        If it is not one.
-    """
+    """Return the object in a body; raise `ApiError` if it is not one."""
     try:
         if content_type == protobuf.MEDIA_TYPE:
             return protobuf.read_protobuf(data)

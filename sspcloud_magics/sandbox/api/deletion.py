@@ -31,25 +31,13 @@ _RETURN_OBJECT = {"pods", "services", "serviceaccounts", "persistentvolumeclaims
 
 @dataclass(frozen=True, slots=True)
 class DeleteOptions:
-    """How to delete.
+    """How to delete."""
 
-    Parameters
-    ----------
-    grace
-        Seconds; ``None`` leaves it to the object.
-    policy
-        What becomes of what it owns: ``Background``, ``Foreground`` or ``Orphan``.
-    uid, resource_version
-        Delete only if the object has these.
-    dry_run
-        Whether nothing is to be changed.
-    """
-
-    grace: int | None = None
-    policy: str = "Background"
-    uid: str | None = None
+    grace: int | None = None  # Seconds; ``None`` leaves it to the object
+    policy: str = "Background"  # what becomes of what it owns: ``Background``, ``Foreground`` or ``Orphan``
+    uid: str | None = None  # delete only if the object has these
     resource_version: str | None = None
-    dry_run: bool = False
+    dry_run: bool = False  # whether nothing is to be changed
 
 
 async def delete_object(call: Call) -> web.Response:
@@ -74,10 +62,7 @@ async def delete_collection(call: Call) -> web.Response:
 def delete(call: Call, obj: Obj, options: DeleteOptions) -> tuple[Obj, bool]:
     """Delete one object, or begin to; return its last form, and whether it is gone.
 
-    Raises
-    ------
-    ApiError
-        If a precondition does not hold.
+    Raise `ApiError` if a precondition does not hold.
     """
     _check_preconditions(call, obj, options)
     if options.dry_run:

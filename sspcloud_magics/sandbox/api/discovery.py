@@ -68,10 +68,7 @@ def health(*, ready: bool) -> web.Response:
 def discover(request: web.Request) -> web.Response:  # noqa: PLR0911 -- a table of paths
     """Answer a request for ``/version``, ``/api``, ``/apis`` or what is below them.
 
-    Raises
-    ------
-    ApiError
-        If there is nothing at that path.
+    Raise `ApiError` if there is nothing at that path.
     """
     aggregated = "as=APIGroupDiscoveryList" in request.headers.get("Accept", "").replace(" ", "")
     match [part for part in request.path.split("/") if part]:

@@ -31,10 +31,7 @@ _FIELDS = (
 def check_escalation(call: Call, obj: Obj, old: Obj | None) -> None:
     """Refuse a role or binding that would give away more than the user holds.
 
-    Raises
-    ------
-    ApiError
-        403 with the rights that are missing; 404 if the role that is to be bound does not exist.
+    Raise `ApiError` 403 with the rights that are missing; 404 if the role that is to be bound does not exist.
     """
     if call.resource.group != GROUP or MASTERS in call.user.groups:
         return

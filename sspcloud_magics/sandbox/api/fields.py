@@ -41,10 +41,8 @@ async def check_fields(call: Call, obj: Obj) -> None:
 
     Quantities and bytes take the form in which the server keeps them.
 
-    Raises
-    ------
-    ApiError
-        400 if a value is of the wrong type, or a field is unknown and the client asked for strictness.
+    Raise `ApiError` 400 if a value is of the wrong type, or a field is unknown and the client asked for
+    strictness.
     """
     mode = call.query.get("fieldValidation") or "Warn"
     if mode not in _MODES:

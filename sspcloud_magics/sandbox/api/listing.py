@@ -28,10 +28,7 @@ _TOO_OLD = (
 def selection(call: Call) -> Callable[[Obj], bool]:
     """Return what decides whether an object is meant by the request's namespace and selectors.
 
-    Raises
-    ------
-    ApiError
-        If a selector cannot be read.
+    Raise `ApiError` if a selector cannot be read.
     """
     labels = LabelSelector.parse(call.query.get("labelSelector", ""))
     fields = FieldSelector.parse(call.query.get("fieldSelector", ""), call.resource)
@@ -98,11 +95,8 @@ def _token(version: int, place: tuple[str, str]) -> str:
 def _read_continue(call: Call) -> tuple[int, tuple[str, str] | None]:
     """Return the version that a list shows, and behind which object it goes on.
 
-    Raises
-    ------
-    ApiError
-        400 if the token cannot be read; 410 if the store does not remember its version, with a token for the rest
-        of the list as it is now.
+    Raise `ApiError` 400 if the token cannot be read; 410 if the store does not remember its version, with a
+    token for the rest of the list as it is now.
     """
     text, now = call.query.get("continue", ""), call.store.version
     if not text:

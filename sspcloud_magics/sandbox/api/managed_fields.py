@@ -71,10 +71,7 @@ def record_write(call: Call, obj: Obj, old: Obj | None) -> None:
 def applied(call: Call, config: Obj, live: Obj | None) -> Obj:
     """Return `live` as an applied configuration changes it, with its managers.
 
-    Raises
-    ------
-    ApiError
-        409 if another manager owns a field that would change, and the request does not force it.
+    Raise `ApiError` 409 if another manager owns a field that would change, and the request does not force it.
     """
     wanted = _leaves(call, config)
     result: Obj = copied(live) if live else {}

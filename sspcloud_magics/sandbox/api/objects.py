@@ -54,12 +54,7 @@ async def create_object(call: Call) -> web.Response:
 def create(call: Call, obj: Obj, *, managed: bool = False) -> Obj:
     """Take an object through all stages into the store, and return what is stored.
 
-    Parameters
-    ----------
-    call, obj
-        The request and the object.
-    managed
-        Whether it says already who manages its fields.
+    `managed`: whether it says already who manages its fields.
     """
     resource = call.resource
     metadata = _metadata(obj)
@@ -150,12 +145,7 @@ async def _apply_object(call: Call) -> web.Response:
 def replace(call: Call, old: Obj, obj: Obj, *, managed: bool = False) -> Obj:
     """Put `obj` in the place of `old`, through all stages, and return what is stored.
 
-    Parameters
-    ----------
-    call, old, obj
-        The request and the objects.
-    managed
-        Whether `obj` says already who manages its fields.
+    `managed`: whether `obj` says already who manages its fields.
     """
     resource, before, metadata = call.resource, old["metadata"], obj["metadata"]
     _keep_system_fields(call, before, metadata)

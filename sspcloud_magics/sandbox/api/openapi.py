@@ -28,13 +28,7 @@ _VERSION_2 = b"\x0a\x032.0\x12\x13\x0a\x0aKubernetes\x12\x05v1.36\x42\x00"
 
 
 async def describe(request: web.Request) -> web.Response:
-    """Answer a request below ``/openapi``.
-
-    Raises
-    ------
-    ApiError
-        If there is nothing at that path.
-    """
+    """Answer a request below ``/openapi``; raise `ApiError` if there is nothing at that path."""
     path = request.path.removeprefix("/openapi/").rstrip("/")
     if path == "v2":
         return web.Response(body=_VERSION_2, content_type=_VERSION_2_TYPE)

@@ -62,13 +62,7 @@ def merge_keys(name: str, owner: str) -> tuple[str, ...]:
 
 
 def check_patch_type(call: Call) -> None:
-    """Refuse a kind of patch that is not spoken.
-
-    Raises
-    ------
-    ApiError
-        415 with those that are.
-    """
+    """Refuse a kind of patch that is not spoken; raise `ApiError` 415 with those that are."""
     accepted: tuple[str, ...] = (JSON_PATCH, MERGE_PATCH)
     if not call.resource.is_custom:
         accepted = (*accepted, STRATEGIC_MERGE)
@@ -80,10 +74,7 @@ def check_patch_type(call: Call) -> None:
 async def patched(call: Call, obj: Obj) -> Obj:
     """Return `obj` as the patch in the request's body changes it; `obj` itself stays as it is.
 
-    Raises
-    ------
-    ApiError
-        If the kind of patch is not spoken, cannot be read, or does not fit the object.
+    Raise `ApiError` if the kind of patch is not spoken, cannot be read, or does not fit the object.
     """
     check_patch_type(call)
     content_type = call.request.content_type
@@ -122,10 +113,7 @@ def merge_patch(value: Any, patch: Any) -> Any:
 def json_patch(value: Any, operations: list[Obj]) -> Any:
     """Return `value` changed by a JSON Patch (RFC 6902).
 
-    Raises
-    ------
-    ValueError, KeyError, IndexError
-        If an operation does not fit.
+    Raise `ValueError`, `KeyError`, `IndexError` if an operation does not fit.
     """
     document = {"": copied(value)}
     for operation in operations:
@@ -153,12 +141,8 @@ def json_patch(value: Any, operations: list[Obj]) -> Any:
 def strategic_merge(value: Any, patch: Any, name: str = "", parent: str = "") -> Any:
     """Return `value` changed by a strategic merge patch.
 
-    Parameters
-    ----------
-    value, patch
-        What is there, and what is to change.
-    name, parent
-        The field that holds `value`, and the field that holds that: they say how a list is merged.
+    `name`, `parent`: the field that holds `value`, and the field that holds that: they say how a list is
+    merged.
     """
     if isinstance(patch, dict):
         return _merge_map(value, patch, name)

@@ -84,10 +84,7 @@ class Undecodable(ValueError):
 def read_protobuf(data: bytes) -> Obj:
     """Return the object in a body.
 
-    Raises
-    ------
-    Undecodable
-        If it is of a kind that is not known here, has a field that is not, or is cut off.
+    Raise `Undecodable` if it is of a kind that is not known here, has a field that is not, or is cut off.
     """
     if not data.startswith(_MAGIC):
         raise Undecodable("the data does not begin with the magic number of Kubernetes' protobuf encoding")

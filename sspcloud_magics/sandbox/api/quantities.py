@@ -19,13 +19,7 @@ _LARGEST = Decimal(2**63 - 1)
 
 
 def parse_quantity(value: str | float) -> Decimal:
-    """Return the number that a quantity stands for.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
+    """Return the number that a quantity stands for; raise `ValueError` if it is none."""
     found = _FORM.fullmatch(str(value).strip())
     if found is None:
         raise ValueError(
@@ -60,9 +54,6 @@ def format_quantity(number: Decimal, *, binary: bool = False) -> str:
 def canonical_quantity(value: str | float) -> str:
     """Return a quantity as the server stores it: ``0.5`` as ``500m``, ``1024Mi`` as ``1Gi``.
 
-    Raises
-    ------
-    ValueError
-        If it is none.
+    Raise `ValueError` if it is none.
     """
     return format_quantity(parse_quantity(value), binary=str(value).strip()[-2:] in _BINARY)

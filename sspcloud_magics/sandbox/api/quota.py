@@ -42,10 +42,7 @@ _COMPUTE = {
 def check_quota(store: Store, obj: Obj) -> None:
     """Refuse a new object that its namespace has no room for.
 
-    Raises
-    ------
-    ApiError
-        403 with what was asked, what is used and what is allowed.
+    Raise `ApiError` 403 with what was asked, what is used and what is allowed.
     """
     resource = by_kind(obj["apiVersion"], obj["kind"])
     name, namespace = obj["metadata"].get("name", ""), obj["metadata"].get("namespace", "")

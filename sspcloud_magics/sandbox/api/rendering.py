@@ -30,17 +30,10 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the client wants to see.
+    """What the client wants to see."""
 
-    Parameters
-    ----------
-    form
-        Which form.
-    include
-        What a Table's row carries of its object: ``Metadata``, ``Object`` or ``None``.
-    """
-
-    form: Form = Form.OBJECT
+    form: Form = Form.OBJECT  # which form
+    # What a Table's row carries of its object: ``Metadata``, ``Object`` or ``None``.
     include: str = "Metadata"
 
     def object(self, resource: Resource, obj: Obj) -> Obj:

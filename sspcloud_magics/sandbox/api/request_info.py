@@ -26,25 +26,14 @@ _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """What is asked for.
+    """What is asked for."""
 
-    Parameters
-    ----------
-    path
-        The whole path.
-    verb
-        As RBAC knows it: ``get``, ``list``, ``watch``, ``create`` …; the method in lower case for a path
-        that is no resource.
-    is_resource
-        Whether the path is that of a resource; the rest is empty if not.
-    group, version, namespace, resource, name, subresource
-        Its parts.
-    """
-
-    path: str
+    path: str  # the whole path
+    # As RBAC knows it: ``get``, ``list``, ``watch``, ``create`` …; the method in lower case for a path that
+    # is no resource.
     verb: str
-    is_resource: bool = False
-    group: str = ""
+    is_resource: bool = False  # whether the path is that of a resource; the rest is empty if not
+    group: str = ""  # its parts
     version: str = ""
     namespace: str = ""
     resource: str = ""
@@ -60,15 +49,7 @@ class RequestInfo:
 
 
 def read_request(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
-    """Return what a request asks for.
-
-    Parameters
-    ----------
-    method, path
-        Of the request, the path without the query and decoded.
-    query
-        Its parameters: ``watch`` and ``fieldSelector`` change what is asked for.
-    """
+    """Return what a request asks for."""
     parts = [part for part in path.split("/") if part]
     match parts:
         case ["api", version, *rest] if rest:

@@ -79,13 +79,7 @@ class LabelSelector:
 
     @classmethod
     def parse(cls, text: str) -> LabelSelector:
-        """Read a selector.
-
-        Raises
-        ------
-        ApiError
-            If it does not follow the grammar.
-        """
+        """Read a selector; raise `ApiError` if it does not follow the grammar."""
         requirements = []
         position = 0
         while position < len(text.rstrip()):
@@ -122,10 +116,7 @@ class FieldSelector:
     def parse(cls, text: str, resource: Resource) -> FieldSelector:
         """Read a selector for objects of one kind.
 
-        Raises
-        ------
-        ApiError
-            If it does not follow the grammar, or names a field that cannot be selected by.
+        Raise `ApiError` if it does not follow the grammar, or names a field that cannot be selected by.
         """
         terms = []
         for term in filter(None, (part.strip() for part in text.split(","))):

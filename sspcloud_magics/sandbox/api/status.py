@@ -18,21 +18,11 @@ from sspcloud_magics.sandbox.store import Obj
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One thing that is wrong with an object.
+    """One thing that is wrong with an object."""
 
-    Parameters
-    ----------
-    reason
-        Such as ``FieldValueRequired``.
-    message
-        Such as ``Required value``.
-    field
-        Such as ``spec.containers[0].image``.
-    """
-
-    reason: str
-    message: str
-    field: str
+    reason: str  # such as ``FieldValueRequired``
+    message: str  # such as ``Required value``
+    field: str  # such as ``spec.containers[0].image``
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}"
@@ -41,16 +31,8 @@ class Cause:
 class ApiError(Exception):
     """A request that is refused.
 
-    Parameters
-    ----------
-    code
-        HTTP status.
-    reason
-        Machine-readable, such as ``NotFound``.
-    message
-        What kubectl prints after ``Error from server (NotFound):``.
-    details
-        ``name``, ``group``, ``kind``, ``causes``; left out where there are none.
+    `reason`: machine-readable, such as ``NotFound``. `message`: what kubectl prints after ``Error from server
+    (NotFound):``. `details`: ``name``, ``group``, ``kind``, ``causes``; left out where there are none.
     """
 
     def __init__(self, code: int, reason: str, message: str, details: Obj | None = None) -> None:

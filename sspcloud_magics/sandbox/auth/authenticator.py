@@ -33,14 +33,7 @@ class _StaticToken:
 class Authenticator:
     """Knows the cluster's credentials.
 
-    Parameters
-    ----------
-    store
-        Where service accounts are.
-    signing_key
-        RSA key in PEM for service-account tokens; a new one where none is given.
-    clock
-        Seconds since the epoch.
+    `signing_key`: RSA key in PEM for service-account tokens; a new one where none is given.
     """
 
     def __init__(
@@ -62,24 +55,14 @@ class Authenticator:
     ) -> None:
         """Accept a bearer token from now on.
 
-        Parameters
-        ----------
-        token
-            The bearer token.
-        user, groups, uid
-            Whom it stands for.
-        expires
-            Seconds since the epoch from which on it is refused.
+        `expires`: seconds since the epoch from which on it is refused.
         """
         self._static[_digest(token)] = _StaticToken(authenticated(user, uid=uid, groups=groups), expires)
 
     def trust_identity_provider(self, read: Callable[[str], User]) -> None:
         """Accept the ID tokens of an identity provider from now on.
 
-        Parameters
-        ----------
-        read
-            Returns the user that a token stands for, or raises `InvalidToken`.
+        `read`: returns the user that a token stands for, or raises `InvalidToken`.
         """
         self._identity_provider = read
 
@@ -88,17 +71,8 @@ class Authenticator:
     ) -> User:
         """Return who is asking.
 
-        Parameters
-        ----------
-        authorization
-            The ``Authorization`` header.
-        peer_certificate
-            The client's certificate as `ssl.SSLSocket.getpeercert` gives it, verified by TLS.
-
-        Raises
-        ------
-        Unauthenticated
-            If a credential was shown and is not valid.
+        `peer_certificate`: the client's certificate as `ssl.SSLSocket.getpeercert` gives it, verified by TLS.
+        Raise `Unauthenticated` if a credential was shown and is not valid.
         """
         if peer_certificate:
             return _certificate_user(peer_certificate)
@@ -110,10 +84,7 @@ class Authenticator:
     def user_of_token(self, token: str) -> User:
         """Return the user that a bearer token stands for.
 
-        Raises
-        ------
-        Unauthenticated
-            If it is not known or has expired.
+        Raise `Unauthenticated` if it is not known or has expired.
         """
         static = self._static.get(_digest(token))
         if static is not None:

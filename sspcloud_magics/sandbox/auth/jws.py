@@ -21,13 +21,7 @@ class InvalidToken(Exception):
 
 
 class Signer:
-    """One RSA key that signs tokens and knows them again.
-
-    Parameters
-    ----------
-    pem
-        The key in PEM: who keeps it over a restart keeps the tokens valid.
-    """
+    """One RSA key that signs tokens and knows them again."""
 
     def __init__(self, pem: bytes) -> None:
         key = serialization.load_pem_private_key(pem, password=None)
@@ -44,10 +38,7 @@ class Signer:
     def read(self, token: str) -> Mapping[str, Any]:
         """Return the claims of a token that this key has signed; whether they hold is the caller's to say.
 
-        Raises
-        ------
-        InvalidToken
-            If it has not.
+        Raise `InvalidToken` if it has not.
         """
         signed, _, signature = token.rpartition(".")
         try:

@@ -26,28 +26,15 @@ CLUSTER_ROLE_BINDINGS = by_plural(GROUP, "clusterrolebindings")
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is asked for.
+    """What is asked for."""
 
-    Parameters
-    ----------
-    verb
-        ``get``, ``list`` … for an object; the HTTP method in lower case for a plain path.
-    group, resource, subresource
-        As in ``apps``, ``deployments``, ``scale``.
-    namespace
-        Empty at cluster scope.
-    name
-        Empty for a whole kind.
-    path
-        The path of a request that is for no object, such as ``/version``; then the others are empty.
-    """
-
-    verb: str
-    group: str = ""
+    verb: str  # ``get``, ``list`` … for an object; the HTTP method in lower case for a plain path
+    group: str = ""  # as in ``apps``, ``deployments``, ``scale``
     resource: str = ""
     subresource: str = ""
-    namespace: str = ""
-    name: str = ""
+    namespace: str = ""  # empty at cluster scope
+    name: str = ""  # empty for a whole kind
+    # The path of a request that is for no object, such as ``/version``; then the others are empty.
     path: str = ""
 
     @property
@@ -99,13 +86,7 @@ def rules_held(store: Store, user: User, namespace: str) -> Held:
 
 
 def rules_of_reference(store: Store, role_ref: Mapping[str, str], namespace: str) -> list[Obj]:
-    """Return the rules of the role that a ``roleRef`` names.
-
-    Raises
-    ------
-    NotFound
-        If there is no such role.
-    """
+    """Return the rules of the role that a ``roleRef`` names; raise `NotFound` if there is no such role."""
     if role_ref["kind"] == "ClusterRole":
         role = store.peek(CLUSTER_ROLES, "", role_ref["name"])
     else:

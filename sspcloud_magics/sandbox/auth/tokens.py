@@ -38,14 +38,7 @@ def new_signing_key() -> bytes:
 class ServiceAccountTokens:
     """Issues tokens for service accounts, and reads them.
 
-    Parameters
-    ----------
-    store
-        Where the service accounts and pods are.
-    signing_key
-        An RSA key in PEM: who keeps it over a restart keeps the tokens valid.
-    clock
-        Seconds since the epoch.
+    `signing_key`: an RSA key in PEM: who keeps it over a restart keeps the tokens valid.
     """
 
     def __init__(self, store: Store, signing_key: bytes, clock: Callable[[], float] = time.time) -> None:
@@ -64,21 +57,8 @@ class ServiceAccountTokens:
     ) -> tuple[str, float]:
         """Return a new token and when it expires, in seconds since the epoch.
 
-        Parameters
-        ----------
-        namespace, name
-            Of the service account.
-        seconds
-            How long the token is valid.
-        audiences
-            Who is to accept it.
-        pod
-            Name of the pod that it is bound to.
-
-        Raises
-        ------
-        NotFound
-            If there is no such service account or pod.
+        `pod`: name of the pod that it is bound to. Raise `NotFound` if there is no such service account or
+        pod.
         """
         issued = int(self._clock())
         account = self._store.peek(SERVICE_ACCOUNTS, namespace, name)
@@ -104,11 +84,8 @@ class ServiceAccountTokens:
     def read(self, token: str) -> User:
         """Return the user that a token stands for.
 
-        Raises
-        ------
-        InvalidToken
-            If it is not a token of ours, has expired, is for another audience, or what it is bound to
-            is gone.
+        Raise `InvalidToken` if it is not a token of ours, has expired, is for another audience, or what it is
+        bound to is gone.
         """
         claims = self._signer.read(token)
         private = claims["kubernetes.io"]

@@ -13,23 +13,13 @@ SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who is asking.
+    """Who is asking."""
 
-    Parameters
-    ----------
-    name
-        As RBAC subjects name it: ``oidc-alice`` or ``system:serviceaccount:user-alice:default``.
-    uid
-        Empty where the credential carries none.
-    groups
-        ``system:authenticated`` is among them for everyone who showed a credential.
-    extra
-        What the credential says beside, such as the pod that a token is bound to.
-    """
-
-    name: str
-    uid: str = ""
+    name: str  # as RBAC subjects name it: ``oidc-alice`` or ``system:serviceaccount:user-alice:default``
+    uid: str = ""  # empty where the credential carries none
+    # ``system:authenticated`` is among them for everyone who showed a credential.
     groups: tuple[str, ...] = ()
+    # What the credential says beside, such as the pod that a token is bound to.
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 

@@ -57,14 +57,7 @@ class Rollout:
 def rollout(deployment: Obj, new: Obj | None, old: list[Obj]) -> Rollout:
     """Return the next step of an update.
 
-    Parameters
-    ----------
-    deployment
-        Its ``replicas`` and ``strategy`` decide.
-    new
-        The current ReplicaSet; None where it is still to be made.
-    old
-        The others.
+    `new`: the current ReplicaSet; None where it is still to be made.
     """
     wanted = deployment["spec"].get("replicas", 1)
     strategy = deployment["spec"].get("strategy") or {}

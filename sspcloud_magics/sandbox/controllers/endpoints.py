@@ -61,15 +61,7 @@ def target_port(port: Obj, pod: Obj) -> int | None:
 
 
 def subsets(service: Obj, pods: list[Obj]) -> list[Obj]:
-    """Return the ``subsets`` of a service's Endpoints.
-
-    Parameters
-    ----------
-    service
-        Its ports, and whether addresses that are not ready are to be published.
-    pods
-        Those that its selector matches.
-    """
+    """Return the ``subsets`` of a service's Endpoints."""
     found: dict[tuple[tuple[str, int, str], ...], Obj] = {}
     for pod in sorted(pods, key=name_of):
         address = (pod.get("status") or {}).get("podIP")

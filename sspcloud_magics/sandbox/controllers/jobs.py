@@ -161,10 +161,7 @@ def _size(store: Store, job: Obj, pods: list[Obj], wanted: int) -> float | None:
 def back_off(ends: Iterable[tuple[str, bool]]) -> float:
     """Return in how many seconds the next pod is due.
 
-    Parameters
-    ----------
-    ends
-        When pods ended, and whether each failed: the failures since the last success count.
+    `ends`: when pods ended, and whether each failed: the failures since the last success count.
     """
     newest_first = sorted(ends, reverse=True)
     failures = [moment for moment, _ in takewhile(lambda end: end[1], newest_first)]

@@ -32,33 +32,16 @@ _CONFLICT_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """One controller.
+    """One controller."""
 
-    Parameters
-    ----------
-    name
-        For the log.
-    keys
-        Which keys a change concerns.
-    reconcile
-        Makes one key right; returns in how many seconds it wants to look again, or None.
-    """
-
-    name: str
-    keys: Callable[[Store, Change], Iterable[Key]]
+    name: str  # for the log
+    keys: Callable[[Store, Change], Iterable[Key]]  # which keys a change concerns
+    # Makes one key right; returns in how many seconds it wants to look again, or None.
     reconcile: Callable[[Store, Key], float | None]
 
 
 class ControllerLoop:
-    """Runs controllers on a store.
-
-    Parameters
-    ----------
-    store
-        What they watch and change.
-    controllers
-        Which ones.
-    """
+    """Runs controllers on a store."""
 
     def __init__(self, store: Store, controllers: Iterable[Controller]) -> None:
         self._store = store

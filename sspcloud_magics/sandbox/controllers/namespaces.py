@@ -36,13 +36,7 @@ def keys(store: Store, change: Change) -> Iterator[Key]:
 
 
 def reconciler(ca: str) -> Callable[[Store, Key], None]:
-    """Return what makes one namespace right.
-
-    Parameters
-    ----------
-    ca
-        The cluster's CA certificate, in PEM.
-    """
+    """Return what makes one namespace right."""
 
     def reconcile(store: Store, key: Key) -> None:
         name = str(key[0])

@@ -141,10 +141,7 @@ def delete_pod(store: Store, pod: Obj) -> None:
 def make_owned(store: Store, owner: Obj, obj: Obj) -> Obj:
     """Create a pod (or another object) for its owner, and tell about it in the owner's events.
 
-    Raises
-    ------
-    ApiError
-        If it is refused, which the events tell as well.
+    Raise `ApiError` if it is refused, which the events tell as well.
     """
     component = f"{owner['kind'].lower()}-controller"
     title = f"create {obj['kind']} {name_of(obj)} in {owner['kind']} {name_of(owner)}"
@@ -202,10 +199,7 @@ def concerned(change: Change, owners: Resource, owned: Resource) -> Iterator[tup
 def create(store: Store, obj: Obj) -> Obj:
     """Create an object as the API server would have: completed, with the addresses it needs, within the quota.
 
-    Raises
-    ------
-    ApiError
-        If it is refused.
+    Raise `ApiError` if it is refused.
     """
     obj = copy.deepcopy(obj)
     resource = by_kind(obj["apiVersion"], obj["kind"])

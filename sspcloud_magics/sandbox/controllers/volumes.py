@@ -40,14 +40,8 @@ Filler: TypeAlias = Callable[[Obj], Callable[[Path], None]]
 class Provisioner:
     """Binds claims.
 
-    Parameters
-    ----------
-    store
-        Where the claims are.
-    volumes
-        The directory that holds ``NAMESPACE/CLAIM``; what nothing needs at the start goes, in the background.
-    filler
-        Says what belongs into a volume.
+    `volumes`: the directory that holds ``NAMESPACE/CLAIM``; what nothing needs at the start goes, in the
+    background. `filler`: says what belongs into a volume.
     """
 
     def __init__(self, store: Store, volumes: Path, filler: Filler) -> None:

@@ -22,18 +22,10 @@ from sspcloud_magics.sandbox.store import Obj
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One end of a connection.
+    """One end of a connection."""
 
-    Parameters
-    ----------
-    pod
-        The Pod object.
-    namespace_labels
-        Labels of its namespace.
-    """
-
-    pod: Obj
-    namespace_labels: Mapping[str, str]
+    pod: Obj  # the Pod object
+    namespace_labels: Mapping[str, str]  # labels of its namespace
 
     @property
     def namespace(self) -> str:
@@ -55,17 +47,7 @@ class Peer:
 
 
 def allows(policies: Iterable[Obj], source: Peer, destination: Peer, port: int) -> bool:
-    """Return whether `source` may connect to a port of `destination`.
-
-    Parameters
-    ----------
-    policies
-        The NetworkPolicies of both namespaces; others do no harm.
-    source, destination
-        The two pods.
-    port
-        TCP port of the destination.
-    """
+    """Return whether `source` may connect to a port of `destination`."""
     policies = list(policies)
     ingress = _open(policies, "Ingress", destination, source, destination=destination, port=port)
     return ingress and _open(policies, "Egress", source, destination, destination=destination, port=port)

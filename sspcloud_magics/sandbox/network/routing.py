@@ -47,13 +47,7 @@ class Dropped(Exception):
 
 
 class Network:
-    """The pods' network.
-
-    Parameters
-    ----------
-    store
-        Where services, endpoints and policies are.
-    """
+    """The pods' network."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -61,23 +55,8 @@ class Network:
     def route(self, namespace: str, pod: str, host: str, port: int) -> Destination:
         """Return where a pod's connection to a host and port leads.
 
-        Parameters
-        ----------
-        namespace, pod
-            The pod that connects.
-        host
-            A name or an IPv4 address.
-        port
-            TCP port.
-
-        Raises
-        ------
-        Unresolved
-            If there is no such name.
-        Refused
-            If a service has no ready pod.
-        Dropped
-            If a policy forbids it, or nothing has that address.
+        `host`: a name or an IPv4 address. Raise `Unresolved` if there is no such name; `Refused` if a service
+        has no ready pod; `Dropped` if a policy forbids it, or nothing has that address.
         """
         destination = self._find(namespace, host.rstrip(".").lower(), port)
         source = self._peer(namespace, pod)

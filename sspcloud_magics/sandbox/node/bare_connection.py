@@ -16,10 +16,7 @@ from sspcloud_magics.sandbox.node.relay import ClientGone
 class BareConnection(Connection):
     """The connection of a request, taken from aiohttp by `take_over`.
 
-    Parameters
-    ----------
-    handler
-        What aiohttp had there before; it still needs to hear of the end.
+    `handler`: what aiohttp had there before; it still needs to hear of the end.
     """
 
     def __init__(self, handler: RequestHandler) -> None:
@@ -30,10 +27,7 @@ class BareConnection(Connection):
     def take_over(cls, request: web.Request, headers: Mapping[str, str]) -> BareConnection:
         """Answer a request with ``101 Switching Protocols`` and these headers, and return its connection.
 
-        Raises
-        ------
-        ClientGone
-            If there is nobody any more.
+        Raise `ClientGone` if there is nobody any more.
         """
         transport = request.transport
         if transport is None:
@@ -58,13 +52,7 @@ class BareConnection(Connection):
             return b""
 
     async def send(self, data: bytes) -> None:
-        """Send bytes and wait for room.
-
-        Raises
-        ------
-        ClientGone
-            If there is nobody any more.
-        """
+        """Send bytes and wait for room; raise `ClientGone` if there is nobody any more."""
         if self.closed:
             raise ClientGone
         try:

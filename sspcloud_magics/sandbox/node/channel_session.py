@@ -24,16 +24,7 @@ from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox, 
 class ChannelSession:
     """One WebSocket.
 
-    Parameters
-    ----------
-    socket
-        The open WebSocket.
-    sandbox
-        The pod.
-    ports
-        Of the pod.
-    base64_text
-        Whether payloads travel as base64 in text messages.
+    `base64_text`: whether payloads travel as base64 in text messages.
     """
 
     def __init__(

@@ -76,10 +76,7 @@ class Connection(asyncio.Protocol):
     async def read(self) -> bytes:
         """Return the next bytes; none at the end.
 
-        Raises
-        ------
-        OSError
-            If the connection broke, once all that came before is read.
+        Raise `OSError` if the connection broke, once all that came before is read.
         """
         while not self._chunks:
             if self._error is not None:
@@ -98,13 +95,7 @@ class Connection(asyncio.Protocol):
         return data
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send bytes, and wait while the program takes none.
-
-        Raises
-        ------
-        OSError
-            If the connection is broken.
-        """
+        """Send bytes, and wait while the program takes none; raise `OSError` if the connection is broken."""
         if self._error is not None:
             raise self._error
         self._transport.write(data)
@@ -132,13 +123,7 @@ class Connection(asyncio.Protocol):
         )
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
-        """Go on in TLS, as the server.
-
-        Raises
-        ------
-        OSError
-            If the handshake fails.
-        """
+        """Go on in TLS, as the server; raise `OSError` if the handshake fails."""
         loop = asyncio.get_running_loop()
         transport = await loop.start_tls(
             self._transport, self, context, server_side=True, ssl_shutdown_timeout=TLS_FAREWELL
@@ -164,12 +149,6 @@ class Connection(asyncio.Protocol):
 
 
 async def connect(port: int) -> Connection:
-    """Connect to a loopback port of this machine.
-
-    Raises
-    ------
-    OSError
-        If nothing listens there.
-    """
+    """Connect to a loopback port of this machine; raise `OSError` if nothing listens there."""
     _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
     return connection

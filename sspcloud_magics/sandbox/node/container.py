@@ -33,52 +33,24 @@ GOOD_RUN: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a container has from its pod.
+    """What a container has from its pod."""
 
-    Parameters
-    ----------
-    store
-        Where secrets are.
-    pod
-        Returns the Pod as it is now.
-    changed
-        To be called when the container's state changed.
-    tell
-        Records an event: reason, message; ``warning=True`` for a warning.
-    configure
-        Returns what an image needs beside its arguments; raises `ConfigError` while that is missing.
-    route
-        Where connections of its program lead.
-    retry
-        Waits until it makes sense to try again after a `ConfigError`.
-    started
-        To be called with each new process.
-    """
-
-    store: Store
-    pod: Callable[[], Obj]
-    changed: Callable[[], None]
-    tell: Callable[..., None]
+    store: Store  # where secrets are
+    pod: Callable[[], Obj]  # returns the Pod as it is now
+    changed: Callable[[], None]  # to be called when the container's state changed
+    tell: Callable[..., None]  # records an event: reason, message; ``warning=True`` for a warning
+    # Returns what an image needs beside its arguments; raises `ConfigError` while that is missing.
     configure: Callable[[Image], Mapping[str, Any]]
-    route: Route
-    retry: Callable[[], Awaitable[None]]
-    started: Callable[[Process], None]
+    route: Route  # where connections of its program lead
+    retry: Callable[[], Awaitable[None]]  # waits until it makes sense to try again after a `ConfigError`
+    started: Callable[[Process], None]  # to be called with each new process
     back_off: float = FIRST_BACK_OFF
 
 
 class Container:
     """One container of a pod.
 
-    Parameters
-    ----------
-    spec
-        Its part of the pod's spec.
-    around
-        What it has from its pod.
-    logs
-        Keeps its output.
-    initial
-        Whether it is one of the pod's init containers.
+    `initial`: whether it is one of the pod's init containers.
     """
 
     def __init__(self, spec: Obj, around: Surroundings, logs: LogKeeper, *, initial: bool = False) -> None:

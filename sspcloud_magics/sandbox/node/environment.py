@@ -26,10 +26,7 @@ class ConfigError(Exception):
 def environment(store: Store, pod: Obj, container: Obj) -> dict[str, str]:
     """Return the environment variables of a container.
 
-    Raises
-    ------
-    ConfigError
-        If an object or key that it refers to is missing.
+    Raise `ConfigError` if an object or key that it refers to is missing.
     """
     namespace = pod["metadata"]["namespace"]
     found: dict[str, str] = {}

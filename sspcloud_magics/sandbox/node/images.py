@@ -17,24 +17,13 @@ PROGRAMS: Final = "sspcloud_magics.sandbox.node.programs"
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What is known of an image.
+    """What is known of an image."""
 
-    Parameters
-    ----------
-    module
-        Of `programs`.
-    commands
-        The executables in it, of which a container's ``command`` may name one; the first is its entry point.
-    serves
-        The port that must be open before a readiness probe is asked; 0 for any.
-    keeps_data
-        Whether it works on a volume.
-    """
-
-    module: str
+    module: str  # of `programs`
+    # The executables in it, of which a container's ``command`` may name one; the first is its entry point.
     commands: Sequence[str]
-    serves: int = 0
-    keeps_data: bool = False
+    serves: int = 0  # the port that must be open before a readiness probe is asked; 0 for any
+    keeps_data: bool = False  # whether it works on a volume
 
 
 _POSTGRES: Final = Image(

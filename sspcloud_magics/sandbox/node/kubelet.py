@@ -51,16 +51,8 @@ log = logging.getLogger(__name__)
 class Node:
     """The cluster's one machine.
 
-    Parameters
-    ----------
-    store
-        The cluster's objects.
-    network
-        The way from pod to pod.
-    home
-        The sandbox's directory: logs of containers and the list of processes are kept in it.
-    back_off
-        Seconds before the second restart of a container; each further one waits twice as long.
+    `home`: the sandbox's directory: logs of containers and the list of processes are kept in it. `back_off`:
+    seconds before the second restart of a container; each further one waits twice as long.
     """
 
     def __init__(
@@ -121,12 +113,7 @@ class Node:
     async def dial(self, namespace: str, name: str, port: int) -> Connection:
         """Connect to a port of a pod.
 
-        Raises
-        ------
-        DialError
-            If the pod is not there.
-        OSError
-            If nothing listens there.
+        Raise `DialError` if the pod is not there; `OSError` if nothing listens there.
         """
         worker = self._worker(namespace, name)
         if worker is None:
@@ -148,29 +135,8 @@ class Node:
     ) -> AsyncIterator[bytes]:
         """Yield the log of a container.
 
-        Parameters
-        ----------
-        namespace, name
-            The pod.
-        container
-            The container.
-        follow
-            Whether to go on until the container ends.
-        tail_lines
-            How many lines to begin with, counted from the end; all by default.
-        since
-            Only what was written then or later.
-        previous
-            Whether the log of the run before is wanted.
-        timestamps
-            Whether each line begins with its time.
-        limit_bytes
-            After how many bytes to end.
-
-        Raises
-        ------
-        LogsUnavailable
-            If there is no such log.
+        `tail_lines`: how many lines to begin with, counted from the end; all by default. Raise
+        `LogsUnavailable` if there is no such log.
         """
         worker = self._worker(namespace, name)
         found = worker.containers.get(container) if worker is not None else None
@@ -197,10 +163,7 @@ class Node:
     async def portforward(self, request: web.Request, namespace: str, name: str) -> web.StreamResponse:
         """Answer a request to a pod's ``portforward``; return when the forwarding is over.
 
-        Raises
-        ------
-        ApiError
-            If the pod does not run, or the request does not ask for an upgrade as it should.
+        Raise `ApiError` if the pod does not run, or the request does not ask for an upgrade as it should.
         """
         worker = self._worker(namespace, name)
         if worker is None:

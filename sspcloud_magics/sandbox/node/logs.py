@@ -25,13 +25,7 @@ class LogsUnavailable(Exception):
 
 
 class Log:
-    """The log of one run of a container.
-
-    Parameters
-    ----------
-    path
-        Its file.
-    """
+    """The log of one run of a container."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -65,13 +59,7 @@ class Log:
 
 
 class LogKeeper:
-    """The logs of one container.
-
-    Parameters
-    ----------
-    folder
-        Where its files are.
-    """
+    """The logs of one container."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -107,18 +95,7 @@ async def read(
 ) -> AsyncIterator[bytes]:
     """Yield the lines of a log.
 
-    Parameters
-    ----------
-    log
-        Which.
-    follow
-        Whether to wait for more until the run is over.
-    tail_lines
-        How many lines to begin with, counted from the end; all by default.
-    since
-        Only what was written then or later.
-    timestamps
-        Whether each line begins with its time.
+    `tail_lines`: how many lines to begin with, counted from the end; all by default.
     """
     oldest = None
     if since is not None:

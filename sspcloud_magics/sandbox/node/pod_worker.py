@@ -47,43 +47,20 @@ RUN_TIME_EXCEEDED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What all pods of the node share.
+    """What all pods of the node share."""
 
-    Parameters
-    ----------
-    store
-        The objects.
-    volumes, logs, run
-        Directories for claims, log files and sockets.
-    route
-        From a pod (namespace, name), a host and a port to where that leads.
-    started
-        Called with each new process.
-    back_off
-        Seconds before the second restart of a container.
-    """
-
-    store: Store
-    volumes: Path
+    store: Store  # the objects
+    volumes: Path  # directories for claims, log files and sockets
     logs: Path
     run: Path
+    # From a pod (namespace, name), a host and a port to where that leads.
     route: Callable[[str, str, str, int], tuple[Destination, int]]
-    started: Callable[[Process], None]
-    back_off: float
+    started: Callable[[Process], None]  # called with each new process
+    back_off: float  # seconds before the second restart of a container
 
 
 class PodWorker:
-    """Runs one pod.
-
-    Parameters
-    ----------
-    machine
-        The node.
-    pod
-        The Pod as it was found.
-    ip
-        Its address.
-    """
+    """Runs one pod."""
 
     def __init__(self, machine: Machine, pod: Obj, ip: str) -> None:
         self._machine = machine
@@ -181,12 +158,7 @@ class PodWorker:
     async def dial(self, port: int) -> Connection:
         """Connect to a port of the pod.
 
-        Raises
-        ------
-        DialError
-            If the pod is gone.
-        OSError
-            If nothing listens there.
+        Raise `DialError` if the pod is gone; `OSError` if nothing listens there.
         """
         if self._gone:
             raise DialError(f'failed to find sandbox "{self.sandbox.id}" in store: not found')

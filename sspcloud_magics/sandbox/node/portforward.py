@@ -34,10 +34,7 @@ MAX_MESSAGE: Final = 32 * 1024 * 1024
 async def serve(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
     """Answer a request to ``…/pods/POD/portforward``; return when the forwarding is over.
 
-    Raises
-    ------
-    ApiError
-        If the request does not ask for an upgrade as it should.
+    Raise `ApiError` if the request does not ask for an upgrade as it should.
     """
     upgrade = request.headers.get("Upgrade", "").lower()
     connection = request.headers.get("Connection", "").lower()

@@ -16,14 +16,7 @@ from sspcloud_magics.sandbox.store import Obj
 async def passes(probe: Obj, container: Obj, ports: Mapping[int, int]) -> str | None:
     """Return None if a probe passes, else the kubelet's words.
 
-    Parameters
-    ----------
-    probe
-        The ``readinessProbe``.
-    container
-        The container's spec, which names ports.
-    ports
-        From the pod's open ports to the loopback ports that stand for them.
+    `ports`: from the pod's open ports to the loopback ports that stand for them.
     """
     for kind in ("tcpSocket", "httpGet"):
         if kind in probe:

@@ -60,20 +60,7 @@ class Process:
     ) -> Process:
         """Start a program.
 
-        Parameters
-        ----------
-        module
-            Of `programs`.
-        title
-            Shown by ``ps``.
-        config
-            What it is to do; travels over the socket.
-        log
-            Takes its output.
-        route
-            Where its connections lead.
-        on_port
-            Called when it has opened a port.
+        `config`: what it is to do; travels over the socket. `on_port`: called when it has opened a port.
         """
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE)

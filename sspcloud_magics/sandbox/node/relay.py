@@ -24,24 +24,14 @@ _COPY: Final = 32 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A pod as its container runtime knows it.
+    """A pod as its container runtime knows it."""
 
-    Parameters
-    ----------
-    id
-        Of the pod's sandbox: 64 hexadecimal digits.
-    netns
-        Path of its network namespace.
-    dial
-        Connects to a port of the pod; raises `OSError` if nothing listens there, `DialError` if the pod is gone.
-    grace
-        Seconds that the second direction has when the first has ended.
-    """
-
-    id: str
-    netns: str
+    id: str  # of the pod's sandbox: 64 hexadecimal digits
+    netns: str  # path of its network namespace
+    # Connects to a port of the pod; raises `OSError` if nothing listens there, `DialError` if the pod is
+    # gone.
     dial: Callable[[int], Awaitable[Connection]]
-    grace: float = GRACE
+    grace: float = GRACE  # seconds that the second direction has when the first has ended
 
 
 def kubelet_words(port: int, sandbox: Sandbox, error: str) -> str:
@@ -78,12 +68,7 @@ class Forwarding:
 
     The client's bytes come by `feed` and `feed_eof`; the pod's go out through `send` while `run` runs.
 
-    Parameters
-    ----------
-    sandbox, port
-        Where to.
-    send
-        Takes the pod's bytes, and returns when there is room for more.
+    `send`: takes the pod's bytes, and returns when there is room for more.
     """
 
     def __init__(self, sandbox: Sandbox, port: int, send: Send) -> None:

@@ -20,12 +20,7 @@ SCHEDULER: Final = "default-scheduler"
 def refusal(pod: Obj, node: Obj, others: Iterable[Obj]) -> str | None:
     """Return why the node does not take a pod, None if it does.
 
-    Parameters
-    ----------
-    pod, node
-        The Pod and the Node.
-    others
-        The pods of the cluster: those on the node take from what it has.
+    `others`: the pods of the cluster: those on the node take from what it has.
     """
     if (node.get("spec") or {}).get("unschedulable"):
         return _words(["node(s) were unschedulable"])

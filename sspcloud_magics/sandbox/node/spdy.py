@@ -94,10 +94,7 @@ class Connection:
     def receive(self, data: Buffer) -> Iterator[Event]:
         """Yield what the bytes say; data is handed on in parts as it comes, never gathered.
 
-        Raises
-        ------
-        ProtocolError
-            If they are not SPDY/3.
+        Raise `ProtocolError` if they are not SPDY/3.
         """
         view = memoryview(data)
         at = 0

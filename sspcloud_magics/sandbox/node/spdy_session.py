@@ -52,14 +52,7 @@ class _Rejected(Exception):
 class SpdySession:
     """One tunnel.
 
-    Parameters
-    ----------
-    carrier
-        Carries its bytes.
-    sandbox
-        The pod.
-    pair_timeout
-        Seconds that the second stream of a pair may take.
+    `pair_timeout`: seconds that the second stream of a pair may take.
     """
 
     def __init__(self, carrier: Carrier, sandbox: Sandbox, pair_timeout: float = PAIR_TIMEOUT) -> None:

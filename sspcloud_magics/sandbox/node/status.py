@@ -23,33 +23,17 @@ def waiting(reason: str, message: str = "") -> Obj:
 
 @dataclass(slots=True)
 class ContainerState:
-    """What one container does.
+    """What one container does."""
 
-    Parameters
-    ----------
-    name, image
-        From the spec.
-    state, last_state
-        As in a ``ContainerStatus``.
-    ready, started
-        Whether it passes its probes, whether it runs.
-    restarts
-        How often it was started again.
-    id, image_id
-        Set by the container runtime.
-    sidecar
-        Whether it is an init container that runs on beside the others.
-    """
-
-    name: str
+    name: str  # from the spec
     image: str
-    sidecar: bool = False
-    state: Obj = field(default_factory=lambda: waiting("ContainerCreating"))
+    sidecar: bool = False  # whether it is an init container that runs on beside the others
+    state: Obj = field(default_factory=lambda: waiting("ContainerCreating"))  # as in a ``ContainerStatus``
     last_state: Obj = field(default_factory=dict)
-    ready: bool = False
+    ready: bool = False  # whether it passes its probes, whether it runs
     started: bool = False
-    restarts: int = 0
-    id: str = ""
+    restarts: int = 0  # how often it was started again
+    id: str = ""  # set by the container runtime
     image_id: str = ""
 
     def status(self) -> Obj:
@@ -121,20 +105,9 @@ def pod_status(
 ) -> Obj:
     """Return the whole status of a pod that has a node.
 
-    Parameters
-    ----------
-    pod
-        The Pod; its present status says since when a condition holds.
-    containers, initial
-        What its containers and init containers do.
-    ip
-        Its address, empty while it has none.
-    start_time, now
-        Timestamps.
-    failure
-        ``reason`` and ``message`` of a pod that was failed as a whole.
-    stopped
-        Whether no container runs any more because the pod was stopped.
+    `pod`: the Pod; its present status says since when a condition holds. `failure`: ``reason`` and
+    ``message`` of a pod that was failed as a whole. `stopped`: whether no container runs any more because the
+    pod was stopped.
     """
     found = "Failed" if failure else phase(containers, pod["spec"].get("restartPolicy", "Always"), initial)
     done = found in {"Succeeded", "Failed"}

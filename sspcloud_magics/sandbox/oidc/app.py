@@ -30,16 +30,7 @@ def build_app(
 ) -> web.Application:
     """Return the provider as an application.
 
-    Parameters
-    ----------
-    issuer
-        Who knows the logins.
-    who
-        Returns the person whom a bearer token of the sandbox stands for; None where there is none.
-    server
-        Returns the address of the API server, for the script.
-    ca
-        The certificate to trust the provider by, in PEM.
+    `who`: returns the person whom a bearer token of the sandbox stands for; None where there is none.
     """
 
     async def discovery(_request: web.Request) -> web.Response:

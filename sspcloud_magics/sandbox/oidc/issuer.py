@@ -30,15 +30,7 @@ LOGIN_SECONDS = 7 * 24 * 3600
 
 
 class Refused(Exception):
-    """The token endpoint says no.
-
-    Parameters
-    ----------
-    code
-        The ``error`` of RFC 6749, 5.2.
-    description
-        The ``error_description``, in Keycloak's words.
-    """
+    """The token endpoint says no."""
 
     def __init__(self, code: str, description: str) -> None:
         super().__init__(description)
@@ -72,20 +64,8 @@ class _Login:
 class Issuer:
     """One identity provider.
 
-    Parameters
-    ----------
-    url
-        Its issuer URL.
-    signing_key
-        An RSA key in PEM.
-    username_prefix
-        What the API server puts before a user's name.
-    clock
-        Seconds since the epoch.
-    logins
-        What `logins` gave before a restart.
-    changed
-        Called after each change of the logins.
+    `username_prefix`: what the API server puts before a user's name. `logins`: what `logins` gave before a
+    restart.
     """
 
     def __init__(
@@ -120,16 +100,8 @@ class Issuer:
     ) -> TokenPair:
         """Return the tokens of a new login.
 
-        Parameters
-        ----------
-        person
-            Who logs in.
-        id_token_seconds, login_seconds
-            How long the ID token, and the login as a whole, are valid.
-        bound
-            Whether the login is bound to the program that made it (DPoP): it cannot be renewed without proof.
-        audience
-            For whom the ID tokens are.
+        `bound`: whether the login is bound to the program that made it (DPoP): it cannot be renewed without
+        proof.
         """
         session = str(uuid.uuid4())
         ends = self._clock() + login_seconds
@@ -144,10 +116,7 @@ class Issuer:
     def refresh(self, refresh_token: str, client: str) -> TokenPair:
         """Return a new pair of tokens; the refresh token that was shown is worth nothing afterwards.
 
-        Raises
-        ------
-        Refused
-            If the login has ended, the token was used before, or more is wanted than the token.
+        Raise `Refused` if the login has ended, the token was used before, or more is wanted than the token.
         """
         if client != CLIENT_ID:
             raise Refused("invalid_client", "Invalid client or Invalid client credentials")
@@ -174,10 +143,7 @@ class Issuer:
     def user_of_token(self, token: str) -> User:
         """Return the user that an ID token stands for, as the API server's OIDC authenticator does.
 
-        Raises
-        ------
-        InvalidToken
-            If it is not one of ours, has ended, or is for somebody else.
+        Raise `InvalidToken` if it is not one of ours, has ended, or is for somebody else.
         """
         claims = self._signer.read(token)
         audience = claims.get("aud")

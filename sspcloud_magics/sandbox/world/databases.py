@@ -50,29 +50,17 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a data directory is to hold.
+    """What a data directory is to hold."""
 
-    Parameters
-    ----------
-    superuser_password
-        Of ``postgres``.
-    database, owner, owner_password
-        The database that is made for the user, who owns it.
-    app_password
-        Of the role ``app`` with its own database ``app``, which the CloudNativePG operator makes; None for none.
-    survey
-        Whether the practice data is in it.
-    guests
-        Roles that may read.
-    """
-
-    superuser_password: str
-    database: str
+    superuser_password: str  # of ``postgres``
+    database: str  # the database that is made for the user, who owns it
     owner: str
     owner_password: str
+    # Of the role ``app`` with its own database ``app``, which the CloudNativePG operator makes; None for
+    # none.
     app_password: str | None = None
-    survey: bool = False
-    guests: tuple[Guest, ...] = ()
+    survey: bool = False  # whether the practice data is in it
+    guests: tuple[Guest, ...] = ()  # roles that may read
 
     def __repr__(self) -> str:
         return f"Plan({self.database!r}, {self.owner!r})"
@@ -86,17 +74,7 @@ class Plan:
 
 
 class DatabaseVolumes:
-    """Says what belongs into a claim's volume.
-
-    Parameters
-    ----------
-    store
-        Where the databases and their secrets are.
-    templates
-        Where prepared data directories are kept.
-    plans
-        The databases of the world, by namespace and release.
-    """
+    """Says what belongs into a claim's volume."""
 
     def __init__(self, store: Store, templates: Path, plans: Mapping[tuple[str, str], Plan]) -> None:
         self._store = store
@@ -145,17 +123,7 @@ def plan_of(store: Store, namespace: str, name: str) -> Plan:
 
 
 def make(blank: Path, plan: Plan, data: Path) -> None:
-    """Make the data directory `data` as `plan` says, without its passwords: nobody can log in yet.
-
-    Parameters
-    ----------
-    blank
-        A data directory with nothing in it.
-    plan
-        What to put into it.
-    data
-        What to make.
-    """
+    """Make the data directory `data` as `plan` says, without its passwords: nobody can log in yet."""
     with tempfile.TemporaryDirectory(dir=data.parent) as scratch, ThreadPoolExecutor(1) as beside:
         invented = beside.submit(dataset.write, Path(scratch)) if plan.survey else None
         _copy(blank, data)

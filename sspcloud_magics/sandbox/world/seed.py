@@ -15,13 +15,7 @@ from sspcloud_magics.sandbox.certificates import write_private
 
 
 class Seed:
-    """The secret kept in `path`, made where it is missing.
-
-    Parameters
-    ----------
-    path
-        A file that only we can read.
-    """
+    """The secret kept in `path`, made where it is missing."""
 
     def __init__(self, path: Path) -> None:
         if not path.exists():

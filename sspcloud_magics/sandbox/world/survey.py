@@ -48,16 +48,8 @@ _SIZES = (0.37, 0.70, 0.83, 0.94, 0.985, 1.0)
 def household(draw: Random, number: int, commune: str, level: float) -> tuple[str, list[str]]:
     """Return the line of one household, and those of its people.
 
-    Parameters
-    ----------
-    draw
-        Where chance comes from.
-    number
-        The household's id; its people's are ``10 * number + rank``.
-    commune
-        The code of the commune that it lives in.
-    level
-        What wages are there, as a share of the mean.
+    `number`: the household's id; its people's are ``10 * number + rank``. `level`: what wages are there, as a
+    share of the mean.
     """
     size = 1 + _pick(draw, _SIZES)
     head = 20 + int(68 * draw.random() ** 1.15)

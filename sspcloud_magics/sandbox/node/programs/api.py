@@ -63,10 +63,7 @@ class _Refused(Exception):
 def answer(target: str) -> Any:
     """Return the JSON value of a path with its query.
 
-    Raises
-    ------
-    _Refused
-        If there is no such thing, or the query makes no sense.
+    Raise `_Refused` if there is no such thing, or the query makes no sense.
     """
     url = urlsplit(target)
     query = {name: values[-1] for name, values in parse_qs(url.query, keep_blank_values=True).items()}

@@ -32,14 +32,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 class Pod:
     """The pod in which this program runs; made with `join`.
 
-    Attributes
-    ----------
-    args
-        The container's arguments.
-    env
-        Its environment, which is kept out of the process's own: it may hold secrets.
-    config
-        What else the node has for this image.
+    `env`: its environment, which is kept out of the process's own: it may hold secrets.
     """
 
     def __init__(self, writer: asyncio.StreamWriter, config: Mapping[str, Any]) -> None:
@@ -55,10 +48,7 @@ class Pod:
     async def join(cls, on_node_lost: Callable[[], None] | None = None) -> Pod:
         """Meet the node.
 
-        Parameters
-        ----------
-        on_node_lost
-            Called when the node is gone; without it the process ends on the spot.
+        `on_node_lost`: called when the node is gone; without it the process ends on the spot.
         """
         reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0)))
         pod = cls(writer, json.loads(await reader.readline()))
@@ -90,11 +80,8 @@ class Pod:
     async def connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to a name or address inside the cluster.
 
-        Raises
-        ------
-        NoRoute
-            If there is no such name, or nothing listens there. A connection that a NetworkPolicy
-            forbids is not refused: like any dropped packet it times out.
+        Raise `NoRoute` if there is no such name, or nothing listens there. A connection that a NetworkPolicy
+        forbids is not refused: like any dropped packet it times out.
         """
         self._next += 1
         asked = self._asked[self._next] = asyncio.get_running_loop().create_future()

@@ -44,15 +44,7 @@ STOP_SECONDS: Final = 5.0
 
 
 class Incoming(Connection):
-    """A client's connection, served by a task of its own.
-
-    Parameters
-    ----------
-    serve
-        The task.
-    tasks
-        Where it is kept while it runs.
-    """
+    """A client's connection, served by a task of its own."""
 
     def __init__(
         self, serve: Callable[[Connection], Coroutine[Any, Any, None]], tasks: set[asyncio.Task[None]]
@@ -91,12 +83,7 @@ class Client(Incoming):
 class Front:
     """Stands before the server.
 
-    Parameters
-    ----------
-    server_socket
-        The server's Unix socket.
-    context
-        With the certificate, or None where TLS is not offered.
+    `context`: With the certificate, or None where TLS is not offered.
     """
 
     def __init__(self, server_socket: str, context: ssl.SSLContext | None) -> None:

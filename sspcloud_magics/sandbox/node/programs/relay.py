@@ -30,35 +30,17 @@ class UsageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """What the arguments ask for.
+    """What the arguments ask for."""
 
-    Parameters
-    ----------
-    port
-        To listen on.
-    fork
-        Whether to take more than one connection.
-    host, target_port
-        Where to connect to.
-    linger
-        Seconds that the second direction has when the first has ended.
-    """
-
-    port: int
-    fork: bool
-    host: str
+    port: int  # to listen on
+    fork: bool  # whether to take more than one connection
+    host: str  # where to connect to
     target_port: int
-    linger: float = LINGER
+    linger: float = LINGER  # seconds that the second direction has when the first has ended
 
 
 def parse(args: Sequence[str]) -> Relay:
-    """Read socat's arguments.
-
-    Raises
-    ------
-    UsageError
-        If they are not a listener and a connection.
-    """
+    """Read socat's arguments; raise `UsageError` if they are not a listener and a connection."""
     linger = LINGER
     words = list(args)
     while words and words[0].startswith("-") and len(words[0]) > 1:
