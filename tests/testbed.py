@@ -26,6 +26,7 @@ from kubernetes import client, config, watch
 from sspcloud_magics.sandbox import daemon
 from sspcloud_magics.secret import Secret
 from tests.support.database import DATABASE
+from tests.support.machine import PROGRAMS
 
 NAMESPACE = "user-alice"
 HELPERS = {"source": 9000, "sink": 9001, "echo": 9002}
@@ -92,6 +93,7 @@ def open_sandbox() -> Iterator[Sandbox]:
     """Run a sandbox in a home of its own; it ends with this process, however this process ends."""
     home = Path(tempfile.mkdtemp(prefix="sspcloud-"))
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    os.environ.setdefault("SSPCLOUD_SANDBOX_PROGRAMS", str(PROGRAMS))
     try:
         process = daemon.spawn(home, with_parent=True)
         try:

@@ -19,6 +19,8 @@ KEPT = {
 """The variables of the machine that tests see, besides those of pytest, coverage and pip (`OF_TOOLS`)."""
 
 OF_TOOLS = ("PYTEST_", "COV_", "COVERAGE_", "PIP_", "HYPOTHESIS_", "PYTHON", "_PYTEST")
+PROGRAMS = Path(__file__).with_name("programs")
+"""What runs in the images of the tests, in a sandbox."""
 LOCALE = {"LANG": "C.UTF-8", "TZ": "UTC"}
 
 
@@ -51,5 +53,6 @@ def isolate(cache: Path | None) -> Path:
         "HOME": str(home),
         "XDG_CACHE_HOME": str(cache or home / ".cache"),
         "XDG_STATE_HOME": str(home / ".local" / "state"),
+        "SSPCLOUD_SANDBOX_PROGRAMS": str(PROGRAMS),
     }
     return home

@@ -168,7 +168,7 @@ class Container:
 
         title = f"{self._around.pod()['metadata']['namespace']}/{self._around.pod()['metadata']['name']}"
         self.process = await Process.start(
-            image.module, title, config=config, log=log, route=self._around.route, on_port=on_port
+            image.program, title, config=config, log=log, route=self._around.route, on_port=on_port
         )
         self._around.started(self.process)
         if self._stopping:

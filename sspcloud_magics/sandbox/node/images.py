@@ -6,24 +6,34 @@ to the registry.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from sspcloud_magics.sandbox.store import Obj
 
-PROGRAMS: Final = "sspcloud_magics.sandbox.node.programs"
+_PROGRAMS: Final = Path(__file__).with_name("programs")
+# Where programs of one's own are: NAME.py runs in the image ``sspcloud-sandbox/NAME``, for the tests.
+OWN_PROGRAMS: Final = "SSPCLOUD_SANDBOX_PROGRAMS"
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
     """What is known of an image."""
 
-    module: str  # of `programs`
+    name: str  # of one of `programs`
     # The executables in it, of which a container's ``command`` may name one; the first is its entry point.
     commands: Sequence[str]
     serves: int = 0  # the port that must be open before a readiness probe is asked; 0 for any
     keeps_data: bool = False  # whether it works on a volume
+    folder: Path = _PROGRAMS
+
+    @property
+    def program(self) -> Path:
+        """The Python file that it runs."""
+        return self.folder / f"{self.name}.py"
 
 
 _POSTGRES: Final = Image(
@@ -39,7 +49,6 @@ IMAGES: Final = {
     "docker.io/bitnami/postgresql": _POSTGRES,
     "docker.io/bitnamilegacy/postgresql": _POSTGRES,
     "docker.io/alpine/socat": Image("relay", ("socat", "/usr/bin/socat", "/usr/bin/socat1")),
-    "sspcloud-sandbox/helper": Image("helper", ("helper",)),
 }
 
 
@@ -60,8 +69,11 @@ def find(image: str) -> Image | None:
     """Return the image of that reference, or None if it cannot be had."""
     full = canonical(image).partition("@")[0]
     repository = full.rpartition(":")[0] if ":" in full.rpartition("/")[2] else full
-    if repository.rpartition("/")[2] == "mon-api":
+    owner, _, name = repository.removeprefix("docker.io/").rpartition("/")
+    if name == "mon-api":
         return _API
+    if owner == "sspcloud-sandbox" and OWN_PROGRAMS in os.environ:
+        return Image(name, (name,), folder=Path(os.environ[OWN_PROGRAMS]))
     return IMAGES.get(repository) or IMAGES.get(repository.removeprefix("docker.io/"))
 
 

@@ -16,10 +16,10 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from sspcloud_magics.sandbox.network import Destination, Dropped, Refused, Unresolved
-from sspcloud_magics.sandbox.node.images import PROGRAMS
 from sspcloud_magics.sandbox.node.logs import Log
 
 CONNECT_TIMEOUT: Final = 127.0
@@ -50,7 +50,7 @@ class Process:
     @classmethod
     async def start(
         cls,
-        module: str,
+        program: Path,
         title: str,
         *,
         config: Mapping[str, Any],
@@ -66,7 +66,7 @@ class Process:
         reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE)
         try:
             child = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-m", f"{PROGRAMS}.{module}", title),
+                *(sys.executable, "-I", str(program), title),
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,

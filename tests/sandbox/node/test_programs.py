@@ -36,7 +36,7 @@ SERVICE = "db-rw.ns.svc"
 
 
 @pytest.mark.parametrize(
-    ("image", "module"),
+    ("image", "name"),
     [
         ("alpine/socat", "relay"),
         ("docker.io/alpine/socat:1.8.0.0", "relay"),
@@ -47,10 +47,10 @@ SERVICE = "db-rw.ns.svc"
         ("sspcloud-sandbox/helper", "helper"),
     ],
 )
-def test_images_are_known_by_every_way_to_write_them(image, module):
+def test_images_are_known_by_every_way_to_write_them(image, name):
     found = find(image)
     assert found is not None
-    assert found.module == module
+    assert found.program.stem == name
 
 
 @pytest.mark.parametrize("image", ["nope", "socat", "evil.example/alpine/socat", "python:3.13"])

@@ -15,8 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import h11
 
-from sspcloud_magics.sandbox.node.programs.helper import closing
-from sspcloud_magics.sandbox.node.programs.pod import Pod, run, say
+from sspcloud_magics.sandbox.node.programs.pod import Pod, closing, run, say
 
 PORT: Final = 8000
 

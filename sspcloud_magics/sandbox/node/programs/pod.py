@@ -8,6 +8,7 @@ the node is gone and the program ends, so nothing outlives a sandbox that was ki
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -96,6 +97,21 @@ class Pod:
             return await asyncio.open_connection("127.0.0.1", answer["at"], limit=256 * 1024)
         except OSError:
             raise NoRoute("Connection refused", answer["address"]) from None
+
+
+def closing(handler: Handler) -> Handler:
+    """Close the connection behind a handler; a client that breaks it is its own affair."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(ConnectionError, ValueError):
+                await handler(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    return handle
 
 
 def say(text: str) -> None:

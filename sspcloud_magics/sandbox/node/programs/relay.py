@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from sspcloud_magics.sandbox.node.programs.helper import closing
-from sspcloud_magics.sandbox.node.programs.pod import NoRoute, Pod, run, say
+from sspcloud_magics.sandbox.node.programs.pod import NoRoute, Pod, closing, run, say
 
 LISTENERS: Final = frozenset({"tcp-listen", "tcp-l", "tcp4-listen", "tcp4-l", "tcp6-listen", "tcp6-l"})
 CONNECTORS: Final = frozenset({"tcp", "tcp-connect", "tcp4", "tcp4-connect", "tcp6", "tcp6-connect"})

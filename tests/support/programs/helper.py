@@ -1,4 +1,4 @@
-"""The helpers of the tests: ``source PORT``, ``sink PORT``, ``echo PORT`` and ``exit CODE``.
+"""What the image ``sspcloud-sandbox/helper`` of the tests runs: ``source PORT``, ``sink PORT``, ``echo PORT`` and ``exit CODE``.
 
 `source` sends as many zero bytes as the decimal number on the first line that it receives, then closes.
 `sink` reads to the end. `echo` sends back what it gets. `exit` ends at once.
@@ -11,7 +11,7 @@ import contextlib
 import socket
 from typing import Final
 
-from sspcloud_magics.sandbox.node.programs.pod import Handler, Pod, run, say
+from sspcloud_magics.sandbox.node.programs.pod import Handler, Pod, closing, run, say
 
 CHUNK: Final = bytes(256 * 1024)
 
@@ -85,21 +85,6 @@ def _accept(listener: socket.socket) -> None:
     with contextlib.suppress(OSError):  # whoever has left already is no matter
         while True:
             _Echo(listener.accept()[0])
-
-
-def closing(handler: Handler) -> Handler:
-    """Close the connection behind a handler; a client that breaks it is its own affair."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with contextlib.suppress(ConnectionError, ValueError):
-                await handler(reader, writer)
-        finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-    return handle
 
 
 HANDLERS: Final[dict[str, Handler]] = {"source": _source, "sink": _sink}
