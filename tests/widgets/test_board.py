@@ -23,6 +23,7 @@ from sspcloud_magics.widgets import looks
 from sspcloud_magics.widgets.board import Board
 from sspcloud_magics.widgets.pace import AHEAD, PACE
 from sspcloud_magics.widgets.switching import SHORT
+from tests.support.waiting import wait_until
 from tests.testbed import Sandbox
 from tests.widgets.conftest import LOOK, SECONDS, Browser, as_alice, outcome
 
@@ -315,9 +316,9 @@ def test_nothing_is_asked_while_nobody_looks(
     board.receive(LOOK | {"view": "two", "seen": False, "new": False})
     turns.wait(1)
     assert board._pause() is None, "it sleeps until somebody looks or clicks"
-    assert following() == [], "and watches nothing"
+    wait_until(lambda: not followers())  # it watches nothing
     board.receive(LOOK | {"new": False})
-    browser.until(lambda _: len(following()) == len(looks.FOLLOWED))
+    wait_until(lambda: len(followers()) == len(looks.FOLLOWED))
 
 
 def test_click_is_answered_though_the_panel_is_hidden(
@@ -337,12 +338,9 @@ def test_click_is_answered_though_the_panel_is_hidden(
     assert outcome(browser, "bob", "1")["state"] == "done"
 
 
-def following() -> list[str]:
-    """Wait for what is about to end, and return the threads that watch."""
-    mine = [each for each in threading.enumerate() if each.name.startswith("sspcloud-panel-")]
-    for each in mine:
-        each.join(0.5)
-    return [each.name for each in mine if each.is_alive()]
+def followers() -> list[threading.Thread]:
+    """Return the threads that watch."""
+    return [each for each in threading.enumerate() if each.name.startswith("sspcloud-panel-")]
 
 
 @pytest.mark.parametrize("lease", [0.2])
