@@ -23,7 +23,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all quick lab check unit protocols fuzz load dependencies notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak floor gibibyte adversary replacements cluster audit format clean
+.PHONY: help demo test test-all quick lab check unit protocols wide fuzz load dependencies notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak floor gibibyte adversary replacements cluster audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,15 +50,15 @@ test: $(FRONT)  ## all checks and tests (10 minutes on two cores)
 	@$(MAKE) --no-print-directory --keep-going --jobs 2 unit check protocols docs notebooks wheel
 	@if [ -s build/not-run ]; then cat build/not-run; fi
 
-test-all: $(FRONT)  ## make test, long fuzzing, the lowest and the newest dependencies, the tests beside a random load (an hour)
-	@$(MAKE) --no-print-directory --keep-going test fuzz dependencies load
+test-all: $(FRONT)  ## make test, wider matrices, long fuzzing, the lowest and the newest dependencies, the tests beside a random load (an hour)
+	@$(MAKE) --no-print-directory --keep-going test wide fuzz dependencies load
 	@echo "make test-all: everything passed on $$(uname -sm), $$(git rev-parse --short HEAD)"
 
 quick: $(READY)  ## what takes less than a minute: lint, layers, and the tests without a sandbox, a database, a helper or a browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
-	$(PYTEST) -n logical --maxprocesses 4 -m "not (slow or browser or servers or gibibyte or adversary)"
+	$(PYTEST) -n logical --maxprocesses 4 -m "not (slow or browser or servers or gibibyte or adversary or wide)"
 
 check: $(FRONT)  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -71,10 +71,14 @@ check: $(FRONT)  ## formatting, lint, types, layers
 
 unit: $(FRONT)  ## the tests, on the sandbox; TESTBED=FILE.json for another cluster
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" && export CHROMIUM && \
-	  $(PYTEST) $(if $(TESTBED),--testbed $(TESTBED)) $(or $(PYTEST_ARGS),--ignore=$(PROTOCOLS))
+	  $(PYTEST) $(if $(TESTBED),--testbed $(TESTBED) -m "not gibibyte") $(or $(PYTEST_ARGS),--ignore=$(PROTOCOLS))
 
 protocols: $(READY)  ## the tests of the tunnel's protocols, which must cover every line and branch of them
 	$(PYTEST) $(PROTOCOLS) --cov
+
+wide: $(FRONT)  ## cases of the tests with more protocols, themes, languages, versions and commands
+	CHROMIUM="$$($(BIN)/python tools/browser.py)" && export CHROMIUM && \
+	  $(PYTEST) -m "wide and not (gibibyte or adversary)"
 
 fuzz: $(READY)  ## the property tests with fifty times as many examples
 	$(PYTEST) --hypothesis-profile=long --timeout=1200 -m "hypothesis and not adversary"

@@ -11,7 +11,7 @@ import pytest
 
 from sspcloud_magics.tunnel.timings import Timings
 from tests.tunnel.apiserver import ApiServer
-from tests.tunnel.helper_process import FIRST, HelperProcess
+from tests.tunnel.helper_process import IN_TURN, HelperProcess
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -74,7 +74,7 @@ def patient_helper(api: ApiServer) -> Iterator[HelperProcess]:
         yield process
 
 
-@pytest.fixture(params=FIRST)
+@pytest.fixture(params=IN_TURN)
 def any_protocol(request: pytest.FixtureRequest, api: ApiServer) -> str:
     """Each protocol in turn: the server refuses those before it."""
     if request.param != "spdy":

@@ -39,7 +39,7 @@ from sspcloud_magics.tunnel.timings import Timings
 from tests.support.ports import free_port
 from tests.tunnel.apiserver import ApiServer
 from tests.tunnel.conftest import echo, listening
-from tests.tunnel.helper_process import HelperProcess
+from tests.tunnel.helper_process import FIRST, HelperProcess
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +79,7 @@ def echo_pod(api: ApiServer, programs) -> str:
 # To a target, by its kinds and ports.
 
 
+@pytest.mark.parametrize("any_protocol", FIRST, indirect=True)
 def test_a_pod_by_number_and_by_name(helper, echo_pod, any_protocol):
     by_number = helper.forward("pod", echo_pod, 8000)
     by_name = helper.forward("pod", echo_pod, "http")
@@ -742,6 +743,7 @@ def test_client_of_a_gone_pod_is_served_by_the_next(api, helper, programs):
     assert counters.failed_connections == 0
 
 
+@pytest.mark.parametrize("any_protocol", FIRST, indirect=True)
 def test_a_transfer_that_a_deleted_pod_cuts_is_reset(api, helper, programs, any_protocol):
     go_on = threading.Event()
 

@@ -22,7 +22,11 @@ def access(testbed: Testbed) -> Access:
     return found
 
 
-@pytest.fixture(scope="module", params=FIRST)
+# One protocol shows what is of the cluster; `tests/tunnel` has each case in each.
+IN_TURN = ["spdy", *(pytest.param(name, marks=pytest.mark.wide) for name in FIRST if name != "spdy")]
+
+
+@pytest.fixture(scope="module", params=IN_TURN)
 def helper(request: pytest.FixtureRequest, access: Access, minor: int) -> Iterator[HelperProcess]:
     if request.param == "spdy over websocket" and minor < 31:
         pytest.skip("servers before Kubernetes 1.31 do not know this protocol")

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.slow
 
 PATIENCE = 60.0
 MIB = 1024 * 1024
+in_every_protocol = pytest.mark.parametrize("helper", FIRST, indirect=True)
 
 
 def connect(port: int) -> socket.socket:
@@ -77,6 +78,7 @@ def postgres_port(helper: HelperProcess, testbed: Testbed) -> Iterator[int]:
     helper.stop(state.forward_id)
 
 
+@in_every_protocol
 def test_the_protocol_is_the_one_that_is_meant(helper, testbed):
     state = helper.forward("pod", testbed.echo.pod, testbed.echo.port, namespace=testbed.namespace)
     assert state.protocol == helper.protocol
@@ -96,6 +98,7 @@ def test_a_reply_ends_with_the_servers_end(forward, testbed):
         assert receive_all(client) == 100
 
 
+@in_every_protocol
 def test_reply_after_the_clients_shutdown_is_whole(forward, testbed):
     with connect(forward(testbed.source)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -112,6 +115,7 @@ def test_a_server_that_reads_to_the_end_gets_its_end(forward, testbed):
         assert client.recv(1) == b""
 
 
+@in_every_protocol
 def test_pod_deleted_during_a_transfer_resets_it(helper, testbed, pods):
     name = pods.like(testbed.source)
     state = helper.forward("pod", name, testbed.source.port, namespace=testbed.namespace)
@@ -181,6 +185,7 @@ def test_one_database_session_after_another_over_tls(postgres_port, testbed, hel
             assert connection.execute("select 1").fetchone() == (1,)
 
 
+@in_every_protocol
 def test_a_cancelled_query(postgres_port, testbed):
     with database(testbed, postgres_port) as connection:
         began = threading.Event()
@@ -211,6 +216,7 @@ def test_two_hundred_connections_in_turn(helper, forward, testbed):
     assert all(ask_echo(port, b"x") == b"x" for _ in range(200))
 
 
+@in_every_protocol
 def test_two_hundred_connections_at_once(forward, testbed):
     port = forward(testbed.echo)
     clients = [connect(port) for _ in range(200)]
