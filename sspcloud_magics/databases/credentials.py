@@ -8,7 +8,6 @@ secret can be read, what a colleague told one is enough: a user and a password, 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from sspcloud_magics import share_keys
 from sspcloud_magics.cluster import objects, permissions
 from sspcloud_magics.databases import discovery
 from sspcloud_magics.databases.discovery import Database
@@ -26,9 +26,6 @@ from sspcloud_magics.secret import Form, Secret, checked, without_frames
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
-
-SHARE_KEYS = ("host", "port", "database", "user", "password", "ca.crt")
-"""What the Secret of a share holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,34 +49,6 @@ class Credentials:
     dbname: str | None = None
     ca: str | None = None
     source: str = ""
-
-
-_LONGEST_NAME = 63
-
-
-def share_secret(database: str, colleague: str) -> str:
-    """Return the name of the Secret that a colleague reads, such as ``F-share-bob``; it fits into a label."""
-    return fitted(f"{database}-share-{colleague}")
-
-
-def colleague_name(namespace: str) -> str:
-    """Return the name by which a share knows who works in a namespace: ``bob`` for ``user-bob``; no two have the same.
-
-    Examples
-    --------
-    >>> colleague_name("user-bob"), colleague_name("projet-x"), colleague_name("user-projet-x")
-    ('bob', 'projet-x', 'user-projet-x')
-    """
-    bare = namespace.removeprefix("user-")
-    return namespace if bare.startswith(("user-", "projet-")) else bare
-
-
-def fitted(name: str) -> str:
-    """Return a name of at most 63 characters, as labels and PostgreSQL's identifiers are: cut, and still its own."""
-    if len(name) <= _LONGEST_NAME:
-        return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:10]
-    return f"{name[: _LONGEST_NAME - 11].rstrip('-')}-{digest}"
 
 
 def locate(cluster: Cluster, name: str, namespace: str | None = None) -> tuple[Database, Credentials | None]:
@@ -164,7 +133,7 @@ def for_database(
 def _share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, Credentials] | None:
     for me in _names_of_mine(cluster):
         try:
-            secret = objects.secret(cluster, share_secret(name, me), namespace)
+            secret = objects.secret(cluster, share_keys.share_name(name, me), namespace)
         except Forbidden:
             continue
         found = _of_share(secret, name) if secret else None
@@ -201,8 +170,8 @@ def of_share(cluster: Cluster, database: Database) -> Credentials:
 
 
 def _of_share(secret: objects.SecretObject, name: str) -> tuple[Database, Credentials] | None:
-    host, port = _text(secret, "host"), _text(secret, "port")
-    user, password = _text(secret, "user"), secret.value("password")
+    host, port = _text(secret, share_keys.HOST), _text(secret, share_keys.PORT)
+    user, password = _text(secret, share_keys.USER), secret.value(share_keys.PASSWORD)
     if not (host and user and password):
         return None
     database = Database(
@@ -211,16 +180,16 @@ def _of_share(secret: objects.SecretObject, name: str) -> tuple[Database, Creden
         kind="postgres",
         service=host.split(".")[0],
         port=int(port) if port and port.isdecimal() else discovery.POSTGRES_PORT,
-        database=_text(secret, "database"),
+        database=_text(secret, share_keys.DBNAME),
         source="shared with you",
-        access=secret.annotations.get("sspcloud-magics/access", "read-only"),
-        until=_moment(secret.annotations.get("sspcloud-magics/until", "")),
+        access=secret.annotations.get(share_keys.ACCESS, share_keys.READ_ONLY),
+        until=_moment(secret.annotations.get(share_keys.UNTIL, "")),
     )
     return database, Credentials(
         user=user,
         password=password,
         dbname=database.database,
-        ca=_text(secret, "ca.crt"),
+        ca=_text(secret, share_keys.CA),
         source=f"the secret {secret.name}",
     )
 
@@ -261,7 +230,7 @@ def _shares_with_me(cluster: Cluster, namespace: str) -> Iterator[tuple[str, Dat
             secret = objects.secret(cluster, name, namespace)
         except Forbidden:
             continue
-        shared = secret and secret.labels.get("sspcloud-magics/database")
+        shared = secret and secret.labels.get(share_keys.DATABASE)
         found = _of_share(secret, shared) if secret and shared else None
         if secret and found:
             yield secret.created, *found
@@ -269,7 +238,7 @@ def _shares_with_me(cluster: Cluster, namespace: str) -> Iterator[tuple[str, Dat
 
 def _names_of_mine(cluster: Cluster) -> Iterator[str]:
     """Yield the names under which somebody shares with me, the likeliest first."""
-    mine = colleague_name(cluster.namespace)
+    mine = share_keys.colleague_name(cluster.namespace)
     yield mine
     try:
         user = permissions.who_am_i(cluster).user
@@ -307,7 +276,7 @@ def of(cluster: Cluster, database: Database) -> Credentials:
         steps = [refused.mend, *steps] if refused and refused.mend else steps
     else:
         me = next(_names_of_mine(cluster))
-        why = f"It is not shared with {me}, or not any more: no secret {share_secret(database.name, me)} can be read there."
+        why = f"It is not shared with {me}, or not any more: no secret {share_keys.share_name(database.name, me)} can be read there."
         steps.insert(0, f"ask its owner to run: %share_db {database.name} --with {me}")
         steps.insert(1, "check the spelling: what does not exist is answered the same way")
         if not database.namespace.startswith(("user-", "projet-")):

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sspcloud_magics.databases.credentials import colleague_name
 from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.share_keys import colleague_name
 
 FULL_CONTROL = "full_control_namespace"
 """The RoleBinding that Onyxia makes in every namespace for whom it belongs to."""

@@ -15,26 +15,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from sspcloud_magics.databases.credentials import share_secret
+from sspcloud_magics import share_keys
 from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.sharing.colleagues import Colleague
 
 Manifest: TypeAlias = dict[str, Any]
-
-MANAGED_BY = "app.kubernetes.io/managed-by"
-US = "sspcloud-magics"
-DATABASE = f"{US}/database"
-COLLEAGUE = f"{US}/colleague"
-UNTIL = f"{US}/until"
-ACCESS = f"{US}/access"
-SCHEMAS = f"{US}/schemas"
-ROUTE = f"{US}/route"
-REASON = f"{US}/reason"
-ROLE = f"{US}/postgres-role"
-CREATE = f"{US}/create"
-
-ROLE_PREFIX = "share_"
-"""How the Postgres role of a colleague begins."""
 
 _NOBODY = 65534
 _REPLACEMENTS = 32
@@ -96,23 +81,12 @@ class Share:
     @property
     def name(self) -> str:
         """The name of all objects of the share."""
-        return share_name(self.database, self.colleague.name)
+        return share_keys.share_name(self.database, self.colleague.name)
 
     @property
     def access(self) -> str:
         """``read-only`` or ``read-write``."""
-        return "read-write" if self.read_write else "read-only"
-
-
-def share_name(database: str, colleague: str) -> str:
-    """Return the name of a share's objects, which fits into a label.
-
-    Examples
-    --------
-    >>> share_name("postgresql-cnpg-951239", "bob")
-    'postgresql-cnpg-951239-share-bob'
-    """
-    return share_secret(database, colleague)
+        return share_keys.READ_WRITE if self.read_write else share_keys.READ_ONLY
 
 
 def future_pods(database: str) -> tuple[str, ...]:
@@ -122,19 +96,23 @@ def future_pods(database: str) -> tuple[str, ...]:
 
 def share_labels(share: Share) -> dict[str, str]:
     """Return the labels by which every later session finds the share."""
-    return {MANAGED_BY: US, DATABASE: share.database, COLLEAGUE: share.colleague.name}
+    return {
+        share_keys.MANAGED_BY: share_keys.OWNER,
+        share_keys.DATABASE: share.database,
+        share_keys.COLLEAGUE: share.colleague.name,
+    }
 
 
 def share_annotations(share: Share) -> dict[str, str]:
     """Return what a person who looks at an object of the share wants to know."""
     said = {
-        UNTIL: share.until.isoformat(timespec="seconds"),
-        ACCESS: share.access,
-        SCHEMAS: json.dumps(share.schemas, ensure_ascii=False),
-        ROLE: share.role,
-        CREATE: json.dumps(share.create),
+        share_keys.UNTIL: share.until.isoformat(timespec="seconds"),
+        share_keys.ACCESS: share.access,
+        share_keys.SCHEMAS: json.dumps(share.schemas, ensure_ascii=False),
+        share_keys.ROLE: share.role,
+        share_keys.CREATE: json.dumps(share.create),
     }
-    return said | ({REASON: share.reason} if share.reason else {})
+    return said | ({share_keys.REASON: share.reason} if share.reason else {})
 
 
 def _metadata(share: Share, job_uid: str | None) -> Manifest:
@@ -190,14 +168,14 @@ def job(share: Share) -> Manifest:
 def secret(share: Share, password: Secret, ca: str | None, job_uid: str | None) -> Manifest:
     """Return the Secret that the colleague reads; the one manifest that holds a password, hidden."""
     values = {
-        "host": Secret(f"{share.service}.{share.namespace}.svc"),
-        "port": Secret(str(share.port)),
-        "database": Secret(share.dbname),
-        "user": Secret(share.role),
-        "password": password,
+        share_keys.HOST: Secret(f"{share.service}.{share.namespace}.svc"),
+        share_keys.PORT: Secret(str(share.port)),
+        share_keys.DBNAME: Secret(share.dbname),
+        share_keys.USER: Secret(share.role),
+        share_keys.PASSWORD: password,
     }
     if ca:
-        values["ca.crt"] = Secret(ca)
+        values[share_keys.CA] = Secret(ca)
     data = {key: Secret(base64.b64encode(value.reveal().encode()).decode()) for key, value in values.items()}
     return {
         "apiVersion": "v1",

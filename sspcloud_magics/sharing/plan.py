@@ -19,10 +19,10 @@ from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.inventory import TargetPort
 from sspcloud_magics.cluster.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Attempt
 from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.credentials import fitted
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden, UsageProblem
 from sspcloud_magics.secret import HIDDEN, Secret
+from sspcloud_magics.share_keys import role_name
 from sspcloud_magics.sharing import answers, grants, manifests, remarks
 from sspcloud_magics.sharing.colleagues import DEFAULT_PREFIX, Colleague, learn_prefix, parse_colleague
 from sspcloud_magics.sharing.grants import Grant, Statements
@@ -292,7 +292,7 @@ def make_plan(
         if name not in gone
     )
     heir = grants.heir_of_database(session)
-    _refuse_strangers(session, [role_name(colleague) for colleague in colleagues])
+    _refuse_strangers(session, [role_name(colleague.name) for colleague in colleagues])
     labels, pods, ports = _pods(cluster, database)
     until = datetime.now(UTC).replace(microsecond=0) + wish.lasts
     shares = tuple(
@@ -307,7 +307,7 @@ def make_plan(
             schemas=schemas,
             lasts=wish.lasts,
             until=until,
-            role=role_name(colleague),
+            role=role_name(colleague.name),
             read_write=wish.read_write,
             create=wish.create,
             reason=wish.reason,
@@ -394,11 +394,6 @@ def require_rights(cluster: Cluster, namespace: str, *, network: bool) -> None:
         if cluster.in_service
         else f"ask whoever runs the cluster, or whoever owns {namespace}, for that right",
     )
-
-
-def role_name(colleague: Colleague) -> str:
-    """Return the name of a colleague's Postgres role: ``share_bob``."""
-    return fitted(f"{manifests.ROLE_PREFIX}{colleague.name}")
 
 
 def _colleagues(typed: Sequence[str], prefix: str, namespace: str) -> tuple[Colleague, ...]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sspcloud_magics import forked
+from sspcloud_magics import forked, share_keys
 from sspcloud_magics.cluster import objects, writing
 from sspcloud_magics.cluster.failures import NotFound, reading
 from sspcloud_magics.cluster.identity import Cluster
@@ -27,17 +27,16 @@ from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
 from sspcloud_magics.forwards import processes
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.manager import ForwardManager
-from sspcloud_magics.sharing import manifests
 from sspcloud_magics.target import Target, parse_port
 from sspcloud_magics.tunnel.control import State
 
 IMAGE = "alpine/socat:1.8.0.3"
 LASTS = timedelta(hours=12)
-RELAY = f"{manifests.US}/relay"
-DESTINATION = f"{manifests.US}/destination"
-MADE_BY = f"{manifests.US}/process"
+RELAY = f"{share_keys.OWNER}/relay"
+DESTINATION = f"{share_keys.OWNER}/destination"
+MADE_BY = f"{share_keys.OWNER}/process"
 
-_LABELS = {manifests.MANAGED_BY: manifests.US, RELAY: "true"}
+_LABELS = {share_keys.MANAGED_BY: share_keys.OWNER, RELAY: "true"}
 _HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?")
 _OVER = ("Succeeded", "Failed")
 _HOPELESS = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
@@ -137,7 +136,7 @@ def relay_pod(
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": f"{manifests.US}-relay-{digest}",
+            "name": f"{share_keys.OWNER}-relay-{digest}",
             "namespace": namespace,
             "labels": dict(_LABELS),
             "annotations": {DESTINATION: f"{host}:{port}", MADE_BY: made_by},

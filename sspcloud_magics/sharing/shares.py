@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sspcloud_magics import share_keys
 from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.cluster import objects
 from sspcloud_magics.cluster.failures import reading
@@ -15,12 +16,11 @@ from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, SECRETS, Reso
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.secret import without_frames
-from sspcloud_magics.sharing import manifests
 
 LEFT = ("ended", "orphaned")
 """The states of what belongs to nobody any more, and is to be removed."""
 
-_OURS = f"{manifests.MANAGED_BY}={manifests.US},{manifests.DATABASE}"
+_OURS = f"{share_keys.MANAGED_BY}={share_keys.OWNER},{share_keys.DATABASE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ def shares(
 
 def ended_share(database: Database, role: SharedRole) -> StandingShare:
     """Return a share of which nothing is left but its Postgres role."""
-    colleague = role.name.removeprefix(manifests.ROLE_PREFIX)
+    colleague = role.name.removeprefix(share_keys.ROLE_PREFIX)
     return StandingShare(
         database=database.name,
         namespace=database.namespace,
@@ -163,7 +163,7 @@ def ended_share(database: Database, role: SharedRole) -> StandingShare:
         until=role.until,
         reason="",
         role=role.name,
-        name=manifests.share_name(database.name, colleague),
+        name=share_keys.share_name(database.name, colleague),
         keeper=False,
         complete=False,
     )
@@ -195,18 +195,18 @@ def _schemas(text: str) -> tuple[str, ...]:
 def _standing(item: Mapping[str, Any], *, keeper: bool, complete: bool) -> StandingShare:
     metadata = item["metadata"]
     labels, said = metadata["labels"], metadata.get("annotations") or {}
-    until = said.get(manifests.UNTIL)
+    until = said.get(share_keys.UNTIL)
     return StandingShare(
-        database=labels[manifests.DATABASE],
+        database=labels[share_keys.DATABASE],
         namespace=metadata["namespace"],
-        colleague=labels.get(manifests.COLLEAGUE, ""),
-        access=said.get(manifests.ACCESS, "read-only"),
-        schemas=_schemas(said.get(manifests.SCHEMAS, "[]")),
+        colleague=labels.get(share_keys.COLLEAGUE, ""),
+        access=said.get(share_keys.ACCESS, share_keys.READ_ONLY),
+        schemas=_schemas(said.get(share_keys.SCHEMAS, "[]")),
         until=datetime.fromisoformat(until) if until else datetime.max.replace(tzinfo=UTC),
-        reason=said.get(manifests.REASON, ""),
-        role=said.get(manifests.ROLE, ""),
+        reason=said.get(share_keys.REASON, ""),
+        role=said.get(share_keys.ROLE, ""),
         name=metadata["name"],
         keeper=keeper,
         complete=complete,
-        create=said.get(manifests.CREATE) == "true",
+        create=said.get(share_keys.CREATE) == "true",
     )

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sspcloud_magics.secret import Secret
+from sspcloud_magics.share_keys import share_name
 from sspcloud_magics.sharing import manifests
 from sspcloud_magics.sharing.colleagues import parse_colleague
-from sspcloud_magics.sharing.manifests import Share, future_pods, share_name
+from sspcloud_magics.sharing.manifests import Share, future_pods
 from tests.support.database import DATABASE as F
 
 CANARY = "canary-password"

@@ -1,0 +1,66 @@
+"""The names, labels, annotations and Secret keys of a share's objects: the format that every session reads and writes."""
+
+from __future__ import annotations
+
+import hashlib
+
+OWNER = "sspcloud-magics"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+
+# Labels.
+DATABASE = f"{OWNER}/database"
+COLLEAGUE = f"{OWNER}/colleague"
+
+# Annotations.
+UNTIL = f"{OWNER}/until"
+ACCESS = f"{OWNER}/access"
+SCHEMAS = f"{OWNER}/schemas"
+REASON = f"{OWNER}/reason"
+ROLE = f"{OWNER}/postgres-role"
+CREATE = f"{OWNER}/create"
+
+READ_ONLY, READ_WRITE = "read-only", "read-write"
+"""The values of `ACCESS`."""
+
+# Keys of the Secret.
+HOST, PORT, DBNAME, USER, PASSWORD, CA = "host", "port", "database", "user", "password", "ca.crt"
+
+ROLE_PREFIX = "share_"
+
+_LONGEST_NAME = 63
+
+
+def share_name(database: str, colleague: str) -> str:
+    """Return the name of all objects of a share, which fits into a label.
+
+    Examples
+    --------
+    >>> share_name("postgresql-cnpg-951239", "bob")
+    'postgresql-cnpg-951239-share-bob'
+    """
+    return _fit(f"{database}-share-{colleague}")
+
+
+def role_name(colleague: str) -> str:
+    """Return the name of a colleague's Postgres role: ``share_bob``."""
+    return _fit(f"{ROLE_PREFIX}{colleague}")
+
+
+def colleague_name(namespace: str) -> str:
+    """Return the name by which a share knows who works in a namespace: ``bob`` for ``user-bob``; no two have the same.
+
+    Examples
+    --------
+    >>> colleague_name("user-bob"), colleague_name("projet-x"), colleague_name("user-projet-x")
+    ('bob', 'projet-x', 'user-projet-x')
+    """
+    bare = namespace.removeprefix("user-")
+    return namespace if bare.startswith(("user-", "projet-")) else bare
+
+
+def _fit(name: str) -> str:
+    """Return a name of at most 63 characters, the limit of labels and of PostgreSQL's identifiers; a cut name ends in a digest."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:10]
+    return f"{name[: _LONGEST_NAME - 11].rstrip('-')}-{digest}"
