@@ -19,6 +19,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from sspcloud_magics._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -48,8 +50,6 @@ if TYPE_CHECKING:
     from sspcloud_magics.session import use_namespace as use_namespace
     from sspcloud_magics.session import whoami as whoami
     from sspcloud_magics.widgets import panel as panel
-
-__version__ = "0.1.0"
 
 __all__ = [
     "close",

@@ -21,7 +21,8 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from sspcloud_magics import __version__, forked
+from sspcloud_magics import forked
+from sspcloud_magics._version import __version__
 from sspcloud_magics.access import Access
 from sspcloud_magics.bounded_json import TooMuch
 from sspcloud_magics.cluster import failures, transport

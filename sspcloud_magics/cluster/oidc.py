@@ -20,7 +20,8 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from sspcloud_magics import __version__, addresses, pem
+from sspcloud_magics import addresses, pem
+from sspcloud_magics._version import __version__
 from sspcloud_magics.access import Access
 from sspcloud_magics.bounded_json import TooMuch
 from sspcloud_magics.cluster import jwt, transport

@@ -26,7 +26,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-import sspcloud_magics
 from sspcloud_magics.errors import HelperFailed
 from sspcloud_magics.tunnel import control
 
@@ -65,7 +64,7 @@ _helpers: weakref.WeakSet[Helper] = weakref.WeakSet()
 def import_path() -> list[str]:
     """Return the folders that the helper imports from, after the standard library."""
     installed = [entry for entry in sys.path if Path(entry).name in {"site-packages", "dist-packages"}]
-    home = str(Path(sspcloud_magics.__file__).parent.parent)
+    home = str(Path(__file__).parents[2])
     return list(dict.fromkeys([*installed, home]))
 
 
