@@ -36,11 +36,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.peer import PeerWatch
 from sspcloud_magics.tunnel.pod_errors import in_words, says_that_the_pod_is_gone, says_that_the_pod_reset
 from sspcloud_magics.tunnel.stream import Stream
 from sspcloud_magics.tunnel.timings import Timings
+from sspcloud_magics.tunnel.tunnel import Pair
 
 _MOST_TRIES = 3
 _MAY_BE_CUT = "the reply may have been cut: it paused after the client had shut down its writing side"

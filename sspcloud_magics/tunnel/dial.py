@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Callable
 
 from sspcloud_magics.errors import DialFailed, TunnelLost
-from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.pod_errors import in_brief
+from sspcloud_magics.tunnel.tunnel import Pair
 
 _ACCEPT_TIMEOUT = 10.0
 # What a server says first where that is not a stream of data, in bytes: a banner, a list of algorithms.

@@ -41,7 +41,6 @@ from sspcloud_magics.tunnel.dial import dial
 from sspcloud_magics.tunnel.follow import FORBIDDEN, NOT_FOUND, Follower, explain
 from sspcloud_magics.tunnel.http import StatusError
 from sspcloud_magics.tunnel.listener import Listener, bind
-from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.peer import PeerWatch
 from sspcloud_magics.tunnel.pods import Candidate, choose
 from sspcloud_magics.tunnel.pool import Pool
@@ -49,6 +48,7 @@ from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.sockets import SocketFolder
 from sspcloud_magics.tunnel.stream import Stream
 from sspcloud_magics.tunnel.timings import Timings
+from sspcloud_magics.tunnel.tunnel import Pair
 
 _log = logging.getLogger(__name__)
 

@@ -25,13 +25,12 @@ from sspcloud_magics.tunnel import negotiation
 from sspcloud_magics.tunnel.credentials import Credentials
 from sspcloud_magics.tunnel.http import Client, NoAnswer, StatusError
 from sspcloud_magics.tunnel.negotiation import TunnelProtocol
-from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.pods import Candidate
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
 from sspcloud_magics.tunnel.timings import Timings
-from sspcloud_magics.tunnel.tunnel import Pulse, Tunnel
+from sspcloud_magics.tunnel.tunnel import Pair, Pulse, Tunnel
 
 _log = logging.getLogger(__name__)
 

@@ -12,12 +12,11 @@ from sspcloud_magics.access import Access
 from sspcloud_magics.tunnel import pool as engine
 from sspcloud_magics.tunnel.credentials import Credentials
 from sspcloud_magics.tunnel.http import StatusError
-from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.pods import Candidate
 from sspcloud_magics.tunnel.pool import Pool
 from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.timings import Timings
-from sspcloud_magics.tunnel.tunnel import Tunnel
+from sspcloud_magics.tunnel.tunnel import Pair, Tunnel
 
 
 class Line:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from sspcloud_magics.tunnel import tunnel as engine
-from sspcloud_magics.tunnel.pair import Pair
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
-from sspcloud_magics.tunnel.tunnel import Tunnel
+from sspcloud_magics.tunnel.tunnel import Pair, Tunnel
 from tests.tunnel.protocols.wire import SpdyPeer, data, spdy_frames
 
 
