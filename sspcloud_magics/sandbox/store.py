@@ -58,6 +58,12 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def since(moment: str) -> float:
+    """Return how many seconds ago a time of Kubernetes was."""
+    then = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return (datetime.now(UTC) - then).total_seconds()
+
+
 def copied(value: Any) -> Any:
     """Return a copy of a JSON value, ten times as fast as `copy.deepcopy`."""
     if isinstance(value, dict):

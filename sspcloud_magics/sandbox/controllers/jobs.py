@@ -29,13 +29,12 @@ from sspcloud_magics.sandbox.controllers.objects import (
     pod_from,
     pod_ready,
     set_condition,
-    since,
     terminating,
 )
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.pods import pod_over
-from sspcloud_magics.sandbox.store import Change, Obj, Store, now
+from sspcloud_magics.sandbox.store import Change, Obj, Store, now, since
 
 _FIRST_BACK_OFF = 10.0
 _LONGEST_BACK_OFF = 600.0

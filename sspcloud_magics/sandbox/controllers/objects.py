@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 
 from sspcloud_magics.sandbox.api.admission import complete_pod, give_cluster_ip
 from sspcloud_magics.sandbox.api.defaults import set_defaults
@@ -179,12 +178,6 @@ def pod_from(template: Obj, owner: Obj, name: str, **labels: str) -> Obj:
     if described.get("annotations"):
         metadata["annotations"] = dict(described["annotations"])
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
-
-
-def since(moment: str) -> float:
-    """Return how many seconds ago a time of Kubernetes was."""
-    then = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    return (datetime.now(UTC) - then).total_seconds()
 
 
 def concerned(change: Change, owners: Resource, owned: Resource) -> Iterator[tuple[str, str]]:

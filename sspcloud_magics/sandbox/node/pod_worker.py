@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from sspcloud_magics.sandbox import events
-from sspcloud_magics.sandbox.controllers.objects import since
 from sspcloud_magics.sandbox.network import Destination
 from sspcloud_magics.sandbox.node.connection import Connection, DialError, connect
 from sspcloud_magics.sandbox.node.container import Container, Surroundings
@@ -32,7 +31,7 @@ from sspcloud_magics.sandbox.node.scheduler import SCHEDULER, refusal
 from sspcloud_magics.sandbox.node.status import pod_status, unscheduled, waiting
 from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.resources import by_plural
-from sspcloud_magics.sandbox.store import NotFound, Obj, Store, now
+from sspcloud_magics.sandbox.store import NotFound, Obj, Store, now, since
 
 PODS: Final = by_plural("", "pods")
 CLAIMS: Final = by_plural("", "persistentvolumeclaims")
