@@ -7,15 +7,12 @@ others, so that both themes and VS Code look right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
 
 from sspcloud_magics.printable import printable
-from sspcloud_magics.tunnel.control import State
-
-if TYPE_CHECKING:
-    from sspcloud_magics.forwards.forward import Forward
+from sspcloud_magics.tunnel.control import ForwardCounters, State
 
 SHAPES = {
     State.STARTING: "◐",
@@ -60,26 +57,8 @@ def endpoint(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def routes(forward: Forward) -> list[tuple[str, str]]:
-    """Return for each port where it listens and where it leads."""
-    if forward.sockets:
-        return [
-            (path, f"{forward.target}:{port.remote}")
-            for path, port in zip(forward.sockets, forward.wanted, strict=True)
-        ]
-    pairs = forward.ports or [(port.local or 0, port.remote) for port in forward.wanted]
-    return [
-        (
-            endpoint(forward.address, local) if local else f"{forward.address}:…",
-            f"{forward.target}:{remote}",
-        )
-        for local, remote in pairs
-    ]
-
-
-def traffic(forward: Forward) -> str:
+def traffic(counters: ForwardCounters) -> str:
     """Return what a forward has carried, in one line."""
-    counters = forward.counters
     if not counters.connections:
         return "no connection yet"
     parts = [
@@ -93,29 +72,6 @@ def traffic(forward: Forward) -> str:
     return ", ".join(parts)
 
 
-def line(forward: Forward) -> str:
-    """Return a forward in one line."""
-    where = ", ".join(f"{local} → {remote}" for local, remote in routes(forward))
-    return printable(f"{SHAPES[forward.state]} {forward.state} {where}", one_line=True)
-
-
-def _details(forward: Forward) -> list[str]:
-    since = f"since {forward.since.astimezone():%H:%M:%S}" if forward.since else ""
-    return [part for part in (forward.pod, since, traffic(forward)) if part]
-
-
-def text(forward: Forward) -> str:
-    """Return a forward in a few lines."""
-    lines = [line(forward)]
-    if forward.reason:
-        lines.append(f"  {forward.reason}")
-    lines.append("  " + " · ".join(_details(forward)))
-    lines += [f"  {note}" for note in forward.notes]
-    if forward.last_error:
-        lines.append(f"  last error: {forward.last_error}")
-    return printable("\n".join(lines))
-
-
 def _badge(state: State) -> str:
     return (
         f'<span style="color: {_COLOURS[state]}; font-weight: 600; white-space: nowrap">'
@@ -127,21 +83,64 @@ def _lines(parts: Iterable[str], style: str) -> str:
     return "".join(f'<div style="{style}">{escape(part)}</div>' for part in parts if part)
 
 
-def card(forward: Forward) -> str:
-    """Return a forward as HTML."""
-    where = "<br>".join(
-        f'<code style="{_CODE}">{escape(local)}</code> <span style="{_FAINT}">→</span> '
-        f'<code style="{_CODE}">{escape(remote)}</code>'
-        for local, remote in routes(forward)
-    )
-    last_error = f"last error: {forward.last_error}" if forward.last_error else ""
-    return printable(
-        f'<div style="border-left: 3px solid {_COLOURS[forward.state]}; padding: 2px 0 2px 10px; '
-        'line-height: 1.5; color: var(--jp-ui-font-color1, inherit)">'
-        f'<div style="display: flex; gap: 0.8em">{_badge(forward.state)}<div>{where}</div></div>'
-        + _lines([forward.reason], "")
-        + _lines([" · ".join(_details(forward))], _FAINT)
-        + _lines(forward.notes, "")
-        + _lines([last_error], _FAINT)
-        + "</div>"
-    )
+@dataclass(frozen=True, slots=True)
+class ForwardCard:
+    """What is shown of a forward.
+
+    Parameters
+    ----------
+    state
+        Its state.
+    routes
+        Where each port listens, and where it leads.
+    reason
+        Why it is in that state; empty where there is nothing to say.
+    details
+        Its pod, since when it is active, and its traffic: those that there are.
+    notes
+        What the user should know.
+    last_error
+        The text of the last error of a connection; empty where there was none.
+    """
+
+    state: State
+    routes: Sequence[tuple[str, str]]
+    reason: str
+    details: Sequence[str]
+    notes: Sequence[str]
+    last_error: str
+
+    def line(self) -> str:
+        """Return it in one line."""
+        where = ", ".join(f"{local} → {remote}" for local, remote in self.routes)
+        return printable(f"{SHAPES[self.state]} {self.state} {where}", one_line=True)
+
+    def text(self) -> str:
+        """Return it in a few lines."""
+        lines = [self.line()]
+        if self.reason:
+            lines.append(f"  {self.reason}")
+        lines.append("  " + " · ".join(self.details))
+        lines += [f"  {note}" for note in self.notes]
+        if self.last_error:
+            lines.append(f"  last error: {self.last_error}")
+        return printable("\n".join(lines))
+
+    def html(self) -> str:
+        """Return it as HTML."""
+        where = "<br>".join(
+            f'<code style="{_CODE}">{escape(local)}</code> <span style="{_FAINT}">→</span> '
+            f'<code style="{_CODE}">{escape(remote)}</code>'
+            for local, remote in self.routes
+        )
+        last_error = f"last error: {self.last_error}" if self.last_error else ""
+        return printable(
+            f'<div style="border-left: 3px solid {_COLOURS[self.state]}; padding: 2px 0 2px 10px; '
+            'line-height: 1.5; color: var(--jp-ui-font-color1, inherit)">'
+            f'<div style="display: flex; gap: 0.8em">{_badge(self.state)}<div>{where}</div></div>'
+            + _lines([self.reason], "")
+            + _lines([" · ".join(self.details)], _FAINT)
+            + _lines(self.notes, "")
+            + _lines([last_error], _FAINT)
+            + "</div>"
+        )

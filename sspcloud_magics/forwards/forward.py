@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from sspcloud_magics.errors import ForwardStopped, SspcloudError, TunnelLost, from_wire
-from sspcloud_magics.forwards import display
+from sspcloud_magics.forwards.display import ForwardCard, endpoint, traffic
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import (
     TRANSITIONS,
@@ -140,6 +140,19 @@ class Forward:
         return tuple(
             (local, port.remote) for local, port in zip(self._local_ports, self.wanted, strict=False)
         )
+
+    @property
+    def routes(self) -> list[tuple[str, str]]:
+        """For each port where it listens, and where it leads."""
+        if self.sockets:
+            local = list(self.sockets)
+        else:
+            # Before they are bound, a port that may be any has no number yet.
+            ports = self._local_ports or [port.local for port in self.wanted]
+            local = [endpoint(self.address, port) if port else f"{self.address}:…" for port in ports]
+        return [
+            (where, f"{self.target}:{port.remote}") for where, port in zip(local, self.wanted, strict=False)
+        ]
 
     @property
     def local_port(self) -> int:
@@ -300,8 +313,21 @@ class Forward:
     ) -> None:
         self.stop()
 
+    def _card(self) -> ForwardCard:
+        since = f"since {self.since.astimezone():%H:%M:%S}" if self.since else ""
+        counters = self.counters
+        return ForwardCard(
+            self.state,
+            self.routes,
+            self.reason,
+            [part for part in (self.pod, since, traffic(counters)) if part],
+            self.notes,
+            counters.last_error,
+        )
+
     def __repr__(self) -> str:
-        return display.line(self)
+        return self._card().line()
 
     def _repr_mimebundle_(self, **_choice: object) -> dict[str, Any]:
-        return {"text/plain": display.text(self), "text/html": display.card(self)}
+        card = self._card()
+        return {"text/plain": card.text(), "text/html": card.html()}

@@ -91,7 +91,7 @@ def forward_table(forwards: Iterable[Forward]) -> ResourceTable:
     rows: list[dict[str, Any]] = []
     for forward in forwards:
         counters = forward.counters
-        routes = display.routes(forward)
+        routes = forward.routes
         rows.append(
             {
                 "state": str(forward.state),

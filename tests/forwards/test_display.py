@@ -48,7 +48,7 @@ def test_text_tells_pod_traffic_and_last_error():
 
 
 def test_forward_without_a_connection_shows_no_zeros():
-    assert display.text(made(ACTIVE)).splitlines()[1].endswith(" · no connection yet")
+    assert made(ACTIVE)._repr_mimebundle_()["text/plain"].splitlines()[1].endswith(" · no connection yet")
 
 
 def test_html_escapes_what_the_cluster_says():
@@ -68,14 +68,17 @@ def test_html_escapes_what_the_cluster_says():
 def test_html_tells_the_state_by_word_shape_and_colour():
     for state, shape in display.SHAPES.items():
         forward = made(ACTIVE, ForwardState(1, state)) if state is not State.STARTING else made()
-        html = display.card(forward)
+        html = forward._repr_mimebundle_()["text/html"]
         assert f">{shape}</span> {state}</span>" in html
         assert "var(--jp-" in html
 
 
 def test_failed_forward_says_why():
     error = {"code": "DialFailed", "what": "Nothing listens.", "why": "", "mend": ""}
-    assert "  Nothing listens." in display.text(made(ForwardState(1, State.FAILED, error=error)))
+    assert (
+        "  Nothing listens."
+        in made(ForwardState(1, State.FAILED, error=error))._repr_mimebundle_()["text/plain"]
+    )
 
 
 def test_empty_table_is_a_dataframe_with_dtypes():

@@ -8,7 +8,7 @@ import pytest
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.forwards import display, remarks, sockets
+from sspcloud_magics.forwards import remarks, sockets
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.restore import Remembered
 from sspcloud_magics.forwards.sockets import UNIX, folders, runtime_folder, specify_sockets
@@ -115,7 +115,7 @@ def forward():
 def test_a_forward_on_sockets_says_where_they_are(forward):
     assert forward.sockets == ("/b/.s.PGSQL.5432", "/b/8000.sock")
     assert (forward.address, forward.local_port) == ("/b", 5432)
-    assert display.line(forward) == (
+    assert repr(forward) == (
         "● active /b/.s.PGSQL.5432 → user-alice/svc/db-rw:5432, /b/8000.sock → user-alice/svc/db-rw:8000"
     )
 
