@@ -104,9 +104,10 @@ def after_cell(_result: object) -> None:
 
 
 def _opened(comm: Any, _message: object) -> None:
-    from sspcloud_magics.widgets.widget import answer_on_the_shell_that_asks  # noqa: PLC0415 - at first use
+    from sspcloud_magics.widgets import widget  # noqa: PLC0415 - at first use
 
-    answer_on_the_shell_that_asks(comm)
+    widget.answer_on_the_shell_that_asks(comm)
+    widget.observers.add(refresh)
     comm.on_close(lambda _message: _links.forget(comm))
     _links.add(comm)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ import traitlets
 
 from sspcloud_magics import forked
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.widgets import sidepanel, still
+from sspcloud_magics.widgets import still
 from sspcloud_magics.widgets.board import Board
 
 STATIC = Path(__file__).parent / "static"
 LANGUAGES = ("en", "fr")
+observers: set[Callable[[], None]] = set()
+"""Called after each message to the view: a click may have changed what they show too, as the status bar does."""
 FIRST_LOOK = 3.0
 """Seconds that the first display waits for the cluster, so that its text form says who one is."""
 
@@ -49,7 +52,8 @@ class Panel(anywidget.AnyWidget):
 
     def _tell(self, message: dict[str, Any]) -> None:
         self.send(message)
-        sidepanel.refresh()  # an order of the panel's may have changed what the status bar says
+        for observe in observers:
+            observe()
 
     def close(self) -> None:
         """End the panel, and its thread."""
