@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import urllib3
@@ -31,9 +31,6 @@ from sspcloud_magics.errors import (
     shown_url,
 )
 from sspcloud_magics.printable import shortened
-
-if TYPE_CHECKING:
-    from sspcloud_magics.cluster.identity import Cluster
 
 LAUNCHER = (
     "https://datalab.sspcloud.fr/launcher/ide/jupyter-python?autoLaunch=false&kubernetes.role=%C2%AB{}%C2%BB"
@@ -223,11 +220,19 @@ def malformed(server: str, why: str, kind: type[ServerError] = ServerError) -> S
     )
 
 
+class HasServer(Protocol):
+    """A cluster, of which only the address counts here."""
+
+    @property
+    def server(self) -> str:
+        """The base URL of its API server."""
+
+
 _FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @contextmanager
-def reading(cluster: Cluster) -> Iterator[None]:
+def reading(cluster: HasServer) -> Iterator[None]:
     """Tell of an object that lacks what it has to have, or has something odd in its place, as of no Kubernetes API's.
 
     Only values are made of objects in such a block: what asks a server, or runs anything else, stands outside, so that

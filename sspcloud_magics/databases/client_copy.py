@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from sspcloud_magics.databases import failures
+from sspcloud_magics.databases import failures, statement_errors
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.files import Exported, whole
 from sspcloud_magics.databases.parameters import Statement, statements
@@ -162,5 +162,5 @@ def _copy(
                 raise failures.of_connection(
                     error, place=connection.database.path, in_transaction=in_transaction
                 ) from None
-            raise failures.of_statement(error, statement, connection) from None
+            raise statement_errors.of_statement(error, statement, connection) from None
     return QueryResult(None, (done,), remarks, time.perf_counter() - began)

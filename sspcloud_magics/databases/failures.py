@@ -7,12 +7,9 @@ password is among them.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import psycopg
 
-from sspcloud_magics.databases import known_names
 from sspcloud_magics.databases.parameters import Statement
 from sspcloud_magics.databases.sql_hints import hint
 from sspcloud_magics.errors import (
@@ -26,10 +23,6 @@ from sspcloud_magics.errors import (
 from sspcloud_magics.printable import shortened
 from sspcloud_magics.secret import Secret
 
-if TYPE_CHECKING:
-    from sspcloud_magics.databases.connection import DatabaseConnection
-
-_NO_TLS = "server does not support SSL"
 _SEVERITY = re.compile(r"^(?:connection .*? failed: )?(?:(?:FATAL|ERROR|PANIC): +)?", re.DOTALL)
 _GUESSES = re.compile(
     r"^(?:consuming input|sending query|flushing) failed: |\s*This probably means.*", re.DOTALL
@@ -76,7 +69,7 @@ _LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
         "try again in some seconds",
     ),
     (
-        re.compile(_NO_TLS),
+        re.compile(r"server does not support SSL"),
         DatabaseNotTrusted,
         "{place} offers no TLS, so it cannot prove that it is the right server. Nothing was sent to it.",
         "ask the owner whether TLS was switched off there",
@@ -106,11 +99,6 @@ _LOGINS: tuple[tuple[re.Pattern[str], type[DatabaseError], str, str], ...] = (
         "try again; %forwards shows how the tunnel is",
     ),
 )
-
-
-def lacks_tls(error: psycopg.Error) -> bool:
-    """Whether a login failed because the server offers no TLS."""
-    return _NO_TLS in str(error)
 
 
 def of_login(
@@ -175,11 +163,17 @@ def of_connection(error: psycopg.Error, *, place: str, in_transaction: bool = Fa
     )
 
 
+ONLY_READS = "this login only reads: ask the owner to share the database with --read-write"
+QUOTED_NAME = re.compile(r"[\"«»„“]\s?([^\"«»„“”]+?)\s?[\"«»“”]")
+"""A name in a message of PostgreSQL's, in the quotes of the message's language."""
+
+
 def of_statement(
     error: psycopg.Error,
     statement: Statement,
-    connection: DatabaseConnection | None = None,
     *,
+    near: str = "",
+    to_write: str = ONLY_READS,
     is_ours: bool = False,
 ) -> QueryFailed:
     """Return our error for a statement that the server refused, with the place marked under its line.
@@ -190,8 +184,10 @@ def of_statement(
         What the server answered.
     statement
         What was asked.
-    connection
-        Where: the names of its database may be near the one that was typed. No name is looked for where None.
+    near
+        The name that is near the one that PostgreSQL does not know; empty where none is.
+    to_write
+        What makes the session write, where the statement failed since it only reads.
     is_ours
         Whether the statement is ours, and not the user's: no place in it is shown then.
     """
@@ -205,79 +201,28 @@ def of_statement(
         parts.append(shortened(marked(diagnosis.internal_query, int(diagnosis.internal_position) - 1)))
     parts += [shortened(words) for words in (diagnosis.message_detail, diagnosis.context) if words]
     steps = [shortened(diagnosis.message_hint)] if diagnosis.message_hint else []
-    if meant := _meant(error, statement, connection, is_ours=is_ours):
+    if meant := _meant(error, statement, near, is_ours=is_ours):
         steps = [meant]
     if diagnosis.sqlstate is None:  # said by psycopg, of a value such as the time 24:00
         steps.append("cast the column to text, which holds every value: column::text")
     if isinstance(error, psycopg.errors.InFailedSqlTransaction):
         steps.append("an earlier statement of this transaction failed: ROLLBACK, then start it again")
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
-        steps = [_how_to_write(connection)]
+        steps = [to_write]
     failed = QueryFailed(f"{what} (SQLSTATE {diagnosis.sqlstate})" if diagnosis.sqlstate else what)
     failed.why, failed.mend = "\n".join(parts), "\n".join(steps)
     return failed
 
 
-def _meant(
-    error: psycopg.Error, statement: Statement, connection: DatabaseConnection | None, *, is_ours: bool
-) -> str:
+def _meant(error: psycopg.Error, statement: Statement, near: str, *, is_ours: bool) -> str:
     """Return one hint of ours: a name that differs in its case, else a slip, else a name that is near."""
-    # It reads SQL by modules that stand on this one.
-    from sspcloud_magics.databases import near_names  # noqa: PLC0415
-
-    diagnosis = error.diag
-    sqlstate, what = diagnosis.sqlstate or "", diagnosis.message_primary or ""
-    typed = QUOTED_NAME.findall(what)
-    near = ""
-    if connection is not None and sqlstate in near_names.KINDS and not diagnosis.internal_query:
-        known = known_names.names_for_hint(connection)
-        position = diagnosis.statement_position
-        offset = None if position is None else statement.offset_as_written(int(position) - 1)
-        unknown = near_names.UnknownName(sqlstate, statement.text, offset, typed)
-        near = near_names.near_name(unknown, known) if known else ""
-    if near and near.strip('"').casefold() in map(str.casefold, typed):
+    what = error.diag.message_primary or ""
+    if near and near.strip('"').casefold() in map(str.casefold, QUOTED_NAME.findall(what)):
         return f"did you mean {near}?"
-    slip = "" if is_ours else hint(statement.text, sqlstate, what)
-    knows_better = (
-        sqlstate == near_names.COLUMN and diagnosis.message_hint
-    )  # the server saw all that is in scope
+    slip = "" if is_ours else hint(statement.text, error.diag.sqlstate or "", what)
+    # The server saw all that is in scope.
+    knows_better = isinstance(error, psycopg.errors.UndefinedColumn) and error.diag.message_hint
     return slip or (f"did you mean {near}?" if near and not knows_better else "")
-
-
-def _how_to_write(connection: DatabaseConnection | None) -> str:
-    """Return the hint for a session that only reads: PostgreSQL reports two of the reasons, and the third is the transaction."""
-    login = "this login only reads: ask the owner to share the database with --read-write"
-    if connection is None:
-        return login
-    # It fetches rows, and what fetches raises these errors.
-    from sspcloud_magics.databases.pinned import pinned  # noqa: PLC0415
-
-    report: dict[str, str | None] = {}
-    is_set_here = _READS_ONLY in connection.settings.kept
-    with suppress(psycopg.Error, DatabaseError):  # the session is busy with the rows of a query
-        session = connection.ready()[0]
-        report = {name: session.info.parameter_status(name) for name in (_STANDBY, _READS_ONLY)}
-        if not connection.in_transaction:
-            with pinned(session):
-                is_set_here = session.execute(_SET_HERE).fetchone() is not None
-    if report.get(_STANDBY) == "on":
-        return f"this server is a standby, which only reads: %connect_db {connection.database.path} finds the primary"
-    if is_set_here:
-        return f"this session only reads, as you have set: %query_db SET {_READS_ONLY} = off"
-    if connection.in_transaction and report.get(_READS_ONLY) != "on":
-        return "this transaction was begun READ ONLY: BEGIN alone begins one that writes"
-    return login
-
-
-_STANDBY, _READS_ONLY = (
-    "in_hot_standby",
-    "default_transaction_read_only",
-)  # servers before version 14 report neither
-_SET_HERE = (
-    f"SELECT FROM pg_settings WHERE name = '{_READS_ONLY}' AND setting = 'on' AND source = 'session'".encode()
-)
-QUOTED_NAME = re.compile(r"[\"«»„“]\s?([^\"«»„“”]+?)\s?[\"«»“”]")
-"""A name in a message of PostgreSQL's, in the quotes of the message's language."""
 
 
 def marked(text: str, offset: int, *, first_line: int = 1) -> str:

@@ -25,7 +25,6 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-from sspcloud_magics.databases import failures
 from sspcloud_magics.private_file import private_file
 from sspcloud_magics.secret import Secret
 
@@ -171,7 +170,7 @@ def log_in(login: Login) -> tuple[psycopg.Connection[Any], Tls]:
     try:
         return _connect(login, Tls.UNVERIFIED), Tls.UNVERIFIED
     except psycopg.OperationalError as error:
-        if not failures.lacks_tls(error):
+        if "server does not support SSL" not in str(error):
             raise
     return _connect(login, Tls.ABSENT), Tls.ABSENT
 

@@ -11,7 +11,7 @@ import pandas as pd
 import psycopg
 from psycopg import sql
 
-from sspcloud_magics.databases import failures
+from sspcloud_magics.databases import failures, statement_errors
 from sspcloud_magics.databases.column_names import refuse_long
 from sspcloud_magics.databases.column_values import column_values, type_name, values_for
 from sspcloud_magics.databases.connection import DatabaseConnection
@@ -118,7 +118,7 @@ def load_table(
                 raise failures.of_connection(error, place=connection.database.path) from None
             # The place that the server tells is one of the first statement: the others name nothing else that is not there.
             asked = statements(columns.as_string(session))[0]
-            raise failures.of_statement(error, asked, connection, is_ours=True) from None
+            raise statement_errors.of_statement(error, asked, connection, is_ours=True) from None
 
 
 _TOLD = 10_000

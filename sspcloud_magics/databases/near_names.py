@@ -13,7 +13,7 @@ from sspcloud_magics.databases.names import Names
 from sspcloud_magics.databases.sources import Columns, Lexeme, lexemes
 from sspcloud_magics.spelling import nearest
 
-COLUMN = "42703"
+_COLUMN = "42703"
 _SYSTEM = ("pg_catalog", "information_schema")
 
 
@@ -129,7 +129,7 @@ def _type(unknown: UnknownName, path: Sequence[str], names: Names) -> str:
 
 _LOOKS: dict[str, Callable[[UnknownName, Sequence[str], Names], str]] = {
     "42P01": _table,
-    COLUMN: _column,
+    _COLUMN: _column,
     "3F000": _schema,
     "42883": _function,
     "42704": _type,

@@ -23,7 +23,7 @@ import pandas as pd
 import psutil
 import psycopg
 
-from sspcloud_magics.databases import binding, describing, failures, fetching, frames
+from sspcloud_magics.databases import binding, describing, failures, fetching, frames, statement_errors
 from sspcloud_magics.databases.column_names import twins
 from sspcloud_magics.databases.columns import Column, Numeric
 from sspcloud_magics.databases.connection import DatabaseConnection
@@ -460,7 +460,7 @@ def _notices(session: psycopg.Connection[Any]) -> Iterator[list[str]]:
 def _failed(
     connection: DatabaseConnection, error: psycopg.Error, statement: Statement, before: int, total: int
 ) -> QueryFailed:
-    failed = failures.of_statement(error, statement, connection)
+    failed = statement_errors.of_statement(error, statement, connection)
     if total > 1:
         stand = f"the {before} before it {'is' if before == 1 else 'are'} done" if before else "none is done"
         failed.why = "\n".join(
