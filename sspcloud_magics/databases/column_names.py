@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -12,6 +13,7 @@ MOST_BYTES = 63
 """What PostgreSQL keeps of a name: NAMEDATALEN - 1, as it is built everywhere."""
 
 _MOST_LISTED = 5
+_NO_CHARACTERS = re.compile("[\0\ud800-\udfff]")  # NUL, and halves of characters
 
 
 def twins(names: Iterable[str]) -> list[str]:
@@ -56,9 +58,14 @@ def refuse_long(names: Iterable[str], what: str) -> None:
     Raises
     ------
     UsageProblem
-        If one is too long.
+        If one is too long, or has a character that is no part of a name.
     """
     for name in names:
+        if _NO_CHARACTERS.search(name):
+            raise UsageProblem(
+                f"The name {name!r} of a {what} has a character that PostgreSQL cannot hold.",
+                mend="df.columns = [...]" if what == "column" else f"name the {what} without it",
+            )
         size = len(name.encode(errors="replace"))
         if size > MOST_BYTES:
             raise UsageProblem(

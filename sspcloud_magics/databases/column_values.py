@@ -14,8 +14,8 @@ import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from functools import singledispatch
+from decimal import Decimal, InvalidOperation
+from functools import partial, singledispatch
 from typing import Any
 
 import numpy as np
@@ -82,9 +82,9 @@ def column_values(column: pd.Series[Any], name: str) -> ColumnValues:
     UsageProblem
         If a value has no type in PostgreSQL, or the values have no type in common.
     """
-    plain = _plain_column(column)
+    plain = _plain_column(column, name)
     kind = _type_by_dtype(plain.dtype, plain) or _type_by_values(plain, name)
-    return ColumnValues(kind, _texts(plain, name, _document if kind == "jsonb" else None))
+    return ColumnValues(kind, _texts(plain, name, _document if kind == "jsonb" else _text))
 
 
 def values_for(column: pd.Series[Any], name: str, type_name: str) -> Iterator[str | None]:
@@ -97,8 +97,9 @@ def values_for(column: pd.Series[Any], name: str, type_name: str) -> Iterator[st
     type_name
         PostgreSQL's name of the type there; an array's ends with ``[]``.
     """
-    write = _array if type_name.endswith("[]") else _WRITERS.get(type_name)
-    return _texts(_plain_column(column), name, write)
+    item = _WRITERS.get(type_name.removesuffix("[]"), _text)
+    write = partial(_array, write=item) if type_name.endswith("[]") else item
+    return _texts(_plain_column(column, name), name, write)
 
 
 def type_name(oid: int, cursor: psycopg.Cursor[Any]) -> str:
@@ -128,9 +129,15 @@ WHERE t.oid OPERATOR(pg_catalog.=) %s::pg_catalog.oid
 """It runs inside the user's transaction, so its names are pinned one by one."""
 
 
-def _plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column without pandas' ways of storing: categories by their values, sparse as dense."""
+def _plain_column(column: pd.Series[Any], name: str) -> pd.Series[Any]:
+    """Return a column without pandas' ways of storing: categories by their values, sparse as dense, Arrow's instants as NumPy's."""
     dtype = column.dtype
+    if isinstance(dtype, pd.ArrowDtype):
+        column = _without_arrows_clock(column, name, dtype.pyarrow_dtype)
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        in_utc = column.dt.tz_convert("UTC")
+        # Elsewhere pandas has no other year than Python.
+        return column if in_utc.dropna().dt.year.between(2, 9998).all() else in_utc
     if isinstance(dtype, pd.CategoricalDtype):
         categories = dtype.categories
         # Categories of intervals or numbers are what they are, not their names.
@@ -141,9 +148,28 @@ def _plain_column(column: pd.Series[Any]) -> pd.Series[Any]:
     return column
 
 
+def _without_arrows_clock(column: pd.Series[Any], name: str, kind: Any) -> pd.Series[Any]:
+    """Return a column of Arrow's with its instants and durations as NumPy has them: one by one, Arrow gives Python's, with fewer years."""
+    import pyarrow as pa  # noqa: PLC0415 - who has such a column has it
+
+    if kind == pa.time64("ns"):
+        for row, value in enumerate(column.array.__arrow_array__().cast(pa.int64()).to_pylist()):
+            if value is not None and value % 1000:
+                raise _refused(name, row, column.iloc[row], _NANOSECONDS)
+    if pa.types.is_timestamp(kind) or pa.types.is_date32(kind) or pa.types.is_duration(kind):
+        values = column.array.__arrow_array__().to_numpy()
+        if pa.types.is_date32(kind):
+            values = values.astype("datetime64[s]")
+        elif values.dtype == "datetime64[s]":  # in pandas they would be dates
+            values = values.astype("datetime64[ms]")
+        plain = pd.Series(values, index=column.index)
+        return plain.dt.tz_localize("UTC").dt.tz_convert(kind.tz) if getattr(kind, "tz", None) else plain
+    return column.astype(object) if pa.types.is_date(kind) else column
+
+
 def _type_by_dtype(dtype: Any, column: pd.Series[Any]) -> str | None:
     """Return the type that a dtype says by itself; None where the values decide."""
-    if isinstance(dtype, pd.DatetimeTZDtype) or getattr(getattr(dtype, "pyarrow_dtype", None), "tz", None):
+    if isinstance(dtype, pd.DatetimeTZDtype):
         return "timestamptz"
     if isinstance(dtype, pd.StringDtype):
         return "text"
@@ -171,8 +197,8 @@ def _type_by_dtype(dtype: Any, column: pd.Series[Any]) -> str | None:
 def _type_by_values(column: pd.Series[Any], name: str) -> str:
     kinds: dict[str, int] = {}
     longest = 0
-    for row, (value, missing) in enumerate(zip(column, _missing(column), strict=True)):
-        if missing:
+    for row, value in enumerate(_values(column, name)):
+        if value is None:
             continue
         kind = _kind(value)
         if kind is None:
@@ -197,14 +223,20 @@ def _with_article(kind: str) -> str:
 def _kind(value: Any) -> str | None:  # noqa: PLR0911 - a table of types, the narrower ones first
     if isinstance(value, bool | np.bool_):
         return "boolean"
+    if isinstance(value, np.timedelta64):  # an integer to NumPy
+        return "duration"
     if isinstance(value, int | np.integer):
         return "integer"
+    if isinstance(value, np.longdouble):  # more digits than PostgreSQL's floats
+        return "decimal"
     if isinstance(value, float | np.floating):
         return "float"
     if isinstance(value, dt.datetime | np.datetime64):
         return "instant with a zone" if getattr(value, "tzinfo", None) else "instant"
     if isinstance(value, dt.time):
         return "time with a zone" if value.tzinfo else "time"
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return _kind(value.item())
     if isinstance(value, _DOCUMENTS):
         return "document"
     simple = {
@@ -217,37 +249,62 @@ def _kind(value: Any) -> str | None:  # noqa: PLR0911 - a table of types, the na
         memoryview: "bytes",
         dt.date: "date",
         dt.timedelta: "duration",
-        np.timedelta64: "duration",
         uuid.UUID: "uuid",
     }
     return next((kind for each, kind in simple.items() if isinstance(value, each)), None)
 
 
-def _missing(column: pd.Series[Any]) -> list[bool]:
-    return [bool(each) for each in column.isna()]
+def _values(column: pd.Series[Any], name: str) -> Iterator[Any]:
+    """Give the values, None where one is missing."""
+    try:
+        missing = column.isna().tolist()
+    except InvalidOperation:  # Decimal("sNaN") refuses all questions
+        missing = [False] * len(column)
+    row = -1
+    try:
+        for value, is_missing in zip(column, missing, strict=True):
+            row += 1
+            yield None if is_missing else value
+    except _NOT_IN_PYTHON as error:
+        raise UsageProblem(
+            f"Column {name!r}, row {row + 1}: the value has no counterpart in Python.", why=str(error)
+        ) from None
 
 
-def _texts(column: pd.Series[Any], name: str, write: Callable[[Any], str] | None) -> Iterator[str | None]:
-    for row, (value, missing) in enumerate(zip(column, _missing(column), strict=True)):
-        if missing:
-            yield None
-            continue
+_NOT_IN_PYTHON = (ValueError, TypeError, ArithmeticError, RecursionError, NotImplementedError)
+_NANOSECONDS = "PostgreSQL counts microseconds, and would round its nanoseconds."
+
+
+def _texts(column: pd.Series[Any], name: str, write: Callable[[Any], str]) -> Iterator[str | None]:
+    for row, value in enumerate(_values(column, name)):
         try:
-            yield _checked((write or _text)(value))
-        except (ValueError, OverflowError, RecursionError) as error:
+            yield None if value is None else _checked(write(value))
+        except RecursionError:
+            raise _refused(
+                name, row, value, "Its lists and dicts are too deep, or contain themselves."
+            ) from None
+        except _NOT_IN_PYTHON as error:
             raise _refused(name, row, value, str(error)) from None
 
 
 def _refused(name: str, row: int, value: Any, why: str) -> UsageProblem:
-    shown = repr(value)
+    try:
+        shown = " ".join(repr(value).split())
+    except Exception:  # noqa: BLE001 - what a class of the user's raises, or an integer of 4,300 digits
+        shown = f"a value of the type {type(value).__name__}"
     if len(shown) > SHOWN:
         shown = f"{shown[: SHOWN - 1]}…"
     shown = shown.encode("utf-8", "backslashreplace").decode()
     return UsageProblem(
         f"Column {name!r}, row {row}: {shown} cannot be loaded.",
         why=why,
-        mend=f"change that value, or make texts of all: df[{name!r}] = df[{name!r}].astype(str)",
+        mend=f"round them: df[{name!r}] = df[{name!r}].dt.round('us')"
+        if why == _NANOSECONDS
+        else f"change that value, or make texts of all: df[{name!r}] = df[{name!r}].astype(str)",
     )
+
+
+_NUL = "PostgreSQL holds no text with a NUL character."
 
 
 def _checked(text: str) -> str:
@@ -259,7 +316,7 @@ def _checked(text: str) -> str:
         If it cannot.
     """
     if "\0" in text:
-        raise ValueError("PostgreSQL holds no text with a NUL character.")
+        raise ValueError(_NUL)
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -281,7 +338,35 @@ def _numpy_text(value: np.generic) -> str:
         return _instant(pd.Timestamp(value))
     if isinstance(value, np.timedelta64):
         return _duration(pd.Timedelta(value))
-    return _text(value.item())
+    plain = value.item()
+    return _text(plain) if plain is not value and not isinstance(plain, np.generic) else str(value)
+
+
+@_text.register(str)
+def _string(value: str) -> str:
+    return str.__str__(value)  # whatever a class of the user's shows, such as an Enum of texts
+
+
+@_text.register(int)
+def _integer(value: int) -> str:
+    return int.__repr__(value)
+
+
+@_text.register(dt.date)
+def _day(value: dt.date) -> str:
+    return dt.date.isoformat(value)
+
+
+@_text.register(dt.time)
+def _time(value: dt.time) -> str:
+    if value.tzinfo is not None and value.utcoffset() is None:
+        raise ValueError("Its zone has no offset without a date.")
+    return dt.time.isoformat(value)
+
+
+@_text.register(np.ndarray)
+def _array_text(value: np.ndarray[Any, Any]) -> str:
+    return _text(value.item()) if value.ndim == 0 else _document(value)
 
 
 @_text.register(bool)
@@ -307,7 +392,9 @@ def _float(value: float) -> str:
 def _instant(value: dt.datetime) -> str:
     """Return an instant with microseconds, in years that PostgreSQL counts: before the year 1 they are BC."""
     if isinstance(value, pd.Timestamp) and value.nanosecond:
-        value = value.round("us")
+        raise ValueError(_NANOSECONDS)
+    if (value.utcoffset() or dt.timedelta()).microseconds:
+        value = value.astimezone(dt.UTC)
     era, year = ("", value.year) if value.year > 0 else (" BC", 1 - value.year)
     zone = ""
     if value.tzinfo is not None:
@@ -321,7 +408,7 @@ def _instant(value: dt.datetime) -> str:
 @_text.register(dt.timedelta)
 def _duration(value: dt.timedelta) -> str:
     if isinstance(value, pd.Timedelta) and value.nanoseconds:
-        value = value.round("us")
+        raise ValueError(_NANOSECONDS)
     microseconds = value // dt.timedelta(microseconds=1)
     days, rest = divmod(abs(microseconds), _DAY // dt.timedelta(microseconds=1))
     sign = "-" if microseconds < 0 else ""
@@ -331,7 +418,7 @@ def _duration(value: dt.timedelta) -> str:
 def _document(value: Any) -> str:
     """Return a value as JSON; a text is one already."""
     if isinstance(value, str):
-        return value
+        return str.__str__(value)
     return json.dumps(_as_json(value), ensure_ascii=False, allow_nan=False)
 
 
@@ -345,15 +432,22 @@ def _as_json(value: Any) -> Any:
         If JSON cannot hold it.
     """
     if isinstance(value, Mapping):
-        return {str(key): _as_json(item) for key, item in value.items()}
+        items = {_as_json(str(key)): _as_json(item) for key, item in value.items()}
+        if len(items) < len(value):
+            raise ValueError("Two of its keys are the same text.")
+        return items
     if isinstance(value, _LISTS):
         return [_as_json(item) for item in value]
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError(_NUL)
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, bytes | bytearray | memoryview):
         raise ValueError("JSON has no word for bytes.")  # noqa: TRY004 - refused like any other value
     if isinstance(value, dt.date | dt.time):  # instants are dates to Python
         return value.isoformat()
+    if _kind(value) is None:
+        raise ValueError(f"JSON has no word for a value of the type {type(value).__name__}.")
     return value if isinstance(value, str | bool | int) else _text(value)
 
 
@@ -361,6 +455,8 @@ def _as_json(value: Any) -> Any:
 def _numpy_json(value: np.generic) -> Any:
     if isinstance(value, np.datetime64):
         return _as_json(pd.Timestamp(value))
+    if isinstance(value, np.longdouble):
+        return _as_json(Decimal(str(value)))
     return _text(value) if isinstance(value, np.timedelta64) else _as_json(value.item())
 
 
@@ -387,19 +483,19 @@ def _hstore(value: Any) -> str:
     )
 
 
-def _array(value: Any) -> str:
+def _array(value: Any, write: Callable[[Any], str]) -> str:
     """Return a list as the text of an array; another value as it is."""
     if not isinstance(value, _LISTS):
         return _text(value)
-    return f"{{{','.join(map(_item, value))}}}"
+    return f"{{{','.join(_item(each, write) for each in value)}}}"
 
 
-def _item(value: Any) -> str:
+def _item(value: Any, write: Callable[[Any], str]) -> str:
     if value is None or value is pd.NA or value is pd.NaT:
         return "NULL"
     if isinstance(value, _LISTS):
-        return _array(value)
-    return _quoted(_text(value))
+        return _array(value, write)
+    return _quoted(write(value))
 
 
 def _quoted(text: str) -> str:
@@ -413,6 +509,8 @@ def _whole(value: Any) -> str:
 
 
 def _date(value: Any) -> str:
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
     if isinstance(value, dt.datetime):
         if value.time() != dt.time():
             raise ValueError("The column holds dates, and the time of day would be lost.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import pandas as pd
 import psycopg
@@ -152,13 +152,20 @@ def _as_pandas(frame: Any) -> pd.DataFrame:
     """Return a DataFrame of pandas for one of polars or Arrow, which keeps its types."""
     made = frame
     if hasattr(frame, "to_pandas"):
-        is_polars = type(frame).__module__.startswith("polars")
-        made = frame.to_pandas(
-            **{"use_pyarrow_extension_array": True} if is_polars else {"types_mapper": pd.ArrowDtype}
-        )
+        if type(frame).__module__.startswith("polars") and hasattr(frame, "iter_columns"):
+            made = pd.DataFrame({column.name: _polars_column(column) for column in frame.iter_columns()})
+        else:
+            made = frame.to_pandas(types_mapper=pd.ArrowDtype)
     if not isinstance(made, pd.DataFrame):
         raise UsageProblem(f"A {type(frame).__name__} is no DataFrame.", mend="df = pd.DataFrame(…)")
     return made
+
+
+def _polars_column(column: Any) -> pd.Series[Any]:
+    try:
+        return cast("pd.Series[Any]", column.to_pandas(use_pyarrow_extension_array=True))
+    except Exception:  # noqa: BLE001 - whatever is raised where Arrow has no such type, as of 128 bits
+        return pd.Series(column.to_list(), dtype=object)
 
 
 def _texts_for(cursor: psycopg.Cursor[Any], frame: pd.DataFrame) -> list[Iterator[str | None]]:

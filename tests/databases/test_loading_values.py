@@ -2,12 +2,16 @@
 """What pandas, NumPy, Arrow, polars and Python hold is loaded right, or refused by one sentence."""
 
 import datetime as dt
+import functools
 import uuid
 from decimal import Decimal
+from enum import Enum
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,6 +36,28 @@ def loaded(connection, table, values):
     rows = connection.psycopg.execute(f"SELECT pg_typeof(x)::text, x::text FROM {table}").fetchall()
     return {kind for kind, _ in rows}, [text for _, text in rows]
 
+
+class Colour(str, Enum):  # noqa: UP042 - as it is written where Python has no StrEnum
+    """Texts by name, which Python shows as ``Colour.RED``."""
+
+    RED = "red"
+
+
+class Odd(int):
+    """A number that shows itself in its own way."""
+
+    def __repr__(self) -> str:
+        return "odd"
+
+
+class Mute:
+    """What cannot be shown at all."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+TOO_DEEP = functools.reduce(lambda inner, _: [inner], range(5000), [])
 
 RIGHT = [
     (pd.Categorical([3, 1, None]), "bigint", ["3", "1", None]),
@@ -58,6 +84,13 @@ RIGHT = [
     (pd.period_range("2024-01", periods=2, freq="M"), "text", ["2024-01", "2024-02"]),
     (pd.Series([None, None], dtype=object), "text", [None, None]),
     (np.array([1, 2**63], dtype="uint64"), "numeric", ["1", str(2**63)]),
+    (pd.Series([Colour.RED], dtype=object), "text", ["red"]),
+    (pd.Series([Odd(4)], dtype=object), "bigint", ["4"]),
+    (pd.Series([np.timedelta64("NaT"), np.timedelta64(1, "h")], dtype=object), "interval", [None, "01:00:00"]),
+    (pd.Series([np.longdouble("1.1")], dtype=object), "numeric", ["1.1"]),
+    (pd.Series([np.array(5)], dtype=object), "bigint", ["5"]),
+    (pd.Series([dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(seconds=1, microseconds=5)))], dtype=object), "timestamp with time zone", ["2023-12-31 23:59:58.999995+00"]),
+    (pd.Series(np.array([57 * 10**10], dtype="datetime64[s]")).dt.tz_localize("UTC").dt.tz_convert(PARIS), "timestamp with time zone", ["20032-07-31 05:20:00+00"]),
 ]  # fmt: skip
 
 
@@ -79,6 +112,16 @@ REFUSED = [
     ([{"a": Decimal("0.1")}], "round"),
     ([1 + 2j], "no type"),
     ([True, 7], "integer"),
+    ([Mute()], "a value of the type Mute"),
+    ([TOO_DEEP], "too deep"),
+    ([10**5000], "a value of the type int"),
+    ([pd.Timestamp("2024-01-01 00:00:00.123456789")], "nanoseconds"),
+    ([pd.Timedelta(nanoseconds=1)], "nanoseconds"),
+    ([dt.time(10, tzinfo=PARIS)], "no offset"),
+    ([{"a": object()}], "type object"),
+    ([{"a": pd.Series([1])}], "type Series"),
+    ([{1: "a", "1": "b"}], "keys"),
+    ([{"a": "x\0"}], "NUL"),
 ]
 
 
@@ -123,6 +166,9 @@ LOST = [
     ("date", pd.Timestamp("2024-01-02 10:00"), "time of day"),
     ("timestamp", dt.datetime(2024, 1, 2, tzinfo=dt.UTC), "time zone"),
     ("time", dt.time(10, tzinfo=dt.UTC), "time zone"),
+    ("date", np.datetime64("2024-01-02T10:00"), "time of day"),
+    ("date[]", [dt.datetime(2024, 1, 2, 10)], "time of day"),
+    ("timestamp[]", [dt.datetime(2024, 1, 2, tzinfo=dt.UTC)], "time zone"),
 ]
 
 
@@ -134,14 +180,49 @@ def test_part_of_a_value_is_not_lost_silently(connection, table, kind, value, wo
 
 
 def test_frames_of_polars_and_arrow_are_loaded(connection, table):
-    polars, pa = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
     moment = dt.datetime(2024, 1, 2, 3, tzinfo=dt.UTC)
     columns = {"i": [1, None], "d": [Decimal("1.10"), None], "t": [moment, None], "s": ["a", None]}
     coded = pa.table({**columns, "k": pa.array(["x", None]).dictionary_encode()})
-    for frame in (polars.DataFrame(columns), coded):
+    for frame in (pl.DataFrame(columns), coded):
         load_table(connection, frame, table, "replace")
         row = connection.psycopg.execute(f"SELECT i, d, t, s FROM {table} WHERE i = 1").fetchone()
         assert row == (1, Decimal("1.10"), moment, "a")
+
+
+ARROWS = [
+    (pa.array([5 * 10**11, None, -(10**11)], pa.timestamp("s")), "timestamp without time zone", ["17814-05-16 00:53:20", None, "1200-02-15 14:13:20 BC"]),
+    (pa.array([5 * 10**11], pa.timestamp("s", "Europe/Paris")), "timestamp with time zone", ["17814-05-16 00:53:20+00"]),
+    (pa.array([0], pa.timestamp("s")), "timestamp without time zone", ["1970-01-01 00:00:00"]),
+    (pa.array([dt.date(2024, 1, 2), None]), "date", ["2024-01-02", None]),
+    (pa.array([10**7], pa.date32()), "date", ["29349-01-26"]),
+    (pa.array([dt.date(2024, 1, 2)], pa.date64()), "date", ["2024-01-02"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "kind", "texts"), ARROWS)
+def test_arrows_instants_are_loaded_right(connection, table, values, kind, texts):
+    load_table(connection, pa.table({"x": values}), table, "replace")
+    rows = connection.psycopg.execute(f"SELECT pg_typeof(x)::text, x::text FROM {table}").fetchall()
+    assert rows == [(kind, text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    "values", [pa.array([1], pa.time64("ns")), pa.array([[10**12]], pa.list_(pa.timestamp("s")))]
+)
+def test_arrows_value_without_counterpart_is_named(connection, table, values):
+    with pytest.raises(UsageProblem, match="Column 'x', row 0: "):
+        load_table(connection, pa.table({"x": values}), table)
+
+
+def test_types_that_arrow_has_not_are_loaded(connection, table):
+    load_table(connection, pl.DataFrame({"x": pl.Series([2**100], dtype=pl.Int128)}), table)
+    assert connection.psycopg.execute(f"SELECT x FROM {table}").fetchone() == (2**100,)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800"])
+def test_name_that_cannot_be_kept_is_refused(connection, table, name):
+    with pytest.raises(UsageProblem, match="cannot hold"):
+        load_table(connection, pd.DataFrame([[1]], columns=pd.Index([name], dtype=object)), table)
 
 
 SCALARS = {
