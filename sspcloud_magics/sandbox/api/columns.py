@@ -1,7 +1,6 @@
 """The columns of ``kubectl get`` for every kind, and what stands in them.
 
-The server makes the table and kubectl only aligns it, so these are kubectl's words. Priority 1 columns are
-shown by ``-o wide``.
+The server makes the table and kubectl only aligns it, so these are kubectl's words.
 
 Source: k8s.io/kubernetes/pkg/printers/internalversion/printers.go.
 """
@@ -9,12 +8,10 @@ Source: k8s.io/kubernetes/pkg/printers/internalversion/printers.go.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from sspcloud_magics.sandbox.api.humanize import (
     NONE,
-    UNKNOWN,
     UNSET,
     age,
     format_labels,
@@ -26,147 +23,72 @@ from sspcloud_magics.sandbox.api.humanize import (
 from sspcloud_magics.sandbox.api.pod_status import summarize
 from sspcloud_magics.sandbox.store import Obj
 
-Row = list[Any]
-_LOAD_BALANCER_WIDTH = 16
+# Where a cell's value stands in an object, and behind "or" what is shown where there is none; or what makes it.
+Cell: TypeAlias = str | Callable[[Obj], Any]
+_MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column."""
-
-    name: str
-    type: str = "string"
-    format: str = ""
-    priority: int = 0
-
-    @property
-    def definition(self) -> Obj:
-        """As the Table writes it."""
-        return {
-            "name": self.name,
-            "type": self.type,
-            "format": self.format,
+def definitions(plural: str) -> list[Obj]:
+    """Return the columns of a kind's table, as the table names them."""
+    return [
+        {
+            "name": heading.strip("#+"),
+            "type": "integer" if heading.startswith("#") else "string",
+            "format": "name" if heading == "Name" else "",
             "description": "",
-            "priority": self.priority,
+            "priority": 1 if heading.startswith("+") else 0,
         }
+        for heading in TABLES[plural]
+    ]
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How objects of one kind are shown."""
-
-    columns: tuple[Column, ...]
-    cells: Callable[[Obj], Row]
+def cells(plural: str, obj: Obj) -> list[Any]:
+    """Return the cells of an object in its kind's table."""
+    return [cell(obj) if callable(cell) else at(obj, cell) for cell in TABLES[plural].values()]
 
 
-def _columns(text: str) -> tuple[Column, ...]:
-    """Read columns: comma-separated, ``#`` marks an integer, ``+`` one for ``-o wide``."""
-    columns = []
-    for word in text.split(", "):
-        name = word.strip("#+")
-        columns.append(
-            Column(
-                name,
-                "integer" if "#" in word else "string",
-                "name" if name == "Name" else "",
-                1 if "+" in word else 0,
-            )
-        )
-    return tuple(columns)
+def at(obj: Obj, cell: str) -> Any:
+    """Return the value at a path such as ``status.phase or <none>``."""
+    path, _, default = cell.partition(" or ")
+    value: Any = obj
+    for part in path.split("."):
+        value = (value or {}).get(part)
+    if value in (None, ""):
+        return int(default) if default.isdigit() else default
+    return value
 
 
-def _name(obj: Obj) -> str:
-    return str(obj["metadata"]["name"])
-
-
-def _created(obj: Obj) -> str:
+def _age(obj: Obj) -> str:
     return age(obj["metadata"].get("creationTimestamp"))
 
 
-def _status(obj: Obj) -> Obj:
-    return obj.get("status") or {}
+def _of_containers(field: str) -> Cell:
+    return lambda obj: joined(c.get(field, "") for c in at(obj, "spec.template.spec.containers") or ())
 
 
-def _containers(spec: Obj) -> Row:
-    containers = spec.get("containers") or ()
-    return [joined(c["name"] for c in containers), joined(c.get("image", "") for c in containers)]
+def _ready(obj: Obj) -> str:
+    return f"{at(obj, 'status.readyReplicas or 0')}/{obj['spec'].get('replicas', 1)}"
 
 
-def _template(obj: Obj) -> Row:
-    return [*_containers(obj["spec"]["template"]["spec"]), format_selector(obj["spec"].get("selector"))]
-
-
-def _pod(pod: Obj) -> Row:
+def _pod_ready(pod: Obj) -> str:
     summary = summarize(pod)
-    status = _status(pod)
-    gates = pod["spec"].get("readinessGates") or ()
-    passed = {c["type"] for c in status.get("conditions") or () if c["status"] == "True"}
-    return [
-        _name(pod),
-        f"{summary.ready}/{summary.total}",
-        summary.reason,
-        summary.restarts,
-        _created(pod),
-        status.get("podIP") or NONE,
-        pod["spec"].get("nodeName") or NONE,
-        status.get("nominatedNodeName") or NONE,
-        f"{sum(g['conditionType'] in passed for g in gates)}/{len(gates)}" if gates else NONE,
-    ]
+    return f"{summary.ready}/{summary.total}"
 
 
-def _service(service: Obj) -> Row:
+def _external_ip(service: Obj) -> str:
     spec = service["spec"]
-    ports = joined(
-        f"{p['port']}{':' + str(p['nodePort']) if p.get('nodePort') else ''}/{p.get('protocol', 'TCP')}"
-        for p in spec.get("ports") or ()
+    if spec.get("type") == "ExternalName":
+        return str(spec.get("externalName") or NONE)
+    return ",".join(spec.get("externalIPs") or []) or (
+        "<pending>" if spec["type"] == "LoadBalancer" else NONE
     )
-    kind = spec.get("type", "ClusterIP")
-    addresses = (spec.get("clusterIPs") or [spec.get("clusterIP")])[:1]
-    return [
-        _name(service),
-        kind,
-        joined(filter(None, addresses)),
-        _external_ip(service, kind),
-        ports,
-        _created(service),
-        format_labels(spec.get("selector")),
-    ]
 
 
-def _external_ip(service: Obj, kind: str) -> str:
-    external = service["spec"].get("externalIPs") or []
-    if kind == "ExternalName":
-        return str(service["spec"].get("externalName") or NONE)
-    if kind != "LoadBalancer":
-        return joined(external)
-    ingress = (_status(service).get("loadBalancer") or {}).get("ingress") or ()
-    given = ",".join([i.get("ip") or i.get("hostname") or "" for i in ingress])
-    if len(given) > _LOAD_BALANCER_WIDTH:
-        given = given[: _LOAD_BALANCER_WIDTH - 3] + "..."
-    return ",".join(filter(None, [given, *external])) or "<pending>"
-
-
-def _endpoints(endpoints: Obj) -> Row:
-    shown, count = [], 0
-    for subset in endpoints.get("subsets") or ():
-        for port in subset.get("ports") or [{}]:
-            for address in subset.get("addresses") or ():
-                count += 1
-                shown.append(f"{address['ip']}:{port['port']}" if port else address["ip"])
-    more = f" + {count - 3} more..." if count > 3 else ""
-    return [_name(endpoints), joined(shown[:3]) + more, _created(endpoints)]
-
-
-def _endpoint_slice(endpoint_slice: Obj) -> Row:
-    ports = [str(port["port"]) if port.get("port") else "*" for port in endpoint_slice.get("ports") or ()]
-    addresses = [a for e in endpoint_slice.get("endpoints") or () for a in e.get("addresses") or ()]
-    return [
-        _name(endpoint_slice),
-        endpoint_slice.get("addressType", ""),
-        _some(ports, UNSET),
-        _some(addresses, UNSET),
-        _created(endpoint_slice),
-    ]
+def _ports(service: Obj) -> str:
+    return joined(
+        f"{p['port']}{':' + str(p['nodePort']) if p.get('nodePort') else ''}/{p.get('protocol', 'TCP')}"
+        for p in service["spec"].get("ports") or ()
+    )
 
 
 def _some(values: list[str], empty: str) -> str:
@@ -174,240 +96,208 @@ def _some(values: list[str], empty: str) -> str:
     return ",".join(values[:3]) + more if values else empty
 
 
-def _node(node: Obj) -> Row:
-    status = _status(node)
-    conditions = {c["type"]: c["status"] for c in status.get("conditions") or ()}
-    words = ["Unknown"] if "Ready" not in conditions else []
-    if "Ready" in conditions:
-        words = ["Ready" if conditions["Ready"] == "True" else "NotReady"]
-    if node.get("spec", {}).get("unschedulable"):
-        words.append("SchedulingDisabled")
+def _endpoints(endpoints: Obj) -> str:
+    shown = [
+        f"{address['ip']}:{port['port']}" if port else address["ip"]
+        for subset in endpoints.get("subsets") or ()
+        for port in subset.get("ports") or [{}]
+        for address in subset.get("addresses") or ()
+    ]
+    return _some(shown, NONE)
+
+
+def _slice_addresses(endpoint_slice: Obj) -> str:
+    return _some([a for e in endpoint_slice.get("endpoints") or () for a in e["addresses"]], UNSET)
+
+
+def _node_status(node: Obj) -> str:
+    conditions = {c["type"]: c["status"] for c in at(node, "status.conditions") or ()}
+    word = {"True": "Ready", None: "Unknown"}.get(conditions.get("Ready"), "NotReady")
+    return f"{word},SchedulingDisabled" if at(node, "spec.unschedulable") else word
+
+
+def _node_roles(node: Obj) -> str:
     prefix = "node-role.kubernetes.io/"
     labels = node["metadata"].get("labels") or {}
-    roles = sorted(label.removeprefix(prefix) for label in labels if label.startswith(prefix))
-    addresses = {a["type"]: a["address"] for a in status.get("addresses") or ()}
-    info = status.get("nodeInfo") or {}
-    return [
-        _name(node),
-        joined(words),
-        joined(roles),
-        _created(node),
-        info.get("kubeletVersion", ""),
-        addresses.get("InternalIP", NONE),
-        addresses.get("ExternalIP", NONE),
-        info.get("osImage") or UNKNOWN,
-        info.get("kernelVersion") or UNKNOWN,
-        info.get("containerRuntimeVersion") or UNKNOWN,
-    ]
+    return joined(sorted(label.removeprefix(prefix) for label in labels if label.startswith(prefix)))
 
 
-def _event(event: Obj) -> Row:
+def _seen(event: Obj) -> str:
     first = event.get("firstTimestamp") or event.get("eventTime")
-    last = event.get("lastTimestamp") or first
+    last = age(event.get("lastTimestamp") or first)
     count = event.get("count") or 1
+    return f"{last} (x{count} over {age(first)})" if count > 1 else last
+
+
+def _involved(event: Obj) -> str:
     involved = event.get("involvedObject") or {}
-    source = event.get("source") or {}
-    where = source.get("component") or event.get("reportingComponent") or ""
-    if source.get("host"):
-        where += f", {source['host']}"
-    seen = age(last)
-    if count > 1:
-        seen = f"{age(last)} (x{count} over {age(first)})"
-    return [
-        seen,
-        event.get("type", ""),
-        event.get("reason", ""),
-        f"{involved.get('kind', '').lower()}/{involved.get('name', '')}",
-        involved.get("fieldPath", ""),
-        where,
-        str(event.get("message", "")).strip(),
-        age(first),
-        count,
-        _name(event),
-    ]
+    return f"{involved.get('kind', '').lower()}/{involved.get('name', '')}"
 
 
-def _deployment(deployment: Obj) -> Row:
-    status = _status(deployment)
-    desired = deployment["spec"].get("replicas", 1)
-    ready = f"{status.get('readyReplicas', 0)}/{desired}"
-    updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
-    return [_name(deployment), ready, updated, available, _created(deployment), *_template(deployment)]
+def _completions(job: Obj) -> str:
+    done, wanted = at(job, "status.succeeded or 0"), job["spec"].get("completions")
+    parallel = job["spec"].get("parallelism") or 0
+    if wanted is not None:
+        return f"{done}/{wanted}"
+    return f"{done}/1 of {parallel}" if parallel > 1 else f"{done}/1"
 
 
-def _replica_set(replica_set: Obj) -> Row:
-    status = _status(replica_set)
-    return [
-        _name(replica_set),
-        replica_set["spec"].get("replicas", 1),
-        status.get("replicas", 0),
-        status.get("readyReplicas", 0),
-        _created(replica_set),
-        *_template(replica_set),
-    ]
-
-
-def _stateful_set(stateful_set: Obj) -> Row:
-    ready = f"{_status(stateful_set).get('readyReplicas', 0)}/{stateful_set['spec'].get('replicas', 1)}"
-    return [_name(stateful_set), ready, _created(stateful_set), *_template(stateful_set)[:2]]
-
-
-def _job(job: Obj) -> Row:
-    status, spec = _status(job), job["spec"]
-    done = status.get("succeeded", 0)
-    if spec.get("completions") is not None:
-        completions = f"{done}/{spec['completions']}"
-    else:
-        parallel = spec.get("parallelism") or 0
-        completions = f"{done}/1 of {parallel}" if parallel > 1 else f"{done}/1"
-    duration = ""
-    if status.get("startTime"):
-        start = status["startTime"]
-        duration = age(start)
-        if status.get("completionTime"):
-            lasted = parse_time(status["completionTime"]) - parse_time(start)
-            duration = human_duration(lasted.total_seconds())
-    return [_name(job), _job_state(job), completions, duration, _created(job), *_template(job)]
+def _duration(job: Obj) -> str:
+    start, end = at(job, "status.startTime"), at(job, "status.completionTime")
+    if not start or not end:
+        return age(start) if start else ""
+    return human_duration((parse_time(end) - parse_time(start)).total_seconds())
 
 
 def _job_state(job: Obj) -> str:
-    true = {c["type"] for c in _status(job).get("conditions") or () if c["status"] == "True"}
-    for condition, word in (("Complete", "Complete"), ("Failed", "Failed")):
-        if condition in true:
-            return word
+    true = {c["type"] for c in at(job, "status.conditions") or () if c["status"] == "True"}
     if job["metadata"].get("deletionTimestamp"):
-        return "Terminating"
-    for condition in ("Suspended", "FailureTarget", "SuccessCriteriaMet"):
-        if condition in true:
-            return condition
-    return "Running"
+        true.add("Terminating")
+    order = ("Complete", "Failed", "Terminating", "Suspended", "FailureTarget", "SuccessCriteriaMet")
+    return next((word for word in order if word in true), "Running")
 
 
-def _claim(claim: Obj) -> Row:
-    status, spec = _status(claim), claim["spec"]
-    phase = "Terminating" if claim["metadata"].get("deletionTimestamp") else status.get("phase", "")
-    short = {
-        "ReadWriteOnce": "RWO",
-        "ReadOnlyMany": "ROX",
-        "ReadWriteMany": "RWX",
-        "ReadWriteOncePod": "RWOP",
-    }
-    modes = ",".join(short.get(mode, mode) for mode in status.get("accessModes") or ())
-    return [
-        _name(claim),
-        phase,
-        spec.get("volumeName", ""),
-        (status.get("capacity") or {}).get("storage", ""),
-        modes,
-        spec.get("storageClassName", ""),
-        spec.get("volumeAttributesClassName") or UNSET,
-        _created(claim),
-        spec.get("volumeMode", "Filesystem"),
-    ]
+def _claim_phase(claim: Obj) -> str:
+    return "Terminating" if claim["metadata"].get("deletionTimestamp") else str(at(claim, "status.phase"))
 
 
-def _quota(quota: Obj) -> Row:
-    status = _status(quota)
-    hard, used = status.get("hard") or {}, status.get("used") or {}
-    requests: list[str] = []
-    limits: list[str] = []
-    for name in sorted(hard):
-        (limits if name.startswith("limits.") else requests).append(
-            f"{name}: {used.get(name, '0')}/{hard[name]}"
-        )
-    return [_name(quota), ", ".join(requests), ", ".join(limits), _created(quota)]
+def _quota(*, limits: bool) -> Cell:
+    def cell(quota: Obj) -> str:
+        hard, used = at(quota, "status.hard") or {}, at(quota, "status.used") or {}
+        names = sorted(name for name in hard if name.startswith("limits.") is limits)
+        return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in names)
+
+    return cell
 
 
-def _role(role: Obj) -> Row:
-    return [_name(role), role["metadata"].get("creationTimestamp", "")]
+def _subjects(kind: str) -> Cell:
+    def cell(binding: Obj) -> str:
+        subjects = [subject for subject in binding.get("subjects") or () if subject["kind"] == kind]
+        return ", ".join("/".join(filter(None, (s.get("namespace"), s["name"]))) for s in subjects)
+
+    return cell
 
 
-def _binding(binding: Obj) -> Row:
-    by_kind: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
-    for subject in binding.get("subjects") or ():
-        place = f"{subject['namespace']}/" if subject.get("namespace") else ""
-        by_kind.setdefault(subject["kind"], []).append(place + subject["name"])
-    users, groups, accounts = (
-        ", ".join(by_kind[kind]) for kind in ("User", "Group", "ServiceAccount")
-    )  # empty cells, not <none>
-    role = binding["roleRef"]
-    return [_name(binding), f"{role['kind']}/{role['name']}", _created(binding), users, groups, accounts]
+def _sizes(*fields: str) -> Cell:
+    return lambda obj: sum(len(obj.get(field) or ()) for field in fields)
 
 
-def _secret(secret: Obj) -> Row:
-    return [_name(secret), secret.get("type", "Opaque"), len(secret.get("data") or {}), _created(secret)]
+_TEMPLATE: dict[str, Cell] = {"+Containers": _of_containers("name"), "+Images": _of_containers("image")}
+_SELECTOR: dict[str, Cell] = {"+Selector": lambda obj: format_selector(obj["spec"].get("selector"))}
+_NAME: dict[str, Cell] = {"Name": "metadata.name"}
+_ROLE = _NAME | {"Created At": "metadata.creationTimestamp"}
+_BINDING: dict[str, Cell] = {
+    **_NAME,
+    "Role": lambda obj: "{kind}/{name}".format(**obj["roleRef"]),
+    "Age": _age,
+    "+Users": _subjects("User"),
+    "+Groups": _subjects("Group"),
+    "+ServiceAccounts": _subjects("ServiceAccount"),
+}
 
-
-def _config_map(config_map: Obj) -> Row:
-    count = len(config_map.get("data") or {}) + len(config_map.get("binaryData") or {})
-    return [_name(config_map), count, _created(config_map)]
-
-
-def _cnpg_cluster(cluster: Obj) -> Row:
-    status = _status(cluster)
-    return [
-        _name(cluster),
-        _created(cluster),
-        cluster["spec"].get("instances"),
-        status.get("readyInstances"),
-        status.get("phase"),
-        status.get("currentPrimary"),
-    ]
-
-
-_TEMPLATE = "Containers+, Images+, Selector+"
-
-LAYOUTS: dict[str, Layout] = {
-    plural: Layout(_columns(columns), cells)
-    for plural, columns, cells in (
-        (
-            "pods",
-            "Name, Ready, Status, Restarts, Age, IP+, Node+, Nominated Node+, Readiness Gates+",
-            _pod,
-        ),
-        ("services", "Name, Type, Cluster-IP, External-IP, Port(s), Age, Selector+", _service),
-        ("endpoints", "Name, Endpoints, Age", _endpoints),
-        ("endpointslices", "Name, AddressType, Ports, Endpoints, Age", _endpoint_slice),
-        (
-            "nodes",
-            (
-                "Name, Status, Roles, Age, Version, Internal-IP+, External-IP+, OS-Image+, Kernel-Version+, "
-                "Container-Runtime+"
-            ),
-            _node,
-        ),
-        (
-            "events",
-            "Last Seen, Type, Reason, Object, Subobject+, Source+, Message, First Seen+, #Count+, Name+",
-            _event,
-        ),
-        ("namespaces", "Name, Status, Age", lambda o: [_name(o), _status(o).get("phase", ""), _created(o)]),
-        ("secrets", "Name, Type, #Data, Age", _secret),
-        ("configmaps", "Name, #Data, Age", _config_map),
-        (
-            "serviceaccounts",
-            "Name, #Secrets, Age",
-            lambda o: [_name(o), len(o.get("secrets") or ()), _created(o)],
-        ),
-        ("deployments", f"Name, Ready, #Up-to-date, #Available, Age, {_TEMPLATE}", _deployment),
-        ("replicasets", f"Name, #Desired, #Current, #Ready, Age, {_TEMPLATE}", _replica_set),
-        ("statefulsets", "Name, Ready, Age, Containers+, Images+", _stateful_set),
-        ("jobs", f"Name, Status, Completions, Duration, Age, {_TEMPLATE}", _job),
-        (
-            "persistentvolumeclaims",
-            "Name, Status, Volume, Capacity, Access Modes, StorageClass, VolumeAttributesClass, Age, VolumeMode+",
-            _claim,
-        ),
-        ("resourcequotas", "Name, Request, Limit, Age", _quota),
-        (
-            "networkpolicies",
-            "Name, Pod-Selector, Age",
-            lambda o: [_name(o), format_selector(o["spec"].get("podSelector")), _created(o)],
-        ),
-        ("roles", "Name, Created At", _role),
-        ("clusterroles", "Name, Created At", _role),
-        ("rolebindings", "Name, Role, Age, Users+, Groups+, ServiceAccounts+", _binding),
-        ("clusterrolebindings", "Name, Role, Age, Users+, Groups+, ServiceAccounts+", _binding),
-        ("clusters", "Name, Age, #Instances, #Ready, Status, Primary", _cnpg_cluster),
-    )
+# By kind and heading: `#` marks an integer, `+` a column of ``-o wide``.
+TABLES: dict[str, dict[str, Cell]] = {
+    "pods": {
+        **_NAME,
+        "Ready": _pod_ready,
+        "Status": lambda pod: summarize(pod).reason,
+        "Restarts": lambda pod: summarize(pod).restarts,
+        "Age": _age,
+        "+IP": "status.podIP or <none>",
+        "+Node": "spec.nodeName or <none>",
+        "+Nominated Node": "status.nominatedNodeName or <none>",
+        "+Readiness Gates": lambda _: NONE,
+    },
+    "services": {
+        **_NAME,
+        "Type": "spec.type or ClusterIP",
+        "Cluster-IP": "spec.clusterIP or <none>",
+        "External-IP": _external_ip,
+        "Port(s)": _ports,
+        "Age": _age,
+        "+Selector": lambda obj: format_labels(obj["spec"].get("selector")),
+    },
+    "endpoints": {**_NAME, "Endpoints": _endpoints, "Age": _age},
+    "endpointslices": {
+        **_NAME,
+        "AddressType": "addressType",
+        "Ports": lambda obj: _some([str(p.get("port") or "*") for p in obj.get("ports") or ()], UNSET),
+        "Endpoints": _slice_addresses,
+        "Age": _age,
+    },
+    "nodes": {
+        **_NAME,
+        "Status": _node_status,
+        "Roles": _node_roles,
+        "Age": _age,
+        "Version": "status.nodeInfo.kubeletVersion",
+    },
+    "events": {
+        "Last Seen": _seen,
+        "Type": "type",
+        "Reason": "reason",
+        "Object": _involved,
+        "Message": lambda event: str(event.get("message", "")).strip(),
+        "+Name": "metadata.name",
+    },
+    "namespaces": {**_NAME, "Status": "status.phase", "Age": _age},
+    "secrets": {**_NAME, "Type": "type or Opaque", "#Data": _sizes("data"), "Age": _age},
+    "configmaps": {**_NAME, "#Data": _sizes("data", "binaryData"), "Age": _age},
+    "serviceaccounts": {**_NAME, "#Secrets": _sizes("secrets"), "Age": _age},
+    "deployments": {
+        **_NAME,
+        "Ready": _ready,
+        "#Up-to-date": "status.updatedReplicas or 0",
+        "#Available": "status.availableReplicas or 0",
+        "Age": _age,
+        **_TEMPLATE,
+        **_SELECTOR,
+    },
+    "replicasets": {
+        **_NAME,
+        "#Desired": "spec.replicas or 0",
+        "#Current": "status.replicas or 0",
+        "#Ready": "status.readyReplicas or 0",
+        "Age": _age,
+        **_TEMPLATE,
+        **_SELECTOR,
+    },
+    "statefulsets": {**_NAME, "Ready": _ready, "Age": _age, **_TEMPLATE},
+    "jobs": {
+        **_NAME,
+        "Status": _job_state,
+        "Completions": _completions,
+        "Duration": _duration,
+        "Age": _age,
+        **_TEMPLATE,
+        **_SELECTOR,
+    },
+    "persistentvolumeclaims": {
+        **_NAME,
+        "Status": _claim_phase,
+        "Volume": "spec.volumeName",
+        "Capacity": "status.capacity.storage",
+        "Access Modes": lambda obj: ",".join(_MODES.get(m, m) for m in at(obj, "status.accessModes")),
+        "StorageClass": "spec.storageClassName",
+        "VolumeAttributesClass": "spec.volumeAttributesClassName or <unset>",
+        "Age": _age,
+    },
+    "resourcequotas": {**_NAME, "Request": _quota(limits=False), "Limit": _quota(limits=True), "Age": _age},
+    "networkpolicies": {
+        **_NAME,
+        "Pod-Selector": lambda obj: format_selector(obj["spec"].get("podSelector")),
+        "Age": _age,
+    },
+    "roles": _ROLE,
+    "clusterroles": _ROLE,
+    "rolebindings": _BINDING,
+    "clusterrolebindings": _BINDING,
+    "clusters": {
+        **_NAME,
+        "Age": _age,
+        "#Instances": "spec.instances",
+        "#Ready": "status.readyInstances",
+        "Status": "status.phase",
+        "Primary": "status.currentPrimary",
+    },
 }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sspcloud_magics.sandbox.api.columns import LAYOUTS
+from sspcloud_magics.sandbox.api.columns import cells, definitions
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Obj
 
@@ -66,14 +66,12 @@ class View:
         return shown
 
     def _table(self, resource: Resource, items: Sequence[Obj], metadata: Mapping[str, Any]) -> Obj:
-        layout = LAYOUTS[resource.plural]
-        rows = [{"cells": layout.cells(item), **self._row_object(item)} for item in items]
-        columns = [column.definition for column in layout.columns]
+        rows = [{"cells": cells(resource.plural, item), **self._row_object(item)} for item in items]
         return {
             "kind": "Table",
             "apiVersion": _META,
             "metadata": metadata,
-            "columnDefinitions": columns,
+            "columnDefinitions": definitions(resource.plural),
             "rows": rows,
         }
 

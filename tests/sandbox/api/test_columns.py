@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sspcloud_magics.sandbox.api.columns import LAYOUTS
+from sspcloud_magics.sandbox.api.columns import cells, definitions
 from sspcloud_magics.sandbox.store import Obj
 
 LONG_AGO = "2001-01-01T00:00:00Z"
@@ -16,10 +16,8 @@ def row(plural: str, obj: Obj) -> dict[str, Any]:
     """Return the cells by their headings, without the age."""
     obj.setdefault("metadata", {}).setdefault("creationTimestamp", LONG_AGO)
     obj["metadata"].setdefault("name", "x")
-    layout = LAYOUTS[plural]
-    cells = layout.cells(obj)
-    assert len(cells) == len(layout.columns)
-    found = dict(zip((column.name for column in layout.columns), cells, strict=True))
+    headings = [column["name"] for column in definitions(plural)]
+    found = dict(zip(headings, cells(plural, obj), strict=True))
     assert found.pop("Age", "25y").endswith("y")
     found.pop("Name")
     return found
@@ -46,13 +44,6 @@ def service(**spec: Any) -> Obj:
             ["ExternalName", "<none>", "db.org", "<none>", "<none>"],
         ),
         (service(type="LoadBalancer"), ["LoadBalancer", "10.43.0.2", "<pending>", "<none>", "<none>"]),
-        (
-            {
-                **service(type="LoadBalancer"),
-                "status": {"loadBalancer": {"ingress": [{"hostname": "a-long-hostname.example.org"}]}},
-            },
-            ["LoadBalancer", "10.43.0.2", "a-long-hostna...", "<none>", "<none>"],
-        ),
     ],
 )
 def test_service(obj: Obj, expected: list[str]) -> None:
@@ -137,17 +128,11 @@ def test_node() -> None:
         "spec": {"unschedulable": True},
         "status": {
             "conditions": [{"type": "Ready", "status": "False"}],
-            "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
             "nodeInfo": {"kubeletVersion": "v1.36.1"},
         },
     }
     shown = row("nodes", obj)
     assert (shown["Status"], shown["Roles"]) == ("NotReady,SchedulingDisabled", "control-plane,etcd")
-    assert (shown["Internal-IP"], shown["External-IP"], shown["OS-Image"]) == (
-        "10.0.0.1",
-        "<none>",
-        "<unknown>",
-    )
     assert row("nodes", {"status": {}})["Status"] == "Unknown"
 
 
@@ -160,13 +145,11 @@ def test_event() -> None:
         "firstTimestamp": LONG_AGO,
         "lastTimestamp": LONG_AGO,
         "involvedObject": {"kind": "Pod", "name": "web"},
-        "source": {"component": "kubelet", "host": "sandbox-node"},
     }
     shown = row("events", obj)
     assert shown["Last Seen"].endswith("y)")
     assert "(x4 over " in shown["Last Seen"]
     assert (shown["Object"], shown["Message"]) == ("pod/web", "Back-off restarting")
-    assert shown["Source"] == "kubelet, sandbox-node"
 
 
 def test_claim() -> None:
@@ -181,7 +164,6 @@ def test_claim() -> None:
         "RWO",
         "local-path",
         "<unset>",
-        "Filesystem",
     ]
     obj["metadata"] = {"deletionTimestamp": LONG_AGO}
     assert row("persistentvolumeclaims", obj)["Status"] == "Terminating"
