@@ -140,12 +140,13 @@ def read_object(data: bytes, content_type: str) -> Obj:
         raise bad_request(f"the body could not be read: {error}") from None
     if not isinstance(value, dict):
         raise bad_request(
-            f"couldn't get version/kind; json parse error: json: cannot unmarshal {_json_type(value)} into Go "
+            f"couldn't get version/kind; json parse error: json: cannot unmarshal {json_type(value)} into Go "
             "value of type struct { APIVersion string; Kind string }"
         )
     return value
 
 
-def _json_type(value: Any) -> str:
-    names = {list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+def json_type(value: Any) -> str:
+    """Return what JSON calls the type of a value."""
+    names = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
     return names.get(type(value), "null")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
@@ -100,11 +99,7 @@ def _mark(metadata: Obj, grace: int) -> None:
     before = metadata.get("deletionGracePeriodSeconds")
     if metadata.get("deletionTimestamp") and (before is None or before <= grace):
         return
-    if grace:
-        moment = datetime.now(UTC) + timedelta(seconds=grace)
-        metadata["deletionTimestamp"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-    else:
-        metadata["deletionTimestamp"] = now()
+    metadata["deletionTimestamp"] = now(grace)
     metadata["deletionGracePeriodSeconds"] = grace
 
 
@@ -137,34 +132,20 @@ def _orphan_dependents(store: Store, uid: str) -> None:
             owners = obj["metadata"].get("ownerReferences") or ()
             left = [owner for owner in owners if owner["uid"] != uid]
             if len(left) < len(owners):
-                freed = copied(obj)
-                freed["metadata"]["ownerReferences"] = left
-                if not left:
-                    del freed["metadata"]["ownerReferences"]
-                store.update(freed)
+                freed = {key: value for key, value in obj["metadata"].items() if key != "ownerReferences"}
+                store.update({**obj, "metadata": freed | ({"ownerReferences": left} if left else {})})
 
 
 async def _options(call: Call) -> DeleteOptions:
     data = await call.request.read()
     body: Obj = read_object(data, call.request.content_type) if data.strip() else {}
-    query = call.query
-    grace: Any = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
-    policy = body.get("propagationPolicy") or query.get("propagationPolicy") or "Background"
-    orphan = body.get("orphanDependents", query.get("orphanDependents"))
-    if orphan in (True, "true"):
-        policy = "Orphan"
+    grace = body.get("gracePeriodSeconds", call.query.get("gracePeriodSeconds"))
+    policy = body.get("propagationPolicy") or call.query.get("propagationPolicy") or "Background"
     if policy not in _POLICIES:
-        cause = status.Cause(
-            "FieldValueNotSupported",
-            f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"',
-            "propagationPolicy",
-        )
-        raise status.invalid("meta.k8s.io", "DeleteOptions", "", [cause])
+        raise _unsupported("propagationPolicy", policy, _POLICIES)
     dry_run = body.get("dryRun") or []
     if dry_run not in ([], ["All"]):
-        text = f'Unsupported value: {json.dumps(dry_run)}: supported values: "All"'
-        cause = status.Cause("FieldValueNotSupported", text, "dryRun")
-        raise status.invalid("meta.k8s.io", "DeleteOptions", "", [cause])
+        raise _unsupported("dryRun", dry_run, ("All",))
     preconditions = body.get("preconditions") or {}
     return DeleteOptions(
         None if grace is None else int(grace),
@@ -173,3 +154,10 @@ async def _options(call: Call) -> DeleteOptions:
         preconditions.get("resourceVersion"),
         bool(dry_run) or call.dry_run,
     )
+
+
+def _unsupported(field: str, value: Any, choice: tuple[str, ...]) -> status.ApiError:
+    words = ", ".join(f'"{word}"' for word in choice)
+    text = f"Unsupported value: {json.dumps(value)}: supported values: {words}"
+    cause = status.Cause("FieldValueNotSupported", text, field)
+    return status.invalid("meta.k8s.io", "DeleteOptions", "", [cause])

@@ -19,10 +19,6 @@ from sspcloud_magics.sandbox.store import Obj
 VERSION = {
     "major": "1",
     "minor": "36",
-    "emulationMajor": "1",
-    "emulationMinor": "36",
-    "minCompatibilityMajor": "1",
-    "minCompatibilityMinor": "35",
     "gitVersion": "v1.36.1",
     "gitCommit": "sspcloud-magics-sandbox",
     "gitTreeState": "clean",
@@ -45,14 +41,14 @@ REVIEWS: tuple[Resource, ...] = tuple(
     )
 )
 
-# (kind of the response, its group and version, verbs)
-_SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
-    "attach": ("PodAttachOptions", "", "v1", ("create", "get")),
-    "exec": ("PodExecOptions", "", "v1", ("create", "get")),
-    "log": ("Pod", "", "v1", ("get",)),
-    "portforward": ("PodPortForwardOptions", "", "v1", ("create", "get")),
-    "scale": ("Scale", "autoscaling", "v1", ("get", "patch", "update")),
-    "token": ("TokenRequest", "authentication.k8s.io", "v1", ("create",)),
+# Kind and group of the response, and verbs.
+_SUBRESOURCES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "attach": ("PodAttachOptions", "", ("create", "get")),
+    "exec": ("PodExecOptions", "", ("create", "get")),
+    "log": ("Pod", "", ("get",)),
+    "portforward": ("PodPortForwardOptions", "", ("create", "get")),
+    "scale": ("Scale", "autoscaling", ("get", "patch", "update")),
+    "token": ("TokenRequest", "authentication.k8s.io", ("create",)),
 }
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -80,18 +76,16 @@ def discover(request: web.Request) -> web.Response:  # noqa: PLR0911 -- a table 
             groups = [g for g in _groups() if (g == "") == (root == "api")]
             return json_response(_aggregated(groups), content_type=_AGGREGATED)
         case ["api"]:
-            return json_response(
-                {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
-            )
+            return json_response({"kind": "APIVersions", "versions": ["v1"]})
         case ["apis"]:
             named = [_group(group) for group in _groups() if group]
             return json_response({"kind": "APIGroupList", "apiVersion": "v1", "groups": named})
         case ["apis", group] if group in _groups():
             return json_response({"kind": "APIGroup", "apiVersion": "v1", **_group(group)})
         case ["api", "v1"]:
-            return json_response(_resource_list("", "v1"))
+            return json_response(_resource_list(""))
         case ["apis", group, "v1"] if group in _groups():
-            return json_response(_resource_list(group, "v1"))
+            return json_response(_resource_list(group))
         case _:
             raise no_such_path()
 
@@ -109,9 +103,12 @@ def _group(group: str) -> Obj:
     return {"name": group, "versions": [version], "preferredVersion": version}
 
 
-def _subresource(resource: Resource, name: str) -> tuple[str, str, str, tuple[str, ...]]:
-    default = (resource.kind, resource.group, resource.version, ("get", "patch", "update"))
-    return _SUBRESOURCES.get(name, default)
+def _subresources(resource: Resource) -> Iterable[tuple[str, Obj, list[str]]]:
+    """Yield the name of each sub-resource, the kind that it answers with, and its verbs."""
+    default = (resource.kind, resource.group, ("get", "patch", "update"))
+    for name in resource.subresources:
+        kind, group, verbs = _SUBRESOURCES.get(name, default)
+        yield name, {"group": group, "version": "v1", "kind": kind}, list(verbs)
 
 
 def _used_as(resource: Resource) -> Obj:
@@ -120,53 +117,30 @@ def _used_as(resource: Resource) -> Obj:
     return {name: list(values) for name, values in lists.items() if values}
 
 
-def _resource_list(group: str, version: str) -> Obj:
+def _resource_list(group: str) -> Obj:
     entries: list[Obj] = []
     for resource in _of_group(group):
-        entries.append(
-            {
-                "name": resource.plural,
-                "singularName": resource.singular,
-                "namespaced": resource.namespaced,
-                "kind": resource.kind,
-                **_used_as(resource),
-            }
-        )
-        for name in resource.subresources:
-            kind, sub_group, sub_version, verbs = _subresource(resource, name)
-            sub: Obj = {
-                "name": f"{resource.plural}/{name}",
-                "singularName": "",
-                "namespaced": resource.namespaced,
-                "kind": kind,
-                "verbs": list(verbs),
-            }
-            if (sub_group, sub_version) != (group, version):
-                sub |= {"group": sub_group, "version": sub_version}
-            entries.append(sub)
-    group_version = f"{group}/{version}" if group else version
+        scope: Obj = {"namespaced": resource.namespaced}
+        names = {"name": resource.plural, "singularName": resource.singular, "kind": resource.kind}
+        entries.append({**names, **scope, **_used_as(resource)})
+        for name, kind, verbs in _subresources(resource):
+            entries.append(
+                {"name": f"{resource.plural}/{name}", "singularName": "", **scope, **kind, "verbs": verbs}
+            )
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
-        "groupVersion": group_version,
+        "groupVersion": f"{group}/v1" if group else "v1",
         "resources": sorted(entries, key=lambda entry: entry["name"]),
     }
 
 
 def _aggregated(groups: Iterable[str]) -> Obj:
-    items = [
-        {
-            "metadata": {"name": group, "creationTimestamp": None},
-            "versions": [
-                {
-                    "version": "v1",
-                    "resources": [_aggregated_resource(resource) for resource in _of_group(group)],
-                    "freshness": "Current",
-                }
-            ],
-        }
-        for group in groups
-    ]
+    items = []
+    for group in groups:
+        resources = [_aggregated_resource(resource) for resource in _of_group(group)]
+        version = {"version": "v1", "resources": resources, "freshness": "Current"}
+        items.append({"metadata": {"name": group, "creationTimestamp": None}, "versions": [version]})
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": "apidiscovery.k8s.io/v2",
@@ -176,23 +150,14 @@ def _aggregated(groups: Iterable[str]) -> Obj:
 
 
 def _aggregated_resource(resource: Resource) -> Obj:
-    found: Obj = {
+    return {
         "resource": resource.plural,
-        "responseKind": _kind(resource.group, resource.version, resource.kind),
+        "responseKind": {"group": resource.group, "version": "v1", "kind": resource.kind},
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         **_used_as(resource),
+        "subresources": [
+            {"subresource": name, "responseKind": kind, "verbs": verbs}
+            for name, kind, verbs in _subresources(resource)
+        ],
     }
-    subresources = []
-    for name in resource.subresources:
-        kind, group, version, verbs = _subresource(resource, name)
-        subresources.append(
-            {"subresource": name, "responseKind": _kind(group, version, kind), "verbs": list(verbs)}
-        )
-    if subresources:
-        found["subresources"] = subresources
-    return found
-
-
-def _kind(group: str, version: str, kind: str) -> Obj:
-    return {"group": group, "version": version, "kind": kind}

@@ -15,24 +15,16 @@ import re
 from typing import Any
 
 from sspcloud_magics.sandbox.api import status
-from sspcloud_magics.sandbox.api.call import Call
+from sspcloud_magics.sandbox.api.call import Call, json_type
 from sspcloud_magics.sandbox.api.quantities import canonical_quantity
 from sspcloud_magics.sandbox.api.schema import definition_of, referred, schemas, short_name
 from sspcloud_magics.sandbox.store import Obj
 
-_GO_TYPES = {"boolean": "bool", "number": "float64", "string": "string"}
-_INT64 = {
-    "activeDeadlineSeconds",
-    "deletionGracePeriodSeconds",
-    "expirationSeconds",
-    "fsGroup",
-    "generation",
-    "observedGeneration",
-    "runAsGroup",
-    "runAsUser",
-    "terminationGracePeriodSeconds",
-    "tolerationSeconds",
-}
+_TYPES: dict[str, Any] = {"array": list, "boolean": bool, "integer": int, "number": int | float}
+_TYPES |= {"object": dict, "string": str}
+_GO_TYPES = {"boolean": "bool", "number": "float64", "string": "string", "integer": "int32"}
+_INT64 = {"activeDeadlineSeconds", "expirationSeconds", "fsGroup", "runAsGroup", "runAsUser"}
+_INT64 |= {"terminationGracePeriodSeconds", "tolerationSeconds"}
 _MODES = ("Ignore", "Strict", "Warn")
 
 
@@ -126,21 +118,13 @@ class _Reader:
 def _fits(kind: str | None, value: Any) -> bool:
     if isinstance(value, bool):
         return kind in (None, "boolean")
-    types: dict[str, Any] = {
-        "array": list,
-        "boolean": bool,
-        "integer": int,
-        "number": int | float,
-        "object": dict,
-        "string": str,
-    }
-    return kind is None or isinstance(value, types[kind])
+    return kind is None or isinstance(value, _TYPES[kind])
 
 
 def _wrong_type(go_type: str, value: Any, path: str, owner: str) -> _WrongType:
     field = re.sub(r"\[\d+\]", "", path)
     return _WrongType(
-        f"json: cannot unmarshal {_json_type(value)} into Go struct field {owner}.{field} of type {go_type}"
+        f"json: cannot unmarshal {json_type(value)} into Go struct field {owner}.{field} of type {go_type}"
     )
 
 
@@ -149,14 +133,13 @@ def _go_type(schema: Obj, path: str) -> str:
     name = referred(schema)
     if name is not None:
         return f"v1.{short_name(name)}"
-    kind = schema.get("type", "")
-    if kind == "array":
+    if schema.get("type") == "array":
         return f"[]{_go_type(schema['items'], path)}"
-    if kind == "object":
+    if schema.get("type") == "object":
         return f"map[string]{_go_type(schema.get('additionalProperties') or {}, path)}"
-    if kind == "integer":
-        return "int64" if path.rpartition(".")[2] in _INT64 else "int32"
-    return _GO_TYPES.get(kind, "resource.Quantity")
+    if path.rpartition(".")[2] in _INT64:
+        return "int64"
+    return _GO_TYPES.get(schema.get("type", ""), "resource.Quantity")
 
 
 def _canonical(value: Any) -> str:
@@ -175,8 +158,3 @@ def _one_line(value: str) -> str:
         position = next((i for i, c in enumerate(value) if not (c.isalnum() or c in "+/=")), len(value))
         raise _WrongType(f"illegal base64 data at input byte {position}") from None
     return value
-
-
-def _json_type(value: Any) -> str:
-    names = {bool: "bool", dict: "object", float: "number", int: "number", list: "array", str: "string"}
-    return names[type(value)]

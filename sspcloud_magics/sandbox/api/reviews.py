@@ -10,7 +10,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from sspcloud_magics.sandbox.api.call import Call
-from sspcloud_magics.sandbox.api.status import Cause, invalid
+from sspcloud_magics.sandbox.api.status import ApiError, Cause, invalid
 from sspcloud_magics.sandbox.auth import Attributes, Unauthenticated, User, allowed
 from sspcloud_magics.sandbox.auth.rbac import rules_held
 from sspcloud_magics.sandbox.store import Obj
@@ -48,12 +48,8 @@ def _user_info(user: User) -> Obj:
 
 def _named_user(call: Call, spec: Obj) -> User:
     if not spec.get("user") and not spec.get("groups"):
-        cause = Cause(
-            "FieldValueRequired",
-            "Required value: at least one of user or group must be specified",
-            "spec.user",
-        )
-        raise invalid(call.resource.group, call.resource.kind, "", [cause])
+        words = "Required value: at least one of user or group must be specified"
+        raise _invalid(call, "FieldValueRequired", words, "spec.user")
     return User(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()))
 
 
@@ -62,33 +58,22 @@ def _access(call: Call, user: User, spec: Obj) -> Obj:
     path: Obj = spec.get("nonResourceAttributes") or {}
     if bool(asked) == bool(path):
         words = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        cause = Cause("FieldValueInvalid", f"Invalid value: null: {words}", "spec.resourceAttributes")
-        raise invalid(call.resource.group, call.resource.kind, "", [cause])
-    if path:
-        attributes = Attributes(path.get("verb", ""), path=path.get("path", ""))
-    else:
-        attributes = Attributes(
-            asked.get("verb", ""),
-            asked.get("group", ""),
-            asked.get("resource", ""),
-            asked.get("subresource", ""),
-            asked.get("namespace", ""),
-            asked.get("name", ""),
-        )
-    decision = allowed(call.store, user, attributes)
+        raise _invalid(call, "FieldValueInvalid", f"Invalid value: null: {words}", "spec.resourceAttributes")
+    names = ("verb", "group", "resource", "subresource", "namespace", "name", "path")
+    decision = allowed(
+        call.store, user, Attributes(**{k: v for k, v in (asked or path).items() if k in names})
+    )
     answer: Obj = {"allowed": decision.allowed}
-    if decision.reason and decision.allowed:
+    if decision.reason:
         answer["reason"] = decision.reason
-    elif decision.reason:
-        answer["evaluationError"] = decision.reason.removeprefix("RBAC: ")
-        answer["reason"] = decision.reason
+        if not decision.allowed:
+            answer["evaluationError"] = decision.reason.removeprefix("RBAC: ")
     return answer
 
 
 def _rules(call: Call, namespace: str) -> Obj:
     if not namespace:
-        cause = Cause("FieldValueRequired", "no namespace on request", "spec.namespace")
-        raise invalid(call.resource.group, call.resource.kind, "", [cause])
+        raise _invalid(call, "FieldValueRequired", "no namespace on request", "spec.namespace")
     held = rules_held(call.store, call.user, namespace)
     fields = ("verbs", "apiGroups", "resources", "resourceNames")
     answer: Obj = {
@@ -115,3 +100,7 @@ def _token(call: Call, token: str) -> Obj:
     except Unauthenticated:
         return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
     return {"authenticated": True, "user": _user_info(user)}
+
+
+def _invalid(call: Call, reason: str, words: str, field: str) -> ApiError:
+    return invalid(call.resource.group, call.resource.kind, "", [Cause(reason, words, field)])

@@ -30,33 +30,19 @@ _REQUIREMENT = re.compile(
 # What may stand in a field selector beside metadata.name and metadata.namespace, and its default.
 _FIELDS: Mapping[str, Mapping[str, str]] = {
     "pods": {
-        "spec.nodeName": "",
-        "spec.restartPolicy": "",
-        "spec.schedulerName": "",
-        "spec.serviceAccountName": "",
-        "spec.hostNetwork": "false",
-        "status.phase": "",
-        "status.podIP": "",
-        "status.nominatedNodeName": "",
+        **dict.fromkeys(("spec.nodeName", "spec.restartPolicy", "spec.serviceAccountName"), ""),
+        **dict.fromkeys(("status.phase", "status.podIP"), ""),
     },
     "services": {"spec.clusterIP": "", "spec.type": ""},
     "secrets": {"type": ""},
     "namespaces": {"status.phase": ""},
     "nodes": {"spec.unschedulable": "false"},
     "replicasets": {"status.replicas": "0"},
-    "jobs": {"status.successful": "0"},
     "events": {
-        "involvedObject.kind": "",
-        "involvedObject.namespace": "",
-        "involvedObject.name": "",
-        "involvedObject.uid": "",
-        "involvedObject.apiVersion": "",
-        "involvedObject.resourceVersion": "",
-        "involvedObject.fieldPath": "",
-        "reason": "",
-        "reportingComponent": "",
-        "source": "",
-        "type": "",
+        **dict.fromkeys(
+            (f"involvedObject.{name}" for name in ("kind", "namespace", "name", "uid", "fieldPath")), ""
+        ),
+        **dict.fromkeys(("reason", "reportingComponent", "source", "type"), ""),
     },
 }
 

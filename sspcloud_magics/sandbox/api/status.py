@@ -9,8 +9,9 @@ Source: k8s.io/apimachinery/pkg/api/errors; https://kubernetes.io/docs/reference
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Obj
@@ -69,13 +70,18 @@ def success(resource: Resource, name: str, uid: str) -> Obj:
         "apiVersion": "v1",
         "metadata": {},
         "status": "Success",
-        "details": {**_details(resource, name), "uid": uid},
+        "details": {**_details(resource.group, resource.plural, name), "uid": uid},
     }
 
 
 def not_found(resource: Resource, name: str) -> ApiError:
     """``pods "x" not found``."""
-    return ApiError(404, "NotFound", f'{resource.qualified} "{name}" not found', _details(resource, name))
+    return ApiError(
+        404,
+        "NotFound",
+        f'{resource.qualified} "{name}" not found',
+        _details(resource.group, resource.plural, name),
+    )
 
 
 def no_such_path() -> ApiError:
@@ -86,13 +92,13 @@ def no_such_path() -> ApiError:
 def already_exists(resource: Resource, name: str) -> ApiError:
     """``pods "x" already exists``."""
     message = f'{resource.qualified} "{name}" already exists'
-    return ApiError(409, "AlreadyExists", message, _details(resource, name))
+    return ApiError(409, "AlreadyExists", message, _details(resource.group, resource.plural, name))
 
 
 def conflict(resource: Resource, name: str, why: str) -> ApiError:
     """``Operation cannot be fulfilled on pods "x": …``."""
     message = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
-    return ApiError(409, "Conflict", message, _details(resource, name))
+    return ApiError(409, "Conflict", message, _details(resource.group, resource.plural, name))
 
 
 def apply_conflict(conflicts: list[tuple[str, str]]) -> ApiError:
@@ -103,11 +109,10 @@ def apply_conflict(conflicts: list[tuple[str, str]]) -> ApiError:
     ]
     message = f"Apply failed with 1 conflict: conflict with {': '.join(conflicts[0])}"
     if len(conflicts) > 1:
-        lines = [f"Apply failed with {len(conflicts)} conflicts:"]
-        for manager in sorted({manager for manager, _ in conflicts}):
-            paths = [f"- {path}" for owner, path in conflicts if owner == manager]
-            lines.append("\n".join([f"conflicts with {manager}:", *paths]))
-        message = lines[0] + " " + "\n".join(lines[1:])
+        told: list[str] = []
+        for manager, found in groupby(sorted(conflicts), key=itemgetter(0)):
+            told += [f"conflicts with {manager}:", *(f"- {path}" for _, path in found)]
+        message = f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(told)
     return ApiError(409, "Conflict", message, {"causes": causes})
 
 
@@ -115,14 +120,7 @@ def forbidden(group: str, plural: str, name: str, why: str) -> ApiError:
     """``pods "x" is forbidden: …``; without a name ``pods is forbidden: …``."""
     qualified = f"{plural}.{group}" if group else plural
     what = f'{qualified} "{name}"' if name else qualified
-    details: Obj = {}
-    if name:
-        details["name"] = name
-    if group:
-        details["group"] = group
-    if plural:
-        details["kind"] = plural
-    return ApiError(403, "Forbidden", f"{what} is forbidden: {why}", details)
+    return ApiError(403, "Forbidden", f"{what} is forbidden: {why}", _details(group, plural, name))
 
 
 def forbidden_path(why: str) -> ApiError:
@@ -141,13 +139,7 @@ def invalid(group: str, kind: str, name: str, causes: Iterable[Cause]) -> ApiErr
     words = [str(cause) for cause in causes]
     detail = words[0] if len(words) == 1 else f"[{', '.join(words)}]"
     qualified = f"{kind}.{group}" if group else kind
-    details: dict[str, Any] = {"name": name}
-    if group:
-        details["group"] = group
-    details["kind"] = kind
-    details["causes"] = [
-        {"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes
-    ]
+    details = {**_details(group, kind, name), "causes": [asdict(cause) for cause in causes]}
     return ApiError(422, "Invalid", f'{qualified} "{name}" is invalid: {detail}', details)
 
 
@@ -176,9 +168,5 @@ def expired(why: str) -> ApiError:
     return ApiError(410, "Expired", why)
 
 
-def _details(resource: Resource, name: str) -> Obj:
-    details: Obj = {"name": name}
-    if resource.group:
-        details["group"] = resource.group
-    details["kind"] = resource.plural
-    return details
+def _details(group: str, kind: str, name: str) -> Obj:
+    return {key: value for key, value in (("name", name), ("group", group), ("kind", kind)) if value}

@@ -3,39 +3,57 @@
 Only what people get wrong in a manifest is checked, and what the rest of the sandbox relies on. A field
 of the wrong type is refused earlier, by its schema.
 
-Source: k8s.io/kubernetes/pkg/apis/*/validation.
+Source: k8s.io/kubernetes/pkg/apis/*/validation, k8s.io/apimachinery/pkg/util/validation.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias
 
 from sspcloud_magics.sandbox.api import status
-from sspcloud_magics.sandbox.api.causes import (
-    DNS_1035,
-    DNS_1035_WORDS,
-    LABEL,
-    LABEL_WORDS,
-    PROTOCOLS,
-    SUBDOMAIN,
-    SUBDOMAIN_WORDS,
-    Causes,
-    check_element_name,
-    check_labels,
-    check_one_of,
-    check_port,
-    invalid,
-    required,
-    unsupported,
-)
-from sspcloud_magics.sandbox.api.pod_validation import check_pod_spec
-from sspcloud_magics.sandbox.api.quantities import parse_quantity
 from sspcloud_magics.sandbox.api.status import Cause
 from sspcloud_magics.sandbox.auth.rbac import GROUP
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Obj
+
+Causes: TypeAlias = Iterator[Cause]
+Check: TypeAlias = Callable[[str, Any], Causes]
+Rules: TypeAlias = tuple[tuple[str, Check], ...]
+
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_DNS_1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
+_LABEL_NAME = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+# What a text must match, and the server's words about it, which end with the expression.
+_WORDS = {
+    _LABEL: (
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
+        "with an alphanumeric character (e.g. 'my-name',  or '123-abc'"
+    ),
+    _SUBDOMAIN: (
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+        "and end with an alphanumeric character (e.g. 'example.com'"
+    ),
+    _DNS_1035: (
+        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+        "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123'"
+    ),
+    f"({_LABEL_NAME})?": (
+        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start "
+        "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345'"
+    ),
+    _LABEL_NAME: (
+        "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+        "character (e.g. 'MyName',  or 'my.name',  or '123-abc'"
+    ),
+    r"[-._a-zA-Z0-9]+": (
+        "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  "
+        "or 'key-name'"
+    ),
+}
 
 # Fields that keep their value, by kind.
 _FIXED = {
@@ -50,7 +68,7 @@ _FIXED = {
 # Specs that keep their value but for some fields, and the server's words about it.
 _FIXED_SPECS: dict[str, tuple[tuple[str, ...], str]] = {
     "persistentvolumeclaims": (
-        ("resources", "volumeAttributesClassName"),
+        (),
         "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
     ),
     "pods": (
@@ -64,13 +82,15 @@ _FIXED_SPECS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "statefulsets": (
         (
-            "replicas",
-            "ordinals",
-            "template",
-            "updateStrategy",
-            "revisionHistoryLimit",
+            *(
+                "replicas",
+                "ordinals",
+                "template",
+                "updateStrategy",
+                "revisionHistoryLimit",
+                "minReadySeconds",
+            ),
             "persistentVolumeClaimRetentionPolicy",
-            "minReadySeconds",
         ),
         (
             "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
@@ -84,12 +104,9 @@ _FIXED_SPECS: dict[str, tuple[tuple[str, ...], str]] = {
 def validate(resource: Resource, obj: Obj, old: Obj | None = None) -> None:
     """Refuse an object that is not valid, or that changes what cannot be changed of `old`.
 
-    Raises
-    ------
-    ApiError
-        422 with everything that is wrong with it.
+    Raise `ApiError`, a 422 with everything that is wrong with it.
     """
-    check = _CHECKS.get((resource.group, resource.plural))
+    check = _CHECKS.get(resource.plural)
     causes = [*_metadata(resource, obj["metadata"]), *(check(obj) if check else ())]
     if old is not None:
         causes += _immutable(resource, obj, old)
@@ -97,163 +114,245 @@ def validate(resource: Resource, obj: Obj, old: Obj | None = None) -> None:
         raise status.invalid(resource.group, resource.kind, obj["metadata"].get("name", ""), causes)
 
 
+def _invalid(field: str, value: Any, words: str) -> Cause:
+    """Return that a value is not as it must be."""
+    return Cause("FieldValueInvalid", f"Invalid value: {_shown(value)}: {words}", field)
+
+
+def _required(field: str, value: Any, words: str = "") -> Causes:
+    if not value:
+        yield Cause("FieldValueRequired", f"Required value: {words}" if words else "Required value", field)
+
+
+def _matches(field: str, text: Any, pattern: str, part_of: str = "") -> Causes:
+    if not re.fullmatch(pattern, str(text)):
+        words = f"{_WORDS[pattern]}, regex used for validation is '{pattern}')"
+        yield _invalid(field, part_of or text, words)
+
+
+def _is_short(field: str, text: str, longest: int) -> Causes:
+    if len(text) > longest:
+        yield Cause("FieldValueTooLong", f"Too long: may not be more than {longest} bytes", field)
+
+
+def _name(field: str, name: Any) -> Causes:
+    yield from _required(field, name)
+    if name:
+        yield from _matches(field, name, _LABEL)
+
+
+def _port(field: str, port: Any) -> Causes:
+    if not port:
+        yield from _required(field, port)
+    elif not isinstance(port, int) or not 0 < port < 65536:
+        yield _invalid(field, port, "must be between 1 and 65535, inclusive")
+
+
+def _number_of_a_port(field: str, port: Any) -> Causes:
+    return _port(field, port) if isinstance(port, int) else iter(())
+
+
+def _unique(_field: str, _name: Any) -> Causes:
+    return iter(())
+
+
+def _not_negative(field: str, number: Any) -> Causes:
+    if isinstance(number, int) and number < 0:
+        yield _invalid(field, number, "must be greater than or equal to 0")
+
+
+def _one_of(*supported: str) -> Check:
+    def check(field: str, value: Any) -> Causes:
+        if not value and value not in supported:
+            yield from _required(field, value)
+        elif value not in supported:
+            choice = ", ".join(f'"{word}"' for word in supported)
+            words = f"Unsupported value: {_shown(value)}: supported values: {choice}"
+            yield Cause("FieldValueNotSupported", words, field)
+
+    return check
+
+
+_protocol = _one_of("SCTP", "TCP", "UDP")
+
+
+def _each(value: Any, path: str, field: str) -> Iterator[tuple[str, Any]]:
+    """Yield what stands at a path such as ``spec.containers[].image``, each value with its own path."""
+    head, _, rest = path.partition(".")
+    name = head.removesuffix("[]")
+    found, field = (value or {}).get(name), f"{field}.{name}" if field else name
+    items = [(field, found)]
+    if head.endswith("[]"):
+        items = [(f"{field}[{index}]", item) for index, item in enumerate(found or ())]
+    for where, item in items:
+        if rest:
+            yield from _each(item, rest, where)
+        else:
+            yield where, item
+
+
+def _checked(rules: Rules, value: Any, field: str = "") -> Causes:
+    """Check what stands at the paths of `rules`."""
+    for path, check in rules:
+        seen = set()
+        for where, found in _each(value, path, field):
+            yield from check(where, found)
+            if found and check in (_name, _unique):
+                place = (where.rpartition("[")[0], found)
+                if place in seen:
+                    yield Cause("FieldValueDuplicate", f"Duplicate value: {_shown(found)}", where)
+                seen.add(place)
+
+
+def _labels(field: str, labels: Obj) -> Causes:
+    for key, value in labels.items():
+        prefix, slash, name = key.rpartition("/")
+        if slash:
+            yield from _matches(field, prefix, _SUBDOMAIN, key)
+        yield from _matches(field, name, _LABEL_NAME, key)
+        yield from _matches(field, value, f"({_LABEL_NAME})?")
+        yield from (*_is_short(field, name, 63), *_is_short(field, str(value), 63))
+
+
 def _metadata(resource: Resource, metadata: Obj) -> Causes:
-    name = metadata.get("name")
-    if not name:
-        yield required("metadata.name", "name or generateName is required")
-    elif resource.group == GROUP:
-        for bad in ("/", "%"):
-            if bad in name:
-                yield invalid("metadata.name", name, f"may not contain '{bad}'")
-    else:
-        pattern, longest, words = SUBDOMAIN, 253, SUBDOMAIN_WORDS
-        if resource.plural == "services":
-            pattern, longest, words = DNS_1035, 63, DNS_1035_WORDS
-        elif resource.plural == "namespaces":
-            pattern, longest, words = LABEL, 63, LABEL_WORDS
-        if not pattern.fullmatch(name):
-            yield invalid("metadata.name", name, words)
-        if len(name) > longest:
-            yield Cause(
-                "FieldValueTooLong", f"Too long: may not be more than {longest} bytes", "metadata.name"
-            )
-    yield from check_labels("metadata.labels", metadata.get("labels") or {})
+    name, field = metadata.get("name"), "metadata.name"
+    yield from _required(field, name, "name or generateName is required")
+    if name and resource.group == GROUP:
+        yield from (_invalid(field, name, f"may not contain '{bad}'") for bad in "/%" if bad in name)
+    elif name:
+        pattern = {"services": _DNS_1035, "namespaces": _LABEL}.get(resource.plural, _SUBDOMAIN)
+        yield from _matches(field, name, pattern)
+        yield from _is_short(field, name, 253 if pattern == _SUBDOMAIN else 63)
+    yield from _labels("metadata.labels", metadata.get("labels") or {})
+
+
+_CONTAINER: Rules = (
+    ("name", _name),
+    ("image", _required),
+    ("ports[].name", _unique),
+    ("ports[].containerPort", _port),
+    ("ports[].protocol", _protocol),
+    ("volumeMounts[].name", _required),
+    ("volumeMounts[].mountPath", _required),
+    ("env[].name", _required),
+    ("imagePullPolicy", _one_of("Always", "IfNotPresent", "Never")),
+)
+_POD: Rules = (
+    ("volumes[].name", _name),
+    ("containers", _required),
+    ("restartPolicy", _one_of("Always", "OnFailure", "Never")),
+    ("dnsPolicy", _one_of("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")),
+)
+
+
+def _pod_spec(field: str, spec: Obj, claims: Iterable[str] = ()) -> Causes:
+    """Check the spec of a pod or of a template; `claims` are volumes that it may mount besides its own."""
+    yield from _checked(_POD, spec, field)
+    for kind in ("initContainers", "containers"):
+        yield from _checked(tuple((f"{kind}[].{path}", check) for path, check in _CONTAINER), spec, field)
+    volumes = {volume.get("name") for volume in spec.get("volumes") or ()} | set(claims)
+    for kind in ("initContainers", "containers"):
+        for where, name in _each(spec, f"{kind}[].volumeMounts[].name", field):
+            if name and name not in volumes:
+                yield Cause("FieldValueNotFound", f'Not found: "{name}"', where)
 
 
 def _pod(pod: Obj) -> Causes:
-    yield from check_pod_spec("spec", pod["spec"])
+    return _pod_spec("spec", pod["spec"])
 
 
 def _workload(obj: Obj) -> Causes:
-    spec = obj["spec"]
-    selector, template = spec.get("selector"), spec["template"]
-    if not selector or not (selector.get("matchLabels") or selector.get("matchExpressions")):
-        yield (
-            required("spec.selector")
-            if not selector
-            else invalid("spec.selector", selector, f"empty selector is invalid for {obj['kind'].lower()}")
-        )
-    elif (
-        not (selector.get("matchLabels") or {}).items() <= (template["metadata"].get("labels") or {}).items()
-    ):
-        labels = template["metadata"].get("labels") or {}
+    spec, template = obj["spec"], obj["spec"]["template"]
+    selector, labels = spec.get("selector") or {}, template["metadata"].get("labels") or {}
+    yield from _required("spec.selector", selector)
+    if not (selector.get("matchLabels") or {}).items() <= labels.items():
         words = "`selector` does not match template `labels`"
-        yield invalid("spec.template.metadata.labels", labels, words)
-    if isinstance(spec["replicas"], int) and spec["replicas"] < 0:
-        yield invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0")
-    yield from check_labels("spec.template.labels", template["metadata"].get("labels") or {})
+        yield _invalid("spec.template.metadata.labels", labels, words)
+    yield from _not_negative("spec.replicas", spec["replicas"])
+    yield from _labels("spec.template.labels", labels)
     claims = {claim["metadata"].get("name", "") for claim in spec.get("volumeClaimTemplates") or ()}
-    yield from check_pod_spec("spec.template.spec", template["spec"], claims)
-    if template["spec"].get("restartPolicy") != "Always":
-        yield unsupported("spec.template.spec.restartPolicy", template["spec"]["restartPolicy"], ("Always",))
+    yield from _pod_spec("spec.template.spec", template["spec"], claims)
+    yield from _one_of("Always")("spec.template.spec.restartPolicy", template["spec"].get("restartPolicy"))
 
 
-def _job(job: Obj) -> Causes:
-    spec = job["spec"]
+_JOB: Rules = tuple(
+    (f"spec.{name}", _not_negative)
     for name in (
         "parallelism",
         "completions",
         "backoffLimit",
         "ttlSecondsAfterFinished",
         "activeDeadlineSeconds",
-    ):
-        if isinstance(spec.get(name), int) and spec[name] < 0:
-            yield invalid(f"spec.{name}", spec[name], "must be greater than or equal to 0")
-    pod = spec["template"]["spec"]
-    yield from check_pod_spec("spec.template.spec", pod)
-    if pod.get("restartPolicy") == "Always":
-        yield required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
+    )
+)
+
+
+def _job(job: Obj) -> Causes:
+    yield from _checked(_JOB, job)
+    pod = job["spec"]["template"]["spec"]
+    yield from _pod_spec("spec.template.spec", pod)
+    stops = pod.get("restartPolicy") != "Always"
+    yield from _required("spec.template.spec.restartPolicy", stops, 'valid values: "OnFailure", "Never"')
+
+
+_SERVICE: Rules = (
+    ("spec.type", _one_of("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")),
+    ("spec.ports[].port", _port),
+    ("spec.ports[].protocol", _protocol),
+    ("spec.ports[].targetPort", _number_of_a_port),
+)
 
 
 def _service(service: Obj) -> Causes:
     spec = service["spec"]
-    kinds = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-    yield from check_one_of("spec.type", spec.get("type"), kinds)
     ports = spec.get("ports") or []
-    if not ports and spec.get("clusterIP") != "None" and spec.get("type") != "ExternalName":
-        yield required("spec.ports")
-    names: set[str] = set()
-    for index, port in enumerate(ports):
-        field = f"spec.ports[{index}]"
-        if port.get("name"):
-            yield from check_element_name(f"{field}.name", port["name"], names)
-        elif len(ports) > 1:
-            yield required(f"{field}.name")
-        yield from check_port(f"{field}.port", port.get("port", 0))
-        yield from check_one_of(f"{field}.protocol", port.get("protocol"), PROTOCOLS)
-        if isinstance(port.get("targetPort"), int):
-            yield from check_port(f"{field}.targetPort", port["targetPort"])
+    if spec.get("clusterIP") != "None" and spec.get("type") != "ExternalName":
+        yield from _required("spec.ports", ports)
+    named = len(ports) > 1 or any(port.get("name") for port in ports)
+    yield from _checked((*((("spec.ports[].name", _name),) if named else ()), *_SERVICE), service)
 
 
-def _secret(secret: Obj) -> Causes:
-    yield from _keys("data", secret.get("data") or {})
-
-
-def _config_map(config_map: Obj) -> Causes:
-    yield from _keys("data", config_map.get("data") or {})
-
-
-def _keys(path: str, data: Iterable[str]) -> Causes:
-    for key in data:
-        if not re.fullmatch(r"[-._a-zA-Z0-9]+", key):
-            words = (
-                "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
-                "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
-            )
-            yield invalid(f"{path}[{key}]", key, words)
+def _data(obj: Obj) -> Causes:
+    for key in obj.get("data") or {}:
+        yield from _matches(f"data[{key}]", key, r"[-._a-zA-Z0-9]+")
 
 
 def _role(role: Obj) -> Causes:
     for index, rule in enumerate(role.get("rules") or ()):
         field = f"rules[{index}]"
-        if not rule.get("verbs"):
-            yield required(f"{field}.verbs", "verbs must contain at least one value")
-        if rule.get("nonResourceURLs"):
-            if role["kind"] == "Role":
-                words = "namespaced rules cannot apply to non-resource URLs"
-                yield invalid(f"{field}.nonResourceURLs", rule["nonResourceURLs"], words)
-            continue
-        if not rule.get("apiGroups"):
-            yield required(f"{field}.apiGroups", "resource rules must supply at least one api group")
-        if not rule.get("resources"):
-            yield required(f"{field}.resources", "resource rules must supply at least one resource")
+        yield from _required(f"{field}.verbs", rule.get("verbs"), "verbs must contain at least one value")
+        if not rule.get("nonResourceURLs"):
+            for name, what in (("apiGroups", "api group"), ("resources", "resource")):
+                words = f"resource rules must supply at least one {what}"
+                yield from _required(f"{field}.{name}", rule.get(name), words)
 
 
 def _binding(binding: Obj) -> Causes:
-    role = binding.get("roleRef") or {}
-    if role.get("apiGroup") not in (None, GROUP):
-        yield unsupported("roleRef.apiGroup", role["apiGroup"], (GROUP,))
-    kinds = ("Role", "ClusterRole") if binding["kind"] == "RoleBinding" else ("ClusterRole",)
-    if role.get("kind") not in kinds:
-        yield unsupported("roleRef.kind", role.get("kind", ""), kinds)
-    if not role.get("name"):
-        yield required("roleRef.name")
+    local = binding["kind"] == "RoleBinding"
+    rules: Rules = (
+        ("roleRef.apiGroup", _one_of(GROUP)),
+        ("roleRef.kind", _one_of(*(("Role", "ClusterRole") if local else ("ClusterRole",)))),
+        ("roleRef.name", _required),
+    )
+    yield from _checked(rules, binding)
     for index, subject in enumerate(binding.get("subjects") or ()):
-        yield from _subject(f"subjects[{index}]", subject, in_namespace=binding["kind"] == "RoleBinding")
-
-
-def _subject(field: str, subject: Obj, *, in_namespace: bool) -> Causes:
-    if not subject.get("name"):
-        yield required(f"{field}.name")
-    match subject.get("kind"):
-        case "ServiceAccount":
-            if not subject.get("namespace") and not in_namespace:  # else it is the binding's own
-                yield required(f"{field}.namespace")
-            if subject.get("apiGroup"):
-                yield unsupported(f"{field}.apiGroup", subject["apiGroup"], ("",))
-        case "User" | "Group":
-            if subject.get("apiGroup") != GROUP:
-                yield unsupported(f"{field}.apiGroup", subject.get("apiGroup", ""), (GROUP,))
-        case kind:
-            yield unsupported(f"{field}.kind", kind or "", ("ServiceAccount", "User", "Group"))
+        field, kind = f"subjects[{index}]", subject.get("kind")
+        yield from _required(f"{field}.name", subject.get("name"))
+        yield from _one_of("ServiceAccount", "User", "Group")(f"{field}.kind", kind)
+        if kind == "ServiceAccount":
+            yield from _one_of("")(f"{field}.apiGroup", subject.get("apiGroup") or "")
+            # In a namespace it is the binding's own.
+            yield from _required(f"{field}.namespace", local or subject.get("namespace"))
+        elif kind:
+            yield from _one_of(GROUP)(f"{field}.apiGroup", subject.get("apiGroup"))
 
 
 def _immutable(resource: Resource, obj: Obj, old: Obj) -> Causes:
-    for field in _FIXED.get(resource.plural, ()):
-        value, before = _at(obj, field), _at(old, field)
+    for path in _FIXED.get(resource.plural, ()):
+        ((field, value),), ((_, before),) = _each(obj, path, ""), _each(old, path, "")
         if value != before:
-            yield invalid(
-                field, value, "cannot change roleRef" if field == "roleRef" else "field is immutable"
+            yield _invalid(
+                field, value, f"{'cannot change roleRef' if field == 'roleRef' else 'field is immutable'}"
             )
     spec, before = obj.get("spec") or {}, old.get("spec") or {}
     free, words = _FIXED_SPECS.get(resource.plural, ((), ""))
@@ -266,37 +365,10 @@ def _immutable(resource: Resource, obj: Obj, old: Obj) -> Causes:
     match resource.plural:
         case "services" if before.get("clusterIP") and spec.get("type") != "ExternalName":
             if spec.get("clusterIP") != before["clusterIP"]:
-                yield invalid("spec.clusterIPs[0]", [spec.get("clusterIP")], "may not change once set")
-        case "persistentvolumeclaims":
-            yield from _claim_change(spec, old)
+                yield _invalid("spec.clusterIPs[0]", [spec.get("clusterIP")], "may not change once set")
         case "secrets" | "configmaps" if old.get("immutable"):
             if (obj.get("data"), obj.get("immutable")) != (old.get("data"), True):
                 yield _forbidden("data", "field is immutable when `immutable` is set")
-
-
-def _claim_change(spec: Obj, old: Obj) -> Causes:
-    wanted, before = spec.get("resources"), old["spec"].get("resources")
-    if wanted == before:
-        return
-    capacity = ((old.get("status") or {}).get("capacity") or {}).get("storage")
-    asked = ((wanted or {}).get("requests") or {}).get("storage", 0)
-    if capacity is None:
-        yield _forbidden("spec", _FIXED_SPECS["persistentvolumeclaims"][1])
-    elif parse_quantity(asked) < parse_quantity(capacity):
-        yield _forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
-    else:
-        why = (
-            "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc "
-            "must support resize"
-        )
-        raise status.forbidden("", "persistentvolumeclaims", old["metadata"]["name"], why)
-
-
-def _at(obj: Obj, path: str) -> Any:
-    value: Any = obj
-    for part in path.split("."):
-        value = (value or {}).get(part)
-    return value
 
 
 def _forbidden(field: str, words: str) -> Cause:
@@ -311,17 +383,16 @@ def _fixed_part(spec: Obj, free: Iterable[str]) -> Obj:
     return rest
 
 
-_CHECKS: dict[tuple[str, str], Callable[[Obj], Causes]] = {
-    ("", "configmaps"): _config_map,
-    ("", "pods"): _pod,
-    ("", "secrets"): _secret,
-    ("", "services"): _service,
-    ("apps", "deployments"): _workload,
-    ("apps", "replicasets"): _workload,
-    ("apps", "statefulsets"): _workload,
-    ("batch", "jobs"): _job,
-    (GROUP, "clusterrolebindings"): _binding,
-    (GROUP, "clusterroles"): _role,
-    (GROUP, "rolebindings"): _binding,
-    (GROUP, "roles"): _role,
+def _shown(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+
+
+_CHECKS: dict[str, Callable[[Obj], Causes]] = {
+    **dict.fromkeys(("configmaps", "secrets"), _data),
+    **dict.fromkeys(("deployments", "replicasets", "statefulsets"), _workload),
+    **dict.fromkeys(("clusterrolebindings", "rolebindings"), _binding),
+    **dict.fromkeys(("clusterroles", "roles"), _role),
+    "jobs": _job,
+    "pods": _pod,
+    "services": _service,
 }

@@ -62,7 +62,6 @@ def test_label_with_a_prefix() -> None:
         ("metadata.name!=web", False),
         ("status.phase=Running,metadata.namespace=here", True),
         ("status.phase==Pending", False),
-        ("spec.hostNetwork=false", True),  # a field that is not set has its zero
         ("spec.nodeName=", True),
     ],
 )
