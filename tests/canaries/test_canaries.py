@@ -422,8 +422,9 @@ def test_a_secret_comes_out_nowhere(  # noqa: PLR0917 - fixtures
     for cell in stage.cells:
         for output, text in outputs(notebook, cell, caplog).items():
             found += [(cell, output) for canary in written(CANARY) if canary in text]
-    found += [("", "memory") for canary in written(CANARY) if canary in objects_of_ours()]
-    found += [("pasted", "panel") for canary in written(CANARY) if canary in json.dumps(PASTED, default=repr)]
+    memory, panel = objects_of_ours(), json.dumps(PASTED, default=repr)
+    found += [("", "memory") for canary in written(CANARY) if canary in memory]
+    found += [("pasted", "panel") for canary in written(CANARY) if canary in panel]
     assert found == []
     log = log_file.path()
     assert log is not None
