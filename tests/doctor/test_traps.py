@@ -92,7 +92,7 @@ def proxy(server: str, authority: trustme.CA, ahead: timedelta) -> Iterator[str]
 
     running = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     running.daemon_threads = False  # so that the end waits for what is asked
-    thread = threading.Thread(target=running.serve_forever)
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield f"http://127.0.0.1:{running.server_port}"
