@@ -28,17 +28,8 @@ def without_cluster(cells: tuple[tuple[str, str], ...]) -> list[str]:
     return [sys.executable, "-c", PLAN.format(cells=cells).replace("sys.exit", WITHOUT_CLUSTER + "sys.exit")]
 
 
-@pytest.fixture(scope="module")
-def cache() -> Iterator[Path]:
-    """Where the sandbox keeps prepared databases from one start to the next."""
-    folder = Path(tempfile.mkdtemp(prefix="sspcloud-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
-
-
 @pytest.fixture
-def environment(cache: Path) -> Iterator[dict[str, str]]:
+def environment() -> Iterator[dict[str, str]]:
     """An environment with a home and a temporary directory of its own; nothing is left in it or running."""
     # Not pytest's: as root, the sandbox's Postgres is another user, who must pass through.
     top = Path(tempfile.mkdtemp(prefix="sspcloud-"))
@@ -51,7 +42,7 @@ def environment(cache: Path) -> Iterator[dict[str, str]]:
     kept.pop("NO_COLOR", None)
     home = top / "home"
     home.mkdir()
-    yield kept | {"HOME": str(home), "TMPDIR": str(folder), "XDG_CACHE_HOME": str(cache)}
+    yield kept | {"HOME": str(home), "TMPDIR": str(folder)}
     assert list(folder.iterdir()) == []
     assert [each.name for each in home.iterdir() if each.name != ".cache"] == []
     shutil.rmtree(top)
