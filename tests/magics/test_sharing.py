@@ -78,11 +78,15 @@ def test_list_of_colleagues_is_taken_from_a_variable(alice: Notebook) -> None:
     alice.run("import pandas as pd, numpy as np, sspcloud_magics as ssp")
     for written in LISTS:
         alice.run(f"students = {written}")
-        for line in ("--with {students}", "--with $students --for 2d", "--for 2d --with ana {students}"):
-            plan = alice.run(f"%share_db {DATABASE} {line} --dry-run")
-            assert [each.colleague.name for each in plan.shares] == ["ana", "ben", "chloe"], (written, line)
-        plan = alice.run(f"ssp.preview_share({DATABASE!r}, students)")
-        assert [each.colleague.name for each in plan.shares] == ["ana", "ben", "chloe"], written
+        for cell in (
+            f"%share_db {DATABASE} --with {{students}} --dry-run",
+            f"ssp.preview_share({DATABASE!r}, students)",
+        ):
+            plan = alice.run(cell)
+            assert [each.colleague.name for each in plan.shares] == ["ana", "ben", "chloe"], (written, cell)
+    for line in ("--with $students --for 2d", "--for 2d --with ana {students}"):
+        plan = alice.run(f"%share_db {DATABASE} {line} --dry-run")
+        assert [each.colleague.name for each in plan.shares] == ["ana", "ben", "chloe"], line
     alice.run(
         f"def preview(group):\n    plan = %share_db {DATABASE} --with {{group}} --dry-run\n    return plan"
     )
