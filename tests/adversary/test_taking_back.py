@@ -9,10 +9,11 @@ import pytest
 from tests.adversary import commands, rights
 from tests.adversary.attacks import attacks_on
 from tests.adversary.commands import ENDING, Scene
+from tests.adversary.conftest import IN_TURN
 from tests.adversary.stage import Stage
 from tests.adversary.trial import Trial
 
-pytestmark = [pytest.mark.slow, pytest.mark.parametrize("stage", ["18", "15"], indirect=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("stage", IN_TURN[:2], indirect=True)]
 
 HIS_DATA = """
 CREATE FUNCTION share_bob.twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * $1';

@@ -39,7 +39,7 @@ COLOURS = [
 SOURCE = "index => window.jupyterapp.shell.currentWidget.content.widgets[index].model.sharedModel.source"
 
 
-@pytest.fixture(scope="module", params=["jupyterlab", "notebook"])
+@pytest.fixture(scope="module", params=["jupyterlab", pytest.param("notebook", marks=pytest.mark.wide)])
 def application(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -187,7 +187,7 @@ def test_each_state_has_its_sentence_and_its_next_step(
     page.screenshot(path=place / f"view-ended-{language}-{theme}.png")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.wide)])
 def test_sandbox_is_reset_after_a_question(pages: Callable[..., Page], theme: str) -> None:
     page = pages(theme=theme, width=590)
     tell(page, NOBODY | LOOKS | {"who": WHO, "sandbox": {"running": False, "server": "", "keeps": True}})
@@ -207,7 +207,9 @@ def test_sandbox_is_reset_after_a_question(pages: Callable[..., Page], theme: st
     expect(reset).to_have_attribute("aria-busy", "true")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark", "dark-high-contrast"])
+@pytest.mark.parametrize(
+    "theme", ["light", "dark", pytest.param("dark-high-contrast", marks=pytest.mark.wide)]
+)
 def test_axe_finds_nothing_serious_in_any_state(pages: Callable[..., Page], theme: str) -> None:
     # What a theme changes is its colours: a few states show them all.
     for name in STATES if theme == "light" else ("full", "busy", "share", "not logged in"):
@@ -216,7 +218,7 @@ def test_axe_finds_nothing_serious_in_any_state(pages: Callable[..., Page], them
         assert faults(page) == [], name
 
 
-@pytest.mark.parametrize("width", [236, 590])
+@pytest.mark.parametrize("width", [236, pytest.param(590, marks=pytest.mark.wide)])
 def test_narrow_or_zoomed_page_cuts_nothing(pages: Callable[..., Page], width: int) -> None:
     """236 px hold a panel of 220; 590 px are a page of 1180 at 200 %."""
     for name, language in (
