@@ -60,11 +60,12 @@ quick: $(READY)  ## what takes less than a minute: lint, layers, and the tests w
 	$(BIN)/lint-imports --no-cache
 	$(PYTEST) -n logical --maxprocesses 4 -m "not (slow or browser or servers or gibibyte or adversary or wide)"
 
-check: $(FRONT)  ## formatting, lint, types, layers
+check: $(FRONT)  ## formatting, lint, types, layers, words
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tools.words
 	$(BIN)/python tools/french.py
 	$(BIN)/python tools/frontend.py check
 	$(BIN)/bandit --quiet --recursive --severity-level medium --skip B108,B608 sspcloud_magics
