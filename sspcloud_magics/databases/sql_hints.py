@@ -14,18 +14,23 @@ from itertools import pairwise
 from sspcloud_magics.databases.parameters import Kind, tokens
 
 SYNTAX, UNDEFINED_COLUMN, UNDEFINED_FUNCTION = "42601", "42703", "42883"
-INDETERMINATE_TYPE = "42P18"
+NO_TYPE = ("42P18", "42P08")  # of a parameter: indeterminate, ambiguous
 
 _QUOTED_PARAMETER = re.compile(r"'\s*:([^\W\d]\w*)\s*'|'\s*\{\s*([^\W\d]\w*)\s*\}\s*'")
 _TEXT_WITH_NUMBER = re.compile(
-    r"operator does not exist: (?:(?:text|character varying|character) (\S+) (?:integer|bigint|numeric)"
-    r"|(?:integer|bigint|numeric) (\S+) (?:text|character varying|character)$)"
+    r"operator does not exist: (?:(?:text|character varying|character) ([<>=]+) (?:integer|bigint|numeric)"
+    r"|(?:integer|bigint|numeric) ([<>=]+) (?:text|character varying|character)$)"
 )
 _TABLES_FOLLOW = frozenset({"from", "join", "into", "update", "table", "only", "truncate"})
+_COMPARISON = re.compile(
+    r"(?:(?<![-+*/<>=~!@#%^&|`?])(?:=|[<>]=?|<>|!=)|\b(?:i?like|between|and|in\s*\((?:\s*'[^']*'\s*,)*))\Z",
+    re.IGNORECASE,
+)
 _ODD_SPACES = re.compile("[\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{FIGURE SPACE}\N{ZERO WIDTH SPACE}]")
-_PYTHON_STRING = re.compile(r"\s*[fFrRbB]{1,2}(?:\"|')")
+_PYTHON_STRING = re.compile(r"\s*[fFrRbB]{0,2}(?:\"|')")
 _PSQL_COMMAND = re.compile(r"\s*\\(\w+\+?)\s*(\S*)")
-_PERCENT_PARAMETER = re.compile(r"%\(\s*([^\W\d]\w*)\s*\)s")
+_PYTHON_PARAMETER = re.compile(r"%\(\s*([^\W\d]\w*)\s*\)s|\{\s*([^\W\d]\w*)\s*\}|(%s)\b")
+_PARAMETER_IN_NAME = re.compile(r":(\w+)|\{\s*(\w+)\s*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +108,11 @@ def _odd_space(slip: Slip) -> str:
     return f"a space in line {line} is a no-break space, which PostgreSQL takes for a letter: type it again"
 
 
-def _percent_parameter(slip: Slip) -> str:
-    found = _PERCENT_PARAMETER.search(slip.text)
-    return f"write :{found[1]} for the value of a variable" if found and slip.sqlstate == SYNTAX else ""
+def _python_parameter(slip: Slip) -> str:
+    found = _PYTHON_PARAMETER.search(slip.text)
+    if found and slip.sqlstate == SYNTAX and f'"{found[0][0]}"' in slip.message:
+        return f"write :{found[1] or found[2] or 'name'} for the value of a variable"
+    return ""
 
 
 def _numbered_parameter(slip: Slip) -> str:
@@ -145,32 +152,46 @@ def _apostrophe(slip: Slip) -> str:
 
 def _double_quotes(slip: Slip) -> str:
     found = re.search(r'"([^"]*)"', slip.message)
-    if slip.sqlstate == UNDEFINED_COLUMN and found and f'"{found[1]}"' in slip.text:
-        return f"double quotes name a column, and a text stands in single ones: '{found[1]}'"
-    return ""
+    if slip.sqlstate != UNDEFINED_COLUMN or not found or found[0] not in slip.text:
+        return ""
+    if parameter := _PARAMETER_IN_NAME.fullmatch(found[1]):
+        return f"in quotes it is a name: write :{parameter[1] or parameter[2]} without them"
+    text = found[1].replace("'", "''")
+    return f"double quotes name a column, and a text stands in single ones: '{text}'"
 
 
 def _text_with_number(slip: Slip) -> str:
     found = _TEXT_WITH_NUMBER.search(slip.message)
-    if slip.sqlstate == UNDEFINED_FUNCTION and found:
+    if slip.sqlstate == UNDEFINED_FUNCTION and found and any(word[0].isdigit() for word in slip.words):
         return f"one side is a text: write the number in single quotes, such as {found[1] or found[2]} '35'"
     return ""
 
 
 def _parameter_without_type(slip: Slip) -> str:
-    found = next((word for word in slip.words if word.startswith(":") and word[1:2].isalpha()), None)
-    if slip.sqlstate == INDETERMINATE_TYPE and found:
-        return f"say the type of the parameter, such as CAST({found} AS text)"
+    names = list(dict.fromkeys(word for word in slip.words if word.startswith(":") and word[1:2].isalpha()))
+    found = re.search(r"\$(\d+)", slip.message)
+    if slip.sqlstate in NO_TYPE and found and names:
+        return f"say the type of the parameter, such as CAST({names[int(found[1]) - 1]} AS text)"
     return ""
 
 
 def _quoted_parameter(slip: Slip) -> str:
     for each in tokens(slip.text):
-        if each.kind == Kind.QUOTED:
-            found = _QUOTED_PARAMETER.fullmatch(slip.text, each.start, each.end)
-            if found is not None and (found[1] or slip.sqlstate or found[2] in slip.variables):
-                return f"in quotes it is a text: write :{found[1] or found[2]} without them"
+        found = _QUOTED_PARAMETER.fullmatch(slip.text, each.start, each.end)
+        if found is None or not (found[1] or slip.sqlstate or found[2] in slip.variables):
+            continue
+        told = f'"{found[0][1:-1]}"' in slip.message or found[0] in slip.message
+        if told or _is_compared(slip.text[: each.start].rstrip(), slip.text[each.end :].lstrip()):
+            return f"in quotes it is a text: write :{found[1] or found[2]} without them"
     return ""
+
+
+def _is_compared(before: str, after: str) -> bool:
+    """Whether a text is compared with a value: elsewhere ``'{a}'`` is an array, a path in JSON, or a pattern."""
+    operator = _COMPARISON.search(before)
+    return (
+        operator is not None and not before[: operator.start()].rstrip().endswith("]") and after[:2] != "::"
+    )
 
 
 def _pairs(slip: Slip) -> list[tuple[str, str]]:
@@ -180,7 +201,7 @@ def _pairs(slip: Slip) -> list[tuple[str, str]]:
 _LOOKS: tuple[Callable[[Slip], str], ...] = (
     _psql_command,
     _python_string,
-    _percent_parameter,
+    _python_parameter,
     _numbered_parameter,
     _list_after_in,
     _name_as_parameter,

@@ -14,16 +14,24 @@ VALUES = {"dep": "35", "ids": ["35"], "table": "towns", "x": None, "name": "Bruz
 SLIPS = [
     ("SELECT * FROM towns WHERE dep = :ids::int", ""),
     ('SELECT * FROM towns WHERE name = "Bruz"', "'Bruz'"),
+    ('SELECT * FROM towns WHERE name = "L\'Aigle"', "'L''Aigle'"),
+    ('SELECT * FROM towns WHERE dep = ":dep"', "write :dep"),
     ("SELECT * FROM towns WHERE name = 'L'Aigle'", "'L''Aigle"),
     ("SELECT * FROM towns WHERE dep = 35", "= '35'"),
     ("SELECT * FROM towns WHERE 35 = dep", "= '35'"),
+    ("SELECT * FROM towns JOIN (SELECT id::bigint) t ON dep = id", ""),
     ('f"SELECT * FROM towns"', "without f"),
+    ("'SELECT * FROM towns'", "quotes"),
     ("SELECT * FROM towns WHERE dep IN :ids", "= ANY(:ids)"),
     ("SELECT * FROM :table", "cannot name a table"),
     ("SELECT * FROM towns WHERE dep = %(dep)s", "write :dep"),
     ("SELECT * FROM towns WHERE dep = $1", "write :name"),
     ("SELECT * FROM towns WHERE dep = ?", "write :name"),
+    ("SELECT * FROM towns WHERE dep = %s", "write :name"),
+    ("SELECT * FROM towns WHERE dep = {dep}", "write :dep"),
     ("SELECT * FROM towns WHERE :x IS NULL", "CAST(:x AS text)"),
+    ("SELECT * FROM towns WHERE :x IS NULL OR dep = :x", "CAST(:x AS text)"),
+    ("SELECT * FROM towns WHERE dep = :dep AND (:x IS NULL OR name = :x)", "CAST(:x AS text)"),
     ("SELECT *\N{NO-BREAK SPACE}FROM towns", "no-break space"),
     ("SELECT name\nFROM\N{NARROW NO-BREAK SPACE}towns", "in line 2"),
     (r"\d towns", "%describe_table towns"),
@@ -51,9 +59,15 @@ def test_slip_that_fails_gets_its_hint(towns, text, expected):
         assert hint(text, "42601") == ""
 
 
-@pytest.mark.parametrize("literal", ["':dep'", "'{dep}'", "' :dep '"])
-def test_quoted_parameter_is_told_if_nothing_is_found(towns, literal):
-    frame = query(towns, f"SELECT * FROM towns WHERE dep = {literal}", VALUES)
+@pytest.mark.parametrize(
+    "condition",
+    [
+        *("dep = ':dep'", "dep = '{dep}'", "dep = ' :dep '", "lower(dep) <= '{dep}' AND dep > ':dep'"),
+        *("dep IN (':dep', '1')", "dep in ('1', '{dep}')", "dep LIKE ':dep'", "dep BETWEEN ':dep' AND '1'"),
+    ],
+)
+def test_quoted_parameter_is_told_if_nothing_is_found(towns, condition):
+    frame = query(towns, f"SELECT * FROM towns WHERE {condition}", VALUES)
     assert frame.empty
     assert any("write :dep without" in note for note in frame.attrs["notes"])
 
@@ -66,6 +80,13 @@ RIGHT = [
     'SELECT name AS "Bruz" FROM towns',
     "SELECT 'L''Aigle', E'a\\'b', $$it's$$",
     "SELECT '{\"a\": 1}'::jsonb ? 'a', '{dep}'::text[]",
+    "SELECT jsonb '{}' #>> '{dep}' AS x WHERE false",
+    "SELECT jsonb_set('{}', '{dep}', '1') AS x WHERE false",
+    "SELECT name FROM towns WHERE ARRAY[dep] && '{name}' OR dep = ANY('{name}')",
+    "SELECT name FROM towns WHERE ARRAY[dep] = '{name}' OR string_to_array(dep, ' ') = '{name}'::text[]",
+    "SELECT name FROM towns WHERE name ~ ':dep' OR dep = split_part(name, ':dep', 2)",
+    "SELECT string_agg(name, ':dep') AS x FROM towns WHERE false GROUP BY dep",
+    "SELECT ':dep' AS text WHERE false",
     "SELECT 10 % 3, 'a%(x)s', '$1', 5 % (2)",
     "SELECT 'x\N{NO-BREAK SPACE}y'",
     "SELECT * FROM towns WHERE CAST(:x AS text) IS NULL",
