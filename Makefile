@@ -75,7 +75,7 @@ unit: $(FRONT)  ## the tests, on the sandbox; TESTBED=FILE.json for another clus
 	  $(PYTEST) $(if $(TESTBED),--testbed $(TESTBED) -m "not gibibyte") $(or $(PYTEST_ARGS),--ignore=$(PROTOCOLS))
 
 protocols: $(READY)  ## the tests of the tunnel's protocols, which must cover every line and branch of them
-	$(PYTEST) $(PROTOCOLS) --cov
+	$(PYTEST) -n 0 $(PROTOCOLS) --cov
 
 wide: $(FRONT)  ## cases of the tests with more protocols, themes, languages, versions and commands
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" && export CHROMIUM && \

@@ -375,7 +375,7 @@ class OverWebSocketMachine(SpdyTunnelMachine):
 
 TestSpdyTunnel, TestSpdyOverWebSocket = BareMachine.TestCase, OverWebSocketMachine.TestCase
 TestSpdyTunnel.settings = TestSpdyOverWebSocket.settings = settings(
-    max_examples=examples(100),
+    max_examples=examples(50),
     stateful_step_count=40,
     deadline=None,
     phases=set(Phase) - {Phase.shrink},  # it takes minutes, and forty steps can be read
