@@ -182,122 +182,84 @@ def _sizes(*fields: str) -> Cell:
     return lambda obj: sum(len(obj.get(field) or ()) for field in fields)
 
 
-_TEMPLATE: dict[str, Cell] = {"+Containers": _of_containers("name"), "+Images": _of_containers("image")}
-_SELECTOR: dict[str, Cell] = {"+Selector": lambda obj: format_selector(obj["spec"].get("selector"))}
-_NAME: dict[str, Cell] = {"Name": "metadata.name"}
-_ROLE = _NAME | {"Created At": "metadata.creationTimestamp"}
-_BINDING: dict[str, Cell] = {
-    **_NAME,
-    "Role": lambda obj: "{kind}/{name}".format(**obj["roleRef"]),
+# What is no path, by heading, or by kind and heading.
+_MADE: dict[str, Cell] = {
     "Age": _age,
-    "+Users": _subjects("User"),
-    "+Groups": _subjects("Group"),
-    "+ServiceAccounts": _subjects("ServiceAccount"),
+    "Containers": _of_containers("name"),
+    "Images": _of_containers("image"),
+    "Pod-Selector": lambda obj: format_selector(obj["spec"].get("podSelector")),
+    "Selector": lambda obj: format_selector(obj["spec"].get("selector")),
+    "Role": lambda obj: "{kind}/{name}".format(**obj["roleRef"]),
+    "Users": _subjects("User"),
+    "Groups": _subjects("Group"),
+    "ServiceAccounts": _subjects("ServiceAccount"),
+    "Secrets": _sizes("secrets"),
+    "Data": _sizes("data", "binaryData"),
+    "deployments Ready": _ready,
+    "statefulsets Ready": _ready,
+    "pods Ready": _pod_ready,
+    "pods Status": lambda pod: summarize(pod).reason,
+    "pods Restarts": lambda pod: summarize(pod).restarts,
+    "services External-IP": _external_ip,
+    "services Port(s)": _ports,
+    "services Selector": lambda obj: format_labels(obj["spec"].get("selector")),
+    "endpoints Endpoints": _endpoints,
+    "endpointslices Endpoints": _slice_addresses,
+    "endpointslices Ports": lambda obj: _some(
+        [str(p.get("port") or "*") for p in obj.get("ports") or ()], UNSET
+    ),
+    "nodes Status": _node_status,
+    "nodes Roles": _node_roles,
+    "events Last Seen": _seen,
+    "events Object": _involved,
+    "events Message": lambda event: str(event.get("message", "")).strip(),
+    "jobs Status": _job_state,
+    "jobs Completions": _completions,
+    "jobs Duration": _duration,
+    "persistentvolumeclaims Status": _claim_phase,
+    "persistentvolumeclaims Access Modes": lambda o: ",".join(
+        _MODES.get(m, m) for m in at(o, "status.accessModes")
+    ),
+    "resourcequotas Request": _quota(limits=False),
+    "resourcequotas Limit": _quota(limits=True),
 }
+# By kind the headings, `#` before an integer and `+` before a column of ``-o wide``, and the paths of their values.
+_TEXT = """
+pods: Name, Ready, Status, Restarts, Age, +IP=status.podIP or <none>, +Node=spec.nodeName or <none>, +Nominated Node=status.nominatedNodeName or <none>, +Readiness Gates=status.none or <none>
+services: Name, Type=spec.type or ClusterIP, Cluster-IP=spec.clusterIP or <none>, External-IP, Port(s), Age, +Selector
+endpoints: Name, Endpoints, Age
+endpointslices: Name, AddressType=addressType, Ports, Endpoints, Age
+nodes: Name, Status, Roles, Age, Version=status.nodeInfo.kubeletVersion
+events: Last Seen, Type=type, Reason=reason, Object, Message, +Name
+namespaces: Name, Status=status.phase, Age
+secrets: Name, Type=type or Opaque, #Data, Age
+configmaps: Name, #Data, Age
+serviceaccounts: Name, #Secrets, Age
+deployments: Name, Ready, #Up-to-date=status.updatedReplicas or 0, #Available=status.availableReplicas or 0, Age, +Containers, +Images, +Selector
+replicasets: Name, #Desired=spec.replicas or 0, #Current=status.replicas or 0, #Ready=status.readyReplicas or 0, Age, +Containers, +Images, +Selector
+statefulsets: Name, Ready, Age, +Containers, +Images
+jobs: Name, Status, Completions, Duration, Age, +Containers, +Images, +Selector
+persistentvolumeclaims: Name, Status, Volume=spec.volumeName, Capacity=status.capacity.storage, Access Modes, StorageClass=spec.storageClassName, VolumeAttributesClass=spec.volumeAttributesClassName or <unset>, Age
+resourcequotas: Name, Request, Limit, Age
+networkpolicies: Name, Pod-Selector, Age
+roles: Name, Created At=metadata.creationTimestamp
+clusterroles: Name, Created At=metadata.creationTimestamp
+rolebindings: Name, Role, Age, +Users, +Groups, +ServiceAccounts
+clusterrolebindings: Name, Role, Age, +Users, +Groups, +ServiceAccounts
+clusters: Name, Age, #Instances=spec.instances, #Ready=status.readyInstances, Status=status.phase, Primary=status.currentPrimary
+"""
 
-# By kind and heading: `#` marks an integer, `+` a column of ``-o wide``.
+
+def _table(plural: str, columns: str) -> dict[str, Cell]:
+    table: dict[str, Cell] = {}
+    for column in columns.split(", "):
+        heading, _, path = column.partition("=")
+        title = heading.strip("#+")
+        table[heading] = path or _MADE.get(f"{plural} {title}") or _MADE.get(title, "metadata.name")
+    return table
+
+
 TABLES: dict[str, dict[str, Cell]] = {
-    "pods": {
-        **_NAME,
-        "Ready": _pod_ready,
-        "Status": lambda pod: summarize(pod).reason,
-        "Restarts": lambda pod: summarize(pod).restarts,
-        "Age": _age,
-        "+IP": "status.podIP or <none>",
-        "+Node": "spec.nodeName or <none>",
-        "+Nominated Node": "status.nominatedNodeName or <none>",
-        "+Readiness Gates": lambda _: NONE,
-    },
-    "services": {
-        **_NAME,
-        "Type": "spec.type or ClusterIP",
-        "Cluster-IP": "spec.clusterIP or <none>",
-        "External-IP": _external_ip,
-        "Port(s)": _ports,
-        "Age": _age,
-        "+Selector": lambda obj: format_labels(obj["spec"].get("selector")),
-    },
-    "endpoints": {**_NAME, "Endpoints": _endpoints, "Age": _age},
-    "endpointslices": {
-        **_NAME,
-        "AddressType": "addressType",
-        "Ports": lambda obj: _some([str(p.get("port") or "*") for p in obj.get("ports") or ()], UNSET),
-        "Endpoints": _slice_addresses,
-        "Age": _age,
-    },
-    "nodes": {
-        **_NAME,
-        "Status": _node_status,
-        "Roles": _node_roles,
-        "Age": _age,
-        "Version": "status.nodeInfo.kubeletVersion",
-    },
-    "events": {
-        "Last Seen": _seen,
-        "Type": "type",
-        "Reason": "reason",
-        "Object": _involved,
-        "Message": lambda event: str(event.get("message", "")).strip(),
-        "+Name": "metadata.name",
-    },
-    "namespaces": {**_NAME, "Status": "status.phase", "Age": _age},
-    "secrets": {**_NAME, "Type": "type or Opaque", "#Data": _sizes("data"), "Age": _age},
-    "configmaps": {**_NAME, "#Data": _sizes("data", "binaryData"), "Age": _age},
-    "serviceaccounts": {**_NAME, "#Secrets": _sizes("secrets"), "Age": _age},
-    "deployments": {
-        **_NAME,
-        "Ready": _ready,
-        "#Up-to-date": "status.updatedReplicas or 0",
-        "#Available": "status.availableReplicas or 0",
-        "Age": _age,
-        **_TEMPLATE,
-        **_SELECTOR,
-    },
-    "replicasets": {
-        **_NAME,
-        "#Desired": "spec.replicas or 0",
-        "#Current": "status.replicas or 0",
-        "#Ready": "status.readyReplicas or 0",
-        "Age": _age,
-        **_TEMPLATE,
-        **_SELECTOR,
-    },
-    "statefulsets": {**_NAME, "Ready": _ready, "Age": _age, **_TEMPLATE},
-    "jobs": {
-        **_NAME,
-        "Status": _job_state,
-        "Completions": _completions,
-        "Duration": _duration,
-        "Age": _age,
-        **_TEMPLATE,
-        **_SELECTOR,
-    },
-    "persistentvolumeclaims": {
-        **_NAME,
-        "Status": _claim_phase,
-        "Volume": "spec.volumeName",
-        "Capacity": "status.capacity.storage",
-        "Access Modes": lambda obj: ",".join(_MODES.get(m, m) for m in at(obj, "status.accessModes")),
-        "StorageClass": "spec.storageClassName",
-        "VolumeAttributesClass": "spec.volumeAttributesClassName or <unset>",
-        "Age": _age,
-    },
-    "resourcequotas": {**_NAME, "Request": _quota(limits=False), "Limit": _quota(limits=True), "Age": _age},
-    "networkpolicies": {
-        **_NAME,
-        "Pod-Selector": lambda obj: format_selector(obj["spec"].get("podSelector")),
-        "Age": _age,
-    },
-    "roles": _ROLE,
-    "clusterroles": _ROLE,
-    "rolebindings": _BINDING,
-    "clusterrolebindings": _BINDING,
-    "clusters": {
-        **_NAME,
-        "Age": _age,
-        "#Instances": "spec.instances",
-        "#Ready": "status.readyInstances",
-        "Status": "status.phase",
-        "Primary": "status.currentPrimary",
-    },
+    plural: _table(plural, columns)
+    for plural, _, columns in (line.partition(": ") for line in filter(None, _TEXT.splitlines()))
 }

@@ -8,83 +8,129 @@ Source: k8s.io/kubernetes/pkg/apis/*/v1/defaults.go.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sspcloud_magics.sandbox.auth.rbac import GROUP
 from sspcloud_magics.sandbox.resources import Resource
-from sspcloud_magics.sandbox.store import Obj
+from sspcloud_magics.sandbox.store import Obj, copied
 
-_MODE = 0o644
+# Of a pod's spec: paths, and what stands there where nothing does. What a path leads through is not made.
+_POD: dict[str, Any] = {
+    "restartPolicy": "Always",
+    "terminationGracePeriodSeconds": 30,
+    "dnsPolicy": "ClusterFirst",
+    "securityContext": {},
+    "schedulerName": "default-scheduler",
+    "volumes[].projected.sources[].serviceAccountToken.expirationSeconds": 3600,
+    **{
+        f"volumes[].{kind}.defaultMode": 0o644 for kind in ("secret", "configMap", "projected", "downwardAPI")
+    },
+}
+_CONTAINER: dict[str, Any] = {
+    "terminationMessagePath": "/dev/termination-log",
+    "terminationMessagePolicy": "File",
+    "resources": {},
+    "ports[].protocol": "TCP",
+    "env[].valueFrom.fieldRef.apiVersion": "v1",
+    **{
+        f"{probe}.{name}": value
+        for probe in ("livenessProbe", "readinessProbe", "startupProbe")
+        for name, value in (
+            *(("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)),
+            *(("httpGet.path", "/"), ("httpGet.scheme", "HTTP")),
+        )
+    },
+}
+_POD |= {
+    f"{kind}[].{p}": value for kind in ("initContainers", "containers") for p, value in _CONTAINER.items()
+}
+_POLICY = {f"{direction}[].ports[].protocol": "TCP" for direction in ("ingress", "egress")}
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "deployments": {
+        "replicas": 1,
+        "revisionHistoryLimit": 10,
+        "progressDeadlineSeconds": 600,
+        "strategy": {},
+        "strategy.type": "RollingUpdate",
+    },
+    "jobs": {
+        "parallelism": 1,
+        "backoffLimit": 6,
+        "completionMode": "NonIndexed",
+        "suspend": False,
+        "podReplacementPolicy": "TerminatingOrFailed",
+        "manualSelector": False,
+    },
+    "networkpolicies": {"podSelector": {}, **_POLICY},
+    "persistentvolumeclaims": {"volumeMode": "Filesystem"},
+    "pods": {**_POD, "enableServiceLinks": True},
+    "replicasets": {"replicas": 1},
+    "services": {"type": "ClusterIP", "sessionAffinity": "None", "ports[].protocol": "TCP"},
+    "statefulsets": {
+        "replicas": 1,
+        "podManagementPolicy": "OrderedReady",
+        "revisionHistoryLimit": 10,
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+    },
+}
+_TEMPLATES = ("deployments", "jobs", "replicasets", "statefulsets")
 
 
 def set_defaults(resource: Resource, obj: Obj, old: Obj | None = None) -> None:
     """Complete `obj` in place; `old` is what it replaces, whose given addresses are kept."""
-    setter = _SETTERS.get((resource.group, resource.plural))
-    if setter is not None:
-        setter(obj, old)
+    plural = resource.plural
+    if plural == "jobs" and not {"completions", "parallelism"} & (obj.get("spec") or {}).keys():
+        obj.setdefault("spec", {})["completions"] = 1
+    if plural in _DEFAULTS:
+        spec = obj.setdefault("spec", {})
+        if plural in _TEMPLATES:
+            template = spec.setdefault("template", {})
+            template.setdefault("metadata", {}).setdefault("creationTimestamp", None)
+            _fill(template.setdefault("spec", {}), _POD)
+            _complete_pod(template["spec"])
+        _fill(spec, _DEFAULTS[plural])
+    if plural in _SETTERS:
+        _SETTERS[plural](obj, old)
 
 
-def set_pod_spec_defaults(spec: Obj) -> None:
-    """Complete the spec of a pod, or of a pod's template, in place."""
-    _fill(
-        spec,
-        restartPolicy="Always",
-        terminationGracePeriodSeconds=30,
-        dnsPolicy="ClusterFirst",
-        securityContext={},
-        schedulerName="default-scheduler",
-    )
+def _fill(target: Any, values: Mapping[str, Any]) -> None:
+    for path, value in values.items():
+        _set(target, path.split("."), value)
+
+
+def _set(target: Any, path: list[str], value: Any) -> None:
+    name = path[0].removesuffix("[]")
+    if not isinstance(target, dict):
+        return
+    if len(path) == 1:
+        if target.get(name) is None:
+            target[name] = copied(value)
+        return
+    found = target.get(name)
+    for item in (found or ()) if path[0].endswith("[]") else (found,):
+        _set(item, path[1:], value)
+
+
+def _complete_pod(spec: Obj) -> None:
+    """Set what depends on other fields."""
     for kind in ("initContainers", "containers"):
         for container in spec.get(kind) or ():
-            _container(container)
+            image = str(container.get("image") or "")
+            tag = image.rpartition("/")[2].partition("@")[0].partition(":")[2]
+            latest = "@" not in image and tag in ("", "latest")
+            _fill(container, {"imagePullPolicy": "Always" if latest else "IfNotPresent"})
+            resources = container["resources"]
+            if isinstance(resources, dict) and resources.get("limits"):
+                resources["requests"] = {**resources["limits"], **(resources.get("requests") or {})}
     for volume in spec.get("volumes") or ():
-        _volume(volume)
-
-
-def _container(container: Obj) -> None:
-    image = str(container.get("image") or "")
-    tag = image.rpartition("/")[2].partition("@")[0].partition(":")[2]
-    latest = "@" not in image and tag in ("", "latest")
-    _fill(
-        container,
-        imagePullPolicy="Always" if latest else "IfNotPresent",
-        terminationMessagePath="/dev/termination-log",
-        terminationMessagePolicy="File",
-        resources={},
-    )
-    resources = container["resources"]
-    if isinstance(resources, dict) and resources.get("limits"):
-        requests = resources.setdefault("requests", {})
-        for name, amount in resources["limits"].items():
-            requests.setdefault(name, amount)
-    for port in container.get("ports") or ():
-        _fill(port, protocol="TCP")
-    for variable in container.get("env") or ():
-        reference = (variable.get("valueFrom") or {}).get("fieldRef")
-        if reference:
-            _fill(reference, apiVersion="v1")
-    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if container.get(name):
-            _fill(container[name], timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
-            if "httpGet" in container[name]:
-                _fill(container[name]["httpGet"], path="/", scheme="HTTP")
-
-
-def _volume(volume: Obj) -> None:
-    if set(volume) <= {"name"}:
-        volume["emptyDir"] = {}
-    for kind in ("secret", "configMap", "projected", "downwardAPI"):
-        if isinstance(volume.get(kind), dict):
-            _fill(volume[kind], defaultMode=_MODE)
-    for source in (volume.get("projected") or {}).get("sources") or ():
-        if "serviceAccountToken" in source:
-            _fill(source["serviceAccountToken"], expirationSeconds=3600)
+        if set(volume) <= {"name"}:
+            volume["emptyDir"] = {}
 
 
 def _pod(pod: Obj, old: Obj | None) -> None:
-    set_pod_spec_defaults(pod.setdefault("spec", {}))
-    _fill(pod["spec"], enableServiceLinks=True)
+    _complete_pod(pod["spec"])
     if old is None:
         pod["status"] = {"phase": "Pending", "qosClass": quality_of_service(pod["spec"])}
 
@@ -109,70 +155,32 @@ def quality_of_service(spec: Obj) -> str:
     return "Guaranteed" if guaranteed else "Burstable"
 
 
-def _template(obj: Obj) -> Obj:
-    spec: Obj = obj.setdefault("spec", {})
-    template = spec.setdefault("template", {})
-    template.setdefault("metadata", {}).setdefault("creationTimestamp", None)
-    set_pod_spec_defaults(template.setdefault("spec", {}))
-    return spec
-
-
 def _deployment(deployment: Obj, _old: Obj | None) -> None:
-    spec = _template(deployment)
-    _fill(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600, strategy={})
-    _fill(spec["strategy"], type="RollingUpdate")
-    if spec["strategy"]["type"] == "RollingUpdate":
-        _fill(spec["strategy"], rollingUpdate={})
-        _fill(spec["strategy"]["rollingUpdate"], maxUnavailable="25%", maxSurge="25%")
+    strategy = deployment["spec"]["strategy"]
+    if strategy["type"] == "RollingUpdate":
+        _fill(
+            strategy,
+            {"rollingUpdate": {}, "rollingUpdate.maxUnavailable": "25%", "rollingUpdate.maxSurge": "25%"},
+        )
 
 
 def _replica_set(replica_set: Obj, _old: Obj | None) -> None:
-    spec = _template(replica_set)
-    _fill(spec, replicas=1)
-    labels = spec["template"]["metadata"].get("labels")
-    if labels and not spec.get("selector"):
-        spec["selector"] = {"matchLabels": dict(labels)}
-
-
-def _stateful_set(stateful_set: Obj, _old: Obj | None) -> None:
-    spec = _template(stateful_set)
-    _fill(
-        spec,
-        replicas=1,
-        podManagementPolicy="OrderedReady",
-        revisionHistoryLimit=10,
-        updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
-        persistentVolumeClaimRetentionPolicy={"whenDeleted": "Retain", "whenScaled": "Retain"},
-    )
-
-
-def _job(job: Obj, _old: Obj | None) -> None:
-    spec = _template(job)
-    if "completions" not in spec and "parallelism" not in spec:
-        spec["completions"] = 1
-    _fill(
-        spec,
-        parallelism=1,
-        backoffLimit=6,
-        completionMode="NonIndexed",
-        suspend=False,
-        podReplacementPolicy="TerminatingOrFailed",
-        manualSelector=False,
-    )
+    labels = replica_set["spec"]["template"]["metadata"].get("labels")
+    if labels:
+        _fill(replica_set["spec"], {"selector": {"matchLabels": labels}})
 
 
 def _service(service: Obj, old: Obj | None) -> None:
-    spec: Obj = service.setdefault("spec", {})
-    _fill(spec, type="ClusterIP", sessionAffinity="None")
+    spec = service["spec"]
     for port in spec.get("ports") or ():
-        _fill(port, protocol="TCP", targetPort=port.get("port"))
+        _fill(port, {"targetPort": port.get("port")})
     if spec["type"] == "ExternalName":
         return
-    _fill(spec, ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack", internalTrafficPolicy="Cluster")
+    _fill(spec, {"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster"})
     if old is not None:
-        for name in ("clusterIP", "clusterIPs"):
-            if not spec.get(name) and name in old["spec"]:
-                spec[name] = old["spec"][name]
+        spec |= {
+            n: old["spec"][n] for n in ("clusterIP", "clusterIPs") if not spec.get(n) and n in old["spec"]
+        }
     else:
         service["status"] = {"loadBalancer": {}}
         if spec.get("clusterIP"):
@@ -180,7 +188,7 @@ def _service(service: Obj, old: Obj | None) -> None:
 
 
 def _secret(secret: Obj, _old: Obj | None) -> None:
-    _fill(secret, type="Opaque")
+    _fill(secret, {"type": "Opaque"})
     plain = secret.pop("stringData", None)
     if plain:
         encoded = {name: base64.b64encode(str(text).encode()).decode() for name, text in plain.items()}
@@ -188,21 +196,16 @@ def _secret(secret: Obj, _old: Obj | None) -> None:
 
 
 def _network_policy(policy: Obj, _old: Obj | None) -> None:
-    spec: Obj = policy.setdefault("spec", {})
-    spec.setdefault("podSelector", {})
+    spec = policy["spec"]
     if not spec.get("policyTypes"):
         spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
-    for rule in [*(spec.get("ingress") or ()), *(spec.get("egress") or ())]:
-        for port in (rule or {}).get("ports") or ():
-            _fill(port, protocol="TCP")
 
 
 def _binding(binding: Obj, _old: Obj | None) -> None:
-    if isinstance(binding.get("roleRef"), dict):
-        _fill(binding["roleRef"], apiGroup=GROUP)
+    _fill(binding, {"roleRef.apiGroup": GROUP})
     for subject in binding.get("subjects") or ():
         if subject.get("kind") in ("User", "Group"):
-            _fill(subject, apiGroup=GROUP)
+            _fill(subject, {"apiGroup": GROUP})
 
 
 def _namespace(namespace: Obj, old: Obj | None) -> None:
@@ -214,29 +217,20 @@ def _namespace(namespace: Obj, old: Obj | None) -> None:
 
 
 def _claim(claim: Obj, old: Obj | None) -> None:
-    _fill(claim.setdefault("spec", {}), volumeMode="Filesystem")
     if old is None:
-        _fill(claim["spec"], storageClassName="local-path")
+        _fill(claim["spec"], {"storageClassName": "local-path"})
         claim["status"] = {"phase": "Pending"}
 
 
-def _fill(target: Obj, **values: Any) -> None:
-    for name, value in values.items():
-        if target.get(name) is None:
-            target[name] = value
-
-
-_SETTERS: dict[tuple[str, str], Callable[[Obj, Obj | None], None]] = {
-    ("", "namespaces"): _namespace,
-    ("", "persistentvolumeclaims"): _claim,
-    ("", "pods"): _pod,
-    ("", "secrets"): _secret,
-    ("", "services"): _service,
-    ("apps", "deployments"): _deployment,
-    ("apps", "replicasets"): _replica_set,
-    ("apps", "statefulsets"): _stateful_set,
-    ("batch", "jobs"): _job,
-    ("networking.k8s.io", "networkpolicies"): _network_policy,
-    (GROUP, "clusterrolebindings"): _binding,
-    (GROUP, "rolebindings"): _binding,
+_SETTERS: dict[str, Callable[[Obj, Obj | None], None]] = {
+    "namespaces": _namespace,
+    "persistentvolumeclaims": _claim,
+    "pods": _pod,
+    "secrets": _secret,
+    "services": _service,
+    "deployments": _deployment,
+    "replicasets": _replica_set,
+    "networkpolicies": _network_policy,
+    "clusterrolebindings": _binding,
+    "rolebindings": _binding,
 }

@@ -16,91 +16,45 @@ from sspcloud_magics.sandbox.store import AlreadyExists, Change, Obj, Store
 
 _READ = ("get", "list", "watch")
 _WRITE = ("create", "delete", "deletecollection", "patch", "update")
-_ALL = tuple(sorted((*_READ, *_WRITE)))
+_VERBS = {"read": _READ, "write": _WRITE, "all": tuple(sorted((*_READ, *_WRITE)))}
 _AGGREGATE = f"{GROUP}/aggregate-to-"
 
-_WORKLOADS = "daemonsets deployments deployments/scale replicasets replicasets/scale"
-_STATUS = "daemonsets/status deployments/status replicasets/status"
-
-# (verbs, API group, resources)
-_VIEW: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (
-        _READ,
-        "",
-        (
-            "configmaps endpoints persistentvolumeclaims persistentvolumeclaims/status pods replicationcontrollers "
-            "replicationcontrollers/scale serviceaccounts services services/status"
-        ),
-    ),
-    (
-        _READ,
-        "",
-        (
-            "bindings events limitranges namespaces/status pods/log pods/status replicationcontrollers/status "
-            "resourcequotas resourcequotas/status"
-        ),
-    ),
-    (_READ, "", "namespaces"),
-    (_READ, "discovery.k8s.io", "endpointslices"),
-    (
-        _READ,
-        "apps",
-        f"controllerrevisions {_WORKLOADS} {_STATUS} statefulsets statefulsets/scale statefulsets/status",
-    ),
-    (_READ, "autoscaling", "horizontalpodautoscalers horizontalpodautoscalers/status"),
-    (_READ, "batch", "cronjobs cronjobs/status jobs jobs/status"),
-    (
-        _READ,
-        "extensions",
-        f"{_WORKLOADS} {_STATUS} ingresses ingresses/status networkpolicies replicationcontrollers/scale",
-    ),
-    (_READ, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
-    (_READ, "networking.k8s.io", "ingresses ingresses/status networkpolicies"),
-)
-_EDIT: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (_READ, "", "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy"),
-    (("impersonate",), "", "serviceaccounts"),
-    (_WRITE, "", "pods pods/attach pods/exec pods/portforward pods/proxy"),
-    (("create",), "", "pods/eviction"),
-    (
-        _WRITE,
-        "",
-        (
-            "configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets "
-            "serviceaccounts services services/proxy"
-        ),
-    ),
-    (("create",), "", "serviceaccounts/token"),
-    (_WRITE, "apps", f"{_WORKLOADS} deployments/rollback statefulsets statefulsets/scale"),
-    (_WRITE, "autoscaling", "horizontalpodautoscalers"),
-    (_WRITE, "batch", "cronjobs jobs"),
-    (
-        _WRITE,
-        "extensions",
-        f"{_WORKLOADS} deployments/rollback ingresses networkpolicies replicationcontrollers/scale",
-    ),
-    (_WRITE, "policy", "poddisruptionbudgets"),
-    (_WRITE, "networking.k8s.io", "ingresses networkpolicies"),
-    (_ALL, "coordination.k8s.io", "leases"),
-)
-_ADMIN: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (("create",), "authorization.k8s.io", "localsubjectaccessreviews"),
-    (_ALL, GROUP, "rolebindings roles"),
-)
-_DISCOVERY_PATHS = (
-    "/api",
-    "/api/*",
-    "/apis",
-    "/apis/*",
-    "/healthz",
-    "/livez",
-    "/openapi",
-    "/openapi/*",
-    "/readyz",
-    "/version",
-    "/version/",
-)
+# Verbs, API group (- for core) and resources of each line. Kinds that the sandbox does not have can be granted all the same.
+_VIEW = """
+read - configmaps endpoints persistentvolumeclaims persistentvolumeclaims/status pods replicationcontrollers replicationcontrollers/scale serviceaccounts services services/status
+read - bindings events limitranges namespaces/status pods/log pods/status replicationcontrollers/status resourcequotas resourcequotas/status
+read - namespaces
+read discovery.k8s.io endpointslices
+read apps controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status
+read autoscaling horizontalpodautoscalers horizontalpodautoscalers/status
+read batch cronjobs cronjobs/status jobs jobs/status
+read policy poddisruptionbudgets poddisruptionbudgets/status
+read networking.k8s.io ingresses ingresses/status networkpolicies
+"""
+_EDIT = """
+read - pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy
+impersonate - serviceaccounts
+write - pods pods/attach pods/exec pods/portforward pods/proxy
+create - pods/eviction
+write - configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets serviceaccounts services services/proxy
+create - serviceaccounts/token
+write apps daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale statefulsets statefulsets/scale
+write autoscaling horizontalpodautoscalers
+write batch cronjobs jobs
+write policy poddisruptionbudgets
+write networking.k8s.io ingresses networkpolicies
+all coordination.k8s.io leases
+"""
+_ADMIN = f"""
+create authorization.k8s.io localsubjectaccessreviews
+all {GROUP} rolebindings roles
+"""
+_BASIC_USER = """
+create authorization.k8s.io selfsubjectaccessreviews selfsubjectrulesreviews
+create authentication.k8s.io selfsubjectreviews
+"""
 _PUBLIC_PATHS = ("/healthz", "/livez", "/readyz", "/version", "/version/")
+_DISCOVERY_PATHS = (*_PUBLIC_PATHS, "/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")
 
 
 def install_bootstrap_policy(store: Store) -> Callable[[], None]:
@@ -141,11 +95,12 @@ def _aggregate(store: Store) -> None:
     return None
 
 
-def _rules(table: tuple[tuple[tuple[str, ...], str, str], ...]) -> list[Obj]:
-    return [
-        {"apiGroups": [group], "resources": resources.split(), "verbs": list(verbs)}
-        for verbs, group, resources in table
-    ]
+def _rules(table: str) -> list[Obj]:
+    rules = []
+    for verb, group, *resources in map(str.split, filter(None, table.splitlines())):
+        verbs = list(_VERBS.get(verb, (verb,)))
+        rules.append({"apiGroups": [group.strip("-")], "resources": resources, "verbs": verbs})
+    return rules
 
 
 def _object(kind: str, name: str, labels: dict[str, str] | None = None, **rest: object) -> Obj:
@@ -176,14 +131,6 @@ def _cluster_roles() -> list[Obj]:
         {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
         {"nonResourceURLs": ["*"], "verbs": ["*"]},
     ]
-    reviews = (
-        (("create",), "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),
-        (("create",), "authentication.k8s.io", "selfsubjectreviews"),
-    )
-    delegated = (
-        (("create",), "authentication.k8s.io", "tokenreviews"),
-        (("create",), "authorization.k8s.io", "subjectaccessreviews"),
-    )
     return [
         _role("cluster-admin", everything),
         _sum("admin"),
@@ -192,8 +139,7 @@ def _cluster_roles() -> list[Obj]:
         _role("system:aggregate-to-admin", _rules(_ADMIN), admin="true"),
         _role("system:aggregate-to-edit", _rules(_EDIT), edit="true"),
         _role("system:aggregate-to-view", _rules(_VIEW), view="true"),
-        _role("system:auth-delegator", _rules(delegated)),
-        _role("system:basic-user", _rules(reviews)),
+        _role("system:basic-user", _rules(_BASIC_USER)),
         _role("system:discovery", [{"nonResourceURLs": list(_DISCOVERY_PATHS), "verbs": ["get"]}]),
         _role("system:public-info-viewer", [{"nonResourceURLs": list(_PUBLIC_PATHS), "verbs": ["get"]}]),
     ]

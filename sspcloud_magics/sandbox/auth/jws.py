@@ -53,18 +53,10 @@ class Signer:
     def jwk(self) -> dict[str, str]:
         """Return the public half, as a JSON Web Key."""
         numbers = self._key.public_key().public_numbers()
-        size = (numbers.n.bit_length() + 7) // 8
-        modulus = numbers.n.to_bytes(size, "big")
+        modulus = numbers.n.to_bytes((numbers.n.bit_length() + 7) // 8, "big")
         key_id = _base64url(hashlib.sha256(modulus).digest()[:15])
-        exponent = numbers.e.to_bytes(3, "big")
-        return {
-            "kty": "RSA",
-            "use": "sig",
-            "alg": "RS256",
-            "kid": key_id,
-            "n": _base64url(modulus),
-            "e": _base64url(exponent),
-        }
+        public = {"n": _base64url(modulus), "e": _base64url(numbers.e.to_bytes(3, "big"))}
+        return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": key_id, **public}
 
 
 def _part(value: Mapping[str, Any]) -> str:
