@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sspcloud_magics.sandbox import kubeconfigs, oidc, postgres, snapshot
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api import build_app
 from sspcloud_magics.sandbox.auth import Authenticator, Unauthenticated, install_bootstrap_policy
 from sspcloud_magics.sandbox.auth.tokens import new_signing_key
@@ -32,13 +33,7 @@ from sspcloud_magics.sandbox.controllers import (
     statefulsets,
 )
 from sspcloud_magics.sandbox.controllers.loop import ControllerLoop
-from sspcloud_magics.sandbox.controllers.objects import (
-    PODS,
-    condition,
-    name_of,
-    pod_ready,
-    terminating,
-)
+from sspcloud_magics.sandbox.controllers.objects import condition, name_of, pod_ready, terminating
 from sspcloud_magics.sandbox.controllers.volumes import Provisioner
 from sspcloud_magics.sandbox.daemon import SandboxError
 from sspcloud_magics.sandbox.kubeconfigs import Person
@@ -204,14 +199,14 @@ class SandboxCluster:
         ready = asyncio.Event()
 
         def late() -> list[Obj]:
-            pods = self.store.peek_all(PODS)
+            pods = self.store.peek_all(kinds.PODS)
             if was_ready is not None:
                 return [pod for pod in pods if pod["metadata"]["uid"] in was_ready and is_starting(pod)]
             return [pod for pod in pods if not pod_ready(pod)]
 
         def look(change: Change | None = None) -> None:
-            if change is None or change.resource == PODS:
-                made = was_ready is not None or len(self.store.peek_all(PODS)) == beginning.PODS
+            if change is None or change.resource == kinds.PODS:
+                made = was_ready is not None or len(self.store.peek_all(kinds.PODS)) == beginning.PODS
                 if made and not late():
                     ready.set()
 

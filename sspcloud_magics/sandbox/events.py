@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sspcloud_magics.sandbox.resources import by_plural
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.store import Obj, Store, now
 
-EVENTS: Final = by_plural("", "events")
 KEPT: Final = 500
 
 
@@ -30,7 +29,7 @@ def tell(
     `component`, `host`: who tells, and on which node. `field`: the part of the object that it is about.
     """
     metadata, moment = obj["metadata"], now()
-    events = store.peek_all(EVENTS)
+    events = store.peek_all(kinds.EVENTS)
     same = (metadata["uid"], field, reason, message)
     for event in events:
         about = event.get("involvedObject") or {}
@@ -40,7 +39,7 @@ def tell(
     if len(events) >= KEPT:  # several at once, so that not every new event looks for the oldest
         events.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
         for old in events[: KEPT // 10]:
-            store.delete(EVENTS, old["metadata"]["namespace"], old["metadata"]["name"])
+            store.delete(kinds.EVENTS, old["metadata"]["namespace"], old["metadata"]["name"])
     involved = {name: metadata[name] for name in ("namespace", "name", "uid", "resourceVersion")}
     involved |= {"kind": obj["kind"], "apiVersion": obj["apiVersion"]}
     # Sorted by name they stand in the order in which they were told, though their times are whole seconds.

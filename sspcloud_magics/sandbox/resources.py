@@ -129,3 +129,7 @@ def by_kind(api_version: str, kind: str) -> Resource:
 
 _BY_PLURAL = {(resource.group, resource.plural): resource for resource in RESOURCES}
 _BY_KIND = {(resource.api_version, resource.kind): resource for resource in RESOURCES}
+
+NAMESPACES, NODES, PODS, SERVICES, ENDPOINTS, SECRETS, CONFIG_MAPS, SERVICE_ACCOUNTS = RESOURCES[:8]
+EVENTS, CLAIMS, QUOTAS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, JOBS, SLICES = RESOURCES[8:16]
+POLICIES, ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, CLUSTERS = RESOURCES[16:]

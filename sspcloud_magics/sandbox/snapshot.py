@@ -19,18 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from sspcloud_magics.sandbox import postgres
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.certificates import write_private
-from sspcloud_magics.sandbox.controllers.objects import (
-    CLAIMS,
-    PODS,
-    is_bound,
-    labels_of,
-    name_of,
-    namespace_of,
-    pod_ready,
-)
+from sspcloud_magics.sandbox.controllers.objects import is_bound, labels_of, name_of, namespace_of, pod_ready
 from sspcloud_magics.sandbox.daemon import SandboxError, snapshot_file
-from sspcloud_magics.sandbox.events import EVENTS
 from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.resources import RESOURCES
 from sspcloud_magics.sandbox.store import Change, Obj, Store
@@ -72,13 +64,15 @@ class Snapshot:
         Raise `SandboxError` if `volumes` lacks the directory of a claim.
         """
         for claim in self.objects:
-            if claim["kind"] == CLAIMS.kind and is_bound(claim):
+            if claim["kind"] == kinds.CLAIMS.kind and is_bound(claim):
                 volume = volumes / namespace_of(claim) / name_of(claim)
                 if not volume.is_dir():
                     raise SandboxError(f"The volume {volume} is missing.", mend=FORGET)
         store.restore(self.version + SKIPPED_VERSIONS, map(_stopped, self.objects))
         return frozenset(
-            obj["metadata"]["uid"] for obj in self.objects if obj["kind"] == PODS.kind and pod_ready(obj)
+            obj["metadata"]["uid"]
+            for obj in self.objects
+            if obj["kind"] == kinds.PODS.kind and pod_ready(obj)
         )
 
 
@@ -142,7 +136,7 @@ class Keeper:
         name, value = _SHARE
         if labels_of(change.object).get(name) == value:
             self._write_or_try_later()  # before the request is answered: a kill may follow at once
-        elif change.resource != EVENTS:
+        elif change.resource != kinds.EVENTS:
             self.write_soon(DELAY)
 
     def _write_or_try_later(self) -> None:
@@ -158,7 +152,10 @@ class Keeper:
     def _write(self) -> None:
         self._cancel()
         objects = [
-            obj for resource in RESOURCES if resource != EVENTS for obj in self._store.peek_all(resource)
+            obj
+            for resource in RESOURCES
+            if resource != kinds.EVENTS
+            for obj in self._store.peek_all(resource)
         ]
         content = {**FORMAT, "version": self._store.version, "objects": objects, "logins": self._logins()}
         write_private(self._path, json.dumps(content, separators=(",", ":")).encode())
@@ -175,7 +172,7 @@ def _log(error: OSError) -> None:
 
 def _stopped(obj: Obj) -> Obj:
     """Return an object as it is while nothing runs: a pod that has not ended has no address and is not ready."""
-    if obj["kind"] != PODS.kind or pod_over(obj):
+    if obj["kind"] != kinds.PODS.kind or pod_over(obj):
         return obj
     status = obj.get("status") or {}
     kept = {key: status[key] for key in ("startTime", "qosClass", *_CONTAINERS) if key in status}

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.resources import RESOURCES, by_plural
 from sspcloud_magics.sandbox.store import AlreadyExists, Change, Conflict, Gone, NotFound, Obj, Store
-
-CONFIG_MAPS = by_plural("", "configmaps")
-PODS = by_plural("", "pods")
 
 
 def config_map(name: str, namespace: str = "here", **data: str) -> Obj:
@@ -58,29 +56,31 @@ def test_nobody_changes_the_store_by_changing_a_dict() -> None:
     store = Store()
     given = config_map("a", key="before")
     returned = store.create(given)
-    read = store.get(CONFIG_MAPS, "here", "a")
-    listed = store.list_objects(CONFIG_MAPS)[0]
+    read = store.get(kinds.CONFIG_MAPS, "here", "a")
+    listed = store.list_objects(kinds.CONFIG_MAPS)[0]
     for obj in (given, returned, read, listed):
         obj["data"]["key"] = "after"
-    assert store.get(CONFIG_MAPS, "here", "a")["data"] == {"key": "before"}
+    assert store.get(kinds.CONFIG_MAPS, "here", "a")["data"] == {"key": "before"}
 
 
 def test_what_was_peeked_at_stays_as_it_was() -> None:
     store = Store()
     store.create(config_map("a", key="before"))
-    seen = store.peek(CONFIG_MAPS, "here", "a")
+    seen = store.peek(kinds.CONFIG_MAPS, "here", "a")
     store.update(config_map("a", key="after"))
     assert seen["data"] == {"key": "before"}
-    assert store.peek_all(CONFIG_MAPS, "here")[0]["data"] == {"key": "after"}
+    assert store.peek_all(kinds.CONFIG_MAPS, "here")[0]["data"] == {"key": "after"}
 
 
 def test_list_is_sorted_and_keeps_to_its_namespace() -> None:
     store = Store()
     for name, namespace in (("b", "here"), ("a", "there"), ("a", "here")):
         store.create(config_map(name, namespace))
-    names = [(o["metadata"]["namespace"], o["metadata"]["name"]) for o in store.list_objects(CONFIG_MAPS)]
+    names = [
+        (o["metadata"]["namespace"], o["metadata"]["name"]) for o in store.list_objects(kinds.CONFIG_MAPS)
+    ]
     assert names == [("here", "a"), ("here", "b"), ("there", "a")]
-    assert [o["metadata"]["name"] for o in store.list_objects(CONFIG_MAPS, "there")] == ["a"]
+    assert [o["metadata"]["name"] for o in store.list_objects(kinds.CONFIG_MAPS, "there")] == ["a"]
 
 
 def test_second_of_a_name_is_refused() -> None:
@@ -97,7 +97,7 @@ def test_update_with_an_old_version_is_a_conflict() -> None:
     first["data"]["key"] = "mine"
     with pytest.raises(Conflict, match="the object has been modified"):
         store.update(first)
-    assert store.get(CONFIG_MAPS, "here", "a")["data"] == {"key": "theirs"}
+    assert store.get(kinds.CONFIG_MAPS, "here", "a")["data"] == {"key": "theirs"}
 
 
 def test_update_that_changes_nothing_is_no_change() -> None:
@@ -111,7 +111,7 @@ def test_update_that_changes_nothing_is_no_change() -> None:
 def test_deleting_or_updating_the_missing_says_so() -> None:
     store = Store()
     with pytest.raises(NotFound, match='configmaps "a" not found'):
-        store.delete(CONFIG_MAPS, "here", "a")
+        store.delete(kinds.CONFIG_MAPS, "here", "a")
     with pytest.raises(NotFound):
         store.update(config_map("a"))
 
@@ -122,7 +122,7 @@ def test_changes_are_told_with_what_was_before() -> None:
     unsubscribe = store.subscribe(heard.append)
     store.create(config_map("a", key="1"))
     store.update(config_map("a", key="2"))
-    store.delete(CONFIG_MAPS, "here", "a")
+    store.delete(kinds.CONFIG_MAPS, "here", "a")
     unsubscribe()
     store.create(config_map("unheard"))
     assert [change.type for change in heard] == ["ADDED", "MODIFIED", "DELETED"]
@@ -158,4 +158,4 @@ def test_watch_can_go_back_as_far_as_the_history() -> None:
 def test_resources_are_told_apart_by_group_and_name() -> None:
     assert len({(r.group, r.plural) for r in RESOURCES}) == len(RESOURCES)
     assert by_plural("apps", "deployments").qualified == "deployments.apps"
-    assert PODS.api_version == "v1"
+    assert kinds.PODS.api_version == "v1"

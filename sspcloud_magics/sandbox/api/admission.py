@@ -11,17 +11,14 @@ from __future__ import annotations
 import uuid
 from ipaddress import IPv4Network
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call
 from sspcloud_magics.sandbox.names import suffix
-from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store
 
 SERVICE_NETWORK = IPv4Network("10.43.0.0/16")
 TOKEN_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 -- a path
-_NAMESPACES = by_plural("", "namespaces")
-_SERVICES = by_plural("", "services")
-_SERVICE_ACCOUNTS = by_plural("", "serviceaccounts")
 
 
 def admit(call: Call, obj: Obj) -> None:
@@ -42,7 +39,7 @@ def give_cluster_ip(store: Store, service: Obj) -> None:
     spec = service["spec"]
     if spec.get("type") == "ExternalName" or spec.get("clusterIP"):
         return
-    taken = {other["spec"].get("clusterIP") for other in store.peek_all(_SERVICES)}
+    taken = {other["spec"].get("clusterIP") for other in store.peek_all(kinds.SERVICES)}
     free = (str(address) for address in SERVICE_NETWORK.hosts())
     next(free)  # the API server's own
     spec["clusterIP"] = next(address for address in free if address not in taken)
@@ -52,9 +49,9 @@ def give_cluster_ip(store: Store, service: Obj) -> None:
 def _check_namespace(call: Call, obj: Obj) -> None:
     name = call.namespace
     try:
-        namespace = call.store.peek(_NAMESPACES, "", name)
+        namespace = call.store.peek(kinds.NAMESPACES, "", name)
     except NotFound:
-        raise status.not_found(_NAMESPACES, name) from None
+        raise status.not_found(kinds.NAMESPACES, name) from None
     if namespace["metadata"].get("deletionTimestamp"):
         why = f"unable to create new content in namespace {name} because it is being terminated"
         raise status.forbidden(
@@ -76,7 +73,7 @@ def _give_service_account(store: Store, namespace: str, pod: Obj) -> None:
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = name
     try:
-        account = store.peek(_SERVICE_ACCOUNTS, namespace, name)
+        account = store.peek(kinds.SERVICE_ACCOUNTS, namespace, name)
     except NotFound:
         why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
         raise status.forbidden("", "pods", pod["metadata"].get("name", ""), why) from None

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call
 from sspcloud_magics.sandbox.auth import Attributes, allowed
-from sspcloud_magics.sandbox.auth.rbac import CLUSTER_ROLES, GROUP, ROLES, rules_held, rules_of_reference
+from sspcloud_magics.sandbox.auth.rbac import GROUP, rules_held, rules_of_reference
 from sspcloud_magics.sandbox.auth.users import MASTERS
 from sspcloud_magics.sandbox.store import NotFound, Obj
 
@@ -49,7 +50,7 @@ def check_escalation(call: Call, obj: Obj, old: Obj | None) -> None:
     try:
         rules = rules_of_reference(call.store, reference, call.namespace)
     except NotFound:
-        resource = CLUSTER_ROLES if plural == "clusterroles" else ROLES
+        resource = kinds.CLUSTER_ROLES if plural == "clusterroles" else kinds.ROLES
         raise status.not_found(resource, reference["name"]) from None
     _check_holds(call, rules, obj["metadata"]["name"])
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.quantities import format_quantity, parse_quantity
 from sspcloud_magics.sandbox.pods import pod_over
-from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind, by_plural
+from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind
 from sspcloud_magics.sandbox.store import Change, Obj, Store, copied
 
-_QUOTAS = by_plural("", "resourcequotas")
-_PODS = by_plural("", "pods")
 _COUNTED = (
     "configmaps",
     "persistentvolumeclaims",
@@ -46,10 +45,10 @@ def check_quota(store: Store, obj: Obj) -> None:
     """
     resource = by_kind(obj["apiVersion"], obj["kind"])
     name, namespace = obj["metadata"].get("name", ""), obj["metadata"].get("namespace", "")
-    for quota in store.peek_all(_QUOTAS, namespace) if namespace else ():
+    for quota in store.peek_all(kinds.QUOTAS, namespace) if namespace else ():
         hard: Obj = (quota.get("spec") or {}).get("hard") or {}
         title = quota["metadata"]["name"]
-        silent = _unsaid(obj, hard) if resource is _PODS else {}
+        silent = _unsaid(obj, hard) if resource is kinds.PODS else {}
         if silent:
             words = "; ".join(f"{item} for: {','.join(containers)}" for item, containers in silent.items())
             raise status.forbidden(
@@ -77,7 +76,7 @@ def follow_quotas(store: Store) -> Callable[[], None]:
     def on_change(change: Change) -> None:
         namespace = change.object["metadata"].get("namespace")
         if namespace:
-            for quota in store.peek_all(_QUOTAS, namespace):
+            for quota in store.peek_all(kinds.QUOTAS, namespace):
                 _update_status(store, quota)
 
     return store.subscribe(on_change)
@@ -104,7 +103,7 @@ def _amount(resource: Resource, obj: Obj, item: str) -> Decimal:
     """Return how much of one limited thing an object takes."""
     if resource is not _resource_of(item):
         return Decimal(0)
-    if resource is _PODS and pod_over(obj):
+    if resource is kinds.PODS and pod_over(obj):
         return Decimal(0)
     if item not in _COMPUTE:
         return Decimal(1)
@@ -133,7 +132,7 @@ def _unsaid(pod: Obj, hard: Obj) -> dict[str, list[str]]:
 
 def _resource_of(item: str) -> Resource | None:
     if item in _COMPUTE:
-        return _PODS
+        return kinds.PODS
     named = item.removeprefix("count/")
     if named == item and item not in _COUNTED:
         return None

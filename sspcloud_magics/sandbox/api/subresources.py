@@ -34,7 +34,6 @@ async def read_log(call: Call) -> web.StreamResponse:
         since=_since(call),
         previous=_true(call, "previous"),
         timestamps=_true(call, "timestamps"),
-        limit_bytes=_integer(call, "limitBytes"),
     )
     try:
         first = await anext(lines, b"")

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sspcloud_magics.sandbox.auth.rbac import CLUSTER_ROLES, GROUP
+from sspcloud_magics.sandbox import resources as kinds
+from sspcloud_magics.sandbox.auth.rbac import GROUP
 from sspcloud_magics.sandbox.auth.users import AUTHENTICATED, MASTERS, UNAUTHENTICATED
 from sspcloud_magics.sandbox.store import AlreadyExists, Change, Obj, Store
 
@@ -70,14 +71,14 @@ def install_bootstrap_policy(store: Store) -> Callable[[], None]:
     _aggregate(store)
 
     def on_change(change: Change) -> None:
-        if change.resource is CLUSTER_ROLES:
+        if change.resource is kinds.CLUSTER_ROLES:
             _aggregate(store)
 
     return store.subscribe(on_change)
 
 
 def _aggregate(store: Store) -> None:
-    roles = store.peek_all(CLUSTER_ROLES)
+    roles = store.peek_all(kinds.CLUSTER_ROLES)
     for role in roles:
         if not role.get("aggregationRule"):
             continue

@@ -13,15 +13,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.auth.users import MASTERS, SERVICE_ACCOUNT_PREFIX, User
-from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store
 
 GROUP = "rbac.authorization.k8s.io"
-ROLES = by_plural(GROUP, "roles")
-CLUSTER_ROLES = by_plural(GROUP, "clusterroles")
-ROLE_BINDINGS = by_plural(GROUP, "rolebindings")
-CLUSTER_ROLE_BINDINGS = by_plural(GROUP, "clusterrolebindings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +84,9 @@ def rules_held(store: Store, user: User, namespace: str) -> Held:
 def rules_of_reference(store: Store, role_ref: Mapping[str, str], namespace: str) -> list[Obj]:
     """Return the rules of the role that a ``roleRef`` names; raise `NotFound` if there is no such role."""
     if role_ref["kind"] == "ClusterRole":
-        role = store.peek(CLUSTER_ROLES, "", role_ref["name"])
+        role = store.peek(kinds.CLUSTER_ROLES, "", role_ref["name"])
     else:
-        role = store.peek(ROLES, namespace, role_ref["name"])
+        role = store.peek(kinds.ROLES, namespace, role_ref["name"])
     return role.get("rules") or []
 
 
@@ -123,12 +119,12 @@ def _path_matches(url: str, path: str) -> bool:
 
 
 def _bindings_of(store: Store, user: User, namespace: str) -> Iterator[tuple[Obj, Obj]]:
-    for binding in store.peek_all(CLUSTER_ROLE_BINDINGS):
+    for binding in store.peek_all(kinds.CLUSTER_ROLE_BINDINGS):
         subject = _subject_of(binding, user)
         if subject is not None:
             yield binding, subject
     if namespace:
-        for binding in store.peek_all(ROLE_BINDINGS, namespace):
+        for binding in store.peek_all(kinds.ROLE_BINDINGS, namespace):
             subject = _subject_of(binding, user)
             if subject is not None:
                 yield binding, subject

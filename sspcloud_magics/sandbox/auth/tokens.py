@@ -17,14 +17,12 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.auth.jws import InvalidToken, Signer
 from sspcloud_magics.sandbox.auth.users import User, service_account
-from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import NotFound, Store
 
 AUDIENCE = ISSUER = "https://kubernetes.default.svc.cluster.local"
-SERVICE_ACCOUNTS = by_plural("", "serviceaccounts")
-PODS = by_plural("", "pods")
 
 
 def new_signing_key() -> bytes:
@@ -61,13 +59,13 @@ class ServiceAccountTokens:
         pod.
         """
         issued = int(self._clock())
-        account = self._store.peek(SERVICE_ACCOUNTS, namespace, name)
+        account = self._store.peek(kinds.SERVICE_ACCOUNTS, namespace, name)
         private: dict[str, Any] = {
             "namespace": namespace,
             "serviceaccount": {"name": name, "uid": account["metadata"]["uid"]},
         }
         if pod is not None:
-            bound = self._store.peek(PODS, namespace, pod)
+            bound = self._store.peek(kinds.PODS, namespace, pod)
             private["pod"] = {"name": pod, "uid": bound["metadata"]["uid"]}
         claims = {
             "aud": list(audiences),
@@ -95,12 +93,12 @@ class ServiceAccountTokens:
         if AUDIENCE not in claims["aud"]:
             raise InvalidToken("the token is for another audience")
         namespace, account = private["namespace"], private["serviceaccount"]
-        self._check_bound(SERVICE_ACCOUNTS, namespace, account)
+        self._check_bound(kinds.SERVICE_ACCOUNTS, namespace, account)
         extra: dict[str, tuple[str, ...]] = {
             "authentication.kubernetes.io/credential-id": (f"JTI={claims['jti']}",)
         }
         if "pod" in private:
-            self._check_bound(PODS, namespace, private["pod"])
+            self._check_bound(kinds.PODS, namespace, private["pod"])
             extra["authentication.kubernetes.io/pod-name"] = (private["pod"]["name"],)
             extra["authentication.kubernetes.io/pod-uid"] = (private["pod"]["uid"],)
         return service_account(namespace, account["name"], uid=account["uid"], extra=extra)

@@ -16,14 +16,9 @@ import secrets
 from collections.abc import Iterator, Mapping
 
 from sspcloud_magics.sandbox import certificates
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import (
-    CLAIMS,
-    CLUSTERS,
-    PODS,
-    SECRETS,
-    SERVICE_ACCOUNTS,
-    SERVICES,
     create,
     delete_pod,
     find,
@@ -50,9 +45,9 @@ _ROLES = {"rw": {"cnpg.io/instanceRole": "primary"}, "ro": {"cnpg.io/instanceRol
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the Clusters that a change concerns."""
     namespace = namespace_of(change.object)
-    if change.resource == CLUSTERS:
+    if change.resource == kinds.CLUSTERS:
         yield namespace, name_of(change.object)
-    elif change.resource in (PODS, CLAIMS, SECRETS, SERVICES) and (
+    elif change.resource in (kinds.PODS, kinds.CLAIMS, kinds.SECRETS, kinds.SERVICES) and (
         name := labels_of(change.object).get(CLUSTER)
     ):
         yield namespace, name
@@ -62,14 +57,14 @@ def keys(store: Store, change: Change) -> Iterator[Key]:
 def reconcile(store: Store, key: Key) -> None:
     """Take one database a step further."""
     namespace, name = map(str, key)
-    cluster = find(store, CLUSTERS, namespace, name)
+    cluster = find(store, kinds.CLUSTERS, namespace, name)
     if cluster is None or terminating(cluster):
         return
     _account(store, cluster)
     _secrets(store, cluster)
     _services(store, cluster)
-    pods = _members(store, PODS, cluster)
-    claims = [claim for claim in _members(store, CLAIMS, cluster) if not terminating(claim)]
+    pods = _members(store, kinds.PODS, cluster)
+    claims = [claim for claim in _members(store, kinds.CLAIMS, cluster) if not terminating(claim)]
     hibernated = (cluster["metadata"].get("annotations") or {}).get(HIBERNATION) == "on"
     serial = int((cluster.get("status") or {}).get("latestGeneratedNode", 0))
     for pod in pods:
@@ -164,19 +159,19 @@ def encoded(values: Mapping[str, str]) -> dict[str, str]:
 
 def _secrets(store: Store, cluster: Obj) -> None:
     f, namespace = name_of(cluster), namespace_of(cluster)
-    if find(store, SECRETS, namespace, f"{f}-superuser") is None:
+    if find(store, kinds.SECRETS, namespace, f"{f}-superuser") is None:
         values = {"username": "postgres", "password": secrets.token_urlsafe(24)}
         _secret(store, cluster, f"{f}-superuser", values, "kubernetes.io/basic-auth")
-    if find(store, SECRETS, namespace, f"{f}-app") is None:
+    if find(store, kinds.SECRETS, namespace, f"{f}-app") is None:
         values = {"username": "app", "password": secrets.token_urlsafe(24), "dbname": "app"}
         values |= {"user": "app", "host": f"{f}-rw", "port": "5432"}
         values["uri"] = f"postgresql://app:{values['password']}@{f}-rw.{namespace}:5432/app"
         values["pgpass"] = f"{f}-rw:5432:app:app:{values['password']}\n"
         _secret(store, cluster, f"{f}-app", values, "kubernetes.io/basic-auth")
-    if find(store, SECRETS, namespace, f"{f}-server") is None:
+    if find(store, kinds.SECRETS, namespace, f"{f}-server") is None:
         made = certificates.database(f, namespace)
-        if find(store, SECRETS, namespace, f"{f}-ca"):
-            store.delete(SECRETS, namespace, f"{f}-ca")
+        if find(store, kinds.SECRETS, namespace, f"{f}-ca"):
+            store.delete(kinds.SECRETS, namespace, f"{f}-ca")
         _secret(store, cluster, f"{f}-ca", {"ca.crt": made.ca, "ca.key": made.ca_key}, "Opaque")
         values = {"tls.crt": made.certificate, "tls.key": made.key}
         _secret(store, cluster, f"{f}-server", values, "kubernetes.io/tls")
@@ -191,12 +186,12 @@ def _services(store: Store, cluster: Obj) -> None:
     for kind in _ROLES:
         name = f"{name_of(cluster)}-{kind}"
         disabled = kind in (managed.get("disabledDefaultServices") or ())
-        if not disabled and find(store, SERVICES, namespace_of(cluster), name) is None:
+        if not disabled and find(store, kinds.SERVICES, namespace_of(cluster), name) is None:
             create(store, service(cluster, kind))
 
 
 def _account(store: Store, cluster: Obj) -> None:
-    if find(store, SERVICE_ACCOUNTS, namespace_of(cluster), name_of(cluster)) is None:
+    if find(store, kinds.SERVICE_ACCOUNTS, namespace_of(cluster), name_of(cluster)) is None:
         create(store, _owned(cluster, "v1", "ServiceAccount", name_of(cluster)))
 
 
@@ -209,10 +204,10 @@ def _members(store: Store, resource: Resource, cluster: Obj) -> list[Obj]:
 
 
 def _report(store: Store, cluster: Obj, serial: int, *, hibernated: bool) -> None:
-    fresh = store.get(CLUSTERS, namespace_of(cluster), name_of(cluster))
+    fresh = store.get(kinds.CLUSTERS, namespace_of(cluster), name_of(cluster))
     status = copy.deepcopy(fresh.get("status") or {})
-    pods = _members(store, PODS, cluster)
-    claims = [name_of(claim) for claim in _members(store, CLAIMS, cluster)]
+    pods = _members(store, kinds.PODS, cluster)
+    claims = [name_of(claim) for claim in _members(store, kinds.CLAIMS, cluster)]
     ready = sum(pod_ready(pod) for pod in pods)
     f = name_of(cluster)
     status |= {

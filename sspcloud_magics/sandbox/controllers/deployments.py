@@ -11,10 +11,9 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import (
-    DEPLOYMENTS,
-    REPLICA_SETS,
     concerned,
     controlled_by,
     create,
@@ -36,7 +35,7 @@ REVISION = "deployment.kubernetes.io/revision"
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the Deployments that a change concerns."""
     del store
-    yield from concerned(change, DEPLOYMENTS, REPLICA_SETS)
+    yield from concerned(change, kinds.DEPLOYMENTS, kinds.REPLICA_SETS)
 
 
 def same_template(template: Obj, of_replica_set: Obj) -> bool:
@@ -86,10 +85,10 @@ def rollout(deployment: Obj, new: Obj | None, old: list[Obj]) -> Rollout:
 def reconcile(store: Store, key: Key) -> None:
     """Take one Deployment a step further."""
     namespace, name = map(str, key)
-    deployment = find(store, DEPLOYMENTS, namespace, name)
+    deployment = find(store, kinds.DEPLOYMENTS, namespace, name)
     if deployment is None or terminating(deployment):
         return
-    owned = controlled_by(store.list_objects(REPLICA_SETS, namespace), deployment)
+    owned = controlled_by(store.list_objects(kinds.REPLICA_SETS, namespace), deployment)
     template = deployment["spec"]["template"]
     new = next((one for one in owned if same_template(template, one["spec"]["template"])), None)
     old = [one for one in owned if new is None or name_of(one) != name_of(new)]
@@ -106,7 +105,9 @@ def reconcile(store: Store, key: Key) -> None:
         for one in old:
             _scale(store, deployment, one, step.old[name_of(one)])
     _forget(store, deployment, old)
-    _report(store, deployment, new, controlled_by(store.list_objects(REPLICA_SETS, namespace), deployment))
+    _report(
+        store, deployment, new, controlled_by(store.list_objects(kinds.REPLICA_SETS, namespace), deployment)
+    )
 
 
 def _replica_set(deployment: Obj, revision: int) -> Obj:
@@ -131,7 +132,7 @@ def _replica_set(deployment: Obj, revision: int) -> Obj:
 
 
 def _scale(store: Store, deployment: Obj, replica_set: Obj, size: int) -> None:
-    fresh = store.get(REPLICA_SETS, namespace_of(replica_set), name_of(replica_set))
+    fresh = store.get(kinds.REPLICA_SETS, namespace_of(replica_set), name_of(replica_set))
     before, fresh["spec"]["replicas"] = _size(fresh), size
     store.update(fresh)
     if size != before:
@@ -145,11 +146,11 @@ def _forget(store: Store, deployment: Obj, old: list[Obj]) -> None:
     empty = [one for one in old if _size(one) == 0 and not (one.get("status") or {}).get("replicas")]
     keep = deployment["spec"].get("revisionHistoryLimit", 10)
     for one in sorted(empty, key=_revision)[: max(len(empty) - keep, 0)]:
-        store.delete(REPLICA_SETS, namespace_of(one), name_of(one))
+        store.delete(kinds.REPLICA_SETS, namespace_of(one), name_of(one))
 
 
 def _report(store: Store, deployment: Obj, new: Obj, owned: list[Obj]) -> None:
-    fresh = store.get(DEPLOYMENTS, namespace_of(deployment), name_of(deployment))
+    fresh = store.get(kinds.DEPLOYMENTS, namespace_of(deployment), name_of(deployment))
     fresh["metadata"].setdefault("annotations", {})[REVISION] = str(_revision(new))
     wanted = fresh["spec"].get("replicas", 1)
     updated = next((_count(one, "replicas") for one in owned if name_of(one) == name_of(new)), 0)

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import (
-    ENDPOINTS,
-    PODS,
-    SERVICES,
-    SLICES,
     find,
     labels_of,
     name_of,
@@ -35,14 +32,14 @@ SLICE_CONTROLLER = "endpointslice-controller.k8s.io"
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the services that a change concerns."""
     namespace = namespace_of(change.object)
-    if change.resource in (SERVICES, ENDPOINTS):
+    if change.resource in (kinds.SERVICES, kinds.ENDPOINTS):
         yield namespace, name_of(change.object)
-    elif change.resource == SLICES:
+    elif change.resource == kinds.SLICES:
         if name := labels_of(change.object).get(SERVICE_NAME):
             yield namespace, name
-    elif change.resource == PODS:
+    elif change.resource == kinds.PODS:
         versions = [labels_of(obj) for obj in (change.object, change.old) if obj]
-        for service in store.peek_all(SERVICES, namespace):
+        for service in store.peek_all(kinds.SERVICES, namespace):
             if any(_matches(service, labels) for labels in versions):
                 yield namespace, name_of(service)
 
@@ -105,16 +102,16 @@ def slices(service: Obj, pods: list[Obj]) -> list[Obj]:
 def reconcile(store: Store, key: Key) -> None:
     """Make the Endpoints and EndpointSlices of one service right."""
     namespace, name = map(str, key)
-    service = find(store, SERVICES, namespace, name)
+    service = find(store, kinds.SERVICES, namespace, name)
     if service is None:
         # Slices go with the service that owns them; Endpoints are only namesakes.
-        endpoints = find(store, ENDPOINTS, namespace, name)
+        endpoints = find(store, kinds.ENDPOINTS, namespace, name)
         if endpoints and labels_of(endpoints).get("endpoints.kubernetes.io/managed-by"):
-            store.delete(ENDPOINTS, namespace, name)
+            store.delete(kinds.ENDPOINTS, namespace, name)
         return
     if not service["spec"].get("selector") or terminating(service):
         return
-    pods = [pod for pod in store.peek_all(PODS, namespace) if _matches(service, labels_of(pod))]
+    pods = [pod for pod in store.peek_all(kinds.PODS, namespace) if _matches(service, labels_of(pod))]
     _write_endpoints(store, service, subsets(service, pods))
     _write_slices(store, service, slices(service, pods))
 
@@ -123,7 +120,7 @@ def _write_endpoints(store: Store, service: Obj, found: list[Obj]) -> None:
     labels = {**labels_of(service), "endpoints.kubernetes.io/managed-by": "endpoint-controller"}
     if service["spec"].get("clusterIP") == "None":
         labels["service.kubernetes.io/headless"] = ""
-    old = find(store, ENDPOINTS, namespace_of(service), name_of(service))
+    old = find(store, kinds.ENDPOINTS, namespace_of(service), name_of(service))
     new: Obj = old or {
         "apiVersion": "v1",
         "kind": "Endpoints",
@@ -143,7 +140,7 @@ def _write_slices(store: Store, service: Obj, wanted: list[Obj]) -> None:
     namespace, name = namespace_of(service), name_of(service)
     present = [
         one
-        for one in store.list_objects(SLICES, namespace)
+        for one in store.list_objects(kinds.SLICES, namespace)
         if labels_of(one).get(SERVICE_NAME) == name and labels_of(one).get(MANAGED_BY) == SLICE_CONTROLLER
     ]
     for content in wanted:
@@ -166,7 +163,7 @@ def _write_slices(store: Store, service: Obj, wanted: list[Obj]) -> None:
             }
         )
     for one in present:
-        store.delete(SLICES, namespace, name_of(one))
+        store.delete(kinds.SLICES, namespace, name_of(one))
 
 
 def _matches(service: Obj, labels: dict[str, str]) -> bool:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
-from sspcloud_magics.sandbox.controllers.objects import PODS, delete_pod, name_of, namespace_of, terminating
-from sspcloud_magics.sandbox.events import EVENTS
+from sspcloud_magics.sandbox.controllers.objects import delete_pod, name_of, namespace_of, terminating
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind
 from sspcloud_magics.sandbox.store import Change, NotFound, Obj, Store
 
@@ -23,7 +23,7 @@ ORPHAN = "orphan"
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the objects that a change concerns: itself, what it owns, and what waits for it to go."""
-    if change.resource == EVENTS:  # they own nothing, and old ones go by the dozen
+    if change.resource == kinds.EVENTS:  # they own nothing, and old ones go by the dozen
         return
     obj = change.object
     uid = obj["metadata"]["uid"]
@@ -71,7 +71,7 @@ def reconcile(store: Store, key: Key) -> None:
 
 def remove(store: Store, resource: Resource, obj: Obj) -> None:
     """Delete an object as the API does in the background: pods are stopped first."""
-    if resource == PODS:
+    if resource == kinds.PODS:
         delete_pod(store, obj)
     else:
         store.delete(resource, namespace_of(obj), name_of(obj))
@@ -100,7 +100,7 @@ def _let_go(store: Store, resource: Resource, obj: Obj) -> None:
     if finalizers:
         obj["metadata"]["finalizers"] = finalizers
         store.update(obj)
-    elif resource == PODS:
+    elif resource == kinds.PODS:
         obj["metadata"].pop("finalizers")
         store.update(obj)  # the node ends it
     else:

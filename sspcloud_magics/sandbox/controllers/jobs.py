@@ -13,10 +13,9 @@ import copy
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import (
-    JOBS,
-    PODS,
     active,
     concerned,
     condition,
@@ -43,18 +42,18 @@ _LONGEST_BACK_OFF = 600.0
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the Jobs that a change concerns."""
     del store
-    yield from concerned(change, JOBS, PODS)
+    yield from concerned(change, kinds.JOBS, kinds.PODS)
 
 
 def reconcile(store: Store, key: Key) -> float | None:
     """Take one Job further; returns when its deadline or its time to live is due."""
     namespace, name = map(str, key)
-    job = find(store, JOBS, namespace, name)
+    job = find(store, kinds.JOBS, namespace, name)
     if job is None or terminating(job):
         return None
     if finished(job):
         return _expire(store, job)
-    pods = controlled_by(store.peek_all(PODS, namespace), job)
+    pods = controlled_by(store.peek_all(kinds.PODS, namespace), job)
     status = copy.deepcopy(job.get("status") or {})
     suspended = bool(job["spec"].get("suspend"))
     if not suspended:
@@ -71,7 +70,7 @@ def reconcile(store: Store, key: Key) -> float | None:
         running = []
     else:
         pause = _size(store, job, pods, 0 if suspended else _wanted(job, succeeded))
-        running = active(controlled_by(store.peek_all(PODS, namespace), job))
+        running = active(controlled_by(store.peek_all(kinds.PODS, namespace), job))
     ready = sum(pod_ready(pod) for pod in running)
     for field, count in (("active", len(running)), ("succeeded", succeeded), ("failed", failed)):
         status.pop(field, None)
@@ -79,7 +78,7 @@ def reconcile(store: Store, key: Key) -> float | None:
             status[field] = count
     status["ready"] = ready
     status["terminating"] = sum(terminating(pod) for pod in pods)
-    fresh = store.get(JOBS, namespace, name)
+    fresh = store.get(kinds.JOBS, namespace, name)
     fresh["status"] = status
     store.update(fresh)
     deadline = job["spec"].get("activeDeadlineSeconds")
@@ -182,7 +181,7 @@ def _expire(store: Store, job: Obj) -> float | None:
     left = float(seconds) - since(ended)
     if left > 0:
         return left
-    store.delete(JOBS, namespace_of(job), name_of(job))
+    store.delete(kinds.JOBS, namespace_of(job), name_of(job))
     return None
 
 

@@ -8,17 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.garbage import remove
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
-from sspcloud_magics.sandbox.controllers.objects import (
-    CONFIG_MAPS,
-    NAMESPACES,
-    SERVICE_ACCOUNTS,
-    find,
-    name_of,
-    namespace_of,
-    terminating,
-)
+from sspcloud_magics.sandbox.controllers.objects import find, name_of, namespace_of, terminating
 from sspcloud_magics.sandbox.resources import RESOURCES
 from sspcloud_magics.sandbox.store import Change, Store
 
@@ -27,11 +20,13 @@ ROOT_CA = "kube-root-ca.crt"
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the namespaces that a change concerns."""
-    if change.resource == NAMESPACES:
+    if change.resource == kinds.NAMESPACES:
         yield (name_of(change.object),)
     elif change.type == "DELETED" and namespace_of(change.object):
-        namespace = find(store, NAMESPACES, "", namespace_of(change.object))
-        if namespace and (terminating(namespace) or change.resource in (SERVICE_ACCOUNTS, CONFIG_MAPS)):
+        namespace = find(store, kinds.NAMESPACES, "", namespace_of(change.object))
+        if namespace and (
+            terminating(namespace) or change.resource in (kinds.SERVICE_ACCOUNTS, kinds.CONFIG_MAPS)
+        ):
             yield (name_of(namespace),)
 
 
@@ -40,7 +35,7 @@ def reconciler(ca: str) -> Callable[[Store, Key], None]:
 
     def reconcile(store: Store, key: Key) -> None:
         name = str(key[0])
-        namespace = find(store, NAMESPACES, "", name)
+        namespace = find(store, kinds.NAMESPACES, "", name)
         if namespace is None:
             return
         if terminating(namespace):
@@ -49,7 +44,7 @@ def reconciler(ca: str) -> Callable[[Store, Key], None]:
         phase = {"phase": "Active"}
         if namespace.get("status") != phase:
             store.update(namespace | {"status": phase})
-        if find(store, SERVICE_ACCOUNTS, name, "default") is None:
+        if find(store, kinds.SERVICE_ACCOUNTS, name, "default") is None:
             store.create(
                 {
                     "apiVersion": "v1",
@@ -57,7 +52,7 @@ def reconciler(ca: str) -> Callable[[Store, Key], None]:
                     "metadata": {"name": "default", "namespace": name},
                 }
             )
-        if find(store, CONFIG_MAPS, name, ROOT_CA) is None:
+        if find(store, kinds.CONFIG_MAPS, name, ROOT_CA) is None:
             store.create(
                 {
                     "apiVersion": "v1",
@@ -83,9 +78,9 @@ def _empty(store: Store, name: str) -> None:
                 if not terminating(obj):
                     remove(store, resource, obj)
     left = any(store.peek_all(resource, name) for resource in RESOURCES if resource.namespaced)
-    namespace = store.get(NAMESPACES, "", name)
+    namespace = store.get(kinds.NAMESPACES, "", name)
     if left:
         namespace["status"] = {"phase": "Terminating"}
         store.update(namespace)
     else:
-        store.delete(NAMESPACES, "", name)
+        store.delete(kinds.NAMESPACES, "", name)

@@ -5,30 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.admission import complete_pod, give_cluster_ip
 from sspcloud_magics.sandbox.api.defaults import set_defaults
 from sspcloud_magics.sandbox.api.quota import check_quota
 from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.pods import pod_over
-from sspcloud_magics.sandbox.resources import Resource, by_kind, by_plural
+from sspcloud_magics.sandbox.resources import Resource, by_kind
 from sspcloud_magics.sandbox.store import Change, NotFound, Obj, Store, now
-
-PODS = by_plural("", "pods")
-SERVICES = by_plural("", "services")
-ENDPOINTS = by_plural("", "endpoints")
-SECRETS = by_plural("", "secrets")
-CONFIG_MAPS = by_plural("", "configmaps")
-NAMESPACES = by_plural("", "namespaces")
-SERVICE_ACCOUNTS = by_plural("", "serviceaccounts")
-CLAIMS = by_plural("", "persistentvolumeclaims")
-QUOTAS = by_plural("", "resourcequotas")
-DEPLOYMENTS = by_plural("apps", "deployments")
-REPLICA_SETS = by_plural("apps", "replicasets")
-STATEFUL_SETS = by_plural("apps", "statefulsets")
-JOBS = by_plural("batch", "jobs")
-SLICES = by_plural("discovery.k8s.io", "endpointslices")
-CLUSTERS = by_plural("postgresql.cnpg.io", "clusters")
 
 
 def find(store: Store, resource: Resource, namespace: str, name: str) -> Obj | None:
@@ -129,7 +114,7 @@ def delete_pod(store: Store, pod: Obj) -> None:
     """Ask the node to stop a pod, as a deletion through the API does."""
     if terminating(pod):
         return
-    fresh = store.get(PODS, namespace_of(pod), name_of(pod))
+    fresh = store.get(kinds.PODS, namespace_of(pod), name_of(pod))
     if fresh["metadata"]["uid"] != pod["metadata"]["uid"] or terminating(fresh):
         return
     fresh["metadata"]["deletionTimestamp"] = now()
@@ -197,9 +182,9 @@ def create(store: Store, obj: Obj) -> Obj:
     obj = copy.deepcopy(obj)
     resource = by_kind(obj["apiVersion"], obj["kind"])
     set_defaults(resource, obj)
-    if resource == PODS:
+    if resource == kinds.PODS:
         complete_pod(store, namespace_of(obj), obj)
-    elif resource == SERVICES:
+    elif resource == kinds.SERVICES:
         give_cluster_ip(store, obj)
     check_quota(store, obj)
     return store.create(obj)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.controllers.loop import RETRY_SECONDS, Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import (
-    PODS,
-    REPLICA_SETS,
     active,
     concerned,
     controlled_by,
@@ -38,9 +37,9 @@ from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the ReplicaSets that a change concerns."""
-    yield from concerned(change, REPLICA_SETS, PODS)
-    if change.resource == PODS and controller_of(change.object) is None:
-        for found in store.peek_all(REPLICA_SETS, namespace_of(change.object)):
+    yield from concerned(change, kinds.REPLICA_SETS, kinds.PODS)
+    if change.resource == kinds.PODS and controller_of(change.object) is None:
+        for found in store.peek_all(kinds.REPLICA_SETS, namespace_of(change.object)):
             if selects(found["spec"]["selector"], labels_of(change.object)):
                 yield namespace_of(found), name_of(found)
 
@@ -66,11 +65,11 @@ def status(owner: Obj, pods: list[Obj]) -> Obj:
 def reconcile(store: Store, key: Key) -> float | None:
     """Make one ReplicaSet's pods right; what is refused is tried again later."""
     namespace, name = map(str, key)
-    owner = find(store, REPLICA_SETS, namespace, name)
+    owner = find(store, kinds.REPLICA_SETS, namespace, name)
     if owner is None or terminating(owner):
         return None
     _adopt(store, owner)
-    pods = active(controlled_by(store.peek_all(PODS, namespace), owner))
+    pods = active(controlled_by(store.peek_all(kinds.PODS, namespace), owner))
     wanted = owner["spec"].get("replicas", 1)
     refusal = ""
     try:
@@ -80,7 +79,7 @@ def reconcile(store: Store, key: Key) -> float | None:
         refusal = str(error)
     for pod in surplus(pods, wanted):
         delete_owned(store, owner, pod)
-    pods = active(controlled_by(store.peek_all(PODS, namespace), owner))
+    pods = active(controlled_by(store.peek_all(kinds.PODS, namespace), owner))
     found = status(owner, pods)
     if refusal:
         found["conditions"] = copy.deepcopy((owner.get("status") or {}).get("conditions") or [])
@@ -90,7 +89,7 @@ def reconcile(store: Store, key: Key) -> float | None:
 
 
 def _adopt(store: Store, owner: Obj) -> None:
-    for pod in store.peek_all(PODS, namespace_of(owner)):
+    for pod in store.peek_all(kinds.PODS, namespace_of(owner)):
         if (
             controller_of(pod) is None
             and not terminating(pod)

@@ -9,11 +9,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import (
-    CLAIMS,
-    PODS,
-    STATEFUL_SETS,
     concerned,
     controlled_by,
     create,
@@ -38,9 +36,9 @@ REVISION = "controller-revision-hash"
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the StatefulSets that a change concerns."""
-    yield from concerned(change, STATEFUL_SETS, PODS)
-    if change.resource == CLAIMS:
-        for found in store.peek_all(STATEFUL_SETS, namespace_of(change.object)):
+    yield from concerned(change, kinds.STATEFUL_SETS, kinds.PODS)
+    if change.resource == kinds.CLAIMS:
+        for found in store.peek_all(kinds.STATEFUL_SETS, namespace_of(change.object)):
             yield namespace_of(found), name_of(found)
 
 
@@ -52,10 +50,10 @@ def ordinal(pod: Obj) -> int:
 def reconcile(store: Store, key: Key) -> None:
     """Take one StatefulSet a step further: at most one pod is made or removed."""
     namespace, name = map(str, key)
-    owner = find(store, STATEFUL_SETS, namespace, name)
+    owner = find(store, kinds.STATEFUL_SETS, namespace, name)
     if owner is None or terminating(owner):
         return
-    pods = {ordinal(pod): pod for pod in controlled_by(store.peek_all(PODS, namespace), owner)}
+    pods = {ordinal(pod): pod for pod in controlled_by(store.peek_all(kinds.PODS, namespace), owner)}
     revision = f"{name}-{template_hash(owner['spec']['template'])}"
     _step(store, owner, pods, revision)
     _report(store, owner, revision)
@@ -112,7 +110,7 @@ def _claims_bound(store: Store, owner: Obj, number: int) -> bool:
     bound = True
     for template in _claim_templates(owner):
         name = f"{name_of(template)}-{name_of(owner)}-{number}"
-        claim = find(store, CLAIMS, namespace_of(owner), name)
+        claim = find(store, kinds.CLAIMS, namespace_of(owner), name)
         if claim is None:
             labels = owner["spec"]["selector"].get("matchLabels") or {}
             owners = [owner_reference(owner)] if _retention(owner, "whenDeleted") == "Delete" else []
@@ -143,7 +141,7 @@ def _retention(owner: Obj, when: str) -> str:
 def _release_claims(store: Store, owner: Obj, pod: Obj) -> None:
     """Let the claims of a pod that is too many go with it, if the set does not keep them."""
     for template in _claim_templates(owner) if _retention(owner, "whenScaled") == "Delete" else ():
-        claim = find(store, CLAIMS, namespace_of(owner), f"{name_of(template)}-{name_of(pod)}")
+        claim = find(store, kinds.CLAIMS, namespace_of(owner), f"{name_of(template)}-{name_of(pod)}")
         if claim is not None:
             claim["metadata"]["ownerReferences"] = [owner_reference(pod, controller=False)]
             store.update(claim)
@@ -154,7 +152,7 @@ def _claim_templates(owner: Obj) -> list[Obj]:
 
 
 def _report(store: Store, owner: Obj, revision: str) -> None:
-    pods = controlled_by(store.peek_all(PODS, namespace_of(owner)), owner)
+    pods = controlled_by(store.peek_all(kinds.PODS, namespace_of(owner)), owner)
     updated = sum(labels_of(pod).get(REVISION) == revision for pod in pods)
     ready = sum(pod_ready(pod) for pod in pods)
     status = {
@@ -168,7 +166,7 @@ def _report(store: Store, owner: Obj, revision: str) -> None:
         "updateRevision": revision,
         "collisionCount": 0,
     }
-    fresh = store.get(STATEFUL_SETS, namespace_of(owner), name_of(owner))
+    fresh = store.get(kinds.STATEFUL_SETS, namespace_of(owner), name_of(owner))
     fresh["status"] = {name: value for name, value in status.items() if value or name != "readyReplicas"}
     store.update(fresh)
 

@@ -17,16 +17,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sspcloud_magics.sandbox import events
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.cnpg import CLUSTER
-from sspcloud_magics.sandbox.controllers.objects import (
-    CLAIMS,
-    CLUSTERS,
-    find,
-    is_bound,
-    labels_of,
-    name_of,
-    namespace_of,
-)
+from sspcloud_magics.sandbox.controllers.objects import find, is_bound, labels_of, name_of, namespace_of
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 log = logging.getLogger(__name__)
@@ -55,7 +48,7 @@ class Provisioner:
         """Remove what nothing needs, and bind claims from now on."""
         self._discard()
         self._unsubscribe = self._store.subscribe(self._on_change)
-        for claim in self._store.peek_all(CLAIMS):
+        for claim in self._store.peek_all(kinds.CLAIMS):
             self._bind(claim)
 
     async def stop(self) -> None:
@@ -76,16 +69,16 @@ class Provisioner:
     def _is_needed(self, volume: Path) -> bool:
         """Return whether a volume belongs to a bound claim, or waits for the next instance of a database."""
         namespace, name = volume.parent.name, volume.name
-        claim = find(self._store, CLAIMS, namespace, name)
+        claim = find(self._store, kinds.CLAIMS, namespace, name)
         if claim is not None:
             return is_bound(claim)
-        return find(self._store, CLUSTERS, namespace, name.rpartition("-")[0]) is not None
+        return find(self._store, kinds.CLUSTERS, namespace, name.rpartition("-")[0]) is not None
 
     def _forget(self, key: tuple[str, str], _: asyncio.Task[None]) -> None:
         self._tasks.pop(key, None)
 
     def _on_change(self, change: Change) -> None:
-        if change.resource == CLAIMS and change.type == "ADDED":
+        if change.resource == kinds.CLAIMS and change.type == "ADDED":
             self._bind(change.object)
 
     def _bind(self, claim: Obj) -> None:
@@ -109,7 +102,7 @@ class Provisioner:
         except Exception:
             log.exception("the volume of %s/%s could not be filled", namespace, name)
             return
-        fresh = find(self._store, CLAIMS, namespace, name)
+        fresh = find(self._store, kinds.CLAIMS, namespace, name)
         if fresh is not None:
             fresh["spec"]["volumeName"] = f"pvc-{fresh['metadata']['uid']}"
             fresh["status"] = {
@@ -129,7 +122,7 @@ class Provisioner:
             return None
         for found in sorted(place.glob(f"{cluster}-*")):
             number = found.name.removeprefix(f"{cluster}-")
-            if number.isdigit() and find(self._store, CLAIMS, namespace_of(claim), found.name) is None:
+            if number.isdigit() and find(self._store, kinds.CLAIMS, namespace_of(claim), found.name) is None:
                 return found
         return None
 

@@ -11,15 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.network.policy import Peer, allows
-from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store
-
-PODS: Final = by_plural("", "pods")
-SERVICES: Final = by_plural("", "services")
-ENDPOINTS: Final = by_plural("", "endpoints")
-NAMESPACES: Final = by_plural("", "namespaces")
-POLICIES: Final = by_plural("networking.k8s.io", "networkpolicies")
 
 CLUSTER_DOMAIN: Final = ("svc", "cluster", "local")
 
@@ -61,29 +55,29 @@ class Network:
         destination = self._find(namespace, host.rstrip(".").lower(), port)
         source = self._peer(namespace, pod)
         target = self._peer(destination.namespace, destination.pod)
-        policies = self._store.peek_all(POLICIES, namespace)
+        policies = self._store.peek_all(kinds.POLICIES, namespace)
         if destination.namespace != namespace:
-            policies = policies + self._store.peek_all(POLICIES, destination.namespace)
+            policies = policies + self._store.peek_all(kinds.POLICIES, destination.namespace)
         if not allows(policies, source, target, destination.port):
             raise Dropped(destination.address)
         return destination
 
     def _peer(self, namespace: str, pod: str) -> Peer:
-        labels = self._store.peek(NAMESPACES, "", namespace)["metadata"].get("labels") or {}
+        labels = self._store.peek(kinds.NAMESPACES, "", namespace)["metadata"].get("labels") or {}
         # The API server puts this label on every namespace.
         labels = {"kubernetes.io/metadata.name": namespace, **labels}
-        return Peer(self._store.peek(PODS, namespace, pod), labels)
+        return Peer(self._store.peek(kinds.PODS, namespace, pod), labels)
 
     def _find(self, namespace: str, host: str, port: int) -> Destination:
         try:
             address = str(ipaddress.IPv4Address(host))
         except ValueError:
             return self._find_name(namespace, host, port)
-        for pod in self._store.peek_all(PODS):
+        for pod in self._store.peek_all(kinds.PODS):
             if (pod.get("status") or {}).get("podIP") == address:
                 metadata = pod["metadata"]
                 return Destination(metadata["namespace"], metadata["name"], port, address)
-        for service in self._store.peek_all(SERVICES):
+        for service in self._store.peek_all(kinds.SERVICES):
             if service["spec"].get("clusterIP") == address:
                 return self._behind(service, port)
         raise Dropped(address)
@@ -100,7 +94,7 @@ class Network:
         # With the search path, `x.y` may be service x of namespace y or pod x of the headless service y.
         for where, service, pod in self._readings(namespace, labels):
             try:
-                found = self._store.peek(SERVICES, where, service)
+                found = self._store.peek(kinds.SERVICES, where, service)
             except NotFound:
                 continue
             if pod is None:
@@ -157,7 +151,7 @@ class Network:
     def _subsets(self, service: Obj) -> list[Obj]:
         metadata = service["metadata"]
         try:
-            endpoints = self._store.peek(ENDPOINTS, metadata["namespace"], metadata["name"])
+            endpoints = self._store.peek(kinds.ENDPOINTS, metadata["namespace"], metadata["name"])
         except NotFound:
             return []
         subsets: list[Obj] = endpoints.get("subsets") or []

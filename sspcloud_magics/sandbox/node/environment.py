@@ -10,11 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sspcloud_magics.sandbox.resources import Resource, by_plural
+from sspcloud_magics.sandbox import resources as kinds
+from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store
-
-SECRETS: Final = by_plural("", "secrets")
-CONFIG_MAPS: Final = by_plural("", "configmaps")
 
 _REFERENCE: Final = re.compile(r"\$\$|\$\(([^)]*)\)")
 
@@ -31,7 +29,7 @@ def environment(store: Store, pod: Obj, container: Obj) -> dict[str, str]:
     namespace = pod["metadata"]["namespace"]
     found: dict[str, str] = {}
     for source in container.get("envFrom") or []:
-        for kind, resource in (("secretRef", SECRETS), ("configMapRef", CONFIG_MAPS)):
+        for kind, resource in (("secretRef", kinds.SECRETS), ("configMapRef", kinds.CONFIG_MAPS)):
             if kind in source:
                 prefix = source.get("prefix", "")
                 values = _values(store, resource, namespace, source[kind])
@@ -66,12 +64,12 @@ def _value(store: Store, pod: Obj, variable: Obj) -> str | None:
     if not source:
         return str(variable.get("value", ""))
     namespace = pod["metadata"]["namespace"]
-    for kind, resource in (("secretKeyRef", SECRETS), ("configMapKeyRef", CONFIG_MAPS)):
+    for kind, resource in (("secretKeyRef", kinds.SECRETS), ("configMapKeyRef", kinds.CONFIG_MAPS)):
         if kind in source:
             reference = source[kind]
             values = _values(store, resource, namespace, reference)
             if reference["key"] not in values and not reference.get("optional"):
-                word = "Secret" if resource is SECRETS else "ConfigMap"
+                word = "Secret" if resource is kinds.SECRETS else "ConfigMap"
                 raise ConfigError(
                     f"couldn't find key {reference['key']} in {word} {namespace}/{reference['name']}"
                 )
@@ -89,7 +87,7 @@ def _values(store: Store, resource: Resource, namespace: str, reference: Obj) ->
             return {}
         raise ConfigError(f'{resource.singular} "{reference["name"]}" not found') from None
     data = found.get("data") or {}
-    if resource is CONFIG_MAPS:
+    if resource is kinds.CONFIG_MAPS:
         return dict(data)
     return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
 

@@ -26,16 +26,15 @@ import psutil
 from aiohttp import web
 
 from sspcloud_magics.sandbox import postgres
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.status import ApiError, bad_request
 from sspcloud_magics.sandbox.daemon import wait_for_end
 from sspcloud_magics.sandbox.network import Destination, Network
 from sspcloud_magics.sandbox.node import logs, portforward
 from sspcloud_magics.sandbox.node.connection import Connection, DialError
 from sspcloud_magics.sandbox.node.container import FIRST_BACK_OFF
-from sspcloud_magics.sandbox.node.environment import CONFIG_MAPS, SECRETS
 from sspcloud_magics.sandbox.node.logs import LogsUnavailable
-from sspcloud_magics.sandbox.node.pod_worker import CLAIMS, NODE_NAME, NODES, PODS, Machine, PodWorker
-from sspcloud_magics.sandbox.node.process import Process
+from sspcloud_magics.sandbox.node.pod_worker import NODE_NAME, Machine, PodWorker
 from sspcloud_magics.sandbox.node.status import HOST_IP
 from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.store import AlreadyExists, Change, NotFound, Obj, Store, now
@@ -85,16 +84,16 @@ class Node:
             logs=self._home / "logs",
             run=self._run,
             route=self._route,
-            started=self._note,
+            started=lambda process: self._write_leftovers(process.pid),
             back_off=self._back_off,
         )
         node = _node_object()
         try:
             self._store.create(node)
         except AlreadyExists:  # from before a restart, perhaps on another machine
-            self._store.update(self._store.get(NODES, "", NODE_NAME) | {"status": node["status"]})
+            self._store.update(self._store.get(kinds.NODES, "", NODE_NAME) | {"status": node["status"]})
         self._unsubscribe = self._store.subscribe(self._on_change)
-        for pod in self._store.list_objects(PODS):
+        for pod in self._store.list_objects(kinds.PODS):
             self._take(pod)
 
     async def stop(self) -> None:
@@ -131,7 +130,6 @@ class Node:
         since: datetime | None = None,
         previous: bool = False,
         timestamps: bool = False,
-        limit_bytes: int | None = None,
     ) -> AsyncIterator[bytes]:
         """Yield the log of a container.
 
@@ -153,11 +151,6 @@ class Node:
         async for lines in logs.read(
             run, follow=follow, tail_lines=tail_lines, since=since, timestamps=timestamps
         ):
-            if limit_bytes is not None and len(lines) >= limit_bytes:
-                yield lines[:limit_bytes]
-                return
-            if limit_bytes is not None:
-                limit_bytes -= len(lines)
             yield lines
 
     async def portforward(self, request: web.Request, namespace: str, name: str) -> web.StreamResponse:
@@ -181,7 +174,7 @@ class Node:
 
     def _worker(self, namespace: str, name: str) -> PodWorker | None:
         with contextlib.suppress(NotFound, KeyError):
-            return self._workers[self._store.peek(PODS, namespace, name)["metadata"]["uid"]]
+            return self._workers[self._store.peek(kinds.PODS, namespace, name)["metadata"]["uid"]]
         return None
 
     def _route(self, namespace: str, pod: str, host: str, port: int) -> tuple[Destination, int]:
@@ -190,7 +183,7 @@ class Node:
         return destination, worker.port(destination.port) if worker is not None else 0
 
     def _on_change(self, change: Change) -> None:
-        if change.resource is PODS:
+        if change.resource is kinds.PODS:
             uid = change.object["metadata"]["uid"]
             worker = self._workers.get(uid)
             if change.type == "DELETED":
@@ -200,7 +193,9 @@ class Node:
                 worker.update(change.object)
             elif change.type == "ADDED":
                 self._take(change.object)
-        if change.resource in {SECRETS, CONFIG_MAPS, CLAIMS, NODES} or _makes_room(change):
+        if change.resource in {kinds.SECRETS, kinds.CONFIG_MAPS, kinds.CLAIMS, kinds.NODES} or _makes_room(
+            change
+        ):
             for worker in self._workers.values():
                 worker.look_again()
 
@@ -226,9 +221,6 @@ class Node:
     @property
     def _leftovers(self) -> Path:
         return self._home / "processes.json"
-
-    def _note(self, process: Process) -> None:
-        self._write_leftovers(process.pid)
 
     def _write_leftovers(self, pid: int | None = None) -> None:
         """Add a process to the list of what a sandbox that is killed would leave."""
@@ -263,56 +255,36 @@ class Node:
 
 def _makes_room(change: Change) -> bool:
     """Say whether a pod left the node, so that another may fit."""
-    if change.resource is not PODS or change.type == "ADDED":
+    if change.resource is not kinds.PODS or change.type == "ADDED":
         return False
     return change.type == "DELETED" or pod_over(change.object)
 
 
 def _node_object() -> Obj:
-    moment = now()
-    kubelet = {
-        "Ready": ("True", "KubeletReady", "kubelet is posting ready status"),
-        "MemoryPressure": ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        "DiskPressure": ("False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        "PIDPressure": ("False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
+    ready |= {
+        "message": "kubelet is posting ready status",
+        "lastHeartbeatTime": now(),
+        "lastTransitionTime": now(),
     }
+    hostname = {"type": "Hostname", "address": NODE_NAME}
+    labels = {f"kubernetes.io/{key}": value for key, value in (("hostname", NODE_NAME), ("os", "linux"))}
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {
-            "name": NODE_NAME,
-            "labels": {
-                "kubernetes.io/arch": "amd64",
-                "kubernetes.io/hostname": NODE_NAME,
-                "kubernetes.io/os": "linux",
-                "node-role.kubernetes.io/control-plane": "",
-            },
-        },
+        "metadata": {"name": NODE_NAME, "labels": {**labels, "node-role.kubernetes.io/control-plane": ""}},
         "spec": {"podCIDR": POD_NETWORK},
         "status": {
-            "addresses": [
-                {"type": "InternalIP", "address": HOST_IP},
-                {"type": "Hostname", "address": NODE_NAME},
-            ],
+            "addresses": [{"type": "InternalIP", "address": HOST_IP}, hostname],
             "allocatable": dict(CAPACITY),
             "capacity": dict(CAPACITY),
-            "conditions": [
-                {
-                    "type": kind,
-                    "status": status,
-                    "reason": reason,
-                    "message": message,
-                    "lastHeartbeatTime": moment,
-                    "lastTransitionTime": moment,
-                }
-                for kind, (status, reason, message) in kubelet.items()
-            ],
+            "conditions": [ready],
             "nodeInfo": {
                 **dict.fromkeys(("bootID", "machineID", "systemUUID"), str(uuid.uuid4())),
                 "kubeProxyVersion": "",
                 "kubeletVersion": "v1.36.1",
-                "containerRuntimeVersion": "containerd://2.1.4",
                 "osImage": "SSPCloud sandbox",
+                "containerRuntimeVersion": "containerd://2.1.4",
                 "kernelVersion": os.uname().release,
                 "operatingSystem": "linux",
                 "architecture": "amd64",

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from sspcloud_magics.sandbox import events
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.network import Destination
 from sspcloud_magics.sandbox.node.connection import Connection, DialError, connect
 from sspcloud_magics.sandbox.node.container import Container, Surroundings
-from sspcloud_magics.sandbox.node.environment import CONFIG_MAPS, SECRETS, ConfigError
+from sspcloud_magics.sandbox.node.environment import ConfigError
 from sspcloud_magics.sandbox.node.images import Image
 from sspcloud_magics.sandbox.node.logs import LogKeeper
 from sspcloud_magics.sandbox.node.process import Process
@@ -30,12 +31,7 @@ from sspcloud_magics.sandbox.node.relay import Sandbox
 from sspcloud_magics.sandbox.node.scheduler import SCHEDULER, refusal
 from sspcloud_magics.sandbox.node.status import pod_status, unscheduled, waiting
 from sspcloud_magics.sandbox.pods import pod_over
-from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store, now, since
-
-PODS: Final = by_plural("", "pods")
-CLAIMS: Final = by_plural("", "persistentvolumeclaims")
-NODES: Final = by_plural("", "nodes")
 
 NODE_NAME: Final = "sandbox-node"
 RUN_TIME_EXCEEDED: Final = {
@@ -321,14 +317,14 @@ class PodWorker:
     def _unschedulable(self) -> str | None:
         for volume in self._pod["spec"].get("volumes") or []:
             claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-            if claim and not self._exists(CLAIMS, claim):
+            if claim and not self._exists(kinds.CLAIMS, claim):
                 return f'0/1 nodes are available: persistentvolumeclaim "{claim}" not found. not found'
         store = self._machine.store
         try:
-            node = store.peek(NODES, "", NODE_NAME)
+            node = store.peek(kinds.NODES, "", NODE_NAME)
         except NotFound:
             return "no nodes available to schedule pods"
-        return refusal(self._pod, node, store.peek_all(PODS))
+        return refusal(self._pod, node, store.peek_all(kinds.PODS))
 
     async def _mount(self) -> None:
         """Wait for the secrets and config maps that the pod mounts."""
@@ -339,8 +335,8 @@ class PodWorker:
     def _unmountable(self) -> str | None:
         for volume in self._pod["spec"].get("volumes") or []:
             for kind, key, resource in (
-                ("secret", "secretName", SECRETS),
-                ("configMap", "name", CONFIG_MAPS),
+                ("secret", "secretName", kinds.SECRETS),
+                ("configMap", "name", kinds.CONFIG_MAPS),
             ):
                 source = volume.get(kind)
                 if source and not source.get("optional") and not self._exists(resource, source[key]):
@@ -376,7 +372,7 @@ class PodWorker:
         if cluster is None:
             return None
         try:
-            secret = self._machine.store.peek(SECRETS, self._namespace, f"{cluster}-server")["data"]
+            secret = self._machine.store.peek(kinds.SECRETS, self._namespace, f"{cluster}-server")["data"]
         except NotFound as error:
             raise ConfigError(str(error)) from None
         decoded = {name: base64.b64decode(secret[name]).decode("ascii") for name in ("tls.crt", "tls.key")}
@@ -408,7 +404,7 @@ class PodWorker:
         if self._gone:
             return
         try:
-            pod = self._machine.store.get(PODS, self._namespace, self._name)
+            pod = self._machine.store.get(kinds.PODS, self._namespace, self._name)
         except NotFound:
             return
         if pod["metadata"]["uid"] != self.uid:
@@ -429,5 +425,8 @@ class PodWorker:
             return
         self._gone = True
         with contextlib.suppress(NotFound):
-            if self._machine.store.peek(PODS, self._namespace, self._name)["metadata"]["uid"] == self.uid:
-                self._machine.store.delete(PODS, self._namespace, self._name)
+            if (
+                self._machine.store.peek(kinds.PODS, self._namespace, self._name)["metadata"]["uid"]
+                == self.uid
+            ):
+                self._machine.store.delete(kinds.PODS, self._namespace, self._name)

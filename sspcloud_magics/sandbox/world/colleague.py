@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.cnpg import encoded
-from sspcloud_magics.sandbox.controllers.objects import SECRETS, create, owner_reference
+from sspcloud_magics.sandbox.controllers.objects import create, owner_reference
 from sspcloud_magics.sandbox.store import Obj, Store
 from sspcloud_magics.sandbox.world.databases import Guest
 from sspcloud_magics.sandbox.world.objects import make
@@ -48,7 +49,7 @@ def invite(store: Store, namespace: str, release: str, *, database: str, person:
     }
     job = create(store, make("batch/v1", "Job", namespace, name, **about, spec=_spec(labels)))
     about["owner"] = owner_reference(job, controller=False)
-    ca = store.get(SECRETS, namespace, f"{release}-ca")["data"]["ca.crt"]
+    ca = store.get(kinds.SECRETS, namespace, f"{release}-ca")["data"]["ca.crt"]
     values = {
         "host": f"{release}-rw.{namespace}.svc",
         "port": "5432",

@@ -23,8 +23,9 @@ from pathlib import Path
 from threading import Lock
 
 from sspcloud_magics.sandbox import postgres
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.cnpg import CLUSTER
-from sspcloud_magics.sandbox.controllers.objects import CLUSTERS, SECRETS, find, labels_of, namespace_of
+from sspcloud_magics.sandbox.controllers.objects import find, labels_of, namespace_of
 from sspcloud_magics.sandbox.store import Obj, Store
 from sspcloud_magics.sandbox.world import dataset
 
@@ -107,7 +108,7 @@ class DatabaseVolumes:
 
 def plan_of(store: Store, namespace: str, name: str) -> Plan:
     """Return the plan that follows from a CloudNativePG ``Cluster`` and its secrets."""
-    cluster = store.get(CLUSTERS, namespace, name)
+    cluster = store.get(kinds.CLUSTERS, namespace, name)
     initdb = (cluster["spec"].get("bootstrap") or {}).get("initdb") or {}
     app = _secret(store, namespace, f"{name}-app")
     superuser = (cluster["spec"].get("superuserSecret") or {}).get("name", f"{name}-superuser")
@@ -222,7 +223,7 @@ def _leave_empty(volume: Path) -> None:
 
 
 def _secret(store: Store, namespace: str, name: str) -> dict[str, str]:
-    found = find(store, SECRETS, namespace, name)
+    found = find(store, kinds.SECRETS, namespace, name)
     if found is None:
         raise postgres.PostgresFailed(f"the secret {namespace}/{name} is missing")
     return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.selectors import FieldSelector, LabelSelector
 from sspcloud_magics.sandbox.api.status import ApiError
-from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import Obj
-
-PODS = by_plural("", "pods")
 
 
 def labelled(**labels: str) -> Obj:
@@ -67,12 +65,12 @@ def test_label_with_a_prefix() -> None:
 )
 def test_field_selector(text: str, *, expected: bool) -> None:
     pod: Obj = {"metadata": {"name": "web", "namespace": "here"}, "spec": {}, "status": {"phase": "Running"}}
-    assert FieldSelector.parse(text, PODS).matches(pod) is expected
+    assert FieldSelector.parse(text, kinds.PODS).matches(pod) is expected
 
 
 def test_field_that_cannot_be_selected_by() -> None:
     with pytest.raises(ApiError, match=r"field label not supported: spec\.containers"):
-        FieldSelector.parse("spec.containers=x", PODS)
+        FieldSelector.parse("spec.containers=x", kinds.PODS)
 
 
 @pytest.mark.parametrize(

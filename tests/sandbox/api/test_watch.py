@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
-from sspcloud_magics.sandbox.resources import by_plural
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.store import Obj
 from tests.sandbox.api.conftest import Api
 
 MAPS = "/api/v1/namespaces/user-alice/configmaps"
-CONFIG_MAPS = by_plural("", "configmaps")
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 
@@ -48,7 +47,7 @@ async def test_watch_begins_with_what_is_there(api: Api) -> None:
     async with watching(api, f"{MAPS}?watch=true") as response:
         assert await told(response, 1) == [("ADDED", "a")]
         api.store.create(config_map("b"))
-        api.store.delete(CONFIG_MAPS, "user-alice", "a")
+        api.store.delete(kinds.CONFIG_MAPS, "user-alice", "a")
         assert await told(response, 2) == [("ADDED", "b"), ("DELETED", "a")]
 
 
@@ -178,9 +177,9 @@ async def test_later_page_shows_what_the_first_saw(api: Api) -> None:
     for name in ("a", "b", "c", "d"):
         api.store.create(config_map(name))
     page = await api.get(f"{MAPS}?limit=1")
-    api.store.delete(CONFIG_MAPS, "user-alice", "b")
+    api.store.delete(kinds.CONFIG_MAPS, "user-alice", "b")
     api.store.create(config_map("bb"))
-    api.store.update({**api.store.get(CONFIG_MAPS, "user-alice", "c"), "data": {"new": "1"}})
+    api.store.update({**api.store.get(kinds.CONFIG_MAPS, "user-alice", "c"), "data": {"new": "1"}})
     rest = await api.get(f"{MAPS}?continue={page['metadata']['continue']}")
     assert [(item["metadata"]["name"], item.get("data")) for item in rest["items"]] == [
         ("b", None),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sspcloud_magics.sandbox.controllers.objects import PODS, name_of
+from sspcloud_magics.sandbox import resources as kinds
+from sspcloud_magics.sandbox.controllers.objects import name_of
 from sspcloud_magics.sandbox.store import Obj, Store
 
 NS = "user-alice"
@@ -16,4 +17,4 @@ def make(kind: str, name: str, spec: Obj | None = None, api_version: str = "v1",
 
 
 def pods(store: Store) -> list[str]:
-    return [name_of(pod) for pod in store.list_objects(PODS, NS)]
+    return [name_of(pod) for pod in store.list_objects(kinds.PODS, NS)]

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers import endpoints, garbage
-from sspcloud_magics.sandbox.controllers.objects import (
-    ENDPOINTS,
-    PODS,
-    SERVICES,
-    SLICES,
-    create,
-    find,
-    name_of,
-)
+from sspcloud_magics.sandbox.controllers.objects import create, find, name_of
 from sspcloud_magics.sandbox.store import Store
 from tests.sandbox.controllers.stage import CONTAINER, LABELS, NS, make, pods
 
@@ -35,7 +28,7 @@ def test_endpoints_follow_readiness_and_name_the_pod(store: Store) -> None:
     make_pod(store, "a")
     make_pod(store, "b", ready=False)
     endpoints.reconcile(store, (NS, "web"))
-    (subset,) = store.get(ENDPOINTS, NS, "web")["subsets"]
+    (subset,) = store.get(kinds.ENDPOINTS, NS, "web")["subsets"]
     assert [one["targetRef"]["name"] for one in subset["addresses"]] == ["a"]
     assert [one["targetRef"]["name"] for one in subset["notReadyAddresses"]] == ["b"]
     assert subset["ports"] == [{"name": "web", "port": 8000, "protocol": "TCP"}]
@@ -46,9 +39,9 @@ def test_slice_names_every_port_if_only_emptily(store: Store) -> None:
     create(store, make("Service", "web", {"selector": LABELS, "ports": [{"port": 8000}]}))
     make_pod(store, "a")
     endpoints.reconcile(store, (NS, "web"))
-    (one,) = store.list_objects(SLICES, NS)
+    (one,) = store.list_objects(kinds.SLICES, NS)
     assert one["ports"] == [{"name": "", "port": 8000, "protocol": "TCP"}]
-    assert store.get(ENDPOINTS, NS, "web")["subsets"][0]["ports"] == [{"port": 8000, "protocol": "TCP"}]
+    assert store.get(kinds.ENDPOINTS, NS, "web")["subsets"][0]["ports"] == [{"port": 8000, "protocol": "TCP"}]
 
 
 def test_a_name_means_another_number_in_another_pod(store: Store) -> None:
@@ -56,7 +49,7 @@ def test_a_name_means_another_number_in_another_pod(store: Store) -> None:
     make_pod(store, "a")
     make_pod(store, "b", port=9000)
     endpoints.reconcile(store, (NS, "web"))
-    found = {subset["ports"][0]["port"] for subset in store.get(ENDPOINTS, NS, "web")["subsets"]}
+    found = {subset["ports"][0]["port"] for subset in store.get(kinds.ENDPOINTS, NS, "web")["subsets"]}
     assert found == {8000, 9000}
 
 
@@ -64,8 +57,8 @@ def test_a_pod_that_is_being_deleted_is_out_at_once(store: Store) -> None:
     make_service(store)
     make_pod(store, "a", deletionTimestamp="2026-01-01T00:00:00Z")
     endpoints.reconcile(store, (NS, "web"))
-    assert "subsets" not in store.get(ENDPOINTS, NS, "web")
-    (one,) = store.list_objects(SLICES, NS)
+    assert "subsets" not in store.get(kinds.ENDPOINTS, NS, "web")
+    (one,) = store.list_objects(kinds.SLICES, NS)
     conditions = {"ready": False, "serving": True, "terminating": True}
     assert one["endpoints"][0]["conditions"] == conditions
 
@@ -73,27 +66,27 @@ def test_a_pod_that_is_being_deleted_is_out_at_once(store: Store) -> None:
 def test_the_node_is_said_where_there_is_one(store: Store) -> None:
     make_service(store)
     make_pod(store, "a")
-    unplaced = store.get(PODS, NS, "a")
+    unplaced = store.get(kinds.PODS, NS, "a")
     unplaced["metadata"] = {"name": "b", "namespace": NS, "labels": LABELS}
     del unplaced["spec"]["nodeName"]
     store.create(unplaced)
     endpoints.reconcile(store, (NS, "web"))
-    (subset,) = store.get(ENDPOINTS, NS, "web")["subsets"]
+    (subset,) = store.get(kinds.ENDPOINTS, NS, "web")["subsets"]
     assert [one.get("nodeName") for one in subset["addresses"]] == ["n", None]
-    (one,) = store.list_objects(SLICES, NS)
+    (one,) = store.list_objects(kinds.SLICES, NS)
     assert [endpoint.get("nodeName") for endpoint in one["endpoints"]] == ["n", None]
 
 
 def test_unready_pod_is_published_if_the_service_wants(store: Store) -> None:
     make_service(store)
-    service = store.get(SERVICES, NS, "web")
+    service = store.get(kinds.SERVICES, NS, "web")
     service["spec"]["publishNotReadyAddresses"] = True
     store.update(service)
     make_pod(store, "a", ready=False)
     endpoints.reconcile(store, (NS, "web"))
-    (subset,) = store.get(ENDPOINTS, NS, "web")["subsets"]
+    (subset,) = store.get(kinds.ENDPOINTS, NS, "web")["subsets"]
     assert [one["targetRef"]["name"] for one in subset["addresses"]] == ["a"]
-    (one,) = store.list_objects(SLICES, NS)
+    (one,) = store.list_objects(kinds.SLICES, NS)
     conditions = {"ready": True, "serving": False, "terminating": False}
     assert one["endpoints"][0]["conditions"] == conditions
 
@@ -112,13 +105,13 @@ def test_endpoints_are_queued_when_sources_change(store: Store) -> None:
 
     make_pod(store, "a")
     assert concerned() == [(NS, "web")]
-    moved = store.get(PODS, NS, "a")
+    moved = store.get(kinds.PODS, NS, "a")
     moved["metadata"]["labels"] = {"app": "other"}
     store.update(moved)
     assert sorted(map(str, concerned())) == [f"('{NS}', 'other')", f"('{NS}', 'web')"]
     endpoints.reconcile(store, (NS, "other"))
     assert set(concerned()) == {(NS, "other")}
-    store.delete(ENDPOINTS, NS, "other")
+    store.delete(kinds.ENDPOINTS, NS, "other")
     assert concerned() == [(NS, "other")]
     create(store, make("ConfigMap", "web"))
     assert concerned() == []
@@ -127,11 +120,11 @@ def test_endpoints_are_queued_when_sources_change(store: Store) -> None:
 def test_endpoints_go_with_their_service(store: Store) -> None:
     make_service(store)
     endpoints.reconcile(store, (NS, "web"))
-    (one,) = store.list_objects(SLICES, NS)
-    service = endpoints.find(store, endpoints.SERVICES, NS, "web")
+    (one,) = store.list_objects(kinds.SLICES, NS)
+    service = endpoints.find(store, kinds.SERVICES, NS, "web")
     assert service is not None
-    store.delete(endpoints.SERVICES, NS, "web")
+    store.delete(kinds.SERVICES, NS, "web")
     endpoints.reconcile(store, (NS, "web"))
-    garbage.reconcile(store, (SLICES, NS, name_of(one)))
-    assert find(store, ENDPOINTS, NS, "web") is None
-    assert store.list_objects(SLICES, NS) == []
+    garbage.reconcile(store, (kinds.SLICES, NS, name_of(one)))
+    assert find(store, kinds.ENDPOINTS, NS, "web") is None
+    assert store.list_objects(kinds.SLICES, NS) == []

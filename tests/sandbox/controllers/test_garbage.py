@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers import garbage
-from sspcloud_magics.sandbox.controllers.objects import (
-    CONFIG_MAPS,
-    PODS,
-    find,
-    owner_reference,
-    terminating,
-)
+from sspcloud_magics.sandbox.controllers.objects import find, owner_reference, terminating
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 from tests.sandbox.controllers.stage import CONTAINER, NS, make
 
@@ -22,13 +17,13 @@ class TestGarbage:
     def test_what_lost_its_last_owner_goes(self, store: Store) -> None:
         first, second = (store.create(make("ConfigMap", name)) for name in ("first", "second"))
         self.owned(store, "owned", first, second)
-        store.delete(CONFIG_MAPS, NS, "first")
-        garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
-        references = store.get(CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"]
+        store.delete(kinds.CONFIG_MAPS, NS, "first")
+        garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owned"))
+        references = store.get(kinds.CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"]
         assert [reference["name"] for reference in references] == ["second"]
-        store.delete(CONFIG_MAPS, NS, "second")
-        garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
-        assert find(store, CONFIG_MAPS, NS, "owned") is None
+        store.delete(kinds.CONFIG_MAPS, NS, "second")
+        garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owned"))
+        assert find(store, kinds.CONFIG_MAPS, NS, "owned") is None
 
     def test_deletion_queues_the_owned_and_the_waiting(self, store: Store) -> None:
         owner = store.create(make("ConfigMap", "owner"))
@@ -36,70 +31,70 @@ class TestGarbage:
         store.create(make("ConfigMap", "free"))
         seen: list[Change] = []
         store.subscribe(seen.append)
-        store.delete(CONFIG_MAPS, NS, "free")
-        store.delete(CONFIG_MAPS, NS, "owner")
-        store.delete(CONFIG_MAPS, NS, "owned")
+        store.delete(kinds.CONFIG_MAPS, NS, "free")
+        store.delete(kinds.CONFIG_MAPS, NS, "owner")
+        store.delete(kinds.CONFIG_MAPS, NS, "owned")
         assert list(garbage.keys(store, seen[0])) == []
-        assert list(garbage.keys(store, seen[2])) == [(CONFIG_MAPS, NS, "owner")]
+        assert list(garbage.keys(store, seen[2])) == [(kinds.CONFIG_MAPS, NS, "owner")]
         owner = store.create(make("ConfigMap", "owner"))
         self.owned(store, "owned", owner)
-        store.delete(CONFIG_MAPS, NS, "owner")
-        assert list(garbage.keys(store, seen[-1])) == [(CONFIG_MAPS, NS, "owned")]
+        store.delete(kinds.CONFIG_MAPS, NS, "owner")
+        assert list(garbage.keys(store, seen[-1])) == [(kinds.CONFIG_MAPS, NS, "owned")]
 
     def test_recreated_owner_is_another(self, store: Store) -> None:
         first = store.create(make("ConfigMap", "owner"))
         self.owned(store, "owned", first)
-        store.delete(CONFIG_MAPS, NS, "owner")
+        store.delete(kinds.CONFIG_MAPS, NS, "owner")
         store.create(make("ConfigMap", "owner"))
-        garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
-        assert find(store, CONFIG_MAPS, NS, "owned") is None
+        garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owned"))
+        assert find(store, kinds.CONFIG_MAPS, NS, "owned") is None
 
     def test_foreground_waits_for_those_that_block(self, store: Store) -> None:
         owner = store.create(make("ConfigMap", "owner"))
         pod = make("Pod", "pod", {"containers": [CONTAINER]}, ownerReferences=[owner_reference(owner)])
         store.create(pod)
-        owner = store.get(CONFIG_MAPS, NS, "owner")
+        owner = store.get(kinds.CONFIG_MAPS, NS, "owner")
         owner["metadata"] |= {
             "deletionTimestamp": "2026-01-01T00:00:00Z",
             "finalizers": ["foregroundDeletion"],
         }
         store.update(owner)
-        garbage.reconcile(store, (CONFIG_MAPS, NS, "owner"))
-        assert terminating(store.get(PODS, NS, "pod"))
-        assert find(store, CONFIG_MAPS, NS, "owner")
-        store.delete(PODS, NS, "pod")
-        garbage.reconcile(store, (CONFIG_MAPS, NS, "owner"))
-        assert find(store, CONFIG_MAPS, NS, "owner") is None
+        garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owner"))
+        assert terminating(store.get(kinds.PODS, NS, "pod"))
+        assert find(store, kinds.CONFIG_MAPS, NS, "owner")
+        store.delete(kinds.PODS, NS, "pod")
+        garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owner"))
+        assert find(store, kinds.CONFIG_MAPS, NS, "owner") is None
 
     def test_orphans_stay_and_forget_their_owner(self, store: Store) -> None:
         owner = store.create(make("ConfigMap", "owner"))
         self.owned(store, "owned", owner)
-        owner = store.get(CONFIG_MAPS, NS, "owner")
+        owner = store.get(kinds.CONFIG_MAPS, NS, "owner")
         owner["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["orphan"]}
         store.update(owner)
-        garbage.reconcile(store, (CONFIG_MAPS, NS, "owner"))
-        assert find(store, CONFIG_MAPS, NS, "owner") is None
-        assert store.get(CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"] == []
+        garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owner"))
+        assert find(store, kinds.CONFIG_MAPS, NS, "owner") is None
+        assert store.get(kinds.CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"] == []
 
     def test_orphaned_object_forgets_one_of_two_owners(self, store: Store) -> None:
         first, second = (store.create(make("ConfigMap", name)) for name in ("first", "second"))
         self.owned(store, "owned", first, second)
-        owner = store.get(CONFIG_MAPS, NS, "first")
+        owner = store.get(kinds.CONFIG_MAPS, NS, "first")
         owner["metadata"] |= {
             "deletionTimestamp": "2026-01-01T00:00:00Z",
             "finalizers": ["example.org/hold", "orphan"],
         }
         store.update(owner)
-        garbage.reconcile(store, (CONFIG_MAPS, NS, "first"))
-        references = store.get(CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"]
+        garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "first"))
+        references = store.get(kinds.CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"]
         assert [reference["name"] for reference in references] == ["second"]
-        assert store.get(CONFIG_MAPS, NS, "first")["metadata"]["finalizers"] == ["example.org/hold"]
+        assert store.get(kinds.CONFIG_MAPS, NS, "first")["metadata"]["finalizers"] == ["example.org/hold"]
         version = store.version
-        garbage.reconcile(store, (CONFIG_MAPS, NS, "first"))
+        garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "first"))
         assert store.version == version
 
     def test_owner_of_an_unknown_kind_is_left_alone(self, store: Store) -> None:
         reference = {"apiVersion": "example.org/v1", "kind": "Thing", "name": "x", "uid": "1"}
         store.create(make("ConfigMap", "owned", ownerReferences=[reference]))
-        garbage.reconcile(store, (CONFIG_MAPS, NS, "owned"))
-        assert find(store, CONFIG_MAPS, NS, "owned")
+        garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owned"))
+        assert find(store, kinds.CONFIG_MAPS, NS, "owned")

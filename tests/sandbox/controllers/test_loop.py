@@ -10,23 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers import cnpg, jobs, namespaces
 from sspcloud_magics.sandbox.controllers.loop import Controller, ControllerLoop, Key
-from sspcloud_magics.sandbox.controllers.objects import (
-    CLAIMS,
-    CLUSTERS,
-    CONFIG_MAPS,
-    JOBS,
-    NAMESPACES,
-    PODS,
-    SECRETS,
-    SERVICE_ACCOUNTS,
-    SERVICES,
-    condition,
-    create,
-    find,
-    name_of,
-)
+from sspcloud_magics.sandbox.controllers.objects import condition, create, find, name_of
 from sspcloud_magics.sandbox.controllers.volumes import Provisioner
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
@@ -65,18 +52,18 @@ def config(name: str) -> Obj:
 
 def config_keys(store: Store, change: Change) -> Iterator[Key]:
     del store
-    if change.resource == CONFIG_MAPS:
+    if change.resource == kinds.CONFIG_MAPS:
         yield (name_of(change.object),)
 
 
 def mark(store: Store, key: Key) -> None:
-    found = find(store, CONFIG_MAPS, NS, str(key[0]))
+    found = find(store, kinds.CONFIG_MAPS, NS, str(key[0]))
     if found:
         store.update(found | {"data": {"seen": "yes"}})
 
 
 def seen(store: Store, name: str) -> bool:
-    return (find(store, CONFIG_MAPS, NS, name) or {}).get("data") == {"seen": "yes"}
+    return (find(store, kinds.CONFIG_MAPS, NS, name) or {}).get("data") == {"seen": "yes"}
 
 
 class TestLoop:
@@ -135,7 +122,7 @@ async def test_a_share_ends_at_its_deadline_by_itself(store: Store) -> None:
     }
     async with running(store, jobs.CONTROLLER):
         create(store, job)
-        await until(store, lambda: find(store, JOBS, NS, "share") is None)
+        await until(store, lambda: find(store, kinds.JOBS, NS, "share") is None)
 
 
 class TestNamespaces:
@@ -145,24 +132,24 @@ class TestNamespaces:
     async def test_are_born_with_an_account_and_the_ca(self, store: Store) -> None:
         async with running(store, namespaces.controller("PEM")):
             self.namespace(store)
-            await until(store, lambda: find(store, CONFIG_MAPS, NS, namespaces.ROOT_CA) is not None)
-        assert find(store, SERVICE_ACCOUNTS, NS, "default")
-        assert store.get(CONFIG_MAPS, NS, namespaces.ROOT_CA)["data"] == {"ca.crt": "PEM"}
+            await until(store, lambda: find(store, kinds.CONFIG_MAPS, NS, namespaces.ROOT_CA) is not None)
+        assert find(store, kinds.SERVICE_ACCOUNTS, NS, "default")
+        assert store.get(kinds.CONFIG_MAPS, NS, namespaces.ROOT_CA)["data"] == {"ca.crt": "PEM"}
 
     async def test_take_all_that_they_hold_along(self, store: Store) -> None:
         self.namespace(store)
         store.create(config("mine"))
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": NS}, "spec": {}}
         store.create(pod)
-        ending = store.get(NAMESPACES, "", NS)
+        ending = store.get(kinds.NAMESPACES, "", NS)
         ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         store.update(ending)
         async with running(store, namespaces.controller("PEM")):
-            await until(store, lambda: find(store, CONFIG_MAPS, NS, "mine") is None)
-            await until(store, lambda: "deletionTimestamp" in store.get(PODS, NS, "p")["metadata"])
-            assert store.get(NAMESPACES, "", NS)["status"] == {"phase": "Terminating"}
-            store.delete(PODS, NS, "p")
-            await until(store, lambda: find(store, NAMESPACES, "", NS) is None)
+            await until(store, lambda: find(store, kinds.CONFIG_MAPS, NS, "mine") is None)
+            await until(store, lambda: "deletionTimestamp" in store.get(kinds.PODS, NS, "p")["metadata"])
+            assert store.get(kinds.NAMESPACES, "", NS)["status"] == {"phase": "Terminating"}
+            store.delete(kinds.PODS, NS, "p")
+            await until(store, lambda: find(store, kinds.NAMESPACES, "", NS) is None)
 
 
 class TestCloudNativePG:
@@ -189,25 +176,25 @@ class TestCloudNativePG:
             await provisioner.stop()
 
     def pod(self, store: Store, serial: int) -> Obj | None:
-        return find(store, PODS, NS, f"{self.F}-{serial}")
+        return find(store, kinds.PODS, NS, f"{self.F}-{serial}")
 
     async def test_cluster_gets_one_instance_service_and_secrets(self, store: Store, tmp_path: Path) -> None:
         async with self.operator(store, tmp_path):
             await until(store, lambda: self.pod(store, 1) is not None)
-        assert [name_of(one) for one in store.list_objects(SERVICES, NS)] == [f"{self.F}-rw"]
-        secrets = {name_of(one).removeprefix(self.F) for one in store.list_objects(SECRETS, NS)}
+        assert [name_of(one) for one in store.list_objects(kinds.SERVICES, NS)] == [f"{self.F}-rw"]
+        secrets = {name_of(one).removeprefix(self.F) for one in store.list_objects(kinds.SECRETS, NS)}
         assert secrets == {"-app", "-ca", "-server", "-superuser"}
         pod = self.pod(store, 1)
         assert pod is not None
-        service = store.get(SERVICES, NS, f"{self.F}-rw")
+        service = store.get(kinds.SERVICES, NS, f"{self.F}-rw")
         assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
 
     async def test_instance_keeps_its_name_while_its_claim_lives(self, store: Store, tmp_path: Path) -> None:
         async with self.operator(store, tmp_path) as filled:
             await until(store, lambda: self.pod(store, 1) is not None)
-            before = store.delete(PODS, NS, f"{self.F}-1")["metadata"]["uid"]
+            before = store.delete(kinds.PODS, NS, f"{self.F}-1")["metadata"]["uid"]
             await until(store, lambda: self.pod(store, 1) is not None)
-            after = store.get(PODS, NS, f"{self.F}-1")["metadata"]["uid"]
+            after = store.get(kinds.PODS, NS, f"{self.F}-1")["metadata"]["uid"]
         assert after != before
         assert len(filled) == 1
 
@@ -216,8 +203,8 @@ class TestCloudNativePG:
             await until(store, lambda: self.pod(store, 1) is not None)
             assert len(filled) == 1
             (tmp_path / "volumes" / NS / f"{self.F}-1" / "pgdata" / "rows").write_text("kept")
-            store.delete(CLAIMS, NS, f"{self.F}-1")
-            store.delete(PODS, NS, f"{self.F}-1")
+            store.delete(kinds.CLAIMS, NS, f"{self.F}-1")
+            store.delete(kinds.PODS, NS, f"{self.F}-1")
             await until(store, lambda: self.pod(store, 2) is not None)
         assert self.pod(store, 1) is None
         assert (tmp_path / "volumes" / NS / f"{self.F}-2" / "pgdata" / "rows").read_text() == "kept"
@@ -227,17 +214,17 @@ class TestCloudNativePG:
         kind = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster"}
         store.create(kind | {"metadata": metadata, "spec": {"instances": 1}})
         cnpg.reconcile(store, (NS, self.F))
-        claim = store.get(CLAIMS, NS, f"{self.F}-1")
+        claim = store.get(kinds.CLAIMS, NS, f"{self.F}-1")
         store.update(claim | {"status": {"phase": "Bound"}})
         cnpg.reconcile(store, (NS, self.F))
-        assert store.list_objects(PODS, NS) == []
-        assert condition(store.get(CLUSTERS, NS, self.F), cnpg.HIBERNATION) == "True"
-        awake = store.get(CLUSTERS, NS, self.F)
+        assert store.list_objects(kinds.PODS, NS) == []
+        assert condition(store.get(kinds.CLUSTERS, NS, self.F), cnpg.HIBERNATION) == "True"
+        awake = store.get(kinds.CLUSTERS, NS, self.F)
         awake["metadata"]["annotations"][cnpg.HIBERNATION] = "off"
         store.update(awake)
         cnpg.reconcile(store, (NS, self.F))
         assert self.pod(store, 1) is not None
-        assert condition(store.get(CLUSTERS, NS, self.F), cnpg.HIBERNATION) is None
+        assert condition(store.get(kinds.CLUSTERS, NS, self.F), cnpg.HIBERNATION) is None
 
 
 class TestProvisioner:
@@ -248,7 +235,7 @@ class TestProvisioner:
         create(store, kind | {"metadata": metadata, "spec": spec, "status": {"phase": "Pending"}})
 
     def bound(self, store: Store, name: str = "data") -> bool:
-        return store.get(CLAIMS, NS, name)["status"]["phase"] == "Bound"
+        return store.get(kinds.CLAIMS, NS, name)["status"]["phase"] == "Bound"
 
     async def test_begins_with_bound_claims_and_databases(self, store: Store, tmp_path: Path) -> None:
         place = tmp_path / "volumes" / NS
@@ -256,7 +243,7 @@ class TestProvisioner:
             (place / volume / "old").mkdir(parents=True)
         self.claim(store)
         self.claim(store, "bound")
-        store.update(store.get(CLAIMS, NS, "bound") | {"status": {"phase": "Bound"}})
+        store.update(store.get(kinds.CLAIMS, NS, "bound") | {"status": {"phase": "Bound"}})
         database = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster"}
         store.create(database | {"metadata": {"name": "db", "namespace": NS}, "spec": {"instances": 1}})
         provisioner = Provisioner(store, tmp_path / "volumes", lambda _: lambda _: None)

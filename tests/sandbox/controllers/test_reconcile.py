@@ -6,6 +6,7 @@ import copy
 
 import pytest
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers import (
     deployments,
     garbage,
@@ -15,20 +16,7 @@ from sspcloud_magics.sandbox.controllers import (
 )
 from sspcloud_magics.sandbox.controllers.deployments import Rollout
 from sspcloud_magics.sandbox.controllers.loop import RETRY_SECONDS
-from sspcloud_magics.sandbox.controllers.objects import (
-    CLAIMS,
-    DEPLOYMENTS,
-    JOBS,
-    PODS,
-    QUOTAS,
-    REPLICA_SETS,
-    STATEFUL_SETS,
-    create,
-    find,
-    name_of,
-    terminating,
-)
-from sspcloud_magics.sandbox.events import EVENTS
+from sspcloud_magics.sandbox.controllers.objects import create, find, name_of, terminating
 from sspcloud_magics.sandbox.store import Obj, Store, now
 from tests.sandbox.controllers.stage import CONTAINER, LABELS, NS, make, pods
 
@@ -43,15 +31,15 @@ def workload(kind: str, name: str = "web", replicas: int = 1, **spec: object) ->
 
 def told(store: Store, name: str) -> list[tuple[str, str]]:
     """Return the events of an object: reason and message."""
-    events = store.list_objects(EVENTS, NS)
+    events = store.list_objects(kinds.EVENTS, NS)
     return [(e["reason"], e["message"]) for e in events if e["involvedObject"]["name"] == name]
 
 
 def run(store: Store, *, ready: bool = True) -> None:
     """Play the node: every pod runs, and those that are being deleted go."""
-    for number, pod in enumerate(store.list_objects(PODS, NS), start=1):
+    for number, pod in enumerate(store.list_objects(kinds.PODS, NS), start=1):
         if terminating(pod):
-            store.delete(PODS, NS, name_of(pod))
+            store.delete(kinds.PODS, NS, name_of(pod))
         else:
             pod["status"] = {
                 "phase": "Running",
@@ -63,9 +51,9 @@ def run(store: Store, *, ready: bool = True) -> None:
 
 def settle(store: Store, *, ready: bool = True, rounds: int = 12) -> None:
     for _ in range(rounds):
-        for deployment in store.list_objects(DEPLOYMENTS):
+        for deployment in store.list_objects(kinds.DEPLOYMENTS):
             deployments.reconcile(store, (NS, name_of(deployment)))
-        for replica_set in store.list_objects(REPLICA_SETS):
+        for replica_set in store.list_objects(kinds.REPLICA_SETS):
             replicasets.reconcile(store, (NS, name_of(replica_set)))
         run(store, ready=ready)
 
@@ -76,27 +64,27 @@ class TestReplicaSet:
         replicasets.reconcile(store, (NS, "web"))
         assert len(pods(store)) == 3
         assert all(name.startswith("web-") and len(name) == len("web-xxxxx") for name in pods(store))
-        assert store.get(REPLICA_SETS, NS, "web")["status"]["replicas"] == 3
+        assert store.get(kinds.REPLICA_SETS, NS, "web")["status"]["replicas"] == 3
 
     def test_removes_what_is_not_ready_first(self, store: Store) -> None:
         create(store, workload("ReplicaSet", replicas=2))
         replicasets.reconcile(store, (NS, "web"))
         run(store)
-        lame = store.list_objects(PODS, NS)[0]
+        lame = store.list_objects(kinds.PODS, NS)[0]
         lame["status"]["conditions"][0]["status"] = "False"
         store.update(lame)
-        owner = store.get(REPLICA_SETS, NS, "web")
+        owner = store.get(kinds.REPLICA_SETS, NS, "web")
         owner["spec"]["replicas"] = 1
         store.update(owner)
         replicasets.reconcile(store, (NS, "web"))
-        going = [name_of(pod) for pod in store.list_objects(PODS, NS) if terminating(pod)]
+        going = [name_of(pod) for pod in store.list_objects(kinds.PODS, NS) if terminating(pod)]
         assert going == [name_of(lame)]
 
     def test_replaces_a_pod_under_another_name(self, store: Store) -> None:
         create(store, workload("ReplicaSet"))
         settle(store)
         (before,) = pods(store)
-        store.delete(PODS, NS, before)
+        store.delete(kinds.PODS, NS, before)
         settle(store)
         (after,) = pods(store)
         assert after != before
@@ -107,7 +95,7 @@ class TestReplicaSet:
         create(store, workload("ReplicaSet"))
         replicasets.reconcile(store, (NS, "web"))
         assert pods(store) == ["mine"]
-        assert store.get(PODS, NS, "mine")["metadata"]["ownerReferences"][0]["name"] == "web"
+        assert store.get(kinds.PODS, NS, "mine")["metadata"]["ownerReferences"][0]["name"] == "web"
 
     def test_makes_no_pod_that_the_quota_has_no_room_for(self, store: Store) -> None:
         quota = make("ResourceQuota", "small", {"hard": {"pods": "1"}})
@@ -115,14 +103,14 @@ class TestReplicaSet:
         create(store, workload("ReplicaSet", replicas=2))
         assert replicasets.reconcile(store, (NS, "web")) == RETRY_SECONDS
         assert len(pods(store)) == 1
-        (failure,) = store.get(REPLICA_SETS, NS, "web")["status"]["conditions"]
+        (failure,) = store.get(kinds.REPLICA_SETS, NS, "web")["status"]["conditions"]
         assert (failure["type"], failure["reason"]) == ("ReplicaFailure", "FailedCreate")
         assert "exceeded quota: small" in failure["message"]
         assert told(store, "web")[-1] == ("FailedCreate", f"Error creating: {failure['message']}")
-        store.delete(QUOTAS, NS, "small")
+        store.delete(kinds.QUOTAS, NS, "small")
         replicasets.reconcile(store, (NS, "web"))
         assert len(pods(store)) == 2
-        assert "conditions" not in store.get(REPLICA_SETS, NS, "web")["status"]
+        assert "conditions" not in store.get(kinds.REPLICA_SETS, NS, "web")["status"]
 
 
 class TestDeployment:
@@ -130,42 +118,42 @@ class TestDeployment:
         create(store, workload("Deployment", replicas=4))
         settle(store)
         old = set(pods(store))
-        changed = store.get(DEPLOYMENTS, NS, "web")
+        changed = store.get(kinds.DEPLOYMENTS, NS, "web")
         changed["spec"]["template"]["spec"]["containers"][0]["image"] = "x:2"
         store.update(changed)
         fewest = 4
         for _ in range(12):
             settle(store, rounds=1)
-            fewest = min(fewest, len(store.list_objects(PODS, NS)))
+            fewest = min(fewest, len(store.list_objects(kinds.PODS, NS)))
         assert fewest >= 3  # maxUnavailable 25 %
         assert len(pods(store)) == 4
         assert not old & set(pods(store))
-        status = store.get(DEPLOYMENTS, NS, "web")["status"]
+        status = store.get(kinds.DEPLOYMENTS, NS, "web")["status"]
         assert (status["replicas"], status["updatedReplicas"], status["readyReplicas"]) == (4, 4, 4)
 
     def test_rollout_keeps_old_pods_until_new_are_ready(self, store: Store) -> None:
         create(store, workload("Deployment", replicas=4))
         settle(store)
         old = set(pods(store))
-        changed = store.get(DEPLOYMENTS, NS, "web")
+        changed = store.get(kinds.DEPLOYMENTS, NS, "web")
         changed["spec"]["template"]["spec"]["containers"][0]["image"] = "broken"
         store.update(changed)
         for _ in range(6):
             deployments.reconcile(store, (NS, "web"))
-            for replica_set in store.list_objects(REPLICA_SETS):
+            for replica_set in store.list_objects(kinds.REPLICA_SETS):
                 replicasets.reconcile(store, (NS, name_of(replica_set)))
-            for pod in store.list_objects(PODS, NS):
+            for pod in store.list_objects(kinds.PODS, NS):
                 if terminating(pod):
-                    store.delete(PODS, NS, name_of(pod))
+                    store.delete(kinds.PODS, NS, name_of(pod))
         assert len(old & set(pods(store))) == 3
-        available = store.get(DEPLOYMENTS, NS, "web")["status"]["conditions"][0]
+        available = store.get(kinds.DEPLOYMENTS, NS, "web")["status"]["conditions"][0]
         assert (available["type"], available["status"]) == ("Available", "True")
 
     def test_events_tell_every_scaling(self, store: Store) -> None:
         create(store, workload("Deployment", replicas=2))
         settle(store)
-        (first,) = (name_of(one) for one in store.list_objects(REPLICA_SETS))
-        changed = store.get(DEPLOYMENTS, NS, "web")
+        (first,) = (name_of(one) for one in store.list_objects(kinds.REPLICA_SETS))
+        changed = store.get(kinds.DEPLOYMENTS, NS, "web")
         changed["spec"]["replicas"] = 1
         store.update(changed)
         settle(store)
@@ -182,22 +170,22 @@ class TestDeployment:
         settle(store)
         deployments.reconcile(store, (NS, "web"))
         conditions = {
-            c["type"]: c["reason"] for c in store.get(DEPLOYMENTS, NS, "web")["status"]["conditions"]
+            c["type"]: c["reason"] for c in store.get(kinds.DEPLOYMENTS, NS, "web")["status"]["conditions"]
         }
         assert conditions["ReplicaFailure"] == "FailedCreate"
 
     def test_goes_back_to_a_template_that_it_had(self, store: Store) -> None:
         create(store, workload("Deployment"))
         settle(store)
-        (first,) = (name_of(one) for one in store.list_objects(REPLICA_SETS))
+        (first,) = (name_of(one) for one in store.list_objects(kinds.REPLICA_SETS))
         for image in ("x:2", "x:1"):
-            changed = store.get(DEPLOYMENTS, NS, "web")
+            changed = store.get(kinds.DEPLOYMENTS, NS, "web")
             changed["spec"]["template"]["spec"]["containers"][0]["image"] = image
             store.update(changed)
             settle(store)
-        assert len(store.list_objects(REPLICA_SETS)) == 2
-        assert store.get(REPLICA_SETS, NS, first)["spec"]["replicas"] == 1
-        assert store.get(DEPLOYMENTS, NS, "web")["metadata"]["annotations"][deployments.REVISION] == "3"
+        assert len(store.list_objects(kinds.REPLICA_SETS)) == 2
+        assert store.get(kinds.REPLICA_SETS, NS, first)["spec"]["replicas"] == 1
+        assert store.get(kinds.DEPLOYMENTS, NS, "web")["metadata"]["annotations"][deployments.REVISION] == "3"
 
     def test_recreate_stops_all_before_it_starts_any(self) -> None:
         deployment = workload("Deployment", replicas=2, strategy={"type": "Recreate"})
@@ -226,65 +214,65 @@ class TestStatefulSet:
         self.step(store)
         assert pods(store) == []
         for number in (0, 1):
-            claim = store.get(CLAIMS, NS, f"data-db-{number}")
+            claim = store.get(kinds.CLAIMS, NS, f"data-db-{number}")
             claim["status"] = {"phase": "Bound"}
             store.update(claim)
             self.step(store)
             assert pods(store) == [f"db-{n}" for n in range(number + 1)]
             self.step(store)
-            assert find(store, CLAIMS, NS, f"data-db-{number + 1}") is None
+            assert find(store, kinds.CLAIMS, NS, f"data-db-{number + 1}") is None
             run(store)
             self.step(store)
-        pod = store.get(PODS, NS, "db-1")
+        pod = store.get(kinds.PODS, NS, "db-1")
         volume = {"name": "data", "persistentVolumeClaim": {"claimName": "data-db-1"}}
         assert volume in pod["spec"]["volumes"]
 
     def test_replaces_under_the_same_name(self, store: Store) -> None:
         create(store, workload("StatefulSet", "db"))
         self.step(store)
-        before = store.get(PODS, NS, "db-0")["metadata"]["uid"]
-        store.delete(PODS, NS, "db-0")
+        before = store.get(kinds.PODS, NS, "db-0")["metadata"]["uid"]
+        store.delete(kinds.PODS, NS, "db-0")
         self.step(store)
-        assert store.get(PODS, NS, "db-0")["metadata"]["uid"] != before
+        assert store.get(kinds.PODS, NS, "db-0")["metadata"]["uid"] != before
 
     def test_updates_from_the_last_pod_to_the_first(self, store: Store) -> None:
         create(store, workload("StatefulSet", "db", 2))
         for _ in range(3):
             self.step(store)
             run(store)
-        owner = store.get(STATEFUL_SETS, NS, "db")
+        owner = store.get(kinds.STATEFUL_SETS, NS, "db")
         owner["spec"]["template"]["spec"]["containers"][0]["image"] = "x:2"
         store.update(owner)
         self.step(store)
-        assert [terminating(pod) for pod in store.list_objects(PODS, NS)] == [False, True]
+        assert [terminating(pod) for pod in store.list_objects(kinds.PODS, NS)] == [False, True]
 
     def test_scales_down_one_by_one(self, store: Store) -> None:
         create(store, workload("StatefulSet", "db", 3))
         for _ in range(4):
             self.step(store)
             run(store)
-        owner = store.get(STATEFUL_SETS, NS, "db")
+        owner = store.get(kinds.STATEFUL_SETS, NS, "db")
         owner["spec"]["replicas"] = 1
         store.update(owner)
         self.step(store)
-        assert [name_of(pod) for pod in store.list_objects(PODS, NS) if terminating(pod)] == ["db-2"]
+        assert [name_of(pod) for pod in store.list_objects(kinds.PODS, NS) if terminating(pod)] == ["db-2"]
 
     @pytest.mark.parametrize(("policy", "kept"), [({"whenScaled": "Delete"}, False), ({}, True)])
     def test_claims_are_kept_unless_it_says_otherwise(self, store: Store, policy: Obj, *, kept: bool) -> None:
         spec = {"volumeClaimTemplates": [CLAIM], "persistentVolumeClaimRetentionPolicy": policy}
         create(store, workload("StatefulSet", "db", 1, **spec))
         self.step(store)
-        claim = store.get(CLAIMS, NS, "data-db-0")
+        claim = store.get(kinds.CLAIMS, NS, "data-db-0")
         store.update(claim | {"status": {"phase": "Bound"}})
         self.step(store)
         run(store)
-        owner = store.get(STATEFUL_SETS, NS, "db")
+        owner = store.get(kinds.STATEFUL_SETS, NS, "db")
         owner["spec"]["replicas"] = 0
         store.update(owner)
         self.step(store)
         run(store)
-        garbage.reconcile(store, (CLAIMS, NS, "data-db-0"))
-        assert (find(store, CLAIMS, NS, "data-db-0") is None) != kept
+        garbage.reconcile(store, (kinds.CLAIMS, NS, "data-db-0"))
+        assert (find(store, kinds.CLAIMS, NS, "data-db-0") is None) != kept
         assert [message for _, message in told(store, "db")] == [
             "create Claim data-db-0 Pod db-0 in StatefulSet db success",
             "create Pod db-0 in StatefulSet db successful",
@@ -298,7 +286,7 @@ class TestJob:
         return create(store, make("Job", "job", {"template": template, **spec}, "batch/v1"))
 
     def age(self, store: Store, field: str = "startTime") -> None:
-        job = store.get(JOBS, NS, "job")
+        job = store.get(kinds.JOBS, NS, "job")
         if field == "startTime":
             job["status"]["startTime"] = "2020-01-01T00:00:00Z"
         else:
@@ -307,7 +295,7 @@ class TestJob:
         store.update(job)
 
     def finish(self, store: Store, phase: str, ended: str = "2020-01-01T00:00:00Z") -> None:
-        for pod in store.list_objects(PODS, NS):
+        for pod in store.list_objects(kinds.PODS, NS):
             state = {"terminated": {"finishedAt": ended}}
             pod["status"] = {"phase": phase, "containerStatuses": [{"state": state}]}
             store.update(pod)
@@ -320,10 +308,10 @@ class TestJob:
         assert pods(store) == []
         self.age(store)
         jobs.reconcile(store, (NS, "job"))
-        failed = store.get(JOBS, NS, "job")["status"]["conditions"][-1]
+        failed = store.get(kinds.JOBS, NS, "job")["status"]["conditions"][-1]
         assert (failed["type"], failed["reason"]) == ("Failed", "DeadlineExceeded")
         jobs.reconcile(store, (NS, "job"))
-        assert find(store, JOBS, NS, "job") is None
+        assert find(store, kinds.JOBS, NS, "job") is None
 
     def test_is_complete_when_its_pods_have_succeeded(self, store: Store) -> None:
         self.job(store, completions=2, parallelism=1)
@@ -334,7 +322,7 @@ class TestJob:
         assert len(pods(store)) == 2
         self.finish(store, "Succeeded")
         jobs.reconcile(store, (NS, "job"))
-        job = store.get(JOBS, NS, "job")
+        job = store.get(kinds.JOBS, NS, "job")
         assert jobs.finished(job)
         assert [one["type"] for one in job["status"]["conditions"]] == ["SuccessCriteriaMet", "Complete"]
         assert job["status"]["succeeded"] == 2
@@ -346,7 +334,7 @@ class TestJob:
             jobs.reconcile(store, (NS, "job"))
             self.finish(store, "Failed")
         jobs.reconcile(store, (NS, "job"))
-        reason = store.get(JOBS, NS, "job")["status"]["conditions"][-1]["reason"]
+        reason = store.get(kinds.JOBS, NS, "job")["status"]["conditions"][-1]["reason"]
         assert reason == "BackoffLimitExceeded"
         words = "Job has reached the specified backoff limit"
         assert told(store, "job")[-1] == ("BackoffLimitExceeded", words)
@@ -372,12 +360,12 @@ class TestJob:
         self.job(store, backoffLimit=2, template=template)
         for restarts, ended in ((1, False), (2, True)):
             jobs.reconcile(store, (NS, "job"))
-            (pod,) = store.list_objects(PODS, NS)
+            (pod,) = store.list_objects(kinds.PODS, NS)
             store.update(
                 pod | {"status": {"phase": "Running", "containerStatuses": [{"restartCount": restarts}]}}
             )
             jobs.reconcile(store, (NS, "job"))
-            assert jobs.finished(store.get(JOBS, NS, "job")) is ended
+            assert jobs.finished(store.get(kinds.JOBS, NS, "job")) is ended
 
     def test_lives_on_for_its_time_to_live(self, store: Store) -> None:
         self.job(store, parallelism=0, activeDeadlineSeconds=0, ttlSecondsAfterFinished=3600)
@@ -387,17 +375,17 @@ class TestJob:
         assert wait > 3000
         self.age(store, "end")
         jobs.reconcile(store, (NS, "job"))
-        assert find(store, JOBS, NS, "job") is None
+        assert find(store, kinds.JOBS, NS, "job") is None
 
     def test_at_its_deadline_its_pods_end(self, store: Store) -> None:
         self.job(store, parallelism=2, activeDeadlineSeconds=60)
         jobs.reconcile(store, (NS, "job"))
-        assert store.get(JOBS, NS, "job")["status"]["active"] == len(pods(store)) == 2
+        assert store.get(kinds.JOBS, NS, "job")["status"]["active"] == len(pods(store)) == 2
         run(store)
         self.age(store)
         jobs.reconcile(store, (NS, "job"))
-        assert all(terminating(pod) for pod in store.list_objects(PODS, NS))
-        status = store.get(JOBS, NS, "job")["status"]
+        assert all(terminating(pod) for pod in store.list_objects(kinds.PODS, NS))
+        status = store.get(kinds.JOBS, NS, "job")["status"]
         assert [one["type"] for one in status["conditions"]] == ["FailureTarget", "Failed"]
         assert "active" not in status
         assert "completionTime" not in status
@@ -406,11 +394,11 @@ class TestJob:
         self.job(store, parallelism=2)
         jobs.reconcile(store, (NS, "job"))
         run(store)
-        job = store.get(JOBS, NS, "job")
+        job = store.get(kinds.JOBS, NS, "job")
         job["spec"]["suspend"] = True
         store.update(job)
         jobs.reconcile(store, (NS, "job"))
-        assert all(terminating(pod) for pod in store.list_objects(PODS, NS))
+        assert all(terminating(pod) for pod in store.list_objects(kinds.PODS, NS))
 
     def test_suspended_runs_nothing(self, store: Store) -> None:
         self.job(store, suspend=True, activeDeadlineSeconds=1)

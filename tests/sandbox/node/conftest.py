@@ -12,14 +12,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.network import Network
 from sspcloud_magics.sandbox.node import Node
-from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store
-
-PODS = by_plural("", "pods")
-EVENTS = by_plural("", "events")
 
 LISTENS: Obj = {"exec": {"command": ["true"]}}
 
@@ -58,7 +55,7 @@ class Cluster:
 
     def pod(self, name: str) -> Obj | None:
         try:
-            return self.store.get(PODS, "ns", name)
+            return self.store.get(kinds.PODS, "ns", name)
         except NotFound:
             return None
 
@@ -70,7 +67,7 @@ class Cluster:
     def events(self, name: str) -> list[tuple[str, str]]:
         return [
             (event["reason"], event["message"])
-            for event in self.store.list_objects(EVENTS, "ns")
+            for event in self.store.list_objects(kinds.EVENTS, "ns")
             if event["involvedObject"]["name"] == name
         ]
 
@@ -108,7 +105,7 @@ def _is_ready(pod: Obj | None) -> bool:
 
 def delete(cluster: Cluster, name: str, grace: int = 30) -> None:
     """Ask for a pod's deletion as the API server does."""
-    pod = cluster.store.get(PODS, "ns", name)
+    pod = cluster.store.get(kinds.PODS, "ns", name)
     pod["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": grace}
     cluster.store.update(pod)
 

@@ -15,12 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.pod_status import summarize
 from sspcloud_magics.sandbox.network import Network
 from sspcloud_magics.sandbox.node import DialError, LogsUnavailable, Node
-from sspcloud_magics.sandbox.node.pod_worker import NODE_NAME, NODES
+from sspcloud_magics.sandbox.node.pod_worker import NODE_NAME
 from sspcloud_magics.sandbox.store import Obj, Store
-from tests.sandbox.node.conftest import EVENTS, LISTENS, PODS, Cluster, condition, delete
+from tests.sandbox.node.conftest import LISTENS, Cluster, condition, delete
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +126,7 @@ async def test_restart_policy_decides_how_a_pod_ends(cluster: Cluster, policy, a
 
 
 def _key(name: str):
-    return PODS, "ns", name
+    return kinds.PODS, "ns", name
 
 
 async def test_missing_command_is_a_start_error(cluster: Cluster):
@@ -252,12 +253,12 @@ async def test_pod_waits_for_room_and_for_the_node(cluster: Cluster):
     cluster.create("second", args=["echo", "9000"], container=wanted)
     words = NOWHERE.format("Insufficient cpu", "No preemption victims found for incoming pod")
     await cluster.until(lambda: cluster.events("second") == [("FailedScheduling", words)])
-    node = cluster.store.get(NODES, "", NODE_NAME)
+    node = cluster.store.get(kinds.NODES, "", NODE_NAME)
     cluster.store.update({**node, "spec": {**node["spec"], "unschedulable": True}})
     delete(cluster, "first", grace=0)
     cordoned = NOWHERE.format("node(s) were unschedulable", "Preemption is not helpful for scheduling")
     await cluster.until(lambda: ("FailedScheduling", cordoned) in cluster.events("second"))
-    cluster.store.update({**cluster.store.get(NODES, "", NODE_NAME), "spec": node["spec"]})
+    cluster.store.update({**cluster.store.get(kinds.NODES, "", NODE_NAME), "spec": node["spec"]})
     await cluster.ready("second")
 
 
@@ -273,7 +274,7 @@ async def test_pod_that_names_its_node_is_not_scheduled(cluster: Cluster):
 async def test_init_containers_run_first_in_their_order(cluster: Cluster):
     seen: list[str] = []
     cluster.store.subscribe(
-        lambda change: seen.append(summarize(change.object).reason) if change.resource is PODS else None
+        lambda change: seen.append(summarize(change.object).reason) if change.resource is kinds.PODS else None
     )
     initial = [helper("first", "exit", "0"), helper("second", "exit", "0")]
     cluster.create("staged", args=["echo", "9000"], initContainers=initial)
@@ -283,7 +284,9 @@ async def test_init_containers_run_first_in_their_order(cluster: Cluster):
     assert [state["reason"] for state in ended] == ["Completed", "Completed"]
     assert all(status["ready"] for status in pod["status"]["initContainerStatuses"])
     assert condition(pod, "Initialized")["status"] == "True"
-    fields = [event["involvedObject"].get("fieldPath") for event in cluster.store.list_objects(EVENTS, "ns")]
+    fields = [
+        event["involvedObject"].get("fieldPath") for event in cluster.store.list_objects(kinds.EVENTS, "ns")
+    ]
     assert fields[2:8:3] == ["spec.initContainers{first}", "spec.initContainers{second}"]
 
 

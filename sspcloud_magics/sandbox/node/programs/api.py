@@ -1,6 +1,6 @@
 """A student's small web API: municipalities of France as JSON, on port 8000.
 
-``/``, ``/health``, ``/communes?departement=35&limit=10&offset=0``, ``/communes/35238`` and ``/departements``; HTTP/1.1 by h11.
+``/``, ``/health``, ``/communes?departement=35&limit=10&offset=0``, ``/communes/35238`` and ``/departements``.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import json
 import os
 from collections.abc import Mapping
 from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import h11
-
-from sspcloud_magics.sandbox.node.programs.pod import Pod, closing, run, say
+from sspcloud_magics.sandbox.node.programs.pod import Pod, run, say
 
 PORT: Final = 8000
 
@@ -97,73 +96,51 @@ def _number(query: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer the requests of one connection."""
-    connection = h11.Connection(h11.SERVER)
-    peer = writer.get_extra_info("peername")
-    while True:
+class Handler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # head and body leave together
+
+    def do_GET(self) -> None:
+        """Answer a request."""
+        status, value = HTTPStatus.OK, None
         try:
-            request = await _next_request(connection, reader)
-        except h11.RemoteProtocolError as error:
-            await _send(
-                connection, writer, HTTPStatus(error.error_status_hint), {"detail": str(error)}, head=False
-            )
-            return
-        if request is None:
-            return
-        target = request.target.decode("ascii")
-        status: HTTPStatus = HTTPStatus.OK
-        value: Any
-        if request.method not in {b"GET", b"HEAD"}:
-            status, value = HTTPStatus.METHOD_NOT_ALLOWED, {"detail": "Method Not Allowed"}
-        else:
-            try:
-                value = answer(target)
-            except _Refused as refused:
-                status, value = refused.status, {"detail": str(refused)}
-        await _send(connection, writer, status, value, head=request.method == b"HEAD")
-        line = f"{request.method.decode()} {target} HTTP/1.1"
-        say(f'INFO:     {peer[0]}:{peer[1]} - "{line}" {status.value} {status.phrase}')
-        if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
-            return
-        connection.start_next_cycle()
+            value = answer(self.path)
+        except _Refused as refused:
+            status, value = refused.status, {"detail": str(refused)}
+        body = json.dumps(value, ensure_ascii=False).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log a request as uvicorn does."""
+        del size
+        host, port = self.client_address
+        say(f'INFO:     {host}:{port} - "{self.requestline}" {int(code)} {HTTPStatus(int(code)).phrase}')
 
 
-async def _next_request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
-    request: h11.Request | None = None
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(65536))
-        elif isinstance(event, h11.Request):
-            request = event
-        elif isinstance(event, h11.EndOfMessage):
-            return request
-        elif isinstance(event, h11.ConnectionClosed):
-            return None
+class Server(ThreadingHTTPServer):
+    """Listens at a port of this machine's choice."""
 
-
-async def _send(
-    connection: h11.Connection, writer: asyncio.StreamWriter, status: HTTPStatus, value: Any, *, head: bool
-) -> None:
-    body = json.dumps(value, ensure_ascii=False).encode()
-    headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
-    writer.write(
-        connection.send(h11.Response(status_code=status, headers=headers, reason=status.phrase)) or b""
-    )
-    if not head:
-        writer.write(connection.send(h11.Data(data=body)) or b"")
-    writer.write(connection.send(h11.EndOfMessage()) or b"")
-    await writer.drain()
+    request_queue_size = 128
 
 
 async def main() -> int:
     """Serve until the node ends it."""
     pod = await Pod.join()
     say(f"INFO:     Started server process [{os.getpid()}]")
-    server = await pod.listen(PORT, closing(serve))
+    server = Server(("127.0.0.1", 0), Handler)
+    pod.announce(PORT, server.socket)
     say(f"INFO:     Uvicorn running on http://0.0.0.0:{PORT} (Press CTRL+C to quit)")
-    await server.serve_forever()
+    await asyncio.to_thread(server.serve_forever)
     return 0
 
 
