@@ -215,6 +215,7 @@ class Follower:
             lambda objects: [
                 found for one in objects for found in pods_of_endpoints(one, self._ports, ports)
             ],
+            renew=self._service_view,
             has_selector=bool(spec.get("selector")),
         )
         try:

@@ -281,6 +281,8 @@ class Forward:
             self._lose("the pod is gone, or not ready")
         elif not pod.is_same(self._pool.pod):
             self._lose(f"the pod {pod.name} takes over")
+        elif pod.ports != self._pool.pod.ports:
+            self._lose("the service leads to another port of the pod")
 
     def pod_is_going(self, pair: Pair) -> bool:
         """Return whether the pod at the end of `pair` is being deleted, or is gone."""

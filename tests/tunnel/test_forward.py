@@ -70,6 +70,10 @@ def receive_all(client: socket.socket) -> bytes:
     return b"".join(iter(lambda: client.recv(65536), b""))
 
 
+def shout(connection: socket.socket) -> None:
+    connection.sendall(b"hello")
+
+
 @pytest.fixture
 def echo_pod(api: ApiServer, programs) -> str:
     api.put_pod("web-0", {8000: programs(echo)}, names={8000: "http"})
@@ -138,9 +142,6 @@ def test_an_address_that_is_not_of_this_machine(helper, echo_pod):
 
 @pytest.mark.usefixtures("any_protocol")
 def test_several_ports_of_one_forward(api, helper, programs):
-    def shout(connection) -> None:
-        connection.sendall(b"hello")
-
     api.put_pod("web-0", {8000: programs(echo), 9000: programs(shout)})
     first, second = helper.forward("pod", "web-0", 8000, 9000).local_ports
     assert ask(first) == b"ping"
@@ -691,6 +692,26 @@ def test_named_port_follows_a_rollout(api, helper, programs, kind):
     api.delete("Pod", "web-1-x")
     assert helper.wait_for_state(state.forward_id, State.ACTIVE).pod == "web-2-y"
     assert ask(state.local_ports[0]) == b"ping"
+
+
+@pytest.mark.parametrize("name", ["http", "web"], ids=["port moved", "port renamed, too"])
+def test_changed_target_port_is_followed(api, helper, programs, name):
+    """The service leads to another port of the same pod; what is open stays open."""
+    api.put_pod("web-0", {8000: programs(echo), 9000: programs(shout)})
+    api.put("Service", "web", spec={"ports": [{"name": "http", "port": 80, "targetPort": 8000}]})
+    api.put_endpoints("web", ["web-0"], [{"name": "http", "port": 8000}])
+    state = helper.forward("service", "web", 80)
+    with connect(state.local_ports[0]) as before:
+        before.sendall(b"a")
+        assert before.recv(1) == b"a"
+        api.put("Service", "web", spec={"ports": [{"name": name, "port": 80, "targetPort": 9000}]})
+        api.put_endpoints("web", ["web-0"], [{"name": name, "port": 9000}])
+        helper.wait_for_state(state.forward_id, State.RECONNECTING)
+        helper.wait_for_state(state.forward_id, State.ACTIVE)
+        with connect(state.local_ports[0]) as after:
+            assert receive_all(after) == b"hello"
+        before.sendall(b"b")
+        assert before.recv(1) == b"b"
 
 
 def test_new_version_of_a_deployment_replaces_the_pod(api, helper, programs):
