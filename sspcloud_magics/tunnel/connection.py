@@ -343,11 +343,13 @@ class Connection:
         return self._client_ended if closed is None else closed
 
     def pair_lost(self, text: str) -> None:
-        """End the connection, for its tunnel broke; unless the server has heard nothing of it."""
+        """End the connection, for its tunnel broke: an error, unless the server has heard nothing of it or the client has left."""
         pair = self._let_go()
         nothing_said = self._early is not None and not self._early
         if not self._accepted and nothing_said and self._tries < _MOST_TRIES:
             self._try_again()
+        elif self._owner.peers.has_closed(self._local.socket):
+            self._end()
         else:
             self._break(text)
         self._owner.release(pair)

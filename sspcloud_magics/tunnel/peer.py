@@ -50,8 +50,9 @@ class PeerWatch:
                 if not self._works:
                     return None
             inode = self._inode(sock.family, there, here)
-        except OSError:
-            return None
+        except OSError as error:
+            # A client that closes before it has read all resets its connection.
+            return True if error.errno == errno.ENOTCONN else None
         if inode is None:
             # Behind another address may stand another machine, of whose sockets nothing is known here.
             loopback = ipaddress.ip_address(there[0].partition("%")[0]).is_loopback

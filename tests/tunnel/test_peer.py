@@ -48,6 +48,14 @@ def test_a_peer_that_has_closed(ends, watch):
     assert watch.has_closed(accepted) is True
 
 
+def test_peer_that_reset_has_closed(ends, watch):
+    """A client that closes with unread bytes, as psql does over TLS, leaves no address to ask about."""
+    accepted, client = ends
+    accepted.sendall(b"x")
+    client.close()
+    assert watch.has_closed(accepted) is True
+
+
 def test_unix_socket_tells_close_from_shutdown(watch):
     accepted, client = socket.socketpair()
     with accepted, client:
