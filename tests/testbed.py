@@ -64,6 +64,8 @@ class Testbed:
     sink: Helper
     echo: Helper
     postgres: PostgresHelper
+    restarter: int | None = None
+    """The process that restarts the API server when it gets SIGUSR1, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ def read_testbed(file: Path) -> Testbed:
         source=Helper(**said["source"]),
         sink=Helper(**said["sink"]),
         echo=Helper(**said["echo"]),
+        restarter=said.get("restarter"),
         postgres=PostgresHelper(**postgres | {"password": Secret(postgres["password"])}),
     )
 
@@ -153,7 +156,7 @@ def sandbox_testbed(sandbox: Sandbox) -> Testbed:
     helpers = {name: Helper(f"{name}-0", port) for name, port in HELPERS.items()}
     user, password = (base64.b64decode(secret[key]).decode() for key in ("username", "password"))
     postgres = PostgresHelper(f"{DATABASE}-rw", 5432, "defaultdb", user, Secret(password))
-    return Testbed(kubeconfig, None, NAMESPACE, postgres=postgres, **helpers)
+    return Testbed(kubeconfig, None, NAMESPACE, postgres=postgres, restarter=sandbox.pid, **helpers)
 
 
 def _helper_pod(name: str, port: int) -> dict[str, Any]:

@@ -6,7 +6,9 @@ What the sandbox decides for itself, a node must tell: what a tunnel carries whe
 these servers take and refuse. So this starts etcd, an API server with its controllers and scheduler, containerd and
 a kubelet, makes the helpers of a testbed, and prints the files that describe it, one a line:
 
-    make test TESTBED=FILE        python benchmarks/tunnel.py --testbed FILE
+    make unit TESTBED=FILE PYTEST_ARGS=tests/integration        python benchmarks/tunnel.py --testbed FILE
+
+SIGUSR1 has the API server killed and started again.
 
 It needs root on a Debian 12 of its own, on amd64: a virtual machine, since it mounts file systems and makes a network.
 All else it brings: packages of Debian, and Kubernetes from Debian's source package, which takes some ten minutes to
@@ -72,7 +74,8 @@ def run(folder: Path) -> None:
         signal.signal(ended, lambda *_: over.set())
     node = Node(running, kubernetes, front, identities)
     try:
-        api = node.start(write_images(running, helper, postgres))
+        api = node.start(write_images(running, helper, postgres, programs.files_of("socat")))
+        signal.signal(signal.SIGUSR1, lambda *_: node.restart_api_server())
         print(*make_helpers(node, api, identities), sep="\n", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             over.wait()

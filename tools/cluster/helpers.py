@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kubernetes import client
 
+from sspcloud_magics.sharing import relay
 from tools.cluster.identities import NAMESPACE, PERSON, Identities
 from tools.cluster.images import write_image
 from tools.cluster.node import PAUSE, Node, is_ready
@@ -16,6 +19,7 @@ from tools.cluster.node import PAUSE, Node, is_ready
 HELPERS = {"source": 9000, "sink": 9001, "echo": 9002}
 _HELPER = "docker.io/cluster/helper:1"
 _POSTGRES = "docker.io/cluster/postgres:1"
+_RELAY = f"docker.io/{relay.IMAGE}"
 _ROLE = "rbac.authorization.k8s.io"
 _SERVE = """set -e
 PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
@@ -28,15 +32,18 @@ exec postgres -D data -c listen_addresses='*' -c ssl=on -c max_connections=200 -
 """
 
 
-def write_images(folder: Path, helper: Path, postgres: Path) -> list[Path]:
-    """Write the images of the helpers, and the one that keeps a pod's namespaces open; return their archives."""
-    pause, helpers, database = (folder / f"{name}.tar" for name in ("pause", "helpers", "postgres"))
+def write_images(folder: Path, helper: Path, postgres: Path, socat: Mapping[str, Path]) -> list[Path]:
+    """Write the images of the helpers and of relays, and the one that keeps a pod's namespaces open; return their archives."""
+    pause, helpers, database, relays = (
+        folder / f"{name}.tar" for name in ("pause", "helpers", "postgres", "relay")
+    )
     write_image(pause, PAUSE, {"helper": helper}, {"Entrypoint": ["/helper", "pause"]})
     write_image(helpers, _HELPER, {"helper": helper}, {"Entrypoint": ["/helper"]})
     write_image(
         database, _POSTGRES, {".": postgres}, {"User": "postgres", "Entrypoint": ["bash", "-c", _SERVE]}
     )
-    return [pause, helpers, database]
+    write_image(relays, _RELAY, socat, {"Entrypoint": ["socat"]})
+    return [pause, helpers, database, relays]
 
 
 def make_helpers(node: Node, api: client.CoreV1Api, identities: Identities) -> list[Path]:
@@ -73,6 +80,7 @@ def make_helpers(node: Node, api: client.CoreV1Api, identities: Identities) -> l
         "user": "postgres",
         "password": password,
     }
+    described["restarter"] = os.getpid()
     files = []
     for name, kubeconfig in (
         ("testbed", identities.person),

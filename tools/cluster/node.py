@@ -63,17 +63,26 @@ class Node:
         self.until("the node", lambda: any(is_ready(node) for node in api.list_node().items))
         return api
 
-    def _start(self, program: str | Path, *arguments: str) -> None:
+    def restart_api_server(self) -> None:
+        """Kill the API server, and start it again a second later."""
+        command = [str(each) for each in self._api_server.args]  # type: ignore[union-attr]
+        self._api_server.kill()
+        self._processes.remove(self._api_server)
+        self._api_server.wait()
+        time.sleep(1)
+        self._api_server = self._start(*command)
+
+    def _start(self, program: str | Path, *arguments: str) -> subprocess.Popen[bytes]:
         with (self._folder / f"{Path(program).name}.log").open("ab") as log:
-            self._processes.append(
-                subprocess.Popen(
-                    [str(program), *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            started = subprocess.Popen(
+                [str(program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
+        self._processes.append(started)
+        return started
 
     def until(self, what: str, happened: Callable[[], bool]) -> None:
         """Return when something has happened.
@@ -106,7 +115,7 @@ class Node:
         known = self._identities
         certificate, key = known.pair("apiserver")
         admin, admin_key = known.pair("admin")
-        self._start(
+        self._api_server = self._start(
             self._programs / "kube-apiserver",
             f"--etcd-servers={_ETCD}",
             "--bind-address=127.0.0.1",

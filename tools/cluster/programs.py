@@ -7,6 +7,7 @@ unstable suite, which are built apart from this machine's own packages.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ PACKAGES = (
     "iptables",
     "rsync",
     "runc",
+    "socat",
 )
 KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
 _LIBRARIES = (
@@ -51,6 +53,13 @@ def install() -> None:
         quiet = {"stdout": sys.stderr, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
         _run("apt-get", "-qq", "update", **quiet)
         _run("apt-get", "-qq", "install", "--yes", "--no-install-recommends", *missing, **quiet)
+
+
+def files_of(program: str) -> dict[str, Path]:
+    """Return the files that an installed program needs to run, by their paths in an image."""
+    path = str(shutil.which(program))
+    needed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+    return {each.lstrip("/"): Path(each).resolve() for each in [path, *re.findall(r"/\S+", needed)]}
 
 
 def build_kubernetes(folder: Path) -> Path:
