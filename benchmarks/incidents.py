@@ -42,7 +42,7 @@ Told = dict[str, object]
 
 
 def survive_restarts(testbed: Testbed, times: int, number: int) -> Told:
-    """Restart the API server under forwards; tell how many were lost, and how long they served nobody."""
+    """Restart the API server under forwards; tell how many were lost, and for how long."""
     if testbed.restarter is None:
         sys.exit("The testbed names no process that restarts its API server.")
     postgres = testbed.postgres
