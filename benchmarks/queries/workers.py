@@ -93,27 +93,28 @@ def opened(spec: Spec) -> Any:
     return DatabaseConnection(database, login)
 
 
-def ours(spec: Spec) -> Run:
-    from sspcloud_magics.databases.query import query
+def _query(connection: Any, sql: str, params: Any = None, **options: Any) -> Any:
+    from sspcloud_magics.databases.query import noted, run
+    from sspcloud_magics.databases.query_options import QueryOptions
 
+    return noted(run(connection, sql, params, QueryOptions(**options)))
+
+
+def ours(spec: Spec) -> Run:
     connection = opened(spec)
-    return lambda: query(connection, ALL, warn=lambda _: None)
+    return lambda: _query(connection, ALL, warn=lambda _: None)
 
 
 def ours_with_parameters(spec: Spec) -> Run:
-    from sspcloud_magics.databases.query import query
-
     connection = opened(spec)
     sql = f"{ALL} WHERE id > :least AND day >= :since"
     values = {"least": 0, "since": "2020-01-01"}
-    return lambda: query(connection, sql, values, warn=lambda _: None)
+    return lambda: _query(connection, sql, values, warn=lambda _: None)
 
 
 def ours_decimal(spec: Spec) -> Run:
-    from sspcloud_magics.databases.query import query
-
     connection = opened(spec)
-    return lambda: query(connection, ALL, numeric="decimal")
+    return lambda: _query(connection, ALL, numeric="decimal")
 
 
 def to_parquet(spec: Spec) -> Run:
@@ -165,7 +166,6 @@ def one_row(spec: Spec) -> Run:
     from IPython.core.interactiveshell import InteractiveShell
 
     import sspcloud_magics
-    from sspcloud_magics.databases.query import query
     from sspcloud_magics.session import state
 
     connection, session = opened(spec), psycopg.connect(**conninfo(spec))
@@ -179,12 +179,12 @@ def one_row(spec: Spec) -> Run:
     shell.user_ns["i"] = 77
     calls: dict[str, Callable[[int], object]] = {
         "psycopg ms": lambda _: session.execute(by_id + "%s", [77]).fetchall(),
-        "ours ms": lambda _: query(connection, by_id + ":i", {"i": 77}),
-        "ours, no parameter ms": lambda _: query(connection, f"{by_id}77"),
+        "ours ms": lambda _: _query(connection, by_id + ":i", {"i": 77}),
+        "ours, no parameter ms": lambda _: _query(connection, f"{by_id}77"),
         "%query_db ms": lambda _: shell.run_line_magic("query_db", by_id + ":i"),
         "psycopg, first run ms": lambda n: session.execute(f"{by_id}%s -- {n}", [77]).fetchall(),
-        "ours, first run ms": lambda n: query(connection, f"{by_id}:i -- {n}", {"i": 77}),
-        "ours, first run, described ms": lambda n: query(connection, f"{by_range}:n -- {n}", {"n": 2}),
+        "ours, first run ms": lambda n: _query(connection, f"{by_id}:i -- {n}", {"i": 77}),
+        "ours, first run, described ms": lambda n: _query(connection, f"{by_range}:n -- {n}", {"n": 2}),
     }
     with contextlib.suppress(ImportError), contextlib.redirect_stdout(None):
         calls["JupySQL ms"] = _jupysql(shell, spec, by_id)

@@ -17,9 +17,9 @@ from typing import Any, Self
 import pandas as pd
 
 from sspcloud_magics.databases import query
-from sspcloud_magics.databases.columns import Numeric
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.query import Part
+from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
 from sspcloud_magics.errors import ConnectionLost
 
 Convert = Callable[[pd.DataFrame, Sequence[int]], Any]
@@ -122,46 +122,34 @@ def _cut(
             yield convert(rest.reset_index(drop=True), types)
 
 
-def _as_it_is(frame: pd.DataFrame, _types: Sequence[int]) -> pd.DataFrame:
-    return frame
-
-
 def chunks(
     connection: DatabaseConnection,
     sql: str,
     params: Mapping[str, object] | None = None,
+    options: QueryOptions = DEFAULTS,
     *,
     size: int,
-    limit: int | None = None,
-    numeric: Numeric = "float",
-    timeout: float | None = None,
-    convert: Convert = _as_it_is,
-    ahead: Callable[[Sequence[str]], None] = lambda _: None,
+    convert: Convert = lambda frame, _: frame,
 ) -> Chunks:
     """Run one query, and give its rows in chunks.
 
     Parameters
     ----------
-    connection, sql, params, limit, numeric, timeout
-        As `sspcloud_magics.databases.query.query` takes them; `sql` is one query.
+    connection, sql, params, options
+        As `sspcloud_magics.databases.query.run` takes them; `sql` is one query.
     size
         How many rows a chunk has; the last may have fewer.
     convert
         Turns a DataFrame and the numbers of its columns' types into what a chunk shall be.
-    ahead
-        Called with the names of the columns before the query is sent.
 
     Raises
     ------
     UsageProblem, ParameterError, QueryFailed, ConnectionLost
-        As `query` does; also while the rows are read.
+        As `run` does; also while the rows are read.
 
     Examples
     --------
     >>> for chunk in chunks(connection, "SELECT * FROM individus", size=100_000):  # doctest: +SKIP
     ...     print(len(chunk))
     """
-    parts = query.parts(
-        connection, sql, params, size=size, limit=limit, numeric=numeric, timeout=timeout, ahead=ahead
-    )
-    return Chunks(connection, parts, size, convert)
+    return Chunks(connection, query.parts(connection, sql, params, options, size=size), size, convert)

@@ -16,7 +16,8 @@ from sspcloud_magics.databases import failures, statement_errors
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.files import Exported, whole
 from sspcloud_magics.databases.parameters import Statement, statements
-from sspcloud_magics.databases.query import Done, Progress, QueryResult
+from sspcloud_magics.databases.query import Done, QueryResult
+from sspcloud_magics.databases.query_options import Progress
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.user_files import user_path
 

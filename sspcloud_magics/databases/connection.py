@@ -47,7 +47,6 @@ from sspcloud_magics.errors import (
     QueryFailed,
 )
 from sspcloud_magics.printable import printable
-from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
 
 if TYPE_CHECKING:
@@ -729,65 +728,6 @@ def _hang_up(session: Session) -> None:
         socket.fromfd(session.pgconn.socket, socket.AF_INET, socket.SOCK_STREAM) as link,
     ):
         link.shutdown(socket.SHUT_RDWR)
-
-
-def connect(
-    cluster: Cluster,
-    manager: ForwardManager,
-    name: str,
-    *,
-    namespace: str | None = None,
-    user: str | None = None,
-    database: str | None = None,
-    url: Secret | None = None,
-    ask_password: Callable[[str], str] | None = None,
-    timeout: float = 30.0,
-) -> DatabaseConnection:
-    """Connect to a database of the cluster, through a forward.
-
-    Parameters
-    ----------
-    cluster, manager
-        Where it runs, and who makes the forward.
-    name
-        ``NAME`` or ``NAMESPACE/NAME``; a unique beginning of the name is enough where one may list.
-    namespace
-        Where it is, if `name` does not say; the cluster's default where None.
-    user
-        Log in as this user, with a password that `ask_password` asks for.
-    database
-        The database inside the server; what the secret says where None.
-    url
-        A libpq URL that says user and password, and may say the database; its host is not used.
-    ask_password
-        Takes a prompt, returns the password. Nobody is asked where it is None.
-    timeout
-        How long the forward and the login may take, in seconds each.
-
-    Returns
-    -------
-    DatabaseConnection
-        The connection, ready to be queried.
-
-    Raises
-    ------
-    DatabaseNotFound, DatabaseHibernated
-        If it is not there, or paused.
-    CredentialsNotFound
-        If no secret can be read and no user is named.
-    LoginRefused, DatabaseUnavailable, DatabaseNotTrusted
-        If the server does not let one in.
-    TargetError, ForwardError, ClusterError
-        If the server cannot be reached.
-
-    Examples
-    --------
-    >>> connection = connect(cluster, manager, "user-alice/postgresql-cnpg-951239")  # doctest: +SKIP
-    """
-    found, used = credentials.for_database(
-        cluster, name, namespace=namespace, user=user, url=url, ask_password=ask_password
-    )
-    return open_connection(cluster, manager, found, used, dbname=database, timeout=timeout)
 
 
 def open_connection(

@@ -25,9 +25,10 @@ from psycopg.adapt import Transformer
 from sspcloud_magics.databases import array_types, binary, binding, columns, describing, forks
 from sspcloud_magics.databases.binary import Decoder
 from sspcloud_magics.databases.collector import collector_paused
-from sspcloud_magics.databases.columns import STYLED, Column, Numeric, loaded_as
+from sspcloud_magics.databases.columns import STYLED, Column, loaded_as
 from sspcloud_magics.databases.describing import Description
 from sspcloud_magics.databases.parameters import Statement
+from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
 from sspcloud_magics.databases.waiting import waited
 
 CHUNK = 500
@@ -61,27 +62,27 @@ def missing_styles(connection: psycopg.Connection[Any]) -> list[str]:
     ]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Fetched:
-    """What one statement gave.
+    """What one statement has given so far.
 
     Parameters
     ----------
     columns
-        Its columns with all of their rows; None where the statement returns none.
+        Its columns, which take in the rows that still come; None where the statement returns none.
     rows
         How many rows were fetched, or changed.
     tag
-        The server's word for what was done, such as ``INSERT 0 5``.
+        The server's word for what was done, such as ``INSERT 0 5``; empty before the end.
     cut
-        How many rows were left out, because `limit` were enough.
+        How many rows were left out, because the limit were enough.
     size
         How many bytes came, where the way tells; 0 elsewhere.
     cut_by_server
-        Whether the server was asked for one row more than `limit`: `cut` then says only that there are more.
+        Whether the server was asked for one row more than the limit: `cut` then says only that there are more.
     """
 
-    columns: list[Column] | None = None
+    columns: tuple[Column, ...] | None = None
     rows: int = 0
     tag: str = ""
     cut: int = 0
@@ -89,15 +90,18 @@ class Fetched:
     cut_by_server: bool = False
 
 
-def fetch(
+def batches(
     connection: psycopg.Connection[Any],
     statement: Statement,
     values: Sequence[Any],
+    options: QueryOptions = DEFAULTS,
     *,
-    numeric: Numeric = "float",
-    limit: int | None = None,
-) -> Fetched:
-    """Run one statement and return what it gives.
+    foretold: Callable[[Description], None] | None = None,
+) -> Generator[Fetched, None, None]:
+    """Run one statement, and give what has come so far after each batch of rows, and at the end.
+
+    Whoever takes the arrays out of the columns meanwhile leaves room for more. Closing the generator before its end
+    cancels the statement. The caller holds the connection's lock in each step.
 
     Parameters
     ----------
@@ -107,11 +111,11 @@ def fetch(
         What to run.
     values
         The values of its parameters, as `binding.values_of` gives them.
-    numeric
-        What numeric becomes.
-    limit
-        How many rows to keep. A query that only reads is given a LIMIT; of any other statement the rest is read and
-        dropped: it is never cancelled for it, since it may change data.
+    options
+        Its limit, what numeric and JSON become, and what is called ahead: the column names are known before anything
+        is sent, where rows are used before the last one has come or names matter.
+    foretold
+        Called with what the server says of a query before its first row, where it was asked.
 
     Raises
     ------
@@ -120,46 +124,17 @@ def fetch(
     KeyboardInterrupt
         After the statement was cancelled.
     """
-    fetched = Fetched()
-    with connection.lock:
-        for fetched in batches(connection, statement, values, numeric=numeric, limit=limit):  # noqa: B007 - the last one counts
-            pass
-    return fetched
-
-
-def batches(
-    connection: psycopg.Connection[Any],
-    statement: Statement,
-    values: Sequence[Any],
-    *,
-    numeric: Numeric = "float",
-    limit: int | None = None,
-    json_text: bool = False,
-    foretold: Callable[[Description], None] | None = None,
-    ahead: Callable[[Sequence[str]], None] | None = None,
-) -> Generator[Fetched, None, None]:
-    """Run one statement, and give what has come so far after each batch of rows, and at the end.
-
-    It is always the same object, which grows. Whoever takes the arrays out of its columns meanwhile leaves
-    room for more. Closing the generator before its end cancels the statement. The caller holds the connection's lock in each step.
-
-    Parameters are those of `fetch`, and `json_text`: whether JSON stays the text that it is; and `foretold`, which is called
-    with what the server says of a query before its first row, where it was asked; and `ahead`, which is called with the columns' names
-    before anything is sent, where rows are used before the last one has come or names matter.
-    """
     describing.seen(connection).heed(statement)
     is_alone = connection.info.transaction_status == pq.TransactionStatus.IDLE
     try:
-        reading = _Reading(connection, numeric, limit, json_text=json_text)
         try:
-            yield from _running(connection, statement, values, reading, foretold, ahead=ahead)
+            yield from _running(connection, statement, values, options, foretold)
         except _ColumnsChanged:  # of which no row was given: it is described now, and asked again
             if is_alone:
                 settle(connection)
             else:  # to cancel it would fail the transaction
                 _read_to_the_end(connection)
-            reading = _Reading(connection, numeric, limit, json_text=json_text)
-            yield from _running(connection, statement, values, reading, foretold, ahead=ahead)
+            yield from _running(connection, statement, values, options, foretold)
     finally:
         settle(connection)
 
@@ -172,18 +147,17 @@ def _running(
     connection: psycopg.Connection[Any],
     statement: Statement,
     values: Sequence[Any],
-    reading: _Reading,
+    options: QueryOptions,
     foretold: Callable[[Description], None] | None,
-    *,
-    ahead: Callable[[Sequence[str]], None] | None,
 ) -> Iterator[Fetched]:
+    reading, ahead = _Reading(connection, options), options.ahead
     transformer = reading.transformer
     dumped = binding.dumped(transformer, statement.names, values)
     sql, wanted, chunk = statement.sql, pq.Format.TEXT, CHUNK
     if describing.only_reads(statement) and reading.encoding == _ENCODING:
         described = None if ahead else describing.seen(connection).get(statement)
         few = describing.promises_few(statement) and not ahead
-        if described is not None and (few or not reading.limited):
+        if described is not None and (few or options.limit is None):
             wanted = pq.Format.BINARY
         elif not few:
             described = _described(
@@ -251,31 +225,28 @@ class _Reading:
     ----------
     connection
         The session.
-    numeric, limit, json_text
+    options
         As `batches` takes them.
     """
 
-    def __init__(
-        self, connection: psycopg.Connection[Any], numeric: Numeric, limit: int | None, *, json_text: bool
-    ) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], options: QueryOptions) -> None:
         self.remembered: tuple[Statement, Description | None] | None = None
         """What is to be remembered, where its columns have a fast format."""
         self._connection = connection
         self.encoding = connection.info.encoding
         self.transformer: abc.Transformer = Transformer(connection)
-        self._json_text = json_text
-        self._numeric = numeric
-        self._limit = limit
-        self._fetched = Fetched()
+        self._json_text = options.json_text
+        self._numeric = options.numeric
+        self._limit = options.limit
+        # What `Fetched` tells of.
+        self._made: tuple[Column, ...] | None = None
+        self._rows = self._cut = 0
+        self._tag = ""
+        self._cut_by_server = False
         self._format = pq.Format.TEXT
         self._loaded_as: list[int] = []
         self._ways: list[Decoder] = []
         self._gathered: list[list[Any]] = []
-
-    @property
-    def limited(self) -> bool:
-        """Whether not all rows may be wanted."""
-        return self._limit is not None
 
     def format_of(self, described: Description) -> pq.Format:
         """Return the format that a described query's rows are asked for in: binary where all of its types have a decoder."""
@@ -286,7 +257,7 @@ class _Reading:
         """Return the query that brings one row more than is wanted, which tells whether there are more."""
         if self._limit is None:
             return statement.sql
-        self._fetched.cut_by_server = True
+        self._cut_by_server = True
         return describing.with_limit(statement, self._limit + 1)
 
     def batches(self) -> Iterator[Fetched]:
@@ -300,26 +271,26 @@ class _Reading:
                     self._heed(more)
                     if time.monotonic() > until:
                         break
-                self._decode()
-            yield self._fetched
+                size = self._decode()
+            yield Fetched(self._made, self._rows, self._tag, self._cut, size, self._cut_by_server)
 
     def _next(self) -> pq.abc.PGresult | None:
         result: pq.abc.PGresult | None = waited(self._connection, generators.fetch(self._connection.pgconn))
         return result
 
     def _heed(self, result: pq.abc.PGresult) -> None:
-        fetched, connection, encoding = self._fetched, self._connection, self.encoding
+        connection, encoding = self._connection, self.encoding
         if result.status in _ROWS:
-            if fetched.columns is None:
-                fetched.columns = self._columns(result)
+            if self._made is None:
+                self._made = self._columns(result)
             # The last chunk brings it, or an empty result after that.
-            fetched.tag = (result.command_status or b"").decode(encoding) or fetched.tag
-            self._take(result, fetched.columns)
-            if fetched.cut_by_server and fetched.tag:
-                fetched.tag = f"SELECT {fetched.rows}"
+            self._tag = (result.command_status or b"").decode(encoding) or self._tag
+            self._take(result, self._made)
+            if self._cut_by_server and self._tag:
+                self._tag = f"SELECT {self._rows}"
         elif result.status == pq.ExecStatus.COMMAND_OK:
-            fetched.tag = (result.command_status or b"").decode(encoding)
-            fetched.rows = result.command_tuples or 0
+            self._tag = (result.command_status or b"").decode(encoding)
+            self._rows = result.command_tuples or 0
         elif result.status in _COPIES:
             connection.close()  # nothing here speaks COPY, and the session waits for it
             raise psycopg.NotSupportedError("COPY from or to the client is not a query")
@@ -331,7 +302,7 @@ class _Reading:
     def _decoders(self, types: Sequence[int]) -> list[binary.Decoder | None]:
         return [binary.decoder(oid, self._numeric, json_text=self._json_text) for oid in types]
 
-    def _columns(self, result: pq.abc.PGresult) -> list[Column]:
+    def _columns(self, result: pq.abc.PGresult) -> tuple[Column, ...]:
         info, places = self._connection.info, range(result.nfields)
         names = [(result.fname(place) or b"").decode(self.encoding) for place in places]
         types = [result.ftype(place) for place in places]
@@ -341,7 +312,7 @@ class _Reading:
             self._remember(*self.remembered, known=bool(found) and None not in found)
         time_zone = info.parameter_status("TimeZone") or "UTC"
         adapters = self.transformer.adapters
-        made = [
+        made = tuple(
             columns.column(
                 name,
                 oid,
@@ -351,7 +322,7 @@ class _Reading:
                 json_text=self._json_text,
             )
             for name, oid in zip(names, types, strict=True)
-        ]
+        )
         if self._format == pq.Format.TEXT:
             self._check_styles(types)
             self._ways = [
@@ -384,8 +355,8 @@ class _Reading:
                 )
 
     def _take(self, result: pq.abc.PGresult, made: Sequence[Column]) -> None:
-        fetched, count = self._fetched, result.ntuples
-        keep = count if self._limit is None else max(0, min(count, self._limit - fetched.rows))
+        count = result.ntuples
+        keep = count if self._limit is None else max(0, min(count, self._limit - self._rows))
         if keep and made:
             transformer = self.transformer
             transformer.set_pgresult(result, set_loaders=False)
@@ -399,8 +370,8 @@ class _Reading:
                     gathered.append(way.gather(loaded, column))
                 except _NOT_IN_PYTHON as error:
                     raise psycopg.DataError(f"{column.name}: {error}") from None
-        fetched.rows += keep
-        fetched.cut += count - keep
+        self._rows += keep
+        self._cut += count - keep
 
     def _unreadable(self, result: pq.abc.PGresult, rows: int, made: Sequence[Column]) -> str:
         """Return the name of the column that has a value which psycopg cannot read."""
@@ -416,19 +387,19 @@ class _Reading:
 
     def load_arrays(self) -> None:
         """Make lists of arrays that came as text, since their types were not known before; call it after the last row."""
-        came = {column.oid: column for column in self._fetched.columns or ()}
+        came = {column.oid: column for column in self._made or ()}
         unknown = array_types.unknown(self._connection, came)
         if not unknown:
             return
         array_types.learn(self._connection, unknown)
         loading = Transformer(self._connection)
-        for column in self._fetched.columns or ():
+        for column in self._made or ():
             if column.oid in unknown and self._connection.adapters.get_loader(column.oid, pq.Format.TEXT):
                 column.load_texts(loading.get_loader(column.oid, pq.Format.TEXT).load, self.encoding)
 
-    def _decode(self) -> None:
-        """Make pieces of what was gathered."""
-        made = self._fetched.columns or ()
+    def _decode(self) -> int:
+        """Make pieces of what was gathered, and return how many bytes all pieces have."""
+        made = self._made or ()
         for column, way, gathered in zip(made, self._ways, self._gathered, strict=True):
             if gathered:
                 try:
@@ -436,7 +407,7 @@ class _Reading:
                 except _NOT_IN_PYTHON as error:
                     raise psycopg.DataError(f"{column.name}: {error}") from None
                 gathered.clear()
-        self._fetched.size = sum([column.size for column in made])
+        return sum([column.size for column in made])
 
 
 def settle(connection: psycopg.Connection[Any]) -> None:

@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,9 +21,8 @@ import pandas as pd
 
 from sspcloud_magics.databases import arrow, query
 from sspcloud_magics.databases.column_names import refuse_twins
-from sspcloud_magics.databases.columns import Numeric
 from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.query import Progress
+from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
 from sspcloud_magics.errors import FileNotWritten, UsageProblem
 from sspcloud_magics.user_files import user_path
 
@@ -105,19 +104,16 @@ def export(
     sql: str,
     file: Path | str,
     params: Mapping[str, object] | None = None,
+    options: QueryOptions = DEFAULTS,
     *,
     overwrite: bool = False,
-    numeric: Numeric = "float",
-    limit: int | None = None,
-    timeout: float | None = None,
-    progress: Progress | None = None,
 ) -> Exported:
     """Write the rows of a query into a file.
 
     Parameters
     ----------
-    connection, sql, params, numeric, limit, timeout, progress
-        As `sspcloud_magics.databases.query.query` takes them; `sql` is one query.
+    connection, sql, params, options
+        As `sspcloud_magics.databases.query.run` takes them; `sql` is one query.
     file
         Where to; its ending says how: ``.parquet`` or ``.csv``.
     overwrite
@@ -144,19 +140,8 @@ def export(
     make = _WRITERS.get(file.suffix.lower())
     if make is None:
         raise UsageProblem(f"{file.name} ends neither in .parquet nor in .csv.", mend="--to rows.parquet")
-    parts = query.parts(
-        connection,
-        sql,
-        params,
-        size=PART,
-        most=PART_BYTES,
-        limit=limit,
-        numeric=numeric,
-        json_text=True,
-        timeout=timeout,
-        progress=progress,
-        ahead=partial(refuse_twins, holder="a file"),
-    )
+    options = replace(options, json_text=True, ahead=partial(refuse_twins, holder="a file"))
+    parts = query.parts(connection, sql, params, options, size=PART, most=PART_BYTES)
     rows = 0
     notes: tuple[str, ...] = ()
     with whole(file, overwrite=overwrite) as unfinished, connection.turn:

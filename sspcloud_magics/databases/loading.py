@@ -16,7 +16,7 @@ from sspcloud_magics.databases.column_names import refuse_long
 from sspcloud_magics.databases.column_values import column_values, type_name, values_for
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.parameters import statements
-from sspcloud_magics.databases.query import Progress
+from sspcloud_magics.databases.query_options import Progress
 from sspcloud_magics.errors import QueryFailed, UsageProblem
 from sspcloud_magics.printable import shortened
 

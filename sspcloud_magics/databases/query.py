@@ -15,9 +15,9 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -25,17 +25,15 @@ import psycopg
 
 from sspcloud_magics.databases import binding, describing, failures, fetching, frames, statement_errors
 from sspcloud_magics.databases.column_names import twins
-from sspcloud_magics.databases.columns import Column, Numeric
+from sspcloud_magics.databases.columns import Column
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.describing import Description
 from sspcloud_magics.databases.fetching import Fetched
 from sspcloud_magics.databases.parameters import Statement, statements
+from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
 from sspcloud_magics.databases.sql_hints import hint
 from sspcloud_magics.errors import QueryFailed, UsageProblem
 from sspcloud_magics.printable import printable, shortened
-
-Progress: TypeAlias = Callable[[int, int, float], None]
-"""Is told rows, bytes (0 where they are not known) and seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,65 +86,6 @@ class QueryResult:
         return {"text/plain": repr(self), "text/html": f"<div>{lines}</div>"}
 
 
-def query(
-    connection: DatabaseConnection,
-    sql: str,
-    params: Mapping[str, object] | None = None,
-    *,
-    limit: int | None = None,
-    numeric: Numeric = "float",
-    timeout: float | None = None,
-    progress: Progress | None = None,
-    warn: Callable[[str], None] | None = None,
-) -> pd.DataFrame | QueryResult:
-    """Run SQL and return its rows.
-
-    Parameters
-    ----------
-    connection
-        Where.
-    sql
-        One or several statements; ``:name`` is bound to a value.
-    params
-        The values by name; only those that `sql` names are looked up.
-    limit
-        How many rows to keep of each statement; all where None.
-    numeric
-        What numeric becomes: ``"float"`` (float64) or ``"decimal"`` (exact, as objects).
-    timeout
-        How many seconds a statement may take; any time where None.
-    progress
-        Called after each batch with the rows, bytes (0 where unknown) and seconds so far.
-    warn
-        Called with words, before the first row, where a result may not fit into the memory.
-
-    Returns
-    -------
-    DataFrame or QueryResult
-        The rows, with the dtypes of `sspcloud_magics.databases.columns`; ``attrs["notes"]`` holds what a
-        person should know of them, if anything. A `QueryResult` where no statement returns rows.
-
-    Raises
-    ------
-    UsageProblem
-        If there is no statement, or one that is no query (COPY from or to the client).
-    ParameterError
-        If a parameter has no value, or one that cannot be bound. Nothing was sent then.
-    QueryFailed
-        If the server refuses a statement. The connection stays usable.
-    ConnectionLost
-        If the server went away; the next query connects again.
-
-    Examples
-    --------
-    >>> query(connection, "SELECT :n + 1 AS next", {"n": 1})  # doctest: +SKIP
-    """
-    result = run(
-        connection, sql, params, limit=limit, numeric=numeric, timeout=timeout, progress=progress, warn=warn
-    )
-    return result if result.frame is None else noted(result)
-
-
 def noted(result: QueryResult) -> pd.DataFrame:
     """Return the rows of a result, which has some, together with what is to be said of them in ``attrs``."""
     frame = result.frame
@@ -161,29 +100,45 @@ def run(
     connection: DatabaseConnection,
     sql: str,
     params: Mapping[str, object] | None = None,
-    *,
-    limit: int | None = None,
-    numeric: Numeric = "float",
-    timeout: float | None = None,
-    progress: Progress | None = None,
-    warn: Callable[[str], None] | None = None,
-    memory_share: float = 0.5,
-    json_text: bool = False,
-    ahead: Callable[[Sequence[str]], None] | None = None,
+    options: QueryOptions = DEFAULTS,
 ) -> QueryResult:
     """Run SQL, and return its rows together with all that is to be said of them.
 
-    Parameters and exceptions are those of `query`, and `memory_share`: a result that is expected to take more of
-    the free memory is warned of; `json_text`: whether JSON stays the text that it is; and `ahead`, which is called with the names of the
-    answer's columns before the query is sent.
+    Parameters
+    ----------
+    connection
+        Where.
+    sql
+        One or several statements; ``:name`` is bound to a value.
+    params
+        The values by name; only those that `sql` names are looked up.
+    options
+        How it is run.
 
     Returns
     -------
     QueryResult
-        The DataFrame, what each statement did, notes, and the time.
+        The DataFrame, with the dtypes of `sspcloud_magics.databases.columns`; what each statement did, notes, and the time.
+
+    Raises
+    ------
+    UsageProblem
+        If there is no statement, or one that is no query (COPY from or to the client).
+    ParameterError
+        If a parameter has no value, or one that cannot be bound. Nothing was sent then.
+    QueryFailed
+        If the server refuses a statement. The connection stays usable.
+    ConnectionLost
+        If the server went away; the next query connects again.
+
+    Examples
+    --------
+    >>> run(connection, "SELECT :n + 1 AS next", {"n": 1}).frame  # doctest: +SKIP
     """
     parsed, bound = _prepared(sql, params)
-    foretold = None if warn is None or limit is not None else partial(_warn_of_size, warn, memory_share)
+    foretold = None
+    if options.warn is not None and options.limit is None:
+        foretold = partial(_warn_of_size, options.warn, options.memory_share)
     with connection.turn:
         session, remarks = connection.ready()
         connection.refuse(parsed)
@@ -194,24 +149,19 @@ def run(
         began = time.perf_counter()
         with _notices(session) as heard:
             for statement, values in zip(parsed, bound, strict=True):
-                fetched = Fetched()
+                fetched, how = Fetched(), options
+                if options.ahead is not None and any(map(describing.only_reads, parsed[len(done) + 1 :])):
+                    how = replace(options, ahead=None)  # it is not the one whose rows are the answer
                 with (
                     _worded(connection, session, statement, len(done), len(parsed)),
                     connection.with_settings(statement),
-                    _bounded(session, timeout),
+                    _bounded(session, options.timeout),
                 ):
-                    for fetched in fetching.batches(
-                        session,
-                        statement,
-                        values,
-                        numeric=numeric,
-                        limit=limit,
-                        json_text=json_text,
-                        foretold=foretold,
-                        ahead=None if any(map(describing.only_reads, parsed[len(done) + 1 :])) else ahead,
-                    ):
-                        if progress is not None:
-                            progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
+                    for fetched in fetching.batches(session, statement, values, how, foretold=foretold):
+                        if options.progress is not None:
+                            options.progress(
+                                fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began
+                            )
                 done.append(Done(fetched.tag, fetched.rows))
                 _follow(connection, statement, fetched.tag)
                 if fetched.columns is not None:
@@ -264,16 +214,11 @@ class Part:
 def parts(
     connection: DatabaseConnection,
     sql: str,
-    params: Mapping[str, object] | None = None,
+    params: Mapping[str, object] | None,
+    options: QueryOptions,
     *,
     size: int,
     most: int | None = None,
-    limit: int | None = None,
-    numeric: Numeric = "float",
-    json_text: bool = False,
-    timeout: float | None = None,
-    progress: Progress | None = None,
-    ahead: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> Generator[Part, None, None]:
     """Run one query, and give its rows in parts while they come; one part at least.
 
@@ -282,21 +227,17 @@ def parts(
 
     Parameters
     ----------
+    connection, sql, params, options
+        As `run` takes them; `sql` is one query.
     size
         How many rows a part has at least; the last may have fewer.
     most
         After how many bytes a part ends before it has as many rows; never where None.
-    json_text
-        Whether JSON stays the text that it is.
-    ahead
-        Called with the names of the columns before the query is sent; what it raises is raised.
-
-    The others, and the exceptions, are those of `query`.
 
     Raises
     ------
     UsageProblem
-        If it is not one statement that returns rows.
+        If it is not one statement that returns rows. The other exceptions are those of `run`.
     """
     parsed, bound = _prepared(sql, params)
     if len(parsed) != 1:
@@ -306,19 +247,19 @@ def parts(
     began = time.perf_counter()
     given, given_size = 0, 0
     fetched = Fetched()
-    running = fetching.batches(
-        session, parsed[0], bound[0], numeric=numeric, limit=limit, json_text=json_text, ahead=ahead
-    )
+    if options.ahead is None:  # rows are used before the last one has come
+        options = replace(options, ahead=lambda _: None)
+    running = fetching.batches(session, parsed[0], bound[0], options)
     with (
         _worded(connection, session, parsed[0], 0, 1),
         connection.with_settings(parsed[0]),
-        _bounded(session, timeout),
+        _bounded(session, options.timeout),
         _notices(session) as heard,
         closing(running),
     ):
         for fetched in running:
-            if progress is not None:
-                progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
+            if options.progress is not None:
+                options.progress(fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began)
             enough = fetched.rows - given >= size or (most and fetched.size - given_size >= most)
             if fetched.columns and enough:
                 yield _part(fetched.columns, fetched.rows - given, heard)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.databases.catalogue import TableDescription
     from sspcloud_magics.databases.columns import Numeric
     from sspcloud_magics.databases.connection import DatabaseConnection
-    from sspcloud_magics.databases.query import Progress
+    from sspcloud_magics.databases.query_options import Progress
     from sspcloud_magics.forwards.manager import ForwardManager
     from sspcloud_magics.secret import Secret
 
@@ -344,6 +345,7 @@ def query_db(
     from sspcloud_magics.databases import arrow, client_copy, files, query  # noqa: PLC0415 - at first use
     from sspcloud_magics.databases.chunks import chunks as in_chunks  # noqa: PLC0415
     from sspcloud_magics.databases.column_names import refuse_twins  # noqa: PLC0415
+    from sspcloud_magics.databases.query_options import QueryOptions  # noqa: PLC0415
 
     if to is not None and client_copy.direction(sql) == "to":
         return client_copy.copy_to(connected, sql, to, overwrite=overwrite, progress=progress)
@@ -354,47 +356,26 @@ def query_db(
                 mend="%%query_db --from rows.csv\nCOPY t FROM STDIN (FORMAT csv, HEADER)",
             )
         return client_copy.copy_from(connected, sql, from_, progress=progress)
-    if to is not None:
-        return files.export(
-            connected,
-            sql,
-            to,
-            params,
-            overwrite=overwrite,
-            numeric=numeric,
-            limit=limit,
-            timeout=timeout,
-            progress=progress,
-        )
-    convert = {"pandas": _as_it_is, "arrow": arrow.arrow_table, "polars": arrow.polars_frame}[as_]
-    if as_ != "pandas":
-        arrow.needed("pyarrow", "arrow", "An Arrow table")
-    ahead = partial(refuse_twins, holder="a polars DataFrame") if as_ == "polars" else None
-    if chunks is not None:
-        return in_chunks(
-            connected,
-            sql,
-            params,
-            size=chunks,
-            limit=limit,
-            numeric=numeric,
-            timeout=timeout,
-            convert=convert,
-            ahead=ahead or (lambda _: None),
-        )
-    result = query.run(
-        connected,
-        sql,
-        params,
+    options = QueryOptions(
         limit=limit,
         numeric=numeric,
         timeout=timeout,
+        json_text=as_ != "pandas",
         progress=progress,
         warn=warn,
         memory_share=state.session.queries.memory_share,
-        json_text=as_ != "pandas",
-        ahead=ahead,
+        ahead=partial(refuse_twins, holder="a polars DataFrame") if as_ == "polars" else None,
     )
+    if to is not None:
+        return files.export(connected, sql, to, params, options, overwrite=overwrite)
+    convert = {"pandas": _as_it_is, "arrow": arrow.arrow_table, "polars": arrow.polars_frame}[as_]
+    if as_ != "pandas":
+        arrow.needed("pyarrow", "arrow", "An Arrow table")
+    if chunks is not None:
+        return in_chunks(
+            connected, sql, params, replace(options, progress=None), size=chunks, convert=convert
+        )
+    result = query.run(connected, sql, params, options)
     return result if result.frame is None else convert(query.noted(result), result.types)
 
 

@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from sspcloud_magics.databases.chunks import chunks
-from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.databases.query import run
 from tests.support.postgres_servers import Server, of_debian, started
+from tests.support.queries import query
 
 TYPES = """
 create extension if not exists citext; create extension if not exists hstore; create extension if not exists ltree;

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sspcloud_magics.databases.query import query
 from sspcloud_magics.errors import ParameterError
+from tests.support.queries import query
 
 ZONE = dt.timezone(dt.timedelta(hours=2))
 

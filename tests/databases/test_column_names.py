@@ -7,9 +7,10 @@ import pytest
 
 from sspcloud_magics.databases.files import export
 from sspcloud_magics.databases.loading import load_table
-from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.databases.query import run
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.session import querying, state
+from tests.support.queries import query
 
 LONG = "é" * 40
 

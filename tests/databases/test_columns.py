@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from sspcloud_magics.databases import fetching
 from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.query import query
 from sspcloud_magics.errors import QueryFailed
 from tests.support.examples import examples
+from tests.support.queries import query
 
 # The type, its dtype, and values of it as SQL writes them.
 TYPES = [

@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from sspcloud_magics.databases.chunks import chunks
 from sspcloud_magics.databases.engine import engine
-from sspcloud_magics.databases.query import query
 from sspcloud_magics.errors import ConnectionBusy
 from tests.databases.conftest import Server
+from tests.support.queries import query
 
 
 @pytest.fixture

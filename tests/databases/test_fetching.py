@@ -17,12 +17,14 @@ from psycopg.adapt import PyFormat, Transformer
 
 from sspcloud_magics.databases import binary, columns, describing, fetching
 from sspcloud_magics.databases.parameters import statements
-from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.databases.settings import Preferences
 from sspcloud_magics.errors import QueryFailed
 from tests.databases.conftest import process_of
 from tests.databases.test_columns import TYPES, same
 from tests.support.examples import examples
+from tests.support.queries import query
 
 MORE_TYPES = [
     ("bit(3)", "string", ["101"]),
@@ -347,18 +349,18 @@ def test_error_after_rows_leaves_the_session_usable(connection):
 def test_limit_is_the_servers_for_a_reading_query(connection):
     sql = "select i, point(i, 0) as p, i as i from generate_series(1, 20000) i order by i desc"
     for _ in range(2):
-        result = run(connection, sql, limit=9000)
+        result = run(connection, sql, options=QueryOptions(limit=9000))
         assert result.frame.iloc[:, 0].tolist() == list(range(20000, 11000, -1))
         assert result.frame.columns.tolist() == ["i", "p", "i"]
         assert "The first 9,000 rows; there are more." in result.notes
         assert result.statements[0].tag == "SELECT 9000"
-    whole = run(connection, sql, limit=20000)
+    whole = run(connection, sql, options=QueryOptions(limit=20000))
     assert len(whole.frame) == 20000
     assert not any("there are more" in note for note in whole.notes)
     forever = "select 1 as a from generate_series(1, 100000) a, generate_series(1, 100000) b"
     for _ in range(2):
-        assert len(run(connection, forever, limit=3).frame) == 3
-    assert run(connection, sql, limit=0).frame.shape == (0, 3)
+        assert len(run(connection, forever, options=QueryOptions(limit=3)).frame) == 3
+    assert run(connection, sql, options=QueryOptions(limit=0)).frame.shape == (0, 3)
 
 
 def test_wide_rows_come_in_smaller_chunks(connection, monkeypatch):

@@ -18,10 +18,12 @@ from sspcloud_magics.databases.catalogue import describe_table, tables
 from sspcloud_magics.databases.client_copy import copy_from, copy_to
 from sspcloud_magics.databases.files import export
 from sspcloud_magics.databases.loading import load_table
-from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.databases.settings import Preferences
 from sspcloud_magics.errors import FileNotWritten, QueryFailed, UsageProblem
 from tests.databases.conftest import process_of
+from tests.support.queries import query
 
 EVERYTHING = """select i as n, i / 7.0::float8 as x, case when i % 3 > 0 then 'é' || i end as t, jsonb_build_object('i', i) as j,
     timestamptz '2024-01-01 00:00+00' + i * interval '1 s' as z, '\\x41'::bytea as b, time '10:00' as c, array[i, null] as a,
@@ -114,12 +116,12 @@ def test_each_type_in_arrow_polars_parquet_and_csv(connection, tmp_path, kind, v
     sql = f"select cast(given as {kind}) as value from unnest(:given::text[]) given"
     values = {"given": [value, None]}
     for fetch in (sql, f"{sql} limit 5"):  # in the binary format, and as text
-        result = run(connection, fetch, values, json_text=True)
+        result = run(connection, fetch, values, options=QueryOptions(json_text=True))
         table = arrow.arrow_table(result.frame, result.types)
         assert (str(table.schema.types[0]), table["value"].to_pylist()) == (arrows, [in_arrow, None])
         described = arrow.arrow_table(run(connection, fetch, values).frame, result.types)
         assert described.schema == table.schema
-    none = run(connection, sql, {"given": []}, json_text=True)
+    none = run(connection, sql, {"given": []}, options=QueryOptions(json_text=True))
     assert arrow.arrow_table(none.frame, none.types).schema == table.schema
     polars_frame = arrow.polars_frame(result.frame, result.types)
     assert polars_frame["value"].null_count() == 1
@@ -185,7 +187,7 @@ from sspcloud_magics.databases import client_copy, files
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.libpq import Login
-from sspcloud_magics.databases.query import query
+from tests.support.queries import query
 from sspcloud_magics.errors import FileNotWritten
 from sspcloud_magics.secret import Secret
 told, folder = json.load(sys.stdin), Path(sys.argv[1])
@@ -296,9 +298,13 @@ def test_timeout_cancels_and_keeps_the_session(connection):
 
 def test_result_that_may_not_fit_is_warned_of_first(connection):
     told = []
-    run(connection, "select i from generate_series(1, 1000) i", warn=told.append)
+    run(connection, "select i from generate_series(1, 1000) i", options=QueryOptions(warn=told.append))
     assert told == []
-    run(connection, "select i from generate_series(1, 1000) i", warn=told.append, memory_share=0.0)
+    run(
+        connection,
+        "select i from generate_series(1, 1000) i",
+        options=QueryOptions(warn=told.append, memory_share=0.0),
+    )
     assert "1,000 rows are expected" in told[0]
     assert "--limit" in told[0]
 

@@ -18,10 +18,11 @@ from sspcloud_magics.databases import forks
 from sspcloud_magics.databases.chunks import chunks
 from sspcloud_magics.databases.collector import collector_paused
 from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.databases.query import run
 from sspcloud_magics.errors import ConnectionLost
 from sspcloud_magics.session import state
 from tests.support.forked_child import in_child
+from tests.support.queries import query
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork"),

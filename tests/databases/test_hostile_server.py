@@ -13,7 +13,6 @@ from sspcloud_magics.databases import libpq
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.libpq import Login
-from sspcloud_magics.databases.query import query
 from sspcloud_magics.errors import (
     ConnectionLost,
     DatabaseNotTrusted,
@@ -24,6 +23,7 @@ from sspcloud_magics.errors import (
 from sspcloud_magics.secret import Secret
 from tests.hostile import postgres
 from tests.hostile.postgres import LET_IN, Hostile, report, serving
+from tests.support.queries import query
 
 MD5 = struct.pack("!I", 5) + b"salt"
 CLEAR = struct.pack("!I", 3)

@@ -12,7 +12,8 @@ import pytest
 
 from sspcloud_magics.databases import arrow
 from sspcloud_magics.databases.engine import engine
-from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.databases.query import run
+from tests.support.queries import query
 
 ROWS = (
     "select i, case when i % 3 > 0 then 'é' || i end as t, i / 4.0::float8 as x from generate_series(1, 30) i"

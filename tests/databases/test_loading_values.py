@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sspcloud_magics.databases.loading import load_table
-from sspcloud_magics.databases.query import query
 from sspcloud_magics.errors import UsageProblem
+from tests.support.queries import query
 
 PARIS = ZoneInfo("Europe/Paris")
 

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from sspcloud_magics.databases import names
-from sspcloud_magics.databases.query import query
 from tests.support.postgres_servers import Server
+from tests.support.queries import query
 
 
 @pytest.fixture

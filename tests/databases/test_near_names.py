@@ -15,9 +15,9 @@ from sspcloud_magics.databases.client_copy import copy_from, copy_to
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.failures import QUOTED_NAME
 from sspcloud_magics.databases.loading import load_table
-from sspcloud_magics.databases.query import query
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.spelling import nearest
+from tests.support.queries import query
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from kubernetes import client, config, watch
 
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.databases import credentials, libpq
-from sspcloud_magics.databases.connection import DatabaseConnection, connect
+from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database, databases
 from sspcloud_magics.databases.libpq import Tls
-from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.databases.query import run
 from sspcloud_magics.errors import (
     ConnectionLost,
     CredentialsNotFound,
@@ -31,6 +31,7 @@ from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.secret import Secret
 from tests.databases.test_forks import in_child
 from tests.support.database import DATABASE as F
+from tests.support.queries import connect, query
 
 ASLEEP = "postgresql-cnpg-204871"
 

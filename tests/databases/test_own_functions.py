@@ -7,7 +7,9 @@ import pytest
 from sspcloud_magics.databases import describing
 from sspcloud_magics.databases.own_functions import CHECK, named
 from sspcloud_magics.databases.parameters import statements
-from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.query_options import QueryOptions
+from tests.support.queries import query
 
 OWN = """
 drop schema if exists own cascade; create schema own; set search_path to own;
@@ -85,7 +87,7 @@ def test_statements_that_call_own_code_are_known(own, sql):
 def test_size_is_estimated_where_nothing_is_called(own, sql):
     query(own, "insert into plain values (1, 'a')")
     told = []
-    notes = run(own, sql, warn=told.append, memory_share=0).notes
+    notes = run(own, sql, options=QueryOptions(warn=told.append, memory_share=0)).notes
     assert bool(told) == (sql in HARMLESS)
     describing.seen(own.psycopg)._found.clear()
     assert notes == run(own, sql).notes
@@ -99,7 +101,7 @@ def test_own_operators_are_not_called_by_the_check(own):
     )
     assert len(query(own, "select n from plain where n > 3")) == 0
     told = []
-    run(own, "select * from harmless", warn=told.append, memory_share=0)
+    run(own, "select * from harmless", options=QueryOptions(warn=told.append, memory_share=0))
     assert told == []
 
 

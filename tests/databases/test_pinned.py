@@ -9,9 +9,9 @@ from sspcloud_magics.databases import pinned
 from sspcloud_magics.databases.catalogue import describe_table, tables
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.names import read
-from sspcloud_magics.databases.query import query
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.secret import Secret
+from tests.support.queries import query
 
 
 @pytest.fixture

@@ -20,13 +20,14 @@ from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.engine import engine
 from sspcloud_magics.databases.loading import load_table
 from sspcloud_magics.databases.parameters import statements
-from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.databases.query import run
 from sspcloud_magics.databases.settings import Preferences, Settings
 from sspcloud_magics.errors import DatabaseUnavailable, QueryFailed
 from sspcloud_magics.sharing import superuser
 from tests.databases.conftest import login_to
 from tests.support.poolers import Pooler, pgbouncer
 from tests.support.postgres_servers import Server, started
+from tests.support.queries import query
 
 PREFERRED = Preferences('survey, "A b", public', "Europe/Paris")
 IN_ZONE = "select timestamptz '2024-07-14 10:00+00' as z from generate_series(1, 5) i"

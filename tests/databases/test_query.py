@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.query import QueryResult, query, run
+from sspcloud_magics.databases.query import QueryResult, run
+from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.errors import (
     ConnectionLost,
     DatabaseUnavailable,
@@ -28,6 +29,7 @@ from sspcloud_magics.errors import (
 from sspcloud_magics.secret import Secret
 from tests.databases.conftest import process_of
 from tests.support.postgres_servers import Server
+from tests.support.queries import query
 
 
 @pytest.fixture
@@ -106,7 +108,9 @@ def test_rows_without_columns_are_counted(connection):
 
 def test_limit_keeps_first_rows_and_runs_it_whole(connection):
     query(connection, "drop table if exists t; create table t(a int)")
-    result = run(connection, "insert into t select generate_series(1, 5000) returning a", limit=3)
+    result = run(
+        connection, "insert into t select generate_series(1, 5000) returning a", options=QueryOptions(limit=3)
+    )
     assert result.frame["a"].tolist() == [1, 2, 3]
     assert any("3 rows of 5,000" in note for note in result.notes)
     assert query(connection, "select count(*) as n from t")["n"].tolist() == [5000]

@@ -10,10 +10,10 @@ import pytest
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.loading import load_table
-from sspcloud_magics.databases.query import query
 from sspcloud_magics.errors import QueryFailed
 from tests.databases.conftest import login_to
 from tests.support.postgres_servers import of_debian, started
+from tests.support.queries import query
 
 DATABASE = Database("db", "user-alice", "postgres", "db-rw", 5432)
 

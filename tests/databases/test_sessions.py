@@ -14,7 +14,7 @@ import pytest
 
 from sspcloud_magics.databases.chunks import chunks
 from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.query import TRANSACTION_OPEN, query, run
+from sspcloud_magics.databases.query import TRANSACTION_OPEN, run
 from sspcloud_magics.databases.settings import Preferences
 from sspcloud_magics.errors import (
     ConnectionBusy,
@@ -25,6 +25,7 @@ from sspcloud_magics.errors import (
 )
 from tests.databases.conftest import login_to
 from tests.support.postgres_servers import Server, started
+from tests.support.queries import query
 
 
 @pytest.fixture
@@ -361,7 +362,7 @@ import json, sys
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.libpq import Login
-from sspcloud_magics.databases.query import query
+from tests.support.queries import query
 from sspcloud_magics.secret import Secret
 told = json.load(sys.stdin)
 login = Login(**told | {"password": Secret(told["password"])})

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from sspcloud_magics.databases.parameters import statements
-from sspcloud_magics.databases.query import query
 from sspcloud_magics.databases.sql_hints import hint
 from sspcloud_magics.errors import QueryFailed, SspcloudError
+from tests.support.queries import query
 
 VALUES = {"dep": "35", "ids": ["35"], "table": "towns", "x": None, "name": "Bruz"}
 

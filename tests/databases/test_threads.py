@@ -21,11 +21,11 @@ from sspcloud_magics import session
 from sspcloud_magics.databases import connection as connecting
 from sspcloud_magics.databases.chunks import chunks
 from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.query import query
 from sspcloud_magics.errors import ConnectionBusy, ConnectionLost, NotConnected, QueryFailed
 from sspcloud_magics.session import state
 from tests.databases.conftest import Server
 from tests.databases.test_turn import SECONDS, interrupt
+from tests.support.queries import query
 
 THREADS = 16
 ENDLESS = "select a from generate_series(1, 100000) a, generate_series(1, 100000) b"

@@ -14,11 +14,11 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.databases.connection import DatabaseConnection, connect
-from sspcloud_magics.databases.query import query
+from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.forwards.manager import ForwardManager
 from tests.support.database import DATABASE_PATH as DATABASE
 from tests.support.ports import free_port
+from tests.support.queries import connect, query
 from tests.testbed import Sandbox
 
 pytestmark = pytest.mark.slow

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.databases.connection import connect
-from sspcloud_magics.databases.query import query, run
+from sspcloud_magics.databases.query import run
 from sspcloud_magics.errors import ConnectionLost, LoginRefused, QueryFailed
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.secret import Secret
+from tests.support.queries import connect, query
 
 MILLION = 1_000_000
 

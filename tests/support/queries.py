@@ -1,0 +1,30 @@
+"""A connection and a query in one call each, as the session makes them, without its state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.databases.connection import DatabaseConnection, open_connection
+from sspcloud_magics.databases.credentials import for_database
+from sspcloud_magics.databases.query import QueryResult, noted, run
+from sspcloud_magics.databases.query_options import QueryOptions
+from sspcloud_magics.forwards.manager import ForwardManager
+
+
+def connect(
+    cluster: Cluster, manager: ForwardManager, name: str, *, database: str | None = None, **how: Any
+) -> DatabaseConnection:
+    """Connect through a forward; `how` as `for_database` takes it."""
+    found, used = for_database(cluster, name, **how)
+    return open_connection(cluster, manager, found, used, dbname=database)
+
+
+def query(
+    connection: DatabaseConnection, sql: str, params: Any = None, **options: Any
+) -> pd.DataFrame | QueryResult:
+    """Return the rows, or what was done where there are none; `options` as `QueryOptions` takes them."""
+    result = run(connection, sql, params, QueryOptions(**options))
+    return result if result.frame is None else noted(result)
