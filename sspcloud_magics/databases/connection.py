@@ -52,6 +52,7 @@ from sspcloud_magics.target import PortText, Target
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
     from sspcloud_magics.forwards.forward import Forward
+    from sspcloud_magics.forwards.lease import Lease
     from sspcloud_magics.forwards.manager import ForwardManager
 
 _log = logging.getLogger(__name__)
@@ -123,9 +124,7 @@ class DatabaseConnection:
     route
         By which way; None where nobody chose one.
     reach
-        Opens the way to the server, or returns the one that is open; None where `login` needs none.
-    leave
-        Gives the way up, when the connection is closed.
+        Leases a forward to the server, which is released when the connection is closed; None where `login` needs none.
     settings
         What is set in each of its sessions; nothing as long as nobody says so, where None.
     renew
@@ -143,8 +142,7 @@ class DatabaseConnection:
         login: Login,
         *,
         route: Route | None = None,
-        reach: Callable[[], Forward] | None = None,
-        leave: Callable[[Forward], None] | None = None,
+        reach: Callable[[], Lease] | None = None,
         settings: Settings | None = None,
         renew: Callable[[Login], Login] | None = None,
     ) -> None:
@@ -153,7 +151,6 @@ class DatabaseConnection:
         self._renew = renew
         self._login = login
         self._reach = reach
-        self._leave = leave
         self._closed = True  # until somebody is logged in
         self.turn = Turn(self._refuse_to_wait)
         self._blocks: list[Block] = []
@@ -169,7 +166,7 @@ class DatabaseConnection:
         self._reason = ""
         self.settings = settings or Settings()
         self.changes = 0
-        self.forward: Forward | None = None
+        self._lease: Lease | None = None
         # Whether a pooler gives each transaction another session with the server.
         self.is_pooled = False
         self._session, self.tls = self._log_in()
@@ -576,7 +573,6 @@ class DatabaseConnection:
             self._login,
             route=self.route,
             reach=self._reach,
-            leave=self._leave,
             settings=self.settings.like(),
             renew=self._renew,
         )
@@ -602,7 +598,7 @@ class DatabaseConnection:
         forks.leave_to_parent(self._session, self.database.path, self._rows)
         self.turn = Turn(self._refuse_to_wait)
         self._blocks, self._rows = [], None
-        self.forward = None
+        self._lease = None
         self._is_inherited = True
 
     def _find_pooler(self, session: Session) -> None:
@@ -620,10 +616,10 @@ class DatabaseConnection:
 
     def _log_in(self) -> tuple[Session, Tls]:
         if self._reach is not None:
-            reached = self._reach()
-            self._give_up()  # that of the session before; it lives on where it is the same
-            self.forward = reached
-            self._login = replace(self._login, address="127.0.0.1", port=reached.local_port)
+            lease = self._reach()
+            self._give_up()  # that of the session before; the forward lives on where it is the same
+            self._lease = lease
+            self._login = replace(self._login, address="127.0.0.1", port=lease.forward.local_port)
         session: Session | None = None
         try:
             session, tls = libpq.log_in(self._login)
@@ -664,9 +660,14 @@ class DatabaseConnection:
         raise refused
 
     def _give_up(self) -> None:
-        forward, self.forward = self.forward, None
-        if forward is not None and self._leave is not None:
-            self._leave(forward)
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release()
+
+    @property
+    def forward(self) -> Forward | None:
+        """The forward that it goes through; None where it needs none, or is closed."""
+        return None if self._lease is None else self._lease.forward
 
     @property
     def protection(self) -> str:
@@ -782,11 +783,8 @@ def open_connection(
     renew = partial(_share_again, cluster, database) if database.access else None
     if target is None:
         return DatabaseConnection(database, login, route=route, renew=renew)
-
-    def reach() -> Forward:
-        return _enter(manager, cluster, target, port, timeout)
-
-    return DatabaseConnection(database, login, route=route, reach=reach, leave=_leave, renew=renew)
+    reach = partial(manager.lease, cluster, target, PortText(port), timeout=timeout)
+    return DatabaseConnection(database, login, route=route, reach=reach, renew=renew)
 
 
 def _share_again(cluster: Cluster, database: Database, login: Login) -> Login:
@@ -804,62 +802,3 @@ def _share_again(cluster: Cluster, database: Database, login: Login) -> Login:
     except ClusterError:
         return login  # the API server does not answer: the way to the database may be open all the same
     return replace(login, user=used.user, password=used.password, ca=used.ca or login.ca)
-
-
-# Forwards that connections have opened, and how many use each: the last one out stops it. A forward
-# that the user opened is not here, and stays.
-_users: weakref.WeakKeyDictionary[Forward, int] = weakref.WeakKeyDictionary()
-_users_lock = threading.Lock()
-
-
-def _begin_in_child() -> None:
-    global _users_lock  # noqa: PLW0603 - a thread that the child does not have may hold it
-    _users_lock = threading.Lock()
-    _users.clear()
-
-
-forked.in_child(_begin_in_child)
-
-
-@contextmanager
-def entered(
-    manager: ForwardManager, cluster: Cluster, target: Target, port: int, timeout: float
-) -> Iterator[Forward]:
-    """Hold the forward that a connection to that target takes: the same, which stays as long as one of them is open.
-
-    Parameters
-    ----------
-    manager, cluster
-        Who makes the forward, and where.
-    target, port
-        Where it leads.
-    timeout
-        How long it may take, in seconds.
-    """
-    forward = _enter(manager, cluster, target, port, timeout)
-    try:
-        yield forward
-    finally:
-        _leave(forward)
-
-
-def _enter(manager: ForwardManager, cluster: Cluster, target: Target, port: int, timeout: float) -> Forward:
-    with _users_lock:
-        already = set(map(id, manager.forwards()))
-        forward = manager.forward(cluster, target, [PortText(port)], timeout=timeout)
-        if forward in _users:
-            _users[forward] += 1
-        elif id(forward) not in already:
-            _users[forward] = 1
-        return forward
-
-
-def _leave(forward: Forward) -> None:
-    with _users_lock:
-        if forward not in _users:
-            return
-        _users[forward] -= 1
-        if _users[forward] > 0:
-            return
-        del _users[forward]
-    forward.stop()

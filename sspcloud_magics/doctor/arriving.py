@@ -208,20 +208,19 @@ def tunnel(patient: Patient) -> Iterator[Finding]:
         yield not_needed(step, "No port of the target is known: name one with %forward TARGET PORT.")
         return
     began = time.perf_counter()
-    already = set(map(id, patient.manager().forwards()))
     try:
-        opened = patient.manager().forward(
-            patient.known(), patient.target, [PortText(patient.port, 0)], timeout=_TIMEOUT
+        patient.lease = patient.manager().lease(
+            patient.known(), patient.target, PortText(patient.port, 0), timeout=_TIMEOUT
         )
     except Forbidden as error:
         if patient.database is None or patient.database.namespace == patient.known().namespace:
             raise
         raise Forbidden(error.what, why=error.why, mend=_ask_to_share(patient, patient.database)) from None
-    patient.forward, patient.opened = opened, id(opened) not in already
+    opened = patient.lease.forward
     took = f"opened in {1000 * (time.perf_counter() - began):.0f} ms"
     seen = [
         f"the pod {opened.pod} answers for port {patient.port}",
-        took if patient.opened else "it was open already",
+        took if patient.lease.is_new else "it was open already",
     ]
     began = time.perf_counter()
     with contextlib.suppress(OSError):

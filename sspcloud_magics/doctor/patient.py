@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.cluster.permissions import Identity
     from sspcloud_magics.databases.credentials import Credentials
     from sspcloud_magics.databases.discovery import Database
-    from sspcloud_magics.forwards.forward import Forward
+    from sspcloud_magics.forwards.lease import Lease
     from sspcloud_magics.forwards.manager import ForwardManager
 
 
@@ -47,8 +47,7 @@ class Patient:
     credentials: Credentials | None = None
     target: Target | None = None
     port: int | str | None = None
-    forward: Forward | None = None
-    opened: bool = False  # whether the forward is the doctor's own: what was open before stays open
+    lease: Lease | None = None  # the doctor's own: a forward that was open before stays open
     personal: set[str] = field(default_factory=set)
 
     def known(self) -> Cluster:

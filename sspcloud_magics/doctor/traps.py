@@ -51,7 +51,7 @@ def _in_the_environment(patient: Patient) -> Iterator[Finding]:
             mend="log in with the script of your account page: %k8s_login config.sh",
         )
     # Asking for access renews credentials: only where it is wanted, so that an ended login is told once.
-    opens_no_tunnel = patient.target is not None and patient.forward is None
+    opens_no_tunnel = patient.target is not None and patient.lease is None
     if opens_no_tunnel and proxy_for(cluster.access(), patient.environ):
         yield look(
             "Environment",

@@ -97,6 +97,6 @@ def examine(patient: Patient) -> Report:
             except SspcloudError as error:
                 findings.append(failed(step.name, error))
     finally:
-        if patient.forward is not None and patient.opened:
-            patient.forward.stop()
+        if patient.lease is not None:
+            patient.lease.release()
     return Report(tuple(findings), tuple(sorted(patient.personal - _NOBODY)))

@@ -21,13 +21,16 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from sspcloud_magics import log_file
 from sspcloud_magics.errors import ForwardStopped, HelperFailed, PortTaken
 from sspcloud_magics.forwards.credentials import Credentials, Identity
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.helper import Helper
+from sspcloud_magics.forwards.lease import Lease
 from sspcloud_magics.forwards.ports import check_address, specify
 from sspcloud_magics.forwards.remarks import name_holder, remark, say_holder
 from sspcloud_magics.forwards.sockets import UNIX, folders, specify_sockets
@@ -89,6 +92,9 @@ class ForwardManager:
         # The views and the file are the parent's: a child tells them nothing.
         self._subscribers = Subscribers()
         self._forwards: dict[int, Forward] = {}
+        # How many leases each forward has that was opened by a lease.
+        self._leases: weakref.WeakKeyDictionary[Forward, int] = weakref.WeakKeyDictionary()
+        self._leasing = threading.Lock()
         self._credentials = Credentials(self._send)
         self._helper: Helper | None = None
         self._thread: threading.Thread | None = None
@@ -231,6 +237,41 @@ class ForwardManager:
             address=forward.spec.address,
             timeout=timeout,
         )
+
+    def lease(self, cluster: Identity, target: Target, port: PortText, *, timeout: float = 30.0) -> Lease:
+        """Open a forward, or take the one that is open, for as long as somebody needs it.
+
+        Parameters
+        ----------
+        cluster, target, port, timeout
+            As `forward` takes them, and it raises the same.
+
+        Returns
+        -------
+        Lease
+            The forward; the last of its leases stops it. One that was open before the first, such as the user's, stays.
+        """
+        self._here()
+        with self._leasing:
+            before = self.forwards()
+            forward = self.forward(cluster, target, [port], timeout=timeout)
+            is_new = forward not in before
+            if forward in self._leases:
+                self._leases[forward] += 1
+            elif is_new:
+                self._leases[forward] = 1
+        return Lease(forward, is_new, partial(self._release, forward))
+
+    def _release(self, forward: Forward) -> None:
+        self._here()
+        with self._leasing:
+            if forward not in self._leases:
+                return
+            self._leases[forward] -= 1
+            if self._leases[forward]:
+                return
+            del self._leases[forward]
+        forward.stop()
 
     def forwards(self) -> list[Forward]:
         """Return the forwards that are open, and those that have failed since they were active."""

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.databases.connection import DatabaseConnection, entered, open_connection
+from sspcloud_magics.databases.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import SERVICES_PAGE, Database
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.errors import DatabaseUnavailable, Forbidden, PodNotReady, TargetError, UsageProblem
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.sharing.relay import IMAGE, close_relay, end_with_its_forward, open_relay
-from sspcloud_magics.target import Target
+from sspcloud_magics.target import PortText, Target
 
 PROBE_TIMEOUT = 2.0
 """In seconds, for each step."""
@@ -153,10 +153,12 @@ def _by_relay(journey: Journey) -> DatabaseConnection:
     route = Route("relay", "the network is open to a pod of yours", relay.pod, relay.port)
     end_with_its_forward(journey.manager, journey.cluster, relay)
     try:
-        with entered(journey.manager, journey.cluster, relay.pod, relay.port, journey.timeout) as forward:
-            forward.destination = f"{host_of(database)}:{database.port}"
+        # Held until the connection has a lease of its own.
+        port = PortText(relay.port)
+        with journey.manager.lease(journey.cluster, relay.pod, port, timeout=journey.timeout) as lease:
+            lease.forward.destination = f"{host_of(database)}:{database.port}"
             journey.progress(f"asking {database.name} through the relay")
-            _ask_relay(journey, forward.local_port)
+            _ask_relay(journey, lease.forward.local_port)
             return journey.connect(route)
     except BaseException:
         close_relay(journey.cluster, relay)
