@@ -62,7 +62,7 @@ class Counters:
 
 
 class Owner(Protocol):
-    """The forward to which a connection belongs."""
+    """The dispatcher of the forward to which a connection belongs."""
 
     counters: Counters
     peers: PeerWatch
@@ -71,7 +71,7 @@ class Owner(Protocol):
     leaving: dict[Connection, None]
     """Those whose client has ended, and was not looked at yet."""
 
-    def stir(self) -> None:
+    def note_traffic(self) -> None:
         """Take note that the counters change after a quiet time."""
 
     def release(self, pair: Pair) -> None:
@@ -103,7 +103,7 @@ class Connection:
     position
         Which of the forward's ports it came to.
     owner
-        The forward.
+        The dispatcher of the forward.
     """
 
     def __init__(self, local: Stream, position: int, owner: Owner) -> None:
@@ -202,7 +202,7 @@ class Connection:
         self._answered = False
         self._counters.sent += len(data)
         if self._owner.quiet:
-            self._owner.stir()
+            self._owner.note_traffic()
         if self._early is not None:
             if len(self._early) + len(data) > _MOST_EARLY:
                 self._early = None
@@ -291,7 +291,7 @@ class Connection:
         self._received = self._answered = True
         self._counters.received += sum(map(len, parts))
         if self._owner.quiet:
-            self._owner.stir()
+            self._owner.note_traffic()
         if self._client_ended:
             self._heard_at = self._loop.time()
             self._received_after_finish |= self._finished

@@ -110,7 +110,7 @@ class Engine:
             credentials,
             self._peers,
             report=self._emit,
-            on_stir=lambda: self._tell_first(number),
+            on_traffic=lambda: self._tell_first(number),
             timings=self._timings,
         )
         self._forwards[number] = forward
@@ -137,16 +137,18 @@ class Engine:
         self._timer = None
         busy = False
         for forward_id, forward in self._forwards.items():
-            if not forward.quiet:
-                forward.quiet = not self._tell(forward_id, forward)
-                busy |= not forward.quiet
+            dispatcher = forward.dispatcher
+            if not dispatcher.quiet:
+                dispatcher.quiet = not self._tell(forward_id, forward)
+                busy |= not dispatcher.quiet
         if busy:
             self._timer = asyncio.get_running_loop().call_later(COUNTERS_INTERVAL, self._tell_busy)
 
     def _tell(self, forward_id: int, forward: Forward) -> bool:
         """Tell the counters if they have changed; return whether they have."""
-        plain = asdict(forward.counters)
-        if self._told.get(forward_id) == forward.counters:
+        counters = forward.dispatcher.counters
+        plain = asdict(counters)
+        if self._told.get(forward_id) == counters:
             return False
         self._told[forward_id] = Counters(**plain)
         self._emit(ForwardCounters(forward_id, **plain))

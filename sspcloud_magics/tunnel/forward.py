@@ -11,7 +11,6 @@ A right that is missing is believed to be (`credentials`); where the server does
 `Timings.patience_with_403`.
 A login that has ended fails a forward that starts; one that was active waits for the next login. What runs goes
 on running in both cases, as the server lets it: it looks at rights and tokens when a tunnel is opened.
-A client that comes while no tunnel can be had is kept waiting (`ForwardSpec.wait`) instead of being refused.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import socket
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -34,10 +32,10 @@ from sspcloud_magics.errors import (
     TunnelLost,
 )
 from sspcloud_magics.target import Target
-from sspcloud_magics.tunnel.connection import Connection, Counters
 from sspcloud_magics.tunnel.control import TRANSITIONS, ForwardSpec, ForwardState, State
 from sspcloud_magics.tunnel.credentials import Credentials
 from sspcloud_magics.tunnel.dial import dial
+from sspcloud_magics.tunnel.dispatcher import Dispatcher
 from sspcloud_magics.tunnel.follow import FORBIDDEN, NOT_FOUND, Follower, explain
 from sspcloud_magics.tunnel.http import StatusError
 from sspcloud_magics.tunnel.listener import Listener, bind
@@ -46,9 +44,7 @@ from sspcloud_magics.tunnel.pods import Candidate, choose
 from sspcloud_magics.tunnel.pool import Pool
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.sockets import SocketFolder
-from sspcloud_magics.tunnel.stream import Stream
 from sspcloud_magics.tunnel.timings import Timings
-from sspcloud_magics.tunnel.tunnel import Pair
 
 _log = logging.getLogger(__name__)
 
@@ -57,10 +53,6 @@ _PAUSE_AFTER_REFUSAL = 0.25
 _PATIENCE_WITH_REFUSALS = 10.0
 _PATIENCE_WITH_FRESH_PODS = 5.0
 _PAUSE_AFTER_403 = 1.0
-# How long a connection stands in the queue for a tunnel while others open.
-_LONGEST_QUEUE = 60.0
-# A look takes 40 us, in which everybody waits.
-_MOST_LOOKS = 4
 
 
 class Forward:
@@ -78,7 +70,7 @@ class Forward:
         Knows whether clients have closed.
     report
         Called with each state.
-    on_stir
+    on_traffic
         Called when the counters change after a quiet time.
     timings
         How long to wait for servers, pods and clients.
@@ -92,54 +84,42 @@ class Forward:
         peers: PeerWatch,
         *,
         report: Callable[[ForwardState], None],
-        on_stir: Callable[[], None],
+        on_traffic: Callable[[], None],
         timings: Timings = Timings(),  # noqa: B008 - frozen
     ) -> None:
         self._id = forward_id
         self._spec = spec
         self._credentials = credentials
         self._report = report
-        self._on_stir = on_stir
         self._loop = asyncio.get_running_loop()
         self._target = Target(spec.namespace, spec.kind, spec.name)
+        self.dispatcher = Dispatcher(
+            forward_id, spec.wait, self, peers=peers, on_traffic=on_traffic, timings=timings
+        )
+        """The connections of the forward."""
         self._follower = Follower(
             credentials,
             self._target,
             [port.remote for port in spec.ports],
             on_change=self._pods_changed,
-            on_break=self._doubt,
-            on_refusal=self._take_failure,
+            on_break=self.dispatcher.check,
+            on_refusal=self.take_failure,
             watch_time=timings.watch,
         )
         self._listeners: list[Listener] = []
         self._folder: SocketFolder | None = None
-        self._connections: dict[Connection, None] = {}
-        self.leaving: dict[Connection, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pool: Pool | None = None
-        self._lent: dict[Pair, Pool] = {}
-        self._serving = asyncio.Event()
         self._changed = asyncio.Event()
         self._healing: asyncio.Task[None] | None = None
         self._waits_for_login = False
         self.state = State.STARTING
-        self.counters = Counters()
-        self.peers = peers
-        self.timings = timings
-        self.quiet = True
-        """Whether the counters were told as they are, and whoever changes them has to `stir`."""
-
-    def stir(self) -> None:
-        """Have the counters told, as they are after what is being done now."""
-        if self.quiet:
-            self.quiet = False
-            self._loop.call_soon(self._on_stir)
+        self._timings = timings
 
     # Life.
 
     def start(self) -> None:
         """Bind, choose the pod and dial it; the states tell how it goes."""
-        self._spawn(self._start())
+        self.spawn(self._start())
 
     async def _start(self) -> None:
         try:
@@ -169,7 +149,7 @@ class Forward:
                 else:
                     sockets = bind(self._spec.address, port.candidates)
                     number = sockets[0].getsockname()[1]
-                self._listeners.append(Listener(sockets, number, partial(self._accept, position)))
+                self._listeners.append(Listener(sockets, number, partial(self.dispatcher.accept, position)))
         except OSError as error:
             raise SspcloudError(
                 f"{self._spec.address!r} is not an address of this machine.", why=f"{error.strerror}."
@@ -190,13 +170,8 @@ class Forward:
         if self.state in (State.STOPPED, State.FAILED):
             return
         self._follower.restart()
-        self._doubt()
+        self.dispatcher.check()
         self._changed.set()
-
-    def _doubt(self) -> None:
-        """Ask every tunnel for a sign of life, because something else has broken without a word."""
-        for pool in {*self._lent.values(), *([self._pool] if self._pool else ())}:
-            pool.check()
 
     def _fail(self, error: SspcloudError) -> None:
         if self.state in (State.STOPPED, State.FAILED):
@@ -211,25 +186,19 @@ class Forward:
         if self._folder is not None:
             self._folder.close()
         self._follower.close()
-        for connection in list(self._connections):
-            if not (keep_running and connection.is_served):
-                connection.stop()
+        self.dispatcher.stop(keep_running=keep_running)
         current = asyncio.current_task()
         for task in list(self._tasks):
             if task is not current:
                 task.cancel()
-        for pool in {*self._lent.values(), *([self._pool] if self._pool else ())}:
-            if keep_running:
-                pool.retire()
-            else:
-                pool.close("the forward was stopped")
+        self.dispatcher.close_pools(keep_running=keep_running)
 
     def _become_active(self) -> None:
         self._waits_for_login = False
-        self._serving.set()
+        self.dispatcher.serving.set()
         self._set_state(State.ACTIVE, "")
-        if self._pool is not None:
-            self._pool.warm()
+        if self.dispatcher.pool is not None:
+            self.dispatcher.pool.warm()
 
     def _set_state(self, state: State, reason: str, error: SspcloudError | None = None) -> None:
         if state not in TRANSITIONS[self.state]:
@@ -239,21 +208,22 @@ class Forward:
         self._tell(state, reason, error)
 
     def _tell(self, state: State, reason: str, error: SspcloudError | None = None) -> None:
-        over = state in (State.STOPPED, State.FAILED)
+        pool = None if state in (State.STOPPED, State.FAILED) else self.dispatcher.pool
         self._report(
             ForwardState(
                 self._id,
                 state,
                 reason=reason,
-                pod=self._pool.pod.name if self._pool and not over else "",
-                protocol=self._pool.protocol_name if self._pool and not over else "",
+                pod=pool.pod.name if pool else "",
+                protocol=pool.protocol_name if pool else "",
                 local_ports=tuple(listener.port for listener in self._listeners),
                 folder=str(self._folder.path) if self._folder else "",
                 error=error.to_wire() if error else None,
             )
         )
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` until the forward ends."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -262,67 +232,67 @@ class Forward:
     # The pod.
 
     def _use(self, pod: Candidate) -> Pool:
-        if self._pool is not None:
-            self._pool.retire()
         _log.info("forward %d: uses the pod %s, ports %s", self._id, pod.name, pod.ports)
-        self._pool = Pool(self._credentials, self._spec.namespace, pod, self._pool_in_trouble, self.timings)
-        return self._pool
+        pool = Pool(self._credentials, self._spec.namespace, pod, self._pool_in_trouble, self._timings)
+        self.dispatcher.use(pool)
+        return pool
 
     @property
     def _pod(self) -> Candidate | None:
-        return self._pool.pod if self._pool is not None else None
+        return self.dispatcher.pool.pod if self.dispatcher.pool is not None else None
 
     def _pods_changed(self) -> None:
         self._changed.set()
-        if self.state is not State.ACTIVE or self._pool is None:
+        used = self._pod
+        if self.state is not State.ACTIVE or used is None:
             return
-        pod = choose(self._follower.candidates, self._pool.pod)
+        pod = choose(self._follower.candidates, used)
         if pod is None:
-            self._lose("the pod is gone, or not ready")
-        elif not pod.is_same(self._pool.pod):
-            self._lose(f"the pod {pod.name} takes over")
-        elif pod.ports != self._pool.pod.ports:
-            self._lose("the service leads to another port of the pod")
+            self.lose("the pod is gone, or not ready")
+        elif not pod.is_same(used):
+            self.lose(f"the pod {pod.name} takes over")
+        elif pod.ports != used.ports:
+            self.lose("the service leads to another port of the pod")
 
-    def pod_is_going(self, pair: Pair) -> bool:
-        """Return whether the pod at the end of `pair` is being deleted, or is gone."""
-        pool = self._lent.get(pair)
-        if pool is None or not pool.pod.uid:
+    def is_going(self, pod: Candidate) -> bool:
+        """Return whether a pod is being deleted, or is gone."""
+        if not pod.uid:
             return False  # nothing is known of it
         for candidate in self._follower.candidates:
-            if candidate.is_same(pool.pod):
+            if candidate.is_same(pod):
                 return candidate.state == "Terminating"
         return True
 
     def _pool_in_trouble(self, error: Exception) -> None:
         if self.state is State.ACTIVE:
-            self._take_failure(error)
+            self.take_failure(error)
 
-    def _lose(self, reason: str) -> None:
+    def lose(self, reason: str) -> None:
+        """Look for a pod again: the one that was used cannot be reached any more."""
         if self.state is not State.ACTIVE:
             return
-        self._serving.clear()
-        self.counters.reconnects += 1
-        self.stir()
+        self.dispatcher.serving.clear()
+        self.dispatcher.counters.reconnects += 1
+        self.dispatcher.note_traffic()
         self._set_state(State.RECONNECTING, reason)
         self._heal()
 
     def _not_yet(self, error: SspcloudError) -> None:
-        self.counters.last_error = error.what
+        self.dispatcher.counters.last_error = error.what
         if isinstance(error, TokenExpired):
             self._wait_for_login(error)
 
     def _wait_for_login(self, error: TokenExpired) -> None:
         """Go on trying: a new login heals the forward, and until then what runs goes on running."""
         if self.state is State.ACTIVE:
-            self._lose(str(error))
+            self.lose(str(error))
         elif self.state is State.RECONNECTING and not self._waits_for_login:
             self._tell(State.RECONNECTING, str(error))
         self._waits_for_login = True
 
     def _heal(self) -> None:
         if self._healing is None or self._healing.done():
-            self._healing = self._spawn(self._reconnect())
+            self._healing = self.spawn(self._reconnect())
 
     async def _reconnect(self) -> None:
         """Try again until a pod is served, the sooner when something changes; end where trying is no use."""
@@ -355,14 +325,14 @@ class Forward:
         now = self._loop.time()
         since = now - first.setdefault(type(error), now)
         if isinstance(error, DialFailed):
-            self.counters.last_error = error.what
+            self.dispatcher.counters.last_error = error.what
             # A server that has just started may not listen yet. One that never will must not keep
             # the forward from its other ports for ever.
             if since >= _PATIENCE_WITH_REFUSALS:
                 self._become_active()
             return _PAUSE_AFTER_REFUSAL
         if isinstance(error, Forbidden):
-            if self._credentials.tells_readiness or since >= self.timings.patience_with_403:
+            if self._credentials.tells_readiness or since >= self._timings.patience_with_403:
                 self._fail(error)
             return _PAUSE_AFTER_403
         first.pop(Forbidden, None)
@@ -398,13 +368,13 @@ class Forward:
         """Dial each port of the pod once; raises if one is refused."""
         for port in dict.fromkeys(pool.pod.ports):
             try:
-                pair = await self._acquire(pool, port)
+                pair = await self.dispatcher.acquire(pool, port)
             except (StatusError, ProtocolError) as error:
                 raise self._explained(error) from None
-            await dial(pair, port, pool.pod.name, self.timings.grace, self.release)
+            await dial(pair, port, pool.pod.name, self._timings.grace, self.dispatcher.release)
 
     def _explained(self, error: StatusError | ProtocolError) -> SspcloudError:
-        pod = self._pool.pod.name if self._pool else ""
+        pod = self._pod.name if self._pod else ""
         if isinstance(error, ProtocolError):
             return TunnelLost(f"No tunnel to the pod {pod} can be opened.", why=f"{error}.")
         if error.status == FORBIDDEN:
@@ -418,59 +388,13 @@ class Forward:
         explained = explain(error, "open a tunnel to", "pods", self._spec.namespace, pod)
         return ServerError(explained.what, why=explained.why, mend=explained.mend)
 
-    # Connections.
+    def want_login(self) -> None:
+        """Take note that a client waits: perhaps there is a new login by now."""
+        if self._waits_for_login:
+            self._changed.set()
 
-    def _accept(self, position: int, sock: socket.socket) -> None:
-        self.counters.connections += 1
-        self.counters.open_connections += 1
-        self.stir()
-        connection = Connection(Stream(sock, self._loop), position, self)
-        self._connections[connection] = None
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug(
-                "forward %d: connection %x begins, %d open", self._id, id(connection), len(self._connections)
-            )
-        pool = self._pool
-        pair = self._take(pool) if pool is not None and self._serving.is_set() else None
-        if pair is not None and pool is not None:
-            self._lent[pair] = pool
-            connection.begin(pair, pool.pod.ports[position])
-        else:
-            if self._waits_for_login:
-                self._changed.set()  # somebody wants it: perhaps there is a new login
-            self._spawn(self._serve_later(connection))
-
-    def _take(self, pool: Pool) -> Pair | None:
-        """Return a pair that is free, or that a client has left just now; None if there is none."""
-        looks = _MOST_LOOKS if pool.reuses else 0
-        while (pair := pool.take()) is None and self.leaving and looks:
-            next(iter(self.leaving)).look_now()
-            looks -= 1
-        return pair
-
-    async def _serve_later(self, connection: Connection) -> None:
-        """Wait until there is a tunnel for a connection, but not for ever."""
-        _log.debug("forward %d: connection %x waits for a tunnel", self._id, id(connection))
-        while not connection.over:
-            try:
-                async with asyncio.timeout(self._spec.wait):
-                    await self._serving.wait()
-                pool = self._pool
-                assert pool is not None  # noqa: S101 - whoever serves has one
-                port = pool.pod.ports[connection.position]
-                async with asyncio.timeout(_LONGEST_QUEUE):
-                    pair = await self._acquire(pool, port)
-            except TimeoutError:
-                connection.fail("no tunnel could be opened in time")
-                return
-            except (StatusError, ProtocolError, SspcloudError) as error:
-                if pool is self._pool:
-                    self._take_failure(error)
-            else:
-                connection.begin(pair, port)
-                return
-
-    def _take_failure(self, error: Exception) -> None:
+    def take_failure(self, error: Exception) -> None:
+        """Take note that no tunnel can be opened: that may end the forward, wait for a login, or need another pod."""
         explained = self._explained(error) if isinstance(error, StatusError | ProtocolError) else error
         if isinstance(explained, Forbidden) and self._credentials.tells_readiness:
             self._fail(explained)
@@ -479,41 +403,4 @@ class Forward:
         elif self.state is State.ACTIVE:
             # Whatever it was may have cut off the watch too, without a word.
             self._follower.restart()
-            self._lose(str(explained))
-
-    async def _acquire(self, pool: Pool, port: int) -> Pair:
-        pair = await pool.acquire(port)
-        self._lent[pair] = pool
-        return pair
-
-    def release(self, pair: Pair) -> None:
-        """Take a pair back from a connection that is over."""
-        pool = self._lent.pop(pair, None)
-        if pool is not None:
-            pool.give_back(pair)
-
-    def connection_over(self, connection: Connection) -> None:
-        """Forget a connection."""
-        self._connections.pop(connection, None)
-        self.leaving.pop(connection, None)
-        if _log.isEnabledFor(logging.DEBUG):
-            _log.debug(
-                "forward %d: connection %x is over, %d open", self._id, id(connection), len(self._connections)
-            )
-        self.counters.open_connections -= 1
-        self.stir()
-
-    def connection_failed(self, line: str) -> None:
-        """Take note of an error that ended a connection, in one line for the user."""
-        _log.info("forward %d: a connection failed: %s", self._id, line)
-        self.counters.failed_connections += 1
-        self.counters.last_error = line
-        self.stir()
-
-    def pod_is_gone(self) -> None:
-        """Take note that the server does not find the pod any more."""
-        self._lose("the pod is gone")
-
-    def serve_again(self, connection: Connection) -> None:
-        """Find another tunnel for a connection of which nothing has reached a pod."""
-        self._spawn(self._serve_later(connection))
+            self.lose(str(explained))

@@ -47,7 +47,7 @@ async def test_pauses_double_to_ten_seconds_until_a_success(api: ApiServer, prog
     with FaultProxy("127.0.0.1", api.port) as network, closing(PeerWatch()) as peers:
         credentials = Credentials(api.access(port=network.port), lambda: None)
         spec = ForwardSpec("lab", "pod", "web-0", (PortSpec(8000, (0,)),))
-        forward = Hasty(1, spec, credentials, peers, report=report, on_stir=lambda: None)
+        forward = Hasty(1, spec, credentials, peers, report=report, on_traffic=lambda: None)
         forward.pauses = asyncio.Queue(maxsize=1)  # so that it does not run ahead of the test
         forward.start()
         try:
