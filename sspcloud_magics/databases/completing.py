@@ -59,7 +59,6 @@ class Fragment:
     path_start: int
 
 
-_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 _REST = re.compile(r"[\w$]*")
 _REST_QUOTED = re.compile(r'[^"\n]*"')
 
@@ -101,112 +100,6 @@ _OF_DEFINITIONS = (
     "TABLE VIEW SCHEMA INDEX IF EXISTS NOT TEMP TEMPORARY MATERIALIZED FUNCTION TYPE ROLE AS ON TO COLUMN ADD DROP ALTER "
     "RENAME PRIMARY KEY UNIQUE REFERENCES CASCADE DEFAULT NULL CONSTRAINT CHECK ANALYZE BUFFERS VERBOSE FORMAT INTO FROM"
 )
-# What PostgreSQL refuses as a column's name without quotes.
-_RESERVED = frozenset(
-    [
-        "all",
-        "analyse",
-        "analyze",
-        "and",
-        "any",
-        "array",
-        "as",
-        "asc",
-        "asymmetric",
-        "authorization",
-        "binary",
-        "both",
-        "case",
-        "cast",
-        "check",
-        "collate",
-        "collation",
-        "column",
-        "concurrently",
-        "constraint",
-        "create",
-        "cross",
-        "current_catalog",
-        "current_date",
-        "current_role",
-        "current_schema",
-        "current_time",
-        "current_timestamp",
-        "current_user",
-        "default",
-        "deferrable",
-        "desc",
-        "distinct",
-        "do",
-        "else",
-        "end",
-        "except",
-        "false",
-        "fetch",
-        "for",
-        "foreign",
-        "freeze",
-        "from",
-        "full",
-        "grant",
-        "group",
-        "having",
-        "ilike",
-        "in",
-        "initially",
-        "inner",
-        "intersect",
-        "into",
-        "is",
-        "isnull",
-        "join",
-        "lateral",
-        "leading",
-        "left",
-        "like",
-        "limit",
-        "localtime",
-        "localtimestamp",
-        "natural",
-        "not",
-        "notnull",
-        "null",
-        "offset",
-        "on",
-        "only",
-        "or",
-        "order",
-        "outer",
-        "overlaps",
-        "placing",
-        "primary",
-        "references",
-        "returning",
-        "right",
-        "select",
-        "session_user",
-        "similar",
-        "some",
-        "symmetric",
-        "system_user",
-        "table",
-        "tablesample",
-        "then",
-        "to",
-        "trailing",
-        "true",
-        "union",
-        "unique",
-        "user",
-        "using",
-        "variadic",
-        "verbose",
-        "when",
-        "where",
-        "window",
-        "with",
-    ]
-)
 _SYSTEM = ("pg_catalog", "information_schema")
 
 
@@ -244,7 +137,7 @@ def offers(text: str, cursor: int, names: Names, variables: Iterable[str] = ()) 
     found: dict[str, Offer] = {}
     closing = "" if fragment.quoted and text.startswith('"', cursor) else '"'
     for offer in _candidates(place, fragment, names):
-        shown = _fitted(offer, fragment, closing)
+        shown = _fitted(offer, fragment, names, closing)
         if shown is not None:
             found.setdefault(shown.text, shown)
             if len(found) >= MOST:
@@ -446,8 +339,8 @@ def _relations(place: Place, names: Names, begun: str) -> Iterator[Offer]:
         if schema in names.path:
             yield Offer(name, each.kind)
         elif begun:
-            elsewhere.append(Offer(f"{quoted(schema)}.{quoted(name)}", each.kind))
-    yield from (Offer(f"{quoted(name)}.", "schema") for name in names.schemas)
+            elsewhere.append(Offer(f"{names.quote(schema)}.{names.quote(name)}", each.kind))
+    yield from (Offer(f"{names.quote(name)}.", "schema") for name in names.schemas)
     yield from elsewhere
 
 
@@ -490,7 +383,7 @@ _EXPECTED: dict[str, tuple[_Offering, ...]] = {
 _AS_THEY_ARE = frozenset({"keyword", "schema", "type"})
 
 
-def _fitted(offer: Offer, fragment: Fragment, closing: str) -> Offer | None:
+def _fitted(offer: Offer, fragment: Fragment, names: Names, closing: str) -> Offer | None:
     """Return an offer as it is written, if it goes on what was begun."""
     begun, text = fragment.begun.lower(), offer.text
     path, dot, last = text.rpartition(".")
@@ -502,11 +395,4 @@ def _fitted(offer: Offer, fragment: Fragment, closing: str) -> Offer | None:
         return None if written else Offer(f'"{text.replace(chr(34), chr(34) * 2)}{closing}', offer.kind)
     if written:
         return offer
-    return Offer(quoted(text) + ("(" if offer.kind == "function" else ""), offer.kind)
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL writes it."""
-    if _PLAIN.fullmatch(name) and name not in _RESERVED:
-        return name
-    return '"' + name.replace('"', '""') + '"'
+    return Offer(names.quote(text) + ("(" if offer.kind == "function" else ""), offer.kind)

@@ -7,6 +7,7 @@ operators, types and indexes are left out; nobody calls them by name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,15 @@ from sspcloud_magics.databases.pinned import pinned
 if TYPE_CHECKING:
     import psycopg
 
+_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
+
 MOST = 20_000
 """So many relations are known at most; those of the search path come first."""
 
 _PATH = "SELECT pg_catalog.current_schemas(true)::pg_catalog.text[]"
+
+# Keywords that are no name of a column or a table without quotes.
+_RESERVED = "SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')"
 
 _SCHEMAS = """
 SELECT nspname::text FROM pg_namespace
@@ -107,6 +113,8 @@ class Names:
         Schema and name of each.
     types
         As SQL writes them.
+    reserved
+        The keywords that need quotes as a name.
     """
 
     path: tuple[str, ...] = ()
@@ -114,6 +122,13 @@ class Names:
     relations: Mapping[tuple[str, str], Relation] = field(default_factory=dict)
     functions: tuple[tuple[str, str], ...] = ()
     types: tuple[str, ...] = ()
+    reserved: frozenset[str] = frozenset()
+
+    def quote(self, name: str) -> str:
+        """Return a name as SQL writes it: in quotes where it needs them."""
+        if not name or (_PLAIN.fullmatch(name) and name not in self.reserved):
+            return name
+        return '"' + name.replace('"', '""') + '"'
 
     def relation(self, schema: str | None, name: str) -> Relation | None:
         """Return the relation of a name; looked for along the path where no schema is said."""
@@ -153,4 +168,5 @@ def read(session: psycopg.Connection[Any]) -> Names:
             relations={(each.schema, each.name): each for each in relations},
             functions=tuple(rows(_FUNCTIONS)),
             types=tuple(name for (name,) in rows(_TYPES, path)),
+            reserved=frozenset(word for (word,) in rows(_RESERVED)),
         )

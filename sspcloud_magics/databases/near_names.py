@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sspcloud_magics.databases.completing import quoted, sources_at
+from sspcloud_magics.databases.completing import sources_at
 from sspcloud_magics.databases.names import Names
 from sspcloud_magics.databases.sources import Columns, Lexeme, lexemes
 from sspcloud_magics.spelling import nearest
@@ -51,7 +51,7 @@ def near_name(unknown: UnknownName, names: Names) -> str:
     """
     path = _path_at(unknown.text, unknown.offset)
     found = _LOOKS[unknown.sqlstate](unknown, path, names)
-    typed = ".".join(map(quoted, path)) if path else _quoted(next(iter(unknown.quoted), ""))
+    typed = ".".join(map(names.quote, path)) if path else names.quote(next(iter(unknown.quoted), ""))
     return "" if found == typed else found  # it is there, and not where it was looked for
 
 
@@ -87,7 +87,7 @@ def _table(unknown: UnknownName, path: Sequence[str], names: Names) -> str:
     if len(path) > 1 and typed == path[0]:  # c.name, and the statement has no c
         sources = [name for name, _ in _sources(unknown, names)]
         begun = [name for name in sources if name.startswith(typed)]  # an alias that was forgotten
-        return _quoted(nearest(typed, sources) or (begun[0] if len(begun) == 1 else ""))
+        return names.quote(nearest(typed, sources) or (begun[0] if len(begun) == 1 else ""))
     *schemas, name = path or typed.split(".", 1)
     schema = schemas[0] if schemas else None
     own = [key for key in names.relations if key[0] not in _SYSTEM or key[0] == schema]
@@ -98,7 +98,7 @@ def _table(unknown: UnknownName, path: Sequence[str], names: Names) -> str:
         if found:
             where = next(key[0] for key in keys if key[1] == found)
             is_bare = schema is None and where in names.path
-            return quoted(found) if is_bare else f"{quoted(where)}.{quoted(found)}"
+            return names.quote(found) if is_bare else f"{names.quote(where)}.{names.quote(found)}"
     return ""
 
 
@@ -110,11 +110,11 @@ def _column(unknown: UnknownName, path: Sequence[str], names: Names) -> str:
     *of, typed = path or unknown.quoted[:1] or [""]
     columns = [name for source, held in sources if not of or source == of[-1] for name, _ in held]
     found = nearest(typed, columns)
-    return f"{quoted(of[-1])}.{quoted(found)}" if found and of else _quoted(found)
+    return f"{names.quote(of[-1])}.{names.quote(found)}" if found and of else names.quote(found)
 
 
 def _schema(unknown: UnknownName, _path: Sequence[str], names: Names) -> str:
-    return _quoted(nearest(next(iter(unknown.quoted), ""), names.schemas))
+    return names.quote(nearest(next(iter(unknown.quoted), ""), names.schemas))
 
 
 def _function(_unknown: UnknownName, path: Sequence[str], names: Names) -> str:
@@ -139,10 +139,6 @@ _LOOKS: dict[str, Callable[[UnknownName, Sequence[str], Names], str]] = {
 def _sources(unknown: UnknownName, names: Names) -> Sequence[tuple[str, Columns]]:
     offset = len(unknown.text) if unknown.offset is None else unknown.offset
     return [(each.name, each.columns) for each in sources_at(unknown.text, offset, names)]
-
-
-def _quoted(name: str) -> str:
-    return quoted(name) if name else ""
 
 
 KINDS = frozenset(_LOOKS)

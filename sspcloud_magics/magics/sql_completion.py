@@ -134,13 +134,13 @@ def sources(known: KnownTables, shell: InteractiveShell) -> dict[str, Source]:
     """Return the words of arguments that name tables, DataFrames and dicts."""
 
     def tables(_names: object, words: list[str]) -> Iterable[str]:
-        from sspcloud_magics.databases.completing import quoted  # noqa: PLC0415 - the magics load without it
-
         there = known.names(_option("db", " ".join(words)))
-        for schema, name in there.relations if there else ():
+        if there is None:
+            return
+        for schema, name in there.relations:
             if schema not in ("pg_catalog", "information_schema"):
-                bare = there is not None and schema in there.path
-                yield quoted(name) if bare else f"{quoted(schema)}.{quoted(name)}"
+                bare = schema in there.path
+                yield there.quote(name) if bare else f"{there.quote(schema)}.{there.quote(name)}"
 
     def of_kind(kind: str) -> Source:
         return lambda _names, _words: [

@@ -29,6 +29,7 @@ NAMES = Names(
         ("survey", "weight"),
     ),
     types=("date", "double precision", "integer"),
+    reserved=frozenset({"select", "user"}),
 )
 
 

@@ -39,6 +39,20 @@ def test_relations_have_their_columns_and_types(connection, shop):
     query(connection, "reset search_path")
 
 
+def test_names_that_need_quotes_get_them(connection):
+    found = names.read(connection.psycopg)
+    shown = {
+        "orders": "orders",
+        "With Blank": '"With Blank"',
+        "order": '"order"',
+        "left": '"left"',
+        "date": "date",
+    }
+    for name, wanted in shown.items():
+        assert found.quote(name) == wanted
+        query(connection, f"select 1 as {wanted} from (values (1)) as t({wanted})")
+
+
 def test_functions_are_those_that_people_call(connection, shop):
     found = names.read(connection.psycopg)
     called = {name for _, name in found.functions}
