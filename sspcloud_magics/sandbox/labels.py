@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
-
-
-def _compared(holds: Callable[[int, int], bool]) -> Callable[[str | None, Collection[str]], bool]:
-    def matches(value: str | None, values: Collection[str]) -> bool:
-        try:
-            (bound,) = values
-            return value is not None and holds(int(value), int(bound))
-        except ValueError:
-            return False
-
-    return matches
-
 
 OPERATORS: Final[Mapping[str, Callable[[str | None, Collection[str]], bool]]] = {
     "In": lambda value, values: value in values,
     "NotIn": lambda value, values: value not in values,
     "Exists": lambda value, _: value is not None,
     "DoesNotExist": lambda value, _: value is None,
-    "Gt": _compared(operator.gt),
-    "Lt": _compared(operator.lt),
 }
 
 

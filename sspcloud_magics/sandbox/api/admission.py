@@ -60,15 +60,7 @@ def _check_namespace(call: Call, obj: Obj) -> None:
 
 
 def complete_pod(store: Store, namespace: str, pod: Obj) -> None:
-    """Give a pod its service account with the token, and its tolerations.
-
-    Raise `ApiError` if there is no such service account.
-    """
-    _give_service_account(store, namespace, pod)
-    _give_tolerations(pod)
-
-
-def _give_service_account(store: Store, namespace: str, pod: Obj) -> None:
+    """Give a pod its service account with the token; raise `ApiError` if there is no such service account."""
     spec = pod["spec"]
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = name
@@ -77,8 +69,7 @@ def _give_service_account(store: Store, namespace: str, pod: Obj) -> None:
     except NotFound:
         why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
         raise status.forbidden("", "pods", pod["metadata"].get("name", ""), why) from None
-    mount = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
-    if mount:
+    if spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True)):
         _mount_token(spec)
 
 
@@ -93,32 +84,16 @@ def _mount_token(spec: Obj) -> None:
         return
     volume = "kube-api-access-" + suffix()
     for container in bare:
-        mounts = container.setdefault("volumeMounts", [])
-        mounts.append({"name": volume, "readOnly": True, "mountPath": TOKEN_DIRECTORY})
-    namespace_item = {
-        "path": "namespace",
-        "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"},
-    }
-    certificate = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+        mount = {"name": volume, "readOnly": True, "mountPath": TOKEN_DIRECTORY}
+        container.setdefault("volumeMounts", []).append(mount)
+    reference = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
     sources = [
         {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
-        {"configMap": certificate},
-        {"downwardAPI": {"items": [namespace_item]}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": reference}]}},
     ]
-    volumes = spec.setdefault("volumes", [])
-    volumes.append({"name": volume, "projected": {"sources": sources, "defaultMode": 0o644}})
-
-
-def _give_tolerations(pod: Obj) -> None:
-    spec = pod["spec"]
-    spec.setdefault("priority", 0)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    tolerations = spec.setdefault("tolerations", [])
-    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
-        if all(t.get("key") not in (None, "", key) for t in tolerations):
-            tolerations.append(
-                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
-            )
+    projected = {"name": volume, "projected": {"sources": sources, "defaultMode": 0o644}}
+    spec.setdefault("volumes", []).append(projected)
 
 
 def _give_selector(job: Obj) -> None:
@@ -129,9 +104,5 @@ def _give_selector(job: Obj) -> None:
     name = job["metadata"]["name"]
     job["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
     labels = job["spec"]["template"]["metadata"].setdefault("labels", {})
-    labels |= {
-        "batch.kubernetes.io/controller-uid": uid,
-        "batch.kubernetes.io/job-name": name,
-        "controller-uid": uid,
-        "job-name": name,
-    }
+    for prefix in ("batch.kubernetes.io/", ""):
+        labels |= {f"{prefix}controller-uid": uid, f"{prefix}job-name": name}

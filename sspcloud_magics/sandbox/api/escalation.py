@@ -23,7 +23,6 @@ from sspcloud_magics.sandbox.store import NotFound, Obj
 _FIELDS = (
     ("apiGroups", "APIGroups"),
     ("resources", "Resources"),
-    ("nonResourceURLs", "NonResourceURLs"),
     ("resourceNames", "ResourceNames"),
     ("verbs", "Verbs"),
 )
@@ -84,7 +83,7 @@ def _may(call: Call, verb: str, plural: str, name: str) -> bool:
 
 
 def _parts(rule: Obj) -> Iterator[Obj]:
-    """Break a rule into rules of one group, resource, verb and name (or one path and verb)."""
+    """Break a rule into rules of one group, resource, verb and name."""
     for group in rule.get("apiGroups") or ():
         for resource in rule.get("resources") or ():
             for verb in rule.get("verbs") or ():
@@ -93,20 +92,11 @@ def _parts(rule: Obj) -> Iterator[Obj]:
                     yield {**part, "resourceNames": [name]}
                 if not rule.get("resourceNames"):
                     yield part
-    for url in rule.get("nonResourceURLs") or ():
-        for verb in rule.get("verbs") or ():
-            yield {"nonResourceURLs": [url], "verbs": [verb]}
 
 
 def _covers(owner: Obj, part: Obj) -> bool:
     if not _has(owner.get("verbs"), part["verbs"][0]):
         return False
-    if "nonResourceURLs" in part:
-        url = part["nonResourceURLs"][0]
-        return any(
-            own in ("*", url) or (own.endswith("*") and url.rstrip("*").startswith(own[:-1]))
-            for own in owner.get("nonResourceURLs") or ()
-        )
     resource = part["resources"][0]
     _, slash, subresource = resource.partition("/")
     resources = owner.get("resources") or ()
@@ -127,8 +117,6 @@ def _compact(rules: list[Obj]) -> list[Obj]:
     joined: dict[tuple[Any, ...], Obj] = {}
     for rule in rules:
         key = tuple((name, tuple(rule[name])) for name, _ in _FIELDS[:-1] if name in rule)
-        if "nonResourceURLs" in rule:
-            key = (*key, rule["verbs"][0])
         if key in joined:
             verbs = joined[key]["verbs"]
             verbs.extend(verb for verb in rule["verbs"] if verb not in verbs)

@@ -215,31 +215,14 @@ def _decoded(tree: Obj, path: Path = ()) -> set[Path]:
 
 
 def _is_readable(entries: Any) -> bool:
-    return isinstance(entries, list) and all(
-        isinstance(entry, dict)
-        and (
-            not entry
-            or (
-                all(isinstance(entry.get(name), str) for name in ("manager", "operation", "apiVersion"))
-                and _is_tree(entry.get("fieldsV1"))
-            )
-        )
-        for entry in entries
-    )
-
-
-def _is_tree(tree: Any) -> bool:
-    return isinstance(tree, dict) and all(_is_step(step) and _is_tree(inner) for step, inner in tree.items())
-
-
-def _is_step(step: str) -> bool:
-    kind, _, text = step.partition(":")
-    if kind not in ("k", "v"):
-        return step == ELEMENT or kind == "f"
     try:
-        return isinstance(json.loads(text), dict) or kind == "v"
-    except ValueError:
+        for entry in filter(None, entries):
+            _described(entry)
+            for path in _decoded(entry["fieldsV1"]):
+                _shown(path)
+    except (TypeError, KeyError, ValueError, AttributeError):
         return False
+    return isinstance(entries, list)
 
 
 def _described(entry: Obj) -> str:
@@ -261,5 +244,5 @@ def _shown(path: Path) -> str:
                 f"[{','.join(f'{name}={json.dumps(value)}' for name, value in json.loads(text).items())}]"
             )
         elif kind == "v":
-            words += f"[={text}]"
+            words += f"[={json.dumps(json.loads(text))}]"
     return words

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.auth.users import MASTERS, SERVICE_ACCOUNT_PREFIX, User
@@ -41,7 +40,7 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer; `reason` names the binding that allowed, or the roles that could not be found."""
+    """The answer; `reason` names the roles that could not be found."""
 
     allowed: bool
     reason: str = ""
@@ -60,19 +59,19 @@ def allowed(store: Store, user: User, attributes: Attributes) -> Decision:
     if MASTERS in user.groups:
         return Decision(allowed=True)
     errors = []
-    for binding, subject in _bindings_of(store, user, attributes.namespace):
+    for binding in _bindings_of(store, user, attributes.namespace):
         rules = _role_rules(store, binding)
         if isinstance(rules, str):
             errors.append(rules)
         elif any(rule_allows(rule, attributes) for rule in rules):
-            return Decision(allowed=True, reason=_why(binding, subject))
+            return Decision(allowed=True)
     return Decision(allowed=False, reason=_resolution_errors(errors))
 
 
 def rules_held(store: Store, user: User, namespace: str) -> Held:
     """Return every rule that `user` holds in a namespace (at cluster scope where it is empty)."""
     held = Held()
-    for binding, _ in _bindings_of(store, user, namespace):
+    for binding in _bindings_of(store, user, namespace):
         rules = _role_rules(store, binding)
         if isinstance(rules, str):
             held.errors.append(rules)
@@ -118,34 +117,23 @@ def _path_matches(url: str, path: str) -> bool:
     return url in ("*", path) or (url.endswith("*") and path.startswith(url[:-1]))
 
 
-def _bindings_of(store: Store, user: User, namespace: str) -> Iterator[tuple[Obj, Obj]]:
-    for binding in store.peek_all(kinds.CLUSTER_ROLE_BINDINGS):
-        subject = _subject_of(binding, user)
-        if subject is not None:
-            yield binding, subject
-    if namespace:
-        for binding in store.peek_all(kinds.ROLE_BINDINGS, namespace):
-            subject = _subject_of(binding, user)
-            if subject is not None:
-                yield binding, subject
+def _bindings_of(store: Store, user: User, namespace: str) -> Iterator[Obj]:
+    local = store.peek_all(kinds.ROLE_BINDINGS, namespace) if namespace else []
+    for binding in (*store.peek_all(kinds.CLUSTER_ROLE_BINDINGS), *local):
+        if any(_is_meant(subject, binding, user) for subject in binding.get("subjects") or ()):
+            yield binding
 
 
-def _subject_of(binding: Obj, user: User) -> Obj | None:
-    namespace = binding["metadata"].get("namespace", "")
-    for subject in binding.get("subjects") or ():
-        match subject["kind"]:
-            case "User":
-                found = subject["name"] == user.name
-            case "Group":
-                found = subject["name"] in user.groups
-            case "ServiceAccount":
-                home = subject.get("namespace") or namespace
-                found = bool(home) and user.name == f"{SERVICE_ACCOUNT_PREFIX}{home}:{subject['name']}"
-            case _:
-                found = False
-        if found:
-            return dict(subject)
-    return None
+def _is_meant(subject: Obj, binding: Obj, user: User) -> bool:
+    match subject["kind"]:
+        case "User":
+            return bool(subject["name"] == user.name)
+        case "Group":
+            return subject["name"] in user.groups
+        case "ServiceAccount":
+            home = subject.get("namespace") or binding["metadata"].get("namespace", "")
+            return bool(home) and user.name == f"{SERVICE_ACCOUNT_PREFIX}{home}:{subject['name']}"
+    return False
 
 
 def _role_rules(store: Store, binding: Obj) -> list[Obj] | str:
@@ -160,14 +148,3 @@ def _resolution_errors(errors: list[str]) -> str:
     if not distinct:
         return ""
     return f"RBAC: {distinct[0] if len(distinct) == 1 else '[' + ', '.join(distinct) + ']'}"
-
-
-def _why(binding: Obj, subject: Mapping[str, Any]) -> str:
-    namespace = binding["metadata"].get("namespace")
-    name = binding["metadata"]["name"]
-    role = binding["roleRef"]
-    who = f'{subject["kind"]} "{subject["name"]}"'
-    if subject["kind"] == "ServiceAccount":
-        who = f'ServiceAccount "{subject["name"]}/{subject.get("namespace") or namespace}"'
-    place = f'RoleBinding "{name}/{namespace}"' if namespace else f'ClusterRoleBinding "{name}"'
-    return f'RBAC: allowed by {place} of {role["kind"]} "{role["name"]}" to {who}'

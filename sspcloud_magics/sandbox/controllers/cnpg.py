@@ -28,6 +28,7 @@ from sspcloud_magics.sandbox.controllers.objects import (
     namespace_of,
     owner_reference,
     pod_ready,
+    reconcile_kind,
     set_condition,
     terminating,
 )
@@ -42,7 +43,7 @@ IMAGE = "ghcr.io/cloudnative-pg/postgresql:18.0-system-trixie"
 _ROLES = {"rw": {"cnpg.io/instanceRole": "primary"}, "ro": {"cnpg.io/instanceRole": "replica"}, "r": {}}
 
 
-def keys(store: Store, change: Change) -> Iterator[Key]:
+def keys(_store: Store, change: Change) -> Iterator[Key]:
     """Yield the Clusters that a change concerns."""
     namespace = namespace_of(change.object)
     if change.resource == kinds.CLUSTERS:
@@ -51,15 +52,11 @@ def keys(store: Store, change: Change) -> Iterator[Key]:
         name := labels_of(change.object).get(CLUSTER)
     ):
         yield namespace, name
-    del store
 
 
-def reconcile(store: Store, key: Key) -> None:
+@reconcile_kind(kinds.CLUSTERS)
+def reconcile(store: Store, cluster: Obj) -> None:
     """Take one database a step further."""
-    namespace, name = map(str, key)
-    cluster = find(store, kinds.CLUSTERS, namespace, name)
-    if cluster is None or terminating(cluster):
-        return
     _account(store, cluster)
     _secrets(store, cluster)
     _services(store, cluster)

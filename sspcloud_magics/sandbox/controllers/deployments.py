@@ -8,34 +8,27 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sspcloud_magics.sandbox import resources as kinds
-from sspcloud_magics.sandbox.controllers.loop import Controller, Key
+from sspcloud_magics.sandbox.controllers.loop import Controller
 from sspcloud_magics.sandbox.controllers.objects import (
     concerned,
     controlled_by,
     create,
-    find,
     name_of,
     namespace_of,
     owner_reference,
+    reconcile_kind,
     set_condition,
-    terminating,
 )
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.names import template_hash
-from sspcloud_magics.sandbox.store import Change, Obj, Store
+from sspcloud_magics.sandbox.store import Obj, Store
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
-
-
-def keys(store: Store, change: Change) -> Iterator[Key]:
-    """Yield the Deployments that a change concerns."""
-    del store
-    yield from concerned(change, kinds.DEPLOYMENTS, kinds.REPLICA_SETS)
 
 
 def same_template(template: Obj, of_replica_set: Obj) -> bool:
@@ -82,12 +75,10 @@ def rollout(deployment: Obj, new: Obj | None, old: list[Obj]) -> Rollout:
     return Rollout(target, old_sizes)
 
 
-def reconcile(store: Store, key: Key) -> None:
+@reconcile_kind(kinds.DEPLOYMENTS)
+def reconcile(store: Store, deployment: Obj) -> None:
     """Take one Deployment a step further."""
-    namespace, name = map(str, key)
-    deployment = find(store, kinds.DEPLOYMENTS, namespace, name)
-    if deployment is None or terminating(deployment):
-        return
+    namespace = namespace_of(deployment)
     owned = controlled_by(store.list_objects(kinds.REPLICA_SETS, namespace), deployment)
     template = deployment["spec"]["template"]
     new = next((one for one in owned if same_template(template, one["spec"]["template"])), None)
@@ -104,7 +95,6 @@ def reconcile(store: Store, key: Key) -> None:
         _scale(store, deployment, new, step.new)
         for one in old:
             _scale(store, deployment, one, step.old[name_of(one)])
-    _forget(store, deployment, old)
     _report(
         store, deployment, new, controlled_by(store.list_objects(kinds.REPLICA_SETS, namespace), deployment)
     )
@@ -142,13 +132,6 @@ def _scale(store: Store, deployment: Obj, replica_set: Obj, size: int) -> None:
         tell(store, deployment, "ScalingReplicaSet", change, component="deployment-controller")
 
 
-def _forget(store: Store, deployment: Obj, old: list[Obj]) -> None:
-    empty = [one for one in old if _size(one) == 0 and not (one.get("status") or {}).get("replicas")]
-    keep = deployment["spec"].get("revisionHistoryLimit", 10)
-    for one in sorted(empty, key=_revision)[: max(len(empty) - keep, 0)]:
-        store.delete(kinds.REPLICA_SETS, namespace_of(one), name_of(one))
-
-
 def _report(store: Store, deployment: Obj, new: Obj, owned: list[Obj]) -> None:
     fresh = store.get(kinds.DEPLOYMENTS, namespace_of(deployment), name_of(deployment))
     fresh["metadata"].setdefault("annotations", {})[REVISION] = str(_revision(new))
@@ -168,27 +151,13 @@ def _report(store: Store, deployment: Obj, new: Obj, owned: list[Obj]) -> None:
     status["conditions"] = copy.deepcopy((fresh.get("status") or {}).get("conditions") or [])
     rolling = (fresh["spec"].get("strategy") or {}).get("rollingUpdate") or {}
     needed = wanted - _share(rolling.get("maxUnavailable", "25%"), wanted, math.floor)
-    if ready >= needed:
-        set_condition(
-            status, "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability."
-        )
-    else:
-        set_condition(
-            status,
-            "Available",
-            "False",
-            "MinimumReplicasUnavailable",
-            "Deployment does not have minimum availability.",
-        )
+    enough = ready >= needed
+    reason = f"MinimumReplicas{'Available' if enough else 'Unavailable'}"
+    message = f"Deployment {'has' if enough else 'does not have'} minimum availability."
+    set_condition(status, "Available", str(enough), reason, message)
     done = updated == replicas == wanted and ready >= wanted
-    reason, verb = (
-        ("NewReplicaSetAvailable", "has successfully progressed")
-        if done
-        else (
-            "ReplicaSetUpdated",
-            "is progressing",
-        )
-    )
+    reason = "NewReplicaSetAvailable" if done else "ReplicaSetUpdated"
+    verb = "has successfully progressed" if done else "is progressing"
     set_condition(status, "Progressing", "True", reason, f'ReplicaSet "{name_of(new)}" {verb}.')
     refused = [found for one in owned for found in _conditions(one) if found["type"] == "ReplicaFailure"]
     status["conditions"] = [c for c in status["conditions"] if c["type"] != "ReplicaFailure"] + refused[:1]
@@ -228,4 +197,4 @@ def _plain(template: Obj) -> Obj:
     return {"metadata": metadata, "spec": template.get("spec")}
 
 
-CONTROLLER = Controller("deployment", keys, reconcile)
+CONTROLLER = Controller("deployment", concerned(kinds.DEPLOYMENTS, kinds.REPLICA_SETS), reconcile)

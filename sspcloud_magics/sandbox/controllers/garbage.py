@@ -2,7 +2,8 @@
 
 Three ways of deletion reach it. *Background*: the owner is gone at once, its dependents follow. *Foreground*: the
 owner carries the finalizer ``foregroundDeletion`` and stays, being deleted, until the dependents that block it have
-gone. *Orphan*: the finalizer ``orphan``: dependents lose the reference and stay.
+gone. *Orphan*: the API has taken the
+reference away.
 
 Source: "Owners and Dependents" and "Garbage Collection" in the Kubernetes documentation.
 """
@@ -18,7 +19,6 @@ from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind
 from sspcloud_magics.sandbox.store import Change, NotFound, Obj, Store
 
 FOREGROUND = "foregroundDeletion"
-ORPHAN = "orphan"
 
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
@@ -80,14 +80,6 @@ def remove(store: Store, resource: Resource, obj: Obj) -> None:
 def _let_go(store: Store, resource: Resource, obj: Obj) -> None:
     finalizers = obj["metadata"].get("finalizers") or []
     owned = dependents(store, obj["metadata"]["uid"])
-    if ORPHAN in finalizers:
-        for _, dependent in owned:
-            fresh = store.get(by_kind(dependent["apiVersion"], dependent["kind"]), *_where(dependent))
-            fresh["metadata"]["ownerReferences"] = [
-                one for one in fresh["metadata"]["ownerReferences"] if one["uid"] != obj["metadata"]["uid"]
-            ]
-            store.update(fresh)
-        finalizers = [one for one in finalizers if one != ORPHAN]
     if FOREGROUND in finalizers:
         for kind, dependent in owned:
             if not terminating(dependent):
@@ -104,7 +96,7 @@ def _let_go(store: Store, resource: Resource, obj: Obj) -> None:
         obj["metadata"].pop("finalizers")
         store.update(obj)  # the node ends it
     else:
-        store.delete(resource, *_where(obj))
+        store.delete(resource, namespace_of(obj), name_of(obj))
 
 
 def _blocks(dependent: Obj, owner: Obj) -> bool:
@@ -131,10 +123,6 @@ def _resource(reference: Obj) -> Resource | None:
         return by_kind(reference["apiVersion"], reference["kind"])
     except KeyError:
         return None
-
-
-def _where(obj: Obj) -> tuple[str, str]:
-    return namespace_of(obj), name_of(obj)
 
 
 CONTROLLER = Controller("garbage collector", keys, reconcile)

@@ -10,47 +10,39 @@ deleted then, and the garbage collector takes all that it owns along. That is ho
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import takewhile
 
 from sspcloud_magics.sandbox import resources as kinds
-from sspcloud_magics.sandbox.controllers.loop import Controller, Key
+from sspcloud_magics.sandbox.controllers.loop import Controller
 from sspcloud_magics.sandbox.controllers.objects import (
     active,
     concerned,
     condition,
     controlled_by,
     delete_owned,
-    find,
     make_owned,
     name_of,
     namespace_of,
     pod_from,
     pod_ready,
+    reconcile_kind,
     set_condition,
     terminating,
 )
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.pods import pod_over
-from sspcloud_magics.sandbox.store import Change, Obj, Store, now, since
+from sspcloud_magics.sandbox.store import Obj, Store, now, since
 
 _FIRST_BACK_OFF = 10.0
 _LONGEST_BACK_OFF = 600.0
 
 
-def keys(store: Store, change: Change) -> Iterator[Key]:
-    """Yield the Jobs that a change concerns."""
-    del store
-    yield from concerned(change, kinds.JOBS, kinds.PODS)
-
-
-def reconcile(store: Store, key: Key) -> float | None:
+@reconcile_kind(kinds.JOBS)
+def reconcile(store: Store, job: Obj) -> float | None:
     """Take one Job further; returns when its deadline or its time to live is due."""
-    namespace, name = map(str, key)
-    job = find(store, kinds.JOBS, namespace, name)
-    if job is None or terminating(job):
-        return None
+    namespace = namespace_of(job)
     if finished(job):
         return _expire(store, job)
     pods = controlled_by(store.peek_all(kinds.PODS, namespace), job)
@@ -78,7 +70,7 @@ def reconcile(store: Store, key: Key) -> float | None:
             status[field] = count
     status["ready"] = ready
     status["terminating"] = sum(terminating(pod) for pod in pods)
-    fresh = store.get(kinds.JOBS, namespace, name)
+    fresh = store.get(kinds.JOBS, namespace, name_of(job))
     fresh["status"] = status
     store.update(fresh)
     deadline = job["spec"].get("activeDeadlineSeconds")
@@ -199,4 +191,4 @@ def _phase(pod: Obj) -> str | None:
     return (pod.get("status") or {}).get("phase")
 
 
-CONTROLLER = Controller("job", keys, reconcile)
+CONTROLLER = Controller("job", concerned(kinds.JOBS, kinds.PODS), reconcile)

@@ -25,6 +25,8 @@ from sspcloud_magics.sandbox.store import Change, Conflict, NotFound, Store
 log = logging.getLogger(__name__)
 
 Key: TypeAlias = tuple[Hashable, ...]
+Keys: TypeAlias = Callable[[Store, Change], Iterable[Key]]
+Reconcile: TypeAlias = Callable[[Store, Key], float | None]
 
 RETRY_SECONDS = 1.0
 _CONFLICT_SECONDS = 0.01
@@ -35,9 +37,9 @@ class Controller:
     """One controller."""
 
     name: str  # for the log
-    keys: Callable[[Store, Change], Iterable[Key]]  # which keys a change concerns
+    keys: Keys  # which keys a change concerns
     # Makes one key right; returns in how many seconds it wants to look again, or None.
-    reconcile: Callable[[Store, Key], float | None]
+    reconcile: Reconcile
 
 
 class ControllerLoop:

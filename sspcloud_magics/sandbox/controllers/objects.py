@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.admission import complete_pod, give_cluster_ip
 from sspcloud_magics.sandbox.api.defaults import set_defaults
 from sspcloud_magics.sandbox.api.quota import check_quota
 from sspcloud_magics.sandbox.api.status import ApiError
+from sspcloud_magics.sandbox.controllers.loop import Key, Keys, Reconcile
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.resources import Resource, by_kind
@@ -165,13 +166,30 @@ def pod_from(template: Obj, owner: Obj, name: str, **labels: str) -> Obj:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 
-def concerned(change: Change, owners: Resource, owned: Resource) -> Iterator[tuple[str, str]]:
-    """Yield namespace and name of the owner that a change concerns: the object itself, or what controls it."""
-    obj = change.object
-    if change.resource == owners:
-        yield namespace_of(obj), name_of(obj)
-    elif change.resource == owned and (reference := controller_of(obj)) and reference["kind"] == owners.kind:
-        yield namespace_of(obj), reference["name"]
+def concerned(owners: Resource, owned: Resource) -> Keys:
+    """Return what yields the owner that a change concerns: the object itself, or what controls it."""
+
+    def keys(_store: Store, change: Change) -> Iterator[tuple[str, str]]:
+        obj = change.object
+        if change.resource == owners:
+            yield namespace_of(obj), name_of(obj)
+        elif change.resource == owned and (found := controller_of(obj)) and found["kind"] == owners.kind:
+            yield namespace_of(obj), found["name"]
+
+    return keys
+
+
+def reconcile_kind(resource: Resource) -> Callable[[Callable[[Store, Obj], float | None]], Reconcile]:
+    """Make of a function that takes an object further one that is called with its key, while it is not to go."""
+
+    def decorate(function: Callable[[Store, Obj], float | None]) -> Reconcile:
+        def reconcile(store: Store, key: Key) -> float | None:
+            obj = find(store, resource, *map(str, key))
+            return None if obj is None or terminating(obj) else function(store, obj)
+
+        return reconcile
+
+    return decorate
 
 
 def create(store: Store, obj: Obj) -> Obj:

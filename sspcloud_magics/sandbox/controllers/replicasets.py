@@ -18,7 +18,6 @@ from sspcloud_magics.sandbox.controllers.objects import (
     controlled_by,
     controller_of,
     delete_owned,
-    find,
     labels_of,
     make_owned,
     name_of,
@@ -26,6 +25,7 @@ from sspcloud_magics.sandbox.controllers.objects import (
     owner_reference,
     pod_from,
     pod_ready,
+    reconcile_kind,
     set_condition,
     set_status,
     terminating,
@@ -34,10 +34,12 @@ from sspcloud_magics.sandbox.labels import selects
 from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
+_of_pods = concerned(kinds.REPLICA_SETS, kinds.PODS)
+
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the ReplicaSets that a change concerns."""
-    yield from concerned(change, kinds.REPLICA_SETS, kinds.PODS)
+    yield from _of_pods(store, change)
     if change.resource == kinds.PODS and controller_of(change.object) is None:
         for found in store.peek_all(kinds.REPLICA_SETS, namespace_of(change.object)):
             if selects(found["spec"]["selector"], labels_of(change.object)):
@@ -62,12 +64,10 @@ def status(owner: Obj, pods: list[Obj]) -> Obj:
     return found
 
 
-def reconcile(store: Store, key: Key) -> float | None:
+@reconcile_kind(kinds.REPLICA_SETS)
+def reconcile(store: Store, owner: Obj) -> float | None:
     """Make one ReplicaSet's pods right; what is refused is tried again later."""
-    namespace, name = map(str, key)
-    owner = find(store, kinds.REPLICA_SETS, namespace, name)
-    if owner is None or terminating(owner):
-        return None
+    namespace, name = namespace_of(owner), name_of(owner)
     _adopt(store, owner)
     pods = active(controlled_by(store.peek_all(kinds.PODS, namespace), owner))
     wanted = owner["spec"].get("replicas", 1)

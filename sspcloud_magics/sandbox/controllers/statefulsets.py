@@ -17,13 +17,14 @@ from sspcloud_magics.sandbox.controllers.objects import (
     create,
     delete_owned,
     find,
+    is_bound,
     labels_of,
     make_owned,
     name_of,
     namespace_of,
-    owner_reference,
     pod_from,
     pod_ready,
+    reconcile_kind,
     terminating,
 )
 from sspcloud_magics.sandbox.events import tell
@@ -34,9 +35,12 @@ from sspcloud_magics.sandbox.store import Change, Obj, Store
 REVISION = "controller-revision-hash"
 
 
+_of_pods = concerned(kinds.STATEFUL_SETS, kinds.PODS)
+
+
 def keys(store: Store, change: Change) -> Iterator[Key]:
     """Yield the StatefulSets that a change concerns."""
-    yield from concerned(change, kinds.STATEFUL_SETS, kinds.PODS)
+    yield from _of_pods(store, change)
     if change.resource == kinds.CLAIMS:
         for found in store.peek_all(kinds.STATEFUL_SETS, namespace_of(change.object)):
             yield namespace_of(found), name_of(found)
@@ -47,12 +51,10 @@ def ordinal(pod: Obj) -> int:
     return int(name_of(pod).rpartition("-")[2])
 
 
-def reconcile(store: Store, key: Key) -> None:
+@reconcile_kind(kinds.STATEFUL_SETS)
+def reconcile(store: Store, owner: Obj) -> None:
     """Take one StatefulSet a step further: at most one pod is made or removed."""
-    namespace, name = map(str, key)
-    owner = find(store, kinds.STATEFUL_SETS, namespace, name)
-    if owner is None or terminating(owner):
-        return
+    namespace, name = namespace_of(owner), name_of(owner)
     pods = {ordinal(pod): pod for pod in controlled_by(store.peek_all(kinds.PODS, namespace), owner)}
     revision = f"{name}-{template_hash(owner['spec']['template'])}"
     _step(store, owner, pods, revision)
@@ -75,12 +77,9 @@ def _step(store: Store, owner: Obj, pods: dict[int, Obj], revision: str) -> None
             return
     too_many = sorted((number for number in pods if number >= wanted), reverse=True)
     for number in too_many[: None if in_parallel else 1]:
-        _release_claims(store, owner, pods[number])
         delete_owned(store, owner, pods[number])
-    if too_many or (owner["spec"].get("updateStrategy") or {}).get("type") == "OnDelete":
-        return
     old = [number for number, pod in pods.items() if labels_of(pod).get(REVISION) != revision]
-    if old:
+    if old and not too_many:
         delete_owned(store, owner, pods[max(old)])
 
 
@@ -113,38 +112,15 @@ def _claims_bound(store: Store, owner: Obj, number: int) -> bool:
         claim = find(store, kinds.CLAIMS, namespace_of(owner), name)
         if claim is None:
             labels = owner["spec"]["selector"].get("matchLabels") or {}
-            owners = [owner_reference(owner)] if _retention(owner, "whenDeleted") == "Delete" else []
-            claim = create(
-                store,
-                {
-                    "apiVersion": "v1",
-                    "kind": "PersistentVolumeClaim",
-                    "metadata": {"name": name, "namespace": namespace_of(owner), "labels": dict(labels)}
-                    | ({"ownerReferences": owners} if owners else {}),
-                    "spec": {"volumeMode": "Filesystem", **template["spec"]},
-                    "status": {"phase": "Pending"},
-                },
-            )
+            metadata = {"name": name, "namespace": namespace_of(owner), "labels": dict(labels)}
+            about = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata}
+            claim = create(store, {**about, "spec": template["spec"]})
             title = (
                 f"create Claim {name} Pod {name_of(owner)}-{number} in StatefulSet {name_of(owner)} success"
             )
             tell(store, owner, "SuccessfulCreate", title, component="statefulset-controller")
-        bound = bound and (claim.get("status") or {}).get("phase") == "Bound"
+        bound = bound and is_bound(claim)
     return bound
-
-
-def _retention(owner: Obj, when: str) -> str:
-    policy = owner["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
-    return str(policy.get(when, "Retain"))
-
-
-def _release_claims(store: Store, owner: Obj, pod: Obj) -> None:
-    """Let the claims of a pod that is too many go with it, if the set does not keep them."""
-    for template in _claim_templates(owner) if _retention(owner, "whenScaled") == "Delete" else ():
-        claim = find(store, kinds.CLAIMS, namespace_of(owner), f"{name_of(template)}-{name_of(pod)}")
-        if claim is not None:
-            claim["metadata"]["ownerReferences"] = [owner_reference(pod, controller=False)]
-            store.update(claim)
 
 
 def _claim_templates(owner: Obj) -> list[Obj]:

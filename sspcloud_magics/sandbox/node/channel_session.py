@@ -9,8 +9,6 @@ Source: k8s.io/kubelet/pkg/cri/streaming/portforward/websocket.go, k8s.io/apimac
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextlib
 from collections.abc import Sequence
 from functools import partial
@@ -22,16 +20,10 @@ from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox, 
 
 
 class ChannelSession:
-    """One WebSocket.
+    """One WebSocket."""
 
-    `base64_text`: whether payloads travel as base64 in text messages.
-    """
-
-    def __init__(
-        self, socket: web.WebSocketResponse, sandbox: Sandbox, ports: Sequence[int], *, base64_text: bool
-    ) -> None:
+    def __init__(self, socket: web.WebSocketResponse, sandbox: Sandbox, ports: Sequence[int]) -> None:
         self._socket = socket
-        self._base64 = base64_text
         self._ports = ports
         self._forwardings = [
             Forwarding(sandbox, port, partial(self._send_data, 2 * index)) for index, port in enumerate(ports)
@@ -63,15 +55,14 @@ class ChannelSession:
     async def _read(self) -> None:
         while True:
             message = await self._socket.receive()
-            if message.type is (WSMsgType.TEXT if self._base64 else WSMsgType.BINARY):
-                try:
-                    channel, data = self._unpack(message.data)
-                except (ValueError, binascii.Error):
+            if message.type is WSMsgType.BINARY:
+                if not message.data:
                     return
+                channel, data = message.data[0], memoryview(message.data)[1:]
                 # The channels of errors are ours alone.
                 if channel % 2 == 0 and channel // 2 < len(self._forwardings):
                     await self._forwardings[channel // 2].feed(data)
-            elif message.type in {WSMsgType.BINARY, WSMsgType.TEXT}:
+            elif message.type is WSMsgType.TEXT:
                 continue
             else:
                 if message.type is WSMsgType.CLOSE:
@@ -80,22 +71,12 @@ class ChannelSession:
                         forwarding.feed_eof()
                 return
 
-    def _unpack(self, payload: bytes | str) -> tuple[int, bytes | memoryview]:
-        if isinstance(payload, str):
-            return int(payload[:1]), base64.b64decode(payload[1:], validate=True)
-        if not payload:
-            raise ValueError("a message without a channel")
-        return payload[0], memoryview(payload)[1:]
-
     async def _send_data(self, channel: int, data: bytes) -> None:
         for part in copied(data):
             await self._send(channel, part)
 
     async def _send(self, channel: int, data: bytes | memoryview) -> None:
         try:
-            if self._base64:
-                await self._socket.send_str(f"{channel}{base64.b64encode(data).decode()}")
-            else:
-                await self._socket.send_bytes(bytes((channel,)) + data)
+            await self._socket.send_bytes(bytes((channel,)) + data)
         except (ConnectionError, RuntimeError) as error:
             raise ClientGone from error

@@ -25,7 +25,6 @@ from sspcloud_magics.sandbox.node.websocket_carrier import WebSocketCarrier
 
 TUNNEL: Final = "SPDY/3.1+portforward.k8s.io"
 CHANNELS: Final = "v4.channel.k8s.io"
-BASE64_CHANNELS: Final = "v4.base64.channel.k8s.io"
 STREAMS: Final = "portforward.k8s.io"
 
 MAX_MESSAGE: Final = 32 * 1024 * 1024
@@ -66,7 +65,7 @@ async def _websocket(request: web.Request, sandbox: Sandbox) -> web.StreamRespon
     if TUNNEL in offered:
         chosen = TUNNEL
     else:
-        chosen = next((name for name in offered if name in {CHANNELS, BASE64_CHANNELS}), "")
+        chosen = CHANNELS if CHANNELS in offered else ""
         if offered and not chosen:
             return web.Response(status=403)
     ports = [] if chosen == TUNNEL else _ports(request)
@@ -78,8 +77,7 @@ async def _websocket(request: web.Request, sandbox: Sandbox) -> web.StreamRespon
         await SpdySession(WebSocketCarrier(request, socket), sandbox).run()
         await socket.close()
     else:
-        session = ChannelSession(socket, sandbox, ports, base64_text=chosen == BASE64_CHANNELS)
-        await _to_its_end(session.run())
+        await _to_its_end(ChannelSession(socket, sandbox, ports).run())
     return socket
 
 

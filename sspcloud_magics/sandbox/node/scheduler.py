@@ -1,6 +1,6 @@
 """The scheduler: whether the one node takes a pod, and if not, the words of its event.
 
-Source: k8s.io/kubernetes/pkg/scheduler/framework/plugins (nodeaffinity, noderesources, nodeunschedulable).
+Source: k8s.io/kubernetes/pkg/scheduler/framework/plugins (noderesources, nodeunschedulable).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Final
 
 from sspcloud_magics.sandbox.api.quantities import parse_quantity
-from sspcloud_magics.sandbox.labels import selects
 from sspcloud_magics.sandbox.pods import pod_over, sidecars_of
 from sspcloud_magics.sandbox.store import Obj
 
@@ -24,7 +23,8 @@ def refusal(pod: Obj, node: Obj, others: Iterable[Obj]) -> str | None:
     """
     if (node.get("spec") or {}).get("unschedulable"):
         return _words(["node(s) were unschedulable"])
-    if not _wants(pod["spec"], node):
+    labels = node["metadata"].get("labels") or {}
+    if not (pod["spec"].get("nodeSelector") or {}).items() <= labels.items():
         return _words(["node(s) didn't match Pod's node affinity/selector"])
     name, wanted = node["metadata"]["name"], _requests(pod)
     free = {kind: parse_quantity(amount) for kind, amount in node["status"]["allocatable"].items()}
@@ -47,22 +47,6 @@ def _words(reasons: Iterable[str], *, victims: bool = False) -> str:
     return (
         f"0/1 nodes are available: {', '.join(f'1 {reason}' for reason in reasons)}. "
         f"no new claims to deallocate, preemption: 0/1 nodes are available: 1 {preemption}."
-    )
-
-
-def _wants(spec: Obj, node: Obj) -> bool:
-    """Return whether a pod's node selector and required affinity match the node."""
-    labels = node["metadata"].get("labels") or {}
-    if not (spec.get("nodeSelector") or {}).items() <= labels.items():
-        return False
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    names = {"metadata.name": node["metadata"]["name"]}
-    return required is None or any(
-        (term.get("matchExpressions") or term.get("matchFields"))  # a term that says nothing matches nothing
-        and selects({"matchExpressions": term.get("matchExpressions")}, labels)
-        and selects({"matchExpressions": term.get("matchFields")}, names)
-        for term in filter(None, required.get("nodeSelectorTerms") or ())
     )
 
 

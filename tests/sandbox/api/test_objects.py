@@ -284,11 +284,7 @@ async def test_may_i(api: Api) -> None:
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     asked = {"verb": "get", "resource": "secrets", "namespace": "user-alice"}
     answer = await api.post(path, {"spec": {"resourceAttributes": asked}})
-    assert answer["status"] == {
-        "allowed": True,
-        "reason": 'RBAC: allowed by RoleBinding "full_control_namespace/user-alice" of ClusterRole "admin" to User '
-        '"oidc-alice"',
-    }
+    assert answer["status"] == {"allowed": True}
     answer = await api.by("bob").post(path, {"spec": {"resourceAttributes": asked}})
     assert answer["status"] == {"allowed": False}
     code, _, _ = await api.refusal("POST", path, {"spec": {}})

@@ -66,33 +66,6 @@ class TestGarbage:
         garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owner"))
         assert find(store, kinds.CONFIG_MAPS, NS, "owner") is None
 
-    def test_orphans_stay_and_forget_their_owner(self, store: Store) -> None:
-        owner = store.create(make("ConfigMap", "owner"))
-        self.owned(store, "owned", owner)
-        owner = store.get(kinds.CONFIG_MAPS, NS, "owner")
-        owner["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["orphan"]}
-        store.update(owner)
-        garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owner"))
-        assert find(store, kinds.CONFIG_MAPS, NS, "owner") is None
-        assert store.get(kinds.CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"] == []
-
-    def test_orphaned_object_forgets_one_of_two_owners(self, store: Store) -> None:
-        first, second = (store.create(make("ConfigMap", name)) for name in ("first", "second"))
-        self.owned(store, "owned", first, second)
-        owner = store.get(kinds.CONFIG_MAPS, NS, "first")
-        owner["metadata"] |= {
-            "deletionTimestamp": "2026-01-01T00:00:00Z",
-            "finalizers": ["example.org/hold", "orphan"],
-        }
-        store.update(owner)
-        garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "first"))
-        references = store.get(kinds.CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"]
-        assert [reference["name"] for reference in references] == ["second"]
-        assert store.get(kinds.CONFIG_MAPS, NS, "first")["metadata"]["finalizers"] == ["example.org/hold"]
-        version = store.version
-        garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "first"))
-        assert store.version == version
-
     def test_owner_of_an_unknown_kind_is_left_alone(self, store: Store) -> None:
         reference = {"apiVersion": "example.org/v1", "kind": "Thing", "name": "x", "uid": "1"}
         store.create(make("ConfigMap", "owned", ownerReferences=[reference]))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import pytest
-
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers import (
     deployments,
@@ -257,10 +255,8 @@ class TestStatefulSet:
         self.step(store)
         assert [name_of(pod) for pod in store.list_objects(kinds.PODS, NS) if terminating(pod)] == ["db-2"]
 
-    @pytest.mark.parametrize(("policy", "kept"), [({"whenScaled": "Delete"}, False), ({}, True)])
-    def test_claims_are_kept_unless_it_says_otherwise(self, store: Store, policy: Obj, *, kept: bool) -> None:
-        spec = {"volumeClaimTemplates": [CLAIM], "persistentVolumeClaimRetentionPolicy": policy}
-        create(store, workload("StatefulSet", "db", 1, **spec))
+    def test_claims_are_kept(self, store: Store) -> None:
+        create(store, workload("StatefulSet", "db", 1, volumeClaimTemplates=[CLAIM]))
         self.step(store)
         claim = store.get(kinds.CLAIMS, NS, "data-db-0")
         store.update(claim | {"status": {"phase": "Bound"}})
@@ -272,7 +268,7 @@ class TestStatefulSet:
         self.step(store)
         run(store)
         garbage.reconcile(store, (kinds.CLAIMS, NS, "data-db-0"))
-        assert (find(store, kinds.CLAIMS, NS, "data-db-0") is None) != kept
+        assert find(store, kinds.CLAIMS, NS, "data-db-0")
         assert [message for _, message in told(store, "db")] == [
             "create Claim data-db-0 Pod db-0 in StatefulSet db success",
             "create Pod db-0 in StatefulSet db successful",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import socket
 import struct
@@ -168,15 +167,6 @@ async def test_channels_begin_with_the_port_and_carry_bytes(echo, protocols):
         assert [await ws.recv(), await ws.recv()] == [b"\x00\x28\x23", b"\x01\x28\x23"]
         await ws.send(b"\x00hello")
         assert await ws.recv() == b"\x00hello"
-
-
-async def test_channels_in_base64(echo):
-    url = f"{echo.url.replace('http', 'ws')}/echo/portforward?ports=9000"
-    protocols = [Subprotocol("v4.base64.channel.k8s.io")]
-    async with connect(url, subprotocols=protocols, compression=None, proxy=None) as ws:
-        assert [await ws.recv(), await ws.recv()] == ["0KCM=", "1KCM="]
-        await ws.send("0" + base64.b64encode(b"hello").decode())
-        assert await ws.recv() == "0" + base64.b64encode(b"hello").decode()
 
 
 async def test_channels_of_a_refused_port_tell_it_and_close(echo):

@@ -10,30 +10,7 @@ from sspcloud_magics.sandbox.store import Obj
 NODE = {"metadata": {"name": "n", "labels": {"cores": "4"}}, "status": {"allocatable": {"pods": "9"}}}
 
 
-@pytest.mark.parametrize(
-    ("required", "taken"),
-    [
-        ({}, False),
-        ({"nodeSelectorTerms": [{}]}, False),
-        (
-            {
-                "nodeSelectorTerms": [
-                    {"matchExpressions": [{"key": "cores", "operator": "Gt", "values": ["3"]}]}
-                ]
-            },
-            True,
-        ),
-        (
-            {
-                "nodeSelectorTerms": [
-                    {"matchExpressions": [{"key": "cores", "operator": "Lt", "values": ["3"]}]}
-                ]
-            },
-            False,
-        ),
-    ],
-)
-def test_node_affinity_decides(required: Obj, taken: bool) -> None:
-    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
-    pod = {"spec": {"containers": [], "affinity": affinity}}
+@pytest.mark.parametrize(("selector", "taken"), [({}, True), ({"cores": "4"}, True), ({"gpu": "1"}, False)])
+def test_node_selector_decides(selector: Obj, *, taken: bool) -> None:
+    pod = {"spec": {"containers": [], "nodeSelector": selector}}
     assert (refusal(pod, NODE, ()) is None) is taken
