@@ -29,6 +29,7 @@ def server() -> Iterator[Server]:
 
 
 THROUGH_POOLER = {
+    "test_cte",
     "test_engine",
     "test_fetching",
     "test_files",
