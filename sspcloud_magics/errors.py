@@ -325,6 +325,9 @@ class QueryFailed(DatabaseError):
     The message has the server's words and the place. After an error inside a transaction: ``ROLLBACK`` first.
     """
 
+    sqlstate: str | None = None
+    """PostgreSQL's code; None where the server did not refuse it."""
+
 
 class FileNotWritten(DatabaseError):
     """Rows could not be written into a file.

@@ -180,7 +180,7 @@ def error_page() -> str:
 def settings() -> str:
     """Return the page of all settings."""
     rows = "".join(
-        f"| `SSPCloud.{name}` | {'`False`' if trait.default_value is False else 'empty'} | {_cell(trait.help)} |\n"
+        f"| `SSPCloud.{name}` | {f'`{trait.default_value}`' if isinstance(trait.default_value, bool) else 'empty'} | {_cell(trait.help)} |\n"
         for name, trait in sorted(SSPCloud.class_traits(config=True).items())
     )
     orders = cli._parser()  # noqa: SLF001 - it is the program's own description

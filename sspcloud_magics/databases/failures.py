@@ -210,6 +210,7 @@ def of_statement(
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         steps = [to_write]
     failed = QueryFailed(f"{what} (SQLSTATE {diagnosis.sqlstate})" if diagnosis.sqlstate else what)
+    failed.sqlstate = diagnosis.sqlstate
     failed.why, failed.mend = "\n".join(parts), "\n".join(steps)
     return failed
 

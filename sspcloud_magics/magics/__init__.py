@@ -69,9 +69,10 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(*magics)
     known = KnownNames()
     tables = KnownTables()
+    history = next(each.history for each in magics if isinstance(each, QueryingMagics))
     matchers = (
-        matcher(known, _with_arguments(magics), sources(tables, shell)),
-        sql_matcher(tables, shell),
+        matcher(known, _with_arguments(magics), sources(tables, shell, history)),
+        sql_matcher(tables, shell, history),
     )
     shell.Completer.custom_matchers += matchers
     rewriting = transformers([name for each in magics for name in each.magics["cell"]])

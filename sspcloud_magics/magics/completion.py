@@ -249,7 +249,9 @@ def candidates(
     if last.startswith("-"):
         return sorted(flag for flag in options if flag.startswith(last) and flag not in words[:-1])
     before = words[:-1]
-    if before and (option := options.get(before[-1])) is not None and option.nargs != 0:
+    flag = next((word for word in reversed(before) if word in options), "")
+    option = options.get(flag)
+    if option is not None and option.nargs != 0 and (flag == before[-1] or option.nargs == "+"):
         action: argparse.Action | None = option
     else:
         action = _positional(actions, options, before)

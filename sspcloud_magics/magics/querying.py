@@ -10,6 +10,8 @@ import re
 import time
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,6 +37,14 @@ from sspcloud_magics.magics.arguments import (
 )
 from sspcloud_magics.magics.display import Note, with_notes
 from sspcloud_magics.magics.progress import shown
+from sspcloud_magics.magics.query_history import (
+    Query,
+    QueryHistory,
+    count_rows,
+    name_error,
+    query_table,
+    why_not_kept,
+)
 from sspcloud_magics.magics.steps import steps
 from sspcloud_magics.secret import Secret, without_frames
 from sspcloud_magics.spelling import nearest
@@ -63,6 +73,10 @@ def ask_password(prompt: str) -> str:
 @magics_class
 class QueryingMagics(Magics):
     """The magics for databases."""
+
+    def __init__(self, shell: InteractiveShell | None = None) -> None:
+        super().__init__(shell)
+        self.history = QueryHistory()
 
     @property
     def _notebook(self) -> dict[str, Any]:
@@ -145,6 +159,18 @@ class QueryingMagics(Magics):
     @argument("--numeric", choices=["float", "decimal"], default="float", help="what numeric becomes")
     @argument("--timeout", metavar="TIME", help="cancel the query after this time: 30s, 5m, 1h")
     @argument("--params", metavar="VARIABLE", help="a dict with parameters, before the notebook's variables")
+    @argument(
+        "--save", metavar="NAME", help="keep the query under this name, for --with, where it has succeeded"
+    )
+    @argument(
+        "--with",
+        dest="saved_statements",
+        metavar="NAME",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="saved queries that the statement reads from by their names, as from tables",
+    )
     @argument("--explain", action="store_true", help="show the plan of the query, and do not run it")
     @argument("--begin", action="store_true", help="begin a transaction before the cell's SQL, if it has any")
     @argument("--commit", action="store_true", help="keep what the transaction did, after the cell's SQL")
@@ -156,7 +182,7 @@ class QueryingMagics(Magics):
         On one line everything behind %query_db is SQL. In a cell the options stand on the line of %%query_db and
         the SQL below; comments may stand above, and ``df =`` before it. ``:name`` in the SQL is the notebook's variable of that
         name; the server binds its value, so no quoting is needed. ``{name}`` and ``$name`` in the options are filled in.
-        Each statement stands by itself, unless a transaction is open.
+        Each statement stands by itself, unless a transaction is open. ``%queries`` lists what was asked.
 
         Examples::
 
@@ -169,6 +195,12 @@ class QueryingMagics(Magics):
             %%query_db --to individus.parquet
             SELECT * FROM individus
 
+            %%query_db --save large
+            SELECT * FROM communes WHERE population > :least
+
+            %%query_db --with large
+            SELECT departement, count(*) FROM large GROUP BY departement
+
             %query_db --begin
             %query_db --rollback
 
@@ -178,7 +210,10 @@ class QueryingMagics(Magics):
         if cell is None:
             if _TRANSACTION.fullmatch(line):
                 return self._transaction_alone(arguments(self, "query_db", fill_in(line, variables)))
-            return self._asked(partial(session.query_db, _statement(line), variables, warn=_warn))
+            sql = _statement(line)
+            return self._record(
+                partial(self._asked, partial(session.query_db, sql, variables, warn=_warn)), sql
+            )
         given = arguments(self, "query_db", fill_in(line, variables))
         _refuse_what_excludes_itself(given)
         if given.params is not None:
@@ -187,13 +222,22 @@ class QueryingMagics(Magics):
             if given.begin or given.commit or given.rollback:
                 return self._transaction_alone(given)
             raise UsageProblem("The cell holds no SQL.", mend="write it below the line of %%query_db")
+        name, sql = self._compose(given, line, cell)
+        keep = partial(
+            self._record,
+            sql=cell.strip("\n"),
+            options=line,
+            db=given.open_database,
+            name=name,
+            uses=tuple(map(str.lower, given.saved_statements)),
+        )
         if given.explain:
-            return self._plan(given, cell, variables)
+            return keep(partial(self._plan, given, sql, variables))
         if given.chunks is not None:
             self._close_chunks(given.into)
         ask = partial(
             session.query_db,
-            cell,
+            sql,
             variables,
             limit=given.limit,
             numeric=given.numeric,
@@ -206,9 +250,80 @@ class QueryingMagics(Magics):
             db=given.open_database,
             warn=_warn,
         )
-        result = self._in_transaction(given, ask)
+        result = keep(partial(self._in_transaction, given, ask))
         if given.into is not None:
             self._notebook[given.into] = result
+        return result
+
+    @needs_local_scope
+    @magic_arguments()
+    @argument("--run", metavar="NUMBER", type=int, help="run this statement again, with today's variables")
+    @argument("--copy", metavar="NUMBER", type=int, help="put this statement into a new cell below")
+    @line_magic
+    def queries(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
+        """List the statements of this notebook, the newest first, as a DataFrame.
+
+        Each has its time, its rows, how long it took, the class of its error, its database, and the name that --save gave
+        it. They are kept for the notebook's next kernels, in a file that is yours alone: never the values of parameters, nor a
+        statement that looks as if it held a password. ``%config SSPCloud.keep_queries = False`` keeps none.
+
+        Examples::
+
+            %queries
+            %queries --run 12
+            %queries --copy 12
+
+        The same in Python: ``get_ipython().run_line_magic("queries", "")``. What ``ssp.query_db`` asks is not listed.
+        """
+        given = arguments(self, "queries", line)
+        if given.run is not None and given.copy is not None:
+            raise UsageProblem("--run and --copy exclude each other.")
+        number = given.copy if given.run is None else given.run
+        listed = self.history.queries()
+        if number is None:
+            return query_table(listed)
+        found = next((each for each in listed if each.number == number), None)
+        if found is None:
+            raise UsageProblem(f"No statement has the number {number}.", mend="%queries lists them")
+        if given.run is None:
+            cast("InteractiveShell", self.shell).set_next_input(found.cell)
+            return None
+        options, _, sql = found.cell.removeprefix("%%query_db").partition("\n")
+        return cast("Any", self).query_db(options, sql, local_ns)
+
+    def _compose(self, given: argparse.Namespace, line: str, cell: str) -> tuple[str, str]:
+        """Return the name to save a cell's statement under, and the statement with the saved ones that it uses."""
+        if given.save is None and not given.saved_statements:
+            return "", cell
+        from sspcloud_magics.databases import cte  # noqa: PLC0415 - the magics load without it
+
+        saved, name = self.history.find_saved(), ""
+        if given.save is not None:
+            name = cte.check_name(given.save)
+            cte.check_query(cell, name, given.saved_statements, saved)
+            if why := why_not_kept(f"{line}\n{cell}"):
+                raise UsageProblem(
+                    "The statement cannot be saved.", why=why, mend="write a secret as a parameter: :name"
+                )
+        return name, cte.compose(cell, given.saved_statements, saved) if given.saved_statements else cell
+
+    def _record(self, ask: Callable[[], Any], sql: str, *, db: str | None = None, **more: Any) -> Any:
+        """Ask, and keep the statement with what became of it."""
+        database = session.current_connection(db).database.path
+        query = Query(time=datetime.now(UTC), database=database, sql=sql, **more)
+        began = time.perf_counter()
+
+        def keep(**outcome: Any) -> None:
+            done = replace(query, seconds=time.perf_counter() - began, **outcome)
+            if trouble := self.history.add(done):
+                _warn(trouble)
+
+        try:
+            result = ask()
+        except BaseException as error:
+            keep(error=name_error(error), name="")
+            raise
+        keep(rows=count_rows(result))
         return result
 
     def _asked(self, ask: Callable[..., Any], *, ends: bool = False) -> Any:
@@ -332,7 +447,7 @@ def _warn(words: str) -> None:
 
 
 _OPTION = re.compile(
-    r"\s*--(?:into|limit|to|from|overwrite|chunks|as|numeric|timeout|params|explain|db|begin|commit|rollback)\b(?=\s|=|$)"
+    r"\s*--(?:into|limit|to|from|overwrite|chunks|as|numeric|timeout|params|explain|db|save|with|begin|commit|rollback)\b(?=\s|=|$)"
 )  # else a comment of SQL
 _TRANSACTION = re.compile(r"(?:\s*--(?:begin|commit|rollback|db\s+\S+))+\s*")
 

@@ -20,6 +20,7 @@ from traitlets.config import Configurable
 
 from sspcloud_magics import session
 from sspcloud_magics.log_file import LEVELS
+from sspcloud_magics.magics.query_history import QueryHistory
 from sspcloud_magics.session import Choice, QueryDefaults
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -165,6 +166,10 @@ class SSPCloud(Configurable):
         default_value=0.5, help="Warn of a result that may take more than this share of the free memory."
     ).tag(config=True)
 
+    keep_queries = Switch(
+        default_value=True, help="Keep the notebook's statements, which %queries lists, for its next kernels."
+    ).tag(config=True)
+
     log = Level(
         "", help="Write what is done into a file, whose path %k8s_doctor says: debug, info or warning."
     ).tag(config=True)
@@ -179,6 +184,7 @@ class SSPCloud(Configurable):
     def apply(self) -> None:
         """Tell the session; nothing is looked for until it is used."""
         session.configure_log(self.log)
+        QueryHistory.is_kept = self.keep_queries
         session.configure_relay(self.relay_image or None)
         session.configure(
             Choice(

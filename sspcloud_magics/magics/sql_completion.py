@@ -7,6 +7,7 @@ the matcher looks them up. They are read again, too, when they are older than `O
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 import time
@@ -18,6 +19,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 
 from sspcloud_magics import forked, session
 from sspcloud_magics.databases import known_names
+from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.magics.cell_input import ASSIGNMENT, cell_magic
 from sspcloud_magics.printable import printable
 
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
     from sspcloud_magics.databases.connection import DatabaseConnection
     from sspcloud_magics.databases.names import Names
     from sspcloud_magics.magics.completion import Matcher, Source
+    from sspcloud_magics.magics.query_history import QueryHistory
 
 OLD = 300.0
 """After so many seconds names are read again."""
 
 _LINE = re.compile(rf"^\s*{ASSIGNMENT}%query_db[ \t]+")
 _OPTION = r"--{}[ =]\s*(\S+)"
+_WITH = re.compile(r"(?<!\S)--with[ =]\s*((?:(?!-)\S+\s*)+)")
 _NO_VALUES = (ModuleType, FunctionType, type)
 
 
@@ -130,8 +134,8 @@ def parameters_of(variables: Mapping[str, Any], hidden: Iterable[str] = ()) -> I
             yield name
 
 
-def sources(known: KnownTables, shell: InteractiveShell) -> dict[str, Source]:
-    """Return the words of arguments that name tables, DataFrames and dicts."""
+def sources(known: KnownTables, shell: InteractiveShell, history: QueryHistory) -> dict[str, Source]:
+    """Return the words of arguments that name tables, DataFrames, dicts, and statements of the notebook."""
 
     def tables(_names: object, words: list[str]) -> Iterable[str]:
         there = known.names(_option("db", " ".join(words)))
@@ -152,10 +156,16 @@ def sources(known: KnownTables, shell: InteractiveShell) -> dict[str, Source]:
         "pattern_of_tables": tables,
         "frame": of_kind("DataFrame"),
         "params": of_kind("dict"),
+        "save": lambda _names, _words: history.find_saved(),
+        "saved_statements": lambda _names, words: [
+            name for name in history.find_saved() if name not in words[:-1]
+        ],
+        "run": lambda _names, _words: [str(each.number) for each in history.queries()],
+        "copy": lambda _names, _words: [str(each.number) for each in history.queries()],
     }
 
 
-def sql_matcher(known: KnownTables, shell: InteractiveShell) -> Matcher:
+def sql_matcher(known: KnownTables, shell: InteractiveShell, history: QueryHistory) -> Matcher:
     """Return the matcher for `Completer.custom_matchers`.
 
     Parameters
@@ -164,6 +174,8 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell) -> Matcher:
         Where the names of the database come from.
     shell
         Where the variables are that parameters may name.
+    history
+        Where the saved statements are that a cell uses.
     """
 
     def sspcloud_sql(context: CompletionContext) -> SimpleMatcherResult:
@@ -175,6 +187,9 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell) -> Matcher:
         from sspcloud_magics.databases import completing, names  # noqa: PLC0415 - the magics load without it
 
         sql, cursor, options = found
+        # As the server will see it: the saved statements have columns.
+        before, sql = _with_saved(sql, options, history)
+        sql, cursor = before + sql, cursor + len(before)
         there = known.names(_option("db", options)) or names.Names()
         start, offers = completing.offers(sql, cursor, there, _variables(shell, _option("params", options)))
         completions = [
@@ -188,6 +203,25 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell) -> Matcher:
 
     matching: Matcher = cast("Any", context_matcher)(identifier="sspcloud_magics_sql")(sspcloud_sql)
     return matching
+
+
+def _with_saved(sql: str, options: str, history: QueryHistory) -> tuple[str, str]:
+    """Return the saved statements that a cell uses, as they will stand before its own SQL, and that SQL behind them."""
+    uses = [name for names in _WITH.findall(options) for name in names.split()]
+    if not uses:
+        return "", sql
+    from sspcloud_magics.databases import cte, sources  # noqa: PLC0415 - the magics load without it
+
+    try:
+        listed = cte.compose("SELECT", uses, history.find_saved()).removesuffix(" SELECT")
+    except UsageProblem:
+        return "", sql
+    words = list(itertools.islice(sources.lexemes(sql), 2))
+    if not words or words[0].text != "with":
+        return f"{listed} ", sql
+    # One list of both; its word stands in front of it all.
+    end = words[1].end if words[1:] and words[1].text == "recursive" else words[0].end
+    return f"{listed}, ", " " * end + sql[end:]
 
 
 def _option(name: str, options: str) -> str | None:

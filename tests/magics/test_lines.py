@@ -22,6 +22,7 @@ MAGICS = [
     "k8s_services",
     "k8s_whoami",
     "load_table",
+    "queries",
     "query_db",
     "sandbox",
     "share_db",
