@@ -18,12 +18,12 @@ from sspcloud_magics.cluster import objects, writing
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.cluster.resources import PODS, Attempt
 from sspcloud_magics.sandbox import account
-from sspcloud_magics.sandbox.world.web_api import IMAGE
 from tests.browser.lab import Lab, open_notebook, outputs, run_cell, write_notebook
 from tests.browser.stage import faults
 from tests.support.database import DATABASE as NAME
 from tests.support.database import DATABASE_PATH as DATABASE
 
+IMAGE = "ghcr.io/ensai/mon-api:1.0"
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CELLS = [

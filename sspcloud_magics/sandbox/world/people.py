@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 
-from sspcloud_magics.sandbox.controllers.objects import create
 from sspcloud_magics.sandbox.oidc.issuer import PREFIX
 from sspcloud_magics.sandbox.store import Store
-from sspcloud_magics.sandbox.world.objects import make
+from sspcloud_magics.sandbox.world.manifest import install
 
 PEOPLE = ("alice", "bob", "carol")
-RBAC = "rbac.authorization.k8s.io"
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease", "cnpg-system")
 
 
@@ -41,23 +39,7 @@ def namespace_of(person: str) -> str:
 def settle(store: Store) -> None:
     """Make the namespaces, each with its service account and, for a person, its binding."""
     for name in (*SYSTEM_NAMESPACES, *map(namespace_of, PEOPLE)):
-        labels = {"kubernetes.io/metadata.name": name}
-        create(
-            store,
-            make("v1", "Namespace", "", name, labels=labels)
-            | {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}},
-        )
-        create(store, make("v1", "ServiceAccount", name, "default"))
-    port = {"name": "https", "port": 443, "targetPort": 6443}
-    labels = {"component": "apiserver", "provider": "kubernetes"}
-    service = make("v1", "Service", "default", "kubernetes", labels=labels)
-    create(store, service | {"spec": {"clusterIP": "10.43.0.1", "ports": [port]}})
+        install(store, "namespace", name=name)
+    install(store, "apiserver")
     for person in PEOPLE:
-        create(
-            store,
-            make(f"{RBAC}/v1", "RoleBinding", namespace_of(person), "full_control_namespace")
-            | {
-                "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "admin"},
-                "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user_of(person)}],
-            },
-        )
+        install(store, "person", namespace=namespace_of(person), user=user_of(person))
