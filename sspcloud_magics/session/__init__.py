@@ -8,95 +8,81 @@ nobody has to log in where a configuration is there, and nothing is imported bef
 A failed call changes nothing: whatever was open, and whoever one was, stays.
 """
 
-from sspcloud_magics.session.examining import doctor
-from sspcloud_magics.session.forwarding import (
-    forward,
-    forward_through_relay,
-    forwards,
-    restart_forward,
-    unforward,
-)
-from sspcloud_magics.session.looking import databases, pods, reachable_databases, services, whoami
-from sspcloud_magics.session.querying import (
-    beside,
-    connect_db,
-    connection,
-    current_connection,
-    describe_table,
-    engine,
-    load_table,
-    query_db,
-    tables,
-)
-from sspcloud_magics.session.sharing import preview_share, share_db, shareable_schemas, shares, unshare
-from sspcloud_magics.session.state import (
-    Choice,
-    QueryDefaults,
-    Use,
-    close,
-    colleagues_namespaces,
-    configure,
-    configure_log,
-    configure_queries,
-    configure_relay,
-    current_cluster,
-    leave,
-    login,
-    open_connections,
-    open_forwards,
-    recent_use,
-    watch_forwards,
-)
-from sspcloud_magics.session.switching import renew, use_namespace
-from sspcloud_magics.session.transactions import begin, commit, need_transaction, rollback, transaction
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Choice",
-    "QueryDefaults",
-    "Use",
-    "begin",
-    "beside",
-    "close",
-    "colleagues_namespaces",
-    "commit",
-    "configure",
-    "configure_log",
-    "configure_queries",
-    "configure_relay",
-    "connect_db",
-    "connection",
-    "current_cluster",
-    "current_connection",
-    "databases",
-    "describe_table",
-    "doctor",
-    "engine",
-    "forward",
-    "forward_through_relay",
-    "forwards",
-    "leave",
-    "load_table",
-    "login",
-    "need_transaction",
-    "open_connections",
-    "open_forwards",
-    "pods",
-    "preview_share",
-    "query_db",
-    "reachable_databases",
-    "recent_use",
-    "renew",
-    "restart_forward",
-    "rollback",
-    "services",
-    "share_db",
-    "shareable_schemas",
-    "shares",
-    "tables",
-    "transaction",
-    "unforward",
-    "unshare",
-    "use_namespace",
-    "watch_forwards",
-    "whoami",
-]
+if TYPE_CHECKING:
+    from sspcloud_magics.session.authentication import login as login
+    from sspcloud_magics.session.examining import doctor as doctor
+    from sspcloud_magics.session.forwarding import forward as forward
+    from sspcloud_magics.session.forwarding import forward_through_relay as forward_through_relay
+    from sspcloud_magics.session.forwarding import forwards as forwards
+    from sspcloud_magics.session.forwarding import restart_forward as restart_forward
+    from sspcloud_magics.session.forwarding import unforward as unforward
+    from sspcloud_magics.session.looking import databases as databases
+    from sspcloud_magics.session.looking import pods as pods
+    from sspcloud_magics.session.looking import reachable_databases as reachable_databases
+    from sspcloud_magics.session.looking import services as services
+    from sspcloud_magics.session.looking import whoami as whoami
+    from sspcloud_magics.session.memory import colleagues_namespaces as colleagues_namespaces
+    from sspcloud_magics.session.querying import beside as beside
+    from sspcloud_magics.session.querying import connect_db as connect_db
+    from sspcloud_magics.session.querying import connection as connection
+    from sspcloud_magics.session.querying import current_connection as current_connection
+    from sspcloud_magics.session.querying import describe_table as describe_table
+    from sspcloud_magics.session.querying import engine as engine
+    from sspcloud_magics.session.querying import load_table as load_table
+    from sspcloud_magics.session.querying import query_db as query_db
+    from sspcloud_magics.session.querying import tables as tables
+    from sspcloud_magics.session.sharing import preview_share as preview_share
+    from sspcloud_magics.session.sharing import share_db as share_db
+    from sspcloud_magics.session.sharing import shareable_schemas as shareable_schemas
+    from sspcloud_magics.session.sharing import shares as shares
+    from sspcloud_magics.session.sharing import unshare as unshare
+    from sspcloud_magics.session.state import Choice as Choice
+    from sspcloud_magics.session.state import QueryDefaults as QueryDefaults
+    from sspcloud_magics.session.state import Use as Use
+    from sspcloud_magics.session.state import close as close
+    from sspcloud_magics.session.state import configure as configure
+    from sspcloud_magics.session.state import configure_log as configure_log
+    from sspcloud_magics.session.state import configure_queries as configure_queries
+    from sspcloud_magics.session.state import configure_relay as configure_relay
+    from sspcloud_magics.session.state import current_cluster as current_cluster
+    from sspcloud_magics.session.state import leave as leave
+    from sspcloud_magics.session.state import open_connections as open_connections
+    from sspcloud_magics.session.state import open_forwards as open_forwards
+    from sspcloud_magics.session.state import recent_use as recent_use
+    from sspcloud_magics.session.state import watch_forwards as watch_forwards
+    from sspcloud_magics.session.switching import renew as renew
+    from sspcloud_magics.session.switching import use_namespace as use_namespace
+    from sspcloud_magics.session.transactions import begin as begin
+    from sspcloud_magics.session.transactions import commit as commit
+    from sspcloud_magics.session.transactions import need_transaction as need_transaction
+    from sspcloud_magics.session.transactions import rollback as rollback
+    from sspcloud_magics.session.transactions import transaction as transaction
+
+_NAMES = {
+    "authentication": "login",
+    "examining": "doctor",
+    "forwarding": "forward forward_through_relay forwards restart_forward unforward",
+    "looking": "databases pods reachable_databases services whoami",
+    "memory": "colleagues_namespaces",
+    "querying": "beside connect_db connection current_connection describe_table engine load_table query_db tables",
+    "sharing": "preview_share share_db shareable_schemas shares unshare",
+    "state": "Choice QueryDefaults Use close configure configure_log configure_queries configure_relay current_cluster leave open_connections open_forwards recent_use watch_forwards",
+    "switching": "renew use_namespace",
+    "transactions": "begin commit need_transaction rollback transaction",
+}
+"""The functions of each module, which is imported at the first use of one: loading the magics loads no pandas (PEP 562)."""
+
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from sspcloud_magics.doctor.patient import Patient
+from sspcloud_magics.doctor.walk import examine
 from sspcloud_magics.session import state
 
 if TYPE_CHECKING:
@@ -37,8 +39,5 @@ def doctor(target: str | None = None, *, namespace: str | None = None, redacted:
     >>> ssp.doctor("user-alice/postgresql-cnpg-951239").healthy  # doctest: +SKIP
     True
     """
-    from sspcloud_magics.doctor.patient import Patient  # noqa: PLC0415 - at first use
-    from sspcloud_magics.doctor.walk import examine  # noqa: PLC0415
-
     report = examine(Patient(state.current_cluster, state.manager, target, namespace, os.environ))
     return report.redacted() if redacted else report

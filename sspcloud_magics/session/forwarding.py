@@ -6,8 +6,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sspcloud_magics.cluster import resolve
 from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
-from sspcloud_magics.session import state
+from sspcloud_magics.forwards.sockets import UNIX, runtime_folder
+from sspcloud_magics.forwards.table import forward_table
+from sspcloud_magics.session import memory, state
+from sspcloud_magics.sharing.relay import (
+    IMAGE,
+    close_relay,
+    end_with_its_forward,
+    open_relay,
+    parse_destination,
+)
 from sspcloud_magics.target import PortText, TargetText, parse_port, parse_target
 
 if TYPE_CHECKING:
@@ -75,8 +85,6 @@ def forward(
     """
     wanted = _in_namespace(parse_target(target), namespace)
     asked = [parse_port(port) for port in ports]
-    from sspcloud_magics.cluster import resolve  # noqa: PLC0415 - at first use
-
     # Both now: asked for after `close`, which may come meanwhile, the manager would be another.
     cluster, manager = state.current_cluster(wanted.namespace), state.manager()
     found = resolve.resolve(cluster, wanted)
@@ -84,14 +92,12 @@ def forward(
     opened = manager.forward(
         cluster, found.target, checked, address=_where(address, unix=unix), timeout=timeout
     )
-    state.remember_namespace(cluster, opened.target.namespace)
+    memory.remember_namespace(cluster, opened.target.namespace)
     return opened
 
 
 def _where(address: str, *, unix: bool) -> str:
     """Return where a forward listens, as the manager is told."""
-    from sspcloud_magics.forwards.sockets import UNIX, runtime_folder  # noqa: PLC0415 - at first use
-
     if not unix:
         return address
     if address != "localhost":
@@ -154,14 +160,6 @@ def forward_through_relay(
     >>> import sspcloud_magics as ssp
     >>> ssp.forward_through_relay("db-rw.user-alice.svc.cluster.local:5432")  # doctest: +SKIP
     """
-    from sspcloud_magics.sharing.relay import (  # noqa: PLC0415 - at first use
-        IMAGE,
-        close_relay,
-        end_with_its_forward,
-        open_relay,
-        parse_destination,
-    )
-
     where = _where(address, unix=unix)
     host, port = parse_destination(destination)
     local = [parse_port(each) for each in ports]
@@ -208,8 +206,6 @@ def forwards(*, restore: bool = False) -> pd.DataFrame:
     >>> len(ssp.forwards())
     0
     """
-    from sspcloud_magics.forwards.table import forward_table  # noqa: PLC0415 - at first use
-
     troubles = _restore() if restore else ()
     table = forward_table(state.open_forwards())
     if troubles:

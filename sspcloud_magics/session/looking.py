@@ -6,8 +6,12 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from sspcloud_magics.cluster import inventory, tables
+from sspcloud_magics.cluster.permissions import who_am_i
+from sspcloud_magics.databases import discovery
+from sspcloud_magics.databases.credentials import shared_with_me
 from sspcloud_magics.errors import Forbidden, UsageProblem
-from sspcloud_magics.session import state
+from sspcloud_magics.session import memory, state
 from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
@@ -37,8 +41,6 @@ def whoami() -> Identity:
     >>> ssp.whoami().user  # doctest: +SKIP
     'oidc-bob'
     """
-    from sspcloud_magics.cluster.permissions import who_am_i  # noqa: PLC0415 - at first use
-
     return who_am_i(state.current_cluster())
 
 
@@ -72,8 +74,6 @@ def pods(
     >>> ssp.pods("mon-api*", namespace="user-alice")  # doctest: +SKIP
     """
     scope = _scope(namespace, all_namespaces=all_namespaces)
-    from sspcloud_magics.cluster import inventory, tables  # noqa: PLC0415 - at first use
-
     cluster = state.current_cluster(namespace)
     found = inventory.pods(cluster, scope)
     near = _near(found, pattern)
@@ -106,8 +106,6 @@ def services(
     >>> ssp.services()  # doctest: +SKIP
     """
     scope = _scope(namespace, all_namespaces=all_namespaces)
-    from sspcloud_magics.cluster import inventory, tables  # noqa: PLC0415 - at first use
-
     cluster = state.current_cluster(namespace)
     found = inventory.services(cluster, scope)
     near = _near(found, pattern)
@@ -138,12 +136,10 @@ def databases(*, namespace: str | None = None) -> pd.DataFrame:
     >>> import sspcloud_magics as ssp
     >>> ssp.databases(namespace="user-alice")  # doctest: +SKIP
     """
-    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
-
     cluster = state.current_cluster(namespace)
     found = reachable_databases(cluster, namespace)
     if found and namespace is not None and namespace != "*":
-        state.remember_namespace(cluster, namespace)
+        memory.remember_namespace(cluster, namespace)
     return discovery.database_table(found, namespace or cluster.namespace, cluster.namespace)
 
 
@@ -157,11 +153,8 @@ def reachable_databases(cluster: Cluster, namespace: str | None = None) -> list[
     namespace
         This namespace only.
     """
-    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
-    from sspcloud_magics.databases.credentials import shared_with_me  # noqa: PLC0415
-
     where = namespace or cluster.namespace
-    asked = state.colleagues_namespaces(cluster) if namespace is None else (namespace,)
+    asked = memory.colleagues_namespaces(cluster) if namespace is None else (namespace,)
     shared = shared_with_me(cluster, [each for each in asked if each not in ("*", cluster.namespace)])
     try:
         found = discovery.databases(cluster, where)

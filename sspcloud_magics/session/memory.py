@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from sspcloud_magics.bounded_json import parse
+from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.forwards.restore import state_folder
+from sspcloud_magics.session import state
 
 MOST = 20
 """So many namespaces are asked, the latest used first."""
@@ -93,6 +95,19 @@ def remember(server: str, mine: str, namespace: str) -> None:
     ]
     with contextlib.suppress(OSError):  # a full or read-only disk: then it is not remembered
         _write([Place(server, mine, namespace, now), *others])
+
+
+def colleagues_namespaces(cluster: Cluster) -> tuple[str, ...]:
+    """Return the colleagues' namespaces that were used, in this session or before, the latest first."""
+    with state.session.lock:
+        now = [each for each in state.session.namespaces if each not in ("*", cluster.namespace)]
+    before = remembered(cluster.server, cluster.namespace)
+    return tuple(dict.fromkeys([*reversed(now), *before]))
+
+
+def remember_namespace(cluster: Cluster, namespace: str) -> None:
+    """Keep a colleague's namespace in which something was found, for later sessions."""
+    remember(cluster.server, cluster.namespace, namespace)
 
 
 def _read() -> list[Place]:

@@ -9,6 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from sspcloud_magics.databases import arrow, catalogue, client_copy, files, loading, query
+from sspcloud_magics.databases.chunks import chunks as in_chunks
+from sspcloud_magics.databases.column_names import refuse_twins
+from sspcloud_magics.databases.credentials import for_database, shared_with_me
+from sspcloud_magics.databases.engine import engine as made
+from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.errors import (
     CredentialsNotFound,
     DatabaseNotFound,
@@ -17,7 +23,9 @@ from sspcloud_magics.errors import (
     SspcloudError,
     UsageProblem,
 )
-from sspcloud_magics.session import state
+from sspcloud_magics.session import memory, state
+from sspcloud_magics.sharing.relay import IMAGE
+from sspcloud_magics.sharing.routes import Journey, open_by_route
 from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
@@ -96,10 +104,6 @@ def connect_db(
     >>> import sspcloud_magics as ssp
     >>> ssp.connect_db("user-alice/postgresql-cnpg-951239")  # doctest: +SKIP
     """
-    from sspcloud_magics.databases.credentials import for_database  # noqa: PLC0415 - at first use
-    from sspcloud_magics.sharing.relay import IMAGE  # noqa: PLC0415
-    from sspcloud_magics.sharing.routes import Journey, open_by_route  # noqa: PLC0415
-
     # Both now: asked for after `close`, which may come meanwhile, the manager would be another.
     cluster, manager = state.current_cluster(namespace or name.rpartition("/")[0] or None), state.manager()
     try:
@@ -121,7 +125,7 @@ def connect_db(
         ),
         route,
     )
-    state.remember_namespace(cluster, found.namespace)
+    memory.remember_namespace(cluster, found.namespace)
     state.prefer(made)
     _keep(made, manager)
     return made
@@ -131,11 +135,9 @@ def _near_share(
     error: DatabaseNotFound | CredentialsNotFound, cluster: Cluster, name: str, namespace: str | None
 ) -> DatabaseNotFound | CredentialsNotFound:
     """Return the error, with the colleague's database that was probably meant, as ``%databases`` lists it."""
-    from sspcloud_magics.databases.credentials import shared_with_me  # noqa: PLC0415 - at first use
-
     typed = f"{namespace}/{name}" if namespace else name
     try:
-        where = state.colleagues_namespaces(cluster)
+        where = memory.colleagues_namespaces(cluster)
         shared = [each.path for each in shared_with_me(cluster, where)]
     except SspcloudError:  # a hint is a help: the error itself is told
         return error
@@ -342,11 +344,6 @@ def query_db(
     >>> ssp.query_db("SELECT :n + 1 AS next", {"n": 1})  # doctest: +SKIP
     """
     connected = current_connection(db)
-    from sspcloud_magics.databases import arrow, client_copy, files, query  # noqa: PLC0415 - at first use
-    from sspcloud_magics.databases.chunks import chunks as in_chunks  # noqa: PLC0415
-    from sspcloud_magics.databases.column_names import refuse_twins  # noqa: PLC0415
-    from sspcloud_magics.databases.query_options import QueryOptions  # noqa: PLC0415
-
     if to is not None and client_copy.direction(sql) == "to":
         return client_copy.copy_to(connected, sql, to, overwrite=overwrite, progress=progress)
     if from_ is not None:
@@ -409,8 +406,6 @@ def engine(db: str | None = None) -> Any:
     >>> pd.read_sql("SELECT 1 AS one", ssp.engine())  # doctest: +SKIP
     """
     connected = current_connection(db)
-    from sspcloud_magics.databases.engine import engine as made  # noqa: PLC0415 - at first use
-
     return made(connected)
 
 
@@ -441,8 +436,6 @@ def tables(pattern: str | None = None, *, db: str | None = None) -> pd.DataFrame
     >>> ssp.tables("public.*")  # doctest: +SKIP
     """
     connected = current_connection(db)
-    from sspcloud_magics.databases import catalogue  # noqa: PLC0415 - at first use
-
     with connected.turn:
         return catalogue.tables(connected, pattern)
 
@@ -470,8 +463,6 @@ def describe_table(name: str, *, db: str | None = None) -> TableDescription:
     >>> ssp.describe_table("communes").columns  # doctest: +SKIP
     """
     connected = current_connection(db)
-    from sspcloud_magics.databases import catalogue  # noqa: PLC0415 - at first use
-
     with connected.turn:
         return catalogue.describe_table(connected, name)
 
@@ -519,6 +510,4 @@ def load_table(
     >>> ssp.load_table(pd.DataFrame({"n": [1, 2]}), "numbers")  # doctest: +SKIP
     """
     connected = current_connection(db)
-    from sspcloud_magics.databases import loading  # noqa: PLC0415 - at first use
-
     return loading.load_table(connected, frame, name, mode, progress=progress)

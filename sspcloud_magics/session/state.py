@@ -5,17 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from sspcloud_magics import forked, log_file
-from sspcloud_magics.errors import ClusterError, UsageProblem
+from sspcloud_magics.errors import ClusterError
 from sspcloud_magics.user_files import user_path
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
-    from sspcloud_magics.cluster.login_script import LoginScript
-    from sspcloud_magics.cluster.permissions import Identity
     from sspcloud_magics.databases.connection import DatabaseConnection
     from sspcloud_magics.forwards import Forward, ForwardManager
     from sspcloud_magics.forwards.restore import ForwardsFile
@@ -120,7 +117,7 @@ def configure(choice: Choice) -> None:
     with session.lock:
         if choice != session.configured:
             session.configured = choice
-            _set_cluster(None)
+            set_cluster(None)
 
 
 def configure_relay(image: str | None) -> None:
@@ -175,14 +172,15 @@ def current_cluster(namespace: str | None = None) -> Cluster:
 
     with session.lock:
         if session.cluster is None:
-            _set_cluster(find_cluster(**_arguments(session.configured)))
+            set_cluster(find_cluster(**find_arguments(session.configured)))
         found = cast("Cluster", session.cluster)
         session.uses += 1
         session.namespaces |= {namespace or found.namespace: None}
         return found
 
 
-def _set_cluster(cluster: Cluster | None) -> None:
+def set_cluster(cluster: Cluster | None) -> None:
+    """Make a cluster the current one; None where the next use is to find it."""
     session.cluster = cluster
     session.namespaces = {}
 
@@ -210,23 +208,6 @@ def recent_use() -> Use:
     """Return what has been used of the cluster; looks for none, and asks nothing."""
     with session.lock:
         return Use(session.cluster, tuple(session.namespaces), session.uses)
-
-
-def colleagues_namespaces(cluster: Cluster) -> tuple[str, ...]:
-    """Return the colleagues' namespaces that were used, in this session or before, the latest first."""
-    from sspcloud_magics.session import memory  # noqa: PLC0415 - at first use
-
-    with session.lock:
-        now = [each for each in session.namespaces if each not in ("*", cluster.namespace)]
-    before = memory.remembered(cluster.server, cluster.namespace)
-    return tuple(dict.fromkeys([*reversed(now), *before]))
-
-
-def remember_namespace(cluster: Cluster, namespace: str) -> None:
-    """Keep a colleague's namespace in which something was found, for later sessions."""
-    from sspcloud_magics.session import memory  # noqa: PLC0415 - at first use
-
-    memory.remember(cluster.server, cluster.namespace, namespace)
 
 
 def open_forwards() -> list[Forward]:
@@ -295,7 +276,7 @@ def leave(server: str) -> bool:
             return False
     except ClusterError:  # its credentials cannot be read: it is not one that has just been used
         return False
-    _set_cluster(None)
+    set_cluster(None)
     cluster.close()
     return True
 
@@ -314,7 +295,7 @@ def close() -> None:
         connections, session.connections = session.connections, []
         manager, session.manager = session.manager, None
         cluster = session.cluster
-        _set_cluster(None)
+        set_cluster(None)
     for connected in connections:
         connected.close()
     if manager is not None:
@@ -323,7 +304,7 @@ def close() -> None:
         cluster.close()
 
 
-def _arguments(choice: Choice) -> dict[str, Any]:
+def find_arguments(choice: Choice) -> dict[str, Any]:
     """Return the keywords of `find_cluster`."""
     return {
         "kubeconfig": user_path(choice.kubeconfig) if choice.kubeconfig else None,
@@ -356,120 +337,3 @@ def manager() -> ForwardManager:
             session.forwards_file.follow(session.manager)
             session.manager.subscribe(lambda _forward: _tell_watchers())
         return session.manager
-
-
-def login(
-    script: str | Path | LoginScript | None = None,
-    *,
-    kubeconfig: str | Path | None = None,
-    context: str | None = None,
-    server: str | None = None,
-    token_file: str | Path | None = None,
-    ca_file: str | Path | None = None,
-    insecure_skip_tls_verify: bool = False,
-    credentials_without_tls: bool = False,
-    namespace: str | None = None,
-) -> Identity:
-    """Log in: with the account page's script, or by choosing a cluster; and prove that it takes one.
-
-    Nobody has to call this where there is a mounted service-account token (a notebook service of
-    SSPCloud) or a kubeconfig. Forwards and connections that are open stay as they are; those whose credentials
-    had ended heal by themselves once the script has brought new ones.
-
-    Parameters
-    ----------
-    script
-        The file with the login script of the account page, or what `login_script.parse` made of its text.
-        It is read and never run, tried on the server, and then merged into the kubeconfig.
-    kubeconfig
-        A kubeconfig file; the mounted token, then ``KUBECONFIG``, then ``~/.kube/config`` where it is None.
-    context
-        A context of the kubeconfig; its current one where it is None.
-    server, token_file
-        A server's URL and a file that holds a bearer token, where there is no kubeconfig.
-    ca_file
-        Certificates to trust in PEM, with `server` or `script`; the system's where it is None. With a
-        script they are kept in the kubeconfig, and the script's order not to verify is not.
-    insecure_skip_tls_verify
-        Do not verify the server's certificate, with `server`.
-    credentials_without_tls
-        Send credentials also to a server whose address begins with ``http://``: where the whole way is safe.
-    namespace
-        The namespace to work in; the configuration's own where it is None.
-
-    Returns
-    -------
-    Identity
-        Who one is for the server.
-
-    Raises
-    ------
-    UsageProblem
-        If the script is none, or is cut off.
-    NotLoggedIn, KubeconfigInvalid
-        If no usable configuration is found. The cluster of before stays the current one.
-    TokenExpired, ServerUnreachable, CertificateNotTrusted
-        If the server does not answer, or not to these credentials.
-
-    Examples
-    --------
-    >>> import sspcloud_magics as ssp
-    >>> ssp.login("config.sh")  # doctest: +SKIP
-    >>> ssp.login(context="alice")  # doctest: +SKIP
-    """
-    from sspcloud_magics.cluster import file_modes  # noqa: PLC0415 - at first use
-
-    noted: tuple[file_modes.Remark, ...] = ()
-    if script is not None:
-        if isinstance(script, str | Path):
-            noted = file_modes.remarks([("login script", user_path(script))])
-        context = _log_in(script, kubeconfig, ca_file, other=bool(context or server or token_file))
-        ca_file = None
-    from sspcloud_magics.cluster.identity import find_cluster  # noqa: PLC0415
-    from sspcloud_magics.cluster.permissions import who_am_i  # noqa: PLC0415
-
-    choice = Choice(
-        kubeconfig=None if kubeconfig is None else str(kubeconfig),
-        context=context,
-        server=server,
-        token_file=None if token_file is None else str(token_file),
-        ca_file=None if ca_file is None else str(ca_file),
-        insecure_skip_tls_verify=insecure_skip_tls_verify,
-        credentials_without_tls=credentials_without_tls,
-        namespace=namespace,
-    )
-    # What a script brought is in the kubeconfig, whatever is configured otherwise.
-    below = Choice(kubeconfig=session.configured.kubeconfig) if script is not None else session.configured
-    found = find_cluster(**_arguments(choice.over(below)))
-    found = replace(found, remarks=(*noted, *found.remarks))
-    identity = who_am_i(found)
-    with session.lock:
-        before = session.cluster
-        _set_cluster(found)
-    if before is not None:
-        before.close()
-    return identity
-
-
-def _log_in(
-    script: str | Path | LoginScript,
-    kubeconfig: str | Path | None,
-    ca_file: str | Path | None,
-    *,
-    other: bool,
-) -> str:
-    """Log in with a script, and return the context that it brought."""
-    from sspcloud_magics.cluster.kubeconfig import default_files  # noqa: PLC0415 - at first use
-    from sspcloud_magics.cluster.login import log_in  # noqa: PLC0415
-    from sspcloud_magics.cluster.login_script import LoginScript, read_script  # noqa: PLC0415
-
-    if other:
-        raise UsageProblem(
-            "A script says itself which server and context; another was named beside it.",
-            mend="%k8s_login config.sh   or the other, not both",
-        )
-    read = script if isinstance(script, LoginScript) else read_script(user_path(script))
-    named = kubeconfig or session.configured.kubeconfig
-    files = [user_path(named)] if named else default_files()
-    log_in(read, files, user_path(ca_file) if ca_file else None)
-    return read.context

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from sspcloud_magics import session
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.forwards import remarks, sockets
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.restore import Remembered
 from sspcloud_magics.forwards.sockets import UNIX, folders, runtime_folder, specify_sockets
+from sspcloud_magics.session import forwarding
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import ForwardSpec, ForwardState, State
 
@@ -94,8 +94,8 @@ def test_windows_is_refused_with_an_alternative(monkeypatch):
 
 def test_an_address_and_a_socket_are_not_both():
     with pytest.raises(UsageProblem, match="not on both"):
-        session.forwarding._where("127.0.0.1", unix=True)
-    assert session.forwarding._where("127.0.0.1", unix=False) == "127.0.0.1"
+        forwarding._where("127.0.0.1", unix=True)
+    assert forwarding._where("127.0.0.1", unix=False) == "127.0.0.1"
 
 
 def test_a_socket_is_remembered_as_such():

@@ -33,7 +33,7 @@ def be(sandbox, tmp_path_factory):
         if role is None:
             ssp.login(kubeconfig=sandbox.kubeconfig(person))
         else:
-            state._set_cluster(clusters[person, role])
+            state.set_cluster(clusters[person, role])
 
     yield be
     ssp.close()
