@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from sspcloud_magics.errors import (
-    DatabaseHibernated,
-    DatabaseNotFound,
-    Forbidden,
-    QueryFailed,
-    SspcloudError,
-    TargetNotFound,
-    UsageProblem,
-)
+from sspcloud_magics.errors import SspcloudError, UsageProblem
 from sspcloud_magics.session import state
+from sspcloud_magics.sharing.service import SharingService, make_request
+from sspcloud_magics.sharing.superuser import open_as_superuser
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sspcloud_magics.cluster.identity import Cluster
     from sspcloud_magics.databases.connection import DatabaseConnection
     from sspcloud_magics.databases.discovery import Database
-    from sspcloud_magics.sharing.closing import Closed
-    from sspcloud_magics.sharing.opening import Opened
-    from sspcloud_magics.sharing.plan import Plan
-    from sspcloud_magics.sharing.shares import SharedRole, StandingShare
+    from sspcloud_magics.sharing.closing import RevokeResult
+    from sspcloud_magics.sharing.opening import ShareResult
+    from sspcloud_magics.sharing.plan import SharePlan
 
 Progress = Callable[[str], None]
 
@@ -48,7 +38,7 @@ def share_db(
     prefix: str | None = None,
     dry_run: bool = False,
     progress: Progress = lambda _: None,
-) -> Opened | Plan:
+) -> ShareResult | SharePlan:
     """Open a database of one's own to colleagues, for a time.
 
     Each of them gets a Postgres role, a Secret with all that is needed to connect, and the right to forward
@@ -87,7 +77,7 @@ def share_db(
 
     Returns
     -------
-    Opened or Plan
+    ShareResult or SharePlan
         What stands now, with the line to send to the colleagues; or the plan.
 
     Raises
@@ -108,67 +98,19 @@ def share_db(
     >>> import sspcloud_magics as ssp
     >>> ssp.share_db("postgresql-cnpg-951239", ["bob", "carol"], lasts="7d")  # doctest: +SKIP
     """
-    from sspcloud_magics.sharing import closing  # noqa: PLC0415 - at first use
-    from sspcloud_magics.sharing.durations import parse_duration  # noqa: PLC0415
-    from sspcloud_magics.sharing.narrowing import narrow  # noqa: PLC0415
-    from sspcloud_magics.sharing.opening import open_shares  # noqa: PLC0415
-    from sspcloud_magics.sharing.plan import Wish, make_plan, require_rights  # noqa: PLC0415
-    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
-
-    if via not in ("forward", "network", "network-only"):
-        raise UsageProblem(
-            f"{via!r} is not a way to share.", mend="--via forward, --via network or --via network-only"
-        )
-    if create and not read_write:
-        raise UsageProblem(
-            "Creating in the shared schemas is a part of writing.", mend="--read-write --create"
-        )
-    wish = Wish(
-        colleagues=_account_names(colleagues),
+    request = make_request(
+        colleagues,
         read_write=read_write,
         create=create,
-        schemas=tuple(schemas),
-        lasts=parse_duration(lasts) if isinstance(lasts, str) else lasts,
-        network=via != "forward",
-        forward=via != "network-only",
-        for_kubectl=for_kubectl,
+        schemas=schemas,
+        lasts=lasts,
+        via=via,
         reason=reason,
+        for_kubectl=for_kubectl,
         prefix=prefix,
     )
-    cluster, database = _own(name)
-    progress(f"looking at {database.name}")
-    require_rights(cluster, database.namespace, network=wish.network)
-    connection = _superuser(cluster, database)
-    try:
-        standing = standing_shares(cluster, database.name, database.namespace)
-        if dry_run:
-            opener = partial(_superuser, cluster, database)
-            leaving = [
-                (share, closing.removal(connection, share.role, opener))
-                for share in closing.leaving(cluster, connection, database)
-            ]
-            return make_plan(
-                cluster, database, connection, wish, leaving=leaving, creators=_creators(standing)
-            )
-        removed = closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
-        plan = make_plan(cluster, database, connection, wish, creators=_creators(standing))
-        narrowed = narrow(connection, plan.creators)
-        done = [*(each.words for each in removed), *narrowed]
-        return open_shares(cluster, connection, plan.after(done), progress)
-    finally:
-        connection.close()
-
-
-def _account_names(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Return the names in a text, or in whatever holds texts; those of a set in the order of the alphabet."""
-    texts = [given] if isinstance(given, str) else list(given)
-    if hasattr(given, "columns") or not all(isinstance(text, str) for text in texts):
-        raise UsageProblem(
-            f"Colleagues are named by texts, and this {type(given).__name__} holds other values.",
-            mend='name one column without missing values: df["account"].dropna()',
-        )
-    names = [name for text in texts for name in re.split(r"[\s,;]+", text) if name]
-    return tuple(sorted(names) if isinstance(given, set | frozenset) else names)
+    act = service().preview if dry_run else service().share
+    return act(name, request, progress)
 
 
 class ShareOptions(TypedDict, total=False):
@@ -184,7 +126,7 @@ class ShareOptions(TypedDict, total=False):
     prefix: str | None
 
 
-def preview_share(name: str, colleagues: str | Iterable[str], **options: Unpack[ShareOptions]) -> Plan:
+def preview_share(name: str, colleagues: str | Iterable[str], **options: Unpack[ShareOptions]) -> SharePlan:
     """Say what `share_db` would do with the same arguments, and do nothing.
 
     Parameters
@@ -196,7 +138,7 @@ def preview_share(name: str, colleagues: str | Iterable[str], **options: Unpack[
 
     Returns
     -------
-    Plan
+    SharePlan
         What there is to show: ``granted`` (one sentence), ``line`` (to be sent), ``notes`` (sentences), ``shares``, and
         ``yaml()`` and ``sql()`` with passwords masked.
 
@@ -210,7 +152,7 @@ def preview_share(name: str, colleagues: str | Iterable[str], **options: Unpack[
     >>> import sspcloud_magics as ssp
     >>> ssp.preview_share("postgresql-cnpg-951239", "bob").granted  # doctest: +SKIP
     """
-    return cast("Plan", share_db(name, colleagues, dry_run=True, **options))
+    return service().preview(name, make_request(colleagues, **options), lambda _: None)
 
 
 def shareable_schemas(name: str) -> list[str]:
@@ -237,14 +179,7 @@ def shareable_schemas(name: str) -> list[str]:
     >>> ssp.shareable_schemas("postgresql-cnpg-951239")  # doctest: +SKIP
     ['public']
     """
-    from sspcloud_magics.sharing import grants  # noqa: PLC0415 - at first use
-
-    cluster, database = _own(name)
-    connection = _superuser(cluster, database)
-    try:
-        return [schema for (schema,) in connection.psycopg.execute(grants.SCHEMAS).fetchall()]
-    finally:
-        connection.close()
+    return service().schemas(name)
 
 
 def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataFrame:
@@ -278,35 +213,7 @@ def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataF
     >>> import sspcloud_magics as ssp
     >>> ssp.shares()  # doctest: +SKIP
     """
-    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
-    from sspcloud_magics.sharing import closing  # noqa: PLC0415
-    from sspcloud_magics.sharing.narrowing import narrow  # noqa: PLC0415
-    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
-    from sspcloud_magics.sharing.table import share_table  # noqa: PLC0415
-
-    cluster = state.current_cluster(namespace)
-    if name is not None:
-        namespace, name = discovery.split_name(name, namespace or cluster.namespace)
-    there = discovery.databases(cluster, namespace)
-    listed = _with_orphans(standing_shares(cluster, name, namespace), there)
-    if name is not None and not listed:
-        name = discovery.find(there, name, str(namespace)).name
-        listed = _with_orphans(standing_shares(cluster, name, namespace), there)
-    known: dict[tuple[str, str], SharedRole] = {}
-    notes: list[str] = []
-    for database, connection in _reached(cluster, [each for each in there if name in (None, each.name)], []):
-        roles = closing.shared_roles(connection)
-        known |= {(database.name, role.name): role for role in roles}
-        of_it = [share for share in listed if share.database == database.name]
-        listed += closing.left_behind(roles, of_it, database)
-        try:
-            notes += narrow(connection, _creators(of_it))
-        except QueryFailed as error:
-            notes.append(f"{error.what} {error.why}")
-    table = share_table(listed, known)
-    if notes:
-        table.attrs["notes"] = notes
-    return table
+    return service(namespace).tabulate(name, namespace)
 
 
 def unshare(
@@ -316,7 +223,7 @@ def unshare(
     everybody: bool = False,
     ended: bool = False,
     progress: Progress = lambda _: None,
-) -> list[Closed]:
+) -> list[RevokeResult]:
     """Take a share back: the colleague's sessions end at once, and what they have made stays.
 
     What shares have left behind that have ended by themselves is removed on the way. Where the database cannot be
@@ -337,7 +244,7 @@ def unshare(
 
     Returns
     -------
-    list of Closed
+    list of RevokeResult
         What was taken back or removed, and what came of each.
 
     Raises
@@ -358,210 +265,27 @@ def unshare(
     if everybody + ended + (colleague is not None) != 1 or (name is None and not ended):
         raise UsageProblem(
             "Say whose share to take back, or everybody's, or only what has ended: one of the three.",
-            mend=_what_could_be_meant(name),
+            mend=_revoke_hint(name),
         )
-    if ended:
-        return _remove_ended(name, progress)
-    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
-    from sspcloud_magics.sharing import closing  # noqa: PLC0415
-    from sspcloud_magics.sharing.colleagues import colleague_named  # noqa: PLC0415
-    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
-
-    cluster = state.current_cluster()
-    namespace, bare = discovery.split_name(str(name), cluster.namespace)
-    named = () if colleague is None else _account_names(colleague)
-    unknown: DatabaseNotFound | None = None
-    try:
-        database = discovery.find(_there(cluster, namespace), bare, namespace)
-        bare = database.name
-    except DatabaseNotFound as error:
-        unknown = error
-    standing = standing_shares(cluster, bare, namespace)
-    shared_with = {share.colleague for share in standing}
-    accounts = {colleague_named(word, shared_with) for word in named}
-    chosen = [share for share in standing if everybody or share.colleague in accounts]
-    if unknown is not None and not chosen:
-        raise _swapped(cluster, bare, named) or unknown
-    if unknown is not None:
-        closed = [closing.close_without_database(cluster, share, "") for share in chosen]
-    else:
-        closed = _take_back(cluster, database, chosen, progress)
-    ended_now = {each.share.colleague for each in closed if each.share is not None}
-    strangers = sorted(accounts - ended_now)
-    if strangers:
-        left = [share for share in standing if share.colleague not in ended_now]
-        raise TargetNotFound(
-            f"{bare} is not shared with {' or '.join(strangers)}.",
-            why=" ".join(each.words for each in closed),
-            mend="\n".join(f"%unshare {bare} {share.colleague}" for share in left)
-            or "%shares lists what you share",
-        )
-    return closed
+    if name is None or ended:
+        return service().remove_ended(name, progress)
+    return service().revoke(name, colleague, progress)
 
 
-def _take_back(
-    cluster: Cluster, database: Database, chosen: Sequence[StandingShare], progress: Progress
-) -> list[Closed]:
-    """End the shares `chosen` and what ended ones have left; without the database, the rights in the cluster alone."""
-    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
-    from sspcloud_magics.sharing import closing  # noqa: PLC0415
+def service(namespace: str | None = None) -> SharingService:
+    """Return the shares of this process' cluster, as its user; a namespace is told of as in `current_cluster`."""
+    cluster = state.current_cluster(namespace)
 
-    try:
-        discovery.require_usable(database)
-        connection = _superuser(cluster, database)
-    except SspcloudError as error:
-        if not chosen:
-            raise
-        return [closing.close_without_database(cluster, share, error.what) for share in chosen]
-    opener = partial(_superuser, cluster, database)
-    closed: list[Closed] = []
-    try:
-        for share in chosen:
-            progress(f"taking back what {share.colleague} may do")
-            closed.append(closing.close_share(cluster, share, connection, opener))
-        closed += closing.tidy(cluster, connection, database, opener)
-        return _with_narrowed(cluster, connection, database, closed)
-    finally:
-        connection.close()
+    def connect(database: Database, dbname: str | None = None) -> DatabaseConnection:
+        return open_as_superuser(cluster, state.manager(), database, dbname)
+
+    return SharingService(cluster, connect)
 
 
-def _creators(standing: Iterable[StandingShare]) -> set[str]:
-    """Return the roles that may create in the shared schemas."""
-    return {share.role for share in standing if share.create}
-
-
-def _with_narrowed(
-    cluster: Cluster, connection: DatabaseConnection, database: Database, closed: list[Closed]
-) -> list[Closed]:
-    """Narrow the shares that stand, and say so."""
-    from sspcloud_magics.sharing.closing import Closed  # noqa: PLC0415 - at first use
-    from sspcloud_magics.sharing.narrowing import narrow  # noqa: PLC0415
-    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
-
-    standing = standing_shares(cluster, database.name, database.namespace)
-    narrowed = narrow(connection, _creators(standing))
-    return [*closed, Closed(notes=narrowed)] if narrowed else closed
-
-
-def _what_could_be_meant(name: str | None) -> str:
-    """Return the commands that take back what stands, as far as a word that was given fits."""
-    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415 - at first use
-
-    ended = "%unshare --ended"
-    try:
-        standing = standing_shares(state.current_cluster()) if name else []
-    except SspcloudError:
-        standing = []  # whoever names a share is told why
-    fitting = [
-        share
-        for share in standing
-        if name in (share.colleague, share.database, f"{share.namespace}/{share.database}")
-    ]
-    databases = dict.fromkeys(share.database for share in fitting)
-    lines = [f"%unshare {share.database} {share.colleague}" for share in fitting]
-    lines += [f"%unshare {database} --all" for database in databases]
-    shown = name or "DATABASE"
-    return "\n".join([*(lines or (f"%unshare {shown} bob", f"%unshare {shown} --all")), ended])
-
-
-def _swapped(cluster: Cluster, name: str, colleagues: Sequence[str]) -> DatabaseNotFound | None:
-    """Return what to say where the colleague was named before the database."""
-    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415 - at first use
-
-    for share in standing_shares(cluster):
-        if share.colleague == name and share.database in colleagues:
-            return DatabaseNotFound(
-                f"{name} is a colleague, and no database.", mend=f"%unshare {share.database} {name}"
-            )
-    return None
-
-
-def _remove_ended(name: str | None, progress: Progress) -> list[Closed]:
-    """Remove what belongs to nobody any more, in all databases or in one."""
-    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
-    from sspcloud_magics.sharing import closing  # noqa: PLC0415
-    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415
-
-    cluster = state.current_cluster()
-    there = discovery.databases(cluster)
-    listed = _with_orphans(standing_shares(cluster), there)
-    if name is not None:
-        namespace, name = discovery.split_name(name, cluster.namespace)
-        if name not in {share.database for share in listed}:  # of one that is gone, its shares tell
-            name = discovery.find(_there(cluster, namespace), name, namespace).name
-    standing = [share for share in listed if name in (None, share.database)]
-    closed = [
-        closing.close_without_database(cluster, share, "") for share in standing if share.state == "orphaned"
-    ]
-    troubles: list[SspcloudError] = []
-    asked = [each for each in there if name in (None, each.name)]
-    for database, connection in _reached(cluster, asked, troubles):
-        progress(f"looking for what has ended in {database.name}")
-        tidied = closing.tidy(cluster, connection, database, partial(_superuser, cluster, database))
-        closed += _with_narrowed(cluster, connection, database, tidied)
-    if troubles and not closed:
-        raise troubles[0]  # "nothing was left" would not be known
-    return closed
-
-
-def _with_orphans(standing: Sequence[StandingShare], there: Sequence[Database]) -> list[StandingShare]:
-    """Mark the shares whose database is there no more."""
-    names = {database.name for database in there}
-    return [share if share.database in names else replace(share, orphaned=True) for share in standing]
-
-
-def _own(name: str) -> tuple[Cluster, Database]:
-    """Return a database of one's own namespace that can be connected to."""
-    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
-
-    cluster = state.current_cluster()
-    namespace, bare = discovery.split_name(name, cluster.namespace)
-    found = discovery.find(_there(cluster, namespace), bare, namespace)
-    discovery.require_usable(found)
-    return cluster, found
-
-
-def _there(cluster: Cluster, namespace: str) -> list[Database]:
-    """Return the databases of a namespace which has to be one's own to share them."""
-    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
-
-    try:
-        return discovery.databases(cluster, namespace)
-    except Forbidden as error:
-        if namespace == cluster.namespace:
-            raise
-        raise Forbidden(
-            f"What is in {namespace} is not yours to share: only who owns that namespace shares it, and takes it back.",
-            why=error.what,
-            mend=f"%databases -n {cluster.namespace}   lists what you can share",
-        ) from None
-
-
-def _superuser(cluster: Cluster, database: Database, dbname: str | None = None) -> DatabaseConnection:
-    from sspcloud_magics.sharing.superuser import open_as_superuser  # noqa: PLC0415 - at first use
-
-    return open_as_superuser(cluster, state.manager(), database, dbname)
-
-
-def _reached(
-    cluster: Cluster, there: Sequence[Database], troubles: list[SspcloudError]
-) -> Iterator[tuple[Database, DatabaseConnection]]:
-    """Yield the databases that one can log in to as their superuser, with the connection as long as it is needed.
-
-    What keeps one from the others is added to `troubles`; those that sleep, or are of another kind, are passed over.
-    """
-    from sspcloud_magics.databases import discovery  # noqa: PLC0415 - at first use
-
-    for database in there:
-        try:
-            discovery.require_usable(database)
-            connection = _superuser(cluster, database)
-        except (DatabaseHibernated, UsageProblem):
-            continue
-        except SspcloudError as error:
-            troubles.append(error)
-            continue
-        try:
-            yield database, connection
-        finally:
-            connection.close()
+def _revoke_hint(name: str | None) -> str:
+    """Return the commands that revoke what stands, as far as a word that was given fits."""
+    lines = f"%unshare {name or 'DATABASE'} bob\n%unshare {name or 'DATABASE'} --all"
+    if name:
+        with suppress(SspcloudError):  # whoever names a share is told why
+            lines = service().revoke_hint(name) or lines
+    return f"{lines}\n%unshare --ended"

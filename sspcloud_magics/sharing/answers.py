@@ -17,7 +17,7 @@ import yaml
 
 from sspcloud_magics.printable import printable
 from sspcloud_magics.sharing.durations import duration_in_words
-from sspcloud_magics.sharing.manifests import Share
+from sspcloud_magics.sharing.manifests import PlannedShare
 
 WIDTH = 100
 _TEXT = "color:var(--jp-content-font-color1,inherit);font-family:var(--jp-content-font-family,sans-serif)"
@@ -89,18 +89,18 @@ def _folded(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary><pre style='{_CODE}'>{escape(text)}</pre></details>"
 
 
-def line_to_send(shares: Sequence[Share]) -> str:
+def line_to_send(shares: Sequence[PlannedShare]) -> str:
     """Return what the colleagues type; it holds no secret."""
     return f"%connect_db {shares[0].namespace}/{shares[0].database}"
 
 
-def granted(shares: Sequence[Share]) -> str:
+def granted(shares: Sequence[PlannedShare]) -> str:
     """Return in one sentence what one command grants: the same to each colleague."""
-    first = shares[0]
+    first, privileges = shares[0], shares[0].privileges
     return (
-        f"{listed([share.colleague.name for share in shares])} may {'read and write' if first.read_write else 'read'} "
-        f"{first.database} ({'schema' if len(first.schemas) == 1 else 'schemas'} {listed(first.schemas)}) "
-        f"for {duration_in_words(first.lasts)}, until {moment(first.until)}."
+        f"{listed([share.colleague.name for share in shares])} may {'read and write' if privileges.read_write else 'read'} "
+        f"{first.database} ({'schema' if len(privileges.schemas) == 1 else 'schemas'} {listed(privileges.schemas)}) "
+        f"for {duration_in_words(first.duration)}, until {moment(first.until)}."
     )
 
 

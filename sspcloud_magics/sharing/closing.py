@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,12 @@ from sspcloud_magics.cluster import writing
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS
 from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden, QueryFailed
 from sspcloud_magics.sharing import grants, remarks
 from sspcloud_magics.sharing.handover import Handover, hand_over
 from sspcloud_magics.sharing.lock_watch import held_up, watch_locks
-from sspcloud_magics.sharing.shares import SharedRole, StandingShare, ended_share, shares
+from sspcloud_magics.sharing.shares import EndedShare, Share
+from sspcloud_magics.sharing.superuser import word_refusal
 
 # The Job goes last: as long as it is there, the share is listed, and an interrupted revocation is seen.
 # Without a Job the Secret tells of it.
@@ -44,12 +44,7 @@ SELECT l.pid FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'virtualxid' AND l.pid IS NOT NULL AND l.pid <> pg_backend_pid()
   AND (a.pid IS NULL OR (a.usesysid IS NULL AND a.backend_type = 'client backend'))
 """
-_END_SESSIONS = """
-SELECT count(pg_terminate_backend(pid)) FROM (
-    SELECT pid FROM pg_stat_activity WHERE usename = %(role)s
-    UNION SELECT pid FROM pg_locks WHERE locktype = 'virtualxid' AND pid = ANY(%(logging_in)s)
-) AS sessions
-"""
+_END_LOGINS = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'virtualxid' AND pid = ANY(%s)"
 _END_SECONDS = 10.0
 _END_POLL_SECONDS = 0.05
 _TRIES = 3
@@ -61,7 +56,7 @@ Opener = Callable[[str], DatabaseConnection]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Closed:
+class RevokeResult:
     """What came of taking a share back, or of narrowing those that stand.
 
     Parameters
@@ -78,7 +73,7 @@ class Closed:
         Why the Postgres role is still there; empty where it is not.
     """
 
-    share: StandingShare | None = None
+    share: Share | None = None
     sessions: int = 0
     handovers: tuple[tuple[str, Handover], ...] = ()
     notes: tuple[str, ...] = ()
@@ -114,9 +109,9 @@ class Closed:
         return " ".join(said)
 
 
-def close_share(
-    cluster: Cluster, share: StandingShare, connection: DatabaseConnection, opener: Opener
-) -> Closed:
+def revoke_share(
+    cluster: Cluster, share: Share, connection: DatabaseConnection, opener: Opener
+) -> RevokeResult:
     """Revoke a share.
 
     Parameters
@@ -141,25 +136,25 @@ def close_share(
     _revoke_rights(cluster, share)
     handovers, notes = remove_role(connection, share.role, opener)
     writing.delete_object(cluster, JOBS, share.name, share.namespace)
-    return Closed(share=share, sessions=sessions or 0, handovers=handovers, notes=notes)
+    return RevokeResult(share=share, sessions=sessions or 0, handovers=handovers, notes=notes)
 
 
-def close_without_database(cluster: Cluster, share: StandingShare, why: str) -> Closed:
+def revoke_in_cluster(cluster: Cluster, share: Share, why: str) -> RevokeResult:
     """Take back what a share grants in the cluster, where its database cannot be reached or is gone.
 
     Parameters
     ----------
     cluster, share
-        As for `close_share`.
+        As for `revoke_share`.
     why
         Why the Postgres role stays; empty where the server is gone with it.
     """
     _revoke_rights(cluster, share)
     writing.delete_object(cluster, JOBS, share.name, share.namespace)
-    return Closed(share=share, role_left=why)
+    return RevokeResult(share=share, role_left=why)
 
 
-def _revoke_rights(cluster: Cluster, share: StandingShare) -> None:
+def _revoke_rights(cluster: Cluster, share: Share) -> None:
     for resource in _IN_ORDER:
         try:
             writing.delete_object(cluster, resource, share.name, share.namespace)
@@ -187,15 +182,14 @@ def lock_out(connection: DatabaseConnection, role: str, valid_until: str | None 
         How many sessions there were; None where the role is not there, or was renewed.
     """
     session = connection.psycopg
-    with _worded(role), watch_locks(connection), session.transaction():
+    with _refusal(role), watch_locks(connection), session.transaction():
         session.execute(grants.TAKE_TURN)
         state = session.execute(_STATE, [role]).fetchone()
         if state is None or (valid_until is not None and state[0] != valid_until):
             return None
         (sessions,) = session.execute(_SESSIONS, [role]).fetchone() or (0,)
-        close_login, _ = grants.lock_out(role)
-        session.execute(close_login)
-    with _worded(role):
+        session.execute(grants.forbid_login(role))
+    with _refusal(role):
         _end_sessions(session, role)
     return int(sessions)
 
@@ -212,8 +206,9 @@ def _end_sessions(session: psycopg.Connection[Any], role: str) -> None:
     # Logins that begin later are refused, or are other users'.
     logging_in = [process for (process,) in session.execute(_LOGGING_IN).fetchall()]
     while True:
-        asked = {"role": role, "logging_in": logging_in}
-        (left,) = session.execute(_END_SESSIONS, asked).fetchone() or (0,)
+        # In this order: a login that ends in between is a session of the role then.
+        left = session.execute(_END_LOGINS, [logging_in]).rowcount if logging_in else 0
+        left += session.execute(grants.end_sessions(role)).rowcount
         if not left:
             return
         if time.monotonic() > until:
@@ -232,7 +227,7 @@ def remove_role(
     Parameters
     ----------
     connection, opener
-        As for `close_share`.
+        As for `revoke_share`.
     role
         Which.
 
@@ -246,7 +241,7 @@ def remove_role(
     names = [dbname for (dbname,) in connection.psycopg.execute(grants.HELD_IN, [role]).fetchall()]
     # The role is dropped in the transaction that takes it out of the last database: nothing comes in between.
     for dbname in sorted(names, key=lambda name: name == connection.dbname):
-        with _opened(connection, dbname, opener) as there, _worded(role):
+        with _opened(connection, dbname, opener) as there, _refusal(role):
             with watch_locks(there) as watch:
                 handover = _leave(there.psycopg, role, last=there is connection)
             notes += held_up(watch)
@@ -309,7 +304,7 @@ def hand_over_all_but_rights(session: psycopg.Connection[Any], role: str) -> Han
         renewed.
     """
     heir = grants.heir_of_database(session)
-    with _worded(role):
+    with _refusal(role):
         while True:
             with session.transaction():
                 session.execute(grants.TAKE_TURN)
@@ -327,55 +322,20 @@ def _is_locked_out(session: psycopg.Connection[Any], role: str) -> bool:
     return state is not None and not state[1]
 
 
-def shared_roles(connection: DatabaseConnection) -> list[SharedRole]:
-    """Return the roles of the server that shares have made."""
-    rows = connection.psycopg.execute(grants.ROLES).fetchall()
-    return [SharedRole(*row) for row in rows]
-
-
-def left_behind(
-    roles: Iterable[SharedRole], standing: Iterable[StandingShare], database: Database
-) -> list[StandingShare]:
-    """Return what is left of shares that have ended in the cluster: their Postgres roles.
-
-    Parameters
-    ----------
-    roles, standing
-        The roles of the server, and the shares of the database, listed after them.
-    database
-        Which.
-    """
-    needed = {share.role for share in standing}
-    return [ended_share(database, role) for role in roles if role.name not in needed]
-
-
-def leaving(cluster: Cluster, connection: DatabaseConnection, database: Database) -> list[StandingShare]:
-    """Return what `tidy` would remove now.
-
-    Parameters
-    ----------
-    cluster, connection, database
-        As for `tidy`.
-    """
-    roles = shared_roles(connection)
-    standing = shares(cluster, database.name, database.namespace)
-    return [share for share in standing if share.state == "ended"] + left_behind(roles, standing, database)
-
-
-def removal(connection: DatabaseConnection, role: str, opener: Opener) -> str:
+def removal_sql(connection: DatabaseConnection, role: str, opener: Opener) -> str:
     """Return the SQL by which a role is removed, as a person reads it; empty where it is not there.
 
     Parameters
     ----------
     connection, opener
-        As for `close_share`.
+        As for `revoke_share`.
     role
         Which.
     """
     session = connection.psycopg
     if session.execute(_STATE, [role]).fetchone() is None:
         return ""
-    parts = [grants.as_text(grants.lock_out(role), at_once=False)]
+    parts = [grants.as_text([grants.forbid_login(role), grants.end_sessions(role)], at_once=False)]
     for (dbname,) in session.execute(grants.HELD_IN, [role]).fetchall():
         with _opened(connection, dbname, opener) as there:
             heir = grants.heir_of_database(there.psycopg)
@@ -385,46 +345,37 @@ def removal(connection: DatabaseConnection, role: str, opener: Opener) -> str:
     return "\n".join([*parts, grants.as_text(grants.drop(role))])
 
 
-def tidy(
-    cluster: Cluster, connection: DatabaseConnection, database: Database, opener: Opener
-) -> list[Closed]:
-    """Remove what has ended: shares that no Job could end, and the roles that shares have left behind.
+def remove_ended(
+    cluster: Cluster, connection: DatabaseConnection, opener: Opener, ended: Iterable[EndedShare]
+) -> list[RevokeResult]:
+    """Remove what has ended.
 
     Parameters
     ----------
     cluster, connection, opener
-        As for `close_share`.
-    database
-        Whose shares.
+        As for `revoke_share`.
+    ended
+        What was found; a role that was renewed since then is left alone.
 
     Returns
     -------
-    list of Closed
+    list of RevokeResult
         Those of which something was removed.
     """
-    # A share has its Job before its role. So of a role that is listed first, the Job is listed after it.
-    roles = shared_roles(connection)
-    standing = shares(cluster, database.name, database.namespace)
-    ended = [share for share in standing if share.state == "ended"]
-    closed = [close_share(cluster, share, connection, opener) for share in ended]
-    valid_until = {role.name: role.valid_until for role in roles}
-    for share in left_behind(roles, standing, database):
-        sessions = lock_out(connection, share.role, valid_until[share.role])
-        if sessions is not None:
-            handovers, notes = remove_role(connection, share.role, opener)
-            closed.append(Closed(share=share, sessions=sessions, handovers=handovers, notes=notes))
-    return closed
+    results = []
+    for each in ended:
+        if each.valid_until is None:
+            results.append(revoke_share(cluster, each.share, connection, opener))
+        elif (sessions := lock_out(connection, each.share.role, each.valid_until)) is not None:
+            handovers, notes = remove_role(connection, each.share.role, opener)
+            results.append(
+                RevokeResult(share=each.share, sessions=sessions, handovers=handovers, notes=notes)
+            )
+    return results
 
 
-@contextmanager
-def _worded(role: str) -> Iterator[None]:
-    """Say what went wrong in words of ours."""
-    try:
-        yield
-    except psycopg.Error as error:
-        diagnosis = getattr(error, "diag", None)
-        raise QueryFailed(
-            f"The database refuses a step of removing the role {role}.",
-            why=getattr(diagnosis, "message_primary", None) or str(error).strip(),
-            mend="the colleague is locked out; run the same command again when it is repaired",
-        ) from None
+def _refusal(role: str) -> AbstractContextManager[None]:
+    return word_refusal(
+        f"The database refuses a step of removing the role {role}.",
+        "the colleague is locked out; run the same command again when it is repaired",
+    )

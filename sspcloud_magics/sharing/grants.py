@@ -96,8 +96,13 @@ GROUP BY s.rolname ORDER BY 1
 """
 """The colleagues who may use a schema of the current database, and whether they have a schema of their own to write in."""
 
-OWN_SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)"
-"""Which of these roles have a schema of their own, from this share or an earlier one."""
+OWN_SCHEMAS = "SELECT nspname, pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = ANY(%s)"
+"""Which of these roles have a schema of their own, from this share or an earlier one, and who owns it."""
+
+STANDING = """
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s), EXISTS (SELECT FROM pg_namespace WHERE nspname = %(role)s)
+"""
+"""Whether a role is there, and a schema of its own."""
 
 HELD_IN = """
 SELECT datname FROM pg_database
@@ -131,22 +136,24 @@ JOIN pg_namespace AS n ON n.oid = c.relnamespace, aclexplode(c.relacl) AS a
 WHERE c.relkind IN ('r', 'p', 'v', 'f') AND a.grantee = 0
   AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-  AND (n.nspname = ANY(%s) OR has_schema_privilege('public', n.oid, 'USAGE')) ORDER BY 1
+  AND (n.nspname = ANY(%(schemas)s) OR has_schema_privilege('public', n.oid, 'USAGE'))
+  AND pg_get_userbyid(c.relowner) <> ALL(%(gone)s) ORDER BY 1
 """
-"""The tables that PUBLIC may write to, in these schemas and in those that PUBLIC may use."""
+"""The tables that PUBLIC may write to, in these schemas and in those that PUBLIC may use; without those of roles that go first."""
 
 PUBLIC_DEFINERS = """
 SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
 WHERE p.prosecdef AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   AND has_function_privilege('public', p.oid, 'EXECUTE')
-  AND (n.nspname = ANY(%s) OR has_schema_privilege('public', n.oid, 'USAGE')) ORDER BY 1
+  AND (n.nspname = ANY(%(schemas)s) OR has_schema_privilege('public', n.oid, 'USAGE'))
+  AND pg_get_userbyid(p.proowner) <> ALL(%(gone)s) ORDER BY 1
 """
 """The functions that act with their owner's rights and that PUBLIC may call, in the same schemas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
-    """What a role shall be able to do in one database.
+class Privileges:
+    """What a role may do in one database.
 
     Parameters
     ----------
@@ -251,7 +258,7 @@ def heir_of_database(session: psycopg.Connection[Any]) -> str | None:
     return None if row is None else str(row[0])
 
 
-def grant(wanted: Grant, *, own_schema: bool = False) -> Statements:
+def grant(wanted: Privileges, *, own_schema: bool = False) -> Statements:
     """Return what gives the role its rights, on what exists and on what its owners will create.
 
     Parameters
@@ -293,11 +300,11 @@ def grant(wanted: Grant, *, own_schema: bool = False) -> Statements:
     return statements
 
 
-def _other_owners(wanted: Grant) -> list[str]:
+def _other_owners(wanted: Privileges) -> list[str]:
     return [owner for owner in wanted.owners if owner != wanted.role]
 
 
-def between_colleagues(colleagues: Iterable[tuple[str, bool]], wanted: Grant) -> Statements:
+def between_colleagues(colleagues: Iterable[tuple[str, bool]], wanted: Privileges) -> Statements:
     """Return what lets colleagues read what a role creates in its own schema, and the role what they create in theirs.
 
     Parameters
@@ -338,17 +345,16 @@ def _listed(names: Iterable[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
-def lock_out(role: str) -> Statements:
-    """Return what lets no new session of a role begin, and then ends those that are open.
+def forbid_login(role: str) -> sql.Composed:
+    """Return what lets no new session of a role begin; it is to be committed before the open ones are ended."""
+    return sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role))
 
-    Each is to be committed before the next, or else a session could begin in between.
-    """
-    return [
-        sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role)),
-        sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {}").format(
-            sql.Literal(role)
-        ),
-    ]
+
+def end_sessions(role: str) -> sql.Composed:
+    """Return what ends the sessions of a role."""
+    return sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {}").format(
+        sql.Literal(role)
+    )
 
 
 def drop(role: str) -> Statements:
@@ -356,7 +362,7 @@ def drop(role: str) -> Statements:
     return [sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role))]
 
 
-def revoke_before_grant(wanted: Grant, everywhere: Sequence[str]) -> Statements:
+def revoke_before_grant(wanted: Privileges, everywhere: Sequence[str]) -> Statements:
     """Return what takes back all rights in the schemas `everywhere`, so that a share can become narrower.
 
     What the role owns stays its own: for one that shall only read, see `handover`.

@@ -149,6 +149,8 @@ class Handover:
         Those of the code that stays with it.
     dropped
         What is dropped from the data, in words.
+    drops_schema
+        Whether the role's own schema is dropped.
     """
 
     steps: tuple[Statements, ...]
@@ -157,6 +159,7 @@ class Handover:
     kept: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    drops_schema: bool = False
 
 
 Query: TypeAlias = Callable[[str, Any], list[tuple[Any, ...]]]
@@ -283,10 +286,11 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
     movable = movable_code(owned, types_with_code)
     leave = [sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role))]
     there = query(_IN_OWN_SCHEMA, [role]) if leaves else []
-    if there and {oid for (oid,) in there} <= {None, *(each.oid for each in movable)}:
+    drops_schema = bool(there) and {oid for (oid,) in there} <= {None, *(each.oid for each in movable)}
+    if drops_schema:
         leave.append(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(role)))
     if not every:
-        return Handover(steps=(leave,), heir=heir)
+        return Handover(steps=(leave,), heir=heir, drops_schema=drops_schema)
 
     data = [
         each
@@ -331,6 +335,7 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
         kept=_names(kept),
         code=tuple(each.identity for each in code),
         dropped=freed.words,
+        drops_schema=drops_schema,
     )
 
 

@@ -18,6 +18,8 @@ from typing import Any, TypeAlias
 from sspcloud_magics import share_keys
 from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.sharing.colleagues import Colleague
+from sspcloud_magics.sharing.grants import Privileges
+from sspcloud_magics.sharing.handover import Handover
 
 Manifest: TypeAlias = dict[str, Any]
 
@@ -27,8 +29,8 @@ _KEEPER_IMAGE = "alpine/socat:1.8.0.3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """What an owner opens to one colleague.
+class PlannedShare:
+    """The share of one colleague in a plan: its objects in the cluster, and its role in the database.
 
     Parameters
     ----------
@@ -42,13 +44,9 @@ class Share:
         Where the database listens.
     pods
         The names that its pods have or may come to have.
-    dbname, schemas
-        The database inside the server, and the schemas that are opened.
-    read_write
-        Whether the colleague may change rows.
-    create
-        Whether they may also create in the shared schemas.
-    lasts, until
+    privileges
+        What the Postgres role may do.
+    duration, until
         How long, and the moment at which it ends, with its zone.
     reason
         Why, in the owner's words; may be empty.
@@ -56,8 +54,14 @@ class Share:
         Whether the rights that ``kubectl port-forward`` needs are granted too.
     forward
         Whether the colleague may forward to the pod, which opens all of its ports.
-    role
-        The Postgres role of the colleague.
+    selector
+        The labels by which a NetworkPolicy selects the database's pods.
+    exists
+        Whether the server has the role already, which is renewed then.
+    own_schema
+        Whether the role has a schema of its own, from this share or an earlier one.
+    handover
+        What becomes of what the role owns, where it shall only read from now on; None where it owns nothing.
     """
 
     database: str
@@ -66,17 +70,16 @@ class Share:
     service: str
     port: int
     pods: tuple[str, ...]
-    dbname: str
-    schemas: tuple[str, ...]
-    lasts: timedelta
+    privileges: Privileges
+    duration: timedelta
     until: datetime
-    role: str
-    read_write: bool = False
-    create: bool = False
     reason: str = ""
     for_kubectl: bool = False
     forward: bool = True
     selector: Mapping[str, str] = field(default_factory=dict)
+    exists: bool = False
+    own_schema: bool = False
+    handover: Handover | None = None
 
     @property
     def name(self) -> str:
@@ -84,9 +87,9 @@ class Share:
         return share_keys.share_name(self.database, self.colleague.name)
 
     @property
-    def access(self) -> str:
-        """``read-only`` or ``read-write``."""
-        return share_keys.READ_WRITE if self.read_write else share_keys.READ_ONLY
+    def role(self) -> str:
+        """The name of the colleague's Postgres role."""
+        return self.privileges.role
 
 
 def future_pods(database: str) -> tuple[str, ...]:
@@ -94,7 +97,7 @@ def future_pods(database: str) -> tuple[str, ...]:
     return tuple(f"{database}-{serial}" for serial in range(1, _REPLACEMENTS + 1))
 
 
-def share_labels(share: Share) -> dict[str, str]:
+def share_labels(share: PlannedShare) -> dict[str, str]:
     """Return the labels by which every later session finds the share."""
     return {
         share_keys.MANAGED_BY: share_keys.OWNER,
@@ -103,19 +106,19 @@ def share_labels(share: Share) -> dict[str, str]:
     }
 
 
-def share_annotations(share: Share) -> dict[str, str]:
+def share_annotations(share: PlannedShare) -> dict[str, str]:
     """Return what a person who looks at an object of the share wants to know."""
     said = {
         share_keys.UNTIL: share.until.isoformat(timespec="seconds"),
-        share_keys.ACCESS: share.access,
-        share_keys.SCHEMAS: json.dumps(share.schemas, ensure_ascii=False),
+        share_keys.ACCESS: share_keys.READ_WRITE if share.privileges.read_write else share_keys.READ_ONLY,
+        share_keys.SCHEMAS: json.dumps(share.privileges.schemas, ensure_ascii=False),
         share_keys.ROLE: share.role,
-        share_keys.CREATE: json.dumps(share.create),
+        share_keys.CREATE: json.dumps(share.privileges.create),
     }
     return said | ({share_keys.REASON: share.reason} if share.reason else {})
 
 
-def _metadata(share: Share, job_uid: str | None) -> Manifest:
+def _metadata(share: PlannedShare, job_uid: str | None) -> Manifest:
     metadata: Manifest = {
         "name": share.name,
         "namespace": share.namespace,
@@ -128,7 +131,7 @@ def _metadata(share: Share, job_uid: str | None) -> Manifest:
     return metadata
 
 
-def job(share: Share) -> Manifest:
+def job(share: PlannedShare) -> Manifest:
     """Return the Job that is the share."""
     resources = {"cpu": "10m", "memory": "16Mi"}
     container = {
@@ -158,19 +161,19 @@ def job(share: Share) -> Manifest:
         "spec": {
             "parallelism": 0,
             "backoffLimit": 0,
-            "activeDeadlineSeconds": max(1, int(share.lasts.total_seconds())),
+            "activeDeadlineSeconds": max(1, int(share.duration.total_seconds())),
             "ttlSecondsAfterFinished": 0,
             "template": {"metadata": {"labels": share_labels(share)}, "spec": pod},
         },
     }
 
 
-def secret(share: Share, password: Secret, ca: str | None, job_uid: str | None) -> Manifest:
+def secret(share: PlannedShare, password: Secret, ca: str | None, job_uid: str | None) -> Manifest:
     """Return the Secret that the colleague reads; the one manifest that holds a password, hidden."""
     values = {
         share_keys.HOST: Secret(f"{share.service}.{share.namespace}.svc"),
         share_keys.PORT: Secret(str(share.port)),
-        share_keys.DBNAME: Secret(share.dbname),
+        share_keys.DBNAME: Secret(share.privileges.dbname),
         share_keys.USER: Secret(share.role),
         share_keys.PASSWORD: password,
     }
@@ -186,7 +189,7 @@ def secret(share: Share, password: Secret, ca: str | None, job_uid: str | None) 
     }
 
 
-def role(share: Share, job_uid: str | None) -> Manifest:
+def role(share: PlannedShare, job_uid: str | None) -> Manifest:
     """Return the Role: what our client needs, each by name.
 
     The endpoints name the ready pod, so no right on pods is needed but the forward itself.
@@ -216,7 +219,7 @@ def _rule(resource: str, verbs: Sequence[str], *names: str) -> Manifest:
     return rule | ({"resourceNames": list(names)} if names else {})
 
 
-def role_binding(share: Share, job_uid: str | None) -> Manifest:
+def role_binding(share: PlannedShare, job_uid: str | None) -> Manifest:
     """Return the RoleBinding: the person on a laptop, and every notebook of their namespace."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -227,7 +230,7 @@ def role_binding(share: Share, job_uid: str | None) -> Manifest:
     }
 
 
-def network_policy(share: Share, job_uid: str | None) -> Manifest:
+def network_policy(share: PlannedShare, job_uid: str | None) -> Manifest:
     """Return the NetworkPolicy that lets the colleague's namespace reach the port, and keeps everybody who needs it.
 
     The first policy that selects a pod isolates it: so pods of the same namespace and, for a CNPG database, its

@@ -15,10 +15,10 @@ import psycopg
 from psycopg import sql
 
 from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.sharing import grants, handover
 from sspcloud_magics.sharing.grants import ARCHIVE, SHARE_ROLES, Statements
 from sspcloud_magics.sharing.lock_watch import held_up, watch_locks
+from sspcloud_magics.sharing.superuser import word_refusal
 
 _BEYOND = "('REFERENCES', 'TRIGGER', 'MAINTAIN')"
 _MAINTAIN_SINCE = 170000
@@ -186,19 +186,18 @@ def narrow(connection: DatabaseConnection, creators: Iterable[str]) -> tuple[str
         If the server refuses; nothing was changed then.
     """
     session = connection.psycopg
-    try:
-        with watch_locks(connection) as watch, session.transaction():
-            excess = find_excess(session, creators)
-            if excess.statements:
-                session.execute(grants.TAKE_TURN)
-                grants.run(session, excess.statements)
-    except psycopg.Error as error:
-        diagnosis = getattr(error, "diag", None)
-        raise QueryFailed(
+    with (
+        word_refusal(
             "The database refuses to take back what colleagues hold beyond their shares.",
-            why=getattr(diagnosis, "message_primary", None) or str(error).strip(),
-            mend="run the same command again when it is repaired",
-        ) from None
+            "run the same command again when it is repaired",
+        ),
+        watch_locks(connection) as watch,
+        session.transaction(),
+    ):
+        excess = find_excess(session, creators)
+        if excess.statements:
+            session.execute(grants.TAKE_TURN)
+            grants.run(session, excess.statements)
     return (*excess.words, *held_up(watch))
 
 

@@ -12,25 +12,25 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 
-import psycopg
-
+from sspcloud_magics import share_keys
 from sspcloud_magics.cluster import objects, writing
 from sspcloud_magics.cluster.failures import Conflict, NotFound, reading
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Resource
 from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.errors import Forbidden, QueryFailed, ServerError, SspcloudError
+from sspcloud_magics.errors import Forbidden, ServerError
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.sharing import answers, closing, grants, manifests, remarks
 from sspcloud_magics.sharing.handover import list_owned, make_archive
 from sspcloud_magics.sharing.lock_watch import held_up, watch_locks
-from sspcloud_magics.sharing.manifests import Manifest, Share
-from sspcloud_magics.sharing.plan import Plan
+from sspcloud_magics.sharing.manifests import Manifest, PlannedShare
+from sspcloud_magics.sharing.narrowing import narrow
+from sspcloud_magics.sharing.plan import SharePlan
+from sspcloud_magics.sharing.superuser import word_refusal
 
 _RESOURCES: dict[str, Resource] = {
     "Secret": SECRETS,
@@ -48,8 +48,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """What `open_shares` has made.
+class ShareResult:
+    """What `apply_plan` has made.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Opened:
         What the owner ought to know, one sentence each.
     """
 
-    shares: tuple[Share, ...]
+    shares: tuple[PlannedShare, ...]
     notes: tuple[str, ...]
 
     @property
@@ -83,29 +83,25 @@ class Opened:
         return self._answer.as_html()
 
 
-def open_shares(
+def apply_plan(
     cluster: Cluster,
     connection: DatabaseConnection,
-    plan: Plan,
-    progress: Callable[[str], None] = lambda _: None,
-) -> Opened:
-    """Make the shares of a plan, complete them, or renew them.
+    opener: closing.Opener,
+    plan: SharePlan,
+    progress: Callable[[str], None],
+) -> ShareResult:
+    """Remove what has ended and what goes beyond the shares; then make the shares, complete them, or renew them.
 
     Parameters
     ----------
     cluster
         Where, and as the owner.
-    connection
-        The superuser's connection to the database.
+    connection, opener
+        The superuser's connection to the database, and what opens one to another database of the server.
     plan
         What to make.
     progress
         Is told what is done next.
-
-    Returns
-    -------
-    Opened
-        The shares that stand now.
 
     Raises
     ------
@@ -114,22 +110,23 @@ def open_shares(
     QueryFailed
         If the server refuses a statement.
     """
-    notes = list(plan.notes)
+    removed = closing.remove_ended(cluster, connection, opener, plan.ended)
+    notes = [*(each.words for each in removed), *narrow(connection, plan.creators), *plan.notes]
     ca = credentials.authority(cluster, plan.database)
-    for number, share in enumerate(plan.shares):
+    for share in plan.shares:
         progress(f"sharing {share.database} with {share.colleague.name}")
         _log.info("%s/%s is shared as %s", share.namespace, share.database, share.name)
         job_uid, refused = _job(cluster, share)
         progress(f"making the role {share.role}")
         kept = objects.secret(cluster, share.name, share.namespace)
-        password = (kept.value("password") if kept else None) or Secret(
+        password = (kept.value(share_keys.PASSWORD) if kept else None) or Secret(
             secrets.token_urlsafe(_PASSWORD_BYTES)
         )
-        notes += _role(connection, plan, number, password)
+        notes += _make_role(connection, plan, share, password)
         progress(f"giving {share.colleague.name} the rights in {share.namespace}")
-        rights = partial(_owned, plan, share, password, ca)
         for _ in range(_TRIES):
-            if _apply(cluster, rights(job_uid)) and (job_uid is None or _is_there(cluster, share, job_uid)):
+            rights = plan.manifests(share, password, ca, job_uid)
+            if _apply(cluster, rights) and (job_uid is None or _is_there(cluster, share, job_uid)):
                 break
             # The share was taken back a moment ago: the garbage collector still takes what its Job owned.
             job_uid, refused = _job(cluster, share)
@@ -142,7 +139,7 @@ def open_shares(
             notes = [refused, *(note for note in notes if note != remarks.ENDS)]
         if not plan.network:  # it was shared with the network open before
             _close_network(cluster, share)
-    return Opened(plan.shares, tuple(notes))
+    return ShareResult(plan.shares, tuple(notes))
 
 
 def _apply(cluster: Cluster, rights: Sequence[Manifest]) -> bool:
@@ -155,7 +152,7 @@ def _apply(cluster: Cluster, rights: Sequence[Manifest]) -> bool:
     return True
 
 
-def _is_there(cluster: Cluster, share: Share, job_uid: str) -> bool:
+def _is_there(cluster: Cluster, share: PlannedShare, job_uid: str) -> bool:
     """Return whether the Job of a share stands, and is not being deleted."""
     try:
         metadata = objects.get_object(cluster, JOBS, share.name, share.namespace)["metadata"]
@@ -164,22 +161,14 @@ def _is_there(cluster: Cluster, share: Share, job_uid: str) -> bool:
     return metadata.get("uid") == job_uid and not metadata.get("deletionTimestamp")
 
 
-def _owned(plan: Plan, share: Share, password: Secret, ca: str | None, job_uid: str | None) -> list[Manifest]:
-    made = plan.manifests(share, password, ca, job_uid or "")
-    if job_uid is None:
-        for manifest in made:
-            del manifest["metadata"]["ownerReferences"]
-    return made
-
-
-def _close_network(cluster: Cluster, share: Share) -> None:
+def _close_network(cluster: Cluster, share: PlannedShare) -> None:
     try:
         writing.delete_object(cluster, NETWORK_POLICIES, share.name, share.namespace)
     except Forbidden:
         return  # whoever may not remove one has not made one
 
 
-def _job(cluster: Cluster, share: Share) -> tuple[str | None, str]:
+def _job(cluster: Cluster, share: PlannedShare) -> tuple[str | None, str]:
     """Make the Job, or move its deadline; return its uid, or None and what to say where Jobs are refused."""
     until = time.monotonic() + _DELETION_SECONDS
     while True:
@@ -193,7 +182,7 @@ def _job(cluster: Cluster, share: Share) -> tuple[str | None, str]:
             time.sleep(_POLL_SECONDS)
 
 
-def _make_job(cluster: Cluster, share: Share) -> tuple[str | None, str]:
+def _make_job(cluster: Cluster, share: PlannedShare) -> tuple[str | None, str]:
     wanted = manifests.job(share)
     try:
         found = objects.get_object(cluster, JOBS, share.name, share.namespace)
@@ -215,11 +204,11 @@ def _make_job(cluster: Cluster, share: Share) -> tuple[str | None, str]:
         return str(job["metadata"]["uid"]), ""
 
 
-def _renewed(found: Manifest, wanted: Manifest, share: Share) -> Manifest:
+def _renewed(found: Manifest, wanted: Manifest, share: PlannedShare) -> Manifest:
     """Return the Job with its deadline moved: it counts from the Job's start."""
     started = (found.get("status") or {}).get("startTime") or found["metadata"]["creationTimestamp"]
     elapsed = datetime.now(UTC) - datetime.fromisoformat(started)
-    deadline = int((elapsed + share.lasts).total_seconds())
+    deadline = int((elapsed + share.duration).total_seconds())
     metadata = {
         **found["metadata"],
         "labels": {**(found["metadata"].get("labels") or {}), **wanted["metadata"]["labels"]},
@@ -228,41 +217,34 @@ def _renewed(found: Manifest, wanted: Manifest, share: Share) -> Manifest:
     return {**found, "metadata": metadata, "spec": {**found["spec"], "activeDeadlineSeconds": deadline}}
 
 
-def _role(connection: DatabaseConnection, plan: Plan, number: int, password: Secret) -> list[str]:
+def _make_role(
+    connection: DatabaseConnection, plan: SharePlan, share: PlannedShare, password: Secret
+) -> list[str]:
     """Make or renew the Postgres role, all of it or nothing; return what the owner ought to know."""
-    share = plan.shares[number]
-    session = connection.psycopg
+    session, privileges = connection.psycopg, share.privileges
     verifier = session.pgconn.encrypt_password(
         password.reveal().encode(), share.role.encode(), b"scram-sha-256"
     ).decode()
     notes: list[str] = []
-    try:
-        with watch_locks(connection) as watch:
-            handover = None
-            if not share.read_write and list_owned(session, share.role):
-                sessions = closing.lock_out(connection, share.role)
-                notes += [f"{sessions} open session(s) of {share.role} were ended."] * bool(sessions)
-                handover = closing.hand_over_all_but_rights(session, share.role)
-            with session.transaction():
-                session.execute(grants.TAKE_TURN)
-                exists = session.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [share.role]).fetchone()
-                statements = plan.statements(
-                    number, verifier, exists=exists is not None, handover=handover
-                )  # fmt: skip
-                if share.read_write and plan.grants[number].keeper == grants.ARCHIVE:
-                    statements = make_archive(session) + statements
-                colleagues = session.execute(grants.COLLEAGUES).fetchall()
-                statements += grants.between_colleagues(colleagues, plan.grants[number])
-                grants.run(session, statements)
-    except psycopg.Error as error:
-        raise _refused(error, share) from None
-    return notes + held_up(watch)
-
-
-def _refused(error: Exception, share: Share) -> SspcloudError:
-    state = getattr(error, "diag", None)
-    return QueryFailed(
+    refusal = word_refusal(
         f"The database refuses to make the role of {share.colleague.name}.",
-        why=(getattr(state, "message_primary", None) or str(error)).strip(),
-        mend="run the same command again when it is repaired: it completes what is half made",
+        "run the same command again when it is repaired: it completes what is half made",
     )
+    with refusal, watch_locks(connection) as watch:
+        handover = None
+        if not privileges.read_write and list_owned(session, share.role):
+            sessions = closing.lock_out(connection, share.role)
+            notes += [f"{sessions} open session(s) of {share.role} were ended."] * bool(sessions)
+            handover = closing.hand_over_all_but_rights(session, share.role)
+        with session.transaction():
+            session.execute(grants.TAKE_TURN)
+            exists, own_schema = session.execute(grants.STANDING, {"role": share.role}).fetchone() or (
+                False,
+                False,
+            )
+            now = replace(share, exists=exists, own_schema=own_schema, handover=handover)
+            keeps_archive = privileges.read_write and privileges.keeper == grants.ARCHIVE
+            archive = make_archive(session) if keeps_archive else []
+            colleagues = session.execute(grants.COLLEAGUES).fetchall()
+            grants.run(session, archive + plan.statements(now, verifier, colleagues))
+    return notes + held_up(watch)

@@ -5,7 +5,8 @@ A plan is a value. `--dry-run` shows it, with passwords masked, and `opening` ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,20 +24,18 @@ from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden, UsageProblem
 from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.share_keys import role_name
-from sspcloud_magics.sharing import answers, grants, manifests, remarks
+from sspcloud_magics.sharing import answers, closing, grants, manifests, remarks
 from sspcloud_magics.sharing.colleagues import DEFAULT_PREFIX, Colleague, learn_prefix, parse_colleague
-from sspcloud_magics.sharing.grants import Grant, Statements
+from sspcloud_magics.sharing.grants import Privileges, Statements
 from sspcloud_magics.sharing.handover import Handover, hand_over, list_owned, make_archive
-from sspcloud_magics.sharing.manifests import Manifest, Share
+from sspcloud_magics.sharing.manifests import Manifest, PlannedShare
 from sspcloud_magics.sharing.narrowing import Excess, find_excess
-from sspcloud_magics.sharing.shares import StandingShare
+from sspcloud_magics.sharing.shares import EndedShare, Inventory
 from sspcloud_magics.spelling import nearest
-
-WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ShareRequest:
     """What the owner asks for.
 
     Parameters
@@ -49,7 +48,7 @@ class Wish:
         Whether they may also create in the shared schemas.
     schemas
         The schemas to open; all that hold users' objects where empty.
-    lasts
+    duration
         For how long.
     network
         Whether to let the colleagues' namespaces reach the port directly.
@@ -64,20 +63,20 @@ class Wish:
     """
 
     colleagues: tuple[str, ...]
-    read_write: bool = False
-    create: bool = False
-    schemas: tuple[str, ...] = ()
-    lasts: timedelta = WEEK
-    network: bool = False
-    forward: bool = True
-    for_kubectl: bool = False
-    reason: str = ""
-    prefix: str | None = None
+    read_write: bool
+    create: bool
+    schemas: tuple[str, ...]
+    duration: timedelta
+    network: bool
+    forward: bool
+    for_kubectl: bool
+    reason: str
+    prefix: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is going to be made.
+class SharePlan:
+    """What is going to be removed and made.
 
     Parameters
     ----------
@@ -85,49 +84,35 @@ class Plan:
         Which database.
     shares
         One for each colleague.
-    grants
-        The rights of each of them, in the same order.
     schemas
         All schemas of the database: rights in those that are not shared are taken back.
     network
         Whether a NetworkPolicy is made too.
     notes
         What the owner ought to know, one sentence each, the most important first.
-    existing
-        The roles that the server has already: they are renewed.
-    colleagues
-        Who else shares the database, as `grants.COLLEAGUES` answers.
-    own_schemas
-        The roles that have a schema of their own.
-    handovers
-        What the roles own that shall only read from now on, and what becomes of it.
-    leaving
-        The shares that have ended, of which what is left goes first: each with the SQL that removes its role.
-    archive
-        What makes the role that keeps the colleagues' own schemas, where a superuser owns the database and it is not there.
-    excess
-        What colleagues hold beyond their shares, which is taken back first.
+    ended
+        The shares that have ended, of which what is left is removed first.
     creators
         The roles that may create in the shared schemas once the plan is carried out.
     idle_timeout
         Whether the server can end idle sessions.
+    excess, archive, colleagues
+        Filled in by `add_preview`: what colleagues hold beyond their shares, which is taken back first; what makes the role
+        that keeps the colleagues' own schemas, where a superuser owns the database and it is not there; and who else shares
+        the database, as `grants.COLLEAGUES` answers.
     """
 
     database: Database
-    shares: tuple[Share, ...]
-    grants: tuple[Grant, ...]
+    shares: tuple[PlannedShare, ...]
     schemas: tuple[str, ...]
     network: bool
     notes: tuple[str, ...]
-    existing: frozenset[str] = frozenset()
-    colleagues: tuple[tuple[str, bool], ...] = ()
-    own_schemas: frozenset[str] = frozenset()
-    handovers: Mapping[str, Handover] = field(default_factory=dict)
-    leaving: tuple[tuple[StandingShare, str], ...] = ()
-    archive: tuple[sql.Composed, ...] = ()
+    ended: tuple[EndedShare, ...]
+    creators: frozenset[str]
+    idle_timeout: bool
     excess: Excess = field(default_factory=Excess)
-    creators: frozenset[str] = frozenset()
-    idle_timeout: bool = True
+    archive: tuple[sql.Composed, ...] = ()
+    colleagues: tuple[tuple[str, bool], ...] = ()
 
     @property
     def line(self) -> str:
@@ -144,11 +129,11 @@ class Plan:
 
         What would be removed is said in comments.
         """
-        removed = [f"# Removed first, as it has ended: all of {share.name}.\n" for share, _ in self.leaving]
+        removed = [f"# Removed first, as it has ended: all of {each.share.name}.\n" for each in self.ended]
         removed += [
             f"# Removed, where there is one: NetworkPolicy {share.name}.\n"
             for share in self.shares
-            if share.role in self.existing and not self.network
+            if share.exists and not self.network
         ]
         shown: list[Manifest] = []
         for share in self.shares:
@@ -159,9 +144,9 @@ class Plan:
     def sql(self) -> str:
         """Return the statements that would run, in their order; passwords are masked."""
         parts = [
-            f"-- What is left of the share with {share.colleague}\n{text}"
-            for share, text in self.leaving
-            if text
+            f"-- What is left of the share with {each.share.colleague}\n{each.sql}"
+            for each in self.ended
+            if each.sql
         ]
         if self.excess.statements:
             parts.append(
@@ -169,21 +154,19 @@ class Plan:
             )
         if self.archive:
             parts.append(f"-- The role that keeps what no owner inherits\n{grants.as_text(self.archive)}")
-        colleagues = list(self.colleagues)
-        for number, share in enumerate(self.shares):
-            statements = self.statements(
-                number, HIDDEN, exists=share.role in self.existing, handover=self.handovers.get(share.role)
-            )
-            statements += grants.between_colleagues(colleagues, self.grants[number])
-            others = [each for each in colleagues if each[0] != share.role]
-            colleagues = [*others, (share.role, share.read_write)]
-            before = self.handovers[share.role].steps[:-1] if share.role in self.handovers else ()
+        colleagues = dict(self.colleagues)
+        for share in self.shares:
+            statements = self.statements(share, HIDDEN, colleagues.items())
+            colleagues[share.role] = share.privileges.read_write
+            before = share.handover.steps[:-1] if share.handover else ()
             texts = [*map(grants.as_text, before), grants.as_text(statements)]
             parts.append("\n".join([f"-- The share with {share.colleague.name}", *texts]))
         return "\n".join(parts)
 
-    def manifests(self, share: Share, password: Secret, ca: str | None, job_uid: str) -> list[Manifest]:
-        """Return the objects of one share that its Job owns."""
+    def manifests(
+        self, share: PlannedShare, password: Secret, ca: str | None, job_uid: str | None
+    ) -> list[Manifest]:
+        """Return the objects of one share; its Job owns them, where there is one."""
         made = [
             manifests.secret(share, password, ca, job_uid),
             manifests.role(share, job_uid),
@@ -192,42 +175,36 @@ class Plan:
         return [*made, manifests.network_policy(share, job_uid)] if self.network else made
 
     def statements(
-        self, number: int, verifier: str, *, exists: bool, handover: Handover | None = None
+        self, share: PlannedShare, verifier: str, colleagues: Iterable[tuple[str, bool]]
     ) -> Statements:
-        """Return the SQL of the share of that number.
+        """Return the SQL of one share; of a handover, the last step is a part of it.
 
         Parameters
         ----------
-        number
-            Which share.
+        share
+            Which, as it stands on the server.
         verifier
             The SCRAM verifier of the password.
-        exists
-            Whether the server has the role already.
-        handover
-            What becomes of what the role owns, where it shall only read from now on: the last step is a part of these.
+        colleagues
+            Who else shares the database, as `grants.COLLEAGUES` answers.
         """
-        share, grant = self.shares[number], self.grants[number]
+        privileges = share.privileges
         made = grants.login(
             share.role,
             verifier,
             share.until,
-            exists=exists,
-            read_write=share.read_write,
+            exists=share.exists,
+            read_write=privileges.read_write,
             idle_timeout=self.idle_timeout,
         )
-        own_schema = share.role in self.own_schemas
-        if handover is not None:
-            made += handover.steps[-1]
-        elif exists:
+        if share.handover is not None:
+            made += share.handover.steps[-1]
+        elif share.exists:
             # A writer owns what is in their own schema, and keeps all rights on it.
-            own = () if share.read_write or not own_schema else (share.role,)
-            made += grants.revoke_before_grant(grant, (*self.schemas, *own))
-        return made + grants.grant(grant, own_schema=own_schema)
-
-    def after(self, notes: Sequence[str]) -> Plan:
-        """Return the plan with what was done before it is carried out."""
-        return replace(self, notes=(*notes, *self.notes))
+            own = () if privileges.read_write or not share.own_schema else (share.role,)
+            made += grants.revoke_before_grant(privileges, (*self.schemas, *own))
+        made += grants.grant(privileges, own_schema=share.own_schema)
+        return made + grants.between_colleagues(colleagues, privileges)
 
     @property
     def _answer(self) -> answers.Answer:
@@ -243,135 +220,135 @@ class Plan:
 
 
 def make_plan(
-    cluster: Cluster,
-    database: Database,
-    connection: DatabaseConnection,
-    wish: Wish,
-    *,
-    leaving: Sequence[tuple[StandingShare, str]] = (),
-    creators: Iterable[str] = (),
-) -> Plan:
-    """Return what the wish comes to, for this database as it is now.
+    cluster: Cluster, connection: DatabaseConnection, request: ShareRequest, inventory: Inventory
+) -> SharePlan:
+    """Return what the request comes to, for this database once what has ended is removed.
 
     Parameters
     ----------
     cluster
         Where, and as whom.
-    database
-        The owner's database.
     connection
-        The superuser's connection to it.
-    wish
+        The superuser's connection to the owner's database.
+    request
         What the owner asks for.
-    leaving
-        The shares that have ended, which are removed before the plan is carried out, each with the SQL that does so.
-    creators
-        The roles that may create in the shared schemas so far.
+    inventory
+        The shares of that database as they stand.
 
     Raises
     ------
     UsageProblem
         If a colleague or a schema cannot be what was typed, or a role of such a name is somebody else's.
     """
-    prefix = wish.prefix
+    database, ended = inventory.database, inventory.ended
+    prefix = request.prefix
     notes: list[str] = []
     if prefix is None:
         prefix = _learn_prefix(cluster, database.namespace)
         if prefix is None:
             prefix = DEFAULT_PREFIX
             notes.append(f"How the server names users could not be learnt here; {prefix!r} is assumed.")
-    colleagues = _colleagues(wish.colleagues, prefix, database.namespace)
+    colleagues = _colleagues(request.colleagues, prefix, database.namespace)
     notes.append(remarks.spelling(colleagues))
     session = connection.psycopg
-    every = tuple(name for (name,) in session.execute(grants.SCHEMAS).fetchall())
-    schemas = _schemas(wish.schemas, every)
-    gone = {share.role for share, _ in leaving}
-    owners = tuple(
-        name
-        for (name,) in session.execute(grants.OWNERS, {"schemas": list(every)}).fetchall()
-        if name not in gone
-    )
     heir = grants.heir_of_database(session)
-    _refuse_strangers(session, [role_name(colleague.name) for colleague in colleagues])
+    roles = [role_name(colleague.name) for colleague in colleagues]
+    _refuse_strangers(session, roles)
+    gone = {each.share.role for each in ended}
+    own_schemas = _own_schemas(session, {*roles, *gone}, gone & {role.name for role in inventory.roles}, heir)
+    found = {name for (name,) in session.execute(grants.SCHEMAS).fetchall()}
+    # The schema of a role that goes is one of the heir's then.
+    left = {name for name, owner in own_schemas.items() if name in gone and owner != grants.ARCHIVE}
+    every = tuple(sorted(found | left))
+    schemas = _schemas(request.schemas, every)
+    owners = session.execute(grants.OWNERS, {"schemas": list(every)}).fetchall()
     labels, pods, ports = _pods(cluster, database)
-    until = datetime.now(UTC).replace(microsecond=0) + wish.lasts
+    until = datetime.now(UTC).replace(microsecond=0) + request.duration
+    existing = _existing(session, roles) - gone
+    handovers = {} if request.read_write else _handovers(session, existing, heir)
     shares = tuple(
-        Share(
+        PlannedShare(
             database=database.name,
             namespace=database.namespace,
             colleague=colleague,
             service=database.service,
             port=database.port,
             pods=pods,
-            dbname=connection.dbname,
-            schemas=schemas,
-            lasts=wish.lasts,
+            privileges=Privileges(
+                role=role,
+                dbname=connection.dbname,
+                schemas=schemas,
+                owners=tuple(name for (name,) in owners if name not in gone),
+                keeper=heir or grants.ARCHIVE,
+                read_write=request.read_write,
+                create=request.create,
+            ),
+            duration=request.duration,
             until=until,
-            role=role_name(colleague.name),
-            read_write=wish.read_write,
-            create=wish.create,
-            reason=wish.reason,
-            for_kubectl=wish.for_kubectl,
-            forward=wish.forward,
+            reason=request.reason,
+            for_kubectl=request.for_kubectl,
+            forward=request.forward,
             selector=_selector(labels, database),
+            exists=role in existing,
+            own_schema=role in own_schemas,
+            handover=handovers.get(role),
         )
-        for colleague in colleagues
+        for colleague, role in zip(colleagues, roles, strict=True)
     )
-    existing = _existing(session, [share.role for share in shares]) - gone
-    asked = {share.role for share in shares}
-    allowed = frozenset(creators) - asked | (asked if wish.create else frozenset())
-    handovers = {} if wish.read_write else _handovers(session, existing, heir)
-    again = [share.colleague.name for share in shares if share.role in existing]
+    again = [share.colleague.name for share in shares if share.exists]
     notes += [
         f"{answers.listed(again)} had a share of it: it is changed to this, with the same password."
     ] * bool(again)
     notes += [remarks.handed_over(role, given) for role, given in handovers.items()]
     notes += remarks.ending(session)
-    if wish.read_write:
-        notes += remarks.writing([share.role for share in shares], schemas, create=wish.create)
-    if wish.forward:
+    if request.read_write:
+        notes += remarks.writing(roles, schemas, create=request.create)
+    if request.forward:
         notes += remarks.ports(cluster, database, labels, ports)
-    notes += [] if wish.schemas else remarks.schemas(every, schemas)
-    notes += remarks.public(session, schemas, read_write=wish.read_write)
-    admitted = [one.namespace for one in colleagues] if wish.network else []
-    notes += remarks.network(cluster, database, labels, admitted)
-    if wish.for_kubectl:
+    notes += [] if request.schemas else remarks.schemas(every, schemas)
+    notes += remarks.public(session, schemas, gone, read_write=request.read_write)
+    admitted = [one.namespace for one in colleagues] if request.network else []
+    notes += remarks.network(cluster, database, labels, admitted, [each.share.name for each in ended])
+    if request.for_kubectl:
         notes.append(
             f"For kubectl, every pod of {database.namespace} may be listed by name, with its labels and "
             "environment variables: the rights of kubectl cannot be made narrower."
         )
-    return Plan(
+    return SharePlan(
         database=database,
         shares=shares,
-        grants=tuple(
-            Grant(
-                role=share.role,
-                dbname=share.dbname,
-                schemas=schemas,
-                owners=owners,
-                keeper=heir or grants.ARCHIVE,
-                read_write=share.read_write,
-                create=share.create,
-            )
-            for share in shares
-        ),
         schemas=every,
-        network=wish.network,
+        network=request.network,
         notes=tuple(notes),
-        existing=existing,
-        colleagues=tuple(
-            (role, writes)
-            for role, writes in session.execute(grants.COLLEAGUES).fetchall()
-            if role not in gone
-        ),
-        own_schemas=_own_schemas(session, [share.role for share in shares]),
-        handovers=handovers,
-        archive=tuple(make_archive(session)) if wish.read_write and heir is None else (),
-        leaving=tuple(leaving),
-        # What is handed over leaves nothing to be narrowed.
-        excess=find_excess(session, {*allowed, *gone, *handovers}),
-        creators=allowed,
+        ended=tuple(ended),
+        creators=inventory.creators - set(roles) | (set(roles) if request.create else set()),
         idle_timeout=session.pgconn.server_version >= grants.IDLE_TIMEOUT_SINCE,
+    )
+
+
+def add_preview(plan: SharePlan, connection: DatabaseConnection, opener: closing.Opener) -> SharePlan:
+    """Return a plan with what only its preview needs; carrying it out asks the server again, at that moment.
+
+    Parameters
+    ----------
+    plan
+        What to show.
+    connection, opener
+        The superuser's connection to the database, and what opens one to another database of the server.
+    """
+    session, share = connection.psycopg, plan.shares[0].privileges
+    gone = {each.share.role for each in plan.ended}
+    handed_over = {share.role for share in plan.shares if share.handover}
+    makes_archive = share.read_write and share.keeper == grants.ARCHIVE
+    return replace(
+        plan,
+        ended=tuple(
+            replace(each, sql=closing.removal_sql(connection, each.share.role, opener)) for each in plan.ended
+        ),
+        # What is handed over leaves nothing to be narrowed.
+        excess=find_excess(session, {*plan.creators, *gone, *handed_over}),
+        archive=tuple(make_archive(session)) if makes_archive else (),
+        colleagues=tuple(row for row in session.execute(grants.COLLEAGUES).fetchall() if row[0] not in gone),
     )
 
 
@@ -417,9 +394,17 @@ def _schemas(typed: Sequence[str], every: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(typed)) or tuple(every)
 
 
-def _own_schemas(session: psycopg.Connection[Any], roles: list[str]) -> frozenset[str]:
-    found = session.execute(grants.OWN_SCHEMAS, [roles]).fetchall()
-    return frozenset(name for (name,) in found)
+def _own_schemas(
+    session: psycopg.Connection[Any], roles: AbstractSet[str], gone: AbstractSet[str], heir: str | None
+) -> dict[str, str]:
+    """Return which roles have a schema of their own, and its owner, once the roles that go are gone."""
+    found = dict(session.execute(grants.OWN_SCHEMAS, [list(roles)]).fetchall())
+    for role in gone & found.keys():
+        if hand_over(session, role, heir, leaves=True).drops_schema:
+            del found[role]
+        elif found[role] in gone:
+            found[role] = heir or grants.ARCHIVE
+    return found
 
 
 def _handovers(

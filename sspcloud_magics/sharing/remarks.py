@@ -6,7 +6,7 @@ account exists), and some surprises those who have read the name of a policy and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -157,7 +157,9 @@ def schemas(every: Sequence[str], chosen: Sequence[str]) -> list[str]:
     return ["A schema that is made later is not shared before you give the same command again."]
 
 
-def public(session: psycopg.Connection[Any], shared: Sequence[str], *, read_write: bool) -> list[str]:
+def public(
+    session: psycopg.Connection[Any], shared: Sequence[str], gone: Collection[str], *, read_write: bool
+) -> list[str]:
     """Return what PUBLIC may do in the database, and thus a colleague too, whatever was granted.
 
     Parameters
@@ -166,16 +168,19 @@ def public(session: psycopg.Connection[Any], shared: Sequence[str], *, read_writ
         The superuser's, in that database.
     shared
         The schemas that are opened.
+    gone
+        The roles that are removed before: with them, what PUBLIC may do with their objects.
     read_write
         Whether the colleague may write: then there is little to be surprised at.
     """
     said = []
+    values = {"schemas": list(shared), "gone": list(gone)}
     others = [name for (name,) in session.execute(grants.OTHER_DATABASES).fetchall()]
     if others:
         said.append(
             f"PUBLIC may connect to the other databases of this server ({listed(others)}); nothing is granted in them."
         )
-    acting = [name for (name,) in session.execute(grants.PUBLIC_DEFINERS, [list(shared)]).fetchall()]
+    acting = [name for (name,) in session.execute(grants.PUBLIC_DEFINERS, values).fetchall()]
     if acting:
         said.append(
             f"PUBLIC may call {_some(acting, 'functions')}, which act with the rights of their owner (SECURITY DEFINER), "
@@ -194,7 +199,7 @@ def public(session: psycopg.Connection[Any], shared: Sequence[str], *, read_writ
             "PUBLIC may create tables in the schema public, as before PostgreSQL 15, and that cannot be taken from "
             "one role alone: REVOKE CREATE ON SCHEMA public FROM PUBLIC takes it from everybody."
         )
-    written = [name for (name,) in session.execute(grants.PUBLIC_WRITES, [list(shared)]).fetchall()]
+    written = [name for (name,) in session.execute(grants.PUBLIC_WRITES, values).fetchall()]
     if written:
         said.append(
             f"PUBLIC may write to {_some(written, 'tables')}, and so may the colleague, who could switch off read-only: "
@@ -208,7 +213,11 @@ def _some(names: Sequence[str], noun: str) -> str:
 
 
 def network(
-    cluster: Cluster, database: Database, labels: Mapping[str, str], admitted: Sequence[str]
+    cluster: Cluster,
+    database: Database,
+    labels: Mapping[str, str],
+    admitted: Sequence[str],
+    gone: Collection[str],
 ) -> list[str]:
     """Return what is true of the network today, and what a policy changes.
 
@@ -220,6 +229,8 @@ def network(
         Those of the database's pod.
     admitted
         The namespaces that are to be let in; none where no policy is made.
+    gone
+        The names of the policies that are removed before.
     """
     try:
         found = objects.list_objects(cluster, NETWORK_POLICIES, database.namespace)
@@ -227,6 +238,7 @@ def network(
     except Forbidden:
         return []
     with reading(cluster):
+        found = [policy for policy in found if policy["metadata"]["name"] not in gone]
         said = policies.observations(policies.about(found, labels, database.name), labels, pods)
         is_selected = any(policies.selects(policy, labels) for policy in found)
     if not admitted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +13,11 @@ from sspcloud_magics.cluster import objects
 from sspcloud_magics.cluster.failures import reading
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, SECRETS, Resource
+from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.secret import without_frames
+from sspcloud_magics.sharing import grants
 
 LEFT = ("ended", "orphaned")
 """The states of what belongs to nobody any more, and is to be removed."""
@@ -24,7 +26,7 @@ _OURS = f"{share_keys.MANAGED_BY}={share_keys.OWNER},{share_keys.DATABASE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StandingShare:
+class Share:
     """One share as the cluster has it.
 
     Parameters
@@ -80,7 +82,7 @@ class StandingShare:
 
 
 @dataclass(frozen=True, slots=True)
-class SharedRole:
+class ShareRole:
     """A role of the server that a share has made.
 
     Parameters
@@ -105,9 +107,7 @@ class SharedRole:
 
 
 @without_frames  # the list of Secrets has their values, before they are dropped
-def shares(
-    cluster: Cluster, database: str | None = None, namespace: str | None = None
-) -> list[StandingShare]:
+def list_shares(cluster: Cluster, database: str | None = None, namespace: str | None = None) -> list[Share]:
     """Return the shares of a namespace.
 
     Parameters
@@ -121,7 +121,7 @@ def shares(
 
     Returns
     -------
-    list of StandingShare
+    list of Share
         By database and colleague. A share whose making was cut off is listed, as incomplete.
 
     Raises
@@ -151,10 +151,79 @@ def shares(
     return sorted(wanted, key=lambda share: (share.database, share.colleague))
 
 
-def ended_share(database: Database, role: SharedRole) -> StandingShare:
+@dataclass(frozen=True, slots=True)
+class EndedShare:
+    """A share that has ended, of which something is left.
+
+    Parameters
+    ----------
+    share
+        Which.
+    valid_until
+        The end that its role had when it was found, where nothing but the role is left; None where its objects are, too.
+    sql
+        What removes the role, as a person reads it; empty where that is not asked for, or the role is not there.
+    """
+
+    share: Share
+    valid_until: str | None = None
+    sql: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The shares of one database, in the cluster and on the server.
+
+    Parameters
+    ----------
+    database
+        Which.
+    roles
+        The roles of the server that shares have made.
+    shares
+        The shares in the cluster, listed after the roles: a share has its Job before its role.
+    """
+
+    database: Database
+    roles: Sequence[ShareRole]
+    shares: Sequence[Share]
+
+    @property
+    def ended(self) -> list[EndedShare]:
+        """What has ended: shares that no Job could end, and roles that shares have left behind."""
+        return [EndedShare(share) for share in self.shares if share.state == "ended"] + self.left_behind
+
+    @property
+    def left_behind(self) -> list[EndedShare]:
+        """The roles whose shares are gone from the cluster."""
+        needed = {share.role for share in self.shares}
+        return [
+            EndedShare(_ended_share(self.database, role), role.valid_until)
+            for role in self.roles
+            if role.name not in needed
+        ]
+
+    @property
+    def creators(self) -> frozenset[str]:
+        """The roles that may create in the shared schemas, because the owner has said so."""
+        return frozenset(share.role for share in self.shares if share.create)
+
+
+def take_inventory(cluster: Cluster, connection: DatabaseConnection, database: Database) -> Inventory:
+    """Return the shares of a database, and the roles of its server."""
+    roles = list_roles(connection)
+    return Inventory(database, roles, list_shares(cluster, database.name, database.namespace))
+
+
+def list_roles(connection: DatabaseConnection) -> list[ShareRole]:
+    """Return the roles of the server that shares have made."""
+    return [ShareRole(*row) for row in connection.psycopg.execute(grants.ROLES).fetchall()]
+
+
+def _ended_share(database: Database, role: ShareRole) -> Share:
     """Return a share of which nothing is left but its Postgres role."""
     colleague = role.name.removeprefix(share_keys.ROLE_PREFIX)
-    return StandingShare(
+    return Share(
         database=database.name,
         namespace=database.namespace,
         colleague=colleague,
@@ -192,11 +261,11 @@ def _schemas(text: str) -> tuple[str, ...]:
     return tuple(map(str, named)) if isinstance(named, list) else ()
 
 
-def _standing(item: Mapping[str, Any], *, keeper: bool, complete: bool) -> StandingShare:
+def _standing(item: Mapping[str, Any], *, keeper: bool, complete: bool) -> Share:
     metadata = item["metadata"]
     labels, said = metadata["labels"], metadata.get("annotations") or {}
     until = said.get(share_keys.UNTIL)
-    return StandingShare(
+    return Share(
         database=labels[share_keys.DATABASE],
         namespace=metadata["namespace"],
         colleague=labels.get(share_keys.COLLEAGUE, ""),

@@ -9,6 +9,11 @@ an object that a colleague has made. A pooler may drop such options without a wo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
 from sspcloud_magics.cluster import objects
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.databases.connection import DatabaseConnection, open_connection
@@ -73,6 +78,21 @@ def check_settings(connection: DatabaseConnection) -> None:
             f"and have to be {_listed(_WANTED)} all along.",
             mend="share through the server's own service, without the pooler",
         )
+
+
+@contextmanager
+def word_refusal(what: str, hint: str) -> Iterator[None]:
+    """Raise what the server refuses in a block as an error in words of sharing.
+
+    Raises
+    ------
+    QueryFailed
+        Says `what`, the server's reason, and `hint`.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise QueryFailed(what, why=(error.diag.message_primary or str(error)).strip(), mend=hint) from None
 
 
 def _listed(values: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sspcloud_magics.cluster.tables import Column, ResourceTable, Row, Tone, View, table
 from sspcloud_magics.sharing.durations import format_duration
-from sspcloud_magics.sharing.shares import SharedRole, StandingShare
+from sspcloud_magics.sharing.shares import Share, ShareRole
 
 _TONES = {"open": Tone.GOOD, "incomplete": Tone.WAITING, "ended": Tone.OVER, "orphaned": Tone.OVER}
 
@@ -60,15 +60,13 @@ _VIEW = View(
 )
 
 
-def share_table(
-    listed: Sequence[StandingShare], roles: Mapping[tuple[str, str], SharedRole]
-) -> ResourceTable:
+def share_table(listed: Sequence[Share], roles: Mapping[tuple[str, str], ShareRole]) -> ResourceTable:
     """Return shares as a DataFrame.
 
     Parameters
     ----------
     listed
-        What `shares` returned.
+        What `list_shares` returned.
     roles
         The roles that the servers have, by database and role, with their sessions; those of a database that could not
         be asked are missing.
@@ -81,7 +79,7 @@ def share_table(
         datetime64[us, UTC], when the oldest of these sessions began, missing where there is none.
     """
 
-    def row(share: StandingShare) -> dict[str, object]:
+    def row(share: Share) -> dict[str, object]:
         role = roles.get((share.database, share.role))
         return {
             "database": share.database,

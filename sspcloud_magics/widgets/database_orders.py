@@ -9,7 +9,7 @@ from sspcloud_magics.widgets.asking import Order, names, text, words
 from sspcloud_magics.widgets.looks import cut
 
 if TYPE_CHECKING:
-    from sspcloud_magics.sharing.plan import Plan
+    from sspcloud_magics.sharing.plan import SharePlan
 
 MOST_TABLES = 200
 MOST_COLUMNS = 200
@@ -66,12 +66,12 @@ def schemas(order: Order) -> list[str]:
 
 def plan_share(order: Order) -> dict[str, Any]:
     """Return what sharing would make; nothing is made."""
-    plan: Plan = session.preview_share(**_wish(order))
+    plan: SharePlan = session.preview_share(**_wish(order))
     return {
         "colleagues": [share.colleague.name for share in plan.shares],
         "roles": [share.role for share in plan.shares],
-        "read_write": plan.shares[0].read_write,
-        "schemas": list(plan.shares[0].schemas),
+        "read_write": plan.shares[0].privileges.read_write,
+        "schemas": list(plan.shares[0].privileges.schemas),
         "every": list(plan.schemas),
         "until": int(plan.shares[0].until.timestamp()),
         "objects": ["Job", "Secret", "Role", "RoleBinding"],

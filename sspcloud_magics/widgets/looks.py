@@ -131,9 +131,9 @@ def databases(cluster: Cluster) -> Facts:
 
 def shares(cluster: Cluster) -> Facts:
     """Return what one shares with colleagues, and who is connected where that can be asked in passing."""
-    from sspcloud_magics.sharing.shares import shares as standing_shares  # noqa: PLC0415 - at first use
+    from sspcloud_magics.sharing.shares import list_shares  # noqa: PLC0415 - at first use
 
-    found = standing_shares(cluster)
+    found = list_shares(cluster)
     connected = _sessions({f"{each.namespace}/{each.database}" for each in found})
     return {
         f"share/{each.database}/{each.colleague}": {
@@ -155,11 +155,11 @@ def _sessions(wanted: set[str]) -> dict[tuple[str, str], tuple[int, int | None]]
     opened = {each.database.path for each in session.open_connections()}
     sessions: dict[tuple[str, str], tuple[int, int | None]] = {}
     for path in wanted & opened:
-        from sspcloud_magics.sharing.closing import shared_roles  # noqa: PLC0415 - at first use
+        from sspcloud_magics.sharing.shares import list_roles  # noqa: PLC0415 - at first use
 
         try:
             with session.beside(path) as connection:
-                for role in shared_roles(connection):
+                for role in list_roles(connection):
                     since = int(role.since.timestamp()) if role.since else None
                     sessions[path, role.name] = (role.sessions, since)
         except SspcloudError:

@@ -23,7 +23,7 @@ from sspcloud_magics.doctor import arriving, rights, traps
 from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.errors import ClusterError, ServerError, ServerUnreachable, SspcloudError
 from sspcloud_magics.sharing import plan, relay, remarks
-from sspcloud_magics.sharing.shares import shares
+from sspcloud_magics.sharing.shares import list_shares
 from sspcloud_magics.target import Target
 from tests.hostile import api
 
@@ -212,7 +212,7 @@ QUESTIONS: dict[str, tuple[Callable[[Cluster], object], ...]] = {
         lambda cluster: str(who_am_i(cluster)),
         lambda cluster: may(cluster, "get", PODS),
         lambda cluster: secrets_by_name(cluster, "user-bob"),
-        shares,
+        list_shares,
         relay.sweep,
     ),
     "rules": (
@@ -222,7 +222,7 @@ QUESTIONS: dict[str, tuple[Callable[[Cluster], object], ...]] = {
         lambda cluster: list(arriving._pods(patient_of(cluster), Target("user-bob", "service", "a"))),
         lambda cluster: list(arriving._pods(patient_of(cluster), Target("user-bob", "pod", "a"))),
         lambda cluster: plan._learn_prefix(cluster, "user-bob"),
-        lambda cluster: remarks.network(cluster, DATABASE, {"a": "b"}, ["user-eve"]),
+        lambda cluster: remarks.network(cluster, DATABASE, {"a": "b"}, ["user-eve"], ()),
     ),
 }
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-import sspcloud_magics as ssp
 from sspcloud_magics import errors
 from tests.magics.conftest import Notebook
 from tests.support.database import DATABASE
+from tests.support.shares import superuser
 from tests.testbed import Sandbox
 
 LINE = f"%connect_db user-alice/{DATABASE}"
@@ -127,7 +127,7 @@ def test_list_of_colleagues_is_taken_back(alice: Notebook) -> None:
 
 
 def test_leftovers_are_offered_with_their_removal(alice: Notebook) -> None:
-    owner = ssp.session.sharing._superuser(*ssp.session.sharing._own(DATABASE))
+    owner = superuser()
     owner.psycopg.execute("CREATE ROLE share_dave LOGIN")
     owner.psycopg.execute("COMMENT ON ROLE share_dave IS 'made by sspcloud-magics for a share'")
     owner.close()

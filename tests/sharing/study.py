@@ -38,7 +38,7 @@ def alice(server, superuser):
 
 
 def share(superuser, role=ROLE, *, read_write=True):
-    wanted = grants.Grant(
+    wanted = grants.Privileges(
         role=role, dbname=DATABASE, schemas=("public",), owners=(OWNER,), keeper=OWNER, read_write=read_write
     )
     verifier = superuser.pgconn.encrypt_password(b"b", role.encode(), b"scram-sha-256").decode()
@@ -50,7 +50,7 @@ def share(superuser, role=ROLE, *, read_write=True):
 
 def take_back(superuser, role=ROLE):
     heir = grants.heir_of_database(superuser)
-    for statement in grants.lock_out(role):
+    for statement in (grants.forbid_login(role), grants.end_sessions(role)):
         superuser.execute(statement)
     given = handover.hand_over(superuser, role, heir, leaves=True)
     for step in given.steps:

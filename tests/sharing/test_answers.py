@@ -8,7 +8,7 @@ import yaml
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.sharing import answers, manifests
 from sspcloud_magics.sharing.colleagues import parse_colleague
-from sspcloud_magics.sharing.opening import Opened
+from sspcloud_magics.sharing.opening import ShareResult
 from tests.sharing.test_manifests import a_share, owned
 
 LINE = "%connect_db user-alice/postgresql-cnpg-951239"
@@ -16,7 +16,9 @@ LINE = "%connect_db user-alice/postgresql-cnpg-951239"
 
 def opened(**more):
     bob = a_share(**more)
-    return Opened((bob, replace(bob, colleague=parse_colleague("carol"))), ("One thing.", "<b>Another.</b>"))
+    return ShareResult(
+        (bob, replace(bob, colleague=parse_colleague("carol"))), ("One thing.", "<b>Another.</b>")
+    )
 
 
 def test_answer_ends_with_the_line_to_send():
@@ -26,7 +28,7 @@ def test_answer_ends_with_the_line_to_send():
 
 
 def test_it_says_to_whom_what_and_until_when_in_words():
-    said = opened(schemas=("public", 'en"quête'), lasts=timedelta(hours=36)).granted
+    said = opened(schemas=("public", 'en"quête'), duration=timedelta(hours=36)).granted
     assert said.startswith('bob and carol may read postgresql-cnpg-951239 (schemas public and en"quête) for ')
     assert "for 1 day and 12 hours, until Tuesday 1 December 2026, " in said
     assert "read and write" in opened(read_write=True).granted

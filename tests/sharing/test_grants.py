@@ -62,7 +62,7 @@ def share(superuser, *, read_write=False, until=None, exists=False):
 
 
 def wanted(*, read_write=False):
-    return grants.Grant(
+    return grants.Privileges(
         role=ROLE, dbname=DATABASE, schemas=(SCHEMA,), owners=(OWNER,), keeper=OWNER, read_write=read_write
     )
 
@@ -263,7 +263,7 @@ def test_revoking_ends_sessions_and_keeps_objects(server, superuser, owner):
     share(superuser, read_write=True)
     with as_colleague(server) as bob:
         bob.execute("CREATE TABLE of_bob AS SELECT 7 AS x")
-        run(superuser, grants.lock_out(ROLE))
+        run(superuser, [grants.forbid_login(ROLE), grants.end_sessions(ROLE)])
         with pytest.raises(psycopg.OperationalError):
             bob.execute("SELECT 1")
         for step in hand_over(superuser, ROLE, OWNER, leaves=True).steps:
@@ -303,10 +303,10 @@ def test_what_public_may_write_or_call_is_found(superuser, owner):
     ):
         quoted = statement.replace("'DELETE FROM {s}.", "'DELETE FROM " + f'"{SCHEMA}".')
         owner.execute(in_schema(quoted))
-    said = remarks.public(superuser, [SCHEMA], read_write=False)
+    said = remarks.public(superuser, [SCHEMA], (), read_write=False)
     assert any(f'PUBLIC may write to "{SCHEMA}".open_to_all,' in one for one in said)
     assert any(f'PUBLIC may call "{SCHEMA}".acts(), which act' in one for one in said)
-    elsewhere = " ".join(remarks.public(superuser, ["public"], read_write=False))
+    elsewhere = " ".join(remarks.public(superuser, ["public"], (), read_write=False))
     assert "open_to_all" not in elsewhere
     assert "acts()" not in elsewhere
 

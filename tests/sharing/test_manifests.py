@@ -9,14 +9,16 @@ from sspcloud_magics.secret import Secret
 from sspcloud_magics.share_keys import share_name
 from sspcloud_magics.sharing import manifests
 from sspcloud_magics.sharing.colleagues import parse_colleague
-from sspcloud_magics.sharing.manifests import Share, future_pods
+from sspcloud_magics.sharing.grants import Privileges
+from sspcloud_magics.sharing.manifests import PlannedShare, future_pods
 from tests.support.database import DATABASE as F
 
 CANARY = "canary-password"
 
 
-def a_share(**more):
-    return Share(
+def a_share(*, duration=timedelta(days=7), **more):
+    rights = {name: more.pop(name) for name in ("schemas", "read_write") if name in more}
+    return PlannedShare(
         **{
             "database": F,
             "namespace": "user-alice",
@@ -24,11 +26,11 @@ def a_share(**more):
             "service": f"{F}-rw",
             "port": 5432,
             "pods": future_pods(F),
-            "dbname": "defaultdb",
-            "schemas": ("public",),
-            "lasts": timedelta(days=7),
+            "privileges": Privileges(
+                **{"role": "share_bob", "dbname": "defaultdb", "schemas": ("public",), "owners": (), **rights}
+            ),
+            "duration": duration,
             "until": datetime(2026, 12, 1, 12, tzinfo=UTC),
-            "role": "share_bob",
             "selector": {"cnpg.io/cluster": F},
             **more,
         }

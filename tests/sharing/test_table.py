@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from sspcloud_magics.sharing.shares import LEFT, SharedRole, StandingShare
+from sspcloud_magics.sharing.shares import LEFT, Share, ShareRole
 from sspcloud_magics.sharing.table import share_table
 
 
 def share(**more):
-    return StandingShare(
+    return Share(
         **{
             "database": "db",
             "namespace": "user-alice",
@@ -28,7 +28,7 @@ def share(**more):
 
 
 def roles(sessions, since):
-    return {("db", "share_bob"): SharedRole("share_bob", sessions, since, datetime.now(UTC))}
+    return {("db", "share_bob"): ShareRole("share_bob", sessions, since, datetime.now(UTC))}
 
 
 def test_table_says_the_end_and_the_sessions():

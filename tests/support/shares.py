@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import sspcloud_magics as ssp
+from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.session import sharing
 from tests.support.database import DATABASE
 
 
@@ -19,3 +21,9 @@ def nothing_shared(be_owner: Callable[[], object]) -> Iterator[None]:
     finally:
         be_owner()
         ssp.unshare(DATABASE, everybody=True)
+
+
+def superuser(dbname: str | None = None) -> DatabaseConnection:
+    """Connect to the owner's database, or to another one of its server, as sharing does."""
+    service = sharing.service()
+    return service.connect(service.find(DATABASE), dbname)

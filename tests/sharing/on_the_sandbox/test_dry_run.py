@@ -12,9 +12,10 @@ from sspcloud_magics.cluster import objects
 from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS
 from sspcloud_magics.secret import HIDDEN
 from tests.sharing.on_the_sandbox.notebook import kubectl
-from tests.sharing.on_the_sandbox.test_ending import superuser, wait_until_gone
+from tests.sharing.on_the_sandbox.test_ending import wait_until_gone
 from tests.sharing.on_the_sandbox.test_secrets import server_that_logs_all_statements
 from tests.support.database import DATABASE
+from tests.support.shares import superuser
 
 KINDS = {each.plural: each for each in (JOBS, SECRETS, ROLES, ROLE_BINDINGS, NETWORK_POLICIES)}
 

@@ -25,6 +25,7 @@ from tests.sharing.on_the_sandbox import notebook
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.sharing.test_manifests import a_share
 from tests.support.database import DATABASE
+from tests.support.shares import superuser
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -44,10 +45,6 @@ def wait_until_gone(cluster, name=NAME):
         ]
 
     wait_until(lambda: name not in left(), within=60)
-
-
-def superuser(dbname=None):
-    return session.sharing._superuser(*session.sharing._own(DATABASE), dbname)
 
 
 def test_share_ends_by_itself_during_a_session(be):
@@ -226,7 +223,7 @@ def test_sleeping_database_gets_no_relay(be, sandbox):
 def in_a_notebook(request, be, sandbox, tmp_path):
     ssp.share_db(DATABASE, "bob")
     cluster = notebook.identity(sandbox, "user-alice", request.param, tmp_path)
-    state._set_cluster(cluster)
+    state.set_cluster(cluster)
     yield request.param
     be("alice")
     cluster.close()

@@ -7,10 +7,10 @@ import pytest
 from psycopg import sql
 
 import sspcloud_magics as ssp
-from sspcloud_magics import session
 from sspcloud_magics.errors import CredentialsNotFound, SspcloudError
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.support.database import DATABASE
+from tests.support.shares import superuser
 
 PATH = f"user-alice/{DATABASE}"
 AWKWARD = 'enquête "2026"; DROP TABLE regions; --'
@@ -26,7 +26,7 @@ def quoted(name):
 @pytest.fixture
 def awkward(be, sandbox):
     """A database inside Alice's server, its owner, a schema and a table, all of such names; she says it is hers."""
-    first = session.sharing._superuser(*session.sharing._own(DATABASE))
+    first = superuser()
     for statement in ("CREATE ROLE {user} LOGIN PASSWORD 'x'", "CREATE DATABASE {inside} OWNER {user}"):
         first.psycopg.execute(
             sql.SQL(statement).format(user=sql.Identifier(USER), inside=sql.Identifier(INSIDE))
@@ -39,7 +39,7 @@ def awkward(be, sandbox):
         assert "patched" in kubectl(sandbox, "alice", "patch", *secret, "-p", patch)
 
     call_it(base64.b64encode(INSIDE.encode()).decode())
-    owner = session.sharing._superuser(*session.sharing._own(DATABASE))
+    owner = superuser()
     for statement in (
         "CREATE SCHEMA {name} AUTHORIZATION {user}",
         "SET ROLE {user}",

@@ -10,13 +10,12 @@ import pytest
 import yaml
 
 import sspcloud_magics as ssp
-from sspcloud_magics import session
 from sspcloud_magics.cluster import objects
 from sspcloud_magics.session import current_cluster
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.support.database import DATABASE
 from tests.support.notebooks import saved_by_a_kernel
-from tests.support.shares import nothing_shared
+from tests.support.shares import nothing_shared, superuser
 
 SESSION = Path(__file__).with_name("verbose_session.py")
 KINDS = "jobs,roles,rolebindings,networkpolicies,pods,configmaps,events,services,endpoints"
@@ -57,7 +56,7 @@ def token(sandbox, person):
 @contextlib.contextmanager
 def server_that_logs_all_statements(sandbox):
     """Let Alice's server write down every statement, and give a function that returns what it wrote."""
-    with session.sharing._superuser(*session.sharing._own(DATABASE)).psycopg as owner:
+    with superuser().psycopg as owner:
         owner.execute("ALTER SYSTEM SET log_statement = 'all'")
         owner.execute("SELECT pg_reload_conf()")
         try:

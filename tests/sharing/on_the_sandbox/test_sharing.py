@@ -28,11 +28,12 @@ from sspcloud_magics.errors import (
 )
 from sspcloud_magics.session import memory
 from sspcloud_magics.sharing import opening
-from sspcloud_magics.sharing.opening import Opened
-from sspcloud_magics.sharing.plan import Plan
+from sspcloud_magics.sharing.opening import ShareResult
+from sspcloud_magics.sharing.plan import SharePlan
 from tests.sharing.on_the_sandbox import notebook
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.support.database import DATABASE
+from tests.support.shares import superuser
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -48,7 +49,7 @@ def share_name(colleague):
 
 def test_colleague_joins_with_the_owners_line(be):
     opened = ssp.share_db(DATABASE, ["bob", "carol"], reason="le cours")
-    assert isinstance(opened, Opened)
+    assert isinstance(opened, ShareResult)
     assert opened.line == f"%connect_db {PATH}"
     assert "check the spelling of bob and carol" in opened.notes[0]  # nothing proves that they exist
     for person in ("bob", "carol"):
@@ -110,7 +111,7 @@ def test_expired_role_may_not_log_in(be):
     be("bob")
     connected = ssp.connect_db(PATH)
     be("alice")
-    owner = session.sharing._superuser(*session.sharing._own(DATABASE))
+    owner = superuser()
     owner.psycopg.execute("ALTER ROLE share_bob VALID UNTIL '2000-01-01'")
     owner.close()
     connected.psycopg.close()
@@ -165,7 +166,7 @@ def test_sharing_again_without_the_network_closes_it(be, sandbox):
 
 
 def test_foreign_role_is_not_taken_over(be):
-    owner = session.sharing._superuser(*session.sharing._own(DATABASE))
+    owner = superuser()
     try:
         owner.psycopg.execute("CREATE ROLE share_bob")
         with pytest.raises(UsageProblem, match="no share has made"):
@@ -272,7 +273,7 @@ def test_group_member_finds_the_groups_shares(be, sandbox):
 
 def test_a_dry_run_makes_nothing_and_shows_no_password(be):
     plan = ssp.share_db(DATABASE, "bob", dry_run=True)
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, SharePlan)
     assert ssp.shares().empty
     for shown in (repr(plan), plan._repr_html_()):
         assert "CREATE ROLE" in shown
@@ -463,14 +464,14 @@ def test_sharing_again_waits_for_a_job_that_is_going(be, held_job):
 def test_share_whose_job_goes_meanwhile_is_completed(be, sandbox, monkeypatch):
     """Another session takes the share back between the Job and the rights."""
     ssp.share_db(DATABASE, "bob")
-    made = opening._role
+    made = opening._make_role
 
     def role_and_loss(*arguments):
         kubectl(sandbox, "alice", "delete", "job", share_name("bob"))
-        monkeypatch.setattr(opening, "_role", made)
+        monkeypatch.setattr(opening, "_make_role", made)
         return made(*arguments)
 
-    monkeypatch.setattr(opening, "_role", role_and_loss)
+    monkeypatch.setattr(opening, "_make_role", role_and_loss)
     ssp.share_db(DATABASE, "bob")
     assert list(ssp.shares()["state"]) == ["open"]
     be("bob")
