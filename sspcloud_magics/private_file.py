@@ -1,4 +1,4 @@
-"""A file for a library that takes no text: only this process reads it, and nothing of it is left behind."""
+"""Files that no other user may read: one that is replaced as a whole, and one for a library that takes no text."""
 
 from __future__ import annotations
 
@@ -12,8 +12,38 @@ from functools import partial
 from pathlib import Path
 
 
+def replace_file(file: Path, content: bytes, *, sync: bool = False) -> None:
+    """Write a file as a whole or not at all: another process reads the old or the new content.
+
+    Parameters
+    ----------
+    file, content
+        Which, and what it holds then.
+    sync
+        Wait until the disk has it, so that a crash of the machine leaves the old or the new content as well.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the old content stays.
+    """
+    # mkstemp makes it 0600, and its name is no other process'.
+    handle, scratch = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with open(handle, "wb") as written:  # noqa: PTH123 - a descriptor
+            written.write(content)
+            if sync:
+                written.flush()
+                os.fsync(written.fileno())
+        Path(scratch).replace(file)
+    except BaseException:
+        with suppress(OSError):
+            Path(scratch).unlink()
+        raise
+
+
 def private_file(text: str) -> tuple[Path, Callable[[], None]]:
-    """Return a file that holds a text, and what removes it.
+    """Return a file that holds a text and that only this process reads, and what removes it.
 
     On Linux it is in memory, so that not even a process that is killed leaves it behind. Elsewhere it is in a directory
     that only its owner can enter.

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sspcloud_magics.errors import KubeconfigInvalid
+from sspcloud_magics.private_file import replace_file
 
 PATIENCE = 5.0
 """How long to wait for a kubectl that is writing, in seconds; it writes for milliseconds."""
@@ -92,7 +92,7 @@ def write(file: Path, text: str) -> None:
         target = file.resolve()
         if target.exists():
             _keep_a_copy(target)
-        _replace(target, text.encode())
+        replace_file(target, text.encode(), sync=True)
     except OSError as error:
         raise _cannot(file, error) from None
 
@@ -116,22 +116,7 @@ def check_writable(file: Path) -> None:
 def _keep_a_copy(file: Path) -> None:
     backup = file.with_name(file.name + BACKUP)
     if not backup.exists():
-        _replace(backup, file.read_bytes())
-
-
-def _replace(file: Path, content: bytes) -> None:
-    # mkstemp makes it 0600, and its name is nobody else's.
-    handle, scratch = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with open(handle, "wb") as written:  # noqa: PTH123 - a descriptor
-            written.write(content)
-            written.flush()
-            os.fsync(written.fileno())
-        Path(scratch).replace(file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(scratch).unlink()
-        raise
+        replace_file(backup, file.read_bytes(), sync=True)
 
 
 def _cannot(file: Path, error: OSError) -> KubeconfigInvalid:

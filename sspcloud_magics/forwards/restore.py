@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.forwards.ports import check_address
 from sspcloud_magics.forwards.processes import runs, started
+from sspcloud_magics.private_file import replace_file
 from sspcloud_magics.target import PortText, Target, parse_port, parse_target
 
 _NAME = re.compile(r"(?P<folder>[0-9a-f]{16})\.(?P<pid>\d+)\.(?P<started>\d+)\.json")
@@ -188,15 +188,7 @@ class ForwardsFile:
                 "folder": str(self._notebooks),
                 "forwards": [each.to_plain() for each in listed],
             }
-            # mkstemp makes it 0600.
-            handle, temporary = tempfile.mkstemp(dir=self._home, prefix=".new-")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(content, file, indent=1)
-                Path(temporary).replace(self.path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            replace_file(self.path, json.dumps(content, indent=1).encode())
         self._written = listed
 
     def left_behind(self) -> list[Path]:

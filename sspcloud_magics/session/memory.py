@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.forwards.restore import state_folder
+from sspcloud_magics.private_file import replace_file
 from sspcloud_magics.session import state
 
 MOST = 20
@@ -123,11 +122,4 @@ def _write(places: list[Place]) -> None:
     path = file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     content = {"version": 1, "used": [place.to_plain() for place in places]}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")  # it is made 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as written:
-            json.dump(content, written, indent=1)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_file(path, json.dumps(content, indent=1).encode())
