@@ -126,17 +126,17 @@ class SharingService:
 
     def preview(self, name: str, request: ShareRequest, progress: Progress) -> SharePlan:
         """Return what `share` would do; nothing is done."""
-        with self._planned(name, request, progress) as (connection, plan):
+        with self._plan(name, request, progress) as (connection, plan):
             return add_preview(plan, connection, partial(self.connect, plan.database))
 
     def share(self, name: str, request: ShareRequest, progress: Progress) -> ShareResult:
         """Open a database to colleagues; what shares that have ended left behind goes first."""
-        with self._planned(name, request, progress) as (connection, plan):
+        with self._plan(name, request, progress) as (connection, plan):
             opener = partial(self.connect, plan.database)
             return apply_plan(self.cluster, connection, opener, plan, progress)
 
     @contextmanager
-    def _planned(
+    def _plan(
         self, name: str, request: ShareRequest, progress: Progress
     ) -> Iterator[tuple[DatabaseConnection, SharePlan]]:
         database = self.find(name)

@@ -198,7 +198,7 @@ class Inventory:
         """The roles whose shares are gone from the cluster."""
         needed = {share.role for share in self.shares}
         return [
-            EndedShare(_ended_share(self.database, role), role.valid_until)
+            EndedShare(_share_of_role(self.database, role), role.valid_until)
             for role in self.roles
             if role.name not in needed
         ]
@@ -220,7 +220,7 @@ def list_roles(connection: DatabaseConnection) -> list[ShareRole]:
     return [ShareRole(*row) for row in connection.psycopg.execute(grants.ROLES).fetchall()]
 
 
-def _ended_share(database: Database, role: ShareRole) -> Share:
+def _share_of_role(database: Database, role: ShareRole) -> Share:
     """Return a share of which nothing is left but its Postgres role."""
     colleague = role.name.removeprefix(share_keys.ROLE_PREFIX)
     return Share(
