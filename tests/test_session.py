@@ -13,9 +13,8 @@ from sspcloud_magics import session
 from sspcloud_magics.cluster import resolve
 from sspcloud_magics.cluster.inventory import TargetPort
 from sspcloud_magics.cluster.resolve import ResolvedTarget
-from sspcloud_magics.databases import credentials
 from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
-from sspcloud_magics.session import Choice, forwarding, looking, state
+from sspcloud_magics.session import Choice, forwarding, looking, querying, state
 from sspcloud_magics.target import PortText, Target, TargetText
 from tests.forwards.stage import helpers
 from tests.testbed import Sandbox, Testbed
@@ -164,7 +163,7 @@ def test_forward_opened_during_close_is_not_opened(testbed: Testbed, monkeypatch
 
 
 @pytest.mark.usefixtures("alice")
-@pytest.mark.parametrize(("module", "name"), [(credentials, "for_database"), (state, "prefer")])
+@pytest.mark.parametrize(("module", "name"), [(querying, "for_database"), (state, "prefer")])
 def test_database_opened_during_close_is_not_connected(
     module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sspcloud_magics.session.authentication import login as login
+    from sspcloud_magics.session.authentication import whoami as whoami
+    from sspcloud_magics.session.database_list import databases as databases
+    from sspcloud_magics.session.database_list import reachable_databases as reachable_databases
     from sspcloud_magics.session.examining import doctor as doctor
     from sspcloud_magics.session.forwarding import forward as forward
     from sspcloud_magics.session.forwarding import forward_through_relay as forward_through_relay
-    from sspcloud_magics.session.forwarding import forwards as forwards
     from sspcloud_magics.session.forwarding import restart_forward as restart_forward
     from sspcloud_magics.session.forwarding import unforward as unforward
-    from sspcloud_magics.session.looking import databases as databases
+    from sspcloud_magics.session.looking import forwards as forwards
     from sspcloud_magics.session.looking import pods as pods
-    from sspcloud_magics.session.looking import reachable_databases as reachable_databases
     from sspcloud_magics.session.looking import services as services
-    from sspcloud_magics.session.looking import whoami as whoami
     from sspcloud_magics.session.memory import colleagues_namespaces as colleagues_namespaces
     from sspcloud_magics.session.querying import beside as beside
     from sspcloud_magics.session.querying import connect_db as connect_db
@@ -62,10 +62,11 @@ if TYPE_CHECKING:
     from sspcloud_magics.session.transactions import transaction as transaction
 
 _NAMES = {
-    "authentication": "login",
+    "authentication": "login whoami",
+    "database_list": "databases reachable_databases",
     "examining": "doctor",
-    "forwarding": "forward forward_through_relay forwards restart_forward unforward",
-    "looking": "databases pods reachable_databases services whoami",
+    "forwarding": "forward forward_through_relay restart_forward unforward",
+    "looking": "forwards pods services",
     "memory": "colleagues_namespaces",
     "querying": "beside connect_db connection current_connection describe_table engine load_table query_db tables",
     "sharing": "preview_share share_db shareable_schemas shares unshare",

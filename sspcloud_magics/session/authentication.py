@@ -1,4 +1,4 @@
-"""Logging in: with the account page's script, or by choosing a cluster."""
+"""Who the user is for the cluster: logging in, and asking."""
 
 from __future__ import annotations
 
@@ -126,3 +126,25 @@ def _log_in(
     files = [user_path(named)] if named else default_files()
     log_in(read, files, user_path(ca_file) if ca_file else None)
     return read.context
+
+
+def whoami() -> Identity:
+    """Say who one is for the cluster, and where.
+
+    Returns
+    -------
+    Identity
+        The user, the groups, the namespace, the server, and which configuration said so.
+
+    Raises
+    ------
+    ClusterError
+        If there is no configuration, or the server does not accept it.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.whoami().user  # doctest: +SKIP
+    'oidc-bob'
+    """
+    return who_am_i(state.current_cluster())

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from sspcloud_magics.cluster import resolve
 from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
 from sspcloud_magics.forwards.sockets import UNIX, runtime_folder
-from sspcloud_magics.forwards.table import forward_table
 from sspcloud_magics.session import memory, state
 from sspcloud_magics.sharing.relay import (
     IMAGE,
@@ -21,8 +20,6 @@ from sspcloud_magics.sharing.relay import (
 from sspcloud_magics.target import PortText, TargetText, parse_port, parse_target
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from sspcloud_magics.cluster.resolve import ResolvedTarget
     from sspcloud_magics.forwards import Forward
 
@@ -178,47 +175,6 @@ def forward_through_relay(
         raise
     opened.destination = f"{host}:{port}"
     return opened
-
-
-def forwards(*, restore: bool = False) -> pd.DataFrame:
-    """List the forwards of this process.
-
-    Parameters
-    ----------
-    restore
-        First open again what the last process of this notebook folder had open when it ended, on the same
-        local ports.
-
-    Returns
-    -------
-    DataFrame
-        One row a forward: its state, where it listens, where it leads, and what it has carried.
-        ``attrs["notes"]`` says which could not be restored, and why.
-
-    Raises
-    ------
-    ClusterError
-        If no cluster can be used to restore them.
-
-    Examples
-    --------
-    >>> import sspcloud_magics as ssp
-    >>> len(ssp.forwards())
-    0
-    """
-    troubles = _restore() if restore else ()
-    table = forward_table(state.open_forwards())
-    if troubles:
-        table.attrs["notes"] = list(troubles)
-    return table
-
-
-def _restore() -> tuple[str, ...]:
-    """Open what was open last, and return what hindered it."""
-    cluster = state.current_cluster()
-    manager = state.manager()
-    file = state.session.forwards_file
-    return file.restore(manager, cluster).troubles if file is not None else ()
 
 
 def unforward(which: str | int | None = None, *, everything: bool = False) -> list[Forward]:

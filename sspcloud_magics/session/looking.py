@@ -1,4 +1,4 @@
-"""Who am I, and what is there: the part of the API that changes nothing."""
+"""Pods, services and forwards as tables."""
 
 from __future__ import annotations
 
@@ -7,41 +7,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sspcloud_magics.cluster import inventory, tables
-from sspcloud_magics.cluster.permissions import who_am_i
-from sspcloud_magics.databases import discovery
-from sspcloud_magics.databases.credentials import shared_with_me
-from sspcloud_magics.errors import Forbidden, UsageProblem
-from sspcloud_magics.session import memory, state
+from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.forwards.table import forward_table
+from sspcloud_magics.session import state
 from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sspcloud_magics.cluster.identity import Cluster
-    from sspcloud_magics.cluster.permissions import Identity
-    from sspcloud_magics.databases.discovery import Database
-
-
-def whoami() -> Identity:
-    """Say who one is for the cluster, and where.
-
-    Returns
-    -------
-    Identity
-        The user, the groups, the namespace, the server, and which configuration said so.
-
-    Raises
-    ------
-    ClusterError
-        If there is no configuration, or the server does not accept it.
-
-    Examples
-    --------
-    >>> import sspcloud_magics as ssp
-    >>> ssp.whoami().user  # doctest: +SKIP
-    'oidc-bob'
-    """
-    return who_am_i(state.current_cluster())
 
 
 def pods(
@@ -112,58 +86,45 @@ def services(
     return tables.service_table(_named(found, pattern), _looked_in(cluster, scope), pattern or "", near)
 
 
-def databases(*, namespace: str | None = None) -> pd.DataFrame:
-    """List one's own databases, whatever chart they come from, and those that colleagues share with oneself.
+def forwards(*, restore: bool = False) -> pd.DataFrame:
+    """List the forwards of this process.
 
     Parameters
     ----------
-    namespace
-        This namespace only. Where it is None: one's own, and what is shared with oneself in the
-        namespaces that were named or used, in this session or before, the newest share first.
+    restore
+        First open again what the last process of this notebook folder had open when it ended, on the same
+        local ports.
 
     Returns
     -------
     DataFrame
-        One row a database: its name, kind, state, service and port; how it is shared with oneself, and until when.
+        One row a forward: its state, where it listens, where it leads, and what it has carried.
+        ``attrs["notes"]`` says which could not be restored, and why.
 
     Raises
     ------
-    Forbidden
-        If one may list nothing there that tells of a database, and nothing there is shared with oneself.
+    ClusterError
+        If no cluster can be used to restore them.
 
     Examples
     --------
     >>> import sspcloud_magics as ssp
-    >>> ssp.databases(namespace="user-alice")  # doctest: +SKIP
+    >>> len(ssp.forwards())
+    0
     """
-    cluster = state.current_cluster(namespace)
-    found = reachable_databases(cluster, namespace)
-    if found and namespace is not None and namespace != "*":
-        memory.remember_namespace(cluster, namespace)
-    return discovery.database_table(found, namespace or cluster.namespace, cluster.namespace)
+    troubles = _restore() if restore else ()
+    table = forward_table(state.open_forwards())
+    if troubles:
+        table.attrs["notes"] = list(troubles)
+    return table
 
 
-def reachable_databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
-    """Return one's own databases, and those that are shared with oneself; as `databases`, which raises the same.
-
-    Parameters
-    ----------
-    cluster
-        Where, and as whom.
-    namespace
-        This namespace only.
-    """
-    where = namespace or cluster.namespace
-    asked = memory.colleagues_namespaces(cluster) if namespace is None else (namespace,)
-    shared = shared_with_me(cluster, [each for each in asked if each not in ("*", cluster.namespace)])
-    try:
-        found = discovery.databases(cluster, where)
-    except Forbidden:
-        if not shared:
-            raise
-        found = []
-    known = {each.path for each in found}
-    return found + [each for each in shared if each.path not in known]
+def _restore() -> tuple[str, ...]:
+    """Open what was open last, and return what hindered it."""
+    cluster = state.current_cluster()
+    manager = state.manager()
+    file = state.session.forwards_file
+    return file.restore(manager, cluster).troubles if file is not None else ()
 
 
 class _HasName(Protocol):

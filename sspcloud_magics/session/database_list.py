@@ -1,0 +1,69 @@
+"""The databases of the user, and those that colleagues share with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.databases import discovery
+from sspcloud_magics.databases.credentials import shared_with_me
+from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.errors import Forbidden
+from sspcloud_magics.session import memory, state
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def databases(*, namespace: str | None = None) -> pd.DataFrame:
+    """List one's own databases, whatever chart they come from, and those that colleagues share with oneself.
+
+    Parameters
+    ----------
+    namespace
+        This namespace only. Where it is None: one's own, and what is shared with oneself in the
+        namespaces that were named or used, in this session or before, the newest share first.
+
+    Returns
+    -------
+    DataFrame
+        One row a database: its name, kind, state, service and port; how it is shared with oneself, and until when.
+
+    Raises
+    ------
+    Forbidden
+        If one may list nothing there that tells of a database, and nothing there is shared with oneself.
+
+    Examples
+    --------
+    >>> import sspcloud_magics as ssp
+    >>> ssp.databases(namespace="user-alice")  # doctest: +SKIP
+    """
+    cluster = state.current_cluster(namespace)
+    found = reachable_databases(cluster, namespace)
+    if found and namespace is not None and namespace != "*":
+        memory.remember_namespace(cluster, namespace)
+    return discovery.database_table(found, namespace or cluster.namespace, cluster.namespace)
+
+
+def reachable_databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
+    """Return one's own databases, and those that are shared with oneself; as `databases`, which raises the same.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    namespace
+        This namespace only.
+    """
+    where = namespace or cluster.namespace
+    asked = memory.colleagues_namespaces(cluster) if namespace is None else (namespace,)
+    shared = shared_with_me(cluster, [each for each in asked if each not in ("*", cluster.namespace)])
+    try:
+        found = discovery.databases(cluster, where)
+    except Forbidden:
+        if not shared:
+            raise
+        found = []
+    known = {each.path for each in found}
+    return found + [each for each in shared if each.path not in known]
