@@ -160,15 +160,6 @@ class ApiClient:
     def watch(self, attempt: Attempt, version: str, *, own: bool = True) -> Stream:
         """Begin to watch, and return the events as they come.
 
-        Parameters
-        ----------
-        attempt
-            What to watch.
-        version
-            The resource version of the list that is known.
-        own
-            Whether the namespace is the caller's own.
-
         Returns
         -------
         Stream

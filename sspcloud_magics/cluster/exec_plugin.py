@@ -105,11 +105,6 @@ class ExecPlugin:
     def credential(self, *, again: bool = False) -> ExecCredential:
         """Return what the command gave, running it where that is missing or expired.
 
-        Parameters
-        ----------
-        again
-            Run it even so: the server refused what it gave.
-
         Raises
         ------
         NotLoggedIn

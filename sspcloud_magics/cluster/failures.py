@@ -238,11 +238,6 @@ def reading(cluster: HasServer) -> Iterator[None]:
     Only values are made of objects in such a block: what asks a server, or runs anything else, stands outside, so that
     a defect there is told as what it is.
 
-    Parameters
-    ----------
-    cluster
-        Where the objects are from.
-
     Raises
     ------
     ServerError
@@ -257,15 +252,7 @@ def reading(cluster: HasServer) -> Iterator[None]:
 
 
 def from_transport(error: Exception, server: str) -> ClusterError:
-    """Return the error that a failure below HTTP means.
-
-    Parameters
-    ----------
-    error
-        What urllib3 raised.
-    server
-        The base URL.
-    """
+    """Return the error that a failure below HTTP means."""
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -205,13 +205,6 @@ def pods(cluster: Cluster, namespace: str | None = None, *, label_selector: str 
 def services(cluster: Cluster, namespace: str | None = None) -> list[Service]:
     """Return the services of a namespace.
 
-    Parameters
-    ----------
-    cluster
-        Where, and as whom.
-    namespace
-        The namespace; the cluster's default where None; ``*`` for all.
-
     Returns
     -------
     list of Service

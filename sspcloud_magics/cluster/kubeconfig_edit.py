@@ -68,15 +68,7 @@ class KubeconfigEdit:
         return isinstance(listed, SequenceNode) and any(_is_named(each, name) for each in listed.value)
 
     def entry(self, plural: str, name: str) -> MappingNode:
-        """Return the values of an entry, which is made where it is missing.
-
-        Parameters
-        ----------
-        plural
-            ``clusters``, ``users`` or ``contexts``.
-        name
-            The entry's name.
-        """
+        """Return the values of an entry, which is made where it is missing."""
         listed = self._listed(plural)
         found = [each for each in listed.value if _is_named(each, name)]
         entry = _own(found[0]) if found else _mapping()

@@ -75,12 +75,7 @@ def _locked(file: Path, patience: float) -> Iterator[None]:
 def write(file: Path, text: str) -> None:
     """Put a text in the place of a kubeconfig, whole or not at all; call it with the lock held.
 
-    Parameters
-    ----------
-    file
-        The file. Where it is a link, what it leads to is changed, as kubectl does.
-    text
-        Its new text.
+    Where it is a link, what it leads to is changed, as kubectl does.
 
     Raises
     ------

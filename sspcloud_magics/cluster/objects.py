@@ -21,15 +21,6 @@ def get_object(
 ) -> dict[str, Any]:
     """Return one object.
 
-    Parameters
-    ----------
-    cluster
-        Where, and as whom.
-    resource
-        Its kind, of `sspcloud_magics.cluster.resources`.
-    name, namespace
-        Its name and namespace; the cluster's default namespace where None.
-
     Raises
     ------
     NotFound
@@ -80,13 +71,7 @@ def list_objects(
 def list_with_version(
     cluster: Cluster, resource: Resource, namespace: str | None = None
 ) -> tuple[list[dict[str, Any]], str]:
-    """Return all objects of a kind, and the resource version from which a watch goes on.
-
-    Parameters
-    ----------
-    cluster, resource, namespace
-        As for `list_objects`, which raises the same.
-    """
+    """Return all objects of a kind, and the resource version from which a watch goes on."""
     return _listed(cluster, resource, namespace)
 
 
@@ -183,15 +168,6 @@ def secrets(
     cluster: Cluster, namespace: str | None = None, *, label_selector: str = ""
 ) -> list[SecretObject]:
     """Return the Secrets of a namespace.
-
-    Parameters
-    ----------
-    cluster
-        Where, and as whom.
-    namespace
-        The namespace; the cluster's default where None.
-    label_selector
-        Only those that it selects.
 
     Raises
     ------

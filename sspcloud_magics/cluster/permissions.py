@@ -93,11 +93,6 @@ class Identity:
 def who_am_i(cluster: Cluster) -> Identity:
     """Ask the server who one is (SelfSubjectReview, KEP-3325).
 
-    Parameters
-    ----------
-    cluster
-        Where, and as whom.
-
     Returns
     -------
     Identity
@@ -222,13 +217,6 @@ def strongest_role(cluster: Cluster) -> str:
 
 def secrets_by_name(cluster: Cluster, namespace: str) -> tuple[str, ...]:
     """Ask the server which Secrets of a namespace one may read by their names (SelfSubjectRulesReview).
-
-    Parameters
-    ----------
-    cluster
-        Where, and as whom.
-    namespace
-        The namespace; one may know nothing else of it.
 
     Returns
     -------

@@ -271,13 +271,6 @@ def _listed(targets: Sequence[Target], cluster: Cluster) -> str:
 def check_ports(resolved: ResolvedTarget, ports: Sequence[PortText]) -> tuple[PortText, ...]:
     """Return the ports to forward: those that were asked for, else the target's only one.
 
-    Parameters
-    ----------
-    resolved
-        The target.
-    ports
-        What the user typed; may be empty.
-
     Raises
     ------
     PortNotFound

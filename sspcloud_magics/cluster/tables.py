@@ -226,15 +226,7 @@ def table(rows: Iterable[Row], dtypes: Mapping[str, str], view: View) -> Resourc
 
 
 def viewed(rows: pd.DataFrame, view: View) -> ResourceTable:
-    """Return a DataFrame as a table.
-
-    Parameters
-    ----------
-    rows
-        The rows, with their dtypes.
-    view
-        How it is displayed.
-    """
+    """Return a DataFrame as a table."""
     made = ResourceTable(rows)
     made._view = view  # noqa: SLF001 - pandas forbids arguments of its own constructor
     return made
@@ -304,13 +296,6 @@ _POD_APART = frozenset({"namespace", "last_restart", "ip", "owner", "labels"})
 def pod_table(pods: Sequence[Pod], namespace: str = "", pattern: str = "", near: str = "") -> ResourceTable:
     """Return pods as a DataFrame.
 
-    Parameters
-    ----------
-    pods
-        The pods.
-    namespace, pattern, near
-        Where they were looked for, which, and a name that is near; said where there are none.
-
     Returns
     -------
     ResourceTable
@@ -368,13 +353,6 @@ def service_table(
     services: Sequence[Service], namespace: str = "", pattern: str = "", near: str = ""
 ) -> ResourceTable:
     """Return services as a DataFrame.
-
-    Parameters
-    ----------
-    services
-        The services.
-    namespace, pattern, near
-        As for `pod_table`.
 
     Returns
     -------

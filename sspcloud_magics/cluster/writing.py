@@ -76,16 +76,8 @@ def delete_object(cluster: Cluster, resource: Resource, name: str, namespace: st
 def apply_object(cluster: Cluster, resource: Resource, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Make an object, or change the one of that name until it is as `wanted`; return it.
 
-    Labels and annotations are added to those that are there; owner references are set.
-
-    Parameters
-    ----------
-    cluster
-        Where, and as whom.
-    resource
-        The kind.
-    wanted
-        The object; the values of a Secret may be hidden in `sspcloud_magics.secret.Secret`.
+    Labels and annotations are added to those that are there; owner references are set. The values of a Secret may be
+    hidden in `sspcloud_magics.secret.Secret`.
 
     Raises
     ------

@@ -78,13 +78,7 @@ _NOBODY = frozenset({"admin", "app", "default", "postgres", "root", "user"})
 
 
 def examine(patient: Patient) -> Report:
-    """Go the way and return what was found; what was opened for it is closed again.
-
-    Parameters
-    ----------
-    patient
-        Who is examined, and what is wanted.
-    """
+    """Go the way and return what was found; what was opened for it is closed again."""
     findings: list[Finding] = []
     try:
         for step in WAY:

@@ -114,17 +114,6 @@ def revoke_share(
 ) -> RevokeResult:
     """Revoke a share.
 
-    Parameters
-    ----------
-    cluster
-        Where, and as the owner.
-    share
-        Which.
-    connection
-        The superuser's connection to the server.
-    opener
-        Opens one to another database of the server, for what the colleague has made there.
-
     Raises
     ------
     Forbidden
@@ -224,13 +213,6 @@ def remove_role(
 ) -> tuple[tuple[tuple[str, Handover], ...], tuple[str, ...]]:
     """Hand over what a role that is locked out owns in each database, and drop it.
 
-    Parameters
-    ----------
-    connection, opener
-        As for `revoke_share`.
-    role
-        Which.
-
     Returns
     -------
     tuple
@@ -323,15 +305,7 @@ def _is_locked_out(session: psycopg.Connection[Any], role: str) -> bool:
 
 
 def removal_sql(connection: DatabaseConnection, role: str, opener: Opener) -> str:
-    """Return the SQL by which a role is removed, as a person reads it; empty where it is not there.
-
-    Parameters
-    ----------
-    connection, opener
-        As for `revoke_share`.
-    role
-        Which.
-    """
+    """Return the SQL by which a role is removed, as a person reads it; empty where it is not there."""
     session = connection.psycopg
     if session.execute(_STATE, [role]).fetchone() is None:
         return ""
@@ -348,14 +322,7 @@ def removal_sql(connection: DatabaseConnection, role: str, opener: Opener) -> st
 def remove_ended(
     cluster: Cluster, connection: DatabaseConnection, opener: Opener, ended: Iterable[EndedShare]
 ) -> list[RevokeResult]:
-    """Remove what has ended.
-
-    Parameters
-    ----------
-    cluster, connection, opener
-        As for `revoke_share`.
-    ended
-        What was found; a role that was renewed since then is left alone.
+    """Remove what has ended; a role that was renewed since it was found is left alone.
 
     Returns
     -------

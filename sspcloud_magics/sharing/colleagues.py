@@ -109,15 +109,7 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
 
 
 def colleague_named(text: str, shared_with: Collection[str]) -> str:
-    """Return which of the colleagues a word means, as `parse_colleague` reads it; the word where it means none.
-
-    Parameters
-    ----------
-    text
-        As the owner types it.
-    shared_with
-        The names of those who share something.
-    """
+    """Return which of the colleagues a word means, as `parse_colleague` reads it; the word where it means none."""
     bare = text.removeprefix(DEFAULT_PREFIX)
     if text in shared_with or bare in shared_with:
         return text if text in shared_with else bare
@@ -129,13 +121,6 @@ def colleague_named(text: str, shared_with: Collection[str]) -> str:
 
 def learn_prefix(namespace: str, bindings: Iterable[Mapping[str, Any]]) -> str | None:
     """Return the prefix of users and groups, from the RoleBindings of a namespace.
-
-    Parameters
-    ----------
-    namespace
-        Whose bindings they are.
-    bindings
-        RoleBindings in JSON form.
 
     Returns
     -------

@@ -305,15 +305,7 @@ def _other_owners(wanted: Privileges) -> list[str]:
 
 
 def between_colleagues(colleagues: Iterable[tuple[str, bool]], wanted: Privileges) -> Statements:
-    """Return what lets colleagues read what a role creates in its own schema, and the role what they create in theirs.
-
-    Parameters
-    ----------
-    colleagues
-        What `COLLEAGUES` answers.
-    wanted
-        The rights that the role gets.
-    """
+    """Return what lets colleagues read what a role creates in its own schema, and the role what they create in theirs."""
     others = sorted((name, writes) for name, writes in colleagues if name != wanted.role)
     statements: Statements = []
     if wanted.read_write and others:

@@ -199,17 +199,7 @@ class Moved:
 
 
 def move_apart(query: Query, role: str, code: Sequence[Owned]) -> Moved:
-    """Return what moves code into schemas that nothing else is in, one for each that it comes from.
-
-    Parameters
-    ----------
-    query
-        Asks the server.
-    role
-        Whose code it is.
-    code
-        What `movable_code` returned.
-    """
+    """Return what moves code into schemas that nothing else is in, one for each that it comes from."""
     ((number, already),) = query(_PLACES, [role]) if code else ((0, 0),)
     sources = sorted({str(each.schema) for each in code})
     places = {schema: f"{ARCHIVE}_{number}_{already + place}" for place, schema in enumerate(sources, 1)}

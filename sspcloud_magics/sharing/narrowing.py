@@ -97,15 +97,7 @@ class Excess:
 
 
 def find_excess(session: psycopg.Connection[Any], creators: Iterable[str]) -> Excess:
-    """Return what colleagues hold in the current database beyond what a share grants.
-
-    Parameters
-    ----------
-    session
-        The superuser's, with its search path pinned.
-    creators
-        The roles that may create in the shared schemas, because the owner has said so.
-    """
+    """Return what colleagues hold in the current database beyond what a share grants."""
     roles = [oid for (oid,) in session.execute(_ROLES).fetchall()]
     if not roles:
         return Excess()
@@ -172,13 +164,6 @@ def _hooks(query: Callable[[str], list[tuple[Any, ...]]]) -> list[tuple[sql.Comp
 
 def narrow(connection: DatabaseConnection, creators: Iterable[str]) -> tuple[str, ...]:
     """Take back what colleagues hold beyond their shares; return what that changed, one sentence each.
-
-    Parameters
-    ----------
-    connection
-        The superuser's connection to the database.
-    creators
-        The roles that may create in the shared schemas, because the owner has said so.
 
     Raises
     ------

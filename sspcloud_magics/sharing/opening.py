@@ -92,17 +92,6 @@ def apply_plan(
 ) -> ShareResult:
     """Remove what has ended and what goes beyond the shares; then make the shares, complete them, or renew them.
 
-    Parameters
-    ----------
-    cluster
-        Where, and as the owner.
-    connection, opener
-        The superuser's connection to the database, and what opens one to another database of the server.
-    plan
-        What to make.
-    progress
-        Is told what is done next.
-
     Raises
     ------
     Forbidden

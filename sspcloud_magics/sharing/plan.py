@@ -224,17 +224,6 @@ def make_plan(
 ) -> SharePlan:
     """Return what the request comes to, for this database once what has ended is removed.
 
-    Parameters
-    ----------
-    cluster
-        Where, and as whom.
-    connection
-        The superuser's connection to the owner's database.
-    request
-        What the owner asks for.
-    inventory
-        The shares of that database as they stand.
-
     Raises
     ------
     UsageProblem
@@ -327,15 +316,7 @@ def make_plan(
 
 
 def add_preview(plan: SharePlan, connection: DatabaseConnection, opener: closing.Opener) -> SharePlan:
-    """Return a plan with what only its preview needs; carrying it out asks the server again, at that moment.
-
-    Parameters
-    ----------
-    plan
-        What to show.
-    connection, opener
-        The superuser's connection to the database, and what opens one to another database of the server.
-    """
+    """Return a plan with what only its preview needs; carrying it out asks the server again, at that moment."""
     session, share = connection.psycopg, plan.shares[0].privileges
     gone = {each.share.role for each in plan.ended}
     handed_over = {share.role for share in plan.shares if share.handover}

@@ -38,17 +38,7 @@ def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 
 def about(policies: Iterable[Policy], pod: Mapping[str, str], database: str) -> list[Policy]:
-    """Return those policies that select a database's pod, or are called as if they did.
-
-    Parameters
-    ----------
-    policies
-        Those of the namespace.
-    pod
-        The labels of the database's pod.
-    database
-        Its release.
-    """
+    """Return those policies that select a database's pod, or are called as if they did."""
     return [
         policy
         for policy in policies
@@ -59,17 +49,7 @@ def about(policies: Iterable[Policy], pod: Mapping[str, str], database: str) -> 
 def observations(
     policies: Iterable[Policy], pod: Mapping[str, str], pods: Sequence[Mapping[str, str]]
 ) -> list[str]:
-    """Return what the owner ought to know, one sentence each.
-
-    Parameters
-    ----------
-    policies
-        Those of the namespace.
-    pod
-        The labels of the database's pod.
-    pods
-        The labels of all pods of the namespace.
-    """
+    """Return what the owner ought to know, one sentence each."""
     known = list(policies)
     said = [
         f"The network policy {policy['metadata']['name']} selects no pod at all: it protects nothing."

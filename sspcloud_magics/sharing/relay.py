@@ -103,19 +103,7 @@ def listening_port(port: int) -> int:
 def relay_pod(
     namespace: str, host: str, port: int, *, image: str = IMAGE, lasts: timedelta = LASTS
 ) -> dict[str, Any]:
-    """Return the pod of a relay.
-
-    Parameters
-    ----------
-    namespace
-        One's own.
-    host, port
-        Where it leads.
-    image
-        An image whose entry point is socat.
-    lasts
-        When it ends at the latest.
-    """
+    """Return the pod of a relay."""
     resources = {"cpu": "100m", "memory": "32Mi"}
     made_by = processes.mark()
     digest = hashlib.sha256(f"{host}:{port} {image} {made_by}".encode()).hexdigest()[:8]
@@ -229,15 +217,7 @@ def close_relay(cluster: Cluster, relay: Relay) -> None:
 
 
 def end_with_its_forward(manager: ForwardManager, cluster: Cluster, relay: Relay) -> None:
-    """Remove a relay as soon as no forward of this process leads to it.
-
-    Parameters
-    ----------
-    manager
-        Who made, or is going to make, the forward.
-    cluster, relay
-        As for `close_relay`.
-    """
+    """Remove a relay as soon as no forward of this process leads to it."""
 
     def look(forward: Forward) -> None:
         if forward.target != relay.pod or forward.state is not State.STOPPED:

@@ -59,17 +59,7 @@ def ending(session: psycopg.Connection[Any]) -> list[str]:
 
 
 def writing(roles: Sequence[str], shared: Sequence[str], *, create: bool) -> list[str]:
-    """Return what read-write means.
-
-    Parameters
-    ----------
-    roles
-        The colleagues' roles.
-    shared
-        The schemas that are opened.
-    create
-        Whether they may create in these, too.
-    """
+    """Return what read-write means."""
     own = listed(roles) if len(roles) <= _NAMED else f"{roles[0]} and the like"
     said = [
         f"What they create goes into a schema of their own ({own}), which you and the other colleagues may read."
@@ -108,17 +98,7 @@ def handed_over(role: str, given: Handover, dbname: str = "") -> str:
 def ports(
     cluster: Cluster, database: Database, labels: Mapping[str, str], open_ports: Sequence[TargetPort]
 ) -> list[str]:
-    """Return which ports of the pod a forward reaches: the cluster cannot grant one port alone.
-
-    Parameters
-    ----------
-    cluster, database
-        Where, and which.
-    labels
-        Those of the database's pod.
-    open_ports
-        The ports that its containers declare.
-    """
+    """Return which ports of the pod a forward reaches: the cluster cannot grant one port alone."""
     named = listed([f"{port.number} ({port.name})" if port.name else str(port.number) for port in open_ports])
     said = [
         f"A forward reaches every port of the pod ({named or 'none is declared'}), also those for its own use (localhost)."

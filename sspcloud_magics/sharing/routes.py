@@ -85,13 +85,6 @@ class Journey:
 def open_by_route(journey: Journey, forced: str | None = None) -> DatabaseConnection:
     """Connect to a database by the first way that leads there.
 
-    Parameters
-    ----------
-    journey
-        From where to where.
-    forced
-        ``direct``, ``forward`` or ``relay``: that one only.
-
     Raises
     ------
     UsageProblem

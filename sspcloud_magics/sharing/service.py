@@ -152,15 +152,7 @@ class SharingService:
             return [schema for (schema,) in connection.psycopg.execute(grants.SCHEMAS).fetchall()]
 
     def tabulate(self, name: str | None, namespace: str | None) -> ResourceTable:
-        """List the shares, of one database or of all, and take back what goes beyond them.
-
-        Parameters
-        ----------
-        name
-            The database, ``NAME`` or ``NAMESPACE/NAME``; all where None.
-        namespace
-            The owner's; the current one where None.
-        """
+        """List the shares, of one database or of all, and take back what goes beyond them."""
         if name is not None:
             namespace, name = discovery.split_name(name, namespace or self.cluster.namespace)
         there = discovery.databases(self.cluster, namespace)

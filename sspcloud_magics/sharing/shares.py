@@ -110,15 +110,6 @@ class ShareRole:
 def list_shares(cluster: Cluster, database: str | None = None, namespace: str | None = None) -> list[Share]:
     """Return the shares of a namespace.
 
-    Parameters
-    ----------
-    cluster
-        Where, and as the owner.
-    database
-        Only those of this one.
-    namespace
-        The owner's namespace; the cluster's default where None.
-
     Returns
     -------
     list of Share

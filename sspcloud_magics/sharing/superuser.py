@@ -36,15 +36,6 @@ def open_as_superuser(
 ) -> DatabaseConnection:
     """Connect to one's own server as its superuser.
 
-    Parameters
-    ----------
-    cluster, manager
-        Where it runs, and who makes the forward.
-    database
-        Which.
-    dbname
-        The database inside the server; the one of the release where None.
-
     Raises
     ------
     CredentialsNotFound

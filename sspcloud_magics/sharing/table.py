@@ -63,14 +63,6 @@ _VIEW = View(
 def share_table(listed: Sequence[Share], roles: Mapping[tuple[str, str], ShareRole]) -> ResourceTable:
     """Return shares as a DataFrame.
 
-    Parameters
-    ----------
-    listed
-        What `list_shares` returned.
-    roles
-        The roles that the servers have, by database and role, with their sessions; those of a database that could not
-        be asked are missing.
-
     Returns
     -------
     ResourceTable
