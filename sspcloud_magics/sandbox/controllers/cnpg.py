@@ -12,21 +12,21 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from sspcloud_magics.sandbox import certificates
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import (
-    create,
     delete_pod,
     find,
+    install,
     is_bound,
     labels_of,
     name_of,
     namespace_of,
-    owner_reference,
     pod_ready,
     reconcile_kind,
     set_condition,
@@ -40,7 +40,12 @@ CLUSTER = "cnpg.io/cluster"
 HIBERNATION = "cnpg.io/hibernation"
 IMAGE = "ghcr.io/cloudnative-pg/postgresql:18.0-system-trixie"
 
-_ROLES = {"rw": {"cnpg.io/instanceRole": "primary"}, "ro": {"cnpg.io/instanceRole": "replica"}, "r": {}}
+# By the end of a service's name, the label of the pods behind it.
+_ROLES = {
+    "rw": ("cnpg.io/instanceRole", "primary"),
+    "ro": ("cnpg.io/instanceRole", "replica"),
+    "r": ("cnpg.io/podRole", "instance"),
+}
 
 
 def keys(_store: Store, change: Change) -> Iterator[Key]:
@@ -57,139 +62,66 @@ def keys(_store: Store, change: Change) -> Iterator[Key]:
 @reconcile_kind(kinds.CLUSTERS)
 def reconcile(store: Store, cluster: Obj) -> None:
     """Take one database a step further."""
-    _account(store, cluster)
+    f, namespace, spec = name_of(cluster), namespace_of(cluster), cluster["spec"]
+    if find(store, kinds.SERVICE_ACCOUNTS, namespace, f) is None:
+        _make(store, cluster, "account", f)
     _secrets(store, cluster)
-    _services(store, cluster)
+    for kind, (role, value) in _ROLES.items():
+        disabled = ((spec.get("managed") or {}).get("services") or {}).get("disabledDefaultServices") or ()
+        if kind not in disabled and find(store, kinds.SERVICES, namespace, f"{f}-{kind}") is None:
+            _make(store, cluster, "service", f"{f}-{kind}", role=role, value=value)
     pods = _members(store, kinds.PODS, cluster)
-    claims = [claim for claim in _members(store, kinds.CLAIMS, cluster) if not terminating(claim)]
     hibernated = (cluster["metadata"].get("annotations") or {}).get(HIBERNATION) == "on"
     serial = int((cluster.get("status") or {}).get("latestGeneratedNode", 0))
     for pod in pods:
         if hibernated or pod_over(pod):
             delete_pod(store, pod)
+    claims = [claim for claim in _members(store, kinds.CLAIMS, cluster) if not terminating(claim)]
     if not claims and not pods:
         serial += 1
-        claims = [create(store, claim_of(cluster, serial))]
+        storage = spec.get("storage") or {}
+        size, storage_class = storage.get("size", "1Gi"), storage.get("storageClass", "local-path")
+        name = f"{f}-{serial}"
+        _make(store, cluster, "claim", name, serial=serial, size=size, storage_class=storage_class)
     bound = [claim for claim in claims if is_bound(claim)]
     if bound and not pods and not hibernated:
-        create(store, instance(cluster, name_of(bound[-1])))
+        name = name_of(bound[-1])
+        resources = json.dumps(spec.get("resources") or {})
+        image = spec.get("imageName", IMAGE)
+        _make(store, cluster, "pod", name, serial=name.rpartition("-")[2], image=image, resources=resources)
     _report(store, cluster, serial, hibernated=hibernated)
 
 
-def claim_of(cluster: Obj, serial: int) -> Obj:
-    """Return the claim of an instance."""
-    name = f"{name_of(cluster)}-{serial}"
-    storage = cluster["spec"].get("storage") or {}
-    spec: Obj = {
-        "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": storage.get("size", "1Gi")}},
-        "storageClassName": storage.get("storageClass", "local-path"),
-        "volumeMode": "Filesystem",
+def _make(store: Store, cluster: Obj, what: str, name: str, **values: str | int) -> None:
+    """Create an object that a database owns."""
+    about = {
+        "cluster": name_of(cluster),
+        "namespace": namespace_of(cluster),
+        "uid": cluster["metadata"]["uid"],
     }
-    claim = _owned(cluster, "v1", "PersistentVolumeClaim", name)
-    claim["metadata"]["labels"] |= _instance_labels(name) | {"cnpg.io/pvcRole": "PG_DATA"}
-    claim["metadata"]["annotations"] = {"cnpg.io/nodeSerial": str(serial), "cnpg.io/pvcStatus": "ready"}
-    return claim | {"spec": spec, "status": {"phase": "Pending"}}
-
-
-def instance(cluster: Obj, name: str) -> Obj:
-    """Return the pod of an instance; its claim has the same name."""
-    f = name_of(cluster)
-    pod = _owned(cluster, "v1", "Pod", name)
-    pod["metadata"]["labels"] |= _instance_labels(name) | {
-        "cnpg.io/podRole": "instance",
-        "role": "primary",
-        "app.kubernetes.io/component": "database",
-        "app.kubernetes.io/managed-by": "cloudnative-pg",
-        "app.kubernetes.io/name": "postgresql",
-        "app.kubernetes.io/instance": f,
-    }
-    pod["metadata"]["annotations"] = {
-        "cnpg.io/nodeSerial": name.rpartition("-")[2],
-        "cnpg.io/operatorVersion": "1.27.1",
-    }
-    mount = "/var/lib/postgresql/data"
-    environment = {
-        "PGDATA": f"{mount}/pgdata",
-        "POD_NAME": name,
-        "NAMESPACE": namespace_of(cluster),
-        "CLUSTER_NAME": f,
-        "PGPORT": "5432",
-    }
-    container: Obj = {
-        "name": "postgres",
-        "image": cluster["spec"].get("imageName", IMAGE),
-        "imagePullPolicy": "IfNotPresent",
-        "env": [{"name": key, "value": value} for key, value in environment.items()],
-        "ports": [
-            {"name": "postgresql", "containerPort": 5432, "protocol": "TCP"},
-            {"name": "metrics", "containerPort": 9187, "protocol": "TCP"},
-            {"name": "status", "containerPort": 8000, "protocol": "TCP"},
-        ],
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": 8000}},
-        "resources": cluster["spec"].get("resources") or {},
-        "volumeMounts": [{"name": "pgdata", "mountPath": mount}],
-    }
-    pod["spec"] = {
-        "containers": [container],
-        "hostname": name,
-        "restartPolicy": "Always",
-        "serviceAccountName": f,
-        "terminationGracePeriodSeconds": 30,
-        "volumes": [{"name": "pgdata", "persistentVolumeClaim": {"claimName": name}}],
-    }
-    return pod
-
-
-def service(cluster: Obj, kind: str) -> Obj:
-    """Return the service ``F-rw``, ``F-ro`` or ``F-r`` of a database."""
-    found = _owned(cluster, "v1", "Service", f"{name_of(cluster)}-{kind}")
-    selector = {CLUSTER: name_of(cluster), **(_ROLES[kind] or {"cnpg.io/podRole": "instance"})}
-    port = {"name": "postgres", "port": 5432, "protocol": "TCP", "targetPort": 5432}
-    return found | {"spec": {"selector": selector, "ports": [port]}}
-
-
-def encoded(values: Mapping[str, str]) -> dict[str, str]:
-    """Return values as the ``data`` of a Secret."""
-    return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    install(store, f"cnpg-{what}", name=name, **about, **values)
 
 
 def _secrets(store: Store, cluster: Obj) -> None:
     f, namespace = name_of(cluster), namespace_of(cluster)
+
+    def make(name: str, kind: str, **values: str) -> None:
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        _make(store, cluster, "secret", f"{f}-{name}", type=kind, data=json.dumps(data))
+
+    password = secrets.token_urlsafe(24)
     if find(store, kinds.SECRETS, namespace, f"{f}-superuser") is None:
-        values = {"username": "postgres", "password": secrets.token_urlsafe(24)}
-        _secret(store, cluster, f"{f}-superuser", values, "kubernetes.io/basic-auth")
+        make("superuser", "kubernetes.io/basic-auth", username="postgres", password=secrets.token_urlsafe(24))
     if find(store, kinds.SECRETS, namespace, f"{f}-app") is None:
-        values = {"username": "app", "password": secrets.token_urlsafe(24), "dbname": "app"}
-        values |= {"user": "app", "host": f"{f}-rw", "port": "5432"}
-        values["uri"] = f"postgresql://app:{values['password']}@{f}-rw.{namespace}:5432/app"
-        values["pgpass"] = f"{f}-rw:5432:app:app:{values['password']}\n"
-        _secret(store, cluster, f"{f}-app", values, "kubernetes.io/basic-auth")
+        login = {"username": "app", "user": "app", "password": password, "dbname": "app", "port": "5432"}
+        login |= {"host": f"{f}-rw", "uri": f"postgresql://app:{password}@{f}-rw.{namespace}:5432/app"}
+        make("app", "kubernetes.io/basic-auth", **login, pgpass=f"{f}-rw:5432:app:app:{password}\n")
     if find(store, kinds.SECRETS, namespace, f"{f}-server") is None:
         made = certificates.database(f, namespace)
         if find(store, kinds.SECRETS, namespace, f"{f}-ca"):
             store.delete(kinds.SECRETS, namespace, f"{f}-ca")
-        _secret(store, cluster, f"{f}-ca", {"ca.crt": made.ca, "ca.key": made.ca_key}, "Opaque")
-        values = {"tls.crt": made.certificate, "tls.key": made.key}
-        _secret(store, cluster, f"{f}-server", values, "kubernetes.io/tls")
-
-
-def _secret(store: Store, cluster: Obj, name: str, values: Mapping[str, str], kind: str) -> None:
-    create(store, _owned(cluster, "v1", "Secret", name) | {"type": kind, "data": encoded(values)})
-
-
-def _services(store: Store, cluster: Obj) -> None:
-    managed = (cluster["spec"].get("managed") or {}).get("services") or {}
-    for kind in _ROLES:
-        name = f"{name_of(cluster)}-{kind}"
-        disabled = kind in (managed.get("disabledDefaultServices") or ())
-        if not disabled and find(store, kinds.SERVICES, namespace_of(cluster), name) is None:
-            create(store, service(cluster, kind))
-
-
-def _account(store: Store, cluster: Obj) -> None:
-    if find(store, kinds.SERVICE_ACCOUNTS, namespace_of(cluster), name_of(cluster)) is None:
-        create(store, _owned(cluster, "v1", "ServiceAccount", name_of(cluster)))
+        make("ca", "Opaque", **{"ca.crt": made.ca, "ca.key": made.ca_key})
+        make("server", "kubernetes.io/tls", **{"tls.crt": made.certificate, "tls.key": made.key})
 
 
 def _members(store: Store, resource: Resource, cluster: Obj) -> list[Obj]:
@@ -233,23 +165,6 @@ def _report(store: Store, cluster: Obj, serial: int, *, hibernated: bool) -> Non
     set_condition(status, "Ready", *(is_ready if ready else not_ready))
     fresh["status"] = status
     store.update(fresh)
-
-
-def _owned(cluster: Obj, api_version: str, kind: str, name: str) -> Obj:
-    return {
-        "apiVersion": api_version,
-        "kind": kind,
-        "metadata": {
-            "name": name,
-            "namespace": namespace_of(cluster),
-            "labels": {CLUSTER: name_of(cluster)},
-            "ownerReferences": [owner_reference(cluster)],
-        },
-    }
-
-
-def _instance_labels(name: str) -> dict[str, str]:
-    return {"cnpg.io/instanceName": name, "cnpg.io/instanceRole": "primary"}
 
 
 CONTROLLER = Controller("cnpg", keys, reconcile)

@@ -12,6 +12,7 @@ from sspcloud_magics.sandbox.api.quota import check_quota
 from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.controllers.loop import Key, Keys, Reconcile
 from sspcloud_magics.sandbox.events import tell
+from sspcloud_magics.sandbox.manifests import read_manifest
 from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.resources import Resource, by_kind
 from sspcloud_magics.sandbox.store import Change, NotFound, Obj, Store, now
@@ -40,15 +41,16 @@ def labels_of(obj: Obj) -> dict[str, str]:
     return obj["metadata"].get("labels") or {}
 
 
-def owner_reference(owner: Obj, *, controller: bool = True) -> Obj:
+def owner_reference(owner: Obj) -> Obj:
     """Return what an object that `owner` makes carries in its ``ownerReferences``."""
-    reference: Obj = {
+    return {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],
         "name": name_of(owner),
         "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
     }
-    return reference | {"controller": True, "blockOwnerDeletion": True} if controller else reference
 
 
 def controller_of(obj: Obj) -> Obj | None:
@@ -206,3 +208,9 @@ def create(store: Store, obj: Obj) -> Obj:
         give_cluster_ip(store, obj)
     check_quota(store, obj)
     return store.create(obj)
+
+
+def install(store: Store, manifest: str, /, **values: str | int) -> None:
+    """Create the objects of a manifest with these values in it."""
+    for obj in read_manifest(manifest, **values):
+        create(store, obj)

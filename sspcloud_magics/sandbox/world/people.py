@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 
+from sspcloud_magics.sandbox.controllers.objects import install
 from sspcloud_magics.sandbox.oidc.issuer import PREFIX
 from sspcloud_magics.sandbox.store import Store
-from sspcloud_magics.sandbox.world.manifest import install
 
 PEOPLE = ("alice", "bob", "carol")
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease", "cnpg-system")

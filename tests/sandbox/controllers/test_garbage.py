@@ -11,7 +11,7 @@ from tests.sandbox.controllers.stage import CONTAINER, NS, make
 
 class TestGarbage:
     def owned(self, store: Store, name: str, *owners: Obj) -> None:
-        references = [owner_reference(owner, controller=False) for owner in owners]
+        references = [owner_reference(owner) for owner in owners]
         store.create(make("ConfigMap", name, ownerReferences=references))
 
     def test_what_lost_its_last_owner_goes(self, store: Store) -> None:

@@ -1,0 +1,17 @@
+"""Manifests of what the practice cluster makes by itself: lists of objects in YAML, with values to fill in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import Template
+
+import yaml
+
+from sspcloud_magics.sandbox.store import Obj
+
+
+def read_manifest(manifest: str, /, **values: str | int) -> list[Obj]:
+    """Return the objects of a manifest with these values in it."""
+    text = Path(__file__).with_name(f"{manifest}.yaml").read_text(encoding="utf-8")
+    items: list[Obj] = yaml.safe_load(Template(text).substitute(values))["items"]
+    return items
