@@ -7,11 +7,10 @@ those of the cell.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from sspcloud_magics.databases.completing import quoted
 from sspcloud_magics.databases.parameters import Kind, Statement, statements, tokens
 from sspcloud_magics.databases.sources import Group, Item, Lexeme, grouped, lexemes, word
 from sspcloud_magics.errors import UsageProblem
@@ -43,8 +42,15 @@ class SavedStatement:
     uses: tuple[str, ...] = ()
 
 
-def check_name(name: str) -> str:
+def check_name(name: str, reserved: Container[str] = ()) -> str:
     """Return a name for a saved statement in lower case.
+
+    Parameters
+    ----------
+    name
+        As it was typed.
+    reserved
+        The keywords that need quotes as a name.
 
     Raises
     ------
@@ -52,8 +58,7 @@ def check_name(name: str) -> str:
         If SQL takes it in double quotes only, or cuts it.
     """
     folded = name.lower()
-    is_plain = not folded.isascii() or quoted(folded) == folded
-    if _NAME.fullmatch(folded) and is_plain and len(folded.encode()) <= _LONGEST_NAME:
+    if _NAME.fullmatch(folded) and folded not in reserved and len(folded.encode()) <= _LONGEST_NAME:
         return folded
     raise UsageProblem(
         "--save takes a name that SQL takes without quotes: letters, digits and _, and no reserved word.",
@@ -115,7 +120,7 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
     Examples
     --------
     >>> compose("SELECT max(n) FROM few", ["few"], {"few": SavedStatement("few", "SELECT 1 AS n -- one")})
-    'WITH few AS (SELECT 1 AS n) SELECT max(n) FROM few'
+    'WITH "few" AS (SELECT 1 AS n) SELECT max(n) FROM few'
     """
     statement = _only(sql, "with")
     parts = _parts(statement)
@@ -133,7 +138,7 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
     names = _in_order(needed)
     if parts.is_recursive:
         _refuse_recursion([needed[name] for name in names], parts.names)
-    listed = ", ".join(f"{name} AS ({_one_line(needed[name].sql)})" for name in names)
+    listed = ", ".join(f'"{name}" AS ({_one_line(needed[name].sql)})' for name in names)
     text, begin = statement.text, parts.list_begin
     composed = f"{text[:begin]} {listed},{text[begin:]}" if begin else f"WITH {listed} {text}"
     return "\n" * (statement.line - 1) + composed

@@ -295,11 +295,12 @@ class QueryingMagics(Magics):
         """Return the name to save a cell's statement under, and the statement with the saved ones that it uses."""
         if given.save is None and not given.saved_statements:
             return "", cell
-        from sspcloud_magics.databases import cte  # noqa: PLC0415 - the magics load without it
+        from sspcloud_magics.databases import cte, known_names  # noqa: PLC0415 - the magics load without it
 
         saved, name = self.history.find_saved(), ""
         if given.save is not None:
-            name = cte.check_name(given.save)
+            read = known_names.last_read(session.current_connection(given.open_database))
+            name = cte.check_name(given.save, read.names.reserved if read and read.names else ())
             cte.check_query(cell, name, given.saved_statements, saved)
             if why := why_not_kept(f"{line}\n{cell}"):
                 raise UsageProblem(

@@ -97,6 +97,8 @@ def test_saved_statement_is_read_by_another(alice: Notebook) -> None:
     assert isinstance(
         alice.fail("%%query_db --save x\nSELECT crypt('a', :least) AS password"), errors.UsageProblem
     )
+    alice.shell._sspcloud_magics.tables.wait(60)  # type: ignore[attr-defined]
+    assert isinstance(alice.fail("%%query_db --save user\nSELECT 1"), errors.UsageProblem)
     assert isinstance(alice.fail("%query_db --with large SELECT 1"), errors.UsageProblem)
     assert len(alice.run("%%query_db --with large\nTABLE large")) == len(large)
 
