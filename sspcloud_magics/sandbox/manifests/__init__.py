@@ -9,9 +9,12 @@ import yaml
 
 from sspcloud_magics.sandbox.store import Obj
 
+# libyaml, where PyYAML has it, reads ten times as fast.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def read_manifest(manifest: str, /, **values: str | int) -> list[Obj]:
     """Return the objects of a manifest with these values in it."""
     text = Path(__file__).with_name(f"{manifest}.yaml").read_text(encoding="utf-8")
-    items: list[Obj] = yaml.safe_load(Template(text).substitute(values))["items"]
+    items: list[Obj] = yaml.load(Template(text).substitute(values), Loader=_LOADER)["items"]  # noqa: S506 - a safe one
     return items

@@ -29,6 +29,7 @@ from sspcloud_magics.sandbox import postgres
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.status import ApiError, bad_request
 from sspcloud_magics.sandbox.daemon import wait_for_end
+from sspcloud_magics.sandbox.manifests import read_manifest
 from sspcloud_magics.sandbox.network import Destination, Network
 from sspcloud_magics.sandbox.node import logs, portforward
 from sspcloud_magics.sandbox.node.connection import Connection, DialError
@@ -41,9 +42,6 @@ from sspcloud_magics.sandbox.store import AlreadyExists, Change, NotFound, Obj, 
 
 SHUTDOWN_GRACE: Final = 5.0
 """Seconds that a pod's processes have when the sandbox ends: a database writes its checkpoint."""
-POD_NETWORK: Final = "10.42.0.0/24"
-CAPACITY: Final = {"cpu": "16", "ephemeral-storage": "200Gi", "memory": "64Gi", "pods": "250"}
-"""What pods may ask of the node: a size of its own, so that a pod fits on every machine or on none."""
 log = logging.getLogger(__name__)
 
 
@@ -87,7 +85,8 @@ class Node:
             started=lambda process: self._write_leftovers(process.pid),
             back_off=self._back_off,
         )
-        node = _node_object()
+        kernel = os.uname().release
+        (node,) = read_manifest("node", ip=HOST_IP, now=now(), id=str(uuid.uuid4()), kernel=kernel)
         try:
             self._store.create(node)
         except AlreadyExists:  # from before a restart, perhaps on another machine
@@ -258,36 +257,3 @@ def _makes_room(change: Change) -> bool:
     if change.resource is not kinds.PODS or change.type == "ADDED":
         return False
     return change.type == "DELETED" or pod_over(change.object)
-
-
-def _node_object() -> Obj:
-    ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
-    ready |= {
-        "message": "kubelet is posting ready status",
-        "lastHeartbeatTime": now(),
-        "lastTransitionTime": now(),
-    }
-    hostname = {"type": "Hostname", "address": NODE_NAME}
-    labels = {f"kubernetes.io/{key}": value for key, value in (("hostname", NODE_NAME), ("os", "linux"))}
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": NODE_NAME, "labels": {**labels, "node-role.kubernetes.io/control-plane": ""}},
-        "spec": {"podCIDR": POD_NETWORK},
-        "status": {
-            "addresses": [{"type": "InternalIP", "address": HOST_IP}, hostname],
-            "allocatable": dict(CAPACITY),
-            "capacity": dict(CAPACITY),
-            "conditions": [ready],
-            "nodeInfo": {
-                **dict.fromkeys(("bootID", "machineID", "systemUUID"), str(uuid.uuid4())),
-                "kubeProxyVersion": "",
-                "kubeletVersion": "v1.36.1",
-                "osImage": "SSPCloud sandbox",
-                "containerRuntimeVersion": "containerd://2.1.4",
-                "kernelVersion": os.uname().release,
-                "operatingSystem": "linux",
-                "architecture": "amd64",
-            },
-        },
-    }

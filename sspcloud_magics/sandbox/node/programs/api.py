@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -18,36 +19,7 @@ from sspcloud_magics.sandbox.node.programs.pod import Pod, run, say
 
 PORT: Final = 8000
 
-COMMUNES: Final = tuple(
-    {"code": code, "nom": name, "departement": code[:2], "population": population}
-    for code, name, population in (
-        ("06088", "Nice", 348085),
-        ("13055", "Marseille", 877215),
-        ("21231", "Dijon", 160204),
-        ("29019", "Brest", 139619),
-        ("29232", "Quimper", 64385),
-        ("31555", "Toulouse", 511684),
-        ("33063", "Bordeaux", 265328),
-        ("34172", "Montpellier", 307101),
-        ("35047", "Bruz", 19013),
-        ("35051", "Cesson-Sévigné", 17969),
-        ("35093", "Dinard", 10181),
-        ("35115", "Fougères", 20739),
-        ("35236", "Redon", 9219),
-        ("35238", "Rennes", 227830),
-        ("35288", "Saint-Malo", 47255),
-        ("35360", "Vitré", 18919),
-        ("38185", "Grenoble", 156389),
-        ("44109", "Nantes", 325070),
-        ("56121", "Lorient", 57812),
-        ("56260", "Vannes", 54420),
-        ("59350", "Lille", 238695),
-        ("67482", "Strasbourg", 291709),
-        ("69123", "Lyon", 520774),
-        ("75056", "Paris", 2113705),
-        ("76540", "Rouen", 117662),
-    )
-)
+COMMUNES: Final = json.loads(Path(__file__).with_name("communes.json").read_text(encoding="utf-8"))
 
 
 class _Refused(Exception):
