@@ -25,7 +25,8 @@ import psycopg
 from psycopg.pq import Format
 
 from sspcloud_magics.databases import columns
-from sspcloud_magics.databases.columns import Array, Column, Numeric
+from sspcloud_magics.databases.columns import Array, Column
+from sspcloud_magics.databases.query_options import Numeric
 
 Gather: TypeAlias = Callable[[Sequence[Any], Column], Any]
 Decode: TypeAlias = Callable[[list[Any], Column], Any]

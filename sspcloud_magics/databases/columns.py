@@ -35,7 +35,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -44,10 +44,10 @@ import pandas as pd
 import psycopg
 
 from sspcloud_magics.databases.growing import GrowingArray
+from sspcloud_magics.databases.query_options import Numeric
 
 Array: TypeAlias = npt.NDArray[Any]
 Values: TypeAlias = Sequence[Any] | Array
-Numeric: TypeAlias = Literal["float", "decimal"]
 
 _FLOAT_EXACT = 2**53
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from sspcloud_magics.databases.columns import Numeric
+Numeric: TypeAlias = Literal["float", "decimal"]
+"""What a numeric becomes: float64, or exact as objects."""
 
 Progress: TypeAlias = Callable[[int, int, float], None]
 """Is told rows, bytes (0 where they are not known) and seconds."""

@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 
     from sspcloud_magics.cluster.identity import Cluster
     from sspcloud_magics.databases.catalogue import TableDescription
-    from sspcloud_magics.databases.columns import Numeric
     from sspcloud_magics.databases.connection import DatabaseConnection
-    from sspcloud_magics.databases.query_options import Progress
+    from sspcloud_magics.databases.query_options import Numeric, Progress
     from sspcloud_magics.forwards.manager import ForwardManager
     from sspcloud_magics.secret import Secret
 
