@@ -131,25 +131,9 @@ def chunks(
     size: int,
     convert: Convert = lambda frame, _: frame,
 ) -> Chunks:
-    """Run one query, and give its rows in chunks.
+    """Run one query, and give its rows in chunks of `size`; the last may have fewer.
 
-    Parameters
-    ----------
-    connection, sql, params, options
-        As `sspcloud_magics.databases.query.run` takes them; `sql` is one query.
-    size
-        How many rows a chunk has; the last may have fewer.
-    convert
-        Turns a DataFrame and the numbers of its columns' types into what a chunk shall be.
-
-    Raises
-    ------
-    UsageProblem, ParameterError, QueryFailed, ConnectionLost
-        As `run` does; also while the rows are read.
-
-    Examples
-    --------
-    >>> for chunk in chunks(connection, "SELECT * FROM individus", size=100_000):  # doctest: +SKIP
-    ...     print(len(chunk))
+    `convert` makes what a chunk shall be of a DataFrame and the numbers of its columns' types. All else, and the errors, which also
+    come while the rows are read, are those of `query.run`.
     """
     return Chunks(connection, query.parts(connection, sql, params, options, size=size), size, convert)

@@ -42,36 +42,9 @@ def copy_to(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write what ``COPY … TO STDOUT`` gives into a file.
+    """Write what one ``COPY … TO STDOUT`` gives into a file, whose name says nothing about the format.
 
-    Parameters
-    ----------
-    connection, sql
-        Where, and the one statement.
-    file
-        The file; its name says nothing about the format, which the statement says.
-    overwrite
-        Replace a file that is there.
-    progress
-        Called now and then with rows (0: they are not counted on the way), bytes and seconds.
-
-    Returns
-    -------
-    Exported
-        Which file, how many rows and bytes.
-
-    Raises
-    ------
-    UsageProblem
-        If the file exists.
-    FileNotWritten
-        If the file cannot be written; no part of it is left.
-    QueryFailed, ConnectionLost
-        As with any query.
-
-    Examples
-    --------
-    >>> copy_to(connection, "COPY t TO STDOUT (FORMAT csv, HEADER)", "t.csv")  # doctest: +SKIP
+    Raises what `files.whole` raises, and what any query does.
     """
     file = user_path(file)
 
@@ -89,32 +62,9 @@ def copy_to(
 def copy_from(
     connection: DatabaseConnection, sql: str, file: Path | str, *, progress: Progress | None = None
 ) -> QueryResult:
-    """Give a file to ``COPY … FROM STDIN``: all of its rows, or nothing.
+    """Give a file to one ``COPY … FROM STDIN``: all of its rows, or nothing; an error of the server names the line of the file.
 
-    Parameters
-    ----------
-    connection, sql
-        Where, and the one statement.
-    file
-        The file.
-    progress
-        Called now and then with rows (0: they are not counted on the way), bytes and seconds.
-
-    Returns
-    -------
-    QueryResult
-        How many rows there were.
-
-    Raises
-    ------
-    UsageProblem
-        If there is no such file, or it cannot be read.
-    QueryFailed, ConnectionLost
-        As with any query; the server's message names the line of the file.
-
-    Examples
-    --------
-    >>> copy_from(connection, "COPY t FROM STDIN (FORMAT csv, HEADER)", "t.csv")  # doctest: +SKIP
+    Raises `UsageProblem` where the file cannot be read, and what any query does.
     """
     file = user_path(file)
     try:

@@ -124,19 +124,7 @@ class Evidence:
 
 
 def databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
-    """Return the databases of a namespace.
-
-    Parameters
-    ----------
-    cluster
-        Where, and as whom.
-    namespace
-        The namespace; the cluster's default where None; ``*`` for all.
-
-    Returns
-    -------
-    list of Database
-        By namespace and name.
+    """Return the databases of a namespace (the cluster's default where None, ``*`` for all), by namespace and name.
 
     Raises
     ------
@@ -144,10 +132,6 @@ def databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
         If nothing may be read there that would tell of one.
     ClusterError
         If the server cannot be asked.
-
-    Examples
-    --------
-    >>> databases(cluster, "user-alice")  # doctest: +SKIP
     """
     refused: list[Forbidden] = []
     evidence = Evidence(

@@ -108,21 +108,7 @@ def export(
     *,
     overwrite: bool = False,
 ) -> Exported:
-    """Write the rows of a query into a file.
-
-    Parameters
-    ----------
-    connection, sql, params, options
-        As `sspcloud_magics.databases.query.run` takes them; `sql` is one query.
-    file
-        Where to; its ending says how: ``.parquet`` or ``.csv``.
-    overwrite
-        Replace a file that is there.
-
-    Returns
-    -------
-    Exported
-        Which file, how many rows and bytes.
+    """Write the rows of one query into a file, as its ending says: ``.parquet`` or ``.csv``.
 
     Raises
     ------
@@ -130,11 +116,6 @@ def export(
         If the file exists, its ending is another, `sql` is no single query, or two columns have one name.
     FileNotWritten
         If the file cannot be written, such as on a full disk.
-
-    Examples
-    --------
-    >>> export(connection, "SELECT * FROM big", "big.parquet")  # doctest: +SKIP
-    1,000,000 rows in big.parquet (41.3 MiB)
     """
     file = user_path(file)
     make = _WRITERS.get(file.suffix.lower())

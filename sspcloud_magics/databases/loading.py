@@ -31,26 +31,9 @@ def load_table(
     *,
     progress: Progress | None = None,
 ) -> int:
-    """Write the rows of a DataFrame into a table; its index is left out.
+    """Write the rows of a DataFrame, of pandas, polars or Arrow, into a table, and return how many there were.
 
-    Parameters
-    ----------
-    connection
-        Where.
-    frame
-        The rows, as pandas, polars or Arrow hold them. The columns' names are the table's.
-    name
-        As SQL writes it: ``table``, ``schema.table``, ``schema."With Blank"``.
-    mode
-        ``"new"`` makes the table, ``"append"`` adds to one that has the columns, ``"replace"`` drops one
-        that is there first.
-    progress
-        Called now and then with the rows, bytes (0: they are not counted) and seconds so far.
-
-    Returns
-    -------
-    int
-        How many rows were written.
+    The parameters are those of `session.load_table`.
 
     Raises
     ------
@@ -59,10 +42,6 @@ def load_table(
         if a column has no name, or two have the same, or a name is longer than PostgreSQL keeps.
     QueryFailed
         If the server refuses; nothing is changed then.
-
-    Examples
-    --------
-    >>> load_table(connection, frame, "public.results", "replace")  # doctest: +SKIP
     """
     frame = _as_pandas(frame)
     names = [str(column) for column in frame.columns]
