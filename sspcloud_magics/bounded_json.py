@@ -23,13 +23,6 @@ class TooMuch(ValueError):
 def parse(data: bytes | bytearray | str, most_values: int = MOST_VALUES) -> Any:
     """Return the value that a JSON text is.
 
-    Parameters
-    ----------
-    data
-        The text. It is in no error.
-    most_values
-        How many values it may have.
-
     Raises
     ------
     TooMuch

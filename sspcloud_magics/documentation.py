@@ -19,13 +19,7 @@ SOURCE = "sspcloud_magics/errors.py"
 
 
 def address_of(kind: type[Exception]) -> str:
-    """Return the address at which a class of errors is explained, "" where none is known.
-
-    Parameters
-    ----------
-    kind
-        One of the classes of `sspcloud_magics.errors`.
-    """
+    """Return the address at which a class of errors is explained, "" where none is known."""
     try:
         package = distribution(PACKAGE)
     except PackageNotFoundError:

@@ -86,15 +86,7 @@ class Target:
 
 
 def service_without_pods(service: Target, spec: Mapping[str, Any], port: int | str = "PORT") -> TargetError:
-    """Return the error for a service that selects no pods, so that no port-forward can lead there.
-
-    Parameters
-    ----------
-    service, spec
-        The service, and its ``spec``.
-    port
-        The port that was asked for.
-    """
+    """Return the error for a service that selects no pods, so that no port-forward can lead there."""
     if spec.get("type") == "ExternalName":
         why = f"It is another name for {spec.get('externalName')}, which is no pod."
     else:

@@ -33,15 +33,7 @@ _asked: weakref.WeakKeyDictionary[psycopg.Connection[Any], set[int]] = weakref.W
 
 
 def unknown(connection: psycopg.Connection[Any], types: Iterable[int]) -> list[int]:
-    """Return those types of which it is not known whether they are arrays.
-
-    Parameters
-    ----------
-    connection
-        The session.
-    types
-        PostgreSQL's numbers of types.
-    """
+    """Return those types of which it is not known whether they are arrays."""
     asked: AbstractSet[int] = _asked.get(connection, frozenset())
     return [
         oid

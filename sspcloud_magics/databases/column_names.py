@@ -48,13 +48,6 @@ def refuse_twins(names: Iterable[str], holder: str) -> None:
 def refuse_long(names: Iterable[str], what: str) -> None:
     """Refuse names that PostgreSQL would cut without an error.
 
-    Parameters
-    ----------
-    names
-        The names.
-    what
-        What they are names of.
-
     Raises
     ------
     UsageProblem

@@ -179,15 +179,7 @@ def joined(pieces: list[Any], column: Column | None = None) -> Any:  # noqa: ARG
 
 
 def loaded_as(oid: int, numeric: Numeric) -> int:
-    """Return the type as which psycopg shall load a column: as text, what is faster converted by columns.
-
-    Parameters
-    ----------
-    oid
-        PostgreSQL's number of the column's type.
-    numeric
-        What numeric becomes.
-    """
+    """Return the type as which psycopg shall load a column: as text, what is faster converted by columns."""
     if oid == _NUMERIC and numeric == "float":
         return _TEXT
     return _TEXT if oid in _AS_TEXT else oid

@@ -206,13 +206,6 @@ def shared_with_me(cluster: Cluster, namespaces: Iterable[str]) -> list[Database
     """Return the databases of colleagues' namespaces that are shared with me, the newest share first.
 
     Who may list nothing there still learns from the server which Secrets they may read by name.
-
-    Parameters
-    ----------
-    cluster
-        Where, and as whom.
-    namespaces
-        The colleagues'.
     """
     found: list[tuple[str, Database, Credentials]] = []
     for namespace in namespaces:

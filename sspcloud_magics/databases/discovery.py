@@ -157,13 +157,7 @@ def _allowed(listing: Callable[[], list[_Listed]], refused: list[Forbidden]) -> 
 
 
 def databases_in(evidence: Evidence) -> list[Database]:
-    """Return the databases that the evidence tells of, each once.
-
-    Parameters
-    ----------
-    evidence
-        What could be read.
-    """
+    """Return the databases that the evidence tells of, each once."""
     found: dict[tuple[str, str], Database] = {}
     told = (*_from_secrets(evidence), *_from_clusters(evidence), *_from_services(evidence))
     for database in told:
@@ -371,17 +365,7 @@ def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
 
 
 def trusted(cluster: Cluster, name: str, namespace: str) -> Database:
-    """Return the PostgreSQL of that name where nothing may be listed: somebody told the name.
-
-    Parameters
-    ----------
-    cluster
-        Where, and as whom.
-    name
-        The release, or its service.
-    namespace
-        Where it runs.
-    """
+    """Return the PostgreSQL of that name where nothing may be listed: somebody told the name."""
     services = [name] if name.endswith("-rw") else [f"{name}-rw", name]
     seen = [service for service in services if _answers(cluster, service, namespace)]
     likely = services[0] if "cnpg" in name else services[-1]

@@ -180,11 +180,6 @@ def engine(connection: DatabaseConnection) -> Any:
     It sees the session's temporary tables and its transaction. What SQLAlchemy begins is a transaction, or a savepoint where one is
     open; what it does not commit is rolled back.
 
-    Parameters
-    ----------
-    connection
-        Where.
-
     Returns
     -------
     sqlalchemy.Engine

@@ -144,13 +144,6 @@ def export(
 def whole(file: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a partial file beside the wanted one, which takes its place at the end and goes after any error.
 
-    Parameters
-    ----------
-    file
-        The wanted one.
-    overwrite
-        Replace one that is there.
-
     Raises
     ------
     UsageProblem

@@ -18,15 +18,7 @@ from sspcloud_magics.databases.columns import Column
 
 
 def frame(columns: Sequence[Column], rows: int) -> pd.DataFrame:
-    """Return the DataFrame of columns, which are empty afterwards.
-
-    Parameters
-    ----------
-    columns
-        The columns, with all of their rows.
-    rows
-        How many each has.
-    """
+    """Return the DataFrame of columns, which are empty afterwards."""
     blocks: list[tuple[Any, list[int]]] = []
     alike: dict[np.dtype[Any], list[int]] = {}
     for place, column in enumerate(columns):

@@ -150,11 +150,6 @@ def _undisturbed() -> Iterator[None]:
 def log_in(login: Login) -> tuple[psycopg.Connection[Any], Tls]:
     """Log in, and say how the connection is protected.
 
-    Parameters
-    ----------
-    login
-        Where and as whom.
-
     Returns
     -------
     tuple of psycopg.Connection and Tls

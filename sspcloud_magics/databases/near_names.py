@@ -40,15 +40,7 @@ class UnknownName:
 
 
 def near_name(unknown: UnknownName, names: Names) -> str:
-    """Return what was probably meant, as SQL writes it; empty where nothing is near.
-
-    Parameters
-    ----------
-    unknown
-        The name.
-    names
-        What there is.
-    """
+    """Return what was probably meant, as SQL writes it; empty where nothing is near."""
     path = _path_at(unknown.text, unknown.offset)
     found = _LOOKS[unknown.sqlstate](unknown, path, names)
     typed = ".".join(map(names.quote, path)) if path else names.quote(next(iter(unknown.quoted), ""))

@@ -76,13 +76,7 @@ CHECK = _CHECK.format(
 
 
 def named(statement: Statement) -> list[bytes]:
-    """Return the parameters of `CHECK`: the names and the operators that a statement may mean, as arrays.
-
-    Parameters
-    ----------
-    statement
-        The statement.
-    """
+    """Return the parameters of `CHECK`: the names and the operators that a statement may mean, as arrays."""
     names: dict[str, None] = {}
     symbols: list[str] = []
     for token in tokens(statement.sql):

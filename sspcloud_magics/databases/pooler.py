@@ -159,15 +159,6 @@ _EXPLAINED = re.compile(
 def refuse(parsed: Sequence[Statement], place: str, *, in_transaction: bool) -> None:
     """Refuse statements that need a session of their own; call it before the first of them is sent.
 
-    Parameters
-    ----------
-    parsed
-        The statements.
-    place
-        The name of the database.
-    in_transaction
-        Whether a transaction is open.
-
     Raises
     ------
     QueryFailed

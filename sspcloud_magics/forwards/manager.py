@@ -282,13 +282,7 @@ class ForwardManager:
             ]
 
     def stop(self, forward: Forward) -> None:
-        """End a forward and its connections, and return when its local ports are free; idempotent.
-
-        Parameters
-        ----------
-        forward
-            One of this manager's.
-        """
+        """End a forward and its connections, and return when its local ports are free; idempotent."""
         self._here()
         with self._lock:
             if self._forwards.get(forward.id) is not forward:

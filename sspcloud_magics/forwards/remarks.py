@@ -32,17 +32,7 @@ def say_holder(port: int, forwards: Iterable[Forward], helper: int | None) -> st
 
 
 def name_holder(error: PortTaken, wanted: Sequence[PortText], holder: Callable[[int], str]) -> PortTaken:
-    """Return the error, completed by who holds the port, and by how to do without it.
-
-    Parameters
-    ----------
-    error
-        What the helper reported.
-    wanted
-        The ports that were asked for.
-    holder
-        Says who holds a port.
-    """
+    """Return the error, completed by who holds the port, and by how to do without it."""
     for port in wanted:
         held = holder(port.local) if port.local else ""
         if held:
@@ -52,15 +42,7 @@ def name_holder(error: PortTaken, wanted: Sequence[PortText], holder: Callable[[
 
 
 def remark(forward: Forward, holder: Callable[[int], str]) -> tuple[str, ...]:
-    """Return what the user should know about a forward that has just become active.
-
-    Parameters
-    ----------
-    forward
-        The forward.
-    holder
-        Says who holds a port.
-    """
+    """Return what the user should know about a forward that has just become active."""
     if forward.sockets:
         return _remark_sockets(forward)
     notes = []

@@ -23,11 +23,6 @@ class Subscribers:
     def add(self, callback: Callable[[Forward], None]) -> Callable[[], None]:
         """Add a function.
 
-        Parameters
-        ----------
-        callback
-            Gets the forward.
-
         Returns
         -------
         Callable
@@ -41,13 +36,7 @@ class Subscribers:
         return remove
 
     def tell(self, forward: Forward) -> None:
-        """Call them all; one that fails harms no other.
-
-        Parameters
-        ----------
-        forward
-            What has changed.
-        """
+        """Call them all; one that fails harms no other."""
         for callback in self._callbacks:
             try:
                 callback(forward)

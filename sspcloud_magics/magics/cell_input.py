@@ -50,13 +50,6 @@ class CellMagic:
 def cell_magic(text: str, names: Iterable[str]) -> CellMagic | None:
     r"""Return the parts of a cell that runs one of these magics; None for any other cell.
 
-    Parameters
-    ----------
-    text
-        The cell.
-    names
-        The magics' names.
-
     Examples
     --------
     >>> cell_magic("# towns\ndf = %%query_db --limit 5\nSELECT 1", ["query_db"]).target
@@ -93,13 +86,7 @@ def _assignment(left: str) -> ast.expr | None:
 
 
 def transformers(names: Iterable[str]) -> tuple[Transformer, Transformer]:
-    """Return the transformers for `InteractiveShell.input_transformers_cleanup`, in their order.
-
-    Parameters
-    ----------
-    names
-        The cell magics' names.
-    """
+    """Return the transformers for `InteractiveShell.input_transformers_cleanup`, in their order."""
     ours = tuple(names)
 
     def call(lines: list[str]) -> list[str]:

@@ -26,17 +26,7 @@ _seconds: dict[int, tuple[weakref.ref[pd.DataFrame], float]] = {}
 
 
 def tell(shell: InteractiveShell, answer: object, seconds: float) -> None:
-    """Have the answer to a query displayed as such, where it is a DataFrame.
-
-    Parameters
-    ----------
-    shell
-        Who displays it.
-    answer
-        What the query gave.
-    seconds
-        How long that took.
-    """
+    """Have the answer to a query displayed as such, where it is a DataFrame."""
     if type(answer) is not pd.DataFrame:
         return
     key = id(answer)
