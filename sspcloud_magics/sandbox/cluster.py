@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sspcloud_magics.sandbox import kubeconfigs, oidc, postgres, snapshot
+from sspcloud_magics.sandbox import kubeconfigs, postgres, snapshot
 from sspcloud_magics.sandbox import resources as kinds
-from sspcloud_magics.sandbox.api import build_app
-from sspcloud_magics.sandbox.auth import Authenticator, Unauthenticated, install_bootstrap_policy
+from sspcloud_magics.sandbox.api.app import build_app
+from sspcloud_magics.sandbox.auth.authenticator import Authenticator, Unauthenticated
+from sspcloud_magics.sandbox.auth.bootstrap import install_bootstrap_policy
 from sspcloud_magics.sandbox.auth.tokens import new_signing_key
 from sspcloud_magics.sandbox.certificates import ClusterAuthority, write_private
 from sspcloud_magics.sandbox.controllers import (
@@ -38,9 +39,10 @@ from sspcloud_magics.sandbox.controllers.volumes import Provisioner
 from sspcloud_magics.sandbox.daemon import SandboxError
 from sspcloud_magics.sandbox.kubeconfigs import Person
 from sspcloud_magics.sandbox.listening import ApiServer, listening_sockets, serve
-from sspcloud_magics.sandbox.network import Network
-from sspcloud_magics.sandbox.node import Node
-from sspcloud_magics.sandbox.oidc.app import REALM
+from sspcloud_magics.sandbox.network.routing import Network
+from sspcloud_magics.sandbox.node.kubelet import Node
+from sspcloud_magics.sandbox.oidc import app as provider
+from sspcloud_magics.sandbox.oidc.issuer import Issuer
 from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.snapshot import Keeper
 from sspcloud_magics.sandbox.store import Change, Obj, Store
@@ -157,9 +159,9 @@ class SandboxCluster:
         self.issuer_url = f"https://127.0.0.1:{sockets[0].getsockname()[1]}"
         return sockets
 
-    def _issuer(self, logins: Mapping[str, Any]) -> oidc.Issuer:
-        return oidc.Issuer(
-            self.issuer_url + REALM,
+    def _issuer(self, logins: Mapping[str, Any]) -> Issuer:
+        return Issuer(
+            self.issuer_url + provider.REALM,
             _signing_key(self.home / "issuer.key"),
             username_prefix=people.username_prefix(),
             logins=logins,
@@ -171,7 +173,7 @@ class SandboxCluster:
         authority: ClusterAuthority,
         auth: Authenticator,
         context: ssl.SSLContext,
-        issuer: oidc.Issuer,
+        issuer: Issuer,
         sockets: list[socket.socket],
     ) -> None:
         auth.trust_identity_provider(issuer.user_of_token)
@@ -181,7 +183,7 @@ class SandboxCluster:
                 return people.person_of(auth.user_of_token(token).name)
             return None
 
-        app = oidc.build_app(issuer, who=who, server=lambda: self.url, ca=authority.pem)
+        app = provider.build_app(issuer, who=who, server=lambda: self.url, ca=authority.pem)
         runner = await serve(app, context, sockets)
         self._cleanup.push_async_callback(runner.cleanup)
 

@@ -21,13 +21,14 @@ from sspcloud_magics.sandbox.api.quota import follow_quotas
 from sspcloud_magics.sandbox.api.request_info import RequestInfo, read_request
 from sspcloud_magics.sandbox.api.reviews import review
 from sspcloud_magics.sandbox.api.watching import watch_objects
-from sspcloud_magics.sandbox.auth import Attributes, Authenticator, Unauthenticated, User
-from sspcloud_magics.sandbox.auth.users import SERVICE_ACCOUNT_PREFIX, authenticated
+from sspcloud_magics.sandbox.auth.authenticator import Authenticator, Unauthenticated
+from sspcloud_magics.sandbox.auth.rbac import Attributes
+from sspcloud_magics.sandbox.auth.users import SERVICE_ACCOUNT_PREFIX, User, authenticated
 from sspcloud_magics.sandbox.resources import Resource, by_plural
 from sspcloud_magics.sandbox.store import NotFound, Store
 
 if TYPE_CHECKING:
-    from sspcloud_magics.sandbox.node import Node
+    from sspcloud_magics.sandbox.node.kubelet import Node
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 

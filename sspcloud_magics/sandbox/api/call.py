@@ -19,12 +19,14 @@ from sspcloud_magics.sandbox.api.status import (
     forbidden_path,
     unsupported_media_type,
 )
-from sspcloud_magics.sandbox.auth import Attributes, Authenticator, User, allowed
+from sspcloud_magics.sandbox.auth.authenticator import Authenticator
+from sspcloud_magics.sandbox.auth.rbac import Attributes, allowed
+from sspcloud_magics.sandbox.auth.users import User
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Obj, Store
 
 if TYPE_CHECKING:
-    from sspcloud_magics.sandbox.node import Node
+    from sspcloud_magics.sandbox.node.kubelet import Node
 
 BODY_TYPES = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
 

@@ -15,8 +15,7 @@ from typing import Any
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call
-from sspcloud_magics.sandbox.auth import Attributes, allowed
-from sspcloud_magics.sandbox.auth.rbac import GROUP, rules_held, rules_of_reference
+from sspcloud_magics.sandbox.auth.rbac import GROUP, Attributes, allowed, rules_held, rules_of_reference
 from sspcloud_magics.sandbox.auth.users import MASTERS
 from sspcloud_magics.sandbox.store import NotFound, Obj
 

@@ -23,7 +23,7 @@ from sspcloud_magics.sandbox.api.patch import APPLY, check_patch_type, patched
 from sspcloud_magics.sandbox.api.quota import check_quota
 from sspcloud_magics.sandbox.api.status import Cause
 from sspcloud_magics.sandbox.api.validation import validate
-from sspcloud_magics.sandbox.auth import Attributes
+from sspcloud_magics.sandbox.auth.rbac import Attributes
 from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import AlreadyExists, Conflict, NotFound, Obj, copied, now

@@ -11,8 +11,9 @@ from aiohttp import web
 
 from sspcloud_magics.sandbox.api.call import Call
 from sspcloud_magics.sandbox.api.status import ApiError, Cause, invalid
-from sspcloud_magics.sandbox.auth import Attributes, Unauthenticated, User, allowed
-from sspcloud_magics.sandbox.auth.rbac import rules_held
+from sspcloud_magics.sandbox.auth.authenticator import Unauthenticated
+from sspcloud_magics.sandbox.auth.rbac import Attributes, allowed, rules_held
+from sspcloud_magics.sandbox.auth.users import User
 from sspcloud_magics.sandbox.store import Obj
 
 

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
-from sspcloud_magics.sandbox import node
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call
 from sspcloud_magics.sandbox.api.humanize import format_selector, parse_time
 from sspcloud_magics.sandbox.api.objects import replace
 from sspcloud_magics.sandbox.api.patch import patched
-from sspcloud_magics.sandbox.auth import Attributes, allowed
+from sspcloud_magics.sandbox.auth.rbac import Attributes, allowed
 from sspcloud_magics.sandbox.auth.tokens import AUDIENCE
+from sspcloud_magics.sandbox.node.logs import LogsUnavailable
 from sspcloud_magics.sandbox.store import Obj, now
 
 _SHORTEST_TOKEN = 600
@@ -37,7 +37,7 @@ async def read_log(call: Call) -> web.StreamResponse:
     )
     try:
         first = await anext(lines, b"")
-    except node.LogsUnavailable as error:
+    except LogsUnavailable as error:
         raise status.bad_request(str(error)) from None
     response = web.StreamResponse(
         headers={"Content-Type": "text/plain", "Cache-Control": "no-cache, private"}

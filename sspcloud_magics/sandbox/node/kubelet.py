@@ -30,7 +30,7 @@ from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.status import ApiError, bad_request
 from sspcloud_magics.sandbox.daemon import wait_for_end
 from sspcloud_magics.sandbox.manifests import read_manifest
-from sspcloud_magics.sandbox.network import Destination, Network
+from sspcloud_magics.sandbox.network.routing import Destination, Network
 from sspcloud_magics.sandbox.node import logs, portforward
 from sspcloud_magics.sandbox.node.connection import Connection, DialError
 from sspcloud_magics.sandbox.node.container import FIRST_BACK_OFF

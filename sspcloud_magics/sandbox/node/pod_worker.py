@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from sspcloud_magics.sandbox import events
 from sspcloud_magics.sandbox import resources as kinds
-from sspcloud_magics.sandbox.network import Destination
+from sspcloud_magics.sandbox.network.routing import Destination
 from sspcloud_magics.sandbox.node.connection import Connection, DialError, connect
 from sspcloud_magics.sandbox.node.container import Container, Surroundings
 from sspcloud_magics.sandbox.node.environment import ConfigError

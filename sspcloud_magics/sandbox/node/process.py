@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from sspcloud_magics.sandbox.network import Destination, Dropped, Refused, Unresolved
+from sspcloud_magics.sandbox.network.routing import Destination, Dropped, Refused, Unresolved
 from sspcloud_magics.sandbox.node.logs import Log
 
 CONNECT_TIMEOUT: Final = 127.0

@@ -3,10 +3,3 @@
 `issuer` is the provider without HTTP: who is logged in, and the tokens. `app` speaks HTTP: the discovery document, the keys,
 the token endpoint, and the account page with its login script.
 """
-
-from __future__ import annotations
-
-from sspcloud_magics.sandbox.oidc.app import build_app
-from sspcloud_magics.sandbox.oidc.issuer import CLIENT_ID, Issuer, Refused
-
-__all__ = ["CLIENT_ID", "Issuer", "Refused", "build_app"]

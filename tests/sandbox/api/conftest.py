@@ -10,8 +10,9 @@ import pytest_asyncio
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
-from sspcloud_magics.sandbox.api import build_app
-from sspcloud_magics.sandbox.auth import Authenticator, install_bootstrap_policy
+from sspcloud_magics.sandbox.api.app import build_app
+from sspcloud_magics.sandbox.auth.authenticator import Authenticator
+from sspcloud_magics.sandbox.auth.bootstrap import install_bootstrap_policy
 from sspcloud_magics.sandbox.auth.rbac import GROUP
 from sspcloud_magics.sandbox.auth.tokens import new_signing_key
 from sspcloud_magics.sandbox.store import Obj, Store

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
-from sspcloud_magics.sandbox.api import build_app
+from sspcloud_magics.sandbox.api.app import build_app
 from tests.sandbox.api.conftest import Api
 
 PODS = "/api/v1/namespaces/user-alice/pods"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sspcloud_magics.sandbox.auth import Authenticator, Unauthenticated
+from sspcloud_magics.sandbox.auth.authenticator import Authenticator, Unauthenticated
 from sspcloud_magics.sandbox.auth.tokens import new_signing_key
 from sspcloud_magics.sandbox.resources import by_plural
 from sspcloud_magics.sandbox.store import NotFound, Store

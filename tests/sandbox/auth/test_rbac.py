@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sspcloud_magics.sandbox.auth import Attributes, User, allowed, install_bootstrap_policy, service_account
-from sspcloud_magics.sandbox.auth.rbac import GROUP, rule_allows
-from sspcloud_magics.sandbox.auth.users import authenticated
+from sspcloud_magics.sandbox.auth.bootstrap import install_bootstrap_policy
+from sspcloud_magics.sandbox.auth.rbac import GROUP, Attributes, allowed, rule_allows
+from sspcloud_magics.sandbox.auth.users import User, authenticated, service_account
 from sspcloud_magics.sandbox.store import Obj, Store
 
 BOB = authenticated("oidc-bob")

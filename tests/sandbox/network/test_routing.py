@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sspcloud_magics.sandbox.network import Destination, Dropped, Network, Refused, Unresolved
+from sspcloud_magics.sandbox.network.routing import Destination, Dropped, Network, Refused, Unresolved
 from sspcloud_magics.sandbox.store import Store
 
 

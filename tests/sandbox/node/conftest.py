@@ -14,8 +14,8 @@ from aiohttp.test_utils import TestServer
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.status import ApiError
-from sspcloud_magics.sandbox.network import Network
-from sspcloud_magics.sandbox.node import Node
+from sspcloud_magics.sandbox.network.routing import Network
+from sspcloud_magics.sandbox.node.kubelet import Node
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store
 
 LISTENS: Obj = {"exec": {"command": ["true"]}}

@@ -17,8 +17,10 @@ import pytest
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.pod_status import summarize
-from sspcloud_magics.sandbox.network import Network
-from sspcloud_magics.sandbox.node import DialError, LogsUnavailable, Node
+from sspcloud_magics.sandbox.network.routing import Network
+from sspcloud_magics.sandbox.node.connection import DialError
+from sspcloud_magics.sandbox.node.kubelet import Node
+from sspcloud_magics.sandbox.node.logs import LogsUnavailable
 from sspcloud_magics.sandbox.node.pod_worker import NODE_NAME
 from sspcloud_magics.sandbox.store import Obj, Store
 from tests.sandbox.node.conftest import LISTENS, Cluster, condition, delete
@@ -450,8 +452,8 @@ async def test_stopped_node_leaves_no_process_and_no_socket(cluster: Cluster):
 NODE_PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from sspcloud_magics.sandbox.network import Network
-from sspcloud_magics.sandbox.node import Node
+from sspcloud_magics.sandbox.network.routing import Network
+from sspcloud_magics.sandbox.node.kubelet import Node
 from sspcloud_magics.sandbox.store import Store
 
 async def main():

@@ -79,9 +79,9 @@ def test_socats_arguments(args, relay):
     ("args", "words"),
     [
         ([], "exactly 2 addresses required (there are 0)"),
-        (["TCP-LISTEN:1", "UDP:h:1"], 'unknown device/address "UDP"'),
-        (["TCP-LISTEN:1", "TCP:h"], "wrong number of parameters (1 instead of 2)"),
-        (["TCP-LISTEN:http", "TCP:h:1"], 'service "http" not found'),
+        (["TCP-LISTEN:1", "UDP:h:1"], 'unknown device/address "UDP:h:1"'),
+        (["TCP-LISTEN:1", "TCP:h"], 'unknown device/address "TCP:h"'),
+        (["TCP-LISTEN:http", "TCP:h:1"], 'unknown device/address "TCP-LISTEN:http"'),
     ],
 )
 def test_socats_complaints(args, words):

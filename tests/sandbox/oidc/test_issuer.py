@@ -9,7 +9,7 @@ import pytest
 
 from sspcloud_magics.sandbox.auth.jws import InvalidToken, Signer
 from sspcloud_magics.sandbox.auth.tokens import new_signing_key
-from sspcloud_magics.sandbox.oidc import CLIENT_ID, Issuer, Refused
+from sspcloud_magics.sandbox.oidc.issuer import CLIENT_ID, Issuer, Refused
 
 URL = "https://issuer.example/realms/sandbox"
 KEY = new_signing_key()

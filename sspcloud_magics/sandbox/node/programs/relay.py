@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +17,8 @@ from typing import Final
 
 from sspcloud_magics.sandbox.node.programs.pod import NoRoute, Pod, closing, run, say
 
-LISTENERS: Final = frozenset({"tcp-listen", "tcp-l", "tcp4-listen", "tcp4-l", "tcp6-listen", "tcp6-l"})
-CONNECTORS: Final = frozenset({"tcp", "tcp-connect", "tcp4", "tcp4-connect", "tcp6", "tcp6-connect"})
+LISTENER: Final = re.compile(r"(?i)tcp[46]?-l(?:isten)?:(\d+)((?:,[^,]+)*)")
+CONNECTOR: Final = re.compile(r"(?i)tcp[46]?(?:-connect)?:(\[.+\]|[^:]+):(\d+)(?:,.*)?")
 FLAGS_WITH_VALUE: Final = frozenset({"-t", "-T", "-b", "-lf", "-lp"})
 LINGER: Final = 0.5
 """Seconds that the second direction has when the first has ended: socat's ``-t``."""
@@ -42,51 +43,21 @@ def parse(args: Sequence[str]) -> Relay:
     """Read socat's arguments; raise `UsageError` if they are not a listener and a connection."""
     linger = LINGER
     words = list(args)
-    while words and words[0].startswith("-") and len(words[0]) > 1:
+    while words and words[0].startswith("-"):
         flag = words.pop(0)
-        if flag in FLAGS_WITH_VALUE and words:
-            value = words.pop(0)
-            if flag == "-t":
-                linger = _float(value)
-        elif flag[:2] == "-t" and len(flag) > 2:
-            linger = _float(flag[2:])
+        value = words.pop(0) if flag in FLAGS_WITH_VALUE and words else flag[2:]
+        if flag.startswith("-t") and value.isdecimal():
+            linger = float(value)
     if len(words) != 2:
         raise UsageError(f'exactly 2 addresses required (there are {len(words)}); use option "-h" for help')
-    listener, listen_args, options = _address(words[0])
-    connector, connect_args, _ = _address(words[1])
-    if listener not in LISTENERS:
-        raise UsageError(f'unknown device/address "{words[0].partition(":")[0]}"')
-    if connector not in CONNECTORS:
-        raise UsageError(f'unknown device/address "{words[1].partition(":")[0]}"')
-    if len(listen_args) != 1:
-        raise UsageError(f"{listener.upper()}: wrong number of parameters ({len(listen_args)} instead of 1)")
-    if len(connect_args) != 2:
-        raise UsageError(
-            f"{connector.upper()}: wrong number of parameters ({len(connect_args)} instead of 2)"
-        )
-    return Relay(
-        _port(listen_args[0]), "fork" in options, connect_args[0].strip("[]"), _port(connect_args[1]), linger
-    )
-
-
-def _address(text: str) -> tuple[str, list[str], set[str]]:
-    """Split ``KEYWORD:arg:arg,option,option=value``."""
-    front, *options = text.split(",")
-    keyword, *arguments = front.split(":")
-    return keyword.lower(), arguments, {option.partition("=")[0].lower() for option in options}
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
-        raise UsageError(f'service "{text}" not found')
-    return int(text)
-
-
-def _float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f'not a number: "{text}"') from None
+    listener, connector = LISTENER.fullmatch(words[0]), CONNECTOR.fullmatch(words[1])
+    for found, word in ((listener, words[0]), (connector, words[1])):
+        if found is None or not all(0 < int(n) < 65536 for n in found.groups() if n and n.isdigit()):
+            raise UsageError(f'unknown device/address "{word}"')
+    assert listener is not None  # noqa: S101 - else it was refused
+    assert connector is not None  # noqa: S101
+    fork = "fork" in listener[2].lower().split(",")
+    return Relay(int(listener[1]), fork, connector[1].strip("[]"), int(connector[2]), linger)
 
 
 def log(level: str, text: str) -> None:
