@@ -8,6 +8,7 @@ Source: k8s.io/kubernetes/pkg/printers/internalversion/printers.go.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from sspcloud_magics.sandbox.api.humanize import (
@@ -223,31 +224,6 @@ _MADE: dict[str, Cell] = {
     "resourcequotas Request": _quota(limits=False),
     "resourcequotas Limit": _quota(limits=True),
 }
-# By kind the headings, `#` before an integer and `+` before a column of ``-o wide``, and the paths of their values.
-_TEXT = """
-pods: Name, Ready, Status, Restarts, Age, +IP=status.podIP or <none>, +Node=spec.nodeName or <none>, +Nominated Node=status.nominatedNodeName or <none>, +Readiness Gates=status.none or <none>
-services: Name, Type=spec.type or ClusterIP, Cluster-IP=spec.clusterIP or <none>, External-IP, Port(s), Age, +Selector
-endpoints: Name, Endpoints, Age
-endpointslices: Name, AddressType=addressType, Ports, Endpoints, Age
-nodes: Name, Status, Roles, Age, Version=status.nodeInfo.kubeletVersion
-events: Last Seen, Type=type, Reason=reason, Object, Message, +Name
-namespaces: Name, Status=status.phase, Age
-secrets: Name, Type=type or Opaque, #Data, Age
-configmaps: Name, #Data, Age
-serviceaccounts: Name, #Secrets, Age
-deployments: Name, Ready, #Up-to-date=status.updatedReplicas or 0, #Available=status.availableReplicas or 0, Age, +Containers, +Images, +Selector
-replicasets: Name, #Desired=spec.replicas or 0, #Current=status.replicas or 0, #Ready=status.readyReplicas or 0, Age, +Containers, +Images, +Selector
-statefulsets: Name, Ready, Age, +Containers, +Images
-jobs: Name, Status, Completions, Duration, Age, +Containers, +Images, +Selector
-persistentvolumeclaims: Name, Status, Volume=spec.volumeName, Capacity=status.capacity.storage, Access Modes, StorageClass=spec.storageClassName, VolumeAttributesClass=spec.volumeAttributesClassName or <unset>, Age
-resourcequotas: Name, Request, Limit, Age
-networkpolicies: Name, Pod-Selector, Age
-roles: Name, Created At=metadata.creationTimestamp
-clusterroles: Name, Created At=metadata.creationTimestamp
-rolebindings: Name, Role, Age, +Users, +Groups, +ServiceAccounts
-clusterrolebindings: Name, Role, Age, +Users, +Groups, +ServiceAccounts
-clusters: Name, Age, #Instances=spec.instances, #Ready=status.readyInstances, Status=status.phase, Primary=status.currentPrimary
-"""
 
 
 def _table(plural: str, columns: str) -> dict[str, Cell]:
@@ -261,5 +237,9 @@ def _table(plural: str, columns: str) -> dict[str, Cell]:
 
 TABLES: dict[str, dict[str, Cell]] = {
     plural: _table(plural, columns)
-    for plural, _, columns in (line.partition(": ") for line in filter(None, _TEXT.splitlines()))
+    for plural, found, columns in (
+        line.partition(": ")
+        for line in Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").splitlines()
+    )
+    if found
 }

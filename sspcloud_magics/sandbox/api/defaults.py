@@ -9,72 +9,27 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from sspcloud_magics.sandbox.auth.rbac import GROUP
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Obj, copied
 
-# Of a pod's spec: paths, and what stands there where nothing does. What a path leads through is not made.
-_POD: dict[str, Any] = {
-    "restartPolicy": "Always",
-    "terminationGracePeriodSeconds": 30,
-    "dnsPolicy": "ClusterFirst",
-    "securityContext": {},
-    "schedulerName": "default-scheduler",
-    "volumes[].projected.sources[].serviceAccountToken.expirationSeconds": 3600,
-    **{
-        f"volumes[].{kind}.defaultMode": 0o644 for kind in ("secret", "configMap", "projected", "downwardAPI")
-    },
+_DATA: Obj = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+_CONTAINER: Obj = _DATA["container"] | {
+    f"{probe}.{path}": value
+    for probe in ("livenessProbe", "readinessProbe", "startupProbe")
+    for path, value in _DATA["probe"].items()
 }
-_CONTAINER: dict[str, Any] = {
-    "terminationMessagePath": "/dev/termination-log",
-    "terminationMessagePolicy": "File",
-    "resources": {},
-    "ports[].protocol": "TCP",
-    "env[].valueFrom.fieldRef.apiVersion": "v1",
-    **{
-        f"{probe}.{name}": value
-        for probe in ("livenessProbe", "readinessProbe", "startupProbe")
-        for name, value in (
-            *(("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)),
-            *(("httpGet.path", "/"), ("httpGet.scheme", "HTTP")),
-        )
-    },
+_POD: Obj = _DATA["pod"] | {
+    f"{kind}[].{path}": value
+    for kind in ("initContainers", "containers")
+    for path, value in _CONTAINER.items()
 }
-_POD |= {
-    f"{kind}[].{p}": value for kind in ("initContainers", "containers") for p, value in _CONTAINER.items()
-}
-_POLICY = {f"{direction}[].ports[].protocol": "TCP" for direction in ("ingress", "egress")}
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "deployments": {
-        "replicas": 1,
-        "revisionHistoryLimit": 10,
-        "progressDeadlineSeconds": 600,
-        "strategy": {},
-        "strategy.type": "RollingUpdate",
-    },
-    "jobs": {
-        "parallelism": 1,
-        "backoffLimit": 6,
-        "completionMode": "NonIndexed",
-        "suspend": False,
-        "podReplacementPolicy": "TerminatingOrFailed",
-        "manualSelector": False,
-    },
-    "networkpolicies": {"podSelector": {}, **_POLICY},
-    "persistentvolumeclaims": {"volumeMode": "Filesystem"},
-    "pods": {**_POD, "enableServiceLinks": True},
-    "replicasets": {"replicas": 1},
-    "services": {"type": "ClusterIP", "sessionAffinity": "None", "ports[].protocol": "TCP"},
-    "statefulsets": {
-        "replicas": 1,
-        "podManagementPolicy": "OrderedReady",
-        "revisionHistoryLimit": 10,
-        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
-        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
-    },
-}
+_DEFAULTS: dict[str, Obj] = _DATA["kinds"] | {"pods": {**_POD, **_DATA["kinds"]["pods"]}}
 _TEMPLATES = ("deployments", "jobs", "replicasets", "statefulsets")
 
 

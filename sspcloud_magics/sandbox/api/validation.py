@@ -11,7 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeAlias
+
+import yaml
 
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.status import Cause
@@ -23,82 +26,7 @@ Causes: TypeAlias = Iterator[Cause]
 Check: TypeAlias = Callable[[str, Any], Causes]
 Rules: TypeAlias = tuple[tuple[str, Check], ...]
 
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
-_DNS_1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
-_LABEL_NAME = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
-# What a text must match, and the server's words about it, which end with the expression.
-_WORDS = {
-    _LABEL: (
-        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
-        "with an alphanumeric character (e.g. 'my-name',  or '123-abc'"
-    ),
-    _SUBDOMAIN: (
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
-        "and end with an alphanumeric character (e.g. 'example.com'"
-    ),
-    _DNS_1035: (
-        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-        "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123'"
-    ),
-    f"({_LABEL_NAME})?": (
-        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start "
-        "and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345'"
-    ),
-    _LABEL_NAME: (
-        "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-        "character (e.g. 'MyName',  or 'my.name',  or '123-abc'"
-    ),
-    r"[-._a-zA-Z0-9]+": (
-        "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  "
-        "or 'key-name'"
-    ),
-}
-
-# Fields that keep their value, by kind.
-_FIXED = {
-    "clusterrolebindings": ("roleRef",),
-    "deployments": ("spec.selector",),
-    "endpointslices": ("addressType",),
-    "jobs": ("spec.selector", "spec.template", "spec.completions", "spec.completionMode"),
-    "replicasets": ("spec.selector",),
-    "rolebindings": ("roleRef",),
-    "secrets": ("type",),
-}
-# Specs that keep their value but for some fields, and the server's words about it.
-_FIXED_SPECS: dict[str, tuple[tuple[str, ...], str]] = {
-    "persistentvolumeclaims": (
-        (),
-        "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
-    ),
-    "pods": (
-        ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds"),
-        (
-            "pod updates may not change fields other than `spec.containers[*].image`,"
-            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
-            "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
-            "previously negative)"
-        ),
-    ),
-    "statefulsets": (
-        (
-            *(
-                "replicas",
-                "ordinals",
-                "template",
-                "updateStrategy",
-                "revisionHistoryLimit",
-                "minReadySeconds",
-            ),
-            "persistentVolumeClaimRetentionPolicy",
-        ),
-        (
-            "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
-            "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
-            "'minReadySeconds' are forbidden"
-        ),
-    ),
-}
+_DATA: Obj = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 
 
 def validate(resource: Resource, obj: Obj, old: Obj | None = None) -> None:
@@ -124,9 +52,10 @@ def _required(field: str, value: Any, words: str = "") -> Causes:
         yield Cause("FieldValueRequired", f"Required value: {words}" if words else "Required value", field)
 
 
-def _matches(field: str, text: Any, pattern: str, part_of: str = "") -> Causes:
-    if not re.fullmatch(pattern, str(text)):
-        words = f"{_WORDS[pattern]}, regex used for validation is '{pattern}')"
+def _matches(field: str, text: Any, kind: str, part_of: str = "") -> Causes:
+    wanted = _DATA["texts"][kind]
+    if not re.fullmatch(wanted["pattern"], str(text)):
+        words = f"{wanted['words']}, regex used for validation is '{wanted['pattern']}')"
         yield _invalid(field, part_of or text, words)
 
 
@@ -138,7 +67,7 @@ def _is_short(field: str, text: str, longest: int) -> Causes:
 def _name(field: str, name: Any) -> Causes:
     yield from _required(field, name)
     if name:
-        yield from _matches(field, name, _LABEL)
+        yield from _matches(field, name, "label")
 
 
 def _port(field: str, port: Any) -> Causes:
@@ -208,9 +137,9 @@ def _labels(field: str, labels: Obj) -> Causes:
     for key, value in labels.items():
         prefix, slash, name = key.rpartition("/")
         if slash:
-            yield from _matches(field, prefix, _SUBDOMAIN, key)
-        yield from _matches(field, name, _LABEL_NAME, key)
-        yield from _matches(field, value, f"({_LABEL_NAME})?")
+            yield from _matches(field, prefix, "subdomain", key)
+        yield from _matches(field, name, "label_name", key)
+        yield from _matches(field, value, "label_value")
         yield from (*_is_short(field, name, 63), *_is_short(field, str(value), 63))
 
 
@@ -220,9 +149,9 @@ def _metadata(resource: Resource, metadata: Obj) -> Causes:
     if name and resource.group == GROUP:
         yield from (_invalid(field, name, f"may not contain '{bad}'") for bad in "/%" if bad in name)
     elif name:
-        pattern = {"services": _DNS_1035, "namespaces": _LABEL}.get(resource.plural, _SUBDOMAIN)
-        yield from _matches(field, name, pattern)
-        yield from _is_short(field, name, 253 if pattern == _SUBDOMAIN else 63)
+        kind = {"services": "dns_1035", "namespaces": "label"}.get(resource.plural, "subdomain")
+        yield from _matches(field, name, kind)
+        yield from _is_short(field, name, 253 if kind == "subdomain" else 63)
     yield from _labels("metadata.labels", metadata.get("labels") or {})
 
 
@@ -314,7 +243,7 @@ def _service(service: Obj) -> Causes:
 
 def _data(obj: Obj) -> Causes:
     for key in obj.get("data") or {}:
-        yield from _matches(f"data[{key}]", key, r"[-._a-zA-Z0-9]+")
+        yield from _matches(f"data[{key}]", key, "config_key")
 
 
 def _role(role: Obj) -> Causes:
@@ -348,20 +277,20 @@ def _binding(binding: Obj) -> Causes:
 
 
 def _immutable(resource: Resource, obj: Obj, old: Obj) -> Causes:
-    for path in _FIXED.get(resource.plural, ()):
+    for path in _DATA["fixed"].get(resource.plural, ()):
         ((field, value),), ((_, before),) = _each(obj, path, ""), _each(old, path, "")
         if value != before:
             yield _invalid(
                 field, value, f"{'cannot change roleRef' if field == 'roleRef' else 'field is immutable'}"
             )
     spec, before = obj.get("spec") or {}, old.get("spec") or {}
-    free, words = _FIXED_SPECS.get(resource.plural, ((), ""))
+    fixed = _DATA["fixed_specs"].get(resource.plural)
     if resource.plural == "pods" and any(
         len(spec.get(kind) or ()) != len(before.get(kind) or ()) for kind in ("initContainers", "containers")
     ):
         yield _forbidden("spec.containers", "pod updates may not add or remove containers")
-    elif words and _fixed_part(spec, free) != _fixed_part(before, free):
-        yield _forbidden("spec", words)
+    elif fixed and _fixed_part(spec, fixed["free"]) != _fixed_part(before, fixed["free"]):
+        yield _forbidden("spec", fixed["words"])
     match resource.plural:
         case "services" if before.get("clusterIP") and spec.get("type") != "ExternalName":
             if spec.get("clusterIP") != before["clusterIP"]:
