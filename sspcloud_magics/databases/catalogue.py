@@ -14,6 +14,7 @@ from sspcloud_magics.databases import known_names, near_names
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.pinned import pinned
 from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.printable import printable
 
@@ -237,7 +238,7 @@ _COLUMNS_VIEW = View(
 )
 
 
-def describe_table(connection: DatabaseConnection, name: str) -> TableDescription:
+def describe_table(connection: DatabaseConnection, name: str, *, seconds: float = 5.0) -> TableDescription:
     """Describe one table.
 
     Parameters
@@ -246,6 +247,8 @@ def describe_table(connection: DatabaseConnection, name: str) -> TableDescriptio
         Where.
     name
         As SQL writes it: ``communes``, ``public.communes``, ``"With Blank"``.
+    seconds
+        How long its five rows may take, which a view may compute for hours.
 
     Raises
     ------
@@ -263,7 +266,7 @@ def describe_table(connection: DatabaseConnection, name: str) -> TableDescriptio
         facts = _frame(connection, _FACTS, oid=oid).iloc[0]
         columns = viewed(_frame(connection, _COLUMNS, oid=oid), _COLUMNS_VIEW)
         indexes = _frame(connection, _INDEXES, oid=oid)
-    head, note = _head(connection, oid, str(facts["path"]), str(facts["owner"]))
+    head, note = _head(connection, oid, str(facts["path"]), str(facts["owner"]), seconds)
     return TableDescription(
         name=str(facts["path"]),
         columns=columns,
@@ -277,7 +280,9 @@ def describe_table(connection: DatabaseConnection, name: str) -> TableDescriptio
     )
 
 
-def _head(connection: DatabaseConnection, oid: int, path: str, owner: str) -> tuple[pd.DataFrame, str]:
+def _head(
+    connection: DatabaseConnection, oid: int, path: str, owner: str, seconds: float
+) -> tuple[pd.DataFrame, str]:
     """Return five rows of a relation, or why they are not read: reading them may run the code of another user."""
     # Pinned, so that a function behind a view finds no names on the reader's path either.
     with connection.with_settings(), pinned(connection.psycopg):
@@ -285,7 +290,7 @@ def _head(connection: DatabaseConnection, oid: int, path: str, owner: str) -> tu
             # Even planning a query may: it computes constants in the expressions of indexes and partitions.
             return pd.DataFrame(), f"Rows not shown: reading them may run code of {owner} with your rights."
         try:
-            return _frame(connection, f"SELECT * FROM {path} LIMIT 5"), ""  # noqa: S608 - quoted by the server
+            return _frame(connection, f"SELECT * FROM {path} LIMIT 5", seconds), ""  # noqa: S608 - quoted by the server
         except QueryFailed as error:
             return pd.DataFrame(), f"Rows not shown: {error.what}"
 
@@ -371,7 +376,9 @@ ORDER BY a.xact_start LIMIT 3
 """
 
 
-def _frame(connection: DatabaseConnection, sql: str, **params: object) -> pd.DataFrame:
-    frame = run(connection, sql, params).frame
+def _frame(
+    connection: DatabaseConnection, sql: str, timeout: float | None = None, **params: object
+) -> pd.DataFrame:
+    frame = run(connection, sql, params, QueryOptions(timeout=timeout)).frame
     assert frame is not None  # noqa: S101 - these are queries
     return frame

@@ -405,6 +405,13 @@ def test_columns_are_told_whatever_the_rows_do(connection, schema, make):
     assert described._repr_mimebundle_()["text/html"]
 
 
+def test_columns_are_told_while_a_view_computes(connection, schema):
+    query(connection, "create view shop.slow as select pg_sleep(600)::text as x")
+    described = describe_table(connection, "shop.slow", seconds=0.1)
+    assert described.columns["name"].tolist() == ["x"]
+    assert "took longer" in described.head_note
+
+
 # ------------------------------------------------------------------ back into the database
 
 
