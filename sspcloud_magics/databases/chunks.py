@@ -20,7 +20,7 @@ from sspcloud_magics.databases import query
 from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.query import Part
 from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
-from sspcloud_magics.errors import ConnectionLost
+from sspcloud_magics.errors import ConnectionLost, QueryFailed
 
 Convert = Callable[[pd.DataFrame, Sequence[int]], Any]
 
@@ -52,7 +52,7 @@ class Chunks:
         self._connection = connection
         self._process = os.getpid()
         self._size = size
-        self._closed = False
+        self._closed = self._ended = False
         self._rows = 0
         self._coming = _cut(connection, parts, size, convert)
         with connection.turn:
@@ -73,9 +73,22 @@ class Chunks:
             if self._first is not None:
                 chunk, self._first = self._first, None
             else:
-                chunk = next(self._coming)
+                chunk = self._next()
             self._rows += len(chunk)
             return chunk
+
+    def _next(self) -> Any:
+        try:
+            return next(self._coming)
+        except StopIteration as end:
+            self._ended |= end.value is _ALL
+            if self._ended or self._closed:
+                raise
+        raise QueryFailed(
+            f"The rest of the rows was given up after {self._rows:,}.",
+            why="An interruption or an error ended their query, or the transaction that it ran in has ended.",
+            mend="run the query again, and read its rows to their end",
+        )
 
     def close(self) -> None:
         """Give the rest up: the query is cancelled on the server; again and again does no harm."""
@@ -104,8 +117,8 @@ class Chunks:
 
 def _cut(
     connection: DatabaseConnection, parts: Generator[Part, None, None], size: int, convert: Convert
-) -> Generator[Any, None, None]:
-    """Give chunks of that very size; one at least."""
+) -> Generator[Any, None, Any]:
+    """Give chunks of that very size, one at least, and return that they are all."""
     rest: pd.DataFrame | None = None
     types: tuple[int, ...] = ()
     given = 0
@@ -120,6 +133,10 @@ def _cut(
             rest = frame.iloc[whole:]
         if rest is not None and (len(rest) or not given):
             yield convert(rest.reset_index(drop=True), types)
+    return _ALL
+
+
+_ALL = object()
 
 
 def chunks(

@@ -292,13 +292,14 @@ class DatabaseConnection:
             fetching.settle(self._session)
             for left in self._blocks[:1]:
                 self.drop(left)
-        if self._session.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
-            return
         if self._rows is None:
+            if self._session.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+                return
             raise ConnectionBusy(
                 f"A query on {self.database.path} is still running in this thread.",
                 mend="ask after its end: what is called while it runs, such as progress, cannot ask",
             )
+        # Also where all of them are here already: their reader would take what is answered to another query for its own.
         if not self._rows_forgotten:
             raise ConnectionBusy(
                 f"The rows of another query on {self.database.path} are still being read in chunks.",
