@@ -108,4 +108,4 @@ def the_bed(file: Path | None) -> Iterator[Bed]:
         return
     with open_sandbox() as sandbox:
         testbed = sandbox_testbed(sandbox)
-        yield Bed(testbed, family(sandbox.process.pid))
+        yield Bed(testbed, family(sandbox.pid))
