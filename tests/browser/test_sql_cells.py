@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.lab import Lab, execute, jupyterlab, open_notebook, run_cell, write_notebook
-from tests.testbed import Sandbox
+from tests.testbed import DATABASE, Sandbox
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 expect.set_options(timeout=40_000)
@@ -21,6 +21,13 @@ from communes c where c.departement = :departement and c.note <> $$it's$$"""
 LINE = "df = %query_db SELECT max(salaire) FROM salaires WHERE departement = :departement\nprint(max(df))"
 PYTHON = "def largest(x):\n    return max(x)  # :departement"
 CELLS = ["%load_ext sspcloud_magics", CELL, LINE, PYTHON, "%%query_db"]
+PAST = [
+    CELLS[0],
+    f"%connect_db {DATABASE}",
+    "least = 700_000",
+    "%%query_db --save large\nSELECT nom FROM communes\nWHERE population > :least",
+    "%queries --copy 1",
+]
 KEYWORD, PARAMETER, STRING, COMMENT = "keyword", "def", "string", "comment"
 COLOURS = [
     (1, "# Les salaires d'un département", COMMENT),
@@ -52,6 +59,7 @@ def lab(application: str, tmp_path_factory: pytest.TempPathFactory, sandbox: San
     (folder / "notebooks").mkdir()
     for name in ("colours", "keys", "commands"):
         write_notebook(folder / "notebooks" / f"{name}.ipynb", CELLS)
+    write_notebook(folder / "notebooks" / "past.ipynb", PAST)
     environment = {
         "SSPCLOUD_SANDBOX_HOME": str(sandbox.home),
         "KUBECONFIG": str(sandbox.kubeconfig("alice")),
@@ -167,3 +175,23 @@ def test_commands_begin_and_format_sql(page: Page, lab: Lab, application: str, s
     expect(page.get_by_text("the formatter cannot read it: Parse error")).to_be_visible()
     assert page.evaluate(SOURCE, arg=4) == "%%query_db\nselect (1"
     page.screenshot(path=shots / f"sql-refused-{application}.png")
+
+
+@pytest.mark.timeout(240)
+def test_past_statements_come_back(page: Page, lab: Lab, application: str, shots: Path) -> None:
+    open_notebook(page, lab, "past.ipynb")
+    for cell in range(len(PAST)):
+        run_cell(page, cell)
+    cells = page.locator(".jp-Notebook .jp-CodeCell")
+    expect(cells).to_have_count(len(PAST) + 1)
+    copied = page.evaluate(SOURCE, arg=len(PAST))
+    assert copied == PAST[3].replace("%%query_db", f"%%query_db --db user-alice/{DATABASE}")
+    edit(page, len(PAST), 0, 0)
+    execute(page, "sspcloud:open-panel")
+    page.locator(".jp-SSPCloudSide").get_by_role("button", name="Past statements").click()
+    expect(cells).to_have_count(len(PAST) + 2)
+    assert page.evaluate(SOURCE, arg=len(PAST) + 1) == "%queries"
+    run_cell(page, len(PAST) + 1)
+    expect(cells.last.get_by_role("cell", name="large", exact=True)).to_be_visible()
+    cells.last.scroll_into_view_if_needed()
+    page.screenshot(path=shots / f"sql-past-{application}.png")

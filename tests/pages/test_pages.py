@@ -192,6 +192,17 @@ def test_stuck_tunnel(reader):
     assert "logs/kernel-" in reader("docs/how-to/stuck-tunnel.md", "alice")
 
 
+def test_reuse_of_a_query(reader):
+    said = reader(
+        "docs/how-to/reuse-a-query.md",
+        "alice",
+        before="%connect_db postgresql-cnpg-951239",
+    )
+    assert said.count("344 rows") == 2  # the second time by its number
+    listed = said.partition(">>> %queries\n")[2].partition(">>>")[0]
+    assert "by_department" in listed
+
+
 def test_every_how_to_is_tried():
     tried = Path(__file__).read_text("utf-8")
     pages = {path.name for path in (ROOT / "docs" / "how-to").glob("*.md")} - {"index.md"}

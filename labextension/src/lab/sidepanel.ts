@@ -60,6 +60,7 @@ export class SidePanel extends Panel {
     this.row.node.append(
       stepButton({ label: trans.__("New SQL cell"), step: { command: COMMANDS.newSqlCell } }),
       stepButton({ label: trans.__("Format SQL"), step: { command: COMMANDS.formatSql } }),
+      stepButton({ label: trans.__("Past statements"), step: { insert: "%queries" } }),
     );
     this.row.node.addEventListener("click", (event) => this.click(event));
     this.addWidget(this.row);
