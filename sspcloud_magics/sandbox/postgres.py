@@ -150,31 +150,12 @@ def initialise(data: Path) -> None:
     """
     data.mkdir(mode=0o700)
     give(data)
-    done = subprocess.run(
-        [
-            str(binaries() / "initdb"),
-            f"--pgdata={data}",
-            "--username=postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
-            "--wal-segsize=1",
-            "--no-sync",
-            "--no-instructions",
-            *(f"--set={name}={value}" for name, value in SETTINGS.items()),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        cwd=data.parent,
-        **identity(),
+    fixed = (
+        "--username=postgres --auth=trust --encoding=UTF8 --locale=C --locale-provider=builtin "
+        "--builtin-locale=C.UTF-8 --wal-segsize=1 --no-sync --no-instructions"
     )
-    if done.returncode:
-        raise PostgresFailed(f"initdb: {done.stdout.strip()}")
+    settings = [f"--set={name}={value}" for name, value in SETTINGS.items()]
+    _run("initdb", [f"--pgdata={data}", *fixed.split(), *settings], data)
     # No server has run yet, so nobody ever met the trust of initdb.
     (data / "pg_hba.conf").write_text(HOST_BASED_AUTHENTICATION)
 
@@ -194,21 +175,14 @@ def execute(data: Path, database: str, statements: Sequence[str]) -> None:
     """
     # A semicolon, then an empty line: that is how single-user mode with -j ends a statement.
     script = "".join(f"{statement};\n\n" for statement in statements)
+    quiet = ("exit_on_error=on", "log_min_messages=fatal", "log_min_error_statement=panic")
+    options = [word for setting in quiet for word in ("-c", setting)]
+    _run("postgres", ["--single", "-j", "-D", str(data), *options, database], data, script)
+
+
+def _run(program: str, arguments: Sequence[str], data: Path, script: str = "") -> None:
     done = subprocess.run(
-        [
-            str(binaries() / "postgres"),
-            "--single",
-            "-j",
-            "-D",
-            str(data),
-            "-c",
-            "exit_on_error=on",
-            "-c",
-            "log_min_messages=fatal",
-            "-c",
-            "log_min_error_statement=panic",
-            database,
-        ],
+        [str(binaries() / program), *arguments],
         input=script,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -218,7 +192,7 @@ def execute(data: Path, database: str, statements: Sequence[str]) -> None:
         **identity(),
     )
     if done.returncode:
-        raise PostgresFailed(f"postgres: {done.stderr.strip()}")
+        raise PostgresFailed(f"{program}: {done.stderr.strip()}")
 
 
 def _open_to_all(path: Path) -> bool:

@@ -126,10 +126,6 @@ def json_patch(value: Any, operations: list[Obj]) -> Any:
             case "replace":
                 _remove(document, path)
                 _add(document, path, copied(operation["value"]))
-            case "move":
-                _add(document, path, _remove(document, _pointer(operation["from"])))
-            case "copy":
-                _add(document, path, copied(_look(document, _pointer(operation["from"]))))
             case "test":
                 if _look(document, path) != operation["value"]:
                     raise ValueError(f"testing value {operation['path']} failed: test failed")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sspcloud_magics.sandbox.auth.tokens import InvalidToken, ServiceAccountTokens, new_signing_key
@@ -24,12 +23,6 @@ class Unauthenticated(Exception):
     """A credential was shown, and it is not valid."""
 
 
-@dataclass(frozen=True, slots=True)
-class _StaticToken:
-    user: User
-    expires: float | None
-
-
 class Authenticator:
     """Knows the cluster's credentials.
 
@@ -39,25 +32,13 @@ class Authenticator:
     def __init__(
         self, store: Store, *, signing_key: bytes | None = None, clock: Callable[[], float] = time.time
     ) -> None:
-        self._clock = clock
-        self._static: dict[bytes, _StaticToken] = {}
+        self._static: dict[bytes, User] = {}
         self._identity_provider: Callable[[str], User] | None = None
         self.service_accounts = ServiceAccountTokens(store, signing_key or new_signing_key(), clock)
 
-    def add_token(
-        self,
-        token: str,
-        user: str,
-        *,
-        groups: tuple[str, ...] = (),
-        uid: str = "",
-        expires: float | None = None,
-    ) -> None:
-        """Accept a bearer token from now on.
-
-        `expires`: seconds since the epoch from which on it is refused.
-        """
-        self._static[_digest(token)] = _StaticToken(authenticated(user, uid=uid, groups=groups), expires)
+    def add_token(self, token: str, user: str, *, groups: tuple[str, ...] = ()) -> None:
+        """Accept a bearer token from now on."""
+        self._static[_digest(token)] = authenticated(user, groups=groups)
 
     def trust_identity_provider(self, read: Callable[[str], User]) -> None:
         """Accept the ID tokens of an identity provider from now on.
@@ -88,9 +69,7 @@ class Authenticator:
         """
         static = self._static.get(_digest(token))
         if static is not None:
-            if static.expires is not None and self._clock() >= static.expires:
-                raise Unauthenticated("the token has expired")
-            return static.user
+            return static
         try:
             return self.service_accounts.read(token)
         except InvalidToken as error:

@@ -18,7 +18,6 @@ import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,17 +123,10 @@ class Node:
         name: str,
         *,
         container: str,
-        follow: bool = False,
-        tail_lines: int | None = None,
-        since: datetime | None = None,
         previous: bool = False,
-        timestamps: bool = False,
+        **how: Any,
     ) -> AsyncIterator[bytes]:
-        """Yield the log of a container.
-
-        `tail_lines`: how many lines to begin with, counted from the end; all by default. Raise
-        `LogsUnavailable` if there is no such log.
-        """
+        """Yield the log of a container, `how` `logs.read` does; raise `LogsUnavailable` if there is none."""
         worker = self._worker(namespace, name)
         found = worker.containers.get(container) if worker is not None else None
         if found is None:
@@ -147,9 +139,7 @@ class Node:
             if reason in {"ErrImagePull", "ImagePullBackOff"}:
                 reason = "trying and failing to pull image"
             raise LogsUnavailable(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
-        async for lines in logs.read(
-            run, follow=follow, tail_lines=tail_lines, since=since, timestamps=timestamps
-        ):
+        async for lines in logs.read(run, **how):
             yield lines
 
     async def portforward(self, request: web.Request, namespace: str, name: str) -> web.StreamResponse:

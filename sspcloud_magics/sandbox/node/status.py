@@ -114,20 +114,16 @@ def pod_status(
     sidecars = [container for container in initial if container.sidecar]
     unready = [container.name for container in (*sidecars, *containers) if not container.ready]
     holds: Obj = {"status": "True"}
-    if done and not failure and found == "Succeeded":
-        ready: Obj = {"status": "False", "reason": "PodCompleted"}
-    elif done:
-        ready = {"status": "False", "reason": "PodFailed"}
-    elif unready:
-        message = f"containers with unready status: [{' '.join(unready)}]"
-        ready = {"status": "False", "reason": "ContainersNotReady", "message": message}
-    else:
-        ready = holds
     waiting_for = uninitialized(containers, initial)
-    initialized = {"status": "True", "reason": "PodCompleted"} if found == "Succeeded" else holds
-    if waiting_for:
-        message = f"containers with incomplete status: [{' '.join(waiting_for)}]"
-        initialized = {"status": "False", "reason": "ContainersNotInitialized", "message": message}
+    ready = initialized = holds
+    if done:
+        ready = {"status": "False", "reason": "PodCompleted" if found == "Succeeded" else "PodFailed"}
+    elif unready:
+        ready = _lacking("ContainersNotReady", "unready", unready)
+    if found == "Succeeded":
+        initialized = {"status": "True", "reason": "PodCompleted"}
+    elif waiting_for:
+        initialized = _lacking("ContainersNotInitialized", "incomplete", waiting_for)
     conditions = {
         "PodReadyToStartContainers": {"status": "True" if ip and not done and not stopped else "False"},
         "Initialized": initialized,
@@ -161,6 +157,11 @@ def unscheduled(pod: Obj, message: str, now: str) -> Obj:
         "qosClass": quality_of_service(pod["spec"]),
         "observedGeneration": pod["metadata"].get("generation", 1),
     }
+
+
+def _lacking(reason: str, word: str, names: Sequence[str]) -> Obj:
+    message = f"containers with {word} status: [{' '.join(names)}]"
+    return {"status": "False", "reason": reason, "message": message}
 
 
 def _conditions(pod: Obj, wanted: Mapping[str, Obj], now: str) -> list[Obj]:

@@ -72,11 +72,6 @@ async def test_wrong_token_is_unauthorized_and_says_no_more(api: Api) -> None:
     assert await api.by("mallory").refusal("GET", PODS) == (401, "Unauthorized", "Unauthorized")
 
 
-async def test_expired_token_is_unauthorized(api: Api) -> None:
-    api.auth.add_token("old", "oidc-alice", expires=0)
-    assert await api.by("old").refusal("GET", PODS) == (401, "Unauthorized", "Unauthorized")
-
-
 async def test_no_token_is_anonymous(api: Api) -> None:
     _, reason, message = await api.refusal("GET", "/api", Authorization="")
     assert (reason, message) == ("Forbidden", 'forbidden: User "system:anonymous" cannot get path "/api"')

@@ -172,26 +172,15 @@ def _context(tls: Mapping[str, str] | None) -> ssl.SSLContext | None:
 
 async def _http(client: Connection) -> None:
     """Answer one request of a probe or of Prometheus."""
-    try:
+    with contextlib.suppress(OSError):
         request = b""
         while b"\r\n\r\n" not in request and len(request) < 16384 and (more := await client.read()):
             request += more
-        path = request.split(b" ", 2)[1:2]
-        body = {
-            b"/healthz": b"OK",
-            b"/readyz": b"OK",
-            b"/metrics": b"# TYPE cnpg_collector_up gauge\ncnpg_collector_up 1\n",
-        }.get(path[0] if path else b"")
-        status = b"200 OK" if body is not None else b"404 Not Found"
-        body = body if body is not None else b"404 page not found\n"
-        await client.write(
-            b"HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
-            % (status, len(body), body)
-        )
-    except OSError:
-        pass
-    finally:
-        client.close()
+        found = request.startswith((b"GET /healthz ", b"GET /readyz ", b"GET /metrics "))
+        status, body = (b"200 OK", b"OK\n") if found else (b"404 Not Found", b"404 page not found\n")
+        head = b"HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+        await client.write(head % (status, len(body)) + body)
+    client.close()
 
 
 def _die_with_parent() -> None:
