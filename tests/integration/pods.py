@@ -57,7 +57,7 @@ class Pods:
         if name in {pod.metadata.name for pod in self._api.list_namespaced_pod(self._namespace).items}:
             self._wait(name, lambda kind, _pod: kind == "DELETED")
 
-    def service(self, name: str, target: int, *, port: int = 80) -> None:
+    def service(self, name: str, target: int | str, *, port: int = 80) -> None:
         """Make a service in front of the port `target` of the pods whose label ``app`` is `name`."""
         spec = {"selector": {"app": name}, "ports": [{"name": "main", "port": port, "targetPort": target}]}
         self._api.create_namespaced_service(self._namespace, {"metadata": {"name": name}, "spec": spec})
