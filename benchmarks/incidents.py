@@ -34,6 +34,7 @@ from sspcloud_magics.session.state import current_cluster
 from sspcloud_magics.target import PortText, Target
 from sspcloud_magics.tunnel.control import State
 from tests.forwards.stage import connect
+from tests.support.ports import free_port
 from tests.testbed import Testbed, open_testbed
 
 LONGEST_OUTAGE = 60.0
@@ -46,10 +47,14 @@ def survive_restarts(testbed: Testbed, times: int, number: int) -> Told:
     if testbed.restarter is None:
         sys.exit("The testbed names no process that restarts its API server.")
     postgres = testbed.postgres
-    echo = Target(testbed.namespace, "pod", testbed.echo.pod), [PortText(testbed.echo.port, 0)]
-    database = Target(testbed.namespace, "service", postgres.service), [PortText(postgres.port, 0)]
+    echo = Target(testbed.namespace, "pod", testbed.echo.pod), testbed.echo.port
+    database = Target(testbed.namespace, "service", postgres.service), postgres.port
     cluster, manager = current_cluster(), ForwardManager()
-    forwards = [manager.forward(cluster, *(database if index % 3 == 2 else echo)) for index in range(number)]
+    forwards = []
+    for index in range(number):
+        target, port = database if index % 3 == 2 else echo
+        # With a port of its own each is another forward.
+        forwards.append(manager.forward(cluster, target, [PortText(port, free_port())]))
     ports = [forward.local_port for forward in forwards]
     outages: list[float] = []
     lost: set[int] = set()
