@@ -19,6 +19,7 @@ from sspcloud_magics.sandbox.controllers.objects import (
     create,
     name_of,
     namespace_of,
+    new_object,
     owner_reference,
     reconcile_kind,
     set_condition,
@@ -106,19 +107,16 @@ def _replica_set(deployment: Obj, revision: int) -> Obj:
     template.setdefault("metadata", {}).setdefault("labels", {})[HASH] = digest
     selector = copy.deepcopy(deployment["spec"]["selector"])
     selector.setdefault("matchLabels", {})[HASH] = digest
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "ReplicaSet",
-        "metadata": {
-            "name": f"{name_of(deployment)}-{digest}",
-            "namespace": namespace_of(deployment),
-            "labels": dict(template["metadata"]["labels"]),
-            "annotations": {REVISION: str(revision)},
-            "ownerReferences": [owner_reference(deployment)],
-        },
-        "spec": {"replicas": 0, "selector": selector, "template": template},
-        "status": {"replicas": 0},
+    about = {
+        "labels": dict(template["metadata"]["labels"]),
+        "annotations": {REVISION: str(revision)},
+        "ownerReferences": [owner_reference(deployment)],
     }
+    made = new_object(
+        kinds.REPLICA_SETS, namespace_of(deployment), f"{name_of(deployment)}-{digest}", **about
+    )
+    spec = {"replicas": 0, "selector": selector, "template": template}
+    return {**made, "spec": spec, "status": {"replicas": 0}}
 
 
 def _scale(store: Store, deployment: Obj, replica_set: Obj, size: int) -> None:

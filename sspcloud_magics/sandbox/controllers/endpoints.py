@@ -8,6 +8,7 @@ Role can name an Endpoints object, which has its service's name, and cannot name
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
@@ -16,6 +17,7 @@ from sspcloud_magics.sandbox.controllers.objects import (
     labels_of,
     name_of,
     namespace_of,
+    new_object,
     owner_reference,
     pod_ready,
     terminating,
@@ -23,6 +25,8 @@ from sspcloud_magics.sandbox.controllers.objects import (
 from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.pods import pod_over, sidecars_of
 from sspcloud_magics.sandbox.store import Change, Obj, Store
+
+Ports: TypeAlias = tuple[tuple[str, int, str], ...]
 
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
@@ -57,39 +61,41 @@ def target_port(port: Obj, pod: Obj) -> int | None:
     return None
 
 
-def subsets(service: Obj, pods: list[Obj]) -> list[Obj]:
-    """Return the ``subsets`` of a service's Endpoints."""
-    found: dict[tuple[tuple[str, int, str], ...], Obj] = {}
+def _addressed(service: Obj, pods: list[Obj]) -> Iterator[tuple[Obj, str, Ports, Obj]]:
+    """Yield the pods that have an address, with it, their ports and what is said of each."""
     for pod in sorted(pods, key=name_of):
         address = (pod.get("status") or {}).get("podIP")
-        if not address or pod_over(pod) or terminating(pod):
-            continue
-        ports = _resolved_ports(service, pod)
-        subset = found.setdefault(tuple(ports), {})
-        ready = pod_ready(pod) or service["spec"].get("publishNotReadyAddresses")
-        entry: Obj = {"ip": address, "targetRef": _target(pod)}
-        if pod["spec"].get("nodeName"):
-            entry["nodeName"] = pod["spec"]["nodeName"]
-        if pod["spec"].get("hostname") and pod["spec"].get("subdomain") == name_of(service):
-            entry["hostname"] = pod["spec"]["hostname"]
-        subset.setdefault("addresses" if ready else "notReadyAddresses", []).append(entry)
+        if address and not pod_over(pod):
+            target = {"kind": "Pod", "name": name_of(pod), "namespace": namespace_of(pod)}
+            about: Obj = {"targetRef": target | {"uid": pod["metadata"]["uid"]}}
+            if pod["spec"].get("nodeName"):
+                about["nodeName"] = pod["spec"]["nodeName"]
+            yield pod, address, _resolved_ports(service, pod), about
+
+
+def subsets(service: Obj, pods: list[Obj]) -> list[Obj]:
+    """Return the ``subsets`` of a service's Endpoints."""
+    found: dict[Ports, Obj] = {}
+    for pod, address, ports, about in _addressed(service, pods):
+        if not terminating(pod):
+            subset = found.setdefault(ports, {})
+            ready = pod_ready(pod) or service["spec"].get("publishNotReadyAddresses")
+            if pod["spec"].get("hostname") and pod["spec"].get("subdomain") == name_of(service):
+                about["hostname"] = pod["spec"]["hostname"]
+            subset.setdefault("addresses" if ready else "notReadyAddresses", []).append(
+                {"ip": address, **about}
+            )
     return [subset | {"ports": [_port(*port) for port in ports]} for ports, subset in found.items()]
 
 
 def slices(service: Obj, pods: list[Obj]) -> list[Obj]:
     """Return ports and endpoints of a service's EndpointSlices."""
-    found: dict[tuple[tuple[str, int, str], ...], list[Obj]] = {}
-    for pod in sorted(pods, key=name_of):
-        address = (pod.get("status") or {}).get("podIP")
-        if not address or pod_over(pod):
-            continue
+    found: dict[Ports, list[Obj]] = {}
+    for pod, address, ports, about in _addressed(service, pods):
         serving = pod_ready(pod)
         ready = (serving and not terminating(pod)) or bool(service["spec"].get("publishNotReadyAddresses"))
         conditions = {"ready": ready, "serving": serving, "terminating": terminating(pod)}
-        entry: Obj = {"addresses": [address], "conditions": conditions, "targetRef": _target(pod)}
-        if pod["spec"].get("nodeName"):
-            entry["nodeName"] = pod["spec"]["nodeName"]
-        found.setdefault(tuple(_resolved_ports(service, pod)), []).append(entry)
+        found.setdefault(ports, []).append({"addresses": [address], "conditions": conditions, **about})
     if not found:
         return [{"ports": None, "endpoints": None}]
     return [
@@ -120,12 +126,9 @@ def _write_endpoints(store: Store, service: Obj, found: list[Obj]) -> None:
     labels = {**labels_of(service), "endpoints.kubernetes.io/managed-by": "endpoint-controller"}
     if service["spec"].get("clusterIP") == "None":
         labels["service.kubernetes.io/headless"] = ""
-    old = find(store, kinds.ENDPOINTS, namespace_of(service), name_of(service))
-    new: Obj = old or {
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": {"name": name_of(service), "namespace": namespace_of(service)},
-    }
+    namespace, name = namespace_of(service), name_of(service)
+    old = find(store, kinds.ENDPOINTS, namespace, name)
+    new = old or new_object(kinds.ENDPOINTS, namespace, name)
     new["metadata"]["labels"] = labels
     new.pop("subsets", None)
     if found:
@@ -147,21 +150,10 @@ def _write_slices(store: Store, service: Obj, wanted: list[Obj]) -> None:
         if present:
             store.update(present.pop(0) | content)
             continue
-        store.create(
-            {
-                "apiVersion": "discovery.k8s.io/v1",
-                "kind": "EndpointSlice",
-                "metadata": {
-                    "name": f"{name}-{suffix()}",
-                    "generateName": f"{name}-",
-                    "namespace": namespace,
-                    "labels": {**labels_of(service), SERVICE_NAME: name, MANAGED_BY: SLICE_CONTROLLER},
-                    "ownerReferences": [owner_reference(service)],
-                },
-                "addressType": "IPv4",
-                **content,
-            }
-        )
+        labels = {**labels_of(service), SERVICE_NAME: name, MANAGED_BY: SLICE_CONTROLLER}
+        about = {"generateName": f"{name}-", "labels": labels, "ownerReferences": [owner_reference(service)]}
+        made = new_object(kinds.SLICES, namespace, f"{name}-{suffix()}", **about)
+        store.create({**made, "addressType": "IPv4", **content})
     for one in present:
         store.delete(kinds.SLICES, namespace, name_of(one))
 
@@ -171,27 +163,17 @@ def _matches(service: Obj, labels: dict[str, str]) -> bool:
     return bool(selector) and selector.items() <= labels.items()
 
 
-def _resolved_ports(service: Obj, pod: Obj) -> list[tuple[str, int, str]]:
-    found = []
-    for port in service["spec"].get("ports") or ():
-        number = target_port(port, pod)
-        if number is not None:
-            found.append((port.get("name", ""), number, port.get("protocol", "TCP")))
-    return found
+def _resolved_ports(service: Obj, pod: Obj) -> Ports:
+    return tuple(
+        (port.get("name", ""), number, port.get("protocol", "TCP"))
+        for port in service["spec"].get("ports") or ()
+        if (number := target_port(port, pod)) is not None
+    )
 
 
 def _port(name: str, number: int, protocol: str) -> Obj:
     port: Obj = {"port": number, "protocol": protocol}
     return {"name": name, **port} if name else port
-
-
-def _target(pod: Obj) -> Obj:
-    return {
-        "kind": "Pod",
-        "name": name_of(pod),
-        "namespace": namespace_of(pod),
-        "uid": pod["metadata"]["uid"],
-    }
 
 
 CONTROLLER = Controller("endpoints", keys, reconcile)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.garbage import remove
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
-from sspcloud_magics.sandbox.controllers.objects import find, name_of, namespace_of, terminating
+from sspcloud_magics.sandbox.controllers.objects import find, name_of, namespace_of, new_object, terminating
 from sspcloud_magics.sandbox.resources import RESOURCES
 from sspcloud_magics.sandbox.store import Change, Store
 
@@ -45,22 +45,9 @@ def reconciler(ca: str) -> Callable[[Store, Key], None]:
         if namespace.get("status") != phase:
             store.update(namespace | {"status": phase})
         if find(store, kinds.SERVICE_ACCOUNTS, name, "default") is None:
-            store.create(
-                {
-                    "apiVersion": "v1",
-                    "kind": "ServiceAccount",
-                    "metadata": {"name": "default", "namespace": name},
-                }
-            )
+            store.create(new_object(kinds.SERVICE_ACCOUNTS, name, "default"))
         if find(store, kinds.CONFIG_MAPS, name, ROOT_CA) is None:
-            store.create(
-                {
-                    "apiVersion": "v1",
-                    "kind": "ConfigMap",
-                    "metadata": {"name": ROOT_CA, "namespace": name},
-                    "data": {"ca.crt": ca},
-                }
-            )
+            store.create({**new_object(kinds.CONFIG_MAPS, name, ROOT_CA), "data": {"ca.crt": ca}})
 
     return reconcile
 

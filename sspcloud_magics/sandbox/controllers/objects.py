@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.admission import complete_pod, give_cluster_ip
@@ -39,6 +40,12 @@ def namespace_of(obj: Obj) -> str:
 def labels_of(obj: Obj) -> dict[str, str]:
     """Return an object's labels."""
     return obj["metadata"].get("labels") or {}
+
+
+def new_object(resource: Resource, namespace: str, name: str, **metadata: Any) -> Obj:
+    """Return an object that has a name, and nothing but metadata yet."""
+    metadata = {"name": name, "namespace": namespace, **metadata}
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
 
 
 def owner_reference(owner: Obj) -> Obj:
@@ -157,15 +164,13 @@ def delete_owned(store: Store, owner: Obj, pod: Obj) -> None:
 def pod_from(template: Obj, owner: Obj, name: str, **labels: str) -> Obj:
     """Return the pod that a template describes, owned and controlled by `owner`."""
     described = template.get("metadata") or {}
-    metadata: Obj = {
-        "name": name,
-        "namespace": namespace_of(owner),
-        "labels": {**(described.get("labels") or {}), **labels},
-        "ownerReferences": [owner_reference(owner)],
-    }
+    labels = {**(described.get("labels") or {}), **labels}
+    pod = new_object(
+        kinds.PODS, namespace_of(owner), name, labels=labels, ownerReferences=[owner_reference(owner)]
+    )
     if described.get("annotations"):
-        metadata["annotations"] = dict(described["annotations"])
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+        pod["metadata"]["annotations"] = dict(described["annotations"])
+    return pod | {"spec": template["spec"]}
 
 
 def concerned(owners: Resource, owned: Resource) -> Keys:

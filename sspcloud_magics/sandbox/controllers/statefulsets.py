@@ -22,6 +22,7 @@ from sspcloud_magics.sandbox.controllers.objects import (
     make_owned,
     name_of,
     namespace_of,
+    new_object,
     pod_from,
     pod_ready,
     reconcile_kind,
@@ -112,9 +113,8 @@ def _claims_bound(store: Store, owner: Obj, number: int) -> bool:
         claim = find(store, kinds.CLAIMS, namespace_of(owner), name)
         if claim is None:
             labels = owner["spec"]["selector"].get("matchLabels") or {}
-            metadata = {"name": name, "namespace": namespace_of(owner), "labels": dict(labels)}
-            about = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata}
-            claim = create(store, {**about, "spec": template["spec"]})
+            made = new_object(kinds.CLAIMS, namespace_of(owner), name, labels=dict(labels))
+            claim = create(store, {**made, "spec": template["spec"]})
             title = (
                 f"create Claim {name} Pod {name_of(owner)}-{number} in StatefulSet {name_of(owner)} success"
             )
