@@ -14,7 +14,7 @@ from sspcloud_magics import session
 from sspcloud_magics.errors import SandboxFailed
 
 if TYPE_CHECKING:
-    from sspcloud_magics.cluster.permissions import Identity
+    from sspcloud_magics.cluster.requests.permissions import Identity
     from sspcloud_magics.sandbox import Status
 
 PEOPLE = ("alice", "bob", "carol", "admin")

@@ -1,7 +1,7 @@
 """What a forward leads to, and which ports of it: the plain values, and the grammar users type.
 
 The grammar is pure text and needs no cluster: ``[NAMESPACE/][KIND/]NAME`` and ``[LOCAL]:REMOTE``.
-`sspcloud_magics.cluster.resolve` turns what was typed into a `Target` that exists.
+`sspcloud_magics.cluster.workloads.resolve` turns what was typed into a `Target` that exists.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sspcloud_magics import session, widgets
-from sspcloud_magics.cluster import resources
-from sspcloud_magics.cluster.watching import Watch
+from sspcloud_magics.cluster.api import resources
+from sspcloud_magics.cluster.requests.watching import Watch
 from sspcloud_magics.forwards import helper
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.magics.completion import KnownNames

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
 
-from sspcloud_magics.cluster.permissions import Identity
-from sspcloud_magics.cluster.tables import Column, View, table
-from sspcloud_magics.databases.catalogue import TableDescription
-from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.query import Done, QueryResult
+from sspcloud_magics.cluster.requests.permissions import Identity
+from sspcloud_magics.cluster.workloads.tables import Column, View, table
+from sspcloud_magics.databases.postgres.catalogue import TableDescription
+from sspcloud_magics.databases.postgres.query import Done, QueryResult
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.doctor.findings import Finding, Verdict
 from sspcloud_magics.doctor.report import Report
 from sspcloud_magics.errors import ServerError

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from sspcloud_magics import session
-from sspcloud_magics.cluster import resolve
-from sspcloud_magics.cluster.inventory import TargetPort
-from sspcloud_magics.cluster.resolve import ResolvedTarget
+from sspcloud_magics.cluster.workloads import resolve
+from sspcloud_magics.cluster.workloads.inventory import TargetPort
+from sspcloud_magics.cluster.workloads.resolve import ResolvedTarget
 from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
 from sspcloud_magics.session import Choice, forwarding, looking, querying, state
 from sspcloud_magics.target import PortText, Target, TargetText

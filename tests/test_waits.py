@@ -19,7 +19,7 @@ SLOW = {
 }
 TIME = re.compile(r"(^|_)(AHEAD|GRACE|INTERVAL|LEASE|PACE|PAUSE|POLL|QUIET|SECONDS|SILENCE|WAIT)(_|$)")
 # What a test still has to set in a module, since no argument leads there.
-LEFT = {"ANSWER_SECONDS", "sspcloud_magics.cluster.login_prompt.QUIET"}
+LEFT = {"ANSWER_SECONDS", "sspcloud_magics.cluster.auth.login_prompt.QUIET"}
 
 
 def sleeps(tree: ast.AST) -> Iterator[str]:

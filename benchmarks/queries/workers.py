@@ -77,9 +77,9 @@ def plain_psycopg(spec: Spec) -> Run:
 
 def opened(spec: Spec) -> Any:
     """Return a connection of ours."""
-    from sspcloud_magics.databases.connection import DatabaseConnection
     from sspcloud_magics.databases.discovery import Database
-    from sspcloud_magics.databases.libpq import Login
+    from sspcloud_magics.databases.postgres.libpq import Login
+    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
     from sspcloud_magics.secret import Secret
 
     database = Database("benchmark", "benchmark", "postgres", "benchmark", spec["port"], "postgres")
@@ -94,7 +94,7 @@ def opened(spec: Spec) -> Any:
 
 
 def _query(connection: Any, sql: str, params: Any = None, **options: Any) -> Any:
-    from sspcloud_magics.databases.query import noted, run
+    from sspcloud_magics.databases.postgres.query import noted, run
     from sspcloud_magics.databases.query_options import QueryOptions
 
     return noted(run(connection, sql, params, QueryOptions(**options)))
@@ -119,7 +119,7 @@ def ours_decimal(spec: Spec) -> Run:
 
 def to_parquet(spec: Spec) -> Run:
     """Write `times` the table into a file, and watch the memory meanwhile."""
-    from sspcloud_magics.databases.files import export
+    from sspcloud_magics.databases.postgres.transfer.files import export
 
     connection = opened(spec)
     sql = f"SELECT q.* FROM query_benchmark q, generate_series(1, {spec['times']})"  # noqa: S608 - a number of ours

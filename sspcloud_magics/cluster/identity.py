@@ -23,19 +23,26 @@ from typing import TYPE_CHECKING, Protocol
 
 from sspcloud_magics import forked, pem
 from sspcloud_magics.access import Access
-from sspcloud_magics.cluster import file_modes, jwt
-from sspcloud_magics.cluster import kubeconfig as files
-from sspcloud_magics.cluster.contexts import LOG_IN_AGAIN, NOT_SENT, WITHOUT_TLS, ContextAccess, server_url
-from sspcloud_magics.cluster.file_modes import Remark
-from sspcloud_magics.cluster.serviceaccount import MOUNT, MountedToken, why_not_mounted
-from sspcloud_magics.cluster.tokenfile import TokenFile
-from sspcloud_magics.cluster.validity import Validity
+from sspcloud_magics.cluster.auth import jwt
+from sspcloud_magics.cluster.auth.contexts import (
+    LOG_IN_AGAIN,
+    NOT_SENT,
+    WITHOUT_TLS,
+    ContextAccess,
+    server_url,
+)
+from sspcloud_magics.cluster.auth.serviceaccount import MOUNT, MountedToken, why_not_mounted
+from sspcloud_magics.cluster.auth.tokenfile import TokenFile
+from sspcloud_magics.cluster.auth.validity import Validity
+from sspcloud_magics.cluster.config import file_modes
+from sspcloud_magics.cluster.config import kubeconfig as files
+from sspcloud_magics.cluster.config.file_modes import Remark
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, UsageProblem
 from sspcloud_magics.secret import without_frames
 from sspcloud_magics.user_files import user_path
 
 if TYPE_CHECKING:
-    from sspcloud_magics.cluster.client import ApiClient
+    from sspcloud_magics.cluster.api.client import ApiClient
 
 
 _log = logging.getLogger(__name__)
@@ -250,7 +257,7 @@ class Cluster:
     @property
     def api(self) -> ApiClient:
         """The connections to the API server, opened when they are first used."""
-        from sspcloud_magics.cluster.client import ApiClient  # noqa: PLC0415 - the HTTP library costs 100 ms
+        from sspcloud_magics.cluster.api.client import ApiClient  # noqa: PLC0415 - the HTTP library costs 100 ms
 
         with self._login.lock:
             if self._login.api is None:

@@ -20,14 +20,15 @@ from pathlib import Path
 from yaml.nodes import MappingNode
 
 from sspcloud_magics import pem
-from sspcloud_magics.cluster import jwt, kubeconfig_file, oidc
-from sspcloud_magics.cluster import kubeconfig as kubeconfigs
 from sspcloud_magics.cluster.account import COPY_AGAIN
-from sspcloud_magics.cluster.contexts import ContextAccess, server_url
+from sspcloud_magics.cluster.auth import jwt, oidc
+from sspcloud_magics.cluster.auth.contexts import ContextAccess, server_url
+from sspcloud_magics.cluster.config import kubeconfig as kubeconfigs
+from sspcloud_magics.cluster.config import kubeconfig_file
+from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assign, remove, remove_malformed
 from sspcloud_magics.cluster.identity import cluster_from
-from sspcloud_magics.cluster.kubeconfig_edit import KubeconfigEdit, assign, remove, remove_malformed
 from sspcloud_magics.cluster.login_script import LoginScript
-from sspcloud_magics.cluster.permissions import who_am_i
+from sspcloud_magics.cluster.requests.permissions import who_am_i
 from sspcloud_magics.errors import KubeconfigInvalid, TokenExpired
 from sspcloud_magics.secret import Secret, without_frames
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sspcloud_magics import addresses
-from sspcloud_magics.cluster import jwt
 from sspcloud_magics.cluster.account import ACCOUNT_PAGE
+from sspcloud_magics.cluster.auth import jwt
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.secret import Form, Secret, checked, without_frames
 from sspcloud_magics.user_files import decode

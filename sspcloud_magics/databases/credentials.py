@@ -18,7 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from sspcloud_magics import share_keys
-from sspcloud_magics.cluster import objects, permissions
+from sspcloud_magics.cluster.requests import objects, permissions
 from sspcloud_magics.databases import discovery
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import ClusterError, CredentialsNotFound, Forbidden, ServerError, UsageProblem

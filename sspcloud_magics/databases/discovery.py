@@ -20,17 +20,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sspcloud_magics.cluster import inventory, objects
-from sspcloud_magics.cluster.failures import NotFound, reading
-from sspcloud_magics.cluster.inventory import Pod, Service
-from sspcloud_magics.cluster.objects import SecretObject
-from sspcloud_magics.cluster.resources import CNPG_CLUSTERS, ENDPOINTS
+from sspcloud_magics.cluster.api.failures import NotFound, reading
+from sspcloud_magics.cluster.api.resources import CNPG_CLUSTERS, ENDPOINTS
+from sspcloud_magics.cluster.requests import objects
+from sspcloud_magics.cluster.requests.objects import SecretObject
+from sspcloud_magics.cluster.workloads import inventory
+from sspcloud_magics.cluster.workloads.inventory import Pod, Service
 from sspcloud_magics.errors import DatabaseHibernated, DatabaseNotFound, Forbidden, UsageProblem
 from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
-    from sspcloud_magics.cluster.tables import ResourceTable
+    from sspcloud_magics.cluster.workloads.tables import ResourceTable
 
 POSTGRES_PORT = 5432
 SERVICES_PAGE = "https://datalab.sspcloud.fr/my-services"
@@ -439,7 +440,7 @@ def database_table(listed: Sequence[Database], namespace: str = "", mine: str = 
         A row each: ``name``, ``namespace``, ``kind``, ``state``, ``service``, ``database``, ``source`` and ``access``
         as str, ``port`` int64, ``until`` datetime64[us, UTC]; the last two of what is shared with oneself.
     """
-    from sspcloud_magics.cluster.tables import Column, Row, Tone, View, table  # noqa: PLC0415 - pandas costs 0.3 s, which completion need not pay
+    from sspcloud_magics.cluster.workloads.tables import Column, Row, Tone, View, table  # noqa: PLC0415 - pandas costs 0.3 s, which completion need not pay
 
     def path(row: Row) -> str:
         return str(row["name"]) if row["namespace"] in ("", mine) else f"{row['namespace']}/{row['name']}"

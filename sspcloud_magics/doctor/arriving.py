@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sspcloud_magics.cluster.failures import NotFound, reading
-from sspcloud_magics.cluster.objects import get_object, list_objects
-from sspcloud_magics.cluster.resolve import RESOURCES, resolve
-from sspcloud_magics.cluster.resources import ENDPOINTS, EVENTS, PODS, SERVICES
+from sspcloud_magics.cluster.api.failures import NotFound, reading
+from sspcloud_magics.cluster.api.resources import ENDPOINTS, EVENTS, PODS, SERVICES
+from sspcloud_magics.cluster.requests.objects import get_object, list_objects
+from sspcloud_magics.cluster.workloads.resolve import RESOURCES, resolve
 from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.discovery import SERVICES_PAGE, Database, require_usable
 from sspcloud_magics.doctor.findings import Finding, broken, fine, look, not_needed
@@ -28,8 +28,8 @@ from sspcloud_magics.target import PortText, Target, parse_target
 from sspcloud_magics.tunnel.pods import not_ready_words, pod_is_ready, pods_behind, selector_text
 
 if TYPE_CHECKING:
-    from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.pinned import pinned
+    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.session.pinned import pinned
 
 _TIMEOUT = 15.0
 _PROBE_BYTES = 2_000_000

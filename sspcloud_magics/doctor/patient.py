@@ -10,7 +10,7 @@ from sspcloud_magics.target import Target
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
-    from sspcloud_magics.cluster.permissions import Identity
+    from sspcloud_magics.cluster.requests.permissions import Identity
     from sspcloud_magics.databases.credentials import Credentials
     from sspcloud_magics.databases.discovery import Database
     from sspcloud_magics.forwards.lease import Lease

@@ -12,9 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 from sspcloud_magics import log_file
 from sspcloud_magics.bounded_json import parse
-from sspcloud_magics.cluster.clock import skew, skew_in_words
-from sspcloud_magics.cluster.failures import ANONYMOUS
-from sspcloud_magics.cluster.permissions import warning_of, who_am_i
+from sspcloud_magics.cluster.api.clock import skew, skew_in_words
+from sspcloud_magics.cluster.api.failures import ANONYMOUS
+from sspcloud_magics.cluster.requests.permissions import warning_of, who_am_i
 from sspcloud_magics.doctor.findings import Finding, broken, fine, look
 from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.errors import ServerUnreachable

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sspcloud_magics.cluster.failures import NotFound, reading, relaunch_link
-from sspcloud_magics.cluster.objects import list_objects
-from sspcloud_magics.cluster.permissions import may
-from sspcloud_magics.cluster.resources import (
+from sspcloud_magics.cluster.api.failures import NotFound, reading, relaunch_link
+from sspcloud_magics.cluster.api.resources import (
     NETWORK_POLICIES,
     PODS,
     ROLES,
@@ -16,6 +14,8 @@ from sspcloud_magics.cluster.resources import (
     Attempt,
     Resource,
 )
+from sspcloud_magics.cluster.requests.objects import list_objects
+from sspcloud_magics.cluster.requests.permissions import may
 from sspcloud_magics.doctor.findings import Finding, broken, fine, look, not_needed
 from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.errors import Forbidden

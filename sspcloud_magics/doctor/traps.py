@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sspcloud_magics.cluster import inventory
-from sspcloud_magics.cluster.failures import NotFound, reading
-from sspcloud_magics.cluster.objects import list_objects
-from sspcloud_magics.cluster.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES
+from sspcloud_magics.cluster.api.failures import NotFound, reading
+from sspcloud_magics.cluster.api.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES
+from sspcloud_magics.cluster.requests.objects import list_objects
+from sspcloud_magics.cluster.workloads import inventory
 from sspcloud_magics.doctor.findings import Finding, broken, fine, look, not_needed
 from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.errors import Forbidden

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from sspcloud_magics.cluster.tables import Column, ResourceTable, Row, Tone, View, table
+from sspcloud_magics.cluster.workloads.tables import Column, ResourceTable, Row, Tone, View, table
 from sspcloud_magics.forwards import display
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.tunnel.control import State

@@ -121,7 +121,7 @@ def _allowed(fetch: Callable[[], list[Any]]) -> list[Any]:
 
 
 def _targets(cluster: Any, namespace: str, prefix: str) -> dict[str, tuple[str, ...]]:
-    from sspcloud_magics.cluster import inventory  # noqa: PLC0415 - on the thread, after first use
+    from sspcloud_magics.cluster.workloads import inventory  # noqa: PLC0415 - on the thread, after first use
 
     found: dict[str, tuple[str, ...]] = {}
     for pod in _allowed(lambda: inventory.pods(cluster, namespace)):
@@ -178,7 +178,7 @@ def _namespace_words(names: Names, _words: list[str]) -> Iterable[str]:
 
 def _context_words(_names: Names, words: list[str]) -> Iterable[str]:
     """Return the contexts of the kubeconfig that is on the line, or would be found: a file, not the cluster."""
-    from sspcloud_magics.cluster import kubeconfig  # noqa: PLC0415 - it brings YAML
+    from sspcloud_magics.cluster.config import kubeconfig  # noqa: PLC0415 - it brings YAML
 
     named = dict(pairwise(words)).get("--kubeconfig")
     try:

@@ -14,7 +14,7 @@ from sspcloud_magics.magics.steps import steps
 from sspcloud_magics.practice import PEOPLE
 
 if TYPE_CHECKING:
-    from sspcloud_magics.cluster.permissions import Identity
+    from sspcloud_magics.cluster.requests.permissions import Identity
     from sspcloud_magics.sandbox import Status
 
 NEXT_STEPS = {

@@ -26,8 +26,8 @@ from sspcloud_magics.printable import shortened
 from sspcloud_magics.user_files import state_folder
 
 if TYPE_CHECKING:
-    from sspcloud_magics.cluster.tables import ResourceTable, Row
-    from sspcloud_magics.databases.cte import SavedStatement
+    from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row
+    from sspcloud_magics.databases.postgres.sql.cte import SavedStatement
 
 MOST, MOST_SAVED = 200, 100
 """How many statements are kept, the newest, and how many that have a name."""
@@ -173,7 +173,7 @@ class QueryHistory:
 
     def find_saved(self) -> dict[str, SavedStatement]:
         """Return the saved statements by their names."""
-        from sspcloud_magics.databases.cte import SavedStatement  # noqa: PLC0415 - the magics load without it
+        from sspcloud_magics.databases.postgres.sql.cte import SavedStatement  # noqa: PLC0415 - the magics load without it
 
         return {
             each.name: SavedStatement(each.name, each.sql, each.uses) for each in self.queries() if each.name
@@ -285,7 +285,7 @@ def query_table(queries: Sequence[Query]) -> ResourceTable:
         One row a statement: ``number`` int64, ``time`` datetime64[us, UTC], ``rows`` Int64, ``duration`` timedelta64[us], ``error``,
         ``database``, ``name`` and ``statement`` as str.
     """
-    from sspcloud_magics.cluster.tables import Column, View, table  # noqa: PLC0415 - at first use
+    from sspcloud_magics.cluster.workloads.tables import Column, View, table  # noqa: PLC0415 - at first use
 
     rows = (
         {

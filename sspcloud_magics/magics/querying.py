@@ -295,7 +295,7 @@ class QueryingMagics(Magics):
         """Return the name to save a cell's statement under, and the statement with the saved ones that it uses."""
         if given.save is None and not given.saved_statements:
             return "", cell
-        from sspcloud_magics.databases import cte, known_names  # noqa: PLC0415 - the magics load without it
+        from sspcloud_magics.databases.postgres.sql import cte, known_names  # noqa: PLC0415 - the magics load without it
 
         saved, name = self.history.find_saved(), ""
         if given.save is not None:
@@ -341,7 +341,7 @@ class QueryingMagics(Magics):
         with shown() as progress:
             result = ask(progress=progress)
         # The query has brought pandas and psycopg; the magics load without them.
-        from sspcloud_magics.databases.query import TRANSACTION_OPEN  # noqa: PLC0415
+        from sspcloud_magics.databases.postgres.query import TRANSACTION_OPEN  # noqa: PLC0415
         from sspcloud_magics.magics import rows  # noqa: PLC0415
 
         rows.tell(cast("InteractiveShell", self.shell), result, time.perf_counter() - began)
@@ -378,7 +378,7 @@ class QueryingMagics(Magics):
 
     def _close_chunks(self, name: str) -> None:
         """Give up what an earlier run of the cell has left open."""
-        from sspcloud_magics.databases.chunks import Chunks  # noqa: PLC0415 - the magics load without it
+        from sspcloud_magics.databases.postgres.transfer.chunks import Chunks  # noqa: PLC0415 - the magics load without it
 
         before = self._notebook.get(name)
         if isinstance(before, Chunks):
@@ -412,7 +412,7 @@ def _timeout(given: argparse.Namespace) -> float | None:
 
 def _explained(sql: str) -> str:
     """Return the statement that explains a query, and runs nothing whatever the cell holds."""
-    from sspcloud_magics.databases.parameters import statements  # noqa: PLC0415 - the magics load without it
+    from sspcloud_magics.databases.postgres.parameters import statements  # noqa: PLC0415 - the magics load without it
 
     if len(statements(sql)) != 1:
         raise UsageProblem("--explain takes one statement.", mend="keep the others in a cell of their own")

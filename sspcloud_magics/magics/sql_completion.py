@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from sspcloud_magics import forked, session
-from sspcloud_magics.databases import known_names
+from sspcloud_magics.databases.postgres.sql import known_names
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.magics.cell_input import ASSIGNMENT, cell_magic
 from sspcloud_magics.printable import printable
@@ -26,8 +26,8 @@ from sspcloud_magics.printable import printable
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from sspcloud_magics.databases.connection import DatabaseConnection
-    from sspcloud_magics.databases.names import Names
+    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+    from sspcloud_magics.databases.postgres.sql.names import Names
     from sspcloud_magics.magics.completion import Matcher, Source
     from sspcloud_magics.magics.query_history import QueryHistory
 
@@ -92,7 +92,7 @@ class KnownTables:
             thread.join(timeout)
 
     def _fetch(self, due: Iterable[DatabaseConnection]) -> None:
-        from sspcloud_magics.databases import names  # noqa: PLC0415 - on the thread, after first use
+        from sspcloud_magics.databases.postgres.sql import names  # noqa: PLC0415 - on the thread, after first use
 
         for connection in due:
             before, changes = known_names.last_read(connection), connection.changes
@@ -184,7 +184,7 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell, history: QueryHisto
         if found is None:
             return nothing
         known.refresh_soon()
-        from sspcloud_magics.databases import completing, names  # noqa: PLC0415 - the magics load without it
+        from sspcloud_magics.databases.postgres.sql import completing, names  # noqa: PLC0415 - the magics load without it
 
         sql, cursor, options = found
         # As the server will see it: the saved statements have columns.
@@ -210,7 +210,7 @@ def _with_saved(sql: str, options: str, history: QueryHistory) -> tuple[str, str
     uses = [name for names in _WITH.findall(options) for name in names.split()]
     if not uses:
         return "", sql
-    from sspcloud_magics.databases import cte, sources  # noqa: PLC0415 - the magics load without it
+    from sspcloud_magics.databases.postgres.sql import cte, sources  # noqa: PLC0415 - the magics load without it
 
     try:
         listed = cte.compose("SELECT", uses, history.find_saved()).removesuffix(" SELECT")

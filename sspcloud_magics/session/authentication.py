@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sspcloud_magics.cluster import file_modes
+from sspcloud_magics.cluster.config import file_modes
+from sspcloud_magics.cluster.config.kubeconfig import default_files
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.cluster.kubeconfig import default_files
 from sspcloud_magics.cluster.login import log_in
 from sspcloud_magics.cluster.login_script import LoginScript, read_script
-from sspcloud_magics.cluster.permissions import Identity, who_am_i
+from sspcloud_magics.cluster.requests.permissions import Identity, who_am_i
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.session import state
 from sspcloud_magics.user_files import user_path

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sspcloud_magics.cluster import resolve
+from sspcloud_magics.cluster.workloads import resolve
 from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
 from sspcloud_magics.forwards.sockets import UNIX, runtime_folder
 from sspcloud_magics.session import memory, state
@@ -20,7 +20,7 @@ from sspcloud_magics.sharing.relay import (
 from sspcloud_magics.target import PortText, TargetText, parse_port, parse_target
 
 if TYPE_CHECKING:
-    from sspcloud_magics.cluster.resolve import ResolvedTarget
+    from sspcloud_magics.cluster.workloads.resolve import ResolvedTarget
     from sspcloud_magics.forwards import Forward
 
 

@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from sspcloud_magics.cluster import inventory, tables
+from sspcloud_magics.cluster.workloads import inventory, tables
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.forwards.table import forward_table
 from sspcloud_magics.session import state
@@ -35,7 +35,7 @@ def pods(
     Returns
     -------
     DataFrame
-        One row a pod; `sspcloud_magics.cluster.tables` documents the columns.
+        One row a pod; `sspcloud_magics.cluster.workloads.tables` documents the columns.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def services(
     Returns
     -------
     DataFrame
-        One row a service; `sspcloud_magics.cluster.tables` documents the columns.
+        One row a service; `sspcloud_magics.cluster.workloads.tables` documents the columns.
 
     Raises
     ------

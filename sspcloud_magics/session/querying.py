@@ -9,11 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sspcloud_magics.databases import arrow, catalogue, client_copy, files, loading, query
-from sspcloud_magics.databases.chunks import chunks as in_chunks
 from sspcloud_magics.databases.column_names import refuse_twins
 from sspcloud_magics.databases.credentials import for_database, shared_with_me
-from sspcloud_magics.databases.engine import engine as made
+from sspcloud_magics.databases.postgres import catalogue, query
+from sspcloud_magics.databases.postgres.transfer import arrow, client_copy, files, loading
+from sspcloud_magics.databases.postgres.transfer.chunks import chunks as in_chunks
+from sspcloud_magics.databases.postgres.transfer.engine import engine as made
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.errors import (
     CredentialsNotFound,
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     import psycopg
 
     from sspcloud_magics.cluster.identity import Cluster
-    from sspcloud_magics.databases.catalogue import TableDescription
-    from sspcloud_magics.databases.connection import DatabaseConnection
+    from sspcloud_magics.databases.postgres.catalogue import TableDescription
+    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
     from sspcloud_magics.databases.query_options import Numeric, Progress
     from sspcloud_magics.forwards.manager import ForwardManager
     from sspcloud_magics.secret import Secret
@@ -317,7 +318,7 @@ def query_db(
     -------
     DataFrame, pyarrow.Table, polars.DataFrame, QueryResult, Exported or Chunks
         The rows of the last statement that returns rows, with the columns and types that the server
-        names (`sspcloud_magics.databases.query`); where none does, what the last one did; the file that was
+        names (`sspcloud_magics.databases.postgres.query`); where none does, what the last one did; the file that was
         written; an iterator over chunks.
 
     Raises

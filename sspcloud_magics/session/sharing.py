@@ -15,8 +15,8 @@ from sspcloud_magics.sharing.superuser import open_as_superuser
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sspcloud_magics.databases.connection import DatabaseConnection
     from sspcloud_magics.databases.discovery import Database
+    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
     from sspcloud_magics.sharing.closing import RevokeResult
     from sspcloud_magics.sharing.opening import ShareResult
     from sspcloud_magics.sharing.plan import SharePlan

@@ -13,7 +13,7 @@ from sspcloud_magics.user_files import user_path
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
-    from sspcloud_magics.databases.connection import DatabaseConnection
+    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
     from sspcloud_magics.forwards import Forward, ForwardManager
     from sspcloud_magics.forwards.restore import ForwardsFile
 
@@ -147,7 +147,7 @@ def configure_queries(defaults: QueryDefaults) -> None:
 
 def prefer(connection: DatabaseConnection) -> None:
     """Have a connection's sessions set up as it is configured."""
-    from sspcloud_magics.databases.settings import Preferences  # noqa: PLC0415 - at first use
+    from sspcloud_magics.databases.postgres.session.settings import Preferences  # noqa: PLC0415 - at first use
 
     defaults = session.queries
     connection.settings.prefer(Preferences(defaults.search_path, defaults.time_zone))

@@ -10,7 +10,7 @@ from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.session.querying import current_connection, query_db
 
 if TYPE_CHECKING:
-    from sspcloud_magics.databases.connection import DatabaseConnection
+    from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 
 
 @contextmanager

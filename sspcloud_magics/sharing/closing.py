@@ -20,10 +20,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from sspcloud_magics.cluster import writing
+from sspcloud_magics.cluster.api.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.cluster.requests import writing
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, QueryFailed
 from sspcloud_magics.sharing import grants, remarks
 from sspcloud_magics.sharing.handover import Handover, hand_over

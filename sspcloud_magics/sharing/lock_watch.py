@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import QueryFailed, SspcloudError
 from sspcloud_magics.sharing.grants import SHARE_ROLES
 

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.sharing import grants, handover
 from sspcloud_magics.sharing.grants import ARCHIVE, SHARE_ROLES, Statements
 from sspcloud_magics.sharing.lock_watch import held_up, watch_locks

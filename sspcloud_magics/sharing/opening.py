@@ -16,12 +16,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sspcloud_magics import share_keys
-from sspcloud_magics.cluster import objects, writing
-from sspcloud_magics.cluster.failures import Conflict, NotFound, reading
+from sspcloud_magics.cluster.api.failures import Conflict, NotFound, reading
+from sspcloud_magics.cluster.api.resources import (
+    JOBS,
+    NETWORK_POLICIES,
+    ROLE_BINDINGS,
+    ROLES,
+    SECRETS,
+    Resource,
+)
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Resource
+from sspcloud_magics.cluster.requests import objects, writing
 from sspcloud_magics.databases import credentials
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, ServerError
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.sharing import answers, closing, grants, manifests, remarks

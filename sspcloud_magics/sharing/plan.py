@@ -14,13 +14,14 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from sspcloud_magics.cluster import inventory, objects, permissions
-from sspcloud_magics.cluster.failures import reading, relaunch_link
+from sspcloud_magics.cluster.api.failures import reading, relaunch_link
+from sspcloud_magics.cluster.api.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Attempt
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.inventory import TargetPort
-from sspcloud_magics.cluster.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Attempt
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.cluster.requests import objects, permissions
+from sspcloud_magics.cluster.workloads import inventory
+from sspcloud_magics.cluster.workloads.inventory import TargetPort
 from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, UsageProblem
 from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.share_keys import role_name

@@ -19,10 +19,10 @@ from datetime import timedelta
 from typing import Any
 
 from sspcloud_magics import forked, share_keys
-from sspcloud_magics.cluster import objects, writing
-from sspcloud_magics.cluster.failures import NotFound, reading
+from sspcloud_magics.cluster.api.failures import NotFound, reading
+from sspcloud_magics.cluster.api.resources import PODS
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.resources import PODS
+from sspcloud_magics.cluster.requests import objects, writing
 from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
 from sspcloud_magics.forwards import processes
 from sspcloud_magics.forwards.forward import Forward

@@ -11,11 +11,12 @@ from typing import Any
 
 import psycopg
 
-from sspcloud_magics.cluster import inventory, objects
-from sspcloud_magics.cluster.failures import NotFound, reading
+from sspcloud_magics.cluster.api.failures import NotFound, reading
+from sspcloud_magics.cluster.api.resources import CNPG_CLUSTERS, NETWORK_POLICIES
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.inventory import TargetPort
-from sspcloud_magics.cluster.resources import CNPG_CLUSTERS, NETWORK_POLICIES
+from sspcloud_magics.cluster.requests import objects
+from sspcloud_magics.cluster.workloads import inventory
+from sspcloud_magics.cluster.workloads.inventory import TargetPort
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.sharing import grants, policies

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.databases.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import SERVICES_PAGE, Database
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.errors import DatabaseUnavailable, Forbidden, PodNotReady, TargetError, UsageProblem
 from sspcloud_magics.forwards.manager import ForwardManager

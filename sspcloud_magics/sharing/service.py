@@ -16,10 +16,10 @@ from functools import partial
 from typing import Protocol
 
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.tables import ResourceTable
+from sspcloud_magics.cluster.workloads.tables import ResourceTable
 from sspcloud_magics.databases import discovery
-from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import (
     DatabaseHibernated,
     DatabaseNotFound,

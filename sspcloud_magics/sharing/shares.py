@@ -9,12 +9,12 @@ from typing import Any
 
 from sspcloud_magics import share_keys
 from sspcloud_magics.bounded_json import parse
-from sspcloud_magics.cluster import objects
-from sspcloud_magics.cluster.failures import reading
+from sspcloud_magics.cluster.api.failures import reading
+from sspcloud_magics.cluster.api.resources import JOBS, ROLE_BINDINGS, SECRETS, Resource
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, SECRETS, Resource
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.cluster.requests import objects
 from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.secret import without_frames
 from sspcloud_magics.sharing import grants

@@ -3,7 +3,7 @@
 The user of a chart may not create roles. The superuser may, and the owner holds its password: in ``F-superuser``
 of a CNPG release ``F``, under ``postgres-password`` in the Secret of an older one.
 
-Its session has the search path pinned from the login on (`databases.pinned`): no name in a statement of sharing can mean
+Its session has the search path pinned from the login on (`databases.postgres.session.pinned`): no name in a statement of sharing can mean
 an object that a colleague has made. A pooler may drop such options without a word, so they are compared afterwards.
 """
 
@@ -14,12 +14,12 @@ from contextlib import contextmanager
 
 import psycopg
 
-from sspcloud_magics.cluster import objects
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.databases.connection import DatabaseConnection, open_connection
+from sspcloud_magics.cluster.requests import objects
 from sspcloud_magics.databases.credentials import Credentials
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.databases.pinned import PATH
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
+from sspcloud_magics.databases.postgres.session.pinned import PATH
 from sspcloud_magics.errors import CredentialsNotFound, Forbidden, QueryFailed
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.sharing.lock_watch import LOCK_TIMEOUT

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from sspcloud_magics.cluster.tables import Column, ResourceTable, Row, Tone, View, table
+from sspcloud_magics.cluster.workloads.tables import Column, ResourceTable, Row, Tone, View, table
 from sspcloud_magics.sharing.durations import format_duration
 from sspcloud_magics.sharing.shares import Share, ShareRole
 

@@ -22,7 +22,7 @@ def connect(order: Order) -> None:
 
 def tables(order: Order) -> dict[str, Any]:
     """Return the tables of a database, which is connected to where it is not yet."""
-    from sspcloud_magics.databases import catalogue  # noqa: PLC0415 - at first use
+    from sspcloud_magics.databases.postgres import catalogue  # noqa: PLC0415 - at first use
 
     with session.beside(text(order, "database")) as connection:
         found = catalogue.tables(connection)
@@ -45,7 +45,7 @@ def tables(order: Order) -> dict[str, Any]:
 
 def columns(order: Order) -> dict[str, Any]:
     """Return the columns of a table, and a SELECT of them."""
-    from sspcloud_magics.databases import catalogue  # noqa: PLC0415 - at first use
+    from sspcloud_magics.databases.postgres import catalogue  # noqa: PLC0415 - at first use
 
     with session.beside(text(order, "database")) as connection:
         found = catalogue.columns(connection, text(order, "schema"), text(order, "table"))

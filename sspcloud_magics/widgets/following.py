@@ -2,7 +2,7 @@
 
 A follower is one thread that reads one watch and rebuilds one mapping of facts; the board reads the mapping
 whenever it has its turn, and closes the follower when nobody looks any more or somebody is somebody else. What
-may not be watched is listed now and then (`cluster.watching`); what fails is told as the section's trouble and
+may not be watched is listed now and then (`cluster.requests.watching`); what fails is told as the section's trouble and
 tried again.
 """
 
@@ -19,7 +19,7 @@ from sspcloud_magics.widgets.outbox import Facts
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.identity import Cluster
-    from sspcloud_magics.cluster.watching import Watch
+    from sspcloud_magics.cluster.requests.watching import Watch
 
 AGAIN = 4.0
 REFUSED_AGAIN = 30.0
@@ -73,7 +73,7 @@ class Follower:
         self._thread.join()
 
     def _run(self) -> None:
-        from sspcloud_magics.cluster.watching import Watch  # noqa: PLC0415 - at first use
+        from sspcloud_magics.cluster.requests.watching import Watch  # noqa: PLC0415 - at first use
 
         resource, prefix, fact = looks.FOLLOWED[self._name]
         while not self._closing.is_set():

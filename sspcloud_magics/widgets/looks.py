@@ -16,9 +16,9 @@ from sspcloud_magics.errors import SandboxFailed, SspcloudError
 from sspcloud_magics.widgets.outbox import Facts
 
 if TYPE_CHECKING:
+    from sspcloud_magics.cluster.api.resources import Resource
     from sspcloud_magics.cluster.identity import Cluster
-    from sspcloud_magics.cluster.inventory import TargetPort
-    from sspcloud_magics.cluster.resources import Resource
+    from sspcloud_magics.cluster.workloads.inventory import TargetPort
 
 LONGEST = 240
 MOST_PORTS = 12
@@ -45,7 +45,7 @@ class Look:
 
 def who(cluster: Cluster) -> Facts:
     """Return who one is, where, with which rights, until when, and which configuration said so."""
-    from sspcloud_magics.cluster.permissions import strongest_role, who_am_i  # noqa: PLC0415 - at first use
+    from sspcloud_magics.cluster.requests.permissions import strongest_role, who_am_i  # noqa: PLC0415 - at first use
 
     found = who_am_i(cluster)
     validity = cluster.validity()
@@ -70,8 +70,8 @@ def who(cluster: Cluster) -> Facts:
 
 def pod(item: dict[str, Any]) -> Facts:
     """Return what is told of a pod."""
-    from sspcloud_magics.cluster.inventory import Pod  # noqa: PLC0415 - at first use
-    from sspcloud_magics.cluster.tables import pod_tone  # noqa: PLC0415
+    from sspcloud_magics.cluster.workloads.inventory import Pod  # noqa: PLC0415 - at first use
+    from sspcloud_magics.cluster.workloads.tables import pod_tone  # noqa: PLC0415
 
     found = Pod.from_object(item)
     return {
@@ -86,7 +86,7 @@ def pod(item: dict[str, Any]) -> Facts:
 
 def service(item: dict[str, Any]) -> Facts:
     """Return what is told of a service."""
-    from sspcloud_magics.cluster.inventory import Service  # noqa: PLC0415 - at first use
+    from sspcloud_magics.cluster.workloads.inventory import Service  # noqa: PLC0415 - at first use
 
     found = Service.from_object(item)
     return {
@@ -97,13 +97,13 @@ def service(item: dict[str, Any]) -> Facts:
 
 
 def _pods() -> Resource:
-    from sspcloud_magics.cluster.resources import PODS  # noqa: PLC0415 - at first use
+    from sspcloud_magics.cluster.api.resources import PODS  # noqa: PLC0415 - at first use
 
     return PODS
 
 
 def _services() -> Resource:
-    from sspcloud_magics.cluster.resources import SERVICES  # noqa: PLC0415 - at first use
+    from sspcloud_magics.cluster.api.resources import SERVICES  # noqa: PLC0415 - at first use
 
     return SERVICES
 

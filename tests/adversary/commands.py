@@ -15,8 +15,8 @@ from psycopg import sql
 
 import sspcloud_magics as ssp
 from sspcloud_magics import session
-from sspcloud_magics.cluster import writing
-from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, ROLES, SECRETS
+from sspcloud_magics.cluster.api.resources import JOBS, ROLE_BINDINGS, ROLES, SECRETS
+from sspcloud_magics.cluster.requests import writing
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.magics.sql_completion import KnownTables
 from sspcloud_magics.widgets.orders import carry_out

@@ -23,7 +23,7 @@ from psycopg import sql
 
 import sspcloud_magics as ssp
 from sspcloud_magics import session
-from sspcloud_magics.databases import connection as connecting
+from sspcloud_magics.databases.postgres.session import connection as connecting
 from tests.adversary import rights
 from tests.support.postgres_servers import Programs, Server, started
 from tests.testbed import Sandbox

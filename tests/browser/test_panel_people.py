@@ -14,9 +14,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from sspcloud_magics import sandbox
-from sspcloud_magics.cluster import objects, writing
+from sspcloud_magics.cluster.api.resources import PODS, Attempt
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.cluster.resources import PODS, Attempt
+from sspcloud_magics.cluster.requests import objects, writing
 from sspcloud_magics.sandbox import account
 from tests.browser.lab import Lab, open_notebook, outputs, run_cell, write_notebook
 from tests.browser.stage import faults

@@ -153,9 +153,9 @@ TYPED = (
 )
 
 LOGIN = (
-    "from sspcloud_magics.databases.connection import DatabaseConnection\n"
+    "from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection\n"
     "from sspcloud_magics.databases.discovery import Database\n"
-    "from sspcloud_magics.databases.libpq import Login\n"
+    "from sspcloud_magics.databases.postgres.libpq import Login\n"
     "from sspcloud_magics.secret import Secret\n"
     "DatabaseConnection(Database('db', 'user-alice', 'postgres', 'db-rw', 5432), "
     "Login(host='db-rw.svc', address='127.0.0.1', port=1, user='bob', password={password}, dbname='d'))"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.magics import query_history
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.session import state

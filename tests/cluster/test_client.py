@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 import trustme
 
-from sspcloud_magics.cluster import failures
-from sspcloud_magics.cluster.client import Timings
+from sspcloud_magics.cluster.api import failures
+from sspcloud_magics.cluster.api.client import Timings
+from sspcloud_magics.cluster.api.resources import DEPLOYMENTS, PODS, ROLES, SECRETS, Attempt
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.cluster.objects import get_object, list_objects, secret, secrets
-from sspcloud_magics.cluster.resources import DEPLOYMENTS, PODS, ROLES, SECRETS, Attempt
+from sspcloud_magics.cluster.requests.objects import get_object, list_objects, secret, secrets
 from sspcloud_magics.errors import (
     CertificateNotTrusted,
     ClusterError,

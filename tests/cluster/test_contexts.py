@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from sspcloud_magics.access import Access
-from sspcloud_magics.cluster.contexts import server_url
+from sspcloud_magics.cluster.auth.contexts import server_url
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, SspcloudError, TokenExpired
 from sspcloud_magics.secret import Secret

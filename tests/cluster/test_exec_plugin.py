@@ -18,9 +18,9 @@ from typing import Any
 import psutil
 import pytest
 
-from sspcloud_magics.cluster.exec_plugin import ExecPlugin
+from sspcloud_magics.cluster.auth.exec_plugin import ExecPlugin
+from sspcloud_magics.cluster.auth.login_prompt import LoginPrompt
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.cluster.login_prompt import LoginPrompt
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired
 from sspcloud_magics.secret import Secret
 
@@ -249,7 +249,7 @@ def test_command_that_waits_shows_what_it_says(
     """And takes it away at the end: a notebook keeps no code and no token."""
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr("sspcloud_magics.cluster.login_prompt.QUIET", quiet)
+    monkeypatch.setattr("sspcloud_magics.cluster.auth.login_prompt.QUIET", quiet)
     found = plugin(program(WAITS), tmp_path)
     given: list[Any] = []
     asking = threading.Thread(target=lambda: given.append(found.credential().token))
@@ -287,7 +287,7 @@ def test_login_prompt_shows_lines_without_secrets(
     """The pipe stays open, as that of a command that waits for a person does."""
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr("sspcloud_magics.cluster.login_prompt.QUIET", 0.0)
+    monkeypatch.setattr("sspcloud_magics.cluster.auth.login_prompt.QUIET", 0.0)
     monkeypatch.setenv("COLUMNS", "700")
     out, into = os.pipe()
     prompt = LoginPrompt("login", os.fdopen(out, "rb"), pause=0.0)
@@ -303,7 +303,7 @@ def test_login_prompt_shows_lines_without_secrets(
 def test_login_prompt_does_not_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr("sspcloud_magics.cluster.login_prompt.QUIET", 0.0)
+    monkeypatch.setattr("sspcloud_magics.cluster.auth.login_prompt.QUIET", 0.0)
     monkeypatch.setenv("COLUMNS", "20")
     out, into = os.pipe()
     prompt = LoginPrompt("login", os.fdopen(out, "rb"))
@@ -323,7 +323,7 @@ def test_command_ends_where_no_thread_starts(
     def refuse(_command: str, _said: Any) -> LoginPrompt:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("sspcloud_magics.cluster.exec_plugin.LoginPrompt", refuse)
+    monkeypatch.setattr("sspcloud_magics.cluster.auth.exec_plugin.LoginPrompt", refuse)
     before = set(psutil.Process().children())
     with pytest.raises(RuntimeError):
         plugin(program(WAITS), tmp_path).credential()
@@ -337,7 +337,7 @@ def test_lost_error_stream_does_not_matter(
     """As of a program without a console, or when the terminal is gone while the command runs."""
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen if stream else None)
-    monkeypatch.setattr("sspcloud_magics.cluster.login_prompt.QUIET", 0.0)
+    monkeypatch.setattr("sspcloud_magics.cluster.auth.login_prompt.QUIET", 0.0)
     found = plugin(program(WAITS), tmp_path)
     given: list[Any] = []
     asking = threading.Thread(target=lambda: given.append(found.credential().token))
@@ -354,7 +354,7 @@ def test_login_command_ends_with_the_program(program: Any, tmp_path: Path) -> No
     """A renewal runs on a daemon thread, which the end of the program stops where it is."""
     body = f"count.with_name('pid').write_text(f'{{os.getpid()}}\\n')\n{WAITS}"
     run = (
-        "import threading; from pathlib import Path; from sspcloud_magics.cluster.exec_plugin import ExecPlugin\n"
+        "import threading; from pathlib import Path; from sspcloud_magics.cluster.auth.exec_plugin import ExecPlugin\n"
         f"pid = Path({str(tmp_path / 'pid')!r})\n"
         f"plugin = ExecPlugin({program(body)!r}, pid.parent, {{}})\n"
         "threading.Thread(target=plugin.credential, daemon=True).start()\n"
@@ -379,7 +379,7 @@ def test_interrupt_ends_a_command_and_its_children(program: Any, tmp_path: Path)
         "time.sleep(600)"
     )
     run = (
-        "from pathlib import Path; from sspcloud_magics.cluster.exec_plugin import ExecPlugin; "
+        "from pathlib import Path; from sspcloud_magics.cluster.auth.exec_plugin import ExecPlugin; "
         f"ExecPlugin({program(body)!r}, Path({str(tmp_path)!r}), {{}}).credential()"
     )
     asking = subprocess.Popen([sys.executable, "-c", run], stderr=subprocess.PIPE)
@@ -396,7 +396,7 @@ def test_interrupt_ends_a_command_and_its_children(program: Any, tmp_path: Path)
 def test_a_command_that_takes_too_long_is_ended(
     program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sspcloud_magics.cluster.exec_plugin.TIMEOUT", 0.5)
+    monkeypatch.setattr("sspcloud_magics.cluster.auth.exec_plugin.TIMEOUT", 0.5)
     body = "import time; count.with_name('pid').write_text(str(os.getpid())); time.sleep(600)"
     with pytest.raises(NotLoggedIn, match="took longer"):
         plugin(program(body), tmp_path).credential()

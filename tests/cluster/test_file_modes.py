@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from sspcloud_magics.cluster import file_modes
+from sspcloud_magics.cluster.config import file_modes
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.cluster.permissions import who_am_i
+from sspcloud_magics.cluster.requests.permissions import who_am_i
 from sspcloud_magics.doctor.findings import Verdict
 from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.doctor.reaching import configuration

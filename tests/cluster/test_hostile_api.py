@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 import trustme
 
-from sspcloud_magics.cluster import inventory, objects, resolve, tables, transport
-from sspcloud_magics.cluster.client import Timings
-from sspcloud_magics.cluster.failures import Expired
+from sspcloud_magics.cluster.api import transport
+from sspcloud_magics.cluster.api.client import Timings
+from sspcloud_magics.cluster.api.failures import Expired
+from sspcloud_magics.cluster.api.resources import PODS, Attempt
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.permissions import may, secrets_by_name, who_am_i
-from sspcloud_magics.cluster.resources import PODS, Attempt
+from sspcloud_magics.cluster.requests import objects
+from sspcloud_magics.cluster.requests.permissions import may, secrets_by_name, who_am_i
+from sspcloud_magics.cluster.workloads import inventory, resolve, tables
 from sspcloud_magics.databases import discovery
 from sspcloud_magics.doctor import arriving, rights, traps
 from sspcloud_magics.doctor.patient import Patient
@@ -260,7 +262,7 @@ def test_defect_is_told_as_itself(cluster_of: Any, monkeypatch: pytest.MonkeyPat
     def defect(*_: object, **__: object) -> None:
         raise ValueError("a defect")
 
-    monkeypatch.setattr("sspcloud_magics.cluster.client.proxy_for", defect)
+    monkeypatch.setattr("sspcloud_magics.cluster.api.client.proxy_for", defect)
     with cluster_of(api.json_answer({"items": []})) as cluster:
         for question in (question for questions in QUESTIONS.values() for question in questions):
             with pytest.raises(ValueError, match="a defect"):

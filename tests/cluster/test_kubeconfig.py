@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sspcloud_magics.cluster import kubeconfig_file
+from sspcloud_magics.cluster.config import kubeconfig_file
+from sspcloud_magics.cluster.config.kubeconfig import LIMIT, default_files, load, usable
+from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assign
+from sspcloud_magics.cluster.config.kubeconfig_yaml import compose, construct
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.cluster.kubeconfig import LIMIT, default_files, load, usable
-from sspcloud_magics.cluster.kubeconfig_edit import KubeconfigEdit, assign
-from sspcloud_magics.cluster.kubeconfig_yaml import compose, construct
 from sspcloud_magics.cluster.login_script import read_script
 from sspcloud_magics.errors import KubeconfigInvalid, SspcloudError
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from sspcloud_magics.cluster.exec_plugin import ExecPlugin
+from sspcloud_magics.cluster.auth.exec_plugin import ExecPlugin
+from sspcloud_magics.cluster.config.kubeconfig import Entry, Kubeconfig, load, read
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.cluster.kubeconfig import Entry, Kubeconfig, load, read
 from sspcloud_magics.cluster.login import merged
 from sspcloud_magics.cluster.login_script import LoginScript
 from sspcloud_magics.errors import KubeconfigInvalid, SspcloudError

@@ -18,7 +18,7 @@ from sspcloud_magics import errors
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
 from sspcloud_magics.cluster.login import log_in
 from sspcloud_magics.cluster.login_script import parse
-from sspcloud_magics.cluster.permissions import who_am_i
+from sspcloud_magics.cluster.requests.permissions import who_am_i
 from sspcloud_magics.forwards import ForwardManager
 from sspcloud_magics.sandbox import account
 from sspcloud_magics.secret import Secret
@@ -179,7 +179,7 @@ def test_ended_token_is_renewed_and_written_back(
 _RENEW = """
 import json, sys
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.cluster.permissions import who_am_i
+from sspcloud_magics.cluster.requests.permissions import who_am_i
 cluster = find_cluster(kubeconfig=sys.argv[1], environ={})
 print("ready", flush=True)
 sys.stdin.readline()
@@ -230,7 +230,7 @@ def test_token_is_renewed_ahead_by_itself(
     log_in(parse(script(id_token_seconds=5)), [kubeconfig])
     before = settings(kubeconfig)
     written = threading.Event()
-    from sspcloud_magics.cluster import kubeconfig_file
+    from sspcloud_magics.cluster.config import kubeconfig_file
 
     write = kubeconfig_file.write
     monkeypatch.setattr(kubeconfig_file, "write", lambda *given: (write(*given), written.set()))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sspcloud_magics.cluster import kubeconfig_file
+from sspcloud_magics.cluster.config import kubeconfig_file
 from sspcloud_magics.cluster.login import merged
 from sspcloud_magics.cluster.login_script import parse
 from sspcloud_magics.errors import KubeconfigInvalid

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from sspcloud_magics.cluster.api.resources import PODS
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.cluster.inventory import pods, services
-from sspcloud_magics.cluster.objects import secret, secrets
-from sspcloud_magics.cluster.permissions import may, who_am_i
-from sspcloud_magics.cluster.resolve import resolve
-from sspcloud_magics.cluster.resources import PODS
+from sspcloud_magics.cluster.requests.objects import secret, secrets
+from sspcloud_magics.cluster.requests.permissions import may, who_am_i
+from sspcloud_magics.cluster.workloads.inventory import pods, services
+from sspcloud_magics.cluster.workloads.resolve import resolve
 from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.target import Target
 from tests.testbed import DATABASE, Sandbox

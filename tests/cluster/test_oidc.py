@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from sspcloud_magics import errors
-from sspcloud_magics.cluster import oidc
+from sspcloud_magics.cluster.auth import oidc
 from sspcloud_magics.secret import Secret
 from tests.cluster.tokens import token
 

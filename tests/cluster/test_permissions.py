@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from sspcloud_magics.cluster.api.resources import DEPLOYMENTS, NAMESPACES, PODS
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.permissions import Identity, may, strongest_role, who_am_i
-from sspcloud_magics.cluster.resources import DEPLOYMENTS, NAMESPACES, PODS
+from sspcloud_magics.cluster.requests.permissions import Identity, may, strongest_role, who_am_i
 from sspcloud_magics.errors import Forbidden
 from tests.support.api_server import ApiServer, Asked, status
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import trustme
 
+from sspcloud_magics.cluster.api.resources import PODS
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.cluster.objects import list_objects
-from sspcloud_magics.cluster.permissions import who_am_i
-from sspcloud_magics.cluster.resources import PODS
+from sspcloud_magics.cluster.requests.objects import list_objects
+from sspcloud_magics.cluster.requests.permissions import who_am_i
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
 from tests.support.api_server import ApiServer, serving
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sspcloud_magics.cluster.podstatus import pod_status
+from sspcloud_magics.cluster.workloads.podstatus import pod_status
 
 RUNNING: dict[str, Any] = {"running": {}}
 DONE: dict[str, Any] = {"terminated": {"exitCode": 0, "reason": "Completed"}}

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.inventory import TargetPort
-from sspcloud_magics.cluster.resolve import ResolvedTarget, check_ports, resolve, short
+from sspcloud_magics.cluster.workloads.inventory import TargetPort
+from sspcloud_magics.cluster.workloads.resolve import ResolvedTarget, check_ports, resolve, short
 from sspcloud_magics.errors import (
     AmbiguousTarget,
     Forbidden,

@@ -9,8 +9,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from sspcloud_magics.cluster.inventory import Pod, Service
-from sspcloud_magics.cluster.tables import MOST_ROWS, ResourceTable, Tone, pod_table, pod_tone, service_table
+from sspcloud_magics.cluster.workloads.inventory import Pod, Service
+from sspcloud_magics.cluster.workloads.tables import (
+    MOST_ROWS,
+    ResourceTable,
+    Tone,
+    pod_table,
+    pod_tone,
+    service_table,
+)
 
 
 def pod(name: str = "p", namespace: str = "user-bob", *, hours: float = 5, **more: Any) -> Pod:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from sspcloud_magics.cluster import writing
-from sspcloud_magics.cluster.client import Stream
-from sspcloud_magics.cluster.failures import Expired
+from sspcloud_magics.cluster.api.client import Stream
+from sspcloud_magics.cluster.api.failures import Expired
+from sspcloud_magics.cluster.api.resources import SECRETS, Attempt
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.cluster.resources import SECRETS, Attempt
-from sspcloud_magics.cluster.watching import Watch
+from sspcloud_magics.cluster.requests import writing
+from sspcloud_magics.cluster.requests.watching import Watch
 from sspcloud_magics.errors import Forbidden
 from tests.support.api_server import ApiServer, Asked
 from tests.testbed import Sandbox

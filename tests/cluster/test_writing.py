@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from sspcloud_magics.cluster.failures import NotFound
+from sspcloud_magics.cluster.api.failures import NotFound
+from sspcloud_magics.cluster.api.resources import ROLES
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.cluster.objects import get_object
-from sspcloud_magics.cluster.resources import ROLES
-from sspcloud_magics.cluster.writing import apply_object, create_object, delete_object, update_object
+from sspcloud_magics.cluster.requests.objects import get_object
+from sspcloud_magics.cluster.requests.writing import apply_object, create_object, delete_object, update_object
 from sspcloud_magics.errors import Forbidden, ServerError
 from tests.testbed import Sandbox
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.databases.libpq import Login
+from sspcloud_magics.databases.postgres.libpq import Login
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.secret import Secret
 from tests.support.poolers import Pooler, pgbouncer
@@ -111,7 +111,7 @@ for option in pq.Conninfo.get_defaults():
 for name in ("PGTZ", "PGDATESTYLE", "PGGEQO", "PGSERVICEFILE", "PGSYSCONFDIR", "PGOPTIONS"):
     os.environ[name] = "nonsense"
 before = dict(os.environ)
-from sspcloud_magics.databases import libpq
+from sspcloud_magics.databases.postgres import libpq
 from sspcloud_magics.secret import Secret
 told = json.load(sys.stdin)
 connection, tls = libpq.log_in(libpq.Login(**told | {"password": Secret(told["password"])}))

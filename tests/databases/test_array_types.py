@@ -7,8 +7,8 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from sspcloud_magics.databases.chunks import chunks
-from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.postgres.query import run
+from sspcloud_magics.databases.postgres.transfer.chunks import chunks
 from tests.support.postgres_servers import Server, of_debian, started
 from tests.support.queries import query
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from sspcloud_magics.databases.files import export
-from sspcloud_magics.databases.loading import load_table
-from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.postgres.query import run
+from sspcloud_magics.databases.postgres.transfer.files import export
+from sspcloud_magics.databases.postgres.transfer.loading import load_table
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.session import querying, state
 from tests.support.queries import query

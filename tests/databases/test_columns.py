@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sspcloud_magics.databases import fetching
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.results import fetching
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import QueryFailed
 from tests.support.examples import examples
 from tests.support.queries import query

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sspcloud_magics.databases.completing import offers
-from sspcloud_magics.databases.names import Names, Relation
+from sspcloud_magics.databases.postgres.sql.completing import offers
+from sspcloud_magics.databases.postgres.sql.names import Names, Relation
 
 INDIVIDUS = (("id", "integer"), ("age", "smallint"), ("code_commune", "text"), ("Salaire Net", "numeric"))
 COMMUNES = (("code_commune", "text"), ("nom", "text"), ("population", "integer"))

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.cte import SavedStatement, check_name, check_query, compose
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.databases.libpq import Login
+from sspcloud_magics.databases.postgres.libpq import Login
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.sql.cte import SavedStatement, check_name, check_query, compose
 from sspcloud_magics.errors import QueryFailed, UsageProblem
 from tests.databases.conftest import login_to
 from tests.support.postgres_servers import of_debian, started

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sspcloud_magics.cluster.inventory import Pod, Service
-from sspcloud_magics.cluster.objects import SecretObject
+from sspcloud_magics.cluster.requests.objects import SecretObject
+from sspcloud_magics.cluster.workloads.inventory import Pod, Service
 from sspcloud_magics.databases.discovery import (
     Database,
     Evidence,

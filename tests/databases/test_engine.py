@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy
 from sqlalchemy import text
 
-from sspcloud_magics.databases.chunks import chunks
-from sspcloud_magics.databases.engine import engine
+from sspcloud_magics.databases.postgres.transfer.chunks import chunks
+from sspcloud_magics.databases.postgres.transfer.engine import engine
 from sspcloud_magics.errors import ConnectionBusy
 from tests.databases.conftest import Server
 from tests.support.queries import query

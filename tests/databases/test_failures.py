@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from sspcloud_magics.databases import failures
+from sspcloud_magics.databases.postgres.session import failures
 from sspcloud_magics.errors import DatabaseNotTrusted, DatabaseUnavailable, LoginRefused
 
 HEAD = 'connection failed: connection to server at "127.0.0.1", port 5432 failed: '

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from psycopg import pq
 from psycopg.adapt import PyFormat, Transformer
 
-from sspcloud_magics.databases import binary, columns, describing, fetching
-from sspcloud_magics.databases.parameters import statements
-from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.postgres.parameters import statements
+from sspcloud_magics.databases.postgres.query import run
+from sspcloud_magics.databases.postgres.results import binary, columns, describing, fetching
+from sspcloud_magics.databases.postgres.session.settings import Preferences
 from sspcloud_magics.databases.query_options import QueryOptions
-from sspcloud_magics.databases.settings import Preferences
 from sspcloud_magics.errors import QueryFailed
 from tests.databases.conftest import process_of
 from tests.databases.test_columns import TYPES, same

@@ -13,14 +13,15 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
-from sspcloud_magics.databases import arrow, fetching, files
-from sspcloud_magics.databases.catalogue import describe_table, tables
-from sspcloud_magics.databases.client_copy import copy_from, copy_to
-from sspcloud_magics.databases.files import export
-from sspcloud_magics.databases.loading import load_table
-from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.postgres.catalogue import describe_table, tables
+from sspcloud_magics.databases.postgres.query import run
+from sspcloud_magics.databases.postgres.results import fetching
+from sspcloud_magics.databases.postgres.session.settings import Preferences
+from sspcloud_magics.databases.postgres.transfer import arrow, files
+from sspcloud_magics.databases.postgres.transfer.client_copy import copy_from, copy_to
+from sspcloud_magics.databases.postgres.transfer.files import export
+from sspcloud_magics.databases.postgres.transfer.loading import load_table
 from sspcloud_magics.databases.query_options import QueryOptions
-from sspcloud_magics.databases.settings import Preferences
 from sspcloud_magics.errors import FileNotWritten, QueryFailed, UsageProblem
 from tests.databases.conftest import process_of
 from tests.support.queries import query
@@ -183,10 +184,10 @@ def test_a_file_that_is_there_stays_unless_told(connection, tmp_path):
 FULL = """
 import json, resource, signal, sys
 from pathlib import Path
-from sspcloud_magics.databases import client_copy, files
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.transfer import client_copy, files
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.databases.libpq import Login
+from sspcloud_magics.databases.postgres.libpq import Login
 from tests.support.queries import query
 from sspcloud_magics.errors import FileNotWritten
 from sspcloud_magics.secret import Secret

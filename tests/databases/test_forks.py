@@ -14,11 +14,11 @@ import psycopg
 import pytest
 
 from sspcloud_magics import session
-from sspcloud_magics.databases import forks
-from sspcloud_magics.databases.chunks import chunks
 from sspcloud_magics.databases.collector import collector_paused
-from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.postgres import forks
+from sspcloud_magics.databases.postgres.query import run
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.transfer.chunks import chunks
 from sspcloud_magics.errors import ConnectionLost
 from sspcloud_magics.session import state
 from tests.support.forked_child import in_child

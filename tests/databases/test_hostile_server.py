@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import pytest
 import trustme
 
-from sspcloud_magics.databases import libpq
-from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.databases.libpq import Login
+from sspcloud_magics.databases.postgres import libpq
+from sspcloud_magics.databases.postgres.libpq import Login
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import (
     ConnectionLost,
     DatabaseNotTrusted,

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from psycopg import pq
 
-from sspcloud_magics.databases import libpq
-from sspcloud_magics.databases.libpq import Tls, parameters
+from sspcloud_magics.databases.postgres import libpq
+from sspcloud_magics.databases.postgres.libpq import Tls, parameters
 
 # They need no value: a service is looked for only where a variable names one (it is taken out of the
 # environment meanwhile), and the passwords of keys and OAuth are for methods that are never used.

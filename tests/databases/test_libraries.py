@@ -10,9 +10,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from sspcloud_magics.databases import arrow
-from sspcloud_magics.databases.engine import engine
-from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.postgres.query import run
+from sspcloud_magics.databases.postgres.transfer import arrow
+from sspcloud_magics.databases.postgres.transfer.engine import engine
 from tests.support.queries import query
 
 ROWS = (
@@ -75,9 +75,9 @@ def test_duckdb_asks_the_dataframe_and_the_arrow_table(connection):
 JUPYSQL = """
 import json, sys
 from IPython.core.interactiveshell import InteractiveShell
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.databases.libpq import Login
+from sspcloud_magics.databases.postgres.libpq import Login
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.session import state
 told = json.load(sys.stdin)

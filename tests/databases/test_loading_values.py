@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sspcloud_magics.databases.loading import load_table
+from sspcloud_magics.databases.postgres.transfer.loading import load_table
 from sspcloud_magics.errors import UsageProblem
 from tests.support.queries import query
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from sspcloud_magics.databases import names
+from sspcloud_magics.databases.postgres.sql import names
 from tests.support.postgres_servers import Server
 from tests.support.queries import query
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sspcloud_magics.databases import known_names, names
-from sspcloud_magics.databases.catalogue import describe_table
-from sspcloud_magics.databases.chunks import chunks
-from sspcloud_magics.databases.client_copy import copy_from, copy_to
-from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.failures import QUOTED_NAME
-from sspcloud_magics.databases.loading import load_table
+from sspcloud_magics.databases.postgres.catalogue import describe_table
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.session.failures import QUOTED_NAME
+from sspcloud_magics.databases.postgres.sql import known_names, names
+from sspcloud_magics.databases.postgres.transfer.chunks import chunks
+from sspcloud_magics.databases.postgres.transfer.client_copy import copy_from, copy_to
+from sspcloud_magics.databases.postgres.transfer.loading import load_table
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.spelling import nearest
 from tests.support.queries import query

@@ -11,11 +11,12 @@ import trustme
 from kubernetes import client, config, watch
 
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.databases import credentials, libpq
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.discovery import Database, databases
-from sspcloud_magics.databases.libpq import Tls
-from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.postgres import libpq
+from sspcloud_magics.databases.postgres.libpq import Tls
+from sspcloud_magics.databases.postgres.query import run
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import (
     ConnectionLost,
     CredentialsNotFound,

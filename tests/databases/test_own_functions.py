@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sspcloud_magics.databases import describing
-from sspcloud_magics.databases.own_functions import CHECK, named
-from sspcloud_magics.databases.parameters import statements
-from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.postgres.parameters import statements
+from sspcloud_magics.databases.postgres.query import run
+from sspcloud_magics.databases.postgres.results import describing
+from sspcloud_magics.databases.postgres.results.own_functions import CHECK, named
 from sspcloud_magics.databases.query_options import QueryOptions
 from tests.support.queries import query
 

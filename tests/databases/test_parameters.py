@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sspcloud_magics.databases.parameters import Kind, statements, tokens
+from sspcloud_magics.databases.postgres.parameters import Kind, statements, tokens
 from tests.support.examples import examples
 from tests.support.postgres_servers import BINARIES, Server
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from sspcloud_magics.databases import pinned
-from sspcloud_magics.databases.catalogue import describe_table, tables
-from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.names import read
+from sspcloud_magics.databases.postgres.catalogue import describe_table, tables
+from sspcloud_magics.databases.postgres.session import pinned
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.sql.names import read
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.secret import Secret
 from tests.support.queries import query

@@ -11,17 +11,18 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from sspcloud_magics.databases import names, pooler
-from sspcloud_magics.databases.catalogue import describe_table, tables
-from sspcloud_magics.databases.chunks import chunks
-from sspcloud_magics.databases.client_copy import copy_from, copy_to
-from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.databases.engine import engine
-from sspcloud_magics.databases.loading import load_table
-from sspcloud_magics.databases.parameters import statements
-from sspcloud_magics.databases.query import run
-from sspcloud_magics.databases.settings import Preferences, Settings
+from sspcloud_magics.databases.postgres.catalogue import describe_table, tables
+from sspcloud_magics.databases.postgres.parameters import statements
+from sspcloud_magics.databases.postgres.query import run
+from sspcloud_magics.databases.postgres.session import pooler
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.session.settings import Preferences, Settings
+from sspcloud_magics.databases.postgres.sql import names
+from sspcloud_magics.databases.postgres.transfer.chunks import chunks
+from sspcloud_magics.databases.postgres.transfer.client_copy import copy_from, copy_to
+from sspcloud_magics.databases.postgres.transfer.engine import engine
+from sspcloud_magics.databases.postgres.transfer.loading import load_table
 from sspcloud_magics.errors import DatabaseUnavailable, QueryFailed
 from sspcloud_magics.sharing import superuser
 from tests.databases.conftest import login_to

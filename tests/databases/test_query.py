@@ -14,8 +14,8 @@ import pandas as pd
 import psycopg
 import pytest
 
-from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.query import QueryResult, run
+from sspcloud_magics.databases.postgres.query import QueryResult, run
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.errors import (
     ConnectionLost,

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 
-from sspcloud_magics.databases.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.databases.loading import load_table
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.transfer.loading import load_table
 from sspcloud_magics.errors import QueryFailed
 from tests.databases.conftest import login_to
 from tests.support.postgres_servers import of_debian, started

@@ -12,10 +12,10 @@ import pandas as pd
 import psycopg
 import pytest
 
-from sspcloud_magics.databases.chunks import chunks
-from sspcloud_magics.databases.connection import DatabaseConnection
-from sspcloud_magics.databases.query import TRANSACTION_OPEN, run
-from sspcloud_magics.databases.settings import Preferences
+from sspcloud_magics.databases.postgres.query import TRANSACTION_OPEN, run
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.session.settings import Preferences
+from sspcloud_magics.databases.postgres.transfer.chunks import chunks
 from sspcloud_magics.errors import (
     ConnectionBusy,
     ConnectionLost,
@@ -360,9 +360,9 @@ def test_transaction_ended_while_idle_tells_why(connection, bystander, ledger):
 
 DYING = """
 import json, sys
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.databases.libpq import Login
+from sspcloud_magics.databases.postgres.libpq import Login
 from tests.support.queries import query
 from sspcloud_magics.secret import Secret
 told = json.load(sys.stdin)

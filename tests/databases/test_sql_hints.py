@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sspcloud_magics.databases.parameters import statements
-from sspcloud_magics.databases.sql_hints import hint
+from sspcloud_magics.databases.postgres.parameters import statements
+from sspcloud_magics.databases.postgres.sql_hints import hint
 from sspcloud_magics.errors import QueryFailed, SspcloudError
 from tests.support.queries import query
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.cluster.permissions import Identity
+from sspcloud_magics.cluster.requests.permissions import Identity
 from sspcloud_magics.doctor import reaching
 from sspcloud_magics.doctor.findings import Verdict
 from sspcloud_magics.doctor.patient import Patient

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from sspcloud_magics.cluster.api.resources import PODS
 from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.cluster.objects import list_objects
-from sspcloud_magics.cluster.resources import PODS
+from sspcloud_magics.cluster.requests.objects import list_objects
 from sspcloud_magics.errors import ServerUnreachable
 from sspcloud_magics.forwards import Forward, ForwardManager
 from sspcloud_magics.target import PortText, Target

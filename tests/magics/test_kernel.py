@@ -14,7 +14,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.forwards.manager import ForwardManager
 from tests.support.database import DATABASE_PATH as DATABASE
 from tests.support.ports import free_port

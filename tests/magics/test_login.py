@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sspcloud_magics import errors, session
+from sspcloud_magics.cluster.auth.validity import Validity
 from sspcloud_magics.cluster.login_script import parse
-from sspcloud_magics.cluster.validity import Validity
 from sspcloud_magics.magics.login import Reminder
 from sspcloud_magics.sandbox import account
 from tests.magics.conftest import Notebook

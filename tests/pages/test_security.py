@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from sspcloud_magics import bounded_json, printable
-from sspcloud_magics.cluster import client, exec_plugin, transport
-from sspcloud_magics.databases import query
+from sspcloud_magics.cluster.api import client, transport
+from sspcloud_magics.cluster.auth import exec_plugin
+from sspcloud_magics.databases.postgres import query
 from sspcloud_magics.tunnel import http
 from sspcloud_magics.tunnel.timings import Timings
 
@@ -113,6 +114,6 @@ def test_no_shell_is_run() -> None:
         for call in started(ast.parse(file.read_text("utf-8")))
         if "sandbox" not in file.parts
     }
-    assert set(found) == {"cluster/exec_plugin.py", "forwards/helper.py"}
+    assert set(found) == {"cluster/auth/exec_plugin.py", "forwards/helper.py"}
     for call in found.values():
         assert "shell" not in {keyword.arg for keyword in call.keywords}

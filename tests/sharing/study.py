@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from sspcloud_magics.databases.pinned import PATH
+from sspcloud_magics.databases.postgres.session.pinned import PATH
 from sspcloud_magics.sharing import grants, handover
 
 DATABASE, OWNER, ROLE = "study", "alice", "share_bob"

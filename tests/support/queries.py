@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.databases.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.credentials import for_database
-from sspcloud_magics.databases.query import QueryResult, noted, run
+from sspcloud_magics.databases.postgres.query import QueryResult, noted, run
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.forwards.manager import ForwardManager
 

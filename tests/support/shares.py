@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import sspcloud_magics as ssp
-from sspcloud_magics.databases.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.session import sharing
 from tests.support.database import DATABASE
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.databases.query import run
+from sspcloud_magics.databases.postgres.query import run
 from sspcloud_magics.errors import ConnectionLost, LoginRefused, QueryFailed
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.secret import Secret

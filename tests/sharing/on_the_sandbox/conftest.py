@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import sspcloud_magics as ssp
-from sspcloud_magics.cluster.permissions import Identity
+from sspcloud_magics.cluster.requests.permissions import Identity
 from tests.support.shares import nothing_shared
 from tests.testbed import Sandbox, open_sandbox
 

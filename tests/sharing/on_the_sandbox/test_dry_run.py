@@ -8,8 +8,8 @@ import yaml
 
 import sspcloud_magics as ssp
 from sspcloud_magics import session
-from sspcloud_magics.cluster import objects
-from sspcloud_magics.cluster.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS
+from sspcloud_magics.cluster.api.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS
+from sspcloud_magics.cluster.requests import objects
 from sspcloud_magics.secret import HIDDEN
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.sharing.on_the_sandbox.test_ending import wait_until_gone

@@ -9,8 +9,8 @@ from psycopg import sql
 
 import sspcloud_magics as ssp
 from sspcloud_magics import session
-from sspcloud_magics.cluster import objects, writing
-from sspcloud_magics.cluster.resources import JOBS, ROLE_BINDINGS, ROLES, SECRETS
+from sspcloud_magics.cluster.api.resources import JOBS, ROLE_BINDINGS, ROLES, SECRETS
+from sspcloud_magics.cluster.requests import objects, writing
 from sspcloud_magics.errors import (
     CredentialsNotFound,
     DatabaseHibernated,

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import sspcloud_magics as ssp
-from sspcloud_magics.cluster import objects
+from sspcloud_magics.cluster.requests import objects
 from sspcloud_magics.session import current_cluster
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.support.database import DATABASE

@@ -14,8 +14,8 @@ import yaml
 
 import sspcloud_magics as ssp
 from sspcloud_magics import session
-from sspcloud_magics.cluster import objects
-from sspcloud_magics.cluster.resources import JOBS, SECRETS
+from sspcloud_magics.cluster.api.resources import JOBS, SECRETS
+from sspcloud_magics.cluster.requests import objects
 from sspcloud_magics.errors import (
     CredentialsNotFound,
     DatabaseHibernated,

@@ -1,0 +1,1 @@
+"""Credentials of every kind, and how long they hold."""

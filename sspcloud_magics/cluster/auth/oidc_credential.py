@@ -1,0 +1,281 @@
+"""The ID token of one user of a kubeconfig, kept fresh: ahead of time, and once for all kernels.
+
+The kubeconfig is the truth. A token that nears its end is renewed on a timer's thread; one that has
+ended, or that the server refuses, while the caller waits. Whoever renews holds a lock beside the file, and looks into the file first: another
+kernel, or kubectl, or a new login, may have put a fresh token there. A rotated refresh token is written back
+before the new ID token is used, because the old one may be worth nothing by then. kubectl's own lock
+is held for that writing only: kubectl does not wait for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from sspcloud_magics import forked
+from sspcloud_magics.cluster.account import COPY_AGAIN
+from sspcloud_magics.cluster.auth import jwt
+from sspcloud_magics.cluster.config import kubeconfig_file
+from sspcloud_magics.cluster.config.kubeconfig import Entry, load, read
+from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assign
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, SspcloudError, TokenExpired
+from sspcloud_magics.secret import Form, Secret, checked, without_frames
+
+if TYPE_CHECKING:
+    from sspcloud_magics.cluster.auth.oidc import Tokens
+
+_log = logging.getLogger(__name__)
+
+MARGIN = timedelta(seconds=60)
+"""How long before its end a token is renewed; a fifth of its life where that is less."""
+
+_PATIENCE = 60.0
+_AGAIN = 30.0
+
+
+class OidcCredential:
+    """The ID token of one user. Safe to use from several threads.
+
+    Parameters
+    ----------
+    user
+        The user's entry, with ``auth-provider: oidc``.
+    """
+
+    def __init__(self, user: Entry) -> None:
+        self.user = user
+        self._settings = settings_of(user)
+        self._token = _id_token(user, self._settings)
+        self._good_until: float | None = None
+        self._refused: tuple[Secret, TokenExpired] | None = None
+        self._unsaved: tuple[Secret, Tokens] | None = None
+        self._lock = threading.RLock()
+        self._timer: threading.Timer | None = None
+        forked.begin_again(self)
+
+    def begin_in_child(self) -> None:
+        """Renew by itself in a forked child, which has neither the parent's timer nor its threads."""
+        self._lock = threading.RLock()
+        self._timer = None
+
+    def update(self, user: Entry) -> None:
+        """Take up what the file says now."""
+        with self._lock:
+            self.user, self._settings = user, settings_of(user)
+            found = _id_token(user, self._settings)
+            if found != self._token:
+                self._adopt(found, just_issued=False)
+
+    def current(self) -> Secret:
+        """Return a token that is valid, as far as one can tell; renewed first where it is not.
+
+        Raises
+        ------
+        TokenExpired
+            If it has ended and the login has, too.
+        """
+        # Without the lock: a token that is valid is given at once while the next one is being fetched.
+        token = self._token
+        if self._is_fresh(token):
+            if self._timer is None:
+                with self._lock:
+                    self._renew_ahead_of_time()
+            return token
+        with self._lock:
+            return self._token if self._is_fresh(self._token) else self._renew(self._token)
+
+    def renewed(self, refused: Secret | None) -> Secret:
+        """Return another token than the one that the server refused; raises as `current` does."""
+        with self._lock:
+            if refused is not None and self._token != refused and self._is_fresh(self._token):
+                return self._token
+            return self._renew(self._token)
+
+    def ends(self) -> tuple[datetime | None, datetime | None]:
+        """Return when the token ends and when the login does, as far as the tokens say."""
+        return jwt.expiry(self._token), jwt.expiry(_secret(self.user, self._settings, "refresh-token"))
+
+    def close(self) -> None:
+        """Stop renewing ahead of time, until it is used again."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def _is_fresh(self, token: Secret) -> bool:
+        if self._good_until is not None and token == self._token:
+            # It was issued while we waited, so a wrong clock of this machine does not matter.
+            return time.monotonic() < self._good_until
+        ends = jwt.expiry(token)
+        return ends is None or ends > datetime.now(UTC)
+
+    @without_frames
+    def _renew(self, stale: Secret) -> Secret:
+        file = self.user.file
+        kubeconfig_file.check_writable(file)
+        lock = FileLock(file.with_name(f".{file.name}.sspcloud-renewal"), timeout=_PATIENCE)
+        try:
+            with lock:
+                return self._renew_alone(stale)
+        except Timeout:
+            raise TokenExpired(
+                "Another notebook has been renewing the token for a minute.", mend="run the cell again"
+            ) from None
+        except OSError as error:
+            raise KubeconfigInvalid(
+                f"The renewed token could not be kept in {file}.", why=f"{error.strerror or error}."
+            ) from None
+
+    def _renew_alone(self, stale: Secret) -> Secret:
+        self._read_again()
+        found = _id_token(self.user, self._settings)
+        if found != stale and self._is_fresh(found):
+            self._adopt(found, just_issued=False)
+            return found
+        spent = _secret(self.user, self._settings, "refresh-token")
+        if spent is None:
+            raise TokenExpired(
+                "The token has ended, and the kubeconfig holds no refresh token.",
+                why=jwt.expiry_in_words(stale),
+                mend=COPY_AGAIN,
+            )
+        settings: dict[str, str | Secret] = {key: str(value) for key, value in self._settings.items()}
+        if self._unsaved is not None and self._unsaved[0] == spent:
+            settings["refresh-token"] = self._unsaved[1].refresh_token
+        if self._refused is not None and self._refused[0] == settings["refresh-token"]:
+            raise self._refused[1]
+        from sspcloud_magics.cluster.auth import oidc  # noqa: PLC0415 - the HTTP library costs 100 ms
+
+        try:
+            tokens = oidc.refresh(settings, self.user.file.parent)
+        except TokenExpired as error:
+            self._refused = spent, error
+            raise
+        _log.info("the token of the user %s is renewed", self.user.name)
+        self._unsaved = spent, tokens
+        # Where it cannot be written, this process goes on with it, and tries again at the next renewal.
+        with contextlib.suppress(KubeconfigInvalid):
+            self._write_back(spent, tokens)
+            self._unsaved = None
+        self._adopt(tokens.id_token, just_issued=True)
+        return tokens.id_token
+
+    def _read_again(self) -> None:
+        found = load([self.user.file])
+        entry = found.users.get(self.user.name) if found else None
+        if entry is not None and entry.values.get("auth-provider"):
+            self.user, self._settings = entry, settings_of(entry)
+
+    def _write_back(self, spent: Secret, tokens: Tokens) -> None:
+        file = self.user.file
+        with kubeconfig_file.locked([file]):
+            edit = KubeconfigEdit(read(file) or "", str(file))
+            if not edit.has("users", self.user.name):
+                return
+            config = edit.mapping(
+                edit.mapping(edit.entry("users", self.user.name), "auth-provider"), "config"
+            )
+            if edit.texts(config).get("refresh-token") != spent.reveal():
+                return  # a new login has come meanwhile: it is not overwritten
+            assign(
+                config,
+                {
+                    "id-token": tokens.id_token.reveal(),
+                    "refresh-token": tokens.refresh_token.reveal(),
+                },
+            )
+            kubeconfig_file.write(file, edit.text())
+            self._settings = {
+                **self._settings,
+                "id-token": tokens.id_token.reveal(),
+                "refresh-token": tokens.refresh_token.reveal(),
+            }
+
+    def _adopt(self, token: Secret, *, just_issued: bool) -> None:
+        self._token = token
+        lives = jwt.lifetime(token) if just_issued else None
+        self._good_until = time.monotonic() + lives.total_seconds() if lives else None
+        self._renew_ahead_of_time()
+
+    def _renew_ahead_of_time(self, after: float | None = None) -> None:
+        """Start the timer for the token in hand; nothing where nobody can tell when it ends."""
+        self.close()
+        if after is None:
+            ends, lives = jwt.expiry(self._token), jwt.lifetime(self._token)
+            if self._good_until is not None:
+                left = self._good_until - time.monotonic()
+            elif ends is not None:
+                left = (ends - datetime.now(UTC)).total_seconds()
+            else:
+                return
+            margin = min(MARGIN, lives / 5) if lives else MARGIN
+            after = max(left - margin.total_seconds(), 1.0)
+        # The timer must not keep alive what nobody uses any more.
+        self._timer = threading.Timer(
+            min(after, threading.TIMEOUT_MAX), _renew_now, args=(weakref.ref(self),)
+        )
+        self._timer.daemon = True
+        self._timer.name = "sspcloud-oidc"
+        self._timer.start()
+
+    def renew_ahead(self) -> None:
+        """Renew the token that is still valid; called on the timer's thread, and never raises."""
+        with self._lock:
+            if self._timer is not threading.current_thread():
+                return  # another token came, or it was closed
+            try:
+                self._renew(self._token)
+            except TokenExpired:
+                return  # whoever needs the next token is told
+            except (SspcloudError, OSError):
+                self._renew_ahead_of_time(_AGAIN)
+
+
+def _renew_now(credential: weakref.ref[OidcCredential]) -> None:
+    found = credential()
+    if found is not None:
+        found.renew_ahead()
+
+
+def settings_of(user: Entry) -> Mapping[str, Any]:
+    """Return the ``config`` of a user's auth provider.
+
+    Raises
+    ------
+    KubeconfigInvalid
+        If it is another provider than OIDC.
+    """
+    provider = user.values.get("auth-provider")
+    name = provider.get("name") if isinstance(provider, dict) else None
+    if not isinstance(provider, dict) or name != "oidc":
+        raise KubeconfigInvalid(
+            f"The user {user.name} in {user.file} logs in through auth-provider {name!r}.",
+            why="Only oidc is known; kubectl itself has dropped the others.",
+            mend="make the kubeconfig again with a current version of the cloud's command",
+        )
+    settings = provider.get("config") or {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def _id_token(user: Entry, settings: Mapping[str, Any]) -> Secret:
+    token = _secret(user, settings, "id-token")
+    if token is None:
+        raise NotLoggedIn(f"The user {user.name} in {user.file} has no id-token yet.", mend=COPY_AGAIN)
+    return token
+
+
+def _secret(user: Entry, settings: Mapping[str, Any], key: str) -> Secret | None:
+    def refusal(why: str) -> KubeconfigInvalid:
+        what = f"The {key} of the user {user.name} in {user.file} cannot be used."
+        return KubeconfigInvalid(what, why=why, mend=COPY_AGAIN)
+
+    value = settings.get(key)
+    return checked(value, Form.TOKEN if key == "id-token" else Form.PHRASE, refusal) if value else None

@@ -1,0 +1,191 @@
+"""Changing a kubeconfig as kubectl does, and nothing else in it.
+
+A file is changed as YAML nodes, not as values: what is not touched keeps its order, its unknown
+fields and the very text of its scalars (``010`` stays ``010``, ``yes`` stays ``yes``). Comments are lost,
+as they are to kubectl. `sspcloud_magics.cluster.config.kubeconfig_file` reads and writes the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from sspcloud_magics import pem
+from sspcloud_magics.bounded_json import TooMuch
+from sspcloud_magics.cluster.config import kubeconfig
+from sspcloud_magics.cluster.config.kubeconfig_yaml import (
+    BOOL,
+    MAP,
+    SEQ,
+    STR,
+    flatten,
+    get,
+    is_null,
+    is_text,
+    serialize,
+)
+from sspcloud_magics.errors import KubeconfigInvalid
+
+_SINGULAR = {"clusters": "cluster", "users": "user", "contexts": "context"}
+_TEXTS = (
+    *("server", "tls-server-name", "proxy-url", "certificate-authority"),
+    *("client-certificate", "client-key", "as", "as-uid", "namespace"),
+)
+_TRUTHS = ("insecure-skip-tls-verify", "disable-compression")
+
+
+class KubeconfigEdit:
+    """One kubeconfig that is being changed.
+
+    Parameters
+    ----------
+    text
+        What stands in the file; empty for a new one.
+    name
+        The file's name, for messages.
+
+    Raises
+    ------
+    KubeconfigInvalid
+        If it is not a kubeconfig.
+    """
+
+    def __init__(self, text: str, name: str) -> None:
+        self._name = name
+        self._root = kubeconfig.parse(text, name, ", and was not changed")
+        if not self._root.value:
+            assign(self._root, {"apiVersion": "v1", "kind": "Config"})
+
+    def text(self) -> str:
+        """Return the file's new text."""
+        return serialize(self._root)
+
+    def has(self, plural: str, name: str) -> bool:
+        """Whether there is an entry of that name among the ``clusters``, ``users`` or ``contexts``."""
+        listed = get(self._root, plural)
+        return isinstance(listed, SequenceNode) and any(_is_named(each, name) for each in listed.value)
+
+    def entry(self, plural: str, name: str) -> MappingNode:
+        """Return the values of an entry, which is made where it is missing."""
+        listed = self._listed(plural)
+        found = [each for each in listed.value if _is_named(each, name)]
+        entry = _own(found[0]) if found else _mapping()
+        # The first place of that name, and no other: kubectl refuses a file with two.
+        kept = [each for each in listed.value if each not in found[1:]]
+        listed.value = [entry if found and each is found[0] else each for each in kept]
+        if not found:
+            listed.value.append(entry)
+        assign(entry, {"name": name})
+        return self.mapping(entry, _SINGULAR[plural])
+
+    @staticmethod
+    def mapping(node: MappingNode, key: str) -> MappingNode:
+        """Return the mapping under `key`, which is made where anything else is there."""
+        inner = get(node, key)
+        # A copy, since an alias in another entry may mean the same node.
+        inner = _own(inner) if isinstance(inner, MappingNode) else _mapping()
+        _put(node, key, inner)
+        return inner
+
+    def changed(self, text: str) -> bool:
+        """Whether it says another thing than `text`, the way in which it is written apart."""
+        return KubeconfigEdit(text, self._name).text() != self.text()
+
+    @staticmethod
+    def texts(node: MappingNode) -> dict[str, str]:
+        """Return the scalars of a mapping, as they are written."""
+        return {
+            key.value: value.value
+            for key, value in node.value
+            if isinstance(key, ScalarNode) and isinstance(value, ScalarNode)
+        }
+
+    def use_context(self, name: str) -> None:
+        """Make a context the current one."""
+        _put(self._root, "current-context", _scalar(name))
+
+    def _listed(self, plural: str) -> SequenceNode:
+        listed = get(self._root, plural)
+        if listed is not None and not is_null(listed) and not isinstance(listed, SequenceNode):
+            raise KubeconfigInvalid(
+                f"{self._name} is malformed, and was not changed.",
+                why=f"{plural} is not a list.",
+                mend="correct the file, or name another: --kubeconfig FILE",
+            )
+        own = SequenceNode(SEQ, [], flow_style=False)
+        if isinstance(listed, SequenceNode) and listed.value:
+            own = SequenceNode(SEQ, list(listed.value), flow_style=listed.flow_style)
+        _put(self._root, plural, own)
+        return own
+
+
+def assign(node: MappingNode, values: Mapping[str, str | bool]) -> None:
+    """Set fields: where they are, or at the end."""
+    for key, value in values.items():
+        _put(node, key, _scalar(value))
+
+
+def remove(node: MappingNode, *keys: str) -> None:
+    """Take fields away; those that are not there are no mistake."""
+    node.value = [
+        pair for pair in node.value if not (isinstance(pair[0], ScalarNode) and pair[0].value in keys)
+    ]
+
+
+def remove_malformed(node: MappingNode) -> None:
+    """Take those fields away that kubectl cannot read, or that ``kubectl config view`` has left out."""
+    node.value = [
+        (key, value)
+        for key, value in node.value
+        if not isinstance(key, ScalarNode) or is_null(value) or _is_well_formed(key.value, value)
+    ]
+
+
+def _is_well_formed(key: str, node: Node) -> bool:
+    if key in _TRUTHS:
+        return node.tag == BOOL
+    if key in ("as-groups", "extensions"):
+        return isinstance(node, SequenceNode)
+    if key == "as-user-extra":
+        return isinstance(node, MappingNode)
+    if key.endswith("-data"):
+        return is_text(node) and node.value not in kubeconfig.OMITTED and pem.decode(node.value) is not None
+    return key not in _TEXTS or is_text(node)
+
+
+def _is_named(node: Node, name: str) -> bool:
+    named = get(node, "name") if isinstance(node, MappingNode) else None
+    return isinstance(named, ScalarNode) and named.value == name
+
+
+def _put(node: MappingNode, key: str, value: Node) -> None:
+    places = [
+        at for at, (name, _) in enumerate(node.value) if isinstance(name, ScalarNode) and name.value == key
+    ]
+    if not places:
+        node.flow_style = False if not node.value else node.flow_style
+        node.value.append((_scalar(key), value))
+        return
+    node.value[places[0]] = (node.value[places[0]][0], value)
+    for at in reversed(places[1:]):  # the last one counted
+        del node.value[at]
+
+
+def _own(node: MappingNode) -> MappingNode:
+    """Return a copy with the same fields, those that it merges among them; an empty one where these cannot be merged."""
+    copy = MappingNode(node.tag, list(node.value), flow_style=node.flow_style)
+    try:
+        flatten(copy)
+    except (yaml.YAMLError, TooMuch):
+        return _mapping()
+    return copy
+
+
+def _mapping() -> MappingNode:
+    return MappingNode(MAP, [], flow_style=False)
+
+
+def _scalar(value: str | bool) -> ScalarNode:
+    return ScalarNode(BOOL, str(value).lower()) if isinstance(value, bool) else ScalarNode(STR, value)

@@ -1,0 +1,1 @@
+"""What runs: inventory, state of pods, targets, and the tables that show them."""

@@ -1,0 +1,262 @@
+"""What runs: pods and services as frozen values, with what users look for, in kubectl's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sspcloud_magics.cluster.ages import timestamp
+from sspcloud_magics.cluster.api.failures import reading
+from sspcloud_magics.cluster.api.resources import PODS, SERVICES
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.requests.objects import list_objects
+from sspcloud_magics.cluster.workloads.podstatus import pod_status
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPort:
+    """One port that a target declares.
+
+    Parameters
+    ----------
+    number
+        The port of the target: a container's, or a service's.
+    name
+        Its name; empty where it has none.
+    protocol
+        ``TCP``, ``UDP`` or ``SCTP``.
+    target
+        Of a service: the port of the pods behind it, a number or a name.
+    """
+
+    number: int
+    name: str = ""
+    protocol: str = "TCP"
+    target: int | str | None = None
+
+    def __str__(self) -> str:
+        leads = f"→{self.target}" if self.target not in (None, self.number) else ""
+        protocol = "" if self.protocol == "TCP" else f"/{self.protocol}"
+        name = f" ({self.name})" if self.name and self.name != self.target else ""
+        return f"{self.number}{leads}{protocol}{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod, as `kubectl get pods -o wide` shows it.
+
+    Parameters
+    ----------
+    name, namespace
+        Which it is.
+    ready
+        Ready containers of all: ``1/1``.
+    status
+        The word of kubectl: ``Running``, ``CrashLoopBackOff``, ``Init:0/1``, ``Terminating``, …
+    restarts
+        How often its containers were started again.
+    last_restart
+        When that happened last; None where it never did.
+    created
+        When it was made; None where the server does not say.
+    ports
+        The ports that its containers declare.
+    node, ip
+        Where it runs, and its address in the cluster; empty until it is scheduled.
+    labels
+        Its labels.
+    owner
+        What made it, such as ``ReplicaSet/mon-api-abcdef``; empty where nothing did.
+    is_ready
+        Whether it takes connections: its Ready condition.
+    """
+
+    name: str
+    namespace: str
+    ready: str
+    status: str
+    restarts: int
+    last_restart: datetime | None
+    created: datetime | None
+    ports: tuple[TargetPort, ...]
+    node: str
+    ip: str
+    labels: Mapping[str, str] = field(hash=False)
+    owner: str
+    is_ready: bool
+
+    @property
+    def age(self) -> timedelta | None:
+        """How long ago it was made."""
+        return _age(self.created)
+
+    @classmethod
+    def from_object(cls, item: Mapping[str, Any]) -> Pod:
+        """Return the value for a Pod of the API."""
+        metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
+        shown = pod_status(item)
+        owners = metadata.get("ownerReferences") or ()
+        controllers = [owner for owner in owners if owner.get("controller")]
+        return cls(
+            name=metadata["name"],
+            namespace=metadata.get("namespace") or "",
+            ready=f"{shown.ready}/{shown.containers}",
+            status=shown.status,
+            restarts=shown.restarts,
+            last_restart=shown.last_restart,
+            created=timestamp(metadata.get("creationTimestamp")),
+            ports=container_ports(spec),
+            node=spec.get("nodeName") or "",
+            ip=status.get("podIP") or "",
+            labels=metadata.get("labels") or {},
+            owner=f"{controllers[0]['kind']}/{controllers[0]['name']}" if controllers else "",
+            is_ready=any(
+                condition.get("type") == "Ready" and condition.get("status") == "True"
+                for condition in status.get("conditions") or ()
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service, as `kubectl get services -o wide` shows it.
+
+    Parameters
+    ----------
+    name, namespace
+        Which it is.
+    type
+        ``ClusterIP``, ``NodePort``, ``LoadBalancer`` or ``ExternalName``.
+    cluster_ip
+        Its address in the cluster; ``None`` (the word) where it is headless.
+    external_ip
+        Its address outside, in kubectl's words: ``<none>``, ``<pending>``, …
+    ports
+        Its ports, and where they lead.
+    created
+        When it was made; None where the server does not say.
+    labels, selector
+        Its labels, and those of the pods that stand behind it.
+    """
+
+    name: str
+    namespace: str
+    type: str
+    cluster_ip: str
+    external_ip: str
+    ports: tuple[TargetPort, ...]
+    created: datetime | None
+    labels: Mapping[str, str] = field(hash=False)
+    selector: Mapping[str, str] = field(hash=False)
+
+    @property
+    def age(self) -> timedelta | None:
+        """How long ago it was made."""
+        return _age(self.created)
+
+    @classmethod
+    def from_object(cls, item: Mapping[str, Any]) -> Service:
+        """Return the value for a Service of the API."""
+        metadata, spec = item["metadata"], item.get("spec") or {}
+        return cls(
+            name=metadata["name"],
+            namespace=metadata.get("namespace") or "",
+            type=spec.get("type") or "ClusterIP",
+            cluster_ip=spec.get("clusterIP") or "<none>",
+            external_ip=_external_ip(item),
+            ports=service_ports(spec),
+            created=timestamp(metadata.get("creationTimestamp")),
+            labels=metadata.get("labels") or {},
+            selector=dict(spec.get("selector") or {}),
+        )
+
+
+def pods(cluster: Cluster, namespace: str | None = None, *, label_selector: str = "") -> list[Pod]:
+    """Return the pods of a namespace.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    namespace
+        The namespace; the cluster's default where None; ``*`` for all.
+    label_selector
+        Only those that it selects, such as ``app=x``.
+
+    Returns
+    -------
+    list of Pod
+        In the server's order, which is by name.
+
+    Raises
+    ------
+    Forbidden
+        If the right to list pods there is missing.
+    ClusterError
+        If the server cannot be asked.
+    """
+    listed = list_objects(cluster, PODS, namespace, label_selector=label_selector)
+    with reading(cluster):
+        return [Pod.from_object(item) for item in listed]
+
+
+def services(cluster: Cluster, namespace: str | None = None) -> list[Service]:
+    """Return the services of a namespace.
+
+    Returns
+    -------
+    list of Service
+        In the server's order, which is by name.
+
+    Raises
+    ------
+    Forbidden
+        If the right to list services there is missing.
+    ClusterError
+        If the server cannot be asked.
+    """
+    listed = list_objects(cluster, SERVICES, namespace)
+    with reading(cluster):
+        return [Service.from_object(item) for item in listed]
+
+
+def container_ports(spec: Mapping[str, Any]) -> tuple[TargetPort, ...]:
+    """Return the ports that the containers of a pod's spec declare, and those of its sidecars."""
+    sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
+    return tuple(
+        TargetPort(port["containerPort"], port.get("name") or "", port.get("protocol") or "TCP")
+        for container in [*(spec.get("containers") or ()), *sidecars]
+        for port in container.get("ports") or ()
+    )
+
+
+def service_ports(spec: Mapping[str, Any]) -> tuple[TargetPort, ...]:
+    """Return the ports of a service's spec."""
+    return tuple(
+        TargetPort(
+            port["port"],
+            port.get("name") or "",
+            port.get("protocol") or "TCP",
+            port.get("targetPort") or port["port"],
+        )
+        for port in spec.get("ports") or ()
+    )
+
+
+def _age(created: datetime | None) -> timedelta | None:
+    return None if created is None else datetime.now(UTC) - created
+
+
+def _external_ip(item: Mapping[str, Any]) -> str:
+    """As ``getServiceExternalIP`` in kubectl's printers.go words it."""
+    spec = item.get("spec") or {}
+    listed = list(spec.get("externalIPs") or ())
+    if spec.get("type") == "ExternalName":
+        return str(spec.get("externalName") or "<none>")
+    if spec.get("type") == "LoadBalancer":
+        ingress = ((item.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+        found = [point.get("ip") or point.get("hostname") for point in ingress]
+        return ",".join([*(address for address in found if address), *listed]) or "<pending>"
+    return ",".join(listed) or "<none>"

@@ -1,0 +1,342 @@
+"""From what the user typed to a target that exists, with its ports.
+
+An exact name wins; then a prefix that only one thing has; else the answer is an error that lists what
+comes near. A bare name is tried as a pod, a service, a deployment and a statefulset, in this order.
+
+Rights may be narrow: whoever was given one database may read the service's Endpoints and forward to
+its pods, and list nothing. So where looking is forbidden, an exact name is believed if the server says
+that one may forward there: `ResolvedTarget.ports_known` is then false, and any port number is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from sspcloud_magics.cluster.api.failures import NotFound, reading
+from sspcloud_magics.cluster.api.resources import (
+    DAEMONSETS,
+    DEPLOYMENTS,
+    ENDPOINTS,
+    JOBS,
+    NAMESPACES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+    STATEFULSETS,
+    Resource,
+)
+from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.requests.objects import get_object, list_objects
+from sspcloud_magics.cluster.requests.permissions import may
+from sspcloud_magics.cluster.workloads.inventory import TargetPort, container_ports, service_ports
+from sspcloud_magics.cluster.workloads.podstatus import pod_status
+from sspcloud_magics.errors import AmbiguousTarget, Forbidden, PodNotReady, PortNotFound, TargetNotFound
+from sspcloud_magics.target import (
+    SHORT_KIND,
+    PortText,
+    Target,
+    TargetText,
+    parse_target,
+    service_without_pods,
+)
+
+RESOURCES: Mapping[str, Resource] = {
+    "pod": PODS,
+    "service": SERVICES,
+    "deployment": DEPLOYMENTS,
+    "statefulset": STATEFULSETS,
+    "replicaset": REPLICASETS,
+    "daemonset": DAEMONSETS,
+    "job": JOBS,
+}
+
+_BARE = ("pod", "service", "deployment", "statefulset")
+"""The kinds of a bare name, in the order in which they are tried."""
+
+MOST_NAMED = 12
+"""How many candidates an error names."""
+
+_OVER = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTarget:
+    """A target that exists, as far as one may see.
+
+    Parameters
+    ----------
+    target
+        The object.
+    ports
+        The ports that it declares.
+    ports_known
+        Whether `ports` is all that can be said: false where the rights do not reach to look.
+    status
+        Of a pod: the word of kubectl (``Running``, ``CrashLoopBackOff``, …); else empty.
+    """
+
+    target: Target
+    ports: tuple[TargetPort, ...] = ()
+    ports_known: bool = True
+    status: str = ""
+
+
+def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
+    """Find the target that the user means.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom; its default namespace is meant where `text` names none.
+    text
+        ``[NAMESPACE/][KIND/]NAME``; NAME may be a prefix that only one thing has.
+
+    Returns
+    -------
+    ResolvedTarget
+        The target and its ports.
+
+    Raises
+    ------
+    UsageProblem
+        If `text` is not of that form.
+    TargetNotFound
+        If nothing has that name; lists what comes near.
+    AmbiguousTarget
+        If several things begin with it; lists them.
+    PodNotReady
+        If it is a pod that has ended. One that is only not ready yet is found.
+    TargetError
+        If it is a service that is only a name for something outside the cluster.
+    Forbidden
+        If one may neither look nor forward there.
+
+    Examples
+    --------
+    ``resolve(cluster, "user-alice/svc/postgresql-cnpg-951239-rw").ports``
+    """
+    typed = parse_target(text) if isinstance(text, str) else text
+    namespace = typed.namespace or cluster.namespace
+    kinds = [typed.kind] if typed.kind else _BARE
+    if typed.name[-1] in "-.":  # no whole name ends so
+        return _by_prefix(cluster, typed, namespace, kinds)
+    refusals: dict[str, Forbidden] = {}
+    for kind in kinds:
+        target = Target(namespace, kind, typed.name)
+        try:
+            item = get_object(cluster, RESOURCES[kind], typed.name, namespace)
+        except NotFound:
+            continue
+        except Forbidden as refusal:
+            refusals[kind] = refusal
+            if kind == "service" and (found := _by_endpoints(cluster, target)):
+                return found
+            continue
+        with reading(cluster):
+            return _described(target, item)
+    if refusals:
+        return _believed(cluster, typed, namespace, refusals)
+    return _by_prefix(cluster, typed, namespace, kinds)
+
+
+def _described(target: Target, item: Mapping[str, Any]) -> ResolvedTarget:
+    spec = item.get("spec") or {}
+    if target.kind == "service":
+        if spec.get("type") == "ExternalName":
+            raise service_without_pods(target, spec)
+        return ResolvedTarget(target, service_ports(spec))
+    if target.kind == "pod":
+        if _is_over(item):
+            raise PodNotReady(
+                f"The pod {target.name} is over ({pod_status(item).status}).",
+                why="Its programs have ended, and will not be started again.",
+                mend=f"%k8s_pods -n {target.namespace} shows what runs",
+            )
+        return ResolvedTarget(target, container_ports(spec), status=pod_status(item).status)
+    template = (spec.get("template") or {}).get("spec") or {}
+    return ResolvedTarget(target, container_ports(template))
+
+
+def _is_over(item: Mapping[str, Any]) -> bool:
+    """Return whether an object is a pod whose programs have ended for good."""
+    return (item.get("status") or {}).get("phase") in _OVER
+
+
+def _by_endpoints(cluster: Cluster, target: Target) -> ResolvedTarget | None:
+    """Return a service of which only the Endpoints may be read; None where they may not either."""
+    try:
+        endpoints = get_object(cluster, ENDPOINTS, target.name, target.namespace)
+    except (Forbidden, NotFound):
+        return None
+    with reading(cluster):
+        ports = {
+            TargetPort(port["port"], port.get("name") or "", port.get("protocol") or "TCP")
+            for subset in endpoints.get("subsets") or ()
+            for port in subset.get("ports") or ()
+        }
+        # These are the pods' ports. The service's own numbers may differ, so none is refused.
+        return ResolvedTarget(target, tuple(sorted(ports, key=lambda port: port.number)), ports_known=False)
+
+
+def _believed(
+    cluster: Cluster, typed: TargetText, namespace: str, refusals: Mapping[str, Forbidden]
+) -> ResolvedTarget:
+    """Return the target that may not be looked at, if one may forward to it."""
+    kind = typed.kind or "pod"
+    # For what is not a pod, which pods stand behind it shows when the tunnel asks.
+    name = typed.name if kind == "pod" else ""
+    # Which of the two is asked for depends on the protocol, and on the server's version.
+    if any(
+        may(cluster, verb, PODS, namespace, name=name, subresource="portforward")
+        for verb in ("create", "get")
+    ):
+        return ResolvedTarget(Target(namespace, kind, typed.name), ports_known=False)
+    refusal = next(iter(refusals.values()))
+    what = f"You may neither see {typed.name} in the namespace {namespace} nor forward to it."
+    raise Forbidden(what, why=refusal.why, mend=refusal.mend)
+
+
+def _by_prefix(cluster: Cluster, typed: TargetText, namespace: str, kinds: Sequence[str]) -> ResolvedTarget:
+    known: list[Target] = []
+    for kind in kinds:
+        items = {
+            item["metadata"]["name"]: item for item in _list_if_allowed(cluster, RESOURCES[kind], namespace)
+        }
+        begin = [name for name in items if name.startswith(typed.name)]
+        # Leftovers of a pod that was evicted are named like the one that took its place.
+        begin = [name for name in begin if not _is_over(items[name])] or begin
+        if len(begin) == 1:
+            with reading(cluster):
+                return _described(Target(namespace, kind, begin[0]), items[begin[0]])
+        if begin:
+            candidates = [Target(namespace, kind, name) for name in sorted(begin)]
+            raise AmbiguousTarget(
+                f"{len(begin)} {kind}s in {namespace} begin with {typed.name!r}.",
+                why=_listed(candidates, cluster),
+                mend="write more of the name",
+            )
+        known += [Target(namespace, kind, name) for name in sorted(items)]
+    raise _not_found(cluster, typed, namespace, known)
+
+
+def _list_if_allowed(cluster: Cluster, resource: Resource, namespace: str) -> list[dict[str, Any]]:
+    try:
+        return list_objects(cluster, resource, namespace)
+    except (Forbidden, NotFound):
+        return []
+
+
+def _not_found(
+    cluster: Cluster, typed: TargetText, namespace: str, known: Sequence[Target]
+) -> TargetNotFound:
+    if not known and not _namespace_exists(cluster, namespace):
+        return TargetNotFound(
+            f"There is no namespace {namespace}.",
+            mend=f"check the spelling, or leave it out: {cluster.namespace} is yours",
+        )
+    kind = typed.kind or "pod, service, deployment or statefulset"
+    names = sorted({target.name for target in known})
+    close = get_close_matches(typed.name, names, n=5, cutoff=0.5)
+    near = [short(target, cluster) for name in close for target in known if target.name == name]
+    if near:
+        mend = f"did you mean {' or '.join(near)}?"
+    else:
+        mend = (
+            " and ".join(f"%k8s_{what} -n {namespace}" for what in ("pods", "services")) + " show what runs"
+        )
+    what = f"There is no {kind} {typed.name!r} in {namespace}."
+    return TargetNotFound(what, why=_listed(known, cluster), mend=mend)
+
+
+def _namespace_exists(cluster: Cluster, namespace: str) -> bool:
+    try:
+        get_object(cluster, NAMESPACES, namespace)
+    except NotFound:
+        return False
+    except Forbidden:
+        return True  # nobody may tell: the objects' own answers decide
+    return True
+
+
+def _listed(targets: Sequence[Target], cluster: Cluster) -> str:
+    if not targets:
+        return ""
+    more = f", and {len(targets) - MOST_NAMED} more" if len(targets) > MOST_NAMED else ""
+    return f"There are: {', '.join(short(target, cluster) for target in targets[:MOST_NAMED])}{more}."
+
+
+def check_ports(resolved: ResolvedTarget, ports: Sequence[PortText]) -> tuple[PortText, ...]:
+    """Return the ports to forward: those that were asked for, else the target's only one.
+
+    Raises
+    ------
+    PortNotFound
+        If a port is not one of the target's, is not TCP, or none was named and there are several.
+
+    Notes
+    -----
+    A service has the ports that it declares. In a pod a program may listen on a port that nobody
+    declared, so there any number is taken.
+    """
+    if not ports:
+        tcp = [port for port in resolved.ports if port.protocol == "TCP"]
+        if len(tcp) == 1:
+            return (PortText(tcp[0].number),)
+        raise PortNotFound(
+            f"{resolved.target} has {f'{len(tcp)} ports' if tcp else 'no port that is known'}: say which.",
+            why=_ports_in_words(resolved),
+            mend=f"such as %forward {resolved.target} {tcp[0].number if tcp else 8000}",
+        )
+    for port in ports:
+        _check(resolved, port)
+    return tuple(ports)
+
+
+def _check(resolved: ResolvedTarget, port: PortText) -> None:
+    found = [known for known in resolved.ports if port.remote in (known.number, known.name)]
+    if any(known.protocol == "TCP" for known in found):
+        return
+    if found:
+        raise PortNotFound(
+            f"Port {port.remote} of {resolved.target} is {found[0].protocol}.",
+            why="Kubernetes forwards TCP only.",
+            mend=_ports_in_words(resolved),
+        )
+    declared_only = resolved.target.kind == "service" and resolved.ports_known
+    if isinstance(port.remote, str) and (resolved.ports_known or resolved.ports):
+        declared_only = True
+    if declared_only:
+        raise PortNotFound(
+            f"{resolved.target} has no port {port.remote}.",
+            why=_ports_in_words(resolved),
+            mend=_nearest_port(resolved, port),
+        )
+
+
+def _nearest_port(resolved: ResolvedTarget, port: PortText) -> str:
+    behind = [known for known in resolved.ports if known.target == port.remote]
+    if behind:
+        return f"{port.remote} is the port of the pods: the service's own is {behind[0].number}"
+    names = [known.name for known in resolved.ports if known.name]
+    near = get_close_matches(str(port.remote), names, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    if len(resolved.ports) == 1:
+        return f"use {resolved.ports[0].number}"
+    return "use one of these" if resolved.ports else ""
+
+
+def _ports_in_words(resolved: ResolvedTarget) -> str:
+    if not resolved.ports:
+        return "It declares no ports."
+    return f"Its ports: {', '.join(map(str, resolved.ports))}."
+
+
+def short(target: Target, cluster: Cluster) -> str:
+    """Return how the user would name `target`, without the namespace where it is the default one."""
+    kind = "" if target.kind == "pod" else f"{SHORT_KIND[target.kind]}/"
+    prefix = "" if target.namespace == cluster.namespace else f"{target.namespace}/"
+    return f"{prefix}{kind or ('pod/' if prefix else '')}{target.name}"

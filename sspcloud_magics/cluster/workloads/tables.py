@@ -1,0 +1,394 @@
+"""Tables of the cluster's things: DataFrames that show themselves as `kubectl get` would, or better.
+
+A `ResourceTable` *is* a DataFrame: it filters, sorts and joins, and its columns have the dtypes of the
+facts (an age is a timedelta, restarts are integers). Only the display differs: in a notebook a table
+whose states are told by a word, a shape and a colour; as text, kubectl's columns. A `View` says how,
+and goes along when the table is filtered or sorted. What has an index of its own, such as the result
+of a ``groupby``, is shown by pandas.
+
+What comes from the cluster is data, and escaped. Colours are JupyterLab's where the page has them,
+with fallbacks that can be seen on white and on black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from sspcloud_magics.cluster.ages import human_duration
+from sspcloud_magics.cluster.workloads.inventory import Pod, Service
+from sspcloud_magics.printable import printable
+
+MOST_ROWS = 500
+"""How many rows are displayed; the table itself holds them all."""
+
+
+class Tone(Enum):
+    """How a state is to be taken: its shape and its colour."""
+
+    GOOD = ("●", "var(--jp-success-color1, #2e8b3d)")
+    WAITING = ("◐", "var(--jp-warn-color1, #d9822b)")
+    BAD = ("✕", "var(--jp-error-color1, #e0433a)")
+    OVER = ("○", "var(--jp-ui-font-color2, #808080)")
+
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How one column is displayed.
+
+    Parameters
+    ----------
+    name
+        The column of the table.
+    heading
+        What stands above it, in kubectl's capitals.
+    words
+        Turns a row into what the cell says; the plain value where None.
+    tone
+        Turns a row into the tone of the cell; no shape and colour where None.
+    """
+
+    name: str
+    heading: str
+    words: Callable[[Row], str] | None = None
+    tone: Callable[[Row], Tone] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a table is displayed.
+
+    Parameters
+    ----------
+    columns
+        The columns that are displayed, in order; the table may hold more.
+    noun
+        What a row is, in the singular.
+    nothing
+        The sentence that stands for an empty table.
+    apart
+        Columns that the table holds and that are not displayed, as long as the user has not chosen among
+        them; ``namespace`` is displayed even so where there are several.
+    paths
+        Whether the names are displayed with their namespaces, so that none is displayed beside them.
+    """
+
+    columns: tuple[Column, ...] = ()
+    noun: str = "row"
+    nothing: str = "No resources found."
+    apart: frozenset[str] = frozenset()
+    paths: bool = False
+
+
+class ResourceTable(pd.DataFrame):
+    """A DataFrame that is displayed through a `View`. Made by `table`."""
+
+    _metadata = ["_view"]  # noqa: RUF012 - pandas' name for what a subclass takes along
+    _view = View()
+
+    @property
+    def _constructor(self) -> type[ResourceTable]:
+        return ResourceTable
+
+    def _shown(self) -> list[Column] | None:
+        """Return the columns to display; None where pandas' own display tells more."""
+        plain = isinstance(self.index, pd.RangeIndex) or (
+            self.index.nlevels == 1 and self.index.dtype.kind == "i" and self.index.name is None
+        )
+        plain = plain and self.columns.nlevels == 1 and self.columns.is_unique
+        present = frozenset(self.columns) if plain else frozenset()
+        known = [column for column in self._view.columns if column.name in present]
+        if not known:
+            return None
+        apart = self._view.apart if self._view.apart <= present else frozenset()
+        several = "namespace" in apart and self["namespace"].nunique() > 1  # noqa: PD101 - it may be empty
+        if several and not self._view.paths:
+            apart -= {"namespace"}
+        ours = {column.name: column for column in known}
+        others = [name for name in self.columns if name not in ours]
+        return [
+            *(column for column in known if column.name not in apart),
+            *(
+                Column(name, printable(str(name), one_line=True).upper())
+                for name in others
+                if name not in apart
+            ),
+        ]
+
+    def _cells(self, shown: Sequence[Column]) -> list[list[tuple[str, Tone | None]]]:
+        rows: list[dict[str, Any]] = self.head(MOST_ROWS).to_dict("records")  # type: ignore[assignment]
+        return [[_cell(column, row) for column in shown] for row in rows]
+
+    def __repr__(self) -> str:
+        shown = self._shown()
+        if shown is None:
+            return printable(super().__repr__())
+        if self.empty:
+            return printable(self._view.nothing)
+        lines = [[column.heading for column in shown]]
+        lines += [[words for words, _ in row] for row in self._cells(shown)]
+        widths = [max(len(line[place]) for line in lines) for place in range(len(shown))]
+        written = [
+            "   ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ]
+        return "\n".join([*written, *self._rest()])
+
+    def _repr_html_(self) -> str:
+        shown = self._shown()
+        if shown is None:
+            return printable(str(super()._repr_html_()))  # type: ignore[misc] # pandas-stubs do not know it
+        if self.empty:
+            return f"<p>{escape(printable(self._view.nothing))}</p>"
+        head = "".join(f'<th scope="col" style="{_CELL}">{escape(c.heading.lower())}</th>' for c in shown)
+        body = "".join(
+            f"<tr>{''.join(_html_cell(words, tone) for words, tone in row)}</tr>"
+            for row in self._cells(shown)
+        )
+        hidden = [
+            printable(str(name), one_line=True)
+            for name in self.columns
+            if name not in {column.name for column in shown}
+        ]
+        foot = f"{len(self)} {self._view.noun}{'' if len(self) == 1 else 's'}"
+        foot += f" · further columns: {', '.join(hidden)}" if hidden else ""
+        notes = "".join(f"<div style='{_FAINT}'>{escape(line)}</div>" for line in [*self._rest(), foot])
+        return (
+            f'<div style="overflow-x:auto"><table style="{_TABLE}"><thead style="{_HEAD}"><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>{notes}"
+        )
+
+    def _rest(self) -> list[str]:
+        more = len(self) - MOST_ROWS
+        return [f"… and {more} more"] if more > 0 else []
+
+
+_TABLE = (
+    "border-collapse:collapse;margin:0;color:var(--jp-content-font-color1, inherit);"
+    "font-variant-numeric:tabular-nums"
+)
+_HEAD = "border-bottom:1px solid var(--jp-border-color1, #808080)"
+_CELL = "text-align:left;padding:.25em 1.2em .25em 0"
+_WHOLE = f"{_CELL};white-space:nowrap"
+_LONG = 32
+"""A cell of more characters may be broken into lines."""
+_FAINT = "color:var(--jp-ui-font-color2, #808080);font-size:90%"
+
+
+def _cell(column: Column, row: Row) -> tuple[str, Tone | None]:
+    try:
+        words = column.words(row) if column.words else _plain(row[column.name])
+        return printable(words, one_line=True), column.tone(row) if column.tone else None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # A column that the words are made of was dropped or changed by the user.
+        return printable(_plain(row[column.name]), one_line=True), None
+
+
+def _plain(value: Any) -> str:
+    missing = value is None or (pd.api.types.is_scalar(value) and pd.isna(value))
+    return "" if missing else str(value)
+
+
+def _html_cell(words: str, tone: Tone | None) -> str:
+    shape = ""
+    if tone is not None:
+        mark, colour = tone.value
+        shape = f'<span aria-hidden="true" style="color:{colour}">{mark}</span> '
+    style = _CELL if tone is None and len(words) > _LONG else _WHOLE
+    return f'<td style="{style}">{shape}{escape(words)}</td>'
+
+
+def table(rows: Iterable[Row], dtypes: Mapping[str, str], view: View) -> ResourceTable:
+    """Return rows as a table.
+
+    Parameters
+    ----------
+    rows
+        The rows; all have the keys of `dtypes`.
+    dtypes
+        The columns in order, and the pandas dtype of each; an empty table has them too.
+    view
+        How it is displayed.
+    """
+    listed = list(rows)
+    made = ResourceTable(
+        {name: pd.Series([row[name] for row in listed], dtype=dtype) for name, dtype in dtypes.items()}
+    )
+    return viewed(made, view)
+
+
+def viewed(rows: pd.DataFrame, view: View) -> ResourceTable:
+    """Return a DataFrame as a table."""
+    made = ResourceTable(rows)
+    made._view = view  # noqa: SLF001 - pandas forbids arguments of its own constructor
+    return made
+
+
+_WAITING = frozenset(
+    {"Pending", "ContainerCreating", "PodInitializing", "Terminating", "NotReady", "SchedulingGated"}
+)
+
+
+def pod_tone(row: Row) -> Tone:
+    """Return how a pod's state is to be taken."""
+    status = str(row["status"])
+    if status in {"Completed", "Succeeded"}:
+        return Tone.OVER
+    if status == "Running":
+        ready, _, containers = str(row.get("ready", "")).partition("/")
+        return Tone.GOOD if ready == containers else Tone.WAITING
+    counting = status.startswith("Init:") and status[5:6].isdigit()
+    return Tone.WAITING if status in _WAITING or counting else Tone.BAD
+
+
+def _age_in_words(row: Row) -> str:
+    return "<unknown>" if row["age"] is pd.NaT else human_duration(row["age"])
+
+
+def _restarts_in_words(row: Row) -> str:
+    if not row["restarts"] or row["last_restart"] is pd.NaT:
+        return str(row["restarts"])
+    return f"{row['restarts']} ({human_duration(pd.Timestamp.now('UTC') - row['last_restart'])} ago)"
+
+
+def _node_in_words(row: Row) -> str:
+    return row["node"] or "<none>"
+
+
+_POD_DTYPES = {
+    "name": "str",
+    "namespace": "str",
+    "ready": "str",
+    "status": "str",
+    "restarts": "int64",
+    "last_restart": "datetime64[us, UTC]",
+    "age": "timedelta64[us]",
+    "ports": "str",
+    "node": "str",
+    "ip": "str",
+    "owner": "str",
+    "labels": "object",
+}
+
+_POD_COLUMNS = (
+    Column("namespace", "NAMESPACE"),
+    Column("name", "NAME"),
+    Column("ready", "READY"),
+    Column("status", "STATUS", tone=pod_tone),
+    Column("restarts", "RESTARTS", _restarts_in_words),
+    Column("age", "AGE", _age_in_words),
+    Column("ports", "PORTS"),
+    Column("node", "NODE", _node_in_words),
+)
+
+
+_POD_APART = frozenset({"namespace", "last_restart", "ip", "owner", "labels"})
+
+
+def pod_table(pods: Sequence[Pod], namespace: str = "", pattern: str = "", near: str = "") -> ResourceTable:
+    """Return pods as a DataFrame.
+
+    Returns
+    -------
+    ResourceTable
+        One row a pod: ``name``, ``namespace``, ``ready`` (``1/1``), ``status`` (kubectl's word), ``ports``,
+        ``node``, ``ip``, ``owner`` as str; ``restarts`` int64; ``last_restart`` datetime64[us, UTC];
+        ``age`` timedelta64[us]; ``labels`` object (dicts).
+    """
+    rows = (
+        {
+            "name": pod.name,
+            "namespace": pod.namespace,
+            "ready": pod.ready,
+            "status": pod.status,
+            "restarts": pod.restarts,
+            "last_restart": pod.last_restart,
+            "age": pod.age,
+            "ports": _ports(pod),
+            "node": pod.node,
+            "ip": pod.ip,
+            "owner": pod.owner,
+            "labels": dict(pod.labels),
+        }
+        for pod in pods
+    )
+    return table(rows, _POD_DTYPES, View(_POD_COLUMNS, "pod", _nothing(namespace, pattern, near), _POD_APART))
+
+
+_SERVICE_DTYPES = {
+    "name": "str",
+    "namespace": "str",
+    "type": "str",
+    "cluster_ip": "str",
+    "external_ip": "str",
+    "ports": "str",
+    "age": "timedelta64[us]",
+    "selector": "object",
+    "labels": "object",
+}
+
+_SERVICE_COLUMNS = (
+    Column("namespace", "NAMESPACE"),
+    Column("name", "NAME"),
+    Column("type", "TYPE"),
+    Column("cluster_ip", "CLUSTER-IP"),
+    Column("external_ip", "EXTERNAL-IP"),
+    Column("ports", "PORTS"),
+    Column("age", "AGE", _age_in_words),
+)
+
+
+_SERVICE_APART = frozenset({"namespace", "selector", "labels"})
+
+
+def service_table(
+    services: Sequence[Service], namespace: str = "", pattern: str = "", near: str = ""
+) -> ResourceTable:
+    """Return services as a DataFrame.
+
+    Returns
+    -------
+    ResourceTable
+        One row a service: ``name``, ``namespace``, ``type``, ``cluster_ip``, ``external_ip``, ``ports``
+        (``80→8000 (http)``) as str; ``age`` timedelta64[us]; ``selector``, ``labels`` object (dicts).
+    """
+    rows = (
+        {
+            "name": service.name,
+            "namespace": service.namespace,
+            "type": service.type,
+            "cluster_ip": service.cluster_ip,
+            "external_ip": service.external_ip,
+            "ports": _ports(service),
+            "age": service.age,
+            "selector": dict(service.selector),
+            "labels": dict(service.labels),
+        }
+        for service in services
+    )
+    return table(
+        rows,
+        _SERVICE_DTYPES,
+        View(_SERVICE_COLUMNS, "service", _nothing(namespace, pattern, near), _SERVICE_APART),
+    )
+
+
+def _ports(thing: Pod | Service) -> str:
+    return ", ".join(map(str, thing.ports))
+
+
+def _nothing(namespace: str, pattern: str, near: str) -> str:
+    """Say it in kubectl's words; whoever names a namespace as if it were a pod is told how that is written."""
+    what = f"No resources like '{pattern}' found" if pattern else "No resources found"
+    where = f" in {namespace} namespace" if namespace else ""
+    if near:
+        return f"{what}{where}. Did you mean {near}?"
+    return f"{what}{where}." + (" Another namespace is written -n NAMESPACE." if where and pattern else "")

@@ -1,0 +1,1 @@
+"""From a statement to columns: parameters, description, rows in batches, types, frames."""

@@ -1,0 +1,1 @@
+"""A session with a server: its login, settings, transactions, pooler and errors."""

@@ -1,0 +1,80 @@
+"""Hints of the errors of a statement that need its connection: a name that is near, and why the session only reads."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import psycopg
+
+from sspcloud_magics.databases.postgres.parameters import Statement
+from sspcloud_magics.databases.postgres.session import failures
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.session.failures import ONLY_READS
+from sspcloud_magics.databases.postgres.session.pinned import pinned
+from sspcloud_magics.databases.postgres.sql import known_names
+from sspcloud_magics.errors import DatabaseError, QueryFailed
+
+_STANDBY, _READS_ONLY = (
+    "in_hot_standby",
+    "default_transaction_read_only",
+)  # servers before version 14 report neither
+_SET_HERE = (
+    f"SELECT FROM pg_settings WHERE name = '{_READS_ONLY}' AND setting = 'on' AND source = 'session'".encode()
+)
+
+
+def of_statement(
+    error: psycopg.Error, statement: Statement, connection: DatabaseConnection, *, is_ours: bool = False
+) -> QueryFailed:
+    """Return our error for a statement that the server refused, with what `connection` tells of the reason.
+
+    Parameters
+    ----------
+    error, statement, is_ours
+        As `failures.of_statement` takes them.
+    connection
+        Where: the names of its database may be near the one that was typed.
+    """
+    only_reads = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+    return failures.of_statement(
+        error,
+        statement,
+        near=_near_name(error, statement, connection),
+        to_write=_how_to_write(connection) if only_reads else "",
+        is_ours=is_ours,
+    )
+
+
+def _near_name(error: psycopg.Error, statement: Statement, connection: DatabaseConnection) -> str:
+    from sspcloud_magics.databases.postgres.sql import near_names  # noqa: PLC0415 - most queries need no hint
+
+    diagnosis = error.diag
+    sqlstate = diagnosis.sqlstate or ""
+    if sqlstate not in near_names.KINDS or diagnosis.internal_query:
+        return ""
+    known = known_names.names_for_hint(connection)
+    if not known:
+        return ""
+    position = diagnosis.statement_position
+    offset = None if position is None else statement.offset_as_written(int(position) - 1)
+    typed = failures.QUOTED_NAME.findall(diagnosis.message_primary or "")
+    return near_names.near_name(near_names.UnknownName(sqlstate, statement.text, offset, typed), known)
+
+
+def _how_to_write(connection: DatabaseConnection) -> str:
+    """Return the hint for a session that only reads: PostgreSQL reports two of the reasons, and the third is the transaction."""
+    report: dict[str, str | None] = {}
+    is_set_here = _READS_ONLY in connection.settings.kept
+    with suppress(psycopg.Error, DatabaseError):  # the session is busy with the rows of a query
+        session = connection.ready()[0]
+        report = {name: session.info.parameter_status(name) for name in (_STANDBY, _READS_ONLY)}
+        if not connection.in_transaction:
+            with pinned(session):
+                is_set_here = session.execute(_SET_HERE).fetchone() is not None
+    if report.get(_STANDBY) == "on":
+        return f"this server is a standby, which only reads: %connect_db {connection.database.path} finds the primary"
+    if is_set_here:
+        return f"this session only reads, as you have set: %query_db SET {_READS_ONLY} = off"
+    if connection.in_transaction and report.get(_READS_ONLY) != "on":
+        return "this transaction was begun READ ONLY: BEGIN alone begins one that writes"
+    return ONLY_READS

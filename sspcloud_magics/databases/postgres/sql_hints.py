@@ -1,0 +1,214 @@
+"""Hints for slips that people make who come from Python, a spreadsheet or psql: one hint, and only after something failed.
+
+A statement is looked at with the lexer that finds its parameters, and only where the server refused it, or where it
+returned nothing and a parameter stands in quotes. So a statement that is right is never commented on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from sspcloud_magics.databases.postgres.parameters import Kind, tokens
+
+SYNTAX, UNDEFINED_COLUMN, UNDEFINED_FUNCTION = "42601", "42703", "42883"
+NO_TYPE = ("42P18", "42P08")  # of a parameter: indeterminate, ambiguous
+
+_QUOTED_PARAMETER = re.compile(r"'\s*:([^\W\d]\w*)\s*'|'\s*\{\s*([^\W\d]\w*)\s*\}\s*'")
+_TEXT_WITH_NUMBER = re.compile(
+    r"operator does not exist: (?:(?:text|character varying|character) ([<>=]+) (?:integer|bigint|numeric)"
+    r"|(?:integer|bigint|numeric) ([<>=]+) (?:text|character varying|character)$)"
+)
+_TABLES_FOLLOW = frozenset({"from", "join", "into", "update", "table", "only", "truncate"})
+_COMPARISON = re.compile(
+    r"(?:(?<![-+*/<>=~!@#%^&|`?])(?:=|[<>]=?|<>|!=)|\b(?:i?like|between|and|in\s*\((?:\s*'[^']*'\s*,)*))\Z",
+    re.IGNORECASE,
+)
+_ODD_SPACES = re.compile("[\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{FIGURE SPACE}\N{ZERO WIDTH SPACE}]")
+_PYTHON_STRING = re.compile(r"\s*[fFrRbB]{0,2}(?:\"|')")
+_PSQL_COMMAND = re.compile(r"\s*\\(\w+\+?)\s*(\S*)")
+_PYTHON_PARAMETER = re.compile(r"%\(\s*([^\W\d]\w*)\s*\)s|\{\s*([^\W\d]\w*)\s*\}|(%s)\b")
+_PARAMETER_IN_NAME = re.compile(r":(\w+)|\{\s*(\w+)\s*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """A statement that did not do what its author expected.
+
+    Parameters
+    ----------
+    text
+        As it was written.
+    sqlstate
+        Why the server refused it; empty where it did not.
+    message
+        In the server's words.
+    variables
+        The names of the values that could have been bound.
+    """
+
+    text: str
+    sqlstate: str = ""
+    message: str = ""
+    variables: Container[str] = ()
+
+    @property
+    def words(self) -> Sequence[str]:
+        """The tokens that mean something, as they are written."""
+        return [self.text[each.start : each.end] for each in tokens(self.text) if each.kind != Kind.SPACE]
+
+
+def hint(text: str, sqlstate: str = "", message: str = "", variables: Container[str] = ()) -> str:
+    """Return how to write what was probably meant; empty where nothing is known.
+
+    Parameters
+    ----------
+    text
+        The statement as it was written.
+    sqlstate, message
+        Why the server refused it; empty where it returned no rows.
+    variables
+        The names of the values that could have been bound: ``'{dep}'`` is also an array.
+
+    Examples
+    --------
+    >>> hint("SELECT * FROM t WHERE dep = ':dep'")
+    'in quotes it is a text: write :dep without them'
+    """
+    slip = Slip(text, sqlstate, message, variables)
+    for look in _LOOKS if sqlstate else (_quoted_parameter,):
+        if found := look(slip):
+            return found
+    return ""
+
+
+def _psql_command(slip: Slip) -> str:
+    found = _PSQL_COMMAND.match(slip.text)
+    if slip.sqlstate != SYNTAX or found is None:
+        return ""
+    if found[1].startswith("d") and found[2]:
+        return f"commands of psql are no SQL: %describe_table {found[2].rstrip(';')}"
+    return "commands of psql are no SQL: %tables, %describe_table NAME, %databases"
+
+
+def _python_string(slip: Slip) -> str:
+    if slip.sqlstate == SYNTAX and _PYTHON_STRING.match(slip.text):
+        return "write the SQL itself, without f and quotes; :name takes the value of a variable"
+    return ""
+
+
+def _odd_space(slip: Slip) -> str:
+    outside = (slip.text[each.start : each.end] for each in tokens(slip.text) if each.kind != Kind.QUOTED)
+    found = next((match[0] for part in outside if (match := _ODD_SPACES.search(part))), None)
+    if found is None:
+        return ""
+    line = slip.text[: slip.text.index(found)].count("\n") + 1
+    return f"a space in line {line} is a no-break space, which PostgreSQL takes for a letter: type it again"
+
+
+def _python_parameter(slip: Slip) -> str:
+    found = _PYTHON_PARAMETER.search(slip.text)
+    if found and slip.sqlstate == SYNTAX and f'"{found[0][0]}"' in slip.message:
+        return f"write :{found[1] or found[2] or 'name'} for the value of a variable"
+    return ""
+
+
+def _numbered_parameter(slip: Slip) -> str:
+    numbered = any(each.kind == Kind.POSITIONAL for each in tokens(slip.text))
+    if numbered or (slip.sqlstate == SYNTAX and "?" in slip.words):
+        return "write :name for the value of a variable"
+    return ""
+
+
+def _list_after_in(slip: Slip) -> str:
+    for before, word in _pairs(slip):
+        if before.lower() == "in" and word.startswith(":") and slip.sqlstate == SYNTAX:
+            return f"write = ANY({word}), which takes a list"
+    return ""
+
+
+def _name_as_parameter(slip: Slip) -> str:
+    for before, word in _pairs(slip):
+        if before.lower() in _TABLES_FOLLOW and word.startswith(":") and slip.sqlstate == SYNTAX:
+            return "a parameter is a value and cannot name a table: write the name into the statement"
+    return ""
+
+
+def _apostrophe(slip: Slip) -> str:
+    """Find a text that ends where an apostrophe stands: a letter follows its end at once."""
+    if slip.sqlstate != SYNTAX:
+        return ""
+    before = None
+    for each in tokens(slip.text):
+        if before is not None and each.kind == Kind.WORD:
+            text = slip.text[before.start : before.end]
+            if text.startswith("'") and len(text) > 2 and slip.text.count("'") % 2:
+                return f"an apostrophe in a text is written twice: {text}'{slip.text[each.start : each.end]}…"
+        before = each if each.kind == Kind.QUOTED else None
+    return ""
+
+
+def _double_quotes(slip: Slip) -> str:
+    found = re.search(r'"([^"]*)"', slip.message)
+    if slip.sqlstate != UNDEFINED_COLUMN or not found or found[0] not in slip.text:
+        return ""
+    if parameter := _PARAMETER_IN_NAME.fullmatch(found[1]):
+        return f"in quotes it is a name: write :{parameter[1] or parameter[2]} without them"
+    text = found[1].replace("'", "''")
+    return f"double quotes name a column, and a text stands in single ones: '{text}'"
+
+
+def _text_with_number(slip: Slip) -> str:
+    found = _TEXT_WITH_NUMBER.search(slip.message)
+    if slip.sqlstate == UNDEFINED_FUNCTION and found and any(word[0].isdigit() for word in slip.words):
+        return f"one side is a text: write the number in single quotes, such as {found[1] or found[2]} '35'"
+    return ""
+
+
+def _parameter_without_type(slip: Slip) -> str:
+    names = list(dict.fromkeys(word for word in slip.words if word.startswith(":") and word[1:2].isalpha()))
+    found = re.search(r"\$(\d+)", slip.message)
+    if slip.sqlstate in NO_TYPE and found and names:
+        return f"say the type of the parameter, such as CAST({names[int(found[1]) - 1]} AS text)"
+    return ""
+
+
+def _quoted_parameter(slip: Slip) -> str:
+    for each in tokens(slip.text):
+        found = _QUOTED_PARAMETER.fullmatch(slip.text, each.start, each.end)
+        if found is None or not (found[1] or slip.sqlstate or found[2] in slip.variables):
+            continue
+        told = f'"{found[0][1:-1]}"' in slip.message or found[0] in slip.message
+        if told or _is_compared(slip.text[: each.start].rstrip(), slip.text[each.end :].lstrip()):
+            return f"in quotes it is a text: write :{found[1] or found[2]} without them"
+    return ""
+
+
+def _is_compared(before: str, after: str) -> bool:
+    """Whether a text is compared with a value: elsewhere ``'{a}'`` is an array, a path in JSON, or a pattern."""
+    operator = _COMPARISON.search(before)
+    return (
+        operator is not None and not before[: operator.start()].rstrip().endswith("]") and after[:2] != "::"
+    )
+
+
+def _pairs(slip: Slip) -> list[tuple[str, str]]:
+    return list(pairwise(slip.words))
+
+
+_LOOKS: tuple[Callable[[Slip], str], ...] = (
+    _psql_command,
+    _python_string,
+    _python_parameter,
+    _numbered_parameter,
+    _list_after_in,
+    _name_as_parameter,
+    _apostrophe,
+    _double_quotes,
+    _text_with_number,
+    _parameter_without_type,
+    _odd_space,
+    _quoted_parameter,
+)

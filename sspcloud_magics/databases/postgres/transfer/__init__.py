@@ -1,0 +1,1 @@
+"""Rows in and out by other routes than one DataFrame: files, chunks, COPY, whole tables, SQLAlchemy."""

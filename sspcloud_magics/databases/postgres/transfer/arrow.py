@@ -1,0 +1,103 @@
+"""Rows as an Arrow table: for Parquet files, and for libraries that take one.
+
+What pandas holds as objects becomes what Arrow has of the same meaning, by the column's type alone, so that
+all parts of a result have one schema: bytes stay bytes, a time of day stays one, JSON becomes its text,
+and so does everything else (uuid, arrays, ranges, exact numerics).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import psycopg
+
+from sspcloud_magics.databases.column_names import refuse_twins
+from sspcloud_magics.databases.postgres.results.columns import JSON
+from sspcloud_magics.errors import UsageProblem
+
+_BYTES = psycopg.adapters.types["bytea"].oid
+_TIME = psycopg.adapters.types["time"].oid
+_DATE = psycopg.adapters.types["date"].oid
+
+
+def needed(package: str, extra: str, what: str) -> Any:
+    """Import an optional package, or say how to get it.
+
+    Raises
+    ------
+    UsageProblem
+        If it is not installed.
+    """
+    from importlib import import_module  # noqa: PLC0415 - beside its use
+
+    try:
+        return import_module(package)
+    except ImportError:
+        raise UsageProblem(
+            f"{what} needs the package {package}, which is not installed.",
+            mend=f"%pip install 'sspcloud-magics[{extra}]'",
+        ) from None
+
+
+def plain(frame: pd.DataFrame, types: Sequence[int]) -> list[pd.Series[Any]]:
+    """Return the columns of a frame, objects turned into texts where they are not bytes or times.
+
+    Parameters
+    ----------
+    frame
+        The rows.
+    types
+        PostgreSQL's number of each column's type.
+    """
+    columns = []
+    for index, oid in enumerate(types):
+        column = frame.iloc[:, index]
+        if column.dtype == object and oid not in (_BYTES, _TIME):
+            texts = [
+                None
+                if value is None
+                else json.dumps(value, ensure_ascii=False)
+                if oid in JSON
+                else str(value)
+                for value in column
+            ]
+            column = pd.Series(texts, dtype="string", index=column.index)
+        columns.append(column)
+    return columns
+
+
+def arrow_table(frame: pd.DataFrame, types: Sequence[int]) -> Any:
+    """Return the frame as a ``pyarrow.Table``.
+
+    Raises
+    ------
+    UsageProblem
+        If pyarrow is not installed.
+    """
+    pa = needed("pyarrow", "arrow", "An Arrow table")
+    arrays = []
+    for column, oid in zip(plain(frame, types), types, strict=True):
+        if column.dtype == object:
+            arrays.append(pa.array(column.tolist(), pa.binary() if oid == _BYTES else pa.time64("us")))
+        elif column.dtype == "string":
+            arrays.append(pa.array(column, pa.large_string()))
+        elif oid == _DATE:
+            arrays.append(pa.array(column, from_pandas=True).cast(pa.date32()))
+        else:
+            arrays.append(pa.array(column, from_pandas=True))
+    return pa.Table.from_arrays(arrays, names=[str(name) for name in frame.columns])
+
+
+def polars_frame(frame: pd.DataFrame, types: Sequence[int]) -> Any:
+    """Return the frame as a ``polars.DataFrame``.
+
+    Raises
+    ------
+    UsageProblem
+        If polars or pyarrow are not installed, or two columns have the same name.
+    """
+    refuse_twins(frame.columns, "a polars DataFrame")
+    return needed("polars", "arrow", "A polars DataFrame").from_arrow(arrow_table(frame, types))
