@@ -21,10 +21,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
+from typing import NamedTuple
 
-_SPACES = re.compile(r"\s+")
-_WORD = re.compile(r"[^\W\d][\w$]*")
-_NUMBER = re.compile(r"\d(?:[\w.]|(?<=[eE])[+-](?=\d))*")
+# White space, a word that is no prefix of a string, a number: most of a statement, found by one match.
+_PLAIN = re.compile(
+    r"(\s+)|(?!(?:[eEbBxXnN]|[uU]&)'|[uU]&\")([^\W\d][\w$]*)|(\d(?:[\w.]|(?<=[eE])[+-](?=\d))*)"
+)
 _PARAMETER = re.compile(r":([^\W\d]\w*)")
 _POSITIONAL = re.compile(r"\$\d+")
 _DOLLAR_QUOTE = re.compile(r"\$(?:[^\W\d]\w*)?\$")
@@ -56,8 +58,7 @@ class Kind(Enum):
     SYMBOL = auto()  # anything else, a character at a time; ``::`` and ``:=`` are one
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One token and where it stands, as offsets into the text."""
 
     kind: Kind
@@ -128,9 +129,12 @@ def tokens(text: str) -> Iterator[Token]:
         position = end
 
 
-def _next(text: str, position: int, *, slice_may_follow: bool) -> tuple[Kind, int]:  # noqa: C901, PLR0911, PLR0912 - one branch a kind of token
-    if found := _SPACES.match(text, position):
-        return Kind.SPACE, found.end()
+_PLAIN_KINDS = (Kind.SYMBOL, Kind.SPACE, Kind.WORD, Kind.NUMBER)  # by the number of the group
+
+
+def _next(text: str, position: int, *, slice_may_follow: bool) -> tuple[Kind, int]:  # noqa: C901, PLR0911 - one branch a kind of token
+    if found := _PLAIN.match(text, position):
+        return _PLAIN_KINDS[found.lastindex or 0], found.end()
     character = text[position]
     two = text[position : position + 2]
     if two == "--":
@@ -147,10 +151,6 @@ def _next(text: str, position: int, *, slice_may_follow: bool) -> tuple[Kind, in
             return Kind.QUOTED, _identifier_end(text, quote + 1)
         ending = _ESCAPE_STRING_END if character in "eE" else _PLAIN_STRING_END
         return Kind.QUOTED, _string_end(text, quote + 1, ending)
-    if found := _WORD.match(text, position):
-        return Kind.WORD, found.end()
-    if found := _NUMBER.match(text, position):
-        return Kind.NUMBER, found.end()
     if character == "$":
         if found := _DOLLAR_QUOTE.match(text, position):
             end = text.find(found.group(), found.end())
