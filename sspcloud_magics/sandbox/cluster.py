@@ -34,7 +34,7 @@ from sspcloud_magics.sandbox.controllers import (
     statefulsets,
 )
 from sspcloud_magics.sandbox.controllers.loop import ControllerLoop
-from sspcloud_magics.sandbox.controllers.objects import condition, name_of, pod_ready, terminating
+from sspcloud_magics.sandbox.controllers.objects import name_of
 from sspcloud_magics.sandbox.controllers.volumes import Provisioner
 from sspcloud_magics.sandbox.daemon import SandboxError
 from sspcloud_magics.sandbox.kubeconfigs import Person
@@ -43,7 +43,7 @@ from sspcloud_magics.sandbox.network.routing import Network
 from sspcloud_magics.sandbox.node.kubelet import Node
 from sspcloud_magics.sandbox.oidc import app as provider
 from sspcloud_magics.sandbox.oidc.issuer import Issuer
-from sspcloud_magics.sandbox.pods import pod_over
+from sspcloud_magics.sandbox.pods import condition, pod_over, pod_ready, terminating
 from sspcloud_magics.sandbox.snapshot import Keeper
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 from sspcloud_magics.sandbox.world import beginning, people

@@ -1,6 +1,8 @@
-"""What everybody needs to know of a pod."""
+"""What is true of a pod, and of any object that has a status or is to go."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from sspcloud_magics.sandbox.store import Obj
 
@@ -14,3 +16,31 @@ def sidecars_of(pod: Obj) -> list[Obj]:
     """Return the init containers of a pod that run on next to the others."""
     initial: list[Obj] = pod["spec"].get("initContainers") or []
     return [container for container in initial if container.get("restartPolicy") == "Always"]
+
+
+def condition(obj: Obj, kind: str) -> str | None:
+    """Return the status of one of an object's conditions."""
+    for found in (obj.get("status") or {}).get("conditions") or ():
+        if found["type"] == kind:
+            return str(found["status"])
+    return None
+
+
+def terminating(obj: Obj) -> bool:
+    """Return whether an object is being deleted."""
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def pod_ready(pod: Obj) -> bool:
+    """Return whether a pod is ready for traffic."""
+    return condition(pod, "Ready") == "True"
+
+
+def is_bound(claim: Obj) -> bool:
+    """Return whether a claim has its volume."""
+    return (claim.get("status") or {}).get("phase") == "Bound"
+
+
+def active(pods: Iterable[Obj]) -> list[Obj]:
+    """Return the pods that count as replicas: neither at their end nor being deleted."""
+    return [pod for pod in pods if not pod_over(pod) and not terminating(pod)]

@@ -18,21 +18,10 @@ from collections.abc import Iterator
 
 from sspcloud_magics.sandbox import certificates
 from sspcloud_magics.sandbox import resources as kinds
-from sspcloud_magics.sandbox.controllers.loop import Controller, Key
-from sspcloud_magics.sandbox.controllers.objects import (
-    delete_pod,
-    find,
-    install,
-    is_bound,
-    labels_of,
-    name_of,
-    namespace_of,
-    pod_ready,
-    reconcile_kind,
-    set_condition,
-    terminating,
-)
-from sspcloud_magics.sandbox.pods import pod_over
+from sspcloud_magics.sandbox.controllers.loop import Controller, Key, reconcile_kind
+from sspcloud_magics.sandbox.controllers.objects import find, labels_of, name_of, namespace_of
+from sspcloud_magics.sandbox.controllers.writes import delete_pod, install, set_condition
+from sspcloud_magics.sandbox.pods import is_bound, pod_over, pod_ready, terminating
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Change, Obj, Store, now
 

@@ -12,18 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sspcloud_magics.sandbox import resources as kinds
-from sspcloud_magics.sandbox.controllers.loop import Controller
-from sspcloud_magics.sandbox.controllers.objects import (
-    concerned,
-    controlled_by,
-    create,
-    name_of,
-    namespace_of,
-    new_object,
-    owner_reference,
-    reconcile_kind,
-    set_condition,
-)
+from sspcloud_magics.sandbox.controllers.loop import Controller, concerned, reconcile_kind
+from sspcloud_magics.sandbox.controllers.objects import controlled_by, name_of, namespace_of
+from sspcloud_magics.sandbox.controllers.writes import create, new_object, owner_reference, set_condition
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.names import template_hash
 from sspcloud_magics.sandbox.store import Obj, Store

@@ -14,25 +14,12 @@ from collections.abc import Iterable
 from itertools import takewhile
 
 from sspcloud_magics.sandbox import resources as kinds
-from sspcloud_magics.sandbox.controllers.loop import Controller
-from sspcloud_magics.sandbox.controllers.objects import (
-    active,
-    concerned,
-    condition,
-    controlled_by,
-    delete_owned,
-    make_owned,
-    name_of,
-    namespace_of,
-    pod_from,
-    pod_ready,
-    reconcile_kind,
-    set_condition,
-    terminating,
-)
+from sspcloud_magics.sandbox.controllers.loop import Controller, concerned, reconcile_kind
+from sspcloud_magics.sandbox.controllers.objects import controlled_by, name_of, namespace_of
+from sspcloud_magics.sandbox.controllers.writes import delete_owned, make_owned, pod_from, set_condition
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.names import suffix
-from sspcloud_magics.sandbox.pods import pod_over
+from sspcloud_magics.sandbox.pods import active, condition, pod_over, pod_ready, terminating
 from sspcloud_magics.sandbox.store import Obj, Store, now, since
 
 _FIRST_BACK_OFF = 10.0

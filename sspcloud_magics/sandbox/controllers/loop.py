@@ -14,13 +14,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from sspcloud_magics.sandbox.api.status import ApiError
-from sspcloud_magics.sandbox.resources import RESOURCES
-from sspcloud_magics.sandbox.store import Change, Conflict, NotFound, Store
+from sspcloud_magics.sandbox.controllers.objects import controller_of, find, name_of, namespace_of
+from sspcloud_magics.sandbox.pods import terminating
+from sspcloud_magics.sandbox.resources import RESOURCES, Resource
+from sspcloud_magics.sandbox.store import Change, Conflict, NotFound, Obj, Store
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,32 @@ class Controller:
     keys: Keys  # which keys a change concerns
     # Makes one key right; returns in how many seconds it wants to look again, or None.
     reconcile: Reconcile
+
+
+def concerned(owners: Resource, owned: Resource) -> Keys:
+    """Return what yields the owner that a change concerns: the object itself, or what controls it."""
+
+    def keys(_store: Store, change: Change) -> Iterator[tuple[str, str]]:
+        obj = change.object
+        if change.resource == owners:
+            yield namespace_of(obj), name_of(obj)
+        elif change.resource == owned and (found := controller_of(obj)) and found["kind"] == owners.kind:
+            yield namespace_of(obj), found["name"]
+
+    return keys
+
+
+def reconcile_kind(resource: Resource) -> Callable[[Callable[[Store, Obj], float | None]], Reconcile]:
+    """Make of a function that takes an object further one that is called with its key, while it is not to go."""
+
+    def decorate(function: Callable[[Store, Obj], float | None]) -> Reconcile:
+        def reconcile(store: Store, key: Key) -> float | None:
+            obj = find(store, resource, *map(str, key))
+            return None if obj is None or terminating(obj) else function(store, obj)
+
+        return reconcile
+
+    return decorate
 
 
 class ControllerLoop:

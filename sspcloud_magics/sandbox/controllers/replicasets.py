@@ -11,27 +11,25 @@ from collections.abc import Iterator
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.status import ApiError
-from sspcloud_magics.sandbox.controllers.loop import RETRY_SECONDS, Controller, Key
+from sspcloud_magics.sandbox.controllers.loop import RETRY_SECONDS, Controller, Key, concerned, reconcile_kind
 from sspcloud_magics.sandbox.controllers.objects import (
-    active,
-    concerned,
     controlled_by,
     controller_of,
-    delete_owned,
     labels_of,
-    make_owned,
     name_of,
     namespace_of,
+)
+from sspcloud_magics.sandbox.controllers.writes import (
+    delete_owned,
+    make_owned,
     owner_reference,
     pod_from,
-    pod_ready,
-    reconcile_kind,
     set_condition,
     set_status,
-    terminating,
 )
 from sspcloud_magics.sandbox.labels import selects
 from sspcloud_magics.sandbox.names import suffix
+from sspcloud_magics.sandbox.pods import active, pod_ready, terminating
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 _of_pods = concerned(kinds.REPLICA_SETS, kinds.PODS)

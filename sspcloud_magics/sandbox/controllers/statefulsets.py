@@ -10,27 +10,12 @@ import copy
 from collections.abc import Iterator
 
 from sspcloud_magics.sandbox import resources as kinds
-from sspcloud_magics.sandbox.controllers.loop import Controller, Key
-from sspcloud_magics.sandbox.controllers.objects import (
-    concerned,
-    controlled_by,
-    create,
-    delete_owned,
-    find,
-    is_bound,
-    labels_of,
-    make_owned,
-    name_of,
-    namespace_of,
-    new_object,
-    pod_from,
-    pod_ready,
-    reconcile_kind,
-    terminating,
-)
+from sspcloud_magics.sandbox.controllers.loop import Controller, Key, concerned, reconcile_kind
+from sspcloud_magics.sandbox.controllers.objects import controlled_by, find, labels_of, name_of, namespace_of
+from sspcloud_magics.sandbox.controllers.writes import create, delete_owned, make_owned, new_object, pod_from
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.names import template_hash
-from sspcloud_magics.sandbox.pods import pod_over
+from sspcloud_magics.sandbox.pods import is_bound, pod_over, pod_ready, terminating
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 REVISION = "controller-revision-hash"

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers import cnpg
-from sspcloud_magics.sandbox.controllers.objects import install
+from sspcloud_magics.sandbox.controllers.writes import install
 from sspcloud_magics.sandbox.store import Store
 from sspcloud_magics.sandbox.world import people
 from sspcloud_magics.sandbox.world.databases import Guest, Plan

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from sspcloud_magics.sandbox.controllers.objects import install
+from sspcloud_magics.sandbox.controllers.writes import install
 from sspcloud_magics.sandbox.oidc.issuer import PREFIX
 from sspcloud_magics.sandbox.store import Store
 

@@ -14,7 +14,9 @@ from sspcloud_magics.sandbox.controllers import (
 )
 from sspcloud_magics.sandbox.controllers.deployments import Rollout
 from sspcloud_magics.sandbox.controllers.loop import RETRY_SECONDS
-from sspcloud_magics.sandbox.controllers.objects import create, find, name_of, terminating
+from sspcloud_magics.sandbox.controllers.objects import find, name_of
+from sspcloud_magics.sandbox.controllers.writes import create
+from sspcloud_magics.sandbox.pods import terminating
 from sspcloud_magics.sandbox.store import Obj, Store, now
 from tests.sandbox.controllers.stage import CONTAINER, LABELS, NS, make, pods
 
