@@ -158,19 +158,9 @@ def start(home: Path | None = None) -> Status:
 
 
 def spawn(home: Path, *, with_parent: bool = False) -> subprocess.Popen[bytes]:
-    """Start a server for `home` and return its process when the sandbox is ready.
+    """Start a server for `home` and return its process when the sandbox is ready, or raise `SandboxError`.
 
-    Parameters
-    ----------
-    home
-        Its directory.
-    with_parent
-        The server ends when the ``stdin`` of the process that is returned closes: with us, at the latest. It keeps nothing.
-
-    Raises
-    ------
-    SandboxError
-        If it does not become ready.
+    One that is started `with_parent` keeps nothing, and ends when the ``stdin`` of the process closes: with us, at the latest.
     """
     prepare(home)
     reading, writing = os.pipe()
@@ -284,16 +274,6 @@ def restart_api_server(home: Path | None = None) -> Status:
     """Kill the sandbox's API server and have it start again: connections break, pods run on.
 
     For a moment after its start it refuses everything, as a real one does until it has read the rights.
-
-    Parameters
-    ----------
-    home
-        Its directory; the user's own where it is None.
-
-    Raises
-    ------
-    SandboxError
-        If the sandbox does not run.
     """
     found = status(home)
     if found.pid is None:

@@ -52,20 +52,14 @@ _VERBS: dict[str, Handler] = {
     "update": objects.update_object,
     "watch": watch_objects,
 }
+_UPGRADES = ("create", "get")
+_CHANGES = ("patch", "update")
 _SUBRESOURCES: dict[tuple[str, str], Handler] = {
-    ("attach", "create"): subresources.refuse_command,
-    ("attach", "get"): subresources.refuse_command,
-    ("exec", "create"): subresources.refuse_command,
-    ("exec", "get"): subresources.refuse_command,
+    **{(name, verb): subresources.refuse_command for name in ("attach", "exec") for verb in _UPGRADES},
+    **{("portforward", verb): subresources.port_forward for verb in _UPGRADES},
+    **{("scale", verb): subresources.scale for verb in ("get", *_CHANGES)},
+    **{("status", verb): _VERBS[verb] for verb in ("get", *_CHANGES)},
     ("log", "get"): subresources.read_log,
-    ("portforward", "create"): subresources.port_forward,
-    ("portforward", "get"): subresources.port_forward,
-    ("scale", "get"): subresources.scale,
-    ("scale", "patch"): subresources.scale,
-    ("scale", "update"): subresources.scale,
-    ("status", "get"): objects.get_object,
-    ("status", "patch"): objects.patch_object,
-    ("status", "update"): objects.update_object,
     ("token", "create"): subresources.create_token,
 }
 
@@ -98,17 +92,14 @@ def build_app(
 
     app = web.Application(client_max_size=_LARGEST_BODY)
     app.router.add_route("*", "/{path:.*}", handle)
-    app.cleanup_ctx.append(_quotas_followed(store))
-    return app
 
-
-def _quotas_followed(store: Store) -> Callable[[web.Application], AsyncIterator[None]]:
-    async def followed(_app: web.Application) -> AsyncIterator[None]:
+    async def quotas(_app: web.Application) -> AsyncIterator[None]:
         unsubscribe = follow_quotas(store)
         yield
         unsubscribe()
 
-    return followed
+    app.cleanup_ctx.append(quotas)
+    return app
 
 
 async def _handle(cluster: Cluster, request: web.Request) -> web.StreamResponse:
