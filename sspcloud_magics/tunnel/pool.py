@@ -362,6 +362,9 @@ class Pool:
                 protocol = following
         if protocol is credentials.protocol:
             self._protocol = credentials.spoken = protocol
+        elif missing is not None and before is asked:
+            # What the server has spoken is refused for want of a right while it starts: ask for it again.
+            pass
         elif protocol is not asked and credentials.spoken is before:
             # Nobody has found out more about the server meanwhile.
             self._protocol = protocol

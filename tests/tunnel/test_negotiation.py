@@ -154,6 +154,16 @@ async def test_pods_own_trouble_is_remembered_for_it_alone(server, refusal):
     assert await server.speaks_to(server.pool()) is SpdyTunnel
 
 
+async def test_spoken_protocol_asked_again_after_a_403(server):
+    """The server has spoken SPDY, restarts, refuses it for a moment, and lets the next protocol through."""
+    assert await server.speaks_to(server.pool()) is SpdyTunnel
+    server.says = {SpdyTunnel: A_RIGHT, SpdyOverWebSocket: NO_SUCH_PROTOCOL}
+    pool = server.pool()
+    assert await server.speaks_to(pool) is ChannelTunnel
+    server.says.clear()
+    assert await server.speaks_to(pool) is SpdyTunnel
+
+
 async def test_slowest_of_several_does_not_undo_the_others(server):
     answers = iter([NO_SUCH_PROTOCOL])
     server.says[SpdyTunnel] = lambda: next(answers, None)
