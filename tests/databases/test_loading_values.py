@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from sspcloud_magics.databases.postgres.transfer.loading import load_table
 from sspcloud_magics.errors import UsageProblem
+from tests.support.examples import examples
 from tests.support.queries import query
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -225,41 +226,103 @@ def test_name_that_cannot_be_kept_is_refused(connection, table, name):
         load_table(connection, pd.DataFrame([[1]], columns=pd.Index([name], dtype=object)), table)
 
 
-SCALARS = {
-    "int64": st.integers(-(2**63), 2**63 - 1),
-    "Int32": st.integers(-(2**31), 2**31 - 1) | st.none(),
-    "float64": st.floats(allow_nan=False),
+def integers(bits, *, signed=True):
+    """Integers of so many bits."""
+    return st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else st.integers(0, 2**bits - 1)
+
+
+NAIVE = st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2250, 1, 1))  # what nanoseconds reach
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
+FLOATS = st.floats(allow_nan=False)
+DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30)
+DURATIONS = st.timedeltas(dt.timedelta(days=-9000), dt.timedelta(days=9000))
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | integers(64) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+DTYPES = {
+    **{f"int{bits}": integers(bits) for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": integers(bits, signed=False) for bits in (8, 16, 32, 64)},
+    **{f"Int{bits}": integers(bits) | st.none() for bits in (8, 16, 32, 64)},
+    **{f"UInt{bits}": integers(bits, signed=False) | st.none() for bits in (8, 16, 32, 64)},
+    "float32": st.floats(width=32, allow_nan=False),
+    "float64": FLOATS,
+    "Float64": FLOATS | st.none(),
+    "bool": st.booleans(),
     "boolean": st.booleans() | st.none(),
-    "string": st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",))) | st.none(),
-    "object": st.dates() | st.none(),
+    "str": TEXTS | st.none(),
+    "string": TEXTS | st.none(),
+    "category": TEXTS | st.none(),
+    "Sparse[float64]": FLOATS,
+    "Sparse[int64]": integers(64),
     "datetime64[us]": st.datetimes(),
-    "timedelta64[us]": st.timedeltas(dt.timedelta(days=-9000), dt.timedelta(days=9000)),
+    "datetime64[ms]": st.datetimes().map(lambda each: each.replace(microsecond=0)),
+    "datetime64[ns]": NAIVE | st.none(),
+    "datetime64[us, UTC]": st.datetimes(timezones=st.just(dt.UTC)),
+    "datetime64[ns, Europe/Paris]": NAIVE.map(lambda each: each.replace(tzinfo=dt.UTC)) | st.none(),
+    "timedelta64[us]": DURATIONS,
+    "timedelta64[ns]": DURATIONS | st.none(),
+    "int64[pyarrow]": integers(64) | st.none(),
+    "double[pyarrow]": FLOATS | st.none(),
+    "bool[pyarrow]": st.booleans() | st.none(),
+    "string[pyarrow]": TEXTS | st.none(),
+    "binary[pyarrow]": st.binary() | st.none(),
+    "date32[pyarrow]": st.dates() | st.none(),
+    "timestamp[us][pyarrow]": st.datetimes() | st.none(),
+    "timestamp[us, tz=Europe/Paris][pyarrow]": NAIVE.map(lambda each: each.replace(tzinfo=dt.UTC))
+    | st.none(),
+    "duration[us][pyarrow]": DURATIONS | st.none(),
 }
+"""Columns that a dtype describes, and values of each."""
+
+OBJECTS = {
+    "int": integers(64),
+    "large int": integers(200),
+    "float": FLOATS,
+    "Decimal": DECIMALS,
+    "bool": st.booleans(),
+    "str": TEXTS,
+    "bytes": st.binary(),
+    "date": st.dates(),
+    "datetime": st.datetimes(),
+    "datetime with a zone": st.datetimes(
+        dt.datetime(2, 1, 1), dt.datetime(9998, 1, 1), timezones=st.just(PARIS)
+    ),
+    "time": st.times(),
+    "timedelta": DURATIONS,
+    "UUID": st.uuids(),
+    "document": st.dictionaries(TEXTS, DOCUMENTS, max_size=3) | st.lists(DOCUMENTS, max_size=3),
+    "nothing": st.none(),
+}
+"""Columns of Python's objects, among which any may be missing."""
 
 
 @given(data=st.data(), rows=st.integers(1, 6))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_frames_come_back_as_they_were(connection, table, data, rows):
-    names = data.draw(st.lists(st.sampled_from(sorted(SCALARS)), min_size=1, max_size=4, unique=True))
-    frame = pd.DataFrame(
-        {
-            name: pd.Series(data.draw(st.lists(SCALARS[name], min_size=rows, max_size=rows)), dtype=name)
-            for name in names
-        }
-    )
+    kinds = [*((name, name) for name in DTYPES), *((f"object: {name}", "object") for name in OBJECTS)]
+    chosen = data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=4, unique=True))
+    drawn = {}
+    for name, dtype in chosen:
+        values = DTYPES[name] if dtype != "object" else OBJECTS[name.removeprefix("object: ")] | st.none()
+        drawn[name] = data.draw(st.lists(values, min_size=rows, max_size=rows))
+    frame = pd.DataFrame({name: series(drawn[name], dtype) for name, dtype in chosen})
     load_table(connection, frame, table, "replace")
-    columns = ", ".join(f'"{name}"' for name in names)
+    # The text of a real has as few digits as tell it from other reals, so a double of it is another.
+    columns = ", ".join(f'"{name}"' + "::float8" * (dtype == "float32") for name, dtype in chosen)
     back = connection.psycopg.execute(f"SELECT {columns} FROM {table}").fetchall()
-    expected = [
-        tuple(None if pd.isna(value) else value for value in row) for row in frame.itertuples(index=False)
-    ]
-    assert [tuple(map(comparable, row)) for row in back] == [tuple(map(comparable, row)) for row in expected]
+    assert back == list(zip(*(drawn[name] for name, _ in chosen), strict=True))
 
 
-def comparable(value):
-    """Return a value of pandas or NumPy as Python has it."""
-    if isinstance(value, pd.Timestamp):
-        return value.to_pydatetime()
-    if isinstance(value, pd.Timedelta):
-        return value.to_pytimedelta()
-    return value.item() if isinstance(value, np.generic) else value
+def series(values, dtype):
+    """Return a column of a dtype; text of Arrow's types is no dtype of pandas where it has a zone."""
+    if dtype.startswith("timestamp[us, tz="):
+        return pd.Series(values, dtype=pd.ArrowDtype(pa.timestamp("us", "Europe/Paris")))
+    if dtype.startswith("datetime64") and "," in dtype:
+        unit, zone = dtype[11:-1].split(", ")
+        return pd.Series(values, dtype=f"datetime64[{unit}, UTC]").dt.tz_convert(zone)
+    return pd.Series(values, dtype=dtype)
