@@ -118,22 +118,14 @@ class Container:
         while True:
             found = images.find(name)
             if found is not None:
-                policy = self.spec.get("imagePullPolicy", "IfNotPresent")
-                if policy == "Always":
+                pulled = f'Container image "{name}" already present on machine and can be accessed by the pod'
+                if self.spec.get("imagePullPolicy") == "Always":
                     self._tell("Pulling", f'Pulling image "{name}"')
-                    self._tell(
-                        "Pulled",
-                        f'Successfully pulled image "{name}" in 1ms (1ms including waiting). Image size: 0 bytes.',
-                    )
-                else:
-                    self._tell(
-                        "Pulled",
-                        f'Container image "{name}" already present on machine and can be accessed by the pod',
-                    )
-                digest = hashlib.sha256(images.canonical(name).encode()).hexdigest()
-                self.state.image_id = (
-                    f"{images.canonical(name).partition('@')[0].rpartition(':')[0]}@sha256:{digest}"
-                )
+                    pulled = f'Successfully pulled image "{name}" in 1ms (1ms including waiting). Image size: 0 bytes.'
+                self._tell("Pulled", pulled)
+                full = images.canonical(name)
+                digest = hashlib.sha256(full.encode()).hexdigest()
+                self.state.image_id = f"{full.partition('@')[0].rpartition(':')[0]}@sha256:{digest}"
                 return found
             why = images.pull_error(name)
             self._tell("Pulling", f'Pulling image "{name}"')
@@ -152,8 +144,7 @@ class Container:
         config = await self._configure(image)
         missing = images.executable(self.spec, image)
         log = self.logs.begin()
-        container_id = f"containerd://{secrets.token_hex(32)}"
-        self.state.id = container_id
+        self.state.id = f"containerd://{secrets.token_hex(32)}"
         if missing is not None:
             self._fail_to_start(missing, log)
             return
@@ -188,32 +179,24 @@ class Container:
         self.state.ready = self.initial and not self.state.sidecar and code == 0
         self._set(self._ended(code, began))
 
-    def _ended(self, code: int, began: str) -> Obj:
-        ended = {
-            "exitCode": code,
-            "reason": "Completed" if code == 0 else "Error",
-            "startedAt": began,
-            "finishedAt": now(),
-            "containerID": self.state.id,
-        }
-        return {"terminated": ended}
+    def _ended(self, code: int, began: str, **more: str) -> Obj:
+        ended = {"exitCode": code, "reason": "Completed" if code == 0 else "Error", "startedAt": began}
+        return {"terminated": {**ended, "finishedAt": now(), "containerID": self.state.id, **more}}
 
     def _fail_to_start(self, executable: str, log: Log) -> None:
         log.close()
+        trouble = (
+            f"stat {executable}: no such file or directory"
+            if "/" in executable
+            else "executable file not found in $PATH"
+        )
         why = (
             "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
-            f'unable to start container process: error during container init: exec: "{executable}": '
-            "executable file not found in $PATH"
+            f'unable to start container process: error during container init: exec: "{executable}": {trouble}'
         )
-        if "/" in executable:
-            why = why.replace(
-                "executable file not found in $PATH", f"stat {executable}: no such file or directory"
-            )
         self._tell("Created", "Container created")
         self._tell("Failed", f"Error: {why}", warning=True)
-        ended = self._ended(128, "1970-01-01T00:00:00Z")
-        ended["terminated"] |= {"reason": "StartError", "message": why}
-        self._set(ended)
+        self._set(self._ended(128, "1970-01-01T00:00:00Z", reason="StartError", message=why))
 
     async def _configure(self, image: Image) -> Mapping[str, Any]:
         while True:
@@ -241,13 +224,13 @@ class Container:
     async def _back_off(self, delay: float) -> None:
         metadata = self._around.pod()["metadata"]
         pod = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
-        self._tell(
-            "BackOff", f"Back-off restarting failed container {self.spec['name']} in pod {pod}", warning=True
-        )
+        name = self.spec["name"]
+        self._tell("BackOff", f"Back-off restarting failed container {name} in pod {pod}", warning=True)
         seconds = int(delay)
         shown = f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"
-        message = f"back-off {shown} restarting failed container={self.spec['name']} pod={pod}"
-        self._set(waiting("CrashLoopBackOff", message))
+        self._set(
+            waiting("CrashLoopBackOff", f"back-off {shown} restarting failed container={name} pod={pod}")
+        )
         await asyncio.sleep(delay)
 
     async def _watch_probes(self, process: Process, opened: asyncio.Event) -> None:

@@ -268,9 +268,8 @@ class PodWorker:
         for container in group:
             name = container.spec["name"]
             if container.process is None:
-                self._lives[
-                    container
-                ].cancel()  # it waits for something: an image, a secret, the end of its back-off
+                # It waits for something: an image, a secret, the end of its back-off.
+                self._lives[container].cancel()
             else:
                 self._tell("Killing", f"Stopping container {name}", field=container.field)
             container.stop()
@@ -381,23 +380,21 @@ class PodWorker:
     def _tell(self, reason: str, message: str, *, component: str = "kubelet", **how: Any) -> None:
         if not self._gone:
             host = NODE_NAME if component == "kubelet" else ""
-            events.tell(
-                self._machine.store, self._pod, reason, message, component=component, host=host, **how
-            )
+            store = self._machine.store
+            events.tell(store, self._pod, reason, message, component=component, host=host, **how)
 
     def _write_status(self) -> None:
-        self._store_status(
-            pod_status(
-                self._pod,
-                [container.state for container in self._others],
-                initial=[container.state for container in self._initial],
-                ip=self._shown_ip,
-                start_time=self._start_time,
-                now=now(),
-                failure=self._failure,
-                stopped=self._stopped,
-            )
+        status = pod_status(
+            self._pod,
+            [container.state for container in self._others],
+            initial=[container.state for container in self._initial],
+            ip=self._shown_ip,
+            start_time=self._start_time,
+            now=now(),
+            failure=self._failure,
+            stopped=self._stopped,
         )
+        self._store_status(status)
 
     def _store_status(self, status: Obj | None) -> None:
         """Write a status, with the node's name; without one, that of a pod whose containers are being made."""
