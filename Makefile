@@ -23,7 +23,7 @@ FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all quick lab check unit protocols wide fuzz load dependencies notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks soak floor gibibyte adversary replacements cluster audit format clean
+.PHONY: help demo test test-all quick lab check unit protocols wide fuzz load dependencies notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks benchmark-keys soak floor gibibyte adversary replacements cluster audit format clean
 
 help:  ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -124,6 +124,9 @@ benchmark-panel: $(FRONT)  ## the panel's frames with 500 pods and 50 forwards
 
 benchmark-clicks: $(FRONT)  ## clicks in the side panel while a cell computes: how long until the answer is drawn
 	@CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python benchmarks/clicks.py
+
+benchmark-keys: $(FRONT)  ## the frames while SQL is typed into a cell of 1,000 lines, in JupyterLab and Notebook 7
+	@CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python benchmarks/keys.py
 
 soak: $(READY)  ## ten minutes of traffic through a forward, with random faults: nothing lost, nothing leaked
 	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),10) $(if $(TESTBED),--testbed $(TESTBED))

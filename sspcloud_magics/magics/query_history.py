@@ -312,15 +312,20 @@ def query_table(queries: Sequence[Query]) -> ResourceTable:
     }
     columns = (
         Column("number", "NUMBER"),
-        Column("time", "TIME", lambda row: row["time"].astimezone().strftime("%Y-%m-%d %H:%M:%S")),
+        Column("time", "TIME", _time_in_words),
         Column("rows", "ROWS"),
         Column("duration", "DURATION", lambda row: f"{row['duration'].total_seconds():,.2f} s"),
         Column("error", "ERROR"),
-        Column("database", "DATABASE"),
         Column("name", "SAVED AS"),
         Column("statement", "STATEMENT", _statement_in_words),
+        Column("database", "DATABASE"),
     )
     return table(rows, dtypes, View(columns, "statement", "No statement has been run in this notebook."))
+
+
+def _time_in_words(row: Row) -> str:
+    # In the zone of this machine, which pandas does not know.
+    return f"{row['time'].to_pydatetime().astimezone():%Y-%m-%d %H:%M}"
 
 
 def _statement_in_words(row: Row) -> str:

@@ -55,6 +55,8 @@ def test_statements_are_listed_with_their_outcome(alice: Notebook) -> None:
     assert listed["duration"].between(timedelta(0), timedelta(minutes=1)).all()
     assert (datetime.now(UTC) - listed["time"] < timedelta(minutes=5)).all()
     assert "InvalidTextRepresentation" in listed._repr_html_()
+    assert f"{listed['time'].iloc[0].to_pydatetime().astimezone():%Y-%m-%d %H:%M} " in repr(listed)
+    assert "+00:00" not in repr(listed)
     path = alice.shell.find_line_magic("queries").__self__.history.path
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "not to be kept" not in path.read_text()
