@@ -100,19 +100,26 @@ def _is_back(forward: Forward, reconnects: int, until: float) -> bool:
 
 def open_relays(testbed: Testbed, times: int) -> Told:
     """Open forwards through fresh relays in turn; tell how many failed."""
+    helpers = (testbed.source, testbed.sink, testbed.echo)
     with config.new_client_from_config(str(testbed.kubeconfig), context=testbed.context) as api:
-        pod = client.CoreV1Api(api).read_namespaced_pod(testbed.echo.pod, testbed.namespace)
+        pods = client.CoreV1Api(api)
+        destinations = [
+            f"{pods.read_namespaced_pod(each.pod, testbed.namespace).status.pod_ip}:{each.port}"
+            for each in helpers
+        ]
     spent: list[float] = []
     failures: list[str] = []
-    for _ in range(times):
+    for number in range(times):
+        # In turn, since a relay to where the last one led waits until that is gone.
+        destination, helper = (each[number % len(helpers)] for each in (destinations, helpers))
         began = time.monotonic()
         try:
-            with ssp.forward_through_relay(f"{pod.status.pod_ip}:{testbed.echo.port}") as forward:
+            with ssp.forward_through_relay(destination) as forward:
                 spent.append(time.monotonic() - began)
                 with connect(forward) as link:
-                    link.sendall(b"x")
-                    if link.recv(1) != b"x" or forward.counters.failed_connections:
-                        failures.append("the first connection failed")
+                    link.sendall(b"1\n")
+                    if helper is not testbed.sink and not link.recv(1):
+                        failures.append("the first connection ended")
         except (SspcloudError, OSError) as error:
             failures.append(str(error))
     return {
