@@ -9,7 +9,6 @@ Source: k8s.io/kubernetes/pkg/kubelet/kuberuntime/logs.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -79,10 +78,6 @@ class LogKeeper:
         """Return the log of the current run or the one before it."""
         wanted = 2 if previous else 1
         return self._runs[-wanted] if len(self._runs) >= wanted else None
-
-    def forget(self) -> None:
-        """Remove all files."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 async def read(

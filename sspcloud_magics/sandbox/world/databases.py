@@ -88,19 +88,19 @@ class DatabaseVolumes:
         release = labels.get(CLUSTER) or labels.get(INSTANCE, "")
         plan = self._plans.get((namespace_of(claim), release))
         if plan is not None:
-            return partial(self._from_template, plan)
+            return partial(self._fill, plan, keep=True)
         if CLUSTER in labels:
-            return partial(self._afresh, plan_of(self._store, namespace_of(claim), release))
+            return partial(self._fill, plan_of(self._store, namespace_of(claim), release), keep=False)
         return _leave_empty
 
-    def _from_template(self, plan: Plan, volume: Path) -> None:
-        kept = _kept(self._templates / plan.digest(), partial(self._make, plan))
-        _copy(kept, volume / "pgdata")
-        postgres.execute(volume / "pgdata", "postgres", _passwords(plan))
-
-    def _afresh(self, plan: Plan, volume: Path) -> None:
-        self._make(plan, volume / "pgdata")
-        postgres.execute(volume / "pgdata", "postgres", _passwords(plan))
+    def _fill(self, plan: Plan, volume: Path, *, keep: bool) -> None:
+        """Make the data directory of `plan`, from a template that is kept if it is one of the world."""
+        data = volume / "pgdata"
+        if keep:
+            _copy(_kept(self._templates / plan.digest(), partial(self._make, plan)), data)
+        else:
+            self._make(plan, data)
+        postgres.execute(data, "postgres", _passwords(plan))
 
     def _make(self, plan: Plan, data: Path) -> None:
         make(_kept(self._templates / f"blank-{_version()}", postgres.initialise), plan, data)
