@@ -39,7 +39,8 @@ SERVICES_PAGE = "https://datalab.sspcloud.fr/my-services"
 KEY_PREFIX = {"postgres": "postgres"}
 """How the keys of a discovery secret begin, where that is not the kind itself."""
 
-_CNPG_CLUSTER = "cnpg.io/cluster"
+CNPG = "cnpg.io/cluster"
+"""The label of the operator's pods and services, whose value is the release."""
 _HIBERNATION = "cnpg.io/hibernation"
 _DISCOVERY = "onyxia/discovery"
 _INSTANCE = "app.kubernetes.io/instance"
@@ -232,7 +233,7 @@ def _from_clusters(evidence: Evidence) -> Iterable[Database]:
 
 def _from_services(evidence: Evidence) -> Iterable[Database]:
     for service in sorted(evidence.services or (), key=_is_headless):
-        release = service.labels.get(_CNPG_CLUSTER)
+        release = service.labels.get(CNPG)
         if release is not None:
             if service.name == f"{release}-rw":
                 yield Database(
@@ -291,8 +292,8 @@ class _States:
         if annotations.get(_HIBERNATION) == "on":
             return "hibernated"
         service = self._services.get((database.namespace, database.service))
-        cnpg = item is not None or (service is not None and _CNPG_CLUSTER in service.labels)
-        selector = {_CNPG_CLUSTER: database.name} if cnpg else (service.selector if service else {})
+        cnpg = item is not None or (service is not None and CNPG in service.labels)
+        selector = {CNPG: database.name} if cnpg else (service.selector if service else {})
         if self._pods is None or not selector:
             return "unknown"
         pods = [

@@ -9,6 +9,7 @@ from sspcloud_magics.cluster.api.failures import NotFound, reading
 from sspcloud_magics.cluster.api.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES
 from sspcloud_magics.cluster.requests.objects import list_objects
 from sspcloud_magics.cluster.workloads import inventory
+from sspcloud_magics.databases.discovery import CNPG
 from sspcloud_magics.doctor.findings import Finding, broken, fine, look, not_needed
 from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.errors import Forbidden
@@ -156,7 +157,7 @@ def database(patient: Patient) -> Iterator[Finding]:
     if known is None or pods is None:
         yield not_needed("Network", "The network policies there are not yours to read.")
         return
-    mine = next((pod.labels for pod in pods if pod.labels.get("cnpg.io/cluster") == found.name), None)
+    mine = next((pod.labels for pod in pods if pod.labels.get(CNPG) == found.name), None)
     mine = mine or next((pod.labels for pod in pods if pod.name.startswith(found.name)), {})
     with reading(cluster):
         about = policies.about(known, mine, found.name)

@@ -10,8 +10,8 @@ from sspcloud_magics.cluster.workloads import resolve
 from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
 from sspcloud_magics.forwards.sockets import UNIX, runtime_folder
 from sspcloud_magics.session import memory, state
+from sspcloud_magics.sharing.pods import IMAGE
 from sspcloud_magics.sharing.relay import (
-    IMAGE,
     close_relay,
     end_with_its_forward,
     open_relay,

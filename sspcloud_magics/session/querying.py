@@ -25,7 +25,7 @@ from sspcloud_magics.errors import (
     UsageProblem,
 )
 from sspcloud_magics.session import memory, state
-from sspcloud_magics.sharing.relay import IMAGE
+from sspcloud_magics.sharing.pods import IMAGE
 from sspcloud_magics.sharing.routes import Journey, open_by_route
 from sspcloud_magics.spelling import nearest
 

@@ -89,19 +89,38 @@ def _folded(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary><pre style='{_CODE}'>{escape(text)}</pre></details>"
 
 
-def line_to_send(shares: Sequence[PlannedShare]) -> str:
-    """Return what the colleagues type; it holds no secret."""
-    return f"%connect_db {shares[0].namespace}/{shares[0].database}"
+class Shown:
+    """What shows shares to their owner: as a plan, and as its result."""
 
+    __slots__ = ()
 
-def granted(shares: Sequence[PlannedShare]) -> str:
-    """Return in one sentence what one command grants: the same to each colleague."""
-    first, privileges = shares[0], shares[0].privileges
-    return (
-        f"{listed([share.colleague.name for share in shares])} may {'read and write' if privileges.read_write else 'read'} "
-        f"{first.database} ({'schema' if len(privileges.schemas) == 1 else 'schemas'} {listed(privileges.schemas)}) "
-        f"for {duration_in_words(first.duration)}, until {moment(first.until)}."
-    )
+    shares: tuple[PlannedShare, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """The line to send to the colleagues; it holds no secret."""
+        return f"%connect_db {self.shares[0].namespace}/{self.shares[0].database}"
+
+    @property
+    def granted(self) -> str:
+        """What the colleagues may do, and until when, in one sentence: the same for each."""
+        first, privileges = self.shares[0], self.shares[0].privileges
+        return (
+            f"{listed([share.colleague.name for share in self.shares])} may {'read and write' if privileges.read_write else 'read'} "
+            f"{first.database} ({'schema' if len(privileges.schemas) == 1 else 'schemas'} {listed(privileges.schemas)}) "
+            f"for {duration_in_words(first.duration)}, until {moment(first.until)}."
+        )
+
+    @property
+    def _answer(self) -> Answer:
+        return Answer(granted=self.granted, line=self.line, notes=self.notes)
+
+    def __repr__(self) -> str:
+        return self._answer.as_text()
+
+    def _repr_html_(self) -> str:
+        return self._answer.as_html()
 
 
 def listed(names: Sequence[str]) -> str:

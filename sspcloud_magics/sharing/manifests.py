@@ -16,16 +16,17 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from sspcloud_magics import share_keys
+from sspcloud_magics.databases.discovery import CNPG
 from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.sharing.colleagues import Colleague
 from sspcloud_magics.sharing.grants import Privileges
 from sspcloud_magics.sharing.handover import Handover
+from sspcloud_magics.sharing.pods import HARDENED_CONTAINER, HARDENED_POD, IMAGE
 
 Manifest: TypeAlias = dict[str, Any]
 
-_NOBODY = 65534
 _REPLACEMENTS = 32
-_KEEPER_IMAGE = "alpine/socat:1.8.0.3"
+_RBAC = "rbac.authorization.k8s.io"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,7 @@ def share_annotations(share: PlannedShare) -> dict[str, str]:
     return said | ({share_keys.REASON: share.reason} if share.reason else {})
 
 
-def _metadata(share: PlannedShare, job_uid: str | None) -> Manifest:
+def _manifest(version: str, kind: str, share: PlannedShare, job_uid: str | None, **parts: Any) -> Manifest:
     metadata: Manifest = {
         "name": share.name,
         "namespace": share.namespace,
@@ -128,7 +129,7 @@ def _metadata(share: PlannedShare, job_uid: str | None) -> Manifest:
     if job_uid is not None:
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": share.name, "uid": job_uid}
         metadata["ownerReferences"] = [owner]
-    return metadata
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **parts}
 
 
 def job(share: PlannedShare) -> Manifest:
@@ -136,36 +137,24 @@ def job(share: PlannedShare) -> Manifest:
     resources = {"cpu": "10m", "memory": "16Mi"}
     container = {
         "name": "never-runs",
-        "image": _KEEPER_IMAGE,
+        "image": IMAGE,
         "resources": {"requests": resources, "limits": resources},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": HARDENED_CONTAINER,
     }
     pod = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _NOBODY,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": HARDENED_POD,
         "containers": [container],
     }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": _metadata(share, None),
-        "spec": {
-            "parallelism": 0,
-            "backoffLimit": 0,
-            "activeDeadlineSeconds": max(1, int(share.duration.total_seconds())),
-            "ttlSecondsAfterFinished": 0,
-            "template": {"metadata": {"labels": share_labels(share)}, "spec": pod},
-        },
+    spec = {
+        "parallelism": 0,
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": max(1, int(share.duration.total_seconds())),
+        "ttlSecondsAfterFinished": 0,
+        "template": {"metadata": {"labels": share_labels(share)}, "spec": pod},
     }
+    return _manifest("batch/v1", "Job", share, None, spec=spec)
 
 
 def secret(share: PlannedShare, password: Secret, ca: str | None, job_uid: str | None) -> Manifest:
@@ -180,13 +169,7 @@ def secret(share: PlannedShare, password: Secret, ca: str | None, job_uid: str |
     if ca:
         values[share_keys.CA] = Secret(ca)
     data = {key: Secret(base64.b64encode(value.reveal().encode()).decode()) for key, value in values.items()}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": _metadata(share, job_uid),
-        "type": "Opaque",
-        "data": data,
-    }
+    return _manifest("v1", "Secret", share, job_uid, type="Opaque", data=data)
 
 
 def role(share: PlannedShare, job_uid: str | None) -> Manifest:
@@ -206,12 +189,7 @@ def role(share: PlannedShare, job_uid: str | None) -> Manifest:
             _rule("pods", ("get",), *share.pods),
             _rule("pods", ("list",)),
         ]
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "Role",
-        "metadata": _metadata(share, job_uid),
-        "rules": rules,
-    }
+    return _manifest(f"{_RBAC}/v1", "Role", share, job_uid, rules=rules)
 
 
 def _rule(resource: str, verbs: Sequence[str], *names: str) -> Manifest:
@@ -221,13 +199,9 @@ def _rule(resource: str, verbs: Sequence[str], *names: str) -> Manifest:
 
 def role_binding(share: PlannedShare, job_uid: str | None) -> Manifest:
     """Return the RoleBinding: the person on a laptop, and every notebook of their namespace."""
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": _metadata(share, job_uid),
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": share.name},
-        "subjects": [subject.to_manifest() for subject in share.colleague.subjects],
-    }
+    role_ref = {"apiGroup": _RBAC, "kind": "Role", "name": share.name}
+    subjects = [subject.to_manifest() for subject in share.colleague.subjects]
+    return _manifest(f"{_RBAC}/v1", "RoleBinding", share, job_uid, roleRef=role_ref, subjects=subjects)
 
 
 def network_policy(share: PlannedShare, job_uid: str | None) -> Manifest:
@@ -241,19 +215,15 @@ def network_policy(share: PlannedShare, job_uid: str | None) -> Manifest:
         {"from": [{"podSelector": {}}]},
         {"from": [_namespace(share.colleague.namespace)], "ports": [port]},
     ]
-    if "cnpg.io/cluster" in share.selector:
+    if CNPG in share.selector:
         operator = [{"protocol": "TCP", "port": 8000}, {"protocol": "TCP", "port": 5432}]
         ingress.append({"from": [_namespace("cnpg-system")], "ports": operator})
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": _metadata(share, job_uid),
-        "spec": {
-            "podSelector": {"matchLabels": dict(share.selector)},
-            "policyTypes": ["Ingress"],
-            "ingress": ingress,
-        },
+    spec = {
+        "podSelector": {"matchLabels": dict(share.selector)},
+        "policyTypes": ["Ingress"],
+        "ingress": ingress,
     }
+    return _manifest("networking.k8s.io/v1", "NetworkPolicy", share, job_uid, spec=spec)
 
 
 def _namespace(name: str) -> Manifest:

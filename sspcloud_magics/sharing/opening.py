@@ -54,8 +54,8 @@ _POLL_SECONDS = 0.2
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ShareResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class ShareResult(answers.Shown):
     """What `apply_plan` has made.
 
     Parameters
@@ -68,26 +68,6 @@ class ShareResult:
 
     shares: tuple[PlannedShare, ...]
     notes: tuple[str, ...]
-
-    @property
-    def line(self) -> str:
-        """The line to send to the colleagues; it holds no secret."""
-        return answers.line_to_send(self.shares)
-
-    @property
-    def granted(self) -> str:
-        """What the colleagues may do and until when, in one sentence."""
-        return answers.granted(self.shares)
-
-    @property
-    def _answer(self) -> answers.Answer:
-        return answers.Answer(granted=self.granted, line=self.line, notes=self.notes)
-
-    def __repr__(self) -> str:
-        return self._answer.as_text()
-
-    def _repr_html_(self) -> str:
-        return self._answer.as_html()
 
 
 def apply_plan(

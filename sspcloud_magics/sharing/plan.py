@@ -20,7 +20,7 @@ from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.requests import objects, permissions
 from sspcloud_magics.cluster.workloads import inventory
 from sspcloud_magics.cluster.workloads.inventory import TargetPort
-from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.discovery import CNPG, Database
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import Forbidden, UsageProblem
 from sspcloud_magics.secret import HIDDEN, Secret
@@ -75,8 +75,8 @@ class ShareRequest:
     prefix: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharePlan:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SharePlan(answers.Shown):
     """What is going to be removed and made.
 
     Parameters
@@ -114,16 +114,6 @@ class SharePlan:
     excess: Excess = field(default_factory=Excess)
     archive: tuple[sql.Composed, ...] = ()
     colleagues: tuple[tuple[str, bool], ...] = ()
-
-    @property
-    def line(self) -> str:
-        """The line to send to the colleagues afterwards; it holds no secret."""
-        return answers.line_to_send(self.shares)
-
-    @property
-    def granted(self) -> str:
-        """What the colleagues would be allowed, and until when, in one sentence."""
-        return answers.granted(self.shares)
 
     def yaml(self) -> str:
         """Return the objects that would be made, as YAML; what a Secret holds is masked.
@@ -212,12 +202,6 @@ class SharePlan:
         return answers.Answer(
             granted=self.granted, line=self.line, notes=self.notes, objects=self.yaml(), statements=self.sql()
         )
-
-    def __repr__(self) -> str:
-        return self._answer.as_text()
-
-    def _repr_html_(self) -> str:
-        return self._answer.as_html()
 
 
 def make_plan(
@@ -421,14 +405,14 @@ def _pods(
     behind = [pod for pod in listed if selector and selector.items() <= pod.labels.items()]
     labels = dict(behind[0].labels) if behind else selector
     ports = behind[0].ports if behind else ()
-    if remarks.CNPG in labels:
+    if CNPG in labels:
         return labels, manifests.future_pods(database.name), ports
     return labels, tuple(pod.name for pod in behind) or (f"{database.name}-0",), ports
 
 
 def _selector(labels: dict[str, str], database: Database) -> dict[str, str]:
-    if remarks.CNPG in labels:
-        return {remarks.CNPG: labels[remarks.CNPG]}
+    if CNPG in labels:
+        return {CNPG: labels[CNPG]}
     wanted = ("app.kubernetes.io/instance", "app.kubernetes.io/name")
     return {key: labels[key] for key in wanted if key in labels} or {"app": database.name}
 

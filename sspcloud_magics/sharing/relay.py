@@ -27,10 +27,10 @@ from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
 from sspcloud_magics.forwards import processes
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.manager import ForwardManager
+from sspcloud_magics.sharing.pods import HARDENED_CONTAINER, HARDENED_POD, IMAGE
 from sspcloud_magics.target import Target, parse_port
 from sspcloud_magics.tunnel.control import State
 
-IMAGE = "alpine/socat:1.8.0.3"
 LASTS = timedelta(hours=12)
 RELAY = f"{share_keys.OWNER}/relay"
 DESTINATION = f"{share_keys.OWNER}/destination"
@@ -55,7 +55,6 @@ def _begin_in_child() -> None:
 
 forked.in_child(_begin_in_child)
 _UNPRIVILEGED = 1024
-_NOBODY = 65534
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +113,7 @@ def relay_pod(
         "args": [f"TCP-LISTEN:{listen},fork,reuseaddr", f"TCP:{host}:{port}"],
         "ports": [{"name": "relay", "containerPort": listen, "protocol": "TCP"}],
         "resources": {"requests": {"cpu": "10m", "memory": "8Mi"}, "limits": resources},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": HARDENED_CONTAINER,
     }
     return {
         "apiVersion": "v1",
@@ -135,11 +130,7 @@ def relay_pod(
             "containers": [container],
             "enableServiceLinks": False,
             "restartPolicy": "Always",
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": _NOBODY,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": HARDENED_POD,
         },
     }
 

@@ -17,16 +17,13 @@ from sspcloud_magics.cluster.identity import Cluster
 from sspcloud_magics.cluster.requests import objects
 from sspcloud_magics.cluster.workloads import inventory
 from sspcloud_magics.cluster.workloads.inventory import TargetPort
-from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.discovery import CNPG, Database
 from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.sharing import grants, policies
 from sspcloud_magics.sharing.answers import listed
 from sspcloud_magics.sharing.colleagues import Colleague
 from sspcloud_magics.sharing.grants import ARCHIVE
 from sspcloud_magics.sharing.handover import Handover
-
-CNPG = "cnpg.io/cluster"
-"""The label of the operator's pods."""
 
 ENDS = "At its end no new login and no new tunnel is possible."
 

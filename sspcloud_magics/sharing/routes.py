@@ -18,7 +18,8 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.databases.route import Route
 from sspcloud_magics.errors import DatabaseUnavailable, Forbidden, PodNotReady, TargetError, UsageProblem
 from sspcloud_magics.forwards.manager import ForwardManager
-from sspcloud_magics.sharing.relay import IMAGE, close_relay, end_with_its_forward, open_relay
+from sspcloud_magics.sharing.pods import IMAGE
+from sspcloud_magics.sharing.relay import close_relay, end_with_its_forward, open_relay
 from sspcloud_magics.target import PortText, Target
 
 PROBE_TIMEOUT = 2.0
