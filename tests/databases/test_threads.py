@@ -373,7 +373,7 @@ def test_chunks_refuse_queries_of_other_threads(connected):
     assert session.query_db("select 1 as one")["one"].tolist() == [1]
 
 
-def test_rows_that_are_here_are_read_before_another_query(connected, tables):
+def test_rows_here_are_read_before_another_query(connected, tables):
     """All rows of a small result come with the first chunk; their reader still holds the session."""
     with chunks(connected, "select i from threads.numbers", size=100) as mine:
         read = len(next(mine))
