@@ -20,7 +20,7 @@ import sqlalchemy
 from sspcloud_magics import session
 from sspcloud_magics.databases.postgres.session import connection as connecting
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-from sspcloud_magics.databases.postgres.transfer.chunks import chunks
+from sspcloud_magics.databases.postgres.transfer.chunks import Chunks, chunks
 from sspcloud_magics.errors import ConnectionBusy, ConnectionLost, NotConnected, QueryFailed
 from sspcloud_magics.session import state
 from tests.databases.conftest import Server
@@ -427,6 +427,13 @@ def test_chunks_forgotten_while_the_turn_is_taken_end(connected):
         with running(rows.clear):  # it does not wait
             pass
         assert session.query_db("select 1 as one")["one"].tolist() == [1]
+
+
+def test_chunks_end_if_their_destructor_is_interrupted(connected, monkeypatch):
+    rows = [chunks(connected, ENDLESS, size=10)]
+    monkeypatch.delattr(Chunks, "__del__")
+    rows.clear()
+    assert session.query_db("select 1 as one")["one"].tolist() == [1]
 
 
 def test_query_out_of_progress_is_refused(connected):

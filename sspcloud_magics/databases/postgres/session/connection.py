@@ -157,9 +157,9 @@ class DatabaseConnection:
         self._closed = True  # until somebody is logged in
         self.turn = Turn(self._refuse_to_wait)
         self._blocks: list[Block] = []
-        # The query that is read in chunks, and whether its reader has gone.
+        # The query that is read in chunks, and who reads it.
         self._rows: Generator[Any, None, None] | None = None
-        self._rows_forgotten = False
+        self._reader: weakref.ref[object] | None = None
         self._is_inherited = False
         # The turn in which the session was used last.
         self._used_in: Place | None = None
@@ -303,7 +303,7 @@ class DatabaseConnection:
                 mend="ask after its end: what is called while it runs, such as progress, cannot ask",
             )
         # Also where all of them are here already: their reader would take what is answered to another query for its own.
-        if not self._rows_forgotten:
+        if self._reader is not None and self._reader() is not None:
             raise ConnectionBusy(
                 f"The rows of another query on {self.database.path} are still being read in chunks.",
                 mend="read them to their end, or give the rest up: chunks.close()",
@@ -320,9 +320,12 @@ class DatabaseConnection:
                 mend="end it, or do all of its work in its own thread",
             )
 
-    def lend(self, rows: Generator[Any, None, None]) -> None:
-        """Refuse other queries until the rows of one are read to their end, or are given up."""
-        self._rows, self._rows_forgotten = rows, False
+    def lend(self, rows: Generator[Any, None, None], reader: object) -> None:
+        """Refuse other queries until the rows of one are read to their end, are given up, or their reader has gone.
+
+        Its destructor may be interrupted before it does anything.
+        """
+        self._rows, self._reader = rows, weakref.ref(reader)
 
     def forget(self, rows: Generator[Any, None, None]) -> None:
         """Give up rows whose reader has gone: now, or before the next query where another thread has its turn.
@@ -330,7 +333,6 @@ class DatabaseConnection:
         For destructors, which must not wait for another thread.
         """
         if self._rows is rows:
-            self._rows_forgotten = True
             with self.turn.if_free() as is_taken:
                 if is_taken:
                     self.stop_reading()

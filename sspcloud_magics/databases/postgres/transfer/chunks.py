@@ -57,7 +57,7 @@ class Chunks:
         self._coming = _cut(connection, parts, size, convert)
         with connection.turn:
             self._first: Any = next(self._coming)
-            connection.lend(self._coming)
+            connection.lend(self._coming, self)
 
     def __iter__(self) -> Self:
         return self
