@@ -78,7 +78,7 @@ def connection() -> Any:
     made._closed = False
     made._login = SimpleNamespace(user=HOSTILE, dbname=HOSTILE)  # type: ignore[assignment]
     made.is_pooled = False
-    made.tls, made.forward, made.route = "verified", None, None  # type: ignore[assignment]
+    made.tls, made._lease, made.route = "verified", None, None  # type: ignore[assignment]
     return made
 
 
