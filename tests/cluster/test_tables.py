@@ -33,7 +33,8 @@ def table() -> ResourceTable:
         ready="0/1",
         status="CrashLoopBackOff",
         restarts=4,
-        last_restart=datetime.now(UTC) - timedelta(minutes=5, seconds=0.5),
+        # Below ten minutes the seconds are shown, too.
+        last_restart=datetime.now(UTC) - timedelta(minutes=25),
         node="node-1",
     )
     return pod_table([pod("calm"), crashing])
@@ -41,9 +42,9 @@ def table() -> ResourceTable:
 
 def test_as_text_it_looks_like_kubectls(table: ResourceTable) -> None:
     assert repr(table).splitlines() == [
-        "NAME    READY   STATUS             RESTARTS     AGE   PORTS   NODE",
-        "calm    1/1     Running            0            5h            <none>",
-        "crash   0/1     CrashLoopBackOff   4 (5m ago)   5h            node-1",
+        "NAME    READY   STATUS             RESTARTS      AGE   PORTS   NODE",
+        "calm    1/1     Running            0             5h            <none>",
+        "crash   0/1     CrashLoopBackOff   4 (25m ago)   5h            node-1",
     ]
 
 
