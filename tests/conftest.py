@@ -49,7 +49,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what needs a sandbox or a database: its fixtures know."""
-    if {"sandbox", "own_sandbox", "testbed", "server"} & set(getattr(item, "fixturenames", ())):
+    if {"sandbox", "own_sandbox", "testbed", "server", "debian", "standby"} & set(
+        getattr(item, "fixturenames", ())
+    ):
         item.add_marker("servers")
 
 
