@@ -121,7 +121,8 @@ def fail(page: Page, name: str, error: dict[str, str]) -> None:
 
 def faults(page: Page, within: str = "#panel") -> list[str]:
     """Return what axe-core calls serious or critical, with where it is."""
-    page.add_script_tag(path=AXE)
+    if not page.evaluate("'axe' in window"):
+        page.add_script_tag(path=AXE)
     found = page.evaluate("within => axe.run(document.querySelector(within))", within)
     return [
         f"{each['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
