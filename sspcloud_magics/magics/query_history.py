@@ -14,7 +14,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -92,6 +92,10 @@ class Query:
         words = [] if named else [f"--db {self.database}"]
         return f"%%query_db {' '.join([*words, self.options]).strip()}\n{self.sql}"
 
+    def to_plain(self) -> dict[str, Any]:
+        """Return it as the file holds it."""
+        return {each: getattr(self, each) for each in self.__slots__} | {"time": self.time.isoformat()}
+
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Query:
         """Return what the file says.
@@ -148,8 +152,10 @@ class QueryHistory:
         said = os.environ.get("JPY_SESSION_NAME", "")
         key = os.fsencode(notebook or (said if Path(said).is_absolute() else Path.cwd()))
         self._key = hashlib.sha256(key).hexdigest()[:16]
-        # The file's statements when it was last read or written, in the order of their numbers.
+        # The file's statements when it was last read or written, in the order of their numbers, and what tells that
+        # another kernel has replaced it: reading it takes most of the time.
         self._known: list[Query] = []
+        self._version: tuple[int, int] | None = None
         # What could not be written yet, and what is never written, since the setting says so.
         self._waiting: list[Query] = []
         self._apart: list[Query] = []
@@ -214,21 +220,31 @@ class QueryHistory:
         return trouble if trouble != told else ""
 
     def _read(self) -> list[Query]:
-        if not self.path.exists():
+        if (version := self._find_version()) is None:
             return []
-        return [Query.from_plain(each) for each in parse(self.path.read_text("utf-8"))["queries"]]
+        if version != self._version:
+            self._known = [Query.from_plain(each) for each in parse(self.path.read_text("utf-8"))["queries"]]
+            self._version = version
+        return self._known
+
+    def _find_version(self) -> tuple[int, int] | None:
+        if not self.path.exists():
+            return None
+        found = self.path.stat()
+        return found.st_ino, found.st_mtime_ns
 
     def _write(self) -> None:
         if not self.path.exists():
             others = sorted(self.path.parent.glob("*.json"), key=lambda file: file.stat().st_mtime)
             for file in others[: 1 - _MOST_FILES]:
                 file.unlink(missing_ok=True)
-        plain = [asdict(each) | {"time": each.time.isoformat()} for each in self._known]
+        plain = [each.to_plain() for each in self._known]
         handle, scratch = tempfile.mkstemp(dir=self.path.parent, prefix=".new-")  # it is made 0600
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as written:
-                json.dump({"version": 1, "queries": plain}, written)
+                written.write(json.dumps({"version": 1, "queries": plain}))
             Path(scratch).replace(self.path)
+            self._version = self._find_version()
         except BaseException:
             Path(scratch).unlink(missing_ok=True)
             raise
@@ -236,7 +252,7 @@ class QueryHistory:
 
 def _with(known: Sequence[Query], query: Query) -> list[Query]:
     """Return statements and a new one, which takes its name from an older one; within the bounds."""
-    before = [replace(each, name="") if each.name == query.name else each for each in known]
+    before = [replace(each, name="") if query.name and each.name == query.name else each for each in known]
     number = 1 + max((each.number for each in known), default=0)
     kept: list[Query] = []
     unnamed = named = size = 0
