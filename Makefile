@@ -72,7 +72,7 @@ check: $(FRONT)  ## formatting, lint, types, layers, words
 
 unit: $(FRONT)  ## the tests, on the sandbox; TESTBED=FILE.json for another cluster
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" && export CHROMIUM && \
-	  $(PYTEST) $(if $(TESTBED),--testbed $(TESTBED) -m "not gibibyte") $(or $(PYTEST_ARGS),--ignore=$(PROTOCOLS))
+	  $(PYTEST) $(if $(TESTBED),--testbed $(TESTBED) -m "not (gibibyte or adversary)") $(or $(PYTEST_ARGS),--ignore=$(PROTOCOLS))
 
 protocols: $(READY)  ## the tests of the tunnel's protocols, which must cover every line and branch of them
 	$(PYTEST) -n 0 $(PROTOCOLS) --cov
