@@ -23,7 +23,8 @@ from psycopg import sql
 
 import sspcloud_magics as ssp
 from sspcloud_magics import session
-from sspcloud_magics.databases.postgres.session import connection as connecting
+from sspcloud_magics.forwards.lease import Lease
+from sspcloud_magics.forwards.manager import ForwardManager
 from tests.adversary import rights
 from tests.support.postgres_servers import Programs, Server, started
 from tests.testbed import Sandbox
@@ -84,9 +85,6 @@ class _Way:
     local_port: int
     address: str = "127.0.0.1"
     target: str = f"{NAMESPACE}/svc/{DATABASE}"
-
-    def stop(self) -> None:
-        """Nothing is open."""
 
 
 @dataclass
@@ -230,7 +228,7 @@ def opened(
     with started(programs, {**SETTINGS, **(settings or {})}) as server, pytest.MonkeyPatch.context() as patch:
         _make_template(server, everybody_creates=everybody_creates, extensions=extensions)
         _make_release(api, server)
-        patch.setattr(connecting, "_enter", lambda *_: _Way(server.port))
+        patch.setattr(ForwardManager, "lease", lambda *_, **__: Lease(_Way(server.port), True, lambda: None))
         ssp.login(kubeconfig=sandbox.kubeconfig("alice"))
         with psycopg.connect(**server.conninfo()) as asked:
             version = asked.info.server_version // 10000
