@@ -79,7 +79,9 @@ def build(into: Path) -> tuple[Path, Path]:
         run([*make, "sdist", str(into)], without_node(commands))
         (sdist,) = into.glob("*.tar.gz")
         with tarfile.open(sdist) as archive:
-            archive.extractall(name, filter="data")
+            # Python before 3.11.4 has no filters.
+            archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _path: member)
+            archive.extractall(name)  # noqa: S202 - our own archive
         (unpacked,) = Path(name).glob("sspcloud_magics-*")
         run([*make, "wheel", str(into)], without_node(commands), unpacked)
     (wheel,) = into.glob("*.whl")
