@@ -8,6 +8,7 @@ refuses a protocol. It runs on a thread of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import ssl
 import threading
@@ -250,7 +251,9 @@ class ApiServer:
         for connection in self._dialled:
             connection.abort()
         for transport in transports:
-            transport.abort()
+            # Python 3.11.2 forgets the protocol of a transport that was closed twice.
+            with contextlib.suppress(AttributeError):
+                transport.abort()
         # Whoever is still in the handshake is known to the loop alone, which closes what was aborted in its next rounds.
         known = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]
         for transport in list(known.values()):
