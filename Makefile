@@ -66,7 +66,7 @@ check: $(FRONT)  ## formatting, lint, types, layers, words
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m tools.words
-	$(BIN)/python tools/french.py
+	$(BIN)/python tools/french_typography.py
 	$(BIN)/python tools/frontend.py check
 	$(BIN)/bandit --quiet --recursive --severity-level medium --skip B108,B608 sspcloud_magics
 
@@ -103,7 +103,7 @@ wheel: $(FRONT)  ## show that users need no node: sdist, wheel, and an empty env
 
 docs: $(FRONT)  ## the documentation's site into build/site, every link checked
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs auto docs build/site
-	$(BIN)/python tools/links.py build/site
+	$(BIN)/python tools/check_links.py build/site
 
 package: $(FRONT)  ## sdist and wheel into dist/, checked, installed into empty environments and used
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint tools/constraints.txt twine check-wheel-contents

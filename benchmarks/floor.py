@@ -77,11 +77,11 @@ class Bare:
 def open_tunnel(bed: Bed, pod: str) -> Bare:
     """Open a tunnel to a pod."""
     import sspcloud_magics as ssp
-    from sspcloud_magics.session import state
+    from sspcloud_magics.session import session
 
     place = bed.place
     ssp.login(kubeconfig=str(place.kubeconfig), context=place.context, namespace=place.namespace)
-    access = state.current_cluster().access()
+    access = session.current_cluster().access()
     path = f"/api/v1/namespaces/{place.namespace}/pods/{pod}/portforward"
 
     async def upgrade() -> TlsStream:
@@ -133,13 +133,13 @@ def echo(bed: Bed) -> list[float]:
             tunnel.send(request)
             while said := link.recv(100):
                 tunnel.send(b"".join(protocol.send(pair, memoryview(said))))
-                while not (answer := received(protocol, tunnel.receive())):
+                while not (answer := join_received(protocol, tunnel.receive())):
                     pass
                 link.sendall(answer)
         return client.result()
 
 
-def received(protocol: SpdyTunnel, data: memoryview) -> bytes:
+def join_received(protocol: SpdyTunnel, data: memoryview) -> bytes:
     """Return what the pod says in what has come."""
     events = protocol.receive(data)
     return b"".join(part for event in events if isinstance(event, Received) for part in event.parts)
@@ -154,7 +154,7 @@ def connect(bed: Bed) -> list[float]:
         pair, request = protocol.open(bed.testbed.echo.port, b"x")
         started = time.perf_counter()
         bare.send(request)
-        while not received(protocol, bare.receive()):
+        while not join_received(protocol, bare.receive()):
             pass
         spent.append(time.perf_counter() - started)
         bare.send(protocol.abandon(pair))

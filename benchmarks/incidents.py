@@ -30,9 +30,9 @@ from sessions import session
 import sspcloud_magics as ssp
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.forwards import Forward, ForwardManager
-from sspcloud_magics.session.state import current_cluster
+from sspcloud_magics.session.session import current_cluster
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.ipc import State
 from tests.forwards.stage import connect
 from tests.support.ports import free_port
 from tests.testbed import Testbed, open_testbed

@@ -77,7 +77,7 @@ def download_some(port: int, size: int, connections: int, patience: float) -> Tr
 
 
 @contextlib.contextmanager
-def stalled_reader(port: int, size: int) -> Iterator[None]:
+def stall_reader(port: int, size: int) -> Iterator[None]:
     """Ask the source for `size` bytes, and read none of them inside of the block."""
     with connect(port) as link:
         link.sendall(f"{size}\n".encode())
@@ -137,17 +137,17 @@ def at_once(port: int, connections: int, patience: float = 10.0) -> tuple[int, f
     links: list[socket.socket] = []
     served = 0
 
-    def left() -> float:
+    def get_time_left() -> float:
         return max(0.01, started + patience - time.perf_counter())
 
     try:
         for _ in range(connections):
             with contextlib.suppress(OSError):
-                links.append(connect(port, left()))
+                links.append(connect(port, get_time_left()))
                 links[-1].sendall(b"x")
         for link in links:
             with contextlib.suppress(OSError):
-                link.settimeout(left())
+                link.settimeout(get_time_left())
                 served += link.recv(1) == b"x"
         return served, time.perf_counter() - started
     finally:

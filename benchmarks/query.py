@@ -129,7 +129,7 @@ def main() -> None:
         for number in range(options.rounds):
             for name in options.only:
                 print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr, flush=True)
-                for row, value in measured(name, logins).items():
+                for row, value in measure(name, logins).items():
                     collected[name].setdefault(row, []).append(value)
     medians = {
         name: {row: statistics.median(values) for row, values in rows.items()}
@@ -142,7 +142,7 @@ def main() -> None:
     print(table(medians))
 
 
-def measured(name: str, logins: dict[str, tuple[Spec, subjects.Running | None]]) -> Numbers:
+def measure(name: str, logins: dict[str, tuple[Spec, subjects.Running | None]]) -> Numbers:
     """Measure one subject once."""
     worker, way = SUBJECTS[name]
     login, forwarder = logins[way]

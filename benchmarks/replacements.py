@@ -25,11 +25,11 @@ from kubernetes import client, config
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.forwards import Forward, ForwardManager
 from sspcloud_magics.sandbox.postgres import binaries
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.ipc import State
 from tests.testbed import Testbed, open_testbed
 
 REPLACEMENTS = 2

@@ -60,7 +60,7 @@ def counts(process: psutil.Process, *, own: set[int]) -> Counts:
     }
 
 
-def settled(process: psutil.Process, wanted: Counts, *, own: set[int]) -> Counts:
+def wait_settled(process: psutil.Process, wanted: Counts, *, own: set[int]) -> Counts:
     """Return the counts once they are as wanted, else as they are after ten seconds."""
     end = time.monotonic() + 10
     while (found := counts(process, own=own)) != wanted and time.monotonic() < end:
@@ -82,7 +82,7 @@ def through_ours(testbed: Testbed, number: int) -> dict[str, object]:
     (helper,) = [child for child in me.children() if child.pid not in own]
     for _ in range(10):  # the first bring what psycopg loads lazily, and the pool to its size
         session(testbed, forward.local_port)
-    standing = settled(helper, counts(helper, own=set()), own=set())
+    standing = wait_settled(helper, counts(helper, own=set()), own=set())
     started = time.perf_counter()
     for _ in range(number):
         try:
@@ -91,11 +91,11 @@ def through_ours(testbed: Testbed, number: int) -> dict[str, object]:
             failed += 1
             print(error, file=sys.stderr)
     seconds = time.perf_counter() - started
-    after = settled(helper, standing, own=set())
+    after = wait_settled(helper, standing, own=set())
     counters = forward.counters
     forward.stop()
     ssp.close()
-    left = settled(me, before, own=own)
+    left = wait_settled(me, before, own=own)
     return {
         "sessions": len(spent),
         "failed": failed,

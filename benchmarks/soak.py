@@ -32,11 +32,11 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.forwards import Forward, ForwardManager
 from sspcloud_magics.forwards.helper import Helper, default_command
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.ipc import State
 from tests.faults import FaultProxy, Faults
 from tests.testbed import Testbed, open_testbed
 
@@ -234,7 +234,7 @@ def main() -> None:
     with open_testbed(options.testbed) as testbed, tempfile.TemporaryDirectory() as folder:
         server, tasks = urlsplit(server_of(testbed)), Path(folder) / "tasks"
         tasks.touch()
-        manager = ForwardManager(lambda: Helper(counting(tasks)))
+        manager = ForwardManager(lambda: Helper(count_tasks(tasks)))
         with FaultProxy(server.hostname or "", server.port or 443, seed=options.seed) as proxy:
             kubeconfig = through_proxy(testbed, proxy.port, Path(folder))
             cluster = find_cluster(
@@ -277,7 +277,7 @@ def main() -> None:
     sys.exit(bool(problems))
 
 
-def counting(tasks: Path) -> list[str]:
+def count_tasks(tasks: Path) -> list[str]:
     """Return the helper's command line, with its tasks counted into a file."""
     command = default_command()
     code = command.index("-c") + 1

@@ -67,7 +67,7 @@ def attempt(measure: Callable[[Bed, str, float], Numbers], bed: Bed, name: str, 
         return {}
 
 
-def shown(value: float | None) -> str:
+def show_value(value: float | None) -> str:
     """Return a value as a cell of the table."""
     if value is None:
         return "-"
@@ -81,7 +81,7 @@ def table(medians: dict[str, Numbers]) -> str:
     judged = goals.verdicts(medians)
     lines = [" " * width + "".join(f"{name:>13}" for name in medians) + "  goal"]
     for row in rows:
-        cells = "".join(f"{shown(numbers.get(row)):>13}" for numbers in medians.values())
+        cells = "".join(f"{show_value(numbers.get(row)):>13}" for numbers in medians.values())
         verdict = {True: "met:", False: "NOT MET:", None: ""}[judged.get(row)]
         goal = f"  {verdict} {goals.GOALS[row]}" if row in judged else ""
         lines.append(f"{row:<{width}}{cells}{goal}")

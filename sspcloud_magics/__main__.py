@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     session = import_module("sspcloud_magics.session")
     session.configure(session.Choice(kubeconfig=given.kubeconfig, context=given.context))
     try:
-        report = session.doctor(given.target, namespace=given.namespace, redacted=given.redacted)
+        report = session.doctor(given.target, namespace=given.namespace, redacted=given.redact)
         sys.stdout.write(f"{report.to_json() if given.json else report}\n")
     except KeyboardInterrupt:
         return 130

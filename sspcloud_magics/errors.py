@@ -46,7 +46,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from sspcloud_magics.printable import printable, shortened
+from sspcloud_magics.printable import printable, shorten
 
 # In characters. What quotes a server is cut where it is quoted; this is for all else, such as names of any length.
 _LONGEST_PART = 16_000
@@ -61,32 +61,32 @@ class SspcloudError(Exception):
         What happened, in one sentence.
     why
         The reason, where it is known; may quote the server.
-    mend
+    hint
         What to do next: a command to type, a link, a person to ask. One step a line.
     """
 
-    def __init__(self, what: str, *, why: str = "", mend: str = "") -> None:
-        super().__init__(printable(shortened(what, _LONGEST_PART)))
+    def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
+        super().__init__(printable(shorten(what, _LONGEST_PART)))
         self.what = what
         self.why = why
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
-        steps = "\n".join(f"→ {line}" for line in self.mend.splitlines())
-        parts = [shortened(part, _LONGEST_PART) for part in (self.what, self.why, steps) if part]
+        steps = "\n".join(f"→ {line}" for line in self.hint.splitlines())
+        parts = [shorten(part, _LONGEST_PART) for part in (self.what, self.why, steps) if part]
         return printable("\n".join(parts))
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows instead of a traceback: the message, and where the error is explained."""
         # When it is needed: who imports errors, as the helper does, reads no metadata.
-        from sspcloud_magics.documentation import address_of  # noqa: PLC0415
+        from sspcloud_magics.error_docs import address_of  # noqa: PLC0415
 
         address = address_of(type(self))
         return [f"{type(self).__name__}: {self}" + (f"\n→ more: {address}" if address else "")]
 
     def to_wire(self) -> dict[str, str]:
         """Return the error as plain values, to cross from the helper process to the kernel."""
-        return {"code": type(self).__name__, "what": self.what, "why": self.why, "mend": self.mend}
+        return {"code": type(self).__name__, "what": self.what, "why": self.why, "mend": self.hint}
 
 
 class UsageProblem(SspcloudError):
@@ -343,7 +343,7 @@ class SandboxFailed(SspcloudError):
     """
 
 
-def shown_url(url: str) -> str:
+def show_url(url: str) -> str:
     """Return a URL as it may be shown: without a password, a query or a fragment, which may hold secrets.
 
     Examples
@@ -371,11 +371,11 @@ def from_wire(message: dict[str, Any]) -> SspcloudError:
     Parameters
     ----------
     message
-        The keys ``code``, ``what``, ``why`` and ``mend``. An unknown code gives a plain `SspcloudError`.
+        The keys ``code``, ``what``, ``why`` and ``hint``. An unknown code gives a plain `SspcloudError`.
     """
     kind = _tree(SspcloudError).get(str(message.get("code")), SspcloudError)
     return kind(
         str(message.get("what", "")),
         why=str(message.get("why", "")),
-        mend=str(message.get("mend", "")),
+        hint=str(message.get("mend", "")),
     )

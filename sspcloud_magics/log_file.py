@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
-from sspcloud_magics import forked
+from sspcloud_magics import fork_hooks
 from sspcloud_magics.printable import printable
 from sspcloud_magics.secret import HIDDEN, hide
 from sspcloud_magics.user_files import state_folder
@@ -172,4 +172,4 @@ def _begin_in_child() -> None:
         ROOT.setLevel(logging.NOTSET)
 
 
-forked.in_child(_begin_in_child)
+fork_hooks.in_child(_begin_in_child)

@@ -60,7 +60,7 @@ def printable_values(value: Any) -> Any:
     return value
 
 
-def shortened(text: str, longest: int = LONGEST) -> str:
+def shorten(text: str, longest: int = LONGEST) -> str:
     """Return the beginning of a text that may be of any length, and how much is left out.
 
     Examples

@@ -61,23 +61,23 @@ def proxy_for(access: Access, environ: Mapping[str, str] | None = None) -> Proxy
     >>> proxy_for(Access(server="https://10.43.0.1"), rules)
     """
     if access.proxy is not None:
-        return _parsed(access.proxy, "proxy-url", access.server)
+        return _parse(access.proxy, "proxy-url", access.server)
     environ = os.environ if environ is None else environ
     server = urlsplit(access.server)
     variable = f"{server.scheme}_proxy"
     names = [each for each in (variable.upper(), variable) if environ.get(each)]
-    if not names or _excepted(
+    if not names or _is_excepted(
         server.hostname or "", server.port or _default_port(server.scheme), _no_proxy(environ)
     ):
         return None
-    return _parsed(Secret(environ[names[0]]), names[0], access.server)
+    return _parse(Secret(environ[names[0]]), names[0], access.server)
 
 
 def _no_proxy(environ: Mapping[str, str]) -> str:
     return environ.get("NO_PROXY") or environ.get("no_proxy") or ""
 
 
-def _parsed(url: Secret, source: str, server: str) -> Proxy:
+def _parse(url: Secret, source: str, server: str) -> Proxy:
     text = url.reveal().strip()
     found = addresses.parse(text if "://" in text else f"http://{text}")
     if found is None or found.scheme not in ("http", "https"):
@@ -86,7 +86,7 @@ def _parsed(url: Secret, source: str, server: str) -> Proxy:
         raise ServerUnreachable(
             f"The proxy that leads to {server} cannot be used: {source} is no address of one.",
             why=f"{kind}A proxy is written http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT.",
-            mend=f"correct {source}; in a user or a password write %23 for #, %2F for /, %3F for ?, %40 for @",
+            hint=f"correct {source}; in a user or a password write %23 for #, %2F for /, %3F for ?, %40 for @",
         ) from None
     header = None
     if found.user_info is not None:
@@ -98,7 +98,7 @@ def _default_port(scheme: str) -> int:
     return 443 if scheme == "https" else 80
 
 
-def _excepted(host: str, port: int, rules: str) -> bool:
+def _is_excepted(host: str, port: int, rules: str) -> bool:
     address = _address(host)
     if host == "localhost" or (address is not None and address.is_loopback):
         return True

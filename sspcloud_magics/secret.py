@@ -5,7 +5,7 @@ pickle say only that something is hidden, so a traceback with local variables, a
 notebook cannot hold the value. The one way out is `Secret.reveal`, called where the value leaves for
 the wire, and easy to search for.
 
-What comes from outside becomes a `Secret` through `checked`: a library that gets a value which it cannot send
+What comes from outside becomes a `Secret` through `check_secret`: a library that gets a value which it cannot send
 refuses it in words that quote it. `without_frames` is for the functions that read such values from where they are kept.
 """
 
@@ -109,7 +109,7 @@ def hide(text: str) -> str:
     return text
 
 
-def checked(value: object, form: Form, refusal: Callable[[str], Exception]) -> Secret:
+def check_secret(value: object, form: Form, refusal: Callable[[str], Exception]) -> Secret:
     r"""Return a value from outside as a `Secret`, if it can be used as one.
 
     Parameters

@@ -94,7 +94,7 @@ def service_without_pods(service: Target, spec: Mapping[str, Any], port: int | s
     return TargetError(
         f"The service {service.name} in {service.namespace} selects no pods.",
         why=why,
-        mend=f"name the pod, if one serves it: %forward {service.namespace}/pod/NAME {port}\n"
+        hint=f"name the pod, if one serves it: %forward {service.namespace}/pod/NAME {port}\n"
         "go through a pod of yours: "
         f"%forward --relay {service.name}.{service.namespace}.svc.cluster.local:{port}",
     )
@@ -149,7 +149,7 @@ def parse_target(text: str) -> TargetText:
     parts = text.strip().split("/")
     form = "write NAME, KIND/NAME or NAMESPACE/KIND/NAME, such as svc/my-api or user-alice/svc/my-api"
     if len(parts) > 3 or not all(parts):
-        raise UsageProblem(f"{text!r} is not a target.", mend=form)
+        raise UsageProblem(f"{text!r} is not a target.", hint=form)
     *head, name = parts
     kind: str | None = None
     namespace: str | None = None
@@ -158,14 +158,14 @@ def parse_target(text: str) -> TargetText:
         kind = _kind(kind_text)
         if kind is None:
             known = ", ".join(SHORT_KIND.values())
-            raise UsageProblem(f"{kind_text!r} is not a kind of target.", mend=f"use one of: {known}")
+            raise UsageProblem(f"{kind_text!r} is not a kind of target.", hint=f"use one of: {known}")
     elif head:
         kind = _kind(head[0])
         namespace = None if kind else head[0]
     for part in (name, namespace):
         if part is not None and not _NAME.fullmatch(part):
             why = "Names in Kubernetes have lower-case letters, digits and '-' only."
-            raise UsageProblem(f"{part!r} is not a name in Kubernetes.", why=why, mend=form)
+            raise UsageProblem(f"{part!r} is not a name in Kubernetes.", why=why, hint=form)
     return TargetText(name, kind, namespace)
 
 
@@ -211,11 +211,11 @@ def parse_port(text: str | int) -> PortText:
     elif _PORT_NAME.fullmatch(remote_text):
         remote = remote_text
     else:
-        raise UsageProblem(f"{whole!r} is not a port.", mend=form)
+        raise UsageProblem(f"{whole!r} is not a port.", hint=form)
     if not colon:
         return PortText(remote)
     if not local_text or local_text == "0":
         return PortText(remote, 0)
     if not (local_text.isascii() and local_text.isdigit()):
-        raise UsageProblem(f"{local_text!r} is not a local port, in {whole!r}.", mend=form)
+        raise UsageProblem(f"{local_text!r} is not a local port, in {whole!r}.", hint=form)
     return PortText(remote, _number(local_text, whole))

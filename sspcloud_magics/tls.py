@@ -58,7 +58,7 @@ def _trust(context: ssl.SSLContext, authorities: str) -> None:
         raise KubeconfigInvalid(
             "The cluster's certificate authority cannot be read.",
             why="It holds no certificate in PEM.",
-            mend="copy certificate-authority-data again from where you have the configuration",
+            hint="copy certificate-authority-data again from where you have the configuration",
         )
 
 
@@ -72,7 +72,7 @@ def _present(context: ssl.SSLContext, certificate: str, key: str) -> None:
         raise KubeconfigInvalid(
             "The client certificate and its key cannot be used.",
             why=f"They are not PEM, or do not belong together ({error.__class__.__name__}).",
-            mend="copy client-certificate-data and client-key-data again from where you have them",
+            hint="copy client-certificate-data and client-key-data again from where you have them",
         ) from None
     finally:
         remove()

@@ -185,7 +185,7 @@ class FaultProxy:
             for end in (writer, server_writer):
                 end.close()
 
-    def _passed_on(self, *, from_server: bool) -> None:
+    def _note_passed(self, *, from_server: bool) -> None:
         if not from_server:
             with self._speaks:
                 self._spoken += 1
@@ -215,7 +215,7 @@ class FaultProxy:
             if faults.bandwidth:
                 await asyncio.sleep(len(data) / faults.bandwidth)
             await writer.drain()
-            self._passed_on(from_server=from_server)
+            self._note_passed(from_server=from_server)
             passed += len(data)
             if from_server and limit and passed >= limit:
                 link.reset()

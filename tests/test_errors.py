@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from sspcloud_magics import documentation, errors
+from sspcloud_magics import error_docs, errors
 from sspcloud_magics.errors import Forbidden, PortTaken, SspcloudError, from_wire
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, SspcloudError)]
 
 
 def test_the_text_has_what_why_and_one_arrow_a_step():
-    error = Forbidden("You may not.", why="A right is missing.", mend="ask alice\nor log in again")
+    error = Forbidden("You may not.", why="A right is missing.", hint="ask alice\nor log in again")
     assert str(error) == "You may not.\nA right is missing.\n→ ask alice\n→ or log in again"
 
 
@@ -23,7 +23,7 @@ def test_parts_that_are_missing_leave_no_empty_line():
 
 
 def test_ipython_shows_the_name_and_the_text_only():
-    assert PortTaken("Taken.", mend="choose another")._render_traceback_() == [
+    assert PortTaken("Taken.", hint="choose another")._render_traceback_() == [
         "PortTaken: Taken.\n→ choose another"
     ]
 
@@ -44,7 +44,7 @@ def installed(monkeypatch):
             return self._direct_url
 
     def say(urls: list[str], direct_url: str | None) -> None:
-        monkeypatch.setattr(documentation, "distribution", lambda _name: Package(urls, direct_url))
+        monkeypatch.setattr(error_docs, "distribution", lambda _name: Package(urls, direct_url))
 
     return say
 
@@ -56,7 +56,7 @@ FROM_GIT = (
 
 def test_message_ends_with_its_explanations_address(installed):
     installed(["Homepage, https://x.example", "Documentation, https://docs.example/ssp/"], FROM_GIT)
-    assert PortTaken("Taken.", mend="choose another")._render_traceback_() == [
+    assert PortTaken("Taken.", hint="choose another")._render_traceback_() == [
         "PortTaken: Taken.\n→ choose another\n→ more: https://docs.example/ssp/generated/errors.html#porttaken"
     ]
 
@@ -64,7 +64,7 @@ def test_message_ends_with_its_explanations_address(installed):
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_repository_install_links_to_the_source(installed, kind):
     installed([], FROM_GIT)
-    page, _, line = documentation.address_of(kind).partition("#L")
+    page, _, line = error_docs.address_of(kind).partition("#L")
     assert page == "https://git.example/insee/magics/blob/abc123/sspcloud_magics/errors.py"
     assert (
         Path(errors.__file__)
@@ -90,7 +90,7 @@ def test_where_no_address_is_known_none_is_shown(installed, direct_url):
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_error_crosses_the_pipe(kind):
-    sent = kind("what", why="why", mend="mend")
+    sent = kind("what", why="why", hint="mend")
     received = from_wire(sent.to_wire())
     assert type(received) is kind
     assert str(received) == str(sent)

@@ -15,7 +15,7 @@ import pytest
 import sspcloud_magics as ssp
 from sspcloud_magics import session
 from sspcloud_magics.sandbox import account
-from sspcloud_magics.session import state
+from sspcloud_magics.session import session as session_module
 from tests.testbed import DATABASE, Sandbox
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -57,7 +57,7 @@ def examples() -> Iterator[doctest.DocTest]:
 
 
 def test_examples_without_a_cluster_answer_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "session", state.Session())
+    monkeypatch.setattr(session_module, "session", session_module.Session())
     runner = doctest.DocTestRunner(verbose=False)
     said: list[str] = []
     tried = 0
@@ -75,12 +75,12 @@ def as_alice(
     """A session of alice's in an empty folder; her share to bob is as it was, at the end."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KUBECONFIG", shutil.copy(sandbox.kubeconfig("alice"), "kubeconfig"))
-    monkeypatch.setattr(state, "session", state.Session())
+    monkeypatch.setattr(session_module, "session", session_module.Session())
     with open("config.sh", "w") as script:  # noqa: PTH123
         script.write(account.login_script("alice", sandbox.home))
     yield sandbox
     session.close()
-    monkeypatch.setattr(state, "session", state.Session())
+    monkeypatch.setattr(session_module, "session", session_module.Session())
     ssp.unshare(DATABASE, "carol")
     ssp.share_db(DATABASE, "bob")
     ssp.connect_db(DATABASE)

@@ -14,12 +14,12 @@ import pytest
 
 from sspcloud_magics import session, widgets
 from sspcloud_magics.cluster.api import resources
-from sspcloud_magics.cluster.requests.watching import Watch
+from sspcloud_magics.cluster.requests.watch import Watch
 from sspcloud_magics.forwards import helper
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.magics.completion import KnownNames
 from sspcloud_magics.magics.sql_completion import KnownTables
-from sspcloud_magics.session import state
+from sspcloud_magics.session import session as session_module
 from tests.support.forked_child import in_child
 from tests.testbed import Sandbox
 
@@ -55,7 +55,7 @@ def locks_of_the_package() -> list[Any]:
     for each in gc.get_objects():
         name = str(each.__name__ if isinstance(each, ModuleType) else type(each).__module__)
         if name.startswith("sspcloud_magics.") and not name.startswith(
-            ("sspcloud_magics.sandbox", "sspcloud_magics.databases.turn")
+            ("sspcloud_magics.sandbox", "sspcloud_magics.databases.session_lock")
         ):
             values = [getattr(each, slot, None) for slot in getattr(type(each), "__slots__", ())]
             found += [
@@ -67,7 +67,12 @@ def locks_of_the_package() -> list[Any]:
 
 
 def test_child_waits_for_no_lock_of_the_parent(alice: None) -> None:
-    holders = [KnownNames(), KnownTables(), widgets.panel(), Watch(state.current_cluster(), resources.PODS)]
+    holders = [
+        KnownNames(),
+        KnownTables(),
+        widgets.panel(),
+        Watch(session_module.current_cluster(), resources.PODS),
+    ]
     held = locks_of_the_package()
     assert len(held) > len(holders)
     taken, over = threading.Event(), threading.Event()
@@ -116,7 +121,7 @@ def test_pool_of_forked_workers_asks_the_cluster(alice: None) -> None:
 
 
 def test_childs_end_leaves_the_parents_watch(alice: None) -> None:
-    watch = Watch(state.current_cluster(), resources.PODS)
+    watch = Watch(session_module.current_cluster(), resources.PODS)
     changes = watch.changes()
     assert (next(changes), len(next(changes) or {}) > 0) == (None, True)
     waiting: list[Any] = []
@@ -169,8 +174,8 @@ CALLS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_public_call_works_in_a_child(alice: None, name: str) -> None:
-    parents = [each.local_port for each in state.manager().forwards()]
+    parents = [each.local_port for each in session_module.manager().forwards()]
     answer = in_child(CALLS[name])
     assert not str(answer).partition(":")[0].endswith(("Error", "Busy", "Lost", "Failed", "Problem")), answer
-    assert [each.local_port for each in state.manager().forwards()] == parents
+    assert [each.local_port for each in session_module.manager().forwards()] == parents
     assert len(session.query_db("SELECT 1")) == 1

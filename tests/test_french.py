@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tools import french
+from tools import french_typography
 
 BLANK = "\N{NO-BREAK SPACE}"
 
 
 def test_all_that_is_french_has_its_blanks():
-    assert french.faults() == []
-    assert len(list(french.files())) == 7
+    assert french_typography.find_faults() == []
+    assert len(list(french_typography.list_files())) == 7
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_all_that_is_french_has_its_blanks():
     ],
 )
 def test_signs_are_never_alone_on_a_line(text, set_right):
-    assert french.mended(text) == set_right.replace("_", BLANK)
+    assert french_typography.set_blanks(text) == set_right.replace("_", BLANK)
 
 
 def test_english_prose_and_code_cells_are_left_alone(tmp_path, monkeypatch):
@@ -35,8 +35,8 @@ def test_english_prose_and_code_cells_are_left_alone(tmp_path, monkeypatch):
         (tmp_path / name).write_text("")
     source = tmp_path / "notebooks" / "source" / "1.txt"
     source.write_text("%% en\nA : b\n%% fr\nUn : deux\n%% code\nx = {1 : 2}\n")
-    monkeypatch.setattr(french, "ROOT", tmp_path)
-    assert french.faults() == ["notebooks/source/1.txt:4: Un : deux"]
+    monkeypatch.setattr(french_typography, "ROOT", tmp_path)
+    assert french_typography.find_faults() == ["notebooks/source/1.txt:4: Un : deux"]
     monkeypatch.setattr("sys.argv", ["french.py", "mend"])
-    assert french.main() == 0
+    assert french_typography.main() == 0
     assert source.read_text() == f"%% en\nA : b\n%% fr\nUn{BLANK}: deux\n%% code\nx = {{1 : 2}}\n"

@@ -26,7 +26,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     log_file.set_level("")
 
 
-def written() -> str:
+def read_log() -> str:
     path = log_file.path()
     assert path is not None
     return path.read_text()
@@ -43,8 +43,8 @@ def test_log_is_written_for_its_user_alone(state: Path) -> None:
     log_file.set_level("info")
     LOG.debug("too detailed")
     LOG.info("forward %d: %s", 1, "active")
-    assert "sspcloud_magics.tunnel.test: forward 1: active" in written()
-    assert "too detailed" not in written()
+    assert "sspcloud_magics.tunnel.test: forward 1: active" in read_log()
+    assert "too detailed" not in read_log()
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
     assert [stat.S_IMODE(file.stat().st_mode) for file in state.iterdir()] == [0o600]
 
@@ -97,16 +97,16 @@ def test_no_secret_is_written(line: str) -> None:
         int(line)
     except ValueError:
         LOG.exception("a turn failed")
-    assert "c4nary" not in written()
-    assert "●●●●●●" in written()
-    assert "ValueError" in written()
+    assert "c4nary" not in read_log()
+    assert "●●●●●●" in read_log()
+    assert "ValueError" in read_log()
     assert secret
 
 
 def test_control_characters_are_escaped() -> None:
     log_file.set_level("debug")
     LOG.debug("a name \x1b[31m of a pod")
-    assert "\\x1b[31m" in written()
+    assert "\\x1b[31m" in read_log()
 
 
 def test_child_process_writes_nothing(state: Path) -> None:
@@ -144,7 +144,7 @@ def test_records_reach_no_handler_of_others(capfd: pytest.CaptureFixture[str]) -
         LOG.error("only in the file")
     finally:
         logging.getLogger().removeHandler(other)
-    assert "only in the file" in written()
+    assert "only in the file" in read_log()
     assert capfd.readouterr() == ("", "")
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
 
 from sspcloud_magics.cluster.requests.permissions import Identity
-from sspcloud_magics.cluster.workloads.tables import Column, View, table
+from sspcloud_magics.cluster.workloads.tables import TableColumn, TableView, table
 from sspcloud_magics.databases.postgres.catalogue import TableDescription
 from sspcloud_magics.databases.postgres.query import Done, QueryResult
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
@@ -25,24 +25,24 @@ from sspcloud_magics.doctor.findings import Finding, Verdict
 from sspcloud_magics.doctor.report import Report
 from sspcloud_magics.errors import ServerError
 from sspcloud_magics.forwards.forward import Forward
-from sspcloud_magics.magics import rows
+from sspcloud_magics.magics import dataframe_display
 from sspcloud_magics.magics.completion import KnownNames, candidates
 from sspcloud_magics.magics.display import Note
 from sspcloud_magics.magics.progress import Line, Output
-from sspcloud_magics.magics.steps import steps
-from sspcloud_magics.printable import printable, printable_values, shortened
-from sspcloud_magics.sharing.answers import Answer
+from sspcloud_magics.magics.status_line import steps
+from sspcloud_magics.printable import printable, printable_values, shorten
+from sspcloud_magics.sharing.rendering import Answer
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import ForwardCounters, ForwardSpec, ForwardState, State
-from sspcloud_magics.widgets import answers, still
-from sspcloud_magics.widgets.board import Board
+from sspcloud_magics.tunnel.ipc import ForwardCounters, ForwardSpec, ForwardState, State
+from sspcloud_magics.widgets import reply_parts, static_fallback
+from sspcloud_magics.widgets.controller import Controller
 
 # Colours, a bell, an 8-bit CSI, an OSC that sets a title, bidirectional and invisible marks.
 HOSTILE = "a\x1b[31mb\x07c\x9b2Jd\x1b]0;x\x07e\u202ef\u2066g\u200bh\u2028i\rj\x7f"
 ACTING = [mark for mark in HOSTILE if not mark.isprintable()]
 
 
-def named(name: str) -> Target:
+def make_target(name: str) -> Target:
     return Target(name, "pod", name)
 
 
@@ -52,7 +52,7 @@ def forward() -> Forward:
         None,  # type: ignore[arg-type]  # nothing is asked of its manager here
         forward_id=1,
         access_id=0,
-        target=named(HOSTILE),
+        target=make_target(HOSTILE),
         wanted=(PortText(80, 1500),),
         spec=spec,
     )
@@ -67,7 +67,7 @@ def report() -> Report:
 
 
 def resources() -> Any:
-    view = View((Column("name", "NAME"),), "pod", HOSTILE)
+    view = TableView((TableColumn("name", "NAME"),), "pod", HOSTILE)
     return table([{"name": HOSTILE, HOSTILE: 1}], {"name": "str", HOSTILE: "int64"}, view)
 
 
@@ -100,14 +100,14 @@ def bundle(shown: Any) -> str:
 
 
 def error() -> str:
-    fault = ServerError(HOSTILE, why=HOSTILE, mend=HOSTILE)
+    fault = ServerError(HOSTILE, why=HOSTILE, hint=HOSTILE)
     return "\n".join([str(fault), repr(fault), *fault._render_traceback_()])
 
 
 def frame(show: Callable[[pd.DataFrame], str | None]) -> str:
     made = pd.DataFrame({HOSTILE: [HOSTILE]})
     shell: Any = SimpleNamespace(display_formatter=DisplayFormatter())
-    rows.tell(shell, made, 1.0)
+    dataframe_display.tell(shell, made, 1.0)
     return str(show(made))
 
 
@@ -123,7 +123,7 @@ def progress() -> str:
 
 def panel() -> str:
     told: list[dict[str, Any]] = []
-    board = Board(told.append)
+    board = Controller(told.append)
     board._outbox.want({HOSTILE: {"name": [HOSTILE]}})
     board._facts = lambda: {HOSTILE: {"name": [HOSTILE]}}  # type: ignore[method-assign]
     board._whole_wanted = True
@@ -147,14 +147,16 @@ SURFACES: dict[str, Callable[[], str]] = {
     "connection": lambda: bundle(connection()),
     "table's description": lambda: bundle(description()),
     "share": share,
-    "values as text": lambda: frame(rows.text_of),
-    "values as HTML": lambda: frame(rows.html_of),
+    "values as text": lambda: frame(dataframe_display.text_of),
+    "values as HTML": lambda: frame(dataframe_display.html_of),
     "progress": progress,
     "panel": panel,
-    "panel's answers": lambda: json.dumps(json.loads("".join(answers.pieces([HOSTILE]))), ensure_ascii=False),
+    "panel's answers": lambda: json.dumps(
+        json.loads("".join(reply_parts.pieces([HOSTILE]))), ensure_ascii=False
+    ),
     "panel without a kernel": lambda: (
-        still.text({"who": {"user": HOSTILE, "namespace": HOSTILE, "server": HOSTILE}})
-        + still.html({"look/who": {"what": HOSTILE, "mend": HOSTILE}})
+        static_fallback.text({"who": {"user": HOSTILE, "namespace": HOSTILE, "server": HOSTILE}})
+        + static_fallback.html({"look/who": {"what": HOSTILE, "mend": HOSTILE}})
     ),
 }
 
@@ -207,5 +209,5 @@ def test_values_of_json_keep_their_shape() -> None:
 
 
 def test_a_long_text_says_how_much_is_left_out() -> None:
-    assert shortened("a" * 4001) == "a" * 4000 + " … (1 more characters)"
-    assert shortened("a" * 4000) == "a" * 4000
+    assert shorten("a" * 4001) == "a" * 4000 + " … (1 more characters)"
+    assert shorten("a" * 4000) == "a" * 4000

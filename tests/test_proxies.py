@@ -88,6 +88,6 @@ def test_user_information_is_kept_apart_and_hidden() -> None:
 def test_url_of_no_proxy_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ServerUnreachable, match="HTTPS_PROXY") as caught:
         proxy_for(Access(server="https://api.example"), {"HTTPS_PROXY": url})
-    assert "%23" in caught.value.mend
+    assert "%23" in caught.value.hint
     for fault in (caught.value, caught.value.__context__, caught.value.__cause__):
         assert "canary" not in f"{fault!r} {fault}"

@@ -8,7 +8,7 @@ import pytest
 
 import sspcloud_magics as ssp
 from sspcloud_magics.magics import _CLASSES
-from tools import links, reference
+from tools import check_links, reference
 
 
 @pytest.mark.parametrize("kind", reference.kinds(), ids=lambda kind: kind.__name__)
@@ -16,8 +16,8 @@ def test_error_is_on_its_page_with_anchor_and_hint(kind):
     page = reference.error_page()
     assert f"({kind.__name__})=\n" in page
     entry = page.partition(f"({kind.__name__})=\n")[2].partition("\n(")[0]
-    _first, _, mend = entry.strip().partition("\n\n")[2].partition("\n\n")
-    assert mend.strip() or kind.__name__ == "SspcloudError"
+    _first, _, hint = entry.strip().partition("\n\n")[2].partition("\n\n")
+    assert hint.strip() or kind.__name__ == "SspcloudError"
 
 
 def test_magic_is_on_its_page_with_all_options():
@@ -54,7 +54,7 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
         '<a href="b.html#there">1</a><a href="b.html#gone">2</a><a href="c.html">3</a>'
     )
     (tmp_path / "b.html").write_text('<p id="there"><a href="https://elsewhere.example/x">4</a></p>')
-    assert list(links.of_site(tmp_path)) == [
+    assert list(check_links.of_site(tmp_path)) == [
         "a.html: b.html#gone is no place of that page",
         "a.html: c.html is no page",
     ]
@@ -63,7 +63,7 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
 def test_links_of_neighbouring_files_are_checked(tmp_path):
     page = tmp_path / "README.md"
     page.write_text('# Try it\n[a](#try-it) [b](#not-there) [c](docs/none.md) <img src="none.png">\n')
-    assert [fault.partition(": ")[2] for fault in links.of_file(page)] == [
+    assert [fault.partition(": ")[2] for fault in check_links.of_file(page)] == [
         "#not-there is no heading of that file",
         "docs/none.md is no file",
         "none.png is no file",

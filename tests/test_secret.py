@@ -8,7 +8,7 @@ import traceback
 
 import pytest
 
-from sspcloud_magics.secret import Form, Secret, checked, without_frames
+from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
 CANARY = "canary-in-a-coal-mine"
 
@@ -80,7 +80,7 @@ def test_an_empty_secret_is_false():
 )
 def test_a_value_of_no_use_is_refused_unquoted(form, value):
     with pytest.raises(ValueError, match=r"^It is|^A ") as refused:
-        checked(value, form, ValueError)
+        check_secret(value, form, ValueError)
     assert CANARY not in str(refused.value)
 
 
@@ -94,7 +94,7 @@ def test_a_value_of_no_use_is_refused_unquoted(form, value):
     ],
 )
 def test_a_usable_value_is_hidden(form, value):
-    assert checked(value, form, ValueError) == Secret(value)
+    assert check_secret(value, form, ValueError) == Secret(value)
 
 
 def test_without_frames_leaves_no_variable():

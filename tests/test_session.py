@@ -14,7 +14,8 @@ from sspcloud_magics.cluster.workloads import resolve
 from sspcloud_magics.cluster.workloads.inventory import TargetPort
 from sspcloud_magics.cluster.workloads.resolve import ResolvedTarget
 from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
-from sspcloud_magics.session import Choice, forwarding, looking, querying, state
+from sspcloud_magics.session import ClusterChoice, forwarding, listing, querying
+from sspcloud_magics.session import session as session_module
 from sspcloud_magics.target import PortText, Target, TargetText
 from tests.forwards.stage import helpers
 from tests.testbed import Sandbox, Testbed
@@ -23,37 +24,55 @@ from tests.testbed import Sandbox, Testbed
 @pytest.mark.parametrize(
     ("above", "below", "together"),
     [
-        (Choice(), Choice(context="a", namespace="n"), Choice(context="a", namespace="n")),
-        (Choice(context="b"), Choice(kubeconfig="f", context="a"), Choice(kubeconfig="f", context="b")),
-        (Choice(kubeconfig="g"), Choice(kubeconfig="f", context="a"), Choice(kubeconfig="g")),
         (
-            Choice(server="s", token_file="t"),
-            Choice(kubeconfig="f", context="a", namespace="n"),
-            Choice(server="s", token_file="t", namespace="n"),
+            ClusterChoice(),
+            ClusterChoice(context="a", namespace="n"),
+            ClusterChoice(context="a", namespace="n"),
         ),
         (
-            Choice(context="b"),
-            Choice(server="s", token_file="t", ca_file="c", insecure_skip_tls_verify=True),
-            Choice(context="b"),
+            ClusterChoice(context="b"),
+            ClusterChoice(kubeconfig="f", context="a"),
+            ClusterChoice(kubeconfig="f", context="b"),
         ),
         (
-            Choice(namespace="m"),
-            Choice(server="s", token_file="t"),
-            Choice(server="s", token_file="t", namespace="m"),
+            ClusterChoice(kubeconfig="g"),
+            ClusterChoice(kubeconfig="f", context="a"),
+            ClusterChoice(kubeconfig="g"),
         ),
-        (Choice(insecure_skip_tls_verify=True), Choice(), Choice(insecure_skip_tls_verify=True)),
+        (
+            ClusterChoice(server="s", token_file="t"),
+            ClusterChoice(kubeconfig="f", context="a", namespace="n"),
+            ClusterChoice(server="s", token_file="t", namespace="n"),
+        ),
+        (
+            ClusterChoice(context="b"),
+            ClusterChoice(server="s", token_file="t", ca_file="c", insecure_skip_tls_verify=True),
+            ClusterChoice(context="b"),
+        ),
+        (
+            ClusterChoice(namespace="m"),
+            ClusterChoice(server="s", token_file="t"),
+            ClusterChoice(server="s", token_file="t", namespace="m"),
+        ),
+        (
+            ClusterChoice(insecure_skip_tls_verify=True),
+            ClusterChoice(),
+            ClusterChoice(insecure_skip_tls_verify=True),
+        ),
     ],
 )
-def test_present_choice_wins_and_clusters_do_not_mix(above: Choice, below: Choice, together: Choice) -> None:
-    assert above.over(below) == together
+def test_present_choice_wins_and_clusters_do_not_mix(
+    above: ClusterChoice, below: ClusterChoice, together: ClusterChoice
+) -> None:
+    assert above.fill_from(below) == together
 
 
 def test_named_port_keeps_its_name_beside_its_number() -> None:
     ports = (TargetPort(53, "http", "UDP"), TargetPort(8000, "http", "TCP"))
     found = ResolvedTarget(Target("a", "deployment", "x"), ports)
-    assert forwarding._numbered(PortText("http"), found) == PortText("http", number=8000)
-    assert forwarding._numbered(PortText("http", 1500), found) == PortText("http", 1500, 8000)
-    assert forwarding._numbered(PortText(8000), found) == PortText(8000)
+    assert forwarding._number_port(PortText("http"), found) == PortText("http", number=8000)
+    assert forwarding._number_port(PortText("http", 1500), found) == PortText("http", 1500, 8000)
+    assert forwarding._number_port(PortText(8000), found) == PortText(8000)
 
 
 @dataclass(frozen=True)
@@ -75,7 +94,7 @@ class Row:
 )
 def test_a_pattern_is_part_of_a_name_or_a_glob(pattern: str | None, kept: list[str]) -> None:
     rows = [Row("api-1"), Row("db-1"), Row("db-22")]
-    assert [row.name for row in looking._named(rows, pattern)] == kept
+    assert [row.name for row in listing._filter_by_name(rows, pattern)] == kept
 
 
 def test_namespace_may_repeat_but_not_contradict() -> None:
@@ -118,15 +137,15 @@ SOCKET = Open(Target("c", "service", "web"), ((8000, 8000),), ("/run/web/8000.so
     ],
 )
 def test_forward_is_found_by_port_or_target(which: str, meant: list[Open]) -> None:
-    assert forwarding._matching([API, DB, POD, SOCKET], which) == meant  # type: ignore[arg-type,comparison-overlap]
+    assert forwarding._match_forwards([API, DB, POD, SOCKET], which) == meant  # type: ignore[arg-type,comparison-overlap]
 
 
 @pytest.mark.parametrize("which", ["80", "5433", "nothing", "pod/api", "c/api", "db"])
 def test_ambiguous_forward_is_answered_with_the_open(which: str) -> None:
     with pytest.raises(TargetNotFound) as caught:
-        forwarding._matching([API, DB, POD], which)  # type: ignore[arg-type,list-item]
-    assert "%unforward 5432" in caught.value.mend
-    assert "b/pod/db-1" in caught.value.mend
+        forwarding._match_forwards([API, DB, POD], which)  # type: ignore[arg-type,list-item]
+    assert "%unforward 5432" in caught.value.hint
+    assert "b/pod/db-1" in caught.value.hint
 
 
 def test_a_session_that_was_closed_begins_anew() -> None:
@@ -142,7 +161,7 @@ def alice(sandbox: Sandbox) -> Iterator[None]:
     session.close()
 
 
-def closing(does: Callable[..., Any]) -> Callable[..., Any]:
+def close_after(does: Callable[..., Any]) -> Callable[..., Any]:
     """What `does` does, and then the end of the session, as another thread asks for it."""
 
     def both(*arguments: Any, **named: Any) -> Any:
@@ -155,7 +174,7 @@ def closing(does: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.mark.usefixtures("alice")
 def test_forward_opened_during_close_is_not_opened(testbed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolve, "resolve", closing(resolve.resolve))
+    monkeypatch.setattr(resolve, "resolve", close_after(resolve.resolve))
     with pytest.raises(ForwardStopped, match="was not opened"):
         session.forward(f"{testbed.namespace}/pod/{testbed.echo.pod}", testbed.echo.port)
     assert session.open_forwards() == []
@@ -163,11 +182,11 @@ def test_forward_opened_during_close_is_not_opened(testbed: Testbed, monkeypatch
 
 
 @pytest.mark.usefixtures("alice")
-@pytest.mark.parametrize(("module", "name"), [(querying, "for_database"), (state, "prefer")])
+@pytest.mark.parametrize(("module", "name"), [(querying, "for_database"), (session_module, "prefer")])
 def test_database_opened_during_close_is_not_connected(
     module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, name, closing(getattr(module, name)))
+    monkeypatch.setattr(module, name, close_after(getattr(module, name)))
     with pytest.raises(ForwardStopped):
         session.connect_db("postgresql-cnpg-951239")
     assert session.open_connections() == []

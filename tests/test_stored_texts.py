@@ -11,13 +11,13 @@ from pathlib import Path
 
 from sspcloud_magics import share_keys
 from sspcloud_magics.errors import SspcloudError
-from sspcloud_magics.forwards import restore
+from sspcloud_magics.forwards import saved_forwards
 from sspcloud_magics.magics import _CLASSES
 from sspcloud_magics.magics.settings import SSPCloud
-from sspcloud_magics.session import memory
-from sspcloud_magics.sharing import grants, handover
+from sspcloud_magics.session import recent_namespaces
+from sspcloud_magics.sharing import handover, role_sql
 from sspcloud_magics.user_files import state_folder
-from sspcloud_magics.widgets.orders import ORDERS
+from sspcloud_magics.widgets.commands import ORDERS
 
 LIST = Path(__file__).with_name("stored_texts.txt")
 
@@ -49,8 +49,11 @@ def lines() -> set[str]:
         *(f"setting {name}" for name in SSPCloud.class_trait_names(config=True)),
         *(f"share {key}" for key in keys),
         f"share name {share_keys.share_name('db', 'bob')} {share_keys.role_name('bob')}",
-        *(f"comment {comment}" for comment in (grants.COMMENT, handover.ARCHIVE_COMMENT)),
-        *(f"state {path.relative_to(home)}" for path in (restore.state_folder(), memory.file())),
+        *(f"comment {comment}" for comment in (role_sql.COMMENT, handover.ARCHIVE_COMMENT)),
+        *(
+            f"state {path.relative_to(home)}"
+            for path in (saved_forwards.state_folder(), recent_namespaces.file())
+        ),
         *(f"panel {command}" for command in ORDERS),
     }
 

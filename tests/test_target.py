@@ -60,7 +60,7 @@ def test_targets_are_taken_apart(text, expected):
 def test_what_is_no_target_is_refused_with_the_form(text):
     with pytest.raises(UsageProblem) as refused:
         parse_target(text)
-    assert refused.value.mend
+    assert refused.value.hint
 
 
 @pytest.mark.parametrize("text", ["x", "svc/x", "user-alice/deploy/x", "user-alice/x"])

@@ -22,12 +22,12 @@ MACOS = (
 )
 
 
-def named() -> str | None:
+def get_named_browser() -> str | None:
     """Return the browser that the environment names."""
     return os.environ.get("CHROMIUM")
 
 
-def installed() -> str | None:
+def find_installed_browser() -> str | None:
     """Return a browser of this system."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     return found or next((path for path in MACOS if Path(path).exists()), None)
@@ -52,7 +52,7 @@ def from_debian() -> str | None:
         )
         if done.returncode:
             return None
-    return installed()
+    return find_installed_browser()
 
 
 def from_playwright() -> str | None:
@@ -71,7 +71,12 @@ def from_playwright() -> str | None:
         return playwright.chromium.executable_path
 
 
-WAYS: tuple[Callable[[], str | None], ...] = (named, installed, from_debian, from_playwright)
+WAYS: tuple[Callable[[], str | None], ...] = (
+    get_named_browser,
+    find_installed_browser,
+    from_debian,
+    from_playwright,
+)
 
 
 def main() -> None:

@@ -26,12 +26,12 @@ from sspcloud_magics.sandbox import cli
 ROOMS = {
     "LoginMagics": "Log in",
     "DoctorMagics": "Understand",
-    "LookingMagics": "Look",
+    "ListingMagics": "Look",
     "ForwardingMagics": "Forward",
     "QueryingMagics": "Query",
     "TableMagics": "Tables",
     "SharingMagics": "Share",
-    "PractisingMagics": "Practise",
+    "SandboxMagics": "Practise",
     "PanelMagics": "See and click",
 }
 """The chapters of the magics' page, by the class that holds the magics."""
@@ -161,18 +161,18 @@ def error_page() -> str:
         )
     ]
     for kind in kinds():
-        first, _, mend = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
-        mend = mend.partition("\n\nParameters\n")[0] if kind is errors.SspcloudError else mend
+        first, _, hint = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
+        hint = hint.partition("\n\nParameters\n")[0] if kind is errors.SspcloudError else hint
         parents = [each.__name__ for each in kind.__mro__[1:] if issubclass(each, errors.SspcloudError)]
         level = (
             "##" if (len(parents) < 2 and kind.__subclasses__()) or kind is errors.SspcloudError else "###"
         )
         if kind is errors.SspcloudError:
-            mend = ""
+            hint = ""
         is_a = f" *({' < '.join(f'[{name}](#{name})' for name in parents)})*" if parents else ""
         body = re.sub(r"\s+", " ", first.replace("``", "`"))
         parts.append(
-            f"({kind.__name__})=\n{level} {kind.__name__}\n\n{body}{is_a}\n\n{mend.replace('``', '`')}\n"
+            f"({kind.__name__})=\n{level} {kind.__name__}\n\n{body}{is_a}\n\n{hint.replace('``', '`')}\n"
         )
     return "\n".join(parts)
 

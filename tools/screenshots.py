@@ -115,13 +115,13 @@ def side_panel() -> None:
             with jupyterlab(notebooks, Path(folder) / "home", environment) as lab, chromium() as browser:
                 page = browser.new_page(viewport={"width": 1440, "height": 1290}, device_scale_factor=1.5)
                 open_notebook(page, lab, "salaries.ipynb", theme=theme)
-                beside(page)
+                photograph_side_panel(page)
                 page.screenshot(path=IMAGES / f"side-panel-{name}.png", animations="disabled")
                 page.close()
         print(f"{IMAGES.relative_to(ROOT)}/side-panel-{name}.png")
 
 
-def beside(page: Page) -> None:
+def photograph_side_panel(page: Page) -> None:
     """Open the side panel, forward a port in it, and run the notebook."""
     page.evaluate("""() => {
         window.jupyterapp.shell.collapseLeft();

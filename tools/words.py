@@ -44,7 +44,7 @@ OTHERS = (
     "whom",
 )
 QUOTES = "\"'`"
-# `mend=` is an argument of the errors until the renaming.
+# `hint=` is an argument of the errors until the renaming.
 REFUSED = re.compile(
     rf"(?<![{QUOTES}\w])(?:(?:{'|'.join(VERBS)})(?:s|ed|ing)?|stir(?:s|red|ring)|{'|'.join(OTHERS)})(?![{QUOTES}\w=])",
     re.IGNORECASE,

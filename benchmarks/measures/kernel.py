@@ -53,7 +53,7 @@ def measure_busy_kernel(bed: Bed, name: str, scale: float) -> Numbers:
             _the_last_core_for_kernels(bed, running, other, hosted),
         ):
             kernel = running if hosted else None
-            numbers |= _beside(row, kernel, other, works, lambda: measure(running.port))  # noqa: B023 - called at once
+            numbers |= _measure_beside(row, kernel, other, works, lambda: measure(running.port))  # noqa: B023 - called at once
     return numbers
 
 
@@ -66,11 +66,13 @@ def _the_last_core_for_kernels(
     if len(cores) < 2:
         yield
         return
-    everybody = _of_the_sandbox(bed)
-    databases = [each for each in everybody if _is_of_a_database(each)]
+    all_colleagues = _of_the_sandbox(bed)
+    databases = [each for each in all_colleagues if _is_of_a_database(each)]
     kernels = [other.process.pid, *([running.process.pid] if hosted else [])]
     busy_ones = [*map(psutil.Process, kernels), *databases]
-    carriers = [each for each in everybody if each not in databases] + running.workers + [psutil.Process()]
+    carriers = (
+        [each for each in all_colleagues if each not in databases] + running.workers + [psutil.Process()]
+    )
     _put(busy_ones, cores[-1:])
     _put(carriers, cores[:-1])
     try:
@@ -99,7 +101,7 @@ def _put(processes: Iterable[psutil.Process], cores: list[int]) -> None:
                     os.sched_setaffinity(thread.id, cores)
 
 
-def _beside(
+def _measure_beside(
     row: str,
     kernel: subjects.Running | None,
     other: subjects.Running,

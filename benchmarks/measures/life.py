@@ -59,12 +59,14 @@ def measure_killed(bed: Bed, name: str, _scale: float) -> Numbers:
         load.one(running.port)
         (helper,) = running.workers
         helper.kill()
-        back = _until(lambda: _serves(running.port))
+        back = _time_until(lambda: _serves(running.port))
         (helper,) = psutil.Process(running.process.pid).children()
         running.process.kill()
         started = time.perf_counter()
-        gone = _until(lambda: not helper.is_running() or helper.status() == psutil.STATUS_ZOMBIE, started)
-        free = _until(lambda: _is_free(running.port), started)
+        gone = _time_until(
+            lambda: not helper.is_running() or helper.status() == psutil.STATUS_ZOMBIE, started
+        )
+        free = _time_until(lambda: _is_free(running.port), started)
         return {
             "helper killed, served again s": back,
             "kernel killed, helper gone s": gone,
@@ -72,7 +74,7 @@ def measure_killed(bed: Bed, name: str, _scale: float) -> Numbers:
         }
 
 
-def _until(done: Callable[[], bool], started: float | None = None) -> float:
+def _time_until(done: Callable[[], bool], started: float | None = None) -> float:
     """Return after how many seconds it was so."""
     started = time.perf_counter() if started is None else started
     while time.perf_counter() < started + _PATIENCE:

@@ -75,7 +75,7 @@ def plain_psycopg(spec: Spec) -> Run:
     return lambda: session.execute(ALL).fetchall()
 
 
-def opened(spec: Spec) -> Any:
+def open_connection(spec: Spec) -> Any:
     """Return a connection of ours."""
     from sspcloud_magics.databases.discovery import Database
     from sspcloud_magics.databases.postgres.libpq import Login
@@ -94,39 +94,39 @@ def opened(spec: Spec) -> Any:
 
 
 def _query(connection: Any, sql: str, params: Any = None, **options: Any) -> Any:
-    from sspcloud_magics.databases.postgres.query import noted, run
+    from sspcloud_magics.databases.postgres.query import attach_notes, run
     from sspcloud_magics.databases.query_options import QueryOptions
 
-    return noted(run(connection, sql, params, QueryOptions(**options)))
+    return attach_notes(run(connection, sql, params, QueryOptions(**options)))
 
 
 def ours(spec: Spec) -> Run:
-    connection = opened(spec)
+    connection = open_connection(spec)
     return lambda: _query(connection, ALL, warn=lambda _: None)
 
 
 def ours_with_parameters(spec: Spec) -> Run:
-    connection = opened(spec)
+    connection = open_connection(spec)
     sql = f"{ALL} WHERE id > :least AND day >= :since"
     values = {"least": 0, "since": "2020-01-01"}
     return lambda: _query(connection, sql, values, warn=lambda _: None)
 
 
 def ours_decimal(spec: Spec) -> Run:
-    connection = opened(spec)
+    connection = open_connection(spec)
     return lambda: _query(connection, ALL, numeric="decimal")
 
 
 def to_parquet(spec: Spec) -> Run:
     """Write `times` the table into a file, and watch the memory meanwhile."""
-    from sspcloud_magics.databases.postgres.transfer.files import export
+    from sspcloud_magics.databases.postgres.transfer.export import export
 
-    connection = opened(spec)
+    connection = open_connection(spec)
     sql = f"SELECT q.* FROM query_benchmark q, generate_series(1, {spec['times']})"  # noqa: S608 - a number of ours
 
     def run() -> Numbers:
         started = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder, _sampled() as samples:
+        with tempfile.TemporaryDirectory() as folder, _sample_memory() as samples:
             done = export(connection, sql, Path(folder) / "rows.parquet")
         seconds = time.perf_counter() - started
         half = samples[len(samples) // 2 :]
@@ -142,7 +142,7 @@ def to_parquet(spec: Spec) -> Run:
 
 
 @contextlib.contextmanager
-def _sampled(every: float = 0.05) -> Iterator[list[float]]:
+def _sample_memory(every: float = 0.05) -> Iterator[list[float]]:
     """Collect the resident memory of this process, in MiB, while the block runs."""
     process, over = psutil.Process(), threading.Event()
     samples = [process.memory_info().rss / 2**20]
@@ -166,16 +166,16 @@ def one_row(spec: Spec) -> Run:
     from IPython.core.interactiveshell import InteractiveShell
 
     import sspcloud_magics
-    from sspcloud_magics.session import state
+    from sspcloud_magics.session import session as session_module
 
-    connection, session = opened(spec), psycopg.connect(**conninfo(spec))
+    connection, session = open_connection(spec), psycopg.connect(**conninfo(spec))
     by_id = "SELECT id, x, hash FROM query_benchmark WHERE id = "
     by_range = (
         "SELECT id, x, hash FROM query_benchmark WHERE id < "  # no word of few rows: it is described first
     )
     shell: Any = InteractiveShell.instance()
     sspcloud_magics.load_ipython_extension(shell)
-    state.session.connections = [connection]
+    session_module.session.connections = [connection]
     shell.user_ns["i"] = 77
     calls: dict[str, Callable[[int], object]] = {
         "psycopg ms": lambda _: session.execute(by_id + "%s", [77]).fetchall(),

@@ -20,14 +20,14 @@ from pathlib import Path
 from yaml.nodes import MappingNode
 
 from sspcloud_magics import pem
-from sspcloud_magics.cluster.account import COPY_AGAIN
 from sspcloud_magics.cluster.auth import jwt, oidc
-from sspcloud_magics.cluster.auth.contexts import ContextAccess, server_url
+from sspcloud_magics.cluster.auth.kubeconfig_context import ContextAccess, server_url
+from sspcloud_magics.cluster.cluster import cluster_from
 from sspcloud_magics.cluster.config import kubeconfig as kubeconfigs
 from sspcloud_magics.cluster.config import kubeconfig_file
 from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assign, remove, remove_malformed
-from sspcloud_magics.cluster.identity import cluster_from
 from sspcloud_magics.cluster.login_script import LoginScript
+from sspcloud_magics.cluster.platform import COPY_AGAIN
 from sspcloud_magics.cluster.requests.permissions import who_am_i
 from sspcloud_magics.errors import KubeconfigInvalid, TokenExpired
 from sspcloud_magics.secret import Secret, without_frames
@@ -64,12 +64,12 @@ def log_in(script: LoginScript, files: Sequence[Path], ca_file: Path | None = No
         kubeconfig_file.check_writable(file)
     script = _with_fresh_token(script)
     _try(script, files, ca)
-    with kubeconfig_file.locked(files):
-        for file, text in merged(_texts(files), script, ca).items():
+    with kubeconfig_file.lock_files(files):
+        for file, text in merge_login(_texts(files), script, ca).items():
             kubeconfig_file.write(file, text)
 
 
-def merged(texts: Mapping[Path, str], script: LoginScript, ca: str | None = None) -> dict[Path, str]:
+def merge_login(texts: Mapping[Path, str], script: LoginScript, ca: str | None = None) -> dict[Path, str]:
     """Return the kubeconfigs as they are after a login; those that do not change are left out.
 
     Parameters
@@ -95,7 +95,7 @@ def merged(texts: Mapping[Path, str], script: LoginScript, ca: str | None = None
     remove_malformed(context)
     assign(context, dict(script.context_values))
     first.use_context(script.context)
-    return {file: edit.text() for file, edit in edits.items() if edit.changed(texts[file])}
+    return {file: edit.text() for file, edit in edits.items() if edit.has_changed(texts[file])}
 
 
 def _merge_cluster(node: MappingNode, script: LoginScript, ca: str | None) -> None:
@@ -127,10 +127,10 @@ def _merge_user(node: MappingNode, script: LoginScript, edit: KubeconfigEdit) ->
         assign(node, {"token": script.token.reveal()})
         return
     remove(node, *(key for key in _OTHER_CREDENTIALS if key != "auth-provider"))
-    provider = edit.mapping(node, "auth-provider")
+    provider = edit.ensure_mapping(node, "auth-provider")
     if KubeconfigEdit.texts(provider).get("name") != "oidc":
         provider.value = []
-    config = edit.mapping(provider, "config")
+    config = edit.ensure_mapping(provider, "config")
     assign(config, {key: value.reveal() for key, value in script.oidc.items()})
     assign(provider, {"name": "oidc"})
 
@@ -154,7 +154,7 @@ def _try(script: LoginScript, files: Sequence[Path], ca: str | None) -> None:
     token = script.token or script.oidc["id-token"]
     # The bare token, so that nothing is renewed, and nothing written, before the server has spoken.
     bare = replace(script, oidc={}, token=token)
-    pending = merged(_texts(files), bare, ca)
+    pending = merge_login(_texts(files), bare, ca)
     found = kubeconfigs.load(files, pending)
     if found is None:
         raise KubeconfigInvalid("There is no kubeconfig to log in with.")
@@ -165,7 +165,7 @@ def _try(script: LoginScript, files: Sequence[Path], ca: str | None) -> None:
         raise TokenExpired(
             f"{server_url(str(script.cluster_values['server']))} does not accept the token of this script.",
             why=jwt.expiry_in_words(token) or error.why or "It is not one of its tokens, or it is cut off.",
-            mend=COPY_AGAIN,
+            hint=COPY_AGAIN,
         ) from None
     finally:
         cluster.close()
@@ -183,6 +183,6 @@ def _read_authority(file: Path) -> str:
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise KubeconfigInvalid(
             f"The CA file {file} holds no certificate in PEM.",
-            mend="name a file with -----BEGIN CERTIFICATE----- in it, or leave --ca out",
+            hint="name a file with -----BEGIN CERTIFICATE----- in it, or leave --ca out",
         )
     return text

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sspcloud_magics import addresses
-from sspcloud_magics.cluster.account import ACCOUNT_PAGE
 from sspcloud_magics.cluster.auth import jwt
+from sspcloud_magics.cluster.platform import ACCOUNT_PAGE
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.secret import Form, Secret, checked, without_frames
+from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 from sspcloud_magics.user_files import decode
 
 LIMIT = 1 << 20
@@ -123,29 +123,29 @@ def read_script(file: Path) -> LoginScript:
     """
     try:
         if file.is_dir():
-            raise UsageProblem(f"{file} is a directory.", mend="name the script in it")
+            raise UsageProblem(f"{file} is a directory.", hint="name the script in it")
         size = file.stat().st_size
         if size > LIMIT:
             raise UsageProblem(
                 f"{file} is no login script.",
                 why=f"It has {size / 1e6:.1f} MB; a login script is far smaller.",
-                mend=_COPY_AGAIN,
+                hint=_COPY_AGAIN,
             )
         text = decode(file.read_bytes())
     except UnicodeDecodeError:
-        raise UsageProblem(f"{file} is no login script.", why="It is not text.", mend=_COPY_AGAIN) from None
+        raise UsageProblem(f"{file} is no login script.", why="It is not text.", hint=_COPY_AGAIN) from None
     except (OSError, ValueError) as error:  # a ValueError for a name with a NUL
         if not isinstance(error, OSError) or error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
             # The name is not repeated: it may be a token, typed in its place.
             raise UsageProblem(
                 "There is no script of that name.",
                 why=f"Names without a directory are looked for in {Path.cwd()}. A token is not taken from the line.",
-                mend="name the file into which you saved the script of your account page: %k8s_login config.sh",
+                hint="name the file into which you saved the script of your account page: %k8s_login config.sh",
             ) from None
         raise UsageProblem(
             f"The script {file} cannot be read.",
             why=f"{error.strerror or error}.",
-            mend="check the path: it is the file that you saved from your account page",
+            hint="check the path: it is the file that you saved from your account page",
         ) from None
     return parse(text)
 
@@ -183,7 +183,7 @@ def parse(text: str) -> LoginScript:
             raise UsageProblem(
                 f"The script has {command.name} twice, in the lines {commands[command.name].line} and {line}.",
                 why="Which of the two is meant, it does not say.",
-                mend="paste one script only; for another project, log in again with its script",
+                hint="paste one script only; for another project, log in again with its script",
             )
         commands[command.name] = command
     missing = [name for name in _FLAGS if name not in commands]
@@ -191,7 +191,7 @@ def parse(text: str) -> LoginScript:
         raise UsageProblem(
             "The script is not complete." if commands else "There is no login script in this.",
             why=f"It lacks kubectl config {', '.join(missing)}.",
-            mend=_COPY_AGAIN,
+            hint=_COPY_AGAIN,
         )
     return _script(commands)
 
@@ -201,11 +201,11 @@ def _recognize(text: str) -> None:
     start = text.lstrip()[:200].lower()
     if start.startswith("<"):
         raise UsageProblem(
-            "This is a web page, not the script that is shown on it.", mend=f"on the page, {_COPY_AGAIN}"
+            "This is a web page, not the script that is shown on it.", hint=f"on the page, {_COPY_AGAIN}"
         )
     if start.startswith(("apiversion:", "kind:", "clusters:", "{")):
         raise UsageProblem(
-            "This is a kubeconfig, not a login script.", mend="use it as it is: %k8s_login --kubeconfig FILE"
+            "This is a kubeconfig, not a login script.", hint="use it as it is: %k8s_login --kubeconfig FILE"
         )
 
 
@@ -242,18 +242,18 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
 def _not_read(rest: str, line: int, words: list[str]) -> UsageProblem:
     """Return the error for what no login script holds at the beginning of `rest`."""
     if rest == "\\":
-        what = f"The script is cut off: its last line ({_shown(line, words)}) goes on."
+        what = f"The script is cut off: its last line ({_show_line(line, words)}) goes on."
     elif rest[0] == "'" or (rest[0] == '"' and not re.search(r"(?<!\\)[$`]", rest)):
-        what = f"The script is cut off: a quote is opened and not closed ({_shown(line, words)})."
+        what = f"The script is cut off: a quote is opened and not closed ({_show_line(line, words)})."
     else:
-        return _refused(line, words, "A shell would do more with this than read it")
-    return UsageProblem(what, mend=_COPY_AGAIN)
+        return _make_refusal(line, words, "A shell would do more with this than read it")
+    return UsageProblem(what, hint=_COPY_AGAIN)
 
 
 def _command(line: int, words: list[str]) -> _Command:
     if words[:2] != ["kubectl", "config"] or len(words) < 3 or words[2] not in _FLAGS:
         known = ", ".join(_FLAGS)
-        raise _refused(line, words, f"Only kubectl config {known} are read, and nothing is ever run")
+        raise _make_refusal(line, words, f"Only kubectl config {known} are read, and nothing is ever run")
     name, rest = words[2], words[3:]
     entries: list[str] = []
     flags: dict[str, list[str]] = {}
@@ -264,21 +264,22 @@ def _command(line: int, words: list[str]) -> _Command:
             continue
         flag, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or flag not in _FLAGS[name]:
-            raise _refused(line, words, f"kubectl config {name} is not read with this flag")
+            raise _make_refusal(line, words, f"kubectl config {name} is not read with this flag")
         if not equals and flag == "insecure-skip-tls-verify":
             value = "true"
         elif not equals:
             if not rest:
                 raise UsageProblem(
-                    f"The script is cut off: --{flag} has no value ({_shown(line, words)}).", mend=_COPY_AGAIN
+                    f"The script is cut off: --{flag} has no value ({_show_line(line, words)}).",
+                    hint=_COPY_AGAIN,
                 )
             value = rest.pop(0)
         flags.setdefault(flag, []).append(value)
     if len(entries) != 1 or not entries[0].strip():
-        raise _refused(line, words, f"kubectl config {name} takes one name")
+        raise _make_refusal(line, words, f"kubectl config {name} takes one name")
     again = [flag for flag, values in flags.items() if len(values) > 1 and flag != "auth-provider-arg"]
     if again:
-        raise _refused(line, words, f"--{again[0]} comes twice")
+        raise _make_refusal(line, words, f"--{again[0]} comes twice")
     return _Command(line, name, entries[0], flags)
 
 
@@ -290,13 +291,13 @@ def _script(commands: Mapping[str, _Command]) -> LoginScript:
             raise UsageProblem(
                 f"The script contradicts itself: its context (line {context.line}) names another {flag} than "
                 f"the one that it sets (line {command.line}).",
-                mend=_COPY_AGAIN,
+                hint=_COPY_AGAIN,
             )
     if use.entry != context.entry:
         raise UsageProblem(
             f"The script contradicts itself: it sets one context (line {context.line}) and uses another "
             f"(line {use.line}).",
-            mend=_COPY_AGAIN,
+            hint=_COPY_AGAIN,
         )
     oidc, token = _credentials(user)
     return LoginScript(
@@ -311,14 +312,14 @@ def _cluster_values(command: _Command) -> dict[str, str | bool]:
         raise UsageProblem(
             f"The script names no usable server (line {command.line}).",
             why="It has to be an https:// address: over anything else the token could be read on its way.",
-            mend=_COPY_AGAIN,
+            hint=_COPY_AGAIN,
         )
     insecure = values.get("insecure-skip-tls-verify")
     if insecure is not None:
         # The texts that Go's strconv.ParseBool takes.
         said = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
         if str(insecure).lower() not in said:
-            raise _refused(
+            raise _make_refusal(
                 command.line,
                 ["kubectl", "config", command.name],
                 "insecure-skip-tls-verify is true or false",
@@ -327,7 +328,7 @@ def _cluster_values(command: _Command) -> dict[str, str | bool]:
     if values.get("insecure-skip-tls-verify") and "certificate-authority" in values:
         raise UsageProblem(
             f"The script names a certificate authority, and says not to verify (line {command.line}).",
-            mend=_COPY_AGAIN,
+            hint=_COPY_AGAIN,
         )
     return values
 
@@ -338,55 +339,57 @@ def _credentials(command: _Command) -> tuple[dict[str, Secret], Secret | None]:
     given = command.flags.get("auth-provider-arg", [])
     shown = ["kubectl", "config", command.name]
     if bool(token) == bool(provider) or (provider and provider != "oidc") or (given and not provider):
-        raise _refused(command.line, shown, "it takes --auth-provider=oidc with its settings, or --token")
+        raise _make_refusal(
+            command.line, shown, "it takes --auth-provider=oidc with its settings, or --token"
+        )
     if token:
-        return {}, _checked("token", token, command.line)
+        return {}, _check_value("token", token, command.line)
     settings: dict[str, Secret] = {}
     try:
         # kubectl splits at commas as CSV does (pflag's StringSlice).
         listed = [each for text in given for row in csv.reader([text], strict=True) for each in row]
     except csv.Error:
-        raise _refused(
+        raise _make_refusal(
             command.line, shown, "--auth-provider-arg has a line break or a stray quote in its value"
         ) from None
     for setting in listed:
         key, equals, value = setting.partition("=")
         if not equals or key not in _OIDC:
             name = f" with {key}" if _NAME.fullmatch(key) else ""
-            raise _refused(command.line, shown, f"--auth-provider-arg is not read{name}")
-        settings[key] = _checked(key, value, command.line) if key in _FORMS and value else Secret(value)
+            raise _make_refusal(command.line, shown, f"--auth-provider-arg is not read{name}")
+        settings[key] = _check_value(key, value, command.line) if key in _FORMS and value else Secret(value)
     for key in ("idp-issuer-url", "client-id", "id-token", "refresh-token"):
         if not settings.get(key):
             raise UsageProblem(
                 "The script is not complete.",
                 why=f"set-credentials lacks {key} (line {command.line}).",
-                mend=_COPY_AGAIN,
+                hint=_COPY_AGAIN,
             )
     if jwt.expiry(settings["id-token"]) is None:
         raise UsageProblem(
             f"The id-token in line {command.line} is cut off, or is no token.",
             why="It is not a JSON Web Token with a time at which it ends.",
-            mend=_COPY_AGAIN,
+            hint=_COPY_AGAIN,
         )
     return settings, None
 
 
-def _checked(name: str, value: str, line: int) -> Secret:
+def _check_value(name: str, value: str, line: int) -> Secret:
     def refusal(why: str) -> UsageProblem:
-        return UsageProblem(f"The {name} in line {line} cannot be used.", why=why, mend=_COPY_AGAIN)
+        return UsageProblem(f"The {name} in line {line} cannot be used.", why=why, hint=_COPY_AGAIN)
 
-    return checked(value, _FORMS[name], refusal)
+    return check_secret(value, _FORMS[name], refusal)
 
 
-def _refused(line: int, words: list[str], why: str) -> UsageProblem:
+def _make_refusal(line: int, words: list[str], why: str) -> UsageProblem:
     return UsageProblem(
-        f"This is not in a login script: {_shown(line, words)}.",
+        f"This is not in a login script: {_show_line(line, words)}.",
         why=f"{why}. Nothing was changed.",
-        mend=_COPY_AGAIN,
+        hint=_COPY_AGAIN,
     )
 
 
-def _shown(line: int, words: list[str]) -> str:
+def _show_line(line: int, words: list[str]) -> str:
     """Return a line for a message: its number, its first words and flags, and none of its values."""
     known = {"kubectl", "config", *_FLAGS}
     kept = [word.partition("=")[0] for word in words[:6]]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.printable import shortened
+from sspcloud_magics.printable import shorten
 
 MOST_BYTES = 63
 """What PostgreSQL keeps of a name: NAMEDATALEN - 1, as it is built everywhere."""
@@ -39,9 +39,9 @@ def refuse_twins(names: Iterable[str], holder: str) -> None:
     if found := twins(names):
         first = found[0]
         raise UsageProblem(
-            shortened(f"Several columns are named {first!r}, and {holder} holds one of a name."),
+            shorten(f"Several columns are named {first!r}, and {holder} holds one of a name."),
             why=f"So it is with {', '.join(map(repr, found[:_MOST_LISTED]))}." if len(found) > 1 else "",
-            mend=f"give each a name of its own: SELECT a.{first}, b.{first} AS {first}_2 … instead of SELECT *",
+            hint=f"give each a name of its own: SELECT a.{first}, b.{first} AS {first}_2 … instead of SELECT *",
         )
 
 
@@ -57,14 +57,14 @@ def refuse_long(names: Iterable[str], what: str) -> None:
         if _NO_CHARACTERS.search(name):
             raise UsageProblem(
                 f"The name {name!r} of a {what} has a character that PostgreSQL cannot hold.",
-                mend="df.columns = [...]" if what == "column" else f"name the {what} without it",
+                hint="df.columns = [...]" if what == "column" else f"name the {what} without it",
             )
         size = len(name.encode(errors="replace"))
         if size > MOST_BYTES:
             raise UsageProblem(
                 f"The name of a {what} has {size} bytes, and PostgreSQL keeps {MOST_BYTES}.",
                 why=f"It is {name!r}, and would become {name.encode(errors='replace')[:MOST_BYTES].decode(errors='ignore')!r}.",
-                mend=f"df = df.rename(columns={{{name!r}: '…'}})"
+                hint=f"df = df.rename(columns={{{name!r}: '…'}})"
                 if what == "column"
                 else f"name the {what} in fewer characters",
             )

@@ -18,18 +18,18 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from sspcloud_magics import share_keys
-from sspcloud_magics.cluster.requests import objects, permissions
+from sspcloud_magics.cluster.requests import object_reads, permissions
 from sspcloud_magics.databases import discovery
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import ClusterError, CredentialsNotFound, Forbidden, ServerError, UsageProblem
-from sspcloud_magics.secret import Form, Secret, checked, without_frames
+from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
 if TYPE_CHECKING:
-    from sspcloud_magics.cluster.identity import Cluster
+    from sspcloud_magics.cluster.cluster import Cluster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class DatabaseCredentials:
     """A user, a password, and what was written beside them.
 
     Parameters
@@ -51,7 +51,9 @@ class Credentials:
     source: str = ""
 
 
-def locate(cluster: Cluster, name: str, namespace: str | None = None) -> tuple[Database, Credentials | None]:
+def locate(
+    cluster: Cluster, name: str, namespace: str | None = None
+) -> tuple[Database, DatabaseCredentials | None]:
     """Return the database that a name means, and the share's credentials where it is a colleague's.
 
     A colleague may be allowed to read one Secret and to list nothing: then that Secret says where the
@@ -82,7 +84,7 @@ def locate(cluster: Cluster, name: str, namespace: str | None = None) -> tuple[D
         if where == cluster.namespace:
             raise
         # Who may list nothing there may still forward to what a colleague has named.
-        return discovery.trusted(cluster, bare, where), None
+        return discovery.assume_database(cluster, bare, where), None
     return discovery.find(listed, bare, where), None
 
 
@@ -94,7 +96,7 @@ def for_database(
     user: str | None = None,
     url: Secret | None = None,
     ask_password: Callable[[str], str] | None = None,
-) -> tuple[Database, Credentials]:
+) -> tuple[Database, DatabaseCredentials]:
     """Return the database that a name means, and who logs in there.
 
     Parameters
@@ -122,18 +124,18 @@ def for_database(
     if url is not None:
         used = from_url(url)
     elif user is not None:
-        used = asked(user, found, ask_password)
+        used = ask_credentials(user, found, ask_password)
     else:
-        used = known or of(cluster, found)
+        used = known or read_credentials(cluster, found)
     if known is not None:
         used = replace(used, ca=used.ca or known.ca, dbname=used.dbname or known.dbname)
     return found, used
 
 
-def _share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, Credentials] | None:
+def _share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, DatabaseCredentials] | None:
     for me in _names_of_mine(cluster):
         try:
-            secret = objects.secret(cluster, share_keys.share_name(name, me), namespace)
+            secret = object_reads.secret(cluster, share_keys.share_name(name, me), namespace)
         except Forbidden:
             continue
         found = _of_share(secret, name) if secret else None
@@ -146,7 +148,7 @@ def _share(cluster: Cluster, namespace: str, name: str) -> tuple[Database, Crede
     return None
 
 
-def of_share(cluster: Cluster, database: Database) -> Credentials:
+def of_share(cluster: Cluster, database: Database) -> DatabaseCredentials:
     """Return the credentials of a database that was shared with me, as they are now.
 
     Raises
@@ -165,11 +167,11 @@ def of_share(cluster: Cluster, database: Database) -> Credentials:
     raise CredentialsNotFound(
         f"{database.path} is not shared with you any more.",
         why=f"The share{until} has ended, or its owner has taken it back.",
-        mend=f"ask its owner to run: %share_db {database.name} --with {next(_names_of_mine(cluster))}",
+        hint=f"ask its owner to run: %share_db {database.name} --with {next(_names_of_mine(cluster))}",
     )
 
 
-def _of_share(secret: objects.SecretObject, name: str) -> tuple[Database, Credentials] | None:
+def _of_share(secret: object_reads.SecretObject, name: str) -> tuple[Database, DatabaseCredentials] | None:
     host, port = _text(secret, share_keys.HOST), _text(secret, share_keys.PORT)
     user, password = _text(secret, share_keys.USER), secret.value(share_keys.PASSWORD)
     if not (host and user and password):
@@ -185,7 +187,7 @@ def _of_share(secret: objects.SecretObject, name: str) -> tuple[Database, Creden
         access=secret.annotations.get(share_keys.ACCESS, share_keys.READ_ONLY),
         until=_moment(secret.annotations.get(share_keys.UNTIL, "")),
     )
-    return database, Credentials(
+    return database, DatabaseCredentials(
         user=user,
         password=password,
         dbname=database.database,
@@ -202,12 +204,12 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
-def shared_with_me(cluster: Cluster, namespaces: Iterable[str]) -> list[Database]:
+def list_received(cluster: Cluster, namespaces: Iterable[str]) -> list[Database]:
     """Return the databases of colleagues' namespaces that are shared with me, the newest share first.
 
     Who may list nothing there still learns from the server which Secrets they may read by name.
     """
-    found: list[tuple[str, Database, Credentials]] = []
+    found: list[tuple[str, Database, DatabaseCredentials]] = []
     for namespace in namespaces:
         with suppress(Forbidden, ServerError):  # one that is gone, or that one may not even ask about
             found += _shares_with_me(cluster, namespace)
@@ -217,10 +219,10 @@ def shared_with_me(cluster: Cluster, namespaces: Iterable[str]) -> list[Database
     ]
 
 
-def _shares_with_me(cluster: Cluster, namespace: str) -> Iterator[tuple[str, Database, Credentials]]:
+def _shares_with_me(cluster: Cluster, namespace: str) -> Iterator[tuple[str, Database, DatabaseCredentials]]:
     for name in permissions.secrets_by_name(cluster, namespace):
         try:
-            secret = objects.secret(cluster, name, namespace)
+            secret = object_reads.secret(cluster, name, namespace)
         except Forbidden:
             continue
         shared = secret and secret.labels.get(share_keys.DATABASE)
@@ -243,7 +245,7 @@ def _names_of_mine(cluster: Cluster) -> Iterator[str]:
             yield other
 
 
-def of(cluster: Cluster, database: Database) -> Credentials:
+def read_credentials(cluster: Cluster, database: Database) -> DatabaseCredentials:
     """Return the credentials for a database of a namespace that one administers.
 
     Raises
@@ -254,7 +256,7 @@ def of(cluster: Cluster, database: Database) -> Credentials:
     refused: Forbidden | None = None
     for name, user_key, password_key in _candidates(database):
         try:
-            secret = objects.secret(cluster, name, database.namespace)
+            secret = object_reads.secret(cluster, name, database.namespace)
         except Forbidden as error:
             refused = refused or error
             continue
@@ -262,11 +264,11 @@ def of(cluster: Cluster, database: Database) -> Credentials:
             continue
         user, password = _text(secret, user_key), secret.value(password_key)
         if user and password and user not in ("postgres", "root"):
-            return Credentials(user=user, password=password, source=f"the secret {name}")
+            return DatabaseCredentials(user=user, password=password, source=f"the secret {name}")
     steps = [f"%connect_db {database.path} --user USER asks for a password"]
     if database.namespace == cluster.namespace:
         why = refused.what if refused else "None of the secrets that its chart makes is there."
-        steps = [refused.mend, *steps] if refused and refused.mend else steps
+        steps = [refused.hint, *steps] if refused and refused.hint else steps
     else:
         me = next(_names_of_mine(cluster))
         why = f"It is not shared with {me}, or not any more: no secret {share_keys.share_name(database.name, me)} can be read there."
@@ -278,7 +280,7 @@ def of(cluster: Cluster, database: Database) -> Credentials:
                 f"a person's namespace begins with user-: %connect_db user-{database.namespace}/{database.name}",
             )
     raise CredentialsNotFound(
-        f"No user and password can be read for {database.path}.", why=why, mend="\n".join(steps)
+        f"No user and password can be read for {database.path}.", why=why, hint="\n".join(steps)
     )
 
 
@@ -295,14 +297,16 @@ def _candidates(database: Database) -> tuple[tuple[str, str, str], ...]:
 def authority(cluster: Cluster, database: Database) -> str | None:
     """Return the certificate authority of a CNPG database in PEM; None where it cannot be read."""
     try:
-        secret = objects.secret(cluster, f"{database.name}-ca", database.namespace)
+        secret = object_reads.secret(cluster, f"{database.name}-ca", database.namespace)
     except ClusterError:
         return None
     return _text(secret, "ca.crt") if secret else None
 
 
 @without_frames
-def asked(user: str, database: Database, ask_password: Callable[[str], str] | None) -> Credentials:
+def ask_credentials(
+    user: str, database: Database, ask_password: Callable[[str], str] | None
+) -> DatabaseCredentials:
     """Return the credentials of a user whose password a person types.
 
     Raises
@@ -313,20 +317,22 @@ def asked(user: str, database: Database, ask_password: Callable[[str], str] | No
     if ask_password is None:
         raise CredentialsNotFound(
             f"The user {user} needs a password, and nobody can be asked here.",
-            mend="put a URL into an environment variable and name it: --url-env VAR",
+            hint="put a URL into an environment variable and name it: --url-env VAR",
         )
     password = ask_password(f"Password of {user} on {database.path}: ")
     if not password:
-        raise CredentialsNotFound("No password was typed.", mend=f"%connect_db {database.path} --user {user}")
-    return Credentials(user=user, password=_password(password), source="typed")
+        raise CredentialsNotFound("No password was typed.", hint=f"%connect_db {database.path} --user {user}")
+    return DatabaseCredentials(user=user, password=_password(password), source="typed")
 
 
 def _password(value: str) -> Secret:
-    return checked(value, Form.PASSWORD, lambda why: UsageProblem("The password cannot be used.", why=why))
+    return check_secret(
+        value, Form.PASSWORD, lambda why: UsageProblem("The password cannot be used.", why=why)
+    )
 
 
 @without_frames
-def from_url(url: Secret) -> Credentials:
+def from_url(url: Secret) -> DatabaseCredentials:
     """Return the credentials that a libpq URL (or ``key=value`` string) holds.
 
     Raises
@@ -340,12 +346,12 @@ def from_url(url: Secret) -> Credentials:
     except (psycopg.Error, UnicodeError):
         parts = None
     if parts is None:
-        raise UsageProblem("The URL is not one that libpq can read.", mend=form)
+        raise UsageProblem("The URL is not one that libpq can read.", hint=form)
     missing = [name for name in ("user", "password") if not parts.get(name)]
     if missing:
-        raise UsageProblem(f"The URL says no {' and no '.join(missing)}.", mend=form)
+        raise UsageProblem(f"The URL says no {' and no '.join(missing)}.", hint=form)
     dbname = parts.get("dbname")
-    return Credentials(
+    return DatabaseCredentials(
         user=str(parts["user"]),
         password=_password(str(parts["password"])),
         dbname=str(dbname) if dbname else None,
@@ -353,6 +359,6 @@ def from_url(url: Secret) -> Credentials:
     )
 
 
-def _text(secret: objects.SecretObject, key: str) -> str | None:
+def _text(secret: object_reads.SecretObject, key: str) -> str | None:
     value = secret.value(key)
     return value.reveal() if value else None

@@ -20,17 +20,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sspcloud_magics.cluster.api.failures import NotFound, reading
+from sspcloud_magics.cluster.api.api_errors import NotFound, report_malformed
 from sspcloud_magics.cluster.api.resources import CNPG_CLUSTERS, ENDPOINTS
-from sspcloud_magics.cluster.requests import objects
-from sspcloud_magics.cluster.requests.objects import SecretObject
+from sspcloud_magics.cluster.requests import object_reads
+from sspcloud_magics.cluster.requests.object_reads import SecretObject
 from sspcloud_magics.cluster.workloads import inventory
 from sspcloud_magics.cluster.workloads.inventory import Pod, Service
 from sspcloud_magics.errors import DatabaseHibernated, DatabaseNotFound, Forbidden, UsageProblem
 from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
-    from sspcloud_magics.cluster.identity import Cluster
+    from sspcloud_magics.cluster.cluster import Cluster
     from sspcloud_magics.cluster.workloads.tables import ResourceTable
 
 POSTGRES_PORT = 5432
@@ -137,18 +137,22 @@ def databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
     """
     refused: list[Forbidden] = []
     evidence = Evidence(
-        services=_allowed(lambda: inventory.services(cluster, namespace), refused),
-        secrets=_allowed(lambda: objects.secrets(cluster, namespace), refused),
-        clusters=_allowed(lambda: objects.list_objects(cluster, CNPG_CLUSTERS, namespace), refused),
-        pods=_allowed(lambda: inventory.pods(cluster, namespace), []),
+        services=_list_if_allowed(lambda: inventory.services(cluster, namespace), refused),
+        secrets=_list_if_allowed(lambda: object_reads.secrets(cluster, namespace), refused),
+        clusters=_list_if_allowed(
+            lambda: object_reads.list_objects(cluster, CNPG_CLUSTERS, namespace), refused
+        ),
+        pods=_list_if_allowed(lambda: inventory.pods(cluster, namespace), []),
     )
     if evidence.services is None and evidence.secrets is None and not evidence.clusters:
         raise refused[0]
-    with reading(cluster):
+    with report_malformed(cluster):
         return databases_in(evidence)
 
 
-def _allowed(listing: Callable[[], list[_Listed]], refused: list[Forbidden]) -> Sequence[_Listed] | None:
+def _list_if_allowed(
+    listing: Callable[[], list[_Listed]], refused: list[Forbidden]
+) -> Sequence[_Listed] | None:
     try:
         return listing()
     except Forbidden as error:
@@ -173,7 +177,7 @@ def databases_in(evidence: Evidence) -> list[Database]:
                 source=f"{known.source}, {database.source}",
             )
     states = _States(evidence)
-    placed = [replace(database, state=states.of(database)) for database in found.values()]
+    placed = [replace(database, state=states.get_state(database)) for database in found.values()]
     return sorted(placed, key=lambda database: (database.namespace, database.name))
 
 
@@ -286,7 +290,7 @@ class _States:
         }
         self._services = {(service.namespace, service.name): service for service in evidence.services or ()}
 
-    def of(self, database: Database) -> str:
+    def get_state(self, database: Database) -> str:
         item = self._clusters.get((database.namespace, database.name))
         annotations = (item["metadata"].get("annotations") or {}) if item else {}
         if annotations.get(_HIBERNATION) == "on":
@@ -323,7 +327,7 @@ def split_name(text: str, namespace: str) -> tuple[str, str]:
     if len(parts) > 2 or not all(map(_NAME.fullmatch, parts)):
         raise UsageProblem(
             f"{text!r} is not the name of a database.",
-            mend="write NAME or NAMESPACE/NAME, such as user-alice/postgresql-cnpg-951239",
+            hint="write NAME or NAMESPACE/NAME, such as user-alice/postgresql-cnpg-951239",
         )
     return (parts[0], parts[1]) if len(parts) == 2 else (namespace, parts[0])
 
@@ -352,13 +356,13 @@ def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
     names = ", ".join(sorted({one.name for one in begin or candidates}))
     if begin:
         raise DatabaseNotFound(
-            f"Several databases in {namespace} begin with {name!r}.", mend=f"name one of: {names}"
+            f"Several databases in {namespace} begin with {name!r}.", hint=f"name one of: {names}"
         )
     near = nearest(name, [one.name for one in candidates])
     raise DatabaseNotFound(
         f"There is no database {name!r} in {namespace}.",
         why=f"There is: {names}." if names else "That namespace holds none.",
-        mend=f"did you mean {near}?"
+        hint=f"did you mean {near}?"
         if near
         else f"{name} is a namespace: %databases -n {name} lists what is yours or shared with you there"
         if name.startswith(("user-", "projet-"))
@@ -366,7 +370,7 @@ def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
     )
 
 
-def trusted(cluster: Cluster, name: str, namespace: str) -> Database:
+def assume_database(cluster: Cluster, name: str, namespace: str) -> Database:
     """Return the PostgreSQL of that name where nothing may be listed: somebody told the name."""
     services = [name] if name.endswith("-rw") else [f"{name}-rw", name]
     seen = [service for service in services if _answers(cluster, service, namespace)]
@@ -384,10 +388,10 @@ def trusted(cluster: Cluster, name: str, namespace: str) -> Database:
 def state_by_endpoints(cluster: Cluster, database: Database) -> str:
     """Return ``running``, ``not running``, or ``unknown`` where its endpoints may not be read."""
     try:
-        endpoints = objects.get_object(cluster, ENDPOINTS, database.service, database.namespace)
+        endpoints = object_reads.get_object(cluster, ENDPOINTS, database.service, database.namespace)
     except (Forbidden, NotFound):
         return "unknown"
-    with reading(cluster):
+    with report_malformed(cluster):
         ready = any(subset.get("addresses") for subset in endpoints.get("subsets") or ())
     return "running" if ready else "not running"
 
@@ -395,7 +399,7 @@ def state_by_endpoints(cluster: Cluster, database: Database) -> str:
 def _answers(cluster: Cluster, service: str, namespace: str) -> bool:
     """Whether the endpoints of a service may be read, which a share allows for one service."""
     try:
-        objects.get_object(cluster, ENDPOINTS, service, namespace)
+        object_reads.get_object(cluster, ENDPOINTS, service, namespace)
     except (Forbidden, NotFound):
         return False
     return True
@@ -414,12 +418,12 @@ def require_usable(database: Database) -> None:
     if database.kind != "postgres":
         raise UsageProblem(
             f"{database.path} is a {database.kind}, and queries are made to PostgreSQL only.",
-            mend=f"%forward {database.namespace}/svc/{database.service} {database.port} opens a port to it",
+            hint=f"%forward {database.namespace}/svc/{database.service} {database.port} opens a port to it",
         )
     if database.state in ("hibernated", "suspended"):
         raise DatabaseHibernated(
             f"{database.path} is {database.state}: it has no pod that could answer.",
-            mend=f"its owner resumes it on {SERVICES_PAGE}, then connect again",
+            hint=f"its owner resumes it on {SERVICES_PAGE}, then connect again",
         )
 
 
@@ -441,12 +445,12 @@ def database_table(listed: Sequence[Database], namespace: str = "", mine: str = 
         A row each: ``name``, ``namespace``, ``kind``, ``state``, ``service``, ``database``, ``source`` and ``access``
         as str, ``port`` int64, ``until`` datetime64[us, UTC]; the last two of what is shared with oneself.
     """
-    from sspcloud_magics.cluster.workloads.tables import Column, Row, Tone, View, table  # noqa: PLC0415 - pandas costs 0.3 s, which completion need not pay
+    from sspcloud_magics.cluster.workloads.tables import Row, TableColumn, TableView, Tone, table  # noqa: PLC0415 - pandas costs 0.3 s, which completion need not pay
 
     def path(row: Row) -> str:
         return str(row["name"]) if row["namespace"] in ("", mine) else f"{row['namespace']}/{row['name']}"
 
-    def until(row: Row) -> str:
+    def show_until(row: Row) -> str:
         moment: datetime = row["until"].to_pydatetime()
         return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
@@ -455,13 +459,13 @@ def database_table(listed: Sequence[Database], namespace: str = "", mine: str = 
     dtypes |= {"port": "int64", "database": "str", "source": "str"}
     dtypes |= {"access": "str", "until": "datetime64[us, UTC]"}
     columns = (
-        Column("name", "NAME", path),
-        Column("kind", "KIND"),
-        Column("state", "STATE", tone=lambda row: tones.get(str(row["state"]), Tone.OVER)),
-        Column("service", "SERVICE", lambda row: f"{row['service']}:{row['port']}"),
-        Column("database", "DATABASE"),
-        Column("access", "SHARED", lambda row: row["access"] or "yours"),
-        Column("until", "UNTIL", until),
+        TableColumn("name", "NAME", path),
+        TableColumn("kind", "KIND"),
+        TableColumn("state", "STATE", tone=lambda row: tones.get(str(row["state"]), Tone.OVER)),
+        TableColumn("service", "SERVICE", lambda row: f"{row['service']}:{row['port']}"),
+        TableColumn("database", "DATABASE"),
+        TableColumn("access", "SHARED", lambda row: row["access"] or "yours"),
+        TableColumn("until", "UNTIL", show_until),
     )
     apart = {"namespace", "port", "source"}
     if not any(one.access for one in listed):
@@ -473,4 +477,4 @@ def database_table(listed: Sequence[Database], namespace: str = "", mine: str = 
             "%connect_db with the line that they sent you."
         )
     rows = ({name: getattr(one, name) for name in dtypes} for one in listed)
-    return table(rows, dtypes, View(columns, "database", nothing, frozenset(apart), paths=True))
+    return table(rows, dtypes, TableView(columns, "database", nothing, frozenset(apart), paths=True))

@@ -31,7 +31,7 @@ class Finding:
         One sentence.
     evidence
         What was seen, a line each.
-    mend
+    hint
         What to do, one step a line; empty where nothing is to be done.
     """
 
@@ -39,7 +39,7 @@ class Finding:
     verdict: Verdict
     what: str
     evidence: tuple[str, ...] = ()
-    mend: str = ""
+    hint: str = ""
 
 
 def fine(step: str, what: str, *evidence: str) -> Finding:
@@ -47,14 +47,14 @@ def fine(step: str, what: str, *evidence: str) -> Finding:
     return Finding(step, Verdict.FINE, what, tuple(line for line in evidence if line))
 
 
-def look(step: str, what: str, *evidence: str, mend: str = "") -> Finding:
+def look(step: str, what: str, *evidence: str, hint: str = "") -> Finding:
     """Return a finding that works and is not as it should be."""
-    return Finding(step, Verdict.LOOK, what, tuple(line for line in evidence if line), mend)
+    return Finding(step, Verdict.LOOK, what, tuple(line for line in evidence if line), hint)
 
 
-def broken(step: str, what: str, *evidence: str, mend: str = "") -> Finding:
+def make_broken(step: str, what: str, *evidence: str, hint: str = "") -> Finding:
     """Return a finding that keeps a byte from arriving."""
-    return Finding(step, Verdict.BROKEN, what, tuple(line for line in evidence if line), mend)
+    return Finding(step, Verdict.BROKEN, what, tuple(line for line in evidence if line), hint)
 
 
 def not_needed(step: str, why: str) -> Finding:
@@ -62,6 +62,6 @@ def not_needed(step: str, why: str) -> Finding:
     return Finding(step, Verdict.NOT_NEEDED, why)
 
 
-def failed(step: str, error: SspcloudError) -> Finding:
+def make_failed(step: str, error: SspcloudError) -> Finding:
     """Return what an error says, as a finding."""
-    return broken(step, error.what, *error.why.splitlines(), mend=error.mend)
+    return make_broken(step, error.what, *error.why.splitlines(), hint=error.hint)

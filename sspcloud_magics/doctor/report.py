@@ -64,7 +64,7 @@ class Report:
             return f"Everything works; {things} to look at."
         return "Everything is fine."
 
-    def redacted(self) -> Report:
+    def redact(self) -> Report:
         """Return the report without tokens, passwords and names of people, to be shown to anybody."""
 
         def clean(text: str) -> str:
@@ -82,7 +82,7 @@ class Report:
                     finding,
                     what=clean(finding.what),
                     evidence=tuple(map(clean, finding.evidence)),
-                    mend=clean(finding.mend),
+                    hint=clean(finding.hint),
                 )
                 for finding in self.findings
             )
@@ -96,7 +96,7 @@ class Report:
                 "verdict": finding.verdict.value,
                 "what": _line(finding.what),
                 "evidence": [_line(each) for each in finding.evidence],
-                "mend": [_line(each) for each in finding.mend.splitlines()],
+                "mend": [_line(each) for each in finding.hint.splitlines()],
             }
             for finding in self.findings
         ]
@@ -129,12 +129,12 @@ def _lines(findings: Iterable[Finding]) -> Iterable[str]:
         yield f"{_MARKS[finding.verdict]} {_line(finding.step):<15} {_line(finding.what)}"
         if finding.verdict is not Verdict.NOT_NEEDED:
             yield from (f"{'':<18}{_line(line)}" for line in finding.evidence)
-        yield from (f"{'':<18}→ {_line(line)}" for line in finding.mend.splitlines())
+        yield from (f"{'':<18}→ {_line(line)}" for line in finding.hint.splitlines())
 
 
 def _row(finding: Finding) -> str:
     evidence = "".join(f"<li>{escape(_line(line))}</li>" for line in finding.evidence)
-    mend = "".join(f"<div>→ {escape(_line(line))}</div>" for line in finding.mend.splitlines())
+    hint = "".join(f"<div>→ {escape(_line(line))}</div>" for line in finding.hint.splitlines())
     found = escape(_line(finding.what))
     if evidence:
         is_open = "" if finding.verdict is Verdict.FINE else " open"
@@ -143,4 +143,4 @@ def _row(finding: Finding) -> str:
         )
     mark = f"<td style='{_CELL};color:{_COLOURS[finding.verdict]}' title='{finding.verdict.value}'>{_MARKS[finding.verdict]}</td>"
     step = f"<th scope='row' style='{_CELL}'>{escape(_line(finding.step))}</th>"
-    return f"<tr>{mark}{step}<td style='{_CELL}'>{found}{mend}</td></tr>"
+    return f"<tr>{mark}{step}<td style='{_CELL}'>{found}{hint}</td></tr>"

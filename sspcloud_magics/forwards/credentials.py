@@ -13,16 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sspcloud_magics import forked
+from sspcloud_magics import fork_hooks
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import SspcloudError, TokenExpired
-from sspcloud_magics.tunnel.control import RefuseAccess, SetAccess
+from sspcloud_magics.tunnel.ipc import RefuseAccess, SetAccess
 
 _log = logging.getLogger(__name__)
 
 
-class Identity(Protocol):
-    """Someone on an API server, whose credentials renew themselves: `cluster.identity.Cluster`."""
+class AccessProvider(Protocol):
+    """Someone on an API server, whose credentials renew themselves: `cluster.cluster.Cluster`."""
 
     def access(self) -> Access:
         """Return the material of the moment."""
@@ -39,12 +39,12 @@ class Identity(Protocol):
 
 @dataclass(slots=True)
 class _Entry:
-    identity: Identity
+    identity: AccessProvider
     access: Access
     is_renewing: bool = False
 
 
-class Credentials:
+class AccessRegistry:
     """The identities of one manager.
 
     Parameters
@@ -57,13 +57,13 @@ class Credentials:
         self._send = send
         self._entries: list[_Entry] = []
         self._lock = threading.Lock()
-        forked.begin_again(self)
+        fork_hooks.begin_again(self)
 
     def begin_in_child(self) -> None:
         """Wait for none of the parent's threads in a forked child."""
         self._lock = threading.Lock()
 
-    def enter(self, identity: Identity, access: Access) -> tuple[SetAccess, bool]:
+    def enter(self, identity: AccessProvider, access: Access) -> tuple[SetAccess, bool]:
         """Enter the present material of an identity.
 
         Returns
@@ -80,7 +80,7 @@ class Credentials:
             self._entries.append(_Entry(identity, access))
             return SetAccess(len(self._entries) - 1, access), True
 
-    def identity(self, access_id: int) -> Identity:
+    def identity(self, access_id: int) -> AccessProvider:
         """Return an identity by its number."""
         with self._lock:
             return self._entries[access_id].identity
@@ -90,7 +90,7 @@ class Credentials:
         with self._lock:
             return self._entries[access_id].access.server
 
-    def known(self) -> list[SetAccess]:
+    def list_known(self) -> list[SetAccess]:
         """Return what a new helper must know."""
         with self._lock:
             return [SetAccess(access_id, entry.access) for access_id, entry in enumerate(self._entries)]

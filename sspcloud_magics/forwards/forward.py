@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from sspcloud_magics.errors import ForwardStopped, SspcloudError, TunnelLost, from_wire
-from sspcloud_magics.forwards.display import ForwardCard, endpoint, traffic
+from sspcloud_magics.forwards.formatting import ForwardCard, endpoint, traffic
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import (
+from sspcloud_magics.tunnel.ipc import (
     TRANSITIONS,
     ForwardCounters,
     ForwardSpec,
@@ -220,7 +220,7 @@ class Forward:
                     raise TunnelLost(
                         f"{self.target} could not be reached within {timeout:g} s.",
                         why=self.reason or self.last_error,
-                        mend="try again, or look at the pod with %k8s_pods",
+                        hint="try again, or look at the pod with %k8s_pods",
                     )
                 # In slices: on Windows, Ctrl-C is seen between two waits only.
                 self._keeper.changed.wait(min(left, 0.2))

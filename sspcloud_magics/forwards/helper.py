@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO
 
 from sspcloud_magics.errors import HelperFailed
-from sspcloud_magics.tunnel import control
+from sspcloud_magics.tunnel import ipc
 
 MODULE = "sspcloud_magics.tunnel"
 
@@ -118,7 +118,7 @@ class Helper:
                 raise HelperFailed(
                     "The process that carries the bytes could not be started.",
                     why=f"{sys.executable}: {error.strerror}",
-                    mend="restart the kernel",
+                    hint="restart the kernel",
                 ) from None
             assert self._process.stdin is not None  # noqa: S101 - for the type checker: it is a PIPE
             assert self._process.stdout is not None  # noqa: S101
@@ -131,9 +131,9 @@ class Helper:
         """The process's number."""
         return self._process.pid
 
-    def send(self, command: control.Command) -> None:
+    def send(self, command: ipc.Command) -> None:
         """Send a command; one that cannot be sent is dropped, since `events` tells that the helper ended."""
-        line = control.encode(command)
+        line = ipc.encode(command)
         # POSIX writes so much to a pipe whole or not at all, even when a signal interrupts it.
         is_whole = len(line) <= _ATOMIC
         with self._sending, contextlib.suppress(OSError, ValueError):
@@ -147,7 +147,7 @@ class Helper:
                 if not is_whole:
                     self._process.kill()
 
-    def events(self) -> Iterator[control.Event]:
+    def events(self) -> Iterator[ipc.Event]:
         """Yield what the helper says, until its output ends."""
         rest = bytearray()
         while True:
@@ -162,10 +162,10 @@ class Helper:
             rest = bytearray(tail)
             for line in lines:
                 try:
-                    message = control.decode(bytes(line))
+                    message = ipc.decode(bytes(line))
                 except ValueError:  # a fault of the helper: the next line may be fine
                     continue
-                if isinstance(message, control.Event):
+                if isinstance(message, ipc.Event):
                     yield message
 
     def close_input(self) -> None:

@@ -27,16 +27,16 @@ from functools import partial
 
 from sspcloud_magics import log_file
 from sspcloud_magics.errors import ForwardStopped, HelperFailed, PortTaken
-from sspcloud_magics.forwards.credentials import Credentials, Identity
+from sspcloud_magics.forwards.credentials import AccessProvider, AccessRegistry
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.helper import Helper
 from sspcloud_magics.forwards.lease import Lease
+from sspcloud_magics.forwards.port_notes import name_holder, remark, say_holder
 from sspcloud_magics.forwards.ports import check_address, specify
-from sspcloud_magics.forwards.remarks import name_holder, remark, say_holder
 from sspcloud_magics.forwards.sockets import UNIX, folders, specify_sockets
 from sspcloud_magics.forwards.subscribers import Subscribers
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import (
+from sspcloud_magics.tunnel.ipc import (
     Command,
     CredentialsWanted,
     Event,
@@ -95,7 +95,7 @@ class ForwardManager:
         # How many leases each forward has that was opened by a lease.
         self._leases: weakref.WeakKeyDictionary[Forward, int] = weakref.WeakKeyDictionary()
         self._leasing = threading.Lock()
-        self._credentials = Credentials(self._send)
+        self._credentials = AccessRegistry(self._send)
         self._helper: Helper | None = None
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
@@ -122,7 +122,7 @@ class ForwardManager:
 
     def forward(
         self,
-        cluster: Identity,
+        cluster: AccessProvider,
         target: Target,
         ports: Sequence[PortText],
         *,
@@ -238,7 +238,9 @@ class ForwardManager:
             timeout=timeout,
         )
 
-    def lease(self, cluster: Identity, target: Target, port: PortText, *, timeout: float = 30.0) -> Lease:
+    def lease(
+        self, cluster: AccessProvider, target: Target, port: PortText, *, timeout: float = 30.0
+    ) -> Lease:
         """Open a forward, or take the one that is open, for as long as somebody needs it.
 
         Parameters
@@ -363,7 +365,7 @@ class ForwardManager:
             raise ForwardStopped(
                 f"The forward to {target} was not opened.",
                 why="all forwards have been closed meanwhile",
-                mend="ask for it again",
+                hint="ask for it again",
             )
 
     def _find(
@@ -401,10 +403,10 @@ class ForwardManager:
             atexit.register(self.close)
 
     def _look_after(self) -> None:
-        failure = HelperFailed(_HELPER_ENDS, why="a fault of this package", mend=_HELPER_MEND)
+        failure = HelperFailed(_HELPER_ENDS, why="a fault of this package", hint=_HELPER_MEND)
         try:
             why = self._run_helpers()
-            failure = HelperFailed(_HELPER_ENDS, why=why, mend=_HELPER_MEND)
+            failure = HelperFailed(_HELPER_ENDS, why=why, hint=_HELPER_MEND)
         except HelperFailed as error:
             failure = error
         finally:
@@ -446,7 +448,7 @@ class ForwardManager:
             with self._lock:
                 self._helper = helper
                 helper.send(SetLog(log_file.level()))
-                for set_access in self._credentials.known():
+                for set_access in self._credentials.list_known():
                     self._send(set_access)
                 for forward in self._forwards.values():
                     if forward.is_live:

@@ -19,7 +19,7 @@ from pathlib import Path
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.forwards.sockets import UNIX
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import PortSpec
+from sspcloud_magics.tunnel.ipc import PortSpec
 
 ANY = 0
 
@@ -38,7 +38,7 @@ def first_unprivileged_port() -> int:
         return 1024
 
 
-def derived_ports(target: Target, remote: int | str) -> tuple[int, ...]:
+def derive_ports(target: Target, remote: int | str) -> tuple[int, ...]:
     """Return the local ports that belong to a target's port when its own number is taken.
 
     Examples
@@ -72,18 +72,18 @@ def specify(
     """
     if not ports:
         raise UsageProblem(
-            f"No port of {target} is named.", mend="write REMOTE or LOCAL:REMOTE, such as 8000 or 1500:8000"
+            f"No port of {target} is named.", hint="write REMOTE or LOCAL:REMOTE, such as 8000 or 1500:8000"
         )
     lowest = first_unprivileged_port() if first_port is None else first_port
     written = [port.local for port in ports if port.local]
     for local in written:
         if written.count(local) > 1:
-            raise UsageProblem(f"The local port {local} is named twice.", mend="give each its own")
+            raise UsageProblem(f"The local port {local} is named twice.", hint="give each its own")
         if local < lowest:
             raise UsageProblem(
                 f"An ordinary user may not listen on port {local}.",
                 why=f"Ports below {lowest} are the administrator's on this machine.",
-                mend="write another, such as "
+                hint="write another, such as "
                 + next(f"{local + 8000}:{p.remote}" for p in ports if p.local == local),
             )
     return tuple(PortSpec(port.remote, _candidates(target, port, lowest, written)) for port in ports)
@@ -93,7 +93,7 @@ def _candidates(target: Target, port: PortText, lowest: int, written: list[int])
     if port.local is not None:
         return (port.local,)
     remote = port.number or port.remote
-    derived = derived_ports(target, remote)
+    derived = derive_ports(target, remote)
     wished = (remote, *derived) if isinstance(remote, int) else derived
     return (*(number for number in wished if number >= lowest and number not in written), ANY)
 
@@ -108,18 +108,18 @@ def check_address(address: str) -> str:
     """
     if address in {"localhost", UNIX}:
         return address
-    mend = "use localhost, or an IP address of this machine, such as 127.0.0.1"
+    hint = "use localhost, or an IP address of this machine, such as 127.0.0.1"
     try:
         checked = ipaddress.ip_address(address)
     except ValueError:
-        raise UsageProblem(f"{address!r} is not an address to listen on.", mend=mend) from None
+        raise UsageProblem(f"{address!r} is not an address to listen on.", hint=hint) from None
     family = socket.AF_INET if checked.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family) as probe:
             probe.bind((str(checked), ANY))
     except OSError as error:
         why = f"{error.strerror}." if error.strerror else ""
-        raise UsageProblem(f"{checked} is not an address of this machine.", why=why, mend=mend) from None
+        raise UsageProblem(f"{checked} is not an address of this machine.", why=why, hint=hint) from None
     return str(checked)
 
 

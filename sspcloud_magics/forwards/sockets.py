@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import PortSpec
+from sspcloud_magics.tunnel.ipc import PortSpec
 
 UNIX = "unix"
 """The address of a forward that listens on Unix sockets."""
@@ -33,7 +33,7 @@ def runtime_folder() -> Path:
     """Return the directory of this user in which those of the forwards lie."""
     if sys.platform == "win32":
         raise UsageProblem(
-            "Programs on Windows do not use Unix sockets.", mend="forward to a local port: leave --unix out"
+            "Programs on Windows do not use Unix sockets.", hint="forward to a local port: leave --unix out"
         )
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
     if runtime.is_absolute() and runtime.is_dir() and runtime.stat().st_uid == os.geteuid():
@@ -67,7 +67,7 @@ def folders(target: Target, ports: tuple[PortSpec, ...]) -> tuple[str, ...]:
         raise UsageProblem(
             f"The path of the socket would be too long, in {home}.",
             why=f"A socket's path has {_LONGEST_PATH} bytes at most.",
-            mend="set XDG_RUNTIME_DIR or TMPDIR to a shorter directory",
+            hint="set XDG_RUNTIME_DIR or TMPDIR to a shorter directory",
         )
     return (str(home / name), *(str(home / f"{name}-{number}") for number in range(2, _FOLDERS + 1)))
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from sspcloud_magics.cluster.workloads.tables import Column, ResourceTable, Row, Tone, View, table
-from sspcloud_magics.forwards import display
+from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, Tone, table
+from sspcloud_magics.forwards import formatting
 from sspcloud_magics.forwards.forward import Forward
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.ipc import State
 
 _TONES = {
     State.STARTING: Tone.WAITING,
@@ -53,23 +53,23 @@ def _trouble(row: Row) -> str:
 
 
 _COLUMNS = (
-    Column("state", "STATE", tone=lambda row: _TONES[State(row["state"])]),
-    Column("local", "LOCAL"),
-    Column("target", "TARGET"),
-    Column("pod", "POD"),
-    Column("sent", "SENT", lambda row: display.size(row["sent"])),
-    Column("received", "RECEIVED", lambda row: display.size(row["received"])),
-    Column("connections", "CONNECTIONS", _open_of_all),
-    Column("since", "SINCE", _clock),
-    Column("last_error", "LAST ERROR", _trouble),
+    TableColumn("state", "STATE", tone=lambda row: _TONES[State(row["state"])]),
+    TableColumn("local", "LOCAL"),
+    TableColumn("target", "TARGET"),
+    TableColumn("pod", "POD"),
+    TableColumn("sent", "SENT", lambda row: formatting.size(row["sent"])),
+    TableColumn("received", "RECEIVED", lambda row: formatting.size(row["received"])),
+    TableColumn("connections", "CONNECTIONS", _open_of_all),
+    TableColumn("since", "SINCE", _clock),
+    TableColumn("last_error", "LAST ERROR", _trouble),
 )
 _APART = frozenset({"open", "failed", "reconnects", "reason", "protocol"})
 
 
-def _view(rows: list[dict[str, Any]]) -> View:
+def _view(rows: list[dict[str, Any]]) -> TableView:
     """Return how the table is displayed: without a column for errors where there are none."""
     apart = _APART if any(map(_trouble, rows)) else _APART | {"last_error"}
-    return View(_COLUMNS, "forward", "No forward is open.", apart)
+    return TableView(_COLUMNS, "forward", "No forward is open.", apart)
 
 
 def forward_table(forwards: Iterable[Forward]) -> ResourceTable:

@@ -18,16 +18,16 @@ from sspcloud_magics.magics.cell_input import Transformer, transformers
 from sspcloud_magics.magics.completion import KnownNames, matcher
 from sspcloud_magics.magics.doctor import DoctorMagics
 from sspcloud_magics.magics.forwarding import ForwardingMagics
+from sspcloud_magics.magics.listing import ListingMagics
 from sspcloud_magics.magics.login import LoginMagics, Reminder
-from sspcloud_magics.magics.looking import LookingMagics
 from sspcloud_magics.magics.panel import PanelMagics
-from sspcloud_magics.magics.practising import PractisingMagics
 from sspcloud_magics.magics.querying import QueryingMagics
+from sspcloud_magics.magics.sandbox import SandboxMagics
 from sspcloud_magics.magics.settings import SSPCloud
 from sspcloud_magics.magics.sharing import SharingMagics
 from sspcloud_magics.magics.sql_completion import KnownTables, sources, sql_matcher
 from sspcloud_magics.magics.tables import TableMagics
-from sspcloud_magics.widgets import sidepanel
+from sspcloud_magics.widgets import side_panel
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 _CLASSES: tuple[type[Magics], ...] = (
     LoginMagics,
     DoctorMagics,
-    LookingMagics,
+    ListingMagics,
     ForwardingMagics,
     QueryingMagics,
     TableMagics,
     SharingMagics,
-    PractisingMagics,
+    SandboxMagics,
     PanelMagics,
 )
 
@@ -81,8 +81,8 @@ def load(shell: InteractiveShell) -> None:
     shell.events.register("post_run_cell", known.after_cell)
     shell.events.register("post_run_cell", tables.after_cell)
     shell.events.register("post_run_cell", reminder.after_cell)
-    shell.events.register("post_run_cell", sidepanel.after_cell)
-    sidepanel.listen()
+    shell.events.register("post_run_cell", side_panel.after_cell)
+    side_panel.listen()
     setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, tables, matchers, rewriting, reminder))
 
 
@@ -113,8 +113,8 @@ def unload(shell: InteractiveShell) -> None:
     shell.events.unregister("post_run_cell", loaded.known.after_cell)
     shell.events.unregister("post_run_cell", loaded.tables.after_cell)
     shell.events.unregister("post_run_cell", loaded.reminder.after_cell)
-    shell.events.unregister("post_run_cell", sidepanel.after_cell)
-    sidepanel.fall_silent()
+    shell.events.unregister("post_run_cell", side_panel.after_cell)
+    side_panel.fall_silent()
     if rows := sys.modules.get(f"{__name__}.rows"):  # else nothing has been asked yet
         rows.unregister(shell)
     shell.Completer.custom_matchers[:] = [

@@ -23,7 +23,7 @@ from IPython.core.magic import Magics
 from IPython.utils.text import DollarFormatter
 
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.printable import shortened
+from sspcloud_magics.printable import shorten
 from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def words_of(line: str) -> list[str]:
     try:
         return list(itertools.takewhile("#".__ne__, lexer))
     except ValueError:
-        raise UsageProblem("A quote is opened and not closed.", mend="close it, or leave it out") from None
+        raise UsageProblem("A quote is opened and not closed.", hint="close it, or leave it out") from None
 
 
 def visible_variables(magics: Magics, local_ns: Mapping[str, Any] | None) -> ChainMap[str, Any]:
@@ -134,13 +134,13 @@ def fill_in(line: str, variables: Mapping[str, Any], *, values_only: bool = Fals
         near = nearest(str(error.name), [name for name in variables if not name.startswith("_")])
         raise UsageProblem(
             f"The line names {error.name!r}, and there is no such variable.",
-            mend=f"did you mean {near}?" if near else "{{ and }} stand for braces, $$ for a dollar sign",
+            hint=f"did you mean {near}?" if near else "{{ and }} stand for braces, $$ for a dollar sign",
         ) from None
     except Exception as error:  # noqa: BLE001 - an expression of the user's may raise anything
         raise UsageProblem(
             "The line holds a {…} or a $… that cannot be filled in.",
-            why=shortened(f"{type(error).__name__}: {error}"),
-            mend="{name} takes the value of a variable; {{ and }} stand for braces, $$ for a dollar sign",
+            why=shorten(f"{type(error).__name__}: {error}"),
+            hint="{name} takes the value of a variable; {{ and }} stand for braces, $$ for a dollar sign",
         ) from None
 
 
@@ -172,7 +172,7 @@ class _WordsFormatter(DollarFormatter):
 def _refuse_option(word: object) -> None:
     """Refuse a word of a variable's value that would be more than a value: others may have written it, as in a sign-up sheet."""
     if isinstance(word, str) and (word.startswith("-") or word == "#"):
-        raise TypeError(f"{shortened(word)} in a value would be read as an option or a comment")
+        raise TypeError(f"{shorten(word)} in a value would be read as an option or a comment")
 
 
 _QUOTED_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
@@ -196,9 +196,9 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
     _refuse_secrets(name, line)
     words = words_of(line)
     if {"-h", "--help"} & set(words):
-        raise UsageProblem(f"%{name} is explained by its question mark.", mend=f"%{name}?")
+        raise UsageProblem(f"%{name} is explained by its question mark.", hint=f"%{name}?")
     if f"%{name}" in words:
-        raise UsageProblem(f"%{name} stands in this line twice.", mend="write it once, at the beginning")
+        raise UsageProblem(f"%{name} stands in this line twice.", hint="write it once, at the beginning")
     parser: argparse.ArgumentParser = getattr(magics, name).parser
     try:
         known, extra = parser.parse_known_args(words)
@@ -206,15 +206,15 @@ def arguments(magics: Magics, name: str, line: str) -> argparse.Namespace:
             # kubectl takes options between what belongs together: svc/x -n lab 8000.
             known, extra = parser.parse_known_intermixed_args(words)
     except UsageError as error:
-        raise UsageProblem(f"%{name}: {_without_values(str(error))}.", mend=_usage(name, parser)) from None
+        raise UsageProblem(f"%{name}: {_without_values(str(error))}.", hint=_usage(name, parser)) from None
     if extra:
         options = [word.partition("=")[0] for word in extra if word.startswith("-") and len(word) > 1]
         unknown = ", ".join(options) or f"{len(extra)} word{'s' if len(extra) > 1 else ''} too many"
         is_option = "has no option" if options else "was given"
         flags = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001 - told nowhere else
         near = nearest(options[0], flags) if options else ""
-        mend = f"did you mean {near}?" if near else _usage(name, parser)
-        raise UsageProblem(f"%{name} {is_option} {unknown}.", mend=mend)
+        hint = f"did you mean {near}?" if near else _usage(name, parser)
+        raise UsageProblem(f"%{name} {is_option} {unknown}.", hint=hint)
     return known
 
 
@@ -239,7 +239,7 @@ def _refuse_secrets(name: str, line: str) -> None:
         f"{kind} is not taken from the line.",
         why="The line is saved with the notebook and in IPython's history. If the secret was a real one, "
         "clear this cell, and change the secret.",
-        mend=instead.get(name, f"%{name}? says what it takes"),
+        hint=instead.get(name, f"%{name}? says what it takes"),
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from sspcloud_magics import forked, session
+from sspcloud_magics import fork_hooks, session
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.magics.cell_input import ASSIGNMENT
 from sspcloud_magics.printable import printable
@@ -33,7 +33,7 @@ _LINE = re.compile(rf"^\s*{ASSIGNMENT}(?P<escape>%%?)(?P<name>\w+)[ \t](?P<rest>
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ClusterNames:
     """The names that were seen in the cluster.
 
     Parameters
@@ -55,13 +55,13 @@ class KnownNames:
     """The names that were seen so far, fetched again on a thread of their own after a use of the cluster."""
 
     def __init__(self) -> None:
-        self.names = Names()
+        self.names = ClusterNames()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._fetched = float("-inf")
         self._cluster: object = None
         self._uses = 0
-        forked.begin_again(self)
+        fork_hooks.begin_again(self)
 
     def begin_in_child(self) -> None:
         """Wait for none of the parent's threads in a forked child."""
@@ -81,7 +81,7 @@ class KnownNames:
             return
         with self._lock:
             if self._cluster is not use.cluster:
-                self.names, self._cluster = Names(), use.cluster
+                self.names, self._cluster = ClusterNames(), use.cluster
             new = use.namespaces != self.names.namespaces
             busy = self._thread is not None and self._thread.is_alive()
             if busy or not (new or time.monotonic() - self._fetched > FRESH):
@@ -105,14 +105,14 @@ class KnownNames:
             prefix = "" if namespace == cluster.namespace else f"{namespace}/"
             targets |= _targets(cluster, namespace, prefix)
             databases += _databases(cluster, namespace, prefix)
-        shared = _allowed(lambda: _shared(cluster))
+        shared = _fetch_quietly(lambda: _list_shared(cluster))
         databases += [path for path in shared if path not in databases]
         with self._lock:
             if self._cluster is cluster:
-                self.names = Names(targets, tuple(databases), namespaces)
+                self.names = ClusterNames(targets, tuple(databases), namespaces)
 
 
-def _allowed(fetch: Callable[[], list[Any]]) -> list[Any]:
+def _fetch_quietly(fetch: Callable[[], list[Any]]) -> list[Any]:
     """Return what may be listed; a thread says nothing, since its words would land in any cell's output."""
     try:
         return fetch()
@@ -124,9 +124,9 @@ def _targets(cluster: Any, namespace: str, prefix: str) -> dict[str, tuple[str, 
     from sspcloud_magics.cluster.workloads import inventory  # noqa: PLC0415 - on the thread, after first use
 
     found: dict[str, tuple[str, ...]] = {}
-    for pod in _allowed(lambda: inventory.pods(cluster, namespace)):
+    for pod in _fetch_quietly(lambda: inventory.pods(cluster, namespace)):
         found[f"{prefix}pod/{pod.name}" if prefix else pod.name] = _ports(pod.ports)
-    for service in _allowed(lambda: inventory.services(cluster, namespace)):
+    for service in _fetch_quietly(lambda: inventory.services(cluster, namespace)):
         found[f"{prefix}svc/{service.name}"] = _ports(service.ports)
     return found
 
@@ -143,40 +143,40 @@ def _ports(ports: Iterable[Any]) -> tuple[str, ...]:
 def _databases(cluster: Any, namespace: str, prefix: str) -> list[str]:
     from sspcloud_magics.databases import discovery  # noqa: PLC0415 - as above
 
-    return [prefix + each.name for each in _allowed(lambda: discovery.databases(cluster, namespace))]
+    return [prefix + each.name for each in _fetch_quietly(lambda: discovery.databases(cluster, namespace))]
 
 
-def _shared(cluster: Any) -> list[str]:
+def _list_shared(cluster: Any) -> list[str]:
     """Return what colleagues share, in the namespaces that were used now or before."""
-    from sspcloud_magics.databases.credentials import shared_with_me  # noqa: PLC0415 - as above
+    from sspcloud_magics.databases.credentials import list_received  # noqa: PLC0415 - as above
 
-    return [each.path for each in shared_with_me(cluster, session.colleagues_namespaces(cluster))]
+    return [each.path for each in list_received(cluster, session.colleagues_namespaces(cluster))]
 
 
 # --- What an argument of a magic stands for -------------------------------------------------------------
 
 
-def _target_words(names: Names, _words: list[str]) -> Iterable[str]:
+def _target_words(names: ClusterNames, _words: list[str]) -> Iterable[str]:
     """Return what `forward` takes; a colleague's target that may not be listed has been used at least."""
     used = [each.target for each in session.open_forwards()]
-    return {**names.targets, **{_written(target): () for target in used}}
+    return {**names.targets, **{_write_target(target): () for target in used}}
 
 
-def _written(target: Target) -> str:
+def _write_target(target: Target) -> str:
     cluster = session.recent_use().cluster
     if cluster is None or cluster.namespace != target.namespace:
         return str(target)
     return target.name if target.kind == "pod" else f"{SHORT_KIND[target.kind]}/{target.name}"
 
 
-def _namespace_words(names: Names, _words: list[str]) -> Iterable[str]:
+def _namespace_words(names: ClusterNames, _words: list[str]) -> Iterable[str]:
     """Return the namespaces that were used, in this session and before."""
     cluster = session.recent_use().cluster
     before = session.colleagues_namespaces(cluster) if cluster is not None else ()
     return dict.fromkeys([*names.namespaces, *before])
 
 
-def _context_words(_names: Names, words: list[str]) -> Iterable[str]:
+def _context_words(_names: ClusterNames, words: list[str]) -> Iterable[str]:
     """Return the contexts of the kubeconfig that is on the line, or would be found: a file, not the cluster."""
     from sspcloud_magics.cluster.config import kubeconfig  # noqa: PLC0415 - it brings YAML
 
@@ -188,28 +188,28 @@ def _context_words(_names: Names, words: list[str]) -> Iterable[str]:
     return [] if read is None else read.contexts
 
 
-def _port_words(names: Names, words: list[str]) -> Iterable[str]:
+def _port_words(names: ClusterNames, words: list[str]) -> Iterable[str]:
     """Return the ports of the target that is on the line, each also behind the local port being typed."""
     target = next((word for word in words if word in names.targets), "")
     local = words[-1].rpartition(":")[0] if ":" in words[-1] else None
     return [port if local is None else f"{local}:{port}" for port in names.targets.get(target, ())]
 
 
-def _forward_words(_names: Names, _words: list[str]) -> Iterable[str]:
+def _forward_words(_names: ClusterNames, _words: list[str]) -> Iterable[str]:
     """Return what `unforward` takes: local ports and targets."""
     found: dict[str, None] = {}
     for each in session.open_forwards():
         found |= {str(where): None for where in each.sockets or [local for local, _ in each.ports]}
-        found[_written(each.target)] = None
+        found[_write_target(each.target)] = None
     return found
 
 
-def _connection_words(_names: Names, _words: list[str]) -> Iterable[str]:
+def _connection_words(_names: ClusterNames, _words: list[str]) -> Iterable[str]:
     """Return the databases that are connected."""
     return dict.fromkeys(each.database.path for each in session.open_connections())
 
 
-Source: TypeAlias = Callable[[Names, list[str]], Iterable[str]]
+Source: TypeAlias = Callable[[ClusterNames, list[str]], Iterable[str]]
 
 SOURCES: dict[str, Source] = {
     "target": _target_words,
@@ -226,7 +226,7 @@ SOURCES: dict[str, Source] = {
 def candidates(
     parser: argparse.ArgumentParser,
     words: list[str],
-    names: Names,
+    names: ClusterNames,
     sources: Mapping[str, Source] | None = None,
 ) -> list[str]:
     """Return what may stand at the place of the last of `words`.

@@ -10,7 +10,7 @@ from sspcloud_magics import session
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note, with_notes
-from sspcloud_magics.magics.steps import steps
+from sspcloud_magics.magics.status_line import steps
 
 
 @magics_class
@@ -87,7 +87,7 @@ class ForwardingMagics(Magics):
                     progress=progress,
                 )
         if given.image:
-            raise UsageProblem("--image is for a relay.", mend="%forward --relay HOST:PORT --image IMAGE")
+            raise UsageProblem("--image is for a relay.", hint="%forward --relay HOST:PORT --image IMAGE")
         return session.forward(
             given.target,
             *given.ports,

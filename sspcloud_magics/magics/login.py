@@ -8,7 +8,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.display import display
 
 from sspcloud_magics import session
-from sspcloud_magics.cluster.account import ACCOUNT_PAGE
+from sspcloud_magics.cluster.platform import ACCOUNT_PAGE
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments
 from sspcloud_magics.magics.display import Note
@@ -86,7 +86,7 @@ class Reminder:
         for remark in cluster.remarks:
             if remark not in self._remarked:
                 self._remarked.add(remark)
-                display(Note(remark.what, (remark.mend,)))  # type: ignore[no-untyped-call]  # IPython's
+                display(Note(remark.what, (remark.hint,)))  # type: ignore[no-untyped-call]  # IPython's
         warning = validity.warning()
         if warning and validity.ends != self._told:
             self._told = validity.ends

@@ -112,7 +112,7 @@ class Output:
 
 
 @contextmanager
-def shown(place: Line | Output | None = None) -> Iterator[Progress]:
+def show_progress(place: Line | Output | None = None) -> Iterator[Progress]:
     """Show progress as long as the block runs, where somebody watches.
 
     Parameters

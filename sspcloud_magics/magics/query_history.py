@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.log_file import without_secrets
 from sspcloud_magics.magics.arguments import SECRET_WORDS, TOKEN, URL_WITH_PASSWORD
-from sspcloud_magics.printable import shortened
+from sspcloud_magics.printable import shorten
 from sspcloud_magics.user_files import state_folder
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def query_table(queries: Sequence[Query]) -> ResourceTable:
         One row a statement: ``number`` int64, ``time`` datetime64[us, UTC], ``rows`` Int64, ``duration`` timedelta64[us], ``error``,
         ``database``, ``name`` and ``statement`` as str.
     """
-    from sspcloud_magics.cluster.workloads.tables import Column, View, table  # noqa: PLC0415 - at first use
+    from sspcloud_magics.cluster.workloads.tables import TableColumn, TableView, table  # noqa: PLC0415 - at first use
 
     rows = (
         {
@@ -327,16 +327,16 @@ def query_table(queries: Sequence[Query]) -> ResourceTable:
         "statement": "str",
     }
     columns = (
-        Column("number", "NUMBER"),
-        Column("time", "TIME", _time_in_words),
-        Column("rows", "ROWS"),
-        Column("duration", "DURATION", lambda row: f"{row['duration'].total_seconds():,.2f} s"),
-        Column("error", "ERROR"),
-        Column("name", "SAVED AS"),
-        Column("statement", "STATEMENT", _statement_in_words),
-        Column("database", "DATABASE"),
+        TableColumn("number", "NUMBER"),
+        TableColumn("time", "TIME", _time_in_words),
+        TableColumn("rows", "ROWS"),
+        TableColumn("duration", "DURATION", lambda row: f"{row['duration'].total_seconds():,.2f} s"),
+        TableColumn("error", "ERROR"),
+        TableColumn("name", "SAVED AS"),
+        TableColumn("statement", "STATEMENT", _statement_in_words),
+        TableColumn("database", "DATABASE"),
     )
-    return table(rows, dtypes, View(columns, "statement", "No statement has been run in this notebook."))
+    return table(rows, dtypes, TableView(columns, "statement", "No statement has been run in this notebook."))
 
 
 def _time_in_words(row: Row) -> str:
@@ -345,4 +345,4 @@ def _time_in_words(row: Row) -> str:
 
 
 def _statement_in_words(row: Row) -> str:
-    return shortened(" ".join(row["statement"].split()), 120)
+    return shorten(" ".join(row["statement"].split()), 120)

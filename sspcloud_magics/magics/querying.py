@@ -36,7 +36,7 @@ from sspcloud_magics.magics.arguments import (
     visible_variables,
 )
 from sspcloud_magics.magics.display import Note, with_notes
-from sspcloud_magics.magics.progress import shown
+from sspcloud_magics.magics.progress import show_progress
 from sspcloud_magics.magics.query_history import (
     Query,
     QueryHistory,
@@ -45,7 +45,7 @@ from sspcloud_magics.magics.query_history import (
     query_table,
     why_not_kept,
 )
-from sspcloud_magics.magics.steps import steps
+from sspcloud_magics.magics.status_line import steps
 from sspcloud_magics.secret import Secret, without_frames
 from sspcloud_magics.spelling import nearest
 
@@ -66,7 +66,7 @@ def ask_password(prompt: str) -> str:
     except (EOFError, StdinNotImplementedError):
         raise CredentialsNotFound(
             "The password cannot be asked for: nobody sits in front of this notebook.",
-            mend="%connect_db NAME --url-env VAR takes a URL with the password from the environment",
+            hint="%connect_db NAME --url-env VAR takes a URL with the password from the environment",
         ) from None
 
 
@@ -212,7 +212,7 @@ class QueryingMagics(Magics):
                 return self._transaction_alone(arguments(self, "query_db", fill_in(line, variables)))
             sql = _statement(line)
             return self._record(
-                partial(self._asked, partial(session.query_db, sql, variables, warn=_warn)), sql
+                partial(self._ask, partial(session.query_db, sql, variables, warn=_warn)), sql
             )
         given = arguments(self, "query_db", fill_in(line, variables))
         _refuse_what_excludes_itself(given)
@@ -221,7 +221,7 @@ class QueryingMagics(Magics):
         if not cell.strip():
             if given.begin or given.commit or given.rollback:
                 return self._transaction_alone(given)
-            raise UsageProblem("The cell holds no SQL.", mend="write it below the line of %%query_db")
+            raise UsageProblem("The cell holds no SQL.", hint="write it below the line of %%query_db")
         name, sql = self._compose(given, line, cell)
         keep = partial(
             self._record,
@@ -284,7 +284,7 @@ class QueryingMagics(Magics):
             return query_table(listed)
         found = next((each for each in listed if each.number == number), None)
         if found is None:
-            raise UsageProblem(f"No statement has the number {number}.", mend="%queries lists them")
+            raise UsageProblem(f"No statement has the number {number}.", hint="%queries lists them")
         if given.run is None:
             cast("InteractiveShell", self.shell).set_next_input(found.cell)
             return None
@@ -295,16 +295,16 @@ class QueryingMagics(Magics):
         """Return the name to save a cell's statement under, and the statement with the saved ones that it uses."""
         if given.save is None and not given.saved_statements:
             return "", cell
-        from sspcloud_magics.databases.postgres.sql import cte, known_names  # noqa: PLC0415 - the magics load without it
+        from sspcloud_magics.databases.postgres.sql import cte, name_cache  # noqa: PLC0415 - the magics load without it
 
         saved, name = self.history.find_saved(), ""
         if given.save is not None:
-            read = known_names.last_read(session.current_connection(given.open_database))
+            read = name_cache.last_read(session.current_connection(given.open_database))
             name = cte.check_name(given.save, read.names.reserved if read and read.names else ())
             cte.check_query(cell, name, given.saved_statements, saved)
             if why := why_not_kept(f"{line}\n{cell}"):
                 raise UsageProblem(
-                    "The statement cannot be saved.", why=why, mend="write a secret as a parameter: :name"
+                    "The statement cannot be saved.", why=why, hint="write a secret as a parameter: :name"
                 )
         return name, cte.compose(cell, given.saved_statements, saved) if given.saved_statements else cell
 
@@ -327,7 +327,7 @@ class QueryingMagics(Magics):
         keep(rows=count_rows(result))
         return result
 
-    def _asked(self, ask: Callable[..., Any], *, ends: bool = False) -> Any:
+    def _ask(self, ask: Callable[..., Any], *, ends: bool = False) -> Any:
         """Ask, show how far it is and what is to be said of the answer, and return that.
 
         Parameters
@@ -338,13 +338,13 @@ class QueryingMagics(Magics):
             Whether the transaction that is open ends with the cell, so that nothing is said of it.
         """
         began = time.perf_counter()
-        with shown() as progress:
+        with show_progress() as progress:
             result = ask(progress=progress)
         # The query has brought pandas and psycopg; the magics load without them.
         from sspcloud_magics.databases.postgres.query import TRANSACTION_OPEN  # noqa: PLC0415
-        from sspcloud_magics.magics import rows  # noqa: PLC0415
+        from sspcloud_magics.magics import dataframe_display  # noqa: PLC0415
 
-        rows.tell(cast("InteractiveShell", self.shell), result, time.perf_counter() - began)
+        dataframe_display.tell(cast("InteractiveShell", self.shell), result, time.perf_counter() - began)
         return with_notes(result, apart=TRANSACTION_OPEN if ends else None)
 
     def _in_transaction(self, given: argparse.Namespace, ask: Callable[..., Any]) -> Any:
@@ -352,12 +352,12 @@ class QueryingMagics(Magics):
         db = given.open_database
         if given.begin and given.commit:
             with session.transaction(db):
-                return self._asked(ask, ends=True)
+                return self._ask(ask, ends=True)
         if given.begin:
             session.begin(db)
         elif given.commit:
             session.need_transaction(db)
-        result = self._asked(ask, ends=given.commit)
+        result = self._ask(ask, ends=given.commit)
         if given.commit:
             session.commit(db)
         return result
@@ -367,13 +367,15 @@ class QueryingMagics(Magics):
         chosen = [name for name in ("begin", "commit", "rollback") if getattr(given, name)]
         if len(chosen) != 1:
             raise UsageProblem(
-                "Without SQL it is one of --begin, --commit and --rollback.", mend="%query_db --begin"
+                "Without SQL it is one of --begin, --commit and --rollback.", hint="%query_db --begin"
             )
         end = {"begin": session.begin, "commit": session.commit, "rollback": session.rollback}
         return end[chosen[0]](given.open_database)
 
     def _plan(self, given: argparse.Namespace, cell: str, variables: Mapping[str, Any]) -> Note:
-        plan = session.query_db(_explained(cell), variables, timeout=_timeout(given), db=given.open_database)
+        plan = session.query_db(
+            _make_explain(cell), variables, timeout=_timeout(given), db=given.open_database
+        )
         return Note("\n".join(plan.iloc[:, 0]))
 
     def _close_chunks(self, name: str) -> None:
@@ -388,14 +390,14 @@ class QueryingMagics(Magics):
 def _refuse_what_excludes_itself(given: argparse.Namespace) -> None:
     """Refuse options that do not fit, or not together."""
     if given.into is not None and (not given.into.isidentifier() or keyword.iskeyword(given.into)):
-        raise UsageProblem(f"{given.into!r} cannot be the name of a variable.", mend="%%query_db --into df")
+        raise UsageProblem(f"{given.into!r} cannot be the name of a variable.", hint="%%query_db --into df")
     for name in ("limit", "chunks"):
         if (getattr(given, name) or 1) < 1 or getattr(given, name) == 0:
             raise UsageProblem(f"--{name} is a number of rows, 1 at least.")
     if given.chunks is not None and given.into is None:
         raise UsageProblem(
             "--chunks needs the name of a variable, to read the rows from.",
-            mend="chunks = %%query_db --chunks 100000\nthen, in another cell: for chunk in chunks: …",
+            hint="chunks = %%query_db --chunks 100000\nthen, in another cell: for chunk in chunks: …",
         )
     together = [name for name in ("to", "from_", "chunks", "explain", "rollback") if getattr(given, name)]
     if len(together) > 1 or (given.rollback and (given.begin or given.commit)):
@@ -410,12 +412,12 @@ def _timeout(given: argparse.Namespace) -> float | None:
     return None if given.timeout is None else _seconds(given.timeout)
 
 
-def _explained(sql: str) -> str:
+def _make_explain(sql: str) -> str:
     """Return the statement that explains a query, and runs nothing whatever the cell holds."""
-    from sspcloud_magics.databases.postgres.parameters import statements  # noqa: PLC0415 - the magics load without it
+    from sspcloud_magics.databases.postgres.sql_lexer import statements  # noqa: PLC0415 - the magics load without it
 
     if len(statements(sql)) != 1:
-        raise UsageProblem("--explain takes one statement.", mend="keep the others in a cell of their own")
+        raise UsageProblem("--explain takes one statement.", hint="keep the others in a cell of their own")
     return f"EXPLAIN (ANALYZE FALSE) {sql}"
 
 
@@ -426,7 +428,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 def _seconds(words: str) -> float:
     found = _TIME.fullmatch(words)
     if found is None or float(found[1]) == 0:
-        raise UsageProblem("--timeout is a time.", mend="--timeout 30s, or 5m, or 1h")
+        raise UsageProblem("--timeout is a time.", hint="--timeout 30s, or 5m, or 1h")
     return float(found[1]) * _UNITS[found[2]]
 
 
@@ -438,7 +440,7 @@ def _dict_named(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         )
         raise UsageProblem(
             f"--params takes a variable that holds a dict, and {name!r} is none.",
-            mend=f"did you mean {near}?" if near else "",
+            hint=f"did you mean {near}?" if near else "",
         )
     return values
 
@@ -457,12 +459,12 @@ def _statement(line: str) -> str:
     """Return the SQL of a line; an option there would be a comment to the server."""
     if not line.strip():
         raise UsageProblem(
-            "There is no SQL on the line.", mend="df = %query_db SELECT 1\n%query_db? says more"
+            "There is no SQL on the line.", hint="df = %query_db SELECT 1\n%query_db? says more"
         )
     if _OPTION.match(line):
         raise UsageProblem(
             "%query_db takes SQL only: its options belong to a cell that begins with %%query_db.",
-            mend="df = %query_db SELECT …",
+            hint="df = %query_db SELECT …",
         )
     return line
 
@@ -476,7 +478,7 @@ def _url_of(variable: str | None) -> Secret | None:
         # What was typed is not repeated: it may be the URL itself.
         raise CredentialsNotFound(
             "The environment has no such variable, or it is empty.",
-            mend="set it before the notebook's kernel starts, as VAR=postgresql://USER:PASSWORD@HOST/DATABASE\n"
+            hint="set it before the notebook's kernel starts, as VAR=postgresql://USER:PASSWORD@HOST/DATABASE\n"
             "%connect_db NAME --user USER asks for the password instead",
         )
     return Secret(value)

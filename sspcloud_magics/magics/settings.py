@@ -21,7 +21,7 @@ from traitlets.config import Configurable
 from sspcloud_magics import session
 from sspcloud_magics.log_file import LEVELS
 from sspcloud_magics.magics.query_history import QueryHistory
-from sspcloud_magics.session import Choice, QueryDefaults
+from sspcloud_magics.session import ClusterChoice, QueryDefaults
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _IMAGE = re.compile(r"[a-z0-9][-a-zA-Z0-9._/:@]{0,499}")
@@ -118,7 +118,7 @@ class TimeZone(Text):
         return "write a time zone, such as " + (near[0] if near else "Europe/Paris")
 
 
-class Share(Setting):
+class Fraction(Setting):
     """A part of a whole, as a number."""
 
     empty = 0.5
@@ -162,7 +162,7 @@ class SSPCloud(Configurable):
         config=True
     )
     time_zone = TimeZone("", help="The time zone in which instants are shown: Europe/Paris.").tag(config=True)
-    memory_share = Share(
+    memory_share = Fraction(
         default_value=0.5, help="Warn of a result that may take more than this share of the free memory."
     ).tag(config=True)
 
@@ -187,7 +187,7 @@ class SSPCloud(Configurable):
         QueryHistory.is_kept = self.keep_queries
         session.configure_relay(self.relay_image or None)
         session.configure(
-            Choice(
+            ClusterChoice(
                 kubeconfig=self.kubeconfig or None,
                 context=self.context or None,
                 namespace=self.namespace or None,

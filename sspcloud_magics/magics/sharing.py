@@ -11,7 +11,7 @@ from IPython.display import display
 from sspcloud_magics import session
 from sspcloud_magics.magics.arguments import argument, arguments, fill_in, magic_arguments, visible_variables
 from sspcloud_magics.magics.display import Note, with_notes
-from sspcloud_magics.magics.steps import steps
+from sspcloud_magics.magics.status_line import steps
 
 
 @magics_class
@@ -43,7 +43,9 @@ class SharingMagics(Magics):
     @argument(
         "--schema", dest="schemas", metavar="SCHEMA", nargs="+", default=[], help="open these schemas only"
     )
-    @argument("--for", dest="lasts", metavar="TIME", default="7d", help="for how long: 7d, 12h, 1d12h (7d)")
+    @argument(
+        "--for", dest="duration", metavar="TIME", default="7d", help="for how long: 7d, 12h, 1d12h (7d)"
+    )
     @argument(
         "--via",
         choices=["forward", "network", "network-only"],
@@ -85,7 +87,7 @@ class SharingMagics(Magics):
                 read_write=given.read_write,
                 create=given.create,
                 schemas=given.schemas,
-                lasts=given.lasts,
+                duration=given.duration,
                 via=given.via,
                 reason=given.reason,
                 for_kubectl=given.for_kubectl,
@@ -111,7 +113,7 @@ class SharingMagics(Magics):
         The same in Python: ``ssp.shares()``.
         """
         given = arguments(self, "shares", line)
-        from sspcloud_magics.sharing.shares import LEFT  # noqa: PLC0415 - at first use
+        from sspcloud_magics.sharing.inventory import LEFT  # noqa: PLC0415 - at first use
 
         listed = session.shares(given.database_name, namespace=given.namespace)
         left = int(listed["state"].isin(LEFT).sum())
@@ -126,7 +128,7 @@ class SharingMagics(Magics):
         "database_name", metavar="DATABASE", nargs="?", help="a database of yours; all of them with --ended"
     )
     @argument("colleagues", metavar="NAME", nargs="*", help="whose share to take back")
-    @argument("--all", dest="everybody", action="store_true", help="take back everybody's")
+    @argument("--all", dest="all_colleagues", action="store_true", help="take back everybody's")
     @argument("--ended", action="store_true", help="only remove what shares that have ended have left behind")
     @line_magic
     def unshare(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
@@ -147,7 +149,7 @@ class SharingMagics(Magics):
             closed = session.unshare(
                 given.database_name,
                 given.colleagues or None,
-                everybody=given.everybody,
+                all_colleagues=given.all_colleagues,
                 ended=given.ended,
                 progress=progress,
             )

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from sspcloud_magics import forked, session
-from sspcloud_magics.databases.postgres.sql import known_names
+from sspcloud_magics import fork_hooks, session
+from sspcloud_magics.databases.postgres.sql import name_cache
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.magics.cell_input import ASSIGNMENT, cell_magic
 from sspcloud_magics.printable import printable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-    from sspcloud_magics.databases.postgres.sql.names import Names
+    from sspcloud_magics.databases.postgres.sql.schema_names import SchemaNames
     from sspcloud_magics.magics.completion import Matcher, Source
     from sspcloud_magics.magics.query_history import QueryHistory
 
@@ -46,21 +46,21 @@ class KnownTables:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        forked.begin_again(self)
+        fork_hooks.begin_again(self)
 
     def begin_in_child(self) -> None:
         """Wait for none of the parent's threads in a forked child."""
         self._lock = threading.Lock()
         self._thread = None
 
-    def names(self, db: str | None = None) -> Names | None:
+    def names(self, db: str | None = None) -> SchemaNames | None:
         """Return what is known of the database of the moment, or of another one that is connected."""
         named = [
             each
             for each in session.open_connections()
             if db is None or db in (each.database.name, each.database.path)
         ]
-        found = known_names.last_read(named[-1]) if named else None
+        found = name_cache.last_read(named[-1]) if named else None
         return None if found is None else found.names
 
     def after_cell(self, *_: Any) -> None:
@@ -80,7 +80,7 @@ class KnownTables:
                 self._thread.start()
 
     def _is_due(self, connection: DatabaseConnection) -> bool:
-        found = known_names.last_read(connection)
+        found = name_cache.last_read(connection)
         return (
             found is None or found.changes != connection.changes or time.monotonic() - found.when > OLD
         ) and not connection.in_transaction
@@ -92,20 +92,20 @@ class KnownTables:
             thread.join(timeout)
 
     def _fetch(self, due: Iterable[DatabaseConnection]) -> None:
-        from sspcloud_magics.databases.postgres.sql import names  # noqa: PLC0415 - on the thread, after first use
+        from sspcloud_magics.databases.postgres.sql import schema_names  # noqa: PLC0415 - on the thread, after first use
 
         for connection in due:
-            before, changes = known_names.last_read(connection), connection.changes
+            before, changes = name_cache.last_read(connection), connection.changes
             try:
-                beside = connection.beside()
+                beside = connection.copy_connection()
                 try:
                     with beside.turn, beside.with_settings():
-                        read: Names | None = names.read(beside.psycopg)
+                        read: SchemaNames | None = schema_names.read(beside.psycopg)
                 finally:
                     beside.close()
             except Exception:  # noqa: BLE001 - a thread says nothing: whoever asks with a query is told what is wrong
                 read = None if before is None else before.names
-            known_names.keep(connection, read, changes)
+            name_cache.keep(connection, read, changes)
 
 
 def sql_at(context: CompletionContext) -> tuple[str, int, str] | None:
@@ -184,14 +184,16 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell, history: QueryHisto
         if found is None:
             return nothing
         known.refresh_soon()
-        from sspcloud_magics.databases.postgres.sql import completing, names  # noqa: PLC0415 - the magics load without it
+        from sspcloud_magics.databases.postgres.sql import schema_names, sql_completion  # noqa: PLC0415 - the magics load without it
 
         sql, cursor, options = found
         # As the server will see it: the saved statements have columns.
         before, sql = _with_saved(sql, options, history)
         sql, cursor = before + sql, cursor + len(before)
-        there = known.names(_option("db", options)) or names.Names()
-        start, offers = completing.offers(sql, cursor, there, _variables(shell, _option("params", options)))
+        there = known.names(_option("db", options)) or schema_names.SchemaNames()
+        start, offers = sql_completion.offers(
+            sql, cursor, there, _variables(shell, _option("params", options))
+        )
         completions = [
             SimpleCompletion(text=each.text, type=each.kind)
             for each in offers
@@ -210,13 +212,13 @@ def _with_saved(sql: str, options: str, history: QueryHistory) -> tuple[str, str
     uses = [name for names in _WITH.findall(options) for name in names.split()]
     if not uses:
         return "", sql
-    from sspcloud_magics.databases.postgres.sql import cte, sources  # noqa: PLC0415 - the magics load without it
+    from sspcloud_magics.databases.postgres.sql import cte, sql_scope  # noqa: PLC0415 - the magics load without it
 
     try:
         listed = cte.compose("SELECT", uses, history.find_saved()).removesuffix(" SELECT")
     except UsageProblem:
         return "", sql
-    words = list(itertools.islice(sources.lexemes(sql), 2))
+    words = list(itertools.islice(sql_scope.lexemes(sql), 2))
     if not words or words[0].text != "with":
         return f"{listed} ", sql
     # One list of both; its word stands in front of it all.

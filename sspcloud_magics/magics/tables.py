@@ -12,7 +12,7 @@ from sspcloud_magics import session
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.magics.arguments import argument, arguments, magic_arguments, visible_variables
 from sspcloud_magics.magics.display import Note
-from sspcloud_magics.magics.progress import shown
+from sspcloud_magics.magics.progress import show_progress
 from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class TableMagics(Magics):
         """
         if not line.strip():
             raise UsageProblem(
-                "Which table?", mend="%describe_table communes\n%tables lists those that there are"
+                "Which table?", hint="%describe_table communes\n%tables lists those that there are"
             )
         given = arguments(self, "describe_table", line)
         return session.describe_table(_as_sql_writes_it(line, 0), db=given.open_database)
@@ -91,13 +91,13 @@ class TableMagics(Magics):
             near = nearest(given.frame, [each for each in variables if not each.startswith("_")])
             raise UsageProblem(
                 f"No variable is named {given.frame!r} here.",
-                mend=f"did you mean {near}?" if near else "%load_table df schema.table",
+                hint=f"did you mean {near}?" if near else "%load_table df schema.table",
             )
         mode: Literal["new", "append", "replace"] = (
             "append" if given.append else "replace" if given.replace else "new"
         )
         table = _as_sql_writes_it(line, 1)
-        with shown() as progress:
+        with show_progress() as progress:
             rows = session.load_table(
                 variables[given.frame], table, mode, db=given.open_database, progress=progress
             )

@@ -62,9 +62,9 @@ def _ask(person: str, home: Path | None, path: str, method: str) -> str:
     home = home or default_home()
     user = yaml.safe_load(kubeconfig(person, home).read_text())["users"][0]["user"]
     if "token" not in user:
-        raise SandboxError(f"{person} has no account page.", mend="name alice, bob or carol")
+        raise SandboxError(f"{person} has no account page.", hint="name alice, bob or carol")
     if not status(home).running:
-        raise SandboxError("The sandbox is not running.", mend="sspcloud-sandbox start")
+        raise SandboxError("The sandbox is not running.", hint="sspcloud-sandbox start")
     issuer = json.loads((home / "server.json").read_text())["issuer"]
     request = urllib.request.Request(  # noqa: S310 - our own https address
         issuer + path, headers={"Authorization": f"Bearer {user['token']}"}, method=method

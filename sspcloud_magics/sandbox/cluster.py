@@ -38,17 +38,17 @@ from sspcloud_magics.sandbox.controllers.objects import name_of
 from sspcloud_magics.sandbox.controllers.volumes import Provisioner
 from sspcloud_magics.sandbox.daemon import SandboxError
 from sspcloud_magics.sandbox.kubeconfigs import Person
-from sspcloud_magics.sandbox.listening import ApiServer, listening_sockets, serve
+from sspcloud_magics.sandbox.listening import ApiServer, open_sockets, serve
 from sspcloud_magics.sandbox.network.routing import Network
 from sspcloud_magics.sandbox.node.kubelet import Node
 from sspcloud_magics.sandbox.oidc import app as provider
 from sspcloud_magics.sandbox.oidc.issuer import Issuer
-from sspcloud_magics.sandbox.pods import condition, pod_over, pod_ready, terminating
+from sspcloud_magics.sandbox.pods import condition, is_terminating, pod_over, pod_ready
+from sspcloud_magics.sandbox.scenario import beginning, people
+from sspcloud_magics.sandbox.scenario.databases import DatabaseVolumes
+from sspcloud_magics.sandbox.scenario.seed import Seed
 from sspcloud_magics.sandbox.snapshot import Keeper
 from sspcloud_magics.sandbox.store import Change, Obj, Store
-from sspcloud_magics.sandbox.world import beginning, people
-from sspcloud_magics.sandbox.world.databases import DatabaseVolumes
-from sspcloud_magics.sandbox.world.seed import Seed
 
 ADMIN = "admin"
 MASTERS = "system:masters"
@@ -94,7 +94,7 @@ class SandboxCluster:
         kept = snapshot.read(self.home) if self._keep else None
         authority = ClusterAuthority(self.home / "certificates")
         seed = Seed(self.home / "seed")
-        auth = Authenticator(self.store, signing_key=_signing_key(self.home / "service-accounts.key"))
+        auth = Authenticator(self.store, signing_key=_read_signing_key(self.home / "service-accounts.key"))
         postgres.sweep()
         if kept is None:
             await asyncio.to_thread(postgres.forget, self.home)
@@ -153,7 +153,7 @@ class SandboxCluster:
             self._keeper.write_soon()
 
     def _listen_for_logins(self) -> list[socket.socket]:
-        sockets = listening_sockets(self.home / "issuer-port")
+        sockets = open_sockets(self.home / "issuer-port")
         for each in sockets:
             self._cleanup.callback(each.close)
         self.issuer_url = f"https://127.0.0.1:{sockets[0].getsockname()[1]}"
@@ -162,7 +162,7 @@ class SandboxCluster:
     def _issuer(self, logins: Mapping[str, Any]) -> Issuer:
         return Issuer(
             self.issuer_url + provider.REALM,
-            _signing_key(self.home / "issuer.key"),
+            _read_signing_key(self.home / "issuer.key"),
             username_prefix=people.username_prefix(),
             logins=logins,
             changed=self._note_login,
@@ -228,7 +228,7 @@ class SandboxCluster:
 def is_starting(pod: Obj) -> bool:
     """Return whether a pod will be ready soon: it has not ended, and nothing that it says holds it up."""
     status = pod.get("status") or {}
-    if pod_ready(pod) or pod_over(pod) or terminating(pod) or condition(pod, "PodScheduled") == "False":
+    if pod_ready(pod) or pod_over(pod) or is_terminating(pod) or condition(pod, "PodScheduled") == "False":
         return False
     told = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
     reasons = {
@@ -237,7 +237,7 @@ def is_starting(pod: Obj) -> bool:
     return reasons <= {"ContainerCreating", "PodInitializing"}
 
 
-def _signing_key(path: Path) -> bytes:
+def _read_signing_key(path: Path) -> bytes:
     if not path.exists():
         write_private(path, new_signing_key())
     return path.read_bytes()

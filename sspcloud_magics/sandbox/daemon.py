@@ -44,14 +44,14 @@ _LOOK_SECONDS = 0.02
 class SandboxError(Exception):
     """The sandbox cannot do what it was asked: what happened, why, and what to do next."""
 
-    def __init__(self, what: str, *, why: str = "", mend: str = "") -> None:
+    def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.why = why
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
-        return "\n".join(part for part in (self.what, self.why, self.mend and f"→ {self.mend}") if part)
+        return "\n".join(part for part in (self.what, self.why, self.hint and f"→ {self.hint}") if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +147,13 @@ def start(home: Path | None = None) -> Status:
     The sandbox is running at https://127.0.0.1:36443 (process 4711, home: /home/ana/.local/state/sspcloud-sandbox).
     """
     home = prepare(_home(home))
-    with _starting(home):
+    with _hold_start_lock(home):
         found = status(home)
         if not found.running:
             _started.append(spawn(home))
             found = status(home)
     if not found.running:
-        raise SandboxError("The sandbox ended as soon as it had started.", mend=_look_at(home))
+        raise SandboxError("The sandbox ended as soon as it had started.", hint=_look_at(home))
     return found
 
 
@@ -196,7 +196,7 @@ def spawn(home: Path, *, with_parent: bool = False) -> subprocess.Popen[bytes]:
     _end(process)
     if said:
         raise SandboxError(**said)
-    raise SandboxError("The sandbox did not start.", why=_last_words(home), mend=_look_at(home))
+    raise SandboxError("The sandbox did not start.", why=_last_words(home), hint=_look_at(home))
 
 
 def stop(home: Path | None = None, *, progress: Callable[[str], None] | None = None) -> Status:
@@ -219,14 +219,14 @@ def stop(home: Path | None = None, *, progress: Callable[[str], None] | None = N
         return status(home)
     snapshot = snapshot_file(home)
     before = snapshot.stat() if snapshot.exists() else None
-    with _starting(home):
+    with _hold_start_lock(home):
         ran = _stop(home, progress)
     if ran and before is not None and snapshot.stat().st_mtime_ns == before.st_mtime_ns:
         kept = time.strftime("%H:%M:%S", time.localtime(before.st_mtime))
         raise SandboxError(
             "The sandbox is stopped, and its last changes could not be kept.",
             why="; ".join(filter(None, [_last_words(home), f"it will start as it was at {kept}"])),
-            mend=f"make room on the disk of {home}",
+            hint=f"make room on the disk of {home}",
         )
     return status(home)
 
@@ -277,7 +277,7 @@ def restart_api_server(home: Path | None = None) -> Status:
     """
     found = status(home)
     if found.pid is None:
-        raise SandboxError("The sandbox is not running.", mend="sspcloud-sandbox start")
+        raise SandboxError("The sandbox is not running.", hint="sspcloud-sandbox start")
     os.kill(found.pid, signal.SIGUSR1)
     return found
 
@@ -304,7 +304,7 @@ def reset(home: Path | None = None, *, progress: Callable[[str], None] | None = 
         return status(home)
     if not (home / "lock").exists():
         raise SandboxError(f"{home} is not the home of a sandbox: nothing was removed.")
-    with _starting(home):
+    with _hold_start_lock(home):
         ran = _stop(home, progress)
         postgres.forget(home)
         shutil.rmtree(home)
@@ -328,11 +328,11 @@ def kubeconfig(person: str = "alice", home: Path | None = None) -> Path:
     """
     if person not in PEOPLE:
         raise SandboxError(
-            f"Nobody in the sandbox is called {person!r}.", mend=f"choose among {', '.join(PEOPLE)}"
+            f"Nobody in the sandbox is called {person!r}.", hint=f"choose among {', '.join(PEOPLE)}"
         )
     path = _home(home) / f"kubeconfig-{person}"
     if not path.exists():
-        raise SandboxError("The sandbox has not been started yet.", mend="sspcloud-sandbox start")
+        raise SandboxError("The sandbox has not been started yet.", hint="sspcloud-sandbox start")
     return path
 
 
@@ -352,13 +352,13 @@ def prepare(home: Path) -> Path:
         raise SandboxError(
             f"The sandbox cannot write to its home {home}.",
             why=error.strerror or "",
-            mend="name another directory in SSPCLOUD_SANDBOX_HOME",
+            hint="name another directory in SSPCLOUD_SANDBOX_HOME",
         ) from error
     return home
 
 
 @contextlib.contextmanager
-def _starting(home: Path) -> Iterator[None]:
+def _hold_start_lock(home: Path) -> Iterator[None]:
     import fcntl  # noqa: PLC0415 - Windows has none
 
     path = home / "start.lock"

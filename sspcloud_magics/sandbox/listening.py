@@ -50,7 +50,7 @@ class ApiServer:
         rights_read = asyncio.Event()
         if ready:
             rights_read.set()
-        sockets = listening_sockets(self._port)
+        sockets = open_sockets(self._port)
         self.url = f"https://127.0.0.1:{sockets[0].getsockname()[1]}"
         self._runner = await serve(self._build(rights_read), self._context, sockets)
         return rights_read
@@ -88,7 +88,7 @@ async def serve(app: web.Application, context: ssl.SSLContext, sockets: list[soc
     return runner
 
 
-def listening_sockets(remembered: Path) -> list[socket.socket]:
+def open_sockets(remembered: Path) -> list[socket.socket]:
     """Return what listens on the port of this home: 127.0.0.1, and ::1 where the machine has it.
 
     The port is the same at each start as long as nobody else has taken it meanwhile.

@@ -26,7 +26,7 @@ def condition(obj: Obj, kind: str) -> str | None:
     return None
 
 
-def terminating(obj: Obj) -> bool:
+def is_terminating(obj: Obj) -> bool:
     """Return whether an object is being deleted."""
     return bool(obj["metadata"].get("deletionTimestamp"))
 
@@ -43,4 +43,4 @@ def is_bound(claim: Obj) -> bool:
 
 def active(pods: Iterable[Obj]) -> list[Obj]:
     """Return the pods that count as replicas: neither at their end nor being deleted."""
-    return [pod for pod in pods if not pod_over(pod) and not terminating(pod)]
+    return [pod for pod in pods if not pod_over(pod) and not is_terminating(pod)]

@@ -53,7 +53,7 @@ class PostgresFailed(Exception):
     """A data directory could not be made; the text is what Postgres said."""
 
 
-class Identity(TypedDict, total=False):
+class PostgresUser(TypedDict, total=False):
     """Arguments for `subprocess.Popen`: empty where the current user will do."""
 
     user: int
@@ -61,7 +61,7 @@ class Identity(TypedDict, total=False):
     extra_groups: list[int]
 
 
-def identity() -> Identity:
+def identity() -> PostgresUser:
     """Return as whom Postgres runs, as arguments for `subprocess.Popen`."""
     if os.geteuid() != 0:
         return {}

@@ -28,24 +28,24 @@ def serve(home: Path, *, ready_fd: int | None = None, with_parent: bool = False)
     """
     daemon.prepare(home)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
-    with (home / "lock").open("wb") as lock, _told(home, ready_fd) as tell:
+    with (home / "lock").open("wb") as lock, _report_start(home, ready_fd) as tell:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise daemon.SandboxError(
-                f"A sandbox runs already at {home}.", mend="sspcloud-sandbox stop"
+                f"A sandbox runs already at {home}.", hint="sspcloud-sandbox stop"
             ) from None
         (home / "server.json").unlink(missing_ok=True)
         if with_parent and daemon.snapshot_file(home).exists():
             raise daemon.SandboxError(
                 f"{home} keeps what was done in a sandbox, and one that ends with its parent keeps nothing.",
-                mend="name another --home",
+                hint="name another --home",
             )
         uvloop.run(_serve(home, tell, with_parent))
 
 
 @contextlib.contextmanager
-def _told(home: Path, ready_fd: int | None) -> Iterator[Callable[[dict[str, str]], None]]:
+def _report_start(home: Path, ready_fd: int | None) -> Iterator[Callable[[dict[str, str]], None]]:
     """Give what tells how the start went: the process that waits for it, or the terminal."""
 
     def tell(words: dict[str, str]) -> None:
@@ -58,7 +58,7 @@ def _told(home: Path, ready_fd: int | None) -> Iterator[Callable[[dict[str, str]
     try:
         yield tell
     except daemon.SandboxError as error:
-        tell({"what": error.what, "why": error.why, "mend": error.mend})
+        tell({"what": error.what, "why": error.why, "mend": error.hint})
         raise
 
 

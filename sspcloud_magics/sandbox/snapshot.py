@@ -67,8 +67,8 @@ class Snapshot:
             if claim["kind"] == kinds.CLAIMS.kind and is_bound(claim):
                 volume = volumes / namespace_of(claim) / name_of(claim)
                 if not volume.is_dir():
-                    raise SandboxError(f"The volume {volume} is missing.", mend=FORGET)
-        store.restore(self.version + SKIPPED_VERSIONS, map(_stopped, self.objects))
+                    raise SandboxError(f"The volume {volume} is missing.", hint=FORGET)
+        store.restore(self.version + SKIPPED_VERSIONS, map(_stop_object, self.objects))
         return frozenset(
             obj["metadata"]["uid"]
             for obj in self.objects
@@ -88,13 +88,13 @@ def read(home: Path) -> Snapshot | None:
         found = json.loads(path.read_bytes())
         kept = Snapshot(found["version"], found["objects"], found["logins"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise SandboxError(f"The snapshot {path} cannot be read.", why=str(error), mend=FORGET) from None
+        raise SandboxError(f"The snapshot {path} cannot be read.", why=str(error), hint=FORGET) from None
     wrote = {key: found.get(key) for key in FORMAT}
     if wrote != FORMAT:
         raise SandboxError(
             f"The snapshot {path} is of another version of the sandbox.",
-            why=f"it says {_said(wrote)}, and this version needs {_said(FORMAT)}",
-            mend=FORGET,
+            why=f"it says {_describe(wrote)}, and this version needs {_describe(FORMAT)}",
+            hint=FORGET,
         )
     return kept
 
@@ -170,7 +170,7 @@ def _log(error: OSError) -> None:
     log.error("the snapshot could not be written: %s", error.strerror)
 
 
-def _stopped(obj: Obj) -> Obj:
+def _stop_object(obj: Obj) -> Obj:
     """Return an object as it is while nothing runs: a pod that has not ended has no address and is not ready."""
     if obj["kind"] != kinds.PODS.kind or pod_over(obj):
         return obj
@@ -181,5 +181,5 @@ def _stopped(obj: Obj) -> Obj:
     return obj | {"status": {"phase": "Pending", **kept}}
 
 
-def _said(facts: dict[str, Any]) -> str:
+def _describe(facts: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in facts.items())

@@ -16,45 +16,45 @@ if TYPE_CHECKING:
     from sspcloud_magics.session.authentication import whoami as whoami
     from sspcloud_magics.session.database_list import databases as databases
     from sspcloud_magics.session.database_list import reachable_databases as reachable_databases
-    from sspcloud_magics.session.examining import doctor as doctor
+    from sspcloud_magics.session.diagnosis import doctor as doctor
     from sspcloud_magics.session.forwarding import forward as forward
     from sspcloud_magics.session.forwarding import forward_through_relay as forward_through_relay
     from sspcloud_magics.session.forwarding import restart_forward as restart_forward
     from sspcloud_magics.session.forwarding import unforward as unforward
-    from sspcloud_magics.session.looking import forwards as forwards
-    from sspcloud_magics.session.looking import pods as pods
-    from sspcloud_magics.session.looking import services as services
-    from sspcloud_magics.session.memory import colleagues_namespaces as colleagues_namespaces
-    from sspcloud_magics.session.querying import beside as beside
+    from sspcloud_magics.session.listing import forwards as forwards
+    from sspcloud_magics.session.listing import pods as pods
+    from sspcloud_magics.session.listing import services as services
+    from sspcloud_magics.session.namespace import renew as renew
+    from sspcloud_magics.session.namespace import use_namespace as use_namespace
     from sspcloud_magics.session.querying import connect_db as connect_db
     from sspcloud_magics.session.querying import connection as connection
     from sspcloud_magics.session.querying import current_connection as current_connection
     from sspcloud_magics.session.querying import describe_table as describe_table
     from sspcloud_magics.session.querying import engine as engine
     from sspcloud_magics.session.querying import load_table as load_table
+    from sspcloud_magics.session.querying import open_side_session as open_side_session
     from sspcloud_magics.session.querying import query_db as query_db
     from sspcloud_magics.session.querying import tables as tables
+    from sspcloud_magics.session.recent_namespaces import colleagues_namespaces as colleagues_namespaces
+    from sspcloud_magics.session.session import ClusterChoice as ClusterChoice
+    from sspcloud_magics.session.session import QueryDefaults as QueryDefaults
+    from sspcloud_magics.session.session import Use as Use
+    from sspcloud_magics.session.session import close as close
+    from sspcloud_magics.session.session import configure as configure
+    from sspcloud_magics.session.session import configure_log as configure_log
+    from sspcloud_magics.session.session import configure_queries as configure_queries
+    from sspcloud_magics.session.session import configure_relay as configure_relay
+    from sspcloud_magics.session.session import current_cluster as current_cluster
+    from sspcloud_magics.session.session import leave as leave
+    from sspcloud_magics.session.session import open_connections as open_connections
+    from sspcloud_magics.session.session import open_forwards as open_forwards
+    from sspcloud_magics.session.session import recent_use as recent_use
+    from sspcloud_magics.session.session import watch_forwards as watch_forwards
     from sspcloud_magics.session.sharing import preview_share as preview_share
     from sspcloud_magics.session.sharing import share_db as share_db
     from sspcloud_magics.session.sharing import shareable_schemas as shareable_schemas
     from sspcloud_magics.session.sharing import shares as shares
     from sspcloud_magics.session.sharing import unshare as unshare
-    from sspcloud_magics.session.state import Choice as Choice
-    from sspcloud_magics.session.state import QueryDefaults as QueryDefaults
-    from sspcloud_magics.session.state import Use as Use
-    from sspcloud_magics.session.state import close as close
-    from sspcloud_magics.session.state import configure as configure
-    from sspcloud_magics.session.state import configure_log as configure_log
-    from sspcloud_magics.session.state import configure_queries as configure_queries
-    from sspcloud_magics.session.state import configure_relay as configure_relay
-    from sspcloud_magics.session.state import current_cluster as current_cluster
-    from sspcloud_magics.session.state import leave as leave
-    from sspcloud_magics.session.state import open_connections as open_connections
-    from sspcloud_magics.session.state import open_forwards as open_forwards
-    from sspcloud_magics.session.state import recent_use as recent_use
-    from sspcloud_magics.session.state import watch_forwards as watch_forwards
-    from sspcloud_magics.session.switching import renew as renew
-    from sspcloud_magics.session.switching import use_namespace as use_namespace
     from sspcloud_magics.session.transactions import begin as begin
     from sspcloud_magics.session.transactions import commit as commit
     from sspcloud_magics.session.transactions import need_transaction as need_transaction
@@ -64,14 +64,14 @@ if TYPE_CHECKING:
 _NAMES = {
     "authentication": "login whoami",
     "database_list": "databases reachable_databases",
-    "examining": "doctor",
+    "diagnosis": "doctor",
     "forwarding": "forward forward_through_relay restart_forward unforward",
-    "looking": "forwards pods services",
-    "memory": "colleagues_namespaces",
-    "querying": "beside connect_db connection current_connection describe_table engine load_table query_db tables",
+    "listing": "forwards pods services",
+    "recent_namespaces": "colleagues_namespaces",
+    "querying": "open_side_session connect_db connection current_connection describe_table engine load_table query_db tables",
     "sharing": "preview_share share_db shareable_schemas shares unshare",
-    "state": "Choice QueryDefaults Use close configure configure_log configure_queries configure_relay current_cluster leave open_connections open_forwards recent_use watch_forwards",
-    "switching": "renew use_namespace",
+    "session": "ClusterChoice QueryDefaults Use close configure configure_log configure_queries configure_relay current_cluster leave open_connections open_forwards recent_use watch_forwards",
+    "namespace": "renew use_namespace",
     "transactions": "begin commit need_transaction rollback transaction",
 }
 """The functions of each module, which is imported at the first use of one: loading the magics loads no pandas (PEP 562)."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sspcloud_magics.cluster.config import file_modes
+from sspcloud_magics.cluster.cluster import find_cluster
+from sspcloud_magics.cluster.config import file_permissions
 from sspcloud_magics.cluster.config.kubeconfig import default_files
-from sspcloud_magics.cluster.identity import find_cluster
 from sspcloud_magics.cluster.login import log_in
 from sspcloud_magics.cluster.login_script import LoginScript, read_script
 from sspcloud_magics.cluster.requests.permissions import Identity, who_am_i
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.session import state
+from sspcloud_magics.session import session
 from sspcloud_magics.user_files import user_path
 
 
@@ -75,13 +75,13 @@ def login(
     >>> ssp.login("config.sh")  # doctest: +SKIP
     >>> ssp.login(context="alice")  # doctest: +SKIP
     """
-    noted: tuple[file_modes.Remark, ...] = ()
+    noted: tuple[file_permissions.FileWarning, ...] = ()
     if script is not None:
         if isinstance(script, str | Path):
-            noted = file_modes.remarks([("login script", user_path(script))])
+            noted = file_permissions.remarks([("login script", user_path(script))])
         context = _log_in(script, kubeconfig, ca_file, other=bool(context or server or token_file))
         ca_file = None
-    choice = state.Choice(
+    choice = session.ClusterChoice(
         kubeconfig=None if kubeconfig is None else str(kubeconfig),
         context=context,
         server=server,
@@ -93,16 +93,16 @@ def login(
     )
     # What a script brought is in the kubeconfig, whatever is configured otherwise.
     below = (
-        state.Choice(kubeconfig=state.session.configured.kubeconfig)
+        session.ClusterChoice(kubeconfig=session.session.configured.kubeconfig)
         if script is not None
-        else state.session.configured
+        else session.session.configured
     )
-    found = find_cluster(**state.find_arguments(choice.over(below)))
+    found = find_cluster(**session.find_arguments(choice.fill_from(below)))
     found = replace(found, remarks=(*noted, *found.remarks))
     identity = who_am_i(found)
-    with state.session.lock:
-        before = state.session.cluster
-        state.set_cluster(found)
+    with session.session.lock:
+        before = session.session.cluster
+        session.set_cluster(found)
     if before is not None:
         before.close()
     return identity
@@ -119,10 +119,10 @@ def _log_in(
     if other:
         raise UsageProblem(
             "A script says itself which server and context; another was named beside it.",
-            mend="%k8s_login config.sh   or the other, not both",
+            hint="%k8s_login config.sh   or the other, not both",
         )
     read = script if isinstance(script, LoginScript) else read_script(user_path(script))
-    named = kubeconfig or state.session.configured.kubeconfig
+    named = kubeconfig or session.session.configured.kubeconfig
     files = [user_path(named)] if named else default_files()
     log_in(read, files, user_path(ca_file) if ca_file else None)
     return read.context
@@ -147,4 +147,4 @@ def whoami() -> Identity:
     >>> ssp.whoami().user  # doctest: +SKIP
     'oidc-bob'
     """
-    return who_am_i(state.current_cluster())
+    return who_am_i(session.current_cluster())

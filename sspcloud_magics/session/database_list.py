@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.databases import discovery
-from sspcloud_magics.databases.credentials import shared_with_me
+from sspcloud_magics.databases.credentials import list_received
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.errors import Forbidden
-from sspcloud_magics.session import memory, state
+from sspcloud_magics.session import recent_namespaces, session
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +39,10 @@ def databases(*, namespace: str | None = None) -> pd.DataFrame:
     >>> import sspcloud_magics as ssp
     >>> ssp.databases(namespace="user-alice")  # doctest: +SKIP
     """
-    cluster = state.current_cluster(namespace)
+    cluster = session.current_cluster(namespace)
     found = reachable_databases(cluster, namespace)
     if found and namespace is not None and namespace != "*":
-        memory.remember_namespace(cluster, namespace)
+        recent_namespaces.remember_namespace(cluster, namespace)
     return discovery.database_table(found, namespace or cluster.namespace, cluster.namespace)
 
 
@@ -57,8 +57,8 @@ def reachable_databases(cluster: Cluster, namespace: str | None = None) -> list[
         This namespace only.
     """
     where = namespace or cluster.namespace
-    asked = memory.colleagues_namespaces(cluster) if namespace is None else (namespace,)
-    shared = shared_with_me(cluster, [each for each in asked if each not in ("*", cluster.namespace)])
+    asked = recent_namespaces.colleagues_namespaces(cluster) if namespace is None else (namespace,)
+    shared = list_received(cluster, [each for each in asked if each not in ("*", cluster.namespace)])
     try:
         found = discovery.databases(cluster, where)
     except Forbidden:

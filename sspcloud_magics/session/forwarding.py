@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sspcloud_magics.cluster.workloads import resolve
 from sspcloud_magics.errors import ForwardStopped, TargetNotFound, UsageProblem
 from sspcloud_magics.forwards.sockets import UNIX, runtime_folder
-from sspcloud_magics.session import memory, state
+from sspcloud_magics.session import recent_namespaces, session
 from sspcloud_magics.sharing.pods import IMAGE
 from sspcloud_magics.sharing.relay import (
     close_relay,
@@ -83,13 +83,13 @@ def forward(
     wanted = _in_namespace(parse_target(target), namespace)
     asked = [parse_port(port) for port in ports]
     # Both now: asked for after `close`, which may come meanwhile, the manager would be another.
-    cluster, manager = state.current_cluster(wanted.namespace), state.manager()
+    cluster, manager = session.current_cluster(wanted.namespace), session.manager()
     found = resolve.resolve(cluster, wanted)
-    checked = [_numbered(port, found) for port in resolve.check_ports(found, asked)]
+    checked = [_number_port(port, found) for port in resolve.check_ports(found, asked)]
     opened = manager.forward(
         cluster, found.target, checked, address=_where(address, unix=unix), timeout=timeout
     )
-    memory.remember_namespace(cluster, opened.target.namespace)
+    recent_namespaces.remember_namespace(cluster, opened.target.namespace)
     return opened
 
 
@@ -100,7 +100,7 @@ def _where(address: str, *, unix: bool) -> str:
     if address != "localhost":
         raise UsageProblem(
             "A forward listens on an address or on a Unix socket, and not on both.",
-            mend="leave --address or --unix out",
+            hint="leave --address or --unix out",
         )
     runtime_folder()  # refuses where there are none
     return UNIX
@@ -161,9 +161,9 @@ def forward_through_relay(
     host, port = parse_destination(destination)
     local = [parse_port(each) for each in ports]
     if len(local) > 1 or any(not isinstance(each.remote, int) or each.local is not None for each in local):
-        raise UsageProblem("A relay leads to one port.", mend="%forward --relay HOST:PORT LOCAL")
-    cluster, manager = state.current_cluster(), state.manager()
-    chosen = image or state.session.relay_image or IMAGE
+        raise UsageProblem("A relay leads to one port.", hint="%forward --relay HOST:PORT LOCAL")
+    cluster, manager = session.current_cluster(), session.manager()
+    chosen = image or session.session.relay_image or IMAGE
     relay = open_relay(cluster, host, port, image=chosen, timeout=timeout, progress=progress)
     end_with_its_forward(manager, cluster, relay)
     written = int(local[0].remote) if local else None
@@ -204,17 +204,17 @@ def unforward(which: str | int | None = None, *, everything: bool = False) -> li
     >>> ssp.unforward(everything=True)
     []
     """
-    there = state.open_forwards()
+    there = session.open_forwards()
     if everything == (which is not None):
         raise UsageProblem(
             "Say which forward to stop, or all of them, and not both.",
-            mend=_open_words(there) or "no forward is open",
+            hint=_open_words(there) or "no forward is open",
         )
     if everything:
         if there:
-            state.manager().stop_all()
+            session.manager().stop_all()
         return there
-    chosen = _matching(there, str(which))
+    chosen = _match_forwards(there, str(which))
     for each in chosen:
         each.stop()
     return chosen
@@ -247,10 +247,10 @@ def restart_forward(forward: Forward, *, timeout: float = 30.0) -> Forward:
     >>> from sspcloud_magics import session
     >>> session.restart_forward(session.open_forwards()[0])  # doctest: +SKIP
     """
-    manager = state.manager()
+    manager = session.manager()
     if all(each is not forward for each in manager.forwards()):
         raise ForwardStopped(
-            f"The forward to {forward.target} is not open any more.", mend="open it again with %forward"
+            f"The forward to {forward.target} is not open any more.", hint="open it again with %forward"
         )
     return manager.restart(forward, timeout=timeout)
 
@@ -261,18 +261,18 @@ def _in_namespace(target: TargetText, namespace: str | None) -> TargetText:
     if target.namespace is not None:
         raise UsageProblem(
             f"The target is said to be in {target.namespace!r} and in {namespace!r}.",
-            mend=f"write {target} alone, or its name with the namespace beside it",
+            hint=f"write {target} alone, or its name with the namespace beside it",
         )
     return replace(target, namespace=namespace)
 
 
-def _numbered(port: PortText, found: ResolvedTarget) -> PortText:
+def _number_port(port: PortText, found: ResolvedTarget) -> PortText:
     """Return the port with the number of its name, where the target says which that is."""
     numbers = [known.number for known in found.ports if known.name == port.remote and known.protocol == "TCP"]
     return replace(port, number=numbers[0]) if numbers else port
 
 
-def _matching(there: list[Forward], which: str) -> list[Forward]:
+def _match_forwards(there: list[Forward], which: str) -> list[Forward]:
     """Return the forwards that a local port or a target's text means."""
     if which.isascii() and which.isdigit():
         found = [
@@ -292,11 +292,11 @@ def _matching(there: list[Forward], which: str) -> list[Forward]:
             found = [each for each in same_place if each.target.name.startswith(wanted.name)]
             if len({each.target for each in found}) > 1:
                 raise TargetNotFound(
-                    f"{which!r} is the beginning of several targets.", mend=_open_words(found)
+                    f"{which!r} is the beginning of several targets.", hint=_open_words(found)
                 )
     if not found:
         raise TargetNotFound(
-            f"No forward is like {which!r}.", mend=_open_words(there) or "no forward is open"
+            f"No forward is like {which!r}.", hint=_open_words(there) or "no forward is open"
         )
     return found
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sspcloud_magics.databases.column_names import refuse_twins
-from sspcloud_magics.databases.credentials import for_database, shared_with_me
+from sspcloud_magics.databases.credentials import for_database, list_received
 from sspcloud_magics.databases.postgres import catalogue, query
-from sspcloud_magics.databases.postgres.transfer import arrow, client_copy, files, loading
+from sspcloud_magics.databases.postgres.transfer import arrow, bulk_load, copy, export
 from sspcloud_magics.databases.postgres.transfer.chunks import chunks as in_chunks
-from sspcloud_magics.databases.postgres.transfer.engine import engine as made
+from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine as made
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.errors import (
     CredentialsNotFound,
@@ -24,16 +24,16 @@ from sspcloud_magics.errors import (
     SspcloudError,
     UsageProblem,
 )
-from sspcloud_magics.session import memory, state
+from sspcloud_magics.session import recent_namespaces, session
 from sspcloud_magics.sharing.pods import IMAGE
-from sspcloud_magics.sharing.routes import Journey, open_by_route
+from sspcloud_magics.sharing.route_selection import RouteResult, open_by_route
 from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
     import psycopg
 
-    from sspcloud_magics.cluster.identity import Cluster
+    from sspcloud_magics.cluster.cluster import Cluster
     from sspcloud_magics.databases.postgres.catalogue import TableDescription
     from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
     from sspcloud_magics.databases.query_options import Numeric, Progress
@@ -105,7 +105,10 @@ def connect_db(
     >>> ssp.connect_db("user-alice/postgresql-cnpg-951239")  # doctest: +SKIP
     """
     # Both now: asked for after `close`, which may come meanwhile, the manager would be another.
-    cluster, manager = state.current_cluster(namespace or name.rpartition("/")[0] or None), state.manager()
+    cluster, manager = (
+        session.current_cluster(namespace or name.rpartition("/")[0] or None),
+        session.manager(),
+    )
     try:
         found, credentials = for_database(
             cluster, name, namespace=namespace, user=user, url=url, ask_password=ask_password
@@ -113,20 +116,20 @@ def connect_db(
     except (DatabaseNotFound, CredentialsNotFound) as error:
         raise _near_share(error, cluster, name, namespace) from None
     made = open_by_route(
-        Journey(
+        RouteResult(
             cluster=cluster,
             manager=manager,
             database=found,
             credentials=credentials,
             dbname=database,
-            image=image or state.session.relay_image or IMAGE,
+            image=image or session.session.relay_image or IMAGE,
             timeout=timeout,
             progress=progress,
         ),
         route,
     )
-    memory.remember_namespace(cluster, found.namespace)
-    state.prefer(made)
+    recent_namespaces.remember_namespace(cluster, found.namespace)
+    session.prefer(made)
     _keep(made, manager)
     return made
 
@@ -137,8 +140,8 @@ def _near_share(
     """Return the error, with the colleague's database that was probably meant, as ``%databases`` lists it."""
     typed = f"{namespace}/{name}" if namespace else name
     try:
-        where = memory.colleagues_namespaces(cluster)
-        shared = [each.path for each in shared_with_me(cluster, where)]
+        where = recent_namespaces.colleagues_namespaces(cluster)
+        shared = [each.path for each in list_received(cluster, where)]
     except SspcloudError:  # a hint is a help: the error itself is told
         return error
     by_name = {path.rpartition("/")[2]: path for path in reversed(shared)}
@@ -146,27 +149,27 @@ def _near_share(
     if near in ("", typed):
         return error
     why = f"Shared with you: {', '.join(shared)}."
-    return type(error)(error.what, why=why, mend=f"did you mean {near}? %connect_db {near}")
+    return type(error)(error.what, why=why, hint=f"did you mean {near}? %connect_db {near}")
 
 
 def _keep(made: DatabaseConnection, manager: ForwardManager) -> None:
     """Make a connection the current one, unless all was closed while it was made."""
-    with state.session.lock:
-        is_closed = state.session.manager is not manager
+    with session.session.lock:
+        is_closed = session.session.manager is not manager
         over = [made]
         if not is_closed:
-            over = [each for each in state.session.connections if _same_login(each, made)]
-            state.session.connections = [
-                *(each for each in state.session.connections if each not in over),
+            over = [each for each in session.session.connections if _same_login(each, made)]
+            session.session.connections = [
+                *(each for each in session.session.connections if each not in over),
                 made,
             ]
-            state.session.last_database = made.database.path
+            session.session.last_database = made.database.path
     for each in over:
         each.close()
     if is_closed:
         path = made.database.path
         raise ForwardStopped(
-            f"{path} was not connected.", why="all has been closed meanwhile", mend=f"%connect_db {path}"
+            f"{path} was not connected.", why="all has been closed meanwhile", hint=f"%connect_db {path}"
         )
 
 
@@ -187,13 +190,13 @@ def current_connection(db: str | None = None) -> DatabaseConnection:
     NotConnected
         If `connect_db` has not succeeded yet.
     """
-    connections = state.open_connections()
-    if not connections and (last := state.session.last_database):
-        raise NotConnected(f"No database is connected any more; {last} was.", mend=f"%connect_db {last}")
+    connections = session.open_connections()
+    if not connections and (last := session.session.last_database):
+        raise NotConnected(f"No database is connected any more; {last} was.", hint=f"%connect_db {last}")
     if not connections:
         raise NotConnected(
             "No database is connected.",
-            mend="%connect_db NAME connects to one, and %databases lists those that there are",
+            hint="%connect_db NAME connects to one, and %databases lists those that there are",
         )
     if db is None:
         return connections[-1]
@@ -204,12 +207,12 @@ def current_connection(db: str | None = None) -> DatabaseConnection:
     raise NotConnected(
         f"No connection to {db} is open.",
         why=f"Open are: {', '.join(each.database.path for each in connections)}.",
-        mend=f"did you mean {near}?" if near else f"%connect_db {db}",
+        hint=f"did you mean {near}?" if near else f"%connect_db {db}",
     )
 
 
 @contextmanager
-def beside(name: str) -> Iterator[DatabaseConnection]:
+def open_side_session(name: str) -> Iterator[DatabaseConnection]:
     """Give a short session with a database, beside the one that cells use: it waits for no query of theirs.
 
     Parameters
@@ -231,7 +234,7 @@ def beside(name: str) -> Iterator[DatabaseConnection]:
         opened = current_connection(name)
     except NotConnected:
         opened = connect_db(name)
-    short = opened.beside()
+    short = opened.copy_connection()
     try:
         yield short
     finally:
@@ -344,15 +347,15 @@ def query_db(
     >>> ssp.query_db("SELECT :n + 1 AS next", {"n": 1})  # doctest: +SKIP
     """
     connected = current_connection(db)
-    if to is not None and client_copy.direction(sql) == "to":
-        return client_copy.copy_to(connected, sql, to, overwrite=overwrite, progress=progress)
+    if to is not None and copy.direction(sql) == "to":
+        return copy.copy_to(connected, sql, to, overwrite=overwrite, progress=progress)
     if from_ is not None:
-        if client_copy.direction(sql) != "from":
+        if copy.direction(sql) != "from":
             raise UsageProblem(
                 "A file can be given to one COPY … FROM STDIN only.",
-                mend="%%query_db --from rows.csv\nCOPY t FROM STDIN (FORMAT csv, HEADER)",
+                hint="%%query_db --from rows.csv\nCOPY t FROM STDIN (FORMAT csv, HEADER)",
             )
-        return client_copy.copy_from(connected, sql, from_, progress=progress)
+        return copy.copy_from(connected, sql, from_, progress=progress)
     options = QueryOptions(
         limit=limit,
         numeric=numeric,
@@ -360,20 +363,20 @@ def query_db(
         json_text=as_ != "pandas",
         progress=progress,
         warn=warn,
-        memory_share=state.session.queries.memory_share,
+        memory_share=session.session.queries.memory_share,
         ahead=partial(refuse_twins, holder="a polars DataFrame") if as_ == "polars" else None,
     )
     if to is not None:
-        return files.export(connected, sql, to, params, options, overwrite=overwrite)
+        return export.export(connected, sql, to, params, options, overwrite=overwrite)
     convert = {"pandas": _as_it_is, "arrow": arrow.arrow_table, "polars": arrow.polars_frame}[as_]
     if as_ != "pandas":
-        arrow.needed("pyarrow", "arrow", "An Arrow table")
+        arrow.import_optional("pyarrow", "arrow", "An Arrow table")
     if chunks is not None:
         return in_chunks(
             connected, sql, params, replace(options, progress=None), size=chunks, convert=convert
         )
     result = query.run(connected, sql, params, options)
-    return result if result.frame is None else convert(query.noted(result), result.types)
+    return result if result.frame is None else convert(query.attach_notes(result), result.types)
 
 
 def _as_it_is(frame: pd.DataFrame, _types: object) -> pd.DataFrame:
@@ -510,4 +513,4 @@ def load_table(
     >>> ssp.load_table(pd.DataFrame({"n": [1, 2]}), "numbers")  # doctest: +SKIP
     """
     connected = current_connection(db)
-    return loading.load_table(connected, frame, name, mode, progress=progress)
+    return bulk_load.load_table(connected, frame, name, mode, progress=progress)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from sspcloud_magics.errors import SspcloudError, UsageProblem
-from sspcloud_magics.session import state
+from sspcloud_magics.session import session
 from sspcloud_magics.sharing.service import SharingService, make_request
 from sspcloud_magics.sharing.superuser import open_as_superuser
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from sspcloud_magics.databases.discovery import Database
     from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-    from sspcloud_magics.sharing.closing import RevokeResult
-    from sspcloud_magics.sharing.opening import ShareResult
+    from sspcloud_magics.sharing.apply import ShareResult
     from sspcloud_magics.sharing.plan import SharePlan
+    from sspcloud_magics.sharing.revoke import RevokeResult
 
 Progress = Callable[[str], None]
 
@@ -31,7 +31,7 @@ def share_db(
     read_write: bool = False,
     create: bool = False,
     schemas: Sequence[str] = (),
-    lasts: str | timedelta = "7d",
+    duration: str | timedelta = "7d",
     via: str = "forward",
     reason: str = "",
     for_kubectl: bool = False,
@@ -59,7 +59,7 @@ def share_db(
         with the rights of the person whose query names them, by accident too.
     schemas
         The schemas to open; all where empty.
-    lasts
+    duration
         For how long: ``7d``, ``12h``, or a timedelta.
     via
         ``forward``; ``network`` to also let their namespaces reach the port without a forward; ``network-only`` to let them
@@ -96,14 +96,14 @@ def share_db(
     Examples
     --------
     >>> import sspcloud_magics as ssp
-    >>> ssp.share_db("postgresql-cnpg-951239", ["bob", "carol"], lasts="7d")  # doctest: +SKIP
+    >>> ssp.share_db("postgresql-cnpg-951239", ["bob", "carol"], duration="7d")  # doctest: +SKIP
     """
     request = make_request(
         colleagues,
         read_write=read_write,
         create=create,
         schemas=schemas,
-        lasts=lasts,
+        duration=duration,
         via=via,
         reason=reason,
         for_kubectl=for_kubectl,
@@ -119,7 +119,7 @@ class ShareOptions(TypedDict, total=False):
     read_write: bool
     create: bool
     schemas: Sequence[str]
-    lasts: str | timedelta
+    duration: str | timedelta
     via: str
     reason: str
     for_kubectl: bool
@@ -134,7 +134,7 @@ def preview_share(name: str, colleagues: str | Iterable[str], **options: Unpack[
     name, colleagues
         As for `share_db`.
     options
-        ``read_write``, ``create``, ``schemas``, ``lasts``, ``via``, ``reason``, ``for_kubectl`` and ``prefix``, as for `share_db`.
+        ``read_write``, ``create``, ``schemas``, ``duration``, ``via``, ``reason``, ``for_kubectl`` and ``prefix``, as for `share_db`.
 
     Returns
     -------
@@ -220,7 +220,7 @@ def unshare(
     name: str | None = None,
     colleague: str | Iterable[str] | None = None,
     *,
-    everybody: bool = False,
+    all_colleagues: bool = False,
     ended: bool = False,
     progress: Progress = lambda _: None,
 ) -> list[RevokeResult]:
@@ -235,7 +235,7 @@ def unshare(
         The database; with `ended` it may be left out.
     colleague
         Whose share; several may be named.
-    everybody
+    all_colleagues
         All shares of the database instead.
     ended
         Only what belongs to nobody any more: what ended shares have left, and the shares of databases that are gone.
@@ -262,10 +262,10 @@ def unshare(
     >>> ssp.unshare("postgresql-cnpg-951239", "bob")  # doctest: +SKIP
     >>> ssp.unshare(ended=True)  # doctest: +SKIP
     """
-    if everybody + ended + (colleague is not None) != 1 or (name is None and not ended):
+    if all_colleagues + ended + (colleague is not None) != 1 or (name is None and not ended):
         raise UsageProblem(
             "Say whose share to take back, or everybody's, or only what has ended: one of the three.",
-            mend=_revoke_hint(name),
+            hint=_revoke_hint(name),
         )
     if name is None or ended:
         return service().remove_ended(name, progress)
@@ -274,10 +274,10 @@ def unshare(
 
 def service(namespace: str | None = None) -> SharingService:
     """Return the shares of this process' cluster, as its user; a namespace is told of as in `current_cluster`."""
-    cluster = state.current_cluster(namespace)
+    cluster = session.current_cluster(namespace)
 
     def connect(database: Database, dbname: str | None = None) -> DatabaseConnection:
-        return open_as_superuser(cluster, state.manager(), database, dbname)
+        return open_as_superuser(cluster, session.manager(), database, dbname)
 
     return SharingService(cluster, connect)
 

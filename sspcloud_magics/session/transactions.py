@@ -57,7 +57,7 @@ def begin(db: str | None = None) -> Any:
         if current_connection(db).in_transaction:
             raise UsageProblem(
                 "A transaction is open already.",
-                mend="%query_db --commit keeps what was done in it, %query_db --rollback takes it back",
+                hint="%query_db --commit keeps what was done in it, %query_db --rollback takes it back",
             )
         return query_db("BEGIN", db=db)
 
@@ -101,5 +101,5 @@ def need_transaction(db: str | None = None) -> None:
         is_open = connected.in_transaction
     if not is_open:
         raise UsageProblem(
-            "No transaction is open: what was done so far is kept.", mend="%query_db --begin opens one"
+            "No transaction is open: what was done so far is kept.", hint="%query_db --begin opens one"
         )

@@ -11,7 +11,7 @@ Source: PostgreSQL's ``src/backend/nodes/outfuncs.c`` (the fields of a parse tre
 
 from __future__ import annotations
 
-from sspcloud_magics.sharing.grants import ARCHIVE, SHARE_ROLES
+from sspcloud_magics.sharing.role_sql import ARCHIVE, SHARE_ROLES
 
 FIRST_USER_OID = 16384
 """Objects with smaller numbers are PostgreSQL's own."""

@@ -86,7 +86,7 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
         raise UsageProblem(
             f"{text!r} can be read in two ways.",
             why=f"The server calls the account {account} {typed}, and an account may have the name {typed} itself.",
-            mend=f"write {account}   for the first\nwrite {_PERSON}{typed}   for the second",
+            hint=f"write {account}   for the first\nwrite {_PERSON}{typed}   for the second",
         )
     group = typed.startswith(_GROUP)
     bare = typed.removeprefix(_GROUP if group else _PERSON)
@@ -94,14 +94,14 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
         raise UsageProblem(
             f"{text!r} is not the name of a colleague.",
             why="Names on the datalab have lower-case letters, digits and '-' only.",
-            mend="write the name of their account, such as bob, or projet-NAME for a group"
+            hint="write the name of their account, such as bob, or projet-NAME for a group"
             + (f"\nin lower case: {bare.lower()}" if _NAME.fullmatch(bare.lower()) else ""),
         )
     namespace = f"{_GROUP if group else _PERSON}{bare}"
     if namespace == owner:
         raise UsageProblem(
             f"{text!r} is you: what is yours needs no share.",
-            mend="name a colleague: --with bob, or --with projet-NAME for a group",
+            hint="name a colleague: --with bob, or --with projet-NAME for a group",
         )
     person = Subject("Group" if group else "User", f"{prefix}{bare}")
     notebooks = Subject("Group", f"system:serviceaccounts:{namespace}")

@@ -35,7 +35,7 @@ def parse_duration(text: str) -> timedelta:
     compact = text.strip().lower()
     form = "write a number and a unit: 7d, 12h, 30m, or together 1d12h"
     if not _WHOLE.fullmatch(compact):
-        raise UsageProblem(f"{text!r} is not a duration.", mend=form)
+        raise UsageProblem(f"{text!r} is not a duration.", hint=form)
     total = timedelta()
     for number, unit in _PART.findall(compact):
         total += timedelta(**{_UNITS[unit]: int(number)})
@@ -43,10 +43,10 @@ def parse_duration(text: str) -> timedelta:
             raise UsageProblem(
                 f"{text!r} is too long for a share.",
                 why=f"A share lasts {LONGEST.days} days at most, so that none is forgotten.",
-                mend="share for less, and run the same command again before it ends: it renews the share",
+                hint="share for less, and run the same command again before it ends: it renews the share",
             )
     if not total:
-        raise UsageProblem(f"{text!r} is no time at all.", mend=form)
+        raise UsageProblem(f"{text!r} is no time at all.", hint=form)
     return total
 
 

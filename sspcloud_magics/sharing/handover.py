@@ -25,7 +25,7 @@ from psycopg import sql
 
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.sharing import code_in_tables
-from sspcloud_magics.sharing.grants import ARCHIVE, SHARE_ROLES, Statements
+from sspcloud_magics.sharing.role_sql import ARCHIVE, SHARE_ROLES, Statements
 
 ARCHIVE_COMMENT = "made by sspcloud-magics: keeps the code of colleagues whose shares have ended"
 
@@ -236,7 +236,7 @@ def make_archive(session: psycopg.Connection[Any]) -> Statements:
         if row[0] != ARCHIVE_COMMENT:
             raise QueryFailed(
                 f"The database has a role {ARCHIVE} already, which no share has made.",
-                mend=f"ALTER ROLE {ARCHIVE} RENAME TO another_name",
+                hint=f"ALTER ROLE {ARCHIVE} RENAME TO another_name",
             )
         return []
     name = sql.Identifier(ARCHIVE)
@@ -319,7 +319,7 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
         groups.append(group)
     reassign = sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(role), sql.Identifier(ARCHIVE))
     return Handover(
-        steps=(*_packed(groups), [reassign, *leave]),
+        steps=(*_pack(groups), [reassign, *leave]),
         heir=heir,
         data=_names(inherited),
         kept=_names(kept),
@@ -338,7 +338,7 @@ def _drop_temporary(temporary: Sequence[Owned]) -> list[Statements]:
     ]
 
 
-def _packed(groups: Sequence[Statements]) -> list[Statements]:
+def _pack(groups: Sequence[Statements]) -> list[Statements]:
     """Return steps of some statements each, in which what belongs to one object stays together."""
     steps: list[Statements] = [[]]
     for group in groups:

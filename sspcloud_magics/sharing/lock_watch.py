@@ -17,7 +17,7 @@ import psycopg
 
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.errors import QueryFailed, SspcloudError
-from sspcloud_magics.sharing.grants import SHARE_ROLES
+from sspcloud_magics.sharing.role_sql import SHARE_ROLES
 
 LOCK_TIMEOUT = "10s"
 """How long a statement of sharing waits for a lock: some times the time that it takes to find and end a session."""
@@ -53,7 +53,7 @@ class LockWatch:
     process: int = 0
 
 
-def held_up(watch: LockWatch) -> list[str]:
+def describe_ended_sessions(watch: LockWatch) -> list[str]:
     """Return what the owner ought to know of the sessions that were ended."""
     return [
         f"A session of {role} (process {process}) held up this command and was ended."
@@ -84,7 +84,7 @@ def watch_locks(connection: DatabaseConnection) -> Iterator[LockWatch]:
         raise QueryFailed(
             f"The database is held up by {watch.holder or 'another session'}.",
             why=f"{(error.diag.message_primary or str(error)).strip()} ({LOCK_TIMEOUT}). Nothing was changed by this step.",
-            mend="end its transaction, then run the same command again"
+            hint="end its transaction, then run the same command again"
             + (f"\nSELECT pg_terminate_backend({watch.process})" if watch.process else ""),
         ) from None
     finally:
@@ -97,7 +97,7 @@ def _follow(connection: DatabaseConnection, process: int, watch: LockWatch, over
         return
     # Without another session nothing is ended, and the error names no holder: the command itself goes on.
     with suppress(psycopg.Error, SspcloudError):
-        beside = connection.beside()
+        beside = connection.copy_connection()
         try:
             while not over.is_set():
                 for holder, role, ended in beside.psycopg.execute(_BLOCKING, [process]).fetchall():

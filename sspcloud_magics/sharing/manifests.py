@@ -19,9 +19,9 @@ from sspcloud_magics import share_keys
 from sspcloud_magics.databases.discovery import CNPG
 from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.sharing.colleagues import Colleague
-from sspcloud_magics.sharing.grants import Privileges
 from sspcloud_magics.sharing.handover import Handover
 from sspcloud_magics.sharing.pods import HARDENED_CONTAINER, HARDENED_POD, IMAGE
+from sspcloud_magics.sharing.role_sql import Privileges
 
 Manifest: TypeAlias = dict[str, Any]
 
@@ -230,7 +230,7 @@ def _namespace(name: str) -> Manifest:
     return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 
-def masked(manifest: Manifest) -> Manifest:
+def mask_manifest(manifest: Manifest) -> Manifest:
     """Return a manifest that may be shown: the values of a Secret are hidden."""
     if manifest["kind"] != "Secret":
         return manifest

@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from sspcloud_magics.cluster.api.failures import reading, relaunch_link
+from sspcloud_magics.cluster.api.api_errors import relaunch_link, report_malformed
 from sspcloud_magics.cluster.api.resources import NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS, Attempt
-from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.requests import objects, permissions
+from sspcloud_magics.cluster.cluster import Cluster
+from sspcloud_magics.cluster.requests import object_reads, permissions
 from sspcloud_magics.cluster.workloads import inventory
 from sspcloud_magics.cluster.workloads.inventory import TargetPort
 from sspcloud_magics.databases.discovery import CNPG, Database
@@ -25,13 +25,13 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.errors import Forbidden, UsageProblem
 from sspcloud_magics.secret import HIDDEN, Secret
 from sspcloud_magics.share_keys import role_name
-from sspcloud_magics.sharing import answers, closing, grants, manifests, remarks
+from sspcloud_magics.sharing import advisories, manifests, rendering, revoke, role_sql
 from sspcloud_magics.sharing.colleagues import DEFAULT_PREFIX, Colleague, learn_prefix, parse_colleague
-from sspcloud_magics.sharing.grants import Privileges, Statements
+from sspcloud_magics.sharing.excess_privileges import ExcessPrivileges, find_excess
 from sspcloud_magics.sharing.handover import Handover, hand_over, list_owned, make_archive
+from sspcloud_magics.sharing.inventory import EndedShare, Inventory
 from sspcloud_magics.sharing.manifests import Manifest, PlannedShare
-from sspcloud_magics.sharing.narrowing import Excess, find_excess
-from sspcloud_magics.sharing.shares import EndedShare, Inventory
+from sspcloud_magics.sharing.role_sql import Privileges, Statements
 from sspcloud_magics.spelling import nearest
 
 
@@ -76,7 +76,7 @@ class ShareRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class SharePlan(answers.Shown):
+class SharePlan(rendering.Shown):
     """What is going to be removed and made.
 
     Parameters
@@ -111,7 +111,7 @@ class SharePlan(answers.Shown):
     ended: tuple[EndedShare, ...]
     creators: frozenset[str]
     idle_timeout: bool
-    excess: Excess = field(default_factory=Excess)
+    excess: ExcessPrivileges = field(default_factory=ExcessPrivileges)
     archive: tuple[sql.Composed, ...] = ()
     colleagues: tuple[tuple[str, bool], ...] = ()
 
@@ -129,8 +129,8 @@ class SharePlan(answers.Shown):
         shown: list[Manifest] = []
         for share in self.shares:
             masked = self.manifests(share, Secret(""), "…", "…")
-            shown += [manifests.job(share), *map(manifests.masked, masked)]
-        return "".join(removed) + answers.as_yaml(shown)
+            shown += [manifests.job(share), *map(manifests.mask_manifest, masked)]
+        return "".join(removed) + rendering.as_yaml(shown)
 
     def sql(self) -> str:
         """Return the statements that would run, in their order; passwords are masked."""
@@ -141,16 +141,16 @@ class SharePlan(answers.Shown):
         ]
         if self.excess.statements:
             parts.append(
-                f"-- What colleagues hold beyond their shares\n{grants.as_text(self.excess.statements)}"
+                f"-- What colleagues hold beyond their shares\n{role_sql.as_text(self.excess.statements)}"
             )
         if self.archive:
-            parts.append(f"-- The role that keeps what no owner inherits\n{grants.as_text(self.archive)}")
+            parts.append(f"-- The role that keeps what no owner inherits\n{role_sql.as_text(self.archive)}")
         colleagues = dict(self.colleagues)
         for share in self.shares:
             statements = self.statements(share, HIDDEN, colleagues.items())
             colleagues[share.role] = share.privileges.read_write
             before = share.handover.steps[:-1] if share.handover else ()
-            texts = [*map(grants.as_text, before), grants.as_text(statements)]
+            texts = [*map(role_sql.as_text, before), role_sql.as_text(statements)]
             parts.append("\n".join([f"-- The share with {share.colleague.name}", *texts]))
         return "\n".join(parts)
 
@@ -180,7 +180,7 @@ class SharePlan(answers.Shown):
             Who else shares the database, as `grants.COLLEAGUES` answers.
         """
         privileges = share.privileges
-        made = grants.login(
+        made = role_sql.login(
             share.role,
             verifier,
             share.until,
@@ -193,13 +193,13 @@ class SharePlan(answers.Shown):
         elif share.exists:
             # A writer owns what is in their own schema, and keeps all rights on it.
             own = () if privileges.read_write or not share.own_schema else (share.role,)
-            made += grants.revoke_before_grant(privileges, (*self.schemas, *own))
-        made += grants.grant(privileges, own_schema=share.own_schema)
-        return made + grants.between_colleagues(colleagues, privileges)
+            made += role_sql.revoke_before_grant(privileges, (*self.schemas, *own))
+        made += role_sql.grant(privileges, own_schema=share.own_schema)
+        return made + role_sql.between_colleagues(colleagues, privileges)
 
     @property
-    def _answer(self) -> answers.Answer:
-        return answers.Answer(
+    def _answer(self) -> rendering.Answer:
+        return rendering.Answer(
             granted=self.granted, line=self.line, notes=self.notes, objects=self.yaml(), statements=self.sql()
         )
 
@@ -223,22 +223,22 @@ def make_plan(
             prefix = DEFAULT_PREFIX
             notes.append(f"How the server names users could not be learnt here; {prefix!r} is assumed.")
     colleagues = _colleagues(request.colleagues, prefix, database.namespace)
-    notes.append(remarks.spelling(colleagues))
+    notes.append(advisories.warn_spelling(colleagues))
     session = connection.psycopg
-    heir = grants.heir_of_database(session)
+    heir = role_sql.heir_of_database(session)
     roles = [role_name(colleague.name) for colleague in colleagues]
     _refuse_strangers(session, roles)
     gone = {each.share.role for each in ended}
     own_schemas = _own_schemas(session, {*roles, *gone}, gone & {role.name for role in inventory.roles}, heir)
-    found = {name for (name,) in session.execute(grants.SCHEMAS).fetchall()}
+    found = {name for (name,) in session.execute(role_sql.SCHEMAS).fetchall()}
     # The schema of a role that goes is one of the heir's then.
-    left = {name for name, owner in own_schemas.items() if name in gone and owner != grants.ARCHIVE}
+    left = {name for name, owner in own_schemas.items() if name in gone and owner != role_sql.ARCHIVE}
     every = tuple(sorted(found | left))
     schemas = _schemas(request.schemas, every)
-    owners = session.execute(grants.OWNERS, {"schemas": list(every)}).fetchall()
+    owners = session.execute(role_sql.OWNERS, {"schemas": list(every)}).fetchall()
     labels, pods, ports = _pods(cluster, database)
     until = datetime.now(UTC).replace(microsecond=0) + request.duration
-    existing = _existing(session, roles) - gone
+    existing = _list_existing(session, roles) - gone
     handovers = {} if request.read_write else _handovers(session, existing, heir)
     shares = tuple(
         PlannedShare(
@@ -253,7 +253,7 @@ def make_plan(
                 dbname=connection.dbname,
                 schemas=schemas,
                 owners=tuple(name for (name,) in owners if name not in gone),
-                keeper=heir or grants.ARCHIVE,
+                keeper=heir or role_sql.ARCHIVE,
                 read_write=request.read_write,
                 create=request.create,
             ),
@@ -271,18 +271,18 @@ def make_plan(
     )
     again = [share.colleague.name for share in shares if share.exists]
     notes += [
-        f"{answers.listed(again)} had a share of it: it is changed to this, with the same password."
+        f"{rendering.join_names(again)} had a share of it: it is changed to this, with the same password."
     ] * bool(again)
-    notes += [remarks.handed_over(role, given) for role, given in handovers.items()]
-    notes += remarks.ending(session)
+    notes += [advisories.describe_handover(role, given) for role, given in handovers.items()]
+    notes += advisories.warn_ending(session)
     if request.read_write:
-        notes += remarks.writing(roles, schemas, create=request.create)
+        notes += advisories.warn_writing(roles, schemas, create=request.create)
     if request.forward:
-        notes += remarks.ports(cluster, database, labels, ports)
-    notes += [] if request.schemas else remarks.schemas(every, schemas)
-    notes += remarks.public(session, schemas, gone, read_write=request.read_write)
+        notes += advisories.ports(cluster, database, labels, ports)
+    notes += [] if request.schemas else advisories.schemas(every, schemas)
+    notes += advisories.public(session, schemas, gone, read_write=request.read_write)
     admitted = [one.namespace for one in colleagues] if request.network else []
-    notes += remarks.network(cluster, database, labels, admitted, [each.share.name for each in ended])
+    notes += advisories.network(cluster, database, labels, admitted, [each.share.name for each in ended])
     if request.for_kubectl:
         notes.append(
             f"For kubectl, every pod of {database.namespace} may be listed by name, with its labels and "
@@ -296,25 +296,27 @@ def make_plan(
         notes=tuple(notes),
         ended=tuple(ended),
         creators=inventory.creators - set(roles) | (set(roles) if request.create else set()),
-        idle_timeout=session.pgconn.server_version >= grants.IDLE_TIMEOUT_SINCE,
+        idle_timeout=session.pgconn.server_version >= role_sql.IDLE_TIMEOUT_SINCE,
     )
 
 
-def add_preview(plan: SharePlan, connection: DatabaseConnection, opener: closing.Opener) -> SharePlan:
+def add_preview(plan: SharePlan, connection: DatabaseConnection, opener: revoke.Opener) -> SharePlan:
     """Return a plan with what only its preview needs; carrying it out asks the server again, at that moment."""
     session, share = connection.psycopg, plan.shares[0].privileges
     gone = {each.share.role for each in plan.ended}
     handed_over = {share.role for share in plan.shares if share.handover}
-    makes_archive = share.read_write and share.keeper == grants.ARCHIVE
+    makes_archive = share.read_write and share.keeper == role_sql.ARCHIVE
     return replace(
         plan,
         ended=tuple(
-            replace(each, sql=closing.removal_sql(connection, each.share.role, opener)) for each in plan.ended
+            replace(each, sql=revoke.removal_sql(connection, each.share.role, opener)) for each in plan.ended
         ),
         # What is handed over leaves nothing to be narrowed.
         excess=find_excess(session, {*plan.creators, *gone, *handed_over}),
         archive=tuple(make_archive(session)) if makes_archive else (),
-        colleagues=tuple(row for row in session.execute(grants.COLLEAGUES).fetchall() if row[0] not in gone),
+        colleagues=tuple(
+            row for row in session.execute(role_sql.COLLEAGUES).fetchall() if row[0] not in gone
+        ),
     )
 
 
@@ -333,7 +335,7 @@ def require_rights(cluster: Cluster, namespace: str, *, network: bool) -> None:
     names = " and ".join(each.plural for each in missing)
     raise Forbidden(
         f"Sharing needs the right to create {names} in {namespace}, and you do not have it.",
-        mend=f"relaunch the service with a role that allows it: {relaunch_link(Attempt('create', missing[0], namespace))}"
+        hint=f"relaunch the service with a role that allows it: {relaunch_link(Attempt('create', missing[0], namespace))}"
         if cluster.in_service
         else f"ask whoever runs the cluster, or whoever owns {namespace}, for that right",
     )
@@ -345,7 +347,7 @@ def _colleagues(typed: Sequence[str], prefix: str, namespace: str) -> tuple[Coll
         colleague = parse_colleague(text, prefix=prefix, owner=namespace)
         found[colleague.name] = colleague
     if not found:
-        raise UsageProblem("Nobody was named to share with.", mend="--with bob carol")
+        raise UsageProblem("Nobody was named to share with.", hint="--with bob carol")
     return tuple(found.values())
 
 
@@ -355,7 +357,7 @@ def _schemas(typed: Sequence[str], every: Sequence[str]) -> tuple[str, ...]:
         near = nearest(unknown[0], every)
         raise UsageProblem(
             f"There is no schema {unknown[0]!r} in this database.",
-            mend=f"did you mean {near}?" if near else f"there is: {', '.join(every)}",
+            hint=f"did you mean {near}?" if near else f"there is: {', '.join(every)}",
         )
     return tuple(dict.fromkeys(typed)) or tuple(every)
 
@@ -364,12 +366,12 @@ def _own_schemas(
     session: psycopg.Connection[Any], roles: AbstractSet[str], gone: AbstractSet[str], heir: str | None
 ) -> dict[str, str]:
     """Return which roles have a schema of their own, and its owner, once the roles that go are gone."""
-    found = dict(session.execute(grants.OWN_SCHEMAS, [list(roles)]).fetchall())
+    found = dict(session.execute(role_sql.OWN_SCHEMAS, [list(roles)]).fetchall())
     for role in gone & found.keys():
         if hand_over(session, role, heir, leaves=True).drops_schema:
             del found[role]
         elif found[role] in gone:
-            found[role] = heir or grants.ARCHIVE
+            found[role] = heir or role_sql.ARCHIVE
     return found
 
 
@@ -381,17 +383,17 @@ def _handovers(
     return {role: hand_over(session, role, heir, leaves=False) for role in owning}
 
 
-def _existing(session: psycopg.Connection[Any], roles: list[str]) -> frozenset[str]:
+def _list_existing(session: psycopg.Connection[Any], roles: list[str]) -> frozenset[str]:
     found = session.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [roles]).fetchall()
     return frozenset(name for (name,) in found)
 
 
 def _learn_prefix(cluster: Cluster, namespace: str) -> str | None:
     try:
-        bindings = objects.list_objects(cluster, ROLE_BINDINGS, namespace)
+        bindings = object_reads.list_objects(cluster, ROLE_BINDINGS, namespace)
     except Forbidden:
         return None
-    with reading(cluster):
+    with report_malformed(cluster):
         return learn_prefix(namespace, bindings)
 
 
@@ -419,11 +421,11 @@ def _selector(labels: dict[str, str], database: Database) -> dict[str, str]:
 
 def _refuse_strangers(session: psycopg.Connection[Any], roles: list[str]) -> None:
     """Refuse to take over a role of that name which no share has made: it may be somebody's."""
-    found = session.execute(grants.STRANGERS, [roles, grants.COMMENT]).fetchall()
+    found = session.execute(role_sql.STRANGERS, [roles, role_sql.COMMENT]).fetchall()
     if found:
         raise UsageProblem(
             f"The database has a role {found[0][0]} already, which no share has made.",
             why="A share would change its password, and drop it in the end.",
-            mend=f"rename it (ALTER ROLE … RENAME TO …), or drop it, then share again\n"
-            f"if it is of a share, say so: COMMENT ON ROLE {found[0][0]} IS '{grants.COMMENT}'",
+            hint=f"rename it (ALTER ROLE … RENAME TO …), or drop it, then share again\n"
+            f"if it is of a share, say so: COMMENT ON ROLE {found[0][0]} IS '{role_sql.COMMENT}'",
         )

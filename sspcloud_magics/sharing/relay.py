@@ -18,18 +18,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sspcloud_magics import forked, share_keys
-from sspcloud_magics.cluster.api.failures import NotFound, reading
+from sspcloud_magics import fork_hooks, share_keys
+from sspcloud_magics.cluster.api.api_errors import NotFound, report_malformed
 from sspcloud_magics.cluster.api.resources import PODS
-from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.requests import objects, writing
+from sspcloud_magics.cluster.cluster import Cluster
+from sspcloud_magics.cluster.requests import object_reads, object_writes
 from sspcloud_magics.errors import PodNotReady, SspcloudError, UsageProblem
-from sspcloud_magics.forwards import processes
+from sspcloud_magics.forwards import process_identity
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.sharing.pods import HARDENED_CONTAINER, HARDENED_POD, IMAGE
 from sspcloud_magics.target import Target, parse_port
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.ipc import State
 
 LASTS = timedelta(hours=12)
 RELAY = f"{share_keys.OWNER}/relay"
@@ -53,7 +53,7 @@ def _begin_in_child() -> None:
     _going.clear()
 
 
-forked.in_child(_begin_in_child)
+fork_hooks.in_child(_begin_in_child)
 _UNPRIVILEGED = 1024
 
 
@@ -90,23 +90,23 @@ def parse_destination(text: str) -> tuple[str, int]:
     form = "write HOST:PORT, such as postgresql-cnpg-951239-rw.user-alice.svc.cluster.local:5432"
     number = parse_port(port).remote if colon and port.isascii() and port.isdigit() else None
     if not _HOST.fullmatch(host) or not isinstance(number, int):
-        raise UsageProblem(f"{text!r} is not a host and a port.", mend=form)
+        raise UsageProblem(f"{text!r} is not a host and a port.", hint=form)
     return host, number
 
 
-def listening_port(port: int) -> int:
+def get_listening_port(port: int) -> int:
     """Return the port on which a relay listens: the same, or a high one where that needs root."""
     return port if port >= _UNPRIVILEGED else port + 10_000
 
 
 def relay_pod(
-    namespace: str, host: str, port: int, *, image: str = IMAGE, lasts: timedelta = LASTS
+    namespace: str, host: str, port: int, *, image: str = IMAGE, duration: timedelta = LASTS
 ) -> dict[str, Any]:
     """Return the pod of a relay."""
     resources = {"cpu": "100m", "memory": "32Mi"}
-    made_by = processes.mark()
+    made_by = process_identity.mark()
     digest = hashlib.sha256(f"{host}:{port} {image} {made_by}".encode()).hexdigest()[:8]
-    listen = listening_port(port)
+    listen = get_listening_port(port)
     container = {
         "name": "socat",
         "image": image,
@@ -125,7 +125,7 @@ def relay_pod(
             "annotations": {DESTINATION: f"{host}:{port}", MADE_BY: made_by},
         },
         "spec": {
-            "activeDeadlineSeconds": int(lasts.total_seconds()),
+            "activeDeadlineSeconds": int(duration.total_seconds()),
             "automountServiceAccountToken": False,
             "containers": [container],
             "enableServiceLinks": False,
@@ -171,16 +171,16 @@ def open_relay(
     sweep(cluster)
     wanted = relay_pod(cluster.namespace, host, port, image=image)
     name = wanted["metadata"]["name"]
-    relay = Relay(Target(cluster.namespace, "pod", name), listening_port(port))
+    relay = Relay(Target(cluster.namespace, "pod", name), get_listening_port(port))
     with _starting:
         removal = _going.get(relay.pod)
     if removal is not None:
         removal.join(timeout)
-    found = _found(cluster, name, time.monotonic() + timeout)
+    found = _find_pod(cluster, name, time.monotonic() + timeout)
     if found is not None and _state(cluster, found)[0]:
         return relay
     try:
-        found = found or writing.create_object(cluster, PODS, wanted)
+        found = found or object_writes.create_object(cluster, PODS, wanted)
         progress(f"waiting for the relay {name}")
         _wait_until_ready(cluster, found, timeout)
     except BaseException:
@@ -190,11 +190,11 @@ def open_relay(
     return relay
 
 
-def _found(cluster: Cluster, name: str, deadline: float) -> dict[str, Any] | None:
+def _find_pod(cluster: Cluster, name: str, deadline: float) -> dict[str, Any] | None:
     """Return the pod of that name, once none of that name is on its way out; None where there is none."""
     while True:
         try:
-            pod = objects.get_object(cluster, PODS, name)
+            pod = object_reads.get_object(cluster, PODS, name)
         except NotFound:
             return None
         if "deletionTimestamp" not in pod["metadata"] or time.monotonic() > deadline:
@@ -204,7 +204,7 @@ def _found(cluster: Cluster, name: str, deadline: float) -> dict[str, Any] | Non
 
 def close_relay(cluster: Cluster, relay: Relay) -> None:
     """Remove a relay; again and again does no harm."""
-    writing.delete_object(cluster, PODS, relay.pod.name, relay.pod.namespace)
+    object_writes.delete_object(cluster, PODS, relay.pod.name, relay.pod.namespace)
 
 
 def end_with_its_forward(manager: ForwardManager, cluster: Cluster, relay: Relay) -> None:
@@ -234,16 +234,16 @@ def end_with_its_forward(manager: ForwardManager, cluster: Cluster, relay: Relay
 def sweep(cluster: Cluster) -> list[str]:
     """Remove the relays of this namespace that have ended, or whose process has; return their names."""
     selector = ",".join(f"{key}={value}" for key, value in _LABELS.items())
-    listed = objects.list_objects(cluster, PODS, label_selector=selector)
-    with reading(cluster):
+    listed = object_reads.list_objects(cluster, PODS, label_selector=selector)
+    with report_malformed(cluster):
         ended = [
             pod["metadata"]["name"]
             for pod in listed
             if (pod.get("status") or {}).get("phase") in _OVER
-            or processes.is_gone((pod["metadata"].get("annotations") or {}).get(MADE_BY, ""))
+            or process_identity.is_gone((pod["metadata"].get("annotations") or {}).get(MADE_BY, ""))
         ]
     for name in ended:
-        writing.delete_object(cluster, PODS, name, cluster.namespace)
+        object_writes.delete_object(cluster, PODS, name, cluster.namespace)
     return ended
 
 
@@ -258,17 +258,17 @@ def _wait_until_ready(cluster: Cluster, pod: Mapping[str, Any], timeout: float) 
             raise PodNotReady(
                 f"The relay {name} did not become ready, and was removed.",
                 why=why,
-                mend="if your cluster does not get its image: --image IMAGE, with another image of socat\n"
+                hint="if your cluster does not get its image: --image IMAGE, with another image of socat\n"
                 "%config SSPCloud.relay_image = 'IMAGE'   says it once for all relays",
             )
         time.sleep(_LOOK_INTERVAL)
-        pod = objects.get_object(cluster, PODS, name)
+        pod = object_reads.get_object(cluster, PODS, name)
 
 
 def _state(cluster: Cluster, pod: Mapping[str, Any]) -> tuple[bool, str]:
     """Return whether a pod is ready, and what it waits for."""
-    with reading(cluster):
-        return _ready(pod), _waiting_for(pod)
+    with report_malformed(cluster):
+        return _ready(pod), _describe_wait(pod)
 
 
 def _ready(pod: Mapping[str, Any]) -> bool:
@@ -276,7 +276,7 @@ def _ready(pod: Mapping[str, Any]) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def _waiting_for(pod: Mapping[str, Any]) -> str:
+def _describe_wait(pod: Mapping[str, Any]) -> str:
     """Return what the cluster says of a pod that is not ready."""
     status = pod.get("status") or {}
     for container in status.get("containerStatuses") or ():

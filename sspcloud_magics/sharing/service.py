@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
-from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.cluster.workloads.tables import ResourceTable
 from sspcloud_magics.databases import discovery
 from sspcloud_magics.databases.discovery import Database
@@ -29,14 +29,12 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     UsageProblem,
 )
-from sspcloud_magics.sharing import closing, grants
-from sspcloud_magics.sharing.closing import RevokeResult
+from sspcloud_magics.sharing import revoke, role_sql
+from sspcloud_magics.sharing.apply import ShareResult, apply_plan
 from sspcloud_magics.sharing.colleagues import colleague_named
 from sspcloud_magics.sharing.durations import parse_duration
-from sspcloud_magics.sharing.narrowing import narrow
-from sspcloud_magics.sharing.opening import ShareResult, apply_plan
-from sspcloud_magics.sharing.plan import SharePlan, ShareRequest, add_preview, make_plan, require_rights
-from sspcloud_magics.sharing.shares import (
+from sspcloud_magics.sharing.excess_privileges import narrow
+from sspcloud_magics.sharing.inventory import (
     Inventory,
     Share,
     ShareRole,
@@ -44,6 +42,8 @@ from sspcloud_magics.sharing.shares import (
     list_shares,
     take_inventory,
 )
+from sspcloud_magics.sharing.plan import SharePlan, ShareRequest, add_preview, make_plan, require_rights
+from sspcloud_magics.sharing.revoke import RevokeResult
 from sspcloud_magics.sharing.table import share_table
 
 Progress = Callable[[str], None]
@@ -62,7 +62,7 @@ def make_request(
     read_write: bool = False,
     create: bool = False,
     schemas: Sequence[str] = (),
-    lasts: str | timedelta = "7d",
+    duration: str | timedelta = "7d",
     via: str = "forward",
     reason: str = "",
     for_kubectl: bool = False,
@@ -77,18 +77,18 @@ def make_request(
     """
     if via not in ("forward", "network", "network-only"):
         raise UsageProblem(
-            f"{via!r} is not a way to share.", mend="--via forward, --via network or --via network-only"
+            f"{via!r} is not a way to share.", hint="--via forward, --via network or --via network-only"
         )
     if create and not read_write:
         raise UsageProblem(
-            "Creating in the shared schemas is a part of writing.", mend="--read-write --create"
+            "Creating in the shared schemas is a part of writing.", hint="--read-write --create"
         )
     return ShareRequest(
         colleagues=account_names(colleagues),
         read_write=read_write,
         create=create,
         schemas=tuple(schemas),
-        duration=parse_duration(lasts) if isinstance(lasts, str) else lasts,
+        duration=parse_duration(duration) if isinstance(duration, str) else duration,
         network=via != "forward",
         forward=via != "network-only",
         for_kubectl=for_kubectl,
@@ -103,7 +103,7 @@ def account_names(given: str | Iterable[str]) -> tuple[str, ...]:
     if hasattr(given, "columns") or not all(isinstance(text, str) for text in texts):
         raise UsageProblem(
             f"Colleagues are named by texts, and this {type(given).__name__} holds other values.",
-            mend='name one column without missing values: df["account"].dropna()',
+            hint='name one column without missing values: df["account"].dropna()',
         )
     names = [name for text in texts for name in re.split(r"[\s,;]+", text) if name]
     return tuple(sorted(names) if isinstance(given, set | frozenset) else names)
@@ -149,7 +149,7 @@ class SharingService:
     def schemas(self, name: str) -> list[str]:
         """List the schemas of a database that can be shared."""
         with closed_behind(self.connect(self.find(name))) as connection:
-            return [schema for (schema,) in connection.psycopg.execute(grants.SCHEMAS).fetchall()]
+            return [schema for (schema,) in connection.psycopg.execute(role_sql.SCHEMAS).fetchall()]
 
     def tabulate(self, name: str | None, namespace: str | None) -> ResourceTable:
         """List the shares, of one database or of all, and take back what goes beyond them."""
@@ -200,9 +200,9 @@ class SharingService:
         if database is not None:
             results = self._revoke(database, chosen, progress)
         elif chosen:
-            results = [closing.revoke_in_cluster(self.cluster, share, "") for share in chosen]
+            results = [revoke.revoke_in_cluster(self.cluster, share, "") for share in chosen]
         else:
-            raise self._swapped(bare, named) or unknown
+            raise self._hint_swapped(bare, named) or unknown
         revoked = {each.share.colleague for each in results if each.share is not None}
         strangers = sorted(accounts - revoked)
         if strangers:
@@ -210,7 +210,7 @@ class SharingService:
             raise TargetNotFound(
                 f"{bare} is not shared with {' or '.join(strangers)}.",
                 why=" ".join(each.words for each in results),
-                mend="\n".join(f"%unshare {bare} {share.colleague}" for share in left)
+                hint="\n".join(f"%unshare {bare} {share.colleague}" for share in left)
                 or "%shares lists what you share",
             )
         return results
@@ -222,19 +222,19 @@ class SharingService:
         except SspcloudError as error:
             if not chosen:
                 raise
-            return [closing.revoke_in_cluster(self.cluster, share, error.what) for share in chosen]
+            return [revoke.revoke_in_cluster(self.cluster, share, error.what) for share in chosen]
         results: list[RevokeResult] = []
         with closed_behind(connection):
             for share in chosen:
                 progress(f"taking back what {share.colleague} may do")
                 opener = partial(self.connect, database)
-                results.append(closing.revoke_share(self.cluster, share, connection, opener))
+                results.append(revoke.revoke_share(self.cluster, share, connection, opener))
             return results + self._clean_up(connection, database)
 
     def _clean_up(self, connection: DatabaseConnection, database: Database) -> list[RevokeResult]:
         """Remove what has ended, and take back what goes beyond the shares that stand then."""
         ended = take_inventory(self.cluster, connection, database).ended
-        results = closing.remove_ended(self.cluster, connection, partial(self.connect, database), ended)
+        results = revoke.remove_ended(self.cluster, connection, partial(self.connect, database), ended)
         standing = Inventory(database, (), list_shares(self.cluster, database.name, database.namespace))
         narrowed = narrow(connection, standing.creators)
         return [*results, RevokeResult(notes=narrowed)] if narrowed else results
@@ -248,7 +248,7 @@ class SharingService:
             if name not in {share.database for share in listed}:  # of one that is gone, its shares tell
                 name = discovery.find(self._databases(namespace), name, namespace).name
         results = [
-            closing.revoke_in_cluster(self.cluster, share, "")
+            revoke.revoke_in_cluster(self.cluster, share, "")
             for share in listed
             if share.state == "orphaned" and name in (None, share.database)
         ]
@@ -288,15 +288,15 @@ class SharingService:
             raise Forbidden(
                 f"What is in {namespace} is not yours to share: only who owns that namespace shares it, and takes it back.",
                 why=error.what,
-                mend=f"%databases -n {self.cluster.namespace}   lists what you can share",
+                hint=f"%databases -n {self.cluster.namespace}   lists what you can share",
             ) from None
 
-    def _swapped(self, name: str, colleagues: Sequence[str]) -> DatabaseNotFound | None:
+    def _hint_swapped(self, name: str, colleagues: Sequence[str]) -> DatabaseNotFound | None:
         """Return what to say where the colleague was named before the database."""
         for share in list_shares(self.cluster):
             if share.colleague == name and share.database in colleagues:
                 return DatabaseNotFound(
-                    f"{name} is a colleague, and no database.", mend=f"%unshare {share.database} {name}"
+                    f"{name} is a colleague, and no database.", hint=f"%unshare {share.database} {name}"
                 )
         return None
 

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 
 import psycopg
 
-from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.requests import objects
-from sspcloud_magics.databases.credentials import Credentials
+from sspcloud_magics.cluster.cluster import Cluster
+from sspcloud_magics.cluster.requests import object_reads
+from sspcloud_magics.databases.credentials import DatabaseCredentials
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
-from sspcloud_magics.databases.postgres.session.pinned import PATH
+from sspcloud_magics.databases.postgres.session.search_path import PATH
 from sspcloud_magics.errors import CredentialsNotFound, Forbidden, QueryFailed
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.sharing.lock_watch import LOCK_TIMEOUT
@@ -65,9 +65,9 @@ def check_settings(connection: DatabaseConnection) -> None:
     if connection.is_pooled or found != _WANTED:
         raise QueryFailed(
             "Sharing needs a session that keeps its settings, and a connection pooler keeps none.",
-            why=f"search_path and lock_timeout of {connection.database.path} are {_listed(found or ())}, "
-            f"and have to be {_listed(_WANTED)} all along.",
-            mend="share through the server's own service, without the pooler",
+            why=f"search_path and lock_timeout of {connection.database.path} are {_join_values(found or ())}, "
+            f"and have to be {_join_values(_WANTED)} all along.",
+            hint="share through the server's own service, without the pooler",
         )
 
 
@@ -83,35 +83,35 @@ def word_refusal(what: str, hint: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise QueryFailed(what, why=(error.diag.message_primary or str(error)).strip(), mend=hint) from None
+        raise QueryFailed(what, why=(error.diag.message_primary or str(error)).strip(), hint=hint) from None
 
 
-def _listed(values: tuple[str, ...]) -> str:
+def _join_values(values: tuple[str, ...]) -> str:
     return " and ".join(map(repr, values))
 
 
-def _superuser(cluster: Cluster, database: Database) -> Credentials:
+def _superuser(cluster: Cluster, database: Database) -> DatabaseCredentials:
     looked_for: list[str] = []
     for pattern, user_key, password_key in _PLACES:
         name = pattern.format(database.name)
         looked_for.append(f"{name} ({password_key})")
         try:
-            found = objects.secret(cluster, name, database.namespace)
+            found = object_reads.secret(cluster, name, database.namespace)
         except Forbidden as error:
             raise CredentialsNotFound(
                 f"The superuser's password of {database.path} may not be read, and only a superuser may "
                 "make the role of a colleague.",
                 why=error.what,
-                mend=error.mend,
+                hint=error.hint,
             ) from None
         password = found.value(password_key) if found else None
         if found and password:
             user = found.value(user_key) if user_key else None
-            return Credentials(
+            return DatabaseCredentials(
                 user=user.reveal() if user else _SUPERUSER, password=password, source=f"the secret {name}"
             )
     raise CredentialsNotFound(
         f"No login of {database.path} may make the role of a colleague.",
         why=f"The superuser's password was looked for in: {', '.join(looked_for)}.",
-        mend="share a database that the catalogue's chart made, with its superuser enabled",
+        hint="share a database that the catalogue's chart made, with its superuser enabled",
     )

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from sspcloud_magics.cluster.workloads.tables import Column, ResourceTable, Row, Tone, View, table
+from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, Tone, table
 from sspcloud_magics.sharing.durations import format_duration
-from sspcloud_magics.sharing.shares import Share, ShareRole
+from sspcloud_magics.sharing.inventory import Share, ShareRole
 
 _TONES = {"open": Tone.GOOD, "incomplete": Tone.WAITING, "ended": Tone.OVER, "orphaned": Tone.OVER}
 
@@ -43,16 +43,16 @@ def _sessions_in_words(row: Row) -> str:
     return f"{row['sessions']} since {since:{'%H:%M' if today else '%Y-%m-%d %H:%M'}}"
 
 
-_VIEW = View(
+_VIEW = TableView(
     columns=(
-        Column("state", "STATE", tone=lambda row: _TONES[str(row["state"])]),
-        Column("database", "DATABASE"),
-        Column("colleague", "COLLEAGUE"),
-        Column("access", "ACCESS"),
-        Column("schemas", "SCHEMAS"),
-        Column("until", "UNTIL", _until_in_words),
-        Column("sessions", "CONNECTED", _sessions_in_words),
-        Column("reason", "REASON"),
+        TableColumn("state", "STATE", tone=lambda row: _TONES[str(row["state"])]),
+        TableColumn("database", "DATABASE"),
+        TableColumn("colleague", "COLLEAGUE"),
+        TableColumn("access", "ACCESS"),
+        TableColumn("schemas", "SCHEMAS"),
+        TableColumn("until", "UNTIL", _until_in_words),
+        TableColumn("sessions", "CONNECTED", _sessions_in_words),
+        TableColumn("reason", "REASON"),
     ),
     noun="share",
     nothing="You share nothing.",

@@ -20,7 +20,8 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from sspcloud_magics import log_file
-from sspcloud_magics.tunnel.control import (
+from sspcloud_magics.tunnel.engine import Engine
+from sspcloud_magics.tunnel.ipc import (
     Command,
     Event,
     ForwardCounters,
@@ -30,8 +31,7 @@ from sspcloud_magics.tunnel.control import (
     decode,
     encode,
 )
-from sspcloud_magics.tunnel.engine import Engine
-from sspcloud_magics.tunnel.sleep import SleepWatch, clock
+from sspcloud_magics.tunnel.suspend_detector import SuspendDetector, clock
 
 try:
     import resource
@@ -130,12 +130,12 @@ async def _serve(
     waiting.put(Ready(os.getpid()))
     reader.start()
     writer.start()
-    parent, sleep = os.getppid(), SleepWatch(clock)
+    parent, sleep = os.getppid(), SuspendDetector(clock)
     while not over.is_set() and os.getppid() == parent:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PARENT_INTERVAL):
                 await over.wait()
-        if sleep.slept(_PARENT_INTERVAL):
+        if sleep.has_slept(_PARENT_INTERVAL):
             _log.info("the machine has slept")
             engine.woke()
     engine.close()

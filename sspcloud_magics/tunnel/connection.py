@@ -36,7 +36,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sspcloud_magics.tunnel.peer import PeerWatch
+from sspcloud_magics.tunnel.peer_probe import PeerWatch
 from sspcloud_magics.tunnel.pod_errors import in_words, says_that_the_pod_is_gone, says_that_the_pod_reset
 from sspcloud_magics.tunnel.stream import Stream
 from sspcloud_magics.tunnel.timings import Timings
@@ -184,7 +184,7 @@ class Connection:
 
     # What the client does.
 
-    def received(self, data: memoryview) -> None:
+    def on_data(self, data: memoryview) -> None:
         """Carry bytes to the pod."""
         pair = self._pair
         if pair is None:
@@ -209,7 +209,7 @@ class Connection:
             else:
                 self._early += data
 
-    def ended(self) -> None:
+    def on_end(self) -> None:
         """Begin to find out whether the client has closed, or waits for a reply."""
         self._client_ended = True
         self._heard_at = self._loop.time()
@@ -225,13 +225,13 @@ class Connection:
             self._look.cancel()
         self._look_at_client()
 
-    def lost(self, error: OSError) -> None:  # noqa: ARG002 - a client may go as it likes
+    def on_loss(self, error: OSError) -> None:  # noqa: ARG002 - a client may go as it likes
         """Reset the pair: the client has."""
         if self._pair is not None:
             self._pair.reset()
         self._end()
 
-    def drained(self) -> None:
+    def on_drain(self) -> None:
         """Let the pod go on."""
         if self._pair is not None:
             self._pair.resume()

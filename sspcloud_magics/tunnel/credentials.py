@@ -27,7 +27,7 @@ _PATIENCE_WITH_BUSY = 10.0
 _SHORTEST_PAUSE = 0.1
 
 
-class Credentials:
+class AccessStore:
     """One identity on one API server, renewed by whoever lent it.
 
     Parameters
@@ -116,7 +116,7 @@ class Credentials:
             raise TokenExpired(
                 "The cluster does not accept your credentials any more.",
                 why=f"The server says: {error.message or 'Unauthorized'}",
-                mend="log in again",
+                hint="log in again",
             ) from None
 
     async def _ask(self, operation: Callable[[Client], Awaitable[_T]]) -> _T:
@@ -149,7 +149,7 @@ class Credentials:
                 raise ServerError(
                     "The API server is starting.",
                     why="It refuses everything until it has read the rights.",
-                    mend="try again in a moment",
+                    hint="try again in a moment",
                 )
             if ready:
                 self._believe()
@@ -171,7 +171,7 @@ class Credentials:
                 await asyncio.shield(renewal)
         except TimeoutError:
             raise TokenExpired(
-                "Your credentials have expired, and fresh ones did not come in time.", mend="log in again"
+                "Your credentials have expired, and fresh ones did not come in time.", hint="log in again"
             ) from None
         finally:
             if self._renewal is renewal:

@@ -102,5 +102,5 @@ async def dial(pair: Pair, port: int, pod: str, grace: float, release: Callable[
         raise DialFailed(
             f"Nothing accepts connections on port {port} of the pod {pod}.",
             why=in_brief(text),
-            mend="check the port's number, and whether the server in the pod has started (its logs say)",
+            hint="check the port's number, and whether the server in the pod has started (its logs say)",
         )

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.tunnel.connection import Connection, Counters
 from sspcloud_magics.tunnel.http import StatusError
-from sspcloud_magics.tunnel.peer import PeerWatch
-from sspcloud_magics.tunnel.pods import Candidate
+from sspcloud_magics.tunnel.peer_probe import PeerWatch
+from sspcloud_magics.tunnel.pod_selection import Candidate
 from sspcloud_magics.tunnel.pool import Pool
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.stream import Stream

@@ -9,7 +9,9 @@ from dataclasses import asdict
 
 from sspcloud_magics.errors import HelperFailed, from_wire
 from sspcloud_magics.tunnel.connection import Counters
-from sspcloud_magics.tunnel.control import (
+from sspcloud_magics.tunnel.credentials import AccessStore
+from sspcloud_magics.tunnel.forward import ForwardWorker
+from sspcloud_magics.tunnel.ipc import (
     Command,
     CredentialsWanted,
     Event,
@@ -21,10 +23,8 @@ from sspcloud_magics.tunnel.control import (
     State,
     StopForward,
 )
-from sspcloud_magics.tunnel.credentials import Credentials
-from sspcloud_magics.tunnel.forward import Forward
 from sspcloud_magics.tunnel.negotiation import PROTOCOLS, TunnelProtocol
-from sspcloud_magics.tunnel.peer import PeerWatch
+from sspcloud_magics.tunnel.peer_probe import PeerWatch
 from sspcloud_magics.tunnel.timings import Timings
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 COUNTERS_INTERVAL = 0.5
 
 
-def _named(command: Command | Event) -> str:
+def _describe_command(command: Command | Event) -> str:
     """Return a command for the log, without credentials."""
     if isinstance(command, SetAccess):
         return f"SetAccess({command.access_id}, {command.access.server})"
@@ -64,8 +64,8 @@ class Engine:
         peers: PeerWatch | None = None,
     ) -> None:
         self._emit = emit
-        self._credentials: dict[int, Credentials] = {}
-        self._forwards: dict[int, Forward] = {}
+        self._credentials: dict[int, AccessStore] = {}
+        self._forwards: dict[int, ForwardWorker] = {}
         self._told: dict[int, Counters] = {}
         self._timings, self._first = timings, first
         self._peers = peers or PeerWatch()
@@ -73,12 +73,12 @@ class Engine:
 
     def handle(self, command: Command | Event) -> None:
         """Do what the kernel says."""
-        _log.debug("the kernel says %s", _named(command))
+        _log.debug("the kernel says %s", _describe_command(command))
         if isinstance(command, SetAccess):
             known = self._credentials.get(command.access_id)
             if known is None:
                 access_id = command.access_id
-                self._credentials[access_id] = Credentials(
+                self._credentials[access_id] = AccessStore(
                     command.access,
                     lambda: self._emit(CredentialsWanted(access_id)),
                     self._timings,
@@ -104,7 +104,7 @@ class Engine:
             self._emit(ForwardState(command.forward_id, State.FAILED, error=error))
             return
         number = command.forward_id
-        forward = Forward(
+        forward = ForwardWorker(
             number,
             command.spec,
             credentials,
@@ -144,7 +144,7 @@ class Engine:
         if busy:
             self._timer = asyncio.get_running_loop().call_later(COUNTERS_INTERVAL, self._tell_busy)
 
-    def _tell(self, forward_id: int, forward: Forward) -> bool:
+    def _tell(self, forward_id: int, forward: ForwardWorker) -> bool:
         """Tell the counters if they have changed; return whether they have."""
         counters = forward.dispatcher.counters
         plain = asdict(counters)

@@ -32,19 +32,19 @@ from sspcloud_magics.errors import (
     TunnelLost,
 )
 from sspcloud_magics.target import Target
-from sspcloud_magics.tunnel.control import TRANSITIONS, ForwardSpec, ForwardState, State
-from sspcloud_magics.tunnel.credentials import Credentials
+from sspcloud_magics.tunnel.credentials import AccessStore
 from sspcloud_magics.tunnel.dial import dial
 from sspcloud_magics.tunnel.dispatcher import Dispatcher
-from sspcloud_magics.tunnel.follow import FORBIDDEN, NOT_FOUND, Follower, explain
 from sspcloud_magics.tunnel.http import StatusError
+from sspcloud_magics.tunnel.ipc import TRANSITIONS, ForwardSpec, ForwardState, State
 from sspcloud_magics.tunnel.listener import Listener, bind
-from sspcloud_magics.tunnel.peer import PeerWatch
-from sspcloud_magics.tunnel.pods import Candidate, choose
+from sspcloud_magics.tunnel.peer_probe import PeerWatch
+from sspcloud_magics.tunnel.pod_selection import Candidate, choose
+from sspcloud_magics.tunnel.pod_watcher import FORBIDDEN, NOT_FOUND, PodWatcher, explain
 from sspcloud_magics.tunnel.pool import Pool
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
-from sspcloud_magics.tunnel.sockets import SocketFolder
 from sspcloud_magics.tunnel.timings import Timings
+from sspcloud_magics.tunnel.unix_sockets import SocketFolder
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ _PATIENCE_WITH_FRESH_PODS = 5.0
 _PAUSE_AFTER_403 = 1.0
 
 
-class Forward:
+class ForwardWorker:
     """A forward.
 
     Parameters
@@ -80,7 +80,7 @@ class Forward:
         self,
         forward_id: int,
         spec: ForwardSpec,
-        credentials: Credentials,
+        credentials: AccessStore,
         peers: PeerWatch,
         *,
         report: Callable[[ForwardState], None],
@@ -97,7 +97,7 @@ class Forward:
             forward_id, spec.wait, self, peers=peers, on_traffic=on_traffic, timings=timings
         )
         """The connections of the forward."""
-        self._follower = Follower(
+        self._follower = PodWatcher(
             credentials,
             self._target,
             [port.remote for port in spec.ports],
@@ -370,10 +370,10 @@ class Forward:
             try:
                 pair = await self.dispatcher.acquire(pool, port)
             except (StatusError, ProtocolError) as error:
-                raise self._explained(error) from None
+                raise self._explain(error) from None
             await dial(pair, port, pool.pod.name, self._timings.grace, self.dispatcher.release)
 
-    def _explained(self, error: StatusError | ProtocolError) -> SspcloudError:
+    def _explain(self, error: StatusError | ProtocolError) -> SspcloudError:
         pod = self._pod.name if self._pod else ""
         if isinstance(error, ProtocolError):
             return TunnelLost(f"No tunnel to the pod {pod} can be opened.", why=f"{error}.")
@@ -381,12 +381,12 @@ class Forward:
             return Forbidden(
                 f"You may not forward to the pod {pod} in the namespace {self._spec.namespace}.",
                 why=error.message,
-                mend=f"ask the owner of {self._spec.namespace} for the rights to get and create pods/portforward",
+                hint=f"ask the owner of {self._spec.namespace} for the rights to get and create pods/portforward",
             )
         if error.status == NOT_FOUND:
             return TunnelLost(f"The pod {pod} is gone.", why=error.message)
         explained = explain(error, "open a tunnel to", "pods", self._spec.namespace, pod)
-        return ServerError(explained.what, why=explained.why, mend=explained.mend)
+        return ServerError(explained.what, why=explained.why, hint=explained.hint)
 
     def want_login(self) -> None:
         """Take note that a client waits: perhaps there is a new login by now."""
@@ -395,7 +395,7 @@ class Forward:
 
     def take_failure(self, error: Exception) -> None:
         """Take note that no tunnel can be opened: that may end the forward, wait for a login, or need another pod."""
-        explained = self._explained(error) if isinstance(error, StatusError | ProtocolError) else error
+        explained = self._explain(error) if isinstance(error, StatusError | ProtocolError) else error
         if isinstance(explained, Forbidden) and self._credentials.tells_readiness:
             self._fail(explained)
         elif isinstance(explained, TokenExpired):

@@ -25,8 +25,8 @@ import h11
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.bounded_json import TooMuch, parse
-from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, UsageProblem, shown_url
-from sspcloud_magics.printable import shortened
+from sspcloud_magics.errors import CertificateNotTrusted, ServerUnreachable, UsageProblem, show_url
+from sspcloud_magics.printable import shorten
 from sspcloud_magics.proxies import Proxy, proxy_for
 from sspcloud_magics.secret import HIDDEN
 from sspcloud_magics.tls import tls_context
@@ -142,20 +142,20 @@ class _Chunks:
         self._chunks.clear()
         return data
 
-    def received(self, data: memoryview) -> None:
+    def on_data(self, data: memoryview) -> None:
         self._chunks.append(bytes(data))
         self._stream.pause()
         self._wake()
 
-    def ended(self) -> None:
+    def on_end(self) -> None:
         self.over = True
         self._wake()
 
-    def lost(self, error: OSError) -> None:
+    def on_loss(self, error: OSError) -> None:
         self.over, self._error = True, error
         self._wake()
 
-    def drained(self) -> None:
+    def on_drain(self) -> None:
         """Nothing waits for it: requests are small."""
 
     def _wake(self) -> None:
@@ -196,7 +196,7 @@ class Client:
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the JSON object at `path`; raises `StatusError` or `ServerUnreachable`."""
-        with self._explained():
+        with self._explain_errors():
             try:
                 body = await self._read(path, query or {})
             except _HUNG_UP:
@@ -212,7 +212,7 @@ class Client:
             If there is no answer.
         """
         try:
-            with self._explained():
+            with self._explain_errors():
                 body = await self._read("/readyz", {})
         except StatusError as error:
             return False if error.status >= _SERVER_ERROR else None
@@ -220,7 +220,7 @@ class Client:
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[dict[str, Any]]:
         """Yield the events of a watch as they come, until the server ends it."""
-        with self._explained():
+        with self._explain_errors():
             async with self._request(path, {**query, "watch": "true"}) as pieces:
                 begun = bytearray()
                 async for piece in pieces:
@@ -250,14 +250,14 @@ class Client:
         StatusError, ProtocolError, NoAnswer
             If the server refuses, or does not answer within that many seconds.
         """
-        with self._explained():
+        with self._explain_errors():
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 stream = await self._connect()
         head = b""
         hung_up = False
         try:
             chunks = _Chunks(stream)
-            with self._explained():
+            with self._explain_errors():
                 async with asyncio.timeout(answer_within):
                     stream.write(self._upgrade_request(path, query, handshake))
                     try:
@@ -335,13 +335,13 @@ class Client:
         text = self._without_token(text)
         try:
             found = parse(text)
-            message, from_api = shortened(str(found["message"])), found.get("kind") == "Status"
+            message, from_api = shorten(str(found["message"])), found.get("kind") == "Status"
         except (ValueError, KeyError, TypeError, AttributeError):
             message, from_api = text[:500].decode(errors="replace").strip(), False
         headers = dict(answer.headers)
         if 300 <= answer.status_code < 400:
-            to = shown_url(self._without_token(headers.get(b"location", b"")).decode("utf-8", "replace"))
-            message = f"It redirects to {shortened(to)}"
+            to = show_url(self._without_token(headers.get(b"location", b"")).decode("utf-8", "replace"))
+            message = f"It redirects to {shorten(to)}"
         after = headers.get(b"retry-after", b"")
         retry_after = int(after) if after.isdigit() and len(after) < 10 else None
         raise StatusError(answer.status_code, message, from_api=from_api, retry_after=retry_after)
@@ -398,7 +398,7 @@ class Client:
             raise UsageProblem(
                 f"The proxy {proxy} cannot be used.",
                 why="Only proxies that are reached by plain HTTP (http://HOST:PORT) are supported.",
-                mend="set HTTPS_PROXY to such a proxy, or NO_PROXY to the cluster's host",
+                hint="set HTTPS_PROXY to such a proxy, or NO_PROXY to the cluster's host",
             )
         loop = asyncio.get_running_loop()
         sock = await _connect_tcp(proxy.host, proxy.port)
@@ -419,7 +419,7 @@ class Client:
             raise ServerUnreachable(
                 f"The proxy {proxy.host} does not speak plain HTTP.",
                 why="It may speak TLS, which tunnels cannot go through.",
-                mend="set HTTPS_PROXY to a proxy that is reached by http://HOST:PORT",
+                hint="set HTTPS_PROXY to a proxy that is reached by http://HOST:PORT",
             ) from None
         except BaseException:
             sock.close()
@@ -429,30 +429,30 @@ class Client:
             raise ServerUnreachable(
                 f"The proxy {proxy.host} does not lead to {self._authority}.",
                 why=f"It answered {answer.status_code}.",
-                mend="check HTTPS_PROXY and NO_PROXY",
+                hint="check HTTPS_PROXY and NO_PROXY",
             )
         return sock
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         """Turn what can go wrong on the way to the server into errors that say so."""
         what = f"The API server {self._authority} cannot be reached."
-        mend = "check the network (VPN, proxy), then try again"
+        hint = "check the network (VPN, proxy), then try again"
         try:
             yield
         except ssl.SSLCertVerificationError as error:
             raise CertificateNotTrusted(
                 f"The certificate of the API server {self._authority} is not trusted.",
                 why=error.verify_message,
-                mend="log in again with a fresh configuration, which brings the right certificate authority",
+                hint="log in again with a fresh configuration, which brings the right certificate authority",
             ) from None
         except TimeoutError:
-            raise ServerUnreachable(what, why="It does not answer in time.", mend=mend) from None
+            raise ServerUnreachable(what, why="It does not answer in time.", hint=hint) from None
         except OSError as error:
-            raise ServerUnreachable(what, why=_reason(error), mend=mend) from None
+            raise ServerUnreachable(what, why=_reason(error), hint=hint) from None
         except (h11.RemoteProtocolError, _Malformed) as error:
             why = f"It does not answer as an API server does: {error}"
-            raise ServerUnreachable(what, why=why, mend="check the server's address") from None
+            raise ServerUnreachable(what, why=why, hint="check the server's address") from None
 
 
 def _reason(error: OSError) -> str:

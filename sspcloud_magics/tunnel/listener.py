@@ -99,7 +99,7 @@ def bind(address: str, candidates: Sequence[int]) -> list[socket.socket]:
     raise PortTaken(
         f"The local port {ports} on {address} cannot be used.",
         why=why,
-        mend="choose another local port (LOCAL:REMOTE), or write :REMOTE for any free one",
+        hint="choose another local port (LOCAL:REMOTE), or write :REMOTE for any free one",
     )
 
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from sspcloud_magics.tunnel.http import NoAnswer, StatusError
-from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyOverWebSocket, SpdyTunnel
+from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 
 TunnelProtocol: TypeAlias = type[SpdyTunnel | ChannelTunnel]
 Refusal: TypeAlias = StatusError | ProtocolError | NoAnswer
@@ -49,7 +49,7 @@ def is_of_the_protocol(refusal: Refusal) -> bool:
     return True
 
 
-def following(protocol: TunnelProtocol, refusal: Refusal, *, spoken: bool) -> TunnelProtocol | None:
+def get_next_protocol(protocol: TunnelProtocol, refusal: Refusal, *, spoken: bool) -> TunnelProtocol | None:
     """Return what to try after `protocol` was refused; None where the refusal is the end.
 
     Parameters

@@ -22,13 +22,13 @@ from collections.abc import Callable, Sequence
 
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.tunnel import negotiation
-from sspcloud_magics.tunnel.credentials import Credentials
+from sspcloud_magics.tunnel.credentials import AccessStore
 from sspcloud_magics.tunnel.http import Client, NoAnswer, StatusError
 from sspcloud_magics.tunnel.negotiation import TunnelProtocol
-from sspcloud_magics.tunnel.pods import Candidate
-from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
+from sspcloud_magics.tunnel.pod_selection import Candidate
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
+from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 from sspcloud_magics.tunnel.timings import Timings
 from sspcloud_magics.tunnel.tunnel import Pair, Pulse, Tunnel
 
@@ -62,7 +62,7 @@ class Pool:
 
     def __init__(
         self,
-        credentials: Credentials,
+        credentials: AccessStore,
         namespace: str,
         pod: Candidate,
         on_trouble: Callable[[Exception], None],
@@ -294,7 +294,7 @@ class Pool:
         while len(self._opening) < min(needed, _MOST_OPENING):
             task = self._loop.create_task(self._open())
             self._opening.add(task)
-            task.add_done_callback(self._opened)
+            task.add_done_callback(self._on_open)
 
     def _begin_with_few(self, needed: int) -> int:
         """Return how many of the tunnels that are needed may be on their way by now."""
@@ -306,7 +306,7 @@ class Pool:
         self._refill_soon()
         return _FIRST_HANDSHAKES
 
-    def _opened(self, task: asyncio.Task[bool]) -> None:
+    def _on_open(self, task: asyncio.Task[bool]) -> None:
         self._opening.discard(task)
         # After a failure it is the owner who says when to try again.
         if not task.cancelled() and task.result():
@@ -333,7 +333,7 @@ class Pool:
             self._protocol.name,
             len(self._all),
         )
-        tunnel.on_lost = self._lost
+        tunnel.on_lost = self._on_loss
         if self._closed:
             self._drop(tunnel)
             return False
@@ -352,7 +352,9 @@ class Pool:
                 break
             except (StatusError, ProtocolError, NoAnswer) as refusal:
                 _log.info("%s: %s was refused: %s", self.pod.name, protocol.name, refusal)
-                following = negotiation.following(protocol, refusal, spoken=protocol is credentials.spoken)
+                following = negotiation.get_next_protocol(
+                    protocol, refusal, spoken=protocol is credentials.spoken
+                )
                 for_good &= negotiation.is_of_the_protocol(refusal)
                 if missing is None and negotiation.lacks_a_right(refusal):
                     missing = refusal
@@ -390,7 +392,7 @@ class Pool:
         await tunnel.prove(within)
         return tunnel
 
-    def _lost(self, tunnel: Tunnel, text: str) -> None:
+    def _on_loss(self, tunnel: Tunnel, text: str) -> None:
         _log.info(
             "%s: tunnel %x broke with %d connections: %s", self.pod.name, id(tunnel), tunnel.pairs, text
         )

@@ -59,7 +59,7 @@ def _delivers(sock: socket.socket) -> bool | None:
     return not (probes > _MOST_PROBES or (unacknowledged and silent_ms > _LONGEST_SILENCE_MS))
 
 
-def _unacknowledged(sock: socket.socket) -> int:
+def _count_unacknowledged(sock: socket.socket) -> int:
     """Return how many bytes the kernel keeps until the peer's has acknowledged them, the end included; 0 where that is not told.
 
     Source: ``TIOCOUTQ``, tcp(7).
@@ -75,16 +75,16 @@ def _unacknowledged(sock: socket.socket) -> int:
 class Receiver(Protocol):
     """Whom a stream tells what happens on it."""
 
-    def received(self, data: memoryview) -> None:
+    def on_data(self, data: memoryview) -> None:
         """Use up `data`, which is valid during the call only."""
 
-    def ended(self) -> None:
+    def on_end(self) -> None:
         """Take note that the peer sends nothing more."""
 
-    def lost(self, error: OSError) -> None:
+    def on_loss(self, error: OSError) -> None:
         """Take note that the connection is broken; the stream is closed already."""
 
-    def drained(self) -> None:
+    def on_drain(self) -> None:
         """Take note that everything unsent has left."""
 
 
@@ -127,7 +127,7 @@ class Stream:
     @property
     def undelivered(self) -> int:
         """How many bytes have not reached the peer yet; those with the kernel are counted where it tells."""
-        return 0 if self.closed else self.unsent + _unacknowledged(self._sock)
+        return 0 if self.closed else self.unsent + _count_unacknowledged(self._sock)
 
     def start(self, receiver: Receiver) -> None:
         """Begin to read."""
@@ -217,7 +217,7 @@ class Stream:
         To close with bytes unread would reset the connection, and the peer may lose what it has not read yet.
         """
         if not self.closed and self._closing is None:
-            self._receiver = _Nobody(self)
+            self._receiver = _NullReceiver(self)
             self._closing = self._loop.call_later(_LAST_WORDS, self.close)
             self.shutdown()
             self.resume()
@@ -250,7 +250,7 @@ class Stream:
             receiver = self._receiver
             self.close()
             if receiver is not None:
-                receiver.lost(error)
+                receiver.on_loss(error)
 
     def _writable(self) -> None:
         parts = list(islice(self._unsent, _MOST_PARTS))
@@ -272,7 +272,7 @@ class Stream:
             if self._shutting:
                 self._shut()
             if self._receiver is not None:
-                self._receiver.drained()
+                self._receiver.on_drain()
 
     def _readable(self) -> None:
         try:
@@ -284,28 +284,28 @@ class Stream:
             return
         assert self._receiver is not None  # noqa: S101 - reading begins in `start`
         if size:
-            self._receiver.received(_CHUNK[:size])
+            self._receiver.on_data(_CHUNK[:size])
         else:
             self.pause()
-            self._receiver.ended()
+            self._receiver.on_end()
 
 
-class _Nobody:
+class _NullReceiver:
     """The receiver of a stream to which nobody listens any more."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
-    def received(self, data: memoryview) -> None:
+    def on_data(self, data: memoryview) -> None:
         pass
 
-    def ended(self) -> None:
+    def on_end(self) -> None:
         self._stream.close()
 
-    def lost(self, error: OSError) -> None:
+    def on_loss(self, error: OSError) -> None:
         pass
 
-    def drained(self) -> None:
+    def on_drain(self) -> None:
         pass
 
 
@@ -441,10 +441,10 @@ class TlsStream(Stream):
         while more and self._reading:
             size, more = self._decrypt()
             if size:
-                self._receiver.received(_CHUNK[:size])
+                self._receiver.on_data(_CHUNK[:size])
         if self._over and self._reading:
             self.pause()
-            self._receiver.ended()
+            self._receiver.on_end()
         if self._outgoing.pending and not self.closed:
             super().write(self._outgoing.read())  # TLS 1.3 may have asked for a new key
 

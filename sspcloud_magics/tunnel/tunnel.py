@@ -18,7 +18,6 @@ from enum import Enum, auto
 from typing import Protocol
 
 from sspcloud_magics.tunnel.http import ANSWER_TIMEOUT, Client
-from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import (
     Accepted,
     Ended,
@@ -28,6 +27,7 @@ from sspcloud_magics.tunnel.protocols.events import (
     Received,
 )
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
+from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 from sspcloud_magics.tunnel.stream import Buffer, Stream
 
 _STALE = 1.0
@@ -172,7 +172,7 @@ class Tunnel:
         """Begin to read. With protocol B the pod may speak at once, so somebody must listen before."""
         first, self._first = self._first, b""
         if first:
-            self.received(memoryview(first))
+            self.on_data(memoryview(first))
         self._stream.resume()
 
     async def prove(self, within: float) -> None:
@@ -342,7 +342,7 @@ class Tunnel:
         self._stream.reset()
         self._report_loss(text)
 
-    def received(self, data: memoryview) -> None:
+    def on_data(self, data: memoryview) -> None:
         """Take bytes from the server."""
         self._heard_at = self._loop.time()
         self.carried += len(data)
@@ -391,15 +391,15 @@ class Tunnel:
         else:
             self.break_off(getattr(event, "text", ""))
 
-    def ended(self) -> None:
+    def on_end(self) -> None:
         """Take note that the server closed the connection."""
         self.break_off("the server closed the tunnel")
 
-    def lost(self, error: OSError) -> None:
+    def on_loss(self, error: OSError) -> None:
         """Take note that the connection broke."""
         self._report_loss(f"the tunnel broke: {error.strerror or error}")
 
-    def drained(self) -> None:
+    def on_drain(self) -> None:
         """Take note that everything unsent has left."""
         for pair in list(self._pairs.values()):
             if not pair.over:

@@ -43,5 +43,5 @@ def panel(*, language: str | None = None) -> Panel:
     from sspcloud_magics.widgets.widget import LANGUAGES, the_panel  # noqa: PLC0415 - at first use
 
     if language is not None and language not in LANGUAGES:
-        raise UsageProblem("The panel speaks English and French.", mend="%sspcloud --language fr")
+        raise UsageProblem("The panel speaks English and French.", hint="%sspcloud --language fr")
     return the_panel(language)

@@ -17,10 +17,10 @@ from typing import Any
 import anywidget
 import traitlets
 
-from sspcloud_magics import forked
+from sspcloud_magics import fork_hooks
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.widgets import still
-from sspcloud_magics.widgets.board import Board
+from sspcloud_magics.widgets import static_fallback
+from sspcloud_magics.widgets.controller import Controller
 
 STATIC = Path(__file__).parent / "static"
 LANGUAGES = ("en", "fr")
@@ -45,9 +45,9 @@ class Panel(anywidget.AnyWidget):
     kernel_language = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, language: str = "") -> None:
-        super().__init__(language=language, kernel_language=spoken_language())
+        super().__init__(language=language, kernel_language=get_language())
         answer_on_the_shell_that_asks(self.comm)
-        self.board = Board(self._tell)
+        self.board = Controller(self._tell)
         self.on_msg(lambda _widget, message, _buffers: self.board.receive(message))
 
     def _tell(self, message: dict[str, Any]) -> None:
@@ -57,19 +57,23 @@ class Panel(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the panel, and its thread."""
-        board: Board | None = getattr(self, "board", None)
+        board: Controller | None = getattr(self, "board", None)
         if board is not None:
             board.close()
         super().close()
 
     def __repr__(self) -> str:
-        return still.text(self.board.facts)
+        return static_fallback.text(self.board.facts)
 
     def _repr_mimebundle_(self, **choice: Any) -> Any:
         self.board.look_once(FIRST_LOOK)
         bundle: Any = super()._repr_mimebundle_(**choice)
         data, metadata = bundle
-        return {**data, "text/plain": repr(self), "text/html": still.html(self.board.facts)}, metadata
+        return {
+            **data,
+            "text/plain": repr(self),
+            "text/html": static_fallback.html(self.board.facts),
+        }, metadata
 
 
 def answer_on_the_shell_that_asks(comm: Any) -> None:
@@ -83,7 +87,7 @@ def answer_on_the_shell_that_asks(comm: Any) -> None:
         comm._reply_subshell_for = None  # noqa: SLF001
 
 
-def spoken_language() -> str:
+def get_language() -> str:
     """Return the language that the kernel's environment names, where it is one of the panel's."""
     said = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
     language = re.split(r"[_.@]", said)[0].lower()
@@ -99,7 +103,7 @@ def _begin_in_child() -> None:
     _lock = threading.Lock()
 
 
-forked.in_child(_begin_in_child)
+fork_hooks.in_child(_begin_in_child)
 
 
 def the_panel(language: str | None = None) -> Panel:
@@ -111,10 +115,10 @@ def the_panel(language: str | None = None) -> Panel:
         If the process was forked: JupyterLab speaks with its parent.
     """
     global _panel  # noqa: PLW0603 - one for a process, as there is one session
-    if forked.is_child():
+    if fork_hooks.is_child():
         raise UsageProblem(
             "A process that was forked has no panel: JupyterLab speaks with its parent.",
-            mend="%sspcloud in a cell of the notebook",
+            hint="%sspcloud in a cell of the notebook",
         )
     with _lock:
         if _panel is None or _panel.comm is None:

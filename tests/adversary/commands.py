@@ -16,10 +16,10 @@ from psycopg import sql
 import sspcloud_magics as ssp
 from sspcloud_magics import session
 from sspcloud_magics.cluster.api.resources import JOBS, ROLE_BINDINGS, ROLES, SECRETS
-from sspcloud_magics.cluster.requests import writing
+from sspcloud_magics.cluster.requests import object_writes
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.magics.sql_completion import KnownTables
-from sspcloud_magics.widgets.orders import carry_out
+from sspcloud_magics.widgets.commands import carry_out
 from tests.adversary.attack import Attack
 from tests.adversary.stage import DATABASE, NAMESPACE, SCHEMAS, Stage
 
@@ -90,7 +90,7 @@ def _click(order: str, **more: Any) -> Any:
 
 
 def _preview(scene: Scene) -> None:
-    _click("plan share", colleagues="bob", write=True, schemas=list(SCHEMAS), lasts="7d")
+    _click("plan share", colleagues="bob", write=True, schemas=list(SCHEMAS), duration="7d")
 
 
 def _tables(scene: Scene) -> None:
@@ -191,7 +191,7 @@ SHARING: dict[str, Command] = {
 ENDING: dict[str, Command] = {
     "share_db narrowed": lambda _scene: ssp.share_db(DATABASE, "bob", schemas=["public"]),
     "unshare": lambda _scene: ssp.unshare(DATABASE, "bob"),
-    "unshare --all": lambda _scene: ssp.unshare(DATABASE, everybody=True),
+    "unshare --all": lambda _scene: ssp.unshare(DATABASE, all_colleagues=True),
     "unshare --ended": lambda _scene: _end_and_tidy(),
 }
 """After these his code has the rights of its own role alone, and his data are the heir's."""
@@ -201,5 +201,5 @@ def _end_and_tidy() -> None:
     """Let the share end in the cluster, as its deadline does, and remove what it has left."""
     cluster = session.current_cluster()
     for resource in (ROLE_BINDINGS, ROLES, SECRETS, JOBS):
-        writing.delete_object(cluster, resource, f"{DATABASE}-share-bob", NAMESPACE)
+        object_writes.delete_object(cluster, resource, f"{DATABASE}-share-bob", NAMESPACE)
     ssp.unshare(ended=True)

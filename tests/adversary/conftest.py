@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.adversary.stage import Stage, opened
+from tests.adversary.stage import Stage, open_stage
 from tests.support import postgres_servers
 from tests.support.postgres_servers import Programs
 from tests.testbed import Sandbox, open_sandbox
@@ -46,7 +46,7 @@ def stage(request: pytest.FixtureRequest, practice: Sandbox, tmp_path_factory) -
     kind = KINDS[request.param]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("of alice"))  # what she exports goes there
-        with opened(
+        with open_stage(
             practice,
             kind.programs(),
             everybody_creates=kind.everybody_creates,

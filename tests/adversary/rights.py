@@ -122,10 +122,10 @@ def unmeant(before: frozenset[Right], after: frozenset[Right], *, create: bool) 
         Whether the colleague was to create in the shared schemas.
     """
     owners = {(right.type, right.number): right.role for right in after if right.kind == "owns"}
-    return sorted(right for right in after - before if not _meant(right, owners, create=create))
+    return sorted(right for right in after - before if not _is_meant(right, owners, create=create))
 
 
-def _meant(right: Right, owners: dict[tuple[str, int], str], *, create: bool) -> bool:
+def _is_meant(right: Right, owners: dict[tuple[str, int], str], *, create: bool) -> bool:
     if right.kind == "is":
         return right.privilege == "rolcanlogin" and right.role in (COLLEAGUE, READER)
     if right.kind == "owns":

@@ -26,7 +26,7 @@ from sspcloud_magics import session
 from sspcloud_magics.forwards.lease import Lease
 from sspcloud_magics.forwards.manager import ForwardManager
 from tests.adversary import rights
-from tests.support.postgres_servers import Programs, Server, started
+from tests.support.postgres_servers import Programs, Server, start_server
 from tests.testbed import Sandbox
 
 DATABASE = "enquetes"
@@ -172,10 +172,10 @@ class Stage:
 
     def runs(self, since: int = 0) -> list[Run]:
         """Return which code of a colleague's has run since the log was so long."""
-        lines = self.logged(since).splitlines()
+        lines = self.read_log(since).splitlines()
         return sorted({Run(*found.groups()) for line in lines if (found := _CANARY.match(line))})
 
-    def logged(self, since: int = 0) -> str:
+    def read_log(self, since: int = 0) -> str:
         """Return what the server has logged since the log was so long."""
         with self.log.open("rb") as log:
             log.seek(since)
@@ -201,7 +201,7 @@ class Stage:
 
 
 @contextlib.contextmanager
-def opened(
+def open_stage(
     sandbox: Sandbox,
     programs: Programs,
     *,
@@ -225,7 +225,10 @@ def opened(
         Further settings of the server.
     """
     api = client.CoreV1Api(config.new_client_from_config(str(sandbox.kubeconfig("alice"))))
-    with started(programs, {**SETTINGS, **(settings or {})}) as server, pytest.MonkeyPatch.context() as patch:
+    with (
+        start_server(programs, {**SETTINGS, **(settings or {})}) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         _make_template(server, everybody_creates=everybody_creates, extensions=extensions)
         _make_release(api, server)
         patch.setattr(ForwardManager, "lease", lambda *_, **__: Lease(_Way(server.port), True, lambda: None))

@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.parametrize("stage", ["18"], indirec
 
 
 @contextmanager
-def held(stage: Stage, what: str) -> Iterator[psycopg.Connection]:
+def hold(stage: Stage, what: str) -> Iterator[psycopg.Connection]:
     """Let a session of bob's hold something as long as the block runs."""
     with stage.fresh():
         scene = Scene(stage, [NOTHING])
@@ -52,17 +52,17 @@ def held(stage: Stage, what: str) -> Iterator[psycopg.Connection]:
 WAITS = pytest.mark.adversary  # each command waits out the server's limit
 
 
-def marked(what: str, marks: dict[str, Any]) -> Any:
+def mark(what: str, marks: dict[str, Any]) -> Any:
     """Return a parameter with its mark, where it has one."""
     return pytest.param(what, marks=marks[what]) if what in marks else what
 
 
 @pytest.mark.parametrize(
-    "what", [marked(what, {"his table": WAITS, "the owner's table": WAITS}) for what in HELD]
+    "what", [mark(what, {"his table": WAITS, "the owner's table": WAITS}) for what in HELD]
 )
 def test_a_command_ends_or_names_who_holds(stage: Stage, what: str) -> None:
     silent = {}
-    with held(stage, what) as bob:
+    with hold(stage, what) as bob:
         stage.end_what_hangs()
         for name, command in COMMANDS.items():
             try:
@@ -75,11 +75,11 @@ def test_a_command_ends_or_names_who_holds(stage: Stage, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "ending", [marked(name, dict.fromkeys(REST, pytest.mark.adversary)) for name in ENDING]
+    "ending", [mark(name, dict.fromkeys(REST, pytest.mark.adversary)) for name in ENDING]
 )
 @pytest.mark.parametrize("what", [what for what in HELD if what != "his own password"])
 def test_nothing_holds_the_end_of_a_share_up(stage: Stage, ending: str, what: str) -> None:
-    with held(stage, what) as bob:
+    with hold(stage, what) as bob:
         stage.end_what_hangs()
         ENDING[ending](Scene(stage, [NOTHING]))
         with pytest.raises(psycopg.OperationalError):
@@ -100,7 +100,7 @@ def test_locks_of_ours_are_not_his_to_take(stage: Stage) -> None:
         commands.share(scene)
         ENDING["unshare"](scene)
         commands.share(scene)
-        ours = set(re.findall(r"advisory_(?:xact_)?lock\((.+?\)?)\)", stage.logged(since)))
+        ours = set(re.findall(r"advisory_(?:xact_)?lock\((.+?\)?)\)", stage.read_log(since)))
         with closing(stage.as_colleague("bob")) as bob:
             for key in ours:
                 bob.execute(f"SELECT pg_advisory_lock({key})".encode())

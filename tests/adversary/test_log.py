@@ -16,7 +16,7 @@ import sspcloud_magics as ssp
 from tests.adversary import commands
 from tests.adversary.attacks import attacks_on
 from tests.adversary.commands import ENDING, HERS, READING, SHARING, Scene
-from tests.adversary.stage import DATABASE, Stage, opened
+from tests.adversary.stage import DATABASE, Stage, open_stage
 from tests.support.postgres_servers import of_debian
 
 pytestmark = pytest.mark.slow
@@ -67,10 +67,10 @@ def entries(log: str) -> Iterator[Entry]:
 @pytest.fixture(scope="module")
 def logged(practice) -> list[Entry]:
     """Return the log of all commands, on a database in which bob has made something of each kind."""
-    with opened(practice, of_debian(), settings=EXPLAINING) as stage, stage.fresh():
+    with open_stage(practice, of_debian(), settings=EXPLAINING) as stage, stage.fresh():
         since = stage.log_size()
         give_all_commands(stage)
-        return [each for each in entries(stage.logged(since)) if each.program == "sspcloud-magics"]
+        return [each for each in entries(stage.read_log(since)) if each.program == "sspcloud-magics"]
 
 
 def give_all_commands(stage: Stage) -> None:
@@ -95,7 +95,7 @@ def plans(logged: list[Entry], role: str) -> list[Entry]:
     return [each for each in logged if each.role == role and "plan:\n" in each.text]
 
 
-def unpinned(made: list[Entry]) -> list[str]:
+def list_unpinned(made: list[Entry]) -> list[str]:
     """Return the statements, each once, that were planned on another path."""
     texts = [each.text.partition("Query Text: ")[2] for each in made if PINNED not in each.text]
     return sorted({re.split(r"\n\t[^\t\n]+ \(cost=", text)[0] for text in texts})
@@ -104,7 +104,7 @@ def unpinned(made: list[Entry]) -> list[str]:
 def test_each_plan_of_the_superuser_is_pinned(logged) -> None:
     made = plans(logged, "postgres")
     assert len(made) > 20
-    found = unpinned(made)
+    found = list_unpinned(made)
     assert found == [], "\n".join(found)
 
 
@@ -121,7 +121,7 @@ def test_plans_of_the_owner_are_pinned_or_hers(logged) -> None:
     assert len(made) > 10
     ours = [
         text
-        for text in unpinned(made)
+        for text in list_unpinned(made)
         if HERS not in text and not any(known.fullmatch(text.strip()) for known in SPELT_OUT)
     ]
     assert ours == [], "\n".join(ours)

@@ -90,16 +90,16 @@ def stage(
 def tell(page: Page, facts: dict[str, Any]) -> None:
     """Tell the view everything anew, and wait until it is drawn."""
     page.evaluate("facts => window.tell({ whole: facts })", facts)
-    drawn(page)
+    wait_until_drawn(page)
 
 
 def part(page: Page, facts: dict[str, Any]) -> None:
     """Tell the view what changes, and wait until it is drawn."""
     page.evaluate("facts => window.tell({ part: facts })", facts)
-    drawn(page)
+    wait_until_drawn(page)
 
 
-def drawn(page: Page) -> None:
+def wait_until_drawn(page: Page) -> None:
     """Wait until what was told is drawn."""
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
@@ -133,10 +133,10 @@ def faults(page: Page, within: str = "#panel") -> list[str]:
 
 
 def trouble(
-    code: str, what: str, why: str = "", mend: str = "", family: str = "ClusterError"
+    code: str, what: str, why: str = "", hint: str = "", family: str = "ClusterError"
 ) -> dict[str, str]:
     """Return an error as the kernel tells it."""
-    return {"code": code, "what": what, "why": why, "mend": mend, "family": family}
+    return {"code": code, "what": what, "why": why, "mend": hint, "family": family}
 
 
 HOUR = 3600

@@ -69,10 +69,10 @@ def page(browser: Browser) -> Iterator[Page]:
         if not (text in ITS_OWN and "/static/notebook/" in where and "sspcloud" not in where):
             opened.errors.append(f"{text} {where}")  # type: ignore[attr-defined]
 
-    def thrown(error: Error) -> None:
+    def keep_error(error: Error) -> None:
         keep(error.message, error.stack or "")
 
-    opened.on("pageerror", thrown)
+    opened.on("pageerror", keep_error)
     opened.on("console", lambda said: keep(said.text, said.location["url"]) if said.type == "error" else None)
     yield opened
     opened.close()

@@ -15,8 +15,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from sspcloud_magics import sandbox
 from sspcloud_magics.cluster.api.resources import PODS, Attempt
-from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.cluster.requests import objects, writing
+from sspcloud_magics.cluster.cluster import Cluster, find_cluster
+from sspcloud_magics.cluster.requests import object_reads, object_writes
 from sspcloud_magics.sandbox import account
 from tests.browser.lab import Lab, open_notebook, outputs, run_cell, write_notebook
 from tests.browser.stage import faults
@@ -81,19 +81,19 @@ def become(panel: Locator, person: str) -> None:
 def passwords(home: Path) -> list[str]:
     """Return Carol's password, and that of Alice's project, also as a Secret holds them."""
     alice = find_cluster(kubeconfig=sandbox.kubeconfig("alice", home))
-    kept = [objects.secret(alice, f"{NAME}-{name}") for name in ("share-carol", "superuser")]
+    kept = [object_reads.secret(alice, f"{NAME}-{name}") for name in ("share-carol", "superuser")]
     alice.close()
     found = [each.value("password").reveal() for each in kept]  # type: ignore[union-attr]
     return found + [base64.b64encode(each.encode()).decode() for each in found]
 
 
-def shown(page: Page) -> Any:
+def read_output(page: Page) -> Any:
     """Return the last output of the notebook, as text or as an error's name."""
     last: Any = outputs(page)[-1]
     return last.get("ename") or last["data"]["text/plain"]
 
 
-def kept(page: Page, notebook: Path) -> bytes:
+def save_all(page: Page, notebook: Path) -> bytes:
     """Save the notebook; return all that is kept of it: in its file, the log, the page, and what the kernel has sent."""
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     saved = notebook.read_text(encoding="utf-8")
@@ -138,7 +138,7 @@ def test_pasted_script_logs_in_and_is_kept_nowhere(
     panel.get_by_role("button", name="Renew now").click()
     expect(panel.locator("[aria-busy]")).to_have_count(0)
 
-    everywhere = kept(page, notebook)
+    everywhere = save_all(page, notebook)
     assert [token for token in tokens if token.encode() in everywhere] == []
     assert page.errors == []  # type: ignore[attr-defined]
 
@@ -153,21 +153,21 @@ def test_clicked_port_outlives_its_pod(page: Page, panel: Locator, home: Path, p
     panel.get_by_role("button", name="Forward port 8000 http of seen").click()
     expect(panel.get_by_role("table", name="Forwards")).to_contain_text("active")
     run_cell(page, 1)
-    assert shown(page) == "200"
+    assert read_output(page) == "200"
     opened = panel.get_by_role("link", name="in the browser")
     assert str(opened.get_attribute("href")).startswith("http://localhost:")
     page.screenshot(path=pictures / "panel-bob.png")
 
     # The pod is killed: the forward waits for it, and comes back by itself.
-    writing.delete_object(bob, PODS, "seen", bob.namespace)
+    object_writes.delete_object(bob, PODS, "seen", bob.namespace)
     expect(panel.get_by_role("table", name="Forwards")).to_contain_text("reconnecting")
     make_pod(bob)
     expect(panel.get_by_role("table", name="Forwards")).to_contain_text("active")
     run_cell(page, 2)
-    assert shown(page) == "200"
+    assert read_output(page) == "200"
     panel.get_by_role("button", name="Stop the forward to user-bob/pod/seen").click()
     expect(panel.get_by_text("No port is open.")).to_be_visible()
-    writing.delete_object(bob, PODS, "seen", bob.namespace)
+    object_writes.delete_object(bob, PODS, "seen", bob.namespace)
     bob.close()
     assert page.errors == []  # type: ignore[attr-defined]
 
@@ -197,7 +197,7 @@ def join_as_carol(page: Page, panel: Locator) -> None:
     # Where it fails, this says what stands there instead.
     expect(panel.locator("[data-section=databases]")).to_contain_text("as share_carol.")
     run_cell(page, 3)
-    assert shown(page) == "'share_carol'"
+    assert read_output(page) == "'share_carol'"
 
 
 @pytest.mark.timeout(240)
@@ -217,7 +217,7 @@ def test_database_is_shared_joined_and_revoked(
     panel.get_by_role("button", name="Revoke", exact=True).click()
     expect(revoke).to_have_count(0)
     run_cell(page, 4)
-    assert shown(page) in {
+    assert read_output(page) in {
         "LoginRefused",
         "CredentialsNotFound",
         "ConnectionLost",
@@ -226,7 +226,7 @@ def test_database_is_shared_joined_and_revoked(
         "TargetNotFound",
     }
 
-    everywhere = kept(page, notebook)
+    everywhere = save_all(page, notebook)
     assert b"share_carol" in everywhere
     assert [secret for secret in secrets if secret.encode() in everywhere] == []
     assert page.errors == []  # type: ignore[attr-defined]
@@ -239,7 +239,7 @@ def test_table_gives_a_select_in_a_new_cell(page: Page, panel: Locator) -> None:
     panel.get_by_role("button", name=f"Connect to {DATABASE}").click()
     expect(panel.locator("[data-section=databases]").get_by_text("as alice.")).to_be_visible()
     run_cell(page, 5)
-    assert shown(page) == "42"
+    assert read_output(page) == "42"
     panel.get_by_role("button", name=f"Tables of {DATABASE}").click()
     dialog.locator("[data-expand]").first.click()
     dialog.get_by_role("button", name="Insert SELECT").click()

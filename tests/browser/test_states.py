@@ -111,14 +111,14 @@ def test_reason_has_its_sentence_and_its_next_step(page: Page, lab: Lab, folder:
     sockets: list[WebSocketRoute] = []
     cut = False
 
-    def through(socket: WebSocketRoute) -> None:
+    def connect_or_cut(socket: WebSocketRoute) -> None:
         if cut:
             socket.close()
             return
         sockets.append(socket)
         socket.connect_to_server()
 
-    page.route_web_socket("**/channels*", through)
+    page.route_web_socket("**/channels*", connect_or_cut)
     open_notebook(page, lab, "old.ipynb")
     execute(page, "sspcloud:open-panel")
     side = says(page, "Not loaded in this kernel", LOAD, "Load the extension", "not-loaded")

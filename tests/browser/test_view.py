@@ -92,10 +92,10 @@ def busy(page: Page) -> None:
     page.get_by_role("button", name="Revoke what bob").click()
 
 
-def ended(page: Page) -> None:
+def end_panel(page: Page) -> None:
     full(page)
     page.evaluate("window.end()")
-    staged.drawn(page)
+    staged.wait_until_drawn(page)
 
 
 STATES: dict[str, Callable[[Page], None]] = {
@@ -109,7 +109,7 @@ STATES: dict[str, Callable[[Page], None]] = {
     "log in": login,
     "share": share,
     "tables": tables,
-    "ended": ended,
+    "ended": end_panel,
 }
 
 
@@ -182,7 +182,7 @@ def test_each_state_has_its_sentence_and_its_next_step(
         if steps[at]:
             expect(page.get_by_role("button", name=steps[at], exact=True).first).to_be_enabled()
         page.screenshot(path=place / f"view-{name.replace(' ', '-')}-{language}-{theme}.png")
-    ended(page)
+    end_panel(page)
     expect(page.get_by_role("alert")).to_contain_text(["Run the cell again", "Relancez la cellule"][at])
     page.screenshot(path=place / f"view-ended-{language}-{theme}.png")
 
@@ -495,17 +495,17 @@ def test_schemas_are_ticked_or_typed_when_unknown(pages: Callable[..., Page]) ->
     page.get_by_label("Collègues").fill("bob")
     preview = dialog.get_by_role("button", name="Aperçu")
 
-    def asked() -> Any:
+    def get_asked() -> Any:
         preview.click()
         order = page.evaluate("window.sent.filter(each => each.do === 'plan share').at(-1)")
         answer(page, "plan share", staged.PLAN)
         return order["schemas"]
 
-    assert asked() == "all"
+    assert get_asked() == "all"
     # By keyboard: the group's boxes follow upon each other.
     dialog.get_by_role("checkbox", name="enquete").focus()
     page.keyboard.press("Space")
-    assert asked() == ["public", "a schema with blanks"]
+    assert get_asked() == ["public", "a schema with blanks"]
     dialog.get_by_role("checkbox", name="enquete").focus()
     for _ in range(2):
         page.keyboard.press("Tab")
@@ -517,7 +517,7 @@ def test_schemas_are_ticked_or_typed_when_unknown(pages: Callable[..., Page]) ->
     page.get_by_label("Collègues").press("Enter")
     assert page.evaluate("window.sent.length") == before, "nothing is asked for"
     dialog.get_by_role("checkbox", name="public").check()
-    assert asked() == ["public"]
+    assert get_asked() == ["public"]
 
     # A database that cannot be asked: they are named.
     page = pages(language="fr")
@@ -529,7 +529,7 @@ def test_schemas_are_ticked_or_typed_when_unknown(pages: Callable[..., Page]) ->
     part(page, {f"order/schemas {DATABASE}": {"id": order["id"], "state": "failed", "error": refused}})
     page.get_by_label("Schémas").fill("enquete, public")
     page.get_by_label("Collègues").fill("bob")
-    assert asked() == ["enquete", "public"]
+    assert get_asked() == ["enquete", "public"]
 
 
 def test_select_goes_to_jupyterlab_or_the_clipboard(pages: Callable[..., Page]) -> None:

@@ -26,12 +26,12 @@ from urllib.parse import quote
 import pytest
 
 from sspcloud_magics import log_file, session
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.secret import Secret
-from sspcloud_magics.session import state
-from sspcloud_magics.widgets import looks
-from sspcloud_magics.widgets.board import Board
+from sspcloud_magics.session import session as session_module
+from sspcloud_magics.widgets import snapshots
+from sspcloud_magics.widgets.controller import Controller
 from tests.cluster import tokens
 from tests.magics.conftest import Notebook
 from tests.support.api_server import ApiServer, Asked
@@ -56,7 +56,7 @@ CELLS = (
 )
 
 
-def written(secret: str) -> list[str]:
+def list_spellings(secret: str) -> list[str]:
     """Return how a secret may be written: as it is, in base64 at any offset, and for a URL."""
     data = secret.encode()
     encoded = [base64.b64encode(b"x" * offset + data).decode()[4:-4] for offset in range(3)]
@@ -126,12 +126,12 @@ def service_account(stage: Stage, token: str) -> None:
     (mount / "ca.crt").write_text(stage.api.ca_pem)
     host, port = stage.api.url.removeprefix("https://").split(":")
     environ = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
-    state.session.cluster = find_cluster(mount=mount, environ=environ)
+    session_module.session.cluster = find_cluster(mount=mount, environ=environ)
 
 
 def a_pasted_script(stage: Stage, text: str) -> None:
     del stage
-    board = Board(PASTED.append)
+    board = Controller(PASTED.append)
     board.receive({"do": "log in", "script": text, "key": "log in", "id": "1"})
     for thread in [each for each in threading.enumerate() if each.name == "sspcloud-order"]:
         thread.join()
@@ -221,19 +221,19 @@ CHANNELS: dict[str, Callable[[Stage], object]] = {
     ),
     "pasted script": lambda stage: a_pasted_script(stage, login_script(CANARY)),
     "pasted script with a foreign line": lambda stage: a_pasted_script(stage, login_script(CANARY, CANARY)),
-    "HTTPS_PROXY": lambda stage: proxied(stage, f"http://bob:{CANARY}@127.0.0.1:1"),
-    "https_proxy": lambda stage: proxied(stage, f"http://bob:{CANARY}@127.0.0.1:1", "https_proxy"),
-    "HTTPS_PROXY without a scheme": lambda stage: proxied(stage, f"bob:{CANARY}@127.0.0.1:1"),
-    "HTTPS_PROXY of SOCKS": lambda stage: proxied(stage, f"socks5://bob:{CANARY}@127.0.0.1:1"),
-    "HTTPS_PROXY with a port that is none": lambda stage: proxied(stage, f"http://bob@127.0.0.1:{CANARY}"),
-    "HTTPS_PROXY with a token": lambda stage: proxied(stage, f"http://{CANARY}@127.0.0.1:1"),
-    "HTTP_PROXY": lambda stage: proxied(
+    "HTTPS_PROXY": lambda stage: set_proxy(stage, f"http://bob:{CANARY}@127.0.0.1:1"),
+    "https_proxy": lambda stage: set_proxy(stage, f"http://bob:{CANARY}@127.0.0.1:1", "https_proxy"),
+    "HTTPS_PROXY without a scheme": lambda stage: set_proxy(stage, f"bob:{CANARY}@127.0.0.1:1"),
+    "HTTPS_PROXY of SOCKS": lambda stage: set_proxy(stage, f"socks5://bob:{CANARY}@127.0.0.1:1"),
+    "HTTPS_PROXY with a port that is none": lambda stage: set_proxy(stage, f"http://bob@127.0.0.1:{CANARY}"),
+    "HTTPS_PROXY with a token": lambda stage: set_proxy(stage, f"http://{CANARY}@127.0.0.1:1"),
+    "HTTP_PROXY": lambda stage: set_proxy(
         stage, f"http://bob:{CANARY}@127.0.0.1:1", "HTTP_PROXY", "http://api.example"
     ),
-    "ALL_PROXY": lambda stage: proxied(stage, f"socks5h://bob:{CANARY}@127.0.0.1:1", "ALL_PROXY"),
-    "all_proxy": lambda stage: proxied(stage, f"http://bob:{CANARY}@127.0.0.1:1", "all_proxy"),
-    "NO_PROXY": lambda stage: proxied(stage, f"bob:{CANARY}@x", "NO_PROXY"),
-    "HTTPS_PROXY with a #": lambda stage: proxied(stage, f"http://bob:{CANARY}#et@127.0.0.1:1"),
+    "ALL_PROXY": lambda stage: set_proxy(stage, f"socks5h://bob:{CANARY}@127.0.0.1:1", "ALL_PROXY"),
+    "all_proxy": lambda stage: set_proxy(stage, f"http://bob:{CANARY}@127.0.0.1:1", "all_proxy"),
+    "NO_PROXY": lambda stage: set_proxy(stage, f"bob:{CANARY}@x", "NO_PROXY"),
+    "HTTPS_PROXY with a #": lambda stage: set_proxy(stage, f"http://bob:{CANARY}#et@127.0.0.1:1"),
     "proxy-url": lambda stage: stage.user(
         {"token": "t"}, **{"proxy-url": f"http://bob:{CANARY}@127.0.0.1:1"}
     ),
@@ -285,7 +285,7 @@ CHANNELS: dict[str, Callable[[Stage], object]] = {
 }
 
 
-def proxied(
+def set_proxy(
     stage: Stage, url: str, variable: str = "HTTPS_PROXY", server: str = "https://127.0.0.2:1"
 ) -> None:
     stage.environ.setenv(variable, url)
@@ -313,7 +313,7 @@ def secret_of_the_cluster(stage: Stage, metadata: dict[str, str]) -> None:
     stage.cells.append("%databases")
 
 
-def said_back(asked: Asked) -> tuple[int, str, bytes]:
+def echo_token(asked: Asked) -> tuple[int, str, bytes]:
     """Answer with what the client has shown."""
     return status_answer(500, f"the token {asked.token} is not known")
 
@@ -353,7 +353,7 @@ def objects_of_ours() -> str:
     return "\n".join(told)
 
 
-def drawn(notebook: Notebook, error: BaseException, mode: str) -> str:
+def draw_traceback(notebook: Notebook, error: BaseException, mode: str) -> str:
     """Return the traceback that IPython draws of an error in a mode, as of one that has no words of its own."""
     drawing = notebook.shell.InteractiveTB
     drawing.set_mode(mode)
@@ -363,7 +363,7 @@ def drawn(notebook: Notebook, error: BaseException, mode: str) -> str:
         drawing.set_mode("Verbose")
 
 
-def pickled(value: object) -> str:
+def pickle_value(value: object) -> str:
     try:
         return pickle.dumps(value).decode("latin-1")
     except Exception as error:  # noqa: BLE001 - a refusal is as good, if it does not say what it refuses
@@ -382,13 +382,13 @@ def outputs(notebook: Notebook, cell: str, caplog: pytest.LogCaptureFixture) -> 
         shown |= {
             "error": f"{error!r}{error}{vars(error)}{error.__context__!r}{error.__cause__!r}",
             "frames": variables(error),
-            "panel": json.dumps(looks.trouble(error)),
+            "panel": json.dumps(snapshots.trouble(error)),
         }
-        shown |= {f"traceback, {mode}": drawn(notebook, error, mode) for mode in MODES}
-    cluster = state.session.cluster
+        shown |= {f"traceback, {mode}": draw_traceback(notebook, error, mode) for mode in MODES}
+    cluster = session_module.session.cluster
     shown |= {
-        "pickle": pickled(error) + pickled(result) + pickled(cluster),
-        "session": f"{cluster!r}{state.session!r}{session.recent_use()!r}",
+        "pickle": pickle_value(error) + pickle_value(result) + pickle_value(cluster),
+        "session": f"{cluster!r}{session_module.session!r}{session.recent_use()!r}",
         "log": "\n".join([caplog.text, *(str(vars(record)) for record in caplog.records)]),
         "history": f"{notebook.shell.history_manager.input_hist_raw}{notebook.shell.user_ns['Out']}",  # type: ignore[union-attr]
     }
@@ -412,32 +412,34 @@ def test_a_secret_comes_out_nowhere(  # noqa: PLR0917 - fixtures
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     session.configure_log("debug")
     PASTED.clear()
-    api.answers |= {PODS: said_back, ME: {"status": {"userInfo": {"username": "bob"}}}}
+    api.answers |= {PODS: echo_token, ME: {"status": {"userInfo": {"username": "bob"}}}}
     notebook.run("%xmode Verbose")
     stage = Stage(api, tmp_path, write_kubeconfig, monkeypatch)
     notebook.shell.user_ns |= {"held": [Secret(CANARY)], "session": session}
     CHANNELS[channel](stage)
-    before = holding(tmp_path)
+    before = list_leaks(tmp_path)
     found = []
     for cell in stage.cells:
         for output, text in outputs(notebook, cell, caplog).items():
-            found += [(cell, output) for canary in written(CANARY) if canary in text]
+            found += [(cell, output) for canary in list_spellings(CANARY) if canary in text]
     memory, panel = objects_of_ours(), json.dumps(PASTED, default=repr)
-    found += [("", "memory") for canary in written(CANARY) if canary in memory]
-    found += [("pasted", "panel") for canary in written(CANARY) if canary in panel]
+    found += [("", "memory") for canary in list_spellings(CANARY) if canary in memory]
+    found += [("pasted", "panel") for canary in list_spellings(CANARY) if canary in panel]
     assert found == []
     log = log_file.path()
     assert log is not None
     assert log.is_relative_to(tmp_path)
     session.configure_log("")
-    assert holding(tmp_path) == before
+    assert list_leaks(tmp_path) == before
 
 
-def holding(folder: Path) -> set[Path]:
+def list_leaks(folder: Path) -> set[Path]:
     """Return the files that hold a canary."""
     files = [file for file in folder.rglob("*") if file.is_file()]
     return {
-        file for file in files if any(each in file.read_text(errors="replace") for each in written(CANARY))
+        file
+        for file in files
+        if any(each in file.read_text(errors="replace") for each in list_spellings(CANARY))
     }
 
 
@@ -461,7 +463,7 @@ def test_the_canaries_would_be_found(notebook: Notebook, caplog: pytest.LogCaptu
     kept = UsageProblem(CANARY)
     assert CANARY in objects_of_ours()
     del kept
-    assert all(len(each) > 8 for each in written(CANARY))
+    assert all(len(each) > 8 for each in list_spellings(CANARY))
 
 
 def test_a_canary_in_the_log_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,4 +472,4 @@ def test_a_canary_in_the_log_would_be_found(tmp_path: Path, monkeypatch: pytest.
     session.configure_log("debug")
     logging.getLogger("sspcloud_magics.cluster").debug(CANARY)
     session.configure_log("")
-    assert len(holding(tmp_path)) == 1
+    assert len(list_leaks(tmp_path)) == 1

@@ -11,11 +11,11 @@ from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.magics import query_history
 from sspcloud_magics.secret import Secret
-from sspcloud_magics.session import state
-from tests.canaries.test_canaries import CANARY, holding
+from sspcloud_magics.session import session
+from tests.canaries.test_canaries import CANARY, list_leaks
 from tests.databases.conftest import login_to
 from tests.magics.conftest import Notebook
-from tests.support.postgres_servers import started
+from tests.support.postgres_servers import start_server
 
 BOUND = (
     "%query_db SELECT :value AS a",
@@ -48,9 +48,9 @@ def connected(notebook: Notebook, tmp_path: Path) -> Iterator[Notebook]:
         "held": Secret(CANARY),
         "limit": 5,
     }
-    with started() as server:
+    with start_server() as server:
         made = DatabaseConnection(Database("db", "user-alice", "postgres", "db-rw", 5432), login_to(server))
-        state.session.connections = [made]
+        session.session.connections = [made]
         yield notebook
         made.close()
 
@@ -63,7 +63,7 @@ def test_kept_statements_hold_no_secret(connected: Notebook, tmp_path: Path) -> 
     assert len(history.queries()) == len(BOUND) - 1  # %queries is no statement
     assert CANARY in connected._run("%query_db SELECT :value AS a").result["a"].tolist()
     assert history.path.is_relative_to(tmp_path)
-    assert holding(tmp_path) == set()
+    assert list_leaks(tmp_path) == set()
 
 
 @pytest.mark.slow
@@ -72,4 +72,4 @@ def test_a_canary_in_the_statements_would_be_found(
 ) -> None:
     monkeypatch.setattr(query_history, "holds_secret", lambda _text: False)
     connected._run(TYPED[3])
-    assert holding(tmp_path) == {query_history.QueryHistory().path}
+    assert list_leaks(tmp_path) == {query_history.QueryHistory().path}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.canaries.test_canaries import CANARY, ME, PODS, V1, Stage, credential, holding, said_back
+from tests.canaries.test_canaries import CANARY, ME, PODS, V1, Stage, credential, echo_token, list_leaks
 from tests.support.api_server import ApiServer
-from tests.support.notebooks import saved_by_a_kernel
+from tests.support.notebooks import run_and_save
 
 pytestmark = pytest.mark.servers
 
@@ -50,11 +50,11 @@ def test_saved_notebook_holds_no_secret(
 ) -> None:
     for name in ("IPYTHONDIR", "XDG_STATE_HOME", "JUPYTER_DATA_DIR", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    api.answers |= {PODS: said_back, ME: {"status": {"userInfo": {"username": "bob"}}}}
+    api.answers |= {PODS: echo_token, ME: {"status": {"userInfo": {"username": "bob"}}}}
     USERS[user](Stage(api, tmp_path, write_kubeconfig, monkeypatch))
-    before = holding(tmp_path)
-    saved = json.loads(saved_by_a_kernel(CELLS, tmp_path).read_text())
+    before = list_leaks(tmp_path)
+    saved = json.loads(run_and_save(CELLS, tmp_path).read_text())
     state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     assert any("kernel_language" in model["state"] for model in state.values())
     assert "DEBUG" in json.dumps(saved["cells"])
-    assert holding(tmp_path) == before
+    assert list_leaks(tmp_path) == before

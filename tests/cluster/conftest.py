@@ -10,8 +10,8 @@ import pytest
 import trustme
 import yaml
 
-from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from tests.support.api_server import ApiServer, serving
+from sspcloud_magics.cluster.cluster import Cluster, find_cluster
+from tests.support.api_server import ApiServer, serve
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def api(authority: trustme.CA) -> Iterator[ApiServer]:
-    with serving(ApiServer(authority)) as server:
+    with serve(ApiServer(authority)) as server:
         yield server
 
 

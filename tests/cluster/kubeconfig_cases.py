@@ -28,12 +28,12 @@ _JSON = json.dumps(
 )
 
 
-def _replaced(old: str, new: str) -> str:
+def _replace(old: str, new: str) -> str:
     assert old in GOOD
     return GOOD.replace(old, new)
 
 
-def _named(name: str) -> str:
+def _make_named(name: str) -> str:
     return (
         GOOD.replace("clusters:\n", f"clusters:\n- {{name: {name}, cluster: {{server: s}}}}\n")
         .replace("users:\n", f"users:\n- {{name: {name}, user: {{token: t}}}}\n")
@@ -99,11 +99,11 @@ FILES: dict[str, str | bytes] = {
     "JSON with half a character": _JSON.replace("https://", "\\ud83d"),
     "JSON, then something else": f"{_JSON}x",
     "JSON with a comment before it": f"// mine\n{_JSON}",
-    "a tab as indentation": _replaced("- {name: good, user", "\t- {name: good, user"),
-    "a tab after a colon": _replaced("kind: ", "kind:\t"),
-    "a tab after a value": _replaced("Config", "Config\t"),
-    "a tab before a comment": _replaced("users:", "users:\t# mine"),
-    "a tab in braces": _replaced("{name:", "{\tname:"),
+    "a tab as indentation": _replace("- {name: good, user", "\t- {name: good, user"),
+    "a tab after a colon": _replace("kind: ", "kind:\t"),
+    "a tab after a value": _replace("Config", "Config\t"),
+    "a tab before a comment": _replace("users:", "users:\t# mine"),
+    "a tab in braces": _replace("{name:", "{\tname:"),
     "a NUL": f"{GOOD}\0",
     "a control character": f"{GOOD}# \x07\n",
     "Latin-1": GOOD.encode() + b"# \xe9\n",
@@ -117,9 +117,9 @@ FILES: dict[str, str | bytes] = {
     "only a number": "5",
     "a key twice": f"{GOOD}current-context: other\n",
     "a list twice": f"{GOOD}clusters: []\n",
-    "an alias": _replaced("{token: abc}", "&a {token: abc}") + "extra: *a\n",
-    "a merge": _replaced("{token: abc}", "{<<: {token: m, tokenFile: /z}, token: abc}"),
-    "a merge of a list": _replaced("{token: abc}", "{<<: [{token: m}, {tokenFile: /z}]}"),
+    "an alias": _replace("{token: abc}", "&a {token: abc}") + "extra: *a\n",
+    "a merge": _replace("{token: abc}", "{<<: {token: m, tokenFile: /z}, token: abc}"),
+    "a merge of a list": _replace("{token: abc}", "{<<: [{token: m}, {tokenFile: /z}]}"),
     "a merge of null": f"{GOOD}<<: null\n",
     "an alias of nothing": f"{GOOD}extra: *nothing\n",
     "an unknown key": f"{GOOD}extra: {{a: [1, .inf]}}\n".replace(", .inf", ""),
@@ -129,29 +129,29 @@ FILES: dict[str, str | bytes] = {
     "unknown tags": f"{GOOD}a: !x {{b: 1}}\nc: !!python/object/apply:os.system ['false']\n",
     "a very long number": f"{GOOD}extra: {'9' * 5000}\n",
     "text that is said to be a number": f"{GOOD}extra: !!int abc\n",
-    "kind: null": _replaced("kind: Config", "kind:"),
-    "no kind and no version": _replaced("kind: Config\n", "").replace("apiVersion: v1\n", ""),
-    "another kind": _replaced("kind: Config", "kind: Deployment"),
-    "another version": _replaced("apiVersion: v1", "apiVersion: v2"),
-    "a kind that is a list": _replaced("kind: Config", "kind: [a]"),
-    "a version that is a number": _replaced("apiVersion: v1", "apiVersion: 1"),
+    "kind: null": _replace("kind: Config", "kind:"),
+    "no kind and no version": _replace("kind: Config\n", "").replace("apiVersion: v1\n", ""),
+    "another kind": _replace("kind: Config", "kind: Deployment"),
+    "another version": _replace("apiVersion: v1", "apiVersion: v2"),
+    "a kind that is a list": _replace("kind: Config", "kind: [a]"),
+    "a version that is a number": _replace("apiVersion: v1", "apiVersion: 1"),
     "lists that are null": "clusters:\nusers: ~\ncontexts: null\ncurrent-context: x\n",
     "a list that is a mapping": "clusters: {}\ncurrent-context: x",
     "a list that is text": "clusters: ''\ncurrent-context: x",
-    "current-context: null": _replaced("current-context: good", "current-context:"),
+    "current-context: null": _replace("current-context: good", "current-context:"),
     "nested too deeply": "[" * 20_000,
-    "a space too many": _replaced("users:", " users:"),
-    "no space after a colon": _replaced("name: good, user", "name:good, user"),
+    "a space too many": _replace("users:", " users:"),
+    "no space after a colon": _replace("name: good, user", "name:good, user"),
     "lists that are indented": GOOD.replace("\n- {name", "\n  - {name"),
-    "a token in a block": _replaced(
+    "a token in a block": _replace(
         "{name: good, user: {token: abc}}", "name: good\n  user:\n    token: |\n      abc"
     ),
 }
 """What a file as a whole may be like."""
 
 ENTRIES: dict[str, str] = {
-    **{f"the name {name}": _named(name) for name in _NAMES.split("|") if name},
-    "a current-context that is a number": _replaced("current-context: good", "current-context: 5"),
+    **{f"the name {name}": _make_named(name) for name in _NAMES.split("|") if name},
+    "a current-context that is a number": _replace("current-context: good", "current-context: 5"),
     "an item that is null": _entry("users", "null"),
     "an item that is empty": _entry("users", "{}"),
     "items without a name": _entry("users", "{}\n- {}"),

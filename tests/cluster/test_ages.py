@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sspcloud_magics.cluster.ages import human_duration, timestamp
+from sspcloud_magics.cluster.timefmt import human_duration, timestamp
 
 S, M, H, D = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 Y = 365 * D

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 import trustme
 
-from sspcloud_magics.cluster.api import failures
+from sspcloud_magics.cluster.api import api_errors
 from sspcloud_magics.cluster.api.client import Timings
 from sspcloud_magics.cluster.api.resources import DEPLOYMENTS, PODS, ROLES, SECRETS, Attempt
-from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.cluster.requests.objects import get_object, list_objects, secret, secrets
+from sspcloud_magics.cluster.cluster import Cluster, find_cluster
+from sspcloud_magics.cluster.requests.object_reads import get_object, list_objects, secret, secrets
 from sspcloud_magics.errors import (
     CertificateNotTrusted,
     ClusterError,
@@ -118,7 +118,7 @@ def test_selectors_and_other_namespaces(api: ApiServer, cluster: Cluster) -> Non
 
 
 def test_names_cannot_lead_elsewhere(api: ApiServer, cluster: Cluster) -> None:
-    with pytest.raises(failures.NotFound):
+    with pytest.raises(api_errors.NotFound):
         get_object(cluster, PODS, "../secrets/x?a=b")
     assert api.asked[0].path == f"{PODS_PATH}/..%2Fsecrets%2Fx%3Fa%3Db"
 
@@ -156,7 +156,7 @@ def test_a_refused_token_is_never_shown(api: ApiServer, cluster: Cluster) -> Non
     with pytest.raises(TokenExpired) as caught:
         list_objects(cluster, PODS)
     assert "bobs-token" not in f"{caught.value}{caught.value!r}{caught.value.to_wire()}"
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_client_certificate_is_presented(
@@ -190,7 +190,7 @@ def test_certificate_of_another_authority_is_refused(api: ApiServer, tmp_path: P
         with pytest.raises(CertificateNotTrusted) as caught:
             list_objects(cluster, PODS)
         assert api.url in str(caught.value)
-        assert "ca_file" in caught.value.mend
+        assert "ca_file" in caught.value.hint
     assert api.asked == []
 
 
@@ -336,7 +336,7 @@ def test_a_page_in_the_place_of_the_api(
     api.answers[PODS_PATH] = (code, kind, body)
     with pytest.raises(ServerError, match="did not answer as a Kubernetes API server does") as caught:
         list_objects(cluster, PODS)
-    assert "HTTPS_PROXY" in caught.value.mend
+    assert "HTTPS_PROXY" in caught.value.hint
     assert "html" not in caught.value.what
 
 
@@ -390,7 +390,7 @@ def test_missing_right_has_verb_resource_and_namespace(api: ApiServer, cluster: 
         list_objects(cluster, PODS, "user-alice")
     assert caught.value.what == "You may not list pods in the namespace user-alice."
     assert 'User "oidc-bob" cannot' in caught.value.why
-    assert "the owner of user-alice" in caught.value.mend
+    assert "the owner of user-alice" in caught.value.hint
 
 
 def busy(api: ApiServer, after: str, *codes: int) -> list[int]:
@@ -503,10 +503,10 @@ def test_refusal_believed_just_after_success(api: ApiServer, cluster: Cluster) -
 )
 def test_error_in_a_service_links_to_its_relaunch(attempt: Attempt, role: str) -> None:
     code, kind, body = status(403, "forbidden")
-    error = failures.from_answer(code, kind, body, attempt, server="s", in_service=True, own=True)
-    assert f"kubernetes.role=%C2%AB{role}%C2%BB" in error.mend
-    elsewhere = failures.from_answer(code, kind, body, attempt, server="s", in_service=True, own=False)
-    assert "launcher" not in elsewhere.mend
+    error = api_errors.from_answer(code, kind, body, attempt, server="s", in_service=True, own=True)
+    assert f"kubernetes.role=%C2%AB{role}%C2%BB" in error.hint
+    elsewhere = api_errors.from_answer(code, kind, body, attempt, server="s", in_service=True, own=False)
+    assert "launcher" not in elsewhere.hint
 
 
 @pytest.mark.parametrize(
@@ -538,27 +538,27 @@ def test_error_in_a_service_links_to_its_relaunch(attempt: Attempt, role: str) -
 def test_refusal_by_a_rule_is_no_missing_right(message: str, what: str) -> None:
     attempt = Attempt("create", PODS, "user-bob", "x")
     code, kind, body = status(403, message)
-    error = failures.from_answer(code, kind, body, attempt, server="s", in_service=True, own=True)
+    error = api_errors.from_answer(code, kind, body, attempt, server="s", in_service=True, own=True)
     assert isinstance(error, Forbidden)
     assert error.what == what
-    assert ("relaunch" in error.mend) == what.startswith("You")
+    assert ("relaunch" in error.hint) == what.startswith("You")
 
 
 def test_nobody_is_told_to_log_in() -> None:
     code, kind, body = status(403, 'pods is forbidden: User "system:anonymous" cannot list resource "pods"')
-    error = failures.from_answer(
+    error = api_errors.from_answer(
         code, kind, body, Attempt("list", PODS, "x"), server="s", in_service=False, own=True
     )
-    assert "log in again" in error.mend
+    assert "log in again" in error.hint
 
 
 def test_all_namespaces_are_for_administrators() -> None:
     code, kind, body = status(403, "forbidden")
-    error = failures.from_answer(
+    error = api_errors.from_answer(
         code, kind, body, Attempt("list", PODS), server="s", in_service=True, own=False
     )
     assert error.what == "You may not list pods in all namespaces."
-    assert "name a namespace" in error.mend
+    assert "name a namespace" in error.hint
 
 
 def test_secrets_hide_their_values(api: ApiServer, cluster: Cluster) -> None:
@@ -688,6 +688,6 @@ def test_many_threads_ask_at_once(api: ApiServer, cluster: Cluster, caplog: pyte
 
 
 def test_the_pieces_of_tls_errors_are_told_apart() -> None:
-    told = failures.from_transport(ssl.SSLError(1, "[SSL: TLSV1_ALERT_PROTOCOL_VERSION] x"), "https://s")
+    told = api_errors.from_transport(ssl.SSLError(1, "[SSL: TLSV1_ALERT_PROTOCOL_VERSION] x"), "https://s")
     assert isinstance(told, ServerUnreachable)
     assert json.dumps(told.to_wire())

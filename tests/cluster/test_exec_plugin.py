@@ -20,7 +20,7 @@ import pytest
 
 from sspcloud_magics.cluster.auth.exec_plugin import ExecPlugin
 from sspcloud_magics.cluster.auth.login_prompt import LoginPrompt
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired
 from sspcloud_magics.secret import Secret
 
@@ -56,7 +56,7 @@ def plugin(spec: dict[str, Any], folder: Path) -> ExecPlugin:
     return ExecPlugin(spec, folder, {"server": "https://api.example"})
 
 
-def told_by(token: Secret | None) -> Any:
+def decode_token(token: Secret | None) -> Any:
     """Return what a command says in the place of a token."""
     assert token is not None
     return json.loads(base64.urlsafe_b64decode(token.reveal()))
@@ -91,7 +91,7 @@ def test_command_gets_arguments_variables_and_cluster(program: Any, tmp_path: Pa
         body, args=["--for", "me"], env=[{"name": "COLOUR", "value": "red"}], provideClusterInfo=True
     )
     token = plugin(spec, tmp_path).credential().token
-    assert told_by(token) == [
+    assert decode_token(token) == [
         ["--for", "me"],
         "red",
         {"interactive": False, "cluster": {"server": "https://api.example"}},
@@ -101,7 +101,7 @@ def test_command_gets_arguments_variables_and_cluster(program: Any, tmp_path: Pa
 
 def test_the_cluster_is_told_only_on_demand(program: Any, tmp_path: Path) -> None:
     token = plugin(program("give(token=json_token(info['spec']))"), tmp_path).credential().token
-    assert told_by(token) == {"interactive": False}
+    assert decode_token(token) == {"interactive": False}
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_null_parts_of_an_entry_are_empty(program: Any, tmp_path: Path) -> None:
         interactiveMode=None,
         installHint=None,
     )
-    assert told_by(plugin(spec, tmp_path).credential().token) == [["", "a"], "", False]
+    assert decode_token(plugin(spec, tmp_path).credential().token) == [["", "a"], "", False]
     assert plugin(program("give(token='t')", args=None, env=None), tmp_path).credential().token == Secret("t")
 
 

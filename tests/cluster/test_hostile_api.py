@@ -13,19 +13,19 @@ import pytest
 import trustme
 
 from sspcloud_magics.cluster.api import transport
+from sspcloud_magics.cluster.api.api_errors import Expired
 from sspcloud_magics.cluster.api.client import Timings
-from sspcloud_magics.cluster.api.failures import Expired
 from sspcloud_magics.cluster.api.resources import PODS, Attempt
-from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.requests import objects
+from sspcloud_magics.cluster.cluster import Cluster
+from sspcloud_magics.cluster.requests import object_reads
 from sspcloud_magics.cluster.requests.permissions import may, secrets_by_name, who_am_i
 from sspcloud_magics.cluster.workloads import inventory, resolve, tables
 from sspcloud_magics.databases import discovery
-from sspcloud_magics.doctor import arriving, rights, traps
-from sspcloud_magics.doctor.patient import Patient
+from sspcloud_magics.doctor import known_issues, permission_checks, target_checks
+from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.errors import ClusterError, ServerError, ServerUnreachable, SspcloudError
-from sspcloud_magics.sharing import plan, relay, remarks
-from sspcloud_magics.sharing.shares import list_shares
+from sspcloud_magics.sharing import advisories, plan, relay
+from sspcloud_magics.sharing.inventory import list_shares
 from sspcloud_magics.target import Target
 from tests.hostile import api
 
@@ -175,7 +175,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(each, (*path, key))
 
 
-def changed(item: dict[str, Any], path: tuple[Any, ...], odd: Any) -> dict[str, Any]:
+def change(item: dict[str, Any], path: tuple[Any, ...], odd: Any) -> dict[str, Any]:
     """Return the object with something odd in one place."""
     made = copy.deepcopy(item)
     inner: Any = made
@@ -208,7 +208,7 @@ QUESTIONS: dict[str, tuple[Callable[[Cluster], object], ...]] = {
     "pod": (
         lambda cluster: repr(tables.pod_table(inventory.pods(cluster))),
         lambda cluster: tables.service_table(inventory.services(cluster))._repr_html_(),
-        lambda cluster: objects.secret(cluster, "s"),
+        lambda cluster: object_reads.secret(cluster, "s"),
         lambda cluster: repr(discovery.database_table(discovery.databases(cluster))),
         lambda cluster: resolve.resolve(cluster, "a"),
         lambda cluster: str(who_am_i(cluster)),
@@ -218,19 +218,19 @@ QUESTIONS: dict[str, tuple[Callable[[Cluster], object], ...]] = {
         relay.sweep,
     ),
     "rules": (
-        lambda cluster: list(rights.quota(patient_of(cluster))),
-        lambda cluster: list(traps.bindings(patient_of(cluster))),
-        lambda cluster: list(traps.database(patient_of(cluster))),
-        lambda cluster: list(arriving._pods(patient_of(cluster), Target("user-bob", "service", "a"))),
-        lambda cluster: list(arriving._pods(patient_of(cluster), Target("user-bob", "pod", "a"))),
+        lambda cluster: list(permission_checks.quota(patient_of(cluster))),
+        lambda cluster: list(known_issues.bindings(patient_of(cluster))),
+        lambda cluster: list(known_issues.database(patient_of(cluster))),
+        lambda cluster: list(target_checks._pods(patient_of(cluster), Target("user-bob", "service", "a"))),
+        lambda cluster: list(target_checks._pods(patient_of(cluster), Target("user-bob", "pod", "a"))),
         lambda cluster: plan._learn_prefix(cluster, "user-bob"),
-        lambda cluster: remarks.network(cluster, DATABASE, {"a": "b"}, ["user-eve"], ()),
+        lambda cluster: advisories.network(cluster, DATABASE, {"a": "b"}, ["user-eve"], ()),
     ),
 }
 
 
-def patient_of(cluster: Cluster) -> Patient:
-    found = Patient(lambda: cluster, lambda: None, None, None, {}, cluster=cluster)  # type: ignore[arg-type,return-value]  # no forward
+def patient_of(cluster: Cluster) -> DoctorContext:
+    found = DoctorContext(lambda: cluster, lambda: None, None, None, {}, cluster=cluster)  # type: ignore[arg-type,return-value]  # no forward
     found.database = DATABASE
     return found
 
@@ -249,7 +249,7 @@ def test_an_odd_object_raises_no_bare_error(cluster_of: Any, kind: str, path: tu
 
     with cluster_of(behave) as cluster:
         for odd in ODD:
-            item = changed({"pod": POD, "rules": RULES}[kind], path, odd)
+            item = change({"pod": POD, "rules": RULES}[kind], path, odd)
             told = {**item, "items": [item]}
             for question in QUESTIONS[kind]:
                 with suppress(SspcloudError):

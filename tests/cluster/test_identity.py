@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, UsageProblem
 from sspcloud_magics.secret import Secret
 
@@ -191,7 +191,7 @@ def test_several_threads_may_ask_at_once(mount: Path) -> None:
 
 def test_finding_a_cluster_imports_no_http_nor_pandas() -> None:
     code = (
-        "import sys, sspcloud_magics.cluster.identity\n"
+        "import sys, sspcloud_magics.cluster.cluster\n"
         "heavy = {'urllib3', 'pandas', 'kubernetes', 'psycopg'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)"
     )

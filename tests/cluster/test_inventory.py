@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.cluster.workloads.inventory import Pod, Service, TargetPort, pods, services
 from sspcloud_magics.cluster.workloads.tables import pod_table
 from tests.support.api_server import ApiServer

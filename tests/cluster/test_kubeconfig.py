@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.cluster.config import kubeconfig_file
 from sspcloud_magics.cluster.config.kubeconfig import LIMIT, default_files, load, usable
 from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assign
 from sspcloud_magics.cluster.config.kubeconfig_yaml import compose, construct
-from sspcloud_magics.cluster.identity import find_cluster
 from sspcloud_magics.cluster.login_script import read_script
 from sspcloud_magics.errors import KubeconfigInvalid, SspcloudError
 
@@ -91,7 +91,7 @@ def test_invalid_file_is_named_and_never_quoted(tmp_path: Path, content: bytes, 
     assert str(file) in text
     assert says in text
     assert "canary" not in text
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 # Ten keys, and twenty levels each of which merges the level below four times.

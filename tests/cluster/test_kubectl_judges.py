@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from sspcloud_magics.cluster.auth.exec_plugin import ExecPlugin
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.cluster.config.kubeconfig import Entry, Kubeconfig, load, read
-from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.cluster.login import merged
+from sspcloud_magics.cluster.login import merge_login
 from sspcloud_magics.cluster.login_script import LoginScript
 from sspcloud_magics.errors import KubeconfigInvalid, SspcloudError
 from sspcloud_magics.secret import Secret
@@ -56,7 +56,7 @@ def view(*files: Path, options: Sequence[str] = ()) -> dict[str, Any] | None:
 def verdict(case: str) -> dict[str, Any] | None:
     """Return what kubectl reads of a case."""
     with tempfile.TemporaryDirectory() as folder:
-        return view(written(Path(folder), (FILES | ENTRIES)[case]))
+        return view(write(Path(folder), (FILES | ENTRIES)[case]))
 
 
 def shape(theirs: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def read_by_us(kubeconfig: Kubeconfig) -> dict[str, Any]:
     }
 
 
-def written(folder: Path, content: str | bytes) -> Path:
+def write(folder: Path, content: str | bytes) -> Path:
     file = folder / "config"
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     return file
@@ -103,7 +103,7 @@ def script_for(name: str) -> LoginScript:
 
 @pytest.mark.parametrize("case", [*FILES, *ENTRIES])
 def test_what_kubectl_reads_is_read_alike(tmp_path: Path, case: str) -> None:
-    file = written(tmp_path, (FILES | ENTRIES)[case])
+    file = write(tmp_path, (FILES | ENTRIES)[case])
     theirs = verdict(case)
     if theirs is None:
         return  # the other tests judge what is said of it
@@ -118,7 +118,7 @@ def test_what_kubectl_reads_is_read_alike(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("case", [case for case, text in ENTRIES.items() if "command: c" in text])
 def test_login_command_is_read_alike(tmp_path: Path, case: str) -> None:
-    file = written(tmp_path, ENTRIES[case])
+    file = write(tmp_path, ENTRIES[case])
     theirs, ours = verdict(case), load([file])
     assert ours is not None
     entry = ours.users["bad"].values["exec"]
@@ -139,7 +139,7 @@ def test_login_command_is_read_alike(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("case", FILES)
 def test_file_that_kubectl_refuses_is_told(tmp_path: Path, case: str) -> None:
-    file = written(tmp_path, FILES[case])
+    file = write(tmp_path, FILES[case])
     if verdict(case) is None and case not in READ_ALL_THE_SAME:
         with pytest.raises(KubeconfigInvalid) as caught:
             load([file])
@@ -149,7 +149,7 @@ def test_file_that_kubectl_refuses_is_told(tmp_path: Path, case: str) -> None:
 @pytest.mark.parametrize("case", ENTRIES)
 def test_bad_entry_is_told_and_stands_alone(tmp_path: Path, case: str) -> None:
     """The good context can be used in every case; the bad ones are refused in words where kubectl refuses."""
-    file = written(tmp_path, ENTRIES[case])
+    file = write(tmp_path, ENTRIES[case])
     assert find_cluster(kubeconfig=file, context="good", environ={}).access().token == Secret("abc")
     if verdict(case) is None:
         ours = load([file])
@@ -157,7 +157,7 @@ def test_bad_entry_is_told_and_stands_alone(tmp_path: Path, case: str) -> None:
         others = [name for name in ours.contexts if name != "good"]
         told = find_cluster(kubeconfig=file, context="good", environ={}).considered
         malformed = [each.outcome for each in told if "kubectl refuses the file" in each.outcome]
-        assert len(malformed) == len(ours.malformed())
+        assert len(malformed) == len(ours.list_malformed())
         assert others or ours.faults
         assert all(str(file) in fault for fault in ours.faults)
         for name in others:
@@ -170,11 +170,11 @@ def test_bad_entry_is_told_and_stands_alone(tmp_path: Path, case: str) -> None:
 @pytest.mark.parametrize("name", ["new", "bad"])
 def test_login_is_merged_next_to_a_bad_entry(tmp_path: Path, case: str, name: str) -> None:
     """What kubectl read before it reads afterwards, with the login; and an entry that the login names is put right."""
-    file = written(tmp_path, ENTRIES[case])
+    file = write(tmp_path, ENTRIES[case])
     before = verdict(case)
     text = read(file)
     assert text is not None
-    file.write_text(merged({file: text}, script_for(name))[file])
+    file.write_text(merge_login({file: text}, script_for(name))[file])
     assert find_cluster(kubeconfig=file, environ={}).access().token == Secret("new-token")
     assert find_cluster(kubeconfig=file, context="good", environ={}).access().token == Secret("abc")
     after = view(file)

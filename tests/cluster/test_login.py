@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from sspcloud_magics import errors
-from sspcloud_magics.cluster.identity import Cluster, find_cluster
+from sspcloud_magics.cluster.cluster import Cluster, find_cluster
 from sspcloud_magics.cluster.login import log_in
 from sspcloud_magics.cluster.login_script import parse
 from sspcloud_magics.cluster.requests.permissions import who_am_i
@@ -178,7 +178,7 @@ def test_ended_token_is_renewed_and_written_back(
 
 _RENEW = """
 import json, sys
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.cluster.requests.permissions import who_am_i
 cluster = find_cluster(kubeconfig=sys.argv[1], environ={})
 print("ready", flush=True)
@@ -217,7 +217,7 @@ def test_several_kernels_renew_once(script: Script, kubeconfig: Path) -> None:
     assert len({token for _, token in answers}) == 1
 
 
-def waiting_renewals() -> list[threading.Timer]:
+def list_waiting_renewals() -> list[threading.Timer]:
     """Return the timers of tokens that wait."""
     timers = [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
     return [each for each in timers if each.name == "sspcloud-oidc" and not each.finished.is_set()]
@@ -226,7 +226,7 @@ def waiting_renewals() -> list[threading.Timer]:
 def test_token_is_renewed_ahead_by_itself(
     script: Script, kubeconfig: Path, clusters: Callable[[], Cluster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    others = set(waiting_renewals())  # of tests before this one, which let go of their clusters
+    others = set(list_waiting_renewals())  # of tests before this one, which let go of their clusters
     log_in(parse(script(id_token_seconds=5)), [kubeconfig])
     before = settings(kubeconfig)
     written = threading.Event()
@@ -243,7 +243,7 @@ def test_token_is_renewed_ahead_by_itself(
     wait_until(lambda: cluster.access().token != old)
     assert cluster.access().token is not None
     cluster.close()
-    assert set(waiting_renewals()) <= others
+    assert set(list_waiting_renewals()) <= others
 
 
 def test_forward_heals_after_a_new_login(
@@ -275,7 +275,7 @@ def test_forward_heals_after_a_new_login(
                 who_am_i(cluster)
             except errors.TokenExpired as error:
                 told.append(error)
-        assert "copy the script again" in told[0].mend
+        assert "copy the script again" in told[0].hint
         assert works(running), "a connection that ran was cut"
         log_in_as_alice()
         new = http.client.HTTPConnection("localhost", forward.local_port, timeout=30)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sspcloud_magics.cluster.config import kubeconfig_file
-from sspcloud_magics.cluster.login import merged
+from sspcloud_magics.cluster.login import merge_login
 from sspcloud_magics.cluster.login_script import parse
 from sspcloud_magics.errors import KubeconfigInvalid
 from tests.cluster.test_login_script import SCRIPT
@@ -42,8 +42,8 @@ contexts:
 FILE = Path("/config")
 
 
-def after(text: str, script: str = SCRIPT, ca: str | None = None) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(merged({FILE: text}, parse(script), ca).get(FILE, text))
+def merge_and_load(text: str, script: str = SCRIPT, ca: str | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(merge_login({FILE: text}, parse(script), ca).get(FILE, text))
     return found
 
 
@@ -82,7 +82,7 @@ def test_names_that_look_like_yaml_values_stay_names(tmp_path: Path) -> None:
     for name in ("y", "1e3", "0x1", "null", "12", "on", "~"):
         script = SCRIPT.replace("HOST", f"'{name}'")
         ours = tmp_path / "ours"
-        ours.write_text(merged({FILE: ""}, parse(script))[FILE])
+        ours.write_text(merge_login({FILE: ""}, parse(script))[FILE])
         shown = ["kubectl", "config", "current-context"]
         environment = {
             "KUBECONFIG": str(ours),
@@ -94,14 +94,14 @@ def test_names_that_look_like_yaml_values_stay_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("before", ["", SAME, "apiVersion: v1\nkind: Config\nclusters: null\nusers: []\n"])
 def test_result_equals_kubectls_for_the_same_script(before: str, tmp_path: Path) -> None:
-    ours, theirs = after(before), by_kubectl(before, SCRIPT, tmp_path)
+    ours, theirs = merge_and_load(before), by_kubectl(before, SCRIPT, tmp_path)
     for plural, singular in (("clusters", "cluster"), ("users", "user"), ("contexts", "context")):
         assert entries(ours, plural, singular) == entries(theirs, plural, singular)
     assert ours["current-context"] == theirs["current-context"] == "HOST"
 
 
 def test_untouched_entries_keep_order_fields_and_text() -> None:
-    text = merged({FILE: OTHERS}, parse(SCRIPT))[FILE]
+    text = merge_login({FILE: OTHERS}, parse(SCRIPT))[FILE]
     assert list(yaml.safe_load(text)) == list(yaml.safe_load(OTHERS))
     for kept in (
         "preferences: {colors: yes}", "token: 010", "unknown: [1, {deep: 0x1F}]",
@@ -112,32 +112,34 @@ def test_untouched_entries_keep_order_fields_and_text() -> None:
 
 
 def test_second_login_changes_the_tokens_only() -> None:
-    once = merged({FILE: OTHERS}, parse(SCRIPT))[FILE]
-    assert merged({FILE: once}, parse(SCRIPT)) == {}
-    twice = merged({FILE: once}, parse(SCRIPT.replace("CANARY-refresh", "another")))[FILE]
+    once = merge_login({FILE: OTHERS}, parse(SCRIPT))[FILE]
+    assert merge_login({FILE: once}, parse(SCRIPT)) == {}
+    twice = merge_login({FILE: once}, parse(SCRIPT.replace("CANARY-refresh", "another")))[FILE]
     assert twice == once.replace("CANARY-refresh", "another")
 
 
 def test_credentials_that_would_win_are_removed() -> None:
     before = SAME.replace("{auth-provider:", "{token: stale, exec: {command: x}, auth-provider:")
-    user = entries(after(before), "users", "user")["USER"]
+    user = entries(merge_and_load(before), "users", "user")["USER"]
     assert set(user) == {"auth-provider"}
     assert user["auth-provider"]["config"]["client-secret"] == "kept"
 
 
 def test_given_ca_replaces_skipping_verification() -> None:
-    cluster = entries(after("", ca=CA), "clusters", "cluster")["HOST"]
+    cluster = entries(merge_and_load("", ca=CA), "clusters", "cluster")["HOST"]
     assert set(cluster) == {"server", "certificate-authority-data"}
-    text = merged({FILE: ""}, parse(SCRIPT), CA)[FILE]
-    assert entries(after(text), "clusters", "cluster")["HOST"] == cluster, "the next login forgot the CA"
-    elsewhere = after(text, SCRIPT.replace("https://api", "https://moved"))
+    text = merge_login({FILE: ""}, parse(SCRIPT), CA)[FILE]
+    assert entries(merge_and_load(text), "clusters", "cluster")["HOST"] == cluster, (
+        "the next login forgot the CA"
+    )
+    elsewhere = merge_and_load(text, SCRIPT.replace("https://api", "https://moved"))
     assert entries(elsewhere, "clusters", "cluster")["HOST"]["insecure-skip-tls-verify"] is True
 
 
 def test_entry_is_changed_in_the_file_that_holds_it() -> None:
     first, second, missing = Path("/a"), Path("/b"), Path("/c")
     work = "apiVersion: v1\nkind: Config\ncurrent-context: work\n"
-    changed = merged({missing: "", first: work, second: SAME}, parse(SCRIPT))
+    changed = merge_login({missing: "", first: work, second: SAME}, parse(SCRIPT))
     assert set(changed) == {first, second}
     assert yaml.safe_load(changed[first]) == {"apiVersion": "v1", "kind": "Config", "current-context": "HOST"}
     assert (
@@ -149,7 +151,7 @@ def test_entry_is_changed_in_the_file_that_holds_it() -> None:
 @pytest.mark.parametrize("text", ["[1, 2]", "users: [", "users: {a: b}", "just text", "[" * 5000])
 def test_a_file_that_is_no_kubeconfig_is_not_changed(text: str) -> None:
     with pytest.raises(KubeconfigInvalid, match="was not changed"):
-        merged({FILE: text}, parse(SCRIPT))
+        merge_login({FILE: text}, parse(SCRIPT))
 
 
 def test_file_is_replaced_privately_with_one_backup(tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_kubectl_and_we_shut_each_other_out(tmp_path: Path) -> None:
     file = tmp_path / "config"
     environment = {"KUBECONFIG": str(file), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"}
     change = ["kubectl", "config", "set-cluster", "c", "--server=https://x"]
-    with kubeconfig_file.locked([file]):
+    with kubeconfig_file.lock_files([file]):
         refused = subprocess.run(change, env=environment, capture_output=True, text=True, check=False)
     assert refused.returncode != 0
     assert "config.lock" in refused.stderr
@@ -190,6 +192,6 @@ def test_kubectl_and_we_shut_each_other_out(tmp_path: Path) -> None:
     (tmp_path / "config.lock").touch()
     with (
         pytest.raises(KubeconfigInvalid, match=r"config\.lock is there"),
-        kubeconfig_file.locked([file], patience=0),
+        kubeconfig_file.lock_files([file], patience=0),
     ):
         raise AssertionError

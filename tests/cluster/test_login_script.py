@@ -43,7 +43,7 @@ def test_the_four_commands_become_three_entries() -> None:
     assert script.token is None
 
 
-def _joined(text: str) -> str:
+def _join_lines(text: str) -> str:
     return text.replace(" \\\n  ", " ")
 
 
@@ -52,7 +52,7 @@ def _joined(text: str) -> str:
     [
         SCRIPT.replace("\n", "\r\n"),
         SCRIPT.replace("\n", "\r"),
-        _joined(SCRIPT),
+        _join_lines(SCRIPT),
         "\ufeff" + SCRIPT.replace("#!/bin/sh\n", ""),
         SCRIPT.replace(" \\\n", " \\  \n"),
         SCRIPT.replace("--server=https", "--server https"),
@@ -60,7 +60,7 @@ def _joined(text: str) -> str:
         SCRIPT.replace("=client-id=k8s", "='client-id=k8s'"),
         SCRIPT.replace("--insecure-skip-tls-verify=true", "--insecure-skip-tls-verify"),
         SCRIPT.replace(" \\\n  --auth-provider-arg=refresh-token", ",refresh-token"),
-        "\n".join(reversed(_joined(SCRIPT).splitlines())),
+        "\n".join(reversed(_join_lines(SCRIPT).splitlines())),
         SCRIPT + "\n\n# a word\n   \n",
         SCRIPT.rstrip("\n"),
     ],
@@ -121,7 +121,7 @@ def test_other_line_is_refused_without_its_values(line: str, told: str) -> None:
 def test_a_script_that_is_cut_off_anywhere_is_refused(keep: int) -> None:
     with pytest.raises(UsageProblem) as refused:
         parse(SCRIPT[:keep])
-    assert "account page" in refused.value.mend
+    assert "account page" in refused.value.hint
     assert "CANARY" not in str(refused.value)
     assert ID_TOKEN[:20] not in str(refused.value)
 

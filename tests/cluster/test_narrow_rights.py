@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from sspcloud_magics.cluster.api.resources import PODS
-from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.cluster.requests.objects import secret, secrets
+from sspcloud_magics.cluster.cluster import Cluster, find_cluster
+from sspcloud_magics.cluster.requests.object_reads import secret, secrets
 from sspcloud_magics.cluster.requests.permissions import may, who_am_i
 from sspcloud_magics.cluster.workloads.inventory import pods, services
 from sspcloud_magics.cluster.workloads.resolve import resolve
@@ -78,7 +78,7 @@ def test_missing_right_is_told_by_its_name(person: People) -> None:
     with pytest.raises(Forbidden) as caught:
         resolve(carol, f"user-alice/svc/{DATABASE}-rw")
     assert 'cannot get resource "services"' in caught.value.why
-    assert "the owner of user-alice" in caught.value.mend
+    assert "the owner of user-alice" in caught.value.hint
     assert not may(carol, "get", PODS, "user-alice", name=f"{DATABASE}-1", subresource="portforward")
 
 
@@ -108,7 +108,7 @@ def test_a_mounted_token_is_enough(person: People, tmp_path: Path) -> None:
     assert f"{DATABASE}-1" in [pod.name for pod in pods(inside)]
     with pytest.raises(Forbidden) as caught:
         pods(inside, "user-bob")
-    assert "launcher" not in caught.value.mend
+    assert "launcher" not in caught.value.hint
     inside.close()
 
 

@@ -125,8 +125,8 @@ def test_a_refusal_says_to_copy_the_script_again(
     with pytest.raises(errors.TokenExpired, match=what) as refused:
         oidc.refresh(provider.settings())
     assert why in refused.value.why
-    assert "copy the script again" in refused.value.mend
-    assert oidc.COPY_AGAIN in refused.value.mend
+    assert "copy the script again" in refused.value.hint
+    assert oidc.COPY_AGAIN in refused.value.hint
 
 
 def test_ended_login_tells_of_a_clock_two_hours_off(provider: Provider) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sspcloud_magics.cluster.api.resources import DEPLOYMENTS, NAMESPACES, PODS
-from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.cluster.requests.permissions import Identity, may, strongest_role, who_am_i
 from sspcloud_magics.errors import Forbidden
 from tests.support.api_server import ApiServer, Asked, status
@@ -87,10 +87,10 @@ def test_a_right_is_asked_for_as_the_server_wants_it(api: ApiServer, cluster: Cl
 def test_the_role_is_the_strongest_whose_right_is_held(
     api: ApiServer, cluster: Cluster, held: set[str], role: str
 ) -> None:
-    def allowed(asked: Asked) -> object:
+    def answer(asked: Asked) -> object:
         wanted = asked.body["spec"]["resourceAttributes"]
         name = "/".join(part for part in (wanted["resource"], wanted["subresource"]) if part)
         return {"status": {"allowed": name in held}}
 
-    api.answers[ACCESS] = allowed
+    api.answers[ACCESS] = answer
     assert strongest_role(cluster) == role

@@ -10,11 +10,11 @@ import pytest
 import trustme
 
 from sspcloud_magics.cluster.api.resources import PODS
-from sspcloud_magics.cluster.identity import find_cluster
-from sspcloud_magics.cluster.requests.objects import list_objects
+from sspcloud_magics.cluster.cluster import find_cluster
+from sspcloud_magics.cluster.requests.object_reads import list_objects
 from sspcloud_magics.cluster.requests.permissions import who_am_i
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
-from tests.support.api_server import ApiServer, serving
+from tests.support.api_server import ApiServer, serve
 
 PATH = "/api/v1/namespaces/default/pods"
 ME = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -24,7 +24,7 @@ V1 = "client.authentication.k8s.io/v1"
 @pytest.fixture
 def plain(authority: trustme.CA) -> Iterator[ApiServer]:
     answers = {PATH: {"items": []}, ME: {"status": {}}}
-    with serving(ApiServer(authority, answers=answers), tls=False) as server:
+    with serve(ApiServer(authority, answers=answers), tls=False) as server:
         yield server
 
 
@@ -69,7 +69,7 @@ def test_a_token_file_for_a_plain_server_is_refused(plain: ApiServer, tmp_path: 
     (tmp_path / "token").write_text("canary")
     with pytest.raises(KubeconfigInvalid, match="No token is sent") as refused:
         find_cluster(server=plain.url, token_file=tmp_path / "token", environ={})
-    assert "credentials_without_tls" in refused.value.mend
+    assert "credentials_without_tls" in refused.value.hint
 
 
 def test_a_server_that_wants_them_is_told_apart(

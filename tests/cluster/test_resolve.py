@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.cluster.workloads.inventory import TargetPort
 from sspcloud_magics.cluster.workloads.resolve import ResolvedTarget, check_ports, resolve, short
 from sspcloud_magics.errors import (
@@ -72,7 +72,7 @@ def test_external_name_refused(cluster: Cluster, api: ApiServer) -> None:
     with pytest.raises(TargetError, match="selects no pods") as refused:
         resolve(cluster, "svc/legacy")
     assert "db.example.org" in refused.value.why
-    assert "--relay legacy.user-bob.svc.cluster.local:PORT" in refused.value.mend
+    assert "--relay legacy.user-bob.svc.cluster.local:PORT" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -271,14 +271,14 @@ def test_without_a_port_and_none_declared(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize(
-    ("port", "mend"),
+    ("port", "hint"),
     [("8000", "the service's own is 80"), ("https", "did you mean http?"), ("81", "use 80")],
 )
-def test_a_service_has_its_own_ports_only(cluster: Cluster, port: str, mend: str) -> None:
+def test_a_service_has_its_own_ports_only(cluster: Cluster, port: str, hint: str) -> None:
     with pytest.raises(PortNotFound, match=f"has no port {port}") as caught:
         check_ports(resolve(cluster, "svc/mon-api"), ports(port))
     assert "80→8000 (http)" in str(caught.value)
-    assert mend in caught.value.mend
+    assert hint in caught.value.hint
 
 
 def test_undeclared_port_is_allowed_as_a_number_only(cluster: Cluster) -> None:

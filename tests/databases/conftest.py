@@ -18,13 +18,13 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.secret import Secret
 from tests.support.poolers import Pooler, pgbouncer
-from tests.support.postgres_servers import Server, started
+from tests.support.postgres_servers import Server, start_server
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """One PostgreSQL that ends with the session."""
-    with started() as running:
+    with start_server() as running:
         yield running
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sspcloud_magics.databases.postgres.query import run
 from sspcloud_magics.databases.postgres.transfer.chunks import chunks
-from tests.support.postgres_servers import Server, of_debian, started
+from tests.support.postgres_servers import Server, of_debian, start_server
 from tests.support.queries import query
 
 TYPES = """
@@ -46,7 +46,7 @@ ARRAYS = [
 @pytest.fixture(scope="module")
 def server():
     """Debian's, which has the extensions."""
-    with started(of_debian()) as running:
+    with start_server(of_debian()) as running:
         yield running
 
 

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from sspcloud_magics.databases.postgres.query import run
-from sspcloud_magics.databases.postgres.transfer.files import export
-from sspcloud_magics.databases.postgres.transfer.loading import load_table
+from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
+from sspcloud_magics.databases.postgres.transfer.export import export
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.session import querying, state
+from sspcloud_magics.session import querying, session
 from tests.support.queries import query
 
 LONG = "é" * 40
@@ -18,7 +18,7 @@ LONG = "é" * 40
 @pytest.fixture
 def counted(connection, monkeypatch):
     """The session of the moment, and a table that tells whether a statement ran."""
-    monkeypatch.setattr(state.session, "connections", [connection])
+    monkeypatch.setattr(session.session, "connections", [connection])
     query(connection, "drop table if exists counted; create table counted (n int)")
     yield connection
     query(connection, "drop table counted")
@@ -37,7 +37,7 @@ TWINS = {
 def test_twins_are_told_before_a_file_is_made(counted, tmp_path, sql, to):
     with pytest.raises(UsageProblem, match="Several columns are named 'n', and a file") as raised:
         export(counted, TWINS[sql], tmp_path / to)
-    assert "AS n_2" in raised.value.mend
+    assert "AS n_2" in raised.value.hint
     assert len(query(counted, "select n from counted")) == 0
     assert list(tmp_path.iterdir()) == []
 
@@ -66,7 +66,7 @@ def test_twins_are_no_trouble_elsewhere(counted):
 def test_long_names_are_refused_by_load_table(counted):
     with pytest.raises(UsageProblem, match="column has 80 bytes, and PostgreSQL keeps 63") as raised:
         load_table(counted, pd.DataFrame({LONG: [1]}), "loaded")
-    assert "rename" in raised.value.mend
+    assert "rename" in raised.value.hint
     with pytest.raises(UsageProblem, match="name of a table has 64 bytes"):
         load_table(counted, pd.DataFrame({"n": [1]}), "t" * 64)
     assert load_table(counted, pd.DataFrame({"n" * 63: [1]}), "loaded", "replace") == 1

@@ -12,7 +12,7 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.databases.postgres.sql.cte import SavedStatement, check_name, check_query, compose
 from sspcloud_magics.errors import QueryFailed, UsageProblem
 from tests.databases.conftest import login_to
-from tests.support.postgres_servers import of_debian, started
+from tests.support.postgres_servers import of_debian, start_server
 from tests.support.queries import query
 
 
@@ -65,7 +65,7 @@ def test_composed_statement_gives_its_rows(connection, sql, uses, rows):
 @pytest.fixture(scope="module")
 def debian() -> Iterator[DatabaseConnection]:
     """A connection to PostgreSQL 15."""
-    with started(of_debian(15)) as server:
+    with start_server(of_debian(15)) as server:
         login: Login = login_to(server)
         made = DatabaseConnection(Database("db", "user-alice", "postgres", "db-rw", 5432), login)
         yield made

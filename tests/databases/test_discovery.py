@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sspcloud_magics.cluster.requests.objects import SecretObject
+from sspcloud_magics.cluster.requests.object_reads import SecretObject
 from sspcloud_magics.cluster.workloads.inventory import Pod, Service
 from sspcloud_magics.databases.discovery import (
     Database,
@@ -179,7 +179,7 @@ def test_name_is_found_whole_by_service_or_prefix():
     assert find(listed, "oth", NAMESPACE).name == "other"
     with pytest.raises(DatabaseNotFound, match="begin with 'pg'") as raised:
         find(listed, "pg", NAMESPACE)
-    assert "pg-1, pg-12" in raised.value.mend
+    assert "pg-1, pg-12" in raised.value.hint
     with pytest.raises(DatabaseNotFound, match="no database 'nope'") as raised:
         find(listed, "nope", NAMESPACE)
     assert "other, pg-1, pg-12" in raised.value.why
@@ -194,10 +194,10 @@ def test_what_is_no_name_is_said(text):
 def test_what_cannot_be_queried_is_said():
     with pytest.raises(DatabaseHibernated, match="hibernated") as raised:
         require_usable(Database(F, NAMESPACE, "postgres", f"{F}-rw", 5432, state="hibernated"))
-    assert "my-services" in raised.value.mend
+    assert "my-services" in raised.value.hint
     with pytest.raises(UsageProblem, match="is a mongodb") as raised:
         require_usable(Database("m", NAMESPACE, "mongodb", "m", 27017))
-    assert "%forward user-alice/svc/m 27017" in raised.value.mend
+    assert "%forward user-alice/svc/m 27017" in raised.value.hint
 
 
 def test_the_table_is_a_dataframe_that_says_the_state():

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sspcloud_magics.databases import growing
-from sspcloud_magics.databases.growing import GrowingArray
+from sspcloud_magics.databases import growable_array
+from sspcloud_magics.databases.growable_array import GrowingArray
 
 
-@pytest.mark.parametrize("moves_pages", [growing._MOVES_PAGES, False])
+@pytest.mark.parametrize("moves_pages", [growable_array._MOVES_PAGES, False])
 @pytest.mark.parametrize("dtype", ["int64", "bool", "M8[us]", "float32"])
 def test_array_keeps_its_values_while_it_grows(monkeypatch, dtype, moves_pages):
-    monkeypatch.setattr(growing, "_MOVES_PAGES", moves_pages)
-    monkeypatch.setattr(growing, "_LEAST", 4096)
-    monkeypatch.setattr(growing, "_WORTH_LARGE_PAGES", 8192)
+    monkeypatch.setattr(growable_array, "_MOVES_PAGES", moves_pages)
+    monkeypatch.setattr(growable_array, "_LEAST", 4096)
+    monkeypatch.setattr(growable_array, "_WORTH_LARGE_PAGES", 8192)
     pieces = [np.arange(start, start + 1000).astype("i8").astype(dtype) for start in range(0, 50_000, 1000)]
     grown = GrowingArray(np.dtype(dtype))
     for first, second in zip(pieces[::2], pieces[1::2], strict=True):

@@ -22,7 +22,7 @@ from sspcloud_magics.errors import (
 )
 from sspcloud_magics.secret import Secret
 from tests.hostile import postgres
-from tests.hostile.postgres import LET_IN, Hostile, report, serving
+from tests.hostile.postgres import LET_IN, Hostile, report, serve
 from tests.support.queries import query
 
 MD5 = struct.pack("!I", 5) + b"salt"
@@ -58,15 +58,15 @@ def asking(authority: trustme.CA) -> Callable[[Hostile], object]:
     """Return what asks such a server, which is verified and lets everybody in."""
 
     def ask(hostile: Hostile) -> object:
-        with opened(hostile, authority) as connection:
+        with open_connection(hostile, authority) as connection:
             return query(connection, "select n from t")
 
     return ask
 
 
 @contextmanager
-def opened(hostile: Hostile, authority: trustme.CA) -> Iterator[DatabaseConnection]:
-    with serving(hostile, authority) as port:
+def open_connection(hostile: Hostile, authority: trustme.CA) -> Iterator[DatabaseConnection]:
+    with serve(hostile, authority) as port:
         connection = connection_to(port, authority)
         try:
             yield connection
@@ -85,7 +85,7 @@ def test_an_unverified_server_has_to_finish_scram(
 ) -> None:
     hostile = Hostile(login=asked)
     ca = authority if tls else None
-    with serving(hostile, ca) as port, pytest.raises(DatabaseNotTrusted) as refused:
+    with serve(hostile, ca) as port, pytest.raises(DatabaseNotTrusted) as refused:
         connection_to(port, None)
     assert "canary" not in str(refused.value)
     assert not any(b"canary" in heard or heard.startswith(b"pmd5") for heard in hostile.heard)
@@ -93,7 +93,7 @@ def test_an_unverified_server_has_to_finish_scram(
 
 def test_a_verified_server_may_ask_for_less(authority: trustme.CA) -> None:
     hostile = Hostile(login=(CLEAR, LET_IN))
-    with serving(hostile, authority) as port:
+    with serve(hostile, authority) as port:
         session, tls = libpq.log_in(login_to(port, authority))
         session.close()
     assert tls is libpq.Tls.VERIFIED
@@ -103,7 +103,7 @@ def test_a_verified_server_may_ask_for_less(authority: trustme.CA) -> None:
 def test_password_that_is_said_back_is_hidden(authority: trustme.CA) -> None:
     refusal = report(b"E", S="FATAL", C="28P01", M="password authentication failed: canary is not it")
     with (
-        serving(Hostile(login=(CLEAR,), refusal=refusal), authority) as port,
+        serve(Hostile(login=(CLEAR,), refusal=refusal), authority) as port,
         pytest.raises(LoginRefused) as refused,
     ):
         connection_to(port, authority)

@@ -12,7 +12,7 @@ import pytest
 
 from sspcloud_magics.databases.postgres.query import run
 from sspcloud_magics.databases.postgres.transfer import arrow
-from sspcloud_magics.databases.postgres.transfer.engine import engine
+from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine
 from tests.support.queries import query
 
 ROWS = (

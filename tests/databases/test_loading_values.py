@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sspcloud_magics.databases.postgres.transfer.loading import load_table
+from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
 from sspcloud_magics.errors import UsageProblem
 from tests.support.examples import examples
 from tests.support.queries import query
@@ -31,7 +31,7 @@ def table(connection):
     query(connection, "DROP TABLE IF EXISTS loaded")
 
 
-def loaded(connection, table, values):
+def load_column(connection, table, values):
     """Load one column, and return its type and its values as texts."""
     load_table(connection, pd.DataFrame({"x": values}), table, "replace")
     rows = connection.psycopg.execute(f"SELECT pg_typeof(x)::text, x::text FROM {table}").fetchall()
@@ -97,7 +97,7 @@ RIGHT = [
 
 @pytest.mark.parametrize(("values", "kind", "texts"), RIGHT)
 def test_values_are_loaded_right(connection, table, values, kind, texts):
-    kinds, found = loaded(connection, table, values)
+    kinds, found = load_column(connection, table, values)
     assert kinds == {kind}
     assert found == texts
 

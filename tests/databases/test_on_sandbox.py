@@ -10,7 +10,7 @@ import pytest
 import trustme
 from kubernetes import client, config, watch
 
-from sspcloud_magics.cluster.identity import Cluster, find_cluster
+from sspcloud_magics.cluster.cluster import Cluster, find_cluster
 from sspcloud_magics.databases import credentials
 from sspcloud_magics.databases.discovery import Database, databases
 from sspcloud_magics.databases.postgres import libpq
@@ -30,7 +30,7 @@ from sspcloud_magics.errors import (
 )
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.secret import Secret
-from tests.databases.test_forks import in_child
+from tests.databases.test_forked_sessions import in_child
 from tests.support.database import DATABASE as F
 from tests.support.queries import connect, query
 
@@ -115,7 +115,7 @@ def test_viewer_sees_the_same_without_reading_a_secret(viewer, manager):
     with pytest.raises(CredentialsNotFound) as raised:
         connect(viewer, manager, F)
     assert "secrets" in raised.value.why
-    assert "--user" in raised.value.mend
+    assert "--user" in raised.value.hint
 
 
 def test_a_stranger_may_list_nothing(people):
@@ -159,7 +159,9 @@ def test_a_superusers_secret_is_never_used(people, sandbox, superuser):
     core.create_namespaced_secret("user-alice", secret)
     try:
         with pytest.raises(CredentialsNotFound):
-            credentials.of(people("alice"), Database("odd", "user-alice", "postgres", "odd-rw", 5432))
+            credentials.read_credentials(
+                people("alice"), Database("odd", "user-alice", "postgres", "odd-rw", 5432)
+            )
     finally:
         core.delete_namespaced_secret("odd-user", "user-alice")
         api.close()
@@ -169,7 +171,7 @@ def test_what_is_not_shared_with_me_is_said(people, manager):
     with pytest.raises(CredentialsNotFound, match=F) as raised:
         connect(people("carol"), manager, f"user-alice/{F}")
     assert f"{F}-share-carol" in raised.value.why
-    assert f"%share_db {F} --with carol" in raised.value.mend
+    assert f"%share_db {F} --with carol" in raised.value.hint
     assert manager.forwards() == []
 
 
@@ -330,15 +332,15 @@ def test_the_authority_goes_with_the_connection(open_to, tmp_path, monkeypatch, 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("sys.platform", platform)
 
-    def kept() -> int:
+    def count_kept() -> int:
         files = [file for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
         return sum("memfd:sspcloud" in str(file.readlink()) for file in files)
 
-    before = kept()
+    before = count_kept()
     session, _ = libpq.log_in(login)
     if platform == "linux":
         assert list(tmp_path.iterdir()) == []
-        assert kept() == before + 1
+        assert count_kept() == before + 1
     else:
         [directory] = tmp_path.iterdir()
         assert (directory.stat().st_mode & 0o777, (directory / "text.pem").stat().st_mode & 0o777) == (
@@ -349,7 +351,7 @@ def test_the_authority_goes_with_the_connection(open_to, tmp_path, monkeypatch, 
     session.close()
     del session
     for _ in range(2):
-        assert (list(tmp_path.iterdir()), kept()) == ([], before)
+        assert (list(tmp_path.iterdir()), count_kept()) == ([], before)
         with pytest.raises(psycopg.OperationalError, match="certificate"):
             libpq.log_in(replace(login, ca="nonsense"))
 

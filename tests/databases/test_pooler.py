@@ -13,21 +13,21 @@ from sqlalchemy import text
 
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.postgres.catalogue import describe_table, tables
-from sspcloud_magics.databases.postgres.parameters import statements
 from sspcloud_magics.databases.postgres.query import run
 from sspcloud_magics.databases.postgres.session import pooler
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-from sspcloud_magics.databases.postgres.session.settings import Preferences, Settings
-from sspcloud_magics.databases.postgres.sql import names
+from sspcloud_magics.databases.postgres.session.session_settings import Preferences, Settings
+from sspcloud_magics.databases.postgres.sql import schema_names
+from sspcloud_magics.databases.postgres.sql_lexer import statements
+from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
 from sspcloud_magics.databases.postgres.transfer.chunks import chunks
-from sspcloud_magics.databases.postgres.transfer.client_copy import copy_from, copy_to
-from sspcloud_magics.databases.postgres.transfer.engine import engine
-from sspcloud_magics.databases.postgres.transfer.loading import load_table
+from sspcloud_magics.databases.postgres.transfer.copy import copy_from, copy_to
+from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine
 from sspcloud_magics.errors import DatabaseUnavailable, QueryFailed
 from sspcloud_magics.sharing import superuser
 from tests.databases.conftest import login_to
 from tests.support.poolers import Pooler, pgbouncer
-from tests.support.postgres_servers import Server, started
+from tests.support.postgres_servers import Server, start_server
 from tests.support.queries import query
 
 PREFERRED = Preferences('survey, "A b", public', "Europe/Paris")
@@ -38,7 +38,7 @@ REFUSED = "the pooler keeps none"
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A server without any other client, so that what is left in its sessions is seen."""
-    with started() as running:
+    with start_server() as running:
         with psycopg.connect(**running.conninfo(), autocommit=True) as session:
             session.execute(
                 "create schema survey; create table survey.homes as select generate_series(1, 1000) as n"
@@ -55,7 +55,7 @@ def pooler_in_between(server: Server, request: pytest.FixtureRequest) -> Iterato
         yield running
 
 
-def connected(
+def connect_through(
     server: Server, through: Pooler, preferred: Preferences | None = None, **more
 ) -> DatabaseConnection:
     """Return a connection through a pooler."""
@@ -67,7 +67,7 @@ def connected(
 @pytest.fixture
 def connection(server, pooler_in_between) -> Iterator[DatabaseConnection]:
     """A client with preferences."""
-    made = connected(server, pooler_in_between, PREFERRED)
+    made = connect_through(server, pooler_in_between, PREFERRED)
     yield made
     made.close()
 
@@ -75,12 +75,12 @@ def connection(server, pooler_in_between) -> Iterator[DatabaseConnection]:
 @pytest.fixture
 def other(server, pooler_in_between) -> Iterator[DatabaseConnection]:
     """Another client, without."""
-    made = connected(server, pooler_in_between)
+    made = connect_through(server, pooler_in_between)
     yield made
     made.close()
 
 
-def left_in_sessions(server: Server, through: Pooler) -> set[object]:
+def read_leftovers(server: Server, through: Pooler) -> set[object]:
     """Return what clients have left in the one session that the pooler has with the server.
 
     The settings that PgBouncer itself sets for each client are left out.
@@ -116,7 +116,7 @@ def left_in_sessions(server: Server, through: Pooler) -> set[object]:
 )
 def test_pooler_that_keeps_no_session_is_noticed(server, mode, how, is_pooled):
     with pgbouncer(server, mode, **how) as through:
-        made = connected(server, through)
+        made = connect_through(server, through)
         assert made.is_pooled == is_pooled
         assert ("keeps no session" in repr(made)) == is_pooled
         if not is_pooled:
@@ -128,14 +128,14 @@ def test_pooler_that_keeps_no_session_is_noticed(server, mode, how, is_pooled):
 def test_pooler_without_room_for_a_second_client(server):
     """Which mode it has cannot be found out then, and settings travel."""
     with pgbouncer(server, "session", clients=1) as through:
-        made = connected(server, through, PREFERRED)
+        made = connect_through(server, through, PREFERRED)
         assert made.is_pooled
         assert query(made, "show timezone").iloc[0, 0] == "Europe/Paris"
         made.close()
 
 
 def test_server_without_a_pooler_is_none(server):
-    made = connected(server, Pooler(server.port, server.process, server.log))
+    made = connect_through(server, Pooler(server.port, server.process, server.log))
     assert not made.is_pooled
     assert "pooler" not in repr(made)
     made.close()
@@ -161,7 +161,7 @@ def test_preferences_travel_with_each_kind_of_call(connection, other, tmp_path):
     assert "survey.made" in repr(describe_table(connection, "made"))
     assert tables(connection, "survey.m*")["name"].tolist() == ["made"]
     with connection.turn, connection.with_settings():
-        read_names = names.read(connection.psycopg)
+        read_names = schema_names.read(connection.psycopg)
     assert read_names.path == ("pg_temp", "pg_catalog", "survey", "public")
     assert ("survey", "homes") in read_names.relations
 
@@ -214,7 +214,7 @@ def test_failed_statement_leaves_no_transaction(connection):
 def test_statement_without_a_transaction_is_explained(connection, other):
     with pytest.raises(QueryFailed, match="VACUUM cannot run") as raised:
         query(connection, "vacuum survey.homes")
-    assert "%config SSPCloud.search_path" in raised.value.mend
+    assert "%config SSPCloud.search_path" in raised.value.hint
     assert not connection.in_transaction
     assert query(other, "vacuum survey.homes").statements[0].tag == "VACUUM"
 
@@ -290,7 +290,7 @@ def test_statement_that_needs_a_session_is_refused(connection, sql):
     with pytest.raises(QueryFailed, match=REFUSED) as raised:
         query(connection, f"create table survey.never (a int); {sql}")
     assert len(raised.value.what) <= 100
-    assert raised.value.mend
+    assert raised.value.hint
     with pytest.raises(QueryFailed, match=REFUSED):
         connection.psycopg.execute(sql.encode())
     with engine(connection).connect() as conn, pytest.raises(QueryFailed, match=REFUSED):
@@ -326,14 +326,14 @@ def test_hints_are_given_through_a_pooler(connection):
     ):
         with pytest.raises(QueryFailed) as refused:
             query(connection, typed)
-        assert refused.value.mend in (
+        assert refused.value.hint in (
             f"did you mean {meant}?",
             f'Perhaps you meant to reference the column "homes.{meant}".',
         )
     query(connection, "BEGIN READ ONLY")
     with pytest.raises(QueryFailed) as refused:
         query(connection, "CREATE TABLE never (a int)")
-    assert "begun READ ONLY" in refused.value.mend
+    assert "begun READ ONLY" in refused.value.hint
     query(connection, "ROLLBACK")
 
 
@@ -347,7 +347,7 @@ def test_clients_leave_each_other_nothing(server, pooler_in_between, connection,
         pd.read_sql("select count(*) from homes", engine(connection))
         query(connection, "select :a::int as a", {"a": 1})
         assert query(other, "show search_path").iloc[0, 0] == '"$user", public'
-    assert left_in_sessions(server, pooler_in_between) == set()
+    assert read_leftovers(server, pooler_in_between) == set()
 
 
 # ------------------------------------------------------------------ startup options
@@ -357,21 +357,21 @@ def test_settings_of_the_login_are_compared(server, pooler_in_between):
     """PgBouncer refuses the login, or drops the options: both are told."""
     with (
         pytest.raises((QueryFailed, DatabaseUnavailable), match="pooler") as raised,
-        closing(connected(server, pooler_in_between, options=superuser.OPTIONS)) as made,
+        closing(connect_through(server, pooler_in_between, options=superuser.OPTIONS)) as made,
     ):
         superuser.check_settings(made)
-    assert "without the pooler" in raised.value.mend
+    assert "without the pooler" in raised.value.hint
 
 
 def test_settings_of_the_login_hold_without_a_pooler(server):
-    made = connected(server, Pooler(server.port, server.process, server.log), options=superuser.OPTIONS)
+    made = connect_through(server, Pooler(server.port, server.process, server.log), options=superuser.OPTIONS)
     superuser.check_settings(made)
     made.close()
 
 
 def test_settings_dropped_by_any_pooler_are_told(server):
     with pgbouncer(server, "session", ignored="options") as through:
-        made = connected(server, through, options=superuser.OPTIONS)
+        made = connect_through(server, through, options=superuser.OPTIONS)
         with pytest.raises(QueryFailed, match="keeps its settings") as raised:
             superuser.check_settings(made)
         made.close()

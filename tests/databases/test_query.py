@@ -174,7 +174,7 @@ def test_an_error_marks_the_place_under_its_line(connection):
     assert "3 │     surnam from" in raised.value.why
     line, mark = raised.value.why.split("\n")[:2]
     assert line[mark.index("^") :].startswith("surnam")
-    assert "surname" in raised.value.mend
+    assert "surname" in raised.value.hint
 
 
 def test_an_error_keeps_the_servers_details(connection):
@@ -212,7 +212,7 @@ def test_a_failed_transaction_says_how_to_go_on(connection):
         query(connection, "begin; select 1/0")
     with pytest.raises(QueryFailed, match="aborted") as raised:
         query(connection, "select 1")
-    assert "ROLLBACK" in raised.value.mend
+    assert "ROLLBACK" in raised.value.hint
     query(connection, "rollback")
     assert len(query(connection, "select 1")) == 1
 
@@ -234,7 +234,7 @@ def test_no_statement_is_said(connection, sql):
 def test_copy_is_refused_before_it_starts(connection, sql):
     with pytest.raises(UsageProblem, match="COPY") as raised:
         query(connection, sql)
-    assert "--from FILE" in raised.value.mend
+    assert "--from FILE" in raised.value.hint
     assert len(query(connection, "select 1")) == 1
 
 
@@ -264,18 +264,18 @@ def test_interrupt_cancels_and_keeps_the_session(connection, bystander):
     pid = process_of(connection)
     query(connection, "drop table if exists t; create table t as select 1 as a")
 
-    def running() -> bool:
+    def is_running() -> bool:
         row = bystander.execute(
             "select state = 'active' and query like '%%pg_sleep%%' from pg_stat_activity where pid = %s",
             [pid],
         ).fetchone()
         return bool(row and row[0])
 
-    watcher = _interrupt_when(running)
+    watcher = _interrupt_when(is_running)
     with pytest.raises(KeyboardInterrupt):
         query(connection, "select pg_sleep(600)")
     watcher.join()
-    assert not running()
+    assert not is_running()
     assert query(connection, "select a from t")["a"].tolist() == [1]
     assert process_of(connection) == pid
 
@@ -283,13 +283,13 @@ def test_interrupt_cancels_and_keeps_the_session(connection, bystander):
 def test_interrupt_during_rows_keeps_the_session(connection, bystander):
     pid = process_of(connection)
 
-    def sending() -> bool:
+    def is_sending() -> bool:
         row = bystander.execute(
             "select wait_event = 'ClientWrite' from pg_stat_activity where pid = %s", [pid]
         ).fetchone()
         return bool(row and row[0])
 
-    watcher = _interrupt_when(sending)
+    watcher = _interrupt_when(is_sending)
     with pytest.raises(KeyboardInterrupt):
         query(
             connection,

@@ -9,10 +9,10 @@ import pytest
 
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-from sspcloud_magics.databases.postgres.transfer.loading import load_table
+from sspcloud_magics.databases.postgres.transfer.bulk_load import load_table
 from sspcloud_magics.errors import QueryFailed
 from tests.databases.conftest import login_to
-from tests.support.postgres_servers import of_debian, started
+from tests.support.postgres_servers import of_debian, start_server
 from tests.support.queries import query
 
 DATABASE = Database("db", "user-alice", "postgres", "db-rw", 5432)
@@ -21,7 +21,7 @@ DATABASE = Database("db", "user-alice", "postgres", "db-rw", 5432)
 def _hints(connection: DatabaseConnection, text: str) -> list[str]:
     with pytest.raises(QueryFailed) as refused:
         query(connection, text)
-    return refused.value.mend.splitlines()
+    return refused.value.hint.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_read_only_login_asks_the_owner(connection: DatabaseConnection) -> None:
             assert "ask the owner" in told
             with pytest.raises(QueryFailed, match="read-only") as refused:
                 load_table(reader, pd.DataFrame({"a": [1]}), "never")
-            assert "ask the owner" in refused.value.mend
+            assert "ask the owner" in refused.value.hint
         finally:
             reader.close()
     finally:
@@ -67,7 +67,7 @@ def test_read_only_login_asks_the_owner(connection: DatabaseConnection) -> None:
 def standby(request: pytest.FixtureRequest) -> Iterator[DatabaseConnection]:
     """A connection to a server that follows another."""
     programs = of_debian() if request.param == "debian" else None
-    with started(programs, standby=True) as server:
+    with start_server(programs, standby=True) as server:
         made = DatabaseConnection(DATABASE, login_to(server))
         yield made
         made.close()

@@ -14,7 +14,7 @@ import pytest
 
 from sspcloud_magics.databases.postgres.query import TRANSACTION_OPEN, run
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-from sspcloud_magics.databases.postgres.session.settings import Preferences
+from sspcloud_magics.databases.postgres.session.session_settings import Preferences
 from sspcloud_magics.databases.postgres.transfer.chunks import chunks
 from sspcloud_magics.errors import (
     ConnectionBusy,
@@ -24,7 +24,7 @@ from sspcloud_magics.errors import (
     UsageProblem,
 )
 from tests.databases.conftest import login_to
-from tests.support.postgres_servers import Server, started
+from tests.support.postgres_servers import Server, start_server
 from tests.support.queries import query
 
 
@@ -74,7 +74,7 @@ def test_a_block_commits_at_its_end(connection, bystander, ledger):
 def test_a_block_is_rolled_back_by_any_error(connection, bystander, ledger):
     with pytest.raises(QueryFailed, match="duplicate") as raised:
         _in_a_block(connection, "insert into ledger values (1)", "insert into ledger values (1)")
-    assert "the transaction has failed" in raised.value.mend
+    assert "the transaction has failed" in raised.value.hint
     with pytest.raises(KeyError):
         _in_a_block(connection, "insert into ledger values (2)", lambda: {}["nothing"])
     assert _numbers(bystander) == []
@@ -147,27 +147,27 @@ def test_connection_lost_in_a_transaction_is_told(connection, ledger):
     query(connection, "begin; insert into ledger values (1)")
     with pytest.raises(ConnectionLost, match="rolled back") as raised:
         query(connection, "select pg_terminate_backend(pg_backend_pid())")
-    assert "from its BEGIN" in raised.value.mend
+    assert "from its BEGIN" in raised.value.hint
     assert query(connection, "select count(*) as n from ledger")["n"].tolist() == [0]
 
 
 # ------------------------------------------------------------------ settings
 
 
-def _setting(connection, name: str) -> str:
+def _show_setting(connection, name: str) -> str:
     return str(query(connection, f"show {name}").iloc[0, 0])
 
 
 def test_preferences_hold_from_the_next_statement(connection, bystander):
     connection.settings.prefer(Preferences("pg_catalog, public", "Asia/Tokyo"))
-    assert _setting(connection, "search_path") == "pg_catalog, public"
+    assert _show_setting(connection, "search_path") == "pg_catalog, public"
     frame = query(connection, "select timestamptz '2024-01-01 00:00+00' as t")
     assert str(frame["t"].dtype) == "datetime64[us, Asia/Tokyo]"
     _terminate(bystander, connection)
-    assert _setting(connection, "timezone") == "Asia/Tokyo"
+    assert _show_setting(connection, "timezone") == "Asia/Tokyo"
     connection.settings.prefer(Preferences())
-    assert _setting(connection, "timezone") == "UTC"
-    assert _setting(connection, "search_path") == '"$user", public'
+    assert _show_setting(connection, "timezone") == "UTC"
+    assert _show_setting(connection, "search_path") == '"$user", public'
 
 
 def test_what_the_server_does_not_take_is_said(connection):
@@ -179,9 +179,9 @@ def test_what_the_server_does_not_take_is_said(connection):
 def test_preferences_wait_for_the_end_of_a_transaction(connection):
     query(connection, "begin")
     connection.settings.prefer(Preferences(time_zone="Asia/Tokyo"))
-    assert _setting(connection, "timezone") == "UTC"
+    assert _show_setting(connection, "timezone") == "UTC"
     query(connection, "rollback")
-    assert _setting(connection, "timezone") == "Asia/Tokyo"
+    assert _show_setting(connection, "timezone") == "Asia/Tokyo"
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,9 @@ def test_preferences_wait_for_the_end_of_a_transaction(connection):
 )
 def test_settings_by_hand_are_set_in_a_new_session(connection, bystander, said, name, then):
     query(connection, said)
-    before = _setting(connection, name)
+    before = _show_setting(connection, name)
     _terminate(bystander, connection)
-    assert _setting(connection, name) == before == then
+    assert _show_setting(connection, name) == before == then
 
 
 # ------------------------------------------------------------------ chunks
@@ -273,7 +273,7 @@ def test_concurrent_query_is_refused_with_a_hint(connection, sql):
     with chunks(connection, sql, {"one": 1}, size=10) as coming:
         with pytest.raises(ConnectionBusy) as raised:
             query(connection, "select 1")
-        assert "close()" in raised.value.mend
+        assert "close()" in raised.value.hint
         with pytest.raises(ConnectionBusy):
             _ = connection.psycopg
         with pytest.raises(psycopg.OperationalError, match="another command"):  # and it does not hang
@@ -394,7 +394,7 @@ def test_query_ends_on_the_server_with_its_process(login, bystander):
 
 @pytest.mark.parametrize("noticed", ["by the statement", "before the statement"])
 def test_server_shutdown_is_told_and_its_return_used(connection, noticed):
-    with started() as own:
+    with start_server() as own:
         leaving = DatabaseConnection(connection.database, login_to(own))
         query(leaving, "begin")
         own.process.send_signal(signal.SIGTERM)  # no new sessions; those that are open may end their work

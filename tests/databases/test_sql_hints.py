@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sspcloud_magics.databases.postgres.parameters import statements
-from sspcloud_magics.databases.postgres.sql_hints import hint
+from sspcloud_magics.databases.postgres.sql_hints import find_slip_hint
+from sspcloud_magics.databases.postgres.sql_lexer import statements
 from sspcloud_magics.errors import QueryFailed, SspcloudError
 from tests.support.queries import query
 
@@ -54,9 +54,9 @@ def test_slip_that_fails_gets_its_hint(towns, text, expected):
     with pytest.raises(SspcloudError) as refused:
         query(towns, text, VALUES)
     if expected:
-        assert expected in refused.value.mend
+        assert expected in refused.value.hint
     else:
-        assert hint(text, "42601") == ""
+        assert find_slip_hint(text, "42601") == ""
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def test_statements_of_the_project_get_no_hint():
     texts = [*root.glob("notebooks/source/*.txt"), *root.glob("docs/**/*.md")]
     found = [each.text for path in texts for each in statements(path.read_text(encoding="utf-8"))]
     assert len(found) > 100
-    assert [text for text in found if hint(text)] == []
+    assert [text for text in found if find_slip_hint(text)] == []
 
 
 def test_at_most_one_hint_is_given(towns):
     with pytest.raises(QueryFailed) as refused:
         query(towns, "SELECT * FROM towns WHERE dep IN :ids AND name = %(name)s", VALUES)
-    assert len(refused.value.mend.splitlines()) == 1
+    assert len(refused.value.hint.splitlines()) == 1

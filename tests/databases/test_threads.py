@@ -22,7 +22,7 @@ from sspcloud_magics.databases.postgres.session import connection as connecting
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.transfer.chunks import Chunks, chunks
 from sspcloud_magics.errors import ConnectionBusy, ConnectionLost, NotConnected, QueryFailed
-from sspcloud_magics.session import state
+from sspcloud_magics.session import session as session_module
 from tests.databases.conftest import Server
 from tests.databases.test_turn import SECONDS, interrupt
 from tests.support.queries import query
@@ -41,13 +41,13 @@ def bystander(server: Server):
 @pytest.fixture
 def connected(connection, monkeypatch) -> Iterator[DatabaseConnection]:
     """The connection, as that of the Python API."""
-    monkeypatch.setattr(state, "session", state.Session(connections=[connection]))
+    monkeypatch.setattr(session_module, "session", session_module.Session(connections=[connection]))
     yield connection
-    state.session.connections.clear()
+    session_module.session.connections.clear()
 
 
 @contextlib.contextmanager
-def running(work: Callable[[], object]) -> Iterator[threading.Thread]:
+def run_on_thread(work: Callable[[], object]) -> Iterator[threading.Thread]:
     """Run something on a thread as long as the block runs, and wait for its end."""
     thread = threading.Thread(target=work)
     thread.start()
@@ -103,15 +103,15 @@ class Calls:
         frame = session.query_db(f"select i, m, {n} as mine from threads.numbers order by i")
         assert (len(frame), set(frame["mine"])) == (3000, {n})
 
-    def failing(self) -> None:
+    def fail(self) -> None:
         with pytest.raises(QueryFailed, match="division"):
             session.query_db("select 1 / 0")
 
-    def timing_out(self) -> None:
+    def time_out(self) -> None:
         with pytest.raises(QueryFailed, match="took longer"):
             session.query_db("select pg_sleep(30)", timeout=0.01)
 
-    def chunked(self) -> None:
+    def read_chunks(self) -> None:
         n = self._mine()
         with session.query_db(f"select i + {n} as i from threads.numbers order by i", chunks=1000) as rows:
             assert [i for each in rows for i in each["i"]] == list(range(n + 1, n + 3001))
@@ -122,11 +122,11 @@ class Calls:
         assert session.load_table(pd.DataFrame({"n": [n, 2]}), name, "replace") == 2
         assert session.query_db(f"select n from {name}")["n"].tolist() == [n, 2]
 
-    def described(self) -> None:
+    def describe(self) -> None:
         assert session.describe_table("threads.numbers").columns["name"].tolist() == ["i", "m"]
         assert "numbers" in set(session.tables("threads.*")["name"])
 
-    def exported(self) -> None:
+    def export(self) -> None:
         n = self._mine()
         done = session.query_db(
             f"select {n} as n from threads.numbers", to=f"{self._file}.csv", overwrite=True
@@ -134,18 +134,18 @@ class Calls:
         assert done.rows == 3000
         assert set(pd.read_csv(done.file)["n"]) == {n}
 
-    def copied(self) -> None:
+    def copy(self) -> None:
         n = self._mine()
         Path(f"{self._file}.in").write_text(f"{self._number}\t{-n}\n")
         result = session.query_db("copy threads.kept from stdin", from_=f"{self._file}.in")
         assert result.statements[0].rows == 1
 
-    def kept(self) -> None:
+    def commit(self) -> None:
         with session.transaction():
             session.query_db(f"insert into threads.kept values ({self._number}, {self._mine()})")
             session.query_db(f"insert into threads.kept values ({self._number}, {self._mine()})")
 
-    def taken_back(self) -> None:
+    def roll_back(self) -> None:
         with contextlib.suppress(KeyError), session.transaction():
             session.query_db(f"insert into threads.kept values ({self._number}, 0)")
             raise KeyError
@@ -162,12 +162,12 @@ class Calls:
         with session.engine().begin() as conn:
             conn.execute(sqlalchemy.text(f"insert into threads.kept values ({self._number}, {self._mine()})"))
 
-    def beside(self) -> None:
+    def query_side_session(self) -> None:
         n = self._mine()
-        with session.beside("db") as other:
+        with session.open_side_session("db") as other:
             assert query(other, f"select {n} as n")["n"].tolist() == [n]
 
-    def waiting_for_chunks(self, call: Callable[[], None]) -> None:
+    def retry_while_busy(self, call: Callable[[], None]) -> None:
         """Make a call, again and again as long as another thread reads in chunks."""
         while True:
             try:
@@ -191,7 +191,7 @@ def test_sixteen_threads_with_all_kinds_of_call(connected, bystander, tables, tm
         random.Random(number).shuffle(order)
         try:
             for kind in order:
-                calls.waiting_for_chunks(getattr(calls, kind))
+                calls.retry_while_busy(getattr(calls, kind))
         except BaseException as error:  # noqa: BLE001 - the test tells it
             wrong.append(error)
 
@@ -222,7 +222,7 @@ class Interrupts:
             self.count += 1
             raise KeyboardInterrupt
 
-    def during(self, call: Callable[[], None]) -> None:
+    def call_interruptible(self, call: Callable[[], None]) -> None:
         """Make a call, which an interrupt may end."""
         try:
             self._counts = True
@@ -232,7 +232,7 @@ class Interrupts:
             pass
 
     @contextlib.contextmanager
-    def coming(self) -> Iterator[None]:
+    def send_interrupts(self) -> Iterator[None]:
         before = signal.signal(signal.SIGINT, self._raise)
         over = threading.Event()
         draw = random.Random(3)
@@ -241,7 +241,7 @@ class Interrupts:
             while not over.wait(draw.random() / 20):
                 os.kill(os.getpid(), signal.SIGINT)
 
-        with running(press):
+        with run_on_thread(press):
             try:
                 yield
             finally:
@@ -273,17 +273,17 @@ def test_interrupts_leave_the_other_threads_their_rows(connected, bystander, tab
         calls = Calls(number, tmp_path)
         try:
             for kind in ("query", "many_rows", "failing", "kept", "table") * 3:
-                calls.waiting_for_chunks(getattr(calls, kind))
+                calls.retry_while_busy(getattr(calls, kind))
         except BaseException as error:  # noqa: BLE001 - the test tells it
             wrong.append(error)
 
     interrupts = Interrupts()
     draw = random.Random(5)
-    with interrupts.coming(), ThreadPoolExecutor(THREADS - 1) as pool:
+    with interrupts.send_interrupts(), ThreadPoolExecutor(THREADS - 1) as pool:
         others = [pool.submit(work, number) for number in range(1, THREADS)]
         while interrupts.count < 40 or not all(each.done() for each in others):
             call = getattr(mine, draw.choice(kinds))
-            interrupts.during(lambda call=call: mine.waiting_for_chunks(call))
+            interrupts.call_interruptible(lambda call=call: mine.retry_while_busy(call))
     assert wrong == []
     assert not connected.in_transaction
     assert query(connected, "select 1 as one")["one"].tolist() == [1]
@@ -315,9 +315,9 @@ def test_wait_for_a_turn_can_be_interrupted(connected):
         except KeyboardInterrupt:
             raised.append(not over.is_set())
 
-    with running(slow):
+    with run_on_thread(slow):
         assert begun.wait(SECONDS)
-        with running(ask) as asking:
+        with run_on_thread(ask) as asking:
             assert waits.wait(SECONDS)
             interrupt(asking)
         over.set()
@@ -333,7 +333,7 @@ def test_block_is_one_turn(connected, bystander, tables):
         session.query_db("insert into threads.kept values (2, 2)")
         joined.set()
 
-    with running(other):
+    with run_on_thread(other):
         with contextlib.suppress(KeyError), session.transaction():
             session.query_db("insert into threads.kept values (1, 1)")
             inside.set()
@@ -352,7 +352,7 @@ def test_block_that_waits_for_its_workers_is_told(connected, bystander, tables, 
 
     with pytest.raises(ConnectionBusy, match="Another thread has a transaction open") as raised:
         wait_for_a_worker()
-    assert "own thread" in raised.value.mend
+    assert "own thread" in raised.value.hint
     assert not connected.in_transaction
 
 
@@ -363,10 +363,10 @@ def test_chunks_refuse_queries_of_other_threads(connected):
         try:
             session.query_db("select 1")
         except ConnectionBusy as error:
-            refused.append(error.mend)
+            refused.append(error.hint)
 
     with session.query_db(ENDLESS, chunks=10) as rows:
-        with running(ask):
+        with run_on_thread(ask):
             pass
         assert len(next(rows)) == 10
     assert "chunks.close()" in refused[0]
@@ -416,7 +416,7 @@ def test_threads_share_the_chunks_of_one_query(connected):
 
 def test_chunks_forgotten_on_another_thread_end(connected):
     rows = [chunks(connected, ENDLESS, size=10)]
-    with running(rows.clear):
+    with run_on_thread(rows.clear):
         pass
     assert session.query_db("select 1 as one")["one"].tolist() == [1]
 
@@ -424,7 +424,7 @@ def test_chunks_forgotten_on_another_thread_end(connected):
 def test_chunks_forgotten_while_the_turn_is_taken_end(connected):
     rows = [chunks(connected, ENDLESS, size=10)]
     with connected.turn:
-        with running(rows.clear):  # it does not wait
+        with run_on_thread(rows.clear):  # it does not wait
             pass
         assert session.query_db("select 1 as one")["one"].tolist() == [1]
 
@@ -444,7 +444,7 @@ def test_query_out_of_progress_is_refused(connected):
             return
         with pytest.raises(ConnectionBusy, match="in this thread") as raised:
             session.query_db("select 1")
-        asked.append(raised.value.mend)
+        asked.append(raised.value.hint)
 
     frame = session.query_db("select i from generate_series(1, 100000) i", progress=progress)
     assert len(frame) == 100_000
@@ -461,7 +461,7 @@ def test_close_ends_the_query_of_another_thread(connected, bystander):
         except (ConnectionLost, NotConnected) as error:
             ended.append(error)
 
-    with running(ask):
+    with run_on_thread(ask):
         active = (
             "select 1 from pg_stat_activity where pid = %s and state = 'active' and query like '%%pg_sleep%%'"
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sspcloud_magics.databases.turn import Turn
+from sspcloud_magics.databases.session_lock import Turn
 
 SECONDS = 30
 
@@ -18,11 +18,11 @@ class Waiting:
     """A turn, and threads that wait for it one behind the other."""
 
     def __init__(self) -> None:
-        self.turn = Turn(self._looked)
+        self.turn = Turn(self._note_look)
         self.order: list[str] = []
         self._waits: dict[int, threading.Event] = {}
 
-    def _looked(self, _seconds: float) -> None:
+    def _note_look(self, _seconds: float) -> None:
         self._waits[threading.get_ident()].set()
 
     def begin(self, name: str, then: Callable[[], None] = lambda: None) -> threading.Thread:

@@ -87,7 +87,7 @@ def test_a_cell_that_fails_is_told_and_fails_the_whole(
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def interrupted(process: subprocess.Popen[str], number: signal.Signals) -> str:
+def interrupt(process: subprocess.Popen[str], number: signal.Signals) -> str:
     """End a process as a person does, who presses Ctrl-C again where nothing happens; return what it said."""
     while True:
         os.killpg(process.pid, number)
@@ -115,7 +115,7 @@ def test_it_can_be_ended_at_any_moment(environment: dict[str, str], number: sign
         assert process.stdout is not None
         assert process.stderr is not None
         assert any(line == "now\n" for line in process.stdout)
-        rest = interrupted(process, number)
+        rest = interrupt(process, number)
     assert process.returncode == 130
     assert "Ended; nothing is left running." in rest
     assert "Traceback" not in rest
@@ -132,7 +132,7 @@ def test_demo_can_be_ended_while_the_sandbox_starts(environment: dict[str, str])
     ) as process:
         assert process.stdout is not None
         assert any(line.startswith("Starting") for line in process.stdout)
-        rest = interrupted(process, signal.SIGINT)
+        rest = interrupt(process, signal.SIGINT)
     # Between two imports the interpreter itself may end on the signal: to a shell that is 130, too.
     assert process.returncode in (130, -signal.SIGINT)
     assert process.returncode < 0 or "Ended" in rest

@@ -15,13 +15,13 @@ import pytest
 import yaml
 
 from sspcloud_magics import session
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
+from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Finding, Verdict
-from sspcloud_magics.doctor.patient import Patient
 from sspcloud_magics.doctor.report import Report
-from sspcloud_magics.doctor.walk import examine
+from sspcloud_magics.doctor.runner import examine
 from sspcloud_magics.sandbox import account
-from sspcloud_magics.session import state
+from sspcloud_magics.session import session as session_module
 from tests.support.database import DATABASE
 from tests.support.kubectl import kubectl
 from tests.testbed import Sandbox
@@ -33,12 +33,12 @@ Examine = Callable[..., Report]
 
 @pytest.fixture
 def doctor(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examine]:
-    monkeypatch.setattr(state, "session", state.Session())
+    monkeypatch.setattr(session_module, "session", session_module.Session())
 
     def run(person: str, wanted: str | None = None, kubeconfig: Path | None = None, **environ: str) -> Report:
         file = kubeconfig or sandbox.kubeconfig(person)
-        patient = Patient(
-            lambda: find_cluster(kubeconfig=file, environ={}), state.manager, wanted, None, environ
+        patient = DoctorContext(
+            lambda: find_cluster(kubeconfig=file, environ={}), session_module.manager, wanted, None, environ
         )
         try:
             return examine(patient)
@@ -51,16 +51,16 @@ def doctor(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examin
 
 
 @contextmanager
-def applied(sandbox: Sandbox, person: str, *objects: dict[str, Any]) -> Iterator[None]:
+def apply_objects(sandbox: Sandbox, person: str, *objects: dict[str, Any]) -> Iterator[None]:
     manifest = yaml.safe_dump_all(objects)
-    kubectl(sandbox, person, "apply", "-f", "-", stdin=manifest).succeeded()
+    kubectl(sandbox, person, "apply", "-f", "-", stdin=manifest).check_output()
     try:
         yield
     finally:
-        kubectl(sandbox, person, "delete", "--wait=false", "-f", "-", stdin=manifest).succeeded()
+        kubectl(sandbox, person, "delete", "--wait=false", "-f", "-", stdin=manifest).check_output()
 
 
-def found(report: Report, step: str, verdict: Verdict | None = None) -> Finding:
+def find_one(report: Report, step: str, verdict: Verdict | None = None) -> Finding:
     matching = [f for f in report.findings if f.step == step and verdict in (None, f.verdict)]
     assert matching, f"nothing on {step}:\n{report}"
     return matching[0]
@@ -71,33 +71,33 @@ def test_owner_is_told_all_is_well_but_the_network(doctor: Examine) -> None:
     assert report.healthy, str(report)
     for step in ("Configuration", "Server", "Clock", "Identity", "Rights", "Quota", "Target", "Pods", "Tunnel",
                  "Route", "Login", "Tables", "Connections", "Environment", "Roles", "Secrets"):  # fmt: skip
-        assert found(report, step).verdict is Verdict.FINE, str(report)
-    network = found(report, "Network")
+        assert find_one(report, step).verdict is Verdict.FINE, str(report)
+    network = find_one(report, "Network")
     assert network.verdict is Verdict.LOOK
     assert f"{DATABASE}-isolation selects no pod at all" in " ".join([network.what, *network.evidence])
-    assert "MB/s" in " ".join(found(report, "Login").evidence)
-    assert f"{DATABASE}-app" in found(report, "Secrets").what
-    assert state.open_forwards() == [], "a forward was left open"
+    assert "MB/s" in " ".join(find_one(report, "Login").evidence)
+    assert f"{DATABASE}-app" in find_one(report, "Secrets").what
+    assert session_module.open_forwards() == [], "a forward was left open"
 
 
 def test_a_colleague_is_told_of_what_was_shared(doctor: Examine) -> None:
     report = doctor("bob", f"user-alice/{DATABASE}")
     assert report.healthy, str(report)
-    assert "0 written" in found(report, "Tables").what
-    assert "of 10" in " ".join(found(report, "Connections").evidence)
+    assert "0 written" in find_one(report, "Tables").what
+    assert "of 10" in " ".join(find_one(report, "Connections").evidence)
 
 
 def test_open_forwards_and_transactions_stay_open(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "session", state.Session())
+    monkeypatch.setattr(session_module, "session", session_module.Session())
     session.login(kubeconfig=sandbox.kubeconfig("alice"))
     try:
         connection = session.connect_db(DATABASE)
         connection.psycopg.execute("BEGIN")
         connection.psycopg.execute("CREATE TEMPORARY TABLE begun AS SELECT 42 AS answer")
         report = session.doctor(DATABASE)
-        assert "it was open already" in found(report, "Tunnel", Verdict.FINE).evidence
+        assert "it was open already" in find_one(report, "Tunnel", Verdict.FINE).evidence
         assert connection.psycopg.execute("SELECT answer FROM begun").fetchone() == (42,)
-        (forward,) = state.open_forwards()
+        (forward,) = session_module.open_forwards()
         assert forward.is_live
         mine = session.forward(f"svc/{DATABASE}-rw", "0:5432")
         session.doctor(f"svc/{DATABASE}-rw")
@@ -109,15 +109,15 @@ def test_open_forwards_and_transactions_stay_open(sandbox: Sandbox, monkeypatch:
 def test_missing_target_checks_the_cluster_only(doctor: Examine) -> None:
     report = doctor("bob")
     assert report.healthy
-    assert found(report, "Tunnel").verdict is Verdict.NOT_NEEDED
-    assert "%k8s_doctor TARGET" in found(report, "Tunnel").what
+    assert find_one(report, "Tunnel").verdict is Verdict.NOT_NEEDED
+    assert "%k8s_doctor TARGET" in find_one(report, "Tunnel").what
 
 
 def test_unknown_name_breaks_the_target_only(doctor: Examine) -> None:
     report = doctor("alice", "mon-apy")
-    assert found(report, "Target").verdict is Verdict.BROKEN
-    assert found(report, "Rights").verdict is Verdict.FINE
-    assert found(report, "Tunnel").verdict is Verdict.NOT_NEEDED
+    assert find_one(report, "Target").verdict is Verdict.BROKEN
+    assert find_one(report, "Rights").verdict is Verdict.FINE
+    assert find_one(report, "Tunnel").verdict is Verdict.NOT_NEEDED
 
 
 def test_down_server_ends_dependent_checks_only(doctor: Examine, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -126,17 +126,17 @@ def test_down_server_ends_dependent_checks_only(doctor: Examine, sandbox: Sandbo
     file = tmp_path / "config"
     file.write_text(yaml.safe_dump(document))
     report = doctor("bob", DATABASE, file, PGHOST="elsewhere")
-    server = found(report, "Server")
+    server = find_one(report, "Server")
     assert server.verdict is Verdict.BROKEN
     assert "port 1" in server.what
-    assert server.mend
-    assert found(report, "Rights").verdict is Verdict.NOT_NEEDED
-    assert "PGHOST" in found(report, "Environment").what
+    assert server.hint
+    assert find_one(report, "Rights").verdict is Verdict.NOT_NEEDED
+    assert "PGHOST" in find_one(report, "Environment").what
 
 
 def test_no_configuration_is_a_finding_too(doctor: Examine, tmp_path: Path) -> None:
     report = doctor("bob", None, tmp_path / "missing")
-    assert found(report, "Configuration").verdict is Verdict.BROKEN
+    assert find_one(report, "Configuration").verdict is Verdict.BROKEN
     assert {f.verdict for f in report.findings[1:]} == {Verdict.NOT_NEEDED}
 
 
@@ -168,8 +168,8 @@ def test_unverified_server_and_refused_token_are_told(
     )
     report = doctor("carol", None, file)
     assert report.healthy, str(report)
-    assert "not verified" in found(report, "Server").what
-    assert "renews itself" in found(report, "Credentials").what
+    assert "not verified" in find_one(report, "Server").what
+    assert "renews itself" in find_one(report, "Credentials").what
 
 
 def test_viewing_service_account_is_told_what_it_lacks(
@@ -188,19 +188,19 @@ def test_viewing_service_account_is_told_what_it_lacks(
         "kind": "ServiceAccount",
         "metadata": {"name": name, "namespace": "user-carol"},
     }
-    with applied(sandbox, "carol", service_account, binding):
-        token = kubectl(sandbox, "carol", "create", "token", name).succeeded().strip()
+    with apply_objects(sandbox, "carol", service_account, binding):
+        token = kubectl(sandbox, "carol", "create", "token", name).check_output().strip()
         document = yaml.safe_load(sandbox.kubeconfig("carol").read_text())
         document["users"][0]["user"] = {"token": token}
         file = tmp_path / "config"
         file.write_text(yaml.safe_dump(document))
         report = doctor("carol", None, file)
-    rights = found(report, "Rights")
+    rights = find_one(report, "Rights")
     assert rights.verdict is Verdict.BROKEN
     assert "may not forward to pods" in rights.evidence
     assert "may list pods" in rights.evidence
-    assert rights.mend
-    assert found(report, "Roles").verdict is Verdict.NOT_NEEDED
+    assert rights.hint
+    assert find_one(report, "Roles").verdict is Verdict.NOT_NEEDED
 
 
 def test_useless_and_leaking_roles_are_told(doctor: Examine, sandbox: Sandbox) -> None:
@@ -210,7 +210,7 @@ def test_useless_and_leaking_roles_are_told(doctor: Examine, sandbox: Sandbox) -
         rule = {"apiGroups": [""], "resources": [resource], "verbs": ["get"], "resourceNames": list(names)}
         return {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": {"name": name}, "rules": [rule]}
 
-    def binding(name: str, user: str) -> dict[str, Any]:
+    def make_binding(name: str, user: str) -> dict[str, Any]:
         return {
             "apiVersion": f"{group}/v1",
             "kind": "RoleBinding",
@@ -220,15 +220,15 @@ def test_useless_and_leaking_roles_are_told(doctor: Examine, sandbox: Sandbox) -
         }
 
     everything = role("course", "services/portforward"), role("leak", "secrets", DATABASE)
-    with applied(sandbox, "admin", *({**each, "metadata": {**each["metadata"], "namespace": "user-carol"}} for each in (
-        *everything, binding("course", "user-bob"), binding("leak", "oidc-bob")))):  # fmt: skip
+    with apply_objects(sandbox, "admin", *({**each, "metadata": {**each["metadata"], "namespace": "user-carol"}} for each in (
+        *everything, make_binding("course", "user-bob"), make_binding("leak", "oidc-bob")))):  # fmt: skip
         report = doctor("carol")
     told = [f.what for f in report.findings if f.step == "Roles" and f.verdict is Verdict.BROKEN]
     assert len(told) == 3, str(report)
     assert "services/portforward" in told[0]
     assert "user-bob" in told[1]
     assert "own password" in told[2]
-    clean = str(report.redacted())
+    clean = str(report.redact())
     assert "bob" not in clean
     assert "carol" not in clean
 
@@ -250,7 +250,7 @@ def test_pod_whose_image_cannot_be_had_is_told(doctor: Examine, sandbox: Sandbox
         "metadata": {"name": "stuck"},
         "spec": {"selector": {"app": "stuck"}, "ports": [{"port": 80}]},
     }
-    with applied(sandbox, "alice", unpullable("stuck"), service):
+    with apply_objects(sandbox, "alice", unpullable("stuck"), service):
         reason = "jsonpath={.status.containerStatuses[0].state.waiting.message}"
         subprocess.run(
             ["kubectl", "wait", f"--for={reason}", "pod/stuck", "--timeout=60s"],
@@ -260,7 +260,7 @@ def test_pod_whose_image_cannot_be_had_is_told(doctor: Examine, sandbox: Sandbox
         )
         report = doctor("alice", target)
     assert not report.healthy
-    said = " ".join(found(report, "Pods", Verdict.BROKEN).evidence)
+    said = " ".join(find_one(report, "Pods", Verdict.BROKEN).evidence)
     assert "ImagePull" in said
     assert "pull access denied" in said
 
@@ -285,24 +285,24 @@ def test_workload_says_what_its_pods_wait_for(
 ) -> None:
     name = f"stuck-{short}"
     more = {"serviceName": name} if kind == "StatefulSet" else {}
-    with applied(sandbox, "alice", workload(kind, name, **more)):
+    with apply_objects(sandbox, "alice", workload(kind, name, **more)):
         for what, state in (
             (f"{short}/{name}", "replicas}=1"),
             ("pod", "containerStatuses[0].state.waiting.message}"),
         ):
             one = ("-l", f"app={name}") if what == "pod" else ()
             wait = ("wait", f"--for=jsonpath={{.status.{state}", what, *one, "--timeout=60s")
-            kubectl(sandbox, "alice", *wait).succeeded()
+            kubectl(sandbox, "alice", *wait).check_output()
         report = doctor("alice", f"{short}/{name}")
-    said = " ".join(found(report, "Pods", Verdict.BROKEN).evidence)
+    said = " ".join(find_one(report, "Pods", Verdict.BROKEN).evidence)
     assert "ImagePull" in said
     assert "pull access denied" in said
 
 
 def test_workload_without_pods_says_why(doctor: Examine, sandbox: Sandbox) -> None:
-    with applied(sandbox, "alice", workload("Deployment", "asleep", replicas=0)):
+    with apply_objects(sandbox, "alice", workload("Deployment", "asleep", replicas=0)):
         report = doctor("alice", "deploy/asleep")
-    assert "scaled to zero" in " ".join(found(report, "Pods", Verdict.BROKEN).evidence)
+    assert "scaled to zero" in " ".join(find_one(report, "Pods", Verdict.BROKEN).evidence)
 
 
 def test_a_quota_that_is_full_is_told(doctor: Examine, sandbox: Sandbox) -> None:
@@ -312,10 +312,10 @@ def test_a_quota_that_is_full_is_told(doctor: Examine, sandbox: Sandbox) -> None
         "metadata": {"name": "small", "namespace": "user-carol"},
         "spec": {"hard": {"pods": "0"}},
     }
-    with applied(sandbox, "admin", quota):
+    with apply_objects(sandbox, "admin", quota):
         report = doctor("carol")
-    assert found(report, "Quota").verdict is Verdict.LOOK
-    assert "of 0" in " ".join(found(report, "Quota").evidence)
+    assert find_one(report, "Quota").verdict is Verdict.LOOK
+    assert "of 0" in " ".join(find_one(report, "Quota").evidence)
 
 
 def test_terminal_gets_text_and_an_exit_code(sandbox: Sandbox) -> None:

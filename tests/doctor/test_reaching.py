@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.cluster.requests.permissions import Identity
-from sspcloud_magics.doctor import reaching
+from sspcloud_magics.doctor import cluster_checks
+from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Verdict
-from sspcloud_magics.doctor.patient import Patient
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,11 @@ def test_who_one_is_to_the_server(
     token.write_text("let-me-in")
     cluster = find_cluster(server="https://127.0.0.1:1", token_file=token, namespace="user-bob", environ={})
     told = Identity(user, (), "user-bob", "https://127.0.0.1:1", "a token")
-    monkeypatch.setattr(reaching, "who_am_i", lambda _cluster: told)
+    monkeypatch.setattr(cluster_checks, "who_am_i", lambda _cluster: told)
 
     def nobody() -> None:
         raise AssertionError("no tunnel is tried")
 
-    patient = Patient(lambda: cluster, nobody, None, None, {}, cluster=cluster)  # type: ignore[arg-type]
-    [finding] = reaching.identity(patient)
+    patient = DoctorContext(lambda: cluster, nobody, None, None, {}, cluster=cluster)  # type: ignore[arg-type]
+    [finding] = cluster_checks.identity(patient)
     assert (finding.verdict, patient.identity is told) == (verdict, known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from html.parser import HTMLParser
 
-from sspcloud_magics.doctor.findings import Finding, Verdict, broken, failed, fine, look, not_needed
+from sspcloud_magics.doctor.findings import Finding, Verdict, fine, look, make_broken, make_failed, not_needed
 from sspcloud_magics.doctor.report import Report
 from sspcloud_magics.errors import Forbidden
 from tests.cluster.tokens import token
@@ -20,14 +20,14 @@ def report(*findings: Finding, personal: tuple[str, ...] = ()) -> Report:
 def test_the_summary_names_what_is_broken_first() -> None:
     assert report(fine("A", "a")).summary == "Everything is fine."
     assert "one thing" in report(fine("A", "a"), look("B", "b")).summary
-    both = report(broken("A", "a"), look("B", "b"), broken("C", "c"))
+    both = report(make_broken("A", "a"), look("B", "b"), make_broken("C", "c"))
     assert both.summary == "Broken: A, C."
     assert not both.healthy
     assert report(look("B", "b"), not_needed("C", "c")).healthy
 
 
 def test_an_error_becomes_a_finding_with_its_mend() -> None:
-    finding = failed("Rights", Forbidden("You may not.", why="pods is forbidden", mend="ask\nagain"))
+    finding = make_failed("Rights", Forbidden("You may not.", why="pods is forbidden", hint="ask\nagain"))
     assert finding.verdict is Verdict.BROKEN
     text = str(report(finding))
     assert (
@@ -59,7 +59,7 @@ def test_cluster_text_is_neither_html_nor_escapes() -> None:
 
 
 def test_machines_read_the_same() -> None:
-    told = json.loads(report(broken("Server", "is down", "no route", mend="wait\nask")).to_json())
+    told = json.loads(report(make_broken("Server", "is down", "no route", hint="wait\nask")).to_json())
     assert told == {
         "healthy": False,
         "findings": [
@@ -77,7 +77,7 @@ def test_machines_read_the_same() -> None:
 def test_a_redacted_report_names_nobody() -> None:
     secret = token(exp=1)
     names = f"oidc-zoe in user-zoe-b1, /home/Zoe/.kube, share_zoe, zoe@ensae.fr, projet-x, {secret}"
-    clean = report(broken("Login", names, names, mend=names), personal=("zoe", "login")).redacted()
+    clean = report(make_broken("Login", names, names, hint=names), personal=("zoe", "login")).redact()
     assert "Login" in str(clean)  # a step is the doctor's word, also where somebody is called so
     for text in (str(clean), clean.to_json(), clean._repr_mimebundle_()["text/html"]):
         assert "zoe" not in text.lower()

@@ -19,11 +19,11 @@ import urllib3
 import yaml
 
 from sspcloud_magics import session
+from sspcloud_magics.doctor.context import DoctorContext
 from sspcloud_magics.doctor.findings import Verdict
-from sspcloud_magics.doctor.patient import Patient
-from sspcloud_magics.doctor.walk import examine
-from sspcloud_magics.session import state
-from tests.doctor.test_on_sandbox import DATABASE, Examine, applied, doctor, found
+from sspcloud_magics.doctor.runner import examine
+from sspcloud_magics.session import session as session_module
+from tests.doctor.test_on_sandbox import DATABASE, Examine, apply_objects, doctor, find_one
 from tests.sharing.on_the_sandbox import notebook
 from tests.testbed import Sandbox
 
@@ -116,57 +116,57 @@ def test_proxy_without_upgrades_and_clock_are_found(
         file = tmp_path / "config"
         file.write_text(yaml.safe_dump(document))
         report = doctor("alice", "mon-api", file)
-    assert any("by the proxy 127.0.0.1" in line for line in found(report, "Server").evidence)
-    assert "behind the server's" in found(report, "Clock", Verdict.LOOK).what
-    assert found(report, "Target").verdict is Verdict.FINE
-    assert found(report, "Tunnel").verdict is Verdict.BROKEN
-    assert "many proxies break what is no plain HTTP" in found(report, "Environment").what
-    assert "NO_PROXY" in found(report, "Environment").mend
+    assert any("by the proxy 127.0.0.1" in line for line in find_one(report, "Server").evidence)
+    assert "behind the server's" in find_one(report, "Clock", Verdict.LOOK).what
+    assert find_one(report, "Target").verdict is Verdict.FINE
+    assert find_one(report, "Tunnel").verdict is Verdict.BROKEN
+    assert "many proxies break what is no plain HTTP" in find_one(report, "Environment").what
+    assert "NO_PROXY" in find_one(report, "Environment").hint
 
 
 def test_service_has_link_and_old_kubeconfig_told(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state, "session", state.Session())
+    monkeypatch.setattr(session_module, "session", session_module.Session())
     stale = tmp_path / "in-cluster"
     stale.write_text(sandbox.kubeconfig("carol").read_text())
     cluster = notebook.identity(sandbox, "user-carol", "view", tmp_path / "mount", KUBECONFIG=str(stale))
     try:
-        report = examine(Patient(lambda: cluster, state.manager, None, None, {}))
+        report = examine(DoctorContext(lambda: cluster, session_module.manager, None, None, {}))
     finally:
         cluster.close()
         session.close()
         notebook.forget(sandbox, "user-carol", "view")
-    assert "kubernetes.role=%C2%ABadmin%C2%BB" in found(report, "Rights", Verdict.BROKEN).mend
-    kubeconfig = found(report, "Environment", Verdict.LOOK)
+    assert "kubernetes.role=%C2%ABadmin%C2%BB" in find_one(report, "Rights", Verdict.BROKEN).hint
+    kubeconfig = find_one(report, "Environment", Verdict.LOOK)
     assert "beside the mounted token" in kubeconfig.what
     assert kubeconfig.evidence == (str(stale),)
-    assert any("ignored" in line for line in found(report, "Configuration").evidence)
+    assert any("ignored" in line for line in find_one(report, "Configuration").evidence)
 
 
 def test_what_sleeps_is_told_with_who_wakes_it(doctor: Examine, sandbox: Sandbox) -> None:
     report = doctor("alice", "postgresql-cnpg-204871")
-    asleep = found(report, "Target", Verdict.BROKEN)
+    asleep = find_one(report, "Target", Verdict.BROKEN)
     assert "hibernated" in asleep.what
-    assert "my-services" in asleep.mend
+    assert "my-services" in asleep.hint
     suspended = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "suspended"},
         "spec": {"selector": {"app": "suspended"}, "ports": [{"port": 80}]},
     }
-    with applied(sandbox, "carol", suspended):
+    with apply_objects(sandbox, "carol", suspended):
         report = doctor("carol", "svc/suspended")
-    assert "suspended has no pod" in found(report, "Pods", Verdict.BROKEN).mend
-    assert "my-services" in found(report, "Pods").mend
-    assert found(report, "Tunnel").verdict is Verdict.BROKEN
+    assert "suspended has no pod" in find_one(report, "Pods", Verdict.BROKEN).hint
+    assert "my-services" in find_one(report, "Pods").hint
+    assert find_one(report, "Tunnel").verdict is Verdict.BROKEN
 
 
 def test_what_was_not_shared_is_told_with_whom_to_ask(doctor: Examine) -> None:
     report = doctor("carol", f"user-alice/{DATABASE}")
     for step in ("Tunnel", "Database"):
-        assert f"%share_db {DATABASE} --with carol" in found(report, step, Verdict.BROKEN).mend
+        assert f"%share_db {DATABASE} --with carol" in find_one(report, step, Verdict.BROKEN).hint
     assert report.summary == "Broken: Tunnel, Database."
-    clean = str(report.redacted())
+    clean = str(report.redact())
     assert "alice" not in clean
     assert "carol" not in clean

@@ -11,12 +11,12 @@ import threading
 from pathlib import Path
 
 from sspcloud_magics.errors import DialFailed, PortTaken
-from sspcloud_magics.tunnel import control
-from sspcloud_magics.tunnel.control import ForwardCounters, ForwardState, State
+from sspcloud_magics.tunnel import ipc
+from sspcloud_magics.tunnel.ipc import ForwardCounters, ForwardState, State
 
 
 def say(event):
-    os.write(1, control.encode(event))
+    os.write(1, ipc.encode(event))
 
 
 class Forward:
@@ -61,7 +61,7 @@ class Forward:
             case "dies-at-start":
                 os._exit(3)
             case "wants-credentials" if self.helper.tokens[self.access_id] != "new":
-                say(control.CredentialsWanted(self.access_id))
+                say(ipc.CredentialsWanted(self.access_id))
             case "refuses-later" if 0 not in self.spec.ports[0].candidates and not self.spec.resume:
                 self.tell(State.FAILED, error=DialFailed("Nothing listens on the port.").to_wire())
             case _:
@@ -98,7 +98,7 @@ class Forward:
                     case b"environment":
                         received = repr((dict(os.environ), str(Path.cwd()), sys.path)).encode()
                     case b"wants":
-                        say(control.CredentialsWanted(self.access_id))
+                        say(ipc.CredentialsWanted(self.access_id))
                 writer.write(received)
                 await writer.drain()
                 self.count()
@@ -117,20 +117,20 @@ class Helper:
 
     async def obey(self, command):
         match command:
-            case control.SetAccess(access_id, access):
+            case ipc.SetAccess(access_id, access):
                 self.tokens[access_id] = access.token.reveal()
                 for forward in list(self.forwards.values()):
                     if forward.access_id == access_id and forward.spec.name == "wants-credentials":
                         forward.tell(State.ACTIVE)
-            case control.RefuseAccess(access_id, error):
+            case ipc.RefuseAccess(access_id, error):
                 for forward in list(self.forwards.values()):
                     if forward.access_id == access_id:
                         await forward.close()
                         forward.tell(State.FAILED, error=error)
-            case control.StartForward(forward_id):
+            case ipc.StartForward(forward_id):
                 self.forwards[forward_id] = Forward(self, command)
                 await self.forwards[forward_id].start()
-            case control.StopForward(forward_id):
+            case ipc.StopForward(forward_id):
                 if forward_id in self.forwards:
                     await self.forwards.pop(forward_id).close()
                 say(ForwardState(forward_id, State.STOPPED))
@@ -145,11 +145,11 @@ async def main():
 
     def read():
         for line in sys.stdin.buffer:
-            loop.call_soon_threadsafe(queue.put_nowait, control.decode(line))
+            loop.call_soon_threadsafe(queue.put_nowait, ipc.decode(line))
         os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
-    say(control.Ready(os.getpid()))
+    say(ipc.Ready(os.getpid()))
     while True:
         await helper.obey(await queue.get())
 

@@ -62,7 +62,7 @@ class Watcher:
             self.seen.append((forward.id, str(forward.state)))
             self._news.notify_all()
 
-    def until(self, condition) -> None:
+    def wait_until(self, condition) -> None:
         with self._news:
             assert self._news.wait_for(condition, 20)
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from sspcloud_magics.cluster.api.resources import PODS
-from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.cluster.requests.objects import list_objects
+from sspcloud_magics.cluster.cluster import Cluster, find_cluster
+from sspcloud_magics.cluster.requests.object_reads import list_objects
 from sspcloud_magics.errors import ServerUnreachable
 from sspcloud_magics.forwards import Forward, ForwardManager
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.ipc import State
 from tests.forwards.stage import Watcher
 from tests.testbed import Sandbox, open_sandbox
 
@@ -49,7 +49,7 @@ def test_restart_loses_no_forward(own_sandbox: Sandbox, clusters: dict[str, Clus
         ports = [forward.local_port for forward in forwards]
         for number in range(1, RESTARTS + 1):
             own_sandbox.restart_api_server()
-            watcher.until(lambda number=number: all(back(watcher, each, number) for each in forwards))
+            watcher.wait_until(lambda number=number: all(back(watcher, each, number) for each in forwards))
         assert [forward.local_port for forward in forwards] == ports
         with urllib.request.urlopen(f"http://localhost:{ports[0]}/") as answer:
             assert answer.status == 200

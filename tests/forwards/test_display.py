@@ -2,12 +2,12 @@ import re
 
 import pandas as pd
 
-from sspcloud_magics.forwards import display
+from sspcloud_magics.forwards import formatting
 from sspcloud_magics.forwards.forward import Forward
 from sspcloud_magics.forwards.ports import specify
 from sspcloud_magics.forwards.table import forward_table
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import ForwardCounters, ForwardSpec, ForwardState, State
+from sspcloud_magics.tunnel.ipc import ForwardCounters, ForwardSpec, ForwardState, State
 
 TARGET = Target("user-bob", "pod", "mon-api")
 
@@ -15,7 +15,7 @@ TARGET = Target("user-bob", "pod", "mon-api")
 WANTED = (PortText(8000, 1500),)
 
 
-def made(*events, ports=WANTED, address="localhost") -> Forward:
+def make_forward(*events, ports=WANTED, address="localhost") -> Forward:
     spec = ForwardSpec("user-bob", "pod", "mon-api", specify(TARGET, ports), address)
     forward = Forward(None, forward_id=1, access_id=0, target=TARGET, wanted=tuple(ports), spec=spec)
     for event in events:
@@ -27,33 +27,40 @@ ACTIVE = ForwardState(1, State.ACTIVE, pod="mon-api-abcdef-12345", protocol="spd
 
 
 def test_one_line_says_state_and_both_ends():
-    assert repr(made(ACTIVE)) == "● active localhost:1500 → user-bob/pod/mon-api:8000"
+    assert repr(make_forward(ACTIVE)) == "● active localhost:1500 → user-bob/pod/mon-api:8000"
 
 
 def test_starting_forward_shows_what_was_asked_for():
-    assert repr(made()) == "◐ starting localhost:1500 → user-bob/pod/mon-api:8000"
-    assert repr(made(ports=(PortText("http"),))) == "◐ starting localhost:… → user-bob/pod/mon-api:http"
+    assert repr(make_forward()) == "◐ starting localhost:1500 → user-bob/pod/mon-api:8000"
+    assert (
+        repr(make_forward(ports=(PortText("http"),))) == "◐ starting localhost:… → user-bob/pod/mon-api:http"
+    )
 
 
 def test_ipv6_address_is_written_in_brackets():
-    assert "[::1]:1500 →" in repr(made(ACTIVE, address="::1"))
+    assert "[::1]:1500 →" in repr(make_forward(ACTIVE, address="::1"))
 
 
 def test_text_tells_pod_traffic_and_last_error():
     counters = ForwardCounters(1, 10, 2048, 1, 3, 1, 0, "connection refused")
-    text = made(ACTIVE, counters)._repr_mimebundle_()["text/plain"]
+    text = make_forward(ACTIVE, counters)._repr_mimebundle_()["text/plain"]
     assert "mon-api-abcdef-12345" in text
     assert "10 B sent, 2.0 KiB received, 1 open of 3 connections, 1 failed" in text
     assert "last error: connection refused" in text
 
 
 def test_forward_without_a_connection_shows_no_zeros():
-    assert made(ACTIVE)._repr_mimebundle_()["text/plain"].splitlines()[1].endswith(" · no connection yet")
+    assert (
+        make_forward(ACTIVE)
+        ._repr_mimebundle_()["text/plain"]
+        .splitlines()[1]
+        .endswith(" · no connection yet")
+    )
 
 
 def test_html_escapes_what_the_cluster_says():
     evil = "<img onerror=alert(1)>"
-    forward = made(
+    forward = make_forward(
         ACTIVE,
         ForwardState(1, State.RECONNECTING, reason=evil, pod=evil, local_ports=(1500,)),
         ForwardCounters(1, last_error=evil),
@@ -66,8 +73,10 @@ def test_html_escapes_what_the_cluster_says():
 
 
 def test_html_tells_the_state_by_word_shape_and_colour():
-    for state, shape in display.SHAPES.items():
-        forward = made(ACTIVE, ForwardState(1, state)) if state is not State.STARTING else made()
+    for state, shape in formatting.SHAPES.items():
+        forward = (
+            make_forward(ACTIVE, ForwardState(1, state)) if state is not State.STARTING else make_forward()
+        )
         html = forward._repr_mimebundle_()["text/html"]
         assert f">{shape}</span> {state}</span>" in html
         assert "var(--jp-" in html
@@ -77,14 +86,14 @@ def test_failed_forward_says_why():
     error = {"code": "DialFailed", "what": "Nothing listens.", "why": "", "mend": ""}
     assert (
         "  Nothing listens."
-        in made(ForwardState(1, State.FAILED, error=error))._repr_mimebundle_()["text/plain"]
+        in make_forward(ForwardState(1, State.FAILED, error=error))._repr_mimebundle_()["text/plain"]
     )
 
 
 def test_empty_table_is_a_dataframe_with_dtypes():
     for table in (
         forward_table([]),
-        forward_table([made(ACTIVE, ForwardCounters(1, 10, 2048, 1, 3)), made()]),
+        forward_table([make_forward(ACTIVE, ForwardCounters(1, 10, 2048, 1, 3)), make_forward()]),
     ):
         assert isinstance(table, pd.DataFrame)
         assert table["sent"].dtype == "int64"
@@ -95,7 +104,7 @@ def test_empty_table_is_a_dataframe_with_dtypes():
 
 def test_table_shows_itself():
     assert repr(forward_table([])) == "No forward is open."
-    shown = repr(forward_table([made(ACTIVE, ForwardCounters(1, 10, 2048, 1, 3))]))
+    shown = repr(forward_table([make_forward(ACTIVE, ForwardCounters(1, 10, 2048, 1, 3))]))
     heading, row = shown.splitlines()
     assert heading.split() == ["STATE", "LOCAL", "TARGET", "POD", "SENT", "RECEIVED", "CONNECTIONS", "SINCE"]
     assert row.split()[:2] == ["active", "localhost:1500"]
@@ -105,14 +114,14 @@ def test_table_shows_itself():
 
 def test_table_tells_what_is_wrong():
     counters = ForwardCounters(1, connections=2, failed_connections=1, last_error="connection refused")
-    shown = repr(forward_table([made(ACTIVE, counters), made()]))
+    shown = repr(forward_table([make_forward(ACTIVE, counters), make_forward()]))
     assert "LAST ERROR" in shown
     assert "0 open of 2, 1 failed" in shown
     assert "connection refused" in shown
 
 
 def test_table_of_several_ports_is_one_row():
-    both = made(
+    both = make_forward(
         ForwardState(1, State.ACTIVE, local_ports=(1500, 1501)), ports=(PortText(8000, 0), PortText(9000, 0))
     )
     (row,) = forward_table([both]).to_dict("records")

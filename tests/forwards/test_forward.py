@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sspcloud_magics.errors import TunnelLost
 from sspcloud_magics.forwards.forward import LIVE, Forward
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import (
+from sspcloud_magics.tunnel.ipc import (
     TRANSITIONS,
     ForwardCounters,
     ForwardSpec,
@@ -25,7 +25,7 @@ class Keeper:
         self.changed = threading.Condition(threading.RLock())
 
 
-def made() -> Forward:
+def make_forward() -> Forward:
     target = Target("user-bob", "pod", "echo")
     spec = ForwardSpec("user-bob", "pod", "echo", (PortSpec(8000, (8000, 0)),))
     return Forward(Keeper(), forward_id=1, access_id=0, target=target, wanted=(PortText(8000),), spec=spec)
@@ -33,7 +33,7 @@ def made() -> Forward:
 
 @given(st.lists(st.sampled_from(State)))
 def test_only_transitions_of_the_table_happen(reported):
-    forward = made()
+    forward = make_forward()
     states = [forward.state]
     for state in reported:
         forward.take(ForwardState(1, state))
@@ -53,7 +53,7 @@ counters = st.builds(
 
 @given(st.lists(st.lists(counters, min_size=1).map(lambda many: sorted(many, key=lambda c: c.sent))))
 def test_sent_bytes_never_fall_over_several_helpers(helpers):
-    forward = made()
+    forward = make_forward()
     forward.take(ForwardState(1, State.ACTIVE, local_ports=(8000,)))
     seen = [0]
     for reports in helpers:
@@ -69,7 +69,7 @@ def test_sent_bytes_never_fall_over_several_helpers(helpers):
 
 
 def test_restarted_forward_asks_for_its_own_port():
-    forward = made()
+    forward = make_forward()
     forward.take(ForwardState(1, State.ACTIVE, local_ports=(23000,)))
     forward.begin_again("the helper process ended")
     assert forward.spec.ports == (PortSpec(8000, (23000,)),)
@@ -78,7 +78,7 @@ def test_restarted_forward_asks_for_its_own_port():
 
 
 def test_half_made_forward_restarts_from_its_request():
-    forward = made()
+    forward = make_forward()
     forward.begin_again("the helper process ended")
     assert forward.state is State.STARTING
     assert forward.spec.ports == (PortSpec(8000, (8000, 0)),)
@@ -86,7 +86,7 @@ def test_half_made_forward_restarts_from_its_request():
 
 
 def test_report_that_says_nothing_new_is_no_change():
-    forward = made()
+    forward = make_forward()
     active = ForwardState(1, State.ACTIVE, local_ports=(8000,))
     assert forward.take(active)
     assert not forward.take(active)
@@ -94,7 +94,7 @@ def test_report_that_says_nothing_new_is_no_change():
 
 
 def test_since_is_when_it_was_first_active():
-    forward = made()
+    forward = make_forward()
     assert forward.since is None
     forward.take(ForwardState(1, State.ACTIVE))
     since = forward.since
@@ -105,7 +105,7 @@ def test_since_is_when_it_was_first_active():
 
 
 def test_elapsed_time_is_told_with_the_awaited():
-    forward = made()
+    forward = make_forward()
     forward.take(ForwardState(1, State.STARTING, reason="waiting for a ready pod"))
     with pytest.raises(TunnelLost, match="waiting for a ready pod"):
         forward.wait_until_active(timeout=0)

@@ -12,7 +12,7 @@ import pytest
 from sspcloud_magics.access import Access
 from sspcloud_magics.forwards.helper import Helper, default_command
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import SetAccess, State, StopForward
+from sspcloud_magics.tunnel.ipc import SetAccess, State, StopForward
 from tests.forwards.stage import double, helpers, say, threads
 
 pytestmark = pytest.mark.servers
@@ -55,7 +55,7 @@ def test_helper_imports_the_installed_package():
     command = default_command()
     run = [
         *command[:4],
-        "import sys; sys.path += sys.argv[1:]; import sspcloud_magics.tunnel.control, h11",
+        "import sys; sys.path += sys.argv[1:]; import sspcloud_magics.tunnel.ipc, h11",
         *command[5:],
     ]
     helper = Helper(run)
@@ -83,7 +83,7 @@ def test_commands_to_an_ended_helper_are_dropped(manager, person, target, watche
     forward = manager.forward(person, target, ANY)
     helper = manager._helper
     say(forward, b"die")
-    watcher.until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
+    watcher.wait_until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
     helper.send(StopForward(forward.id))
     assert forward.state is State.ACTIVE
 
@@ -92,7 +92,7 @@ def test_interrupt_withdraws_a_half_made_forward(person, watcher, manager):
     target = Target("user-bob", "pod", "never")
 
     def interrupt():
-        watcher.until(lambda: watcher.seen)
+        watcher.wait_until(lambda: watcher.seen)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)

@@ -14,9 +14,9 @@ from sspcloud_magics.errors import (
     UsageProblem,
 )
 from sspcloud_magics.forwards import ForwardManager
-from sspcloud_magics.forwards.ports import derived_ports
+from sspcloud_magics.forwards.ports import derive_ports
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.ipc import State
 from tests.forwards.stage import Person, connect, descriptors, double, helpers, kill, say, threads
 from tests.support.ports import free_port
 
@@ -115,7 +115,7 @@ def test_taken_remote_number_has_a_stable_stand_in(manager, person, target):
         first.stop()
         again = manager.forward(person, target, [PortText(taken)])
     assert port == again.local_port
-    assert port in derived_ports(target, taken)  # the first of them that is free here
+    assert port in derive_ports(target, taken)  # the first of them that is free here
     (note,) = again.notes
     assert f"Port {taken} is held by this kernel itself" in note
     assert f"{port} stands in for it, the same each time" in note
@@ -128,7 +128,7 @@ def test_taken_written_port_is_refused_with_its_holder(manager, person, target):
         with pytest.raises(PortTaken) as refusal:
             manager.forward(person, Target("user-bob", "pod", "other"), [PortText(8000, taken)])
     assert f"(process {psutil.Process().pid})" in refusal.value.why
-    assert ":8000" in refusal.value.mend
+    assert ":8000" in refusal.value.hint
     assert manager.forwards() == [kept]
     assert say(kept, b"still here") == b"still here"
 
@@ -246,7 +246,7 @@ def test_subscriber_may_stop_a_forward(manager, person, target, watcher):
     manager.subscribe(stop_it)
     forward = manager.forward(person, target, ANY)
     say(forward, b"x")
-    watcher.until(lambda: forward.state is State.STOPPED)
+    watcher.wait_until(lambda: forward.state is State.STOPPED)
     assert manager.forwards() == []
 
 
@@ -256,7 +256,7 @@ def test_subscriber_may_stop_a_forward(manager, person, target, watcher):
 def test_states_and_counters_are_told_to_subscribers(manager, person, target, watcher):
     forward = manager.forward(person, target, ANY)
     say(forward, b"reconnect")
-    watcher.until(lambda: forward.counters.connections == 1 and forward.counters.open_connections == 0)
+    watcher.wait_until(lambda: forward.counters.connections == 1 and forward.counters.open_connections == 0)
     assert (forward.counters.sent, forward.counters.received) == (9, 9)
     forward.stop()
     assert watcher.states(forward) == ["active", "reconnecting", "active", "stopped"]
@@ -269,7 +269,7 @@ def test_subscriber_that_fails_harms_nobody(manager, person, target, watcher):
     unsubscribe = manager.subscribe(fail)
     forward = manager.forward(person, target, ANY)
     say(forward, b"x")
-    watcher.until(lambda: forward.counters.connections == 1)
+    watcher.wait_until(lambda: forward.counters.connections == 1)
     unsubscribe()
     unsubscribe()
     assert forward.state is State.ACTIVE
@@ -284,7 +284,7 @@ def test_unsubscribed_is_told_nothing(manager, person, target, watcher):
 def test_failed_forward_stays_listed_and_restarts(manager, person, target, watcher):
     forward = manager.forward(person, target, ANY)
     say(forward, b"fail")
-    watcher.until(lambda: forward.state is State.FAILED)
+    watcher.wait_until(lambda: forward.state is State.FAILED)
     assert manager.forwards() == [forward]
     assert forward.reason == "The forward cannot go on."
     with pytest.raises(DialFailed, match="a right is missing"):
@@ -306,7 +306,7 @@ def test_restarted_forward_is_new_on_the_same_port(manager, person, target):
 def test_failed_forward_can_be_stopped(manager, person, target, watcher):
     forward = manager.forward(person, target, ANY)
     say(forward, b"fail")
-    watcher.until(lambda: forward.state is State.FAILED)
+    watcher.wait_until(lambda: forward.state is State.FAILED)
     forward.stop()
     assert manager.forwards() == []
 
@@ -328,7 +328,7 @@ def test_forwards_keep_ports_when_the_helper_dies(manager, person, target, watch
     before = [forward.ports for forward in forwards]
     (helper,) = helpers()
     kill(helper)
-    watcher.until(
+    watcher.wait_until(
         lambda: all(watcher.states(forward)[-2:] == ["reconnecting", "active"] for forward in forwards)
     )
     assert [forward.ports for forward in forwards] == before
@@ -340,11 +340,11 @@ def test_forwards_keep_ports_when_the_helper_dies(manager, person, target, watch
 def test_counters_never_fall_when_the_helper_dies(manager, person, target, watcher):
     forward = manager.forward(person, target, ANY)
     say(forward, b"hello")
-    watcher.until(lambda: forward.counters.received == 5 and not forward.counters.open_connections)
+    watcher.wait_until(lambda: forward.counters.received == 5 and not forward.counters.open_connections)
     assert say(forward, b"die") == b""
-    watcher.until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
+    watcher.wait_until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
     say(forward, b"world")
-    watcher.until(lambda: forward.counters.received == 10 and not forward.counters.open_connections)
+    watcher.wait_until(lambda: forward.counters.received == 10 and not forward.counters.open_connections)
     counters = forward.counters
     assert (counters.sent, counters.connections) == (10, 3)
     assert counters.failed_connections == 1
@@ -355,7 +355,7 @@ def test_counters_never_fall_when_the_helper_dies(manager, person, target, watch
 def test_request_waits_for_a_forward_being_resumed(manager, person, target, watcher):
     forward = manager.forward(person, target, ANY)
     say(forward, b"die")
-    watcher.until(lambda: "reconnecting" in watcher.states(forward))
+    watcher.wait_until(lambda: "reconnecting" in watcher.states(forward))
     assert manager.forward(person, target, ANY) is forward
     assert say(forward, b"x") == b"x"
 
@@ -364,7 +364,7 @@ def test_pod_that_refuses_after_a_death_is_waited_for(manager, person, watcher):
     # The double takes the first dial of this name, and refuses later ones unless it is to resume.
     forward = manager.forward(person, Target("user-bob", "pod", "refuses-later"), ANY)
     say(forward, b"die")
-    watcher.until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
+    watcher.wait_until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
 
 
 def test_helper_that_keeps_dying_is_given_up(manager, person, target):
@@ -411,7 +411,7 @@ def test_wanted_credentials_are_sought_once(manager, target, watcher):
     person.may_renew.clear()
     for times in (1, 2, 3):
         say(forward, b"wants")
-        watcher.until(lambda times=times: forward.counters.received == 5 * times)
+        watcher.wait_until(lambda times=times: forward.counters.received == 5 * times)
     (seeking,) = [thread for thread in threading.enumerate() if thread.name == "sspcloud-credentials"]
     person.may_renew.set()
     seeking.join()
@@ -422,7 +422,7 @@ def test_wanted_credentials_are_sought_once(manager, target, watcher):
 
 
 def test_refused_renewal_is_the_forwards_error(manager):
-    person = Person(TokenExpired("Your login has ended.", mend="log in again"))
+    person = Person(TokenExpired("Your login has ended.", hint="log in again"))
     with pytest.raises(TokenExpired, match="log in again"):
         manager.forward(person, Target("user-bob", "pod", "wants-credentials"), ANY)
 
@@ -455,7 +455,7 @@ def test_new_credentials_are_known_to_the_next_helper(manager, watcher):
     person = Person("new")
     forward = manager.forward(person, Target("user-bob", "pod", "wants-credentials"), ANY)
     say(forward, b"die")
-    watcher.until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
+    watcher.wait_until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
     assert say(forward, b"token") == b"new"
     assert person.asked == 1
 

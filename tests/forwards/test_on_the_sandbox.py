@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.errors import SspcloudError
 from sspcloud_magics.forwards import ForwardManager
 from sspcloud_magics.target import PortText, Target

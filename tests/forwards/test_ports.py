@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.forwards.holders import Holder, find_holder
+from sspcloud_magics.forwards.port_owner import PortOwner, find_holder
 from sspcloud_magics.forwards.ports import (
     check_address,
-    derived_ports,
+    derive_ports,
     first_unprivileged_port,
     is_loopback,
     specify,
@@ -36,11 +36,11 @@ def test_free_port_is_any():
 
 
 def test_bare_port_tries_its_number_derived_then_any():
-    assert candidates(PortText(5432)) == [(5432, *derived_ports(DB, 5432), 0)]
+    assert candidates(PortText(5432)) == [(5432, *derive_ports(DB, 5432), 0)]
 
 
 def test_named_port_takes_the_derived_ones():
-    assert candidates(PortText("http")) == [(*derived_ports(DB, "http"), 0)]
+    assert candidates(PortText("http")) == [(*derive_ports(DB, "http"), 0)]
 
 
 def test_named_port_whose_number_is_known_takes_it():
@@ -48,7 +48,7 @@ def test_named_port_whose_number_is_known_takes_it():
 
 
 def test_administrators_port_is_passed_over():
-    assert candidates(PortText(80)) == [(*derived_ports(DB, 80), 0)]
+    assert candidates(PortText(80)) == [(*derive_ports(DB, 80), 0)]
     assert candidates(PortText(80), first_port=1)[0][0] == 80
 
 
@@ -65,18 +65,18 @@ def test_bare_port_leaves_a_written_one_alone():
 
 @given(st.integers(1, 65535) | st.from_regex("[a-z]{1,15}", fullmatch=True))
 def test_derived_ports_are_stable_and_not_ephemeral(remote):
-    ports = derived_ports(DB, remote)
-    assert ports == derived_ports(Target("user-alice", "service", "db-rw"), remote)
+    ports = derive_ports(DB, remote)
+    assert ports == derive_ports(Target("user-alice", "service", "db-rw"), remote)
     assert all(20_000 <= port < 32_768 for port in ports)
 
 
 def test_derived_ports_differ_from_target_to_target():
-    others = {derived_ports(Target("user-alice", "service", f"db-{n}"), 5432)[0] for n in range(100)}
+    others = {derive_ports(Target("user-alice", "service", f"db-{n}"), 5432)[0] for n in range(100)}
     assert len(others) > 90
 
 
 def test_derived_ports_do_not_change_between_versions():
-    assert derived_ports(DB, 5432)[0] == 23967
+    assert derive_ports(DB, 5432)[0] == 23967
 
 
 @pytest.mark.parametrize("address", ["localhost", "127.0.0.1", "::1", "127.8.8.8"])
@@ -170,4 +170,4 @@ def test_other_notebooks_are_told_by_their_name(environment, argument, words):
 
 
 def test_holder_in_words():
-    assert str(Holder(7, "postgres")) == "postgres (process 7)"
+    assert str(PortOwner(7, "postgres")) == "postgres (process 7)"

@@ -2,7 +2,7 @@ import psutil
 import pytest
 
 from sspcloud_magics.errors import PortTaken
-from sspcloud_magics.forwards import holders, remarks
+from sspcloud_magics.forwards import port_notes, port_owner
 from sspcloud_magics.target import PortText, Target
 from tests.forwards.stage import helpers
 from tests.support.ports import free_port
@@ -20,15 +20,15 @@ def test_port_with_an_unknown_holder_is_told_taken(manager, person):
     remote = free_port()
     forward = manager.forward(person, WEB, [PortText(remote)])
     forward.wanted = (PortText(remote + 1),)
-    (note,) = remarks.remark(forward, nobody)
+    (note,) = port_notes.remark(forward, nobody)
     assert note.startswith(f"Port {remote + 1} is taken: {remote} stands in for it.")
 
 
 def test_administrators_port_is_explained(manager, person, monkeypatch):
     forward = manager.forward(person, WEB, [PortText(80, free_port())])
     forward.wanted = (PortText(80),)
-    monkeypatch.setattr(remarks, "first_unprivileged_port", lambda: 1024)
-    (note,) = remarks.remark(forward, nobody)
+    monkeypatch.setattr(port_notes, "first_unprivileged_port", lambda: 1024)
+    (note,) = port_notes.remark(forward, nobody)
     assert note.startswith("Port 80 is the administrator's on this machine: ")
 
 
@@ -43,29 +43,29 @@ def test_written_port_needs_no_remark(manager, person):
 
 def test_taken_port_without_holder_keeps_helpers_words():
     error = PortTaken("The local port 80 is taken.")
-    assert remarks.name_holder(error, [PortText(80, 80)], nobody) is error
+    assert port_notes.name_holder(error, [PortText(80, 80)], nobody) is error
 
 
 def test_own_helper_closing_a_listener_is_not_named(manager, person):
     forward = manager.forward(person, WEB, [PortText(80, 0)])
     (helper,) = helpers()
-    assert remarks.say_holder(forward.local_port, [], helper.pid) == ""
-    assert str(helper.pid) in remarks.say_holder(forward.local_port, [], None)
+    assert port_notes.say_holder(forward.local_port, [], helper.pid) == ""
+    assert str(helper.pid) in port_notes.say_holder(forward.local_port, [], None)
 
 
 @pytest.mark.usefixtures("denied")
 def test_system_that_tells_of_own_processes_only(manager, person):
     forward = manager.forward(person, WEB, [PortText(80, 0)])
     (helper,) = helpers()
-    assert holders.find_holder(forward.local_port).pid == helper.pid
-    assert holders.find_holder(free_port()) is None
+    assert port_owner.find_holder(forward.local_port).pid == helper.pid
+    assert port_owner.find_holder(free_port()) is None
 
 
 @pytest.mark.parametrize("error", [PermissionError, FileNotFoundError])
 def test_system_that_tells_nothing(manager, person, monkeypatch, error):
     forward = manager.forward(person, WEB, [PortText(80, 0)])
     refuse(monkeypatch, error)
-    assert holders.find_holder(forward.local_port) is None
+    assert port_owner.find_holder(forward.local_port) is None
     with pytest.raises(PortTaken, match="own forward"):
         manager.forward(person, Target("user-bob", "pod", "other"), [PortText(1, forward.local_port)])
 

@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from sspcloud_magics.forwards import ForwardManager
-from sspcloud_magics.forwards.processes import runs
-from sspcloud_magics.forwards.restore import ForwardsFile, Remembered, notebook_folder, state_folder
+from sspcloud_magics.forwards.process_identity import runs
+from sspcloud_magics.forwards.saved_forwards import ForwardsFile, SavedForward, notebook_folder, state_folder
 from sspcloud_magics.target import PortText, Target
 from tests.forwards.stage import Person, double, say
 from tests.support.ports import free_port
@@ -98,7 +98,7 @@ def test_forwards_come_back_on_their_ports(follow, manager, later, person, targe
         (DB, ports[1]),
     ]
     assert say(restored.forwards[0], b"x") == b"x"
-    assert follow.left_behind() == []
+    assert follow.find_leftovers() == []
     assert len(read(follow)) == 2
 
 
@@ -109,7 +109,7 @@ def test_restoring_where_nothing_was_open(follow, manager, person):
 
 def test_running_process_has_left_nothing_behind(follow, manager, person, target):
     manager.forward(person, target, [PortText(8000, 0)])
-    assert follow.left_behind() == []
+    assert follow.find_leftovers() == []
 
 
 def test_killed_unreaped_process_counts_as_ended():
@@ -124,14 +124,14 @@ def test_killed_unreaped_process_counts_as_ended():
 def test_other_folder_has_its_own(follow, manager, person, target, tmp_path):
     manager.forward(person, target, [PortText(8000, 0)])
     leave_behind(follow)
-    assert ForwardsFile(tmp_path / "other", tmp_path / "state").left_behind() == []
-    assert len(follow.left_behind()) == 1
+    assert ForwardsFile(tmp_path / "other", tmp_path / "state").find_leftovers() == []
+    assert len(follow.find_leftovers()) == 1
 
 
 def test_failed_restore_stops_no_other_and_is_told(follow, manager, person, target):
     refused = Target("user-bob", "pod", "refuses")
     follow.write(
-        Remembered("https://cluster.example", each, (PortText(8000, 0),), "localhost")
+        SavedForward("https://cluster.example", each, (PortText(8000, 0),), "localhost")
         for each in (refused, target)
     )
     leave_behind(follow)
@@ -139,11 +139,11 @@ def test_failed_restore_stops_no_other_and_is_told(follow, manager, person, targ
     assert [each.target for each in restored.forwards] == [target]
     (trouble,) = restored.troubles
     assert trouble.startswith("user-bob/pod/refuses did not come back: Nothing listens on the port.")
-    assert len(follow.left_behind()) == 1
+    assert len(follow.find_leftovers()) == 1
 
 
 def test_forward_of_another_cluster_is_left(follow, manager, person, target):
-    follow.write([Remembered("https://other.example", target, (PortText(8000, 0),), "localhost")])
+    follow.write([SavedForward("https://other.example", target, (PortText(8000, 0),), "localhost")])
     leave_behind(follow)
     restored = follow.restore(manager, person)
     assert restored.forwards == ()
@@ -168,7 +168,7 @@ CORRUPT = [
 
 @pytest.mark.parametrize("content", CORRUPT)
 def test_corrupt_file_is_set_aside_with_a_word(follow, manager, person, target, content):
-    follow.write([Remembered("https://cluster.example", target, (PortText(8000, 0),), "localhost")])
+    follow.write([SavedForward("https://cluster.example", target, (PortText(8000, 0),), "localhost")])
     follow.path.write_bytes(content.encode(errors="surrogateescape"))
     leave_behind(follow)
     restored = follow.restore(manager, person)
@@ -183,7 +183,7 @@ def test_newest_file_is_restored_and_older_removed(file, manager, person, target
     for name in ("older", "newer"):
         file.write(
             [
-                Remembered(
+                SavedForward(
                     "https://cluster.example", Target("user-bob", "pod", name), (PortText(1, 0),), "localhost"
                 )
             ]
@@ -191,9 +191,9 @@ def test_newest_file_is_restored_and_older_removed(file, manager, person, target
         os.utime(file.path, (0, 0) if name == "older" else None)
         leave_behind(file)
         file._written = []
-    assert len(file.left_behind()) == 2
+    assert len(file.find_leftovers()) == 2
     file.follow(manager)
-    assert len(file.left_behind()) == 1
+    assert len(file.find_leftovers()) == 1
     assert [str(each.target) for each in file.restore(manager, person).forwards] == ["user-bob/pod/newer"]
 
 
@@ -202,7 +202,7 @@ def test_disk_that_cannot_be_written_costs_no_forward(manager, person, target, t
     file = ForwardsFile(tmp_path / "notebooks", tmp_path / "state")
     file.follow(manager)
     assert say(manager.forward(person, target, [PortText(8000, 0)]), b"x") == b"x"
-    assert file.left_behind() == []
+    assert file.find_leftovers() == []
 
 
 def test_folders(monkeypatch, tmp_path):

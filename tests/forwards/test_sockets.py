@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.forwards import remarks, sockets
+from sspcloud_magics.forwards import port_notes, sockets
 from sspcloud_magics.forwards.forward import Forward
-from sspcloud_magics.forwards.restore import Remembered
+from sspcloud_magics.forwards.saved_forwards import SavedForward
 from sspcloud_magics.forwards.sockets import UNIX, folders, runtime_folder, specify_sockets
 from sspcloud_magics.session import forwarding
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import ForwardSpec, ForwardState, State
+from sspcloud_magics.tunnel.ipc import ForwardSpec, ForwardState, State
 
 DB = Target("user-alice", "service", "db-rw")
 
@@ -99,8 +99,8 @@ def test_an_address_and_a_socket_are_not_both():
 
 
 def test_a_socket_is_remembered_as_such():
-    kept = Remembered("https://cluster.example", DB, (PortText(5432, 5432),), UNIX)
-    assert Remembered.from_plain(kept.to_plain()) == kept
+    kept = SavedForward("https://cluster.example", DB, (PortText(5432, 5432),), UNIX)
+    assert SavedForward.from_plain(kept.to_plain()) == kept
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_forward_on_sockets_says_where_they_are(forward):
 
 
 def test_remarks_give_libpqs_words_and_the_stand_in(forward):
-    assert remarks.remark(forward, lambda _port: "") == (
+    assert port_notes.remark(forward, lambda _port: "") == (
         "Another forward holds /a: /b stands in for it.",
         "For psql, psycopg and libpq: host=/b port=5432",
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trustme
 
-from sspcloud_magics.cluster.identity import Cluster, find_cluster
+from sspcloud_magics.cluster.cluster import Cluster, find_cluster
 from tests.support.waiting import dawdle
 
 Behaviour = Callable[[socket.socket], None]
@@ -88,7 +88,7 @@ def json_answer(value: object) -> Behaviour:
 
 
 @contextmanager
-def serving(authority: trustme.CA, behave: Behaviour) -> Iterator[str]:
+def serve(authority: trustme.CA, behave: Behaviour) -> Iterator[str]:
     """Run a server whose every answer is that; give its URL."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
@@ -152,7 +152,7 @@ def cluster_of(authority: trustme.CA, behave: Behaviour, folder: Path) -> Iterat
     ca, token = folder / "ca.crt", folder / "token"
     authority.cert_pem.write_to_path(str(ca))
     token.write_text("canary-token")
-    with serving(authority, behave) as url:
+    with serve(authority, behave) as url:
         found = find_cluster(server=url, token_file=token, ca_file=ca, namespace="user-bob", environ={})
         try:
             yield found

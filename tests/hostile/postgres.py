@@ -139,7 +139,7 @@ def _reply(hostile: Hostile, kind: bytes, body: bytes, fmt: int) -> bytes:
 
 
 @contextmanager
-def serving(hostile: Hostile, authority: trustme.CA | None = None) -> Iterator[int]:
+def serve(hostile: Hostile, authority: trustme.CA | None = None) -> Iterator[int]:
     """Run such a server, with TLS where an authority is given; give its port."""
     context = None
     if authority is not None:

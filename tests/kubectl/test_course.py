@@ -10,12 +10,12 @@ import pytest
 
 import sspcloud_magics as ssp
 from tests.kubectl.conftest import Apply, Kubectl, manifest
-from tests.kubectl.test_pods import forwarding
+from tests.kubectl.test_pods import forward_port
 from tests.support.database import DATABASE
 from tests.testbed import Sandbox
 
 
-def ticked(selected: str) -> dict[str, Any]:
+def make_policy(selected: str) -> dict[str, Any]:
     """Return "only allow access from the same namespace" as the chart writes it, for pods of that cluster."""
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -48,7 +48,7 @@ def proxy(kubectl: Kubectl, apply: Apply) -> str:
 
 def ask(sandbox: Sandbox, cache: Path, proxy: str, password: str) -> Any:
     with (
-        forwarding(sandbox, cache, "bob", proxy, ":5432") as port,
+        forward_port(sandbox, cache, "bob", proxy, ":5432") as port,
         psycopg.connect(
             host="127.0.0.1",
             port=port,
@@ -71,14 +71,14 @@ def test_unticked_box_lets_the_relay_through(
 def test_charts_ticked_box_protects_nothing(
     sandbox: Sandbox, cache: Path, apply: Apply, proxy: str, password: str
 ) -> None:
-    assert apply("alice", ticked("postgresql-cnpg")).code == 0
+    assert apply("alice", make_policy("postgresql-cnpg")).code == 0
     assert ask(sandbox, cache, proxy, password) == (13,)
 
 
 def test_box_ticked_for_these_pods_blocks_the_relay(
     sandbox: Sandbox, cache: Path, apply: Apply, proxy: str, password: str
 ) -> None:
-    assert apply("alice", ticked(DATABASE)).code == 0
+    assert apply("alice", make_policy(DATABASE)).code == 0
     with pytest.raises(psycopg.OperationalError, match="timeout expired"):
         ask(sandbox, cache, proxy, password)
 
@@ -92,7 +92,7 @@ def test_courses_role_fails_and_a_kubectl_share_works(
     objects[1]["subjects"][0]["name"] = "oidc-bob"
     ssp.login(kubeconfig=sandbox.kubeconfig("alice"))
     try:
-        ssp.unshare(DATABASE, everybody=True)
+        ssp.unshare(DATABASE, all_colleagues=True)
         assert apply("admin", *objects).code == 0  # an administrator's word, since Alice is refused
         refused = kubectl("bob", "port-forward", *forward)
         assert refused.code == 1
@@ -107,7 +107,7 @@ def test_courses_role_fails_and_a_kubectl_share_works(
             kubectl("bob", *name, "-o", template % f'"{key}"').out for key in ("user", "password")
         )
         with (
-            forwarding(sandbox, cache, "bob", *forward) as port,
+            forward_port(sandbox, cache, "bob", *forward) as port,
             psycopg.connect(
                 host="127.0.0.1",
                 port=port,
@@ -120,6 +120,6 @@ def test_courses_role_fails_and_a_kubectl_share_works(
         ):
             assert connection.execute("SELECT count(*) FROM regions").fetchone() == (13,)
     finally:
-        ssp.unshare(DATABASE, everybody=True)
-        ssp.share_db(DATABASE, "bob", lasts="30d")
+        ssp.unshare(DATABASE, all_colleagues=True)
+        ssp.share_db(DATABASE, "bob", duration="30d")
         ssp.close()

@@ -30,8 +30,8 @@ def test_kubectl_logs_in_by_script_and_renews(sandbox: Sandbox, tmp_path: Path) 
         ["/bin/sh", "-e"], input=script, text=True, env=environment, check=True, capture_output=True
     )
     before = settings(kubeconfig)
-    assert "oidc-bob" in kubectl(sandbox, "bob", "auth", "whoami", kubeconfig=kubeconfig).succeeded()
+    assert "oidc-bob" in kubectl(sandbox, "bob", "auth", "whoami", kubeconfig=kubeconfig).check_output()
     after = settings(kubeconfig)
     assert after["id-token"] != before["id-token"]
     assert after["refresh-token"] != before["refresh-token"]
-    assert "oidc-bob" in kubectl(sandbox, "bob", "auth", "whoami", kubeconfig=kubeconfig).succeeded()
+    assert "oidc-bob" in kubectl(sandbox, "bob", "auth", "whoami", kubeconfig=kubeconfig).check_output()

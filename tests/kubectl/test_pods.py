@@ -18,7 +18,7 @@ from tests.testbed import Sandbox
 
 
 @contextlib.contextmanager
-def forwarding(sandbox: Sandbox, cache: Path, person: str, *words: str) -> Iterator[int]:
+def forward_port(sandbox: Sandbox, cache: Path, person: str, *words: str) -> Iterator[int]:
     """Run ``kubectl port-forward`` and give the local port."""
     command = [str(KUBECTL), "--cache-dir", str(cache), "port-forward", *words]
     with subprocess.Popen(
@@ -88,7 +88,7 @@ def test_command_in_a_pod_is_refused_in_one_sentence(kubectl: Kubectl, echo: str
 @pytest.mark.parametrize("target", ["pod/echo", "echo"])
 def test_port_forward_to_a_pod(sandbox: Sandbox, cache: Path, echo: str, target: str) -> None:
     with (
-        forwarding(sandbox, cache, "bob", target, ":9000") as port,
+        forward_port(sandbox, cache, "bob", target, ":9000") as port,
         socket.create_connection(("127.0.0.1", port), 10) as connection,
     ):
         connection.sendall(b"hello")
@@ -106,7 +106,7 @@ def test_port_forward_to_a_service(
     }
     apply("bob", service)
     with (
-        forwarding(sandbox, cache, "bob", "svc/echo", ":80") as port,
+        forward_port(sandbox, cache, "bob", "svc/echo", ":80") as port,
         socket.create_connection(("127.0.0.1", port), 10) as connection,
     ):
         connection.sendall(b"hello")
@@ -123,7 +123,7 @@ def test_the_courses_way_to_a_database(sandbox: Sandbox, cache: Path, kubectl: K
         for name in ("database", "user", "password")
     }
     with (
-        forwarding(sandbox, cache, "bob", "pod/pg-proxy", ":5432") as port,
+        forward_port(sandbox, cache, "bob", "pod/pg-proxy", ":5432") as port,
         psycopg.connect(
             host="127.0.0.1",
             port=port,

@@ -12,7 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from sspcloud_magics import session
-from sspcloud_magics.session import state
+from sspcloud_magics.session import session as session_module
 
 
 class Notebook:
@@ -54,7 +54,7 @@ class Notebook:
 @pytest.fixture
 def fresh_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A session that knows no cluster; what it opens is closed at the end."""
-    monkeypatch.setattr(state, "session", state.Session())
+    monkeypatch.setattr(session_module, "session", session_module.Session())
     yield
     session.close()
 

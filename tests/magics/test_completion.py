@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from sspcloud_magics.magics import completion
-from sspcloud_magics.magics.completion import Names
+from sspcloud_magics.magics.completion import ClusterNames
 from tests.magics.conftest import Notebook
 
-NAMES = Names(
+NAMES = ClusterNames(
     targets={
         "mon-api-abcdef-12345": ("8000", "http"),
         "svc/mon-api": ("80", "http"),
@@ -92,4 +92,4 @@ def test_nothing_is_fetched_before_a_cluster_was_used(notebook: Notebook) -> Non
     notebook.run("1 + 1")
     notebook.complete("%forward ")
     assert known._thread is None
-    assert known.names == Names()
+    assert known.names == ClusterNames()

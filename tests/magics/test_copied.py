@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 
 from sspcloud_magics import session
-from sspcloud_magics.widgets import standing
+from sspcloud_magics.widgets import local_state
 from tests.magics.conftest import Notebook
 from tests.testbed import Sandbox
 
@@ -30,7 +30,7 @@ def test_the_line_opens_the_same_forward(notebook: Notebook, sandbox: Sandbox, a
     notebook.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('alice')}")
     notebook.run(f"%forward {asked}")
     (first,) = session.open_forwards()
-    (fact,) = [fact for name, fact in standing.forwards().items() if name.startswith("forward/")]
+    (fact,) = [fact for name, fact in local_state.forwards().items() if name.startswith("forward/")]
     there = first.target, first.destination, first.address, first.ports, first.sockets
     session.unforward(everything=True)
     assert not session.open_forwards()

@@ -20,7 +20,7 @@ def bob(notebook: Notebook, sandbox: Sandbox) -> Notebook:
 
 def _only_hint(error: BaseException) -> str:
     assert isinstance(error, errors.SspcloudError)
-    (told,) = error.mend.splitlines()
+    (told,) = error.hint.splitlines()
     return told
 
 
@@ -33,7 +33,7 @@ def test_shared_database_is_offered_by_its_path(bob: Notebook) -> None:
     assert DATABASE_PATH in failed.why
     far = bob.fail("%connect_db mariadb")
     assert isinstance(far, errors.DatabaseNotFound)
-    assert "did you mean" not in far.mend
+    assert "did you mean" not in far.hint
 
 
 def test_own_database_is_offered_by_its_name(notebook: Notebook, sandbox: Sandbox) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import psutil
 import pytest
 
-from tests.magics.test_kernel import SECONDS, Kernel, running_kernel
+from tests.magics.test_kernel import SECONDS, Kernel, run_kernel
 from tests.testbed import Sandbox, Testbed
 
 pytestmark = pytest.mark.slow
@@ -151,7 +151,7 @@ def _up_to(shown: str, text: str) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def lab(sandbox: Sandbox, folder: Path) -> Iterator[Lab]:
-    with running_kernel(sandbox, "alice", folder) as kernel:
+    with run_kernel(sandbox, "alice", folder) as kernel:
         yield Lab(kernel)
 
 

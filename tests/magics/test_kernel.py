@@ -13,7 +13,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.forwards.manager import ForwardManager
 from tests.support.database import DATABASE_PATH as DATABASE
@@ -106,12 +106,12 @@ class Kernel:
 @pytest.fixture
 def kernel(sandbox: Sandbox, tmp_path: Path) -> Iterator[Kernel]:
     """A kernel of bob's, in a directory of its own."""
-    with running_kernel(sandbox, "bob", tmp_path) as running:
+    with run_kernel(sandbox, "bob", tmp_path) as running:
         yield running
 
 
 @contextlib.contextmanager
-def running_kernel(sandbox: Sandbox, person: str, folder: Path) -> Iterator[Kernel]:
+def run_kernel(sandbox: Sandbox, person: str, folder: Path) -> Iterator[Kernel]:
     """Run a kernel of somebody's in a directory."""
     own = {
         "KUBECONFIG": str(sandbox.kubeconfig(person)),
@@ -159,7 +159,9 @@ def test_password_prompt_is_refused_without_a_user(kernel: Kernel) -> None:
 
 def test_progress_is_shown_where_somebody_watches_only(kernel: Kernel) -> None:
     """What a machine runs is saved, and an empty line that was progress once is noise in it."""
-    cell = "from sspcloud_magics.magics.steps import steps\nwith steps(quiet=0) as tell: tell('working')"
+    cell = (
+        "from sspcloud_magics.magics.status_line import steps\nwith steps(quiet=0) as tell: tell('working')"
+    )
     for watched in (False, True):
         _, shown = kernel.end(kernel.begin(cell, watched=watched))
         printed = "".join(each["content"]["text"] for each in shown if each["msg_type"] == "stream")
@@ -172,7 +174,7 @@ def test_interrupt_cancels_the_query_alone(kernel: Kernel) -> None:
     kernel.run("import sspcloud_magics as ssp, threading; helper = ssp.session.open_forwards()[0]")
     slow = kernel.begin("print('begun', flush=True)\n%query_db SELECT pg_sleep(600), 'slow one'")
     kernel.wait_for_stream(slow, "begun")
-    watcher = _sleeping(kernel)
+    watcher = _is_sleeping(kernel)
     kernel.manager.interrupt_kernel()
     reply, _ = kernel.end(slow)
     assert reply["status"] == "error"
@@ -186,7 +188,7 @@ def test_interrupt_cancels_the_query_alone(kernel: Kernel) -> None:
     assert "active" in kernel.run("%forwards")
 
 
-def _sleeping(kernel: Kernel) -> bool:
+def _is_sleeping(kernel: Kernel) -> bool:
     """Whether the kernel has a connection open; the interrupt may come before or after the server's start."""
     return bool(kernel.process.net_connections(kind="tcp"))
 

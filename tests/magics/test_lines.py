@@ -111,7 +111,7 @@ def test_mistake_is_told_with_a_hint_and_no_traceback(notebook: Notebook, cell: 
 def test_unconnected_query_says_how_to_connect(notebook: Notebook) -> None:
     error = notebook.fail("%query_db SELECT 1")
     assert isinstance(error, NotConnected)
-    assert "%connect_db" in error.mend
+    assert "%connect_db" in error.hint
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sspcloud_magics import session
-from sspcloud_magics.session import state
+from sspcloud_magics.session import session as session_module
 from tests.magics.conftest import Notebook
 
 HEAVY = [
@@ -80,10 +80,10 @@ def test_unloading_leaves_nothing_behind(notebook: Notebook) -> None:
 
 
 def test_reloading_keeps_the_session(notebook: Notebook) -> None:
-    before = state.session
+    before = session_module.session
     notebook.run("%reload_ext sspcloud_magics")
     notebook.run("%reload_ext sspcloud_magics")
-    assert state.session is before
+    assert session_module.session is before
     ours = [type(each).__name__ for each in notebook.shell.configurables]
     assert ours.count("SSPCloud") == 1
     assert len(notebook.shell.Completer.custom_matchers) == 2
@@ -107,7 +107,7 @@ def test_unfit_setting_is_refused_and_breaks_nothing(
     notebook.run(f"%config {value}")
     assert says in caplog.text + notebook.printed
     assert "CANARY" not in caplog.text + notebook.printed
-    assert state.session.configured.context == "alice"
+    assert session_module.session.configured.context == "alice"
     with pytest.warns(UserWarning, match="left out"):
         notebook.run("%reload_ext sspcloud_magics")
     assert notebook.shell.find_line_magic("forward")
@@ -115,19 +115,21 @@ def test_unfit_setting_is_refused_and_breaks_nothing(
 
 def test_relay_image_setting_leaves_the_cluster_alone(notebook: Notebook) -> None:
     notebook.run("%config SSPCloud.relay_image = 'my-registry:5000/socat@sha256:0af1'")
-    assert state.session.relay_image == "my-registry:5000/socat@sha256:0af1"
+    assert session_module.session.relay_image == "my-registry:5000/socat@sha256:0af1"
     notebook.run("%config SSPCloud.relay_image = ''")
-    assert state.session.relay_image is None
+    assert session_module.session.relay_image is None
 
 
 def test_settings_reach_the_session(notebook: Notebook) -> None:
     notebook.run("%config SSPCloud.kubeconfig = '~/of-bob'")
     notebook.run("%config SSPCloud.namespace = 'user-bob'")
-    assert state.session.configured == session.Choice(kubeconfig="~/of-bob", namespace="user-bob")
+    assert session_module.session.configured == session.ClusterChoice(
+        kubeconfig="~/of-bob", namespace="user-bob"
+    )
     notebook.run("%reload_ext sspcloud_magics")
-    assert state.session.configured.namespace == "user-bob"
+    assert session_module.session.configured.namespace == "user-bob"
     notebook.run("%config SSPCloud.namespace = ''")
-    assert state.session.configured.namespace is None
+    assert session_module.session.configured.namespace is None
 
 
 def test_settings_are_listed_with_their_help(notebook: Notebook) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sspcloud_magics import errors, session
-from sspcloud_magics.cluster.auth.validity import Validity
+from sspcloud_magics.cluster.auth.expiry import Validity
 from sspcloud_magics.cluster.login_script import parse
 from sspcloud_magics.magics.login import Reminder
 from sspcloud_magics.sandbox import account

@@ -84,12 +84,12 @@ def test_stopping_the_sandbox_keeps_another_cluster(notebook: Notebook, tmp_path
 def test_missing_sandbox_says_how_to_install_it(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = builtins.__import__
 
-    def without(name: str, *arguments: Any, **keywords: Any) -> Any:
+    def import_without(name: str, *arguments: Any, **keywords: Any) -> Any:
         if name == "sspcloud_magics" and "sandbox" in (arguments[2] or ()):
             raise ModuleNotFoundError("No module named 'aiohttp'")
         return usual(name, *arguments, **keywords)
 
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(builtins, "__import__", import_without)
     error = notebook.fail("%sandbox status")
     assert isinstance(error, errors.SandboxFailed)
-    assert "[sandbox]" in error.mend
+    assert "[sandbox]" in error.hint

@@ -13,7 +13,7 @@ import pytest
 import sspcloud_magics as ssp
 from sspcloud_magics import errors
 from sspcloud_magics.magics.arguments import fill_in
-from sspcloud_magics.magics.progress import Line, Progress, shown
+from sspcloud_magics.magics.progress import Line, Progress, show_progress
 from tests.magics.conftest import Notebook
 from tests.support.database import DATABASE
 from tests.testbed import Sandbox
@@ -301,7 +301,7 @@ def test_slow_query_shows_progress_and_ends_its_thread() -> None:
             seen.set()
 
     seen = threading.Event()
-    with shown(Place(io.StringIO())) as progress:
+    with show_progress(Place(io.StringIO())) as progress:
         progress(5, 0, 0.1)
         assert seen.wait(60)
     assert shows[0].startswith("5 rows")

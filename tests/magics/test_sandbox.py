@@ -17,7 +17,7 @@ from kubernetes import client, config
 
 import sspcloud_magics as ssp
 from sspcloud_magics import errors, session
-from sspcloud_magics.session import state
+from sspcloud_magics.session import session as session_module
 from tests.magics.conftest import Notebook
 from tests.support.database import DATABASE
 from tests.testbed import Sandbox
@@ -132,7 +132,7 @@ def test_password_comes_from_a_prompt_or_environment(
     bob: Notebook, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = _api(sandbox, "bob").read_namespaced_secret(f"{DATABASE}-share-bob", "user-alice")
-    user, password = (_decoded(secret.data[key]) for key in ("user", "password"))
+    user, password = (_decode(secret.data[key]) for key in ("user", "password"))
     asked: list[str] = []
 
     def type_it(prompt: str) -> str:
@@ -194,7 +194,7 @@ def test_a_forward_on_a_unix_socket(alice: Notebook) -> None:
 def test_no_secret_is_in_what_the_notebook_shows(bob: Notebook, sandbox: Sandbox) -> None:
     secret = _api(sandbox, "bob").read_namespaced_secret(f"{DATABASE}-share-bob", "user-alice")
     token = yaml.safe_load(sandbox.kubeconfig("bob").read_text())["users"][0]["user"]["token"]
-    canaries = [_decoded(secret.data["password"]), token]
+    canaries = [_decode(secret.data["password"]), token]
     shown = ""
     for cell in (
         "%k8s_whoami",
@@ -206,7 +206,7 @@ def test_no_secret_is_in_what_the_notebook_shows(bob: Notebook, sandbox: Sandbox
         value = bob._run(cell).result
         bundle = bob.shell.display_formatter.format(value)[0] if value is not None else {}
         shown += bob.printed + repr(value) + repr(bundle)
-    shown += repr(state.session)
+    shown += repr(session_module.session)
     assert not [canary for canary in canaries if canary in shown]
 
 
@@ -377,7 +377,7 @@ def _api(sandbox: Sandbox, person: str) -> client.CoreV1Api:
     return client.CoreV1Api(config.new_client_from_config(str(sandbox.kubeconfig(person))))
 
 
-def _decoded(value: str) -> str:
+def _decode(value: str) -> str:
     import base64
 
     return base64.b64decode(value).decode()

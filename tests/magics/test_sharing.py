@@ -146,30 +146,30 @@ def test_a_schema_that_needs_quotes_is_named_in_quotes(alice: Notebook) -> None:
     refused = alice.fail(f"%share_db {DATABASE} --with bob --schema 'en\"quête; --'")
     assert isinstance(refused, errors.UsageProblem)
     assert "'en\"quête; --'" in refused.what
-    assert refused.mend == "there is: public"
+    assert refused.hint == "there is: public"
 
 
 def test_several_shares_are_revoked_despite_typos(alice: Notebook, sandbox: Sandbox) -> None:
-    assert "in lower case: bob" in errors_of(alice.fail(f"%share_db {DATABASE} --with Bob")).mend
+    assert "in lower case: bob" in errors_of(alice.fail(f"%share_db {DATABASE} --with Bob")).hint
     alice.run(f"%share_db {DATABASE} --with bob, carol")
     for line in ("bob", DATABASE):  # the command that was meant is named
-        assert f"%unshare {DATABASE} bob" in errors_of(alice.fail(f"%unshare {line}")).mend
+        assert f"%unshare {DATABASE} bob" in errors_of(alice.fail(f"%unshare {line}")).hint
     swapped = errors_of(alice.fail(f"%unshare bob {DATABASE}"))
-    assert swapped.mend == f"%unshare {DATABASE} bob"
+    assert swapped.hint == f"%unshare {DATABASE} bob"
     partly = errors_of(alice.fail(f"%unshare {DATABASE} bob dave"))
     assert partly.what == f"{DATABASE} is not shared with dave."
     assert partly.why == f"{DATABASE} is no longer shared with bob."
-    assert partly.mend == f"%unshare {DATABASE} carol"
+    assert partly.hint == f"%unshare {DATABASE} carol"
     alice.run(f"%share_db {DATABASE} --with bob")
     assert len(str(alice.run(f"%unshare {DATABASE} oidc-bob, carol")).splitlines()) == 3
     alice.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('bob')}")
     for line in (f"%share_db user-alice/{DATABASE} --with carol", f"%unshare user-alice/{DATABASE} carol"):
         assert "is not yours to share" in errors_of(alice.fail(line)).what
     meant = errors_of(alice.fail(f"%connect_db alice/{DATABASE}"))
-    assert meant.mend.startswith(f"a person's namespace begins with user-: %connect_db user-alice/{DATABASE}")
-    assert "%databases -n user-alice" in errors_of(alice.fail("%connect_db user-alice")).mend
-    assert "user-alice" in errors_of(alice.fail("%databases -n alice")).mend
-    assert "NAMESPACE/NAME" in errors_of(alice.fail(f'%connect_db "{LINE}"')).mend
+    assert meant.hint.startswith(f"a person's namespace begins with user-: %connect_db user-alice/{DATABASE}")
+    assert "%databases -n user-alice" in errors_of(alice.fail("%connect_db user-alice")).hint
+    assert "user-alice" in errors_of(alice.fail("%databases -n alice")).hint
+    assert "NAMESPACE/NAME" in errors_of(alice.fail(f'%connect_db "{LINE}"')).hint
 
 
 def errors_of(error: BaseException) -> errors.SspcloudError:

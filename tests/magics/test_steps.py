@@ -2,12 +2,12 @@
 
 import pytest
 
-from sspcloud_magics.magics.steps import steps
+from sspcloud_magics.magics.status_line import steps
 
 
 @pytest.fixture(autouse=True)
 def watched(monkeypatch):
-    monkeypatch.setattr("sspcloud_magics.magics.steps.is_watched", lambda: True)
+    monkeypatch.setattr("sspcloud_magics.magics.status_line.is_watched", lambda: True)
 
 
 def test_step_covers_the_last_and_leaves_nothing(capsys):

@@ -79,7 +79,7 @@ def lent(sandbox: Sandbox):
         [
             sys.executable,
             "-c",
-            f"import sspcloud_magics as ssp; ssp.unshare({DATABASE!r}, everybody=True); ssp.share_db({DATABASE!r}, 'bob')",
+            f"import sspcloud_magics as ssp; ssp.unshare({DATABASE!r}, all_colleagues=True); ssp.share_db({DATABASE!r}, 'bob')",
         ],
         env=sandbox.env("alice"),
         check=True,

@@ -87,10 +87,10 @@ _CALLS = {
 
 @pytest.mark.parametrize("shell", ["os.system('x')", "subprocess.run('x', shell=True)"])
 def test_a_shell_would_be_found(shell: str) -> None:
-    assert list(started(ast.parse(f"import os, subprocess\n{shell}")))
+    assert list(list_starts(ast.parse(f"import os, subprocess\n{shell}")))
 
 
-def started(tree: ast.AST) -> list[ast.Call]:
+def list_starts(tree: ast.AST) -> list[ast.Call]:
     """Return the calls that start a program."""
     return [
         node
@@ -111,7 +111,7 @@ def test_no_shell_is_run() -> None:
     found = {
         file.relative_to(package).as_posix(): call
         for file in package.rglob("*.py")
-        for call in started(ast.parse(file.read_text("utf-8")))
+        for call in list_starts(ast.parse(file.read_text("utf-8")))
         if "sandbox" not in file.parts
     }
     assert set(found) == {"cluster/auth/exec_plugin.py", "forwards/helper.py"}

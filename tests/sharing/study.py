@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from sspcloud_magics.databases.postgres.session.pinned import PATH
-from sspcloud_magics.sharing import grants, handover
+from sspcloud_magics.databases.postgres.session.search_path import PATH
+from sspcloud_magics.sharing import handover, role_sql
 
 DATABASE, OWNER, ROLE = "study", "alice", "share_bob"
 
@@ -25,7 +25,7 @@ def superuser(server):
             )
             yield session
         first.execute("DROP DATABASE study WITH (FORCE)")
-        for name in (ROLE, "share_carol", grants.ARCHIVE, OWNER):
+        for name in (ROLE, "share_carol", role_sql.ARCHIVE, OWNER):
             first.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
 
 
@@ -38,23 +38,25 @@ def alice(server, superuser):
 
 
 def share(superuser, role=ROLE, *, read_write=True):
-    wanted = grants.Privileges(
+    wanted = role_sql.Privileges(
         role=role, dbname=DATABASE, schemas=("public",), owners=(OWNER,), keeper=OWNER, read_write=read_write
     )
     verifier = superuser.pgconn.encrypt_password(b"b", role.encode(), b"scram-sha-256").decode()
     until = datetime.now(UTC) + timedelta(days=1)
-    grants.run(superuser, grants.login(role, verifier, until, exists=False, read_write=read_write))
-    grants.run(superuser, grants.grant(wanted))
-    grants.run(superuser, grants.between_colleagues(superuser.execute(grants.COLLEAGUES).fetchall(), wanted))
+    role_sql.run(superuser, role_sql.login(role, verifier, until, exists=False, read_write=read_write))
+    role_sql.run(superuser, role_sql.grant(wanted))
+    role_sql.run(
+        superuser, role_sql.between_colleagues(superuser.execute(role_sql.COLLEAGUES).fetchall(), wanted)
+    )
 
 
 def take_back(superuser, role=ROLE):
-    heir = grants.heir_of_database(superuser)
-    for statement in (grants.forbid_login(role), grants.end_sessions(role)):
+    heir = role_sql.heir_of_database(superuser)
+    for statement in (role_sql.forbid_login(role), role_sql.end_sessions(role)):
         superuser.execute(statement)
     given = handover.hand_over(superuser, role, heir, leaves=True)
     for step in given.steps:
         with superuser.transaction():
-            grants.run(superuser, step)
-    grants.run(superuser, grants.drop(role))
+            role_sql.run(superuser, step)
+    role_sql.run(superuser, role_sql.drop(role))
     return given

@@ -36,8 +36,8 @@ def test_similar_accounts_have_names_of_their_own(text, name, namespace):
 def test_account_like_the_prefix_is_asked_about():
     with pytest.raises(UsageProblem, match="two ways") as refused:
         parse_colleague("oidc-bob")
-    assert "write bob" in refused.value.mend
-    assert "user-oidc-bob" in refused.value.mend
+    assert "write bob" in refused.value.hint
+    assert "user-oidc-bob" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_account_like_the_prefix_is_asked_about():
 def test_what_is_no_account_name_is_refused(text):
     with pytest.raises(UsageProblem) as refused:
         parse_colleague(text)
-    assert refused.value.mend
+    assert refused.value.hint
 
 
 @pytest.mark.parametrize(("text", "owner"), [("alice", "user-alice"), ("projet-x", "projet-x")])
@@ -55,7 +55,7 @@ def test_oneself_is_refused(text, owner):
         parse_colleague(text, owner=owner)
 
 
-def binding(name, *subjects):
+def make_binding(name, *subjects):
     return {"metadata": {"name": name}, "subjects": [{"kind": kind, "name": who} for kind, who in subjects]}
 
 
@@ -75,13 +75,13 @@ def binding(name, *subjects):
     ],
 )
 def test_prefix_comes_from_onyxias_binding(namespace, subject, prefix):
-    bindings = [binding("other", ("User", "x-alice")), binding("full_control_namespace", subject)]
+    bindings = [make_binding("other", ("User", "x-alice")), make_binding("full_control_namespace", subject)]
     assert learn_prefix(namespace, bindings) == prefix
 
 
 def test_prefix_is_the_owners_among_other_bindings():
     users = [("User", "oidc-a-alice"), ("User", "oidc-alice"), ("User", "oidc-malice")]
-    assert learn_prefix("user-alice", [binding("full_control_namespace", *users)]) == "oidc-"
+    assert learn_prefix("user-alice", [make_binding("full_control_namespace", *users)]) == "oidc-"
 
 
 def test_without_that_binding_nothing_is_learnt():

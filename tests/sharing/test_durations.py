@@ -33,7 +33,7 @@ def test_numbers_with_units_are_durations(text, expected):
 def test_nonsense_is_refused_with_what_to_do(text):
     with pytest.raises(UsageProblem) as refused:
         parse_duration(text)
-    assert refused.value.mend
+    assert refused.value.hint
 
 
 @given(st.integers(min_value=1, max_value=int(LONGEST.total_seconds())))

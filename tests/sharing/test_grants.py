@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from sspcloud_magics.sharing import grants, remarks
+from sspcloud_magics.sharing import advisories, role_sql
 from sspcloud_magics.sharing.handover import hand_over
 
 OWNER = 'al"ice é'
@@ -34,7 +34,7 @@ def superuser(server):
         with psycopg.connect(**server.conninfo(dbname=DATABASE), autocommit=True) as connection:
             yield connection
         first.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(DATABASE)))
-        for name in (ROLE, grants.ARCHIVE, OWNER):
+        for name in (ROLE, role_sql.ARCHIVE, OWNER):
             first.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
 
 
@@ -57,12 +57,12 @@ def owner(server, superuser):
 def share(superuser, *, read_write=False, until=None, exists=False):
     verifier = superuser.pgconn.encrypt_password(PASSWORD.encode(), ROLE.encode(), b"scram-sha-256").decode()
     until = until or datetime.now(UTC) + timedelta(days=1)
-    run(superuser, grants.login(ROLE, verifier, until, exists=exists, read_write=read_write))
-    run(superuser, grants.grant(wanted(read_write=read_write)))
+    run(superuser, role_sql.login(ROLE, verifier, until, exists=exists, read_write=read_write))
+    run(superuser, role_sql.grant(make_grant(read_write=read_write)))
 
 
-def wanted(*, read_write=False):
-    return grants.Privileges(
+def make_grant(*, read_write=False):
+    return role_sql.Privileges(
         role=ROLE, dbname=DATABASE, schemas=(SCHEMA,), owners=(OWNER,), keeper=OWNER, read_write=read_write
     )
 
@@ -205,7 +205,7 @@ def test_writer_writes_and_the_owner_may_use_it(server, superuser, owner):
 
 def test_a_share_can_be_made_again_and_become_narrower(server, superuser, owner):
     share(superuser, read_write=True)
-    run(superuser, grants.revoke_before_grant(wanted(), (SCHEMA,)))
+    run(superuser, role_sql.revoke_before_grant(make_grant(), (SCHEMA,)))
     share(superuser, exists=True)
     share(superuser, exists=True)
     with as_colleague(server) as bob:
@@ -222,8 +222,8 @@ def test_an_ended_role_may_not_log_in(server, superuser, owner):
 
 
 def test_idle_sessions_end_and_their_number_is_limited(server, superuser, owner, monkeypatch):
-    monkeypatch.setattr(grants, "IDLE_TIMEOUT", timedelta(seconds=1))
-    monkeypatch.setattr(grants, "CONNECTION_LIMIT", 1)
+    monkeypatch.setattr(role_sql, "IDLE_TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr(role_sql, "CONNECTION_LIMIT", 1)
     share(superuser)
     with as_colleague(server) as bob:
         with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
@@ -234,7 +234,7 @@ def test_idle_sessions_end_and_their_number_is_limited(server, superuser, owner,
 
 
 def test_transaction_that_idles_ends(server, superuser, owner, monkeypatch):
-    monkeypatch.setattr(grants, "IDLE_TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr(role_sql, "IDLE_TIMEOUT", timedelta(seconds=1))
     share(superuser)
     with as_colleague(server) as bob:
         bob.execute("BEGIN")
@@ -263,26 +263,26 @@ def test_revoking_ends_sessions_and_keeps_objects(server, superuser, owner):
     share(superuser, read_write=True)
     with as_colleague(server) as bob:
         bob.execute("CREATE TABLE of_bob AS SELECT 7 AS x")
-        run(superuser, [grants.forbid_login(ROLE), grants.end_sessions(ROLE)])
+        run(superuser, [role_sql.forbid_login(ROLE), role_sql.end_sessions(ROLE)])
         with pytest.raises(psycopg.OperationalError):
             bob.execute("SELECT 1")
         for step in hand_over(superuser, ROLE, OWNER, leaves=True).steps:
             run(superuser, step)
-        run(superuser, grants.drop(ROLE))
+        run(superuser, role_sql.drop(ROLE))
     assert owner.execute(in_own("SELECT x FROM {}.of_bob")).fetchone() == (7,)
     found = superuser.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone()
     assert found is None
 
 
 def test_what_public_may_do_is_asked_for(superuser):
-    temporary, create = superuser.execute(grants.PUBLIC_RIGHTS).fetchone()
+    temporary, create = superuser.execute(role_sql.PUBLIC_RIGHTS).fetchone()
     assert (temporary, create) == (True, False)
 
 
 def test_owners_and_schemas_are_found(superuser, owner):
-    schemas = [name for (name,) in superuser.execute(grants.SCHEMAS)]
+    schemas = [name for (name,) in superuser.execute(role_sql.SCHEMAS)]
     assert schemas == [SCHEMA, "public"]
-    assert superuser.execute(grants.OWNERS, {"schemas": [SCHEMA]}).fetchall() == [(OWNER,)]
+    assert superuser.execute(role_sql.OWNERS, {"schemas": [SCHEMA]}).fetchall() == [(OWNER,)]
 
 
 def test_the_servers_log_holds_no_password(server, superuser, owner):
@@ -303,10 +303,10 @@ def test_what_public_may_write_or_call_is_found(superuser, owner):
     ):
         quoted = statement.replace("'DELETE FROM {s}.", "'DELETE FROM " + f'"{SCHEMA}".')
         owner.execute(in_schema(quoted))
-    said = remarks.public(superuser, [SCHEMA], (), read_write=False)
+    said = advisories.public(superuser, [SCHEMA], (), read_write=False)
     assert any(f'PUBLIC may write to "{SCHEMA}".open_to_all,' in one for one in said)
     assert any(f'PUBLIC may call "{SCHEMA}".acts(), which act' in one for one in said)
-    elsewhere = " ".join(remarks.public(superuser, ["public"], (), read_write=False))
+    elsewhere = " ".join(advisories.public(superuser, ["public"], (), read_write=False))
     assert "open_to_all" not in elsewhere
     assert "acts()" not in elsewhere
 
@@ -315,10 +315,10 @@ def test_creators_without_objects_are_covered_later(server, superuser, owner):
     superuser.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'w'").format(sql.Identifier("writer é")))
     try:
         owner.execute(in_schema('GRANT USAGE, CREATE ON SCHEMA {s} TO "writer é"'))
-        owners = [name for (name,) in superuser.execute(grants.OWNERS, {"schemas": [SCHEMA]})]
+        owners = [name for (name,) in superuser.execute(role_sql.OWNERS, {"schemas": [SCHEMA]})]
         assert owners == sorted([OWNER, "writer é"])
         share(superuser)
-        run(superuser, grants.grant(replace(wanted(), owners=tuple(owners))))
+        run(superuser, role_sql.grant(replace(make_grant(), owners=tuple(owners))))
         with psycopg.connect(**server.conninfo(dbname=DATABASE, user="writer é", password="w")) as writer:
             writer.execute(in_schema("CREATE TABLE {s}.of_another AS SELECT 3 AS x"))
         with as_colleague(server) as bob:

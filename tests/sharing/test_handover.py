@@ -5,7 +5,7 @@ import pytest
 from psycopg import errors, sql
 
 from sspcloud_magics.errors import QueryFailed
-from sspcloud_magics.sharing import grants, handover
+from sspcloud_magics.sharing import handover, role_sql
 from tests.sharing.study import DATABASE, OWNER, ROLE, alice, share, superuser, take_back
 
 __all__ = ["alice", "superuser"]
@@ -70,7 +70,7 @@ def bob(server, superuser):
         yield session
 
 
-def called(superuser):
+def list_calls(superuser):
     return {who for (who,) in superuser.execute("SELECT DISTINCT who FROM share_bob.called")} - {ROLE}
 
 
@@ -86,7 +86,7 @@ def test_data_are_inherited_and_run_no_code(superuser, alice, bob):
         "INSERT INTO share_bob.results (n, d, worse) VALUES (9, 5, 1); UPDATE share_bob.results SET n = 8"
     )
     alice.execute("SELECT nextval('share_bob.numbers'), lo_get(4711); ANALYZE share_bob.results")
-    assert called(superuser) == set()
+    assert list_calls(superuser) == set()
     left = superuser.execute(
         "SELECT conname FROM pg_constraint WHERE conrelid = 'share_bob.results'::regclass AND contype = 'c'"
     )
@@ -112,7 +112,7 @@ def test_data_bound_to_code_stays_with_the_archive(superuser, alice, bob):
     assert alice.execute("SELECT n FROM share_bob.counted").fetchall() == [(1,)]
     with pytest.raises(errors.InsufficientPrivilege):
         alice.execute("INSERT INTO share_bob.parts VALUES (1)")
-    assert called(superuser) == set()
+    assert list_calls(superuser) == set()
 
 
 CALLS = [
@@ -130,7 +130,7 @@ def test_code_runs_for_no_other_user(superuser, alice, bob, call):
     take_back(superuser)
     with pytest.raises((errors.InsufficientPrivilege, errors.UndefinedFunction)):
         alice.execute(call)
-    assert called(superuser) == set()
+    assert list_calls(superuser) == set()
 
 
 def test_code_is_on_no_path_and_acts_as_no_owner(superuser, alice, bob):
@@ -141,7 +141,7 @@ def test_code_is_on_no_path_and_acts_as_no_owner(superuser, alice, bob):
     )
     assert found.fetchall() == []
     archive = superuser.execute(
-        "SELECT rolcanlogin, rolsuper, rolinherit FROM pg_roles WHERE rolname = %s", [grants.ARCHIVE]
+        "SELECT rolcanlogin, rolsuper, rolinherit FROM pg_roles WHERE rolname = %s", [role_sql.ARCHIVE]
     ).fetchone()
     assert archive[:2] == (False, False)
 
@@ -173,11 +173,11 @@ def test_a_superuser_inherits_nothing(superuser, alice, bob):
     owners = superuser.execute(
         "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'share_bob'::regnamespace"
     )
-    assert owners.fetchall() == [(grants.ARCHIVE,)]
+    assert owners.fetchall() == [(role_sql.ARCHIVE,)]
 
 
 def test_a_role_of_the_archives_name_is_not_taken_over(superuser, bob):
-    superuser.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(grants.ARCHIVE)))
+    superuser.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role_sql.ARCHIVE)))
     with pytest.raises(QueryFailed, match="no share has made"):
         handover.hand_over(superuser, ROLE, OWNER, leaves=True)
 

@@ -9,8 +9,8 @@ from sspcloud_magics.secret import Secret
 from sspcloud_magics.share_keys import share_name
 from sspcloud_magics.sharing import manifests
 from sspcloud_magics.sharing.colleagues import parse_colleague
-from sspcloud_magics.sharing.grants import Privileges
 from sspcloud_magics.sharing.manifests import PlannedShare, future_pods
+from sspcloud_magics.sharing.role_sql import Privileges
 from tests.support.database import DATABASE as F
 
 CANARY = "canary-password"
@@ -37,7 +37,7 @@ def a_share(*, duration=timedelta(days=7), **more):
     )
 
 
-def owned(share):
+def make_owned(share):
     return [
         manifests.secret(share, Secret(CANARY), "PEM", "uid-1"),
         manifests.role(share, "uid-1"),
@@ -66,13 +66,13 @@ def test_the_jobs_pod_would_be_hardened_if_it_ever_ran():
 
 def test_everything_else_is_owned_by_the_job():
     share = a_share()
-    for manifest in owned(share):
+    for manifest in make_owned(share):
         (owner,) = manifest["metadata"]["ownerReferences"]
         assert (owner["kind"], owner["name"], owner["uid"]) == ("Job", share.name, "uid-1")
 
 
 def test_every_object_says_what_it_is_for():
-    for manifest in [manifests.job(a_share(reason="cours")), *owned(a_share(reason="cours"))]:
+    for manifest in [manifests.job(a_share(reason="cours")), *make_owned(a_share(reason="cours"))]:
         metadata = manifest["metadata"]
         assert metadata["labels"]["app.kubernetes.io/managed-by"] == "sspcloud-magics"
         assert metadata["labels"]["sspcloud-magics/colleague"] == "bob"
@@ -120,7 +120,7 @@ def test_the_secret_holds_all_that_the_colleague_needs():
 
 
 def test_a_masked_secret_shows_no_value():
-    shown = manifests.masked(manifests.secret(a_share(), Secret(CANARY), None, None))
+    shown = manifests.mask_manifest(manifests.secret(a_share(), Secret(CANARY), None, None))
     encoded = base64.b64encode(CANARY.encode()).decode()
     assert CANARY not in str(shown)
     assert encoded not in str(shown)

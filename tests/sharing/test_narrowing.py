@@ -4,8 +4,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from sspcloud_magics.sharing import grants
-from sspcloud_magics.sharing.narrowing import find_excess
+from sspcloud_magics.sharing import role_sql
+from sspcloud_magics.sharing.excess_privileges import find_excess
 from tests.sharing.study import DATABASE, ROLE, alice, share, superuser
 
 __all__ = ["alice", "superuser"]
@@ -35,7 +35,7 @@ def bob(server, superuser, alice):
 def narrow(superuser, creators=()):
     excess = find_excess(superuser, creators)
     with superuser.transaction():
-        grants.run(superuser, excess.statements)
+        role_sql.run(superuser, excess.statements)
     return excess
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sspcloud_magics.sharing.policies import observations, selects
+from sspcloud_magics.sharing.network_policies import observations, selects
 
 
 def policy(name="p", labels=None, expressions=None, types=None):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from sspcloud_magics.sharing.shares import LEFT, Share, ShareRole
+from sspcloud_magics.sharing.inventory import LEFT, Share, ShareRole
 from sspcloud_magics.sharing.table import share_table
 
 

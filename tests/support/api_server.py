@@ -90,7 +90,7 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
                     self.command, parts.path, parse_qs(parts.query), token, body, client, id(self.connection)
                 )
             )
-            code, kind, data = self._found(parts.path, token)
+            code, kind, data = self._find(parts.path, token)
             self.send_response(code)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
@@ -101,7 +101,7 @@ def _handler(server: ApiServer) -> type[BaseHTTPRequestHandler]:
             self.answered = True
             self.close_connection = server.close_idle
 
-        def _found(self, path: str, token: str) -> tuple[int, str, bytes]:
+        def _find(self, path: str, token: str) -> tuple[int, str, bytes]:
             if server.tokens is not None and token not in server.tokens:
                 return status(401, "Unauthorized")
             if path in server.forbidden:
@@ -133,7 +133,7 @@ class _Quiet(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(server: ApiServer, *, tls: bool = True) -> Iterator[ApiServer]:
+def serve(server: ApiServer, *, tls: bool = True) -> Iterator[ApiServer]:
     """Have the server answer as long as the block runs, at its `url`."""
     listener = _Quiet(("127.0.0.1", 0), _handler(server))
     if tls:

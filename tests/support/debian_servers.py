@@ -80,7 +80,7 @@ def _make(place: Path, packages: tuple[str, ...]) -> None:
         with tempfile.TemporaryDirectory(dir=place.parent) as scratch:
             root = Path(scratch) / place.name
             root.mkdir(mode=0o755)
-            names = [*packages, *_missing_libraries(apt, packages)]
+            names = [*packages, *_list_missing_libraries(apt, packages)]
             _run(*apt, "download", *names, cwd=Path(scratch))
             for archive in Path(scratch).glob("*.deb"):
                 _run("dpkg-deb", "--extract", str(archive), str(root))
@@ -92,7 +92,7 @@ def _make(place: Path, packages: tuple[str, ...]) -> None:
         raise CannotUnpack(f"{error.cmd[0]} failed ({(error.stderr or '').strip()[-300:]})") from None
 
 
-def _missing_libraries(apt: list[str], packages: tuple[str, ...]) -> list[str]:
+def _list_missing_libraries(apt: list[str], packages: tuple[str, ...]) -> list[str]:
     """Return the libraries that the packages depend on and that are not installed on this machine."""
     planned = _run(*apt, "--simulate", "install", "--no-install-recommends", *packages)
     needed = {line.split()[1] for line in planned.splitlines() if line.startswith("Inst ")}

@@ -20,7 +20,7 @@ class Said:
     err: str
     code: int
 
-    def succeeded(self) -> str:
+    def check_output(self) -> str:
         """Return what it printed; it must have succeeded."""
         assert self.code == 0, self.err
         return self.out

@@ -25,7 +25,7 @@ def write(notebook: Any, file: Path) -> None:
     nbformat.write(notebook, file)
 
 
-def saved_by_a_kernel(cells: Iterable[str], folder: Path) -> Path:
+def run_and_save(cells: Iterable[str], folder: Path) -> Path:
     """Run the cells in a folder, also those after one that fails; return the file with their outputs."""
     from nbclient import NotebookClient
 

@@ -63,7 +63,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def started(
+def start_server(
     programs: Programs | None = None, settings: Mapping[str, str] | None = None, *, standby: bool = False
 ) -> Iterator[Server]:
     """Run a PostgreSQL, in UTC and with messages in English; the wheel's where no other is named.

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.databases.credentials import for_database
-from sspcloud_magics.databases.postgres.query import QueryResult, noted, run
+from sspcloud_magics.databases.postgres.query import QueryResult, attach_notes, run
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection, open_connection
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.forwards.manager import ForwardManager
@@ -27,4 +27,4 @@ def query(
 ) -> pd.DataFrame | QueryResult:
     """Return the rows, or what was done where there are none; `options` as `QueryOptions` takes them."""
     result = run(connection, sql, params, QueryOptions(**options))
-    return result if result.frame is None else noted(result)
+    return result if result.frame is None else attach_notes(result)

@@ -15,12 +15,12 @@ from tests.support.database import DATABASE
 def nothing_shared(be_owner: Callable[[], object]) -> Iterator[None]:
     """Revoke all shares of the database before and after the block, as its owner."""
     be_owner()
-    ssp.unshare(DATABASE, everybody=True)
+    ssp.unshare(DATABASE, all_colleagues=True)
     try:
         yield
     finally:
         be_owner()
-        ssp.unshare(DATABASE, everybody=True)
+        ssp.unshare(DATABASE, all_colleagues=True)
 
 
 def superuser(dbname: str | None = None) -> DatabaseConnection:

@@ -8,7 +8,7 @@ import pytest
 from tests.support import debian_servers, not_run
 
 
-def skipped_report(skip, reason):
+def make_skip_report(skip, reason):
     with pytest.raises(pytest.skip.Exception) as skipped:
         skip(reason)
     longrepr = ("test_x.py", 1, f"Skipped: {skipped.value}")
@@ -16,8 +16,8 @@ def skipped_report(skip, reason):
 
 
 def test_one_line_names_all_that_was_lacking():
-    reports = [skipped_report(not_run.skip, each) for each in ("b: none", "a: none", "b: none")]
-    reports.append(skipped_report(pytest.skip, "another reason"))
+    reports = [make_skip_report(not_run.skip, each) for each in ("b: none", "a: none", "b: none")]
+    reports.append(make_skip_report(pytest.skip, "another reason"))
     assert not_run.sum_up(reports) == "not run: a: none; b: none"
     assert not_run.sum_up(reports[-1:]) == ""
 

@@ -21,7 +21,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def listening(serve: Callable[..., None], port: int = 0) -> Iterator[int]:
+def listen(serve: Callable[..., None], port: int = 0) -> Iterator[int]:
     """Give the port on which `serve` is called with each connection."""
 
     class Handler(socketserver.BaseRequestHandler):
@@ -52,7 +52,7 @@ def echo(connection) -> None:
 def programs() -> Iterator[Callable[[Callable[..., None]], int]]:
     """Start a program for the length of the test; returns its port."""
     with ExitStack() as stack:
-        yield lambda serve: stack.enter_context(listening(serve))
+        yield lambda serve: stack.enter_context(listen(serve))
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from sspcloud_magics.tunnel import connection
 from sspcloud_magics.tunnel.__main__ import main
 from sspcloud_magics.tunnel.engine import Engine
 from sspcloud_magics.tunnel.negotiation import PROTOCOLS
-from sspcloud_magics.tunnel.peer import PeerWatch
-from sspcloud_magics.tunnel.sleep import clock
+from sspcloud_magics.tunnel.peer_probe import PeerWatch
 from sspcloud_magics.tunnel.stream import Stream
+from sspcloud_magics.tunnel.suspend_detector import clock
 from sspcloud_magics.tunnel.timings import Timings
 
 
@@ -78,10 +78,10 @@ def run(given: Circumstances) -> None:
         peers = BlindPeers() if given.blind else None
         return Engine(emit, given.timings, PROTOCOLS[given.first], peers)
 
-    main(make, partial(jumping, Path(given.lid)) if given.lid else clock)
+    main(make, partial(jump_clock, Path(given.lid)) if given.lid else clock)
 
 
-def jumping(lid: Path) -> float:
+def jump_clock(lid: Path) -> float:
     return time.monotonic() + 3600.0 * lid.exists()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import SspcloudError, from_wire
-from sspcloud_magics.tunnel.control import (
+from sspcloud_magics.tunnel.ipc import (
     Command,
     CredentialsWanted,
     Event,

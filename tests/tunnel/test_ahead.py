@@ -13,10 +13,10 @@ import pytest
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.tunnel import pool as engine
-from sspcloud_magics.tunnel.credentials import Credentials
-from sspcloud_magics.tunnel.pods import Candidate
+from sspcloud_magics.tunnel.credentials import AccessStore
+from sspcloud_magics.tunnel.pod_selection import Candidate
 from sspcloud_magics.tunnel.pool import Pool
-from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
+from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 from sspcloud_magics.tunnel.timings import Timings
 from sspcloud_magics.tunnel.tunnel import Tunnel
 from tests.tunnel.protocols.wire import control, frame
@@ -39,7 +39,7 @@ class Stage:
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
-        self.credentials = Credentials(Access(server="https://127.0.0.1:1"), lambda: None)
+        self.credentials = AccessStore(Access(server="https://127.0.0.1:1"), lambda: None)
         self.credentials.spoken = self.credentials.protocol
         self.troubles: list[Exception] = []
         pod = Candidate("web-0", "uid", (5432,), usable=True)
@@ -77,7 +77,7 @@ class Stage:
             await settle()
             if self.answers:
                 for tunnel in self.open:
-                    tunnel.received(PONG if tunnel.half_close else CHANNELS_PONG)
+                    tunnel.on_data(PONG if tunnel.half_close else CHANNELS_PONG)
 
 
 @pytest.fixture

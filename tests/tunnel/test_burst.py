@@ -82,7 +82,7 @@ def test_a_crowd_shares_with_who_came_just_before_it(api, pod):
             clients = [stack.enter_context(connect(port)) for _ in range(26)]
             for client in clients:
                 client.settimeout(60)
-            assert echoed(clients)
+            assert echo_all(clients)
 
 
 def test_leaving_or_refused_guest_harms_no_neighbour(api, pod):
@@ -91,13 +91,13 @@ def test_leaving_or_refused_guest_harms_no_neighbour(api, pod):
         port = state.local_ports[0]
         assert ask(port) == b"ping"
         with burst(api, helper, port, 26) as clients:
-            assert echoed(clients)
+            assert echo_all(clients)
             clients[-1].sendall(ENDLESS)
             assert receive(clients[-1], 1) == b"\0"
             clients[-1].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             clients[-1].close()  # in the middle of much: a reset
             clients[-2].close()
-            assert echoed(clients[:-2])
+            assert echo_all(clients[:-2])
 
 
 def test_guest_that_reads_nothing_is_ended(api, pod):
@@ -105,11 +105,11 @@ def test_guest_that_reads_nothing_is_ended(api, pod):
         port = helper.forward("pod", pod, 8000).local_ports[0]
         assert ask(port) == b"ping"
         with burst(api, helper, port, 26) as clients:
-            assert echoed(clients)
+            assert echo_all(clients)
             clients[-1].sendall(ENDLESS)
             counted = helper.wait_for_counters(lambda counted: counted.failed_connections == 1)
             assert "took nothing" in counted.last_error
-            assert echoed(clients[:-1])
+            assert echo_all(clients[:-1])
             # It has what came before, and then an error: what was cut never looks whole.
             with pytest.raises(ConnectionResetError):
                 receive_all(clients[-1])
@@ -123,7 +123,7 @@ def test_broken_shared_tunnel_resets_its_guests_only(api, pod):
         port = helper.forward("pod", pod, 9000).local_ports[0]
         assert ask(port) == b"ping"
         with burst(api, helper, port, 34) as clients:
-            assert echoed(clients)
+            assert echo_all(clients)
             network.reset_all()
             for client in clients:
                 with pytest.raises(ConnectionResetError):
@@ -134,7 +134,7 @@ def test_broken_shared_tunnel_resets_its_guests_only(api, pod):
             assert receive(client, 5) == b"again"
 
 
-def echoed(clients: list[socket.socket]) -> bool:
+def echo_all(clients: list[socket.socket]) -> bool:
     """Have each client echo a word of its own, all at the same time."""
     words = [f"word {number}".encode() for number in range(len(clients))]
     for client, word in zip(clients, words, strict=True):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sspcloud_magics.target import Target
-from sspcloud_magics.tunnel.follow import FORBIDDEN, Follower
 from sspcloud_magics.tunnel.http import StatusError
+from sspcloud_magics.tunnel.pod_watcher import FORBIDDEN, PodWatcher
 
 PATIENCE = 20.0
 Object = dict[str, Any]
@@ -77,9 +77,9 @@ class Server:
         """Change the Endpoints; return when the follower has taken note."""
         self.endpoints = endpoints(name, ready=ready)
         self.tell("endpoints", {"type": "MODIFIED", "object": self.endpoints})
-        await self.until(self._events["endpoints"].join())
+        await self.wait_for(self._events["endpoints"].join())
 
-    async def until(self, wanted: Coroutine[Any, Any, Any]) -> Any:
+    async def wait_for(self, wanted: Coroutine[Any, Any, Any]) -> Any:
         async with asyncio.timeout(PATIENCE):
             return await wanted
 
@@ -89,7 +89,7 @@ class Found:
 
     def __init__(self, server: Server) -> None:
         self._changed = asyncio.Event()
-        self.follower = Follower(
+        self.follower = PodWatcher(
             server,  # type: ignore[arg-type]
             Target("lab", "service", "web"),
             [80],
@@ -128,7 +128,7 @@ async def test_refused_look_leaves_ready_endpoints(server, found):
     server.may_list_pods = False
     server.lets_list_pods.clear()
     await server.change_endpoints("old", ready=False)
-    look = await server.until(server.lists_of_pods.get())
+    look = await server.wait_for(server.lists_of_pods.get())
     await server.change_endpoints("old", ready=True)
     server.lets_list_pods.set()
     await asyncio.wait({look})
@@ -140,27 +140,27 @@ async def test_refused_look_tells_the_latest_endpoints(server, found):
     server.may_list_pods = False
     server.lets_list_pods.clear()
     await server.change_endpoints("old", ready=False)
-    await server.until(server.lists_of_pods.get())
+    await server.wait_for(server.lists_of_pods.get())
     await server.change_endpoints("new", ready=False)
-    look = await server.until(server.lists_of_pods.get())
+    look = await server.wait_for(server.lists_of_pods.get())
     server.lets_list_pods.set()
     await asyncio.wait({look})
     assert [one.name for one in found.follower.candidates] == ["new"]
 
 
-async def tell_ready(server: Server, _follower: Follower) -> None:
+async def tell_ready(server: Server, _follower: PodWatcher) -> None:
     await server.change_endpoints("new", ready=True)
 
 
-async def tell_other_pod(server: Server, _follower: Follower) -> None:
+async def tell_other_pod(server: Server, _follower: PodWatcher) -> None:
     await server.change_endpoints("new", ready=False)
 
 
-async def end_watch(server: Server, _follower: Follower) -> None:
+async def end_watch(server: Server, _follower: PodWatcher) -> None:
     server.tell("pods", {"type": "ERROR", "object": {"code": 410}})
 
 
-async def restart(_server: Server, follower: Follower) -> None:
+async def restart(_server: Server, follower: PodWatcher) -> None:
     follower.restart()
 
 
@@ -169,7 +169,7 @@ async def test_changed_selector_followed_from_the_pods(server, found, happen):
     """The Endpoints had no ready pod once, so that the pods themselves were followed."""
     await found.follower.start()
     await server.change_endpoints("old", ready=False)
-    await server.until(server.watched["pods"].wait())
+    await server.wait_for(server.watched["pods"].wait())
     assert found.usable == ["old"]
     server.selected = "new"
     await happen(server, found.follower)
@@ -196,9 +196,9 @@ async def test_wake_up_during_the_first_look_survived(server, found):
     server.endpoints = endpoints("old", ready=False)
     server.lets_list_pods.clear()
     start = asyncio.create_task(found.follower.start())
-    await server.until(server.lists_of_pods.get())
+    await server.wait_for(server.lists_of_pods.get())
     found.follower.restart()
-    await server.until(server.lists_of_pods.get())
+    await server.wait_for(server.lists_of_pods.get())
     server.lets_list_pods.set()
     async with asyncio.timeout(PATIENCE):
         await start

@@ -25,7 +25,7 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     TokenExpired,
 )
-from sspcloud_magics.tunnel.control import (
+from sspcloud_magics.tunnel.ipc import (
     ForwardSpec,
     ForwardState,
     PortSpec,
@@ -38,7 +38,7 @@ from sspcloud_magics.tunnel.control import (
 from sspcloud_magics.tunnel.timings import Timings
 from tests.support.ports import free_port
 from tests.tunnel.apiserver import ApiServer
-from tests.tunnel.conftest import echo, listening
+from tests.tunnel.conftest import echo, listen
 from tests.tunnel.helper_process import FIRST, HelperProcess
 
 pytestmark = pytest.mark.slow
@@ -186,7 +186,7 @@ def test_an_unknown_target(helper, kind, name):
 def test_unknown_port_is_answered_with_the_known(helper, echo_pod):
     error = helper.failure("pod", echo_pod, "grpc")
     assert isinstance(error, PortNotFound)
-    assert "8000 (http)" in error.mend
+    assert "8000 (http)" in error.hint
 
 
 @pytest.mark.usefixtures("any_protocol")
@@ -196,7 +196,7 @@ def test_an_udp_port_is_refused(api, helper, echo_pod):
     error = helper.failure("service", "web", 53)
     assert isinstance(error, PortNotFound)
     assert "UDP" in error.what
-    assert "80 (http)" in error.mend
+    assert "80 (http)" in error.hint
 
 
 def test_an_udp_port_of_a_container_is_refused(api, helper):
@@ -228,7 +228,7 @@ def test_target_port_that_no_pod_has_is_told(api, helper, readable):
     error = helper.failure("service", "web", 80)
     assert isinstance(error, PortNotFound)
     assert "no port web" in str(error)
-    assert "8000 (http)" in error.mend
+    assert "8000 (http)" in error.hint
 
 
 def test_pods_of_a_service_say_why_they_are_not_ready(api, helper):
@@ -396,7 +396,7 @@ def test_a_missing_right_is_named(api, helper, echo_pod):
     api.forbidden = TO_FORWARD
     error = helper.failure("pod", echo_pod, 8000)
     assert isinstance(error, Forbidden)
-    assert "pods/portforward" in error.mend
+    assert "pods/portforward" in error.hint
     assert "lab" in error.what
     asked = [request for request in api.requests if "portforward" in request]
     assert asked == ["create pods/portforward", "get pods/portforward"], (
@@ -496,8 +496,8 @@ def test_service_without_pods_refused(api, helper, readable, spec, why):
     assert type(error) is TargetError
     assert "selects no pods" in error.what
     assert why in error.why
-    assert "%forward lab/pod/NAME 80" in error.mend
-    assert "%forward --relay legacy.lab.svc.cluster.local:80" in error.mend
+    assert "%forward lab/pod/NAME 80" in error.hint
+    assert "%forward --relay legacy.lab.svc.cluster.local:80" in error.hint
 
 
 def test_handwritten_endpoints_naming_pods_forwarded(api, helper, echo_pod):
@@ -569,7 +569,7 @@ def test_new_login_heals_the_forward(api, helper, echo_pod):
     for client in waiting:
         client.sendall(b"patient")
     helper.wait_for_credentials_wanted()
-    ended = TokenExpired("Your login has ended.", mend="log in again")
+    ended = TokenExpired("Your login has ended.", hint="log in again")
     helper.say(RefuseAccess(1, ended.to_wire()))
     assert "log in again" in helper.wait_for_state(state.forward_id, State.RECONNECTING).reason
     for client in running:
@@ -640,7 +640,7 @@ def test_end_of_the_pipe_ends_the_helper_and_its_ports(api, echo_pod):
 # Pods come and go.
 
 
-def replaced(api: ApiServer, real: int, *, old: str, new: str) -> None:
+def replace_pod(api: ApiServer, real: int, *, old: str, new: str) -> None:
     api.delete("Pod", old)
     api.put_pod(new, {8000: real}, uid="the-next")
 
@@ -744,7 +744,7 @@ def test_pods_are_polled_where_watching_is_forbidden(api, helper, programs):
     api.forbidden = {("watch", "pods")}
     api.put_pod("web-0", {8000: real})
     state = helper.forward("pod", "web-0", 8000)
-    replaced(api, real, old="web-0", new="web-0")
+    replace_pod(api, real, old="web-0", new="web-0")
     helper.wait_for_state(state.forward_id, State.RECONNECTING)
     helper.wait_for_state(state.forward_id, State.ACTIVE)
     assert ask(state.local_ports[0]) == b"ping"
@@ -818,7 +818,7 @@ def test_withdrawn_right_fails_it_on_reconnect(api, helper, programs):
     running.sendall(b"before")
     assert receive(running, 6) == b"before"
     api.forbidden = TO_FORWARD
-    replaced(api, real, old="web-0", new="web-0")
+    replace_pod(api, real, old="web-0", new="web-0")
     helper.wait_for_state(state.forward_id, State.RECONNECTING)
     with pytest.raises(Forbidden):
         helper.wait_for_state(state.forward_id, State.ACTIVE)
@@ -854,7 +854,7 @@ def test_server_started_later_needs_no_new_forward(api, helper, programs):
         client.recv(1)
     counters = helper.wait_for_counters(lambda counters: counters.failed_connections == 1)
     assert counters.last_error == ("Nothing accepts connections on the port in the pod (connection refused).")
-    with listening(echo, later):
+    with listen(echo, later):
         assert ask(state.local_ports[0]) == b"ping"
     states = [event.state for event in helper.events if isinstance(event, ForwardState)]
     assert states == [State.STARTING, State.ACTIVE]

@@ -9,7 +9,7 @@ import trustme
 from sspcloud_magics.access import Access
 from sspcloud_magics.errors import ServerError, ServerUnreachable
 from sspcloud_magics.secret import Secret
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.ipc import State
 from sspcloud_magics.tunnel.timings import Timings
 from tests.hostile import api as hostile
 from tests.tunnel.conftest import echo
@@ -40,7 +40,7 @@ MEBIBYTE = 1 << 20
 )
 def test_a_malformed_answer_fails_the_forward(behave, says):
     authority = trustme.CA()
-    with hostile.serving(authority, behave) as url:
+    with hostile.serve(authority, behave) as url:
         ca = authority.cert_pem.bytes().decode()
         with HelperProcess(Access(server=url, ca=ca, token=Secret("canary"))) as helper:
             failed = helper.failure("service", "web", 80)

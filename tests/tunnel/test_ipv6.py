@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.tunnel.http import Client
 
 LOOPBACK = next((number for number, name in socket.if_nameindex() if name.startswith("lo")), 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from sspcloud_magics.tunnel.control import Logged, SetLog
+from sspcloud_magics.tunnel.ipc import Logged, SetLog
 from tests.tunnel.apiserver import ApiServer
 from tests.tunnel.conftest import echo
 from tests.tunnel.helper_process import HelperProcess

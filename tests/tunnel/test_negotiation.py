@@ -11,14 +11,14 @@ from sspcloud_magics.access import Access
 from sspcloud_magics.errors import ServerUnreachable
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.tunnel import pool as engine
-from sspcloud_magics.tunnel.credentials import Credentials
+from sspcloud_magics.tunnel.credentials import AccessStore
 from sspcloud_magics.tunnel.http import NoAnswer, StatusError
-from sspcloud_magics.tunnel.negotiation import following
-from sspcloud_magics.tunnel.pods import Candidate
+from sspcloud_magics.tunnel.negotiation import get_next_protocol
+from sspcloud_magics.tunnel.pod_selection import Candidate
 from sspcloud_magics.tunnel.pool import Pool
-from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import ProtocolError
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyOverWebSocket, SpdyTunnel
+from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 from sspcloud_magics.tunnel.tunnel import Tunnel
 from tests.tunnel.test_pool import Line
 
@@ -50,7 +50,9 @@ STRANGE = ProtocolError("the server switched to another protocol")
     ],
 )
 def test_after_spdy(refusal, of_a_stranger, of_a_speaker):
-    leads_on = [following(SpdyTunnel, refusal, spoken=yes) is SpdyOverWebSocket for yes in (False, True)]
+    leads_on = [
+        get_next_protocol(SpdyTunnel, refusal, spoken=yes) is SpdyOverWebSocket for yes in (False, True)
+    ]
     assert leads_on == [of_a_stranger, of_a_speaker]
 
 
@@ -73,13 +75,13 @@ def test_after_spdy(refusal, of_a_stranger, of_a_speaker):
     ],
 )
 def test_after_spdy_over_websocket(refusal, leads_on, spoken):
-    found = following(SpdyOverWebSocket, refusal, spoken=spoken)
+    found = get_next_protocol(SpdyOverWebSocket, refusal, spoken=spoken)
     assert found is (ChannelTunnel if leads_on else None)
 
 
 @pytest.mark.parametrize("refusal", [NO_SUCH_PROTOCOL, A_RIGHT, STRANGE, SILENT])
 def test_nothing_follows_the_channels(refusal):
-    assert following(ChannelTunnel, refusal, spoken=False) is None
+    assert get_next_protocol(ChannelTunnel, refusal, spoken=False) is None
 
 
 class Server:
@@ -90,7 +92,7 @@ class Server:
         self.asked: list[type] = []
         self.goes_on = asyncio.Event()
         self.goes_on.set()
-        self.credentials = Credentials(Access(server="https://127.0.0.1:1"), lambda: None)
+        self.credentials = AccessStore(Access(server="https://127.0.0.1:1"), lambda: None)
         self.credentials._became_ready = self._was_ready  # type: ignore[method-assign]
         self.pools: list[Pool] = []
 

@@ -15,7 +15,7 @@ import trustme
 
 from sspcloud_magics.errors import CertificateNotTrusted, KubeconfigInvalid, ServerUnreachable
 from sspcloud_magics.secret import Secret
-from sspcloud_magics.tunnel.control import ForwardState, State
+from sspcloud_magics.tunnel.ipc import ForwardState, State
 from sspcloud_magics.tunnel.timings import Timings
 from tests.faults import FaultProxy, Faults
 from tests.support.waiting import dawdle

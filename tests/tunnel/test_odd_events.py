@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sspcloud_magics.errors import ServerError, ServerUnreachable
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.ipc import State
 from tests.tunnel.conftest import echo
 from tests.tunnel.test_forward import ask
 

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from sspcloud_magics.tunnel.peer import PeerWatch
+from sspcloud_magics.tunnel.peer_probe import PeerWatch
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 

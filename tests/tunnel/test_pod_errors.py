@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sspcloud_magics.sandbox.node.connection import DialError
-from sspcloud_magics.sandbox.node.relay import Sandbox, kubelet_words, refused
+from sspcloud_magics.sandbox.node.relay import Sandbox, kubelet_words, make_refusal
 from sspcloud_magics.tunnel.pod_errors import (
     in_brief,
     in_words,
@@ -33,7 +33,7 @@ GONE = kubelet_words(5432, POD, f'failed to find sandbox "{ID}" in store: not fo
         (GONE, "The pod is gone."),
         ("pod not found", "The pod is gone."),
         (
-            kubelet_words(81, POD, refused(81, POD)),
+            kubelet_words(81, POD, make_refusal(81, POD)),
             "Nothing accepts connections on the port in the pod (connection refused).",
         ),
         ("dial tcp4 127.0.0.1:81: i/o timeout", "The program in the pod did not answer in time."),
@@ -60,5 +60,5 @@ def test_reset_and_gone_told_apart():
 
 
 def test_refusal_quoted_in_brief():
-    text = kubelet_words(81, POD, refused(81, POD))
+    text = kubelet_words(81, POD, make_refusal(81, POD))
     assert in_brief(text) == "The cluster says: dial tcp4 127.0.0.1:81: connect: connection refused"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sspcloud_magics.errors import PortNotFound
-from sspcloud_magics.tunnel.pods import (
+from sspcloud_magics.tunnel.pod_selection import (
     Candidate,
     choose,
     container_port,
@@ -48,18 +48,18 @@ def candidate(name: str, uid: str = "1", *, usable: bool = True) -> Candidate:
 NOON = "Mon, 30 Nov 2026 12:00:00 GMT"
 
 
-def running_since(*moments: str) -> dict[str, Any]:
+def make_running_pod(*moments: str) -> dict[str, Any]:
     return pod(containerStatuses=[{"state": {"running": {"startedAt": moment}}} for moment in moments])
 
 
 @pytest.mark.parametrize(
     ("found", "date", "seconds"),
     [
-        (running_since("2026-11-30T11:59:00Z"), NOON, 60.0),
-        (running_since("2026-11-30T11:00:00Z", "2026-11-30T11:59:58Z"), NOON, 2.0),
-        (running_since("2026-11-30T11:59:00Z"), "", None),
-        (running_since("yesterday"), NOON, None),
-        (running_since(), NOON, None),
+        (make_running_pod("2026-11-30T11:59:00Z"), NOON, 60.0),
+        (make_running_pod("2026-11-30T11:00:00Z", "2026-11-30T11:59:58Z"), NOON, 2.0),
+        (make_running_pod("2026-11-30T11:59:00Z"), "", None),
+        (make_running_pod("yesterday"), NOON, None),
+        (make_running_pod(), NOON, None),
         (pod(containerStatuses=[{"state": {"waiting": {}}}]), NOON, None),
         (pod(containerStatuses=[{"state": {"running": {}}}]), NOON, None),
     ],
@@ -142,7 +142,7 @@ class TestPods:
         assert labels_of_siblings({"metadata": {"labels": labels}}) == "app=web"
 
 
-def mixed(
+def make_mixed_pod(
     *containers: tuple[str, Any, dict[str, Any], bool], init: bool = False, ready: bool = False
 ) -> dict[str, Any]:
     """Return a pod of containers, each with a name, a port's name or number, a state, and whether it is ready."""
@@ -195,29 +195,31 @@ class TestContainers:
     @pytest.mark.parametrize("wanted", ["http", 8000])
     @pytest.mark.parametrize("named", [True, False])
     def test_crashing_sidecar_leaves_the_port_reachable(self, wanted, named):
-        found = mixed(("app", HTTP, RUNS, True), ("side", METRICS, CRASHES, False))
+        found = make_mixed_pod(("app", HTTP, RUNS, True), ("side", METRICS, CRASHES, False))
         assert pod_serves(found, [wanted], named=named)
         assert not pod_serves(found, ["metrics"], named=named)
         assert not pod_serves(found, [wanted, "metrics"], named=named)
 
     def test_unready_container_serves_who_names_its_pod(self):
-        found = mixed(("app", HTTP, RUNS, False))
+        found = make_mixed_pod(("app", HTTP, RUNS, False))
         assert pod_serves(found, ["http"], named=True)
         assert not pod_serves(found, ["http"])
 
     def test_undeclared_port_may_be_of_any_that_runs(self):
-        found = mixed(("app", None, RUNS, False), ("side", METRICS, CRASHES, False))
+        found = make_mixed_pod(("app", None, RUNS, False), ("side", METRICS, CRASHES, False))
         assert pod_serves(found, [5432], named=True)
         assert not pod_serves(found, [5432])
-        assert pod_serves(mixed(("app", None, RUNS, True), ("side", METRICS, CRASHES, False)), [5432])
+        assert pod_serves(
+            make_mixed_pod(("app", None, RUNS, True), ("side", METRICS, CRASHES, False)), [5432]
+        )
 
     def test_ready_pod_comes_before_a_partly_ready_one(self):
-        partly = mixed(("app", None, RUNS, True), ("side", METRICS, CRASHES, False))
+        partly = make_mixed_pod(("app", None, RUNS, True), ("side", METRICS, CRASHES, False))
         whole = pod("zz-ready")
         assert pods_behind([partly, whole], [5432])[0].name == "zz-ready"
 
     def test_crashing_sidecar_is_what_the_pod_is_called(self):
-        found = mixed(("proxy", METRICS, CRASHES, False), init=True)
+        found = make_mixed_pod(("proxy", METRICS, CRASHES, False), init=True)
         assert pod_state(found) == "CrashLoopBackOff"
         assert pod_serves(found, ["http"], named=True)
 

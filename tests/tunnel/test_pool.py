@@ -10,11 +10,11 @@ import pytest
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.tunnel import pool as engine
-from sspcloud_magics.tunnel.credentials import Credentials
+from sspcloud_magics.tunnel.credentials import AccessStore
 from sspcloud_magics.tunnel.http import StatusError
-from sspcloud_magics.tunnel.pods import Candidate
+from sspcloud_magics.tunnel.pod_selection import Candidate
 from sspcloud_magics.tunnel.pool import Pool
-from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
+from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 from sspcloud_magics.tunnel.timings import Timings
 from sspcloud_magics.tunnel.tunnel import Pair, Tunnel
 
@@ -66,7 +66,7 @@ async def opening(monkeypatch):
 
 @pytest.fixture
 async def credentials():
-    found = Credentials(Access(server="https://127.0.0.1:1"), lambda: None)
+    found = AccessStore(Access(server="https://127.0.0.1:1"), lambda: None)
     found.spoken = found.protocol
     return found
 
@@ -122,14 +122,14 @@ async def test_a_crowd_shares_a_few_tunnels(pool, opening):
     assert len(opening.opened) <= 1 + 7 + engine._MOST_HANDSHAKES
 
 
-async def acquired_long_ago(pool: Pool) -> Pair:
+async def acquire_long_ago(pool: Pool) -> Pair:
     pair = await pool.acquire(5432)
     pair.tunnel.used_at -= Timings.burst
     return pair
 
 
 async def test_owner_of_a_whole_tunnel_keeps_it_alone(pool, opening):
-    alone = await acquired_long_ago(pool)
+    alone = await acquire_long_ago(pool)
     pairs = await crowd(pool, opening, 200)
     assert alone.tunnel not in {pair.tunnel for pair in pairs}
 
@@ -205,13 +205,13 @@ async def test_channels_are_never_shared(pool, opening, monkeypatch):
         return await opening(None, ChannelTunnel, "", 0)
 
     monkeypatch.setattr(pool, "_open_with", fall_back)
-    first = await acquired_long_ago(pool)
+    first = await acquire_long_ago(pool)
     pairs = await crowd(pool, opening, 40)
     assert together([first, *pairs]) == [1] * 41
 
 
 async def test_returned_tunnel_goes_to_the_waiting(pool, opening):
-    first = await acquired_long_ago(pool)
+    first = await acquire_long_ago(pool)
     opening.go.clear()
     asking = [asyncio.create_task(pool.acquire(5432)) for _ in range(40)]
     await settle()

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from sspcloud_magics.errors import PortTaken, SspcloudError
-from sspcloud_magics.tunnel.control import ForwardSpec, PortSpec, StartForward, State
-from sspcloud_magics.tunnel.sockets import SocketFolder
+from sspcloud_magics.tunnel.ipc import ForwardSpec, PortSpec, StartForward, State
+from sspcloud_magics.tunnel.unix_sockets import SocketFolder
 from tests.tunnel.conftest import echo
 from tests.tunnel.helper_process import HelperProcess, every_protocol
 from tests.tunnel.test_forward import PATIENCE, receive, receive_all

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sspcloud_magics.errors import Forbidden, ServerError
-from sspcloud_magics.tunnel.control import ForwardState, State
+from sspcloud_magics.tunnel.ipc import ForwardState, State
 from sspcloud_magics.tunnel.timings import Timings
 from tests.faults import FaultProxy
 from tests.tunnel.apiserver import ApiServer

@@ -12,8 +12,8 @@ import trustme
 
 from sspcloud_magics.access import Access
 from sspcloud_magics.tunnel.http import Client
-from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyOverWebSocket, SpdyTunnel
+from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 from sspcloud_magics.tunnel.stream import Stream, TlsStream
 from sspcloud_magics.tunnel.tunnel import Tunnel
 
@@ -33,13 +33,13 @@ class Writes:
 class _Drained:
     """A receiver to whom nothing is said."""
 
-    def received(self, data: memoryview) -> None: ...
+    def on_data(self, data: memoryview) -> None: ...
 
-    def ended(self) -> None: ...
+    def on_end(self) -> None: ...
 
-    def lost(self, error: OSError) -> None: ...
+    def on_loss(self, error: OSError) -> None: ...
 
-    def drained(self) -> None: ...
+    def on_drain(self) -> None: ...
 
 
 async def test_earlier_bytes_are_taken_before_reading_begins():
@@ -125,7 +125,7 @@ async def test_lingering_close_ends_tls_and_takes_the_rest():
             self.got = 0
             self.all_of_it = asyncio.Event()
 
-        def received(self, data: memoryview) -> None:
+        def on_data(self, data: memoryview) -> None:
             self.got += len(data)
             if self.got >= 300_000:
                 self.all_of_it.set()

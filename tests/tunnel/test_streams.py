@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from sspcloud_magics.tunnel.http import Client
-from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyTunnel
+from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 from sspcloud_magics.tunnel.tunnel import Tunnel
 from tests.tunnel.apiserver import NAMESPACE, ApiServer
 from tests.tunnel.conftest import echo

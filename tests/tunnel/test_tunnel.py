@@ -81,7 +81,7 @@ class Ends:
         return pair, holder
 
     def say(self, *frames: bytes) -> None:
-        self.tunnel.received(memoryview(b"".join(frames)))
+        self.tunnel.on_data(memoryview(b"".join(frames)))
 
 
 @pytest.fixture
@@ -209,5 +209,5 @@ async def test_a_tunnel_that_breaks_tells_each_pair_once(ends):
 
 async def test_sharing_pairs_all_hear_of_draining(ends):
     (_, first), (_, second) = ends.open(), ends.open()
-    ends.tunnel.drained()
+    ends.tunnel.on_drain()
     assert (first.told, second.told) == (["drained"], ["drained"])

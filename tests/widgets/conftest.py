@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from sspcloud_magics import session
-from sspcloud_magics.session import state
-from sspcloud_magics.widgets.board import LEASE, Board
+from sspcloud_magics.session import session as session_module
+from sspcloud_magics.widgets.controller import LEASE, Controller
 from tests.testbed import Sandbox
 
 SECONDS = 30.0
@@ -45,14 +45,14 @@ class Browser:
         """Return the updates after the first, whole one, with their times."""
         return [(moment, message["part"]) for moment, message in self.told if "part" in message]
 
-    def until(self, true: Callable[[dict[str, Any]], Any]) -> Any:
+    def wait_until(self, true: Callable[[dict[str, Any]], Any]) -> Any:
         """Wait until something is true of the facts, and return it."""
         with self._changed:
             assert self._changed.wait_for(lambda: true(self.facts), SECONDS), self.facts
             return true(self.facts)
 
 
-def as_alice(board: Board, sandbox: Sandbox) -> None:
+def as_alice(board: Controller, sandbox: Sandbox) -> None:
     """Be alice, and look."""
     session.login(kubeconfig=sandbox.kubeconfig("alice"))
     board.receive(LOOK)
@@ -61,11 +61,11 @@ def as_alice(board: Board, sandbox: Sandbox) -> None:
 def outcome(browser: Browser, key: str, number: str) -> dict[str, Any]:
     """Wait for the end of an order, and return how it ended."""
 
-    def ended(facts: dict[str, Any]) -> dict[str, Any] | None:
+    def find_ended(facts: dict[str, Any]) -> dict[str, Any] | None:
         fact: dict[str, Any] | None = facts.get(f"order/{key}")
         return fact if fact and fact["id"] == number and fact["state"] != "pending" else None
 
-    return browser.until(ended)  # type: ignore[no-any-return]
+    return browser.wait_until(find_ended)  # type: ignore[no-any-return]
 
 
 def answer(browser: Browser, key: str, number: str) -> Any:
@@ -79,13 +79,13 @@ def answer(browser: Browser, key: str, number: str) -> Any:
         there = [text for order, text in pieces if order == number]
         return "".join(there) if len(there) == len(names) else None
 
-    return json.loads(browser.until(whole))
+    return json.loads(browser.wait_until(whole))
 
 
 @pytest.fixture
 def fresh_session(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Be nobody yet, in a home that names no cluster; the practice cluster is the tests' own."""
-    monkeypatch.setattr(state, "session", state.Session())
+    monkeypatch.setattr(session_module, "session", session_module.Session())
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("SSPCLOUD_SANDBOX_HOME", str(sandbox.home))
@@ -107,9 +107,9 @@ def lease() -> float:
 
 
 @pytest.fixture
-def board(fresh_session: None, browser: Browser, lease: float) -> Iterator[Board]:
+def board(fresh_session: None, browser: Browser, lease: float) -> Iterator[Controller]:
     """A board that nobody looks at yet."""
-    made = Board(browser.take, lease=lease)
+    made = Controller(browser.take, lease=lease)
     yield made
     made.close()
     assert [each.name for each in threading.enumerate() if each.name.startswith("sspcloud-panel")] == []

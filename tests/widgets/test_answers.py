@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sspcloud_magics.printable import printable_values
-from sspcloud_magics.widgets.answers import PIECE, pieces
+from sspcloud_magics.widgets.reply_parts import PIECE, pieces
 
 found = st.recursive(
     st.none() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=40), max_leaves=60

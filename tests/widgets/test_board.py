@@ -17,12 +17,12 @@ import pytest
 
 from sspcloud_magics import session
 from sspcloud_magics.forwards.helper import Helper
-from sspcloud_magics.session import state
-from sspcloud_magics.widgets import board as board_module
-from sspcloud_magics.widgets import looks
-from sspcloud_magics.widgets.board import Board
-from sspcloud_magics.widgets.pace import AHEAD, PACE
-from sspcloud_magics.widgets.switching import SHORT
+from sspcloud_magics.session import session as session_module
+from sspcloud_magics.widgets import controller as board_module
+from sspcloud_magics.widgets import snapshots
+from sspcloud_magics.widgets.controller import Controller
+from sspcloud_magics.widgets.gil_switch_interval import SHORT
+from sspcloud_magics.widgets.rate_limiter import AHEAD, PACE
 from tests.support.waiting import wait_until
 from tests.testbed import Sandbox
 from tests.widgets.conftest import LOOK, SECONDS, Browser, as_alice, outcome
@@ -31,28 +31,30 @@ POD = "mon-api-abcdef-12345"
 FORWARD = {"do": "forward", "kind": "pod", "name": POD, "port": 8000, "key": "api", "id": "1"}
 
 
-def test_a_look_tells_who_one_is_and_what_runs(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+def test_a_look_tells_who_one_is_and_what_runs(board: Controller, browser: Browser, sandbox: Sandbox) -> None:
     as_alice(board, sandbox)
-    browser.until(lambda facts: facts.get("look/shares") is True and f"pod/{POD}" in facts)
+    browser.wait_until(lambda facts: facts.get("look/shares") is True and f"pod/{POD}" in facts)
     assert browser.facts["who"]["user"] == "oidc-alice"
     assert browser.facts["who"]["role"] == "admin"
     assert browser.facts[f"pod/{POD}"]["ports"] == [[8000, "http"]]
     assert browser.facts[f"pod/{POD}"]["tone"] == "good"
-    assert browser.until(lambda facts: facts.get("service/mon-api"))["ports"] == [[80, "http"]]
+    assert browser.wait_until(lambda facts: facts.get("service/mon-api"))["ports"] == [[80, "http"]]
     assert browser.facts["database/user-alice/postgresql-cnpg-951239"]["state"] == "running"
     assert browser.facts["share/postgresql-cnpg-951239/bob"]["access"] == "read-only"
     assert browser.facts["sandbox"]["running"]
     assert "token" not in json.dumps(browser.facts).lower()
 
 
-def test_a_click_forwards_twice_the_same_and_stops(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+def test_a_click_forwards_twice_the_same_and_stops(
+    board: Controller, browser: Browser, sandbox: Sandbox
+) -> None:
     as_alice(board, sandbox)
     board.receive(FORWARD)
     assert outcome(browser, "api", "1") == {"id": "1", "state": "done"}
     (opened,) = session.open_forwards()
     with urllib.request.urlopen(f"http://localhost:{opened.local_port}/", timeout=SECONDS) as answer:
         assert answer.status == 200
-    browser.until(lambda facts: facts.get(f"traffic/{opened.id}", (0, 0))[1] > 0)
+    browser.wait_until(lambda facts: facts.get(f"traffic/{opened.id}", (0, 0))[1] > 0)
     assert browser.facts[f"forward/{opened.id}"]["ports"] == [[opened.local_port, 8000]]
 
     board.receive(FORWARD | {"id": "2"})
@@ -62,7 +64,7 @@ def test_a_click_forwards_twice_the_same_and_stops(board: Board, browser: Browse
     for number in ("3", "4"):
         board.receive({"do": "stop", "forward": opened.id, "key": "stop", "id": number})
         assert outcome(browser, "stop", number)["state"] == "done"
-    browser.until(lambda facts: f"forward/{opened.id}" not in facts)
+    browser.wait_until(lambda facts: f"forward/{opened.id}" not in facts)
     assert session.open_forwards() == []
 
 
@@ -77,13 +79,13 @@ def own_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such sockets")
 @pytest.mark.usefixtures("own_runtime_folder")
 def test_forward_on_a_unix_socket_is_told_by_its_path(
-    board: Board,
+    board: Controller,
     browser: Browser,
     sandbox: Sandbox,
 ) -> None:
     as_alice(board, sandbox)
     opened = session.forward("svc/mon-api", "http", unix=True)
-    fact = browser.until(
+    fact = browser.wait_until(
         lambda facts: (fact := facts.get(f"forward/{opened.id}", {})).get("sockets") and fact
     )
     assert fact["sockets"] == list(opened.sockets)
@@ -93,15 +95,15 @@ def test_forward_on_a_unix_socket_is_told_by_its_path(
         client.connect(fact["sockets"][0])
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.")
-    browser.until(lambda facts: facts.get(f"traffic/{opened.id}", (0, 0))[1] > 0)
+    browser.wait_until(lambda facts: facts.get(f"traffic/{opened.id}", (0, 0))[1] > 0)
     board.receive({"do": "stop", "forward": opened.id, "key": "stop", "id": "1"})
     assert outcome(browser, "stop", "1")["state"] == "done"
-    browser.until(lambda facts: f"forward/{opened.id}" not in facts)
+    browser.wait_until(lambda facts: f"forward/{opened.id}" not in facts)
     assert not Path(fact["sockets"][0]).exists()
 
 
 def test_forward_stopped_while_opening_is_no_failure(
-    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts = threading.Event()
 
@@ -109,17 +111,17 @@ def test_forward_stopped_while_opening_is_no_failure(
         starts.wait(SECONDS)
         return Helper()
 
-    monkeypatch.setattr(state.manager(), "_start_helper", late)
+    monkeypatch.setattr(session_module.manager(), "_start_helper", late)
     as_alice(board, sandbox)
     board.receive(FORWARD | {"id": "1"})
-    number = browser.until(lambda facts: forward_in(facts, "starting"))
+    number = browser.wait_until(lambda facts: forward_in(facts, "starting"))
     board.receive({"do": "stop", "key": "stop", "id": "2", "forward": number})
     assert outcome(browser, "stop", "2")["state"] == "done"
     assert outcome(browser, FORWARD["key"], "1") == {"id": "1", "state": "done"}
     starts.set()
     board.receive(FORWARD | {"id": "3"})
     assert outcome(browser, FORWARD["key"], "3")["state"] == "done"
-    assert browser.until(lambda facts: forward_in(facts, "active")) != number
+    assert browser.wait_until(lambda facts: forward_in(facts, "active")) != number
 
 
 def forward_in(facts: dict[str, Any], wanted: str) -> int | None:
@@ -135,7 +137,7 @@ def forward_in(facts: dict[str, Any], wanted: str) -> int | None:
 
 
 def test_double_click_is_one_order_answered_twice(
-    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, goes_on, runs = threading.Event(), threading.Event(), []
 
@@ -144,18 +146,18 @@ def test_double_click_is_one_order_answered_twice(
         begun.set()
         goes_on.wait(SECONDS)
 
-    monkeypatch.setattr(board_module.orders, "carry_out", slow)
+    monkeypatch.setattr(board_module.commands, "carry_out", slow)
     as_alice(board, sandbox)
     board.receive({"do": "connect", "key": "db", "id": "1"})
     assert begun.wait(SECONDS)
     board.receive({"do": "connect", "key": "db", "id": "2"})
-    browser.until(lambda facts: facts.get("order/db") == {"id": "2", "state": "pending"})
+    browser.wait_until(lambda facts: facts.get("order/db") == {"id": "2", "state": "pending"})
     goes_on.set()
     assert outcome(browser, "db", "2")["state"] == "done"
     assert runs == ["1"]
 
 
-def test_an_order_that_fails_says_why(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+def test_an_order_that_fails_says_why(board: Controller, browser: Browser, sandbox: Sandbox) -> None:
     as_alice(board, sandbox)
     board.receive(FORWARD | {"port": 4711})
     failed = outcome(browser, "api", "1")
@@ -174,7 +176,7 @@ def test_an_order_that_fails_says_why(board: Board, browser: Browser, sandbox: S
     ],
 )
 def test_senseless_order_fails_alone(
-    board: Board, browser: Browser, sandbox: Sandbox, order: dict[str, Any]
+    board: Controller, browser: Browser, sandbox: Sandbox, order: dict[str, Any]
 ) -> None:
     as_alice(board, sandbox)
     board.receive("no message")
@@ -183,37 +185,45 @@ def test_senseless_order_fails_alone(
     assert outcome(browser, "odd", "1")["error"]["code"] == "UsageProblem"
 
 
-def test_colleagues_database_is_connected_by_name(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+def test_colleagues_database_is_connected_by_name(
+    board: Controller, browser: Browser, sandbox: Sandbox
+) -> None:
     session.login(kubeconfig=sandbox.kubeconfig("bob"))
     board.receive(LOOK)
     name = "user-alice/postgresql-cnpg-951239"
     board.receive({"do": "connect", "database": name, "key": "db", "id": "1"})
     assert outcome(browser, "db", "1")["state"] == "done"
-    connected = browser.until(lambda facts: [facts[key] for key in facts if key.startswith("connection/")])
+    connected = browser.wait_until(
+        lambda facts: [facts[key] for key in facts if key.startswith("connection/")]
+    )
     assert [(each["database"], each["current"]) for each in connected] == [(name, True)]
     assert int(session.query_db("SELECT 1 AS one")["one"][0]) == 1
 
 
-def test_somebody_else_s_world_replaces_one_s_own(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+def test_somebody_else_s_world_replaces_one_s_own(
+    board: Controller, browser: Browser, sandbox: Sandbox
+) -> None:
     as_alice(board, sandbox)
-    browser.until(lambda facts: f"pod/{POD}" in facts)
+    browser.wait_until(lambda facts: f"pod/{POD}" in facts)
     board.receive({"do": "become", "person": "bob", "key": "become", "id": "1"})
-    browser.until(lambda facts: facts.get("who", {}).get("user") == "oidc-bob")
-    browser.until(lambda facts: facts.get("look/pods") is True and f"pod/{POD}" not in facts)
+    browser.wait_until(lambda facts: facts.get("who", {}).get("user") == "oidc-bob")
+    browser.wait_until(lambda facts: facts.get("look/pods") is True and f"pod/{POD}" not in facts)
 
 
-def test_missing_cluster_is_told_with_a_hint(board: Board, browser: Browser) -> None:
+def test_missing_cluster_is_told_with_a_hint(board: Controller, browser: Browser) -> None:
     board.receive(LOOK)
-    told = browser.until(lambda facts: facts.get("look/who"))
+    told = browser.wait_until(lambda facts: facts.get("look/who"))
     assert told["code"] == "NotLoggedIn"
     assert told["mend"]
     assert browser.facts["sandbox"]["running"]
 
 
-def test_forbidden_list_is_its_sections_trouble(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+def test_forbidden_list_is_its_sections_trouble(
+    board: Controller, browser: Browser, sandbox: Sandbox
+) -> None:
     session.login(kubeconfig=sandbox.kubeconfig("bob"), namespace="user-carol")
     board.receive(LOOK)
-    told = browser.until(lambda facts: facts.get("look/pods"))
+    told = browser.wait_until(lambda facts: facts.get("look/pods"))
     assert told["code"] == "Forbidden"
     assert browser.facts["who"]["user"] == "oidc-bob"
 
@@ -221,15 +231,15 @@ def test_forbidden_list_is_its_sections_trouble(board: Board, browser: Browser, 
 class Turns:
     """Counts what the board's thread does, to wait for it."""
 
-    def __init__(self, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, board: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
         self._semaphore = threading.Semaphore(0)
         turn = board._turn
 
-        def counted() -> None:
+        def count_turn() -> None:
             turn()
             self._semaphore.release()
 
-        monkeypatch.setattr(board, "_turn", counted)
+        monkeypatch.setattr(board, "_turn", count_turn)
 
     def wait(self, number: int) -> None:
         for _ in range(number):
@@ -237,19 +247,19 @@ class Turns:
 
 
 def test_nothing_is_sent_while_nothing_changes(
-    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = threading.Semaphore(0)
-    ask = looks.databases
+    ask = snapshots.databases
 
-    def counted(cluster: Any) -> Any:
+    def ask_and_count(cluster: Any) -> Any:
         found = ask(cluster)
         asked.release()
         return found
 
-    monkeypatch.setitem(looks.LOOKS, "databases", looks.Look(counted, 0.2))
+    monkeypatch.setitem(snapshots.LOOKS, "databases", snapshots.SnapshotSource(ask_and_count, 0.2))
     as_alice(board, sandbox)
-    browser.until(lambda facts: facts.get("look/shares") is True)
+    browser.wait_until(lambda facts: facts.get("look/shares") is True)
     Turns(board, monkeypatch).wait(12)
     before = len(browser.told)
     while asked.acquire(blocking=False):
@@ -259,9 +269,9 @@ def test_nothing_is_sent_while_nothing_changes(
     assert [message for _, message in browser.told[before:]] == []
 
 
-def test_answer_does_not_wait_and_is_told_once(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+def test_answer_does_not_wait_and_is_told_once(board: Controller, browser: Browser, sandbox: Sandbox) -> None:
     as_alice(board, sandbox)
-    browser.until(lambda facts: "who" in facts)
+    browser.wait_until(lambda facts: "who" in facts)
     board._pace.pace, board._pace.ahead = 10_000.0, 100_000.0
     for number in ("1", "2"):
         board.receive(FORWARD | {"id": number})
@@ -275,10 +285,10 @@ def test_answer_does_not_wait_and_is_told_once(board: Board, browser: Browser, s
 
 
 def test_interpreter_lock_is_shared_during_an_order(
-    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, during = sys.getswitchinterval(), []
-    monkeypatch.setattr(board_module.orders, "carry_out", lambda _: during.append(sys.getswitchinterval()))
+    monkeypatch.setattr(board_module.commands, "carry_out", lambda _: during.append(sys.getswitchinterval()))
     as_alice(board, sandbox)
     board.receive(FORWARD)
     assert outcome(browser, FORWARD["key"], "1")["state"] == "done"
@@ -286,15 +296,17 @@ def test_interpreter_lock_is_shared_during_an_order(
     # This is answered in a later turn than that in which the order ended.
     told = len(browser.told)
     board.receive(LOOK)
-    browser.until(lambda _: any("whole" in message for _, message in browser.told[told:]))
+    browser.wait_until(lambda _: any("whole" in message for _, message in browser.told[told:]))
     assert sys.getswitchinterval() == before
 
 
-def test_updates_keep_their_distance_and_their_size(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+def test_updates_keep_their_distance_and_their_size(
+    board: Controller, browser: Browser, sandbox: Sandbox
+) -> None:
     as_alice(board, sandbox)
     for number in range(30):
         board.receive({"do": "nonsense", "key": f"{number}", "id": "1"})
-    browser.until(
+    browser.wait_until(
         lambda facts: all(facts.get(f"order/{number}", {}).get("state") == "failed" for number in range(30))
     )
     parts = browser.parts()
@@ -307,10 +319,10 @@ def test_updates_keep_their_distance_and_their_size(board: Board, browser: Brows
 
 
 def test_nothing_is_asked_while_nobody_looks(
-    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_alice(board, sandbox)
-    browser.until(lambda facts: "who" in facts)
+    browser.wait_until(lambda facts: "who" in facts)
     board.receive(LOOK | {"seen": False, "new": False})
     turns = Turns(board, monkeypatch)
     board.receive(LOOK | {"view": "two", "seen": False, "new": False})
@@ -318,23 +330,23 @@ def test_nothing_is_asked_while_nobody_looks(
     assert board._pause() is None, "it sleeps until somebody looks or clicks"
     wait_until(lambda: not followers())  # it watches nothing
     board.receive(LOOK | {"new": False})
-    wait_until(lambda: len(followers()) == len(looks.FOLLOWED))
+    wait_until(lambda: len(followers()) == len(snapshots.FOLLOWED))
 
 
 def test_click_is_answered_though_the_panel_is_hidden(
-    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who becomes somebody else has an empty panel for a moment, and what is below moves up into its place."""
 
     def become_bob(_order: Any) -> None:
         session.login(kubeconfig=sandbox.kubeconfig("bob"))
 
-    monkeypatch.setattr(board_module.orders, "carry_out", become_bob)
+    monkeypatch.setattr(board_module.commands, "carry_out", become_bob)
     as_alice(board, sandbox)
-    browser.until(lambda facts: "who" in facts)
+    browser.wait_until(lambda facts: "who" in facts)
     board.receive({"do": "become", "person": "bob", "key": "bob", "id": "1"})
     board.receive(LOOK | {"seen": False, "new": False})
-    browser.until(lambda facts: facts.get("who", {}).get("user") == "oidc-bob")
+    browser.wait_until(lambda facts: facts.get("who", {}).get("user") == "oidc-bob")
     assert outcome(browser, "bob", "1")["state"] == "done"
 
 
@@ -345,7 +357,7 @@ def followers() -> list[threading.Thread]:
 
 @pytest.mark.parametrize("lease", [0.2])
 def test_a_browser_that_vanished_is_forgotten(
-    board: Board, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    board: Controller, browser: Browser, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turns = Turns(board, monkeypatch)
     as_alice(board, sandbox)

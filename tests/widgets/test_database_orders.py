@@ -10,7 +10,7 @@ import pytest
 
 from sspcloud_magics import session
 from sspcloud_magics.errors import QueryFailed
-from sspcloud_magics.widgets.board import Board
+from sspcloud_magics.widgets.controller import Controller
 from tests.support.database import DATABASE_PATH as DATABASE
 from tests.testbed import Sandbox
 from tests.widgets.conftest import Browser, answer, as_alice, outcome
@@ -19,10 +19,10 @@ WISH = {"database": DATABASE, "colleagues": "carol", "write": False, "schemas": 
 
 
 def test_a_share_is_previewed_then_made_then_revoked(
-    board: Board, browser: Browser, sandbox: Sandbox
+    board: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
     as_alice(board, sandbox)
-    browser.until(lambda facts: facts.get("look/shares") is True)
+    browser.wait_until(lambda facts: facts.get("look/shares") is True)
     board.receive({"do": "schemas", "database": DATABASE, "key": "schemas", "id": "0"})
     schemas = answer(browser, "schemas", "0")
     assert "public" in schemas
@@ -42,7 +42,7 @@ def test_a_share_is_previewed_then_made_then_revoked(
     board.receive({"do": "share", "key": "share", "id": "2", **WISH})
     made = answer(browser, "share", "2")
     assert made["line"] == f"%connect_db {DATABASE}"
-    share = browser.until(lambda facts: facts.get("share/postgresql-cnpg-951239/carol"))
+    share = browser.wait_until(lambda facts: facts.get("share/postgresql-cnpg-951239/carol"))
     assert (share["state"], share["access"]) == ("open", "read-only")
 
     # As carol, in the same process: the route, the credentials and the session are hers.
@@ -55,7 +55,7 @@ def test_a_share_is_previewed_then_made_then_revoked(
     assert 0 <= time.time() - since < 600
     session.connect_db(DATABASE)
     board.receive({"do": "look again", "key": "again", "id": "4"})
-    browser.until(
+    browser.wait_until(
         lambda facts: facts.get("share/postgresql-cnpg-951239/carol", {}).get("sessions") == [1, since]
     )
     assert joined.user == "share_carol"
@@ -70,7 +70,7 @@ def test_a_share_is_previewed_then_made_then_revoked(
         }
     )
     assert outcome(browser, "revoke", "5")["state"] == "done"
-    browser.until(lambda facts: "share/postgresql-cnpg-951239/carol" not in facts)
+    browser.wait_until(lambda facts: "share/postgresql-cnpg-951239/carol" not in facts)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_share_is_previewed_then_made_then_revoked(
     ],
 )
 def test_impossible_wish_is_refused_with_its_reason(
-    board: Board, browser: Browser, sandbox: Sandbox, wish: dict[str, Any], code: str
+    board: Controller, browser: Browser, sandbox: Sandbox, wish: dict[str, Any], code: str
 ) -> None:
     as_alice(board, sandbox)
     board.receive({"do": "plan share", "key": "plan", "id": "1", **WISH, **wish})
@@ -94,7 +94,7 @@ def test_impossible_wish_is_refused_with_its_reason(
 
 
 def test_tables_are_browsed_after_a_failed_transaction(
-    board: Board, browser: Browser, sandbox: Sandbox
+    board: Controller, browser: Browser, sandbox: Sandbox
 ) -> None:
     as_alice(board, sandbox)
     session.connect_db(DATABASE)

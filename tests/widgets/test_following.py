@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import trustme
 
-from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.widgets.following import Follower
-from tests.support.api_server import ApiServer, Asked, serving
+from sspcloud_magics.cluster.cluster import Cluster, find_cluster
+from sspcloud_magics.widgets.watcher import ResourceWatcher
+from tests.support.api_server import ApiServer, Asked, serve
 
 SECONDS = 20.0
 
 
 @pytest.fixture
 def api() -> Iterator[ApiServer]:
-    with serving(ApiServer(trustme.CA())) as server:
+    with serve(ApiServer(trustme.CA())) as server:
         yield server
 
 
@@ -48,7 +48,7 @@ def test_odd_pod_does_not_hide_the_others(api: ApiServer, cluster: Cluster) -> N
         return {"metadata": {"resourceVersion": "1"}, "items": items}
 
     api.answers["/api/v1/namespaces/default/pods"] = answer
-    follower = Follower(cluster, "pods", {})
+    follower = ResourceWatcher(cluster, "pods", {})
     assert watched.wait(SECONDS)
     follower.close()
     follower.join()

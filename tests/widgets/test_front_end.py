@@ -13,7 +13,7 @@ import pytest
 
 import sspcloud_magics
 from sspcloud_magics import errors
-from sspcloud_magics.widgets.orders import ORDERS
+from sspcloud_magics.widgets.commands import ORDERS
 from tools import frontend
 
 SOURCES = Path(__file__).resolve().parent.parent.parent / "labextension"

@@ -10,8 +10,8 @@ import pytest
 
 from sspcloud_magics import session
 from sspcloud_magics.sandbox import account
-from sspcloud_magics.widgets import board as board_module
-from sspcloud_magics.widgets.board import Board
+from sspcloud_magics.widgets import controller as board_module
+from sspcloud_magics.widgets.controller import Controller
 from tests.testbed import Sandbox
 from tests.widgets.conftest import LOOK, Browser, as_alice, outcome
 
@@ -26,14 +26,14 @@ def canaries(script: str) -> list[str]:
 
 
 def test_a_pasted_script_logs_in_and_is_seen_nowhere(
-    board: Board, browser: Browser, sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    board: Controller, browser: Browser, sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     script = account.login_script("bob", sandbox.home)
     board.receive(LOOK)
     board.receive({"do": "log in", "script": script, "key": "log in", "id": "1"})
     assert outcome(browser, "log in", "1")["state"] == "done"
-    who = browser.until(lambda facts: facts.get("who"))
+    who = browser.wait_until(lambda facts: facts.get("who"))
     assert (who["user"], who["namespace"], who["unverified"]) == ("oidc-bob", "user-bob", True)
     assert who["renewable"]
     assert who["ends"] > 0
@@ -55,7 +55,7 @@ def test_a_pasted_script_logs_in_and_is_seen_nowhere(
     "spoil", [lambda text: text.replace("kubectl config use", "rm -rf"), lambda text: text[:-90]]
 )
 def test_spoilt_script_is_refused_without_a_quote(
-    board: Board, browser: Browser, sandbox: Sandbox, spoil, caplog: pytest.LogCaptureFixture
+    board: Controller, browser: Browser, sandbox: Sandbox, spoil, caplog: pytest.LogCaptureFixture
 ) -> None:
     script = spoil(account.login_script("bob", sandbox.home))
     board.receive(LOOK)
@@ -67,12 +67,12 @@ def test_spoilt_script_is_refused_without_a_quote(
 
 
 def test_a_fault_of_our_own_is_logged_without_its_text(
-    board: Board, browser: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    board: Controller, browser: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(order):
         raise ValueError(order["script"].reveal())
 
-    monkeypatch.setitem(board_module.orders.ORDERS, "log in", fail)
+    monkeypatch.setitem(board_module.commands.ORDERS, "log in", fail)
     board.receive(LOOK)
     board.receive({"do": "log in", "script": "id-token=canary", "key": "log in", "id": "1"})
     assert outcome(browser, "log in", "1")["state"] == "failed"
@@ -81,7 +81,9 @@ def test_a_fault_of_our_own_is_logged_without_its_text(
 
 
 @pytest.mark.parametrize("name", ["config.sh", "no-such-file", ".", "unreadable"])
-def test_a_page_learns_nothing_of_files(board: Board, browser: Browser, tmp_path: Path, name: str) -> None:
+def test_a_page_learns_nothing_of_files(
+    board: Controller, browser: Browser, tmp_path: Path, name: str
+) -> None:
     """A file that is there, one that is not, a directory and a file of another kind get one answer."""
     (tmp_path / "config.sh").write_text("kubectl config use-context canary")
     (tmp_path / "unreadable").touch(mode=0o000)
@@ -92,22 +94,28 @@ def test_a_page_learns_nothing_of_files(board: Board, browser: Browser, tmp_path
     assert str(tmp_path) not in json.dumps(failed)
 
 
-def test_an_expired_login_is_told_with_its_family(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+def test_an_expired_login_is_told_with_its_family(
+    board: Controller, browser: Browser, sandbox: Sandbox
+) -> None:
     script = account.login_script("bob", sandbox.home, id_token_seconds=-60, login_seconds=-30)
     board.receive(LOOK)
     board.receive({"do": "log in", "script": script, "key": "log in", "id": "1"})
     assert outcome(browser, "log in", "1")["error"]["code"] == "TokenExpired"
 
 
-def test_the_namespace_is_switched_and_remembered(board: Board, browser: Browser, sandbox: Sandbox) -> None:
+def test_the_namespace_is_switched_and_remembered(
+    board: Controller, browser: Browser, sandbox: Sandbox
+) -> None:
     as_alice(board, sandbox)
-    browser.until(lambda facts: "pod/mon-api-abcdef-12345" in facts)
+    browser.wait_until(lambda facts: "pod/mon-api-abcdef-12345" in facts)
     board.receive({"do": "namespace", "namespace": "user-bob", "key": "namespace", "id": "1"})
     assert outcome(browser, "namespace", "1")["state"] == "done"
-    moved = browser.until(lambda facts: facts.get("who", {}).get("namespace") == "user-bob" and facts["who"])
+    moved = browser.wait_until(
+        lambda facts: facts.get("who", {}).get("namespace") == "user-bob" and facts["who"]
+    )
     assert moved["user"] == "oidc-alice"
     assert moved["namespaces"] == ["user-alice", "user-bob"]
-    assert browser.until(lambda facts: facts.get("look/pods"))["code"] == "Forbidden"
+    assert browser.wait_until(lambda facts: facts.get("look/pods"))["code"] == "Forbidden"
     assert moved["role"] == "none"
     board.receive({"do": "namespace", "namespace": "No Such!", "key": "namespace", "id": "2"})
     assert outcome(browser, "namespace", "2")["error"]["code"] == "UsageProblem"

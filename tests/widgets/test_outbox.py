@@ -7,13 +7,13 @@ import json
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sspcloud_magics.widgets.outbox import Outbox
+from sspcloud_magics.widgets.diff_queue import DiffQueue
 
 facts = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 3) | st.just("x" * 1200))
 
 
 def test_nothing_is_told_where_nothing_changed() -> None:
-    box = Outbox()
+    box = DiffQueue()
     box.want({"a": 1, "b": [2]})
     assert box.part() == {"a": 1, "b": [2]}
     box.want({"a": 1, "b": [2]})
@@ -21,7 +21,7 @@ def test_nothing_is_told_where_nothing_changed() -> None:
 
 
 def test_change_undone_before_it_was_told_is_not_told() -> None:
-    box = Outbox()
+    box = DiffQueue()
     box.want({"a": 1})
     box.part()
     box.want({"a": 2})
@@ -30,7 +30,7 @@ def test_change_undone_before_it_was_told_is_not_told() -> None:
 
 
 def test_a_fact_that_is_gone_is_told_as_none() -> None:
-    box = Outbox()
+    box = DiffQueue()
     box.want({"a": 1})
     box.part()
     box.want({})
@@ -39,7 +39,7 @@ def test_a_fact_that_is_gone_is_told_as_none() -> None:
 
 
 def test_500_pods_are_told_in_portions_of_2_kb() -> None:
-    box = Outbox()
+    box = DiffQueue()
     pods = {f"pod/jupyter-{number}": {"state": "Running", "ports": [[8888, "http"]]} for number in range(500)}
     box.want(pods)
     told = {}
@@ -50,7 +50,7 @@ def test_500_pods_are_told_in_portions_of_2_kb() -> None:
 
 
 def test_what_has_waited_longest_is_told_first() -> None:
-    box = Outbox()
+    box = DiffQueue()
     box.want({f"slow/{number}": "x" * 900 for number in range(4)})
     first = box.part()
     box.want({f"slow/{number}": "x" * 900 for number in range(4)} | dict.fromkeys(first, "y" * 900))
@@ -58,7 +58,7 @@ def test_what_has_waited_longest_is_told_first() -> None:
 
 
 def test_outcome_of_a_click_overtakes_the_pods() -> None:
-    box = Outbox()
+    box = DiffQueue()
     pods = {f"pod/jupyter-{number}": {"state": "Running", "ports": [[8888, "http"]]} for number in range(500)}
     box.want(pods)
     box.part()
@@ -71,7 +71,7 @@ def test_outcome_of_a_click_overtakes_the_pods() -> None:
 
 
 def test_new_browser_is_told_all_and_then_changes() -> None:
-    box = Outbox()
+    box = DiffQueue()
     box.want({"a": 1, "b": 2})
     box.part()
     assert box.whole() == {"a": 1, "b": 2}
@@ -82,7 +82,7 @@ def test_new_browser_is_told_all_and_then_changes() -> None:
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other tests may take the machine
 @given(st.lists(facts, max_size=6))
 def test_the_browser_ends_up_with_what_is_true(history: list[dict[str, object]]) -> None:
-    box, browser = Outbox(), {}
+    box, browser = DiffQueue(), {}
     for wanted in history:
         box.want(wanted)
         browser |= box.part()

@@ -7,11 +7,11 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sspcloud_magics.widgets.pace import AHEAD, PACE, Pace
+from sspcloud_magics.widgets.rate_limiter import AHEAD, PACE, RateLimiter
 
 
 def test_news_keep_their_distance() -> None:
-    pace = Pace()
+    pace = RateLimiter()
     assert pace.wait(100.0, answer=False) <= 0
     pace.count(100.0)
     assert pace.wait(100.0, answer=False) == PACE
@@ -19,7 +19,7 @@ def test_news_keep_their_distance() -> None:
 
 
 def test_answer_goes_at_once_and_later_news_pay() -> None:
-    pace = Pace()
+    pace = RateLimiter()
     pace.count(100.0)
     assert pace.wait(100.1, answer=True) <= 0
     pace.count(100.1)
@@ -27,7 +27,7 @@ def test_answer_goes_at_once_and_later_news_pay() -> None:
 
 
 def test_news_wait_for_an_answer_that_is_about_to_come() -> None:
-    pace = Pace()
+    pace = RateLimiter()
     pace.hold(100.0)
     assert pace.wait(100.0, answer=False) == PACE
     assert pace.wait(100.0, answer=True) <= 0
@@ -39,7 +39,7 @@ def test_news_wait_for_an_answer_that_is_about_to_come() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=60))
 def test_updates_are_two_a_second_over_any_time(steps: list[tuple[float, bool]]) -> None:
-    pace, now, told = Pace(), 100.0, []
+    pace, now, told = RateLimiter(), 100.0, []
     for later, answer in steps:
         now += later
         if pace.wait(now, answer=answer) <= 0:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sspcloud_magics.widgets.switching import SHORT, Hurry
+from sspcloud_magics.widgets.gil_switch_interval import SHORT, GilSwitchInterval
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def interval() -> Iterator[float]:
 
 
 def test_it_is_short_until_the_last_has_ended(interval: float) -> None:
-    one, other = Hurry(), Hurry()
+    one, other = GilSwitchInterval(), GilSwitchInterval()
     one.begin()
     one.begin()
     other.begin()
@@ -32,7 +32,7 @@ def test_it_is_short_until_the_last_has_ended(interval: float) -> None:
 
 
 def test_what_the_user_sets_meanwhile_stays() -> None:
-    hurry = Hurry()
+    hurry = GilSwitchInterval()
     hurry.begin()
     sys.setswitchinterval(0.02)
     hurry.end()
@@ -42,7 +42,7 @@ def test_what_the_user_sets_meanwhile_stays() -> None:
 def test_one_that_is_shorter_already_stays() -> None:
     sys.setswitchinterval(SHORT / 5)
     before = sys.getswitchinterval()
-    hurry = Hurry()
+    hurry = GilSwitchInterval()
     hurry.begin()
     assert sys.getswitchinterval() == before
     hurry.end()
@@ -50,7 +50,7 @@ def test_one_that_is_shorter_already_stays() -> None:
 
 
 def test_it_does_not_drift(interval: float) -> None:
-    hurry = Hurry()
+    hurry = GilSwitchInterval()
     for _ in range(1000):
         hurry.begin()
         hurry.end()

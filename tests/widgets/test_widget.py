@@ -11,7 +11,7 @@ import pytest
 import sspcloud_magics as ssp
 from sspcloud_magics import session
 from sspcloud_magics.errors import UsageProblem
-from sspcloud_magics.widgets import still, widget
+from sspcloud_magics.widgets import static_fallback, widget
 from tests.testbed import Sandbox
 
 
@@ -41,7 +41,7 @@ def test_without_a_cluster_its_text_says_what_to_do(panel: widget.Panel) -> None
 
 def test_what_comes_from_the_cluster_is_escaped() -> None:
     who = {"user": "<b>", "namespace": "n", "server": "s"}
-    assert "&lt;b&gt;" in still.html({"who": who})
+    assert "&lt;b&gt;" in static_fallback.html({"who": who})
 
 
 def test_there_is_one_panel_with_a_chosen_language(panel: widget.Panel) -> None:
@@ -76,7 +76,7 @@ def test_kernels_language_is_taken_where_it_names_one(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert widget.spoken_language() == language
+    assert widget.get_language() == language
 
 
 LIGHT = """

@@ -57,7 +57,7 @@ def make_helpers(node: Node, api: client.CoreV1Api, identities: Identities) -> l
             "subjects": [{"apiGroup": _ROLE, "kind": "User", "name": PERSON}],
         },
     )
-    node.until("the namespace", lambda: bool(api.read_namespaced_service_account("default", NAMESPACE)))
+    node.wait_until("the namespace", lambda: bool(api.read_namespaced_service_account("default", NAMESPACE)))
     password = secrets.token_hex(12)
     for name, port in HELPERS.items():
         api.create_namespaced_pod(NAMESPACE, _pod(name, port, {"image": _HELPER, "args": [name, str(port)]}))
@@ -71,7 +71,7 @@ def make_helpers(node: Node, api: client.CoreV1Api, identities: Identities) -> l
         },
     )
     names = {f"{name}-0" for name in (*HELPERS, "postgres")}
-    node.until("the helpers", lambda: names <= _ready_pods(api))
+    node.wait_until("the helpers", lambda: names <= _ready_pods(api))
     described: dict[str, Any] = {name: {"pod": f"{name}-0", "port": port} for name, port in HELPERS.items()}
     described["postgres"] = {
         "service": "postgres",

@@ -88,7 +88,7 @@ def make_identities(folder: Path) -> Identities:
     )
     token = secrets.token_hex(16)
     found.tokens.write_text(f"{token},{PERSON},{PERSON}\n")
-    certificate, key = map(_encoded, found.pair("admin"))
+    certificate, key = map(_encode, found.pair("admin"))
     _write_kubeconfig(
         found, found.admin, API, {"client-certificate-data": certificate, "client-key-data": key}, "default"
     )
@@ -99,14 +99,14 @@ def make_identities(folder: Path) -> Identities:
     return found
 
 
-def _encoded(file: Path) -> str:
+def _encode(file: Path) -> str:
     return base64.b64encode(file.read_bytes()).decode()
 
 
 def _write_kubeconfig(
     found: Identities, file: Path, server: str, user: Mapping[str, str], namespace: str
 ) -> None:
-    cluster = {"server": server, "certificate-authority-data": _encoded(found.authority)}
+    cluster = {"server": server, "certificate-authority-data": _encode(found.authority)}
     content = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -55,12 +55,12 @@ class Node:
         _command("mount", "--make-rshared", "/")
         self._start_control_plane()
         api = client.CoreV1Api(config.new_client_from_config(str(self._identities.admin)))
-        self.until("the API server", lambda: bool(api.list_namespace().items))
+        self.wait_until("the API server", lambda: bool(api.list_namespace().items))
         self._api = api
         self._start_controllers()
         self._start_containerd(images)
         self._start_kubelet()
-        self.until("the node", lambda: any(is_ready(node) for node in api.list_node().items))
+        self.wait_until("the node", lambda: any(is_ready(node) for node in api.list_node().items))
         return api
 
     def restart_api_server(self) -> None:
@@ -84,7 +84,7 @@ class Node:
         self._processes.append(started)
         return started
 
-    def until(self, what: str, happened: Callable[[], bool]) -> None:
+    def wait_until(self, what: str, happened: Callable[[], bool]) -> None:
         """Return when something has happened.
 
         Raises
@@ -180,7 +180,7 @@ class Node:
         )
         self._start("containerd", f"--config={settings}")
         control = ("ctr", f"--address={self._socket}", "--namespace=k8s.io")
-        self.until(
+        self.wait_until(
             "containerd",
             lambda: subprocess.run([*control, "version"], capture_output=True, check=False).returncode == 0,
         )
@@ -249,7 +249,7 @@ class Node:
         try:
             for pod in api.list_pod_for_all_namespaces().items:
                 api.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace)
-            self.until("the end of the pods", lambda: not api.list_pod_for_all_namespaces().items)
+            self.wait_until("the end of the pods", lambda: not api.list_pod_for_all_namespaces().items)
         except Exception as error:  # noqa: BLE001 - the rest is to be undone all the same
             print(f"pods are left: {error}", file=sys.stderr)
 

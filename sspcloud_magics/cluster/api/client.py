@@ -21,11 +21,11 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from sspcloud_magics import forked
+from sspcloud_magics import fork_hooks
 from sspcloud_magics._version import __version__
 from sspcloud_magics.access import Access
 from sspcloud_magics.bounded_json import TooMuch
-from sspcloud_magics.cluster.api import failures, transport
+from sspcloud_magics.cluster.api import api_errors, transport
 from sspcloud_magics.cluster.api.resources import Attempt
 from sspcloud_magics.cluster.api.transport import Answer
 from sspcloud_magics.errors import ServerError
@@ -106,7 +106,7 @@ class ApiClient:
         self._ready_until = 0.0
         # The same, of a server that does not say whether it is ready, and has refused for long.
         self._believed_until = 0.0
-        forked.begin_again(self)
+        fork_hooks.begin_again(self)
 
     def begin_in_child(self) -> None:
         """Leave the connections to the parent process. They are kept: to close one takes locks that its threads may hold."""
@@ -148,16 +148,16 @@ class ApiClient:
         ServerUnreachable, CertificateNotTrusted
             If there was no answer.
         """
-        answer, server = self._answered(attempt, query, body, own=own)
+        answer, server = self._get_answer(attempt, query, body, own=own)
         try:
             return transport.json_object(answer.data)
         except TooMuch as error:
-            raise failures.malformed(server, f"Its answer has {error}.") from None
+            raise api_errors.make_malformed_error(server, f"Its answer has {error}.") from None
         except ValueError:
-            raise failures.no_api(answer.status, answer.headers.get("Content-Type", ""), server) from None
+            raise api_errors.no_api(answer.status, answer.headers.get("Content-Type", ""), server) from None
 
     @without_frames
-    def watch(self, attempt: Attempt, version: str, *, own: bool = True) -> Stream:
+    def watch(self, attempt: Attempt, version: str, *, own: bool = True) -> ResponseStream:
         """Begin to watch, and return the events as they come.
 
         Returns
@@ -178,10 +178,10 @@ class ApiClient:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": f"{self.timings.watch:.0f}",
         }
-        answer, server = self._answered(attempt, query, None, own=own, stream=True)
-        return Stream(cast("urllib3.BaseHTTPResponse", answer), server)
+        answer, server = self._get_answer(attempt, query, None, own=own, stream=True)
+        return ResponseStream(cast("urllib3.BaseHTTPResponse", answer), server)
 
-    def _answered(
+    def _get_answer(
         self,
         attempt: Attempt,
         query: Mapping[str, str] | None,
@@ -205,15 +205,15 @@ class ApiClient:
             self._ready_until = time.monotonic() + _STAYS_READY
             return answer, access.server
         location = answer.headers.get("Location", "") if answer.status < 400 else ""
-        raise failures.from_answer(
+        raise api_errors.from_answer(
             answer.status,
             answer.headers.get("Content-Type", ""),
-            _without(answer.data, access.token),
+            _mask_token(answer.data, access.token),
             attempt,
             server=access.server,
             in_service=self._in_service,
             own=own,
-            location=_without(location.encode(), access.token).decode(),
+            location=_mask_token(location.encode(), access.token).decode(),
         )
 
     def _ask_when_ready(
@@ -243,7 +243,7 @@ class ApiClient:
                 raise ServerError(
                     "The API server is starting.",
                     why="It refuses everything until it has read the rights.",
-                    mend="try again in a moment",
+                    hint="try again in a moment",
                 )
             if is_ready:
                 return self._ask_patiently(access, attempt, query, body, stream=stream)
@@ -284,9 +284,9 @@ class ApiClient:
                 )
             )
         except TooMuch as error:
-            raise failures.malformed(access.server, f"Its answer has {error}.") from None
+            raise api_errors.make_malformed_error(access.server, f"Its answer has {error}.") from None
         except urllib3.exceptions.HTTPError as error:
-            raise failures.from_transport(error, access.server) from None
+            raise api_errors.from_transport(error, access.server) from None
 
     def close(self) -> None:
         """Close the connections."""
@@ -363,14 +363,14 @@ class ApiClient:
                 )
                 return answer if stream and answer.status == 200 else transport.read(answer)
             except TooMuch as error:
-                raise failures.malformed(access.server, f"Its answer has {error}.") from None
+                raise api_errors.make_malformed_error(access.server, f"Its answer has {error}.") from None
             except urllib3.exceptions.ProtocolError as error:
                 _log.info("%s %s: the connection broke (%s)", method, attempt.path, type(error).__name__)
                 # A kept connection that the server closed while it was idle: once more, on a new one.
                 if not tries:
-                    raise failures.from_transport(error, access.server) from None
+                    raise api_errors.from_transport(error, access.server) from None
             except urllib3.exceptions.HTTPError as error:
-                raise failures.from_transport(error, access.server) from None
+                raise api_errors.from_transport(error, access.server) from None
 
     def _timeout(self, *, stream: bool = False) -> urllib3.Timeout:
         told = self.timings
@@ -386,7 +386,7 @@ class ApiClient:
             return self._pool
 
 
-class Stream:
+class ResponseStream:
     """The events of a watch, as they come: each a dict with ``type`` and ``object``.
 
     Parameters
@@ -408,11 +408,11 @@ class Stream:
             for line in filter(None, transport.lines(self._answer)):
                 yield self._event(line)
         except TooMuch as error:
-            raise failures.malformed(self._server, f"It tells of a change in {error}.") from None
+            raise api_errors.make_malformed_error(self._server, f"It tells of a change in {error}.") from None
         except ValueError:
             if not self._closed:
-                raise failures.malformed(
-                    self._server, "It tells of changes in what cannot be read.", failures.Expired
+                raise api_errors.make_malformed_error(
+                    self._server, "It tells of changes in what cannot be read.", api_errors.Expired
                 ) from None
         except (urllib3.exceptions.HTTPError, OSError, AttributeError):
             # Closed, or cut by what stands between: whoever asks for the next one is told where that fails, too.
@@ -426,12 +426,12 @@ class Stream:
             event = transport.json_object(line)
         except TooMuch as error:
             why = f"It tells of a change in {error}."
-            raise failures.malformed(self._server, why, failures.Expired) from None
+            raise api_errors.make_malformed_error(self._server, why, api_errors.Expired) from None
         except ValueError:
             event = {}
         if not isinstance(event.get("object"), dict):
-            raise failures.malformed(
-                self._server, "It tells of changes in what is no event.", failures.Expired
+            raise api_errors.make_malformed_error(
+                self._server, "It tells of changes in what is no event.", api_errors.Expired
             )
         return event
 
@@ -455,7 +455,7 @@ def _in_clear(value: object) -> str:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def _without(data: bytes, token: Secret | None) -> bytes:
+def _mask_token(data: bytes, token: Secret | None) -> bytes:
     """Return what a server says without the token that it was shown, should it say that back."""
     return data.replace(token.reveal().encode(), HIDDEN.encode()) if token else data
 
@@ -466,4 +466,4 @@ def _pool(access: Access) -> urllib3.PoolManager:
     if access.is_encrypted and access.tls_server_name:
         settings["server_hostname"] = access.tls_server_name
     context = tls_context(access) if access.is_encrypted else None
-    return transport.pool_manager(context, **settings, **transport.through(proxy_for(access)))
+    return transport.pool_manager(context, **settings, **transport.get_proxy_settings(proxy_for(access)))

@@ -33,7 +33,7 @@ _CONNECT_SECONDS = 30.0
 _PIECE = 1 << 18
 
 
-def through(proxy: Proxy | None) -> dict[str, Any]:
+def get_proxy_settings(proxy: Proxy | None) -> dict[str, Any]:
     """Return the settings of a manager of connections that go through a proxy; none where there is none."""
     if proxy is None:
         return {}
@@ -167,7 +167,7 @@ class _PlainSocket(_Timed, socket.socket):
         return super().recv_into(buffer, nbytes, flags)
 
 
-def _timed(sock: socket.socket) -> _PlainSocket:
+def _copy_timeout(sock: socket.socket) -> _PlainSocket:
     usual = sock.gettimeout()
     made = _PlainSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
     made.settimeout(usual)
@@ -183,7 +183,7 @@ def _begin_answer(sock: Any, wait: object) -> None:
 
 class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        return _timed(super()._new_conn())
+        return _copy_timeout(super()._new_conn())
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3
         _begin_answer(self.sock, self.timeout)
@@ -192,7 +192,7 @@ class _Connection(HTTPConnection):
 
 class _TlsConnection(HTTPSConnection):
     def _new_conn(self) -> socket.socket:
-        return _timed(super()._new_conn())
+        return _copy_timeout(super()._new_conn())
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3
         _begin_answer(self.sock, self.timeout)

@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sspcloud_magics.bounded_json import parse
-from sspcloud_magics.cluster.ages import timestamp
 from sspcloud_magics.cluster.auth.login_prompt import LoginPrompt
+from sspcloud_magics.cluster.timefmt import timestamp
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
-from sspcloud_magics.printable import shortened
-from sspcloud_magics.secret import Form, Secret, checked, without_frames
+from sspcloud_magics.printable import shorten
+from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
 VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _NAMED = (*VERSIONS, "client.authentication.k8s.io/v1alpha1")
@@ -57,7 +57,7 @@ class ExecCredential:
     client_key: Secret | None
     expires: datetime | None
 
-    def expired(self, now: datetime) -> bool:
+    def is_expired(self, now: datetime) -> bool:
         """Whether it is too old to be used at `now`."""
         return self.expires is not None and now >= self.expires
 
@@ -84,20 +84,20 @@ class ExecPlugin:
             raise KubeconfigInvalid(
                 f"The login command {self._command} speaks {self._version or 'no version'}.",
                 why=f"Known are {' and '.join(VERSIONS)}.",
-                mend=f"update {self._command}, then make the kubeconfig again",
+                hint=f"update {self._command}, then make the kubeconfig again",
             )
         mode = _field(spec, "interactiveMode", str, "")
         if mode == "Always":
             raise KubeconfigInvalid(
                 f"The login command {self._command} wants a terminal, and a notebook has none.",
-                mend="run kubectl once in a terminal, or use a configuration with a token",
+                hint="run kubectl once in a terminal, or use a configuration with a token",
             )
         if mode not in ("", "Never", "IfAvailable"):
-            raise _malformed("interactiveMode", "Never, IfAvailable or Always")
+            raise _make_malformed_error("interactiveMode", "Never, IfAvailable or Always")
         self._folder = folder
         self._arguments = [_text_of(each, "args") for each in _field(spec, "args", list, [])]
         self._environment = _variables(_field(spec, "env", list, []))
-        self._hint = shortened(_field(spec, "installHint", str, ""))
+        self._hint = shorten(_field(spec, "installHint", str, ""))
         self._cluster = dict(cluster) if _field(spec, "provideClusterInfo", bool, default=False) else None
         self._kept: ExecCredential | None = None
 
@@ -110,7 +110,7 @@ class ExecPlugin:
         NotLoggedIn
             If the command is missing, fails, takes too long, or prints something else.
         """
-        if again or self._kept is None or self._kept.expired(datetime.now(UTC)):
+        if again or self._kept is None or self._kept.is_expired(datetime.now(UTC)):
             self._kept = self._parse(self._run())
         return self._kept
 
@@ -124,9 +124,9 @@ class ExecPlugin:
 
     def same_command(self, other: ExecPlugin) -> bool:
         """Whether `other` would run the same command in the same way."""
-        return self._told() == other._told()
+        return self._get_fingerprint() == other._get_fingerprint()
 
-    def _told(self) -> tuple[Any, ...]:
+    def _get_fingerprint(self) -> tuple[Any, ...]:
         return (
             self._command,
             self._version,
@@ -147,11 +147,11 @@ class ExecPlugin:
                 raise NotLoggedIn(
                     f"The login command {self._command} may not be run.",
                     why=f"{closed} is not executable.",
-                    mend=f"!chmod u+x {shlex.quote(str(closed))}",
+                    hint=f"!chmod u+x {shlex.quote(str(closed))}",
                 )
             raise NotLoggedIn(
                 f"The login command {self._command}, which the kubeconfig names, is not here.",
-                mend=self._hint or f"install {self._command}, or use a configuration with a token",
+                hint=self._hint or f"install {self._command}, or use a configuration with a token",
             )
         return found
 
@@ -194,7 +194,7 @@ class ExecPlugin:
             raise NotLoggedIn(
                 f"The login command {self._command} failed (exit code {process.returncode}).",
                 why="What it says is not shown here: it may hold credentials.",
-                mend=f"run {self._command} in a terminal to see it, or log in again",
+                hint=f"run {self._command} in a terminal to see it, or log in again",
             )
         return output
 
@@ -211,7 +211,7 @@ class ExecPlugin:
             if printed and len(printed[0]) > LONGEST_OUTPUT:
                 raise NotLoggedIn(
                     f"The login command {self._command} prints more than {LONGEST_OUTPUT >> 20} MiB.",
-                    mend=f"run {self._command} in a terminal to see what it prints",
+                    hint=f"run {self._command} in a terminal to see what it prints",
                 )
             process.wait(until - time.monotonic())
         except subprocess.TimeoutExpired:
@@ -245,14 +245,14 @@ class ExecPlugin:
             raise NotLoggedIn(
                 f"The login command {self._command} answers in another version than it is asked in.",
                 why=f"It prints {kind[1]}; the kubeconfig says {self._version}.",
-                mend=f"write apiVersion: {kind[1]} in the exec entry of the kubeconfig, or update {self._command}"
+                hint=f"write apiVersion: {kind[1]} in the exec entry of the kubeconfig, or update {self._command}"
                 if kind[1] in VERSIONS
                 else f"update {self._command}, then make the kubeconfig again",
             )
         if kind != ("ExecCredential", self._version):
             raise NotLoggedIn(
                 f"The login command {self._command} did not print an ExecCredential ({self._version}).",
-                mend=f"run {self._command} in a terminal to see what it prints",
+                hint=f"run {self._command} in a terminal to see what it prints",
             )
         if credential.token is None and (
             credential.client_certificate is None or credential.client_key is None
@@ -264,7 +264,7 @@ class ExecPlugin:
         def refusal(why: str) -> NotLoggedIn:
             return NotLoggedIn(f"The login command {self._command} gave credentials of no use.", why=why)
 
-        return checked(value, form, refusal) if value else None
+        return check_secret(value, form, refusal) if value else None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -296,14 +296,14 @@ def _field(spec: Mapping[str, Any], key: str, kind: type[_T], default: _T) -> _T
     if value is None:
         return default
     if not isinstance(value, kind):
-        raise _malformed(key, _KINDS[kind])
+        raise _make_malformed_error(key, _KINDS[kind])
     return value
 
 
 def _text_of(value: object, key: str) -> str:
     """Return the text of a list; null is the empty one, as in Go, and NUL ends a text where a program reads it."""
     if value is not None and (not isinstance(value, str) or "\0" in value):
-        raise _malformed(key, "a list of texts")
+        raise _make_malformed_error(key, "a list of texts")
     return value or ""
 
 
@@ -312,14 +312,14 @@ def _variables(listed: list[Any]) -> dict[str, str]:
     for each in listed:
         name = each.get("name") if isinstance(each, dict) else None
         if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-            raise _malformed("env", "a list of variables, each with a name and a value")
+            raise _make_malformed_error("env", "a list of variables, each with a name and a value")
         found[name] = _text_of(each.get("value"), "env")
     return found
 
 
-def _malformed(key: str, expected: str) -> KubeconfigInvalid:
+def _make_malformed_error(key: str, expected: str) -> KubeconfigInvalid:
     # The value is not quoted: passwords stand there, too.
     return KubeconfigInvalid(
         f"{key} of an exec entry of the kubeconfig is not {expected}.",
-        mend="correct the file: numbers, dates and words such as yes are text in quotes only",
+        hint="correct the file: numbers, dates and words such as yes are text in quotes only",
     )

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sspcloud_magics.bounded_json import parse
-from sspcloud_magics.cluster.ages import human_duration
+from sspcloud_magics.cluster.timefmt import human_duration
 from sspcloud_magics.secret import Secret
 
 

@@ -24,11 +24,11 @@ from sspcloud_magics import addresses, pem
 from sspcloud_magics._version import __version__
 from sspcloud_magics.access import Access
 from sspcloud_magics.bounded_json import TooMuch
-from sspcloud_magics.cluster.account import COPY_AGAIN
 from sspcloud_magics.cluster.api import transport
-from sspcloud_magics.cluster.api.clock import skew, skew_in_words
-from sspcloud_magics.cluster.api.failures import from_transport
+from sspcloud_magics.cluster.api.api_errors import from_transport
+from sspcloud_magics.cluster.api.clock_skew import skew, skew_in_words
 from sspcloud_magics.cluster.auth import jwt
+from sspcloud_magics.cluster.platform import COPY_AGAIN
 from sspcloud_magics.errors import (
     CertificateNotTrusted,
     ClusterError,
@@ -38,7 +38,7 @@ from sspcloud_magics.errors import (
     TokenExpired,
 )
 from sspcloud_magics.proxies import proxy_for
-from sspcloud_magics.secret import HIDDEN, Form, Secret, checked, without_frames
+from sspcloud_magics.secret import HIDDEN, Form, Secret, check_secret, without_frames
 from sspcloud_magics.tls import tls_context
 
 TIMEOUT = urllib3.Timeout(connect=10.0, read=20.0)
@@ -98,11 +98,11 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
     for key in ("idp-issuer-url", "client-id", "refresh-token"):
         if not given.get(key):
             raise KubeconfigInvalid(
-                f"The login cannot be renewed: the kubeconfig has no {key} for it.", mend=COPY_AGAIN
+                f"The login cannot be renewed: the kubeconfig has no {key} for it.", hint=COPY_AGAIN
             )
     for key in ("refresh-token", "client-secret"):
         if given.get(key):
-            checked(given[key], Form.PHRASE, partial(_unusable, f"The {key} of this login"))
+            check_secret(given[key], Form.PHRASE, partial(_unusable, f"The {key} of this login"))
     provider = _Provider(issuer, _authority(given, folder))
     endpoint = provider.token_endpoint()
     form = {
@@ -120,18 +120,18 @@ def refresh(settings: Mapping[str, str | Secret], folder: Path | None = None) ->
         raise ServerError(
             f"The identity provider {issuer} gave no ID token.",
             why="The scope openid is missing from this login, or it is no OpenID provider.",
-            mend=COPY_AGAIN,
+            hint=COPY_AGAIN,
         )
-    fresh = checked(id_token, Form.TOKEN, partial(_unusable, f"The ID token that {issuer} gave"))
+    fresh = check_secret(id_token, Form.TOKEN, partial(_unusable, f"The ID token that {issuer} gave"))
     check_token(fresh, issuer, given["client-id"], Secret(given.get("id-token", "")))
     rotated = answer.get("refresh_token")
     kept = rotated if isinstance(rotated, str) and rotated else given["refresh-token"]
     refused = partial(_unusable, f"The refresh token that {issuer} gave")
-    return Tokens(fresh, checked(kept, Form.PHRASE, refused), clock)
+    return Tokens(fresh, check_secret(kept, Form.PHRASE, refused), clock)
 
 
 def _unusable(what: str, why: str) -> KubeconfigInvalid:
-    return KubeconfigInvalid(f"{what} cannot be used.", why=why, mend=COPY_AGAIN)
+    return KubeconfigInvalid(f"{what} cannot be used.", why=why, hint=COPY_AGAIN)
 
 
 def check_token(token: Secret, issuer: str, client: str, former: Secret | None = None) -> None:
@@ -148,21 +148,21 @@ def check_token(token: Secret, issuer: str, client: str, former: Secret | None =
     if said != issuer.rstrip("/"):
         raise ServerError(
             "The ID token is from another identity provider than the one that is configured.",
-            why=f"It is from {_named(said)}, and {_named(issuer)} is configured.",
-            mend=COPY_AGAIN,
+            why=f"It is from {_describe_issuer(said)}, and {_describe_issuer(issuer)} is configured.",
+            hint=COPY_AGAIN,
         )
     if client not in whose:
         raise ServerError(
             "The ID token is for another program than this login (its audience is wrong).",
             why=f"It is for {', '.join(whose) or 'nobody'}, and the login is for {client}.",
-            mend=COPY_AGAIN,
+            hint=COPY_AGAIN,
         )
     subject = jwt.claims(former).get("sub")
     if subject and told.get("sub") != subject:
         raise ServerError(
             "The identity provider gave the ID token of another user.",
             why="It was not used.",
-            mend=COPY_AGAIN,
+            hint=COPY_AGAIN,
         )
 
 
@@ -175,7 +175,7 @@ class _Provider:
             raise KubeconfigInvalid(
                 "The identity provider's address (idp-issuer-url) is not a plain https:// address.",
                 why="A refresh token is a password: it is sent over verified TLS only.",
-                mend=COPY_AGAIN,
+                hint=COPY_AGAIN,
             )
         self._issuer = issuer
         self._access = Access(server=issuer, ca=ca)
@@ -188,14 +188,16 @@ class _Provider:
             raise self._no_provider(f"it answered {status}")
         said = str(document.get("issuer", "")).rstrip("/")
         if said != self._issuer:
-            raise self._no_provider(f"it calls itself {_named(said)}, which is another one")
+            raise self._no_provider(f"it calls itself {_describe_issuer(said)}, which is another one")
         return str(endpoint)
 
     def ask(
         self, method: str, url: str, form: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, Any], str]:
         """Return the status, the JSON object of the answer, and a word on the clock."""
-        pool = transport.pool_manager(tls_context(self._access), **transport.through(proxy_for(self._access)))
+        pool = transport.pool_manager(
+            tls_context(self._access), **transport.get_proxy_settings(proxy_for(self._access))
+        )
         headers = {"Accept": "application/json", "User-Agent": f"sspcloud-magics/{__version__}"}
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -228,7 +230,7 @@ class _Provider:
         return ServerError(
             f"{self._issuer} does not answer as an identity provider does.",
             why=f"Asked for a fresh token, {why}.",
-            mend=f"try again later: what is open stays open\nif it goes on, {COPY_AGAIN}",
+            hint=f"try again later: what is open stays open\nif it goes on, {COPY_AGAIN}",
         )
 
     def _unreachable(self, error: Exception) -> ClusterError:
@@ -237,7 +239,7 @@ class _Provider:
         return kind(
             f"The token has expired, and the identity provider {self._issuer} cannot renew it.",
             why=f"{failure.what} {failure.why}".strip(),
-            mend="check the network (VPN, proxy), then run the cell again: what is open stays open",
+            hint="check the network (VPN, proxy), then run the cell again: what is open stays open",
         )
 
 
@@ -254,26 +256,28 @@ def _refusal(
         return TokenExpired(
             "Your login is bound to the program that made it (DPoP), and cannot be renewed here.",
             why=quoted,
-            mend=COPY_AGAIN,
+            hint=COPY_AGAIN,
         )
     if code == "invalid_grant":
         return TokenExpired(
             "Your login has ended.",
-            why=" ".join(part for part in (quoted, _ended(Secret(form["refresh_token"])), clock) if part),
-            mend=COPY_AGAIN,
+            why=" ".join(
+                part for part in (quoted, _explain_end(Secret(form["refresh_token"])), clock) if part
+            ),
+            hint=COPY_AGAIN,
         )
     if 400 <= status < 500:
         return TokenExpired(
             "The identity provider does not renew your login.",
             why=quoted or f"It answered {status}.",
-            mend=COPY_AGAIN,
+            hint=COPY_AGAIN,
         )
     return ServerError(
-        f"The identity provider {issuer} failed ({status}).", why=quoted, mend="try again later"
+        f"The identity provider {issuer} failed ({status}).", why=quoted, hint="try again later"
     )
 
 
-def _ended(token: Secret) -> str:
+def _explain_end(token: Secret) -> str:
     words = jwt.expiry_in_words(token)
     return words if "expired" in words else "It was revoked, used up elsewhere, or ended."
 
@@ -287,7 +291,7 @@ def _authority(given: Mapping[str, str], folder: Path | None) -> str | None:
     except (OSError, ValueError):
         raise KubeconfigInvalid(
             "The certificate authority of the identity provider (idp-certificate-authority) cannot be read.",
-            mend=COPY_AGAIN,
+            hint=COPY_AGAIN,
         ) from None
 
 
@@ -295,7 +299,7 @@ def _plain(value: str | Secret) -> str:
     return value.reveal() if isinstance(value, Secret) else str(value)
 
 
-def _named(url: str) -> str:
+def _describe_issuer(url: str) -> str:
     """Return how an issuer is told from another one: two of them may be realms of one host."""
     address = addresses.parse(url)
     if address is None:

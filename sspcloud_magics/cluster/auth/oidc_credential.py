@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from sspcloud_magics import forked
-from sspcloud_magics.cluster.account import COPY_AGAIN
+from sspcloud_magics import fork_hooks
 from sspcloud_magics.cluster.auth import jwt
 from sspcloud_magics.cluster.config import kubeconfig_file
 from sspcloud_magics.cluster.config.kubeconfig import Entry, load, read
 from sspcloud_magics.cluster.config.kubeconfig_edit import KubeconfigEdit, assign
+from sspcloud_magics.cluster.platform import COPY_AGAIN
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, SspcloudError, TokenExpired
-from sspcloud_magics.secret import Form, Secret, checked, without_frames
+from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
 
 if TYPE_CHECKING:
     from sspcloud_magics.cluster.auth.oidc import Tokens
@@ -59,7 +59,7 @@ class OidcCredential:
         self._unsaved: tuple[Secret, Tokens] | None = None
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
-        forked.begin_again(self)
+        fork_hooks.begin_again(self)
 
     def begin_in_child(self) -> None:
         """Renew by itself in a forked child, which has neither the parent's timer nor its threads."""
@@ -92,7 +92,7 @@ class OidcCredential:
         with self._lock:
             return self._token if self._is_fresh(self._token) else self._renew(self._token)
 
-    def renewed(self, refused: Secret | None) -> Secret:
+    def renew(self, refused: Secret | None) -> Secret:
         """Return another token than the one that the server refused; raises as `current` does."""
         with self._lock:
             if refused is not None and self._token != refused and self._is_fresh(self._token):
@@ -127,7 +127,7 @@ class OidcCredential:
                 return self._renew_alone(stale)
         except Timeout:
             raise TokenExpired(
-                "Another notebook has been renewing the token for a minute.", mend="run the cell again"
+                "Another notebook has been renewing the token for a minute.", hint="run the cell again"
             ) from None
         except OSError as error:
             raise KubeconfigInvalid(
@@ -145,7 +145,7 @@ class OidcCredential:
             raise TokenExpired(
                 "The token has ended, and the kubeconfig holds no refresh token.",
                 why=jwt.expiry_in_words(stale),
-                mend=COPY_AGAIN,
+                hint=COPY_AGAIN,
             )
         settings: dict[str, str | Secret] = {key: str(value) for key, value in self._settings.items()}
         if self._unsaved is not None and self._unsaved[0] == spent:
@@ -176,12 +176,12 @@ class OidcCredential:
 
     def _write_back(self, spent: Secret, tokens: Tokens) -> None:
         file = self.user.file
-        with kubeconfig_file.locked([file]):
+        with kubeconfig_file.lock_files([file]):
             edit = KubeconfigEdit(read(file) or "", str(file))
             if not edit.has("users", self.user.name):
                 return
-            config = edit.mapping(
-                edit.mapping(edit.entry("users", self.user.name), "auth-provider"), "config"
+            config = edit.ensure_mapping(
+                edit.ensure_mapping(edit.entry("users", self.user.name), "auth-provider"), "config"
             )
             if edit.texts(config).get("refresh-token") != spent.reveal():
                 return  # a new login has come meanwhile: it is not overwritten
@@ -259,7 +259,7 @@ def settings_of(user: Entry) -> Mapping[str, Any]:
         raise KubeconfigInvalid(
             f"The user {user.name} in {user.file} logs in through auth-provider {name!r}.",
             why="Only oidc is known; kubectl itself has dropped the others.",
-            mend="make the kubeconfig again with a current version of the cloud's command",
+            hint="make the kubeconfig again with a current version of the cloud's command",
         )
     settings = provider.get("config") or {}
     return settings if isinstance(settings, dict) else {}
@@ -268,14 +268,14 @@ def settings_of(user: Entry) -> Mapping[str, Any]:
 def _id_token(user: Entry, settings: Mapping[str, Any]) -> Secret:
     token = _secret(user, settings, "id-token")
     if token is None:
-        raise NotLoggedIn(f"The user {user.name} in {user.file} has no id-token yet.", mend=COPY_AGAIN)
+        raise NotLoggedIn(f"The user {user.name} in {user.file} has no id-token yet.", hint=COPY_AGAIN)
     return token
 
 
 def _secret(user: Entry, settings: Mapping[str, Any], key: str) -> Secret | None:
     def refusal(why: str) -> KubeconfigInvalid:
         what = f"The {key} of the user {user.name} in {user.file} cannot be used."
-        return KubeconfigInvalid(what, why=why, mend=COPY_AGAIN)
+        return KubeconfigInvalid(what, why=why, hint=COPY_AGAIN)
 
     value = settings.get(key)
-    return checked(value, Form.TOKEN if key == "id-token" else Form.PHRASE, refusal) if value else None
+    return check_secret(value, Form.TOKEN if key == "id-token" else Form.PHRASE, refusal) if value else None

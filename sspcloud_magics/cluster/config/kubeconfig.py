@@ -4,7 +4,7 @@
 that names a current context wins; files that do not exist are passed over. Each entry remembers its
 file, since relative paths in it start at that file's directory. kubectl refuses a whole file for one malformed entry; here
 such an entry is refused when it is used, and hinders no other until then. This module only reads:
-`sspcloud_magics.cluster.auth.contexts` turns a context into an access.
+`sspcloud_magics.cluster.auth.kubeconfig_context` turns a context into an access.
 (https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/)
 """
 
@@ -74,10 +74,10 @@ class Entry:
             raise KubeconfigInvalid(
                 f"{key} of {self.name} in {self.file} is not text.",
                 why="YAML takes it for something else, such as a number or a list.",
-                mend=f'write it in quotes: {key}: "…"',
+                hint=f'write it in quotes: {key}: "…"',
             )
         if value in OMITTED:
-            raise omitted(f"{key} of {self.name} in {self.file}", value)
+            raise make_omitted_error(f"{key} of {self.name} in {self.file}", value)
         return value
 
     def flag(self, key: str) -> bool:
@@ -86,7 +86,7 @@ class Entry:
         if value is not None and not isinstance(value, bool):
             raise KubeconfigInvalid(
                 f"{key} of {self.name} in {self.file} is neither true nor false.",
-                mend=f"write it without quotes: {key}: true",
+                hint=f"write it without quotes: {key}: true",
             )
         return bool(value)
 
@@ -135,8 +135,8 @@ class Kubeconfig:
         if name is None and self.current_context is None:
             raise KubeconfigInvalid(
                 f"{self.where} names no current context.",
-                why=self.known("contexts"),
-                mend="%k8s_login --context NAME chooses one by name (context=NAME in Python)"
+                why=self.describe_known("contexts"),
+                hint="%k8s_login --context NAME chooses one by name (context=NAME in Python)"
                 if self.contexts
                 else "copy the configuration again from where you have it",
             )
@@ -145,19 +145,19 @@ class Kubeconfig:
             close = get_close_matches(name, self.contexts, n=1)
             raise KubeconfigInvalid(
                 f"{self.where} has no context {name!r}.",
-                why=self.known("contexts"),
-                mend=f"did you mean {close[0]!r}?"
+                why=self.describe_known("contexts"),
+                hint=f"did you mean {close[0]!r}?"
                 if close
                 else "%k8s_login --context NAME chooses one by name (context=NAME in Python)",
             )
         return usable(self.contexts[name], "context")
 
-    def known(self, plural: str) -> str:
+    def describe_known(self, plural: str) -> str:
         """Return which entries of a kind there are, and what cannot be read, in sentences."""
         names = ", ".join(sorted(filter(None, getattr(self, plural)))) or "none"
         return " ".join((f"The {plural} there: {names}.", *self.faults))
 
-    def malformed(self) -> list[tuple[str, str]]:
+    def list_malformed(self) -> list[tuple[str, str]]:
         """Return which entries cannot be used, and why each."""
         kinds = {"cluster": self.clusters, "user": self.users, "context": self.contexts}
         named = [
@@ -232,7 +232,7 @@ def load(files: Iterable[Path], pending: Mapping[Path, str] | None = None) -> Ku
     if not any(merged.values()) and current is None and not faults:
         raise KubeconfigInvalid(
             f"{', '.join(map(str, there))} is empty.",
-            mend="copy the configuration again from where you have it, or name another: --kubeconfig FILE",
+            hint="copy the configuration again from where you have it, or name another: --kubeconfig FILE",
         )
     return Kubeconfig(
         merged["clusters"], merged["users"], merged["contexts"], current, tuple(there), tuple(faults)
@@ -251,21 +251,21 @@ def read(file: Path) -> str | None:
         if not file.exists():
             return None
         if file.is_dir():
-            raise KubeconfigInvalid(f"{file} is a directory, not a kubeconfig.", mend="name the file in it")
+            raise KubeconfigInvalid(f"{file} is a directory, not a kubeconfig.", hint="name the file in it")
         size = file.stat().st_size
         if size > LIMIT:
             why = f"It has {size / 1e6:.1f} MB; kubeconfigs are far smaller."
-            raise KubeconfigInvalid(f"{file} is not a kubeconfig.", why=why, mend=_CORRECT)
+            raise KubeconfigInvalid(f"{file} is not a kubeconfig.", why=why, hint=_CORRECT)
         return decode(file.read_bytes())
     except OSError as error:
         raise KubeconfigInvalid(
             f"The kubeconfig {file} cannot be read.",
             why=f"{error.strerror or error}.",
-            mend="check that the file is yours to read",
+            hint="check that the file is yours to read",
         ) from None
     except UnicodeDecodeError:
         raise KubeconfigInvalid(
-            f"{file} is not a kubeconfig.", why="It is not text.", mend=_CORRECT
+            f"{file} is not a kubeconfig.", why="It is not text.", hint=_CORRECT
         ) from None
 
 
@@ -293,10 +293,10 @@ def parse(text: str, name: str, outcome: str = "") -> MappingNode:
         # PyYAML's own words quote the line, which may hold a token: only the place is told.
         mark = getattr(error, "problem_mark", None)
         why = f"It is not YAML (line {mark.line + 1})." if mark else "It is not YAML."
-        raise KubeconfigInvalid(f"{name} is malformed{outcome}.", why=why, mend=_CORRECT) from None
+        raise KubeconfigInvalid(f"{name} is malformed{outcome}.", why=why, hint=_CORRECT) from None
     except TooMuch as error:
         why = f"It has {error}."
-        raise KubeconfigInvalid(f"{name} is malformed{outcome}.", why=why, mend=_CORRECT) from None
+        raise KubeconfigInvalid(f"{name} is malformed{outcome}.", why=why, hint=_CORRECT) from None
     if root is None:
         return MappingNode(MAP, [], flow_style=False)
     other = "kind than Config" if not isinstance(root, MappingNode) else ""
@@ -306,7 +306,7 @@ def parse(text: str, name: str, outcome: str = "") -> MappingNode:
             other = other or f"{'kind' if key == 'kind' else 'version'} than {expected}"
     if other or not isinstance(root, MappingNode):
         why = f"It is YAML, of another {other}."
-        raise KubeconfigInvalid(f"{name} is not a kubeconfig{outcome}.", why=why, mend=_CORRECT)
+        raise KubeconfigInvalid(f"{name} is not a kubeconfig{outcome}.", why=why, hint=_CORRECT)
     return root
 
 
@@ -320,16 +320,16 @@ def usable(entry: Entry, kind: str) -> Entry:
     """
     if entry.fault:
         what = f"The {kind} {entry.name} in {entry.file} cannot be used."
-        raise KubeconfigInvalid(what, why=entry.fault, mend=_CORRECT)
+        raise KubeconfigInvalid(what, why=entry.fault, hint=_CORRECT)
     return entry
 
 
-def omitted(what: str, value: str) -> KubeconfigInvalid:
+def make_omitted_error(what: str, value: str) -> KubeconfigInvalid:
     """Return the error for what ``kubectl config view`` has left out."""
     return KubeconfigInvalid(
         f"{what} is missing.",
         why=f"It says {value}: kubectl config view wrote the file, and leaves secrets out.",
-        mend="where you have the whole configuration: kubectl config view --raw > FILE",
+        hint="where you have the whole configuration: kubectl config view --raw > FILE",
     )
 
 
@@ -342,7 +342,7 @@ def _entries(
         return {}
     if not isinstance(listed, SequenceNode):
         why = f"{plural} is not a list of entries with a name and a {singular}."
-        raise KubeconfigInvalid(f"{file} is malformed.", why=why, mend=_CORRECT)
+        raise KubeconfigInvalid(f"{file} is malformed.", why=why, hint=_CORRECT)
     found: dict[str, Entry] = {}
     for at, each in enumerate(listed.value, 1):
         item = MappingNode(MAP, []) if is_null(each) else each

@@ -69,27 +69,27 @@ class KubeconfigEdit:
 
     def entry(self, plural: str, name: str) -> MappingNode:
         """Return the values of an entry, which is made where it is missing."""
-        listed = self._listed(plural)
+        listed = self._ensure_list(plural)
         found = [each for each in listed.value if _is_named(each, name)]
-        entry = _own(found[0]) if found else _mapping()
+        entry = _own(found[0]) if found else _make_mapping()
         # The first place of that name, and no other: kubectl refuses a file with two.
         kept = [each for each in listed.value if each not in found[1:]]
         listed.value = [entry if found and each is found[0] else each for each in kept]
         if not found:
             listed.value.append(entry)
         assign(entry, {"name": name})
-        return self.mapping(entry, _SINGULAR[plural])
+        return self.ensure_mapping(entry, _SINGULAR[plural])
 
     @staticmethod
-    def mapping(node: MappingNode, key: str) -> MappingNode:
+    def ensure_mapping(node: MappingNode, key: str) -> MappingNode:
         """Return the mapping under `key`, which is made where anything else is there."""
         inner = get(node, key)
         # A copy, since an alias in another entry may mean the same node.
-        inner = _own(inner) if isinstance(inner, MappingNode) else _mapping()
+        inner = _own(inner) if isinstance(inner, MappingNode) else _make_mapping()
         _put(node, key, inner)
         return inner
 
-    def changed(self, text: str) -> bool:
+    def has_changed(self, text: str) -> bool:
         """Whether it says another thing than `text`, the way in which it is written apart."""
         return KubeconfigEdit(text, self._name).text() != self.text()
 
@@ -106,13 +106,13 @@ class KubeconfigEdit:
         """Make a context the current one."""
         _put(self._root, "current-context", _scalar(name))
 
-    def _listed(self, plural: str) -> SequenceNode:
+    def _ensure_list(self, plural: str) -> SequenceNode:
         listed = get(self._root, plural)
         if listed is not None and not is_null(listed) and not isinstance(listed, SequenceNode):
             raise KubeconfigInvalid(
                 f"{self._name} is malformed, and was not changed.",
                 why=f"{plural} is not a list.",
-                mend="correct the file, or name another: --kubeconfig FILE",
+                hint="correct the file, or name another: --kubeconfig FILE",
             )
         own = SequenceNode(SEQ, [], flow_style=False)
         if isinstance(listed, SequenceNode) and listed.value:
@@ -179,11 +179,11 @@ def _own(node: MappingNode) -> MappingNode:
     try:
         flatten(copy)
     except (yaml.YAMLError, TooMuch):
-        return _mapping()
+        return _make_mapping()
     return copy
 
 
-def _mapping() -> MappingNode:
+def _make_mapping() -> MappingNode:
     return MappingNode(MAP, [], flow_style=False)
 
 

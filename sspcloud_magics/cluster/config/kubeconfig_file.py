@@ -25,7 +25,7 @@ BACKUP = ".before-sspcloud"
 
 
 @contextlib.contextmanager
-def locked(files: Iterable[Path], *, patience: float = PATIENCE) -> Iterator[None]:
+def lock_files(files: Iterable[Path], *, patience: float = PATIENCE) -> Iterator[None]:
     """Hold kubectl's lock on files; in the order of their names, as kubectl does.
 
     Parameters
@@ -42,12 +42,12 @@ def locked(files: Iterable[Path], *, patience: float = PATIENCE) -> Iterator[Non
     """
     with contextlib.ExitStack() as held:
         for file in sorted({file.absolute() for file in files}):
-            held.enter_context(_locked(file, patience))
+            held.enter_context(_lock_file(file, patience))
         yield
 
 
 @contextlib.contextmanager
-def _locked(file: Path, patience: float) -> Iterator[None]:
+def _lock_file(file: Path, patience: float) -> Iterator[None]:
     lock = file.with_name(f"{file.name}.lock")
     until = time.monotonic() + patience
     while True:
@@ -60,7 +60,7 @@ def _locked(file: Path, patience: float) -> Iterator[None]:
                 raise KubeconfigInvalid(
                     f"{file} is locked, and was not changed.",
                     why=f"kubectl, or another notebook, is changing it, or ended while it did: {lock} is there.",
-                    mend=f"if no kubectl runs, remove {lock}, then try again",
+                    hint=f"if no kubectl runs, remove {lock}, then try again",
                 ) from None
             time.sleep(0.02)
         except OSError as error:
@@ -104,7 +104,7 @@ def check_writable(file: Path) -> None:
         raise KubeconfigInvalid(
             f"{file} is read-only, and was not changed.",
             why="A login and its renewed tokens are kept in it.",
-            mend="make it writable, or name another: --kubeconfig FILE",
+            hint="make it writable, or name another: --kubeconfig FILE",
         )
 
 
@@ -118,5 +118,5 @@ def _cannot(file: Path, error: OSError) -> KubeconfigInvalid:
     return KubeconfigInvalid(
         f"The kubeconfig {file} cannot be changed.",
         why=f"{error.strerror or error}.",
-        mend="check that the file and its directory are yours, or name another: --kubeconfig FILE",
+        hint="check that the file and its directory are yours, or name another: --kubeconfig FILE",
     )

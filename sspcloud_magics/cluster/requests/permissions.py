@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-from sspcloud_magics.cluster.api.failures import ANONYMOUS, NotFound, reading
+from sspcloud_magics.cluster.api.api_errors import ANONYMOUS, NotFound, report_malformed
 from sspcloud_magics.cluster.api.resources import (
     ALL_NAMESPACES,
     PODS,
@@ -16,7 +16,7 @@ from sspcloud_magics.cluster.api.resources import (
     Attempt,
     Resource,
 )
-from sspcloud_magics.cluster.identity import Cluster
+from sspcloud_magics.cluster.cluster import Cluster
 from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.printable import printable
 
@@ -114,7 +114,7 @@ def who_am_i(cluster: Cluster) -> Identity:
         if SELF_SUBJECT_REVIEWS.plural not in error.why or ANONYMOUS in error.why:
             raise
         answer = {}
-    with reading(cluster):
+    with report_malformed(cluster):
         info = (answer.get("status") or {}).get("userInfo") or {}
         user, groups = str(info.get("username") or ""), tuple(map(str, info.get("groups") or ()))
     return Identity(
@@ -191,7 +191,7 @@ def may(
         "spec": {"resourceAttributes": attributes},
     }
     answer = cluster.api.ask(Attempt("create", SELF_SUBJECT_ACCESS_REVIEWS), body=body)
-    with reading(cluster):
+    with report_malformed(cluster):
         return bool((answer.get("status") or {}).get("allowed"))
 
 
@@ -235,7 +235,7 @@ def secrets_by_name(cluster: Cluster, namespace: str) -> tuple[str, ...]:
     }
     answer = cluster.api.ask(Attempt("create", SELF_SUBJECT_RULES_REVIEWS), body=body)
     names: dict[str, None] = {}
-    with reading(cluster):
+    with report_malformed(cluster):
         for rule in (answer.get("status") or {}).get("resourceRules") or ():
             if "secrets" in (rule.get("resources") or ()) and {"get", "*"} & set(rule.get("verbs") or ()):
                 names |= dict.fromkeys(rule.get("resourceNames") or ())

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sspcloud_magics.cluster.ages import timestamp
-from sspcloud_magics.cluster.api.failures import reading
+from sspcloud_magics.cluster.api.api_errors import report_malformed
 from sspcloud_magics.cluster.api.resources import PODS, SERVICES
-from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.requests.objects import list_objects
-from sspcloud_magics.cluster.workloads.podstatus import pod_status
+from sspcloud_magics.cluster.cluster import Cluster
+from sspcloud_magics.cluster.requests.object_reads import list_objects
+from sspcloud_magics.cluster.timefmt import timestamp
+from sspcloud_magics.cluster.workloads.pod_status import pod_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def pods(cluster: Cluster, namespace: str | None = None, *, label_selector: str 
         If the server cannot be asked.
     """
     listed = list_objects(cluster, PODS, namespace, label_selector=label_selector)
-    with reading(cluster):
+    with report_malformed(cluster):
         return [Pod.from_object(item) for item in listed]
 
 
@@ -218,7 +218,7 @@ def services(cluster: Cluster, namespace: str | None = None) -> list[Service]:
         If the server cannot be asked.
     """
     listed = list_objects(cluster, SERVICES, namespace)
-    with reading(cluster):
+    with report_malformed(cluster):
         return [Service.from_object(item) for item in listed]
 
 

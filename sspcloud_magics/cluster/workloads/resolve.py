@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from sspcloud_magics.cluster.api.failures import NotFound, reading
+from sspcloud_magics.cluster.api.api_errors import NotFound, report_malformed
 from sspcloud_magics.cluster.api.resources import (
     DAEMONSETS,
     DEPLOYMENTS,
@@ -28,11 +28,11 @@ from sspcloud_magics.cluster.api.resources import (
     STATEFULSETS,
     Resource,
 )
-from sspcloud_magics.cluster.identity import Cluster
-from sspcloud_magics.cluster.requests.objects import get_object, list_objects
+from sspcloud_magics.cluster.cluster import Cluster
+from sspcloud_magics.cluster.requests.object_reads import get_object, list_objects
 from sspcloud_magics.cluster.requests.permissions import may
 from sspcloud_magics.cluster.workloads.inventory import TargetPort, container_ports, service_ports
-from sspcloud_magics.cluster.workloads.podstatus import pod_status
+from sspcloud_magics.cluster.workloads.pod_status import pod_status
 from sspcloud_magics.errors import AmbiguousTarget, Forbidden, PodNotReady, PortNotFound, TargetNotFound
 from sspcloud_magics.target import (
     SHORT_KIND,
@@ -135,14 +135,14 @@ def resolve(cluster: Cluster, text: str | TargetText) -> ResolvedTarget:
             if kind == "service" and (found := _by_endpoints(cluster, target)):
                 return found
             continue
-        with reading(cluster):
-            return _described(target, item)
+        with report_malformed(cluster):
+            return _describe_object(target, item)
     if refusals:
-        return _believed(cluster, typed, namespace, refusals)
+        return _accept_unseen_target(cluster, typed, namespace, refusals)
     return _by_prefix(cluster, typed, namespace, kinds)
 
 
-def _described(target: Target, item: Mapping[str, Any]) -> ResolvedTarget:
+def _describe_object(target: Target, item: Mapping[str, Any]) -> ResolvedTarget:
     spec = item.get("spec") or {}
     if target.kind == "service":
         if spec.get("type") == "ExternalName":
@@ -153,7 +153,7 @@ def _described(target: Target, item: Mapping[str, Any]) -> ResolvedTarget:
             raise PodNotReady(
                 f"The pod {target.name} is over ({pod_status(item).status}).",
                 why="Its programs have ended, and will not be started again.",
-                mend=f"%k8s_pods -n {target.namespace} shows what runs",
+                hint=f"%k8s_pods -n {target.namespace} shows what runs",
             )
         return ResolvedTarget(target, container_ports(spec), status=pod_status(item).status)
     template = (spec.get("template") or {}).get("spec") or {}
@@ -171,7 +171,7 @@ def _by_endpoints(cluster: Cluster, target: Target) -> ResolvedTarget | None:
         endpoints = get_object(cluster, ENDPOINTS, target.name, target.namespace)
     except (Forbidden, NotFound):
         return None
-    with reading(cluster):
+    with report_malformed(cluster):
         ports = {
             TargetPort(port["port"], port.get("name") or "", port.get("protocol") or "TCP")
             for subset in endpoints.get("subsets") or ()
@@ -181,7 +181,7 @@ def _by_endpoints(cluster: Cluster, target: Target) -> ResolvedTarget | None:
         return ResolvedTarget(target, tuple(sorted(ports, key=lambda port: port.number)), ports_known=False)
 
 
-def _believed(
+def _accept_unseen_target(
     cluster: Cluster, typed: TargetText, namespace: str, refusals: Mapping[str, Forbidden]
 ) -> ResolvedTarget:
     """Return the target that may not be looked at, if one may forward to it."""
@@ -196,7 +196,7 @@ def _believed(
         return ResolvedTarget(Target(namespace, kind, typed.name), ports_known=False)
     refusal = next(iter(refusals.values()))
     what = f"You may neither see {typed.name} in the namespace {namespace} nor forward to it."
-    raise Forbidden(what, why=refusal.why, mend=refusal.mend)
+    raise Forbidden(what, why=refusal.why, hint=refusal.hint)
 
 
 def _by_prefix(cluster: Cluster, typed: TargetText, namespace: str, kinds: Sequence[str]) -> ResolvedTarget:
@@ -209,14 +209,14 @@ def _by_prefix(cluster: Cluster, typed: TargetText, namespace: str, kinds: Seque
         # Leftovers of a pod that was evicted are named like the one that took its place.
         begin = [name for name in begin if not _is_over(items[name])] or begin
         if len(begin) == 1:
-            with reading(cluster):
-                return _described(Target(namespace, kind, begin[0]), items[begin[0]])
+            with report_malformed(cluster):
+                return _describe_object(Target(namespace, kind, begin[0]), items[begin[0]])
         if begin:
             candidates = [Target(namespace, kind, name) for name in sorted(begin)]
             raise AmbiguousTarget(
                 f"{len(begin)} {kind}s in {namespace} begin with {typed.name!r}.",
-                why=_listed(candidates, cluster),
-                mend="write more of the name",
+                why=_describe_candidates(candidates, cluster),
+                hint="write more of the name",
             )
         known += [Target(namespace, kind, name) for name in sorted(items)]
     raise _not_found(cluster, typed, namespace, known)
@@ -235,20 +235,20 @@ def _not_found(
     if not known and not _namespace_exists(cluster, namespace):
         return TargetNotFound(
             f"There is no namespace {namespace}.",
-            mend=f"check the spelling, or leave it out: {cluster.namespace} is yours",
+            hint=f"check the spelling, or leave it out: {cluster.namespace} is yours",
         )
     kind = typed.kind or "pod, service, deployment or statefulset"
     names = sorted({target.name for target in known})
     close = get_close_matches(typed.name, names, n=5, cutoff=0.5)
     near = [short(target, cluster) for name in close for target in known if target.name == name]
     if near:
-        mend = f"did you mean {' or '.join(near)}?"
+        hint = f"did you mean {' or '.join(near)}?"
     else:
-        mend = (
+        hint = (
             " and ".join(f"%k8s_{what} -n {namespace}" for what in ("pods", "services")) + " show what runs"
         )
     what = f"There is no {kind} {typed.name!r} in {namespace}."
-    return TargetNotFound(what, why=_listed(known, cluster), mend=mend)
+    return TargetNotFound(what, why=_describe_candidates(known, cluster), hint=hint)
 
 
 def _namespace_exists(cluster: Cluster, namespace: str) -> bool:
@@ -261,7 +261,7 @@ def _namespace_exists(cluster: Cluster, namespace: str) -> bool:
     return True
 
 
-def _listed(targets: Sequence[Target], cluster: Cluster) -> str:
+def _describe_candidates(targets: Sequence[Target], cluster: Cluster) -> str:
     if not targets:
         return ""
     more = f", and {len(targets) - MOST_NAMED} more" if len(targets) > MOST_NAMED else ""
@@ -288,7 +288,7 @@ def check_ports(resolved: ResolvedTarget, ports: Sequence[PortText]) -> tuple[Po
         raise PortNotFound(
             f"{resolved.target} has {f'{len(tcp)} ports' if tcp else 'no port that is known'}: say which.",
             why=_ports_in_words(resolved),
-            mend=f"such as %forward {resolved.target} {tcp[0].number if tcp else 8000}",
+            hint=f"such as %forward {resolved.target} {tcp[0].number if tcp else 8000}",
         )
     for port in ports:
         _check(resolved, port)
@@ -303,7 +303,7 @@ def _check(resolved: ResolvedTarget, port: PortText) -> None:
         raise PortNotFound(
             f"Port {port.remote} of {resolved.target} is {found[0].protocol}.",
             why="Kubernetes forwards TCP only.",
-            mend=_ports_in_words(resolved),
+            hint=_ports_in_words(resolved),
         )
     declared_only = resolved.target.kind == "service" and resolved.ports_known
     if isinstance(port.remote, str) and (resolved.ports_known or resolved.ports):
@@ -312,7 +312,7 @@ def _check(resolved: ResolvedTarget, port: PortText) -> None:
         raise PortNotFound(
             f"{resolved.target} has no port {port.remote}.",
             why=_ports_in_words(resolved),
-            mend=_nearest_port(resolved, port),
+            hint=_nearest_port(resolved, port),
         )
 
 

@@ -2,7 +2,7 @@
 
 A `ResourceTable` *is* a DataFrame: it filters, sorts and joins, and its columns have the dtypes of the
 facts (an age is a timedelta, restarts are integers). Only the display differs: in a notebook a table
-whose states are told by a word, a shape and a colour; as text, kubectl's columns. A `View` says how,
+whose states are told by a word, a shape and a colour; as text, kubectl's columns. A `TableView` says how,
 and goes along when the table is filtered or sorted. What has an index of its own, such as the result
 of a ``groupby``, is shown by pandas.
 
@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from sspcloud_magics.cluster.ages import human_duration
+from sspcloud_magics.cluster.timefmt import human_duration
 from sspcloud_magics.cluster.workloads.inventory import Pod, Service
 from sspcloud_magics.printable import printable
 
@@ -41,7 +41,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """How one column is displayed.
 
     Parameters
@@ -63,7 +63,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class TableView:
     """How a table is displayed.
 
     Parameters
@@ -81,7 +81,7 @@ class View:
         Whether the names are displayed with their namespaces, so that none is displayed beside them.
     """
 
-    columns: tuple[Column, ...] = ()
+    columns: tuple[TableColumn, ...] = ()
     noun: str = "row"
     nothing: str = "No resources found."
     apart: frozenset[str] = frozenset()
@@ -89,16 +89,16 @@ class View:
 
 
 class ResourceTable(pd.DataFrame):
-    """A DataFrame that is displayed through a `View`. Made by `table`."""
+    """A DataFrame that is displayed through a `TableView`. Made by `table`."""
 
     _metadata = ["_view"]  # noqa: RUF012 - pandas' name for what a subclass takes along
-    _view = View()
+    _view = TableView()
 
     @property
     def _constructor(self) -> type[ResourceTable]:
         return ResourceTable
 
-    def _shown(self) -> list[Column] | None:
+    def _select_columns(self) -> list[TableColumn] | None:
         """Return the columns to display; None where pandas' own display tells more."""
         plain = isinstance(self.index, pd.RangeIndex) or (
             self.index.nlevels == 1 and self.index.dtype.kind == "i" and self.index.name is None
@@ -117,18 +117,18 @@ class ResourceTable(pd.DataFrame):
         return [
             *(column for column in known if column.name not in apart),
             *(
-                Column(name, printable(str(name), one_line=True).upper())
+                TableColumn(name, printable(str(name), one_line=True).upper())
                 for name in others
                 if name not in apart
             ),
         ]
 
-    def _cells(self, shown: Sequence[Column]) -> list[list[tuple[str, Tone | None]]]:
+    def _cells(self, shown: Sequence[TableColumn]) -> list[list[tuple[str, Tone | None]]]:
         rows: list[dict[str, Any]] = self.head(MOST_ROWS).to_dict("records")  # type: ignore[assignment]
         return [[_cell(column, row) for column in shown] for row in rows]
 
     def __repr__(self) -> str:
-        shown = self._shown()
+        shown = self._select_columns()
         if shown is None:
             return printable(super().__repr__())
         if self.empty:
@@ -143,7 +143,7 @@ class ResourceTable(pd.DataFrame):
         return "\n".join([*written, *self._rest()])
 
     def _repr_html_(self) -> str:
-        shown = self._shown()
+        shown = self._select_columns()
         if shown is None:
             return printable(str(super()._repr_html_()))  # type: ignore[misc] # pandas-stubs do not know it
         if self.empty:
@@ -183,7 +183,7 @@ _LONG = 32
 _FAINT = "color:var(--jp-ui-font-color2, #808080);font-size:90%"
 
 
-def _cell(column: Column, row: Row) -> tuple[str, Tone | None]:
+def _cell(column: TableColumn, row: Row) -> tuple[str, Tone | None]:
     try:
         words = column.words(row) if column.words else _plain(row[column.name])
         return printable(words, one_line=True), column.tone(row) if column.tone else None
@@ -206,7 +206,7 @@ def _html_cell(words: str, tone: Tone | None) -> str:
     return f'<td style="{style}">{shape}{escape(words)}</td>'
 
 
-def table(rows: Iterable[Row], dtypes: Mapping[str, str], view: View) -> ResourceTable:
+def table(rows: Iterable[Row], dtypes: Mapping[str, str], view: TableView) -> ResourceTable:
     """Return rows as a table.
 
     Parameters
@@ -222,10 +222,10 @@ def table(rows: Iterable[Row], dtypes: Mapping[str, str], view: View) -> Resourc
     made = ResourceTable(
         {name: pd.Series([row[name] for row in listed], dtype=dtype) for name, dtype in dtypes.items()}
     )
-    return viewed(made, view)
+    return make_table(made, view)
 
 
-def viewed(rows: pd.DataFrame, view: View) -> ResourceTable:
+def make_table(rows: pd.DataFrame, view: TableView) -> ResourceTable:
     """Return a DataFrame as a table."""
     made = ResourceTable(rows)
     made._view = view  # noqa: SLF001 - pandas forbids arguments of its own constructor
@@ -279,14 +279,14 @@ _POD_DTYPES = {
 }
 
 _POD_COLUMNS = (
-    Column("namespace", "NAMESPACE"),
-    Column("name", "NAME"),
-    Column("ready", "READY"),
-    Column("status", "STATUS", tone=pod_tone),
-    Column("restarts", "RESTARTS", _restarts_in_words),
-    Column("age", "AGE", _age_in_words),
-    Column("ports", "PORTS"),
-    Column("node", "NODE", _node_in_words),
+    TableColumn("namespace", "NAMESPACE"),
+    TableColumn("name", "NAME"),
+    TableColumn("ready", "READY"),
+    TableColumn("status", "STATUS", tone=pod_tone),
+    TableColumn("restarts", "RESTARTS", _restarts_in_words),
+    TableColumn("age", "AGE", _age_in_words),
+    TableColumn("ports", "PORTS"),
+    TableColumn("node", "NODE", _node_in_words),
 )
 
 
@@ -320,7 +320,9 @@ def pod_table(pods: Sequence[Pod], namespace: str = "", pattern: str = "", near:
         }
         for pod in pods
     )
-    return table(rows, _POD_DTYPES, View(_POD_COLUMNS, "pod", _nothing(namespace, pattern, near), _POD_APART))
+    return table(
+        rows, _POD_DTYPES, TableView(_POD_COLUMNS, "pod", _nothing(namespace, pattern, near), _POD_APART)
+    )
 
 
 _SERVICE_DTYPES = {
@@ -336,13 +338,13 @@ _SERVICE_DTYPES = {
 }
 
 _SERVICE_COLUMNS = (
-    Column("namespace", "NAMESPACE"),
-    Column("name", "NAME"),
-    Column("type", "TYPE"),
-    Column("cluster_ip", "CLUSTER-IP"),
-    Column("external_ip", "EXTERNAL-IP"),
-    Column("ports", "PORTS"),
-    Column("age", "AGE", _age_in_words),
+    TableColumn("namespace", "NAMESPACE"),
+    TableColumn("name", "NAME"),
+    TableColumn("type", "TYPE"),
+    TableColumn("cluster_ip", "CLUSTER-IP"),
+    TableColumn("external_ip", "EXTERNAL-IP"),
+    TableColumn("ports", "PORTS"),
+    TableColumn("age", "AGE", _age_in_words),
 )
 
 
@@ -377,7 +379,7 @@ def service_table(
     return table(
         rows,
         _SERVICE_DTYPES,
-        View(_SERVICE_COLUMNS, "service", _nothing(namespace, pattern, near), _SERVICE_APART),
+        TableView(_SERVICE_COLUMNS, "service", _nothing(namespace, pattern, near), _SERVICE_APART),
     )
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from sspcloud_magics.cluster.workloads.tables import Column, ResourceTable, Row, View, viewed
+from sspcloud_magics.cluster.workloads.tables import ResourceTable, Row, TableColumn, TableView, make_table
 from sspcloud_magics.databases.postgres.query import run
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-from sspcloud_magics.databases.postgres.session.pinned import pinned
-from sspcloud_magics.databases.postgres.sql import known_names, near_names
+from sspcloud_magics.databases.postgres.session.search_path import pin_search_path
+from sspcloud_magics.databases.postgres.sql import name_cache, name_hints
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.errors import QueryFailed
 from sspcloud_magics.printable import printable
@@ -190,12 +190,12 @@ def tables(connection: DatabaseConnection, pattern: str | None = None) -> pd.Dat
     like = (pattern or "*").replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     like = like.replace("*", "%").replace("?", "_")
     nothing = "No table or view that you may read" + (f" is named like '{pattern}'." if pattern else ".")
-    with _unblocked(connection):
+    with _explain_locks(connection):
         found = _frame(connection, _TABLES, pattern=like)
-    if found.empty and pattern and (known := known_names.names_for_hint(connection)):
-        near = near_names.near_relation(pattern, known)
+    if found.empty and pattern and (known := name_cache.names_for_hint(connection)):
+        near = name_hints.near_relation(pattern, known)
         nothing += f" Did you mean {near}?" if near else ""
-    return viewed(found, replace(_VIEW, nothing=nothing))
+    return make_table(found, replace(_VIEW, nothing=nothing))
 
 
 def _size_in_words(row: Row) -> str:
@@ -213,26 +213,26 @@ def _rows_in_words(row: Row) -> str:
     return "" if row["rows_about"] is pd.NA else f"{row['rows_about']:,}"
 
 
-_VIEW = View(
+_VIEW = TableView(
     columns=(
-        Column("schema", "SCHEMA"),
-        Column("name", "NAME"),
-        Column("kind", "KIND"),
-        Column("rows_about", "ROWS (ABOUT)", _rows_in_words),
-        Column("bytes", "SIZE", _size_in_words),
-        Column("owner", "OWNER"),
-        Column("comment", "COMMENT"),
+        TableColumn("schema", "SCHEMA"),
+        TableColumn("name", "NAME"),
+        TableColumn("kind", "KIND"),
+        TableColumn("rows_about", "ROWS (ABOUT)", _rows_in_words),
+        TableColumn("bytes", "SIZE", _size_in_words),
+        TableColumn("owner", "OWNER"),
+        TableColumn("comment", "COMMENT"),
     ),
     noun="table",
 )
 
-_COLUMNS_VIEW = View(
+_COLUMNS_VIEW = TableView(
     columns=(
-        Column("name", "COLUMN"),
-        Column("type", "TYPE"),
-        Column("nullable", "NULL", lambda row: "may be" if row["nullable"] else "never"),
-        Column("default", "DEFAULT"),
-        Column("comment", "COMMENT"),
+        TableColumn("name", "COLUMN"),
+        TableColumn("type", "TYPE"),
+        TableColumn("nullable", "NULL", lambda row: "may be" if row["nullable"] else "never"),
+        TableColumn("default", "DEFAULT"),
+        TableColumn("comment", "COMMENT"),
     ),
     noun="column",
 )
@@ -258,13 +258,13 @@ def describe_table(connection: DatabaseConnection, name: str, *, seconds: float 
     try:
         oid = int(_frame(connection, _RESOLVED, name=name)["oid"].iloc[0])
     except QueryFailed as error:
-        is_near = error.mend.startswith("did you mean")
+        is_near = error.hint.startswith("did you mean")
         raise QueryFailed(
-            error.what, mend=error.mend if is_near else "%tables lists those that there are"
+            error.what, hint=error.hint if is_near else "%tables lists those that there are"
         ) from None
-    with _unblocked(connection):
+    with _explain_locks(connection):
         facts = _frame(connection, _FACTS, oid=oid).iloc[0]
-        columns = viewed(_frame(connection, _COLUMNS, oid=oid), _COLUMNS_VIEW)
+        columns = make_table(_frame(connection, _COLUMNS, oid=oid), _COLUMNS_VIEW)
         indexes = _frame(connection, _INDEXES, oid=oid)
     head, note = _head(connection, oid, str(facts["path"]), str(facts["owner"]), seconds)
     return TableDescription(
@@ -285,7 +285,7 @@ def _head(
 ) -> tuple[pd.DataFrame, str]:
     """Return five rows of a relation, or why they are not read: reading them may run the code of another user."""
     # Pinned, so that a function behind a view finds no names on the reader's path either.
-    with connection.with_settings(), pinned(connection.psycopg):
+    with connection.with_settings(), pin_search_path(connection.psycopg):
         if not _frame(connection, _TRUSTED, oid=oid)["trusted"].iloc[0]:
             # Even planning a query may: it computes constants in the expressions of indexes and partitions.
             return pd.DataFrame(), f"Rows not shown: reading them may run code of {owner} with your rights."
@@ -326,11 +326,11 @@ def columns(connection: DatabaseConnection, schema: str, name: str) -> Columns:
     QueryFailed
         If there is no such table.
     """
-    with _unblocked(connection):
+    with _explain_locks(connection):
         found = _frame(connection, _SELECT, schema=schema, name=name)
         if found.empty:
             raise QueryFailed(
-                f"There is no table {schema}.{name}.", mend="%tables lists those that there are"
+                f"There is no table {schema}.{name}.", hint="%tables lists those that there are"
             )
         return Columns(
             frame=_frame(connection, _COLUMNS, oid=int(found["oid"].iloc[0])),
@@ -339,7 +339,7 @@ def columns(connection: DatabaseConnection, schema: str, name: str) -> Columns:
 
 
 @contextmanager
-def _unblocked(connection: DatabaseConnection) -> Iterator[None]:
+def _explain_locks(connection: DatabaseConnection) -> Iterator[None]:
     """Pin the path, and say who holds a table locked for too long.
 
     Raises
@@ -348,20 +348,20 @@ def _unblocked(connection: DatabaseConnection) -> Iterator[None]:
         If a lock is not to be had in time.
     """
     try:
-        with pinned(connection.psycopg):
+        with pin_search_path(connection.psycopg):
             yield
     except QueryFailed as error:
         if _LOCKED not in error.what:
             raise
     else:
         return
-    with pinned(connection.psycopg):
+    with pin_search_path(connection.psycopg):
         holders = _frame(connection, _HOLDERS)
     held = [f"{row.role} (process {row.process}) holds {row.relation}" for row in holders.itertuples()]
     raise QueryFailed(
         "A table is locked by another session, so this cannot be read.",
         why="; ".join(held) or "The session that held it has just let go of it.",
-        mend="wait until that session's transaction ends, then run the same line again",
+        hint="wait until that session's transaction ends, then run the same line again",
     )
 
 

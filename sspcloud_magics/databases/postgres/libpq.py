@@ -137,7 +137,7 @@ def parameters(login: Login, *, tls: Tls, ca_file: Path | None = None) -> dict[s
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
+def _clear_environment() -> Iterator[None]:
     """Take out of the environment, meanwhile, what libpq reads there and has no parameter for."""
     with _environment:
         taken = {name: os.environ.pop(name) for name in _KEYWORDLESS if name in os.environ}
@@ -161,7 +161,7 @@ def log_in(login: Login) -> tuple[psycopg.Connection[Any], Tls]:
         If it does not succeed; its text holds no password.
     """
     if login.ca is not None:
-        return _verified(login, login.ca), Tls.VERIFIED
+        return _connect_verified(login, login.ca), Tls.VERIFIED
     try:
         return _connect(login, Tls.UNVERIFIED), Tls.UNVERIFIED
     except psycopg.OperationalError as error:
@@ -170,7 +170,7 @@ def log_in(login: Login) -> tuple[psycopg.Connection[Any], Tls]:
     return _connect(login, Tls.ABSENT), Tls.ABSENT
 
 
-def _verified(login: Login, ca: str) -> psycopg.Connection[Any]:
+def _connect_verified(login: Login, ca: str) -> psycopg.Connection[Any]:
     """Connect with the authority in a file of our own, which lives as long as the connection.
 
     libpq takes a file only, and reads it again for the second connection that cancels a statement.
@@ -187,7 +187,7 @@ def _verified(login: Login, ca: str) -> psycopg.Connection[Any]:
 
 def _connect(login: Login, tls: Tls, ca_file: Path | None = None) -> psycopg.Connection[Any]:
     try:
-        with _undisturbed():
+        with _clear_environment():
             return psycopg.connect("", autocommit=True, **parameters(login, tls=tls, ca_file=ca_file))
     except BaseException as error:  # noqa: BLE001 - raised again, an interruption too
         # The frames below hold the password in local variables, which a verbose traceback would show.

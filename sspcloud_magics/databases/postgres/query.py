@@ -5,7 +5,7 @@ transaction block each one stands once it is done, and an error leaves those bef
 parameters are looked up before the first statement is sent. The answer is the DataFrame of the last
 statement that returns rows; where none does, a `QueryResult` that says what was done.
 
-`sspcloud_magics.databases.postgres.results.columns` has the table of types.
+`sspcloud_magics.databases.postgres.results.column_types` has the table of types.
 """
 
 from __future__ import annotations
@@ -24,18 +24,23 @@ import psutil
 import psycopg
 
 from sspcloud_magics.databases.column_names import twins
-from sspcloud_magics.databases.postgres.parameters import Statement, statements
-from sspcloud_magics.databases.postgres.results import binding, describing, fetching, frames
-from sspcloud_magics.databases.postgres.results.columns import Column
-from sspcloud_magics.databases.postgres.results.describing import Description
-from sspcloud_magics.databases.postgres.results.fetching import Fetched
-from sspcloud_magics.databases.postgres.session import failures
+from sspcloud_magics.databases.postgres.results import (
+    dataframe,
+    parameter_binding,
+    result_reader,
+    statement_description,
+)
+from sspcloud_magics.databases.postgres.results.column_types import ResultColumn
+from sspcloud_magics.databases.postgres.results.result_reader import Fetched
+from sspcloud_magics.databases.postgres.results.statement_description import Description
+from sspcloud_magics.databases.postgres.session import pg_errors
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.sql import statement_errors
-from sspcloud_magics.databases.postgres.sql_hints import hint
+from sspcloud_magics.databases.postgres.sql_hints import find_slip_hint
+from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
 from sspcloud_magics.databases.query_options import DEFAULTS, QueryOptions
 from sspcloud_magics.errors import QueryFailed, UsageProblem
-from sspcloud_magics.printable import printable, shortened
+from sspcloud_magics.printable import printable, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class QueryResult:
         return {"text/plain": repr(self), "text/html": f"<div>{lines}</div>"}
 
 
-def noted(result: QueryResult) -> pd.DataFrame:
+def attach_notes(result: QueryResult) -> pd.DataFrame:
     """Return the rows of a result, which has some, together with what is to be said of them in ``attrs``."""
     frame = result.frame
     if frame is None:
@@ -120,7 +125,7 @@ def run(
     Returns
     -------
     QueryResult
-        The DataFrame, with the dtypes of `sspcloud_magics.databases.postgres.results.columns`; what each statement did, notes, and the time.
+        The DataFrame, with the dtypes of `sspcloud_magics.databases.postgres.results.column_types`; what each statement did, notes, and the time.
 
     Raises
     ------
@@ -137,7 +142,7 @@ def run(
     --------
     >>> run(connection, "SELECT :n + 1 AS next", {"n": 1}).frame  # doctest: +SKIP
     """
-    parsed, bound = _prepared(sql, params)
+    parsed, bound = _prepare(sql, params)
     foretold = None
     if options.warn is not None and options.limit is None:
         foretold = partial(_warn_of_size, options.warn, options.memory_share)
@@ -152,14 +157,16 @@ def run(
         with _notices(session) as heard:
             for statement, values in zip(parsed, bound, strict=True):
                 fetched, how = Fetched(), options
-                if options.ahead is not None and any(map(describing.only_reads, parsed[len(done) + 1 :])):
+                if options.ahead is not None and any(
+                    map(statement_description.only_reads, parsed[len(done) + 1 :])
+                ):
                     how = replace(options, ahead=None)  # it is not the one whose rows are the answer
                 with (
-                    _worded(connection, session, statement, len(done), len(parsed)),
+                    _word_errors(connection, session, statement, len(done), len(parsed)),
                     connection.with_settings(statement),
-                    _bounded(session, options.timeout),
+                    _limit_time(session, options.timeout),
                 ):
-                    for fetched in fetching.batches(session, statement, values, how, foretold=foretold):
+                    for fetched in result_reader.batches(session, statement, values, how, foretold=foretold):
                         if options.progress is not None:
                             options.progress(
                                 fetched.rows + fetched.cut, fetched.size, time.perf_counter() - began
@@ -167,10 +174,10 @@ def run(
                 done.append(Done(fetched.tag, fetched.rows))
                 _follow(connection, statement, fetched.tag)
                 if fetched.columns is not None:
-                    frame = frames.frame(fetched.columns, fetched.rows)
+                    frame = dataframe.frame(fetched.columns, fetched.rows)
                     types = tuple(column.oid for column in fetched.columns)
                     notes += _notes_on(fetched)
-                    if not fetched.rows and (meant := hint(statement.text, variables=params or ())):
+                    if not fetched.rows and (meant := find_slip_hint(statement.text, variables=params or ())):
                         notes.append(f"No row was found: {meant}.")
         if connection.in_transaction:
             heard.append(TRANSACTION_OPEN)
@@ -241,9 +248,9 @@ def parts(
     UsageProblem
         If it is not one statement that returns rows. The other exceptions are those of `run`.
     """
-    parsed, bound = _prepared(sql, params)
+    parsed, bound = _prepare(sql, params)
     if len(parsed) != 1:
-        raise UsageProblem("One query can be written or cut into parts.", mend="run the others before it")
+        raise UsageProblem("One query can be written or cut into parts.", hint="run the others before it")
     session, _ = connection.ready()
     connection.refuse(parsed)
     began = time.perf_counter()
@@ -251,11 +258,11 @@ def parts(
     fetched = Fetched()
     if options.ahead is None:  # rows are used before the last one has come
         options = replace(options, ahead=lambda _: None)
-    running = fetching.batches(session, parsed[0], bound[0], options)
+    running = result_reader.batches(session, parsed[0], bound[0], options)
     with (
-        _worded(connection, session, parsed[0], 0, 1),
+        _word_errors(connection, session, parsed[0], 0, 1),
         connection.with_settings(parsed[0]),
-        _bounded(session, options.timeout),
+        _limit_time(session, options.timeout),
         _notices(session) as heard,
         closing(running),
     ):
@@ -267,29 +274,29 @@ def parts(
                 yield _part(fetched.columns, fetched.rows - given, heard)
                 given, given_size = fetched.rows, fetched.size
     if fetched.columns is None:
-        raise UsageProblem("The statement returns no rows.", mend="write a query, such as SELECT …")
+        raise UsageProblem("The statement returns no rows.", hint="write a query, such as SELECT …")
     if fetched.rows > given or given == 0:
         yield _part(fetched.columns, fetched.rows - given, heard)
 
 
-def _part(columns: Sequence[Column], rows: int, heard: Sequence[str]) -> Part:
-    frame = frames.frame(columns, rows)
+def _part(columns: Sequence[ResultColumn], rows: int, heard: Sequence[str]) -> Part:
+    frame = dataframe.frame(columns, rows)
     return Part(frame, tuple(column.oid for column in columns), (*_notes_on_values(columns), *heard))
 
 
-def _prepared(sql: str, params: Mapping[str, object] | None) -> tuple[tuple[Statement, ...], list[list[Any]]]:
+def _prepare(sql: str, params: Mapping[str, object] | None) -> tuple[tuple[Statement, ...], list[list[Any]]]:
     parsed = statements(sql)
     if not parsed:
-        raise UsageProblem("There is no statement to run.", mend="write SQL, such as SELECT 1")
+        raise UsageProblem("There is no statement to run.", hint="write SQL, such as SELECT 1")
     for statement in parsed:
         _refuse_copy(statement)
     return parsed, [
-        binding.values_of(statement.names, {} if params is None else params) for statement in parsed
+        parameter_binding.values_of(statement.names, {} if params is None else params) for statement in parsed
     ]
 
 
 @contextmanager
-def _worded(
+def _word_errors(
     connection: DatabaseConnection,
     session: psycopg.Connection[Any],
     statement: Statement,
@@ -302,17 +309,17 @@ def _worded(
         yield
     except psycopg.Error as error:
         if session.closed and not isinstance(error, psycopg.NotSupportedError):
-            raise failures.of_connection(
+            raise pg_errors.of_connection(
                 error, place=connection.database.path, in_transaction=in_transaction
             ) from None
-        failed = _failed(connection, error, statement, before, total)
+        failed = _make_failure(connection, error, statement, before, total)
         if in_transaction and connection.in_transaction:
-            failed.mend = "\n".join(part for part in (failed.mend, _FAILED_IN_TRANSACTION) if part)
+            failed.hint = "\n".join(part for part in (failed.hint, _FAILED_IN_TRANSACTION) if part)
         raise failed from None
 
 
 @contextmanager
-def _bounded(session: psycopg.Connection[Any], timeout: float | None) -> Iterator[None]:
+def _limit_time(session: psycopg.Connection[Any], timeout: float | None) -> Iterator[None]:
     """Cancel the statement on the server when its time is over."""
     if timeout is None:
         yield
@@ -339,7 +346,7 @@ def _bounded(session: psycopg.Connection[Any], timeout: float | None) -> Iterato
             raise
         raise QueryFailed(
             f"The statement was cancelled: it took longer than {timeout:g} s.",
-            mend="give it more time, ask for less, or look at its plan: %%query_db --explain",
+            hint="give it more time, ask for less, or look at its plan: %%query_db --explain",
         ) from None
     finally:
         with cancelling:
@@ -371,7 +378,7 @@ def _refuse_copy(statement: Statement) -> None:
     if statement.words[:1] == ("copy",) and {"stdin", "stdout"} & set(statement.words):
         raise UsageProblem(
             "COPY from or to the client needs a file of yours.",
-            mend="%%query_db --to FILE writes what one COPY … TO STDOUT gives\n"
+            hint="%%query_db --to FILE writes what one COPY … TO STDOUT gives\n"
             "%%query_db --from FILE gives a file to one COPY … FROM STDIN",
         )
 
@@ -389,7 +396,7 @@ def _notices(session: psycopg.Connection[Any]) -> Iterator[list[str]]:
             return
         words = f"{diagnosis.severity}: {diagnosis.message_primary}"
         more = (diagnosis.message_detail, diagnosis.message_hint)
-        heard.append(shortened("\n  ".join([words, *filter(None, more)])))
+        heard.append(shorten("\n  ".join([words, *filter(None, more)])))
 
     session.add_notice_handler(hear)
     try:
@@ -400,7 +407,7 @@ def _notices(session: psycopg.Connection[Any]) -> Iterator[list[str]]:
             heard.append(f"The server said {left_out:,} more things, which are left out.")
 
 
-def _failed(
+def _make_failure(
     connection: DatabaseConnection, error: psycopg.Error, statement: Statement, before: int, total: int
 ) -> QueryFailed:
     failed = statement_errors.of_statement(error, statement, connection)
@@ -426,7 +433,7 @@ def _notes_on(fetched: Fetched) -> list[str]:
     return notes
 
 
-def _notes_on_values(columns: Sequence[Column]) -> list[str]:
+def _notes_on_values(columns: Sequence[ResultColumn]) -> list[str]:
     return [
         f"{column.name}: {_values(count)} {words}."
         for column in columns

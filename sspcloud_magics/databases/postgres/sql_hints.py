@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sspcloud_magics.databases.postgres.parameters import Kind, tokens
+from sspcloud_magics.databases.postgres.sql_lexer import Kind, tokens
 
 SYNTAX, UNDEFINED_COLUMN, UNDEFINED_FUNCTION = "42601", "42703", "42883"
 NO_TYPE = ("42P18", "42P08")  # of a parameter: indeterminate, ambiguous
@@ -60,7 +60,7 @@ class Slip:
         return [self.text[each.start : each.end] for each in tokens(self.text) if each.kind != Kind.SPACE]
 
 
-def hint(text: str, sqlstate: str = "", message: str = "", variables: Container[str] = ()) -> str:
+def find_slip_hint(text: str, sqlstate: str = "", message: str = "", variables: Container[str] = ()) -> str:
     """Return how to write what was probably meant; empty where nothing is known.
 
     Parameters
@@ -78,7 +78,7 @@ def hint(text: str, sqlstate: str = "", message: str = "", variables: Container[
     'in quotes it is a text: write :dep without them'
     """
     slip = Slip(text, sqlstate, message, variables)
-    for look in _LOOKS if sqlstate else (_quoted_parameter,):
+    for look in _LOOKS if sqlstate else (_hint_quoted_parameter,):
         if found := look(slip):
             return found
     return ""
@@ -115,7 +115,7 @@ def _python_parameter(slip: Slip) -> str:
     return ""
 
 
-def _numbered_parameter(slip: Slip) -> str:
+def _hint_numbered_parameter(slip: Slip) -> str:
     numbered = any(each.kind == Kind.POSITIONAL for each in tokens(slip.text))
     if numbered or (slip.sqlstate == SYNTAX and "?" in slip.words):
         return "write :name for the value of a variable"
@@ -175,7 +175,7 @@ def _parameter_without_type(slip: Slip) -> str:
     return ""
 
 
-def _quoted_parameter(slip: Slip) -> str:
+def _hint_quoted_parameter(slip: Slip) -> str:
     for each in tokens(slip.text):
         found = _QUOTED_PARAMETER.fullmatch(slip.text, each.start, each.end)
         if found is None or not (found[1] or slip.sqlstate or found[2] in slip.variables):
@@ -202,7 +202,7 @@ _LOOKS: tuple[Callable[[Slip], str], ...] = (
     _psql_command,
     _python_string,
     _python_parameter,
-    _numbered_parameter,
+    _hint_numbered_parameter,
     _list_after_in,
     _name_as_parameter,
     _apostrophe,
@@ -210,5 +210,5 @@ _LOOKS: tuple[Callable[[Slip], str], ...] = (
     _text_with_number,
     _parameter_without_type,
     _odd_space,
-    _quoted_parameter,
+    _hint_quoted_parameter,
 )

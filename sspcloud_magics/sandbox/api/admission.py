@@ -54,7 +54,7 @@ def _check_namespace(call: Call, obj: Obj) -> None:
         raise status.not_found(kinds.NAMESPACES, name) from None
     if namespace["metadata"].get("deletionTimestamp"):
         why = f"unable to create new content in namespace {name} because it is being terminated"
-        raise status.forbidden(
+        raise status.make_forbidden(
             call.resource.group, call.resource.plural, obj["metadata"].get("name", ""), why
         )
 
@@ -68,7 +68,7 @@ def complete_pod(store: Store, namespace: str, pod: Obj) -> None:
         account = store.peek(kinds.SERVICE_ACCOUNTS, namespace, name)
     except NotFound:
         why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
-        raise status.forbidden("", "pods", pod["metadata"].get("name", ""), why) from None
+        raise status.make_forbidden("", "pods", pod["metadata"].get("name", ""), why) from None
     if spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True)):
         _mount_token(spec)
 

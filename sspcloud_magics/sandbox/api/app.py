@@ -23,7 +23,7 @@ from sspcloud_magics.sandbox.api.reviews import review
 from sspcloud_magics.sandbox.api.watching import watch_objects
 from sspcloud_magics.sandbox.auth.authenticator import Authenticator, Unauthenticated
 from sspcloud_magics.sandbox.auth.rbac import Attributes
-from sspcloud_magics.sandbox.auth.users import SERVICE_ACCOUNT_PREFIX, User, authenticated
+from sspcloud_magics.sandbox.auth.users import SERVICE_ACCOUNT_PREFIX, User, authenticate
 from sspcloud_magics.sandbox.resources import Resource, by_plural
 from sspcloud_magics.sandbox.store import NotFound, Store
 
@@ -167,11 +167,11 @@ def _authenticate(cluster: Cluster, request: web.Request) -> User:
     try:
         user = cluster.auth.authenticate(request.headers.get("Authorization"), certificate)
     except Unauthenticated:
-        raise status.unauthorized() from None
-    return _impersonated(cluster.rights, user, request)
+        raise status.make_unauthorized() from None
+    return _impersonate(cluster.rights, user, request)
 
 
-def _impersonated(rights: Store, user: User, request: web.Request) -> User:
+def _impersonate(rights: Store, user: User, request: web.Request) -> User:
     """Return whom the request wants to be, if `user` may: ``kubectl --as``."""
     name = request.headers.get("Impersonate-User")
     if not name:
@@ -186,4 +186,4 @@ def _impersonated(rights: Store, user: User, request: web.Request) -> User:
     else:
         asked = Attributes("impersonate", resource="users", name=name)
     check_allowed(rights, user, asked)
-    return authenticated(name, groups=groups)
+    return authenticate(name, groups=groups)

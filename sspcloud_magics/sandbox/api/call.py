@@ -11,16 +11,16 @@ import yaml
 from aiohttp import web
 
 from sspcloud_magics.sandbox.api import protobuf
-from sspcloud_magics.sandbox.api.rendering import View, encoded, requested_view
+from sspcloud_magics.sandbox.api.rendering import ResponseForm, encode_json, parse_accept
 from sspcloud_magics.sandbox.api.request_info import RequestInfo
 from sspcloud_magics.sandbox.api.status import (
     bad_request,
-    forbidden,
-    forbidden_path,
-    unsupported_media_type,
+    make_forbidden,
+    make_forbidden_path,
+    make_unsupported_media_type,
 )
 from sspcloud_magics.sandbox.auth.authenticator import Authenticator
-from sspcloud_magics.sandbox.auth.rbac import Attributes, allowed
+from sspcloud_magics.sandbox.auth.rbac import Attributes, decide
 from sspcloud_magics.sandbox.auth.users import User
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Obj, Store
@@ -76,15 +76,15 @@ class Call:
         return bool(values)
 
     @property
-    def view(self) -> View:
+    def view(self) -> ResponseForm:
         """In which form the client wants the answer."""
-        return requested_view(self.request.headers.get("Accept", ""), self.query.get("includeObject", ""))
+        return parse_accept(self.request.headers.get("Accept", ""), self.query.get("includeObject", ""))
 
     async def body(self) -> Obj:
         """Return the object that was sent; raise `ApiError` if it is neither JSON nor YAML, or no object."""
         content_type = self.request.content_type
         if content_type not in (*BODY_TYPES, "application/octet-stream", "text/plain"):
-            raise unsupported_media_type(BODY_TYPES)
+            raise make_unsupported_media_type(BODY_TYPES)
         return read_object(await self.request.read(), content_type)
 
     def answer(self, value: Mapping[str, Any], *, status: int = 200) -> web.Response:
@@ -101,7 +101,7 @@ class Call:
 
 def check_allowed(rights: Store, user: User, asked: Attributes) -> None:
     """Refuse what a user has no right to; raise `ApiError` 403 with who may not do what, and where."""
-    decision = allowed(rights, user, asked)
+    decision = decide(rights, user, asked)
     if decision.allowed:
         return
     if asked.path:
@@ -115,8 +115,8 @@ def check_allowed(rights: Store, user: User, asked: Attributes) -> None:
     if decision.reason:
         why += f": {decision.reason}"
     if asked.path:
-        raise forbidden_path(why)
-    raise forbidden(asked.group, asked.resource, asked.name, why)
+        raise make_forbidden_path(why)
+    raise make_forbidden(asked.group, asked.resource, asked.name, why)
 
 
 def json_response(
@@ -124,7 +124,7 @@ def json_response(
 ) -> web.Response:
     """Return a response with a JSON body."""
     return web.Response(
-        body=encoded(value),
+        body=encode_json(value),
         status=status,
         headers={"Content-Type": content_type, "Cache-Control": "no-cache, private"},
     )
@@ -137,7 +137,7 @@ def read_object(data: bytes, content_type: str) -> Obj:
             return protobuf.read_protobuf(data)
         value = yaml.safe_load(data) if content_type == "application/yaml" else json.loads(data or b"null")
     except protobuf.Undecodable:
-        raise unsupported_media_type(BODY_TYPES[:2]) from None
+        raise make_unsupported_media_type(BODY_TYPES[:2]) from None
     except (ValueError, yaml.YAMLError) as error:
         raise bad_request(f"the body could not be read: {error}") from None
     if not isinstance(value, dict):

@@ -18,7 +18,7 @@ from sspcloud_magics.sandbox.api.humanize import (
     format_labels,
     format_selector,
     human_duration,
-    joined,
+    join_values,
     parse_time,
 )
 from sspcloud_magics.sandbox.api.pod_status import summarize
@@ -45,10 +45,10 @@ def definitions(plural: str) -> list[Obj]:
 
 def cells(plural: str, obj: Obj) -> list[Any]:
     """Return the cells of an object in its kind's table."""
-    return [cell(obj) if callable(cell) else at(obj, cell) for cell in TABLES[plural].values()]
+    return [cell(obj) if callable(cell) else read_path(obj, cell) for cell in TABLES[plural].values()]
 
 
-def at(obj: Obj, cell: str) -> Any:
+def read_path(obj: Obj, cell: str) -> Any:
     """Return the value at a path such as ``status.phase or <none>``."""
     path, _, default = cell.partition(" or ")
     value: Any = obj
@@ -64,11 +64,13 @@ def _age(obj: Obj) -> str:
 
 
 def _of_containers(field: str) -> Cell:
-    return lambda obj: joined(c.get(field, "") for c in at(obj, "spec.template.spec.containers") or ())
+    return lambda obj: join_values(
+        c.get(field, "") for c in read_path(obj, "spec.template.spec.containers") or ()
+    )
 
 
 def _ready(obj: Obj) -> str:
-    return f"{at(obj, 'status.readyReplicas or 0')}/{obj['spec'].get('replicas', 1)}"
+    return f"{read_path(obj, 'status.readyReplicas or 0')}/{obj['spec'].get('replicas', 1)}"
 
 
 def _pod_ready(pod: Obj) -> str:
@@ -86,7 +88,7 @@ def _external_ip(service: Obj) -> str:
 
 
 def _ports(service: Obj) -> str:
-    return joined(
+    return join_values(
         f"{p['port']}{':' + str(p['nodePort']) if p.get('nodePort') else ''}/{p.get('protocol', 'TCP')}"
         for p in service["spec"].get("ports") or ()
     )
@@ -112,31 +114,31 @@ def _slice_addresses(endpoint_slice: Obj) -> str:
 
 
 def _node_status(node: Obj) -> str:
-    conditions = {c["type"]: c["status"] for c in at(node, "status.conditions") or ()}
+    conditions = {c["type"]: c["status"] for c in read_path(node, "status.conditions") or ()}
     word = {"True": "Ready", None: "Unknown"}.get(conditions.get("Ready"), "NotReady")
-    return f"{word},SchedulingDisabled" if at(node, "spec.unschedulable") else word
+    return f"{word},SchedulingDisabled" if read_path(node, "spec.unschedulable") else word
 
 
 def _node_roles(node: Obj) -> str:
     prefix = "node-role.kubernetes.io/"
     labels = node["metadata"].get("labels") or {}
-    return joined(sorted(label.removeprefix(prefix) for label in labels if label.startswith(prefix)))
+    return join_values(sorted(label.removeprefix(prefix) for label in labels if label.startswith(prefix)))
 
 
-def _seen(event: Obj) -> str:
+def _show_last_seen(event: Obj) -> str:
     first = event.get("firstTimestamp") or event.get("eventTime")
     last = age(event.get("lastTimestamp") or first)
     count = event.get("count") or 1
     return f"{last} (x{count} over {age(first)})" if count > 1 else last
 
 
-def _involved(event: Obj) -> str:
+def _name_involved(event: Obj) -> str:
     involved = event.get("involvedObject") or {}
     return f"{involved.get('kind', '').lower()}/{involved.get('name', '')}"
 
 
 def _completions(job: Obj) -> str:
-    done, wanted = at(job, "status.succeeded or 0"), job["spec"].get("completions")
+    done, wanted = read_path(job, "status.succeeded or 0"), job["spec"].get("completions")
     parallel = job["spec"].get("parallelism") or 0
     if wanted is not None:
         return f"{done}/{wanted}"
@@ -144,14 +146,14 @@ def _completions(job: Obj) -> str:
 
 
 def _duration(job: Obj) -> str:
-    start, end = at(job, "status.startTime"), at(job, "status.completionTime")
+    start, end = read_path(job, "status.startTime"), read_path(job, "status.completionTime")
     if not start or not end:
         return age(start) if start else ""
     return human_duration((parse_time(end) - parse_time(start)).total_seconds())
 
 
 def _job_state(job: Obj) -> str:
-    true = {c["type"] for c in at(job, "status.conditions") or () if c["status"] == "True"}
+    true = {c["type"] for c in read_path(job, "status.conditions") or () if c["status"] == "True"}
     if job["metadata"].get("deletionTimestamp"):
         true.add("Terminating")
     order = ("Complete", "Failed", "Terminating", "Suspended", "FailureTarget", "SuccessCriteriaMet")
@@ -159,12 +161,14 @@ def _job_state(job: Obj) -> str:
 
 
 def _claim_phase(claim: Obj) -> str:
-    return "Terminating" if claim["metadata"].get("deletionTimestamp") else str(at(claim, "status.phase"))
+    return (
+        "Terminating" if claim["metadata"].get("deletionTimestamp") else str(read_path(claim, "status.phase"))
+    )
 
 
 def _quota(*, limits: bool) -> Cell:
     def cell(quota: Obj) -> str:
-        hard, used = at(quota, "status.hard") or {}, at(quota, "status.used") or {}
+        hard, used = read_path(quota, "status.hard") or {}, read_path(quota, "status.used") or {}
         names = sorted(name for name in hard if name.startswith("limits.") is limits)
         return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in names)
 
@@ -211,15 +215,15 @@ _MADE: dict[str, Cell] = {
     ),
     "nodes Status": _node_status,
     "nodes Roles": _node_roles,
-    "events Last Seen": _seen,
-    "events Object": _involved,
+    "events Last Seen": _show_last_seen,
+    "events Object": _name_involved,
     "events Message": lambda event: str(event.get("message", "")).strip(),
     "jobs Status": _job_state,
     "jobs Completions": _completions,
     "jobs Duration": _duration,
     "persistentvolumeclaims Status": _claim_phase,
     "persistentvolumeclaims Access Modes": lambda o: ",".join(
-        _MODES.get(m, m) for m in at(o, "status.accessModes")
+        _MODES.get(m, m) for m in read_path(o, "status.accessModes")
     ),
     "resourcequotas Request": _quota(limits=False),
     "resourcequotas Limit": _quota(limits=True),

@@ -16,7 +16,7 @@ import yaml
 
 from sspcloud_magics.sandbox.auth.rbac import GROUP
 from sspcloud_magics.sandbox.resources import Resource
-from sspcloud_magics.sandbox.store import Obj, copied
+from sspcloud_magics.sandbox.store import Obj, copy_json
 
 _DATA: Obj = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 _CONTAINER: Obj = _DATA["container"] | {
@@ -61,7 +61,7 @@ def _set(target: Any, path: list[str], value: Any) -> None:
         return
     if len(path) == 1:
         if target.get(name) is None:
-            target[name] = copied(value)
+            target[name] = copy_json(value)
         return
     found = target.get(name)
     for item in (found or ()) if path[0].endswith("[]") else (found,):
@@ -156,7 +156,7 @@ def _network_policy(policy: Obj, _old: Obj | None) -> None:
         spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
 
 
-def _binding(binding: Obj, _old: Obj | None) -> None:
+def _fill_binding(binding: Obj, _old: Obj | None) -> None:
     _fill(binding, {"roleRef.apiGroup": GROUP})
     for subject in binding.get("subjects") or ():
         if subject.get("kind") in ("User", "Group"):
@@ -186,6 +186,6 @@ _SETTERS: dict[str, Callable[[Obj, Obj | None], None]] = {
     "deployments": _deployment,
     "replicasets": _replica_set,
     "networkpolicies": _network_policy,
-    "clusterrolebindings": _binding,
-    "rolebindings": _binding,
+    "clusterrolebindings": _fill_binding,
+    "rolebindings": _fill_binding,
 }

@@ -17,9 +17,9 @@ from aiohttp import web
 
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call, read_object
-from sspcloud_magics.sandbox.api.listing import selected_objects
+from sspcloud_magics.sandbox.api.listing import select_objects
 from sspcloud_magics.sandbox.resources import RESOURCES
-from sspcloud_magics.sandbox.store import Obj, Store, copied, now
+from sspcloud_magics.sandbox.store import Obj, Store, copy_json, now
 
 FOREGROUND = "foregroundDeletion"
 _POLICIES = ("Background", "Foreground", "Orphan")
@@ -53,7 +53,7 @@ async def delete_object(call: Call) -> web.Response:
 async def delete_collection(call: Call) -> web.Response:
     """Answer a request to delete all objects that its selectors mean."""
     options = await _options(call)
-    deleted = [delete(call, obj, options)[0] for obj in selected_objects(call)]
+    deleted = [delete(call, obj, options)[0] for obj in select_objects(call)]
     metadata = {"resourceVersion": str(call.store.version)}
     return call.answer(call.view.items(call.resource, deleted, metadata))
 
@@ -70,7 +70,7 @@ def delete(call: Call, obj: Obj, options: DeleteOptions) -> tuple[Obj, bool]:
     if options.policy == "Orphan":
         _orphan_dependents(store, obj["metadata"]["uid"])
     grace = _grace(obj, options)
-    changed = copied(obj)
+    changed = copy_json(obj)
     metadata: Obj = changed["metadata"]
     finalizers = metadata.get("finalizers") or []
     if options.policy == "Foreground" and FOREGROUND not in finalizers:
@@ -142,10 +142,10 @@ async def _options(call: Call) -> DeleteOptions:
     grace = body.get("gracePeriodSeconds", call.query.get("gracePeriodSeconds"))
     policy = body.get("propagationPolicy") or call.query.get("propagationPolicy") or "Background"
     if policy not in _POLICIES:
-        raise _unsupported("propagationPolicy", policy, _POLICIES)
+        raise _make_unsupported_error("propagationPolicy", policy, _POLICIES)
     dry_run = body.get("dryRun") or []
     if dry_run not in ([], ["All"]):
-        raise _unsupported("dryRun", dry_run, ("All",))
+        raise _make_unsupported_error("dryRun", dry_run, ("All",))
     preconditions = body.get("preconditions") or {}
     return DeleteOptions(
         None if grace is None else int(grace),
@@ -156,7 +156,7 @@ async def _options(call: Call) -> DeleteOptions:
     )
 
 
-def _unsupported(field: str, value: Any, choice: tuple[str, ...]) -> status.ApiError:
+def _make_unsupported_error(field: str, value: Any, choice: tuple[str, ...]) -> status.ApiError:
     words = ", ".join(f'"{word}"' for word in choice)
     text = f"Unsupported value: {json.dumps(value)}: supported values: {words}"
     cause = status.Cause("FieldValueNotSupported", text, field)

@@ -74,7 +74,7 @@ def discover(request: web.Request) -> web.Response:  # noqa: PLR0911 -- a table 
             return web.Response(text="ok")
         case [("api" | "apis") as root] if aggregated:
             groups = [g for g in _groups() if (g == "") == (root == "api")]
-            return json_response(_aggregated(groups), content_type=_AGGREGATED)
+            return json_response(_aggregate(groups), content_type=_AGGREGATED)
         case ["api"]:
             return json_response({"kind": "APIVersions", "versions": ["v1"]})
         case ["apis"]:
@@ -111,7 +111,7 @@ def _subresources(resource: Resource) -> Iterable[tuple[str, Obj, list[str]]]:
         yield name, {"group": group, "version": "v1", "kind": kind}, list(verbs)
 
 
-def _used_as(resource: Resource) -> Obj:
+def _describe_use(resource: Resource) -> Obj:
     """Return what both forms say of a resource in the same way."""
     lists = {"verbs": resource.verbs, "shortNames": resource.short_names, "categories": resource.categories}
     return {name: list(values) for name, values in lists.items() if values}
@@ -122,7 +122,7 @@ def _resource_list(group: str) -> Obj:
     for resource in _of_group(group):
         scope: Obj = {"namespaced": resource.namespaced}
         names = {"name": resource.plural, "singularName": resource.singular, "kind": resource.kind}
-        entries.append({**names, **scope, **_used_as(resource)})
+        entries.append({**names, **scope, **_describe_use(resource)})
         for name, kind, verbs in _subresources(resource):
             entries.append(
                 {"name": f"{resource.plural}/{name}", "singularName": "", **scope, **kind, "verbs": verbs}
@@ -135,10 +135,10 @@ def _resource_list(group: str) -> Obj:
     }
 
 
-def _aggregated(groups: Iterable[str]) -> Obj:
+def _aggregate(groups: Iterable[str]) -> Obj:
     items = []
     for group in groups:
-        resources = [_aggregated_resource(resource) for resource in _of_group(group)]
+        resources = [_aggregate_resource(resource) for resource in _of_group(group)]
         version = {"version": "v1", "resources": resources, "freshness": "Current"}
         items.append({"metadata": {"name": group, "creationTimestamp": None}, "versions": [version]})
     return {
@@ -149,13 +149,13 @@ def _aggregated(groups: Iterable[str]) -> Obj:
     }
 
 
-def _aggregated_resource(resource: Resource) -> Obj:
+def _aggregate_resource(resource: Resource) -> Obj:
     return {
         "resource": resource.plural,
         "responseKind": {"group": resource.group, "version": "v1", "kind": resource.kind},
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
-        **_used_as(resource),
+        **_describe_use(resource),
         "subresources": [
             {"subresource": name, "responseKind": kind, "verbs": verbs}
             for name, kind, verbs in _subresources(resource)

@@ -15,7 +15,7 @@ from typing import Any
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call
-from sspcloud_magics.sandbox.auth.rbac import GROUP, Attributes, allowed, rules_held, rules_of_reference
+from sspcloud_magics.sandbox.auth.rbac import GROUP, Attributes, decide, rules_held, rules_of_reference
 from sspcloud_magics.sandbox.auth.users import MASTERS
 from sspcloud_magics.sandbox.store import NotFound, Obj
 
@@ -53,7 +53,7 @@ def check_escalation(call: Call, obj: Obj, old: Obj | None) -> None:
     _check_holds(call, rules, obj["metadata"]["name"])
 
 
-def missing_rights(held: list[Obj], wanted: list[Obj]) -> list[Obj]:
+def find_missing_rights(held: list[Obj], wanted: list[Obj]) -> list[Obj]:
     """Return the parts of the rules `wanted` that no single rule of `held` covers, each with one verb."""
     return [
         part for rule in wanted for part in _parts(rule) if not any(_covers(owner, part) for owner in held)
@@ -62,7 +62,7 @@ def missing_rights(held: list[Obj], wanted: list[Obj]) -> list[Obj]:
 
 def _check_holds(call: Call, wanted: list[Obj], name: str) -> None:
     held = rules_held(call.store, call.user, call.namespace)
-    missing = missing_rights(held.rules, wanted)
+    missing = find_missing_rights(held.rules, wanted)
     if not missing:
         return
     words = sorted({_compact_string(rule) for rule in _compact(missing)})
@@ -73,12 +73,12 @@ def _check_holds(call: Call, wanted: list[Obj], name: str) -> None:
     )
     if held.errors:
         why += f"; resolution errors: [{', '.join(held.errors)}]"
-    raise status.forbidden(GROUP, call.resource.plural, name, why)
+    raise status.make_forbidden(GROUP, call.resource.plural, name, why)
 
 
 def _may(call: Call, verb: str, plural: str, name: str) -> bool:
     attributes = Attributes(verb, GROUP, plural, namespace=call.namespace, name=name)
-    return allowed(call.store, call.user, attributes).allowed
+    return decide(call.store, call.user, attributes).allowed
 
 
 def _parts(rule: Obj) -> Iterator[Obj]:

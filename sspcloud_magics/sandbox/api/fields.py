@@ -17,7 +17,7 @@ from typing import Any
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call, json_type
 from sspcloud_magics.sandbox.api.quantities import canonical_quantity
-from sspcloud_magics.sandbox.api.schema import definition_of, referred, schemas, short_name
+from sspcloud_magics.sandbox.api.schema import definition_of, get_reference, schemas, short_name
 from sspcloud_magics.sandbox.store import Obj
 
 _TYPES: dict[str, Any] = {"array": list, "boolean": bool, "integer": int, "number": int | float}
@@ -48,11 +48,11 @@ async def check_fields(call: Call, obj: Obj) -> None:
     try:
         reader.read(known[definition_of(call.resource)], obj, owner=call.resource.kind)
     except _WrongType as error:
-        raise _unhandled(call, str(error)) from None
+        raise _make_unhandled_error(call, str(error)) from None
     unknown = reader.unknown
     if unknown and mode == "Strict":
         words = ", ".join(f'unknown field "{field}"' for field in unknown)
-        raise _unhandled(call, f"strict decoding error: {words}")
+        raise _make_unhandled_error(call, f"strict decoding error: {words}")
     if mode == "Warn":
         call.warnings.extend(f'unknown field \\"{field}\\"' for field in unknown)
 
@@ -61,7 +61,7 @@ class _WrongType(Exception):
     pass
 
 
-def _unhandled(call: Call, why: str) -> status.ApiError:
+def _make_unhandled_error(call: Call, why: str) -> status.ApiError:
     kind, version = call.resource.kind, call.resource.version
     return status.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
 
@@ -80,7 +80,7 @@ class _Reader:
         """
         if value is None:
             return None
-        name = referred(schema)
+        name = get_reference(schema)
         if name is not None:
             schema = self._known[name]
         kind = schema.get("type")
@@ -130,7 +130,7 @@ def _wrong_type(go_type: str, value: Any, path: str, owner: str) -> _WrongType:
 
 def _go_type(schema: Obj, path: str) -> str:
     """Return what Go calls a type, which is what the real server prints."""
-    name = referred(schema)
+    name = get_reference(schema)
     if name is not None:
         return f"v1.{short_name(name)}"
     if schema.get("type") == "array":

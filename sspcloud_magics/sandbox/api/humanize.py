@@ -57,14 +57,14 @@ def age(timestamp: str | None) -> str:
     return human_duration((datetime.now(UTC) - parse_time(timestamp)).total_seconds())
 
 
-def joined(values: Iterable[str]) -> str:
+def join_values(values: Iterable[str]) -> str:
     """Return values with commas, or ``<none>``."""
     return ",".join(values) or NONE
 
 
 def format_labels(labels: Mapping[str, str] | None) -> str:
     """Return labels as in ``a=1,b=2``."""
-    return joined(f"{key}={value}" for key, value in sorted((labels or {}).items()))
+    return join_values(f"{key}={value}" for key, value in sorted((labels or {}).items()))
 
 
 def format_selector(selector: Mapping[str, Any] | None) -> str:
@@ -79,4 +79,4 @@ def format_selector(selector: Mapping[str, Any] | None) -> str:
             words.append(f"{key} {operators[operator]} ({','.join(sorted(expression['values']))})")
         else:
             words.append(key if operator == "Exists" else f"!{key}")
-    return joined(words)
+    return join_values(words)

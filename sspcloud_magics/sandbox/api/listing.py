@@ -14,7 +14,7 @@ from aiohttp import web
 
 from sspcloud_magics.sandbox.api.call import Call
 from sspcloud_magics.sandbox.api.selectors import FieldSelector, LabelSelector
-from sspcloud_magics.sandbox.api.status import bad_request, expired
+from sspcloud_magics.sandbox.api.status import bad_request, make_expired
 from sspcloud_magics.sandbox.store import Gone, Obj
 
 _TOO_OLD = (
@@ -34,15 +34,15 @@ def selection(call: Call) -> Callable[[Obj], bool]:
     fields = FieldSelector.parse(call.query.get("fieldSelector", ""), call.resource)
     namespace = call.namespace
 
-    def selected(obj: Obj) -> bool:
+    def is_selected(obj: Obj) -> bool:
         if namespace and obj["metadata"].get("namespace") != namespace:
             return False
         return labels.matches(obj) and fields.matches(obj)
 
-    return selected
+    return is_selected
 
 
-def selected_objects(call: Call) -> list[Obj]:
+def select_objects(call: Call) -> list[Obj]:
     """Return the objects that the request means, as they are stored: not to be changed."""
     selected = selection(call)
     return [obj for obj in call.store.peek_all(call.resource, call.namespace or None) if selected(obj)]
@@ -51,7 +51,7 @@ def selected_objects(call: Call) -> list[Obj]:
 def list_objects(call: Call) -> web.Response:
     """Answer a list; its further pages show the objects as they were at the first."""
     version, start = _read_continue(call)
-    items = selected_objects(call) if start is None else _objects_at(call, version)
+    items = select_objects(call) if start is None else _objects_at(call, version)
     items = [item for item in items if start is None or _place(item) > start]
     metadata: dict[str, Any] = {"resourceVersion": str(version)}
     limit = _number(call, "limit")
@@ -111,7 +111,7 @@ def _read_continue(call: Call) -> tuple[int, tuple[str, str] | None]:
     try:
         call.store.changes_since(version)
     except Gone:
-        error = expired(_TOO_OLD)
+        error = make_expired(_TOO_OLD)
         error.metadata = {"continue": _token(now, (namespace, name))}
         raise error from None
     return version, (namespace, name)

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from sspcloud_magics.sandbox.api.call import Call
 from sspcloud_magics.sandbox.api.patch import merge_keys
 from sspcloud_magics.sandbox.api.status import apply_conflict
-from sspcloud_magics.sandbox.store import Obj, copied, now
+from sspcloud_magics.sandbox.store import Obj, copy_json, now
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -56,7 +56,7 @@ def record_write(call: Call, obj: Obj, old: Obj | None) -> None:
     mine = _entry(call, "Update")
     managed: list[Obj] = []
     for entry in filter(None, entries):  # an empty entry, sent alone, forgets all managers
-        owned = _decoded(entry["fieldsV1"])
+        owned = _decode(entry["fieldsV1"])
         is_mine = _same_manager(entry, mine)
         left = owned - gone | changed if is_mine else owned - gone - changed
         changed = set() if is_mine else changed
@@ -68,30 +68,30 @@ def record_write(call: Call, obj: Obj, old: Obj | None) -> None:
         metadata["managedFields"] = managed
 
 
-def applied(call: Call, config: Obj, live: Obj | None) -> Obj:
+def apply_configuration(call: Call, config: Obj, live: Obj | None) -> Obj:
     """Return `live` as an applied configuration changes it, with its managers.
 
     Raise `ApiError` 409 if another manager owns a field that would change, and the request does not force it.
     """
     wanted = _leaves(call, config)
-    result: Obj = copied(live) if live else {}
+    result: Obj = copy_json(live) if live else {}
     mine = _entry(call, "Apply")
     before: set[Path] = set()
     others: list[tuple[Obj, set[Path]]] = []
     for entry in result.get("metadata", {}).get("managedFields") or ():
         if _same_manager(entry, mine):
-            mine, before = entry, _decoded(entry["fieldsV1"])
+            mine, before = entry, _decode(entry["fieldsV1"])
         else:
-            others.append((entry, _decoded(entry["fieldsV1"])))
+            others.append((entry, _decode(entry["fieldsV1"])))
     changed = _changes(_leaves(call, result), wanted)
     conflicts = [(entry, path) for entry, owned in others for path in sorted(owned & changed)]
     if conflicts and call.query.get("force") != "true":
-        raise apply_conflict([(_described(entry), _shown(path)) for entry, path in conflicts])
+        raise apply_conflict([(_describe(entry), _show_path(path)) for entry, path in conflicts])
     managed = [_with_fields(entry, owned - changed) if owned & changed else entry for entry, owned in others]
     elsewhere = {
         path[:length]
         for entry in managed
-        for path in _decoded(entry["fieldsV1"])
+        for path in _decode(entry["fieldsV1"])
         for length in range(len(path) + 1)
     }
     for path in sorted(before - wanted.keys(), key=lambda path: path[-1] != ELEMENT):  # whole elements first
@@ -149,7 +149,7 @@ def _put(value: Any, path: Path, leaf: Any) -> None:
     kind, _, text = step.partition(":")
     if kind == "f" and not rest:
         if leaf != {} or not isinstance(value.get(text), dict):  # an empty map leaves what others put into it
-            value[text] = copied(leaf)
+            value[text] = copy_json(leaf)
     elif kind == "f":
         if not isinstance(value.get(text), dict | list):
             value[text] = [] if rest[0][0] in "kv" else {}
@@ -208,31 +208,31 @@ def _with_fields(entry: Obj, paths: Iterable[Path], *, moved: bool = False) -> O
     return {**entry, "fieldsV1": tree} | ({"time": now()} if moved else {})
 
 
-def _decoded(tree: Obj, path: Path = ()) -> set[Path]:
+def _decode(tree: Obj, path: Path = ()) -> set[Path]:
     if not tree:
         return {path} if path else set()
-    return {found for step, inner in tree.items() for found in _decoded(inner, (*path, step))}
+    return {found for step, inner in tree.items() for found in _decode(inner, (*path, step))}
 
 
 def _is_readable(entries: Any) -> bool:
     try:
         for entry in filter(None, entries):
-            _described(entry)
-            for path in _decoded(entry["fieldsV1"]):
-                _shown(path)
+            _describe(entry)
+            for path in _decode(entry["fieldsV1"]):
+                _show_path(path)
     except (TypeError, KeyError, ValueError, AttributeError):
         return False
     return isinstance(entries, list)
 
 
-def _described(entry: Obj) -> str:
+def _describe(entry: Obj) -> str:
     words = f'"{entry["manager"]}"'
     if entry.get("subresource"):
         words += f' with subresource "{entry["subresource"]}"'
     return words if entry["operation"] == "Apply" else f"{words} using {entry['apiVersion']}"
 
 
-def _shown(path: Path) -> str:
+def _show_path(path: Path) -> str:
     """Return a path as messages write it: ``.spec.containers[name="web"].image``."""
     words = ""
     for step in path:

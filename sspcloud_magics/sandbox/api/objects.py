@@ -18,15 +18,15 @@ from sspcloud_magics.sandbox.api.call import Call, check_allowed, read_object
 from sspcloud_magics.sandbox.api.defaults import set_defaults
 from sspcloud_magics.sandbox.api.escalation import check_escalation
 from sspcloud_magics.sandbox.api.fields import check_fields
-from sspcloud_magics.sandbox.api.managed_fields import applied, record_write
-from sspcloud_magics.sandbox.api.patch import APPLY, check_patch_type, patched
+from sspcloud_magics.sandbox.api.managed_fields import apply_configuration, record_write
+from sspcloud_magics.sandbox.api.patch import APPLY, apply_patch, check_patch_type
 from sspcloud_magics.sandbox.api.quota import check_quota
 from sspcloud_magics.sandbox.api.status import Cause
 from sspcloud_magics.sandbox.api.validation import validate
 from sspcloud_magics.sandbox.auth.rbac import Attributes
 from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.resources import Resource
-from sspcloud_magics.sandbox.store import AlreadyExists, Conflict, NotFound, Obj, copied, now
+from sspcloud_magics.sandbox.store import AlreadyExists, Conflict, NotFound, Obj, copy_json, now
 
 _LONGEST_GENERATED = 58
 _SYSTEM_FIELDS = (
@@ -104,7 +104,7 @@ async def patch_object(call: Call) -> web.Response:
     if call.request.content_type == APPLY:
         return await _apply_object(call)
     old = call.store.get(call.resource, call.namespace, call.info.name)
-    obj = await patched(call, old)
+    obj = await apply_patch(call, old)
     _check_kind(call, obj)
     await check_fields(call, obj)
     if obj["metadata"].get("name") != call.info.name:
@@ -138,8 +138,10 @@ async def _apply_object(call: Call) -> web.Response:
             raise
         asked = Attributes("create", info.group, info.resource, "", info.namespace, info.name)
         check_allowed(call.store, call.user, asked)
-        return call.answer_object(create(call, applied(call, config, None), managed=True), status=201)
-    return call.answer_object(replace(call, old, applied(call, config, old), managed=True))
+        return call.answer_object(
+            create(call, apply_configuration(call, config, None), managed=True), status=201
+        )
+    return call.answer_object(replace(call, old, apply_configuration(call, config, old), managed=True))
 
 
 def replace(call: Call, old: Obj, obj: Obj, *, managed: bool = False) -> Obj:
@@ -235,7 +237,7 @@ def _exists(call: Call, name: str) -> bool:
 
 
 def _as_if_stored(obj: Obj) -> Obj:
-    obj = copied(obj)
+    obj = copy_json(obj)
     obj["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
     return obj
 

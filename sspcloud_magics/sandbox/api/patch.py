@@ -14,7 +14,7 @@ from typing import Any
 
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call
-from sspcloud_magics.sandbox.store import Obj, copied
+from sspcloud_magics.sandbox.store import Obj, copy_json
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -68,10 +68,10 @@ def check_patch_type(call: Call) -> None:
         accepted = (*accepted, STRATEGIC_MERGE)
     accepted = (*accepted, APPLY)
     if call.request.content_type not in accepted:
-        raise status.unsupported_media_type(accepted)
+        raise status.make_unsupported_media_type(accepted)
 
 
-async def patched(call: Call, obj: Obj) -> Obj:
+async def apply_patch(call: Call, obj: Obj) -> Obj:
     """Return `obj` as the patch in the request's body changes it; `obj` itself stays as it is.
 
     Raise `ApiError` if the kind of patch is not spoken, cannot be read, or does not fit the object.
@@ -100,7 +100,7 @@ async def patched(call: Call, obj: Obj) -> Obj:
 def merge_patch(value: Any, patch: Any) -> Any:
     """Return `value` changed by a JSON Merge Patch (RFC 7386)."""
     if not isinstance(patch, dict):
-        return copied(patch)
+        return copy_json(patch)
     result = dict(value) if isinstance(value, dict) else {}
     for name, change in patch.items():
         if change is None:
@@ -115,17 +115,17 @@ def json_patch(value: Any, operations: list[Obj]) -> Any:
 
     Raise `ValueError`, `KeyError`, `IndexError` if an operation does not fit.
     """
-    document = {"": copied(value)}
+    document = {"": copy_json(value)}
     for operation in operations:
         path = _pointer(operation["path"])
         match operation["op"]:
             case "add":
-                _add(document, path, copied(operation["value"]))
+                _add(document, path, copy_json(operation["value"]))
             case "remove":
                 _remove(document, path)
             case "replace":
                 _remove(document, path)
-                _add(document, path, copied(operation["value"]))
+                _add(document, path, copy_json(operation["value"]))
             case "test":
                 if _look(document, path) != operation["value"]:
                     raise ValueError(f"testing value {operation['path']} failed: test failed")
@@ -148,13 +148,13 @@ def strategic_merge(value: Any, patch: Any, name: str = "", parent: str = "") ->
         key = _MERGE_KEYS_WITHIN.get((parent, name), _MERGE_KEYS.get(name))
         if key is not None:
             return _merge_list(value or [], patch, key, name)
-    return copied(patch)
+    return copy_json(patch)
 
 
 def _merge_map(value: Any, patch: Obj, name: str) -> Obj:
     directive = patch.get("$patch")
     if directive == "replace":
-        return {k: copied(v) for k, v in patch.items() if k != "$patch"}
+        return {k: copy_json(v) for k, v in patch.items() if k != "$patch"}
     if directive == "delete":
         return {}
     result = dict(value) if isinstance(value, dict) else {}
@@ -179,7 +179,7 @@ def _merge_map(value: Any, patch: Obj, name: str) -> Obj:
 
 def _merge_list(value: list[Obj], patch: list[Obj], key: str, name: str) -> list[Obj]:
     if any(item.get("$patch") == "replace" for item in patch):
-        return [copied(item) for item in patch if "$patch" not in item]
+        return [copy_json(item) for item in patch if "$patch" not in item]
     result = list(value)
     for item in patch:
         place = next((i for i, there in enumerate(result) if there.get(key) == item.get(key, _MISSING)), None)

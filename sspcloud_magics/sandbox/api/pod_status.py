@@ -34,7 +34,7 @@ def summarize(pod: Obj) -> PodSummary:
     statuses = status.get("containerStatuses") or []
     initial = status.get("initContainerStatuses") or []
     reason = status.get("reason") or status.get("phase") or "Unknown"
-    waiting = _initializing(initial, sidecars, len(pod["spec"].get("initContainers") or ()))
+    waiting = _describe_initialization(initial, sidecars, len(pod["spec"].get("initContainers") or ()))
     ready = sum(bool(s.get("ready")) for s in initial if s["name"] in sidecars)
     counted = [s for s in initial if s["name"] in sidecars]
     if waiting is not None and not _condition(status, "Initialized"):
@@ -42,7 +42,7 @@ def summarize(pod: Obj) -> PodSummary:
         counted = initial
     else:
         counted = [*counted, *statuses]
-        reason = _running(reason, statuses, status)
+        reason = _describe_running(reason, statuses, status)
         ready += sum(bool(s.get("ready")) and "running" in (s.get("state") or {}) for s in statuses)
     if pod["metadata"].get("deletionTimestamp"):
         if status.get("reason") == "NodeLost":
@@ -52,7 +52,7 @@ def summarize(pod: Obj) -> PodSummary:
     return PodSummary(ready, total, reason, _restarts(counted))
 
 
-def _initializing(statuses: list[Obj], sidecars: set[str], count: int) -> str | None:
+def _describe_initialization(statuses: list[Obj], sidecars: set[str], count: int) -> str | None:
     """Return the word for the init container that the pod is still waiting for."""
     for index, status in enumerate(statuses):
         state = status.get("state") or {}
@@ -62,13 +62,13 @@ def _initializing(statuses: list[Obj], sidecars: set[str], count: int) -> str | 
         if status["name"] in sidecars and status.get("started"):
             continue
         if terminated:
-            return f"Init:{_ended(terminated)}"
+            return f"Init:{_describe_end(terminated)}"
         why = (state.get("waiting") or {}).get("reason")
         return f"Init:{why}" if why and why != "PodInitializing" else f"Init:{index}/{count}"
     return None
 
 
-def _running(reason: str, statuses: list[Obj], pod_status: Obj) -> str:
+def _describe_running(reason: str, statuses: list[Obj], pod_status: Obj) -> str:
     has_running = False
     for status in reversed(statuses):
         state = status.get("state") or {}
@@ -76,7 +76,7 @@ def _running(reason: str, statuses: list[Obj], pod_status: Obj) -> str:
         if waiting.get("reason"):
             reason = waiting["reason"]
         elif terminated:
-            reason = _ended(terminated)
+            reason = _describe_end(terminated)
         elif status.get("ready") and "running" in state:
             has_running = True
     if reason == "Completed" and has_running:
@@ -84,7 +84,7 @@ def _running(reason: str, statuses: list[Obj], pod_status: Obj) -> str:
     return reason
 
 
-def _ended(terminated: dict[str, Any]) -> str:
+def _describe_end(terminated: dict[str, Any]) -> str:
     if terminated.get("reason"):
         return str(terminated["reason"])
     if terminated.get("signal"):

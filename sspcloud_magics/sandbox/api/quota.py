@@ -18,7 +18,7 @@ from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.quantities import format_quantity, parse_quantity
 from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind
-from sspcloud_magics.sandbox.store import Change, Obj, Store, copied
+from sspcloud_magics.sandbox.store import Change, Obj, Store, copy_json
 
 _COUNTED = (
     "configmaps",
@@ -51,23 +51,23 @@ def check_quota(store: Store, obj: Obj) -> None:
         silent = _unsaid(obj, hard) if resource is kinds.PODS else {}
         if silent:
             words = "; ".join(f"{item} for: {','.join(containers)}" for item, containers in silent.items())
-            raise status.forbidden(
+            raise status.make_forbidden(
                 resource.group, resource.plural, name, f"failed quota: {title}: must specify {words}"
             )
         asked = {item: amount for item in hard if (amount := _amount(resource, obj, item))}
-        used = {item: _used(store, namespace, item) for item in asked}
+        used = {item: _count_used(store, namespace, item) for item in asked}
         over = sorted(item for item in asked if used[item] + asked[item] > parse_quantity(hard[item]))
         if over:
             shown = [
                 ",".join(f"{item}={value}" for item, value in values)
                 for values in (
-                    [(item, _written(asked[item], item)) for item in over],
-                    [(item, _written(used[item], item)) for item in over],
+                    [(item, _write_amount(asked[item], item)) for item in over],
+                    [(item, _write_amount(used[item], item)) for item in over],
                     [(item, hard[item]) for item in over],
                 )
             ]
             why = f"exceeded quota: {title}, requested: {shown[0]}, used: {shown[1]}, limited: {shown[2]}"
-            raise status.forbidden(resource.group, resource.plural, name, why)
+            raise status.make_forbidden(resource.group, resource.plural, name, why)
 
 
 def follow_quotas(store: Store) -> Callable[[], None]:
@@ -85,15 +85,15 @@ def follow_quotas(store: Store) -> Callable[[], None]:
 def _update_status(store: Store, quota: Obj) -> None:
     hard: Obj = (quota.get("spec") or {}).get("hard") or {}
     namespace = quota["metadata"]["namespace"]
-    used = {item: _written(_used(store, namespace, item), item) for item in hard}
+    used = {item: _write_amount(_count_used(store, namespace, item), item) for item in hard}
     wanted = {"hard": dict(hard), "used": used}
     if quota.get("status") != wanted:
-        changed = copied(quota)
+        changed = copy_json(quota)
         changed["status"] = wanted
         store.update(changed)
 
 
-def _used(store: Store, namespace: str, item: str) -> Decimal:
+def _count_used(store: Store, namespace: str, item: str) -> Decimal:
     resource = _resource_of(item)
     objects: Iterable[Obj] = store.peek_all(resource, namespace) if resource else ()
     return sum((_amount(resource, obj, item) for obj in objects if resource), Decimal(0))
@@ -139,6 +139,6 @@ def _resource_of(item: str) -> Resource | None:
     return next((resource for resource in RESOURCES if resource.qualified == named), None)
 
 
-def _written(amount: Decimal, item: str) -> str:
+def _write_amount(amount: Decimal, item: str) -> str:
     """Return an amount as a quantity."""
     return format_quantity(amount, binary=item.endswith("memory"))

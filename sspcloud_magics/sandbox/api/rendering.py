@@ -29,7 +29,7 @@ class Form(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ResponseForm:
     """What the client wants to see."""
 
     form: Form = Form.OBJECT  # which form
@@ -81,7 +81,7 @@ class View:
         return {"object": obj if self.include == "Object" else _partial(obj)}
 
 
-def requested_view(accept: str, include: str) -> View:
+def parse_accept(accept: str, include: str) -> ResponseForm:
     """Return what an ``Accept`` header and ``includeObject`` ask for; the first form that is known wins."""
     forms = {
         "Table": Form.TABLE,
@@ -96,11 +96,11 @@ def requested_view(accept: str, include: str) -> View:
         if "as" not in options:
             break
         if options["as"] in forms and options.get("g") == "meta.k8s.io" and options.get("v") == "v1":
-            return View(forms[options["as"]], include or "Metadata")
-    return View()
+            return ResponseForm(forms[options["as"]], include or "Metadata")
+    return ResponseForm()
 
 
-def encoded(value: Any) -> bytes:
+def encode_json(value: Any) -> bytes:
     """Return JSON as the API server sends it: compact, with a line's end."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from sspcloud_magics.sandbox.api.call import Call
 from sspcloud_magics.sandbox.api.status import ApiError, Cause, invalid
 from sspcloud_magics.sandbox.auth.authenticator import Unauthenticated
-from sspcloud_magics.sandbox.auth.rbac import Attributes, allowed, rules_held
+from sspcloud_magics.sandbox.auth.rbac import Attributes, decide, rules_held
 from sspcloud_magics.sandbox.auth.users import User
 from sspcloud_magics.sandbox.store import Obj
 
@@ -33,7 +33,7 @@ async def review(call: Call) -> web.Response:
         case "TokenReview":
             answer = _token(call, spec.get("token", ""))
         case _:
-            answer = _access(call, _named_user(call, spec), spec)
+            answer = _access(call, _get_named_user(call, spec), spec)
     return call.answer({**body, "status": answer}, status=201)
 
 
@@ -47,7 +47,7 @@ def _user_info(user: User) -> Obj:
     return info
 
 
-def _named_user(call: Call, spec: Obj) -> User:
+def _get_named_user(call: Call, spec: Obj) -> User:
     if not spec.get("user") and not spec.get("groups"):
         words = "Required value: at least one of user or group must be specified"
         raise _invalid(call, "FieldValueRequired", words, "spec.user")
@@ -61,7 +61,7 @@ def _access(call: Call, user: User, spec: Obj) -> Obj:
         words = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         raise _invalid(call, "FieldValueInvalid", f"Invalid value: null: {words}", "spec.resourceAttributes")
     names = ("verb", "group", "resource", "subresource", "namespace", "name", "path")
-    decision = allowed(
+    decision = decide(
         call.store, user, Attributes(**{k: v for k, v in (asked or path).items() if k in names})
     )
     answer: Obj = {"allowed": decision.allowed}

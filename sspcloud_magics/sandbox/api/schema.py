@@ -70,7 +70,7 @@ def schemas() -> dict[str, Obj]:
     return found
 
 
-def referred(schema: Obj) -> str | None:
+def get_reference(schema: Obj) -> str | None:
     """Return the name of the type that a schema refers to, ``None`` for a plain one."""
     references = (part["$ref"] for part in schema.get("allOf", ()) if "$ref" in part)
     reference = schema.get("$ref") or next(references, None)
@@ -116,7 +116,7 @@ def _schema(model: Any) -> Obj:
         if needed:
             required.append(name)
         properties[name] = {"description": description, **_type(name, kind, model.__name__)}
-    schema: Obj = {"type": "object", "description": _about(model), "properties": properties}
+    schema: Obj = {"type": "object", "description": _get_description(model), "properties": properties}
     if required:
         schema["required"] = required
     return schema
@@ -134,7 +134,7 @@ def _field(model: Any, attribute: str) -> tuple[str, bool]:
     return (field.description or "", field.is_required()) if field is not None else ("", False)
 
 
-def _about(model: Any) -> str:
+def _get_description(model: Any) -> str:
     words = (model.__doc__ or "").strip().split("\n")[0]
     return "" if words.startswith("NOTE: This class is auto generated") else words
 

@@ -116,19 +116,19 @@ def apply_conflict(conflicts: list[tuple[str, str]]) -> ApiError:
     return ApiError(409, "Conflict", message, {"causes": causes})
 
 
-def forbidden(group: str, plural: str, name: str, why: str) -> ApiError:
+def make_forbidden(group: str, plural: str, name: str, why: str) -> ApiError:
     """``pods "x" is forbidden: …``; without a name ``pods is forbidden: …``."""
     qualified = f"{plural}.{group}" if group else plural
     what = f'{qualified} "{name}"' if name else qualified
     return ApiError(403, "Forbidden", f"{what} is forbidden: {why}", _details(group, plural, name))
 
 
-def forbidden_path(why: str) -> ApiError:
+def make_forbidden_path(why: str) -> ApiError:
     """Return the refusal of a path that is no resource."""
     return ApiError(403, "Forbidden", f"forbidden: {why}", {})
 
 
-def unauthorized() -> ApiError:
+def make_unauthorized() -> ApiError:
     """Return the refusal of a wrong credential; like the real server, it does not say what is wrong."""
     return ApiError(401, "Unauthorized", "Unauthorized")
 
@@ -154,7 +154,7 @@ def method_not_allowed() -> ApiError:
     return ApiError(405, "MethodNotAllowed", message, {})
 
 
-def unsupported_media_type(accepted: Iterable[str]) -> ApiError:
+def make_unsupported_media_type(accepted: Iterable[str]) -> ApiError:
     """Return the refusal of a body in an unknown format."""
     message = (
         "the body of the request was in an unknown format - accepted media types include: "
@@ -163,7 +163,7 @@ def unsupported_media_type(accepted: Iterable[str]) -> ApiError:
     return ApiError(415, "UnsupportedMediaType", message, {})
 
 
-def expired(why: str) -> ApiError:
+def make_expired(why: str) -> ApiError:
     """Return the refusal of a resource version that nobody remembers."""
     return ApiError(410, "Expired", why)
 

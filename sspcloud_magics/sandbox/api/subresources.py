@@ -11,8 +11,8 @@ from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call
 from sspcloud_magics.sandbox.api.humanize import format_selector, parse_time
 from sspcloud_magics.sandbox.api.objects import replace
-from sspcloud_magics.sandbox.api.patch import patched
-from sspcloud_magics.sandbox.auth.rbac import Attributes, allowed
+from sspcloud_magics.sandbox.api.patch import apply_patch
+from sspcloud_magics.sandbox.auth.rbac import Attributes, decide
 from sspcloud_magics.sandbox.auth.tokens import AUDIENCE
 from sspcloud_magics.sandbox.node.logs import LogsUnavailable
 from sspcloud_magics.sandbox.store import Obj, now
@@ -30,7 +30,7 @@ async def read_log(call: Call) -> web.StreamResponse:
         container=container,
         follow=_true(call, "follow"),
         tail_lines=_integer(call, "tailLines"),
-        since=_since(call),
+        since=_get_start(call),
         previous=_true(call, "previous"),
         timestamps=_true(call, "timestamps"),
     )
@@ -58,8 +58,8 @@ async def port_forward(call: Call) -> web.StreamResponse:
     """
     info = call.info
     may_create = Attributes("create", info.group, info.resource, info.subresource, info.namespace, info.name)
-    if info.verb != "create" and not allowed(call.store, call.user, may_create).allowed:
-        raise status.forbidden("", "pods", info.name, "")
+    if info.verb != "create" and not decide(call.store, call.user, may_create).allowed:
+        raise status.make_forbidden("", "pods", info.name, "")
     call.store.peek(call.resource, call.namespace, info.name)
     return await call.cluster.node.portforward(call.request, call.namespace, info.name)
 
@@ -103,7 +103,7 @@ async def scale(call: Call) -> web.Response:
     """Read or set the number of replicas."""
     obj = call.store.get(call.resource, call.namespace, call.info.name)
     if call.info.verb != "get":
-        wanted = await (patched(call, _scale_of(obj)) if call.info.verb == "patch" else call.body())
+        wanted = await (apply_patch(call, _scale_of(obj)) if call.info.verb == "patch" else call.body())
         obj["spec"]["replicas"] = (wanted.get("spec") or {}).get("replicas", 0)
         version = (wanted.get("metadata") or {}).get("resourceVersion")
         if version:
@@ -148,7 +148,7 @@ def _true(call: Call, name: str) -> bool:
     return call.query.get(name) in ("true", "1")
 
 
-def _since(call: Call) -> datetime | None:
+def _get_start(call: Call) -> datetime | None:
     """Return from when on the log is asked for."""
     if "sinceSeconds" in call.query:
         return datetime.now(UTC) - timedelta(seconds=_integer(call, "sinceSeconds") or 0)

@@ -44,10 +44,10 @@ def validate(resource: Resource, obj: Obj, old: Obj | None = None) -> None:
 
 def _invalid(field: str, value: Any, words: str) -> Cause:
     """Return that a value is not as it must be."""
-    return Cause("FieldValueInvalid", f"Invalid value: {_shown(value)}: {words}", field)
+    return Cause("FieldValueInvalid", f"Invalid value: {_show(value)}: {words}", field)
 
 
-def _required(field: str, value: Any, words: str = "") -> Causes:
+def _require(field: str, value: Any, words: str = "") -> Causes:
     if not value:
         yield Cause("FieldValueRequired", f"Required value: {words}" if words else "Required value", field)
 
@@ -65,14 +65,14 @@ def _is_short(field: str, text: str, longest: int) -> Causes:
 
 
 def _name(field: str, name: Any) -> Causes:
-    yield from _required(field, name)
+    yield from _require(field, name)
     if name:
         yield from _matches(field, name, "label")
 
 
 def _port(field: str, port: Any) -> Causes:
     if not port:
-        yield from _required(field, port)
+        yield from _require(field, port)
     elif not isinstance(port, int) or not 0 < port < 65536:
         yield _invalid(field, port, "must be between 1 and 65535, inclusive")
 
@@ -93,10 +93,10 @@ def _not_negative(field: str, number: Any) -> Causes:
 def _one_of(*supported: str) -> Check:
     def check(field: str, value: Any) -> Causes:
         if not value and value not in supported:
-            yield from _required(field, value)
+            yield from _require(field, value)
         elif value not in supported:
             choice = ", ".join(f'"{word}"' for word in supported)
-            words = f"Unsupported value: {_shown(value)}: supported values: {choice}"
+            words = f"Unsupported value: {_show(value)}: supported values: {choice}"
             yield Cause("FieldValueNotSupported", words, field)
 
     return check
@@ -120,7 +120,7 @@ def _each(value: Any, path: str, field: str) -> Iterator[tuple[str, Any]]:
             yield where, item
 
 
-def _checked(rules: Rules, value: Any, field: str = "") -> Causes:
+def _check_rules(rules: Rules, value: Any, field: str = "") -> Causes:
     """Check what stands at the paths of `rules`."""
     for path, check in rules:
         seen = set()
@@ -129,7 +129,7 @@ def _checked(rules: Rules, value: Any, field: str = "") -> Causes:
             if found and check in (_name, _unique):
                 place = (where.rpartition("[")[0], found)
                 if place in seen:
-                    yield Cause("FieldValueDuplicate", f"Duplicate value: {_shown(found)}", where)
+                    yield Cause("FieldValueDuplicate", f"Duplicate value: {_show(found)}", where)
                 seen.add(place)
 
 
@@ -145,7 +145,7 @@ def _labels(field: str, labels: Obj) -> Causes:
 
 def _metadata(resource: Resource, metadata: Obj) -> Causes:
     name, field = metadata.get("name"), "metadata.name"
-    yield from _required(field, name, "name or generateName is required")
+    yield from _require(field, name, "name or generateName is required")
     if name and resource.group == GROUP:
         yield from (_invalid(field, name, f"may not contain '{bad}'") for bad in "/%" if bad in name)
     elif name:
@@ -157,18 +157,18 @@ def _metadata(resource: Resource, metadata: Obj) -> Causes:
 
 _CONTAINER: Rules = (
     ("name", _name),
-    ("image", _required),
+    ("image", _require),
     ("ports[].name", _unique),
     ("ports[].containerPort", _port),
     ("ports[].protocol", _protocol),
-    ("volumeMounts[].name", _required),
-    ("volumeMounts[].mountPath", _required),
-    ("env[].name", _required),
+    ("volumeMounts[].name", _require),
+    ("volumeMounts[].mountPath", _require),
+    ("env[].name", _require),
     ("imagePullPolicy", _one_of("Always", "IfNotPresent", "Never")),
 )
 _POD: Rules = (
     ("volumes[].name", _name),
-    ("containers", _required),
+    ("containers", _require),
     ("restartPolicy", _one_of("Always", "OnFailure", "Never")),
     ("dnsPolicy", _one_of("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")),
 )
@@ -176,9 +176,9 @@ _POD: Rules = (
 
 def _pod_spec(field: str, spec: Obj, claims: Iterable[str] = ()) -> Causes:
     """Check the spec of a pod or of a template; `claims` are volumes that it may mount besides its own."""
-    yield from _checked(_POD, spec, field)
+    yield from _check_rules(_POD, spec, field)
     for kind in ("initContainers", "containers"):
-        yield from _checked(tuple((f"{kind}[].{path}", check) for path, check in _CONTAINER), spec, field)
+        yield from _check_rules(tuple((f"{kind}[].{path}", check) for path, check in _CONTAINER), spec, field)
     volumes = {volume.get("name") for volume in spec.get("volumes") or ()} | set(claims)
     for kind in ("initContainers", "containers"):
         for where, name in _each(spec, f"{kind}[].volumeMounts[].name", field):
@@ -193,7 +193,7 @@ def _pod(pod: Obj) -> Causes:
 def _workload(obj: Obj) -> Causes:
     spec, template = obj["spec"], obj["spec"]["template"]
     selector, labels = spec.get("selector") or {}, template["metadata"].get("labels") or {}
-    yield from _required("spec.selector", selector)
+    yield from _require("spec.selector", selector)
     if not (selector.get("matchLabels") or {}).items() <= labels.items():
         words = "`selector` does not match template `labels`"
         yield _invalid("spec.template.metadata.labels", labels, words)
@@ -217,11 +217,11 @@ _JOB: Rules = tuple(
 
 
 def _job(job: Obj) -> Causes:
-    yield from _checked(_JOB, job)
+    yield from _check_rules(_JOB, job)
     pod = job["spec"]["template"]["spec"]
     yield from _pod_spec("spec.template.spec", pod)
     stops = pod.get("restartPolicy") != "Always"
-    yield from _required("spec.template.spec.restartPolicy", stops, 'valid values: "OnFailure", "Never"')
+    yield from _require("spec.template.spec.restartPolicy", stops, 'valid values: "OnFailure", "Never"')
 
 
 _SERVICE: Rules = (
@@ -236,9 +236,9 @@ def _service(service: Obj) -> Causes:
     spec = service["spec"]
     ports = spec.get("ports") or []
     if spec.get("clusterIP") != "None" and spec.get("type") != "ExternalName":
-        yield from _required("spec.ports", ports)
+        yield from _require("spec.ports", ports)
     named = len(ports) > 1 or any(port.get("name") for port in ports)
-    yield from _checked((*((("spec.ports[].name", _name),) if named else ()), *_SERVICE), service)
+    yield from _check_rules((*((("spec.ports[].name", _name),) if named else ()), *_SERVICE), service)
 
 
 def _data(obj: Obj) -> Causes:
@@ -249,29 +249,29 @@ def _data(obj: Obj) -> Causes:
 def _role(role: Obj) -> Causes:
     for index, rule in enumerate(role.get("rules") or ()):
         field = f"rules[{index}]"
-        yield from _required(f"{field}.verbs", rule.get("verbs"), "verbs must contain at least one value")
+        yield from _require(f"{field}.verbs", rule.get("verbs"), "verbs must contain at least one value")
         if not rule.get("nonResourceURLs"):
             for name, what in (("apiGroups", "api group"), ("resources", "resource")):
                 words = f"resource rules must supply at least one {what}"
-                yield from _required(f"{field}.{name}", rule.get(name), words)
+                yield from _require(f"{field}.{name}", rule.get(name), words)
 
 
-def _binding(binding: Obj) -> Causes:
+def _validate_binding(binding: Obj) -> Causes:
     local = binding["kind"] == "RoleBinding"
     rules: Rules = (
         ("roleRef.apiGroup", _one_of(GROUP)),
         ("roleRef.kind", _one_of(*(("Role", "ClusterRole") if local else ("ClusterRole",)))),
-        ("roleRef.name", _required),
+        ("roleRef.name", _require),
     )
-    yield from _checked(rules, binding)
+    yield from _check_rules(rules, binding)
     for index, subject in enumerate(binding.get("subjects") or ()):
         field, kind = f"subjects[{index}]", subject.get("kind")
-        yield from _required(f"{field}.name", subject.get("name"))
+        yield from _require(f"{field}.name", subject.get("name"))
         yield from _one_of("ServiceAccount", "User", "Group")(f"{field}.kind", kind)
         if kind == "ServiceAccount":
             yield from _one_of("")(f"{field}.apiGroup", subject.get("apiGroup") or "")
             # In a namespace it is the binding's own.
-            yield from _required(f"{field}.namespace", local or subject.get("namespace"))
+            yield from _require(f"{field}.namespace", local or subject.get("namespace"))
         elif kind:
             yield from _one_of(GROUP)(f"{field}.apiGroup", subject.get("apiGroup"))
 
@@ -288,23 +288,23 @@ def _immutable(resource: Resource, obj: Obj, old: Obj) -> Causes:
     if resource.plural == "pods" and any(
         len(spec.get(kind) or ()) != len(before.get(kind) or ()) for kind in ("initContainers", "containers")
     ):
-        yield _forbidden("spec.containers", "pod updates may not add or remove containers")
-    elif fixed and _fixed_part(spec, fixed["free"]) != _fixed_part(before, fixed["free"]):
-        yield _forbidden("spec", fixed["words"])
+        yield _forbid("spec.containers", "pod updates may not add or remove containers")
+    elif fixed and _get_fixed_part(spec, fixed["free"]) != _get_fixed_part(before, fixed["free"]):
+        yield _forbid("spec", fixed["words"])
     match resource.plural:
         case "services" if before.get("clusterIP") and spec.get("type") != "ExternalName":
             if spec.get("clusterIP") != before["clusterIP"]:
                 yield _invalid("spec.clusterIPs[0]", [spec.get("clusterIP")], "may not change once set")
         case "secrets" | "configmaps" if old.get("immutable"):
             if (obj.get("data"), obj.get("immutable")) != (old.get("data"), True):
-                yield _forbidden("data", "field is immutable when `immutable` is set")
+                yield _forbid("data", "field is immutable when `immutable` is set")
 
 
-def _forbidden(field: str, words: str) -> Cause:
+def _forbid(field: str, words: str) -> Cause:
     return Cause("FieldValueForbidden", f"Forbidden: {words}", field)
 
 
-def _fixed_part(spec: Obj, free: Iterable[str]) -> Obj:
+def _get_fixed_part(spec: Obj, free: Iterable[str]) -> Obj:
     """Return a spec without its free fields and without the images of its containers."""
     rest = {name: value for name, value in spec.items() if name not in free}
     for kind in {"containers", "initContainers"} & rest.keys():
@@ -312,14 +312,14 @@ def _fixed_part(spec: Obj, free: Iterable[str]) -> Obj:
     return rest
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 
 
 _CHECKS: dict[str, Callable[[Obj], Causes]] = {
     **dict.fromkeys(("configmaps", "secrets"), _data),
     **dict.fromkeys(("deployments", "replicasets", "statefulsets"), _workload),
-    **dict.fromkeys(("clusterrolebindings", "rolebindings"), _binding),
+    **dict.fromkeys(("clusterrolebindings", "rolebindings"), _validate_binding),
     **dict.fromkeys(("clusterroles", "roles"), _role),
     "jobs": _job,
     "pods": _pod,

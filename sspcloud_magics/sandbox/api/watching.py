@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from sspcloud_magics.sandbox.api.call import Call
-from sspcloud_magics.sandbox.api.listing import selected_objects, selection
-from sspcloud_magics.sandbox.api.rendering import Form, View, encoded
-from sspcloud_magics.sandbox.api.status import bad_request, expired
+from sspcloud_magics.sandbox.api.listing import select_objects, selection
+from sspcloud_magics.sandbox.api.rendering import Form, ResponseForm, encode_json
+from sspcloud_magics.sandbox.api.status import bad_request, make_expired
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Change, Gone, Obj
 
@@ -44,7 +44,7 @@ async def watch_objects(call: Call) -> web.StreamResponse:
     events: asyncio.Queue[Event | None] = asyncio.Queue(_MOST_WAITING)
 
     def on_change(change: Change) -> None:
-        event = _told(change, call, selected)
+        event = _make_event(change, call, selected)
         if event is None:
             return
         try:
@@ -104,7 +104,7 @@ def _initial(call: Call, selected: Callable[[Obj], bool]) -> Iterator[Event]:
             f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
         )
     if send_initial or version in ("", "0"):
-        for obj in selected_objects(call):
+        for obj in select_objects(call):
             yield Event("ADDED", obj)
         if send_initial:
             yield _bookmark(call, annotations={"k8s.io/initial-events-end": "true"})
@@ -112,15 +112,15 @@ def _initial(call: Call, selected: Callable[[Obj], bool]) -> Iterator[Event]:
     try:
         missed = call.store.changes_since(int(version))
     except Gone as error:
-        yield Event("ERROR", expired(str(error)).status)
+        yield Event("ERROR", make_expired(str(error)).status)
         return
     for change in missed:
-        event = _told(change, call, selected)
+        event = _make_event(change, call, selected)
         if event is not None:
             yield event
 
 
-def _told(change: Change, call: Call, selected: Callable[[Obj], bool]) -> Event | None:
+def _make_event(change: Change, call: Call, selected: Callable[[Obj], bool]) -> Event | None:
     if change.resource is not call.resource:
         return None
     if change.type == "DELETED":
@@ -140,10 +140,10 @@ def _bookmark(call: Call, annotations: dict[str, str] | None = None) -> Event:
     return Event("BOOKMARK", {**kind, "metadata": metadata})
 
 
-def _line(view: View, resource: Resource, event: Event, *, first: bool) -> bytes:
+def _line(view: ResponseForm, resource: Resource, event: Event, *, first: bool) -> bytes:
     if event.type == "ERROR" or (event.type == "BOOKMARK" and view.form is Form.TABLE):
-        return encoded({"type": event.type, "object": event.object})
-    return encoded({"type": event.type, "object": view.event(resource, event.object, first=first)})
+        return encode_json({"type": event.type, "object": event.object})
+    return encode_json({"type": event.type, "object": view.event(resource, event.object, first=first)})
 
 
 def _timeout(call: Call) -> float:

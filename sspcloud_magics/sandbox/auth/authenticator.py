@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sspcloud_magics.sandbox.auth.tokens import InvalidToken, ServiceAccountTokens, new_signing_key
-from sspcloud_magics.sandbox.auth.users import ANONYMOUS, User, authenticated
+from sspcloud_magics.sandbox.auth.users import ANONYMOUS, User, authenticate
 from sspcloud_magics.sandbox.store import Store
 
 
@@ -38,7 +38,7 @@ class Authenticator:
 
     def add_token(self, token: str, user: str, *, groups: tuple[str, ...] = ()) -> None:
         """Accept a bearer token from now on."""
-        self._static[_digest(token)] = authenticated(user, groups=groups)
+        self._static[_digest(token)] = authenticate(user, groups=groups)
 
     def trust_identity_provider(self, read: Callable[[str], User]) -> None:
         """Accept the ID tokens of an identity provider from now on.
@@ -91,4 +91,4 @@ def _certificate_user(certificate: Mapping[str, Any]) -> User:
     names = [value for key, value in subject if key == "commonName"]
     if not names:
         raise Unauthenticated("the client certificate has no common name")
-    return authenticated(names[-1], groups=tuple(v for key, v in subject if key == "organizationName"))
+    return authenticate(names[-1], groups=tuple(v for key, v in subject if key == "organizationName"))

@@ -54,7 +54,7 @@ class Held:
     errors: list[str] = field(default_factory=list)
 
 
-def allowed(store: Store, user: User, attributes: Attributes) -> Decision:
+def decide(store: Store, user: User, attributes: Attributes) -> Decision:
     """Decide whether `user` may do what `attributes` say."""
     if MASTERS in user.groups:
         return Decision(allowed=True)

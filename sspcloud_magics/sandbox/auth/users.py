@@ -26,7 +26,7 @@ class User:
 ANONYMOUS = User("system:anonymous", groups=(UNAUTHENTICATED,))
 
 
-def authenticated(
+def authenticate(
     name: str,
     *,
     uid: str = "",
@@ -44,4 +44,4 @@ def service_account(
 ) -> User:
     """Return the user that a service account is."""
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-    return authenticated(f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}", uid=uid, groups=groups, extra=extra)
+    return authenticate(f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}", uid=uid, groups=groups, extra=extra)

@@ -21,7 +21,7 @@ from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key, reconcile_kind
 from sspcloud_magics.sandbox.controllers.objects import find, labels_of, name_of, namespace_of
 from sspcloud_magics.sandbox.controllers.writes import delete_pod, install, set_condition
-from sspcloud_magics.sandbox.pods import is_bound, pod_over, pod_ready, terminating
+from sspcloud_magics.sandbox.pods import is_bound, is_terminating, pod_over, pod_ready
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Change, Obj, Store, now
 
@@ -65,7 +65,7 @@ def reconcile(store: Store, cluster: Obj) -> None:
     for pod in pods:
         if hibernated or pod_over(pod):
             delete_pod(store, pod)
-    claims = [claim for claim in _members(store, kinds.CLAIMS, cluster) if not terminating(claim)]
+    claims = [claim for claim in _members(store, kinds.CLAIMS, cluster) if not is_terminating(claim)]
     if not claims and not pods:
         serial += 1
         storage = spec.get("storage") or {}

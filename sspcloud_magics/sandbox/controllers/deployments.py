@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sspcloud_magics.sandbox import resources as kinds
-from sspcloud_magics.sandbox.controllers.loop import Controller, concerned, reconcile_kind
-from sspcloud_magics.sandbox.controllers.objects import controlled_by, name_of, namespace_of
+from sspcloud_magics.sandbox.controllers.loop import Controller, reconcile_kind, yield_owner
+from sspcloud_magics.sandbox.controllers.objects import list_controlled, name_of, namespace_of
 from sspcloud_magics.sandbox.controllers.writes import create, new_object, owner_reference, set_condition
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.names import template_hash
@@ -71,7 +71,7 @@ def rollout(deployment: Obj, new: Obj | None, old: list[Obj]) -> Rollout:
 def reconcile(store: Store, deployment: Obj) -> None:
     """Take one Deployment a step further."""
     namespace = namespace_of(deployment)
-    owned = controlled_by(store.list_objects(kinds.REPLICA_SETS, namespace), deployment)
+    owned = list_controlled(store.list_objects(kinds.REPLICA_SETS, namespace), deployment)
     template = deployment["spec"]["template"]
     new = next((one for one in owned if same_template(template, one["spec"]["template"])), None)
     old = [one for one in owned if new is None or name_of(one) != name_of(new)]
@@ -88,7 +88,7 @@ def reconcile(store: Store, deployment: Obj) -> None:
         for one in old:
             _scale(store, deployment, one, step.old[name_of(one)])
     _report(
-        store, deployment, new, controlled_by(store.list_objects(kinds.REPLICA_SETS, namespace), deployment)
+        store, deployment, new, list_controlled(store.list_objects(kinds.REPLICA_SETS, namespace), deployment)
     )
 
 
@@ -186,4 +186,4 @@ def _plain(template: Obj) -> Obj:
     return {"metadata": metadata, "spec": template.get("spec")}
 
 
-CONTROLLER = Controller("deployment", concerned(kinds.DEPLOYMENTS, kinds.REPLICA_SETS), reconcile)
+CONTROLLER = Controller("deployment", yield_owner(kinds.DEPLOYMENTS, kinds.REPLICA_SETS), reconcile)

@@ -15,7 +15,7 @@ from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import find, labels_of, name_of, namespace_of
 from sspcloud_magics.sandbox.controllers.writes import new_object, owner_reference
 from sspcloud_magics.sandbox.names import suffix
-from sspcloud_magics.sandbox.pods import pod_over, pod_ready, sidecars_of, terminating
+from sspcloud_magics.sandbox.pods import is_terminating, pod_over, pod_ready, sidecars_of
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 Ports: TypeAlias = tuple[tuple[str, int, str], ...]
@@ -53,7 +53,7 @@ def target_port(port: Obj, pod: Obj) -> int | None:
     return None
 
 
-def _addressed(service: Obj, pods: list[Obj]) -> Iterator[tuple[Obj, str, Ports, Obj]]:
+def _list_addressed(service: Obj, pods: list[Obj]) -> Iterator[tuple[Obj, str, Ports, Obj]]:
     """Yield the pods that have an address, with it, their ports and what is said of each."""
     for pod in sorted(pods, key=name_of):
         address = (pod.get("status") or {}).get("podIP")
@@ -62,14 +62,14 @@ def _addressed(service: Obj, pods: list[Obj]) -> Iterator[tuple[Obj, str, Ports,
             about: Obj = {"targetRef": target | {"uid": pod["metadata"]["uid"]}}
             if pod["spec"].get("nodeName"):
                 about["nodeName"] = pod["spec"]["nodeName"]
-            yield pod, address, _resolved_ports(service, pod), about
+            yield pod, address, _resolve_ports(service, pod), about
 
 
 def subsets(service: Obj, pods: list[Obj]) -> list[Obj]:
     """Return the ``subsets`` of a service's Endpoints."""
     found: dict[Ports, Obj] = {}
-    for pod, address, ports, about in _addressed(service, pods):
-        if not terminating(pod):
+    for pod, address, ports, about in _list_addressed(service, pods):
+        if not is_terminating(pod):
             subset = found.setdefault(ports, {})
             ready = pod_ready(pod) or service["spec"].get("publishNotReadyAddresses")
             if pod["spec"].get("hostname") and pod["spec"].get("subdomain") == name_of(service):
@@ -83,10 +83,10 @@ def subsets(service: Obj, pods: list[Obj]) -> list[Obj]:
 def slices(service: Obj, pods: list[Obj]) -> list[Obj]:
     """Return ports and endpoints of a service's EndpointSlices."""
     found: dict[Ports, list[Obj]] = {}
-    for pod, address, ports, about in _addressed(service, pods):
+    for pod, address, ports, about in _list_addressed(service, pods):
         serving = pod_ready(pod)
-        ready = (serving and not terminating(pod)) or bool(service["spec"].get("publishNotReadyAddresses"))
-        conditions = {"ready": ready, "serving": serving, "terminating": terminating(pod)}
+        ready = (serving and not is_terminating(pod)) or bool(service["spec"].get("publishNotReadyAddresses"))
+        conditions = {"ready": ready, "serving": serving, "terminating": is_terminating(pod)}
         found.setdefault(ports, []).append({"addresses": [address], "conditions": conditions, **about})
     if not found:
         return [{"ports": None, "endpoints": None}]
@@ -107,7 +107,7 @@ def reconcile(store: Store, key: Key) -> None:
         if endpoints and labels_of(endpoints).get("endpoints.kubernetes.io/managed-by"):
             store.delete(kinds.ENDPOINTS, namespace, name)
         return
-    if not service["spec"].get("selector") or terminating(service):
+    if not service["spec"].get("selector") or is_terminating(service):
         return
     pods = [pod for pod in store.peek_all(kinds.PODS, namespace) if _matches(service, labels_of(pod))]
     _write_endpoints(store, service, subsets(service, pods))
@@ -155,7 +155,7 @@ def _matches(service: Obj, labels: dict[str, str]) -> bool:
     return bool(selector) and selector.items() <= labels.items()
 
 
-def _resolved_ports(service: Obj, pod: Obj) -> Ports:
+def _resolve_ports(service: Obj, pod: Obj) -> Ports:
     return tuple(
         (port.get("name", ""), number, port.get("protocol", "TCP"))
         for port in service["spec"].get("ports") or ()

@@ -16,7 +16,7 @@ from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import name_of, namespace_of
 from sspcloud_magics.sandbox.controllers.writes import delete_pod
-from sspcloud_magics.sandbox.pods import terminating
+from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind
 from sspcloud_magics.sandbox.store import Change, NotFound, Obj, Store
 
@@ -36,7 +36,7 @@ def keys(store: Store, change: Change) -> Iterator[Key]:
             owner = _resource(reference)
             if owner:
                 yield owner, namespace_of(obj) if owner.namespaced else "", reference["name"]
-    elif obj["metadata"].get("ownerReferences") or terminating(obj):
+    elif obj["metadata"].get("ownerReferences") or is_terminating(obj):
         yield change.resource, namespace_of(obj), name_of(obj)
 
 
@@ -59,7 +59,7 @@ def reconcile(store: Store, key: Key) -> None:
         obj = store.get(resource, str(namespace), str(name))
     except NotFound:
         return
-    if terminating(obj):
+    if is_terminating(obj):
         _let_go(store, resource, obj)
         return
     references = obj["metadata"].get("ownerReferences") or []
@@ -84,7 +84,7 @@ def _let_go(store: Store, resource: Resource, obj: Obj) -> None:
     owned = dependents(store, obj["metadata"]["uid"])
     if FOREGROUND in finalizers:
         for kind, dependent in owned:
-            if not terminating(dependent):
+            if not is_terminating(dependent):
                 remove(store, kind, dependent)
         owned = dependents(store, obj["metadata"]["uid"])
         if not any(_blocks(dependent, obj) for _, dependent in owned):

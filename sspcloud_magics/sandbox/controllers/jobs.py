@@ -14,13 +14,13 @@ from collections.abc import Iterable
 from itertools import takewhile
 
 from sspcloud_magics.sandbox import resources as kinds
-from sspcloud_magics.sandbox.controllers.loop import Controller, concerned, reconcile_kind
-from sspcloud_magics.sandbox.controllers.objects import controlled_by, name_of, namespace_of
+from sspcloud_magics.sandbox.controllers.loop import Controller, reconcile_kind, yield_owner
+from sspcloud_magics.sandbox.controllers.objects import list_controlled, name_of, namespace_of
 from sspcloud_magics.sandbox.controllers.writes import delete_owned, make_owned, pod_from, set_condition
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.names import suffix
-from sspcloud_magics.sandbox.pods import active, condition, pod_over, pod_ready, terminating
-from sspcloud_magics.sandbox.store import Obj, Store, now, since
+from sspcloud_magics.sandbox.pods import active, condition, is_terminating, pod_over, pod_ready
+from sspcloud_magics.sandbox.store import Obj, Store, count_seconds_since, now
 
 _FIRST_BACK_OFF = 10.0
 _LONGEST_BACK_OFF = 600.0
@@ -30,9 +30,9 @@ _LONGEST_BACK_OFF = 600.0
 def reconcile(store: Store, job: Obj) -> float | None:
     """Take one Job further; returns when its deadline or its time to live is due."""
     namespace = namespace_of(job)
-    if finished(job):
+    if is_finished(job):
         return _expire(store, job)
-    pods = controlled_by(store.peek_all(kinds.PODS, namespace), job)
+    pods = list_controlled(store.peek_all(kinds.PODS, namespace), job)
     status = copy.deepcopy(job.get("status") or {})
     suspended = bool(job["spec"].get("suspend"))
     if not suspended:
@@ -48,26 +48,26 @@ def reconcile(store: Store, job: Obj) -> float | None:
         _finish(store, job, status, end)
         running = []
     else:
-        pause = _size(store, job, pods, 0 if suspended else _wanted(job, succeeded))
-        running = active(controlled_by(store.peek_all(kinds.PODS, namespace), job))
+        pause = _size(store, job, pods, 0 if suspended else _count_wanted(job, succeeded))
+        running = active(list_controlled(store.peek_all(kinds.PODS, namespace), job))
     ready = sum(pod_ready(pod) for pod in running)
     for field, count in (("active", len(running)), ("succeeded", succeeded), ("failed", failed)):
         status.pop(field, None)
         if count:
             status[field] = count
     status["ready"] = ready
-    status["terminating"] = sum(terminating(pod) for pod in pods)
+    status["terminating"] = sum(is_terminating(pod) for pod in pods)
     fresh = store.get(kinds.JOBS, namespace, name_of(job))
     fresh["status"] = status
     store.update(fresh)
     deadline = job["spec"].get("activeDeadlineSeconds")
     if end or suspended:
         return None
-    left = None if deadline is None else max(float(deadline) - since(status["startTime"]), 0.05)
+    left = None if deadline is None else max(float(deadline) - count_seconds_since(status["startTime"]), 0.05)
     return min((seconds for seconds in (left, pause) if seconds is not None), default=None)
 
 
-def finished(job: Obj) -> bool:
+def is_finished(job: Obj) -> bool:
     """Return whether a Job has ended, well or badly."""
     return condition(job, "Complete") == "True" or condition(job, "Failed") == "True"
 
@@ -76,7 +76,7 @@ def _end(job: Obj, status: Obj, succeeded: int, failed: int, restarts: int) -> t
     """Return type, reason and message of the condition that ends a Job now, if it ends."""
     spec = job["spec"]
     deadline = spec.get("activeDeadlineSeconds")
-    if deadline is not None and since(status["startTime"]) >= deadline:
+    if deadline is not None and count_seconds_since(status["startTime"]) >= deadline:
         return "Failed", "DeadlineExceeded", "Job was active longer than specified deadline"
     limit = spec.get("backoffLimit", 6)
     if failed > limit or restarts >= max(limit, 1):
@@ -108,7 +108,7 @@ def _finish(store: Store, job: Obj, status: Obj, end: tuple[str, str, str]) -> N
         tell(store, job, reason, message, component="job-controller", warning=True)
 
 
-def _wanted(job: Obj, succeeded: int) -> int:
+def _count_wanted(job: Obj, succeeded: int) -> int:
     parallelism = int(job["spec"].get("parallelism", 1))
     completions = job["spec"].get("completions")
     if completions is None:
@@ -123,7 +123,7 @@ def _size(store: Store, job: Obj, pods: list[Obj], wanted: int) -> float | None:
         delete_owned(store, job, pod)
     if wanted <= len(running):
         return None
-    pause = back_off([(_ended(pod), _phase(pod) == "Failed") for pod in pods if pod_over(pod)])
+    pause = back_off([(_get_end(pod), _phase(pod) == "Failed") for pod in pods if pod_over(pod)])
     if pause > 0:
         return pause
     uid = job["metadata"]["uid"]
@@ -145,7 +145,7 @@ def back_off(ends: Iterable[tuple[str, bool]]) -> float:
     if not failures:
         return 0.0
     delay = _FIRST_BACK_OFF * 2.0 ** (len(failures) - 1)
-    return min(delay, _LONGEST_BACK_OFF) - since(failures[0])
+    return min(delay, _LONGEST_BACK_OFF) - count_seconds_since(failures[0])
 
 
 def _expire(store: Store, job: Obj) -> float | None:
@@ -157,7 +157,7 @@ def _expire(store: Store, job: Obj) -> float | None:
         for found in job["status"]["conditions"]
         if found["type"] in ("Complete", "Failed")
     )
-    left = float(seconds) - since(ended)
+    left = float(seconds) - count_seconds_since(ended)
     if left > 0:
         return left
     store.delete(kinds.JOBS, namespace_of(job), name_of(job))
@@ -169,7 +169,7 @@ def _statuses(pod: Obj) -> list[Obj]:
     return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
 
 
-def _ended(pod: Obj) -> str:
+def _get_end(pod: Obj) -> str:
     ends = [(status.get("state") or {}).get("terminated") or {} for status in _statuses(pod)]
     return max((end["finishedAt"] for end in ends if "finishedAt" in end), default=now())
 
@@ -178,4 +178,4 @@ def _phase(pod: Obj) -> str | None:
     return (pod.get("status") or {}).get("phase")
 
 
-CONTROLLER = Controller("job", concerned(kinds.JOBS, kinds.PODS), reconcile)
+CONTROLLER = Controller("job", yield_owner(kinds.JOBS, kinds.PODS), reconcile)

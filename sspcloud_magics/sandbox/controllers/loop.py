@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.controllers.objects import controller_of, find, name_of, namespace_of
-from sspcloud_magics.sandbox.pods import terminating
+from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource
 from sspcloud_magics.sandbox.store import Change, Conflict, NotFound, Obj, Store
 
@@ -44,7 +44,7 @@ class Controller:
     reconcile: Reconcile
 
 
-def concerned(owners: Resource, owned: Resource) -> Keys:
+def yield_owner(owners: Resource, owned: Resource) -> Keys:
     """Return what yields the owner that a change concerns: the object itself, or what controls it."""
 
     def keys(_store: Store, change: Change) -> Iterator[tuple[str, str]]:
@@ -63,7 +63,7 @@ def reconcile_kind(resource: Resource) -> Callable[[Callable[[Store, Obj], float
     def decorate(function: Callable[[Store, Obj], float | None]) -> Reconcile:
         def reconcile(store: Store, key: Key) -> float | None:
             obj = find(store, resource, *map(str, key))
-            return None if obj is None or terminating(obj) else function(store, obj)
+            return None if obj is None or is_terminating(obj) else function(store, obj)
 
         return reconcile
 

@@ -13,7 +13,7 @@ from sspcloud_magics.sandbox.controllers.garbage import remove
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.objects import find, name_of, namespace_of
 from sspcloud_magics.sandbox.controllers.writes import new_object
-from sspcloud_magics.sandbox.pods import terminating
+from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.resources import RESOURCES
 from sspcloud_magics.sandbox.store import Change, Store
 
@@ -27,7 +27,7 @@ def keys(store: Store, change: Change) -> Iterator[Key]:
     elif change.type == "DELETED" and namespace_of(change.object):
         namespace = find(store, kinds.NAMESPACES, "", namespace_of(change.object))
         if namespace and (
-            terminating(namespace) or change.resource in (kinds.SERVICE_ACCOUNTS, kinds.CONFIG_MAPS)
+            is_terminating(namespace) or change.resource in (kinds.SERVICE_ACCOUNTS, kinds.CONFIG_MAPS)
         ):
             yield (name_of(namespace),)
 
@@ -40,7 +40,7 @@ def reconciler(ca: str) -> Callable[[Store, Key], None]:
         namespace = find(store, kinds.NAMESPACES, "", name)
         if namespace is None:
             return
-        if terminating(namespace):
+        if is_terminating(namespace):
             _empty(store, name)
             return
         phase = {"phase": "Active"}
@@ -64,7 +64,7 @@ def _empty(store: Store, name: str) -> None:
     for resource in reversed(RESOURCES):
         if resource.namespaced:
             for obj in store.list_objects(resource, name):
-                if not terminating(obj):
+                if not is_terminating(obj):
                     remove(store, resource, obj)
     left = any(store.peek_all(resource, name) for resource in RESOURCES if resource.namespaced)
     namespace = store.get(kinds.NAMESPACES, "", name)

@@ -37,7 +37,7 @@ def controller_of(obj: Obj) -> Obj | None:
     return next((reference for reference in references if reference.get("controller")), None)
 
 
-def controlled_by(objects: Iterable[Obj], owner: Obj) -> list[Obj]:
+def list_controlled(objects: Iterable[Obj], owner: Obj) -> list[Obj]:
     """Return those of `objects` that `owner` controls."""
     uid = owner["metadata"]["uid"]
     return [obj for obj in objects if (controller_of(obj) or {}).get("uid") == uid]

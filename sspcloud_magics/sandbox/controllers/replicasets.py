@@ -11,11 +11,17 @@ from collections.abc import Iterator
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api.status import ApiError
-from sspcloud_magics.sandbox.controllers.loop import RETRY_SECONDS, Controller, Key, concerned, reconcile_kind
+from sspcloud_magics.sandbox.controllers.loop import (
+    RETRY_SECONDS,
+    Controller,
+    Key,
+    reconcile_kind,
+    yield_owner,
+)
 from sspcloud_magics.sandbox.controllers.objects import (
-    controlled_by,
     controller_of,
     labels_of,
+    list_controlled,
     name_of,
     namespace_of,
 )
@@ -29,10 +35,10 @@ from sspcloud_magics.sandbox.controllers.writes import (
 )
 from sspcloud_magics.sandbox.labels import selects
 from sspcloud_magics.sandbox.names import suffix
-from sspcloud_magics.sandbox.pods import active, pod_ready, terminating
+from sspcloud_magics.sandbox.pods import active, is_terminating, pod_ready
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
-_of_pods = concerned(kinds.REPLICA_SETS, kinds.PODS)
+_of_pods = yield_owner(kinds.REPLICA_SETS, kinds.PODS)
 
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
@@ -67,7 +73,7 @@ def reconcile(store: Store, owner: Obj) -> float | None:
     """Make one ReplicaSet's pods right; what is refused is tried again later."""
     namespace, name = namespace_of(owner), name_of(owner)
     _adopt(store, owner)
-    pods = active(controlled_by(store.peek_all(kinds.PODS, namespace), owner))
+    pods = active(list_controlled(store.peek_all(kinds.PODS, namespace), owner))
     wanted = owner["spec"].get("replicas", 1)
     refusal = ""
     try:
@@ -77,7 +83,7 @@ def reconcile(store: Store, owner: Obj) -> float | None:
         refusal = str(error)
     for pod in surplus(pods, wanted):
         delete_owned(store, owner, pod)
-    pods = active(controlled_by(store.peek_all(kinds.PODS, namespace), owner))
+    pods = active(list_controlled(store.peek_all(kinds.PODS, namespace), owner))
     found = status(owner, pods)
     if refusal:
         found["conditions"] = copy.deepcopy((owner.get("status") or {}).get("conditions") or [])
@@ -90,7 +96,7 @@ def _adopt(store: Store, owner: Obj) -> None:
     for pod in store.peek_all(kinds.PODS, namespace_of(owner)):
         if (
             controller_of(pod) is None
-            and not terminating(pod)
+            and not is_terminating(pod)
             and selects(owner["spec"]["selector"], labels_of(pod))
         ):
             references = [*(pod["metadata"].get("ownerReferences") or ()), owner_reference(owner)]

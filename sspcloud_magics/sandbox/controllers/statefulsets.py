@@ -10,18 +10,24 @@ import copy
 from collections.abc import Iterator
 
 from sspcloud_magics.sandbox import resources as kinds
-from sspcloud_magics.sandbox.controllers.loop import Controller, Key, concerned, reconcile_kind
-from sspcloud_magics.sandbox.controllers.objects import controlled_by, find, labels_of, name_of, namespace_of
+from sspcloud_magics.sandbox.controllers.loop import Controller, Key, reconcile_kind, yield_owner
+from sspcloud_magics.sandbox.controllers.objects import (
+    find,
+    labels_of,
+    list_controlled,
+    name_of,
+    namespace_of,
+)
 from sspcloud_magics.sandbox.controllers.writes import create, delete_owned, make_owned, new_object, pod_from
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.names import template_hash
-from sspcloud_magics.sandbox.pods import is_bound, pod_over, pod_ready, terminating
+from sspcloud_magics.sandbox.pods import is_bound, is_terminating, pod_over, pod_ready
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 REVISION = "controller-revision-hash"
 
 
-_of_pods = concerned(kinds.STATEFUL_SETS, kinds.PODS)
+_of_pods = yield_owner(kinds.STATEFUL_SETS, kinds.PODS)
 
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
@@ -41,7 +47,7 @@ def ordinal(pod: Obj) -> int:
 def reconcile(store: Store, owner: Obj) -> None:
     """Take one StatefulSet a step further: at most one pod is made or removed."""
     namespace, name = namespace_of(owner), name_of(owner)
-    pods = {ordinal(pod): pod for pod in controlled_by(store.peek_all(kinds.PODS, namespace), owner)}
+    pods = {ordinal(pod): pod for pod in list_controlled(store.peek_all(kinds.PODS, namespace), owner)}
     revision = f"{name}-{template_hash(owner['spec']['template'])}"
     _step(store, owner, pods, revision)
     _report(store, owner, revision)
@@ -59,7 +65,7 @@ def _step(store: Store, owner: Obj, pods: dict[int, Obj], revision: str) -> None
                 return
         elif pod_over(pod):
             delete_owned(store, owner, pod)
-        if not in_parallel and (pod is None or not pod_ready(pod) or terminating(pod)):
+        if not in_parallel and (pod is None or not pod_ready(pod) or is_terminating(pod)):
             return
     too_many = sorted((number for number in pods if number >= wanted), reverse=True)
     for number in too_many[: None if in_parallel else 1]:
@@ -113,7 +119,7 @@ def _claim_templates(owner: Obj) -> list[Obj]:
 
 
 def _report(store: Store, owner: Obj, revision: str) -> None:
-    pods = controlled_by(store.peek_all(kinds.PODS, namespace_of(owner)), owner)
+    pods = list_controlled(store.peek_all(kinds.PODS, namespace_of(owner)), owner)
     updated = sum(labels_of(pod).get(REVISION) == revision for pod in pods)
     ready = sum(pod_ready(pod) for pod in pods)
     status = {

@@ -95,7 +95,7 @@ class Provisioner:
         directory = self._volumes / namespace / name
         try:
             if not directory.exists():
-                old = self._abandoned(claim)
+                old = self._find_abandoned(claim)
                 if old is not None:
                     old.rename(directory)
                 else:
@@ -115,7 +115,7 @@ class Provisioner:
             events.tell(self._store, fresh, "ProvisioningSucceeded", made, component=_PROVISIONER)
             self._store.update(fresh)
 
-    def _abandoned(self, claim: Obj) -> Path | None:
+    def _find_abandoned(self, claim: Obj) -> Path | None:
         """Return the directory of an earlier instance of the claim's database whose claim has gone."""
         cluster = labels_of(claim).get(CLUSTER)
         place = self._volumes / namespace_of(claim)

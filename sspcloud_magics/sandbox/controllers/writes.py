@@ -13,7 +13,7 @@ from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.controllers.objects import name_of, namespace_of
 from sspcloud_magics.sandbox.events import tell
 from sspcloud_magics.sandbox.manifests import read_manifest
-from sspcloud_magics.sandbox.pods import terminating
+from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.resources import Resource, by_kind
 from sspcloud_magics.sandbox.store import Obj, Store, now
 
@@ -80,10 +80,10 @@ def set_status(store: Store, obj: Obj, status: Obj) -> None:
 
 def delete_pod(store: Store, pod: Obj) -> None:
     """Ask the node to stop a pod, as a deletion through the API does."""
-    if terminating(pod):
+    if is_terminating(pod):
         return
     fresh = store.get(kinds.PODS, namespace_of(pod), name_of(pod))
-    if fresh["metadata"]["uid"] != pod["metadata"]["uid"] or terminating(fresh):
+    if fresh["metadata"]["uid"] != pod["metadata"]["uid"] or is_terminating(fresh):
         return
     fresh["metadata"]["deletionTimestamp"] = now()
     fresh["metadata"]["deletionGracePeriodSeconds"] = fresh["spec"].get("terminationGracePeriodSeconds", 30)
@@ -111,7 +111,7 @@ def make_owned(store: Store, owner: Obj, obj: Obj) -> Obj:
 
 def delete_owned(store: Store, owner: Obj, pod: Obj) -> None:
     """Delete a pod for its owner, and tell about it in the owner's events."""
-    if terminating(pod):
+    if is_terminating(pod):
         return
     delete_pod(store, pod)
     title = f"delete Pod {name_of(pod)} in {owner['kind']} {name_of(owner)} successful"

@@ -53,7 +53,7 @@ def allows(policies: Iterable[Obj], source: Peer, destination: Peer, port: int) 
     return ingress and _open(policies, "Egress", source, destination, destination=destination, port=port)
 
 
-def selecting(policies: Iterable[Obj], pod: Peer, direction: str) -> list[Obj]:
+def list_selecting(policies: Iterable[Obj], pod: Peer, direction: str) -> list[Obj]:
     """Return the policies that isolate a pod in a direction, ``Ingress`` or ``Egress``."""
     return [
         policy
@@ -74,7 +74,7 @@ def _types(spec: Obj) -> list[str]:
 def _open(
     policies: list[Obj], direction: str, selected: Peer, other: Peer, *, destination: Peer, port: int
 ) -> bool:
-    isolating = selecting(policies, selected, direction)
+    isolating = list_selecting(policies, selected, direction)
     rules, peers = ("ingress", "from") if direction == "Ingress" else ("egress", "to")
     return not isolating or any(
         _peer_fits(rule.get(peers), policy["metadata"]["namespace"], other)
@@ -120,11 +120,11 @@ def _one_port_fits(allowed: Obj, destination: Peer, port: int) -> bool:
     if wanted is None:
         return True
     if isinstance(wanted, str):
-        return port in named_ports(destination.pod, wanted)
+        return port in list_named_ports(destination.pod, wanted)
     return int(wanted) <= port <= int(allowed.get("endPort", wanted))
 
 
-def named_ports(pod: Obj, name: str) -> set[int]:
+def list_named_ports(pod: Obj, name: str) -> set[int]:
     """Return the numbers of the pod's TCP ports of that name."""
     return {
         int(port["containerPort"])

@@ -79,7 +79,7 @@ class Network:
                 return Destination(metadata["namespace"], metadata["name"], port, address)
         for service in self._store.peek_all(kinds.SERVICES):
             if service["spec"].get("clusterIP") == address:
-                return self._behind(service, port)
+                return self._find_pod(service, port)
         raise Dropped(address)
 
     def _find_name(self, namespace: str, host: str, port: int) -> Destination:
@@ -98,7 +98,7 @@ class Network:
             except NotFound:
                 continue
             if pod is None:
-                return self._behind(found, port)
+                return self._find_pod(found, port)
             return self._pod_behind(found, pod, port)
         raise Unresolved(host)
 
@@ -122,7 +122,7 @@ class Network:
                     return Destination(namespace, reference["name"], port, address["ip"])
         raise Unresolved(f"{hostname}.{service['metadata']['name']}")
 
-    def _behind(self, service: Obj, port: int) -> Destination:
+    def _find_pod(self, service: Obj, port: int) -> Destination:
         """Return the first ready pod behind a service."""
         headless = service["spec"].get("clusterIP") == "None"
         address = service["spec"].get("clusterIP", "")

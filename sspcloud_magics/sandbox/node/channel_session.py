@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox, copied
+from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox, cut_into_copies
 
 
 class ChannelSession:
@@ -72,7 +72,7 @@ class ChannelSession:
                 return
 
     async def _send_data(self, channel: int, data: bytes) -> None:
-        for part in copied(data):
+        for part in cut_into_copies(data):
             await self._send(channel, part)
 
     async def _send(self, channel: int, data: bytes | memoryview) -> None:

@@ -22,7 +22,7 @@ from sspcloud_magics.sandbox.node.images import Image
 from sspcloud_magics.sandbox.node.logs import Log, LogKeeper
 from sspcloud_magics.sandbox.node.probes import passes
 from sspcloud_magics.sandbox.node.process import Process, Route
-from sspcloud_magics.sandbox.node.status import ContainerState, waiting
+from sspcloud_magics.sandbox.node.status import ContainerState, make_waiting
 from sspcloud_magics.sandbox.store import Obj, Store, now
 
 FIRST_BACK_OFF: Final = 10.0
@@ -131,11 +131,13 @@ class Container:
             self._tell("Pulling", f'Pulling image "{name}"')
             self._tell("Failed", f'Failed to pull image "{name}": {why}', warning=True)
             self._tell("Failed", "Error: ErrImagePull", warning=True)
-            self._set(waiting("ErrImagePull", why))
+            self._set(make_waiting("ErrImagePull", why))
             await asyncio.sleep(delay / 5)
             self._tell("BackOff", f'Back-off pulling image "{name}"')
             self._tell("Failed", "Error: ImagePullBackOff", warning=True)
-            self._set(waiting("ImagePullBackOff", f'Back-off pulling image "{name}": ErrImagePull: {why}'))
+            self._set(
+                make_waiting("ImagePullBackOff", f'Back-off pulling image "{name}": ErrImagePull: {why}')
+            )
             await asyncio.sleep(delay)
             delay = min(delay * 2, LONGEST_BACK_OFF)
 
@@ -177,9 +179,9 @@ class Container:
             self.process = None
         self.state.started = False
         self.state.ready = self.initial and not self.state.sidecar and code == 0
-        self._set(self._ended(code, began))
+        self._set(self._make_terminated(code, began))
 
-    def _ended(self, code: int, began: str, **more: str) -> Obj:
+    def _make_terminated(self, code: int, began: str, **more: str) -> Obj:
         ended = {"exitCode": code, "reason": "Completed" if code == 0 else "Error", "startedAt": began}
         return {"terminated": {**ended, "finishedAt": now(), "containerID": self.state.id, **more}}
 
@@ -196,7 +198,7 @@ class Container:
         )
         self._tell("Created", "Container created")
         self._tell("Failed", f"Error: {why}", warning=True)
-        self._set(self._ended(128, "1970-01-01T00:00:00Z", reason="StartError", message=why))
+        self._set(self._make_terminated(128, "1970-01-01T00:00:00Z", reason="StartError", message=why))
 
     async def _configure(self, image: Image) -> Mapping[str, Any]:
         while True:
@@ -206,7 +208,7 @@ class Container:
                 config = self._around.configure(image)
             except ConfigError as error:
                 self._tell("Failed", f"Error: {error}", warning=True)
-                self._set(waiting("CreateContainerConfigError", str(error)))
+                self._set(make_waiting("CreateContainerConfigError", str(error)))
                 await self._around.retry()
             else:
                 return {"args": arguments(self.spec, env), "env": env, **config}
@@ -229,7 +231,7 @@ class Container:
         seconds = int(delay)
         shown = f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"
         self._set(
-            waiting("CrashLoopBackOff", f"back-off {shown} restarting failed container={name} pod={pod}")
+            make_waiting("CrashLoopBackOff", f"back-off {shown} restarting failed container={name} pod={pod}")
         )
         await asyncio.sleep(delay)
 

@@ -177,7 +177,7 @@ class Node:
             worker = self._workers.get(uid)
             if change.type == "DELETED":
                 if worker is not None:
-                    worker.deleted()
+                    worker.on_delete()
             elif worker is not None:
                 worker.update(change.object)
             elif change.type == "ADDED":

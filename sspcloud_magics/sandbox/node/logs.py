@@ -47,7 +47,7 @@ class Log:
         self._file.close()
         self._tell_readers()
 
-    async def grown(self, size: int) -> None:
+    async def wait_for_growth(self, size: int) -> None:
         """Wait until the file is longer than `size` bytes, or the run is over."""
         while not self.closed and self.path.stat().st_size <= size:
             await self._grown.wait()
@@ -99,16 +99,16 @@ async def read(
         lines = (line for line in file if oldest is None or line >= oldest)
         begin = list(lines) if tail_lines is None else list(deque(lines, maxlen=tail_lines))
         if begin:
-            yield b"".join(_shown(line, timestamps=timestamps) for line in begin)
+            yield b"".join(_show_line(line, timestamps=timestamps) for line in begin)
         while follow:
-            await log.grown(file.tell())
+            await log.wait_for_growth(file.tell())
             more = file.readlines()
             if more:
-                yield b"".join(_shown(line, timestamps=timestamps) for line in more)
+                yield b"".join(_show_line(line, timestamps=timestamps) for line in more)
             elif log.closed:
                 return
 
 
-def _shown(line: bytes, *, timestamps: bool) -> bytes:
+def _show_line(line: bytes, *, timestamps: bool) -> bytes:
     moment, _stream, _tag, text = line.split(b" ", 3)
     return moment + b" " + text if timestamps else text

@@ -29,9 +29,9 @@ from sspcloud_magics.sandbox.node.logs import LogKeeper
 from sspcloud_magics.sandbox.node.process import Process
 from sspcloud_magics.sandbox.node.relay import Sandbox
 from sspcloud_magics.sandbox.node.scheduler import SCHEDULER, refusal
-from sspcloud_magics.sandbox.node.status import pod_status, unscheduled, waiting
+from sspcloud_magics.sandbox.node.status import make_unscheduled, make_waiting, pod_status
 from sspcloud_magics.sandbox.pods import pod_over
-from sspcloud_magics.sandbox.store import NotFound, Obj, Store, now, since
+from sspcloud_magics.sandbox.store import NotFound, Obj, Store, count_seconds_since, now
 
 NODE_NAME: Final = "sandbox-node"
 RUN_TIME_EXCEEDED: Final = {
@@ -101,7 +101,7 @@ class PodWorker:
                 self.containers[told["name"]].state.restarts = told["restartCount"]
         if self._initial:
             for container in self.containers.values():
-                container.state.state = waiting("PodInitializing")
+                container.state.state = make_waiting("PodInitializing")
         # The lives of the containers that were begun.
         self._lives: dict[Container, asyncio.Task[None]] = {}
 
@@ -113,7 +113,7 @@ class PodWorker:
         if pod["metadata"].get("deletionTimestamp"):
             self._stop.set()
 
-    def deleted(self) -> None:
+    def on_delete(self) -> None:
         """Take notice that the Pod is no more: end its processes at once."""
         self._gone = True
         self._stop.set()
@@ -194,7 +194,7 @@ class PodWorker:
         try:
             deadline = self._pod["spec"].get("activeDeadlineSeconds")
             if deadline is not None and self._was_here:
-                deadline = max(deadline - since(self._start_time), 0)
+                deadline = max(deadline - count_seconds_since(self._start_time), 0)
             _, left = await asyncio.wait([running], timeout=deadline)
             if left:
                 self._failure = RUN_TIME_EXCEEDED
@@ -306,7 +306,7 @@ class PodWorker:
         # A pod that names the node is on it: after a start of the sandbox, or past the scheduler.
         while "nodeName" not in spec and (message := self._unschedulable()):
             self._tell("FailedScheduling", message, warning=True, component=SCHEDULER)
-            self._store_status(unscheduled(self._pod, message, now()))
+            self._store_status(make_unscheduled(self._pod, message, now()))
             await self._wait_for_change()
         self._start_time = now()
         self._store_status(None)

@@ -53,14 +53,14 @@ async def serve(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
 
 def _takes_anything(request: web.Request) -> bool:
     """Return whether the client takes what has no type, as the streams of a node have none."""
-    taken = [value.partition(";")[0].strip() for value in _listed(request, "Accept")]
+    taken = [value.partition(";")[0].strip() for value in _list_values(request, "Accept")]
     return not taken or "*/*" in taken
 
 
 async def _websocket(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
     if request.method != "GET":
         raise web.HTTPMethodNotAllowed(request.method, ["GET"], text="bad method\n")
-    offered = _listed(request, "Sec-WebSocket-Protocol")
+    offered = _list_values(request, "Sec-WebSocket-Protocol")
     # The API server tunnels if it may; all else is the kubelet's business, which takes the first that it knows.
     if TUNNEL in offered:
         chosen = TUNNEL
@@ -96,7 +96,7 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
 async def _streams(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
     if request.method != "POST":
         raise web.HTTPMethodNotAllowed(request.method, ["POST"])
-    offered = _listed(request, "X-Stream-Protocol-Version")
+    offered = _list_values(request, "X-Stream-Protocol-Version")
     if offered and STREAMS not in offered:
         text = f"unable to upgrade: unable to negotiate protocol: client supports {_go(offered)}, server supports {_go([STREAMS])}"
         return web.Response(
@@ -112,7 +112,7 @@ async def _streams(request: web.Request, sandbox: Sandbox) -> web.StreamResponse
     return TakenOver()
 
 
-def _listed(request: web.Request, header: str) -> list[str]:
+def _list_values(request: web.Request, header: str) -> list[str]:
     values = ",".join(request.headers.getall(header, ()))
     return [value.strip() for value in values.split(",") if value.strip()]
 

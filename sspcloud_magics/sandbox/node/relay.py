@@ -39,7 +39,7 @@ def kubelet_words(port: int, sandbox: Sandbox, error: str) -> str:
     return f"error forwarding port {port} to pod {sandbox.id}, uid : {error}"
 
 
-def refused(port: int, sandbox: Sandbox) -> str:
+def make_refusal(port: int, sandbox: Sandbox) -> str:
     """Return containerd's words when nothing listens on a port of a pod."""
     return _in_namespace(
         sandbox,
@@ -56,7 +56,7 @@ def _in_namespace(sandbox: Sandbox, error: str) -> str:
 Send: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 
-def copied(data: bytes) -> Iterator[memoryview]:
+def cut_into_copies(data: bytes) -> Iterator[memoryview]:
     """Cut what a pod said into what Go's ``io.Copy`` carries at once: that is what a frame or a message holds."""
     view = memoryview(data)
     for start in range(0, len(view), _COPY):
@@ -113,7 +113,7 @@ class Forwarding:
         except DialError as gone:
             return str(gone)
         except OSError:
-            return refused(self._port, self._sandbox)
+            return make_refusal(self._port, self._sandbox)
         local_port = connection.local_port
         self._connection = connection
         self._dialled.set()

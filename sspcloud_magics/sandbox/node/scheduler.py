@@ -54,15 +54,15 @@ def _requests(pod: Obj) -> dict[str, Decimal]:
     """Return what a pod takes of the node: its containers and sidecars together, or the init container that wants more."""
     wanted: dict[str, Decimal] = {}
     for container in [*pod["spec"]["containers"], *sidecars_of(pod)]:
-        for kind, amount in _of(container):
+        for kind, amount in _get_request(container):
             wanted[kind] = wanted.get(kind, Decimal(0)) + amount
     for container in pod["spec"].get("initContainers") or ():
-        for kind, amount in _of(container):
+        for kind, amount in _get_request(container):
             wanted[kind] = max(wanted.get(kind, amount), amount)
     return {**wanted, "pods": Decimal(1)}
 
 
-def _of(container: Obj) -> list[tuple[str, Decimal]]:
+def _get_request(container: Obj) -> list[tuple[str, Decimal]]:
     resources = container.get("resources") or {}
     asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
     return [(kind, parse_quantity(amount)) for kind, amount in asked.items()]

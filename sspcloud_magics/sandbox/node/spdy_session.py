@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from sspcloud_magics.sandbox.node import spdy
-from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox, copied
+from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox, cut_into_copies
 
 PAIR_TIMEOUT: Final = 30.0
 """Seconds that the second stream of a pair may take."""
@@ -88,7 +88,7 @@ class SpdySession:
     async def _handle(self, event: spdy.Event) -> None:
         match event:
             case spdy.DataReceived(stream, data, fin):
-                forwarding = self._forwarding(stream)
+                forwarding = self._get_forwarding(stream)
                 if forwarding is not None and data:
                     await self._answer()  # the program may not take the data for long
                     await forwarding.feed(data)
@@ -100,7 +100,7 @@ class SpdySession:
             case spdy.StreamReset(stream):
                 if stream in self._open_streams:
                     self._finished.add(stream)
-                forwarding = self._forwarding(stream)
+                forwarding = self._get_forwarding(stream)
                 if forwarding is not None:
                     forwarding.feed_eof()
             case spdy.Ping(number):
@@ -113,7 +113,7 @@ class SpdySession:
             self._answers.clear()
             await self._carrier.send(said)
 
-    def _forwarding(self, stream: int) -> Forwarding | None:
+    def _get_forwarding(self, stream: int) -> Forwarding | None:
         pair = self._data_streams.get(stream)
         return pair.forwarding if pair is not None else None
 
@@ -170,7 +170,7 @@ class SpdySession:
 
         async def send(data: bytes) -> None:
             frames: list[bytes | memoryview] = []
-            for part in copied(data):
+            for part in cut_into_copies(data):
                 frames += (self._spdy.data_head(stream, len(part)), part)
             await self._answer(*frames)
 

@@ -16,7 +16,7 @@ from sspcloud_magics.sandbox.store import Obj
 HOST_IP: Final = "10.0.0.10"
 
 
-def waiting(reason: str, message: str = "") -> Obj:
+def make_waiting(reason: str, message: str = "") -> Obj:
     """Return the state of a container that does not run yet, or not again."""
     return {"waiting": {"reason": reason} | ({"message": message} if message else {})}
 
@@ -28,7 +28,9 @@ class ContainerState:
     name: str  # from the spec
     image: str
     sidecar: bool = False  # whether it is an init container that runs on beside the others
-    state: Obj = field(default_factory=lambda: waiting("ContainerCreating"))  # as in a ``ContainerStatus``
+    state: Obj = field(
+        default_factory=lambda: make_waiting("ContainerCreating")
+    )  # as in a ``ContainerStatus``
     last_state: Obj = field(default_factory=dict)
     ready: bool = False  # whether it passes its probes, whether it runs
     started: bool = False
@@ -79,13 +81,13 @@ def phase(
         if restart_policy == "Always":
             return "Running"
         return "Succeeded" if not any(codes) else "Failed"
-    if uninitialized(containers, initial):
+    if list_uninitialized(containers, initial):
         lost = restart_policy == "Never" and any(one.exit_code for one in initial if not one.sidecar)
         return "Failed" if lost else "Pending"
     return "Running" if all(container.created for container in containers) else "Pending"
 
 
-def uninitialized(containers: Sequence[ContainerState], initial: Sequence[ContainerState]) -> list[str]:
+def list_uninitialized(containers: Sequence[ContainerState], initial: Sequence[ContainerState]) -> list[str]:
     """Return the init containers that the pod waits for: none once a container was created."""
     if any(container.created for container in containers):
         return []
@@ -114,16 +116,16 @@ def pod_status(
     sidecars = [container for container in initial if container.sidecar]
     unready = [container.name for container in (*sidecars, *containers) if not container.ready]
     holds: Obj = {"status": "True"}
-    waiting_for = uninitialized(containers, initial)
+    waiting_for = list_uninitialized(containers, initial)
     ready = initialized = holds
     if done:
         ready = {"status": "False", "reason": "PodCompleted" if found == "Succeeded" else "PodFailed"}
     elif unready:
-        ready = _lacking("ContainersNotReady", "unready", unready)
+        ready = _make_lacking("ContainersNotReady", "unready", unready)
     if found == "Succeeded":
         initialized = {"status": "True", "reason": "PodCompleted"}
     elif waiting_for:
-        initialized = _lacking("ContainersNotInitialized", "incomplete", waiting_for)
+        initialized = _make_lacking("ContainersNotInitialized", "incomplete", waiting_for)
     conditions = {
         "PodReadyToStartContainers": {"status": "True" if ip and not done and not stopped else "False"},
         "Initialized": initialized,
@@ -148,7 +150,7 @@ def pod_status(
     return status | dict(failure or {})
 
 
-def unscheduled(pod: Obj, message: str, now: str) -> Obj:
+def make_unscheduled(pod: Obj, message: str, now: str) -> Obj:
     """Return the status of a pod that no node takes."""
     condition = {"status": "False", "reason": "Unschedulable", "message": message}
     return {
@@ -159,7 +161,7 @@ def unscheduled(pod: Obj, message: str, now: str) -> Obj:
     }
 
 
-def _lacking(reason: str, word: str, names: Sequence[str]) -> Obj:
+def _make_lacking(reason: str, word: str, names: Sequence[str]) -> Obj:
     message = f"containers with {word} status: [{' '.join(names)}]"
     return {"status": "False", "reason": reason, "message": message}
 

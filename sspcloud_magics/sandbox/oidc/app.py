@@ -41,7 +41,7 @@ def build_app(
 
     async def token(request: web.Request) -> web.Response:
         try:
-            pair = await _renewed(issuer, request)
+            pair = await _renew(issuer, request)
         except Refused as refused:
             body = {"error": refused.code, "error_description": refused.description}
             return web.json_response(body, status=401 if refused.code == "invalid_client" else 400)
@@ -107,7 +107,7 @@ def login_script(server: str, user: str, namespace: str, settings: dict[str, str
     )
 
 
-async def _renewed(issuer: Issuer, request: web.Request) -> TokenPair:
+async def _renew(issuer: Issuer, request: web.Request) -> TokenPair:
     form = await request.post()
     if form.get("grant_type") != "refresh_token":
         raise Refused("unsupported_grant_type", "Unsupported grant_type")

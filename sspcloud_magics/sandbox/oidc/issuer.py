@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sspcloud_magics.sandbox.auth.jws import InvalidToken, Signer
-from sspcloud_magics.sandbox.auth.users import User, authenticated
+from sspcloud_magics.sandbox.auth.users import User, authenticate
 
 CLIENT_ID = "onyxia-k8s-apiserver"
 """The client that logs in, and the audience that the API server wants."""
@@ -153,7 +153,7 @@ class Issuer:
             raise InvalidToken(f"oidc: expected audience {CLIENT_ID!r}")
         if self._clock() >= claims["exp"]:
             raise InvalidToken("oidc: token is expired")
-        return authenticated(self._prefix + claims["preferred_username"])
+        return authenticate(self._prefix + claims["preferred_username"])
 
     def discovery(self) -> dict[str, Any]:
         """Return the discovery document (OpenID Connect Discovery 1.0, 3)."""

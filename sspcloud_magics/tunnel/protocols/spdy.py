@@ -57,7 +57,7 @@ class Data:
 
 
 @dataclass(slots=True)
-class Stream:
+class StreamOpened:
     """The server opens a stream, answers ours, or adds headers to one."""
 
     frame: FrameType
@@ -88,7 +88,7 @@ class GoAway:
     status: int
 
 
-FrameEvent: TypeAlias = Data | Stream | Reset | Ping | GoAway
+FrameEvent: TypeAlias = Data | StreamOpened | Reset | Ping | GoAway
 
 
 def handshake(streams: str) -> Handshake:
@@ -246,7 +246,7 @@ class FrameDecoder:
                 raise ProtocolError(f"a SPDY frame of type {kind} is cut off")
             stream = int.from_bytes(body[:4], "big") & _STREAM_MASK
             headers = self._read_headers(body[offset:])
-            return Stream(_FRAMES[kind], stream, headers, bool(self._flags & FIN))
+            return StreamOpened(_FRAMES[kind], stream, headers, bool(self._flags & FIN))
         if kind not in _FIXED_SIZE:
             return None  # SETTINGS, WINDOW_UPDATE and what newer drafts add ask nothing of us
         if len(body) != _FIXED_SIZE[_FRAMES[kind]]:

@@ -183,7 +183,7 @@ class SpdyTunnel:
     def _apply(self, event: spdy.FrameEvent, events: list[TunnelEvent]) -> None:
         if isinstance(event, spdy.Data):
             self._apply_data(event, events)
-        elif isinstance(event, spdy.Stream):
+        elif isinstance(event, spdy.StreamOpened):
             self._apply_stream(event, events)
         elif isinstance(event, spdy.Reset):
             pair = self._data.get(event.stream) or self._errors.get(event.stream)
@@ -212,7 +212,7 @@ class SpdyTunnel:
             if event.fin:
                 self._end_error(pair, events)
 
-    def _apply_stream(self, event: spdy.Stream, events: list[TunnelEvent]) -> None:
+    def _apply_stream(self, event: spdy.StreamOpened, events: list[TunnelEvent]) -> None:
         if event.frame is spdy.FrameType.SYN_STREAM:
             self.outgoing += self._message(spdy.encode_reset(event.stream, status=3))
             return

@@ -12,8 +12,8 @@ import trustme
 from kubernetes import client, config
 
 from sspcloud_magics.cluster.api.resources import ENDPOINTS, PODS
-from sspcloud_magics.cluster.identity import Cluster, find_cluster
-from sspcloud_magics.cluster.requests.objects import get_object, list_objects
+from sspcloud_magics.cluster.cluster import Cluster, find_cluster
+from sspcloud_magics.cluster.requests.object_reads import get_object, list_objects
 from sspcloud_magics.cluster.requests.permissions import may, who_am_i
 from sspcloud_magics.cluster.workloads.inventory import pods, services
 from sspcloud_magics.cluster.workloads.resolve import check_ports, resolve
@@ -125,7 +125,7 @@ def test_a_list_is_the_same_in_pages(
     testbed: Testbed, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = {item["metadata"]["name"] for item in list_objects(cluster, PODS)}
-    monkeypatch.setattr("sspcloud_magics.cluster.requests.objects.PAGE", 1)
+    monkeypatch.setattr("sspcloud_magics.cluster.requests.object_reads.PAGE", 1)
     assert {item["metadata"]["name"] for item in list_objects(cluster, PODS)} == whole
     [one] = list_objects(cluster, PODS, field_selector=f"metadata.name={testbed.echo.pod}")
     assert one["metadata"]["name"] == testbed.echo.pod

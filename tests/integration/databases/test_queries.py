@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.databases.postgres.query import run
 from sspcloud_magics.errors import ConnectionLost, LoginRefused, QueryFailed
 from sspcloud_magics.forwards.manager import ForwardManager

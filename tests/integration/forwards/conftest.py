@@ -1,6 +1,6 @@
 import pytest
 
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.forwards.manager import ForwardManager
 from tests.forwards.stage import Watcher
 

@@ -19,11 +19,11 @@ import pytest
 
 from sspcloud_magics.errors import DialFailed, PortTaken, TargetNotFound, TokenExpired
 from sspcloud_magics.forwards.manager import ForwardManager
-from sspcloud_magics.forwards.ports import derived_ports
+from sspcloud_magics.forwards.ports import derive_ports
 from sspcloud_magics.forwards.sockets import UNIX
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.ipc import State
 from tests.forwards.stage import await_end, connect, descriptors, helpers, kill, say, threads
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def test_bytes_reach_the_pod_and_come_back(manager, cluster, testbed, watcher):
     assert forward.pod == testbed.echo.pod
     assert forward.protocol
     assert say(forward, b"hello") == b"hello"
-    watcher.until(lambda: forward.counters.received >= 5 and not forward.counters.open_connections)
+    watcher.wait_until(lambda: forward.counters.received >= 5 and not forward.counters.open_connections)
     assert forward.counters.failed_connections == 0
 
 
@@ -66,7 +66,7 @@ def test_bare_port_that_is_taken_is_stood_in_for(manager, cluster, testbed):
         manager.forward(cluster, other, [PortText(testbed.sink.port, first.local_port)])
     again = manager.forward(cluster, target, [PortText(testbed.echo.port)], address="127.0.0.1")
     if first.local_port == testbed.echo.port:
-        assert again.local_port in derived_ports(target, testbed.echo.port)
+        assert again.local_port in derive_ports(target, testbed.echo.port)
         assert "own forward" in again.notes[0]
     assert say(again, b"x") == b"x"
 
@@ -87,11 +87,11 @@ def test_replaced_pod_is_found_under_its_name(manager, cluster, testbed, pods, w
     forward = manager.forward(cluster, target, [PortText(testbed.echo.port, 0)])
     assert say(forward, b"before") == b"before"
     pods.delete(name)
-    watcher.until(lambda: forward.state is State.RECONNECTING)
+    watcher.wait_until(lambda: forward.state is State.RECONNECTING)
     pods.like(testbed.echo, name)
-    watcher.until(lambda: forward.state is State.ACTIVE)
+    watcher.wait_until(lambda: forward.state is State.ACTIVE)
     assert say(forward, b"after") == b"after"
-    watcher.until(lambda: forward.counters.reconnects >= 1)
+    watcher.wait_until(lambda: forward.counters.reconnects >= 1)
 
 
 def test_pod_that_is_replaced_by_another_is_followed(manager, cluster, testbed, pods, watcher):
@@ -105,7 +105,7 @@ def test_pod_that_is_replaced_by_another_is_followed(manager, cluster, testbed, 
     assert say(forward, b"before") == b"before"
     pods.delete(f"{name}-a")
     pods.like(testbed.echo, f"{name}-b", app=name)
-    watcher.until(lambda: (forward.state, forward.pod) == (State.ACTIVE, f"{name}-b"))
+    watcher.wait_until(lambda: (forward.state, forward.pod) == (State.ACTIVE, f"{name}-b"))
     assert forward.local_port == port
     assert say(forward, b"after") == b"after"
 
@@ -122,7 +122,7 @@ def test_killed_helper_is_replaced_on_the_same_ports(manager, cluster, testbed, 
     ports = [forward.local_port for forward in forwards]
     (helper,) = helpers()
     kill(helper)
-    watcher.until(
+    watcher.wait_until(
         lambda: all(watcher.states(forward)[-2:] == ["reconnecting", "active"] for forward in forwards)
     )
     assert [forward.local_port for forward in forwards] == ports
@@ -145,7 +145,7 @@ def test_libpq_takes_the_sockets_directory_as_host(manager, cluster, testbed, wa
 
     assert query() == (1,)
     kill(helpers()[0])
-    watcher.until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
+    watcher.wait_until(lambda: watcher.states(forward)[-2:] == ["reconnecting", "active"])
     assert forward.address == str(folder)
     assert query() == (1,)
     forward.stop()
@@ -167,7 +167,7 @@ def test_close_leaves_nothing(manager, cluster, testbed):
 KERNEL = """
 import json, multiprocessing, sys, time
 import psutil
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.target import PortText, Target
@@ -255,7 +255,7 @@ def test_token_that_is_refused_is_renewed(manager, cluster, testbed):
 
 def test_token_that_cannot_be_renewed_is_the_reason(manager, cluster, testbed):
     def refuse(_good):
-        raise TokenExpired("Your login has ended.", mend="log in again")
+        raise TokenExpired("Your login has ended.", hint="log in again")
 
     kept = manager.forward(cluster, *echo_of(testbed))
     with pytest.raises(TokenExpired, match="log in again"):
@@ -292,7 +292,7 @@ def test_interrupt_during_a_forward_leaves_others(manager, cluster, testbed, wat
     kept = manager.forward(cluster, *echo_of(testbed))
 
     def interrupt():
-        watcher.until(lambda: any(number != kept.id for number, _ in watcher.seen))
+        watcher.wait_until(lambda: any(number != kept.id for number, _ in watcher.seen))
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)

@@ -12,7 +12,7 @@ from kubernetes import client, config, utils
 
 import sspcloud_magics as ssp
 from sspcloud_magics.errors import PodNotReady
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.ipc import State
 from tests.forwards.stage import say
 from tests.support.waiting import wait_until
 from tests.testbed import Testbed

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sspcloud_magics.access import Access
-from sspcloud_magics.cluster.identity import find_cluster
+from sspcloud_magics.cluster.cluster import find_cluster
 from sspcloud_magics.tunnel.timings import Timings
 from tests.testbed import Helper, Testbed
 from tests.tunnel.helper_process import FIRST, HelperProcess

@@ -21,7 +21,7 @@ import psutil
 import psycopg
 import pytest
 
-from sspcloud_magics.tunnel.control import State
+from sspcloud_magics.tunnel.ipc import State
 from tests.faults import FaultProxy, Faults
 from tests.support.waiting import wait_until
 from tests.testbed import Testbed
@@ -295,7 +295,7 @@ def assert_echoes_through(access, testbed, protocol: str, faults: Faults, size: 
             assert_echoes(state.local_ports[0], size)
 
 
-def _settled(process: psutil.Process) -> tuple[int, int]:
+def _count_settled(process: psutil.Process) -> tuple[int, int]:
     """Return how many threads and descriptors a process has once its last connections have closed."""
     wait_until(lambda: not process.net_connections())
     return process.num_threads(), process.num_fds()
@@ -315,6 +315,6 @@ def test_nothing_is_left_when_everything_is_stopped(access, testbed, helper):
                 client.close()
             other.stop(4711)  # one more round of the loop, in which cancelled work lets go
             if round_ == 0:
-                first = _settled(process)
-        assert _settled(process) <= first
+                first = _count_settled(process)
+        assert _count_settled(process) <= first
         assert process.net_connections() == []

@@ -29,7 +29,7 @@ class Api:
     auth: Authenticator
     person: str = "alice"
 
-    def by(self, person: str) -> Api:
+    def act_as(self, person: str) -> Api:
         return Api(self.http, self.store, self.auth, person)
 
     async def send(self, method: str, path: str, body: Any = None, **headers: str) -> ClientResponse:

@@ -15,7 +15,7 @@ MAPS = "/api/v1/namespaces/user-alice/configmaps"
 POD, CONFIG_MAP = by_plural("", "pods"), by_plural("", "configmaps")
 
 
-async def scheduled(api: Api, **spec: Any) -> Obj:
+async def schedule(api: Api, **spec: Any) -> Obj:
     """Create a pod and give it to a node."""
     wanted = pod()
     wanted["spec"] |= spec
@@ -25,7 +25,7 @@ async def scheduled(api: Api, **spec: Any) -> Obj:
     return api.store.update(made)
 
 
-def gone(api: Api, resource: Any, name: str) -> bool:
+def is_gone(api: Api, resource: Any, name: str) -> bool:
     try:
         api.store.peek(resource, "user-alice", name)
     except NotFound:
@@ -34,16 +34,16 @@ def gone(api: Api, resource: Any, name: str) -> bool:
 
 
 async def test_a_pods_program_has_its_grace(api: Api) -> None:
-    await scheduled(api)
+    await schedule(api)
     answer = await api.ask("DELETE", f"{PODS}/web")
     assert answer["kind"] == "Pod"
     assert answer["metadata"]["deletionGracePeriodSeconds"] == 30
     assert answer["metadata"]["deletionTimestamp"]
-    assert not gone(api, POD, "web")
+    assert not is_gone(api, POD, "web")
 
 
 async def test_grace_of_the_pod_and_of_the_request(api: Api) -> None:
-    await scheduled(api, terminationGracePeriodSeconds=7)
+    await schedule(api, terminationGracePeriodSeconds=7)
     answer = await api.ask("DELETE", f"{PODS}/web")
     assert answer["metadata"]["deletionGracePeriodSeconds"] == 7
     shorter = await api.ask("DELETE", f"{PODS}/web?gracePeriodSeconds=3")
@@ -60,7 +60,7 @@ async def test_dry_run_of_any_form_deletes_nothing(api: Api, path: str, query: s
     await api.post(PODS, pod())
     answer = await api.ask("DELETE", path + query, body)
     assert answer["kind"] in ("Pod", "PodList")
-    assert not gone(api, POD, "web")
+    assert not is_gone(api, POD, "web")
 
 
 async def test_unknown_dry_run_refused(api: Api) -> None:
@@ -68,19 +68,19 @@ async def test_unknown_dry_run_refused(api: Api) -> None:
     code, reason, message = await api.refusal("DELETE", f"{PODS}/web", {"dryRun": ["some"]})
     assert (code, reason) == (422, "Invalid")
     assert message.endswith('dryRun: Unsupported value: ["some"]: supported values: "All"')
-    assert not gone(api, POD, "web")
+    assert not is_gone(api, POD, "web")
 
 
 async def test_no_grace_is_at_once(api: Api) -> None:
-    await scheduled(api)
+    await schedule(api)
     await api.ask("DELETE", f"{PODS}/web", {"gracePeriodSeconds": 0})
-    assert gone(api, POD, "web")
+    assert is_gone(api, POD, "web")
 
 
 async def test_a_pod_that_never_ran_goes_at_once(api: Api) -> None:
     await api.post(PODS, pod())
     await api.ask("DELETE", f"{PODS}/web")
-    assert gone(api, POD, "web")
+    assert is_gone(api, POD, "web")
 
 
 async def test_other_kinds_go_at_once_with_a_status(api: Api) -> None:
@@ -88,7 +88,7 @@ async def test_other_kinds_go_at_once_with_a_status(api: Api) -> None:
     answer = await api.ask("DELETE", f"{MAPS}/a")
     assert (answer["kind"], answer["status"]) == ("Status", "Success")
     assert answer["details"] == {"name": "a", "kind": "configmaps", "uid": made["metadata"]["uid"]}
-    assert gone(api, CONFIG_MAP, "a")
+    assert is_gone(api, CONFIG_MAP, "a")
 
 
 @pytest.mark.parametrize("precondition", [{"uid": "other"}, {"resourceVersion": "1"}])
@@ -97,17 +97,17 @@ async def test_precondition_that_does_not_hold(api: Api, precondition: Obj) -> N
     code, reason, message = await api.refusal("DELETE", f"{MAPS}/a", {"preconditions": precondition})
     assert (code, reason) == (409, "Conflict")
     assert "Precondition failed: " in message
-    assert not gone(api, CONFIG_MAP, "a")
+    assert not is_gone(api, CONFIG_MAP, "a")
 
 
 async def test_finalizer_holds_the_object_until_removed(api: Api) -> None:
     await api.post(MAPS, {"metadata": {"name": "a", "finalizers": ["example.org/mine"]}})
     answer = await api.ask("DELETE", f"{MAPS}/a")
     assert answer["metadata"]["deletionTimestamp"]
-    assert not gone(api, CONFIG_MAP, "a")
+    assert not is_gone(api, CONFIG_MAP, "a")
     answer["metadata"]["finalizers"] = []
     await api.ask("PUT", f"{MAPS}/a", answer)
-    assert gone(api, CONFIG_MAP, "a")
+    assert is_gone(api, CONFIG_MAP, "a")
 
 
 async def test_foreground_leaves_it_to_the_garbage_collector(api: Api) -> None:
@@ -135,7 +135,7 @@ async def test_dry_run_deletes_nothing(api: Api) -> None:
     await api.post(MAPS, {"metadata": {"name": "a"}})
     answer = await api.ask("DELETE", f"{MAPS}/a?dryRun=All")
     assert answer["status"] == "Success"
-    assert not gone(api, CONFIG_MAP, "a")
+    assert not is_gone(api, CONFIG_MAP, "a")
 
 
 async def test_collection_is_deleted_by_its_selector(api: Api) -> None:
@@ -143,10 +143,10 @@ async def test_collection_is_deleted_by_its_selector(api: Api) -> None:
         await api.post(MAPS, {"metadata": {"name": name, "labels": {"l": label}}})
     answer = await api.ask("DELETE", f"{MAPS}?labelSelector=l%3Dx")
     assert [item["metadata"]["name"] for item in answer["items"]] == ["a"]
-    assert gone(api, CONFIG_MAP, "a")
-    assert not gone(api, CONFIG_MAP, "b")
+    assert is_gone(api, CONFIG_MAP, "a")
+    assert not is_gone(api, CONFIG_MAP, "b")
 
 
 async def test_namespace_begins_to_end(api: Api) -> None:
-    answer = await api.by("admin").ask("DELETE", "/api/v1/namespaces/user-bob")
+    answer = await api.act_as("admin").ask("DELETE", "/api/v1/namespaces/user-bob")
     assert answer["status"]["phase"] == "Terminating"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sspcloud_magics.sandbox.api.escalation import missing_rights
+from sspcloud_magics.sandbox.api.escalation import find_missing_rights
 from sspcloud_magics.sandbox.store import Obj
 from tests.sandbox.api.conftest import Api
 
@@ -44,7 +44,7 @@ def role(*rules: Obj, name: str = "r") -> Obj:
     ],
 )
 def test_missing_rights(held: list[Obj], wanted: list[Obj], missing: list[Obj]) -> None:
-    assert missing_rights(held, wanted) == missing
+    assert find_missing_rights(held, wanted) == missing
 
 
 async def test_role_within_ones_rights(api: Api) -> None:
@@ -70,7 +70,7 @@ async def test_the_refusal_names_each_right_that_is_missing(api: Api) -> None:
 
 
 async def test_role_may_shrink_but_not_exceed_own_rights(api: Api) -> None:
-    made = await api.by("admin").post(ROLES, role(rule("get list", "nodes")))
+    made = await api.act_as("admin").post(ROLES, role(rule("get list", "nodes")))
     made["rules"] = [rule("get list watch", "nodes")]
     code, _, message = await api.refusal("PUT", f"{ROLES}/r", made)
     assert code == 403
@@ -83,40 +83,40 @@ async def test_role_may_shrink_but_not_exceed_own_rights(api: Api) -> None:
     assert (await api.ask("PUT", f"{ROLES}/r", made))["rules"] == []
 
 
-def binding(kind: str, name: str) -> Obj:
+def make_binding(kind: str, name: str) -> Obj:
     subject = {"kind": "User", "name": "oidc-bob"}
     return {"metadata": {"name": "b"}, "roleRef": {"kind": kind, "name": name}, "subjects": [subject]}
 
 
 @pytest.mark.parametrize("name", ["admin", "edit", "view"])
 async def test_what_one_holds_can_be_bound(api: Api, name: str) -> None:
-    made = await api.post(BINDINGS, binding("ClusterRole", name))
+    made = await api.post(BINDINGS, make_binding("ClusterRole", name))
     assert made["subjects"][0]["apiGroup"] == "rbac.authorization.k8s.io"
 
 
 async def test_a_greater_role_cannot_be_bound(api: Api) -> None:
-    code, _, message = await api.refusal("POST", BINDINGS, binding("ClusterRole", "cluster-admin"))
+    code, _, message = await api.refusal("POST", BINDINGS, make_binding("ClusterRole", "cluster-admin"))
     assert code == 403
     assert message.endswith('{APIGroups:["*"], Resources:["*"], Verbs:["*"]}')
 
 
 async def test_a_role_that_is_not_there_cannot_be_bound(api: Api) -> None:
-    answer = await api.refusal("POST", BINDINGS, binding("Role", "ghost"))
+    answer = await api.refusal("POST", BINDINGS, make_binding("Role", "ghost"))
     assert answer == (404, "NotFound", 'roles.rbac.authorization.k8s.io "ghost" not found')
-    made = await api.by("admin").post(BINDINGS, binding("Role", "ghost"))
+    made = await api.act_as("admin").post(BINDINGS, make_binding("Role", "ghost"))
     assert made["kind"] == "RoleBinding"
 
 
 async def test_bind_and_escalate_rights_lift_the_rule(api: Api) -> None:
-    admin = api.by("admin")
+    admin = api.act_as("admin")
     rules = [
         rule("escalate", "roles", "r", groups=("rbac.authorization.k8s.io",)),
         rule("bind", "clusterroles", "cluster-admin", groups=("rbac.authorization.k8s.io",)),
     ]
     await admin.post(ROLES, role(*rules, name="lifter"))
-    lift = binding("Role", "lifter")
+    lift = make_binding("Role", "lifter")
     lift["metadata"]["name"] = "lift"
     lift["subjects"][0]["name"] = "oidc-alice"
     await admin.post(BINDINGS, lift)
     assert (await api.post(ROLES, role(rule("get", "nodes"))))["kind"] == "Role"
-    assert (await api.post(BINDINGS, binding("ClusterRole", "cluster-admin")))["kind"] == "RoleBinding"
+    assert (await api.post(BINDINGS, make_binding("ClusterRole", "cluster-admin")))["kind"] == "RoleBinding"

@@ -191,14 +191,14 @@ async def test_apply_creates_only_what_the_user_may_create(api: Api) -> None:
         "subjects": [{"kind": "User", "name": "oidc-bob"}],
     }
     await api.post(f"{rbac}/rolebindings", {"metadata": {"name": "patcher"}, **binding})
-    code, refused = await apply(api.by("bob"), f"{MAPS}/m", config_map(a="1"))
+    code, refused = await apply(api.act_as("bob"), f"{MAPS}/m", config_map(a="1"))
     assert code == 403
     assert refused["message"] == (
         'configmaps "m" is forbidden: User "oidc-bob" cannot create resource "configmaps" in API group "" in the '
         'namespace "user-alice"'
     )
     await apply(api, f"{MAPS}/m", config_map(a="1"))
-    assert (await apply(api.by("bob"), f"{MAPS}/m", config_map(b="2"), "bob"))[1]["data"] == {
+    assert (await apply(api.act_as("bob"), f"{MAPS}/m", config_map(b="2"), "bob"))[1]["data"] == {
         "a": "1",
         "b": "2",
     }

@@ -152,7 +152,7 @@ async def test_status_is_written_through_its_own_path_alone(api: Api) -> None:
     made["status"] = {"phase": "Running"}
     assert (await api.ask("PUT", f"{CORE}/pods/web", made))["status"]["phase"] == "Pending"
     made["spec"] = {}
-    kept = await api.by("admin").ask("PUT", f"{CORE}/pods/web/status", made)
+    kept = await api.act_as("admin").ask("PUT", f"{CORE}/pods/web/status", made)
     assert kept["status"] == {"phase": "Running"}
     assert kept["spec"]["containers"]
 
@@ -232,7 +232,7 @@ async def test_custom_resource_may_hold_anything(api: Api) -> None:
         "metadata": {"name": "c"},
         "spec": {"instances": 1, "anything": {"goes": [1]}},
     }
-    admin = api.by("admin")
+    admin = api.act_as("admin")
     assert (await admin.post(path, body))["spec"] == body["spec"]
     headers = {"Authorization": "Bearer admin", "Content-Type": "application/strategic-merge-patch+json"}
     async with api.http.patch(f"{path}/c", data=b"{}", headers=headers) as response:
@@ -285,7 +285,7 @@ async def test_may_i(api: Api) -> None:
     asked = {"verb": "get", "resource": "secrets", "namespace": "user-alice"}
     answer = await api.post(path, {"spec": {"resourceAttributes": asked}})
     assert answer["status"] == {"allowed": True}
-    answer = await api.by("bob").post(path, {"spec": {"resourceAttributes": asked}})
+    answer = await api.act_as("bob").post(path, {"spec": {"resourceAttributes": asked}})
     assert answer["status"] == {"allowed": False}
     code, _, _ = await api.refusal("POST", path, {"spec": {}})
     assert code == 422
@@ -295,7 +295,7 @@ async def test_may_somebody_else_is_for_the_admin_to_ask(api: Api) -> None:
     path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
     asked = {"verb": "list", "resource": "pods", "namespace": "user-bob"}
     body = {"spec": {"user": "oidc-bob", "resourceAttributes": asked}}
-    assert (await api.by("admin").post(path, body))["status"]["allowed"] is True
+    assert (await api.act_as("admin").post(path, body))["status"]["allowed"] is True
     code, _, _ = await api.refusal("POST", path, body)
     assert code == 403
 
@@ -305,11 +305,11 @@ async def test_token_is_issued_reviewed_and_works(api: Api) -> None:
     answer = await api.post(path, {"spec": {"expirationSeconds": 600}})
     token = answer["status"]["token"]
     assert answer["spec"]["expirationSeconds"] == 600
-    reviewed = await api.by("admin").post(
+    reviewed = await api.act_as("admin").post(
         "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}}
     )
     assert reviewed["status"]["user"]["username"] == "system:serviceaccount:user-alice:default"
-    _, _, message = await api.by(token).refusal("GET", f"{CORE}/pods")
+    _, _, message = await api.act_as(token).refusal("GET", f"{CORE}/pods")
     assert message.startswith(
         'pods is forbidden: User "system:serviceaccount:user-alice:default" cannot list'
     )

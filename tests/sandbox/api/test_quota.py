@@ -40,24 +40,24 @@ def test_quantity(text: str, number: str | int, kept: str) -> None:
 
 
 async def test_quantity_is_stored_canonically(api: Api) -> None:
-    wanted = sized("a", memory="1024Mi")
+    wanted = make_sized_pod("a", memory="1024Mi")
     wanted["spec"]["containers"][0]["resources"]["limits"]["cpu"] = 0.5
     made = await api.post(f"{CORE}/pods", wanted)
     assert made["spec"]["containers"][0]["resources"]["limits"] == {"memory": "1Gi", "cpu": "500m"}
-    code, _, message = await api.refusal("POST", f"{CORE}/pods", sized("b", cpu="many"))
+    code, _, message = await api.refusal("POST", f"{CORE}/pods", make_sized_pod("b", cpu="many"))
     assert code == 400
     assert message.startswith('Pod in version "v1" cannot be handled as a Pod: quantities must match')
 
 
 async def limit(api: Api, **hard: str) -> None:
     wanted = {name.replace("__", "/").replace("_", "."): amount for name, amount in hard.items()}
-    made = await api.by("admin").post(
+    made = await api.act_as("admin").post(
         f"{CORE}/resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": wanted}}
     )
     assert made["kind"] == "ResourceQuota"
 
 
-def sized(name: str, **limits: str) -> Obj:
+def make_sized_pod(name: str, **limits: str) -> Obj:
     wanted = pod(name)
     wanted["spec"]["containers"][0]["resources"] = {"limits": limits}
     return wanted
@@ -98,13 +98,13 @@ async def test_no_jobs_at_all(api: Api) -> None:
 
 async def test_sum_of_what_containers_want(api: Api) -> None:
     await limit(api, limits_cpu="1", limits_memory="1Gi")
-    await api.post(f"{CORE}/pods", sized("a", cpu="500m", memory="512Mi"))
-    _, _, message = await api.refusal("POST", f"{CORE}/pods", sized("b", cpu="600m", memory="512Mi"))
+    await api.post(f"{CORE}/pods", make_sized_pod("a", cpu="500m", memory="512Mi"))
+    _, _, message = await api.refusal("POST", f"{CORE}/pods", make_sized_pod("b", cpu="600m", memory="512Mi"))
     assert message == (
         'pods "b" is forbidden: exceeded quota: q, requested: limits.cpu=600m, used: limits.cpu=500m, limited: '
         "limits.cpu=1"
     )
-    assert (await api.post(f"{CORE}/pods", sized("c", cpu="0.5", memory="512Mi")))["kind"] == "Pod"
+    assert (await api.post(f"{CORE}/pods", make_sized_pod("c", cpu="0.5", memory="512Mi")))["kind"] == "Pod"
 
 
 async def test_what_is_limited_must_be_said(api: Api) -> None:
@@ -117,7 +117,7 @@ async def test_what_is_limited_must_be_said(api: Api) -> None:
 
 async def test_status_says_what_is_used(api: Api) -> None:
     await limit(api, pods="3", limits_memory="1Gi")
-    await api.post(f"{CORE}/pods", sized("a", cpu="1", memory="256Mi"))
+    await api.post(f"{CORE}/pods", make_sized_pod("a", cpu="1", memory="256Mi"))
     found = await api.get(f"{CORE}/resourcequotas/q")
     assert found["status"] == {
         "hard": {"pods": "3", "limits.memory": "1Gi"},

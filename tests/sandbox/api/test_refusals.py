@@ -52,7 +52,7 @@ BINDINGS = "/apis/rbac.authorization.k8s.io/v1/namespaces/user-alice/rolebinding
     ],
 )
 async def test_forbidden(api: Api, method: str, path: str, message: str) -> None:
-    assert await api.by("bob").refusal(method, path) == (403, "Forbidden", message)
+    assert await api.act_as("bob").refusal(method, path) == (403, "Forbidden", message)
 
 
 async def test_forbidden_says_which_role_is_missing(api: Api) -> None:
@@ -61,15 +61,15 @@ async def test_forbidden_says_which_role_is_missing(api: Api) -> None:
         "roleRef": {"kind": "Role", "name": "ghost"},
         "subjects": [{"kind": "User", "name": "oidc-bob"}],
     }
-    await api.by("admin").post(BINDINGS, binding)
-    _, _, message = await api.by("bob").refusal("GET", PODS)
+    await api.act_as("admin").post(BINDINGS, binding)
+    _, _, message = await api.act_as("bob").refusal("GET", PODS)
     assert message.endswith(
         'in the namespace "user-alice": RBAC: roles.rbac.authorization.k8s.io "ghost" not found'
     )
 
 
 async def test_wrong_token_is_unauthorized_and_says_no_more(api: Api) -> None:
-    assert await api.by("mallory").refusal("GET", PODS) == (401, "Unauthorized", "Unauthorized")
+    assert await api.act_as("mallory").refusal("GET", PODS) == (401, "Unauthorized", "Unauthorized")
 
 
 async def test_no_token_is_anonymous(api: Api) -> None:
@@ -87,7 +87,7 @@ async def test_not_found(api: Api) -> None:
 
 async def test_unknown_resource_and_sub_resource(api: Api) -> None:
     message = "the server could not find the requested resource"
-    admin = api.by("admin")
+    admin = api.act_as("admin")
     for path in (
         "/api/v1/namespaces/user-alice/gadgets",
         "/apis/nope.io/v1/things",
@@ -108,7 +108,7 @@ async def test_unknown_resource_and_sub_resource(api: Api) -> None:
     [("POST", f"{PODS}/x"), ("PUT", PODS), ("GET", f"{PODS[:-5]}/serviceaccounts/default/token")],
 )
 async def test_verb_that_the_path_does_not_have(api: Api, method: str, path: str) -> None:
-    code, reason, message = await api.by("admin").refusal(method, path)
+    code, reason, message = await api.act_as("admin").refusal(method, path)
     assert (code, reason) == (405, "MethodNotAllowed")
     assert message == "the server does not allow this method on the requested resource"
 
@@ -119,7 +119,7 @@ async def test_already_exists(api: Api) -> None:
 
 
 async def test_namespace_that_is_not_there_or_is_ending(api: Api) -> None:
-    admin = api.by("admin")
+    admin = api.act_as("admin")
     path = "/api/v1/namespaces/nowhere/pods"
     assert await admin.refusal("POST", path, pod()) == (404, "NotFound", 'namespaces "nowhere" not found')
     assert (await admin.get(path))["items"] == []
@@ -177,7 +177,7 @@ async def test_body_in_an_unknown_format_is_refused(api: Api) -> None:
         assert "accepted media types include: application/json" in (await response.json())["message"]
 
 
-def _without(obj: Obj, *path: str | int) -> Obj:
+def _drop_path(obj: Obj, *path: str | int) -> Obj:
     obj = copy.deepcopy(obj)
     at: Any = obj
     for part in path[:-1]:
@@ -202,7 +202,7 @@ DNS = "a lowercase RFC 1123 subdomain must consist of"
     ("sent", "message"),
     [
         (
-            _without(pod(), "spec", "containers", 0, "image"),
+            _drop_path(pod(), "spec", "containers", 0, "image"),
             'Pod "web" is invalid: spec.containers[0].image: Required value',
         ),
         (_with(pod(), [], "spec", "containers"), 'Pod "web" is invalid: spec.containers: Required value'),
@@ -230,7 +230,7 @@ DNS = "a lowercase RFC 1123 subdomain must consist of"
         ),
         (pod("Mon_API"), f'Pod "Mon_API" is invalid: metadata.name: Invalid value: "Mon_API": {DNS}'),
         (
-            _without(pod(), "metadata", "name"),
+            _drop_path(pod(), "metadata", "name"),
             'Pod "" is invalid: metadata.name: Required value: name or generateName',
         ),
     ],
@@ -302,13 +302,13 @@ async def test_pod_cannot_be_changed_into_another(api: Api) -> None:
     assert (await api.ask("PUT", f"{PODS}/web", image))["spec"]["containers"][0]["image"] == "nginx:2"
 
 
-def _made(api_version: str, kind: str, spec: Obj) -> Obj:
+def _make(api_version: str, kind: str, spec: Obj) -> Obj:
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, "spec": spec}
 
 
 def _workload(kind: str, **spec: Any) -> Obj:
     template = {"metadata": {"labels": {"app": "a"}}, "spec": pod()["spec"]}
-    return _made("apps/v1", kind, {"selector": {"matchLabels": {"app": "a"}}, "template": template, **spec})
+    return _make("apps/v1", kind, {"selector": {"matchLabels": {"app": "a"}}, "template": template, **spec})
 
 
 STATEFUL_WORDS = (
@@ -325,13 +325,13 @@ IMMUTABLE = [
     (_workload("ReplicaSet"), ("spec", "selector", "matchLabels", "app"), "b", "field is immutable"),
     (_workload("StatefulSet", serviceName="a"), ("spec", "serviceName"), "b", STATEFUL_WORDS),
     (
-        _made("batch/v1", "Job", {"template": {"spec": {**pod()["spec"], "restartPolicy": "Never"}}}),
+        _make("batch/v1", "Job", {"template": {"spec": {**pod()["spec"], "restartPolicy": "Never"}}}),
         ("spec", "template", "spec", "containers", 0, "image"),
         "nginx:2",
         "field is immutable",
     ),
     (
-        _made(
+        _make(
             "v1",
             "PersistentVolumeClaim",
             {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
@@ -341,7 +341,7 @@ IMMUTABLE = [
         CLAIM_WORDS,
     ),
     (
-        _made("v1", "Service", {"ports": [{"port": 80}]}),
+        _make("v1", "Service", {"ports": [{"port": 80}]}),
         ("spec", "clusterIP"),
         "10.43.0.77",
         'spec.clusterIPs[0]: Invalid value: ["10.43.0.77"]: may not change once set',
@@ -395,7 +395,7 @@ async def test_account_of_a_binding_is_in_its_namespace(api: Api) -> None:
     }
     assert (await api.post(BINDINGS, binding))["subjects"] == [{"kind": "ServiceAccount", "name": "default"}]
     everywhere = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
-    _, _, message = await api.by("admin").refusal("POST", everywhere, binding)
+    _, _, message = await api.act_as("admin").refusal("POST", everywhere, binding)
     assert message.endswith("subjects[0].namespace: Required value")
 
 

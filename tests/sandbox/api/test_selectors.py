@@ -10,7 +10,7 @@ from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.store import Obj
 
 
-def labelled(**labels: str) -> Obj:
+def make_labelled(**labels: str) -> Obj:
     return {"metadata": {"name": "x", "labels": labels}}
 
 
@@ -37,7 +37,7 @@ def labelled(**labels: str) -> Obj:
     ],
 )
 def test_label_selector(text: str, labels: dict[str, str], *, expected: bool) -> None:
-    assert LabelSelector.parse(text).matches(labelled(**labels)) is expected
+    assert LabelSelector.parse(text).matches(make_labelled(**labels)) is expected
 
 
 @pytest.mark.parametrize("text", ["app in (", "app in web", "=web", "app=web,,x", "(", "app web"])

@@ -37,7 +37,7 @@ async def test_starting_server_refuses_all_but_masters(starting: Api) -> None:
     code, reason, message = await starting.refusal("GET", PODS)
     assert (code, reason) == (403, "Forbidden")
     assert message.endswith('cannot list resource "pods" in API group "" in the namespace "user-alice"')
-    assert (await starting.by("admin").get(PODS))["kind"] == "PodList"
+    assert (await starting.act_as("admin").get(PODS))["kind"] == "PodList"
     code, text = await readiness(starting)
     assert code == 500
     assert "[-]poststarthook/rbac/bootstrap-roles failed" in text

@@ -24,7 +24,7 @@ def config_map(name: str, *, namespace: str = "user-alice", **labels: str) -> Ob
 
 
 @contextlib.asynccontextmanager
-async def watching(api: Api, path: str, **headers: str) -> AsyncIterator[ClientResponse]:
+async def open_watch(api: Api, path: str, **headers: str) -> AsyncIterator[ClientResponse]:
     response = await api.send("GET", path, **headers)
     try:
         yield response
@@ -32,7 +32,7 @@ async def watching(api: Api, path: str, **headers: str) -> AsyncIterator[ClientR
         response.close()
 
 
-async def told(response: ClientResponse, count: int) -> list[tuple[str, str]]:
+async def read_events(response: ClientResponse, count: int) -> list[tuple[str, str]]:
     """Return the next events: type and name."""
     events = [await event(response) for _ in range(count)]
     return [(e["type"], e["object"]["metadata"].get("name", "")) for e in events]
@@ -44,54 +44,54 @@ async def event(response: ClientResponse) -> Any:
 
 async def test_watch_begins_with_what_is_there(api: Api) -> None:
     api.store.create(config_map("a"))
-    async with watching(api, f"{MAPS}?watch=true") as response:
-        assert await told(response, 1) == [("ADDED", "a")]
+    async with open_watch(api, f"{MAPS}?watch=true") as response:
+        assert await read_events(response, 1) == [("ADDED", "a")]
         api.store.create(config_map("b"))
         api.store.delete(kinds.CONFIG_MAPS, "user-alice", "a")
-        assert await told(response, 2) == [("ADDED", "b"), ("DELETED", "a")]
+        assert await read_events(response, 2) == [("ADDED", "b"), ("DELETED", "a")]
 
 
 async def test_watch_goes_on_where_the_list_ended(api: Api) -> None:
     api.store.create(config_map("a"))
     version = (await api.get(MAPS))["metadata"]["resourceVersion"]
     api.store.create(config_map("between"))
-    async with watching(api, f"{MAPS}?watch=true&resourceVersion={version}") as response:
+    async with open_watch(api, f"{MAPS}?watch=true&resourceVersion={version}") as response:
         api.store.create(config_map("after"))
-        assert await told(response, 2) == [("ADDED", "between"), ("ADDED", "after")]
+        assert await read_events(response, 2) == [("ADDED", "between"), ("ADDED", "after")]
 
 
 async def test_watch_keeps_to_its_namespace_and_kind(api: Api) -> None:
-    async with watching(api, f"{MAPS}?watch=true") as response:
+    async with open_watch(api, f"{MAPS}?watch=true") as response:
         api.store.create(config_map("elsewhere", namespace="user-bob"))
         api.store.create({**config_map("secret"), "kind": "Secret"})
         api.store.create(config_map("here"))
-        assert await told(response, 1) == [("ADDED", "here")]
+        assert await read_events(response, 1) == [("ADDED", "here")]
 
 
 async def test_object_that_stops_matching_is_deleted(api: Api) -> None:
     made = api.store.create(config_map("a", role="x"))
-    async with watching(api, f"{MAPS}?watch=true&labelSelector=role%3Dx") as response:
+    async with open_watch(api, f"{MAPS}?watch=true&labelSelector=role%3Dx") as response:
         made["metadata"]["labels"] = {"role": "y"}
         made = api.store.update(made)
         made["data"] = {"unseen": "1"}
         made = api.store.update(made)
         made["metadata"]["labels"] = {"role": "x"}
         api.store.update(made)
-        assert await told(response, 3) == [("ADDED", "a"), ("DELETED", "a"), ("ADDED", "a")]
+        assert await read_events(response, 3) == [("ADDED", "a"), ("DELETED", "a"), ("ADDED", "a")]
 
 
 async def test_watch_of_one_name(api: Api) -> None:
-    async with watching(api, f"{MAPS}?watch=true&fieldSelector=metadata.name%3Da") as response:
+    async with open_watch(api, f"{MAPS}?watch=true&fieldSelector=metadata.name%3Da") as response:
         api.store.create(config_map("b"))
         api.store.create(config_map("a"))
-        assert await told(response, 1) == [("ADDED", "a")]
+        assert await read_events(response, 1) == [("ADDED", "a")]
 
 
 async def test_initial_events_end_with_a_bookmark(api: Api) -> None:
     api.store.create(config_map("a"))
     options = "watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan"
-    async with watching(api, f"{MAPS}?{options}") as response:
-        assert await told(response, 1) == [("ADDED", "a")]
+    async with open_watch(api, f"{MAPS}?{options}") as response:
+        assert await read_events(response, 1) == [("ADDED", "a")]
         bookmark = await event(response)
         assert bookmark["type"] == "BOOKMARK"
         metadata = bookmark["object"]["metadata"]
@@ -102,20 +102,20 @@ async def test_initial_events_end_with_a_bookmark(api: Api) -> None:
 async def test_watch_from_too_long_ago_is_told_to_list_again(api: Api) -> None:
     api.store._history.clear()
     api.store.create(config_map("a"))
-    async with watching(api, f"{MAPS}?watch=true&resourceVersion=1") as response:
+    async with open_watch(api, f"{MAPS}?watch=true&resourceVersion=1") as response:
         gone = await event(response)
         assert (gone["type"], gone["object"]["code"], gone["object"]["reason"]) == ("ERROR", 410, "Expired")
         assert await response.content.read() == b""
 
 
 async def test_watch_ends_by_itself(api: Api) -> None:
-    async with watching(api, f"{MAPS}?watch=true&timeoutSeconds=0") as response:
+    async with open_watch(api, f"{MAPS}?watch=true&timeoutSeconds=0") as response:
         assert await response.content.read() == b""
 
 
 async def test_watch_that_falls_behind_ends_without_a_gap(api: Api) -> None:
     api.store.create(config_map("first"))
-    async with watching(api, f"{MAPS}?watch=true") as response:
+    async with open_watch(api, f"{MAPS}?watch=true") as response:
         version = (await event(response))["object"]["metadata"]["resourceVersion"]
         names = [f"m{number:04}" for number in range(1500)]
         for name in names:  # without a pause in which anything could be sent
@@ -127,15 +127,15 @@ async def test_watch_that_falls_behind_ends_without_a_gap(api: Api) -> None:
             version = told_object["metadata"]["resourceVersion"]
     assert seen == names[: len(seen)]
     assert len(seen) < len(names)
-    async with watching(api, f"{MAPS}?watch=true&resourceVersion={version}") as response:
-        rest = await told(response, len(names) - len(seen))
+    async with open_watch(api, f"{MAPS}?watch=true&resourceVersion={version}") as response:
+        rest = await read_events(response, len(names) - len(seen))
     assert rest == [("ADDED", name) for name in names[len(seen) :]]
 
 
 async def test_watch_of_a_table_names_its_columns_once(api: Api) -> None:
     api.store.create(config_map("a"))
     api.store.create(config_map("b"))
-    async with watching(api, f"{MAPS}?watch=true", Accept=TABLE) as response:
+    async with open_watch(api, f"{MAPS}?watch=true", Accept=TABLE) as response:
         first, second = await event(response), await event(response)
         assert [c["name"] for c in first["object"]["columnDefinitions"]] == ["Name", "Data", "Age"]
         assert second["object"]["columnDefinitions"] is None
@@ -145,8 +145,8 @@ async def test_watch_of_a_table_names_its_columns_once(api: Api) -> None:
 async def test_a_client_that_has_gone_is_forgotten(api: Api) -> None:
     before = len(api.store._subscribers)
     api.store.create(config_map("a"))
-    async with watching(api, f"{MAPS}?watch=true") as response:
-        await told(response, 1)
+    async with open_watch(api, f"{MAPS}?watch=true") as response:
+        await read_events(response, 1)
         assert len(api.store._subscribers) == before + 1
     while len(api.store._subscribers) > before:  # the server hears of it between two requests
         await api.get(MAPS)

@@ -9,7 +9,7 @@ import pytest
 from sspcloud_magics.sandbox.api.columns import TABLES
 from sspcloud_magics.sandbox.api.humanize import format_selector, human_duration
 from sspcloud_magics.sandbox.api.pod_status import summarize
-from sspcloud_magics.sandbox.api.rendering import Form, requested_view
+from sspcloud_magics.sandbox.api.rendering import Form, parse_accept
 from sspcloud_magics.sandbox.resources import RESOURCES
 from sspcloud_magics.sandbox.store import Obj
 
@@ -200,4 +200,4 @@ def test_every_kind_has_its_columns() -> None:
     ],
 )
 def test_form_that_a_client_accepts(accept: str, form: Form) -> None:
-    assert requested_view(accept, "").form is form
+    assert parse_accept(accept, "").form is form

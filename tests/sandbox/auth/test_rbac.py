@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from sspcloud_magics.sandbox.auth.bootstrap import install_bootstrap_policy
-from sspcloud_magics.sandbox.auth.rbac import GROUP, Attributes, allowed, rule_allows
-from sspcloud_magics.sandbox.auth.users import User, authenticated, service_account
+from sspcloud_magics.sandbox.auth.rbac import GROUP, Attributes, decide, rule_allows
+from sspcloud_magics.sandbox.auth.users import User, authenticate, service_account
 from sspcloud_magics.sandbox.store import Obj, Store
 
-BOB = authenticated("oidc-bob")
+BOB = authenticate("oidc-bob")
 
 
 def role(name: str, *rules: Obj, namespace: str | None = "home") -> Obj:
@@ -20,7 +20,7 @@ def role(name: str, *rules: Obj, namespace: str | None = "home") -> Obj:
     return {"apiVersion": f"{GROUP}/v1", "kind": kind, "metadata": metadata, "rules": list(rules)}
 
 
-def binding(kind: str, role_name: str, *subjects: Obj, namespace: str | None = "home") -> Obj:
+def make_binding(kind: str, role_name: str, *subjects: Obj, namespace: str | None = "home") -> Obj:
     metadata = {"name": f"bind-{role_name}"} | ({"namespace": namespace} if namespace else {})
     return {
         "apiVersion": f"{GROUP}/v1",
@@ -96,26 +96,26 @@ def test_rule_allows(given: Obj, asked: Attributes, *, expected: bool) -> None:
 def test_a_role_binding_holds_in_its_namespace_alone() -> None:
     store = Store()
     store.create(role("reader", rule("get", "pods")))
-    store.create(binding("Role", "reader", user("oidc-bob")))
-    assert allowed(store, BOB, Attributes("get", resource="pods", namespace="home")).allowed
-    assert not allowed(store, BOB, Attributes("get", resource="pods", namespace="elsewhere")).allowed
-    assert not allowed(store, BOB, Attributes("get", resource="pods")).allowed
+    store.create(make_binding("Role", "reader", user("oidc-bob")))
+    assert decide(store, BOB, Attributes("get", resource="pods", namespace="home")).allowed
+    assert not decide(store, BOB, Attributes("get", resource="pods", namespace="elsewhere")).allowed
+    assert not decide(store, BOB, Attributes("get", resource="pods")).allowed
 
 
 def test_cluster_role_bound_in_a_namespace_holds_there() -> None:
     store = Store()
     store.create(role("reader", rule("get", "pods"), namespace=None))
-    store.create(binding("ClusterRole", "reader", user("oidc-bob")))
-    assert allowed(store, BOB, Attributes("get", resource="pods", namespace="home")).allowed
-    assert not allowed(store, BOB, Attributes("get", resource="pods", namespace="elsewhere")).allowed
+    store.create(make_binding("ClusterRole", "reader", user("oidc-bob")))
+    assert decide(store, BOB, Attributes("get", resource="pods", namespace="home")).allowed
+    assert not decide(store, BOB, Attributes("get", resource="pods", namespace="elsewhere")).allowed
 
 
 def test_a_cluster_role_binding_holds_everywhere() -> None:
     store = Store()
     store.create(role("reader", rule("get", "pods"), namespace=None))
-    store.create(binding("ClusterRole", "reader", user("oidc-bob"), namespace=None))
+    store.create(make_binding("ClusterRole", "reader", user("oidc-bob"), namespace=None))
     for namespace in ("home", "elsewhere", ""):
-        assert allowed(store, BOB, Attributes("get", resource="pods", namespace=namespace)).allowed
+        assert decide(store, BOB, Attributes("get", resource="pods", namespace=namespace)).allowed
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_cluster_role_binding_holds_everywhere() -> None:
     [
         ({"kind": "User", "name": "oidc-bob"}, BOB, True),
         ({"kind": "User", "name": "user-bob"}, BOB, False),
-        ({"kind": "Group", "name": "oidc-team"}, authenticated("x", groups=("oidc-team",)), True),
+        ({"kind": "Group", "name": "oidc-team"}, authenticate("x", groups=("oidc-team",)), True),
         ({"kind": "Group", "name": "system:authenticated"}, BOB, True),
         (
             {"kind": "Group", "name": "system:serviceaccounts:user-bob"},
@@ -153,21 +153,21 @@ def test_a_cluster_role_binding_holds_everywhere() -> None:
 def test_subjects(subject: Obj, who: User, *, expected: bool) -> None:
     store = Store()
     store.create(role("reader", rule("get", "pods")))
-    store.create(binding("Role", "reader", subject))
-    assert allowed(store, who, Attributes("get", resource="pods", namespace="home")).allowed is expected
+    store.create(make_binding("Role", "reader", subject))
+    assert decide(store, who, Attributes("get", resource="pods", namespace="home")).allowed is expected
 
 
 def test_binding_to_a_missing_role_grants_nothing() -> None:
     store = Store()
-    store.create(binding("Role", "ghost", user("oidc-bob")))
-    decision = allowed(store, BOB, Attributes("get", resource="pods", namespace="home"))
+    store.create(make_binding("Role", "ghost", user("oidc-bob")))
+    decision = decide(store, BOB, Attributes("get", resource="pods", namespace="home"))
     assert not decision.allowed
     assert decision.reason == 'RBAC: roles.rbac.authorization.k8s.io "ghost" not found'
 
 
 def test_masters_may_everything() -> None:
-    root = authenticated("root", groups=("system:masters",))
-    assert allowed(Store(), root, Attributes("delete", resource="nodes")).allowed
+    root = authenticate("root", groups=("system:masters",))
+    assert decide(Store(), root, Attributes("delete", resource="nodes")).allowed
 
 
 @pytest.mark.parametrize(
@@ -191,30 +191,30 @@ def test_masters_may_everything() -> None:
 def test_built_in_roles(name: str, asked: Attributes, *, expected: bool) -> None:
     store = Store()
     install_bootstrap_policy(store)
-    store.create(binding("ClusterRole", name, user("oidc-bob")))
-    assert allowed(store, BOB, asked).allowed is expected
+    store.create(make_binding("ClusterRole", name, user("oidc-bob")))
+    assert decide(store, BOB, asked).allowed is expected
 
 
 def test_any_credential_may_discover_and_review_itself() -> None:
     store = Store()
     install_bootstrap_policy(store)
-    assert allowed(store, BOB, Attributes("get", path="/apis/apps/v1")).allowed
+    assert decide(store, BOB, Attributes("get", path="/apis/apps/v1")).allowed
     asked = Attributes("create", "authorization.k8s.io", "selfsubjectaccessreviews")
-    assert allowed(store, BOB, asked).allowed
+    assert decide(store, BOB, asked).allowed
     anonymous = User("system:anonymous", groups=("system:unauthenticated",))
-    assert allowed(store, anonymous, Attributes("get", path="/version")).allowed
-    assert not allowed(store, anonymous, Attributes("get", path="/api")).allowed
+    assert decide(store, anonymous, Attributes("get", path="/version")).allowed
+    assert not decide(store, anonymous, Attributes("get", path="/api")).allowed
 
 
 def test_labelled_role_is_aggregated_into_admin() -> None:
     store = Store()
     install_bootstrap_policy(store)
-    store.create(binding("ClusterRole", "admin", user("oidc-bob")))
+    store.create(make_binding("ClusterRole", "admin", user("oidc-bob")))
     asked = Attributes("get", "postgresql.cnpg.io", "clusters", namespace="home")
     more = role("cnpg-edit", rule("get", "clusters", "postgresql.cnpg.io"), namespace=None)
     more["metadata"]["labels"] = {f"{GROUP}/aggregate-to-edit": "true"}
     created = store.create(more)
-    assert allowed(store, BOB, asked).allowed
+    assert decide(store, BOB, asked).allowed
     created["metadata"]["labels"] = {}
     store.update(created)
-    assert not allowed(store, BOB, asked).allowed
+    assert not decide(store, BOB, asked).allowed

@@ -16,7 +16,7 @@ import pytest
 import sspcloud_magics as ssp
 from sspcloud_magics import sandbox, session
 from sspcloud_magics.sandbox import account, daemon
-from sspcloud_magics.session import state
+from sspcloud_magics.session import session as session_module
 from tests.support.database import DATABASE
 from tests.support.kubectl import kubectl
 from tests.testbed import Sandbox
@@ -42,7 +42,7 @@ class Restarted:
     stopped: str
 
     def kubectl(self, person: str, *words: str, **how: Any) -> str:
-        return kubectl(self.sandbox, person, *words, **how).succeeded()
+        return kubectl(self.sandbox, person, *words, **how).check_output()
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def restarted() -> Iterator[Restarted]:
     home = Path(tempfile.mkdtemp(prefix="sspcloud-"))
     home.chmod(0o711)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state, "session", state.Session())
+        patch.setattr(session_module, "session", session_module.Session())
         try:
             pid = sandbox.start(home).pid
             assert pid
@@ -68,10 +68,10 @@ def restart(running: Sandbox) -> Restarted:
     connected = ssp.connect_db(DATABASE)
     ssp.query_db("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
     ssp.unshare(DATABASE, "bob")
-    ssp.share_db(DATABASE, ["carol", "dave"], lasts="7d")
+    ssp.share_db(DATABASE, ["carol", "dave"], duration="7d")
 
     def run(*words: str) -> str:
-        return kubectl(running, "alice", *words).succeeded()
+        return kubectl(running, "alice", *words).check_output()
 
     run("create", "configmap", "kept", "--from-literal=answer=42")
     run("run", "ended", "--image=sspcloud-sandbox/helper", "--restart=Never", "--", "nothing")
@@ -95,7 +95,7 @@ def uids(running: Sandbox) -> list[str]:
     pods = kubectl(running, "alice", "get", "pod", *PODS, "ended", "-o", "jsonpath={.items[*].metadata.uid}")
     container = "jsonpath={.status.containerStatuses[0].containerID}"
     ended = kubectl(running, "alice", "get", "pod", "ended", "-o", container)
-    return [*pods.succeeded().split(), ended.succeeded()]
+    return [*pods.check_output().split(), ended.check_output()]
 
 
 def log_in(running: Sandbox) -> Path:

@@ -154,7 +154,7 @@ def test_killed_sandbox_has_kept_a_share_s_change(home: Path, running: sandbox.S
     alice = Sandbox(home, running.pid)
     shared = {"name": f"share-{running.pid}", "labels": {"app.kubernetes.io/managed-by": "sspcloud-magics"}}
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": shared}
-    kubectl(alice, "alice", "create", "-f", "-", stdin=json.dumps(manifest)).succeeded()
+    kubectl(alice, "alice", "create", "-f", "-", stdin=json.dumps(manifest)).check_output()
     process = psutil.Process(running.pid)
     children = process.children(recursive=True)
     process.kill()
@@ -162,7 +162,7 @@ def test_killed_sandbox_has_kept_a_share_s_change(home: Path, running: sandbox.S
     assert left == []
     assert not sandbox.status(home).running
     assert sandbox.start(home).server == running.server
-    kubectl(alice, "alice", "get", "configmap", shared["name"]).succeeded()
+    kubectl(alice, "alice", "get", "configmap", shared["name"]).check_output()
 
 
 async def test_changes_are_kept_before_pods_are_ready(
@@ -295,7 +295,7 @@ def test_start_waits_for_the_lock_that_is_there(tmp_path: Path, monkeypatch: pyt
         lock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", wait)
-    with daemon._starting(home), (home / "start.lock").open() as other, pytest.raises(BlockingIOError):
+    with daemon._hold_start_lock(home), (home / "start.lock").open() as other, pytest.raises(BlockingIOError):
         lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

@@ -99,23 +99,23 @@ def test_endpoints_are_queued_when_sources_change(store: Store) -> None:
     seen: list[endpoints.Change] = []
     store.subscribe(seen.append)
 
-    def concerned() -> list[object]:
+    def take_concerned() -> list[object]:
         found = [key for change in seen for key in endpoints.keys(store, change)]
         seen.clear()
         return found
 
     make_pod(store, "a")
-    assert concerned() == [(NS, "web")]
+    assert take_concerned() == [(NS, "web")]
     moved = store.get(kinds.PODS, NS, "a")
     moved["metadata"]["labels"] = {"app": "other"}
     store.update(moved)
-    assert sorted(map(str, concerned())) == [f"('{NS}', 'other')", f"('{NS}', 'web')"]
+    assert sorted(map(str, take_concerned())) == [f"('{NS}', 'other')", f"('{NS}', 'web')"]
     endpoints.reconcile(store, (NS, "other"))
-    assert set(concerned()) == {(NS, "other")}
+    assert set(take_concerned()) == {(NS, "other")}
     store.delete(kinds.ENDPOINTS, NS, "other")
-    assert concerned() == [(NS, "other")]
+    assert take_concerned() == [(NS, "other")]
     create(store, make("ConfigMap", "web"))
-    assert concerned() == []
+    assert take_concerned() == []
 
 
 def test_endpoints_go_with_their_service(store: Store) -> None:

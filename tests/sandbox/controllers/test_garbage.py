@@ -6,19 +6,19 @@ from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers import garbage
 from sspcloud_magics.sandbox.controllers.objects import find
 from sspcloud_magics.sandbox.controllers.writes import owner_reference
-from sspcloud_magics.sandbox.pods import terminating
+from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 from tests.sandbox.controllers.stage import CONTAINER, NS, make
 
 
 class TestGarbage:
-    def owned(self, store: Store, name: str, *owners: Obj) -> None:
+    def create_owned(self, store: Store, name: str, *owners: Obj) -> None:
         references = [owner_reference(owner) for owner in owners]
         store.create(make("ConfigMap", name, ownerReferences=references))
 
     def test_what_lost_its_last_owner_goes(self, store: Store) -> None:
         first, second = (store.create(make("ConfigMap", name)) for name in ("first", "second"))
-        self.owned(store, "owned", first, second)
+        self.create_owned(store, "owned", first, second)
         store.delete(kinds.CONFIG_MAPS, NS, "first")
         garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owned"))
         references = store.get(kinds.CONFIG_MAPS, NS, "owned")["metadata"]["ownerReferences"]
@@ -29,7 +29,7 @@ class TestGarbage:
 
     def test_deletion_queues_the_owned_and_the_waiting(self, store: Store) -> None:
         owner = store.create(make("ConfigMap", "owner"))
-        self.owned(store, "owned", owner)
+        self.create_owned(store, "owned", owner)
         store.create(make("ConfigMap", "free"))
         seen: list[Change] = []
         store.subscribe(seen.append)
@@ -39,13 +39,13 @@ class TestGarbage:
         assert list(garbage.keys(store, seen[0])) == []
         assert list(garbage.keys(store, seen[2])) == [(kinds.CONFIG_MAPS, NS, "owner")]
         owner = store.create(make("ConfigMap", "owner"))
-        self.owned(store, "owned", owner)
+        self.create_owned(store, "owned", owner)
         store.delete(kinds.CONFIG_MAPS, NS, "owner")
         assert list(garbage.keys(store, seen[-1])) == [(kinds.CONFIG_MAPS, NS, "owned")]
 
     def test_recreated_owner_is_another(self, store: Store) -> None:
         first = store.create(make("ConfigMap", "owner"))
-        self.owned(store, "owned", first)
+        self.create_owned(store, "owned", first)
         store.delete(kinds.CONFIG_MAPS, NS, "owner")
         store.create(make("ConfigMap", "owner"))
         garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owned"))
@@ -62,7 +62,7 @@ class TestGarbage:
         }
         store.update(owner)
         garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owner"))
-        assert terminating(store.get(kinds.PODS, NS, "pod"))
+        assert is_terminating(store.get(kinds.PODS, NS, "pod"))
         assert find(store, kinds.CONFIG_MAPS, NS, "owner")
         store.delete(kinds.PODS, NS, "pod")
         garbage.reconcile(store, (kinds.CONFIG_MAPS, NS, "owner"))

@@ -27,7 +27,7 @@ def store() -> Store:
     return Store()
 
 
-async def until(store: Store, condition: Callable[[], bool]) -> None:
+async def wait_until_true(store: Store, condition: Callable[[], bool]) -> None:
     """Wait until a change of the store makes `condition` true."""
     met = asyncio.Event()
     unsubscribe = store.subscribe(lambda _: met.set() if condition() else None)
@@ -39,7 +39,7 @@ async def until(store: Store, condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def running(store: Store, *controllers: Controller) -> AsyncIterator[None]:
+async def run_loop(store: Store, *controllers: Controller) -> AsyncIterator[None]:
     loop = ControllerLoop(store, controllers)
     await loop.start()
     try:
@@ -64,16 +64,16 @@ def mark(store: Store, key: Key) -> None:
         store.update(found | {"data": {"seen": "yes"}})
 
 
-def seen(store: Store, name: str) -> bool:
+def is_seen(store: Store, name: str) -> bool:
     return (find(store, kinds.CONFIG_MAPS, NS, name) or {}).get("data") == {"seen": "yes"}
 
 
 class TestLoop:
     async def test_looks_at_what_was_there_and_at_what_comes(self, store: Store) -> None:
         store.create(config("before"))
-        async with running(store, Controller("mark", config_keys, mark)):
+        async with run_loop(store, Controller("mark", config_keys, mark)):
             store.create(config("after"))
-            await until(store, lambda: seen(store, "before") and seen(store, "after"))
+            await wait_until_true(store, lambda: is_seen(store, "before") and is_seen(store, "after"))
 
     async def test_error_of_one_key_stops_no_other_and_is_logged(
         self, store: Store, caplog: pytest.LogCaptureFixture
@@ -84,10 +84,10 @@ class TestLoop:
             mark(store, key)
 
         with caplog.at_level(logging.ERROR):
-            async with running(store, Controller("mark", config_keys, fails_for_one)):
+            async with run_loop(store, Controller("mark", config_keys, fails_for_one)):
                 store.create(config("bad"))
                 store.create(config("good"))
-                await until(store, lambda: seen(store, "good"))
+                await wait_until_true(store, lambda: is_seen(store, "good"))
         assert "bad luck" in caplog.text
 
     async def test_comes_back_when_it_was_asked_to(self, store: Store) -> None:
@@ -100,17 +100,17 @@ class TestLoop:
                 return None
             return 0.0
 
-        async with running(store, Controller("mark", config_keys, twice)):
+        async with run_loop(store, Controller("mark", config_keys, twice)):
             store.create(config("one"))
-            await until(store, lambda: seen(store, "one"))
+            await wait_until_true(store, lambda: is_seen(store, "one"))
 
     async def test_nothing_runs_after_the_stop(self, store: Store) -> None:
         before = asyncio.all_tasks()
-        async with running(store, Controller("mark", config_keys, mark)):
+        async with run_loop(store, Controller("mark", config_keys, mark)):
             pass
         store.create(config("late"))
         await asyncio.sleep(0)
-        assert not seen(store, "late")
+        assert not is_seen(store, "late")
         assert asyncio.all_tasks() == before
 
 
@@ -122,9 +122,9 @@ async def test_a_share_ends_at_its_deadline_by_itself(store: Store) -> None:
         "metadata": {"name": "share", "namespace": NS},
         "spec": spec,
     }
-    async with running(store, jobs.CONTROLLER):
+    async with run_loop(store, jobs.CONTROLLER):
         create(store, job)
-        await until(store, lambda: find(store, kinds.JOBS, NS, "share") is None)
+        await wait_until_true(store, lambda: find(store, kinds.JOBS, NS, "share") is None)
 
 
 class TestNamespaces:
@@ -132,9 +132,11 @@ class TestNamespaces:
         store.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})
 
     async def test_are_born_with_an_account_and_the_ca(self, store: Store) -> None:
-        async with running(store, namespaces.controller("PEM")):
+        async with run_loop(store, namespaces.controller("PEM")):
             self.namespace(store)
-            await until(store, lambda: find(store, kinds.CONFIG_MAPS, NS, namespaces.ROOT_CA) is not None)
+            await wait_until_true(
+                store, lambda: find(store, kinds.CONFIG_MAPS, NS, namespaces.ROOT_CA) is not None
+            )
         assert find(store, kinds.SERVICE_ACCOUNTS, NS, "default")
         assert store.get(kinds.CONFIG_MAPS, NS, namespaces.ROOT_CA)["data"] == {"ca.crt": "PEM"}
 
@@ -146,12 +148,14 @@ class TestNamespaces:
         ending = store.get(kinds.NAMESPACES, "", NS)
         ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         store.update(ending)
-        async with running(store, namespaces.controller("PEM")):
-            await until(store, lambda: find(store, kinds.CONFIG_MAPS, NS, "mine") is None)
-            await until(store, lambda: "deletionTimestamp" in store.get(kinds.PODS, NS, "p")["metadata"])
+        async with run_loop(store, namespaces.controller("PEM")):
+            await wait_until_true(store, lambda: find(store, kinds.CONFIG_MAPS, NS, "mine") is None)
+            await wait_until_true(
+                store, lambda: "deletionTimestamp" in store.get(kinds.PODS, NS, "p")["metadata"]
+            )
             assert store.get(kinds.NAMESPACES, "", NS)["status"] == {"phase": "Terminating"}
             store.delete(kinds.PODS, NS, "p")
-            await until(store, lambda: find(store, kinds.NAMESPACES, "", NS) is None)
+            await wait_until_true(store, lambda: find(store, kinds.NAMESPACES, "", NS) is None)
 
 
 class TestCloudNativePG:
@@ -172,7 +176,7 @@ class TestCloudNativePG:
         provisioner = Provisioner(store, home / "volumes", lambda _: fill)
         await provisioner.start()
         try:
-            async with running(store, cnpg.CONTROLLER):
+            async with run_loop(store, cnpg.CONTROLLER):
                 yield filled
         finally:
             await provisioner.stop()
@@ -182,7 +186,7 @@ class TestCloudNativePG:
 
     async def test_cluster_gets_one_instance_service_and_secrets(self, store: Store, tmp_path: Path) -> None:
         async with self.operator(store, tmp_path):
-            await until(store, lambda: self.pod(store, 1) is not None)
+            await wait_until_true(store, lambda: self.pod(store, 1) is not None)
         assert [name_of(one) for one in store.list_objects(kinds.SERVICES, NS)] == [f"{self.F}-rw"]
         secrets = {name_of(one).removeprefix(self.F) for one in store.list_objects(kinds.SECRETS, NS)}
         assert secrets == {"-app", "-ca", "-server", "-superuser"}
@@ -193,21 +197,21 @@ class TestCloudNativePG:
 
     async def test_instance_keeps_its_name_while_its_claim_lives(self, store: Store, tmp_path: Path) -> None:
         async with self.operator(store, tmp_path) as filled:
-            await until(store, lambda: self.pod(store, 1) is not None)
+            await wait_until_true(store, lambda: self.pod(store, 1) is not None)
             before = store.delete(kinds.PODS, NS, f"{self.F}-1")["metadata"]["uid"]
-            await until(store, lambda: self.pod(store, 1) is not None)
+            await wait_until_true(store, lambda: self.pod(store, 1) is not None)
             after = store.get(kinds.PODS, NS, f"{self.F}-1")["metadata"]["uid"]
         assert after != before
         assert len(filled) == 1
 
     async def test_instance_gets_the_next_name_without_its_claim(self, store: Store, tmp_path: Path) -> None:
         async with self.operator(store, tmp_path) as filled:
-            await until(store, lambda: self.pod(store, 1) is not None)
+            await wait_until_true(store, lambda: self.pod(store, 1) is not None)
             assert len(filled) == 1
             (tmp_path / "volumes" / NS / f"{self.F}-1" / "pgdata" / "rows").write_text("kept")
             store.delete(kinds.CLAIMS, NS, f"{self.F}-1")
             store.delete(kinds.PODS, NS, f"{self.F}-1")
-            await until(store, lambda: self.pod(store, 2) is not None)
+            await wait_until_true(store, lambda: self.pod(store, 2) is not None)
         assert self.pod(store, 1) is None
         assert (tmp_path / "volumes" / NS / f"{self.F}-2" / "pgdata" / "rows").read_text() == "kept"
 
@@ -236,7 +240,7 @@ class TestProvisioner:
         kind = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
         create(store, kind | {"metadata": metadata, "spec": spec, "status": {"phase": "Pending"}})
 
-    def bound(self, store: Store, name: str = "data") -> bool:
+    def is_bound(self, store: Store, name: str = "data") -> bool:
         return store.get(kinds.CLAIMS, NS, name)["status"]["phase"] == "Bound"
 
     async def test_begins_with_bound_claims_and_databases(self, store: Store, tmp_path: Path) -> None:
@@ -250,7 +254,7 @@ class TestProvisioner:
         store.create(database | {"metadata": {"name": "db", "namespace": NS}, "spec": {"instances": 1}})
         provisioner = Provisioner(store, tmp_path / "volumes", lambda _: lambda _: None)
         await provisioner.start()
-        await until(store, lambda: self.bound(store))
+        await wait_until_true(store, lambda: self.is_bound(store))
         await provisioner.stop()
         left = {path.name: len(list(path.iterdir())) for path in place.iterdir()}
         assert left == {"bound": 1, "data": 0, "db-1": 1}
@@ -268,6 +272,6 @@ class TestProvisioner:
         with caplog.at_level(logging.ERROR):
             self.claim(store)
             await provisioner.stop()
-        assert not self.bound(store)
+        assert not self.is_bound(store)
         assert "no space left" in caplog.text
         assert not (tmp_path / "volumes" / NS / "data").exists()

@@ -16,7 +16,7 @@ from sspcloud_magics.sandbox.controllers.deployments import Rollout
 from sspcloud_magics.sandbox.controllers.loop import RETRY_SECONDS
 from sspcloud_magics.sandbox.controllers.objects import find, name_of
 from sspcloud_magics.sandbox.controllers.writes import create
-from sspcloud_magics.sandbox.pods import terminating
+from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.store import Obj, Store, now
 from tests.sandbox.controllers.stage import CONTAINER, LABELS, NS, make, pods
 
@@ -29,7 +29,7 @@ def workload(kind: str, name: str = "web", replicas: int = 1, **spec: object) ->
     return make(kind, name, spec, "apps/v1")
 
 
-def told(store: Store, name: str) -> list[tuple[str, str]]:
+def list_events(store: Store, name: str) -> list[tuple[str, str]]:
     """Return the events of an object: reason and message."""
     events = store.list_objects(kinds.EVENTS, NS)
     return [(e["reason"], e["message"]) for e in events if e["involvedObject"]["name"] == name]
@@ -38,7 +38,7 @@ def told(store: Store, name: str) -> list[tuple[str, str]]:
 def run(store: Store, *, ready: bool = True) -> None:
     """Play the node: every pod runs, and those that are being deleted go."""
     for number, pod in enumerate(store.list_objects(kinds.PODS, NS), start=1):
-        if terminating(pod):
+        if is_terminating(pod):
             store.delete(kinds.PODS, NS, name_of(pod))
         else:
             pod["status"] = {
@@ -77,7 +77,7 @@ class TestReplicaSet:
         owner["spec"]["replicas"] = 1
         store.update(owner)
         replicasets.reconcile(store, (NS, "web"))
-        going = [name_of(pod) for pod in store.list_objects(kinds.PODS, NS) if terminating(pod)]
+        going = [name_of(pod) for pod in store.list_objects(kinds.PODS, NS) if is_terminating(pod)]
         assert going == [name_of(lame)]
 
     def test_replaces_a_pod_under_another_name(self, store: Store) -> None:
@@ -106,7 +106,7 @@ class TestReplicaSet:
         (failure,) = store.get(kinds.REPLICA_SETS, NS, "web")["status"]["conditions"]
         assert (failure["type"], failure["reason"]) == ("ReplicaFailure", "FailedCreate")
         assert "exceeded quota: small" in failure["message"]
-        assert told(store, "web")[-1] == ("FailedCreate", f"Error creating: {failure['message']}")
+        assert list_events(store, "web")[-1] == ("FailedCreate", f"Error creating: {failure['message']}")
         store.delete(kinds.QUOTAS, NS, "small")
         replicasets.reconcile(store, (NS, "web"))
         assert len(pods(store)) == 2
@@ -143,7 +143,7 @@ class TestDeployment:
             for replica_set in store.list_objects(kinds.REPLICA_SETS):
                 replicasets.reconcile(store, (NS, name_of(replica_set)))
             for pod in store.list_objects(kinds.PODS, NS):
-                if terminating(pod):
+                if is_terminating(pod):
                     store.delete(kinds.PODS, NS, name_of(pod))
         assert len(old & set(pods(store))) == 3
         available = store.get(kinds.DEPLOYMENTS, NS, "web")["status"]["conditions"][0]
@@ -157,11 +157,11 @@ class TestDeployment:
         changed["spec"]["replicas"] = 1
         store.update(changed)
         settle(store)
-        assert told(store, "web") == [
+        assert list_events(store, "web") == [
             ("ScalingReplicaSet", f"Scaled up replica set {first} from 0 to 2"),
             ("ScalingReplicaSet", f"Scaled down replica set {first} from 2 to 1"),
         ]
-        reasons = [reason for reason, _ in told(store, first)]
+        reasons = [reason for reason, _ in list_events(store, first)]
         assert reasons == ["SuccessfulCreate", "SuccessfulCreate", "SuccessfulDelete"]
 
     def test_quota_failure_reaches_the_deployment(self, store: Store) -> None:
@@ -244,7 +244,7 @@ class TestStatefulSet:
         owner["spec"]["template"]["spec"]["containers"][0]["image"] = "x:2"
         store.update(owner)
         self.step(store)
-        assert [terminating(pod) for pod in store.list_objects(kinds.PODS, NS)] == [False, True]
+        assert [is_terminating(pod) for pod in store.list_objects(kinds.PODS, NS)] == [False, True]
 
     def test_scales_down_one_by_one(self, store: Store) -> None:
         create(store, workload("StatefulSet", "db", 3))
@@ -255,7 +255,7 @@ class TestStatefulSet:
         owner["spec"]["replicas"] = 1
         store.update(owner)
         self.step(store)
-        assert [name_of(pod) for pod in store.list_objects(kinds.PODS, NS) if terminating(pod)] == ["db-2"]
+        assert [name_of(pod) for pod in store.list_objects(kinds.PODS, NS) if is_terminating(pod)] == ["db-2"]
 
     def test_claims_are_kept(self, store: Store) -> None:
         create(store, workload("StatefulSet", "db", 1, volumeClaimTemplates=[CLAIM]))
@@ -271,7 +271,7 @@ class TestStatefulSet:
         run(store)
         garbage.reconcile(store, (kinds.CLAIMS, NS, "data-db-0"))
         assert find(store, kinds.CLAIMS, NS, "data-db-0")
-        assert [message for _, message in told(store, "db")] == [
+        assert [message for _, message in list_events(store, "db")] == [
             "create Claim data-db-0 Pod db-0 in StatefulSet db success",
             "create Pod db-0 in StatefulSet db successful",
             "delete Pod db-0 in StatefulSet db successful",
@@ -321,7 +321,7 @@ class TestJob:
         self.finish(store, "Succeeded")
         jobs.reconcile(store, (NS, "job"))
         job = store.get(kinds.JOBS, NS, "job")
-        assert jobs.finished(job)
+        assert jobs.is_finished(job)
         assert [one["type"] for one in job["status"]["conditions"]] == ["SuccessCriteriaMet", "Complete"]
         assert job["status"]["succeeded"] == 2
         assert job["status"]["completionTime"]
@@ -335,8 +335,11 @@ class TestJob:
         reason = store.get(kinds.JOBS, NS, "job")["status"]["conditions"][-1]["reason"]
         assert reason == "BackoffLimitExceeded"
         words = "Job has reached the specified backoff limit"
-        assert told(store, "job")[-1] == ("BackoffLimitExceeded", words)
-        assert [reason for reason, _ in told(store, "job")][:2] == ["SuccessfulCreate", "SuccessfulCreate"]
+        assert list_events(store, "job")[-1] == ("BackoffLimitExceeded", words)
+        assert [reason for reason, _ in list_events(store, "job")][:2] == [
+            "SuccessfulCreate",
+            "SuccessfulCreate",
+        ]
 
     def test_waits_longer_after_each_failure(self, store: Store) -> None:
         self.job(store)
@@ -363,7 +366,7 @@ class TestJob:
                 pod | {"status": {"phase": "Running", "containerStatuses": [{"restartCount": restarts}]}}
             )
             jobs.reconcile(store, (NS, "job"))
-            assert jobs.finished(store.get(kinds.JOBS, NS, "job")) is ended
+            assert jobs.is_finished(store.get(kinds.JOBS, NS, "job")) is ended
 
     def test_lives_on_for_its_time_to_live(self, store: Store) -> None:
         self.job(store, parallelism=0, activeDeadlineSeconds=0, ttlSecondsAfterFinished=3600)
@@ -382,7 +385,7 @@ class TestJob:
         run(store)
         self.age(store)
         jobs.reconcile(store, (NS, "job"))
-        assert all(terminating(pod) for pod in store.list_objects(kinds.PODS, NS))
+        assert all(is_terminating(pod) for pod in store.list_objects(kinds.PODS, NS))
         status = store.get(kinds.JOBS, NS, "job")["status"]
         assert [one["type"] for one in status["conditions"]] == ["FailureTarget", "Failed"]
         assert "active" not in status
@@ -396,7 +399,7 @@ class TestJob:
         job["spec"]["suspend"] = True
         store.update(job)
         jobs.reconcile(store, (NS, "job"))
-        assert all(terminating(pod) for pod in store.list_objects(kinds.PODS, NS))
+        assert all(is_terminating(pod) for pod in store.list_objects(kinds.PODS, NS))
 
     def test_suspended_runs_nothing(self, store: Store) -> None:
         self.job(store, suspend=True, activeDeadlineSeconds=1)

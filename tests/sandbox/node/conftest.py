@@ -71,7 +71,7 @@ class Cluster:
             if event["involvedObject"]["name"] == name
         ]
 
-    async def until(self, condition: Callable[[], Any]) -> None:
+    async def wait_until(self, condition: Callable[[], Any]) -> None:
         """Wait until the store is such that `condition` holds."""
         changed = asyncio.Event()
         unsubscribe = self.store.subscribe(lambda _: changed.set())
@@ -83,7 +83,7 @@ class Cluster:
             unsubscribe()
 
     async def ready(self, name: str) -> Obj:
-        await self.until(lambda: _is_ready(self.pod(name)))
+        await self.wait_until(lambda: _is_ready(self.pod(name)))
         pod = self.pod(name)
         assert pod is not None
         return pod

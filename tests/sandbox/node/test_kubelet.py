@@ -81,8 +81,8 @@ async def test_dial_reaches_the_program_or_says_pod_is_gone(cluster: Cluster):
 async def test_unknown_image_backs_off_in_the_runtimes_words(cluster: Cluster):
     cluster.create("wrong", "nope/nope:1")
     waiting = lambda: cluster.container("wrong")["state"].get("waiting", {}).get("reason")  # noqa: E731
-    await cluster.until(lambda: waiting() == "ErrImagePull")
-    await cluster.until(lambda: waiting() == "ImagePullBackOff")
+    await cluster.wait_until(lambda: waiting() == "ErrImagePull")
+    await cluster.wait_until(lambda: waiting() == "ImagePullBackOff")
     message = cluster.container("wrong")["state"]["waiting"]["message"]
     assert message.startswith(
         'Back-off pulling image "nope/nope:1": ErrImagePull: failed to pull and unpack image'
@@ -95,7 +95,7 @@ async def test_unknown_image_backs_off_in_the_runtimes_words(cluster: Cluster):
 
 async def test_failing_container_restarts_with_back_off(cluster: Cluster):
     cluster.create("crash", "alpine/socat", ["TCP-LISTEN:1"])
-    await cluster.until(lambda: cluster.container("crash")["restartCount"] >= 2)
+    await cluster.wait_until(lambda: cluster.container("crash")["restartCount"] >= 2)
     assert "BackOff" in {reason for reason, _ in cluster.events("crash")}
     seen = cluster.container("crash")
     assert seen["lastState"]["terminated"]["exitCode"] == 1
@@ -120,14 +120,14 @@ async def test_restart_policy_decides_how_a_pod_ends(cluster: Cluster, policy, a
         await cluster.ready("echo")
         cluster.store.delete(*_key("once"))
         ip = cluster.pod("echo")["status"]["podIP"]
-        await cluster.until(lambda: cluster.pod("once") is None)
+        await cluster.wait_until(lambda: cluster.pod("once") is None)
         cluster.create("once", "alpine/socat", ["TCP-LISTEN:5432", f"TCP:{ip}:9000"], restartPolicy=policy)
         await cluster.ready("once")
         connection = await cluster.node.dial("ns", "once", 5432)
         await connection.write(b"x")
         assert await connection.read() == b"x"
         connection.close()
-    await cluster.until(lambda: cluster.pod("once").get("status", {}).get("phase") == phase)
+    await cluster.wait_until(lambda: cluster.pod("once").get("status", {}).get("phase") == phase)
     assert cluster.container("once")["state"]["terminated"]["reason"] == reason
 
 
@@ -139,7 +139,7 @@ async def test_missing_command_is_a_start_error(cluster: Cluster):
     cluster.create(
         "shell", "alpine/socat", container={"command": ["bash", "-c", "true"]}, restartPolicy="Never"
     )
-    await cluster.until(lambda: (cluster.pod("shell") or {}).get("status", {}).get("phase") == "Failed")
+    await cluster.wait_until(lambda: (cluster.pod("shell") or {}).get("status", {}).get("phase") == "Failed")
     ended = cluster.container("shell")["state"]["terminated"]
     assert (ended["reason"], ended["exitCode"]) == ("StartError", 128)
     assert 'exec: "bash": executable file not found in $PATH' in ended["message"]
@@ -147,10 +147,10 @@ async def test_missing_command_is_a_start_error(cluster: Cluster):
 
 async def test_active_deadline_fails_the_pod_and_ends_it(cluster: Cluster):
     cluster.create("short", args=["echo", "9000"], activeDeadlineSeconds=1)
-    await cluster.until(lambda: "running" in cluster.container("short")["state"])
-    await cluster.until(lambda: cluster.pod("short")["status"]["phase"] == "Failed")
+    await cluster.wait_until(lambda: "running" in cluster.container("short")["state"])
+    await cluster.wait_until(lambda: cluster.pod("short")["status"]["phase"] == "Failed")
     assert cluster.pod("short")["status"]["reason"] == "DeadlineExceeded"
-    await cluster.until(lambda: "terminated" in cluster.container("short")["state"])
+    await cluster.wait_until(lambda: "terminated" in cluster.container("short")["state"])
     assert processes_of("short") == []
 
 
@@ -159,7 +159,7 @@ async def test_deletion_ends_the_process_then_the_object(cluster: Cluster):
     await cluster.ready("echo")
     process = process_of("echo")
     delete(cluster, "echo")
-    await cluster.until(lambda: cluster.pod("echo") is None)
+    await cluster.wait_until(lambda: cluster.pod("echo") is None)
     assert not process.is_running()
     assert ("Killing", "Stopping container main") in cluster.events("echo")
 
@@ -170,7 +170,7 @@ async def test_process_ignoring_its_signal_is_killed(cluster: Cluster):
     process = process_of("deaf")
     process.suspend()  # a stopped process takes no SIGTERM
     delete(cluster, "deaf", grace=1)
-    await cluster.until(lambda: cluster.pod("deaf") is None)
+    await cluster.wait_until(lambda: cluster.pod("deaf") is None)
     assert not process.is_running()
 
 
@@ -199,7 +199,7 @@ async def test_missing_secret_keeps_the_container_waiting(cluster: Cluster):
     port = {"name": "PORT", "valueFrom": {"secretKeyRef": {"name": "later", "key": "port"}}}
     cluster.create("waits", container={"env": [port], "args": ["echo", "$(PORT)"]})
     state = lambda: cluster.container("waits")["state"].get("waiting", {})  # noqa: E731
-    await cluster.until(lambda: state().get("reason") == "CreateContainerConfigError")
+    await cluster.wait_until(lambda: state().get("reason") == "CreateContainerConfigError")
     assert state()["message"] == 'secret "later" not found'
     cluster.store.create(secret("later", port="9123"))
     await cluster.ready("waits")
@@ -219,7 +219,7 @@ def helper(name: str, *args: str, **more: object) -> Obj:
     return {"name": name, "image": "sspcloud-sandbox/helper", "args": list(args), **more}
 
 
-def shown(cluster: Cluster, name: str) -> str:
+def show_reason(cluster: Cluster, name: str) -> str:
     """Return what ``kubectl get pods`` says of a pod."""
     return summarize(cluster.pod(name)).reason
 
@@ -240,7 +240,7 @@ NOWHERE = (
 async def test_pod_that_fits_nowhere_stays_pending(cluster: Cluster, spec: Obj, reason: str):
     container = {"resources": spec.pop("resources", {})}
     cluster.create("large", args=["echo", "9000"], container=container, **spec)
-    await cluster.until(
+    await cluster.wait_until(
         lambda: condition(cluster.pod("large"), "PodScheduled").get("reason") == "Unschedulable"
     )
     pod = cluster.pod("large")
@@ -257,12 +257,12 @@ async def test_pod_waits_for_room_and_for_the_node(cluster: Cluster):
     await cluster.ready("first")
     cluster.create("second", args=["echo", "9000"], container=wanted)
     words = NOWHERE.format("Insufficient cpu", "No preemption victims found for incoming pod")
-    await cluster.until(lambda: cluster.events("second") == [("FailedScheduling", words)])
+    await cluster.wait_until(lambda: cluster.events("second") == [("FailedScheduling", words)])
     node = cluster.store.get(kinds.NODES, "", NODE_NAME)
     cluster.store.update({**node, "spec": {**node["spec"], "unschedulable": True}})
     delete(cluster, "first", grace=0)
     cordoned = NOWHERE.format("node(s) were unschedulable", "Preemption is not helpful for scheduling")
-    await cluster.until(lambda: ("FailedScheduling", cordoned) in cluster.events("second"))
+    await cluster.wait_until(lambda: ("FailedScheduling", cordoned) in cluster.events("second"))
     cluster.store.update({**cluster.store.get(kinds.NODES, "", NODE_NAME), "spec": node["spec"]})
     await cluster.ready("second")
 
@@ -302,7 +302,7 @@ async def test_init_containers_run_first_in_their_order(cluster: Cluster):
 async def test_failing_init_container_holds_the_pod(cluster: Cluster, policy: str, word: str, phase: str):
     initial = [helper("prepare", "exit", "3")]
     cluster.create("held", args=["echo", "9000"], initContainers=initial, restartPolicy=policy)
-    await cluster.until(lambda: shown(cluster, "held") == word)
+    await cluster.wait_until(lambda: show_reason(cluster, "held") == word)
     pod = cluster.pod("held")
     assert pod["status"]["phase"] == phase
     assert condition(pod, "Initialized")["message"] == "containers with incomplete status: [prepare]"
@@ -313,8 +313,8 @@ async def test_sidecar_is_up_before_and_ends_after(cluster: Cluster):
     probe = {"tcpSocket": {"port": 9001}, "periodSeconds": 1}
     sidecar = helper("proxy", "echo", "9001", restartPolicy="Always", startupProbe=probe)
     cluster.create("joined", args=["exit", "0"], initContainers=[sidecar], restartPolicy="Never")
-    await cluster.until(lambda: shown(cluster, "joined") == "Completed")
-    await cluster.until(
+    await cluster.wait_until(lambda: show_reason(cluster, "joined") == "Completed")
+    await cluster.wait_until(
         lambda: "terminated" in cluster.pod("joined")["status"]["initContainerStatuses"][0]["state"]
     )
     reasons = [reason for reason, _ in cluster.events("joined")]
@@ -340,7 +340,7 @@ async def test_sidecar_counts_as_a_ready_container(cluster: Cluster):
 async def test_failing_probe_restarts_the_container(cluster: Cluster, kind: str):
     probe = {"httpGet": {"port": 8000, "path": "/nothing"}, "periodSeconds": 1, "failureThreshold": 1}
     cluster.create("ill", "mon-api", container={f"{kind}Probe": probe})
-    await cluster.until(lambda: shown(cluster, "ill") == "CrashLoopBackOff")
+    await cluster.wait_until(lambda: show_reason(cluster, "ill") == "CrashLoopBackOff")
     assert f"{kind.capitalize()} probe failed: " in dict(cluster.events("ill"))["Unhealthy"]
     assert ("Killing", f"Container main failed {kind} probe, will be restarted") in cluster.events("ill")
     assert "lastState" in cluster.container("ill")
@@ -349,7 +349,7 @@ async def test_failing_probe_restarts_the_container(cluster: Cluster, kind: str)
 async def test_a_missing_claim_leaves_the_pod_unscheduled(cluster: Cluster):
     volume = {"name": "data", "persistentVolumeClaim": {"claimName": "none"}}
     cluster.create("homeless", args=["echo", "9000"], volumes=[volume])
-    await cluster.until(
+    await cluster.wait_until(
         lambda: condition(cluster.pod("homeless"), "PodScheduled").get("reason") == "Unschedulable"
     )
     cluster.store.create(
@@ -383,7 +383,7 @@ async def test_a_readiness_probe_that_fails_says_why(cluster: Cluster):
     probe = {"httpGet": {"port": 8000, "path": "/nothing"}, "periodSeconds": 1}
     cluster.create("unready", "mon-api", container={"readinessProbe": probe})
     words = "Readiness probe failed: HTTP probe failed with statuscode: 404"
-    await cluster.until(lambda: ("Unhealthy", words) in cluster.events("unready"))
+    await cluster.wait_until(lambda: ("Unhealthy", words) in cluster.events("unready"))
     assert condition(cluster.pod("unready"), "Ready")["status"] == "False"
     assert cluster.pod("unready")["status"]["phase"] == "Running"
 
@@ -435,7 +435,7 @@ async def test_killed_process_ends_by_signal_and_is_replaced(cluster: Cluster):
     cluster.create("echo", args=["echo", "9000"])
     await cluster.ready("echo")
     process_of("echo").send_signal(signal.SIGKILL)
-    await cluster.until(lambda: cluster.container("echo")["restartCount"] == 1)
+    await cluster.wait_until(lambda: cluster.container("echo")["restartCount"] == 1)
     assert cluster.container("echo")["lastState"]["terminated"]["exitCode"] == 137
     await cluster.ready("echo")
 

@@ -33,22 +33,24 @@ class Tunnel:
         self.client = SpdyClient()
         self.frames: list[Frame] = []
 
-    async def until(self, condition: Callable[[list[Frame]], bool]) -> list[Frame]:
+    async def wait_until(self, condition: Callable[[list[Frame]], bool]) -> list[Frame]:
         while not condition(self.frames):
             self.frames += self.client.frames(await self.socket.receive_bytes())
         return self.frames
 
     async def data(self, stream: int, size: int) -> bytes:
         """Return what came on a stream when it is at least so many bytes."""
-        await self.until(lambda frames: len(on(frames, stream)) >= size)
-        return on(self.frames, stream)
+        await self.wait_until(lambda frames: len(join_data(frames, stream)) >= size)
+        return join_data(self.frames, stream)
 
-    async def ended(self, stream: int) -> bytes:
-        await self.until(lambda frames: any(f[1] == stream and (f[3] or f[0] == "reset") for f in frames))
-        return on(self.frames, stream)
+    async def wait_for_end(self, stream: int) -> bytes:
+        await self.wait_until(
+            lambda frames: any(f[1] == stream and (f[3] or f[0] == "reset") for f in frames)
+        )
+        return join_data(self.frames, stream)
 
 
-def on(frames: list[Frame], stream: int) -> bytes:
+def join_data(frames: list[Frame], stream: int) -> bytes:
     return b"".join(frame[2] for frame in frames if frame[0] == "data" and frame[1] == stream)
 
 
@@ -88,11 +90,11 @@ async def test_bulk_data_comes_in_the_servers_frame_sizes(echo):
         said = bytes(range(256)) * 400
         await a.send(a.client.pair("1", 9000, 1) + a.client.data(3, said))
         sizes = []
-        while len(on(a.frames, 3)) < len(said):
+        while len(join_data(a.frames, 3)) < len(said):
             message = await a.socket.receive_bytes()
             sizes.append(len(message))
             a.frames += a.client.frames(message)
-        assert on(a.frames, 3) == said
+        assert join_data(a.frames, 3) == said
         assert max(len(frame[2]) for frame in a.frames) == 32 * 1024
         assert max(sizes) == 16 * 1024
 
@@ -100,14 +102,14 @@ async def test_bulk_data_comes_in_the_servers_frame_sizes(echo):
 async def test_ping_is_echoed(echo):
     async with tunnel(echo, "echo") as a:
         await a.send(a.client.ping(5))
-        assert await a.until(bool) == [("ping", 5, b"", False)]
+        assert await a.wait_until(bool) == [("ping", 5, b"", False)]
 
 
 async def test_refused_dial_is_an_error_then_a_reset(echo):
     async with tunnel(echo, "echo") as a:
         await a.send(a.client.pair("1", 9999, 1))
-        frames = await a.until(lambda frames: sum(f[0] == "reset" for f in frames) == 2)
-        text = on(frames, 1).decode()
+        frames = await a.wait_until(lambda frames: sum(f[0] == "reset" for f in frames) == 2)
+        text = join_data(frames, 1).decode()
         assert text.startswith("error forwarding port 9999 to pod ")
         assert "IPv4: dial tcp4 127.0.0.1:9999: connect: connection refused" in text
         assert [frame[:2] for frame in frames[-2:]] == [("reset", 3), ("reset", 1)]
@@ -119,7 +121,7 @@ async def test_refused_dial_is_an_error_then_a_reset(echo):
 async def test_stream_of_another_kind_is_reset(echo):
     async with tunnel(echo, "echo") as a:
         await a.send(a.client.open(1, {"streamtype": "other", "port": "9000", "requestid": "1"}))
-        assert await a.until(bool) == [("reset", 1, struct.pack(">I", 5), False)]
+        assert await a.wait_until(bool) == [("reset", 1, struct.pack(">I", 5), False)]
 
 
 async def test_streams_without_request_id_pair_by_number(echo):
@@ -136,8 +138,10 @@ async def test_second_stream_of_a_kind_is_its_pairs_error(echo):
         assert b"error processing stream for request 1: error stream already assigned" in await a.data(1, 50)
         headers["requestid"] = "é"  # however long it is in bytes, what follows is understood
         await a.send(a.client.open(5, headers) + a.client.open(7, headers) + a.client.ping(9))
-        await a.until(lambda frames: ("ping", 9, b"", False) in frames and len(on(frames, 5)) > 50)
-        assert on(a.frames, 5).endswith(b"error stream already assigned")
+        await a.wait_until(
+            lambda frames: ("ping", 9, b"", False) in frames and len(join_data(frames, 5)) > 50
+        )
+        assert join_data(a.frames, 5).endswith(b"error stream already assigned")
 
 
 async def test_a_text_message_ends_the_tunnel(echo):
@@ -152,12 +156,12 @@ async def test_tunnel_outlives_its_pod_and_says_it_is_gone(echo):
         await a.send(a.client.pair("1", 9000, 1) + a.client.data(3, b"x"))
         await a.data(3, 1)
         delete(echo, "echo")
-        await echo.until(lambda: echo.pod("echo") is None)
-        await a.ended(3)
+        await echo.wait_until(lambda: echo.pod("echo") is None)
+        await a.wait_for_end(3)
         await a.send(a.client.pair("2", 9000, 5))
-        await a.ended(7)
-        assert on(a.frames, 5).startswith(b"error forwarding port 9000 to pod ")
-        assert on(a.frames, 5).endswith(b" in store: not found")
+        await a.wait_for_end(7)
+        assert join_data(a.frames, 5).startswith(b"error forwarding port 9000 to pod ")
+        assert join_data(a.frames, 5).endswith(b" in store: not found")
 
 
 @pytest.mark.parametrize("protocols", [["v4.channel.k8s.io"], []])
@@ -270,7 +274,7 @@ async def test_streams_without_a_websocket(echo):
     client = SpdyClient()
     writer.write(client.pair("1", 9000, 1) + client.data(3, b"hello"))
     frames: list[Frame] = []
-    while on(frames, 3) != b"hello":
+    while join_data(frames, 3) != b"hello":
         frames += client.frames(await reader.read(65536))
     writer.close()
     await writer.wait_closed()
@@ -303,7 +307,7 @@ class Pipe:
     async def send(self, data: bytes) -> None:
         await self.outbox.put(data)
 
-    async def until(self, condition: Callable[[list[Frame]], bool]) -> list[Frame]:
+    async def wait_until(self, condition: Callable[[list[Frame]], bool]) -> list[Frame]:
         frames: list[Frame] = []
         while not condition(frames):
             frames += self.client.frames(await self.outbox.get())
@@ -351,8 +355,8 @@ async def test_half_close_cuts_the_reply():
 
     async with session(never_answers, grace=0.05) as pipe:
         pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1) + pipe.client.data(3, b"abc", fin=True))
-        frames = await pipe.until(both_ended)
-        assert on(frames, 3) == b""
+        frames = await pipe.wait_until(both_ended)
+        assert join_data(frames, 3) == b""
         await over.wait()
     assert not met_eof.is_set()
 
@@ -367,7 +371,7 @@ async def test_bytes_before_the_pods_close_arrive_whole():
     async with session(answers) as pipe:
         pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1) + pipe.client.data(3, b"5000000\n"))
         pipe.inbox.put_nowait(pipe.client.data(3, b"", fin=True))
-        assert len(on(await pipe.until(both_ended), 3)) == 5_000_000
+        assert len(join_data(await pipe.wait_until(both_ended), 3)) == 5_000_000
 
 
 async def closes(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -380,7 +384,7 @@ async def session_behind_its_pod() -> AsyncIterator[Pipe]:
     """A tunnel with a connection on which the pod has said ``bye`` and closed, an hour before that would be told."""
     async with session(closes, grace=3600.0) as pipe:
         pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1))
-        await pipe.until(lambda frames: on(frames, 3) == b"bye")
+        await pipe.wait_until(lambda frames: join_data(frames, 3) == b"bye")
         for _ in range(50):  # so that the end has come, too
             await asyncio.sleep(0)
         yield pipe
@@ -390,10 +394,10 @@ async def test_pods_end_is_told_with_the_clients_or_later():
     async with session_behind_its_pod() as pipe:
         assert pipe.outbox.empty()
         pipe.inbox.put_nowait(pipe.client.data(3, b"", fin=True))
-        await pipe.until(both_ended)
+        await pipe.wait_until(both_ended)
     async with session(closes, grace=0.05) as pipe:
         pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1))
-        await pipe.until(lambda frames: any(frame[3] for frame in frames))
+        await pipe.wait_until(lambda frames: any(frame[3] for frame in frames))
 
 
 async def test_ended_tunnel_says_no_more_of_an_ended_pod():
@@ -411,13 +415,13 @@ async def test_bytes_for_a_gone_client_end_the_pods_side():
         writer.close()
         ended.set()
 
-    async def gone(_data: bytes) -> None:
+    async def raise_gone(_data: bytes) -> None:
         raise relay.ClientGone
 
     async with asyncio.timeout(20), await asyncio.start_server(speaks, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         forwarding = relay.Forwarding(
-            Sandbox("f" * 64, "/var/run/netns/x", lambda _: connection.connect(port)), 1, gone
+            Sandbox("f" * 64, "/var/run/netns/x", lambda _: connection.connect(port)), 1, raise_gone
         )
         forwarding.feed_eof()
         assert await forwarding.run() is None
@@ -435,21 +439,21 @@ async def test_pods_reset_comes_after_its_bytes():
 
     async with session(resets) as pipe:
         pipe.inbox.put_nowait(pipe.client.pair("1", 5432, 1))
-        frames = await pipe.until(lambda frames: on(frames, 3) == b"last words")
+        frames = await pipe.wait_until(lambda frames: join_data(frames, 3) == b"last words")
         pipe.inbox.put_nowait(pipe.client.data(3, b"x"))
-        frames = await pipe.until(lambda frames: sum(frame[0] == "reset" for frame in frames) == 2)
-        assert on(frames, 1).endswith(b"->127.0.0.1:5432: read: connection reset by peer")
+        frames = await pipe.wait_until(lambda frames: sum(frame[0] == "reset" for frame in frames) == 2)
+        assert join_data(frames, 1).endswith(b"->127.0.0.1:5432: read: connection reset by peer")
 
 
 async def test_a_pair_that_stays_incomplete_is_given_up():
-    async def unused(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    async def refuse_dial(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         raise AssertionError("dialled")
 
-    async with session(unused, pair_timeout=0.01) as pipe:
+    async with session(refuse_dial, pair_timeout=0.01) as pipe:
         headers = {"streamtype": "error", "port": "1", "requestid": "9"}
         pipe.inbox.put_nowait(pipe.client.open(1, headers))
-        frames = await pipe.until(lambda frames: bool(on(frames, 1)))
-        assert on(frames, 1).endswith(b"request=9) timed out waiting for streams")
+        frames = await pipe.wait_until(lambda frames: bool(join_data(frames, 1)))
+        assert join_data(frames, 1).endswith(b"request=9) timed out waiting for streams")
 
 
 async def test_stream_reset_by_the_client_is_not_ended():
@@ -462,7 +466,7 @@ async def test_stream_reset_by_the_client_is_not_ended():
 
     async with session(waits, grace=0.01) as pipe:
         pipe.inbox.put_nowait(pipe.client.pair("1", 1, 1) + pipe.client.reset(3))
-        frames = await pipe.until(lambda frames: any(frame[3] for frame in frames))
+        frames = await pipe.wait_until(lambda frames: any(frame[3] for frame in frames))
         await left.wait()
         assert [frame[1] for frame in frames if frame[3]] == [1]
 

@@ -278,7 +278,7 @@ async def test_data_outlives_the_pod(cluster: Cluster, database: Path, tmp_path:
     """Even where the process id in the lock file of a killed server is another program's now."""
     await sql(cluster, "create table kept as select 42 as n")
     delete(cluster, "db-1")
-    await cluster.until(lambda: cluster.pod("db-1") is None)
+    await cluster.wait_until(lambda: cluster.pod("db-1") is None)
     data = postgres.volumes(tmp_path / "home") / "ns" / "db-1" / "pgdata"
     with subprocess.Popen(["sleep", "600"], **postgres.identity()) as other:  # noqa: ASYNC220 - it does nothing
         (data / "postmaster.pid").write_text(f"{other.pid}\n{data}\n")

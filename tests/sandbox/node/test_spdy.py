@@ -23,7 +23,7 @@ def conversation() -> bytes:
     return b"".join([*parts, client.ping(7), client.reset(7), client.data(11, b"", fin=True)])
 
 
-def merged(events: list[spdy.Event]) -> list[object]:
+def merge_events(events: list[spdy.Event]) -> list[object]:
     """Join data events of the same stream, which slicing may part; copy what was a view."""
     found: list[object] = []
     for event in events:
@@ -39,13 +39,13 @@ def merged(events: list[spdy.Event]) -> list[object]:
     return found
 
 
-def received(connection: spdy.Connection, chunks: list[bytes]) -> list[object]:
+def receive(connection: spdy.Connection, chunks: list[bytes]) -> list[object]:
     events: list[spdy.Event] = []
     for chunk in chunks:
         for event in connection.receive(chunk):
             is_data = isinstance(event, spdy.DataReceived)
             events.append(spdy.DataReceived(event.stream, bytes(event.data), event.fin) if is_data else event)
-    return merged(events)
+    return merge_events(events)
 
 
 @given(st.data())
@@ -53,11 +53,11 @@ def test_any_slicing_gives_the_same_events(data):
     whole = conversation()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=40)))
     chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    assert received(spdy.Connection(), chunks) == received(spdy.Connection(), [whole])
+    assert receive(spdy.Connection(), chunks) == receive(spdy.Connection(), [whole])
 
 
 def test_headers_of_many_streams_share_a_compression():
-    events = received(spdy.Connection(), [conversation()])
+    events = receive(spdy.Connection(), [conversation()])
     opened = [event for event in events if isinstance(event, spdy.StreamOpened)]
     assert [event.headers["requestid"] for event in opened] == ["1", "1", "2", "2", "3", "3", "4", "4"]
     assert {event.headers["streamtype"] for event in opened} == {"error", "data"}
@@ -70,15 +70,15 @@ def test_replies_are_read_in_their_order():
 
 
 def test_answers_to_our_own_pings_are_not_answered():
-    assert received(spdy.Connection(), [SpdyClient.ping(2)]) == []
-    assert received(spdy.Connection(), [SpdyClient.ping(3)]) == [spdy.Ping(3)]
+    assert receive(spdy.Connection(), [SpdyClient.ping(2)]) == []
+    assert receive(spdy.Connection(), [SpdyClient.ping(3)]) == [spdy.Ping(3)]
 
 
 def test_irrelevant_frames_are_skipped():
     settings = struct.pack(">HHI", 0x8003, 4, 12) + struct.pack(">III", 1, 4, 100)
     window = struct.pack(">HHIII", 0x8003, 9, 8, 1, 100)
     goaway = struct.pack(">HHIII", 0x8003, 7, 8, 0, 0)
-    assert received(spdy.Connection(), [settings + window + goaway]) == [spdy.GoAway()]
+    assert receive(spdy.Connection(), [settings + window + goaway]) == [spdy.GoAway()]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from sspcloud_magics.tunnel.protocols.websocket import Boundary, FrameDecoder
 LAST = b"\x80\x00"
 
 
-def written(size: int) -> list[int]:
+def list_write_sizes(size: int) -> list[int]:
     """Return how many bytes each write has."""
     return [len(part) for part in frames(memoryview(bytes(size)))]
 
@@ -34,7 +34,7 @@ def written(size: int) -> list[int]:
     ],
 )
 def test_what_is_written_at_once(size, writes):
-    assert written(size) == writes
+    assert list_write_sizes(size) == writes
 
 
 def test_an_empty_frame_ends_a_large_message():

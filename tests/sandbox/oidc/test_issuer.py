@@ -32,7 +32,7 @@ def issuer(clock: Callable[[], float]) -> Issuer:
     return Issuer(URL, KEY, clock=clock)
 
 
-def refused(issuer: Issuer, token: str, client: str = CLIENT_ID) -> tuple[str, str]:
+def refresh_refused(issuer: Issuer, token: str, client: str = CLIENT_ID) -> tuple[str, str]:
     with pytest.raises(Refused) as no:
         issuer.refresh(token, client)
     return no.value.code, no.value.description
@@ -56,8 +56,8 @@ def test_refresh_token_is_used_once_or_ends_the_login(issuer: Issuer) -> None:
     second = issuer.refresh(first.refresh_token, CLIENT_ID)
     assert issuer.user_of_token(second.id_token).name == "oidc-bob"
     assert second.refresh_token != first.refresh_token
-    assert refused(issuer, first.refresh_token)[0] == "invalid_grant"
-    assert refused(issuer, second.refresh_token) == ("invalid_grant", "Session not active")
+    assert refresh_refused(issuer, first.refresh_token)[0] == "invalid_grant"
+    assert refresh_refused(issuer, second.refresh_token) == ("invalid_grant", "Session not active")
 
 
 def test_logins_are_carried_over_a_restart(issuer: Issuer, clock: Clock) -> None:
@@ -69,8 +69,8 @@ def test_logins_are_carried_over_a_restart(issuer: Issuer, clock: Clock) -> None
     changes: list[None] = []
     after = Issuer(URL, KEY, clock=clock, logins=carried, changed=lambda: changes.append(None))
     again = after.refresh(pair.refresh_token, CLIENT_ID)
-    assert refused(after, pair.refresh_token)[0] == "invalid_grant"
-    assert refused(after, again.refresh_token) == ("invalid_grant", "Session not active")
+    assert refresh_refused(after, pair.refresh_token)[0] == "invalid_grant"
+    assert refresh_refused(after, again.refresh_token) == ("invalid_grant", "Session not active")
     assert len(changes) == 2, "a renewal, and the end of the login"
 
 
@@ -79,22 +79,22 @@ def test_login_ends_in_time_however_often_renewed(issuer: Issuer, clock: Clock) 
     clock.now += 99
     pair = issuer.refresh(pair.refresh_token, CLIENT_ID)
     clock.now += 1
-    assert refused(issuer, pair.refresh_token) == ("invalid_grant", "Token is not active")
+    assert refresh_refused(issuer, pair.refresh_token) == ("invalid_grant", "Token is not active")
 
 
 def test_foreign_refresh_token_is_refused(issuer: Issuer) -> None:
     pair = issuer.log_in("bob")
     other = Issuer(URL, new_signing_key()).log_in("bob")
     for token in ("", "x", pair.id_token, other.refresh_token):
-        assert refused(issuer, token)[0] == "invalid_grant"
-    assert refused(issuer, pair.refresh_token, "another-client")[0] == "invalid_client"
+        assert refresh_refused(issuer, token)[0] == "invalid_grant"
+    assert refresh_refused(issuer, pair.refresh_token, "another-client")[0] == "invalid_client"
 
 
 def test_bound_login_wants_a_proof_and_may_be_ended(issuer: Issuer) -> None:
     bound, free = issuer.log_in("bob", bound=True), issuer.log_in("alice")
-    assert "DPoP" in refused(issuer, bound.refresh_token)[1]
+    assert "DPoP" in refresh_refused(issuer, bound.refresh_token)[1]
     issuer.log_out("bob")
-    assert refused(issuer, bound.refresh_token)[1] == "Session not active"
+    assert refresh_refused(issuer, bound.refresh_token)[1] == "Session not active"
     assert issuer.refresh(free.refresh_token, CLIENT_ID)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sspcloud_magics.sandbox.world import dataset
+from sspcloud_magics.sandbox.scenario import dataset
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sspcloud_magics.sandbox.world import databases
+from sspcloud_magics.sandbox.scenario import databases
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ def test_concurrent_templates_are_all_whole(tmp_path: Path) -> None:
             (place / str(number)).touch()
 
     def make(maker: int) -> list[Path]:
-        return [databases._kept(tmp_path / f"{maker}-{number}", fill) for number in range(40)]
+        return [databases._keep(tmp_path / f"{maker}-{number}", fill) for number in range(40)]
 
     with ThreadPoolExecutor(6) as pool:
         made = [place for places in pool.map(make, range(6)) for place in places]

@@ -26,7 +26,7 @@ INVITATION = f"{SHARED}-share-bob"
 
 def fetch(sandbox: Sandbox, person: str, namespace: str, kind: str, *name: str) -> dict[str, Any]:
     got: dict[str, Any] = json.loads(
-        kubectl(sandbox, person, "-n", namespace, "get", kind, *name, "-o", "json").succeeded()
+        kubectl(sandbox, person, "-n", namespace, "get", kind, *name, "-o", "json").check_output()
     )
     return got
 
@@ -146,10 +146,10 @@ def test_the_older_chart_has_a_database_too(sandbox: Sandbox) -> None:
 def test_hibernated_database_wakes_without_its_claim(sandbox: Sandbox) -> None:
     def hibernate(state: str) -> None:
         what = ["clusters.postgresql.cnpg.io", HIBERNATED, f"cnpg.io/hibernation={state}"]
-        kubectl(sandbox, "admin", "-n", ALICE, "annotate", "--overwrite", *what).succeeded()
+        kubectl(sandbox, "admin", "-n", ALICE, "annotate", "--overwrite", *what).check_output()
 
     def wait(*words: str) -> None:
-        kubectl(sandbox, "alice", "wait", "--timeout=60s", *words).succeeded()
+        kubectl(sandbox, "alice", "wait", "--timeout=60s", *words).check_output()
 
     user = secret(sandbox, "alice", ALICE, f"{HIBERNATED}-user")
     login = {
@@ -168,8 +168,8 @@ def test_hibernated_database_wakes_without_its_claim(sandbox: Sandbox) -> None:
             psycopg.connect(host="127.0.0.1", port=port, **login) as connection,
         ):
             connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-        kubectl(sandbox, "alice", "delete", "pvc", first).succeeded()
-        kubectl(sandbox, "alice", "delete", "pod", first).succeeded()
+        kubectl(sandbox, "alice", "delete", "pvc", first).check_output()
+        kubectl(sandbox, "alice", "delete", "pod", first).check_output()
         wait("--for=create", f"pod/{second}")
         wait("--for=condition=Ready", f"pod/{second}")
         with (

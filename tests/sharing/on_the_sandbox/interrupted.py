@@ -18,11 +18,11 @@ import sspcloud_magics as ssp
 
 
 @contextlib.contextmanager
-def signalled_after(words: list[str], number: signal.Signals) -> Iterator[None]:
+def signal_after(words: list[str], number: signal.Signals) -> Iterator[None]:
     """Send this process a signal, once, when the step of these words is done: nothing of the step is lost but its answer."""
     waiting = [True]
 
-    def after(call: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap_call(call: Callable[..., Any]) -> Callable[..., Any]:
         def call_and_signal(*arguments: Any, **keywords: Any) -> Any:
             answer = call(*arguments, **keywords)
             if waiting and all(word in " ".join(map(str, arguments)) for word in words):
@@ -34,17 +34,17 @@ def signalled_after(words: list[str], number: signal.Signals) -> Iterator[None]:
 
     pool, connection = urllib3.connectionpool.HTTPConnectionPool, psycopg.Connection
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "urlopen", after(pool.urlopen))
-        patch.setattr(connection, "execute", after(connection.execute))
+        patch.setattr(pool, "urlopen", wrap_call(pool.urlopen))
+        patch.setattr(connection, "execute", wrap_call(connection.execute))
         yield
 
 
 @contextlib.contextmanager
-def interrupted_after(words: list[str]) -> Iterator[None]:
+def interrupt_after(words: list[str]) -> Iterator[None]:
     """Press Ctrl-C at that step, and see it come through."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     try:
-        with pytest.raises(KeyboardInterrupt), signalled_after(words, signal.SIGINT):
+        with pytest.raises(KeyboardInterrupt), signal_after(words, signal.SIGINT):
             yield
     finally:
         signal.signal(signal.SIGINT, before)
@@ -53,7 +53,7 @@ def interrupted_after(words: list[str]) -> Iterator[None]:
 if __name__ == "__main__":
     kubeconfig, command, database, *at = sys.argv[1:]
     ssp.login(kubeconfig=kubeconfig)
-    with signalled_after(at, signal.SIGKILL):
+    with signal_after(at, signal.SIGKILL):
         if command == "share":
             ssp.share_db(database, "bob")
         else:

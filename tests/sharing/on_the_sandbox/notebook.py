@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sspcloud_magics.cluster.identity import Cluster, find_cluster
+from sspcloud_magics.cluster.cluster import Cluster, find_cluster
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.target import PortText, Target
 from tests.support import kubectl as support

@@ -67,7 +67,7 @@ def run_in_a_pod(sandbox: Sandbox, account: Path, server: str, name: str, cells:
         _, handed, _, _ = socket.recv_fds(mine, 1, 2)
         assert handed, process.communicate()[0].decode()
         to_server, to_service = handed
-        with leading(to_server, (host, int(port))), leading(to_service, (ADDRESS, PORT)):
+        with lead_connections(to_server, (host, int(port))), lead_connections(to_service, (ADDRESS, PORT)):
             try:
                 shown, _ = process.communicate(json.dumps(cells).encode(), timeout=120)
             finally:
@@ -76,7 +76,7 @@ def run_in_a_pod(sandbox: Sandbox, account: Path, server: str, name: str, cells:
 
 
 @contextlib.contextmanager
-def leading(descriptor: int, there: tuple[str, int]) -> Iterator[None]:
+def lead_connections(descriptor: int, there: tuple[str, int]) -> Iterator[None]:
     """Let the connections that a listening socket of the pod takes lead to an address of this machine."""
     listening = socket.socket(fileno=descriptor)
     joined: list[threading.Thread] = []

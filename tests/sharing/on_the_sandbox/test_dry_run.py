@@ -9,7 +9,7 @@ import yaml
 import sspcloud_magics as ssp
 from sspcloud_magics import session
 from sspcloud_magics.cluster.api.resources import JOBS, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, SECRETS
-from sspcloud_magics.cluster.requests import objects
+from sspcloud_magics.cluster.requests import object_reads
 from sspcloud_magics.secret import HIDDEN
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.sharing.on_the_sandbox.test_ending import wait_until_gone
@@ -22,14 +22,14 @@ KINDS = {each.plural: each for each in (JOBS, SECRETS, ROLES, ROLE_BINDINGS, NET
 LOOKS_ONLY = re.compile(r"\s*(SELECT|WITH|SHOW|BEGIN|COMMIT|LOCK TABLE|--|$)")
 
 
-def told(lines):
+def list_changes(lines):
     """Return the statements that change something, without what differs from one second to the next."""
     each = (statement for line in lines for statement in re.split(r";(?: |$)", line))
     masked = (re.sub(r"SCRAM-SHA-256\$[^']+", HIDDEN, line) for line in each if not LOOKS_ONLY.match(line))
     return [re.sub(r"VALID UNTIL '[^']+'", "VALID UNTIL", line).rstrip(";") for line in masked]
 
 
-def between(log, first, last):
+def read_log_between(log, first, last):
     """Return the statements that the server has logged between two marks, each of which this sets where it is not yet."""
     deadline = time.monotonic() + 60
     while True:
@@ -44,7 +44,7 @@ def between(log, first, last):
 
 def object_of(manifest):
     plural = f"{manifest['kind'].lower()}s".replace("policys", "policies")
-    return objects.get_object(session.current_cluster(), KINDS[plural], manifest["metadata"]["name"])
+    return object_reads.get_object(session.current_cluster(), KINDS[plural], manifest["metadata"]["name"])
 
 
 def comparable(manifest):
@@ -90,12 +90,12 @@ def test_what_a_dry_run_prints_is_what_is_then_done(be, a_busy_server, sandbox):
             begin, tried, shared = (
                 f"{mark} {wish}".replace("'", "") for mark in ("begin", "tried", "shared")
             )
-            between(log, begin, begin)
+            read_log_between(log, begin, begin)
             plan = ssp.preview_share(DATABASE, ["bob", "erin"], **wish)
-            assert told(between(log, begin, tried)) == []
+            assert list_changes(read_log_between(log, begin, tried)) == []
             ssp.share_db(DATABASE, ["bob", "erin"], **wish)
-            done = told(between(log, tried, shared))
-        printed = told(plan.sql().splitlines())
+            done = list_changes(read_log_between(log, tried, shared))
+        printed = list_changes(plan.sql().splitlines())
         assert printed == done
         writes_and_reads = [line for line in printed if '"share_bob"' in line and '"share_carol"' in line]
         assert writes_and_reads, "what colleagues open to each other is told"

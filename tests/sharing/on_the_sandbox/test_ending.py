@@ -10,7 +10,7 @@ from psycopg import sql
 import sspcloud_magics as ssp
 from sspcloud_magics import session
 from sspcloud_magics.cluster.api.resources import JOBS, ROLE_BINDINGS, ROLES, SECRETS
-from sspcloud_magics.cluster.requests import objects, writing
+from sspcloud_magics.cluster.requests import object_reads, object_writes
 from sspcloud_magics.errors import (
     CredentialsNotFound,
     DatabaseHibernated,
@@ -19,8 +19,8 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     UsageProblem,
 )
-from sspcloud_magics.session import state
-from sspcloud_magics.sharing import closing, manifests
+from sspcloud_magics.session import session as session_module
+from sspcloud_magics.sharing import manifests, revoke
 from tests.sharing.on_the_sandbox import notebook
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.sharing.test_manifests import a_share
@@ -37,18 +37,20 @@ NAME = f"{DATABASE}-share-bob"
 def wait_until_gone(cluster, name=NAME):
     """Wait until nothing of a share is left in the cluster."""
 
-    def left():
+    def list_left():
         return [
             item["metadata"]["name"]
             for resource in (JOBS, SECRETS, ROLE_BINDINGS, ROLES)
-            for item in objects.list_objects(cluster, resource, label_selector="sspcloud-magics/database")
+            for item in object_reads.list_objects(
+                cluster, resource, label_selector="sspcloud-magics/database"
+            )
         ]
 
-    wait_until(lambda: name not in left(), within=60)
+    wait_until(lambda: name not in list_left(), within=60)
 
 
 def test_share_ends_by_itself_during_a_session(be):
-    ssp.share_db(DATABASE, "bob", lasts="5s", read_write=True)
+    ssp.share_db(DATABASE, "bob", duration="5s", read_write=True)
     be("bob")
     connected = ssp.connect_db(PATH)
     ssp.query_db("CREATE TABLE of_bob AS SELECT 7 AS x")
@@ -72,7 +74,7 @@ def test_share_ends_by_itself_during_a_session(be):
         ssp.forward(f"user-alice/svc/{DATABASE}-rw", "15432:5432")
     with pytest.raises(CredentialsNotFound, match="No user and password") as refused:
         ssp.connect_db(PATH)
-    assert f"%share_db {DATABASE} --with bob" in refused.value.mend
+    assert f"%share_db {DATABASE} --with bob" in refused.value.hint
     # The owner sees what is left, and is offered the one command that removes it.
     be("alice")
     (left,) = ssp.shares().to_dict("records")
@@ -166,9 +168,9 @@ def share_of(database):
     """Make what a share of that database leaves in the cluster, where there is none to log in to."""
     share = replace(a_share(), database=database)
     cluster = session.current_cluster()
-    job = writing.create_object(cluster, JOBS, manifests.job(share))
-    writing.create_object(cluster, ROLES, manifests.role(share, job["metadata"]["uid"]))
-    writing.create_object(cluster, ROLE_BINDINGS, manifests.role_binding(share, job["metadata"]["uid"]))
+    job = object_writes.create_object(cluster, JOBS, manifests.job(share))
+    object_writes.create_object(cluster, ROLES, manifests.role(share, job["metadata"]["uid"]))
+    object_writes.create_object(cluster, ROLE_BINDINGS, manifests.role_binding(share, job["metadata"]["uid"]))
     return share
 
 
@@ -209,7 +211,7 @@ def test_sleeping_database_gets_no_relay(be, sandbox):
         assert list(ssp.databases(namespace="user-alice")["state"]) == ["not running"]
         with pytest.raises(DatabaseUnavailable, match="has no pod that answers") as asleep:
             ssp.connect_db(PATH)
-        assert "my-services" in asleep.value.mend
+        assert "my-services" in asleep.value.hint
         assert "No resources found" in kubectl(sandbox, "bob", "get", "pods")
         be("alice")
         with pytest.raises(DatabaseHibernated):
@@ -223,7 +225,7 @@ def test_sleeping_database_gets_no_relay(be, sandbox):
 def in_a_notebook(request, be, sandbox, tmp_path):
     ssp.share_db(DATABASE, "bob")
     cluster = notebook.identity(sandbox, "user-alice", request.param, tmp_path)
-    state.set_cluster(cluster)
+    session_module.set_cluster(cluster)
     yield request.param
     be("alice")
     cluster.close()
@@ -235,7 +237,7 @@ def test_notebook_without_admin_revokes_what_it_may(in_a_notebook):
     if in_a_notebook == "view":
         with pytest.raises(Forbidden) as refused:
             ssp.unshare(DATABASE, "bob")
-        assert "kubernetes.role=%C2%ABedit%C2%BB" in refused.value.mend
+        assert "kubernetes.role=%C2%ABedit%C2%BB" in refused.value.hint
         with pytest.raises(CredentialsNotFound):  # "nothing was left" would not be known
             ssp.unshare(ended=True)
     else:
@@ -266,15 +268,15 @@ def test_role_in_use_ends_with_its_open_transactions(be):
     ("arguments", "options"),
     [
         ((DATABASE,), {}),
-        ((), {"everybody": True}),
-        ((DATABASE, "bob"), {"everybody": True}),
+        ((), {"all_colleagues": True}),
+        ((DATABASE, "bob"), {"all_colleagues": True}),
         ((DATABASE, "bob"), {"ended": True}),
     ],
 )
 def test_what_is_not_said_or_said_twice_is_refused(arguments, options):
     with pytest.raises(UsageProblem) as refused:
         ssp.unshare(*arguments, **options)
-    assert "%unshare --ended" in refused.value.mend
+    assert "%unshare --ended" in refused.value.hint
 
 
 def test_session_that_is_still_logging_in_is_ended(be):
@@ -297,7 +299,7 @@ def test_session_that_is_still_logging_in_is_ended(be):
     bob.start()
     be("alice")
     with superuser().psycopg as owner:
-        wait_until(lambda: owner.execute(closing._LOGGING_IN).fetchall())
+        wait_until(lambda: owner.execute(revoke._LOGGING_IN).fetchall())
     ssp.unshare(DATABASE, "bob")
     bob.join()
     assert met != ["made a function"]

@@ -14,7 +14,7 @@ import pytest
 import sspcloud_magics as ssp
 from sspcloud_magics.errors import TargetNotFound
 from tests.sharing.on_the_sandbox import interrupted
-from tests.sharing.on_the_sandbox.interrupted import interrupted_after
+from tests.sharing.on_the_sandbox.interrupted import interrupt_after
 from tests.support.database import DATABASE
 
 pytestmark = pytest.mark.slow
@@ -56,7 +56,7 @@ def steps(table: dict[str, list[str]]) -> list[Any]:
 
 @pytest.mark.parametrize("step", steps(SHARING))
 def test_interrupted_share_is_completed_by_repeating(be, step):
-    with interrupted_after(step.split()):
+    with interrupt_after(step.split()):
         ssp.share_db(DATABASE, "bob", via="network")
     assert list(ssp.shares()["state"]) == SHARING[step]
     ssp.share_db(DATABASE, "bob", via="network")
@@ -68,7 +68,7 @@ def test_interrupted_share_is_completed_by_repeating(be, step):
 @pytest.mark.parametrize("step", steps(TAKING_BACK))
 def test_interrupted_revoke_is_completed_by_repeating(be, step):
     ssp.share_db(DATABASE, "bob", via="network")
-    with interrupted_after(step.split()):
+    with interrupt_after(step.split()):
         ssp.unshare(DATABASE, "bob")
     assert list(ssp.shares()["state"]) == TAKING_BACK[step]
     if TAKING_BACK[step]:

@@ -6,7 +6,7 @@ import pytest
 
 import sspcloud_magics as ssp
 from sspcloud_magics.errors import CredentialsNotFound, DatabaseUnavailable, Forbidden, SspcloudError
-from sspcloud_magics.session import state
+from sspcloud_magics.session import session
 from tests.sharing.on_the_sandbox import notebook
 from tests.support.database import DATABASE
 from tests.support.shares import nothing_shared
@@ -33,7 +33,7 @@ def be(sandbox, tmp_path_factory):
         if role is None:
             ssp.login(kubeconfig=sandbox.kubeconfig(person))
         else:
-            state.set_cluster(clusters[person, role])
+            session.set_cluster(clusters[person, role])
 
     yield be
     ssp.close()
@@ -69,9 +69,9 @@ def bob(request, be):
         request.getfixturevalue("in_network")
         with notebook.cluster_names(HOST):
             yield request.param
-    for connection in state.session.connections:
+    for connection in session.session.connections:
         connection.close()
-    state.session.connections.clear()
+    session.session.connections.clear()
 
 
 @pytest.mark.parametrize("route", ["forward", "direct", "relay"])
@@ -80,16 +80,16 @@ def test_matrix(owner, bob, route):
     if role in ("view", "edit"):
         assert isinstance(refused, Forbidden)
         assert "the right to create roles and rolebindings" in refused.what
-        assert relaunch_with("admin") in refused.mend
+        assert relaunch_with("admin") in refused.hint
         with pytest.raises(CredentialsNotFound) as nothing:
             ssp.connect_db(PATH, route=route)
-        assert f"%share_db {DATABASE} --with bob" in nothing.value.mend
+        assert f"%share_db {DATABASE} --with bob" in nothing.value.hint
         return
     assert refused is None
     if route == "direct" and bob is None:
         with pytest.raises(DatabaseUnavailable, match="outside the cluster") as outside:
             ssp.connect_db(PATH, route=route)
-        assert f"%connect_db {PATH}   finds another way" in outside.value.mend
+        assert f"%connect_db {PATH}   finds another way" in outside.value.hint
         return
     connection = ssp.connect_db(PATH, route=route)
     assert (connection.route.name, connection.user) == (route, "share_bob")
@@ -118,8 +118,8 @@ def test_closed_network_takes_the_forward_and_says_why(be, bob, shared_by_forwar
         ssp.connect_db(PATH, route="relay", timeout=2)
     assert "a network policy lets nothing through" in relay.value.why
     opens = f"%share_db {DATABASE} --with bob --via network"
-    assert opens in relay.value.mend
-    assert (opens if bob else f"%connect_db {PATH}") in direct.value.mend
+    assert opens in relay.value.hint
+    assert (opens if bob else f"%connect_db {PATH}") in direct.value.hint
 
 
 def test_viewing_notebook_joins_without_a_relay(be, sandbox):
@@ -129,4 +129,4 @@ def test_viewing_notebook_joins_without_a_relay(be, sandbox):
         assert ssp.connect_db(PATH).route.name == "forward"
         with pytest.raises(Forbidden) as refused:
             ssp.connect_db(PATH, route="relay")
-        assert relaunch_with("edit") in refused.value.mend
+        assert relaunch_with("edit") in refused.value.hint

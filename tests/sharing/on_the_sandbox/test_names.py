@@ -19,7 +19,7 @@ INSIDE = 'base d\'été "é";--'
 """The database inside the server."""
 
 
-def quoted(name):
+def quote(name):
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -51,7 +51,7 @@ def awkward(be, sandbox):
     yield owner.psycopg
     owner.close()
     be("alice")
-    ssp.unshare(DATABASE, everybody=True)
+    ssp.unshare(DATABASE, all_colleagues=True)
     call_it(before)
     for statement in ("DROP DATABASE {inside} WITH (FORCE)", "DROP ROLE {user}"):
         first.psycopg.execute(
@@ -66,19 +66,19 @@ def test_awkward_names_are_shared_like_any_other(be, awkward):
     opened = ssp.share_db(DATABASE, "bob", schemas=[AWKWARD], reason=reason, read_write=True)
     assert AWKWARD in opened.granted
     awkward.execute(sql.SQL("CREATE TABLE {n}.later AS SELECT 2 AS x").format(n=sql.Identifier(AWKWARD)))
-    name = quoted(AWKWARD)
+    name = quote(AWKWARD)
     be("bob")
     assert ssp.connect_db(PATH).dbname == INSIDE
     assert ssp.query_db(f"SELECT * FROM {name}.{name}").shape == (1, 1)
     assert ssp.query_db(f"SELECT x FROM {name}.later")["x"][0] == 2
-    ssp.query_db(f"CREATE TABLE {quoted(USER)} AS SELECT 3 AS x")
+    ssp.query_db(f"CREATE TABLE {quote(USER)} AS SELECT 3 AS x")
     with pytest.raises(SspcloudError, match="permission denied"):
         ssp.query_db("CREATE TABLE public.elsewhere (x int)")
     be("alice")
     (row,) = ssp.shares().to_dict("records")
     assert (row["schemas"], row["reason"], row["sessions"]) == (AWKWARD, reason, 1)
     (closed,) = ssp.unshare(DATABASE, "bob")
-    assert closed.inherited == (f"share_bob.{quoted(USER)}",)
+    assert closed.inherited == (f"share_bob.{quote(USER)}",)
     awkward.execute(sql.SQL("SET ROLE {u}").format(u=sql.Identifier(USER)))
     row = awkward.execute(sql.SQL("SELECT x FROM share_bob.{u}").format(u=sql.Identifier(USER)))
     assert row.fetchone() == (3,)  # its owner reads it
@@ -112,5 +112,5 @@ def test_secrets_looked_for_are_named_without_a_login(be, sandbox):
         kubectl(sandbox, "alice", "apply", "-f", "-", stdin=json.dumps(kept))
     assert f"{DATABASE}-superuser (password)" in refused.value.why
     assert f"{DATABASE} (postgres-password)" in refused.value.why
-    assert refused.value.mend
+    assert refused.value.hint
     assert ssp.shares().empty

@@ -34,7 +34,7 @@ def bob(sandbox):
 
 
 @contextlib.contextmanager
-def shared_through_the_network(sandbox):
+def share_network(sandbox):
     """Alice's database, open to Bob's namespace."""
     with nothing_shared(lambda: ssp.login(kubeconfig=sandbox.kubeconfig("alice"))):
         ssp.share_db(DATABASE.partition("/")[2], "bob", via="network")
@@ -46,7 +46,7 @@ def shared_through_the_network(sandbox):
 def relays(sandbox):
     listed = kubectl(
         sandbox, "bob", "get", "pods", "-l", "sspcloud-magics/relay=true", "-o", "json"
-    ).succeeded()
+    ).check_output()
     return [pod for pod in json.loads(listed)["items"] if "deletionTimestamp" not in pod["metadata"]]
 
 
@@ -102,7 +102,7 @@ def test_a_relay_of_another_image_can_be_had(bob):
 
 def test_relay_takes_the_image_named_or_set(bob):
     image, other = "docker.io/alpine/socat:1.7.4.4", "docker.io/alpine/socat:1.8.0.1"
-    with shared_through_the_network(bob):
+    with share_network(bob):
         ssp.connect_db(DATABASE, route="relay", image=image)
         assert [pod["spec"]["containers"][0]["image"] for pod in relays(bob)] == [image]
         session.configure_relay(other)
@@ -160,7 +160,7 @@ def test_relay_that_is_never_ready_is_removed_and_told(bob):
     with pytest.raises(PodNotReady) as refused:
         ssp.forward_through_relay(API, image="nobody/nothing:1")
     assert "Image" in refused.value.why
-    assert "--image" in refused.value.mend
+    assert "--image" in refused.value.hint
     wait_until_gone(bob)
 
 

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 import sspcloud_magics as ssp
-from sspcloud_magics.cluster.requests import objects
+from sspcloud_magics.cluster.requests import object_reads
 from sspcloud_magics.session import current_cluster
 from tests.sharing.on_the_sandbox.notebook import kubectl
 from tests.support.database import DATABASE
-from tests.support.notebooks import saved_by_a_kernel
+from tests.support.notebooks import run_and_save
 from tests.support.shares import nothing_shared, superuser
 
 SESSION = Path(__file__).with_name("verbose_session.py")
@@ -72,7 +72,7 @@ def canaries(sandbox):
     """Return the passwords and the tokens, and the passwords as a Secret holds them."""
     cluster = current_cluster()
     names = (f"{DATABASE}-share-bob", f"{DATABASE}-superuser")
-    passwords = [objects.secret(cluster, name).value("password").reveal() for name in names]
+    passwords = [object_reads.secret(cluster, name).value("password").reveal() for name in names]
     found = [*passwords, token(sandbox, "alice"), token(sandbox, "bob")]
     found += [base64.b64encode(each.encode()).decode() for each in passwords]
     assert all(len(each) > 8 for each in found)
@@ -124,7 +124,7 @@ def test_saved_notebook_and_history_hold_no_secret(alice, sandbox, tmp_path, mon
     }
     for name in ("IPYTHONDIR", "XDG_STATE_HOME", "JUPYTER_DATA_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    saved = saved_by_a_kernel([cell.format(**words) for cell in CELLS], tmp_path).read_bytes()
+    saved = run_and_save([cell.format(**words) for cell in CELLS], tmp_path).read_bytes()
     for proof in (b"ZeroDivisionError", b"connected as share_bob", b"Send them this line", b"DEBUG"):
         assert proof in saved, proof
     kept = files(tmp_path)

@@ -15,7 +15,7 @@ import yaml
 import sspcloud_magics as ssp
 from sspcloud_magics import session
 from sspcloud_magics.cluster.api.resources import JOBS, SECRETS
-from sspcloud_magics.cluster.requests import objects
+from sspcloud_magics.cluster.requests import object_reads
 from sspcloud_magics.errors import (
     CredentialsNotFound,
     DatabaseHibernated,
@@ -26,9 +26,9 @@ from sspcloud_magics.errors import (
     TargetNotFound,
     UsageProblem,
 )
-from sspcloud_magics.session import memory
-from sspcloud_magics.sharing import opening
-from sspcloud_magics.sharing.opening import ShareResult
+from sspcloud_magics.session import recent_namespaces
+from sspcloud_magics.sharing import apply
+from sspcloud_magics.sharing.apply import ShareResult
 from sspcloud_magics.sharing.plan import SharePlan
 from tests.sharing.on_the_sandbox import notebook
 from tests.sharing.on_the_sandbox.notebook import kubectl
@@ -120,13 +120,13 @@ def test_expired_role_may_not_log_in(be):
 
 
 def test_sharing_again_keeps_the_password(be):
-    ssp.share_db(DATABASE, "bob", lasts="1h")
+    ssp.share_db(DATABASE, "bob", duration="1h")
     cluster = session.current_cluster()
-    first = objects.secret(cluster, share_name("bob")).value("password")
-    job = objects.get_object(cluster, JOBS, share_name("bob"))
-    ssp.share_db(DATABASE, "bob", lasts="2d", read_write=True)
-    assert objects.secret(cluster, share_name("bob")).value("password") == first
-    again = objects.get_object(cluster, JOBS, share_name("bob"))
+    first = object_reads.secret(cluster, share_name("bob")).value("password")
+    job = object_reads.get_object(cluster, JOBS, share_name("bob"))
+    ssp.share_db(DATABASE, "bob", duration="2d", read_write=True)
+    assert object_reads.secret(cluster, share_name("bob")).value("password") == first
+    again = object_reads.get_object(cluster, JOBS, share_name("bob"))
     assert again["metadata"]["uid"] == job["metadata"]["uid"]
     assert again["spec"]["activeDeadlineSeconds"] >= 172_800
     (row,) = ssp.shares().to_dict("records")
@@ -205,8 +205,8 @@ def test_colleagues_read_what_one_of_them_will_create(be):
 
 
 def test_shared_with_me_is_listed_newest_first(be, sandbox):
-    memory.file().unlink(missing_ok=True)
-    ssp.share_db(DATABASE, "bob", lasts="1h")
+    recent_namespaces.file().unlink(missing_ok=True)
+    ssp.share_db(DATABASE, "bob", duration="1h")
     be("bob")
     assert "%databases -n user-NAME" in repr(ssp.databases())
     (row,) = ssp.databases(namespace="user-alice").to_dict("records")
@@ -218,7 +218,7 @@ def test_shared_with_me_is_listed_newest_first(be, sandbox):
     assert session.recent_use().namespaces == ()
     assert list(ssp.databases()["namespace"]) == ["user-alice"]
     assert PATH in repr(ssp.databases())  # as %connect_db takes it
-    assert stat.S_IMODE(memory.file().stat().st_mode) == 0o600
+    assert stat.S_IMODE(recent_namespaces.file().stat().st_mode) == 0o600
     be("carol")
     with pytest.raises(Forbidden):
         ssp.databases(namespace="user-alice")
@@ -283,7 +283,7 @@ def test_a_dry_run_makes_nothing_and_shows_no_password(be):
 
 def test_no_object_but_the_secret_holds_the_password(be, sandbox):
     ssp.share_db(DATABASE, "bob", via="network")
-    password = objects.secret(session.current_cluster(), share_name("bob")).value("password").reveal()
+    password = object_reads.secret(session.current_cluster(), share_name("bob")).value("password").reveal()
     kinds = "jobs,roles,rolebindings,networkpolicies,pods,configmaps,events"
     assert password not in kubectl(sandbox, "alice", "get", kinds, "-o", "yaml")
     assert password not in kubectl(sandbox, "alice", "logs", f"{DATABASE}-1")
@@ -312,11 +312,11 @@ def test_relay_reaches_the_database_in_an_open_network(be, sandbox):
 def test_what_cannot_be_shared_is_said(be, arguments, error):
     with pytest.raises(error) as refused:
         ssp.share_db(*arguments)
-    assert refused.value.mend
+    assert refused.value.hint
 
 
 @pytest.mark.parametrize(
-    "more", [{"lasts": "nonsense"}, {"lasts": "0d"}, {"schemas": ["nowhere"]}, {"via": "pigeon"}]
+    "more", [{"duration": "nonsense"}, {"duration": "0d"}, {"schemas": ["nowhere"]}, {"via": "pigeon"}]
 )
 def test_nonsense_is_refused_before_anything_is_made(be, more):
     with pytest.raises(UsageProblem):
@@ -348,7 +348,7 @@ def test_revoking_what_was_not_shared_names_the_shares(be):
     ssp.share_db(DATABASE, "bob")
     with pytest.raises(TargetNotFound) as refused:
         ssp.unshare(DATABASE, "dave")
-    assert f"%unshare {DATABASE} bob" in refused.value.mend
+    assert f"%unshare {DATABASE} bob" in refused.value.hint
 
 
 @pytest.fixture
@@ -361,13 +361,13 @@ def no_jobs(sandbox):
 
 
 def test_owners_next_session_ends_shares_without_jobs(be, no_jobs):
-    opened = ssp.share_db(DATABASE, "bob", lasts="1h")
+    opened = ssp.share_db(DATABASE, "bob", duration="1h")
     assert any("your next session" in note for note in opened.notes)
     assert not any("no new tunnel" in note for note in opened.notes)
     be("bob")
     ssp.connect_db(PATH)
     be("alice")
-    ssp.share_db(DATABASE, "bob", lasts="1s")
+    ssp.share_db(DATABASE, "bob", duration="1s")
     wait_until(lambda: list(ssp.shares()["state"]) == ["ended"])
     ssp.share_db(DATABASE, "carol")
     assert list(ssp.shares()["colleague"]) == ["carol"]
@@ -455,8 +455,8 @@ def test_sharing_again_waits_for_a_job_that_is_going(be, held_job):
     ssp.share_db(DATABASE, "bob")
     release.join()
     cluster = session.current_cluster()
-    job = objects.get_object(cluster, JOBS, share_name("bob"))["metadata"]
-    (owner,) = objects.get_object(cluster, SECRETS, share_name("bob"))["metadata"]["ownerReferences"]
+    job = object_reads.get_object(cluster, JOBS, share_name("bob"))["metadata"]
+    (owner,) = object_reads.get_object(cluster, SECRETS, share_name("bob"))["metadata"]["ownerReferences"]
     assert owner["uid"] == job["uid"]
     assert "deletionTimestamp" not in job
 
@@ -464,14 +464,14 @@ def test_sharing_again_waits_for_a_job_that_is_going(be, held_job):
 def test_share_whose_job_goes_meanwhile_is_completed(be, sandbox, monkeypatch):
     """Another session takes the share back between the Job and the rights."""
     ssp.share_db(DATABASE, "bob")
-    made = opening._make_role
+    made = apply._make_role
 
     def role_and_loss(*arguments):
         kubectl(sandbox, "alice", "delete", "job", share_name("bob"))
-        monkeypatch.setattr(opening, "_make_role", made)
+        monkeypatch.setattr(apply, "_make_role", made)
         return made(*arguments)
 
-    monkeypatch.setattr(opening, "_make_role", role_and_loss)
+    monkeypatch.setattr(apply, "_make_role", role_and_loss)
     ssp.share_db(DATABASE, "bob")
     assert list(ssp.shares()["state"]) == ["open"]
     be("bob")

@@ -27,7 +27,7 @@ def run(cell):
     sys.stdout.flush()
 
 
-def failing(call, words, error):
+def fail_call(call, words, error):
     """Return `call`, which raises where all of the words stand in its arguments."""
 
     def fail_or_call(*arguments, **keywords):
@@ -67,11 +67,11 @@ def provoke(cell, steps, statements=()):
     """Run a cell again and again, and let each step fail in turn, now in one way and now in another."""
     errors = itertools.cycle((KeyboardInterrupt(), RuntimeError("a defect")))
     for words in steps:
-        HTTP.urlopen = failing(request, words, next(errors))
+        HTTP.urlopen = fail_call(request, words, next(errors))
         run(cell)
         HTTP.urlopen = request
     for words in statements:
-        SQL.execute = failing(execute, words, next(errors))
+        SQL.execute = fail_call(execute, words, next(errors))
         run(cell)
         SQL.execute = execute
 

@@ -11,7 +11,7 @@ import contextlib
 import socket
 from typing import Final
 
-from sspcloud_magics.sandbox.node.programs.pod import Handler, Pod, closing, run, say
+from sspcloud_magics.sandbox.node.programs.pod import Handler, Pod, close_after, run, say
 
 CHUNK: Final = bytes(256 * 1024)
 
@@ -95,7 +95,7 @@ async def main() -> int:
     pod = await Pod.join()
     match pod.args:
         case [("source" | "sink") as role, port] if port.isdigit():
-            await pod.listen(int(port), closing(HANDLERS[role]))
+            await pod.listen(int(port), close_after(HANDLERS[role]))
         case ["echo" as role, port] if port.isdigit():
             listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
             listener.setblocking(False)

@@ -13,7 +13,7 @@ Effect: TypeAlias = Callable[[], None] | None
 Bytes: TypeAlias = list[tuple[int, Effect]]
 
 
-def marked(raw: bytes, effect: Effect = None) -> Bytes:
+def mark_last(raw: bytes, effect: Effect = None) -> Bytes:
     """Bytes that mean something when the last of them has arrived."""
     return [*((byte, None) for byte in raw[:-1]), (raw[-1], effect)]
 
@@ -23,30 +23,30 @@ def payload(raw: bytes, take: Callable[[int], None]) -> Bytes:
     return [(byte, lambda byte=byte: take(byte)) for byte in raw]
 
 
-def framed(opcode: int, content: Bytes, *, fin: bool = True) -> Bytes:
+def frame_content(opcode: int, content: Bytes, *, fin: bool = True) -> Bytes:
     """A WebSocket frame around `content`."""
     raw = frame(opcode, bytes(byte for byte, _ in content), fin=fin)
     return [*((byte, None) for byte in raw[: len(raw) - len(content)]), *content]
 
 
 def spoilt(how: str, noise: bytes, waiting: bytes) -> bytes:
-    """Bytes that no server should say: ``raw`` noise, ``framed`` noise, or ``altered``, a bit of what is on its way."""
+    """Bytes that no server should say: ``raw`` noise, ``frame_content`` noise, or ``altered``, a bit of what is on its way."""
     if how == "raw":
         return noise
     if how == "framed":
-        return bytes(byte for byte, _ in framed(2, marked(noise)))
+        return bytes(byte for byte, _ in frame_content(2, mark_last(noise)))
     altered = bytearray(waiting or noise)
     altered[noise[0] % len(altered)] ^= noise[-1] or 1
     return bytes(altered)
 
 
-def fragmented(content: Bytes, cuts: Iterable[int]) -> Bytes:
+def fragment(content: Bytes, cuts: Iterable[int]) -> Bytes:
     """A binary message in as many frames as the cuts make."""
     places = sorted({cut % (len(content) + 1) for cut in cuts} | {0, len(content)})
     parts = [content[a:b] for a, b in itertools.pairwise(places)]
     found: Bytes = []
     for number, part in enumerate(parts):
-        found += framed(0 if number else 2, part, fin=number == len(parts) - 1)
+        found += frame_content(0 if number else 2, part, fin=number == len(parts) - 1)
     return found
 
 
@@ -72,10 +72,10 @@ class Line:
         for _, effect in now:
             if effect is not None:
                 effect()
-        return joined(events)
+        return join_events(events)
 
 
-def joined(events: Iterable[Any]) -> list[Any]:
+def join_events(events: Iterable[Any]) -> list[Any]:
     """Join what was received in turn: into how many events the bytes are cut means nothing."""
     found: list[Any] = []
     for event in events:

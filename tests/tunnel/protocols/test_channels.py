@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import (
     Accepted,
     Ended,
@@ -18,6 +17,7 @@ from sspcloud_magics.tunnel.protocols.events import (
     Received,
     TunnelClosed,
 )
+from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 from tests.tunnel.protocols.wire import cuts, everything, frame, slices, unmask
 
 PORT = (5432).to_bytes(2, "little")

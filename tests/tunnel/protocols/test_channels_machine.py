@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.events import (
     Accepted,
     Ended,
@@ -20,8 +19,18 @@ from sspcloud_magics.tunnel.protocols.events import (
     Received,
     TunnelClosed,
 )
+from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 from tests.support.examples import examples
-from tests.tunnel.protocols.line import Bytes, Line, fragmented, framed, joined, marked, payload, spoilt
+from tests.tunnel.protocols.line import (
+    Bytes,
+    Line,
+    fragment,
+    frame_content,
+    join_events,
+    mark_last,
+    payload,
+    spoilt,
+)
 from tests.tunnel.protocols.wire import cuts, everything, slices, unmask
 
 PORT = (5432).to_bytes(2, "little")
@@ -84,7 +93,7 @@ class ChannelTunnelMachine(RuleBasedStateMachine):
     # The server.
 
     def say(self, content: Bytes, at: list[int]) -> None:
-        self.line.put(fragmented(content, at))
+        self.line.put(fragment(content, at))
 
     @precondition(lambda self: self.opened and not (self.broken or self.close_said))
     @rule(channel=st.sampled_from([0, 1]), at=cuts)
@@ -92,31 +101,31 @@ class ChannelTunnelMachine(RuleBasedStateMachine):
         if channel == 0 and not self.greeted_data:
             self.greeted_data = True
             # Not even an abandoned pair hides that its server has answered.
-            self.say(marked(b"\x00" + PORT, lambda: self.note(Accepted(1))), at)
+            self.say(mark_last(b"\x00" + PORT, lambda: self.note(Accepted(1))), at)
         elif channel == 1 and not self.greeted_error:
             self.greeted_error = True
-            self.say(marked(b"\x01" + PORT), at)
+            self.say(mark_last(b"\x01" + PORT), at)
 
     @precondition(lambda self: self.greeted_data and not (self.broken or self.close_said))
     @rule(word=st.binary(max_size=200), at=cuts)
     def answer(self, word: bytes, at: list[int]) -> None:
-        self.say(marked(b"\x00") + payload(word, self.byte), at)
+        self.say(mark_last(b"\x00") + payload(word, self.byte), at)
 
     @precondition(lambda self: self.greeted_error and not (self.broken or self.close_said))
     @rule(words=st.text("abc é", min_size=1), at=cuts)
     def complain(self, words: str, at: list[int]) -> None:
-        self.say(marked(b"\x01") + payload(words.encode(), self.letter), at)
+        self.say(mark_last(b"\x01") + payload(words.encode(), self.letter), at)
 
     @precondition(lambda self: self.opened and not self.broken)
     @rule(opcode=st.sampled_from([9, 10]), word=st.binary(min_size=1, max_size=125))
     def server_pings_or_answers(self, opcode: int, word: bytes) -> None:
-        def arrived() -> None:
+        def note_arrival() -> None:
             if opcode == 10:
                 self.note(Ponged())
             elif not self.over:
                 self.answers.append((10, word))
 
-        self.line.put(framed(opcode, marked(word, arrived)))
+        self.line.put(frame_content(opcode, mark_last(word, note_arrival)))
 
     @precondition(lambda self: self.opened and not (self.broken or self.close_said) and self.steps > LATE)
     @rule(words=st.sampled_from([b"", b"\x03\xe8", b"\x03\xe8bye", b"\x03\xf3", b"\x03\xf3gone"]))
@@ -134,14 +143,14 @@ class ChannelTunnelMachine(RuleBasedStateMachine):
             self.note(TunnelClosed("the connection is over"))
             self.closing = self.over = True
 
-        self.line.put(framed(8, marked(words, closes)) if words else marked(b"\x88\x00", closes))
+        self.line.put(frame_content(8, mark_last(words, closes)) if words else mark_last(b"\x88\x00", closes))
 
     @precondition(lambda self: not self.broken and len(self.line))
     @rule(size=st.integers(1, 300) | st.just(1 << 20), at=cuts)
     def arrive(self, size: int, at: list[int]) -> None:
         self.broken = True  # unless all of it proves right
         events = self.line.arrive(self.tunnel.receive, size, at)
-        assert events == joined(self.expected)
+        assert events == join_events(self.expected)
         self.expected.clear()
         self.history += "".join(type(event).__name__[0] for event in events if hasattr(event, "pair"))
         assert unmask(bytes(self.tunnel.outgoing)) == self.answers

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sspcloud_magics.tunnel.protocols.channels import ChannelTunnel
 from sspcloud_magics.tunnel.protocols.spdy_tunnel import SpdyOverWebSocket, SpdyTunnel
+from sspcloud_magics.tunnel.protocols.websocket_channels import ChannelTunnel
 
 ASKED = {
     SpdyTunnel: ("POST", {"Upgrade": "SPDY/3.1", "X-Stream-Protocol-Version": "portforward.k8s.io"}),

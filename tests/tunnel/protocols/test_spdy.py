@@ -21,7 +21,7 @@ from sspcloud_magics.tunnel.protocols.spdy import (
     HeaderEncoder,
     Ping,
     Reset,
-    Stream,
+    StreamOpened,
     data_head,
     encode_goaway,
     encode_ping,
@@ -38,7 +38,7 @@ def decode(stream: bytes, at: list[int] | None = None) -> list[object]:
     return everything(lambda piece: decoder.receive([piece]), slices(stream, at or []))
 
 
-def joined(events: list[object]) -> list[object]:
+def join_events(events: list[object]) -> list[object]:
     """Join what came of one stream in turn: into how many events it is cut means nothing."""
     found: list[object] = []
     for event in events:
@@ -152,10 +152,10 @@ class TestDecoding:
         stream += control(8, struct.pack("!I", 3) + peer.block([("c", "d")]))
         stream += control(1, struct.pack("!IIBB", 2, 0, 0, 0) + peer.block([("e", "f")]))
         assert decode(stream) == [
-            Stream(FrameType.SYN_REPLY, 1, {}, True),
-            Stream(FrameType.SYN_REPLY, 3, {"a": "b", "é": "ü"}, False),
-            Stream(FrameType.HEADERS, 3, {"c": "d"}, False),
-            Stream(FrameType.SYN_STREAM, 2, {"e": "f"}, False),
+            StreamOpened(FrameType.SYN_REPLY, 1, {}, True),
+            StreamOpened(FrameType.SYN_REPLY, 3, {"a": "b", "é": "ü"}, False),
+            StreamOpened(FrameType.HEADERS, 3, {"c": "d"}, False),
+            StreamOpened(FrameType.SYN_STREAM, 2, {"e": "f"}, False),
         ]
 
     def test_reads_reset_ping_and_goaway(self):
@@ -209,7 +209,7 @@ class TestDecoding:
                 stream += control(3, struct.pack("!II", number, 5))
             else:
                 stream += control(4, drawn.draw(st.binary(max_size=20)))
-        assert joined(decode(stream, at)) == joined(decode(stream))
+        assert join_events(decode(stream, at)) == join_events(decode(stream))
 
     @given(st.binary(max_size=3000), cuts)
     def test_noise_gives_protocol_errors_and_keeps_little(self, noise, at):

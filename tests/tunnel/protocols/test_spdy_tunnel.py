@@ -56,7 +56,7 @@ class Server:
         """Return the SPDY frames that the tunnel sent."""
         return spdy_frames(self.unpack(sent))
 
-    def outgoing(self) -> list[tuple[object, ...]]:
+    def take_outgoing(self) -> list[tuple[object, ...]]:
         """Return the SPDY frames that are to be sent as answers."""
         sent = bytes(self.tunnel.outgoing)
         self.tunnel.outgoing.clear()

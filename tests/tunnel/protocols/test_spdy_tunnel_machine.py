@@ -24,7 +24,16 @@ from sspcloud_magics.tunnel.protocols.events import (
     TunnelClosed,
 )
 from tests.support.examples import examples
-from tests.tunnel.protocols.line import Bytes, Line, fragmented, framed, joined, marked, payload, spoilt
+from tests.tunnel.protocols.line import (
+    Bytes,
+    Line,
+    fragment,
+    frame_content,
+    join_events,
+    mark_last,
+    payload,
+    spoilt,
+)
 from tests.tunnel.protocols.wire import (
     CARRIAGES,
     Carriage,
@@ -167,7 +176,7 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
     # The server.
 
     def say(self, content: Bytes, at: list[int]) -> None:
-        self.line.put(fragmented(content, at) if self.in_messages else content)
+        self.line.put(fragment(content, at) if self.in_messages else content)
 
     @precondition(lambda self: not self.broken)
     @rule(index=which, fin=st.booleans(), at=cuts)
@@ -175,11 +184,12 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
         if pair := self.pair(index, lambda pair: not pair.replied):
             pair.replied = True
             pair.error_said |= fin
-            error = marked(
+            error = mark_last(
                 self.peer.reply(pair.number - 2, fin=fin), lambda: self.error_ends(pair) if fin else None
             )
             self.say(
-                error + marked(self.peer.reply(pair.number), lambda: self.event(pair, Accepted(pair.number))),
+                error
+                + mark_last(self.peer.reply(pair.number), lambda: self.event(pair, Accepted(pair.number))),
                 at,
             )
 
@@ -189,7 +199,7 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
         if pair := self.pair(index, lambda pair: pair.replied and not (pair.data_said or pair.reset_said)):
             pair.data_said = fin
             raw = data(pair.number, word, fin=fin)
-            content = marked(raw[:8]) + payload(word, lambda byte: self.byte(pair, byte))
+            content = mark_last(raw[:8]) + payload(word, lambda byte: self.byte(pair, byte))
             if fin:
                 content[-1] = (word[-1], lambda: (self.byte(pair, word[-1]), self.data_ends(pair)))  # type: ignore[assignment]
             self.say(content, at)
@@ -201,9 +211,9 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
         if pair := self.pair(index, lambda pair: pair.replied and not pair.reset_said):
             for which_one in (first, "error" if first == "data" else "data"):
                 if which_one == "data" and not pair.data_said:
-                    self.say(marked(data(pair.number, fin=True), lambda: self.data_ends(pair)), at)
+                    self.say(mark_last(data(pair.number, fin=True), lambda: self.data_ends(pair)), at)
                 elif which_one == "error" and not pair.error_said:
-                    self.say(marked(data(pair.number - 2, fin=True), lambda: self.error_ends(pair)), at)
+                    self.say(mark_last(data(pair.number - 2, fin=True), lambda: self.error_ends(pair)), at)
             pair.data_said = pair.error_said = True
 
     @precondition(lambda self: not self.broken)
@@ -212,7 +222,7 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
         if pair := self.pair(index, lambda pair: pair.replied and not (pair.error_said or pair.reset_said)):
             pair.error_said = fin
             raw = data(pair.number - 2, words.encode(), fin=fin)
-            content = marked(raw[:8]) + payload(raw[8:], lambda byte: self.letter(pair, byte))
+            content = mark_last(raw[:8]) + payload(raw[8:], lambda byte: self.letter(pair, byte))
             if fin:
                 content[-1] = (raw[-1], lambda: (self.letter(pair, raw[-1]), self.error_ends(pair)))  # type: ignore[assignment]
             self.say(content, at)
@@ -223,21 +233,21 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
         if pair := self.pair(index, lambda _: True):
             pair.reset_said = pair.replied = True
             raw = control(3, struct.pack("!II", pair.number - stream, 5))
-            self.say(marked(raw, lambda: self.is_reset(pair)), at)
+            self.say(mark_last(raw, lambda: self.is_reset(pair)), at)
 
     @precondition(lambda self: not self.broken)
     @rule(number=st.integers(1, 1 << 30), at=cuts)
     def server_pings_or_answers(self, number: int, at: list[int]) -> None:
         raw = control(6, struct.pack("!I", number))
         ours = ("control", 6, 0, struct.pack("!I", number))
-        self.say(marked(raw, lambda: self.note(Ponged()) if number % 2 else self.reply(ours)), at)
+        self.say(mark_last(raw, lambda: self.note(Ponged()) if number % 2 else self.reply(ours)), at)
 
     @precondition(lambda self: not self.broken)
     @rule(number=st.integers(1, 100), at=cuts)
     def server_opens_a_stream(self, number: int, at: list[int]) -> None:
         raw = control(1, struct.pack("!IIBB", 2 * number, 0, 0, 0) + self.peer.block())
         self.say(
-            marked(raw, lambda: self.reply(("control", 3, 0, struct.pack("!II", 2 * number, 3)))),
+            mark_last(raw, lambda: self.reply(("control", 3, 0, struct.pack("!II", 2 * number, 3)))),
             at,
         )
 
@@ -251,7 +261,7 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
             self.note(TunnelClosed(text))
             self.closing = self.closed = True
 
-        self.line.put(framed(8, marked(words, closes)) if words else marked(b"\x88\x00", closes))
+        self.line.put(frame_content(8, mark_last(words, closes)) if words else mark_last(b"\x88\x00", closes))
 
     @precondition(lambda self: not self.broken and self.steps > LATE)
     @rule(at=cuts)
@@ -260,14 +270,14 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
             self.note(TunnelClosed("the server takes no further connections on this tunnel"))
             self.closing = True
 
-        self.say(marked(control(7, struct.pack("!II", 0, 0)), goes_away), at)
+        self.say(mark_last(control(7, struct.pack("!II", 0, 0)), goes_away), at)
 
     @precondition(lambda self: not self.broken and len(self.line))
     @rule(size=st.integers(1, 300) | st.just(1 << 20), at=cuts)
     def arrive(self, size: int, at: list[int]) -> None:
         self.broken = True  # unless all of it proves right
         events = self.line.arrive(self.tunnel.receive, size, at)
-        assert events == joined(self.expected)
+        assert events == join_events(self.expected)
         self.expected.clear()
         for event in events:
             if (number := getattr(event, "pair", None)) is not None:

@@ -32,7 +32,7 @@ SELECT array_oid, oid, typdelim, typcategory FROM element WHERE typtype OPERATOR
 _asked: weakref.WeakKeyDictionary[psycopg.Connection[Any], set[int]] = weakref.WeakKeyDictionary()
 
 
-def unknown(connection: psycopg.Connection[Any], types: Iterable[int]) -> list[int]:
+def list_unknown(connection: psycopg.Connection[Any], types: Iterable[int]) -> list[int]:
     """Return those types of which it is not known whether they are arrays."""
     asked: AbstractSet[int] = _asked.get(connection, frozenset())
     return [
@@ -53,7 +53,7 @@ def learn(connection: psycopg.Connection[Any], types: Iterable[int]) -> None:
         PostgreSQL's numbers of types.
     """
     asked = _asked.setdefault(connection, set())
-    pending = set(unknown(connection, types))
+    pending = set(list_unknown(connection, types))
     while pending:
         rows = connection.execute(_ARRAYS, [list(pending)]).fetchall()
         asked |= pending
@@ -61,4 +61,6 @@ def learn(connection: psycopg.Connection[Any], types: Iterable[int]) -> None:
             members = {"base_oid": element, "delimiter": delimiter.encode()}
             connection.adapters.register_loader(array, type("OwnArrayLoader", (ArrayLoader,), members))
         # A domain may be one over an array.
-        pending = set(unknown(connection, [element for _, element, _, category in rows if category == "A"]))
+        pending = set(
+            list_unknown(connection, [element for _, element, _, category in rows if category == "A"])
+        )

@@ -30,18 +30,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import psycopg
 from psycopg import pq
 
-from sspcloud_magics import forked
+from sspcloud_magics import fork_hooks
 from sspcloud_magics.databases import credentials
-from sspcloud_magics.databases.credentials import Credentials
+from sspcloud_magics.databases.credentials import DatabaseCredentials
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.databases.postgres import forks, libpq
+from sspcloud_magics.databases.postgres import forked_sessions, libpq
 from sspcloud_magics.databases.postgres.libpq import Login, Tls
-from sspcloud_magics.databases.postgres.parameters import Statement, statements
-from sspcloud_magics.databases.postgres.results import fetching
-from sspcloud_magics.databases.postgres.session import belongings, failures, pooler
-from sspcloud_magics.databases.postgres.session.settings import Settings
+from sspcloud_magics.databases.postgres.results import result_reader
+from sspcloud_magics.databases.postgres.session import pg_errors, pooler, session_contents
+from sspcloud_magics.databases.postgres.session.session_settings import Settings
+from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
 from sspcloud_magics.databases.route import Route
-from sspcloud_magics.databases.turn import Place, Turn
+from sspcloud_magics.databases.session_lock import QueuedThread, Turn
 from sspcloud_magics.errors import (
     ClusterError,
     ConnectionBusy,
@@ -53,7 +53,7 @@ from sspcloud_magics.printable import printable
 from sspcloud_magics.target import PortText, Target
 
 if TYPE_CHECKING:
-    from sspcloud_magics.cluster.identity import Cluster
+    from sspcloud_magics.cluster.cluster import Cluster
     from sspcloud_magics.forwards.forward import Forward
     from sspcloud_magics.forwards.lease import Lease
     from sspcloud_magics.forwards.manager import ForwardManager
@@ -162,7 +162,7 @@ class DatabaseConnection:
         self._reader: weakref.ref[object] | None = None
         self._is_inherited = False
         # The turn in which the session was used last.
-        self._used_in: Place | None = None
+        self._used_in: QueuedThread | None = None
         # What ends with the session, whether others have used it, and why it has ended.
         self._held: dict[str, None] = {}
         self._is_shared = False
@@ -175,7 +175,7 @@ class DatabaseConnection:
         self._session, self.tls = self._log_in()
         self.settings.begin(self._session, is_pooled=self.is_pooled)
         self._closed = False
-        forked.begin_again(self)
+        fork_hooks.begin_again(self)
 
     @property
     def user(self) -> str:
@@ -238,22 +238,22 @@ class DatabaseConnection:
                 return self._log_in_again(_OWN_SESSION)
             self._free()
             in_transaction, was_told = self.in_transaction, self._session.closed
-            ended = self._ended()
+            ended = self._explain_end()
             if ended is None:
                 if not in_transaction:
                     self._blocks.clear()  # ended by hand
-                return self._session, _refused(self.settings.catch_up(self._session))
+                return self._session, _describe_refused_settings(self.settings.catch_up(self._session))
             self._session.close()
             if in_transaction or self._blocks:
-                raise failures.of_connection(ended, place=self.database.path, in_transaction=True)
+                raise pg_errors.of_connection(ended, place=self.database.path, in_transaction=True)
             reason = f" ({self._reason})" if self._reason else ""
-            lost = belongings.lost(self._held, unseen=self._is_shared, was_told=was_told)
+            lost = session_contents.describe_lost(self._held, unseen=self._is_shared, was_told=was_told)
             return self._log_in_again(f"The session was ended{reason}, and a new one is used: {lost}.")
 
-    def _ended(self) -> SessionError | None:
+    def _explain_end(self) -> SessionError | None:
         """Return why the server has hung up, if it has."""
-        if not self._session.closed and (error := _ended(self._session)) is not None:
-            self._reason = self._reason or failures.reason(error)
+        if not self._session.closed and (error := _explain_hangup(self._session)) is not None:
+            self._reason = self._reason or pg_errors.reason(error)
             return psycopg.OperationalError(self._reason)
         return psycopg.OperationalError(self._reason) if self._session.closed else None
 
@@ -275,13 +275,13 @@ class DatabaseConnection:
             self._refuse_if_closed()
         return self._session, (
             remark,
-            *_refused(self.settings.begin(self._session, is_pooled=self.is_pooled)),
+            *_describe_refused_settings(self.settings.begin(self._session, is_pooled=self.is_pooled)),
         )
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise NotConnected(
-                f"The connection to {self.database.path} is closed.", mend=f"%connect_db {self.database.path}"
+                f"The connection to {self.database.path} is closed.", hint=f"%connect_db {self.database.path}"
             )
 
     def _free(self) -> None:
@@ -292,7 +292,7 @@ class DatabaseConnection:
         self._used_in = place
         if self._rows is None and place is not None and place is not before and not place.is_psycopgs:
             # Nothing of this turn has begun: what is under way was left by an interruption between two instructions.
-            fetching.settle(self._session)
+            result_reader.settle(self._session)
             for left in self._blocks[:1]:
                 self.drop(left)
         if self._rows is None:
@@ -300,13 +300,13 @@ class DatabaseConnection:
                 return
             raise ConnectionBusy(
                 f"A query on {self.database.path} is still running in this thread.",
-                mend="ask after its end: what is called while it runs, such as progress, cannot ask",
+                hint="ask after its end: what is called while it runs, such as progress, cannot ask",
             )
         # Also where all of them are here already: their reader would take what is answered to another query for its own.
         if self._reader is not None and self._reader() is not None:
             raise ConnectionBusy(
                 f"The rows of another query on {self.database.path} are still being read in chunks.",
-                mend="read them to their end, or give the rest up: chunks.close()",
+                hint="read them to their end, or give the rest up: chunks.close()",
             )
         self.stop_reading()
 
@@ -317,7 +317,7 @@ class DatabaseConnection:
             raise ConnectionBusy(
                 f"Another thread has a transaction open on {self.database.path}.",
                 why=f"It did not end within {PATIENCE:.0f} s, and only the thread that began it can use the session.",
-                mend="end it, or do all of its work in its own thread",
+                hint="end it, or do all of its work in its own thread",
             )
 
     def lend(self, rows: Generator[Any, None, None], reader: object) -> None:
@@ -395,7 +395,7 @@ class DatabaseConnection:
             raise ConnectionBusy(
                 f"A transaction of a SQLAlchemy connection is open on {self.database.path}.",
                 why="Another one within it could not be kept by itself.",
-                mend="commit() or close() that connection first",
+                hint="commit() or close() that connection first",
             )
         is_savepoint = self.in_transaction
         begin, keep, drop = _SAVEPOINT if is_savepoint else (how + self.settings.local, *_TRANSACTION[1:])
@@ -404,7 +404,7 @@ class DatabaseConnection:
             session.execute(begin)
             self._blocks.append(block)
         except BaseException:  # interrupted, it may be open all the same
-            fetching.settle(session)
+            result_reader.settle(session)
             if block not in self._blocks and self.in_transaction and not is_savepoint:
                 session.execute(drop)
             raise
@@ -416,7 +416,7 @@ class DatabaseConnection:
             self._roll_back(block)
 
     def _roll_back(self, block: Block) -> None:
-        fetching.settle(self._session)  # an interruption may have left a statement under way
+        result_reader.settle(self._session)  # an interruption may have left a statement under way
         if self.in_transaction:
             with suppress(psycopg.OperationalError):  # the server has gone, and has done it
                 self._session.execute(block.drop)
@@ -435,17 +435,17 @@ class DatabaseConnection:
         """
         is_there = self._end(block)
         session = self._session
-        if (ended := self._ended()) is not None:
-            raise failures.of_connection(ended, place=self.database.path, in_transaction=True)
+        if (ended := self._explain_end()) is not None:
+            raise pg_errors.of_connection(ended, place=self.database.path, in_transaction=True)
         if not (is_there and self.in_transaction):
             raise QueryFailed(
                 "The transaction was ended inside of its block, by COMMIT or ROLLBACK.",
-                mend="leave them out: the block commits at its end, and rolls back after an error",
+                hint="leave them out: the block commits at its end, and rolls back after an error",
             )
         try:
             done = session.execute(block.keep)
         except BaseException:
-            fetching.settle(session)
+            result_reader.settle(session)
             if self.in_transaction:
                 session.execute(block.drop)
             raise
@@ -454,7 +454,7 @@ class DatabaseConnection:
         if done.statusmessage == "ROLLBACK":
             raise QueryFailed(
                 "Nothing was committed: a statement of the transaction had failed, and all of it is rolled back.",
-                mend="let the error end the block, or have the statement that may fail in a block of its own",
+                hint="let the error end the block, or have the statement that may fail in a block of its own",
             )
 
     def _commit(self, block: Block) -> None:
@@ -463,8 +463,8 @@ class DatabaseConnection:
             self.keep(block)
         except psycopg.Error as error:
             if self._session.closed:
-                raise failures.of_connection(error, place=self.database.path, in_transaction=True) from None
-            raise failures.of_statement(error, statements(block.keep.decode())[0]) from None
+                raise pg_errors.of_connection(error, place=self.database.path, in_transaction=True) from None
+            raise pg_errors.of_statement(error, statements(block.keep.decode())[0]) from None
 
     def _end(self, block: Block) -> bool:
         """Forget a block and those within it; return whether it was not ended by hand."""
@@ -489,7 +489,7 @@ class DatabaseConnection:
             self._session.execute(self.settings.local.removeprefix(b"; "))
         if tag == "DISCARD ALL":
             self._held.clear()
-        elif (held := belongings.held_after(statement)) is not None:
+        elif (held := session_contents.describe_held_after(statement)) is not None:
             self._held[held] = None
 
     def refuse(self, parsed: Sequence[Statement]) -> None:
@@ -543,13 +543,13 @@ class DatabaseConnection:
                 raise QueryFailed(
                     f"{error.diag.message_primary}.",
                     why=f"The pooler of {self.database.path} keeps no session, so your settings travel in a transaction with each query.",
-                    mend="clear them, and name the schema in the statement: "
+                    hint="clear them, and name the schema in the statement: "
                     "%config SSPCloud.search_path = '' and %config SSPCloud.time_zone = ''",
                 ) from None
             raise
 
     @contextmanager
-    def unharmed(self) -> Iterator[None]:
+    def protect_transaction(self) -> Iterator[None]:
         """Keep the transaction that is open, if one is, from failing with what is cancelled in the block."""
         session, _ = self.ready()
         if not self.in_transaction:
@@ -566,7 +566,7 @@ class DatabaseConnection:
             elif status == pq.TransactionStatus.INTRANS:
                 session.execute(keep)
 
-    def beside(self) -> DatabaseConnection:
+    def copy_connection(self) -> DatabaseConnection:
         """Return another session, set up alike, with the same login and by the same way; close it after use.
 
         Raises
@@ -601,7 +601,7 @@ class DatabaseConnection:
 
     def begin_in_child(self) -> None:
         """Leave the session to the parent process, in a child that was just forked: it gets its own when it asks."""
-        forks.leave_to_parent(self._session, self.database.path, self._rows)
+        forked_sessions.leave_to_parent(self._session, self.database.path, self._rows)
         self.turn = Turn(self._refuse_to_wait)
         self._blocks, self._rows = [], None
         self._lease = None
@@ -645,7 +645,7 @@ class DatabaseConnection:
                 self.user,
                 error.sqlstate or type(error).__name__,
             )
-            refused = failures.of_login(
+            refused = pg_errors.of_login(
                 error,
                 place=self.database.path,
                 user=self.user,
@@ -708,7 +708,7 @@ class DatabaseConnection:
         }
 
 
-def _refused(names: list[str]) -> tuple[str, ...]:
+def _describe_refused_settings(names: list[str]) -> tuple[str, ...]:
     return (f"The server does not take what was set for {', '.join(names)}.",) if names else ()
 
 
@@ -717,7 +717,7 @@ def _row(name: str, value: str) -> str:
     return f'<tr><th style="{style}">{html.escape(name)}</th><td style="{style}">{html.escape(printable(value))}</td></tr>'
 
 
-def _ended(session: Session) -> psycopg.Error | None:
+def _explain_hangup(session: Session) -> psycopg.Error | None:
     """Return why the server has hung up, as far as it can be told without asking it; None if it has not."""
     try:
         for _ in range(3):  # a farewell of the server may come before the end of its bytes
@@ -741,7 +741,7 @@ def open_connection(
     cluster: Cluster,
     manager: ForwardManager,
     database: Database,
-    used: Credentials,
+    used: DatabaseCredentials,
     *,
     dbname: str | None = None,
     options: str = "",

@@ -20,8 +20,8 @@ from typing import Any, NoReturn, Self
 import psycopg
 from psycopg import generators, pq, sql
 
-from sspcloud_magics.databases.postgres.parameters import Statement, statements
-from sspcloud_magics.databases.postgres.waiting import waited
+from sspcloud_magics.databases.postgres.server_wait import wait_for
+from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
 from sspcloud_magics.errors import QueryFailed
 
 _PROCESS = b"SELECT pg_catalog.pg_backend_pid()"
@@ -68,7 +68,7 @@ def _process(session: psycopg.Connection[Any], timeout: float) -> bytes:
 
 def _answer(session: psycopg.Connection[Any], timeout: float) -> bytes:
     """Return the answer as it came; nothing where the server refuses to tell."""
-    results = waited(session, generators.execute(session.pgconn), timeout)
+    results = wait_for(session, generators.execute(session.pgconn), timeout)
     if session.pgconn.status == pq.ConnStatus.BAD:  # the pooler has ended it, as after its query_wait_timeout
         raise psycopg.errors.error_from_result(results[-1])
     return results[-1].get_value(0, 0) or b""
@@ -84,7 +84,7 @@ class _Need:
         Its words, with blanks between them.
     what
         What it needs the session for.
-    mend
+    hint
         What to do instead.
     but
         Words with which it does not.
@@ -92,7 +92,7 @@ class _Need:
 
     pattern: re.Pattern[str]
     what: str
-    mend: str
+    hint: str
     but: re.Pattern[str] = re.compile(r"(?!)")
 
 
@@ -179,7 +179,7 @@ def _refuse(need: _Need, place: str) -> NoReturn:
         f"{need.what} needs a session, and the pooler keeps none.",
         why=f"The pooler of {place} gives each transaction another session: what is kept in one is lost to you, and reaches "
         "other clients.",
-        mend=need.mend,
+        hint=need.hint,
     )
 
 

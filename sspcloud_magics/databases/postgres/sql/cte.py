@@ -11,8 +11,15 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from sspcloud_magics.databases.postgres.parameters import Kind, Statement, statements, tokens
-from sspcloud_magics.databases.postgres.sql.sources import Group, Item, Lexeme, grouped, lexemes, word
+from sspcloud_magics.databases.postgres.sql.sql_scope import (
+    Group,
+    Item,
+    Lexeme,
+    group_parentheses,
+    lexemes,
+    word,
+)
+from sspcloud_magics.databases.postgres.sql_lexer import Kind, Statement, statements, tokens
 from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.spelling import nearest
 
@@ -62,7 +69,7 @@ def check_name(name: str, reserved: Container[str] = ()) -> str:
         return folded
     raise UsageProblem(
         "--save takes a name that SQL takes without quotes: letters, digits and _, and no reserved word.",
-        mend="%%query_db --save salaries",
+        hint="%%query_db --save salaries",
     )
 
 
@@ -86,17 +93,17 @@ def check_query(sql: str, name: str, uses: Iterable[str], saved: Mapping[str, Sa
     if changes:
         raise UsageProblem(
             f"--save takes a query: {min(changes).upper()} would be done again by each statement that uses it.",
-            mend="run it without --save, and save a SELECT of its result",
+            hint="run it without --save, and save a SELECT of its result",
         )
     if parts.verb not in _QUERIES or "into" in map(word, parts.main):
         raise UsageProblem(
             "--save takes a query: SELECT, VALUES, TABLE, or WITH before one of them, and no SELECT INTO.",
-            mend="run the statement without --save",
+            hint="run the statement without --save",
         )
     if name in _require(uses, saved):
         raise UsageProblem(
             f"{name} would need itself: it is among the statements of --with, or one of them uses it.",
-            mend=f"save it under another name: --save {name}_2",
+            hint=f"save it under another name: --save {name}_2",
         )
 
 
@@ -127,13 +134,13 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
     if parts.verb not in _QUERIES | _CHANGES:
         raise UsageProblem(
             f"--with does not fit {parts.verb.upper()}: SELECT, INSERT, UPDATE, DELETE and MERGE take a WITH.",
-            mend="%%query_db --explain shows a plan" if parts.verb == "explain" else "",
+            hint="%%query_db --explain shows a plan" if parts.verb == "explain" else "",
         )
     needed = _require(uses, saved)
     if clash := [name for name in parts.names if name in needed]:
         raise UsageProblem(
             f"{clash[0]} is a saved statement, and a name in the statement's own WITH.",
-            mend="rename the one in the statement",
+            hint="rename the one in the statement",
         )
     names = _in_order(needed)
     if parts.is_recursive:
@@ -147,7 +154,7 @@ def compose(sql: str, uses: Iterable[str], saved: Mapping[str, SavedStatement]) 
 def _only(sql: str, option: str) -> Statement:
     found = statements(sql)
     if len(found) != 1:
-        raise UsageProblem(f"--{option} takes one statement.", mend="keep the others in a cell of their own")
+        raise UsageProblem(f"--{option} takes one statement.", hint="keep the others in a cell of their own")
     return found[0]
 
 
@@ -170,7 +177,7 @@ class _Parts:
 
 
 def _parts(statement: Statement) -> _Parts:
-    items = grouped(list(lexemes(statement.text)), len(statement.text))
+    items = group_parentheses(list(lexemes(statement.text)), len(statement.text))
     if word(items[0]) != "with":
         return _Parts((), (), items)
     is_recursive = word(items[1] if len(items) > 1 else None) == "recursive"
@@ -204,7 +211,7 @@ def _require(uses: Iterable[str], saved: Mapping[str, SavedStatement]) -> dict[s
             raise UsageProblem(
                 f"No statement is saved as {name}.",
                 why=f"{by} was saved with it." if by else "",
-                mend=f"did you mean {near}?" if near else "%queries lists the statements and their names",
+                hint=f"did you mean {near}?" if near else "%queries lists the statements and their names",
             )
         found[name] = saved[name]
         waiting += [(used, name) for used in saved[name].uses]
@@ -227,7 +234,7 @@ def _in_order(needed: Mapping[str, SavedStatement]) -> list[str]:
         one, other = error.args[1][:2]
         raise UsageProblem(
             f"{one} and {other} cannot stand in one statement: each of them would have to come first.",
-            mend=f"save {one} again under another name",
+            hint=f"save {one} again under another name",
         ) from None
 
 
@@ -238,7 +245,7 @@ def _refuse_recursion(listed: Sequence[SavedStatement], own: Sequence[str]) -> N
         if clash := taken & _find_names(each.sql):
             raise UsageProblem(
                 f"WITH RECURSIVE would change what {min(clash)} means in the saved statement {each.name}.",
-                mend=f"save {each.name} under a name that no table has, or rename the query of WITH RECURSIVE",
+                hint=f"save {each.name} under a name that no table has, or rename the query of WITH RECURSIVE",
             )
 
 

@@ -6,12 +6,12 @@ from contextlib import suppress
 
 import psycopg
 
-from sspcloud_magics.databases.postgres.parameters import Statement
-from sspcloud_magics.databases.postgres.session import failures
+from sspcloud_magics.databases.postgres.session import pg_errors
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
-from sspcloud_magics.databases.postgres.session.failures import ONLY_READS
-from sspcloud_magics.databases.postgres.session.pinned import pinned
-from sspcloud_magics.databases.postgres.sql import known_names
+from sspcloud_magics.databases.postgres.session.pg_errors import ONLY_READS
+from sspcloud_magics.databases.postgres.session.search_path import pin_search_path
+from sspcloud_magics.databases.postgres.sql import name_cache
+from sspcloud_magics.databases.postgres.sql_lexer import Statement
 from sspcloud_magics.errors import DatabaseError, QueryFailed
 
 _STANDBY, _READS_ONLY = (
@@ -36,7 +36,7 @@ def of_statement(
         Where: the names of its database may be near the one that was typed.
     """
     only_reads = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
-    return failures.of_statement(
+    return pg_errors.of_statement(
         error,
         statement,
         near=_near_name(error, statement, connection),
@@ -46,19 +46,19 @@ def of_statement(
 
 
 def _near_name(error: psycopg.Error, statement: Statement, connection: DatabaseConnection) -> str:
-    from sspcloud_magics.databases.postgres.sql import near_names  # noqa: PLC0415 - most queries need no hint
+    from sspcloud_magics.databases.postgres.sql import name_hints  # noqa: PLC0415 - most queries need no hint
 
     diagnosis = error.diag
     sqlstate = diagnosis.sqlstate or ""
-    if sqlstate not in near_names.KINDS or diagnosis.internal_query:
+    if sqlstate not in name_hints.KINDS or diagnosis.internal_query:
         return ""
-    known = known_names.names_for_hint(connection)
+    known = name_cache.names_for_hint(connection)
     if not known:
         return ""
     position = diagnosis.statement_position
     offset = None if position is None else statement.offset_as_written(int(position) - 1)
-    typed = failures.QUOTED_NAME.findall(diagnosis.message_primary or "")
-    return near_names.near_name(near_names.UnknownName(sqlstate, statement.text, offset, typed), known)
+    typed = pg_errors.QUOTED_NAME.findall(diagnosis.message_primary or "")
+    return name_hints.near_name(name_hints.UnknownName(sqlstate, statement.text, offset, typed), known)
 
 
 def _how_to_write(connection: DatabaseConnection) -> str:
@@ -69,7 +69,7 @@ def _how_to_write(connection: DatabaseConnection) -> str:
         session = connection.ready()[0]
         report = {name: session.info.parameter_status(name) for name in (_STANDBY, _READS_ONLY)}
         if not connection.in_transaction:
-            with pinned(session):
+            with pin_search_path(session):
                 is_set_here = session.execute(_SET_HERE).fetchone() is not None
     if report.get(_STANDBY) == "on":
         return f"this server is a standby, which only reads: %connect_db {connection.database.path} finds the primary"

@@ -15,7 +15,7 @@ import pandas as pd
 import psycopg
 
 from sspcloud_magics.databases.column_names import refuse_twins
-from sspcloud_magics.databases.postgres.results.columns import JSON
+from sspcloud_magics.databases.postgres.results.column_types import JSON
 from sspcloud_magics.errors import UsageProblem
 
 _BYTES = psycopg.adapters.types["bytea"].oid
@@ -23,7 +23,7 @@ _TIME = psycopg.adapters.types["time"].oid
 _DATE = psycopg.adapters.types["date"].oid
 
 
-def needed(package: str, extra: str, what: str) -> Any:
+def import_optional(package: str, extra: str, what: str) -> Any:
     """Import an optional package, or say how to get it.
 
     Raises
@@ -38,7 +38,7 @@ def needed(package: str, extra: str, what: str) -> Any:
     except ImportError:
         raise UsageProblem(
             f"{what} needs the package {package}, which is not installed.",
-            mend=f"%pip install 'sspcloud-magics[{extra}]'",
+            hint=f"%pip install 'sspcloud-magics[{extra}]'",
         ) from None
 
 
@@ -77,7 +77,7 @@ def arrow_table(frame: pd.DataFrame, types: Sequence[int]) -> Any:
     UsageProblem
         If pyarrow is not installed.
     """
-    pa = needed("pyarrow", "arrow", "An Arrow table")
+    pa = import_optional("pyarrow", "arrow", "An Arrow table")
     arrays = []
     for column, oid in zip(plain(frame, types), types, strict=True):
         if column.dtype == object:
@@ -100,4 +100,4 @@ def polars_frame(frame: pd.DataFrame, types: Sequence[int]) -> Any:
         If polars or pyarrow are not installed, or two columns have the same name.
     """
     refuse_twins(frame.columns, "a polars DataFrame")
-    return needed("polars", "arrow", "A polars DataFrame").from_arrow(arrow_table(frame, types))
+    return import_optional("polars", "arrow", "A polars DataFrame").from_arrow(arrow_table(frame, types))

@@ -67,7 +67,7 @@ class Chunks:
         if os.getpid() != self._process:
             raise ConnectionLost(
                 "These rows are read by the parent process.",
-                mend="run the query in the process that reads it",
+                hint="run the query in the process that reads it",
             )
         with self._connection.turn:
             if self._first is not None:
@@ -87,7 +87,7 @@ class Chunks:
         raise QueryFailed(
             f"The rest of the rows was given up after {self._rows:,}.",
             why="An interruption or an error ended their query, or the transaction that it ran in has ended.",
-            mend="run the query again, and read its rows to their end",
+            hint="run the query again, and read its rows to their end",
         )
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ def _cut(
     rest: pd.DataFrame | None = None
     types: tuple[int, ...] = ()
     given = 0
-    with connection.unharmed(), closing(parts):
+    with connection.protect_transaction(), closing(parts):
         for part in parts:
             types = part.types
             frame = part.frame if rest is None else pd.concat([rest, part.frame], ignore_index=True)

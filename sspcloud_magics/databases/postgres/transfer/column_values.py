@@ -155,7 +155,7 @@ def _without_arrows_clock(column: pd.Series[Any], name: str, kind: Any) -> pd.Se
     if kind == pa.time64("ns"):
         for row, value in enumerate(column.array.__arrow_array__().cast(pa.int64()).to_pylist()):
             if value is not None and value % 1000:
-                raise _refused(name, row, column.iloc[row], _NANOSECONDS)
+                raise _make_refusal(name, row, column.iloc[row], _NANOSECONDS)
     if pa.types.is_timestamp(kind) or pa.types.is_date32(kind) or pa.types.is_duration(kind):
         values = column.array.__arrow_array__().to_numpy()
         if pa.types.is_date32(kind):
@@ -202,7 +202,7 @@ def _type_by_values(column: pd.Series[Any], name: str) -> str:
             continue
         kind = _kind(value)
         if kind is None:
-            raise _refused(name, row, value, "It has no type in PostgreSQL.")
+            raise _make_refusal(name, row, value, "It has no type in PostgreSQL.")
         if kind == "integer":
             longest = max(longest, abs(int(value)))
         kinds.setdefault(kind, row)
@@ -210,7 +210,7 @@ def _type_by_values(column: pd.Series[Any], name: str) -> str:
     if found is None:
         first, other, *_ = kinds
         why = f"It is {_with_article(other)}, and the values before it are {_with_article(first)} each."
-        raise _refused(name, kinds[other], column.iloc[kinds[other]], why)
+        raise _make_refusal(name, kinds[other], column.iloc[kinds[other]], why)
     if (found == "int8" and longest >= 2**63) or (found == "float8" and longest > _EXACT_FLOAT):
         return "numeric"
     return found
@@ -278,16 +278,16 @@ _NANOSECONDS = "PostgreSQL counts microseconds, and would round its nanoseconds.
 def _texts(column: pd.Series[Any], name: str, write: Callable[[Any], str]) -> Iterator[str | None]:
     for row, value in enumerate(_values(column, name)):
         try:
-            yield None if value is None else _checked(write(value))
+            yield None if value is None else _check_text(write(value))
         except RecursionError:
-            raise _refused(
+            raise _make_refusal(
                 name, row, value, "Its lists and dicts are too deep, or contain themselves."
             ) from None
         except _NOT_IN_PYTHON as error:
-            raise _refused(name, row, value, str(error)) from None
+            raise _make_refusal(name, row, value, str(error)) from None
 
 
-def _refused(name: str, row: int, value: Any, why: str) -> UsageProblem:
+def _make_refusal(name: str, row: int, value: Any, why: str) -> UsageProblem:
     try:
         shown = " ".join(repr(value).split())
     except Exception:  # noqa: BLE001 - what a class of the user's raises, or an integer of 4,300 digits
@@ -298,7 +298,7 @@ def _refused(name: str, row: int, value: Any, why: str) -> UsageProblem:
     return UsageProblem(
         f"Column {name!r}, row {row}: {shown} cannot be loaded.",
         why=why,
-        mend=f"round them: df[{name!r}] = df[{name!r}].dt.round('us')"
+        hint=f"round them: df[{name!r}] = df[{name!r}].dt.round('us')"
         if why == _NANOSECONDS
         else f"change that value, or make texts of all: df[{name!r}] = df[{name!r}].astype(str)",
     )
@@ -307,7 +307,7 @@ def _refused(name: str, row: int, value: Any, why: str) -> UsageProblem:
 _NUL = "PostgreSQL holds no text with a NUL character."
 
 
-def _checked(text: str) -> str:
+def _check_text(text: str) -> str:
     """Return a text that PostgreSQL can hold.
 
     Raises
@@ -478,7 +478,7 @@ def _hstore(value: Any) -> str:
     if not isinstance(value, Mapping):
         return _text(value)
     return ", ".join(
-        f"{_quoted(str(key))}=>{'NULL' if item is None or item is pd.NA else _quoted(_text(item))}"
+        f"{_quote(str(key))}=>{'NULL' if item is None or item is pd.NA else _quote(_text(item))}"
         for key, item in value.items()
     )
 
@@ -495,10 +495,10 @@ def _item(value: Any, write: Callable[[Any], str]) -> str:
         return "NULL"
     if isinstance(value, _LISTS):
         return _array(value, write)
-    return _quoted(write(value))
+    return _quote(write(value))
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

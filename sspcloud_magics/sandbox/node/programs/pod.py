@@ -99,7 +99,7 @@ class Pod:
             raise NoRoute("Connection refused", answer["address"]) from None
 
 
-def closing(handler: Handler) -> Handler:
+def close_after(handler: Handler) -> Handler:
     """Close the connection behind a handler; a client that breaks it is its own affair."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

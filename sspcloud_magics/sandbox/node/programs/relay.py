@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from sspcloud_magics.sandbox.node.programs.pod import NoRoute, Pod, closing, run, say
+from sspcloud_magics.sandbox.node.programs.pod import NoRoute, Pod, close_after, run, say
 
 LISTENER: Final = re.compile(r"(?i)tcp[46]?-l(?:isten)?:(\d+)((?:,[^,]+)*)")
 CONNECTOR: Final = re.compile(r"(?i)tcp[46]?(?:-connect)?:(\[.+\]|[^:]+):(\d+)(?:,.*)?")
@@ -126,7 +126,7 @@ async def main() -> int:
         if not relay.fork and not over.done():
             over.set_result(code)
 
-    server = await pod.listen(relay.port, closing(handle))
+    server = await pod.listen(relay.port, close_after(handle))
     try:
         return await over
     finally:

@@ -1,0 +1,350 @@
+"""A context of a kubeconfig as an `Access`: which server, whom to trust, which credentials.
+
+The order of precedence is client-go's: data beside a file wins over the file, a token file over a
+token, a token over an exec plugin. What cannot be obeyed is refused with a word, never ignored: a
+request as another person than the one whom the file names would be worse than none.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sspcloud_magics import addresses, pem
+from sspcloud_magics.access import Access
+from sspcloud_magics.cluster.auth import jwt
+from sspcloud_magics.cluster.auth.exec_plugin import ExecPlugin
+from sspcloud_magics.cluster.auth.expiry import Validity
+from sspcloud_magics.cluster.auth.oidc_credential import OidcCredential
+from sspcloud_magics.cluster.auth.token_file import TokenFile
+from sspcloud_magics.cluster.config.kubeconfig import Entry, Kubeconfig, usable
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired
+from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
+
+LOG_IN_AGAIN = (
+    "copy the login script of your account page (Connection to Kubernetes) into a file, then: %k8s_login FILE"
+)
+
+NOT_SENT = "Its address begins with http://, and over that anybody on the way could read them."
+WITHOUT_TLS = (
+    "write https:// where the server speaks TLS\n"
+    "where the whole way is safe: %config SSPCloud.credentials_without_tls = True (credentials_without_tls=True in Python)"
+)
+
+_NOT_OBEYED = {
+    "username": "a user name and password, which Kubernetes has not taken since 1.19",
+    "password": "a user name and password, which Kubernetes has not taken since 1.19",
+    "as": "impersonation (as), which is not supported here",
+    "as-uid": "impersonation (as-uid), which is not supported here",
+    "as-groups": "impersonation (as-groups), which is not supported here",
+    "as-user-extra": "impersonation (as-user-extra), which is not supported here",
+}
+
+
+class ContextAccess:
+    """One context, whose credentials can be had again.
+
+    Parameters
+    ----------
+    kubeconfig
+        The configuration as it was read.
+    name
+        The context; the current one where it is None. It stays the same when the files are read again.
+    reread
+        Reads the files again; None where they are gone.
+    credentials_without_tls
+        Use the credentials also for a server whose address begins with ``http://``.
+    """
+
+    @without_frames
+    def __init__(
+        self,
+        kubeconfig: Kubeconfig,
+        name: str | None,
+        reread: Callable[[], Kubeconfig | None],
+        *,
+        credentials_without_tls: bool = False,
+    ) -> None:
+        self._without_tls = credentials_without_tls
+        context = kubeconfig.context(name)
+        self._name = context.name
+        self._reread = reread
+        self._oidc: OidcCredential | None = None
+        self._load(kubeconfig)
+        self.description = f"context {context.name} of {context.file}"
+        self.namespace = context.text("namespace") or "default"
+
+    def _load(self, kubeconfig: Kubeconfig) -> None:
+        context = kubeconfig.context(self._name)
+        self._user = _user(kubeconfig, context)
+        self._is_anonymous = context.text("user") is None
+        cluster = _get_entry(kubeconfig, context, "cluster")
+        self._trust = _trust(cluster)
+        self._sources = tuple(dict.fromkeys((context.file, cluster.file, self._user.file)))
+        self._plugin = _plugin(self._user, self._trust, cluster)
+        token_file = self._user.path("tokenFile")
+        self._token_file = TokenFile(token_file) if token_file else None
+        self._load_oidc()
+
+    def _load_oidc(self) -> None:
+        user, kept = self._user, self._oidc
+        if not user.values.get("auth-provider"):
+            self.close()
+            self._oidc = None
+        elif kept is not None and (kept.user.file, kept.user.name) == (user.file, user.name):
+            kept.update(user)
+        else:
+            self.close()
+            self._oidc = OidcCredential(user)
+
+    @without_frames
+    def current(self) -> Access:
+        """Return the access with credentials that are fresh, as far as one can tell without asking."""
+        return self._access(again=False)
+
+    @without_frames
+    def renew(self, refused: Access) -> Access:
+        """Return an access that differs from `refused`: read the files again, run the plugin again.
+
+        Raises
+        ------
+        TokenExpired
+            If nothing else can be had.
+        """
+        kubeconfig = self._reread()
+        if kubeconfig is not None:
+            kept = self._plugin
+            self._load(kubeconfig)
+            if kept is not None and self._plugin is not None and kept.same_command(self._plugin):
+                self._plugin = kept
+        fresh = self._access(again=False)
+        if fresh == refused and self._plugin is not None:
+            fresh = self._access(again=True)
+        elif fresh == refused and self._uses_oidc and self._oidc is not None:
+            self._oidc.renew(refused.token)
+            fresh = self._access(again=False)
+        if fresh == refused and not self._has_credentials:
+            raise NotLoggedIn(
+                f"{fresh.server} wants credentials, and none are sent.",
+                why=f"{self.description[:1].upper()}{self.description[1:]} names no user."
+                if self._is_anonymous
+                else NOT_SENT,
+                hint=WITHOUT_TLS if not self._is_anonymous else LOG_IN_AGAIN,
+            )
+        if fresh == refused:
+            raise TokenExpired(
+                f"The cluster does not accept the credentials of {self.description} any more.",
+                why=jwt.expiry_in_words(refused.token),
+                hint=f"{LOG_IN_AGAIN}\nthen run the cell again: what is open stays open",
+            )
+        return fresh
+
+    @without_frames
+    def validity(self) -> Validity:
+        """Return until when the credentials in hand are good, as far as they say."""
+        if not self._has_credentials:
+            return Validity()
+        if self._uses_oidc and self._oidc is not None:
+            token, login = self._oidc.ends()
+            return Validity(token, login, renews=True)
+        if self._plugin is not None:
+            return Validity(renews=True)  # the plugin is not run for this
+        return Validity(jwt.expiry(self._token()))
+
+    def files(self) -> list[tuple[str, Path]]:
+        """Return the files that decide who one is here, and what each is."""
+        program = self._plugin.program if self._plugin is not None and self._has_credentials else None
+        return [
+            *(("kubeconfig", file) for file in self._sources),
+            *([("login command", program)] if program is not None else []),
+            *([("token file", self._token_file.path)] if self._token_file is not None else []),
+        ]
+
+    def close(self) -> None:
+        """Stop what renews credentials ahead of time, until they are used again."""
+        if self._oidc is not None:
+            self._oidc.close()
+
+    @property
+    def _has_credentials(self) -> bool:
+        """Whether credentials are used: those of an entry are not sent in clear (as in client-go's ClientConfig)."""
+        is_encrypted = str(self._trust["server"]).startswith("https://")
+        return not self._is_anonymous and (is_encrypted or self._without_tls)
+
+    @property
+    def _uses_oidc(self) -> bool:
+        """Whether the token is the auth provider's: a token that stands beside it comes first."""
+        return self._oidc is not None and self._token_file is None and self._user.text("token") is None
+
+    def _access(self, *, again: bool) -> Access:
+        trust, user = self._trust, self._user
+        if not self._has_credentials:
+            return Access(**trust)
+        certificate = _pem(user, "client-certificate", pem.CERTIFICATE)
+        key = _pem(user, "client-key", pem.PRIVATE_KEY)
+        if (certificate is None) != (key is None):
+            missing = "client-key" if key is None else "client-certificate"
+            raise KubeconfigInvalid(f"The user {user.name} in {user.file} lacks {missing}.")
+        token = self._token()
+        hidden_key = _secret(key, "client-key", Form.PEM, user) if key else None
+        if token is None and self._plugin is not None:
+            given = self._plugin.credential(again=again)
+            token = given.token
+            if given.client_certificate is not None:
+                certificate, hidden_key = given.client_certificate, given.client_key
+        if token is None and certificate is None:
+            raise NotLoggedIn(
+                f"The user {user.name} in {user.file} has no credentials.",
+                why="It holds no token, no client certificate and no login command.",
+                hint=LOG_IN_AGAIN,
+            )
+        return Access(
+            **trust,
+            token=token,
+            client_certificate=certificate,
+            client_key=hidden_key,
+            credentials_without_tls=self._without_tls,
+        )
+
+    def _token(self) -> Secret | None:
+        token = self._user.text("token")
+        if self._token_file is not None:
+            try:
+                return self._token_file.read()
+            except NotLoggedIn:
+                if token is None:
+                    raise
+        if token is not None:
+            return _secret(token.strip(), "token", Form.TOKEN, self._user)
+        return self._oidc.current() if self._oidc is not None else None
+
+
+def _secret(value: str, key: str, form: Form, user: Entry) -> Secret:
+    def refusal(why: str) -> KubeconfigInvalid:
+        what = f"The {key} of the user {user.name} in {user.file} cannot be used."
+        return KubeconfigInvalid(what, why=why, hint=LOG_IN_AGAIN)
+
+    return check_secret(value, form, refusal)
+
+
+def _get_entry(kubeconfig: Kubeconfig, context: Entry, kind: str) -> Entry:
+    name = context.text(kind)
+    if name is None:
+        raise KubeconfigInvalid(f"The context {context.name} in {context.file} names no {kind}.")
+    entries = kubeconfig.clusters if kind == "cluster" else kubeconfig.users
+    if name not in entries:
+        raise KubeconfigInvalid(
+            f"The context {context.name} in {context.file} names the {kind} {name!r}, which is not there.",
+            why=kubeconfig.describe_known(f"{kind}s"),
+            hint=LOG_IN_AGAIN,
+        )
+    return usable(entries[name], kind)
+
+
+def _user(kubeconfig: Kubeconfig, context: Entry) -> Entry:
+    """Return the user's entry; one without credentials where the context names no user, as for ``kubectl proxy``."""
+    if context.text("user") is None:
+        return Entry("", {}, context.file)
+    entry = _get_entry(kubeconfig, context, "user")
+    for refused, words in _NOT_OBEYED.items():
+        if entry.values.get(refused):
+            raise KubeconfigInvalid(
+                f"The user {entry.name} in {entry.file} asks for {words}.",
+                hint="use a user with a token, a client certificate or an exec plugin",
+            )
+    return entry
+
+
+def _trust(cluster: Entry) -> dict[str, Any]:
+    server = cluster.text("server")
+    if server is None:
+        raise KubeconfigInvalid(f"The cluster {cluster.name} in {cluster.file} has no server.")
+    insecure = cluster.flag("insecure-skip-tls-verify")
+    ca = _pem(cluster, "certificate-authority", pem.CERTIFICATE)
+    if insecure and ca is not None:
+        raise KubeconfigInvalid(
+            f"The cluster {cluster.name} in {cluster.file} contradicts itself.",
+            why="It names a certificate authority, and says that certificates are not to be verified.",
+            hint="remove insecure-skip-tls-verify: with the authority there it is not needed",
+        )
+    proxy = cluster.text("proxy-url")
+    return {
+        "server": server_url(server),
+        "ca": ca,
+        "insecure_skip_tls_verify": insecure,
+        "tls_server_name": cluster.text("tls-server-name"),
+        "proxy": Secret(proxy) if proxy else None,
+    }
+
+
+def server_url(text: str) -> str:
+    """Return the base URL that `text` means; ``https`` where it names no scheme.
+
+    Raises
+    ------
+    KubeconfigInvalid
+        If it is not the address of a server.
+    """
+    url = text.strip()
+    url = url if "://" in url else f"https://{url}"
+    address = addresses.parse(url)
+    # What holds an @ may hold a password, and is not repeated.
+    shown = "The server's address" if "@" in text else repr(text)
+    hint = "it looks like https://apiserver.example:6443"
+    if address is None or address.scheme not in ("https", "http"):
+        raise KubeconfigInvalid(f"{shown} is not the address of a server.", hint=hint)
+    if address.user_info is not None:
+        raise KubeconfigInvalid(
+            f"{shown} holds a user, and perhaps a password, before its @.",
+            why="The API server takes credentials in the kubeconfig's users, and an address is shown.",
+            hint=f"{hint}\nif what stands before the @ is a real password, change it",
+        )
+    return url.rstrip("/")
+
+
+def _plugin(user: Entry, trust: dict[str, Any], cluster: Entry) -> ExecPlugin | None:
+    spec = user.values.get("exec")
+    if spec is None:
+        return None
+    if not isinstance(spec, dict):
+        raise KubeconfigInvalid(f"exec of {user.name} in {user.file} is malformed.")
+    told: dict[str, Any] = {"server": trust["server"]}
+    if trust["ca"]:
+        told["certificate-authority-data"] = base64.b64encode(trust["ca"].encode()).decode()
+    if trust["insecure_skip_tls_verify"]:
+        told["insecure-skip-tls-verify"] = True
+    if trust["tls_server_name"]:
+        told["tls-server-name"] = trust["tls_server_name"]
+    if trust["proxy"]:
+        told["proxy-url"] = trust["proxy"].reveal()
+    extensions = cluster.values.get("extensions")
+    for extension in extensions if isinstance(extensions, list) else ():
+        if isinstance(extension, dict) and extension.get("name") == "client.authentication.k8s.io/exec":
+            told["config"] = extension.get("extension")
+    try:
+        return ExecPlugin(spec, user.file.parent, told)
+    except KubeconfigInvalid as error:
+        why = f"{error.why} The user {user.name} in {user.file} names it.".strip()
+        raise KubeconfigInvalid(error.what, why=why, hint=error.hint) from None
+
+
+def _pem(entry: Entry, key: str, kind: str) -> str | None:
+    """Return the PEM text under ``KEY-data`` (base64), else of the file under ``KEY``."""
+    data = entry.text(f"{key}-data")
+    if data is not None:
+        content = pem.decode(data)
+        if content is None:
+            raise KubeconfigInvalid(
+                f"{key}-data of {entry.name} in {entry.file} is not base64 of a PEM text.", hint=LOG_IN_AGAIN
+            )
+        return pem.extract(content, kind)
+    path = entry.path(key)
+    if path is None:
+        return None
+    try:
+        return pem.extract(path.read_bytes(), kind)
+    except OSError as error:
+        what = f"{path} ({key} of {entry.name} in {entry.file}) cannot be read."
+        raise KubeconfigInvalid(what, why=f"{error.strerror or error}.") from None

@@ -1,0 +1,90 @@
+"""The identity that Kubernetes mounts into every pod: a notebook service needs no login.
+
+Three files in one directory (token, CA, namespace) and two environment variables say it all. The
+token lives about an hour and is replaced in place, so it is read again whenever the file changes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from sspcloud_magics import pem
+from sspcloud_magics.access import Access
+from sspcloud_magics.cluster.auth.token_file import TokenFile
+from sspcloud_magics.errors import NotLoggedIn, TokenExpired
+
+MOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where Kubernetes mounts it."""
+
+
+class MountedToken:
+    """The service account of the pod that this process runs in.
+
+    Parameters
+    ----------
+    mount
+        The directory with ``token``, ``ca.crt`` and ``namespace``.
+    environ
+        The environment with ``KUBERNETES_SERVICE_HOST`` and ``KUBERNETES_SERVICE_PORT``.
+    """
+
+    description = "the mounted service-account token"
+
+    def __init__(self, mount: Path, environ: Mapping[str, str]) -> None:
+        self._token = TokenFile(mount / "token")
+        self._ca = mount / "ca.crt"
+        self.namespace = _namespace(mount, environ)
+        host = environ["KUBERNETES_SERVICE_HOST"]
+        port = environ.get("KUBERNETES_SERVICE_PORT") or "443"
+        self._server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+    def current(self) -> Access:
+        """Return the access with the token as the file has it now."""
+        try:
+            # As client-go does: without the file, the system's authorities decide.
+            ca = pem.extract(self._ca.read_bytes(), pem.CERTIFICATE) if self._ca.exists() else None
+        except OSError as error:
+            raise NotLoggedIn(f"{self._ca} cannot be read.", why=str(error)) from None
+        return Access(server=self._server, ca=ca, token=self._token.read())
+
+    def renew(self, refused: Access) -> Access:
+        """Return an access that differs from `refused`.
+
+        Raises
+        ------
+        TokenExpired
+            If the file still holds the token that was refused.
+        """
+        fresh = self.current()
+        if fresh.token == refused.token:
+            raise TokenExpired(
+                "The cluster does not accept the mounted service-account token any more.",
+                why=f"{self._token.path} still holds the same token.",
+                hint="Kubernetes replaces it within a minute or so: run the cell again\n"
+                "if it goes on, the service was uninstalled or its account deleted: start a new one",
+            )
+        return fresh
+
+
+def why_not_mounted(mount: Path = MOUNT, environ: Mapping[str, str] | None = None) -> str:
+    """Return why no mounted token can be used, in words; empty where it can be."""
+    environ = os.environ if environ is None else environ
+    try:
+        is_there = (mount / "token").exists()
+    except OSError as error:
+        return f"{mount / 'token'} cannot be looked at ({error.strerror or error})"
+    if not is_there:
+        return f"there is no {mount / 'token'}: this is not inside a cluster"
+    if not environ.get("KUBERNETES_SERVICE_HOST"):
+        return "KUBERNETES_SERVICE_HOST is not set: where the API server is, nobody says"
+    return ""
+
+
+def _namespace(mount: Path, environ: Mapping[str, str]) -> str:
+    try:
+        text = (mount / "namespace").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    return text or environ.get("KUBERNETES_NAMESPACE") or "default"

@@ -1,0 +1,65 @@
+"""A bearer token that somebody else keeps fresh in a file: it is read again when the file changes.
+
+Kubernetes rotates a mounted token about once an hour, by swapping the directory behind a symlink; a
+`stat` follows the link and is cheap enough for every call.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sspcloud_magics.errors import NotLoggedIn
+from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
+from sspcloud_magics.user_files import decode
+
+LIMIT = 1 << 20
+"""No token is longer than this, in bytes; what is longer is some other file."""
+
+
+class TokenFile:
+    """The token in one file.
+
+    Parameters
+    ----------
+    path
+        The file; it holds the token and nothing else but white space around it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._token: Secret | None = None
+
+    @without_frames
+    def read(self) -> Secret:
+        """Return the token as the file has it now.
+
+        Raises
+        ------
+        NotLoggedIn
+            If the file cannot be read, or is no token.
+        """
+        try:
+            found = self.path.stat()
+            stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+            if self._token is None or stamp != self._stamp:
+                if found.st_size > LIMIT:
+                    raise NotLoggedIn(f"{self.path} is not a token.", why=f"It has {found.st_size} bytes.")
+                self._token = _token(decode(self.path.read_bytes()), self.path)
+                self._stamp = stamp
+        except OSError as error:
+            raise NotLoggedIn(
+                f"The token file {self.path} cannot be read.",
+                why=f"{error.strerror or error}.",
+                hint="check the path, and that the file is yours to read",
+            ) from None
+        except UnicodeDecodeError:
+            raise NotLoggedIn(f"{self.path} is not a token.", why="It is not text.") from None
+        return self._token
+
+
+def _token(text: str, path: Path) -> Secret:
+    token = text.strip()
+    if not token:
+        raise NotLoggedIn(f"The token file {path} is empty.", hint="write a token into it, or log in again")
+    return check_secret(token, Form.TOKEN, lambda why: NotLoggedIn(f"{path} is not a token.", why=why))

@@ -1,0 +1,451 @@
+"""Which cluster, and as whom: one `Cluster` out of whatever configuration there is.
+
+The sources, the first that is there wins:
+
+1. what the caller names: a server with a token file, a kubeconfig, a context;
+2. the service-account token that Kubernetes mounts into a notebook's pod;
+3. the kubeconfigs of ``KUBECONFIG``, else ``~/.kube/config``.
+
+The mounted token comes before the kubeconfigs because older images of notebook services carry an
+``in-cluster`` kubeconfig with a copy of the token that nobody renews. What was passed over, and why,
+is kept in `Cluster.considered`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from sspcloud_magics import fork_hooks, pem
+from sspcloud_magics.access import Access
+from sspcloud_magics.cluster.auth import jwt
+from sspcloud_magics.cluster.auth.expiry import Validity
+from sspcloud_magics.cluster.auth.kubeconfig_context import (
+    LOG_IN_AGAIN,
+    NOT_SENT,
+    WITHOUT_TLS,
+    ContextAccess,
+    server_url,
+)
+from sspcloud_magics.cluster.auth.service_account import MOUNT, MountedToken, why_not_mounted
+from sspcloud_magics.cluster.auth.token_file import TokenFile
+from sspcloud_magics.cluster.config import file_permissions
+from sspcloud_magics.cluster.config import kubeconfig as files
+from sspcloud_magics.cluster.config.file_permissions import FileWarning
+from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn, TokenExpired, UsageProblem
+from sspcloud_magics.secret import without_frames
+from sspcloud_magics.user_files import user_path
+
+if TYPE_CHECKING:
+    from sspcloud_magics.cluster.api.client import ApiClient
+
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsideredSource:
+    """A source of configuration that was looked at.
+
+    Parameters
+    ----------
+    source
+        What it is, in words.
+    outcome
+        ``used``, or why it was passed over.
+    """
+
+    source: str
+    outcome: str
+
+
+class AccessSource(Protocol):
+    """Where an access comes from, and how it is had again."""
+
+    @property
+    def description(self) -> str:
+        """What it is, in words for the user."""
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that it names."""
+
+    def current(self) -> Access:
+        """Return the access as it is now."""
+
+    def renew(self, refused: Access) -> Access:
+        """Return an access that differs from `refused`, or raise `TokenExpired`."""
+
+
+class ServerAndTokenFile:
+    """A server and a token file that the caller named.
+
+    Parameters
+    ----------
+    server
+        The base URL of the API server.
+    token_file
+        The file with the bearer token.
+    ca_file
+        The certificates to trust, in PEM; the system's where it is None.
+    insecure_skip_tls_verify
+        Do not verify the server's certificate.
+    credentials_without_tls
+        Send the token also to a server whose address begins with ``http://``.
+    """
+
+    namespace = "default"
+
+    def __init__(
+        self,
+        server: str,
+        token_file: Path,
+        ca_file: Path | None,
+        *,
+        insecure_skip_tls_verify: bool,
+        credentials_without_tls: bool,
+    ) -> None:
+        self._server = server_url(server)
+        self._without_tls = credentials_without_tls
+        if not (credentials_without_tls or self._server.startswith("https://")):
+            raise KubeconfigInvalid(f"No token is sent to {self._server}.", why=NOT_SENT, hint=WITHOUT_TLS)
+        self._token = TokenFile(token_file)
+        self._insecure = insecure_skip_tls_verify
+        try:
+            self._ca = pem.extract(ca_file.read_bytes(), pem.CERTIFICATE) if ca_file else None
+        except OSError as error:
+            what = f"The CA file {ca_file} cannot be read."
+            raise KubeconfigInvalid(what, why=f"{error.strerror or error}.") from None
+        self.description = f"server {self._server} with the token of {token_file}"
+
+    def files(self) -> list[tuple[str, Path]]:
+        """Return the files that decide who one is here, and what each is."""
+        return [("token file", self._token.path)]
+
+    def current(self) -> Access:
+        """Return the access with the token as the file has it now."""
+        return Access(
+            server=self._server,
+            ca=self._ca,
+            insecure_skip_tls_verify=self._insecure,
+            token=self._token.read(),
+            credentials_without_tls=self._without_tls,
+        )
+
+    def renew(self, refused: Access) -> Access:
+        """Return the access with another token than the refused one.
+
+        Raises
+        ------
+        TokenExpired
+            If the file still holds it.
+        """
+        fresh = self.current()
+        if fresh.token == refused.token:
+            raise TokenExpired(
+                f"{self._server} does not accept the token of {self._token.path}.",
+                hint="write a fresh token into the file, then run the cell again",
+            )
+        return fresh
+
+
+class _Login:
+    """What the copies of one `Cluster` share: the source, the last access, the connections."""
+
+    def __init__(self, source: AccessSource) -> None:
+        self.source = source
+        self.lock = threading.RLock()
+        self.last: Access | None = None
+        self.api: ApiClient | None = None
+        fork_hooks.begin_again(self)
+
+    def begin_in_child(self) -> None:
+        """Wait for none of the parent's threads in a forked child."""
+        self.lock = threading.RLock()
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One identity on one API server, with a namespace that is meant where none is said.
+
+    Made by `find_cluster`. Safe to use from several threads.
+
+    Parameters
+    ----------
+    namespace
+        The default namespace.
+    source
+        Where it comes from, in words for the user, such as ``the mounted service-account token``.
+    considered
+        What was looked at to find it, in order.
+    remarks
+        What is to be told once: files that others may write.
+    """
+
+    namespace: str
+    source: str
+    considered: tuple[ConsideredSource, ...]
+    _login: _Login = field(repr=False, compare=False)
+    remarks: tuple[FileWarning, ...] = ()
+
+    def access(self) -> Access:
+        """Return the access as it is now; changed files and expired plugins are looked at again.
+
+        Raises
+        ------
+        NotLoggedIn, KubeconfigInvalid
+            If the credentials cannot be had.
+        """
+        with self._login.lock:
+            self._login.last = self._login.source.current()
+            return self._login.last
+
+    def renew_access(self, refused: Access | None = None) -> Access:
+        """Return another access than the one that the server answered 401 to.
+
+        Parameters
+        ----------
+        refused
+            The access that was refused; the last one that was given where it is None.
+
+        Raises
+        ------
+        TokenExpired
+            If no other can be had.
+        """
+        with self._login.lock:
+            if refused is None:
+                refused = self._login.last or self._login.source.current()
+            self._login.last = self._login.source.renew(refused)
+            return self._login.last
+
+    def validity(self) -> Validity:
+        """Return until when the credentials are good, as far as they say."""
+        # Without the lock: it is asked after each cell, and somebody may be renewing the credentials.
+        source = self._login.source
+        if isinstance(source, ContextAccess):
+            return source.validity()
+        return Validity(jwt.expiry(source.current().token), renews=isinstance(source, MountedToken))
+
+    @property
+    def verifies(self) -> bool:
+        """Whether the server's certificate is verified; over plain HTTP it shows none."""
+        with self._login.lock:
+            last = self._login.last or self.access()
+            return last.is_encrypted and not last.insecure_skip_tls_verify
+
+    def with_namespace(self, namespace: str) -> Cluster:
+        """Return the same identity with another default namespace."""
+        return replace(self, namespace=namespace)
+
+    @property
+    def in_service(self) -> bool:
+        """Whether this is a notebook service inside the cluster, as its service account."""
+        return isinstance(self._login.source, MountedToken)
+
+    @property
+    def server(self) -> str:
+        """The base URL of the API server."""
+        with self._login.lock:
+            return (self._login.last or self.access()).server
+
+    @property
+    def api(self) -> ApiClient:
+        """The connections to the API server, opened when they are first used."""
+        from sspcloud_magics.cluster.api.client import ApiClient  # noqa: PLC0415 - the HTTP library costs 100 ms
+
+        with self._login.lock:
+            if self._login.api is None:
+                self._login.api = ApiClient(self.access, self.renew_access, in_service=self.in_service)
+            return self._login.api
+
+    def close(self) -> None:
+        """Close the connections to the API server; the next question opens new ones."""
+        with self._login.lock:
+            if self._login.api is not None:
+                self._login.api.close()
+                self._login.api = None
+            if isinstance(self._login.source, ContextAccess):
+                self._login.source.close()
+
+
+def cluster_from(source: AccessSource, namespace: str | None = None) -> Cluster:
+    """Return the cluster that a source of credentials gives."""
+    return Cluster(
+        namespace or source.namespace,
+        source.description,
+        (ConsideredSource(source.description, "used"),),
+        _Login(source),
+    )
+
+
+@without_frames
+def find_cluster(
+    *,
+    kubeconfig: str | Path | None = None,
+    context: str | None = None,
+    server: str | None = None,
+    token_file: str | Path | None = None,
+    namespace: str | None = None,
+    ca_file: str | Path | None = None,
+    insecure_skip_tls_verify: bool = False,
+    credentials_without_tls: bool = False,
+    mount: Path = MOUNT,
+    environ: Mapping[str, str] | None = None,
+) -> Cluster:
+    """Find the configuration that says which cluster, and as whom. No network is touched.
+
+    Parameters
+    ----------
+    kubeconfig
+        A kubeconfig file; then no other source is looked at.
+    context
+        A context of the kubeconfig.
+    server, token_file, ca_file, insecure_skip_tls_verify
+        The API server's URL, a file with a bearer token, the certificates to trust (the system's where
+        None), and whether not to verify at all.
+    credentials_without_tls
+        Whether credentials are sent also to a server whose address begins with ``http://``.
+    namespace
+        The default namespace, where it is not the one that the source names.
+    mount
+        Where Kubernetes mounts the service account.
+    environ
+        The environment; the process' own where it is None.
+
+    Returns
+    -------
+    Cluster
+        The identity that was found.
+
+    Raises
+    ------
+    NotLoggedIn
+        If there is no configuration, or it holds no credentials.
+    KubeconfigInvalid
+        If a kubeconfig cannot be read, is malformed, or lacks what it names.
+    UsageProblem
+        If the arguments contradict each other.
+
+    Examples
+    --------
+    >>> find_cluster(server="https://localhost:6443", token_file="/tmp/token").source
+    'server https://localhost:6443 with the token of /tmp/token'
+    """
+    environ = os.environ if environ is None else environ
+    considered: list[ConsideredSource] = []
+    source: MountedToken | ServerAndTokenFile | ContextAccess | None
+    if server is not None or token_file is not None:
+        if kubeconfig is not None or context is not None:
+            raise UsageProblem("A server and a kubeconfig were both named.", hint="name one of them")
+        source = _server_source(
+            server,
+            token_file,
+            ca_file,
+            insecure=insecure_skip_tls_verify,
+            without_tls=credentials_without_tls,
+        )
+    elif ca_file is not None or insecure_skip_tls_verify:
+        raise UsageProblem(
+            "A CA file, or the order not to verify, goes with a server.",
+            hint="name the server too, or set it in the kubeconfig",
+        )
+    else:
+        source = None
+        if kubeconfig is None and context is None:
+            source = _find_mounted_source(mount, environ, considered)
+        if source is None:
+            source = _kubeconfig_source(
+                kubeconfig, context, environ, considered, without_tls=credentials_without_tls
+            )
+    considered.insert(0, ConsideredSource(source.description, "used"))
+    if isinstance(source, MountedToken):
+        considered += [
+            ConsideredSource(str(file), "ignored: the mounted token is renewed, a copy in a file is not")
+            for file in files.default_files(environ)
+            if _exists(file)
+        ]
+    _log.info("the cluster is that of %s", source.description)
+    noted = () if isinstance(source, MountedToken) else file_permissions.remarks(source.files())
+    return Cluster(
+        namespace or source.namespace, source.description, tuple(considered), _Login(source), noted
+    )
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:
+        return True  # it is there, and not ours to look at
+
+
+def _server_source(
+    server: str | None,
+    token_file: str | Path | None,
+    ca_file: str | Path | None,
+    *,
+    insecure: bool,
+    without_tls: bool,
+) -> ServerAndTokenFile:
+    if server is None or token_file is None:
+        missing = "the server" if server is None else "the token file"
+        raise UsageProblem(
+            f"A server and a token file go together: {missing} is missing.",
+            hint="%k8s_login --server https://… --token-file FILE\n"
+            'in Python: ssp.login(server="https://…", token_file="FILE")',
+        )
+    if insecure and ca_file is not None:
+        raise UsageProblem(
+            "A CA file was named, and not to verify certificates.", hint="leave one of them out"
+        )
+    return ServerAndTokenFile(
+        server,
+        user_path(token_file),
+        user_path(ca_file) if ca_file else None,
+        insecure_skip_tls_verify=insecure,
+        credentials_without_tls=without_tls,
+    )
+
+
+def _find_mounted_source(
+    mount: Path, environ: Mapping[str, str], considered: list[ConsideredSource]
+) -> MountedToken | None:
+    missing = why_not_mounted(mount, environ)
+    if missing:
+        considered.append(ConsideredSource(MountedToken.description, f"not there: {missing}"))
+        return None
+    return MountedToken(mount, environ)
+
+
+def _kubeconfig_source(
+    kubeconfig: str | Path | None,
+    context: str | None,
+    environ: Mapping[str, str],
+    considered: list[ConsideredSource],
+    *,
+    without_tls: bool,
+) -> ContextAccess:
+    paths = [user_path(kubeconfig)] if kubeconfig is not None else files.default_files(environ)
+    found = files.load(paths)
+    listed = ", ".join(map(str, paths))
+    if found is None and kubeconfig is not None:
+        raise KubeconfigInvalid(f"There is no kubeconfig {listed}.", hint="check the path")
+    if found is None:
+        why = "; ".join(f"{entry.source} is {entry.outcome}" for entry in considered)
+        raise NotLoggedIn(
+            "No configuration says which cluster to use.",
+            why=f"There is no kubeconfig ({listed}){'; ' + why if why else ''}.",
+            hint=f"{LOG_IN_AGAIN}\nor name a file: %k8s_login --kubeconfig FILE"
+            "\nor practise without an account: %sandbox start",
+        )
+    considered += [ConsideredSource(str(path), "not there") for path in paths if not _exists(path)]
+    considered += [
+        ConsideredSource(what, f"passed over, but kubectl refuses the file: {why}")
+        for what, why in found.list_malformed()
+    ]
+    return ContextAccess(found, context, lambda: files.load(paths), credentials_without_tls=without_tls)

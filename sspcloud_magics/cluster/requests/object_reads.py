@@ -1,0 +1,213 @@
+"""Reading objects as the API server has them: plain dicts, and secrets whose values stay hidden."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sspcloud_magics.cluster.api.api_errors import Expired, NotFound, make_malformed_error, report_malformed
+from sspcloud_magics.cluster.api.resources import ALL_NAMESPACES, SECRETS, Attempt, Resource
+from sspcloud_magics.cluster.cluster import Cluster
+from sspcloud_magics.secret import Form, Secret, check_secret, without_frames
+
+PAGE = 500
+"""How many objects one answer of a list holds, as kubectl asks."""
+
+
+def get_object(
+    cluster: Cluster, resource: Resource, name: str, namespace: str | None = None
+) -> dict[str, Any]:
+    """Return one object.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that name.
+    Forbidden
+        If the right is missing.
+    ClusterError
+        If the server cannot be asked.
+    """
+    where = (namespace or cluster.namespace) if resource.namespaced else None
+    found = cluster.api.ask(Attempt("get", resource, where, name), own=where in (None, cluster.namespace))
+    return _check_shape(found, cluster)
+
+
+def list_objects(
+    cluster: Cluster,
+    resource: Resource,
+    namespace: str | None = None,
+    *,
+    label_selector: str = "",
+    field_selector: str = "",
+) -> list[dict[str, Any]]:
+    """Return all objects of a kind, in the server's order.
+
+    Parameters
+    ----------
+    cluster
+        Where, and as whom.
+    resource
+        The kind, of `sspcloud_magics.cluster.api.resources`.
+    namespace
+        The namespace; the cluster's default where None; ``*`` for all.
+    label_selector, field_selector
+        As the API takes them, such as ``app=x`` and ``metadata.name=x``.
+
+    Raises
+    ------
+    Forbidden
+        If the right is missing.
+    NotFound
+        If the server does not know the kind, as where its operator is not installed.
+    ClusterError
+        If the server cannot be asked.
+    """
+    return _list_pages(cluster, resource, namespace, label_selector, field_selector)[0]
+
+
+def list_with_version(
+    cluster: Cluster, resource: Resource, namespace: str | None = None
+) -> tuple[list[dict[str, Any]], str]:
+    """Return all objects of a kind, and the resource version from which a watch goes on."""
+    return _list_pages(cluster, resource, namespace)
+
+
+def _list_pages(
+    cluster: Cluster,
+    resource: Resource,
+    namespace: str | None,
+    label_selector: str = "",
+    field_selector: str = "",
+) -> tuple[list[dict[str, Any]], str]:
+    where: str | None = namespace or cluster.namespace
+    if where == ALL_NAMESPACES or not resource.namespaced:
+        where = None
+    attempt = Attempt("list", resource, where)
+    query = {"limit": str(PAGE)}
+    if label_selector:
+        query["labelSelector"] = label_selector
+    if field_selector:
+        query["fieldSelector"] = field_selector
+    found: list[dict[str, Any]] = []
+    while True:
+        try:
+            answer = cluster.api.ask(attempt, query=query, own=where == cluster.namespace)
+        except Expired:
+            if "limit" not in query:
+                raise
+            # The pages are of one moment, which the server has forgotten: all at once, as client-go does.
+            found = []
+            query = {key: value for key, value in query.items() if key not in ("limit", "continue")}
+            continue
+        items = answer.get("items")
+        if not isinstance(items, list):
+            raise make_malformed_error(cluster.server, "Asked for a list, it answered with something else.")
+        found += [_check_shape(item, cluster) for item in items]
+        metadata = answer.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        more = metadata.get("continue")
+        if not more:
+            return found, str(metadata.get("resourceVersion") or "")
+        if more == query.get("continue"):
+            raise make_malformed_error(cluster.server, "A page of its list leads to itself.")
+        query["continue"] = str(more)
+
+
+def _check_shape(item: Any, cluster: Cluster) -> dict[str, Any]:
+    """Return an object that has what every object has, as far as code relies on it."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        raise make_malformed_error(cluster.server, "It gives an object without a name.")
+    parts = (item.get("spec"), item.get("status"), metadata.get("labels"), metadata.get("annotations"))
+    if not all(part is None or isinstance(part, dict) for part in parts):
+        raise make_malformed_error(
+            cluster.server, f"Its object {metadata['name']} is of another shape than any of Kubernetes."
+        )
+    shaped: dict[str, Any] = item
+    return shaped
+
+
+@dataclass(frozen=True, slots=True)
+class SecretObject:
+    """A Secret of the cluster.
+
+    Parameters
+    ----------
+    name, namespace, labels, annotations, type
+        As the server has them.
+    raw
+        The values as they stand in the object (base64, as a rule), hidden.
+    created
+        When it was made, as the server writes moments.
+    """
+
+    name: str
+    namespace: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    type: str
+    raw: Mapping[str, Secret] = field(repr=False)
+    created: str = ""
+
+    def value(self, key: str) -> Secret | None:
+        """Return the decoded value under `key`; None where it is missing, empty or not text."""
+        raw = self.raw.get(key)
+        if raw is None:
+            return None
+        try:
+            return check_secret(
+                base64.b64decode(raw.reveal(), validate=True).decode(), Form.PASSWORD, ValueError
+            )
+        except ValueError:  # of base64 and of UTF-8, too
+            return None
+
+
+@without_frames
+def secrets(
+    cluster: Cluster, namespace: str | None = None, *, label_selector: str = ""
+) -> list[SecretObject]:
+    """Return the Secrets of a namespace.
+
+    Raises
+    ------
+    Forbidden
+        If the right to list them is missing; a single one may still be readable by `secret`.
+    """
+    listed = list_objects(cluster, SECRETS, namespace, label_selector=label_selector)
+    with report_malformed(cluster):
+        return [_hide_values(item) for item in listed]
+
+
+@without_frames
+def secret(cluster: Cluster, name: str, namespace: str | None = None) -> SecretObject | None:
+    """Return one Secret; None where there is none of that name.
+
+    Raises
+    ------
+    Forbidden
+        If the right to read it is missing.
+    """
+    try:
+        found = get_object(cluster, SECRETS, name, namespace)
+    except NotFound:
+        return None
+    with report_malformed(cluster):
+        return _hide_values(found)
+
+
+def _hide_values(item: dict[str, Any]) -> SecretObject:
+    metadata = item["metadata"]
+    data = item.pop("data", None)
+    data = data if isinstance(data, dict) else {}
+    return SecretObject(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
+        type=item.get("type", ""),
+        created=metadata.get("creationTimestamp") or "",
+        raw={key: Secret(value) for key, value in data.items() if isinstance(value, str)},
+    )

@@ -1,0 +1,361 @@
+"""PostgreSQL's binary format, a column at a time: the values of some thousand rows into arrays of NumPy or Arrow.
+
+psycopg hands over the bytes of each value, at some 20 ns each. Those of a chunk are gathered at once, while they are in the processor's
+cache: joined, with their lengths where these differ, and with where NULL was. What was gathered of several chunks is then decoded in one
+go, since each call of NumPy costs as much as some hundred values. A piece is the same that `columns.Column` makes of values that
+came as text. A query with a column that has no decoder here is asked for as text.
+
+The layout of each type is that of its ``…_send`` function in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, repeat
+from operator import is_
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+from psycopg.pq import Format
+
+from sspcloud_magics.databases.postgres.results import column_types
+from sspcloud_magics.databases.postgres.results.column_types import Array, ResultColumn
+from sspcloud_magics.databases.query_options import Numeric
+
+Gather: TypeAlias = Callable[[Sequence[Any], ResultColumn], Any]
+Decode: TypeAlias = Callable[[list[Any], ResultColumn], Any]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Fixed: TypeAlias = tuple[bytes, bytes | None]
+
+_EPOCH_DAYS = 10_957  # from 1970-01-01 to 2000-01-01, which PostgreSQL counts from
+_EPOCH = _EPOCH_DAYS * 86_400 * 10**6
+_LAST = int(np.datetime64(f"{column_types.LAST_YEAR + 1}-01-01", "us").astype(np.int64)) - 1 - _EPOCH
+_INTERVAL_DAYS = 106_751_990  # as many as microseconds reach in 64 bits
+_FLOAT_EXACT = 2**53
+_FEW = 50  # values that take less time one by one than some calls of NumPy would
+_DIGITS = 4  # decimal digits in one of numeric's
+_EXACT_TENS = 22  # 10**22 is the largest power of ten that a float holds exactly
+# Between the values of a chunk stands what the server cannot know: values of wrong lengths do not fall into the places of
+# others. It costs a third of what it would to ask each for its length.
+_MARK = os.urandom(8)
+_MARK_READ = np.frombuffer(_MARK, "u8")[0]
+_JSON_MARK = b',"' + _MARK.hex().encode() + b'",'
+_JSONB_VERSION = b"\1"  # before each jsonb; inside of one no such character stands unescaped
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How a column of the binary format is read.
+
+    Parameters
+    ----------
+    loaded_as
+        PostgreSQL's number of the type as which psycopg loads its values: bytea gives their bytes.
+    gather
+        Makes of the loaded values of a chunk what is kept of them until they are decoded.
+    decode
+        Makes of what was gathered, chunk after chunk, one piece of the column.
+    """
+
+    loaded_as: int
+    gather: Gather
+    decode: Decode
+
+
+def decoder(oid: int, numeric: Numeric, *, json_text: bool = False) -> Decoder | None:
+    """Return what reads a type from its binary format; None where its text is to be asked for.
+
+    Parameters
+    ----------
+    oid
+        PostgreSQL's number of the type.
+    numeric
+        What numeric becomes.
+    json_text
+        Whether JSON stays the text that it is.
+    """
+    if oid in _TEXTS:
+        return _texts()
+    if json_text and oid in column_types.JSON:
+        return _json_texts() if oid == _JSONB else _texts()
+    if oid == _NUMERIC and numeric == "float":
+        return Decoder(_BYTEA, _gather_numerics, _numerics)
+    if oid in column_types.JSON:
+        return Decoder(_BYTEA, _gather_jsons, column_types.join_pieces)
+    if oid in _BY_LOADER:
+        return Decoder(oid, column_types.objects, column_types.join_pieces)
+    found = _FIXED.get(oid)
+    return None if found is None else Decoder(_BYTEA, _gather, found)
+
+
+def _texts() -> Decoder:
+    if column_types.strings_in_arrow():
+        return Decoder(_BYTEA, _gather_strings, _arrow_strings)
+    return Decoder(_TEXT, column_types.strings, column_types.join_pieces)
+
+
+def _json_texts() -> Decoder:
+    if column_types.strings_in_arrow():
+        return Decoder(
+            _BYTEA, lambda values, column: _gather_strings(_strip_versions(values), column), _arrow_strings
+        )
+    return Decoder(_BYTEA, _gather_json_texts, column_types.join_pieces)
+
+
+def _strip_versions(values: Sequence[bytes | None]) -> list[bytes | None]:
+    return [None if value is None else value[len(_JSONB_VERSION) :] for value in values]
+
+
+def _gather_json_texts(values: Sequence[bytes | None], column: ResultColumn) -> Any:
+    return column_types.strings(
+        [None if text is None else text.decode() for text in _strip_versions(values)], column
+    )
+
+
+def _lengths(values: Sequence[bytes | None]) -> npt.NDArray[np.int64]:
+    return np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]  # no None is in it
+
+
+def _gather_strings(values: Sequence[bytes | None], column: ResultColumn) -> Any:  # noqa: ARG001 - one signature for all
+    import pyarrow as pa  # noqa: PLC0415 - pandas has found it
+
+    try:
+        data = b"".join(values)  # type: ignore[arg-type]  # a None is what it refuses
+    except TypeError:
+        return pa.array(values, pa.large_binary())
+    offsets: Any
+    if len(values) < _FEW:
+        offsets = array("q", accumulate(map(len, values), initial=0))  # type: ignore[arg-type]  # no None is in it
+    else:
+        offsets = np.zeros(len(values) + 1, np.int64)
+        _lengths(values).cumsum(out=offsets[1:])
+    return pa.Array.from_buffers(
+        pa.large_binary(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    )
+
+
+def _arrow_strings(gathered: list[Any], column: ResultColumn) -> Any:
+    """Return an Arrow array of texts that are the bytes as they are; a database in SQL_ASCII may hold what is no text."""
+    import pyarrow as pa  # noqa: PLC0415 - pandas has found it
+
+    data = gathered[0] if len(gathered) == 1 else pa.concat_arrays(gathered)
+    column.size += sum([each.size for each in data.buffers()[2:] if each is not None])
+    texts = data.view(pa.large_string())
+    texts.validate(full=True)  # a cast does the same, at ten times the price for one row
+    return texts
+
+
+def _gather_jsons(values: Sequence[bytes | None], column: ResultColumn) -> Array:
+    # One call of the parser for the chunk; `null` in the place of NULL means None as well.
+    try:
+        together = _JSON_MARK.join(values)  # type: ignore[arg-type]  # a None is what it refuses
+    except TypeError:
+        together = _JSON_MARK.join([b"null" if value is None else value for value in values])
+    found = json.loads((b"[" + together + b"]").replace(_JSONB_VERSION, b""))
+    marks = len(values) - 1
+    if len(found) != len(values) + marks or found[1::2].count(_MARK.hex()) != marks:
+        raise ValueError("the server sent what is no JSON")
+    column.size += len(together) - marks * len(_JSON_MARK)
+    return column_types.objects(found[::2], column)
+
+
+def _gather(values: Sequence[bytes | None], column: ResultColumn) -> Fixed:  # noqa: ARG001 - one signature for all
+    """Return what is not NULL, with a mark behind each, and 1 for each NULL among 0s; None where there is none."""
+    try:
+        return _MARK.join(values) + _MARK, None  # type: ignore[arg-type]  # a None is what it refuses
+    except TypeError:
+        present = [value for value in values if value is not None]
+        marked = _MARK.join(present) + _MARK if present else b""
+        return marked, bytes(map(is_, values, repeat(None)))
+
+
+def _decode_fixed(gathered: Sequence[Fixed], wire: Any, column: ResultColumn) -> tuple[Array, Mask]:
+    """Return values of one size as the wire has them, zeros where NULL was, and where it was."""
+    data = b"".join([values for values, _ in gathered])
+    wire = np.dtype(wire)
+    wrong = f"the server sent a value that has not the {wire.itemsize} bytes of its type"
+    try:
+        marked = np.frombuffer(data, [("value", wire), ("mark", "u8")])
+    except ValueError:
+        raise ValueError(wrong) from None
+    if (marked["mark"] != _MARK_READ).any():
+        raise ValueError(wrong)
+    present = marked["value"]
+    column.size += present.nbytes
+    if all(nulls is None for _, nulls in gathered):
+        return present, np.zeros(len(present), dtype=bool)
+    size = marked.itemsize
+    missing = np.frombuffer(
+        b"".join([bytes(len(values) // size) if nulls is None else nulls for values, nulls in gathered]), bool
+    ).copy()
+    read = np.zeros(len(missing), present.dtype)
+    read[~missing] = present
+    return read, missing
+
+
+def _make_masked_decoder(wire: str, dtype: str) -> Decode:
+    def decode(gathered: list[Fixed], column: ResultColumn) -> tuple[Array, Mask]:
+        read, missing = _decode_fixed(gathered, wire, column)
+        return read.astype(dtype), missing
+
+    return decode
+
+
+def _floats(wire: str) -> Decode:
+    native = np.dtype(wire).newbyteorder("=")
+
+    def decode(gathered: list[Fixed], column: ResultColumn) -> Array:
+        read, missing = _decode_fixed(gathered, wire, column)
+        floats = read.astype(native)
+        floats[missing] = np.nan
+        return floats
+
+    return decode
+
+
+def _stamps(wire: str, unit: str, epoch: int) -> Decode:
+    """Whole units since 2000-01-01; the least and the greatest number are the infinities."""
+    least, greatest = np.iinfo(wire).min, np.iinfo(wire).max
+
+    def decode(gathered: list[Fixed], column: ResultColumn) -> Array:
+        read, missing = _decode_fixed(gathered, wire, column)
+        counted = read.astype(np.int64)
+        lowest, highest = counted.min(initial=0), counted.max(initial=0)
+        nothing = missing
+        if lowest == least or highest == greatest:
+            infinite = (counted == least) | (counted == greatest)
+            column.note(column_types.INFINITE, int(infinite.sum()))
+            nothing = missing | infinite
+        if unit == "us" and highest > _LAST:
+            far = (counted > _LAST) & ~nothing
+            if far.any():
+                column.note_too_far(int(far.sum()))
+            nothing = nothing | far
+        with np.errstate(over="ignore"):
+            counted += epoch
+        stamps: Array = counted.view(f"M8[{unit}]")
+        stamps[nothing] = np.datetime64("NaT", "us")
+        return stamps.astype("M8[s]") if unit == "D" else column_types.clip_instants(stamps, column)
+
+    return decode
+
+
+_DAY = 86_400 * 10**6
+_INTERVAL = np.dtype([("microseconds", ">i8"), ("days", ">i4"), ("months", ">i4")])
+
+
+def _intervals(gathered: list[Fixed], column: ResultColumn) -> Array:
+    read, missing = _decode_fixed(gathered, _INTERVAL, column)
+    days, months = read["days"].astype(np.int64), read["months"].astype(np.int64)
+    infinite = np.abs(months) >= np.iinfo(np.int32).max
+    if infinite.any():
+        column.note(column_types.INFINITE, int(infinite.sum()))
+    # As psycopg counts: 365 days a year, 30 a month that is left.
+    years, left = np.divmod(np.abs(months), 12)
+    days += np.sign(months) * (years * 365 + left * 30)
+    whole_days = days + read["microseconds"] // _DAY
+    if (np.abs(whole_days[~infinite]) > _INTERVAL_DAYS).any():
+        raise OverflowError("an interval is longer than 292,000 years")
+    durations: Array = (read["microseconds"] + days * _DAY).astype("m8[us]")
+    durations[missing | infinite] = np.timedelta64("NaT", "us")
+    return durations
+
+
+def _gather_numerics(
+    values: Sequence[bytes | None],
+    column: ResultColumn,  # noqa: ARG001 - one signature for all
+) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """Return the bytes of all, and how many each has: none is NULL."""
+    try:
+        data = b"".join(values)  # type: ignore[arg-type]  # a None is what it refuses
+        if not all(values):
+            raise ValueError(_NO_NUMERIC)
+    except TypeError:
+        if b"" in values:
+            raise ValueError(_NO_NUMERIC) from None
+        values = present = [b"" if value is None else value for value in values]
+        data = b"".join(present)
+    return data, _lengths(values)
+
+
+_NO_NUMERIC = "the server sent a number whose length is not what it says itself"
+_NUMERIC_ZERO = bytes(8)
+_PADDING = 2 * _NUMERIC_ZERO  # the second so that one may look for a digit behind the first
+
+
+def _numerics(gathered: list[tuple[bytes, npt.NDArray[np.int64]]], column: ResultColumn) -> Array:
+    """Return the nearest float of each: one division or product of exact floats, where that is exact.
+
+    The digits, base 10000, make an integer M, and the value is M * 10**e. Below 2**53 M is exact as a float, and
+    so are the powers up to 10**22: the one rounding is the right one. What is longer goes through `float`.
+    """
+    # Two bytes each: how many digits, the weight of the first, the sign, how many are shown, the digits.
+    data = b"".join([values for values, _ in gathered] + [_PADDING])
+    column.size += len(data) - len(_PADDING)
+    wire = np.frombuffer(data, ">i2").astype(np.int64)
+    lengths = np.concatenate([each for _, each in gathered])
+    words = lengths >> 1
+    missing = words == 0
+    begins, digits = np.cumsum(words) - words, words - 4
+    # A NULL is read as the zero behind all.
+    begins[missing], digits[missing] = len(wire) - len(_PADDING) // 2, 0
+    if (lengths & 1).any() or (digits < 0).any() or (wire[begins] != digits).any():
+        raise ValueError(_NO_NUMERIC)
+    sign = wire[begins + 2] & 0xFFFF
+    exponent = (wire[begins + 1] - digits + 1) * _DIGITS
+    whole = np.zeros(len(digits), np.int64)
+    for index in range(int(min(digits.max(initial=0), _DIGITS))):
+        with_digit = digits > index
+        whole = np.where(with_digit, whole * 10**_DIGITS + wire[begins + 4 + index * with_digit], whole)
+    for _ in range(_DIGITS - 1):  # zeros that only fill the last digit
+        spare = (whole >= _FLOAT_EXACT) & (whole % 10 == 0)
+        if not spare.any():
+            break
+        whole, exponent = np.where(spare, whole // 10, whole), exponent + spare
+    power = 10.0 ** np.minimum(np.abs(exponent), _EXACT_TENS).astype(np.float64)
+    numbers = whole.astype(np.float64)
+    numbers = np.where(exponent < 0, numbers / power, numbers * power)
+    numbers = np.where(sign == 0x4000, -numbers, numbers)
+    numbers[missing] = np.nan
+    hard = (digits > _DIGITS) | (whole >= _FLOAT_EXACT) | (np.abs(exponent) > _EXACT_TENS)
+    hard = ((hard & (digits > 0)) | (sign >= 0xC000)) & ~missing
+    for index in np.flatnonzero(hard).tolist():
+        start = 2 * int(begins[index])
+        numbers[index] = float(_load_numeric(data[start : start + 2 * int(words[index])]))
+    return column_types.large_noted(numbers, sign < 0xC000, column)
+
+
+def _oid(name: str) -> int:
+    return psycopg.adapters.types[name].oid
+
+
+_BYTEA = _oid("bytea")
+_TEXT = _oid("text")
+_NUMERIC = _oid("numeric")
+_JSONB = _oid("jsonb")
+_numeric_loader = psycopg.adapters.get_loader(_NUMERIC, Format.BINARY)
+assert _numeric_loader is not None  # noqa: S101 - psycopg ships it
+_load_numeric = _numeric_loader(_NUMERIC).load
+
+_FIXED: dict[int, Decode] = {
+    _oid("int2"): _make_masked_decoder(">i2", "i2"),
+    _oid("int4"): _make_masked_decoder(">i4", "i4"),
+    _oid("int8"): _make_masked_decoder(">i8", "i8"),
+    _oid("oid"): _make_masked_decoder(">u4", "i8"),
+    _oid("bool"): _make_masked_decoder("u1", "?"),
+    _oid("float4"): _floats(">f4"),
+    _oid("float8"): _floats(">f8"),
+    _oid("date"): _stamps(">i4", "D", _EPOCH_DAYS),
+    _oid("timestamp"): _stamps(">i8", "us", _EPOCH),
+    _oid("timestamptz"): _stamps(">i8", "us", _EPOCH),
+    _oid("interval"): _intervals,
+}
+_TEXTS = frozenset(_oid(name) for name in ("text", "varchar", "bpchar", "name"))
+# The values of these are the same from their text and from their bytes; those of arrays are not (real).
+_BY_LOADER = frozenset(_oid(name) for name in ("numeric", "uuid", "bytea", "inet", "cidr", "time", "timetz"))

@@ -1,0 +1,498 @@
+"""From PostgreSQL's types to pandas': what dtype each column has, whatever rows there are.
+
+The dtype follows from the column's type alone, so that an empty result, or a chunk without a NULL, has
+the same dtypes as any other. Each value equals the one that psycopg gives, but for what this table
+says.
+
+==============================  ====================  ==========================================
+PostgreSQL                      dtype                 NULL, and what to know
+==============================  ====================  ==========================================
+smallint, integer, bigint, oid  Int16, Int32, Int64   <NA>; an integer stays one
+real, double precision          float32, float64      NaN, as is the value NaN
+numeric                         float64               NaN; ``numeric="decimal"`` gives Decimal
+boolean                         boolean               <NA>
+text, varchar, char, name, xml  string                <NA>
+enum, money, tsvector, citext   string                <NA>; as PostgreSQL writes them
+date                            datetime64[s]         NaT
+timestamp                       datetime64[us]        NaT
+timestamptz                     datetime64[us, ZONE]  NaT; ZONE is the session's time zone
+interval                        timedelta64[us]       NaT; a month counts 30 days, a year 365
+time, timetz                    object                None; `datetime.time`
+uuid, bytea, json, jsonb        object                None; UUID, bytes, what the JSON means
+inet, cidr, arrays, ranges      object                None; what psycopg gives
+==============================  ====================  ==========================================
+
+Why numeric is float64: sums and models run 50 times faster than on Decimal, and 15 digits are exact.
+An integer too large for a float to be exact, such as a sum of bigint may be, is said in a note.
+
+An infinite date or timestamp becomes NaT, and a note says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import psycopg
+
+from sspcloud_magics.databases.growable_array import GrowingArray
+from sspcloud_magics.databases.query_options import Numeric
+
+Array: TypeAlias = npt.NDArray[Any]
+Values: TypeAlias = Sequence[Any] | Array
+
+_FLOAT_EXACT = 2**53
+
+
+INFINITE = "infinite and became NaT"
+_TOO_FAR = "later than pandas can hold and became NaT"
+_BEYOND = "beyond the years 1 to 9999, which pandas has in UTC only, and became NaT: SET time zone 'UTC'"
+LAST_YEAR = 294_246
+"""The last whole year that microseconds since 1970 reach in 64 bits; PostgreSQL goes 30 years further."""
+
+TOGETHER = 64_000
+"""Pieces of so many rows are put where they stay: small ones would leave holes in memory when they go."""
+
+
+@dataclass(slots=True)
+class ResultColumn:
+    """One column while its rows arrive: chunk by chunk into pieces, at the end into one array.
+
+    A piece is an array of NumPy, a pair of them (values, and where NULL is), or an array of Arrow.
+
+    Parameters
+    ----------
+    name
+        As the server names it.
+    to_piece
+        Turns the values of a chunk, loaded as `get_load_type` says, into a piece; it may add to `notes`.
+    to_pandas
+        Turns all pieces into the array that the DataFrame holds.
+    plain
+        The dtype, where the pieces are plain arrays that the DataFrame holds as they are; else None.
+    oid
+        PostgreSQL's number of its type.
+    size
+        How many bytes came for it, where the way tells.
+    bounded
+        Whether its instants must be within Python's years.
+    """
+
+    name: str
+    to_piece: Callable[[Values, ResultColumn], Any]
+    to_pandas: Callable[[list[Any]], Any]
+    plain: np.dtype[Any] | None
+    oid: int = 0
+    size: int = 0
+    bounded: bool = False
+    pieces: list[Any] = field(default_factory=list)
+    waiting: int = 0
+    large: list[Any] = field(default_factory=list)
+    grown: tuple[GrowingArray, ...] = ()
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def take(self, piece: Any) -> None:
+        """Take a piece."""
+        self.pieces.append(piece)
+        self.waiting += len(piece[0] if isinstance(piece, tuple) else piece)
+        if self.waiting >= TOGETHER:
+            self._put_aside()
+
+    def _put_aside(self) -> None:
+        """Join the pieces with those that were put aside before."""
+        pieces, self.pieces, self.waiting = self.pieces, [], 0
+        parts = list(zip(*pieces, strict=True)) if isinstance(pieces[0], tuple) else [pieces]
+        if isinstance(parts[0][0], np.ndarray) and not parts[0][0].dtype.hasobject:
+            self.grown = self.grown or tuple(GrowingArray(part[0].dtype) for part in parts)
+            for grown, part in zip(self.grown, parts, strict=True):
+                grown.extend(part)
+        else:
+            self.large.append(join_pieces(pieces))
+
+    def note(self, words: str, count: int) -> None:
+        """Remember that `count` values are not what the server holds."""
+        self.notes[words] = self.notes.get(words, 0) + count
+
+    def note_too_far(self, count: int = 1) -> None:
+        """Remember that `count` instants are later than 64 bits reach; beyond Python's years they are in any case."""
+        self.note(_BEYOND if self.bounded else _TOO_FAR, count)
+
+    def finish(self) -> Any:
+        """Return the array of all chunks; the column is empty afterwards."""
+        return self.to_pandas(self._all())
+
+    def finish_into(self, target: Array) -> None:
+        """Write all chunks of a plain column into `target`; the column is empty afterwards."""
+        np.concatenate(self._all(), out=target)
+
+    def load_texts(self, load: Callable[[bytes], Any], encoding: str) -> None:
+        """Make objects of a column of texts, all of whose rows have come.
+
+        Parameters
+        ----------
+        load
+            What reads one as the server sent it.
+        encoding
+            In which it was sent.
+        """
+        texts = [
+            text
+            for piece in self._all()
+            for text in (piece if isinstance(piece, np.ndarray) else piece.to_pylist())
+        ]
+        self.to_piece, self.to_pandas, self.plain = objects, join_pieces, _OBJECT
+        self.pieces = [
+            objects([None if text is None else load(text.encode(encoding)) for text in texts], self)
+        ]
+
+    def _all(self) -> list[Any]:
+        if self.grown:
+            if self.pieces:
+                self._put_aside()
+            arrays, self.grown = tuple(grown.finish() for grown in self.grown), ()
+            return [arrays if len(arrays) > 1 else arrays[0]]
+        pieces = [*self.large, *self.pieces] or [self.to_piece((), self)]
+        self.large, self.pieces, self.waiting = [], [], 0
+        return pieces
+
+
+def join_pieces(pieces: list[Any], column: ResultColumn | None = None) -> Any:  # noqa: ARG001 - as `binary` has it called
+    """Return pieces of a column as one."""
+    first = pieces[0]
+    if len(pieces) == 1:
+        return first
+    if isinstance(first, tuple):
+        return tuple(np.concatenate(part) for part in zip(*pieces, strict=True))
+    if isinstance(first, np.ndarray):
+        return np.concatenate(pieces)
+    import pyarrow as pa  # noqa: PLC0415 - a piece of it is here
+
+    return pa.concat_arrays(pieces)
+
+
+def get_load_type(oid: int, numeric: Numeric) -> int:
+    """Return the type as which psycopg shall load a column: as text, what is faster converted by columns."""
+    if oid == _NUMERIC and numeric == "float":
+        return _TEXT
+    return _TEXT if oid in _AS_TEXT else oid
+
+
+def column(
+    name: str,
+    oid: int,
+    *,
+    numeric: Numeric,
+    time_zone: str,
+    adapters: psycopg.adapt.AdaptersMap,
+    json_text: bool = False,
+) -> ResultColumn:
+    """Return the column for a type.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    oid
+        PostgreSQL's number of its type.
+    numeric
+        What numeric becomes.
+    time_zone
+        The session's, as ``SHOW TimeZone`` names it.
+    adapters
+        What psycopg knows of types; a type that it does not know comes as text.
+    json_text
+        Whether JSON stays the text that it is.
+    """
+    if json_text and oid in JSON:
+        return ResultColumn(name, strings, _to_strings, None, oid)
+    if oid in _BY_TYPE and not (oid == _NUMERIC and numeric == "decimal"):
+        to_piece, dtype = _BY_TYPE[oid]
+        if isinstance(dtype, np.dtype):
+            return ResultColumn(name, to_piece, join_pieces, dtype, oid)
+        return ResultColumn(name, to_piece, dtype, None, oid)
+    if oid == _TIMESTAMPTZ:
+        zone = _zone(time_zone)
+        bounded = str(zone) != "UTC"  # pandas shows an instant in another zone by way of Python's datetime
+        return ResultColumn(name, _instants, _in_zone(zone), None, oid, bounded=bounded)
+    if is_string(oid) or adapters.get_loader(oid, psycopg.pq.Format.TEXT) is None:
+        return ResultColumn(name, strings, _to_strings, None, oid)
+    return ResultColumn(name, objects, join_pieces, _OBJECT, oid)
+
+
+def is_string(oid: int) -> bool:
+    """Whether a type that psycopg may load otherwise is a text to pandas."""
+    return oid in _STRINGS
+
+
+def strings_in_arrow() -> bool:
+    """Whether pandas keeps texts in Arrow; Python's own are ten times larger."""
+    return bool(pd.StringDtype().storage == "pyarrow")
+
+
+def _fill(values: Values, instead: object) -> tuple[Values, list[bool] | None]:
+    """Return the values with `instead` for NULL, and where it was; None where it was nowhere."""
+    if None not in values:
+        return values, None
+    return [instead if value is None else value for value in values], [value is None for value in values]
+
+
+def _make_masked(dtype: type[np.generic]) -> Callable[[Values, ResultColumn], tuple[Array, Array]]:
+    def to_piece(values: Values, column: ResultColumn) -> tuple[Array, Array]:  # noqa: ARG001 - one signature for all
+        filled, missing = _fill(values, 0)
+        return (
+            np.array(filled, dtype=dtype),
+            np.zeros(len(values), dtype=bool) if missing is None else np.array(missing, dtype=bool),
+        )
+
+    return to_piece
+
+
+def _nullable(kind: Any) -> Callable[[list[Any]], Any]:
+    def to_pandas(pieces: list[Any]) -> Any:
+        values, missing = join_pieces(pieces)
+        return kind(values, missing)
+
+    return to_pandas
+
+
+def _floats(dtype: type[np.generic]) -> Callable[[Values, ResultColumn], Array]:
+    def to_piece(values: Values, column: ResultColumn) -> Array:  # noqa: ARG001 - one signature for all
+        return np.array(values, dtype=dtype)  # None becomes NaN
+
+    return to_piece
+
+
+def _numerics(values: Values, column: ResultColumn) -> Array:
+    texts = [None if value is None else float(value) for value in values]
+    finite = np.array([value not in _NOT_FINITE for value in values], dtype=bool)
+    return large_noted(np.array(texts, dtype=np.float64), finite, column)
+
+
+_NOT_FINITE = (None, "NaN", "Infinity", "-Infinity")
+
+
+def large_noted(numbers: Array, finite: Array, column: ResultColumn) -> Array:
+    """Return floats that stand for numerics, with a note where one may not be what the server holds.
+
+    Parameters
+    ----------
+    numbers
+        The floats.
+    finite
+        Where the numeric is a number: neither NaN nor infinite.
+    column
+        Where the note goes.
+    """
+    size = np.abs(numbers)
+    if size.max(initial=0.0, where=~np.isnan(numbers)) < _FLOAT_EXACT:
+        return numbers
+    infinite = np.isinf(numbers) & finite
+    large = (size >= _FLOAT_EXACT) & np.isfinite(numbers)
+    if large.any():
+        column.note("of 2**53 or more may be rounded: numeric='decimal' keeps them exact", int(large.sum()))
+    if infinite.any():
+        column.note(
+            "too large for a float became infinite: numeric='decimal' keeps them", int(infinite.sum())
+        )
+    return numbers
+
+
+def objects(values: Values, column: ResultColumn) -> Array:  # noqa: ARG001 - one signature for all
+    """Return a piece of a column of Python's objects."""
+    return np.fromiter(values, object, len(values))  # a list in it stays one value
+
+
+def strings(values: Values, column: ResultColumn) -> Any:
+    """Return a piece of a column of texts."""
+    if strings_in_arrow():
+        import pyarrow as pa  # noqa: PLC0415 - pandas has found it
+
+        return pa.array(values, pa.large_string())
+    column.size += sum(map(len, filter(None, values)))
+    return objects(values, column)
+
+
+def _to_strings(pieces: list[Any]) -> Any:
+    if isinstance(pieces[0], np.ndarray):
+        return pd.array(np.concatenate(pieces), dtype="string")
+    import pyarrow as pa  # noqa: PLC0415 - a piece of it is here
+
+    return pd.arrays.ArrowStringArray(pa.chunked_array(pieces))
+
+
+def _jsons(values: Values, column: ResultColumn) -> Array:
+    # One call of the parser for the chunk: a third of the time of one for each value.
+    present = iter(json.loads(f"[{','.join(value for value in values if value is not None)}]"))
+    return objects([None if value is None else next(present) for value in values], column)
+
+
+def _intervals(values: Values, column: ResultColumn) -> Array:
+    microsecond = timedelta(microseconds=1)
+    nothing = np.timedelta64("NaT", "us").astype(np.int64)
+    counted = []
+    for value in values:
+        infinite = value is not None and value.endswith("infinity")  # psycopg has no value for it
+        if infinite:
+            column.note(INFINITE, 1)
+        counted.append(
+            nothing if value is None or infinite else _load_interval(value.encode()) // microsecond
+        )
+    return np.array(counted, "m8[us]")
+
+
+# ISO 8601 as PostgreSQL writes it; years beyond four digits and before Christ are rare and slow.
+_UNUSUAL = re.compile(r"(?P<year>\d+)-(?P<rest>[^ ]*(?: [\d:.]+)?)(?P<era> BC)?")
+
+
+def _stamps(values: Values, column: ResultColumn, unit: str) -> Array:
+    texts = ["NaT" if value is None else value for value in values]
+    together = "".join(texts)
+    # BC, infinity, or a year of five digits: NumPy refuses it, or takes it and wraps around.
+    if "C" in together or "i" in together or any(text[4:5] not in _YEAR_ENDS for text in texts):
+        texts = [_stamp(text, column, unit) for text in texts]
+    return np.array(texts, dtype=f"M8[{unit}]")
+
+
+_YEAR_ENDS = ("-", "")  # the latter is that of NaT
+
+
+def _stamp(text: str, column: ResultColumn, unit: str) -> str:
+    if text.endswith("infinity"):
+        column.note(INFINITE, 1)
+        return "NaT"
+    found = _UNUSUAL.fullmatch(text)
+    if found is None:
+        return text
+    year = int(found["year"])
+    if year > LAST_YEAR and unit == "us" and not found["era"]:
+        column.note_too_far()
+        return "NaT"
+    # The year before 1 is 0 to NumPy and 1 BC to PostgreSQL.
+    signed = f"{1 - year:05d}" if found["era"] else f"{year:04d}"
+    return f"{'+' if year > 9999 and not found['era'] else ''}{signed}-{found['rest']}"
+
+
+def _dates(values: Values, column: ResultColumn) -> Array:
+    return _stamps(values, column, "s")
+
+
+def _timestamps(values: Values, column: ResultColumn) -> Array:
+    return _stamps(values, column, "us")
+
+
+_SHORT_OFFSET = re.compile(r"[+-]\d\d")
+_OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>\d+)(?::(?P<minutes>\d+))?(?::(?P<seconds>\d+))?")
+
+
+def _instants(values: Values, column: ResultColumn) -> Array:
+    return clip_instants(_utc(values, column), column)
+
+
+def _utc(values: Values, column: ResultColumn) -> Array:
+    """Return UTC from local times with their offsets: ``2024-07-14 10:00:00+02``."""
+    texts = ["NaT+00" if value is None else value for value in values]
+    offsets = {text[-3:] for text in texts}
+    if not all(_SHORT_OFFSET.fullmatch(offset) for offset in offsets):
+        return _unusual_instants(texts, column)
+    local = _stamps([text[:-3] for text in texts], column, "us")
+    instants: Array
+    if len(offsets) <= 1:
+        instants = local - np.timedelta64(sum(map(_seconds, offsets)), "s")
+    else:
+        known = {offset: _seconds(offset) for offset in offsets}
+        instants = local - np.array([known[text[-3:]] for text in texts], dtype="m8[s]")
+    return instants
+
+
+def _unusual_instants(texts: list[str], column: ResultColumn) -> Array:
+    """Do the same where an offset has minutes, or an era follows it: ``0044-03-15 12:00:00+00:09:21 BC``."""
+    local, shifts = [], []
+    for text in texts:
+        found = _OFFSET.search(text, text.find(":") + 1)
+        local.append(text if found is None else text[: found.start()] + text[found.end() :])
+        shifts.append(0 if found is None else _seconds(found.group()))
+    instants: Array = _stamps(local, column, "us") - np.array(shifts, dtype="m8[s]")
+    return instants
+
+
+def _seconds(offset: str) -> int:
+    found = _OFFSET.fullmatch(offset)
+    if found is None:
+        return 0
+    size = int(found["hours"]) * 3600 + int(found["minutes"] or 0) * 60 + int(found["seconds"] or 0)
+    return -size if found["sign"] == "-" else size
+
+
+def _zone(time_zone: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")  # a zone that only the server knows, such as <+02>-02: psycopg says UTC too
+
+
+def clip_instants(instants: Array, column: ResultColumn) -> Array:
+    """Return instants without those that the column's zone cannot show: beyond Python's years 1 to 9999."""
+    if column.bounded:
+        beyond = (instants < _FIRST) | (instants > _LAST)
+        if beyond.any():
+            column.note(_BEYOND, int(beyond.sum()))
+            instants[beyond] = np.datetime64("NaT", "us")
+    return instants
+
+
+_FIRST, _LAST = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-30", "us")
+
+
+def _in_zone(zone: ZoneInfo) -> Callable[[list[Any]], Any]:
+    def to_pandas(pieces: list[Any]) -> Any:
+        return pd.DatetimeIndex(join_pieces(pieces)).tz_localize("UTC").tz_convert(zone).array
+
+    return to_pandas
+
+
+def _oid(name: str) -> int:
+    return psycopg.adapters.types[name].oid
+
+
+_NUMERIC = _oid("numeric")
+_INTERVAL = _oid("interval")
+_TEXT = _oid("text")
+_TIMESTAMPTZ = _oid("timestamptz")
+_AS_TEXT = frozenset(
+    _oid(name) for name in ("date", "timestamp", "timestamptz", "interval", "json", "jsonb", "money")
+)
+_STRINGS = frozenset(_oid(name) for name in ("text", "varchar", "bpchar", "name", '"char"', "xml", "money"))
+_OBJECT = np.dtype(object)
+JSON = frozenset(_oid(name) for name in ("json", "jsonb"))
+_interval_loader = psycopg.adapters.get_loader(_INTERVAL, psycopg.pq.Format.TEXT)
+assert _interval_loader is not None  # noqa: S101 - psycopg ships it
+_load_interval = _interval_loader(_INTERVAL).load
+_BY_TYPE: dict[
+    int, tuple[Callable[[Values, ResultColumn], Any], np.dtype[Any] | Callable[[list[Any]], Any]]
+] = {
+    _oid("int2"): (_make_masked(np.int16), _nullable(pd.arrays.IntegerArray)),
+    _oid("int4"): (_make_masked(np.int32), _nullable(pd.arrays.IntegerArray)),
+    _oid("int8"): (_make_masked(np.int64), _nullable(pd.arrays.IntegerArray)),
+    _oid("oid"): (_make_masked(np.int64), _nullable(pd.arrays.IntegerArray)),
+    _oid("bool"): (_make_masked(np.bool_), _nullable(pd.arrays.BooleanArray)),
+    _oid("float4"): (_floats(np.float32), np.dtype(np.float32)),
+    _oid("float8"): (_floats(np.float64), np.dtype(np.float64)),
+    _NUMERIC: (_numerics, np.dtype(np.float64)),
+    _oid("date"): (_dates, np.dtype("M8[s]")),
+    _oid("timestamp"): (_timestamps, np.dtype("M8[us]")),
+    _INTERVAL: (_intervals, np.dtype("m8[us]")),
+    _oid("json"): (_jsons, _OBJECT),
+    _oid("jsonb"): (_jsons, _OBJECT),
+}
+"""How the values of each type are put into pieces, and what these become; psycopg's objects stay where a type is not here."""
+
+STYLED = frozenset(_oid(name) for name in ("date", "timestamp", "timestamptz", "interval"))
+"""Types whose text depends on DateStyle or IntervalStyle."""

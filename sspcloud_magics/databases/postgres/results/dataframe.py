@@ -1,0 +1,67 @@
+"""From columns to a DataFrame, with little time for few rows and little memory for many.
+
+`pandas.DataFrame` of a dict copies every column and takes 90 µs for one row: half of what the whole query may take. Here each
+column's pieces are joined one column after the other, so that at no time two copies of more than one column exist,
+and plain columns of one dtype go straight into their rows of a common block, as pandas would have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sspcloud_magics.databases.postgres.results.column_types import ResultColumn
+
+
+def frame(columns: Sequence[ResultColumn], rows: int) -> pd.DataFrame:
+    """Return the DataFrame of columns, which are empty afterwards."""
+    blocks: list[tuple[Any, list[int]]] = []
+    alike: dict[np.dtype[Any], list[int]] = {}
+    for place, column in enumerate(columns):
+        if column.plain is None:
+            blocks.append((column.finish(), [place]))
+        else:
+            alike.setdefault(column.plain, []).append(place)
+    for dtype, places in alike.items():
+        if len(places) == 1:
+            blocks.append((columns[places[0]].finish().reshape(1, rows), places))
+            continue
+        block = np.empty((len(places), rows), dtype)
+        for row, place in zip(block, places, strict=True):
+            columns[place].finish_into(row)
+        blocks.append((block, places))
+    return _assemble(blocks, rows, tuple(column.name for column in columns))
+
+
+def _assemble(blocks: Sequence[tuple[Any, list[int]]], rows: int, names: tuple[str, ...]) -> pd.DataFrame:
+    index = _make_range_index(rows).view()
+    if _from_blocks is not None and names:
+        placed = [(values, np.array(places)) for values, places in blocks]
+        made: pd.DataFrame = _from_blocks(placed, index=index, columns=_make_column_index(names).view())
+        return made
+    arrays = {
+        place: values[row] if isinstance(values, np.ndarray) else values
+        for values, places in blocks
+        for row, place in enumerate(places)
+    }
+    made = pd.DataFrame({place: arrays[place] for place in sorted(arrays)}, index=index, copy=False)
+    made.columns = _make_column_index(names).view()
+    return made
+
+
+@lru_cache(maxsize=64)
+def _make_range_index(rows: int) -> pd.RangeIndex:
+    return pd.RangeIndex(rows)
+
+
+@lru_cache(maxsize=64)
+def _make_column_index(names: tuple[str, ...]) -> pd.Index[Any]:
+    """Return the columns' index; a view of it shares nothing that can be changed."""
+    return pd.Index(names)
+
+
+_from_blocks: Any = getattr(getattr(pd.api, "internals", None), "create_dataframe_from_blocks", None)

@@ -1,0 +1,157 @@
+"""A DataFrame into a table, by COPY and in one transaction: all of it, or nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias, cast
+
+import pandas as pd
+import psycopg
+from psycopg import sql
+
+from sspcloud_magics.databases.column_names import refuse_long
+from sspcloud_magics.databases.postgres.session import pg_errors
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.sql import statement_errors
+from sspcloud_magics.databases.postgres.sql_lexer import statements
+from sspcloud_magics.databases.postgres.transfer.column_values import column_values, type_name, values_for
+from sspcloud_magics.databases.query_options import Progress
+from sspcloud_magics.errors import QueryFailed, UsageProblem
+from sspcloud_magics.printable import shorten
+
+Mode: TypeAlias = Literal["new", "append", "replace"]
+
+
+def load_table(
+    connection: DatabaseConnection,
+    frame: Any,
+    name: str,
+    mode: Mode = "new",
+    *,
+    progress: Progress | None = None,
+) -> int:
+    """Write the rows of a DataFrame, of pandas, polars or Arrow, into a table, and return how many there were.
+
+    The parameters are those of `session.load_table`.
+
+    Raises
+    ------
+    UsageProblem
+        If a value has no type in PostgreSQL, or a column's values have none in common (column, row and value are named), or
+        if a column has no name, or two have the same, or a name is longer than PostgreSQL keeps.
+    QueryFailed
+        If the server refuses; nothing is changed then.
+    """
+    frame = _as_pandas(frame)
+    names = [str(column) for column in frame.columns]
+    if len(set(names)) != len(names) or not names or "" in names:
+        raise UsageProblem(
+            "Each column needs a name of its own to become a table's.", hint="df.columns = [...]"
+        )
+    path = _path(name)
+    refuse_long(path, "table")
+    refuse_long(names, "column")
+    table = sql.Identifier(*path)
+    listed = sql.SQL(", ").join(map(sql.Identifier, names))
+    columns = sql.SQL("SELECT {} FROM {} LIMIT 0").format(listed, table)
+    with connection.turn:
+        session, _ = connection.ready()
+        connection.refuse(statements(f"CREATE TABLE {name} ()"))
+        try:
+            with connection.transaction(), session.cursor() as cursor:
+                if mode == "append":
+                    cursor.execute(columns)
+                    texts = _texts_for(cursor, frame)
+                else:
+                    made = [column_values(frame.iloc[:, index], each) for index, each in enumerate(names)]
+                    texts = [each.texts for each in made]
+                    if mode == "replace":
+                        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
+                    definitions = sql.SQL(", ").join(
+                        sql.SQL("{} {}").format(sql.Identifier(each), sql.Identifier(values.type))
+                        for each, values in zip(names, made, strict=True)
+                    )
+                    cursor.execute(sql.SQL("CREATE TABLE {} ({})").format(table, definitions))
+                with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(table, listed)) as writer:
+                    began = time.perf_counter()
+                    for done, row in enumerate(zip(*texts, strict=True)):
+                        writer.write_row(row)
+                        if progress is not None and done % _TOLD == 0:
+                            progress(done, 0, time.perf_counter() - began)
+                connection.changes += 1
+                return len(frame)
+        except psycopg.errors.DuplicateTable as error:
+            raise QueryFailed(
+                f"{error.diag.message_primary}.",
+                hint="%load_table … --append adds to it, --replace makes it anew",
+            ) from None
+        except psycopg.errors.DependentObjectsStillExist as error:
+            raise QueryFailed(
+                f"{error.diag.message_primary}.",
+                why=shorten(error.diag.message_detail or ""),
+                hint=f"keep the table: %query_db DELETE FROM {name}, then %load_table … {name} --append",  # noqa: S608 - a hint
+            ) from None
+        except psycopg.Error as error:
+            if session.closed:
+                raise pg_errors.of_connection(error, place=connection.database.path) from None
+            # The place that the server tells is one of the first statement: the others name nothing else that is not there.
+            asked = statements(columns.as_string(session))[0]
+            raise statement_errors.of_statement(error, asked, connection, is_ours=True) from None
+
+
+_TOLD = 10_000
+
+
+def _path(name: str) -> list[str]:
+    """Return the parts of a name that is written as in SQL: in lower case, unless it is quoted.
+
+    Raises
+    ------
+    UsageProblem
+        If it is no name.
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise UsageProblem(
+            f"{name!r} names no table.", hint="table or schema.table; other names in double quotes"
+        )
+    return [
+        part[1:-1].replace('""', '"') if part.startswith('"') else part.lower()
+        for part in found.groups()
+        if part is not None
+    ]
+
+
+_PART = r'("(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_NAME = re.compile(rf"{_PART}(?:\.{_PART})?")
+
+
+def _as_pandas(frame: Any) -> pd.DataFrame:
+    """Return a DataFrame of pandas for one of polars or Arrow, which keeps its types."""
+    made = frame
+    if hasattr(frame, "to_pandas"):
+        if type(frame).__module__.startswith("polars") and hasattr(frame, "iter_columns"):
+            made = pd.DataFrame({column.name: _polars_column(column) for column in frame.iter_columns()})
+        else:
+            made = frame.to_pandas(types_mapper=pd.ArrowDtype)
+    if not isinstance(made, pd.DataFrame):
+        raise UsageProblem(f"A {type(frame).__name__} is no DataFrame.", hint="df = pd.DataFrame(…)")
+    return made
+
+
+def _polars_column(column: Any) -> pd.Series[Any]:
+    try:
+        return cast("pd.Series[Any]", column.to_pandas(use_pyarrow_extension_array=True))
+    except Exception:  # noqa: BLE001 - whatever is raised where Arrow has no such type, as of 128 bits
+        return pd.Series(column.to_list(), dtype=object)
+
+
+def _texts_for(cursor: psycopg.Cursor[Any], frame: pd.DataFrame) -> list[Iterator[str | None]]:
+    """Return the values of a frame's columns as those that were selected take them."""
+    codes = [column.type_code for column in cursor.description or ()]
+    return [
+        values_for(frame.iloc[:, index], str(frame.columns[index]), type_name(code, cursor))
+        for index, code in enumerate(codes)
+    ]

@@ -1,0 +1,118 @@
+r"""COPY between a table and a file of this machine, as psql's ``\copy`` does it: the bytes as they are.
+
+``COPY … TO STDOUT`` writes a file, ``COPY … FROM STDIN`` reads one; the statement says the format, and the bytes pass
+through here unread. What comes between leaves no part of the file, or nothing in the table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+
+from sspcloud_magics.databases.postgres.query import Done, QueryResult
+from sspcloud_magics.databases.postgres.session import pg_errors
+from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
+from sspcloud_magics.databases.postgres.sql import statement_errors
+from sspcloud_magics.databases.postgres.sql_lexer import Statement, statements
+from sspcloud_magics.databases.postgres.transfer.export import Exported, whole
+from sspcloud_magics.databases.query_options import Progress
+from sspcloud_magics.errors import UsageProblem
+from sspcloud_magics.user_files import user_path
+
+BLOCK = 256 << 10
+"""Bytes that are read from a file at a time."""
+
+
+def direction(sql: str) -> str:
+    """Return ``to`` or ``from`` for one COPY to or from the client; nothing for anything else."""
+    found = statements(sql)
+    if len(found) != 1 or found[0].words[:1] != ("copy",):
+        return ""
+    words = frozenset(found[0].words)
+    return "to" if "stdout" in words else "from" if "stdin" in words else ""
+
+
+def copy_to(
+    connection: DatabaseConnection,
+    sql: str,
+    file: Path | str,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write what one ``COPY … TO STDOUT`` gives into a file, whose name says nothing about the format.
+
+    Raises what `files.whole` raises, and what any query does.
+    """
+    file = user_path(file)
+
+    def receive(copy: psycopg.Copy, told: Callable[[int], None]) -> None:
+        with partial.open("wb") as opened:
+            while block := copy.read():
+                opened.write(block)
+                told(len(block))
+
+    with whole(file, overwrite=overwrite) as partial:
+        done = _copy(connection, sql, receive, progress)
+    return Exported(file, done.statements[0].rows, file.stat().st_size)
+
+
+def copy_from(
+    connection: DatabaseConnection, sql: str, file: Path | str, *, progress: Progress | None = None
+) -> QueryResult:
+    """Give a file to one ``COPY … FROM STDIN``: all of its rows, or nothing; an error of the server names the line of the file.
+
+    Raises `UsageProblem` where the file cannot be read, and what any query does.
+    """
+    file = user_path(file)
+    try:
+        opened = file.open("rb")
+    except OSError as error:
+        raise UsageProblem(f"{file} cannot be read.", why=error.strerror or str(error)) from None
+
+    def send(copy: psycopg.Copy, told: Callable[[int], None]) -> None:
+        while block := opened.read(BLOCK):
+            copy.write(block)
+            told(len(block))
+
+    with opened:
+        return _copy(connection, sql, send, progress)
+
+
+def _copy(
+    connection: DatabaseConnection,
+    sql: str,
+    move: Callable[[psycopg.Copy, Callable[[int], None]], None],
+    progress: Progress | None,
+) -> QueryResult:
+    statement: Statement = statements(sql)[0]
+    if statement.names:
+        raise UsageProblem("COPY takes no parameters.", hint="write the values into the statement")
+    began = time.perf_counter()
+    size = 0
+
+    def tell(count: int) -> None:
+        nonlocal size
+        size += count
+        if progress is not None:
+            progress(0, size, time.perf_counter() - began)
+
+    with connection.turn:
+        session, remarks = connection.ready()
+        connection.refuse([statement])
+        in_transaction = connection.in_transaction
+        try:
+            with connection.with_settings(), session.cursor() as cursor:
+                with cursor.copy(statement.sql.encode()) as copy:
+                    move(copy, tell)
+                done = Done(cursor.statusmessage or "COPY", max(cursor.rowcount, 0))
+        except psycopg.Error as error:
+            if session.closed:
+                raise pg_errors.of_connection(
+                    error, place=connection.database.path, in_transaction=in_transaction
+                ) from None
+            raise statement_errors.of_statement(error, statement, connection) from None
+    return QueryResult(None, (done,), remarks, time.perf_counter() - began)

@@ -1,0 +1,146 @@
+"""How forwards are shown: one line, a few lines, a card, a table; as text and as HTML.
+
+The state is told by a word, a shape and a colour, so that none of them is needed. Whatever comes from
+the cluster is data, and escaped. Colours are JupyterLab's where the page has them, with a fallback for
+others, so that both themes and VS Code look right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from sspcloud_magics.printable import printable
+from sspcloud_magics.tunnel.ipc import ForwardCounters, State
+
+SHAPES = {
+    State.STARTING: "◐",
+    State.ACTIVE: "●",
+    State.RECONNECTING: "◐",
+    State.STOPPED: "○",
+    State.FAILED: "✕",
+}
+
+_WAITING = "var(--jp-warn-color1, #d9822b)"
+_COLOURS = {
+    State.STARTING: _WAITING,
+    State.ACTIVE: "var(--jp-success-color1, #2e8b3d)",
+    State.RECONNECTING: _WAITING,
+    State.STOPPED: "var(--jp-ui-font-color2, #808080)",
+    State.FAILED: "var(--jp-error-color1, #e0433a)",
+}
+
+_FAINT = "color: var(--jp-ui-font-color2, #808080)"
+_CODE = "font-family: var(--jp-code-font-family, monospace); background: none; padding: 0"
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people.
+
+    Examples
+    --------
+    >>> size(1023), size(1536), size(3 * 1024**3)
+    ('1023 B', '1.5 KiB', '3.0 GiB')
+    """
+    amount = float(count)
+    for unit in _UNITS:
+        if amount < 1024 or unit == _UNITS[-1]:
+            break
+        amount /= 1024
+    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def endpoint(address: str, port: int) -> str:
+    """Return an address and a port as one writes them."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def traffic(counters: ForwardCounters) -> str:
+    """Return what a forward has carried, in one line."""
+    if not counters.connections:
+        return "no connection yet"
+    parts = [
+        f"{size(counters.sent)} sent, {size(counters.received)} received",
+        f"{counters.open_connections} open of {counters.connections} connections",
+    ]
+    if counters.failed_connections:
+        parts.append(f"{counters.failed_connections} failed")
+    if counters.reconnects:
+        parts.append(f"{counters.reconnects} reconnects")
+    return ", ".join(parts)
+
+
+def _badge(state: State) -> str:
+    return (
+        f'<span style="color: {_COLOURS[state]}; font-weight: 600; white-space: nowrap">'
+        f'<span aria-hidden="true">{SHAPES[state]}</span> {state}</span>'
+    )
+
+
+def _lines(parts: Iterable[str], style: str) -> str:
+    return "".join(f'<div style="{style}">{escape(part)}</div>' for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardCard:
+    """What is shown of a forward.
+
+    Parameters
+    ----------
+    state
+        Its state.
+    routes
+        Where each port listens, and where it leads.
+    reason
+        Why it is in that state; empty where there is nothing to say.
+    details
+        Its pod, since when it is active, and its traffic: those that there are.
+    notes
+        What the user should know.
+    last_error
+        The text of the last error of a connection; empty where there was none.
+    """
+
+    state: State
+    routes: Sequence[tuple[str, str]]
+    reason: str
+    details: Sequence[str]
+    notes: Sequence[str]
+    last_error: str
+
+    def line(self) -> str:
+        """Return it in one line."""
+        where = ", ".join(f"{local} → {remote}" for local, remote in self.routes)
+        return printable(f"{SHAPES[self.state]} {self.state} {where}", one_line=True)
+
+    def text(self) -> str:
+        """Return it in a few lines."""
+        lines = [self.line()]
+        if self.reason:
+            lines.append(f"  {self.reason}")
+        lines.append("  " + " · ".join(self.details))
+        lines += [f"  {note}" for note in self.notes]
+        if self.last_error:
+            lines.append(f"  last error: {self.last_error}")
+        return printable("\n".join(lines))
+
+    def html(self) -> str:
+        """Return it as HTML."""
+        where = "<br>".join(
+            f'<code style="{_CODE}">{escape(local)}</code> <span style="{_FAINT}">→</span> '
+            f'<code style="{_CODE}">{escape(remote)}</code>'
+            for local, remote in self.routes
+        )
+        last_error = f"last error: {self.last_error}" if self.last_error else ""
+        return printable(
+            f'<div style="border-left: 3px solid {_COLOURS[self.state]}; padding: 2px 0 2px 10px; '
+            'line-height: 1.5; color: var(--jp-ui-font-color1, inherit)">'
+            f'<div style="display: flex; gap: 0.8em">{_badge(self.state)}<div>{where}</div></div>'
+            + _lines([self.reason], "")
+            + _lines([" · ".join(self.details)], _FAINT)
+            + _lines(self.notes, "")
+            + _lines([last_error], _FAINT)
+            + "</div>"
+        )

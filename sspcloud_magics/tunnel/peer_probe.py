@@ -1,0 +1,98 @@
+"""Whether the program at the other end of a loopback connection has closed it, or only its writing half.
+
+TCP says the same in both cases: end of data. But after `close` nobody will ever read the reply, and the
+server may be told at once; after `shutdown(SHUT_WR)` a reply is awaited, and telling containerd would cut
+it. Linux knows: the peer's socket stands in the same kernel, and one that no process holds any more has
+inode 0. Elsewhere, or where the kernel does not tell, the answer is None, and silence has to decide.
+
+Source: sock_diag(7), ``struct inet_diag_req_v2`` and ``struct inet_diag_msg``.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import select
+import socket
+import struct
+import sys
+from typing import Any
+
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_NLMSG_ERROR = 2
+_REQUEST = 1
+_ALL_STATES = 0xFFFFFFFF
+_NO_COOKIE = 0xFFFFFFFF
+_HEADER = struct.Struct("=IHHII")
+_INODE_OFFSET = _HEADER.size + 68
+
+
+class PeerWatch:
+    """Asks the kernel about peers; gives up for good when it does not know how to answer."""
+
+    def __init__(self) -> None:
+        self._netlink: socket.socket | None = None
+        self._number = 0
+        self._works: bool | None = None if sys.platform == "linux" else False
+
+    def has_closed(self, sock: socket.socket) -> bool | None:
+        """Return whether no program holds the other end of `sock` any more; None where that is unknown."""
+        if self._works is False:
+            return None
+        try:
+            here, there = sock.getsockname(), sock.getpeername()
+            if sock.family not in (socket.AF_INET, socket.AF_INET6):
+                return _has_hung_up(sock) if sock.family == socket.AF_UNIX else None
+            if self._works is None:
+                # A kernel without this facility answers "no such socket" about every socket.
+                self._works = bool(self._inode(sock.family, here, there))
+                if not self._works:
+                    return None
+            inode = self._inode(sock.family, there, here)
+        except OSError as error:
+            # A client that closes before it has read all resets its connection.
+            return True if error.errno == errno.ENOTCONN else None
+        if inode is None:
+            # Behind another address may stand another machine, of whose sockets nothing is known here.
+            loopback = ipaddress.ip_address(there[0].partition("%")[0]).is_loopback
+            return True if loopback else None
+        return inode == 0
+
+    def close(self) -> None:
+        """Close the socket to the kernel."""
+        if self._netlink is not None:
+            self._netlink.close()
+            self._netlink = None
+
+    def _inode(self, family: socket.AddressFamily, source: Any, target: Any) -> int | None:
+        """Return the inode of the socket at `source` that is connected to `target`; None if there is none."""
+        if self._netlink is None:
+            self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
+            self._netlink.setblocking(False)  # the kernel answers while it is asked
+        body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES)
+        body += struct.pack("!HH", source[1], target[1])
+        for address in (source[0], target[0]):
+            body += socket.inet_pton(family, address.partition("%")[0]).ljust(16, b"\0")
+        body += struct.pack("=III", 0, _NO_COOKIE, _NO_COOKIE)
+        self._number = (self._number + 1) & 0xFFFFFFFF
+        header = (_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _REQUEST, self._number, 0)
+        self._netlink.send(_HEADER.pack(*header) + body)
+        number = None
+        while number != self._number:  # an answer that nobody waited for must not be taken for the next
+            answer = self._netlink.recv(4096)
+            _, kind, _, number, _ = _HEADER.unpack_from(answer)
+        if kind == _NLMSG_ERROR:
+            (code,) = struct.unpack_from("=i", answer, _HEADER.size)
+            if -code == errno.ENOENT:
+                return None
+            raise OSError(-code, "sock_diag")
+        inode: int = struct.unpack_from("=I", answer, _INODE_OFFSET)[0]
+        return inode
+
+
+def _has_hung_up(sock: socket.socket) -> bool:
+    """Return whether the other end of a Unix socket is closed: Linux tells it from a shut-down half."""
+    poll = select.poll()
+    poll.register(sock, 0)
+    return bool(poll.poll(0))

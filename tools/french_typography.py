@@ -1,0 +1,76 @@
+"""French sets a blank that does not break before its high signs and inside its quotation marks.
+
+    python tools/french_typography.py          say where it is missing
+    python tools/french_typography.py mend     put it there
+
+It looks at what is French in this repository: the README, the prose of the tutorials' sources, and the side panel's catalogue
+(the view sets these blanks itself). Code, in backticks or fenced, is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE = re.compile(r"(```.*?```|`[^`\n]*`|https?://\S+)", re.DOTALL)
+PROSE_OF_A_SOURCE = re.compile(r"(?<=^%% fr\n).*?(?=^%% |\Z)", re.DOTALL | re.MULTILINE)
+BLANK = "\N{NO-BREAK SPACE}"
+
+
+def set_blanks(text: str) -> str:
+    """Return a French text with its blanks, its code as it was."""
+    parts = CODE.split(text)
+    for place in range(0, len(parts), 2):
+        closed = re.sub(r" ([:;?!»])", BLANK + r"\1", parts[place])
+        parts[place] = closed.replace("« ", f"«{BLANK}")
+    # A sign may stand behind code, too: `x` ;
+    whole = "".join(parts)
+    return re.sub(r"(?<=`) (?=[:;?!»])", BLANK, whole)
+
+
+def list_files() -> Iterator[tuple[Path, str]]:
+    """Yield each file with French in it, and its text as it should be."""
+    for name in ("README.fr.md", "sspcloud_magics/locale/fr_FR/LC_MESSAGES/sspcloud_magics.json"):
+        text = (ROOT / name).read_text("utf-8")
+        if name.endswith(".json"):
+            # The keys are English.
+            yield (
+                ROOT / name,
+                re.sub(r'^    ".*"', lambda found: set_blanks(found[0]), text, flags=re.MULTILINE),
+            )
+        else:
+            yield ROOT / name, set_blanks(text)
+    for source in sorted((ROOT / "notebooks" / "source").glob("*.txt")):
+        text = source.read_text("utf-8")
+        yield source, PROSE_OF_A_SOURCE.sub(lambda found: set_blanks(found[0]), text)
+
+
+def find_faults() -> list[str]:
+    """Return each line whose blanks are missing, with its place."""
+    found = []
+    for path, wanted in list_files():
+        lines = zip(path.read_text("utf-8").splitlines(), wanted.splitlines(), strict=True)
+        found += [
+            f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}"
+            for number, (line, right) in enumerate(lines, 1)
+            if line != right
+        ]
+    return found
+
+
+def main() -> int:
+    """Do what the command line asks."""
+    if sys.argv[1:] == ["mend"]:
+        for path, wanted in list_files():
+            path.write_text(wanted, "utf-8")
+    wrong = find_faults()
+    if wrong:
+        print("\n".join([*wrong, "→ python tools/french_typography.py mend"]), file=sys.stderr)
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
