@@ -11,7 +11,6 @@ from tools import words
     ("text", "expected"),
     [
         (f"An error that {'mend'}s\nand {'nobody'.title()} reads.", [(1, "mends"), (2, "nobody")]),
-        (f"raise Failure({'mend'}=text)", []),
         (f"test_{'nobody'}_else()", [(1, "nobody")]),
         ("PostgreSQL runs as `nobody`, or 'nobody'.", []),
         ("recommend, amend, stirrup, restir", []),

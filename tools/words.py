@@ -44,9 +44,8 @@ OTHERS = (
     "whom",
 )
 QUOTES = "\"'`"
-# `hint=` is an argument of the errors until the renaming.
 REFUSED = re.compile(
-    rf"(?<![{QUOTES}\w])(?:(?:{'|'.join(VERBS)})(?:s|ed|ing)?|stir(?:s|red|ring)|{'|'.join(OTHERS)})(?![{QUOTES}\w=])",
+    rf"(?<![{QUOTES}\w])(?:(?:{'|'.join(VERBS)})(?:s|ed|ing)?|stir(?:s|red|ring)|{'|'.join(OTHERS)})(?![{QUOTES}\w])",
     re.IGNORECASE,
 )
 
