@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     # By name: importing the package must not import this module's whole world.
     session = import_module("sspcloud_magics.session")
-    session.configure(session.Choice(kubeconfig=given.kubeconfig, context=given.context))
+    session.configure(session.ClusterChoice(kubeconfig=given.kubeconfig, context=given.context))
     try:
-        report = session.doctor(given.target, namespace=given.namespace, redacted=given.redact)
+        report = session.doctor(given.target, namespace=given.namespace, redacted=given.redacted)
         sys.stdout.write(f"{report.to_json() if given.json else report}\n")
     except KeyboardInterrupt:
         return 130

@@ -348,7 +348,7 @@ def show_url(url: str) -> str:
 
     Examples
     --------
-    >>> shown_url("https://ana:secret@sso.example:8443/auth?state=abc#x")
+    >>> show_url("https://ana:secret@sso.example:8443/auth?state=abc#x")
     'https://sso.example:8443/auth'
     """
     try:

@@ -65,7 +65,7 @@ def shorten(text: str, longest: int = LONGEST) -> str:
 
     Examples
     --------
-    >>> shortened("a" * 5000, 10)
+    >>> shorten("a" * 5000, 10)
     'aaaaaaaaaa … (4,990 more characters)'
     """
     if len(text) <= longest:

@@ -123,7 +123,7 @@ def check_secret(value: object, form: Form, refusal: Callable[[str], Exception])
 
     Examples
     --------
-    >>> checked("a\nb", Form.TOKEN, ValueError)
+    >>> check_secret("a\nb", Form.TOKEN, ValueError)
     Traceback (most recent call last):
     ValueError: A token is one word on one line, of ASCII characters.
     """

@@ -44,7 +44,7 @@ def measure_stalled(bed: Bed, name: str, scale: float) -> Numbers:
         load.download_many(running.port, 8 * MIB, 8)
         # Each with a neighbour of the other kind, so that a machine that changes its mind is no difference.
         for stalled in (False, True, True, False):
-            with load.stalled_reader(running.port, GIB) if stalled else contextlib.nullcontext():
+            with load.stall_reader(running.port, GIB) if stalled else contextlib.nullcontext():
                 rates[stalled].append(load.download_some(running.port, size, 8, _STALLED_PATIENCE).rate)
     kept = statistics.mean(rates[True]) / statistics.mean(rates[False])
     return {"stalled neighbour, loss %": (1 - kept) * 100}

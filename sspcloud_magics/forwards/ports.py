@@ -43,7 +43,7 @@ def derive_ports(target: Target, remote: int | str) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> derived_ports(Target("user-alice", "service", "db-rw"), 5432)[0]
+    >>> derive_ports(Target("user-alice", "service", "db-rw"), 5432)[0]
     23967
     """
     digest = hashlib.sha256(f"{target}:{remote}".encode()).digest()

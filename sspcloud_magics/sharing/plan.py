@@ -100,7 +100,7 @@ class SharePlan(rendering.Shown):
     excess, archive, colleagues
         Filled in by `add_preview`: what colleagues hold beyond their shares, which is taken back first; what makes the role
         that keeps the colleagues' own schemas, where a superuser owns the database and it is not there; and who else shares
-        the database, as `grants.COLLEAGUES` answers.
+        the database, as `role_sql.COLLEAGUES` answers.
     """
 
     database: Database
@@ -177,7 +177,7 @@ class SharePlan(rendering.Shown):
         verifier
             The SCRAM verifier of the password.
         colleagues
-            Who else shares the database, as `grants.COLLEAGUES` answers.
+            Who else shares the database, as `role_sql.COLLEAGUES` answers.
         """
         privileges = share.privileges
         made = role_sql.login(

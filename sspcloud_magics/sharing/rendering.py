@@ -128,7 +128,7 @@ def join_names(names: Sequence[str]) -> str:
 
     Examples
     --------
-    >>> listed(["bob", "carol", "dave"])
+    >>> join_names(["bob", "carol", "dave"])
     'bob, carol and dave'
     """
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1] if names else "") if part)

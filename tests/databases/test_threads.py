@@ -179,7 +179,7 @@ class Calls:
             return
 
 
-KINDS = [name for name in vars(Calls) if not name.startswith("_") and name != "waiting_for_chunks"]
+KINDS = [name for name in vars(Calls) if not name.startswith("_") and name != "retry_while_busy"]
 
 
 def test_sixteen_threads_with_all_kinds_of_call(connected, bystander, tables, tmp_path):
@@ -256,12 +256,12 @@ def test_interrupts_leave_the_other_threads_their_rows(connected, bystander, tab
     wrong: list[BaseException] = []
     mine = Calls(0, tmp_path)
     kinds = [
-        "chunked",
+        "read_chunks",
         "many_rows",
         "query",
-        "taken_back",
+        "roll_back",
         "by_psycopg",
-        "described",
+        "describe",
         "table",
         "by_sqlalchemy",
     ]
@@ -272,7 +272,7 @@ def test_interrupts_leave_the_other_threads_their_rows(connected, bystander, tab
     def work(number: int) -> None:
         calls = Calls(number, tmp_path)
         try:
-            for kind in ("query", "many_rows", "failing", "kept", "table") * 3:
+            for kind in ("query", "many_rows", "fail", "commit", "table") * 3:
                 calls.retry_while_busy(getattr(calls, kind))
         except BaseException as error:  # noqa: BLE001 - the test tells it
             wrong.append(error)

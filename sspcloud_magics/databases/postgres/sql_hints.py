@@ -74,7 +74,7 @@ def find_slip_hint(text: str, sqlstate: str = "", message: str = "", variables: 
 
     Examples
     --------
-    >>> hint("SELECT * FROM t WHERE dep = ':dep'")
+    >>> find_slip_hint("SELECT * FROM t WHERE dep = ':dep'")
     'in quotes it is a text: write :dep without them'
     """
     slip = Slip(text, sqlstate, message, variables)

@@ -140,7 +140,7 @@ def test_headers_of_a_known_stream_say_nothing(server):
 def test_our_end_is_closed_when_the_pod_ends_first(server):
     pair = server.open()
     server.say(data(1, fin=True), data(pair, fin=True))
-    assert server.outgoing() == [("data", pair, 1, b"")]
+    assert server.take_outgoing() == [("data", pair, 1, b"")]
 
 
 def test_our_end_is_not_closed_twice(server):
@@ -148,7 +148,7 @@ def test_our_end_is_not_closed_twice(server):
     assert server.tunnel.finish(pair)
     assert server.tunnel.finish(pair) == b""
     server.say(data(1, fin=True), data(pair, fin=True))
-    assert server.outgoing() == []
+    assert server.take_outgoing() == []
     assert server.tunnel.finish(pair) == b""
 
 
@@ -156,7 +156,7 @@ def test_an_error_text_fails_the_pair_and_nothing_else(server):
     first, second = server.open(), server.open()
     events = server.say(data(1, b"connection "), data(1, b"refused\n", fin=True))
     assert events == [Failed(first, "connection refused")]
-    assert server.outgoing() == [("control", 3, 0, struct.pack("!II", first, 5))]
+    assert server.take_outgoing() == [("control", 3, 0, struct.pack("!II", first, 5))]
     assert server.say(data(second, b"alive")) == [Received(second, [b"alive"])]
     assert server.tunnel.reusable
 
@@ -198,7 +198,7 @@ def test_abandoned_pair_is_finished_and_stays_silent(server):
     assert server.tunnel.pairs == 1
     assert server.say(data(1, b"reset by peer", fin=True)) == []
     assert server.tunnel.pairs == 0
-    assert server.outgoing() == []
+    assert server.take_outgoing() == []
     assert server.tunnel.abandon(pair) == b""
 
 
@@ -214,7 +214,7 @@ def test_reset_pair_with_endless_data_is_forgotten(server):
     assert server.tunnel.pairs == 1
     assert server.say(data(1, fin=True)) == []
     assert server.tunnel.pairs == 0
-    assert server.outgoing() == []
+    assert server.take_outgoing() == []
 
 
 def test_reset_pair_without_errors_is_forgotten(server):
@@ -222,7 +222,7 @@ def test_reset_pair_without_errors_is_forgotten(server):
     server.say(data(1, fin=True))
     assert server.read(server.tunnel.reset(pair)) == [("control", 3, 0, struct.pack("!II", pair, 5))]
     assert server.tunnel.pairs == 0
-    assert server.outgoing() == []
+    assert server.take_outgoing() == []
 
 
 def test_pings_are_odd_and_answered(server):
@@ -237,7 +237,7 @@ def test_pings_are_odd_and_answered(server):
 
 def test_pings_of_the_server_are_echoed(server):
     assert server.say(control(6, struct.pack("!I", 8))) == []
-    assert server.outgoing() == [("control", 6, 0, struct.pack("!I", 8))]
+    assert server.take_outgoing() == [("control", 6, 0, struct.pack("!I", 8))]
 
 
 def test_websocket_pings_are_answered_and_pongs_taken(over_websocket):
@@ -249,7 +249,7 @@ def test_websocket_pings_are_answered_and_pongs_taken(over_websocket):
 def test_streams_of_the_server_are_refused(server):
     body = struct.pack("!IIBB", 2, 0, 0, 0) + server.peer.block()
     assert server.say(control(1, body)) == []
-    assert server.outgoing() == [("control", 3, 0, struct.pack("!II", 2, 3))]
+    assert server.take_outgoing() == [("control", 3, 0, struct.pack("!II", 2, 3))]
 
 
 def test_a_goaway_ends_the_use_of_the_tunnel(server):

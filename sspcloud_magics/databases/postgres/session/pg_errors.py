@@ -238,7 +238,7 @@ def mark_line(text: str, offset: int, *, first_line: int = 1) -> str:
 
     Examples
     --------
-    >>> print(marked("select\n  agee\nfrom t", 9))
+    >>> print(mark_line("select\n  agee\nfrom t", 9))
     2 │   agee
           ^
     """

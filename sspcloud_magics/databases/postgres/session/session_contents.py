@@ -16,7 +16,7 @@ def describe_held_after(statement: Statement) -> str | None:
     Examples
     --------
     >>> from sspcloud_magics.databases.postgres.sql_lexer import statements
-    >>> held_after(statements("CREATE TEMP TABLE t (n int)")[0])
+    >>> describe_held_after(statements("CREATE TEMP TABLE t (n int)")[0])
     'temporary tables'
     """
     words = statement.words
@@ -51,9 +51,9 @@ def describe_lost(held: Iterable[str], *, unseen: bool, was_told: bool) -> str:
 
     Examples
     --------
-    >>> lost([], unseen=False, was_told=False)
+    >>> describe_lost([], unseen=False, was_told=False)
     'nothing was lost'
-    >>> lost(["temporary tables", "cursors"], unseen=False, was_told=False)
+    >>> describe_lost(["temporary tables", "cursors"], unseen=False, was_told=False)
     'temporary tables and cursors are gone'
     """
     if listed := " and ".join(held):
