@@ -73,11 +73,16 @@ class ShareResult(rendering.Shown):
 def apply_plan(
     cluster: Cluster,
     connection: DatabaseConnection,
-    opener: revoke.Opener,
     plan: SharePlan,
+    removed: Sequence[revoke.RevokeResult],
     progress: Callable[[str], None],
 ) -> ShareResult:
-    """Remove what has ended and what goes beyond the shares; then make the shares, complete them, or renew them.
+    """Remove what goes beyond the shares; then make the shares, complete them, or renew them.
+
+    Parameters
+    ----------
+    removed
+        What became of the plan's ended shares, which are gone.
 
     Raises
     ------
@@ -86,7 +91,6 @@ def apply_plan(
     QueryFailed
         If the server refuses a statement.
     """
-    removed = revoke.remove_ended(cluster, connection, opener, plan.ended)
     notes = [*(each.words for each in removed), *narrow(connection, plan.creators), *plan.notes]
     ca = credentials.authority(cluster, plan.database)
     for share in plan.shares:

@@ -27,7 +27,7 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.errors import Forbidden, QueryFailed
 from sspcloud_magics.sharing import advisories, role_sql
 from sspcloud_magics.sharing.handover import Handover, hand_over
-from sspcloud_magics.sharing.inventory import EndedShare, Share
+from sspcloud_magics.sharing.inventory import EndedShare, Share, list_shares
 from sspcloud_magics.sharing.lock_watch import describe_ended_sessions, watch_locks
 from sspcloud_magics.sharing.superuser import word_refusal
 
@@ -324,7 +324,7 @@ def removal_sql(connection: DatabaseConnection, role: str, opener: Opener) -> st
 def remove_ended(
     cluster: Cluster, connection: DatabaseConnection, opener: Opener, ended: Iterable[EndedShare]
 ) -> list[RevokeResult]:
-    """Remove what has ended; a role that was renewed since it was found is left alone.
+    """Remove what has ended; what was renewed since it was found is left alone.
 
     Returns
     -------
@@ -334,13 +334,20 @@ def remove_ended(
     results = []
     for each in ended:
         if each.valid_until is None:
-            results.append(revoke_share(cluster, each.share, connection, opener))
+            if _has_ended(cluster, each.share):
+                results.append(revoke_share(cluster, each.share, connection, opener))
         elif (sessions := lock_out(connection, each.share.role, each.valid_until)) is not None:
             handovers, notes = remove_role(connection, each.share.role, opener)
             results.append(
                 RevokeResult(share=each.share, sessions=sessions, handovers=handovers, notes=notes)
             )
     return results
+
+
+def _has_ended(cluster: Cluster, found: Share) -> bool:
+    """Whether a share that had ended is still so, or gone."""
+    shares = list_shares(cluster, found.database, found.namespace)
+    return all(share.state == "ended" for share in shares if share.name == found.name)
 
 
 def _refusal(role: str) -> AbstractContextManager[None]:

@@ -25,6 +25,7 @@ from sspcloud_magics.errors import (
     DatabaseNotFound,
     Forbidden,
     QueryFailed,
+    ServerError,
     SspcloudError,
     TargetNotFound,
     UsageProblem,
@@ -45,6 +46,9 @@ from sspcloud_magics.sharing.inventory import (
 from sspcloud_magics.sharing.plan import SharePlan, ShareRequest, add_preview, make_plan, require_rights
 from sspcloud_magics.sharing.revoke import RevokeResult
 from sspcloud_magics.sharing.table import share_table
+
+_ATTEMPTS = 3
+"""Plans that are made until none of the ended shares is renewed before it is removed."""
 
 Progress = Callable[[str], None]
 
@@ -131,9 +135,19 @@ class SharingService:
 
     def share(self, name: str, request: ShareRequest, progress: Progress) -> ShareResult:
         """Open a database to colleagues; what shares that have ended left behind goes first."""
-        with self._plan(name, request, progress) as (connection, plan):
-            opener = partial(self.connect, plan.database)
-            return apply_plan(self.cluster, connection, opener, plan, progress)
+        removed: list[RevokeResult] = []
+        for _ in range(_ATTEMPTS):
+            with self._plan(name, request, progress) as (connection, plan):
+                opener = partial(self.connect, plan.database)
+                done = revoke.remove_ended(self.cluster, connection, opener, plan.ended)
+                removed += done
+                # Where an ended share was renewed after the plan was made, its schema is the colleague's, not the owner's.
+                if len(done) == len(plan.ended):
+                    return apply_plan(self.cluster, connection, plan, removed, progress)
+        raise ServerError(
+            f"Another session of yours keeps changing the shares of {name}.",
+            hint="wait until it is done, then run the same command again",
+        )
 
     @contextmanager
     def _plan(

@@ -90,7 +90,7 @@ def _click(order: str, **more: Any) -> Any:
 
 
 def _preview(scene: Scene) -> None:
-    _click("plan share", colleagues="bob", write=True, schemas=list(SCHEMAS), duration="7d")
+    _click("plan share", colleagues="bob", write=True, schemas=list(SCHEMAS), lasts="7d")
 
 
 def _tables(scene: Scene) -> None:

@@ -306,3 +306,24 @@ def test_session_that_is_still_logging_in_is_ended(be):
     with superuser().psycopg as owner:
         left = "SELECT rolname FROM pg_roles WHERE rolname = 'share_bob' UNION ALL SELECT proname FROM pg_proc WHERE proname = 'f'"
         assert owner.execute(left).fetchall() == []
+
+
+def test_share_renewed_after_the_plan_is_kept(be, sandbox, monkeypatch):
+    """Another session of the owner renews bob's share between the plan of carol's and the removal of bob's."""
+    ssp.share_db(DATABASE, "bob", read_write=True)
+    kubectl(sandbox, "alice", "delete", "job", NAME)
+    wait_until_gone(session.current_cluster())
+    remove_ended, renewed = revoke.remove_ended, []
+
+    def renew_first(*arguments):
+        if not renewed:
+            renewed.append(True)
+            ssp.share_db(DATABASE, "bob", duration="2d", read_write=True)
+        return remove_ended(*arguments)
+
+    monkeypatch.setattr(revoke, "remove_ended", renew_first)
+    ssp.share_db(DATABASE, "carol", read_write=True)
+    assert {row.colleague: row.state for row in ssp.shares().itertuples()} == {
+        "bob": "open",
+        "carol": "open",
+    }
