@@ -42,7 +42,7 @@ _LARGEST = 1e12
 _PATIENCE = 5.0
 """Seconds to wait for another kernel that writes; it writes for milliseconds."""
 
-_PASSWORD = re.compile(r"pass(?:word|wd|phrase)|mot_?de_?passe", re.IGNORECASE)
+_PASSWORD = re.compile(r"pass(?:word|wd|phrase)|mot_?de_?passe|\bmdp\b|pgp_sym_\w+\s*\(", re.IGNORECASE)
 _SECRET_TEXT = re.compile(
     r"(?:secret|token|api_?key|pwd)\w*[\"']?(?:\s*(?:=>?|:=|,)\s*|\s+)[eE]?'", re.IGNORECASE
 )
@@ -107,10 +107,12 @@ class Query:
         """
         texts = {name: plain[name] for name in ("database", "sql", "options", "error", "name")}
         uses, time = tuple(plain["uses"]), datetime.fromisoformat(plain["time"])
-        number, rows, seconds = int(plain["number"]), plain["rows"], float(plain["seconds"])
+        number, rows, seconds = plain["number"], plain["rows"], float(plain["seconds"])
         is_text = all(isinstance(text, str) for text in [*texts.values(), *uses])
-        numbers = (number, seconds, 0 if rows is None else int(rows))
-        if not is_text or time.tzinfo is None or not all(0 <= each <= _LARGEST for each in numbers):
+        is_whole = isinstance(number, int) and isinstance(rows, int | None)
+        if not (is_text and is_whole) or time.tzinfo is None:
+            raise ValueError("no statement")
+        if not all(0 <= each <= _LARGEST for each in (number, seconds, rows or 0)):
             raise ValueError("no statement")
         return cls(number=number, time=time, rows=rows, seconds=seconds, uses=uses, **texts)
 
@@ -150,7 +152,8 @@ class QueryHistory:
 
     def __init__(self, notebook: Path | None = None) -> None:
         said = os.environ.get("JPY_SESSION_NAME", "")
-        key = os.fsencode(notebook or (said if Path(said).is_absolute() else Path.cwd()))
+        path = notebook or (said if Path(said).is_absolute() else _working_directory())
+        key = os.fsencode(path)
         self._key = hashlib.sha256(key).hexdigest()[:16]
         # The file's statements when it was last read or written, in the order of their numbers, and what tells that
         # another kernel has replaced it: reading it takes most of the time.
@@ -173,7 +176,8 @@ class QueryHistory:
             with contextlib.suppress(OSError, RuntimeError, KeyError, TypeError, ValueError):
                 self._known = self._read()
         found = self._known
-        for each in (*self._waiting, *self._apart):
+        # What was kept apart is older than what is kept now, and must not take its names.
+        for each in (*self._waiting, *(() if self.is_kept else self._apart)):
             found = _with(found, each)
         return found[::-1]
 
@@ -266,6 +270,13 @@ def _with(known: Sequence[Query], query: Query) -> list[Query]:
         if fits:
             kept.append(each)
     return kept[::-1]
+
+
+def _working_directory() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:  # it was deleted
+        return ""
 
 
 def name_error(error: BaseException) -> str:

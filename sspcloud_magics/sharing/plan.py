@@ -1,6 +1,6 @@
 """What sharing would do, before anything is done: the shares, the objects, the SQL, and what is to be known.
 
-A plan is a value. `--dry-run` shows it, with passwords masked, and `opening` carries it out.
+A plan is a value. `--dry-run` shows it, with passwords masked, and `apply` carries it out.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Panel(anywidget.AnyWidget):
 
     def _tell(self, message: dict[str, Any]) -> None:
         self.send(message)
-        for observe in observers:
+        for observe in tuple(observers):
             observe()
 
     def close(self) -> None:

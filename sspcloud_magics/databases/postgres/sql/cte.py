@@ -178,6 +178,8 @@ class _Parts:
 
 def _parts(statement: Statement) -> _Parts:
     items = group_parentheses(list(lexemes(statement.text)), len(statement.text))
+    if not items:
+        raise UsageProblem("The parentheses of the statement do not match.")
     if word(items[0]) != "with":
         return _Parts((), (), items)
     is_recursive = word(items[1] if len(items) > 1 else None) == "recursive"
