@@ -115,8 +115,8 @@ def unload(shell: InteractiveShell) -> None:
     shell.events.unregister("post_run_cell", loaded.reminder.after_cell)
     shell.events.unregister("post_run_cell", side_panel.after_cell)
     side_panel.fall_silent()
-    if rows := sys.modules.get(f"{__name__}.rows"):  # else nothing has been asked yet
-        rows.unregister(shell)
+    if display := sys.modules.get(f"{__name__}.dataframe_display"):  # else nothing has been asked yet
+        display.unregister(shell)
     shell.Completer.custom_matchers[:] = [
         each for each in shell.Completer.custom_matchers if each not in loaded.matchers
     ]

@@ -58,7 +58,7 @@ def _report_start(home: Path, ready_fd: int | None) -> Iterator[Callable[[dict[s
     try:
         yield tell
     except daemon.SandboxError as error:
-        tell({"what": error.what, "why": error.why, "mend": error.hint})
+        tell({"what": error.what, "why": error.why, "hint": error.hint})
         raise
 
 

@@ -335,8 +335,9 @@ class PodWatcher:
             except TokenExpired as error:
                 self._on_refusal(error)
                 wait = min(_LONGEST_WAIT, 2 * wait + 0.2)
-            except PortNotFound:
-                self._set([])  # a new version of the pod lacks the port; the next may have it
+            except (PortNotFound, TargetNotFound):
+                # A new version of the pod lacks the port, or the service is gone: the next may have it.
+                self._set([])
                 wait = _POLL_INTERVAL
             except (SspcloudError, TimeoutError) as error:
                 _log.info("%s: following its pods broke: %s", self._target, str(error) or "no answer in time")

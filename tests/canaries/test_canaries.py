@@ -147,9 +147,9 @@ FROM_URL = (
     "from_url(_url_of('DATABASE_URL'))"
 )
 TYPED = (
-    "from sspcloud_magics.databases.credentials import asked\n"
+    "from sspcloud_magics.databases.credentials import ask_credentials\n"
     "from sspcloud_magics.databases.discovery import Database\n"
-    "asked('bob', Database('db', 'user-alice', 'postgres', 'db-rw', 5432), lambda _prompt: held[0].reveal())"
+    "ask_credentials('bob', Database('db', 'user-alice', 'postgres', 'db-rw', 5432), lambda _prompt: held[0].reveal())"
 )
 
 LOGIN = (

@@ -18,7 +18,7 @@ CELLS = (
     "import logging, sys; logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)",
     "%load_ext sspcloud_magics\nimport sspcloud_magics as ssp",
     "%xmode Verbose",
-    "from sspcloud_magics.cluster import login_prompt; login_prompt.QUIET = 0.0",
+    "from sspcloud_magics.cluster.auth import login_prompt; login_prompt.QUIET = 0.0",
     "%k8s_whoami",
     "%k8s_pods",
     "%sspcloud",

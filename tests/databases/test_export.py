@@ -185,7 +185,7 @@ def test_a_file_that_is_there_stays_unless_told(connection, tmp_path):
 FULL = """
 import json, resource, signal, sys
 from pathlib import Path
-from sspcloud_magics.databases.postgres.transfer import client_copy, files
+from sspcloud_magics.databases.postgres.transfer import copy, export
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.postgres.libpq import Login
@@ -199,7 +199,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 rows = "select md5(i::text) as t from generate_series(1, 400000) i"
 for write, sql, name in (
-    (files.export, rows, "rows.csv"), (files.export, rows, "rows.parquet"), (client_copy.copy_to, f"copy ({rows}) to stdout", "rows.txt")
+    (export.export, rows, "rows.csv"), (export.export, rows, "rows.parquet"), (copy.copy_to, f"copy ({rows}) to stdout", "rows.txt")
 ):
     try:
         write(connection, sql, folder / name)

@@ -79,10 +79,10 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.databases.discovery import Database
 from sspcloud_magics.databases.postgres.libpq import Login
 from sspcloud_magics.secret import Secret
-from sspcloud_magics.session import state
+from sspcloud_magics.session import session as module
 told = json.load(sys.stdin)
 login = Login(**told | {"password": Secret(told["password"])})
-state.session.connections.append(DatabaseConnection(Database("db", "user-alice", "postgres", "db-rw", 5432), login))
+module.session.connections.append(DatabaseConnection(Database("db", "user-alice", "postgres", "db-rw", 5432), login))
 shell = InteractiveShell.instance()
 for cell in (
     "%load_ext sspcloud_magics\\n%load_ext sql\\nimport sspcloud_magics as ssp\\nengine = ssp.engine()\\n%sql engine",
@@ -99,7 +99,7 @@ for cell in (
     shell.run_cell(cell).raise_error()
 space = shell.user_ns
 print(json.dumps([space["found"].DataFrame()["i"].tolist(), int(space["total"]["s"][0]), bool(space["left"]["gone"][0])]))
-state.close()
+module.close()
 """
 
 

@@ -159,3 +159,17 @@ def test_at_most_one_hint_is_given(towns):
     with pytest.raises(QueryFailed) as refused:
         query(towns, "SELECT * FROM towns WHERE dep IN :ids AND name = %(name)s", VALUES)
     assert len(refused.value.hint.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "named"),
+    [
+        ("SELECT :_a IS NULL, :b IS NULL", 2, ":b"),
+        ("SELECT :_a IS NULL, :b", 1, ":_a"),
+        ("SELECT f(:a)", 3, ""),
+    ],
+)
+def test_parameter_without_type_is_the_servers(text, number, named):
+    told = find_slip_hint(text, "42P18", f"could not determine data type of parameter ${number}")
+    assert named in told
+    assert bool(told) is bool(named)

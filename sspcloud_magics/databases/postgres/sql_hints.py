@@ -168,9 +168,10 @@ def _text_with_number(slip: Slip) -> str:
 
 
 def _parameter_without_type(slip: Slip) -> str:
-    names = list(dict.fromkeys(word for word in slip.words if word.startswith(":") and word[1:2].isalpha()))
+    names = list(dict.fromkeys(word for word in slip.words if re.match(r":[^\W\d]", word)))
     found = re.search(r"\$(\d+)", slip.message)
-    if slip.sqlstate in NO_TYPE and found and names:
+    # The number may be that of a function's own parameter.
+    if slip.sqlstate in NO_TYPE and found and 0 < int(found[1]) <= len(names):
         return f"say the type of the parameter, such as CAST({names[int(found[1]) - 1]} AS text)"
     return ""
 
