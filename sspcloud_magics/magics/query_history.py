@@ -152,7 +152,7 @@ class QueryHistory:
 
     def __init__(self, notebook: Path | None = None) -> None:
         said = os.environ.get("JPY_SESSION_NAME", "")
-        path = notebook or (said if Path(said).is_absolute() else _working_directory())
+        path = notebook or (said if Path(said).is_absolute() else _find_working_directory())
         key = os.fsencode(path)
         self._key = hashlib.sha256(key).hexdigest()[:16]
         # The file's statements when it was last read or written, in the order of their numbers, and what tells that
@@ -272,7 +272,7 @@ def _with(known: Sequence[Query], query: Query) -> list[Query]:
     return kept[::-1]
 
 
-def _working_directory() -> str:
+def _find_working_directory() -> str:
     try:
         return str(Path.cwd())
     except OSError:  # it was deleted
