@@ -371,7 +371,7 @@ def find(candidates: Sequence[Database], name: str, namespace: str) -> Database:
 
 
 def assume_database(cluster: Cluster, name: str, namespace: str) -> Database:
-    """Return the PostgreSQL of that name where nothing may be listed: somebody told the name."""
+    """Return the PostgreSQL of that name where nothing may be listed: its name was given."""
     services = [name] if name.endswith("-rw") else [f"{name}-rw", name]
     seen = [service for service in services if _answers(cluster, service, namespace)]
     likely = services[0] if "cnpg" in name else services[-1]

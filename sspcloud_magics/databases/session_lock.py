@@ -149,7 +149,7 @@ class Turn:
                 self._queue(place)
                 self._own.place = place
         except BaseException:
-            try:  # noqa: SIM105 - at once, as in `Place.wait`
+            try:  # noqa: SIM105 - at once, as in `QueuedThread.wait`
                 place.lock.release()
             except RuntimeError:  # interrupted before
                 pass

@@ -1,7 +1,7 @@
 """One forward, as the notebook holds it: a live view of what the helper process does.
 
 The helper is the truth. What it reports is taken in by `Forward.take`, along the arrows of
-`control.TRANSITIONS` and no others, on the manager's thread and under the manager's lock; everything
+`ipc.TRANSITIONS` and no others, on the manager's thread and under the manager's lock; everything
 else here only reads. When the helper dies and another carries on, the counters go on from where they
 were, since to the user it is the same forward.
 """

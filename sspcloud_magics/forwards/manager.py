@@ -241,7 +241,7 @@ class ForwardManager:
     def lease(
         self, cluster: AccessProvider, target: Target, port: PortText, *, timeout: float = 30.0
     ) -> Lease:
-        """Open a forward, or take the one that is open, for as long as somebody needs it.
+        """Open a forward, or take the one that is open, for as long as a caller needs it.
 
         Parameters
         ----------

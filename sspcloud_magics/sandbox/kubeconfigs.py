@@ -33,7 +33,7 @@ def path_of(home: Path, name: str) -> Path:
 
 
 def write(home: Path, server: str, ca: str, person: Person) -> Path:
-    """Write somebody's kubeconfig, for its owner's eyes only, and return where it is."""
+    """Write a person's kubeconfig, readable by you alone, and return where it is."""
     user: dict[str, Any] = {}
     if person.token is not None:
         user["token"] = person.token

@@ -30,7 +30,7 @@ def login(
 ) -> Identity:
     """Log in: with the account page's script, or by choosing a cluster; and prove that it takes one.
 
-    Nobody has to call this where there is a mounted service-account token (a notebook service of
+    You need not call this where there is a mounted service-account token (a notebook service of
     SSPCloud) or a kubeconfig. Forwards and connections that are open stay as they are; those whose credentials
     had ended heal by themselves once the script has brought new ones.
 

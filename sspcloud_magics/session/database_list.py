@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 def databases(*, namespace: str | None = None) -> pd.DataFrame:
-    """List one's own databases, whatever chart they come from, and those that colleagues share with oneself.
+    """List your databases, whatever chart they come from, and those that colleagues share with you.
 
     Parameters
     ----------
     namespace
-        This namespace only. Where it is None: one's own, and what is shared with oneself in the
+        This namespace only. Where it is None: yours, and what is shared with you in the
         namespaces that were named or used, in this session or before, the newest share first.
 
     Returns
     -------
     DataFrame
-        One row a database: its name, kind, state, service and port; how it is shared with oneself, and until when.
+        One row a database: its name, kind, state, service and port; how it is shared with you, and until when.
 
     Raises
     ------
     Forbidden
-        If one may list nothing there that tells of a database, and nothing there is shared with oneself.
+        If you may list nothing there that tells of a database, and nothing there is shared with you.
 
     Examples
     --------
@@ -47,12 +47,12 @@ def databases(*, namespace: str | None = None) -> pd.DataFrame:
 
 
 def reachable_databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
-    """Return one's own databases, and those that are shared with oneself; as `databases`, which raises the same.
+    """Return your databases, and those that are shared with you; as `databases`, which raises the same.
 
     Parameters
     ----------
     cluster
-        Where, and as whom.
+        Where, and with which credentials.
     namespace
         This namespace only.
     """

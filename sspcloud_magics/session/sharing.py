@@ -286,6 +286,6 @@ def _revoke_hint(name: str | None) -> str:
     """Return the commands that revoke what stands, as far as a word that was given fits."""
     lines = f"%unshare {name or 'DATABASE'} bob\n%unshare {name or 'DATABASE'} --all"
     if name:
-        with suppress(SspcloudError):  # whoever names a share is told why
+        with suppress(SspcloudError):  # a share that is named raises why
             lines = service().revoke_hint(name) or lines
     return f"{lines}\n%unshare --ended"

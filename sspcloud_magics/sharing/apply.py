@@ -145,7 +145,7 @@ def _close_network(cluster: Cluster, share: PlannedShare) -> None:
     try:
         object_writes.delete_object(cluster, NETWORK_POLICIES, share.name, share.namespace)
     except Forbidden:
-        return  # whoever may not remove one has not made one
+        return  # without the right to remove one, none was made
 
 
 def _job(cluster: Cluster, share: PlannedShare) -> tuple[str | None, str]:

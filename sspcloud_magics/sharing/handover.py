@@ -1,7 +1,7 @@
 """What becomes of what a colleague has made, when their share ends or becomes read-only.
 
 Data go to the heir, who owns the database: tables, sequences, large objects, and types without functions. Code stays
-behind with `grants.ARCHIVE`, a role that may not log in and has no rights: functions, procedures, aggregates, operators,
+behind with `role_sql.ARCHIVE`, a role that may not log in and has no rights: functions, procedures, aggregates, operators,
 types with functions, views. Code is moved out of the schemas where a search path would find it, no other user may
 execute it, and it never runs with its owner's rights. What would run it by itself is dropped from the tables: triggers,
 rules, policies, casts, and defaults, checks, indexes and generated columns whose expressions call it; the values stay.

@@ -6,7 +6,7 @@ goes. A role whose share has ended by itself is found by its comment, and goes t
 be reached, what is in the cluster goes all the same, and the role is found by the next session.
 
 Another session of the owner may share at the same moment. Each step that changes a role takes its turn
-(`grants.TAKE_TURN`) and looks whether the role was renewed in between; a renewed role is left alone.
+(`role_sql.TAKE_TURN`) and looks whether the role was renewed in between; a renewed role is left alone.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The user of a chart may not create roles. The superuser may, and the owner holds its password: in ``F-superuser``
 of a CNPG release ``F``, under ``postgres-password`` in the Secret of an older one.
 
-Its session has the search path pinned from the login on (`databases.postgres.session.pinned`): no name in a statement of sharing can mean
+Its session has the search path pinned from the login on (`databases.postgres.session.search_path`): no name in a statement of sharing can mean
 an object that a colleague has made. A pooler may drop such options without a word, so they are compared afterwards.
 """
 

@@ -2,5 +2,5 @@
 
 It runs beside the kernel (``python -m sspcloud_magics.tunnel``), because the kernel's interpreter lock
 starves a tunnel. Only light imports are allowed here: the standard library, h11 and the masking
-routine of websockets. `control` is the language that it and the kernel speak over a private pipe.
+routine of websockets. `ipc` is the language that it and the kernel speak over a private pipe.
 """

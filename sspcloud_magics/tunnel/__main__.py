@@ -1,4 +1,4 @@
-"""``python -m sspcloud_magics.tunnel``: the helper process, which speaks `control` on its standard pipes.
+"""``python -m sspcloud_magics.tunnel``: the helper process, which speaks `ipc` on its standard pipes.
 
 Two small threads keep the pipes away from the event loop: one reads commands (a pipe cannot be watched by
 the loop on every system), one writes events (a kernel that does not read must not stop the bytes). The end of

@@ -92,7 +92,7 @@ class Dispatcher:
         self.peers = peers
         self.timings = timings
         self.quiet = True
-        """Whether the counters were told as they are, and whoever changes them has to `note_traffic`."""
+        """Whether the counters were told as they are, and a change of them calls for `note_traffic`."""
 
     def note_traffic(self) -> None:
         """Have the counters told, as they are after what is being done now."""
@@ -164,7 +164,7 @@ class Dispatcher:
                 async with asyncio.timeout(self._wait):
                     await self.serving.wait()
                 pool = self.pool
-                assert pool is not None  # noqa: S101 - whoever serves has one
+                assert pool is not None  # noqa: S101 - a dispatcher that serves has one
                 port = pool.pod.ports[connection.position]
                 async with asyncio.timeout(_LONGEST_QUEUE):
                     pair = await self.acquire(pool, port)

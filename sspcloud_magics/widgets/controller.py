@@ -7,13 +7,13 @@
 
 All state belongs to the thread; others only put functions into its inbox. What may wait (an order, the cluster)
 runs on a short-lived thread of its own, so a slow server delays nothing else; pods and services are watched by
-threads that live as long as somebody looks (`following`). Nothing is asked and nothing is
-sent while nobody looks, or has just clicked: each view in a browser says when it is seen, and again every now and then, so that a
-browser that vanishes is forgotten. News go out twice a second at most, what became of a click at once (`pace`), and
+threads that live as long as a view is visible (`watcher`). Nothing is asked and nothing is
+sent while no view is visible and no click is fresh: each view in a browser says when it is seen, and again every now and then, so that a
+browser that vanishes is forgotten. News go out twice a second at most, what became of a click at once (`rate_limiter`), and
 nothing where nothing changed.
 
 While a cell computes, each change of thread costs the time for which Python's lock is held. So a click's order begins on
-the thread that brings it, and the lock is given on more often until it is answered (`switching`).
+the thread that brings it, and the lock is given on more often until it is answered (`gil_switch_interval`).
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Controller:
         Parameters
         ----------
         message
-            ``{"do": "look", "view": ID, "seen": bool, "new": bool}``, or an order (`orders`) with the ``key`` of
+            ``{"do": "look", "view": ID, "seen": bool, "new": bool}``, or an order (`commands`) with the ``key`` of
             its button and an ``id``.
         """
         if not isinstance(message, dict) or not isinstance(message.get("do"), str):

@@ -1,7 +1,7 @@
 """What the panel knows of the world, as facts: small values under a key, ready to be told to the browser.
 
-`LOOKS` is the table of what the cluster is asked, and how often while somebody looks; `FOLLOWED` of what is
-watched. What belongs to this process is in `standing`. Texts are cut: a fact is one row of a table, not a
+`LOOKS` is the table of what the cluster is asked, and how often while a view is visible; `FOLLOWED` of what is
+watched. What belongs to this process is in `local_state`. Texts are cut: a fact is one row of a table, not a
 document. Nothing secret is in any of them.
 """
 

@@ -37,7 +37,7 @@ class ResourceWatcher:
     cluster
         Where, and as whom.
     name
-        One of `looks.FOLLOWED`.
+        One of `snapshots.FOLLOWED`.
     known
         What is taken for true until the first list is there.
     """

@@ -1,4 +1,4 @@
-"""A forward follows `control.TRANSITIONS`, whatever order reports come in."""
+"""A forward follows `ipc.TRANSITIONS`, whatever order reports come in."""
 
 import itertools
 import threading

@@ -1,4 +1,4 @@
-"""Drives the real helper process through `control`, as the kernel does."""
+"""Drives the real helper process through `ipc`, as the kernel does."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import { phaseOf } from "./phase";
 import { LOAD } from "./reasons";
 import type { Kind, State, Summary } from "./state";
 
-/** The comm's target, as `sspcloud_magics/widgets/sidepanel.py` registers it. */
+/** The comm's target, as `sspcloud_magics/widgets/side_panel.py` registers it. */
 export const TARGET = "sspcloud_magics";
 
 const WIDGET = "application/vnd.jupyter.widget-view+json";

@@ -1,6 +1,6 @@
 /** What the side panel can show: the widget, or one of the reasons why there is none. */
 
-/** What the kernel says of itself for the status bar, as `sspcloud_magics/widgets/sidepanel.py` makes it. */
+/** What the kernel says of itself for the status bar, as `sspcloud_magics/widgets/side_panel.py` makes it. */
 export interface Summary {
   /** How many forwards there are, and how many of them are in trouble. */
   forwards: number;

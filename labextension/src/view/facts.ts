@@ -1,4 +1,4 @@
-/** What the kernel tells: a fact is a small value under a key, as `sspcloud_magics/widgets/looks.py` makes it. */
+/** What the kernel tells: a fact is a small value under a key, as `sspcloud_magics/widgets/snapshots.py` makes it. */
 
 export type Tone = "good" | "waiting" | "bad" | "over";
 

@@ -1,4 +1,4 @@
-/** What a click asks the kernel for: the orders of `sspcloud_magics/widgets/orders.py`. */
+/** What a click asks the kernel for: the orders of `sspcloud_magics/widgets/commands.py`. */
 
 export type Order =
   | { do: "log in"; script: string }

@@ -4,7 +4,7 @@ What the rest of the package asks of a kind:
 
 ========  ==================================================================================
 connect   `session.connection.open_connection`; the connection has a turn, a session, settings
-query     `query.run` into a DataFrame; `transfer.chunks`, `transfer.files` in parts
+query     `query.run` into a DataFrame; `transfer.chunks`, `transfer.export` in parts
 list      `catalogue.tables`
 describe  `catalogue.describe_table`
 share     `sspcloud_magics.sharing`, by SQL on a superuser's connection

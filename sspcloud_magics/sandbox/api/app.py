@@ -69,7 +69,7 @@ def build_app(
 ) -> web.Application:
     """Return the API server.
 
-    `rights_read`: is set when the rights have been read: before, nobody has any.
+    `rights_read`: is set when the rights have been read: before, no user has any.
     """
     cluster = Cluster(store, node, auth, rights=store)
     starting = Cluster(store, node, auth, rights=Store())

@@ -27,7 +27,7 @@ class BareConnection(Connection):
     def take_over(cls, request: web.Request, headers: Mapping[str, str]) -> BareConnection:
         """Answer a request with ``101 Switching Protocols`` and these headers, and return its connection.
 
-        Raise `ClientGone` if there is nobody any more.
+        Raise `ClientGone` if the client has left.
         """
         transport = request.transport
         if transport is None:
@@ -52,7 +52,7 @@ class BareConnection(Connection):
             return b""
 
     async def send(self, data: bytes) -> None:
-        """Send bytes and wait for room; raise `ClientGone` if there is nobody any more."""
+        """Send bytes and wait for room; raise `ClientGone` if the client has left."""
         if self.closed:
             raise ClientGone
         try:

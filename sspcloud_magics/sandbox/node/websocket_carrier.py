@@ -51,7 +51,7 @@ def _head(first: int, size: int) -> bytes:
 class WebSocketCarrier(asyncio.Protocol):
     """A WebSocket that aiohttp has opened and reads, and to which we write; a text message ends it, as any error does.
 
-    Raise `ClientGone` if there is nobody any more.
+    Raise `ClientGone` if the client has left.
     """
 
     def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
@@ -100,7 +100,7 @@ class WebSocketCarrier(asyncio.Protocol):
                 return data
 
     async def send(self, data: bytes) -> None:
-        """Send bytes and wait for room; raise `ClientGone` if there is nobody any more."""
+        """Send bytes and wait for room; raise `ClientGone` if the client has left."""
         if self._transport.is_closing():
             raise ClientGone
         self._transport.writelines(frames(memoryview(data)))

@@ -30,7 +30,7 @@ def build_app(
 ) -> web.Application:
     """Return the provider as an application.
 
-    `who`: returns the person whom a bearer token of the sandbox stands for; None where there is none.
+    `who`: returns the person of a bearer token of the sandbox; None where there is none.
     """
 
     async def discovery(_request: web.Request) -> web.Response:

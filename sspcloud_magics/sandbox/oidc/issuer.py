@@ -143,7 +143,7 @@ class Issuer:
     def user_of_token(self, token: str) -> User:
         """Return the user that an ID token stands for, as the API server's OIDC authenticator does.
 
-        Raise `InvalidToken` if it is not one of ours, has ended, or is for somebody else.
+        Raise `InvalidToken` if it is not one of ours, has ended, or is for another audience.
         """
         claims = self._signer.read(token)
         audience = claims.get("aud")

@@ -124,7 +124,7 @@ def plan_of(store: Store, namespace: str, name: str) -> DatabasePlan:
 
 
 def make(blank: Path, plan: DatabasePlan, data: Path) -> None:
-    """Make the data directory `data` as `plan` says, without its passwords: nobody can log in yet."""
+    """Make the data directory `data` as `plan` says, without its passwords: no login works yet."""
     with tempfile.TemporaryDirectory(dir=data.parent) as scratch, ThreadPoolExecutor(1) as beside:
         invented = beside.submit(dataset.write, Path(scratch)) if plan.survey else None
         _copy(blank, data)

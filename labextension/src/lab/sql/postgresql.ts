@@ -3,7 +3,7 @@
  *
  * The grammar, the keywords and most tokens are those of `@codemirror/lang-sql`. Its tokenizer serves many dialects:
  * where PostgreSQL reads a text in another way, or the notebook means a parameter, the tokenizer here comes first.
- * It follows `sspcloud_magics/databases/postgres/parameters.py`, which binds the parameters.
+ * It follows `sspcloud_magics/databases/postgres/sql_lexer.py`, which binds the parameters.
  */
 
 import { PostgreSQL, SQLDialect } from "@codemirror/lang-sql";

@@ -2,7 +2,7 @@
 
 psycopg hands over the bytes of each value, at some 20 ns each. Those of a chunk are gathered at once, while they are in the processor's
 cache: joined, with their lengths where these differ, and with where NULL was. What was gathered of several chunks is then decoded in one
-go, since each call of NumPy costs as much as some hundred values. A piece is the same that `columns.Column` makes of values that
+go, since each call of NumPy costs as much as some hundred values. A piece is the same that `column_types.ResultColumn` makes of values that
 came as text. A query with a column that has no decoder here is asked for as text.
 
 The layout of each type is that of its ``…_send`` function in PostgreSQL.

@@ -164,7 +164,7 @@ class ResultColumn:
         return pieces
 
 
-def join_pieces(pieces: list[Any], column: ResultColumn | None = None) -> Any:  # noqa: ARG001 - as `binary` has it called
+def join_pieces(pieces: list[Any], column: ResultColumn | None = None) -> Any:  # noqa: ARG001 - as `binary_decoders` has it called
     """Return pieces of a column as one."""
     first = pieces[0]
     if len(pieces) == 1:

@@ -1,7 +1,7 @@
 """One statement to the server, and its rows in batches: memory holds the result once, in its columns.
 
 A statement is sent with its parameters, and libpq hands its rows over in chunks of `CHUNK`; psycopg gives the values of a chunk, and these
-go into arrays at once. There are two formats. A query whose columns are known (`describing`) comes in PostgreSQL's binary one, which takes
+go into arrays at once. There are two formats. A query whose columns are known (`statement_description`) comes in PostgreSQL's binary one, which takes
 half of the time; any other statement comes as text, which every type has. Both use the one session that everything
 else uses: temporary tables, SET and an open transaction are seen, and parameters are bound by the server.
 
@@ -107,7 +107,7 @@ def batches(
 ) -> Generator[Fetched, None, None]:
     """Run one statement, and give what has come so far after each batch of rows, and at the end.
 
-    Whoever takes the arrays out of the columns meanwhile leaves room for more. Closing the generator before its end
+    A caller that takes the arrays out of the columns between two batches leaves room for more. Closing the generator before its end
     cancels the statement. The caller holds the connection's lock in each step.
 
     Parameters
@@ -117,7 +117,7 @@ def batches(
     statement
         What to run.
     values
-        The values of its parameters, as `binding.values_of` gives them.
+        The values of its parameters, as `parameter_binding.values_of` gives them.
     options
         Its limit, what numeric and JSON become, and what is called ahead: the column names are known before anything
         is sent, where rows are used before the last one has come or names matter.

@@ -2,9 +2,9 @@
 
 Rows come fastest in PostgreSQL's binary format, and a statement is sent with one format for all of its columns. Which types
 have one that can be read is known only to the server, so a query is described first: one round trip. Another one brings the planner's
-estimate, where it is wanted and where to plan the query calls nothing but PostgreSQL's own functions (`own_functions`). What reads as a statement of few rows skips it, and so does a text that the session has seen before.
+estimate, where it is wanted and where to plan the query calls nothing but PostgreSQL's own functions (`user_functions`). What reads as a statement of few rows skips it, and so does a text that the session has seen before.
 
-Where one of the types has no decoder in `binary`, all columns come as text, by the types' own output functions. Nothing is cast
+Where one of the types has no decoder in `binary_decoders`, all columns come as text, by the types' own output functions. Nothing is cast
 on the server: a cast of a type that another user made would run their function with the rights of the person who reads.
 """
 
@@ -79,7 +79,7 @@ def _reads_as_few(sql: str, words: tuple[str, ...]) -> bool:
 class SeenQueries:
     """The queries whose columns are known to have a fast format, in one session, and what was estimated of them.
 
-    It is a hint only: the server says the types again with each result, and `fetching` looks.
+    It is a hint only: the server says the types again with each result, and `result_reader` looks.
     """
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ in it is gone, and the next statement raises `ConnectionLost`.
 
 Through a pooler that keeps no session (`pooler`), settings travel with each transaction.
 
-One session does one thing at a time. Threads take turns (`turn`); a transaction block is one turn. While a query is read in chunks, no
+One session does one thing at a time. Threads take turns (`session_lock`); a transaction block is one turn. While a query is read in chunks, no
 other can be sent. A forked child leaves its parent's session alone and logs in by itself.
 """
 

@@ -1,8 +1,8 @@
 """What a statement reads from: its tables, subqueries and WITH queries, under which names, with which columns.
 
 The statement may be half written: whatever is not understood is passed over. It is read by PostgreSQL's lexical
-rules (`parameters.tokens`) and by a small part of its grammar, just enough to follow FROM and the lists that give
-a subquery its columns. No I/O: what tables there are is told by `Names`.
+rules (`sql_lexer.tokens`) and by a small part of its grammar, just enough to follow FROM and the lists that give
+a subquery its columns. No I/O: what tables there are is told by `SchemaNames`.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def of_statement(
     Parameters
     ----------
     error, statement, is_ours
-        As `failures.of_statement` takes them.
+        As `pg_errors.of_statement` takes them.
     connection
         Where: the names of its database may be near the one that was typed.
     """

@@ -45,7 +45,7 @@ def copy_to(
 ) -> Exported:
     """Write what one ``COPY … TO STDOUT`` gives into a file, whose name says nothing about the format.
 
-    Raises what `files.whole` raises, and what any query does.
+    Raises what `export.whole` raises, and what any query does.
     """
     file = user_path(file)
 
