@@ -1,4 +1,4 @@
-"""The threat model says what the tests hold, and nothing else: docs/security.md names them, sentence by sentence."""
+"""Check that each sentence of docs/security.md names the tests that hold it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sspcloud_magics.tunnel.timings import Timings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
-CLAIMS = PAGE.partition("## Who could do what\n")[2].partition("\n## ")[0]
+CLAIMS = PAGE.partition("## Threats and protections\n")[2].partition("\n## ")[0]
 _NAMED = re.compile(r"<!-- (test_\w+(?: test_\w+)*) -->$")
 
 
@@ -58,13 +58,13 @@ def test_limits_are_those_of_the_page() -> None:
     for limit in (
         f"at most {transport.LONGEST_ANSWER >> 20} MiB, unpacked, and {bounded_json.MOST_VALUES:,} values",
         f"at most {bounded_json.DEEPEST} levels of nesting",
-        f"An answer takes {transport.ANSWER_SECONDS:.0f} seconds at most",
-        f"An event of a watch has {transport.LONGEST_EVENT >> 20} MiB",
+        f"A response takes at most {transport.ANSWER_SECONDS:.0f} seconds",
+        f"An event of a watch has at most {transport.LONGEST_EVENT >> 20} MiB",
         f"a watch ends after {client.Timings.watch + client.Timings.silence:.0f} seconds",
-        f"takes {http._LONGEST_ANSWER >> 20} MiB and {http._MOST_VALUES:,} values in {http.ANSWER_TIMEOUT:.0f} seconds",
-        f"A watch of its ends after {Timings.watch:.0f} seconds",
-        f"A login command may print {exec_plugin.LONGEST_OUTPUT >> 20} MiB",
-        f"Of its notices {query._MOST_NOTICES} are kept, of each text {printable.LONGEST:,} characters",
+        f"accepts at most {http._LONGEST_ANSWER >> 20} MiB and {http._MOST_VALUES:,} values in {http.ANSWER_TIMEOUT:.0f} seconds",
+        f"Its watches end after {Timings.watch:.0f} seconds",
+        f"A login command may print at most {exec_plugin.LONGEST_OUTPUT >> 20} MiB",
+        f"At most {query._MOST_NOTICES} of its notices are kept, and at most {printable.LONGEST:,} characters of each text",
     ):
         assert limit in PAGE
     assert exec_plugin.TIMEOUT == 15 * 60
