@@ -25,14 +25,14 @@ from sspcloud_magics.sandbox import cli
 
 ROOMS = {
     "LoginMagics": "Log in",
-    "DoctorMagics": "Understand",
-    "ListingMagics": "Look",
+    "DoctorMagics": "Diagnose",
+    "ListingMagics": "See what runs",
     "ForwardingMagics": "Forward",
     "QueryingMagics": "Query",
     "TableMagics": "Tables",
     "SharingMagics": "Share",
     "SandboxMagics": "Practise",
-    "PanelMagics": "See and click",
+    "PanelMagics": "Open the panel",
 }
 """The chapters of the magics' page, by the class that holds the magics."""
 
@@ -44,7 +44,7 @@ API = {
     "Shares": ("share_db", "shares", "unshare", "preview_share", "shareable_schemas"),
     "The panel": ("panel",),
 }
-"""The chapters of the Python page; what stands in none of them stands in a last one."""
+"""The chapters of the Python page; all other names are in a last one."""
 
 
 _TOGETHER = "\N{NO-BREAK SPACE}"
@@ -53,10 +53,7 @@ _TOGETHER = "\N{NO-BREAK SPACE}"
 def magics() -> str:
     """Return the page of all magics."""
     parts = [
-        (
-            "# Magics\n\nMade from the magics' own parsers. In a notebook `%forward?` shows the same. Names and options "
-            "complete with Tab.\n"
-        )
+        ("# Magics\n\nIn a notebook, `%forward?` shows the same help. Tab completes names and options.\n")
     ]
     for kind in _CLASSES:
         parts.append(f"## {ROOMS.get(kind.__name__, kind.__name__)}\n")
@@ -153,11 +150,11 @@ def error_page() -> str:
     """Return the page of all errors, each with an anchor of its name."""
     parts = [
         (
-            "# Errors\n\nA message begins with the error's name, so this page can be searched for it. Then it says what happened, "
-            "why, and behind an arrow what to do next; that is more exact than what stands here, since it knows the case. "
-            "A message ends with the address of its entry here, where it is known where this site is published (or with that of its source, where pip installed "
-            "from a repository). `%k8s_doctor` looks at the whole way.\n\nIn Python they are in `sspcloud_magics.errors`, and all are a "
-            "[SspcloudError](#SspcloudError).\n"
+            "# Errors\n\nA message begins with the name of its error: search this page for it. Then the message says what happened, "
+            "why, and after an arrow what to do next. It knows your case, so it is more exact than this page. "
+            "If the address of this site is known, the message ends with a link to the entry here; if pip installed the package from a repository, "
+            "with a link to its source. `%k8s_doctor` checks the whole route.\n\nIn Python, the errors are in `sspcloud_magics.errors`. "
+            "All of them are subclasses of [SspcloudError](#SspcloudError).\n"
         )
     ]
     for kind in kinds():
@@ -193,20 +190,31 @@ def settings() -> str:
 
 SETTINGS = """# Settings
 
-Nothing has to be set. In this order, the first that is there is used: what `%k8s_login` was told, what `%config` says, the
-mounted token of a notebook service, `KUBECONFIG`, `~/.kube/config`. `%k8s_whoami` says which it was.
+The package works without any setting.
+
+It finds your cluster in the first of these that exists:
+
+1. the login of `%k8s_login`;
+2. the settings of `%config`;
+3. the token that Kubernetes mounts in a notebook service;
+4. `KUBECONFIG`;
+5. `~/.kube/config`.
+
+`%k8s_whoami` shows which one it used.
 
 ## `%config SSPCloud`
 
-In a notebook `%config SSPCloud.namespace = 'projet-stats'`; for all notebooks, `c.SSPCloud.namespace = 'projet-stats'` in
-`ipython_config.py`. `%config SSPCloud` lists what holds.
+In one notebook, type `%config SSPCloud.namespace = 'projet-stats'`.
+For all notebooks, write `c.SSPCloud.namespace = 'projet-stats'` into `ipython_config.py`.
+`%config SSPCloud` lists the current values.
 
 | name | default | meaning |
 |---|---|---|
 {rows}
 ## The extension in each notebook
 
-`ipython_config.py` (`ipython profile create` makes one) with this line loads the magics in each notebook, so that the first cell can go:
+With this line in `ipython_config.py`, each notebook loads the magics, so you do not need the cell with `%load_ext`.
+`ipython profile create` creates the file.
 
 ```python
 c.InteractiveShellApp.extensions.append("sspcloud_magics")
@@ -216,17 +224,17 @@ c.InteractiveShellApp.extensions.append("sspcloud_magics")
 
 | name | meaning |
 |---|---|
-| `KUBECONFIG` | kubeconfigs, as kubectl reads them |
+| `KUBECONFIG` | your kubeconfigs, with kubectl's rules |
 | `HTTPS_PROXY`, `NO_PROXY` | [the proxy](../how-to/behind-a-proxy.md) before the API server |
-| `SSPCLOUD_SANDBOX_HOME` | where the sandbox keeps its state, instead of `~/.local/state/sspcloud-sandbox` |
-| `XDG_CACHE_HOME`, `XDG_STATE_HOME` | where caches and state lie on this machine |
+| `SSPCLOUD_SANDBOX_HOME` | the folder of the sandbox's state, instead of `~/.local/state/sspcloud-sandbox` |
+| `XDG_CACHE_HOME`, `XDG_STATE_HOME` | the folders for caches and state on this machine |
 | `NO_COLOR` | no colours in a terminal |
 
-`PGHOST`, `PGPASSWORD` and all other variables of libpq have no effect here: a notebook service sets them to the first database that it finds.
+`PGHOST`, `PGPASSWORD` and all other variables of libpq have no effect, because a notebook service sets them to the first database that it finds.
 
 ## `sspcloud-sandbox`
 
-{program} The program is for a terminal; `%sandbox` does the same in a notebook.
+{program} Use this program in a terminal; `%sandbox` does the same in a notebook.
 
 | command | what it does |
 |---|---|
@@ -239,8 +247,8 @@ def python_api() -> str:
     chapters = {**API, "More": tuple(name for name in ssp.__all__ if name not in known)}
     parts = [
         (
-            "# Python API\n\n```python\nimport sspcloud_magics as ssp\n```\n\nEach magic is a thin skin over one of these functions. "
-            "Importing the package is cheap; a function brings what it needs when it is first called. All raise "
+            "# Python API\n\n```python\nimport sspcloud_magics as ssp\n```\n\nEach magic calls one of these functions. "
+            "Importing the package is cheap: a function imports its dependencies when you first call it. The functions raise "
             "[errors](errors.md) that say what to do next.\n"
         )
     ]
