@@ -1,4 +1,4 @@
-# Everything runs in .venv, which `make` builds from whatever Python >= 3.11 there is.
+# Everything runs in .venv, which `make` builds from any Python >= 3.11.
 #   make demo    the main job, in this terminal          make test   all checks and tests
 #   make lab     JupyterLab on the first tutorial        make help   the rest
 
@@ -6,17 +6,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/installed
-# Some images forbid Python to keep what it compiled: then each process of the tests, and each that they start, compiles
+# Some images forbid Python to keep compiled files: then each process of the tests, and each that they start, compiles
 # the package and the tests again.
 export PYTHONDONTWRITEBYTECODE :=
-# These tests cover every line and branch of the protocols; all the others run a third faster without being watched.
+# These tests cover every line and branch of the protocols; all others run a third faster without coverage.
 PROTOCOLS := tests/tunnel/protocols
-# As many processes run the tests: one more than there are cores, since tests mostly wait, and at most 4, since each has a
+# The number of test processes: one more than there are cores, since tests mostly wait, and at most 4, since each has a
 # sandbox of its own, of some 300 MiB, and collects all tests, which takes 8 seconds.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 4))')
 IN_PARALLEL := -n $(if $(TESTBED),0,$(WORKERS)) --dist loadfile --no-loadscope-reorder
 PYTEST := $(BIN)/python -m pytest $(IN_PARALLEL)
-# The front end is built when one of its sources is newer than what was built of it.
+# The front end is built when one of its sources is newer than the built files.
 FRONT := $(VENV)/front-end
 FRONT_SOURCES := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/.yarn/*')
 FIRST := $(if $(filter fr%,$(LC_ALL)$(LC_MESSAGES)$(LANG)),fr/1-premiers-pas,en/1-first-steps)
@@ -25,7 +25,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all quick lab check unit protocols wide fuzz load dependencies notebooks tutorials docs wheel package screenshots benchmark benchmark-query benchmark-panel benchmark-clicks benchmark-keys soak floor gibibyte adversary replacements cluster audit format clean
 
-help:  ## show what there is
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 $(READY): pyproject.toml tools/environment.py tools/constraints.txt
@@ -44,17 +44,17 @@ lab: $(FRONT)  ## JupyterLab on the first tutorial, with the sandbox running
 	  PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) --ServerApp.root_dir=notebooks \
 	  --LabApp.default_url=/lab/tree/$(FIRST).ipynb $(LAB_ARGS)
 
-# Beside the tests, which wait for much, there is time for all the rest.
+# The tests wait much of the time, so all other checks run next to them.
 test: $(FRONT)  ## all checks and tests (10 minutes on two cores)
 	@rm -f build/not-run
 	@$(MAKE) --no-print-directory --keep-going --jobs 2 unit check protocols docs notebooks wheel
 	@if [ -s build/not-run ]; then cat build/not-run; fi
 
-test-all: $(FRONT)  ## make test, wider matrices, long fuzzing, the lowest and the newest dependencies, the tests beside a random load (an hour)
+test-all: $(FRONT)  ## make test, wider matrices, long fuzzing, the lowest and the newest dependencies, the tests next to a random load (an hour)
 	@$(MAKE) --no-print-directory --keep-going test wide fuzz dependencies load
 	@echo "make test-all: everything passed on $$(uname -sm), $$(git rev-parse --short HEAD)"
 
-quick: $(READY)  ## what takes less than a minute: lint, layers, and the tests without a sandbox, a database, a helper or a browser
+quick: $(READY)  ## lint, layers, and the tests without a sandbox, a database, a helper or a browser (less than a minute)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
@@ -87,7 +87,7 @@ fuzz: $(READY)  ## the property tests with fifty times as many examples
 dependencies: $(READY)  ## the tests without a browser, with the lowest and with the newest dependencies
 	$(BIN)/python tools/dependencies.py both $(IN_PARALLEL)
 
-load: $(FRONT)  ## the tests beside a load that comes and goes
+load: $(FRONT)  ## the tests next to a load that comes and goes
 	$(BIN)/python tools/load.py $(MAKE) --no-print-directory unit
 
 notebooks: $(FRONT)  ## run the tutorials and compare every output
@@ -95,10 +95,10 @@ notebooks: $(FRONT)  ## run the tutorials and compare every output
 	PATH="$(CURDIR)/$(BIN):$$PATH" \
 	  $(BIN)/python -m pytest -p nbval.plugin --nbval --nbval-cell-timeout 60 --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider -p no:randomly notebooks/fr
 
-tutorials: $(FRONT)  ## build the tutorials anew from notebooks/source, both languages
+tutorials: $(FRONT)  ## rebuild the tutorials from notebooks/source, in both languages
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/notebooks.py build
 
-wheel: $(FRONT)  ## show that users need no node: sdist, wheel, and an empty environment, all without it
+wheel: $(FRONT)  ## check that users need no node: sdist, wheel, and an empty environment, all without it
 	@$(BIN)/python tools/wheel.py
 
 docs: $(FRONT)  ## the documentation's site into build/site, every link checked
@@ -109,20 +109,20 @@ package: $(FRONT)  ## sdist and wheel into dist/, checked, installed into empty 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint tools/constraints.txt twine check-wheel-contents
 	$(BIN)/python tools/package.py
 
-screenshots: $(FRONT)  ## take the pictures of README and docs anew
+screenshots: $(FRONT)  ## retake the pictures of README and docs
 	CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python tools/screenshots.py
 
-benchmark: $(READY)  ## the tunnel beside kubectl and others (half an hour): BENCHMARK_ARGS, e.g. "--rounds 3 --scale 0.1"
+benchmark: $(READY)  ## the tunnel next to kubectl and others (three quarters of an hour): BENCHMARK_ARGS, e.g. "--rounds 3 --scale 0.1"
 	@$(BIN)/python benchmarks/tunnel.py $(if $(TESTBED),--testbed $(TESTBED)) $(BENCHMARK_ARGS)
 
-benchmark-query: $(READY)  ## queries into DataFrames beside kubectl + read_sql, ADBC, ConnectorX, JupySQL
+benchmark-query: $(READY)  ## queries into DataFrames next to kubectl + read_sql, ADBC, ConnectorX, JupySQL
 	@$(BIN)/python -m pip install --quiet --constraint tools/constraints.txt --editable '.[benchmark]'
 	@$(BIN)/python benchmarks/query.py $(if $(TESTBED),--testbed $(TESTBED)) $(BENCHMARK_ARGS)
 
 benchmark-panel: $(FRONT)  ## the panel's frames with 500 pods and 50 forwards
 	@CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python benchmarks/panel.py
 
-benchmark-clicks: $(FRONT)  ## clicks in the side panel while a cell computes: how long until the answer is drawn
+benchmark-clicks: $(FRONT)  ## clicks in the side panel while a cell computes: the time until the result is drawn
 	@CHROMIUM="$$($(BIN)/python tools/browser.py)" $(BIN)/python benchmarks/clicks.py
 
 benchmark-keys: $(FRONT)  ## the frames while SQL is typed into a cell of 1,000 lines, in JupyterLab and Notebook 7
@@ -131,7 +131,7 @@ benchmark-keys: $(FRONT)  ## the frames while SQL is typed into a cell of 1,000 
 soak: $(READY)  ## ten minutes of traffic through a forward, with random faults: nothing lost, nothing leaked
 	$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),10) $(if $(TESTBED),--testbed $(TESTBED))
 
-floor: $(READY)  ## what no client in Python can leave out, beside kubectl's whole cost
+floor: $(READY)  ## the cost that no client in Python can avoid, next to kubectl's whole cost
 	$(BIN)/python benchmarks/floor.py $(if $(TESTBED),--testbed $(TESTBED)) $(BENCHMARK_ARGS)
 
 gibibyte: $(READY)  ## 1 GiB each way through a forward, byte for byte, on good and bad networks, by each protocol
@@ -146,7 +146,7 @@ replacements: $(READY)  ## a minute of pgbench through a forward whose pod is re
 cluster: $(READY)  ## a real Kubernetes of one node on this machine, with a testbed for TESTBED=, until Ctrl-C (root, Debian)
 	@$(BIN)/python -m tools.cluster
 
-audit: $(READY)  ## known vulnerabilities of what is installed (asks for the advisories over the network)
+audit: $(READY)  ## known vulnerabilities of installed packages (reads advisories over the network)
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --progress-spinner off --skip-editable
 	$(BIN)/python tools/frontend.py audit
@@ -156,6 +156,6 @@ format: $(FRONT)  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/python tools/frontend.py format
 
-clean:  ## remove the environment and everything that was built
+clean:  ## remove the environment and all built files
 	rm -rf labextension/node_modules labextension/lib sspcloud_magics/labextension sspcloud_magics/widgets/static
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis

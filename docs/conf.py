@@ -1,6 +1,6 @@
 """The documentation's site: `make docs` builds it into build/site.
 
-What is read from the code (the reference) and the tutorials are brought into ``docs/generated`` at each build.
+Each build writes the reference, which is read from the code, and the tutorials into ``docs/generated``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 4
 # The tutorials are committed with their outputs; `make notebooks` runs them.
 nb_execution_mode = "off"
-# Our messages have arrows in them, which the lexer of IPython's tracebacks does not know.
+# Our messages contain arrows, which the lexer of IPython's tracebacks does not know.
 suppress_warnings = ["misc.highlighting_failure"]
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
@@ -49,8 +49,8 @@ html_theme_options: dict[str, Any] = {
 }
 
 
-def bring(_app: object) -> None:
-    """Write the reference and copy the tutorials; what has not changed is left alone, so that a second build is quick."""
+def write_generated(_app: object) -> None:
+    """Write the reference and copy the tutorials; unchanged files stay, so that a second build is quick."""
     generated = HERE / "generated"
     reference.write(generated)
     for language in ("en", "fr"):
@@ -63,8 +63,8 @@ def bring(_app: object) -> None:
 
 
 def setup(app: Any) -> None:
-    """Tell Sphinx when to bring what is made, and how code is coloured."""
-    app.connect("builder-inited", bring)
+    """Register the generated files and the lexer with Sphinx."""
+    app.connect("builder-inited", write_generated)
     # Blocks of the pages, cells of the tutorials.
     for language in ("python", "ipython3"):
         app.add_lexer(language, NotebookLexer)
