@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# For `init.personalInit` of a notebook service of SSPCloud: installs sspcloud_magics where it outlives a restart,
-# and loads it in each notebook. May run as often as one likes; what is there already is left alone.
+# For `init.personalInit` of a notebook service of SSPCloud: installs sspcloud_magics where it survives a restart,
+# and loads it in each notebook. You can run it any number of times; an existing installation stays.
 #
 #   personal-init.sh [WHAT-PIP-INSTALLS …]      sspcloud-magics, where nothing is said
 #
-# Delete $WORK_DIR/.sspcloud-magics to have it installed anew at the next start.
+# To reinstall it at the next start, delete $WORK_DIR/.sspcloud-magics.
 set -euo pipefail
 
 work="${WORK_DIR:-/home/onyxia/work}"
