@@ -77,6 +77,8 @@ class ApiServer:
         self._ports: dict[tuple[str, int], int] = {}
         self._dialled: list[Connection] = []
         self._version = 100
+        # All events of a resource, oldest first: a watch replays those after the version that it starts from.
+        self._events: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._watchers: dict[str, set[asyncio.Queue[dict[str, Any] | bytes]]] = defaultdict(set)
         self._watching: set[asyncio.BaseTransport | None] = set()
         self._loop = asyncio.new_event_loop()
@@ -210,8 +212,10 @@ class ApiServer:
     def _tell(self, what: str, key: tuple[str, str], found: dict[str, Any]) -> None:
         self._version += 1
         found["metadata"]["resourceVersion"] = str(self._version)
+        event = {"type": what, "object": found | {"metadata": dict(found["metadata"])}}
+        self._events[key[0]].append(event)
         for queue in self._watchers[key[0]]:
-            queue.put_nowait({"type": what, "object": found})
+            queue.put_nowait(event)
 
     # The server.
 
@@ -320,9 +324,9 @@ class ApiServer:
         self._watchers[resource].add(queue)
         try:
             since = int(request.query.get("resourceVersion") or 0)
-            for (kind, _name), found in self._objects.items():
-                if kind == resource and int(found["metadata"]["resourceVersion"]) > since:
-                    queue.put_nowait({"type": "MODIFIED", "object": found})
+            for event in self._events[resource]:
+                if int(event["object"]["metadata"]["resourceVersion"]) > since:
+                    queue.put_nowait(event)
             await response.prepare(request)
             assert request.transport is not None
             with self._requested:
