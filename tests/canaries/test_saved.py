@@ -18,7 +18,6 @@ CELLS = (
     "import logging, sys; logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)",
     "%load_ext sspcloud_magics\nimport sspcloud_magics as ssp",
     "%xmode Verbose",
-    "from sspcloud_magics.cluster.auth import login_prompt; login_prompt.QUIET = 0.0",
     "%k8s_whoami",
     "%k8s_pods",
     "%sspcloud",
@@ -31,7 +30,8 @@ USERS = {
     "token": lambda stage: stage.user({"token": CANARY}),
     "login command": lambda stage: stage.plugin(credential(token=CANARY)),
     "login command that talks": lambda stage: stage.plugin(
-        f"for _ in range(1000): print({CANARY!r}, file=sys.stderr, flush=True)\n{credential(token='t')}"
+        # It is still there when the quiet second is over.
+        f"import time\nfor _ in range(1000): print({CANARY!r}, file=sys.stderr, flush=True)\ntime.sleep(2)\n{credential(token='t')}"
     ),
     "refused token": lambda stage: stage.user({"token": f"{CANARY}\nX"}),
     "proxy": lambda stage: stage.user(

@@ -52,8 +52,8 @@ def program(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     return write
 
 
-def plugin(spec: dict[str, Any], folder: Path) -> ExecPlugin:
-    return ExecPlugin(spec, folder, {"server": "https://api.example"})
+def plugin(spec: dict[str, Any], folder: Path, **times: float) -> ExecPlugin:
+    return ExecPlugin(spec, folder, {"server": "https://api.example"}, **times)
 
 
 def decode_token(token: Secret | None) -> Any:
@@ -249,8 +249,7 @@ def test_command_that_waits_shows_what_it_says(
     """And takes it away at the end: a notebook keeps no code and no token."""
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr("sspcloud_magics.cluster.auth.login_prompt.QUIET", quiet)
-    found = plugin(program(WAITS), tmp_path)
+    found = plugin(program(WAITS), tmp_path, quiet=quiet)
     given: list[Any] = []
     asking = threading.Thread(target=lambda: given.append(found.credential().token))
     asking.start()
@@ -287,10 +286,9 @@ def test_login_prompt_shows_lines_without_secrets(
     """The pipe stays open, as that of a command that waits for a person does."""
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr("sspcloud_magics.cluster.auth.login_prompt.QUIET", 0.0)
     monkeypatch.setenv("COLUMNS", "700")
     out, into = os.pipe()
-    prompt = LoginPrompt("login", os.fdopen(out, "rb"), pause=0.0)
+    prompt = LoginPrompt("login", os.fdopen(out, "rb"), quiet=0.0, pause=0.0)
     os.write(into, said.encode())
     try:
         screen.wait_for(shown)
@@ -303,10 +301,9 @@ def test_login_prompt_shows_lines_without_secrets(
 def test_login_prompt_does_not_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr("sspcloud_magics.cluster.auth.login_prompt.QUIET", 0.0)
     monkeypatch.setenv("COLUMNS", "20")
     out, into = os.pipe()
-    prompt = LoginPrompt("login", os.fdopen(out, "rb"))
+    prompt = LoginPrompt("login", os.fdopen(out, "rb"), quiet=0.0)
     os.write(into, b"open the page and type ABCD\n")
     screen.wait_for("login: nd type ABCD")
     prompt.close()
@@ -320,7 +317,7 @@ def test_login_prompt_does_not_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_command_ends_where_no_thread_starts(
     program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_command: str, _said: Any) -> LoginPrompt:
+    def refuse(_command: str, _said: Any, **_times: float) -> LoginPrompt:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("sspcloud_magics.cluster.auth.exec_plugin.LoginPrompt", refuse)
@@ -337,8 +334,7 @@ def test_lost_error_stream_does_not_matter(
     """As of a program without a console, or when the terminal is gone while the command runs."""
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen if stream else None)
-    monkeypatch.setattr("sspcloud_magics.cluster.auth.login_prompt.QUIET", 0.0)
-    found = plugin(program(WAITS), tmp_path)
+    found = plugin(program(WAITS), tmp_path, quiet=0.0)
     given: list[Any] = []
     asking = threading.Thread(target=lambda: given.append(found.credential().token))
     asking.start()
@@ -393,13 +389,10 @@ def test_interrupt_ends_a_command_and_its_children(program: Any, tmp_path: Path)
     assert not alive
 
 
-def test_a_command_that_takes_too_long_is_ended(
-    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sspcloud_magics.cluster.auth.exec_plugin.TIMEOUT", 0.5)
+def test_a_command_that_takes_too_long_is_ended(program: Any, tmp_path: Path) -> None:
     body = "import time; count.with_name('pid').write_text(str(os.getpid())); time.sleep(600)"
     with pytest.raises(NotLoggedIn, match="took longer"):
-        plugin(program(body), tmp_path).credential()
+        plugin(program(body), tmp_path, timeout=0.5).credential()
     started = tmp_path / "pid"
     assert not started.exists() or not psutil.pid_exists(int(started.read_text()))
 

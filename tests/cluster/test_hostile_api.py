@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import trustme
 
-from sspcloud_magics.cluster.api import transport
 from sspcloud_magics.cluster.api.api_errors import Expired
 from sspcloud_magics.cluster.api.client import Timings
 from sspcloud_magics.cluster.api.resources import PODS, Attempt
@@ -62,23 +61,17 @@ def test_a_malformed_answer_is_no_api(cluster_of: Any, behave: api.Behaviour, sa
 
 
 @pytest.mark.parametrize("behave", [api.drip(), api.drip_headers], ids=["body", "headers"])
-def test_an_answer_has_a_total_time(
-    cluster_of: Any, monkeypatch: pytest.MonkeyPatch, behave: api.Behaviour
-) -> None:
-    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.5)
+def test_an_answer_has_a_total_time(cluster_of: Any, behave: api.Behaviour) -> None:
     with cluster_of(behave) as cluster:
-        cluster.api.timings = Timings(read=0.4)
+        cluster.api.timings = Timings(read=0.4, answer=0.5)
         with pytest.raises(ServerUnreachable):
             inventory.pods(cluster)
 
 
 @pytest.mark.parametrize("watched", [api.drip(), api.drip(b"")], ids=["body", "headers"])
-def test_a_watch_has_a_total_time(
-    cluster_of: Any, monkeypatch: pytest.MonkeyPatch, watched: api.Behaviour
-) -> None:
-    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.3)
+def test_a_watch_has_a_total_time(cluster_of: Any, watched: api.Behaviour) -> None:
     with cluster_of(watched) as cluster, suppress(ServerUnreachable):
-        cluster.api.timings = Timings(silence=0.3 - Timings.watch)
+        cluster.api.timings = Timings(silence=0.3 - Timings.watch, answer=0.3)
         assert list(cluster.api.watch(Attempt("watch", PODS, "user-bob"), "1")) == []
 
 

@@ -6,7 +6,6 @@ import psycopg
 import pytest
 
 from sspcloud_magics.databases.postgres.catalogue import describe_table, tables
-from sspcloud_magics.databases.postgres.session import search_path
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.sql.schema_names import read
 from sspcloud_magics.errors import QueryFailed
@@ -98,9 +97,7 @@ def test_rows_that_run_a_colleagues_code_are_not_read(connection, reader, collea
     assert list_calls(connection) == []
 
 
-def test_locked_table_is_told_with_its_holder(connection, reader, colleague, server, monkeypatch):
-    impatient = b"BEGIN READ ONLY; SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL lock_timeout = 100"
-    monkeypatch.setattr(search_path, "_TRANSACTION", (impatient, b"ROLLBACK"))
+def test_locked_table_is_told_with_its_holder(connection, reader, colleague, server):
     with psycopg.connect(**server.conninfo()) as holder:
         holder.execute("lock table shop.plain in access exclusive mode")
         with pytest.raises(QueryFailed, match="locked by another session") as refused:

@@ -18,7 +18,6 @@ import pytest
 import sqlalchemy
 
 from sspcloud_magics import session
-from sspcloud_magics.databases.postgres.session import connection as connecting
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.databases.postgres.transfer.chunks import Chunks, chunks
 from sspcloud_magics.errors import ConnectionBusy, ConnectionLost, NotConnected, QueryFailed
@@ -343,8 +342,8 @@ def test_block_is_one_turn(connected, bystander, tables):
     assert bystander.execute("select thread, n from threads.kept").fetchall() == [(2, 2)]
 
 
-def test_block_that_waits_for_its_workers_is_told(connected, bystander, tables, monkeypatch):
-    monkeypatch.setattr(connecting, "PATIENCE", 0.0)
+def test_block_that_waits_for_its_workers_is_told(connected, bystander, tables):
+    connected.patience = 0.0
 
     def wait_for_a_worker() -> None:
         with session.transaction(), ThreadPoolExecutor(1) as pool:

@@ -221,10 +221,21 @@ def test_an_ended_role_may_not_log_in(server, superuser, owner):
         as_colleague(server)
 
 
-def test_idle_sessions_end_and_their_number_is_limited(server, superuser, owner, monkeypatch):
-    monkeypatch.setattr(role_sql, "IDLE_TIMEOUT", timedelta(seconds=1))
-    monkeypatch.setattr(role_sql, "CONNECTION_LIMIT", 1)
+def shorten_limits(superuser):
+    """Check the limits of bob's role, then set them so low that a test reaches them."""
+    found = superuser.execute(
+        "SELECT rolconnlimit, rolconfig FROM pg_roles WHERE rolname = %s", [ROLE]
+    ).fetchone()
+    limits = [f"{kind}_timeout=3600000" for kind in ("idle_session", "idle_in_transaction_session")]
+    assert found[0] == 10
+    assert set(limits) <= set(found[1])
+    for change in ("CONNECTION LIMIT 1", *(f"SET {each.split('=')[0]} = '1s'" for each in limits)):
+        superuser.execute(sql.SQL("ALTER ROLE {} " + change).format(sql.Identifier(ROLE)))
+
+
+def test_idle_sessions_end_and_their_number_is_limited(server, superuser, owner):
     share(superuser)
+    shorten_limits(superuser)
     with as_colleague(server) as bob:
         with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
             as_colleague(server)
@@ -233,9 +244,9 @@ def test_idle_sessions_end_and_their_number_is_limited(server, superuser, owner,
             bob.execute("SELECT 1")
 
 
-def test_transaction_that_idles_ends(server, superuser, owner, monkeypatch):
-    monkeypatch.setattr(role_sql, "IDLE_TIMEOUT", timedelta(seconds=1))
+def test_transaction_that_idles_ends(server, superuser, owner):
     share(superuser)
+    shorten_limits(superuser)
     with as_colleague(server) as bob:
         bob.execute("BEGIN")
         assert select.select([bob.fileno()], [], [], 60)[0], "the server has not ended the idle transaction"

@@ -60,6 +60,8 @@ class Timings:
     connect: float = 10.0
     read: float = 30.0
     """For the next bytes of an answer; a list of thousands of objects takes a server some of them."""
+    answer: float = transport.ANSWER_SECONDS
+    """From a request to the last byte of its answer."""
     watch: float = 45.0
     """After which the server ends a watch: what stands between cuts silent connections after 60."""
     silence: float = 30.0
@@ -378,10 +380,10 @@ class ApiClient:
 
     def _pool_for(self, access: Access) -> urllib3.PoolManager:
         # The pool outlives the token, which each request carries.
-        key = replace(access, token=None)
+        key = replace(access, token=None), self.timings.answer
         with self._lock:
             if self._pool is None or key != self._pool_is_for:
-                self._pool = _pool(access)
+                self._pool = _pool(access, self.timings.answer)
                 self._pool_is_for = key
             return self._pool
 
@@ -460,9 +462,9 @@ def _mask_token(data: bytes, token: Secret | None) -> bytes:
     return data.replace(token.reveal().encode(), HIDDEN.encode()) if token else data
 
 
-def _pool(access: Access) -> urllib3.PoolManager:
+def _pool(access: Access, answer_seconds: float) -> urllib3.PoolManager:
     # As many connections are kept as threads may ask at once; urllib3 logs a warning for each beyond.
-    settings: dict[str, Any] = {"maxsize": 16}
+    settings: dict[str, Any] = {"maxsize": 16, "answer_seconds": answer_seconds}
     if access.is_encrypted and access.tls_server_name:
         settings["server_hostname"] = access.tls_server_name
     context = tls_context(access) if access.is_encrypted else None

@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -30,6 +30,7 @@ ANSWER_SECONDS = 60.0
 """From the request to the last byte; a watch may be silent for longer, and ends when that time is over."""
 
 _CONNECT_SECONDS = 30.0
+_P = TypeVar("_P", bound=urllib3.HTTPConnectionPool)
 _PIECE = 1 << 18
 
 
@@ -57,13 +58,17 @@ class Answer:
     data: bytes = field(repr=False)
 
 
-def pool_manager(context: ssl.SSLContext | None, **settings: Any) -> urllib3.PoolManager:
+def pool_manager(
+    context: ssl.SSLContext | None, *, answer_seconds: float = ANSWER_SECONDS, **settings: Any
+) -> urllib3.PoolManager:
     """Return urllib3's manager of connections, with connections that keep to a time.
 
     Parameters
     ----------
     context
         For TLS; None where none is used.
+    answer_seconds
+        The time from a request to the last byte of its answer.
     settings
         Of `urllib3.PoolManager`, or of `urllib3.ProxyManager` where ``proxy_url`` is among them.
     """
@@ -74,7 +79,11 @@ def pool_manager(context: ssl.SSLContext | None, **settings: Any) -> urllib3.Poo
     made: urllib3.PoolManager = manager(**settings)
     # That a certificate is not verified is told once, where the user looks; urllib3 would warn in every cell.
     unverified = context is not None and context.verify_mode == ssl.CERT_NONE
-    made.pool_classes_by_scheme = {"http": _Pool, "https": _UnverifiedPool if unverified else _TlsPool}
+    secure = _UnverifiedConnection if unverified else _TlsConnection
+    made.pool_classes_by_scheme = {
+        "http": _make_pool_class(urllib3.HTTPConnectionPool, _Connection, answer_seconds),
+        "https": _make_pool_class(urllib3.HTTPSConnectionPool, secure, answer_seconds),
+    }
     return made
 
 
@@ -175,27 +184,30 @@ def _copy_timeout(sock: socket.socket) -> _PlainSocket:
     return made
 
 
-def _begin_answer(sock: Any, wait: object) -> None:
-    """Give the answer that is about to be read its time: as long as a single wait may take, at least."""
-    seconds = wait if isinstance(wait, float) else ANSWER_SECONDS
-    sock.ends = time.monotonic() + max(ANSWER_SECONDS, seconds)
+def _begin_answer(sock: Any, wait: object, seconds: float) -> None:
+    """Set the deadline of the answer that is about to be read, no earlier than that of a single read."""
+    sock.ends = time.monotonic() + max(seconds, wait if isinstance(wait, float) else 0.0)
 
 
 class _Connection(HTTPConnection):
+    answer_seconds = ANSWER_SECONDS
+
     def _new_conn(self) -> socket.socket:
         return _copy_timeout(super()._new_conn())
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3
-        _begin_answer(self.sock, self.timeout)
+        _begin_answer(self.sock, self.timeout, self.answer_seconds)
         return super().getresponse()
 
 
 class _TlsConnection(HTTPSConnection):
+    answer_seconds = ANSWER_SECONDS
+
     def _new_conn(self) -> socket.socket:
         return _copy_timeout(super()._new_conn())
 
     def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as in urllib3
-        _begin_answer(self.sock, self.timeout)
+        _begin_answer(self.sock, self.timeout, self.answer_seconds)
         return super().getresponse()
 
 
@@ -205,13 +217,7 @@ class _UnverifiedConnection(_TlsConnection):
         self.is_verified = True
 
 
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
-class _UnverifiedPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _UnverifiedConnection
+def _make_pool_class(pool: type[_P], connection: type, answer_seconds: float) -> type[_P]:
+    """Return a pool class whose connections keep to a time; urllib3 passes no settings but its own to them."""
+    timed = type(connection.__name__, (connection,), {"answer_seconds": answer_seconds})
+    return type(pool.__name__, (pool,), {"ConnectionCls": timed})

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sspcloud_magics.bounded_json import parse
-from sspcloud_magics.cluster.auth.login_prompt import LoginPrompt
+from sspcloud_magics.cluster.auth.login_prompt import QUIET, LoginPrompt
 from sspcloud_magics.cluster.timefmt import timestamp
 from sspcloud_magics.errors import KubeconfigInvalid, NotLoggedIn
 from sspcloud_magics.printable import shorten
@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 _KINDS: Mapping[type, str] = {str: "text", list: "a list", bool: "true or false"}
 
 TIMEOUT = 900.0
-"""How long a command may take, in seconds: a person may have to type a code on a page, which is good for a quarter of an hour."""
+"""The seconds that a command may take: the code that a login page asks for is usually valid for a quarter of an hour."""
 
 LONGEST_OUTPUT = 1 << 20
 """In bytes; a token and a certificate chain take some KiB."""
@@ -73,9 +73,23 @@ class ExecPlugin:
         The kubeconfig's directory: a command written as a relative path starts there.
     cluster
         What the command is told of the cluster, where ``provideClusterInfo`` is set.
+    timeout
+        The seconds after which a command is ended.
+    quiet
+        The seconds before the command's standard error is shown.
     """
 
-    def __init__(self, spec: Mapping[str, Any], folder: Path, cluster: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        spec: Mapping[str, Any],
+        folder: Path,
+        cluster: Mapping[str, Any],
+        *,
+        timeout: float = TIMEOUT,
+        quiet: float = QUIET,
+    ) -> None:
+        self._timeout = timeout
+        self._quiet = quiet
         self._command = _field(spec, "command", str, "")
         self._version = _field(spec, "apiVersion", str, "")
         if not self._command:
@@ -182,7 +196,7 @@ class ExecPlugin:
         try:
             atexit.register(end)
             assert process.stderr is not None  # noqa: S101 - for the type checker: it is a PIPE
-            prompt = LoginPrompt(Path(self._command).name, process.stderr)
+            prompt = LoginPrompt(Path(self._command).name, process.stderr, quiet=self._quiet)
             try:
                 output = self._output(process)
             finally:
@@ -200,14 +214,14 @@ class ExecPlugin:
 
     def _output(self, process: subprocess.Popen[bytes]) -> bytes:
         """Return what a process prints until it ends; raise where that takes too long, or is too much."""
-        until = time.monotonic() + TIMEOUT
+        until = time.monotonic() + self._timeout
         printed: list[bytes] = []
         # On a thread, since a read has no timeout. It owns the pipe: a process that the command has left behind, and
         # that holds the other end open, keeps nothing here but the thread.
         reader = threading.Thread(target=_read, args=(process, printed), name="sspcloud-exec", daemon=True)
         reader.start()
         try:
-            reader.join(TIMEOUT)
+            reader.join(self._timeout)
             if printed and len(printed[0]) > LONGEST_OUTPUT:
                 raise NotLoggedIn(
                     f"The login command {self._command} prints more than {LONGEST_OUTPUT >> 20} MiB.",
@@ -216,10 +230,10 @@ class ExecPlugin:
             process.wait(until - time.monotonic())
         except subprocess.TimeoutExpired:
             raise NotLoggedIn(
-                f"The login command {self._command} took longer than {TIMEOUT:.0f} s."
+                f"The login command {self._command} took longer than {self._timeout:.0f} s."
             ) from None
         if not printed:
-            raise NotLoggedIn(f"The login command {self._command} took longer than {TIMEOUT:.0f} s.")
+            raise NotLoggedIn(f"The login command {self._command} took longer than {self._timeout:.0f} s.")
         return printed[0]
 
     def _parse(self, output: bytes) -> ExecCredential:

@@ -49,13 +49,16 @@ class LoginPrompt:
         The command's name.
     said
         Its standard error, which is read to its end and closed here.
+    quiet
+        The seconds before anything is shown.
     pause
         After how many seconds without news a line that has no end is shown.
     """
 
-    def __init__(self, command: str, said: IO[bytes], *, pause: float = PAUSE) -> None:
+    def __init__(self, command: str, said: IO[bytes], *, quiet: float = QUIET, pause: float = PAUSE) -> None:
         self._command = command
         self._said = said
+        self._quiet = quiet
         self._pause = pause
         # The last whole lines, without secrets; the line that has no end yet; and whether it is dropped until its end.
         self._lines: deque[str] = deque(maxlen=_LINES)
@@ -104,7 +107,7 @@ class LoginPrompt:
 
     def _follow(self) -> None:
         with self._news:
-            self._news.wait_for(lambda: self._is_over, QUIET)
+            self._news.wait_for(lambda: self._is_over, self._quiet)
             while not self._is_over and self._changes < _MOST_SHOWN:
                 if self._has_line:
                     self._show(self._lines)

@@ -71,12 +71,6 @@ _PROTECTION = {
 }
 
 
-PATIENCE = 30.0
-"""For how many seconds a thread waits for the end of another one's transaction block.
-
-Without an end, a block that waits for its own workers would wait for ever: they wait for the block.
-"""
-
 _OWN_SESSION = (
     "This process has a session of its own: it does not see its parent's transaction and temporary tables."
 )
@@ -157,6 +151,9 @@ class DatabaseConnection:
         self._closed = True  # until somebody is logged in
         self.turn = Turn(self._refuse_to_wait)
         self._blocks: list[Block] = []
+        # The seconds that a thread waits for the end of another one's transaction block. Without a limit, a block that
+        # waits for its own workers would never end: they wait for the block.
+        self.patience = 30.0
         # The query that is read in chunks, and who reads it.
         self._rows: Generator[Any, None, None] | None = None
         self._reader: weakref.ref[object] | None = None
@@ -313,10 +310,10 @@ class DatabaseConnection:
     def _refuse_to_wait(self, seconds: float) -> None:
         """Raise where a thread has waited too long for the end of another one's transaction block."""
         blocks = self._blocks[:1]
-        if blocks and min(seconds, time.monotonic() - blocks[0].began) > PATIENCE:
+        if blocks and min(seconds, time.monotonic() - blocks[0].began) > self.patience:
             raise ConnectionBusy(
                 f"Another thread has a transaction open on {self.database.path}.",
-                why=f"It did not end within {PATIENCE:.0f} s, and only the thread that began it can use the session.",
+                why=f"It did not end within {self.patience:.0f} s, and only the thread that began it can use the session.",
                 hint="end it, or do all of its work in its own thread",
             )
 
