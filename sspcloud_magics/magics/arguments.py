@@ -34,7 +34,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _untyped: Any = ipython  # IPython ships that module without types
 
 SECRET_WORDS = re.compile(r"(?<!\S)--?(pass(word|wd)?|pw|token|secret|key)(?![\w-])", re.IGNORECASE)
-TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.")  # how every JSON Web Token begins
+# The beginnings of a JSON Web Token and of the tokens of GitHub, GitLab, AWS, Slack and Hugging Face.
+TOKEN = re.compile(
+    r"eyJ[\w-]+\.[\w-]+\.|\b(?:gh[opsru]_\w{20}|github_pat_\w{20}|glpat-[\w-]{20}|A[KS]IA[0-9A-Z]{16}|xox[abpr]-[\w-]{10}|hf_\w{30})"
+)
 URL_WITH_PASSWORD = re.compile(r"\w+://[^/\s:@]*:[^@\s]+@")
 
 

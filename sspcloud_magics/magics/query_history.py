@@ -1,8 +1,10 @@
-"""The statements of a notebook, kept in a file for its next kernels: what ``%queries`` lists and ``--with`` takes.
+"""The history of a notebook's statements: what ``%queries`` lists and ``--with`` reads.
 
-A notebook has one file (0600), which all of its kernels share under a lock. It holds the texts of statements and what became
-of them: no value of a parameter, no row, and of an error its class only, since PostgreSQL's words quote values. A statement that looks as if it holds a
-secret is not kept at all. Where the file cannot be used, the statements of this kernel are kept in its memory.
+All kernels of a notebook share one file (0600), one JSON object a line, and append to it under a lock.
+It holds the text of each statement and its outcome: no parameter values and no rows, and only the class of an error,
+because PostgreSQL quotes values in its messages.
+A statement that seems to hold a secret is not kept at all.
+If the file cannot be used, the statements of this kernel are kept in memory.
 """
 
 from __future__ import annotations
@@ -12,8 +14,7 @@ import hashlib
 import json
 import os
 import re
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from sspcloud_magics.bounded_json import parse
 from sspcloud_magics.log_file import without_secrets
 from sspcloud_magics.magics.arguments import SECRET_WORDS, TOKEN, URL_WITH_PASSWORD
 from sspcloud_magics.printable import shorten
+from sspcloud_magics.private_file import replace_file
 from sspcloud_magics.user_files import state_folder
 
 if TYPE_CHECKING:
@@ -30,17 +32,17 @@ if TYPE_CHECKING:
     from sspcloud_magics.databases.postgres.sql.cte import SavedStatement
 
 MOST, MOST_SAVED = 200, 100
-"""How many statements are kept, the newest, and how many that have a name."""
+"""The number of statements to keep without a name (the newest), and with a name."""
 LONGEST = 50_000
-"""Characters; a longer statement is not kept."""
+"""In characters; a longer statement is not kept."""
 _LONGEST_FILE = 1_000_000
-"""Characters of all statements that have no name."""
+"""In characters, of all statements without a name."""
 _MOST_FILES = 200
-"""Notebooks; the files of those that were not used for longest are removed."""
+"""The number of notebooks; the files that were unused for longest are removed."""
 _LARGEST = 1e12
-"""Of a number in the file: pandas holds it, also as seconds."""
-_PATIENCE = 5.0
-"""Seconds to wait for another kernel that writes; it writes for milliseconds."""
+"""The largest number of rows or seconds in a file; pandas can hold it as a duration."""
+_LOCK_TIMEOUT = 5.0
+"""In seconds; another kernel holds the lock for milliseconds."""
 
 _PASSWORD = re.compile(r"pass(?:word|wd|phrase)|mot_?de_?passe|\bmdp\b|pgp_sym_\w+\s*\(", re.IGNORECASE)
 _SECRET_TEXT = re.compile(
@@ -52,31 +54,32 @@ _HALF_PAIRS = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One statement, or several of one cell, and what became of them.
+    """One statement, or all statements of one cell, and the outcome.
 
     Parameters
     ----------
     number
-        Names it; grows from one to the next.
+        Identifies the statement in this notebook; later statements have larger numbers.
     time
-        When it was given.
-    database
-        The database, as ``NAMESPACE/NAME``.
+        The time at which it was run.
+    database, dbname
+        The server, as ``NAMESPACE/NAME``, and the name of the database on it.
     sql, options
-        What stood below ``%%query_db``, and on its line, as they were typed.
+        The text below ``%%query_db``, and the rest of its line, as typed.
     rows
-        How many came, or were changed; None where they are not counted.
+        The number of rows that were returned or changed; None if they are not counted.
     seconds
-        How long it took.
+        The duration.
     error
-        The class of its error; empty where there was none.
+        The class of the error; empty if there was none.
     name, uses
-        What it is saved as, and the saved statements that it was given with.
+        The name that ``--save`` gave it, and the saved statements that ``--with`` named.
     """
 
     number: int = 0
     time: datetime
     database: str
+    dbname: str
     sql: str
     options: str = ""
     rows: int | None = None
@@ -87,38 +90,38 @@ class Query:
 
     @property
     def cell(self) -> str:
-        """The cell that gives it again to the same database."""
+        """The cell that runs it again on the same server."""
         named = re.search(r"(?<!\S)--db\b", self.options)
         words = [] if named else [f"--db {self.database}"]
         return f"%%query_db {' '.join([*words, self.options]).strip()}\n{self.sql}"
 
     def to_plain(self) -> dict[str, Any]:
-        """Return it as the file holds it."""
+        """Return the JSON object of the file."""
         return {each: getattr(self, each) for each in self.__slots__} | {"time": self.time.isoformat()}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Query:
-        """Return what the file says.
+        """Return the query of a JSON object.
 
         Raises
         ------
         KeyError, TypeError, ValueError
-            If it is no statement.
+            If the object is not a query.
         """
-        texts = {name: plain[name] for name in ("database", "sql", "options", "error", "name")}
+        texts = {name: plain[name] for name in ("database", "dbname", "sql", "options", "error", "name")}
         uses, time = tuple(plain["uses"]), datetime.fromisoformat(plain["time"])
         number, rows, seconds = plain["number"], plain["rows"], float(plain["seconds"])
         is_text = all(isinstance(text, str) for text in [*texts.values(), *uses])
         is_whole = isinstance(number, int) and isinstance(rows, int | None)
         if not (is_text and is_whole) or time.tzinfo is None:
-            raise ValueError("no statement")
+            raise ValueError("not a query")
         if not all(0 <= each <= _LARGEST for each in (number, seconds, rows or 0)):
-            raise ValueError("no statement")
+            raise ValueError("not a query")
         return cls(number=number, time=time, rows=rows, seconds=seconds, uses=uses, **texts)
 
 
 def holds_secret(text: str) -> bool:
-    """Whether a text holds a secret of this process, or looks as if it holds another.
+    """Return whether a text contains a secret of this process, or seems to contain another.
 
     Examples
     --------
@@ -130,12 +133,12 @@ def holds_secret(text: str) -> bool:
 
 
 def why_not_kept(text: str) -> str:
-    """Return why a statement is not kept; empty where it is."""
+    """Return the reason for not keeping a statement; empty if there is none."""
     if len(text) > LONGEST:
         return f"It has more than {LONGEST:,} characters."
     if _HALF_PAIRS.search(text):
-        return "It holds half a surrogate pair, which is no text."
-    return "It looks as if it held a password or a token." if holds_secret(text) else ""
+        return "It contains half of a surrogate pair, which is not valid text."
+    return "It seems to contain a password or a token." if holds_secret(text) else ""
 
 
 class QueryHistory:
@@ -144,45 +147,42 @@ class QueryHistory:
     Parameters
     ----------
     notebook
-        Its path; in a terminal, which has none, the working directory.
+        The notebook's path; by default that of this kernel, or the working directory in a terminal.
     """
 
     is_kept: ClassVar[bool] = True
-    """Whether the file is read and written: ``%config SSPCloud.keep_queries``."""
+    """Whether the file is used: ``%config SSPCloud.keep_queries``."""
 
     def __init__(self, notebook: Path | None = None) -> None:
-        said = os.environ.get("JPY_SESSION_NAME", "")
-        path = notebook or (said if Path(said).is_absolute() else _find_working_directory())
-        key = os.fsencode(path)
-        self._key = hashlib.sha256(key).hexdigest()[:16]
-        # The file's statements when it was last read or written, in the order of their numbers, and what tells that
-        # another kernel has replaced it: reading it takes most of the time.
+        session_name = os.environ.get("JPY_SESSION_NAME", "")
+        path = notebook or (session_name if Path(session_name).is_absolute() else _find_working_directory())
+        self._key = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        # The queries of the file, the file's inode, and the offset up to which it has been read: another kernel may
+        # append to the file or replace it.
         self._known: list[Query] = []
-        self._version: tuple[int, int] | None = None
-        # What could not be written yet, and what is never written, since the setting says so.
-        self._waiting: list[Query] = []
-        self._apart: list[Query] = []
-        # What has been wrong with the file, so that it is told once.
-        self._told = ""
+        self._inode = self._offset = 0
+        # The size in bytes above which the file is compacted: what is kept may be large.
+        self._compact_above = 4 * _LONGEST_FILE
+        # The queries that could not be written yet, and those that are not to be written because of the setting.
+        self._unwritten: list[Query] = []
+        self._unkept: list[Query] = []
+        # The last error of the file, so that it is reported once.
+        self._last_error = ""
 
     @property
     def path(self) -> Path:
         """The file."""
-        return state_folder() / "queries" / f"{self._key}.json"
+        return state_folder() / "queries" / f"{self._key}.jsonl"
 
     def queries(self) -> list[Query]:
-        """Return the statements, the newest first."""
+        """Return the queries, the newest first."""
         if self.is_kept:
-            with contextlib.suppress(OSError, RuntimeError, KeyError, TypeError, ValueError):
-                self._known = self._read()
-        found = self._known
-        # What was kept apart is older than what is kept now, and must not take its names.
-        for each in (*self._waiting, *(() if self.is_kept else self._apart)):
-            found = _with(found, each)
-        return found[::-1]
+            with contextlib.suppress(OSError, RuntimeError):
+                self._read()
+        return _limit([*self._known, *self._unwritten, *self._unkept])
 
     def find_saved(self) -> dict[str, SavedStatement]:
-        """Return the saved statements by their names."""
+        """Return the saved statements by name."""
         from sspcloud_magics.databases.postgres.sql.cte import SavedStatement  # noqa: PLC0415 - the magics load without it
 
         return {
@@ -190,86 +190,98 @@ class QueryHistory:
         }
 
     def add(self, query: Query) -> str:
-        """Keep a statement, and return a sentence where the file cannot be used, the first time."""
+        """Keep a query; return a warning if the file cannot be used, the first time."""
         if why_not_kept(f"{query.options}\n{query.sql}"):
             return ""
-        unwritten = self._waiting if self.is_kept else self._apart
-        unwritten.append(query)
+        unwritten = self._unwritten if self.is_kept else self._unkept
+        unwritten.append(replace(query, number=self._next_number()))
         del unwritten[:-MOST]
         if not self.is_kept:
             return ""
-        from filelock import FileLock  # noqa: PLC0415 - the magics load without it
-
-        trouble = ""
         try:
-            folder = self.path.parent
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with FileLock(folder / ".lock", timeout=_PATIENCE, mode=0o600):
-                try:
-                    self._known = self._read()
-                except (KeyError, TypeError, ValueError):
-                    aside = self.path.with_suffix(".corrupt")
-                    self.path.replace(aside)
-                    trouble = f"The statements of before could not be read; their file is kept as {aside}."
-                for each in self._waiting:
-                    self._known = _with(self._known, each)
-                self._write()
-                self._waiting.clear()
-        except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory, or no locks
-            reason = (isinstance(error, OSError) and error.strerror) or error
-            trouble = (
-                f"The statements are kept for this kernel only, since their file cannot be written: {reason}"
-            )
-        told, self._told = self._told, trouble
-        return trouble if trouble != told else ""
+            self._write()
+            error = ""
+        except (OSError, RuntimeError) as caught:  # RuntimeError: there is no home directory, or no locks
+            reason = (isinstance(caught, OSError) and caught.strerror) or caught
+            error = f"The statements are kept for this kernel only, because their file cannot be written: {reason}"
+        previous, self._last_error = self._last_error, error
+        return error if error != previous else ""
 
-    def _read(self) -> list[Query]:
-        if (version := self._find_version()) is None:
-            return []
-        if version != self._version:
-            self._known = [Query.from_plain(each) for each in parse(self.path.read_text("utf-8"))["queries"]]
-            self._version = version
-        return self._known
+    def _next_number(self) -> int:
+        listed = (*self._known[-1:], *self._unwritten[-1:], *self._unkept[-1:])
+        return 1 + max((each.number for each in listed), default=0)
 
-    def _find_version(self) -> tuple[int, int] | None:
-        if not self.path.exists():
-            return None
-        found = self.path.stat()
-        return found.st_ino, found.st_mtime_ns
+    def _read(self) -> None:
+        """Read what was appended since the last time; everything if the file was replaced."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            self._known, self._inode, self._offset = [], 0, 0
+            return
+        if found.st_ino != self._inode or found.st_size < self._offset:
+            self._known, self._inode, self._offset = [], found.st_ino, 0
+        if found.st_size > self._offset:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                whole = file.read().rpartition(b"\n")
+            for line in whole[0].split(b"\n"):
+                # A line that a killed kernel left unfinished, or that was edited, costs no other line.
+                with contextlib.suppress(KeyError, TypeError, ValueError):
+                    self._known.append(Query.from_plain(parse(line)))
+            self._offset += len(whole[0]) + len(whole[1])
 
     def _write(self) -> None:
-        if not self.path.exists():
-            others = sorted(self.path.parent.glob("*.json"), key=lambda file: file.stat().st_mtime)
-            for file in others[: 1 - _MOST_FILES]:
-                file.unlink(missing_ok=True)
-        plain = [each.to_plain() for each in self._known]
-        handle, scratch = tempfile.mkstemp(dir=self.path.parent, prefix=".new-")  # it is made 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as written:
-                written.write(json.dumps({"version": 1, "queries": plain}))
-            Path(scratch).replace(self.path)
-            self._version = self._find_version()
-        except BaseException:
-            Path(scratch).unlink(missing_ok=True)
-            raise
+        from filelock import FileLock  # noqa: PLC0415 - the magics load without it
+
+        folder = self.path.parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", timeout=_LOCK_TIMEOUT, mode=0o600):
+            self._read()
+            if not self._inode:
+                _remove_oldest(folder)
+            new: list[Query] = []
+            for each in self._unwritten:
+                last = max((query.number for query in (*self._known[-1:], *new[-1:])), default=0)
+                new.append(each if each.number > last else replace(each, number=last + 1))
+            with open(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b") as file:  # noqa: PTH123 - a descriptor
+                # The rest of an unfinished line becomes a line of its own.
+                end = b"" if file.seek(0, os.SEEK_END) == self._offset else b"\n"
+                file.write(end + _to_lines(new))
+            self._unwritten.clear()
+            self._read()
+            # Rarely: most statements cost one line.
+            if len(self._known) > 2 * (MOST + MOST_SAVED) or self._offset > self._compact_above:
+                replace_file(self.path, _to_lines(_limit(self._known)[::-1]))
+                self._read()
+                self._compact_above = 2 * self._offset + 4 * _LONGEST_FILE
 
 
-def _with(known: Sequence[Query], query: Query) -> list[Query]:
-    """Return statements and a new one, which takes its name from an older one; within the bounds."""
-    before = [replace(each, name="") if query.name and each.name == query.name else each for each in known]
-    number = 1 + max((each.number for each in known), default=0)
+def _to_lines(queries: Iterable[Query]) -> bytes:
+    return b"".join(json.dumps(each.to_plain()).encode() + b"\n" for each in queries)
+
+
+def _remove_oldest(folder: Path) -> None:
+    """Make room for the file of one more notebook."""
+    files = sorted(folder.glob("*.jsonl"), key=lambda file: file.stat().st_mtime)
+    for file in files[: 1 - _MOST_FILES]:
+        file.unlink(missing_ok=True)
+
+
+def _limit(queries: Sequence[Query]) -> list[Query]:
+    """Return the newest queries within the limits, the newest first; a name belongs to its newest query."""
+    names: set[str] = set()
     kept: list[Query] = []
-    unnamed = named = size = 0
-    for each in [replace(query, number=number), *reversed(before)]:
-        if each.name:
-            named += 1
-            fits = named <= MOST_SAVED
+    unnamed = size = 0
+    for each in sorted(queries, key=lambda query: query.number, reverse=True):
+        if each.name and each.name not in names:
+            names.add(each.name)
+            if len(names) <= MOST_SAVED:
+                kept.append(each)
         else:
             unnamed, size = unnamed + 1, size + len(each.sql)
-            fits = unnamed <= MOST and size <= _LONGEST_FILE
-        if fits:
-            kept.append(each)
-    return kept[::-1]
+            if unnamed <= MOST and size <= _LONGEST_FILE:
+                kept.append(replace(each, name="") if each.name else each)
+    return kept
 
 
 def _find_working_directory() -> str:
@@ -280,7 +292,7 @@ def _find_working_directory() -> str:
 
 
 def name_error(error: BaseException) -> str:
-    """Return the class of an error: PostgreSQL's condition and its code, else the class of ours."""
+    """Return the class of an error: PostgreSQL's condition name and code, or the name of the Python class."""
     code = getattr(error, "sqlstate", None)
     if code is None:
         return type(error).__name__
@@ -293,8 +305,8 @@ def name_error(error: BaseException) -> str:
 
 
 def count_rows(result: Any) -> int | None:
-    """Return how many rows a query gave or changed; None where they are not counted."""
-    # By the class: a DataFrame has its columns as attributes.
+    """Return the number of rows that a query returned or changed; None if they are not counted."""
+    # Looked up on the class, because the attributes of a DataFrame include its columns.
     kind = type(result)
     if hasattr(kind, "__len__"):
         return len(result)
@@ -304,12 +316,12 @@ def count_rows(result: Any) -> int | None:
 
 
 def query_table(queries: Sequence[Query]) -> ResourceTable:
-    """Return statements as a DataFrame.
+    """Return queries as a DataFrame.
 
     Returns
     -------
     ResourceTable
-        One row a statement: ``number`` int64, ``time`` datetime64[us, UTC], ``rows`` Int64, ``duration`` timedelta64[us], ``error``,
+        One row for each query: ``number`` int64, ``time`` datetime64[us, UTC], ``rows`` Int64, ``duration`` timedelta64[us], ``error``,
         ``database``, ``name`` and ``statement`` as str.
     """
     from sspcloud_magics.cluster.workloads.tables import TableColumn, TableView, table  # noqa: PLC0415 - at first use
@@ -351,7 +363,7 @@ def query_table(queries: Sequence[Query]) -> ResourceTable:
 
 
 def _time_in_words(row: Row) -> str:
-    # In the zone of this machine, which pandas does not know.
+    # In the local time zone, which pandas does not know.
     return f"{row['time'].to_pydatetime().astimezone():%Y-%m-%d %H:%M}"
 
 

@@ -288,6 +288,11 @@ class QueryingMagics(Magics):
         if given.run is None:
             cast("InteractiveShell", self.shell).set_next_input(found.cell)
             return None
+        if (dbname := session.current_connection(found.database).dbname) != found.dbname:
+            raise UsageProblem(
+                f"Statement {number} was run in the database {found.dbname}, and {found.database} is connected to {dbname}.",
+                hint=f"%connect_db {found.database} --database {found.dbname}",
+            )
         options, _, sql = found.cell.removeprefix("%%query_db").partition("\n")
         return cast("Any", self).query_db(options, sql, local_ns)
 
@@ -310,8 +315,9 @@ class QueryingMagics(Magics):
 
     def _record(self, ask: Callable[[], Any], sql: str, *, db: str | None = None, **more: Any) -> Any:
         """Ask, and keep the statement with what became of it."""
-        database = session.current_connection(db).database.path
-        query = Query(time=datetime.now(UTC), database=database, sql=sql, **more)
+        connection = session.current_connection(db)
+        database, dbname = connection.database.path, connection.dbname
+        query = Query(time=datetime.now(UTC), database=database, dbname=dbname, sql=sql, **more)
         began = time.perf_counter()
 
         def keep(**outcome: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 import subprocess
 import sys
@@ -38,7 +37,7 @@ def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> QueryHistory:
 
 
 def query(sql: str, **more: object) -> Query:
-    return Query(time=datetime(2026, 11, 30, tzinfo=UTC), database=WHERE, sql=sql, **more)  # type: ignore[arg-type]
+    return Query(time=datetime(2026, 11, 30, tzinfo=UTC), database=WHERE, dbname="defaultdb", sql=sql, **more)  # type: ignore[arg-type]
 
 
 def test_statements_are_listed_with_their_outcome(alice: Notebook) -> None:
@@ -72,6 +71,8 @@ def test_a_statement_is_run_again_and_copied(alice: Notebook) -> None:
     assert alice.shell.rl_next_input == cell
     assert len(alice.run(cell)) == 3
     assert alice.run("%queries")["number"].tolist() == [3, 2, 1]
+    alice.run(f"%connect_db {DATABASE} --database postgres")
+    assert "%connect_db" in alice.fail("%queries --run 1").hint
     for line in ("%queries --run 12", "%queries --run 1 --copy 2", "%queries --run many", "%queries 1"):
         assert isinstance(alice.fail(line), errors.UsageProblem)
 
@@ -139,7 +140,7 @@ from pathlib import Path
 from sspcloud_magics.magics.query_history import Query, QueryHistory
 history = QueryHistory(Path(sys.argv[1]))
 for number in range(20):
-    assert history.add(Query(time=datetime.now(UTC), database="d", sql=f"SELECT {sys.argv[2]}, {number}")) == ""
+    assert history.add(Query(time=datetime.now(UTC), database="d", dbname="d", sql=f"SELECT {sys.argv[2]}, {number}")) == ""
 """
 
 
@@ -156,28 +157,33 @@ def test_kernels_at_once_lose_nothing(history: QueryHistory, tmp_path: Path) -> 
     }
 
 
+HUGE = """{"number": 1e99, "time": "2026-11-30T00:00:00+00:00", "database": "", "dbname": "", "sql": "",
+    "options": "", "rows": null, "seconds": 0, "error": "", "name": "", "uses": []}"""
+
+
 @pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\xff",
-        b"[]",
-        b'{"queries": 3}',
-        b'{"queries": [{}]}',
-        b"""{"queries": [{"number": 1e99, "time": "2026-11-30T00:00:00+00:00", "database": "", "sql": "",
-            "options": "", "rows": null, "seconds": 0, "error": "", "name": "", "uses": []}]}""",
-    ],
+    "line", [b"\xff", b"[]", b"3", b'{"queries": [{}]}', HUGE.replace("\n", "").encode()]
 )
-def test_broken_file_is_told_and_put_aside(history: QueryHistory, content: bytes) -> None:
-    history.path.parent.mkdir(parents=True)
-    history.path.write_bytes(content)
-    assert history.queries() == []
-    told = history.add(query("SELECT 1"))
-    aside = history.path.with_suffix(".corrupt")
-    assert str(aside) in told
-    assert aside.read_bytes() == content
+@pytest.mark.parametrize("end", [b"\n", b""], ids=["whole", "unfinished"])
+def test_broken_line_costs_no_other_line(history: QueryHistory, line: bytes, end: bytes) -> None:
+    history.add(query("SELECT 1", name="one"))
+    with history.path.open("ab") as file:
+        file.write(line + end)
     assert history.add(query("SELECT 2")) == ""
-    assert [each.sql for each in history.queries()] == ["SELECT 2", "SELECT 1"]
+    for each in (history, QueryHistory(history.path.parents[3] / "notebook.ipynb")):
+        assert [(found.number, found.sql) for found in each.queries()] == [(2, "SELECT 2"), (1, "SELECT 1")]
+
+
+def test_full_history_is_compacted(history: QueryHistory) -> None:
+    longest = query_history.MOST + query_history.MOST_SAVED
+    other = QueryHistory(history.path.parents[3] / "notebook.ipynb")
+    for number in range(2 * longest + 1):
+        history.add(query(f"SELECT {number}", name="" if number else "first"))
+    assert len(history.path.read_bytes().splitlines()) == query_history.MOST + 1
+    assert list(history.find_saved()) == ["first"]
+    other.add(query("SELECT 'other'"))
+    assert [each.number for each in history.queries()][:2] == [2 * longest + 2, 2 * longest + 1]
+    assert history.queries() == other.queries()
 
 
 def test_unwritable_place_is_told_once(history: QueryHistory, tmp_path: Path) -> None:
@@ -232,7 +238,7 @@ def test_number_of_statements_and_files_is_bounded(
     assert len(history.queries()) == 2 + 2
     for number in range(5):
         QueryHistory(tmp_path / f"other-{number}.ipynb").add(query("SELECT 1"))
-    assert len(list(history.path.parent.glob("*.json"))) == 3
+    assert len(list(history.path.parent.glob("*.jsonl"))) == 3
 
 
 SECRETS = [
@@ -244,6 +250,8 @@ SECRETS = [
     "SELECT f(api_key => 'x')",
     "SELECT 'postgresql://bob:x@host/d'",
     "SELECT 'eyJhbGciOiJub25l.eyJzdWIiOiJ4.x'",
+    "SELECT 'glpat-" + "x" * 20 + "'",
+    "SELECT * FROM read_parquet(key := 'AKIA" + "X" * 16 + "')",
     "SELECT 'hunter22'",
 ]
 
@@ -266,4 +274,3 @@ def test_file_holds_texts_that_json_holds(history: QueryHistory) -> None:
     history.add(query("SELECT 'é\U0001f600\n'"))
     assert history.add(query("SELECT '\ud800'")) == ""
     assert [each.sql for each in history.queries()] == ["SELECT 'é\U0001f600\n'"]
-    assert json.loads(history.path.read_text("utf-8"))["version"] == 1
