@@ -161,7 +161,7 @@ def database(patient: DoctorContext) -> Iterator[Finding]:
     mine = mine or next((pod.labels for pod in pods if pod.name.startswith(found.name)), {})
     with report_malformed(cluster):
         about = network_policies.list_policies_about(known, mine, found.name)
-        said = network_policies.observations(about, mine, [pod.labels for pod in pods])
+        said = network_policies.describe_policies(about, mine, [pod.labels for pod in pods])
     useless = [line for line in said if "protects nothing" in line]
     rest = [line for line in said if line not in useless]
     if useless:

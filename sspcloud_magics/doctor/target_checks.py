@@ -23,7 +23,7 @@ from sspcloud_magics.errors import (
     SspcloudError,
     TargetError,
 )
-from sspcloud_magics.sharing.route_selection import RouteResult, open_by_route
+from sspcloud_magics.sharing.route_selection import RouteRequest, open_by_route
 from sspcloud_magics.target import PortText, Target, parse_target
 from sspcloud_magics.tunnel.pod_selection import not_ready_words, pod_is_ready, pods_behind, selector_text
 
@@ -255,7 +255,7 @@ def database(patient: DoctorContext) -> Iterator[Finding]:
     _, login = credentials.for_database(patient.get_cluster(), found.path)
     patient.credentials = login
     patient.personal |= {login.user}
-    journey = RouteResult(
+    journey = RouteRequest(
         cluster=patient.get_cluster(),
         manager=patient.manager(),
         database=found,
@@ -270,7 +270,7 @@ def database(patient: DoctorContext) -> Iterator[Finding]:
         connection.close()
 
 
-def _first_way(journey: RouteResult) -> tuple[DatabaseConnection, list[str]]:
+def _first_way(journey: RouteRequest) -> tuple[DatabaseConnection, list[str]]:
     """Return a connection by the first way that makes no object in the cluster, and what the others met."""
     met: list[str] = []
     failure: SspcloudError | None = None

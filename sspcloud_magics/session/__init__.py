@@ -1,11 +1,11 @@
-"""What this process is connected to, and the Python API that works on it.
+"""The session of this process, and the Python API that works on it.
 
-A notebook's kernel, or a script, has one *session*: the cluster of the moment, the manager of its
-forwards, and the database connection of the moment. The functions here are the package's API
-(``import sspcloud_magics as ssp``); the magics are skins over them. What is needed is found at first use:
-nobody has to log in where a configuration is there, and nothing is imported before it is needed.
+A notebook's kernel, or a script, has one *session*: the current cluster, the manager of its forwards, and the current
+database connection. The functions here are the package's API (``import sspcloud_magics as ssp``), and the magics are
+thin wrappers around them. The session finds what it needs at first use: where a configuration exists, you need not log
+in, and modules are imported only when needed.
 
-A failed call changes nothing: whatever was open, and whoever one was, stays.
+A failed call changes nothing: open forwards and connections, and the current identity, stay.
 """
 
 from importlib import import_module
@@ -74,7 +74,7 @@ _NAMES = {
     "namespace": "renew use_namespace",
     "transactions": "begin commit need_transaction rollback transaction",
 }
-"""The functions of each module, which is imported at the first use of one: loading the magics loads no pandas (PEP 562)."""
+"""The names of each module, which is imported at their first use: loading the magics does not load pandas (PEP 562)."""
 
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -1,4 +1,4 @@
-"""Who the user is for the cluster: logging in, and asking."""
+"""Log in to a cluster, and show the current identity."""
 
 from __future__ import annotations
 
@@ -28,46 +28,46 @@ def login(
     credentials_without_tls: bool = False,
     namespace: str | None = None,
 ) -> Identity:
-    """Log in: with the account page's script, or by choosing a cluster; and prove that it takes one.
+    """Log in with the account page's script, or by choosing a cluster; and check that the server accepts it.
 
-    You need not call this where there is a mounted service-account token (a notebook service of
-    SSPCloud) or a kubeconfig. Forwards and connections that are open stay as they are; those whose credentials
-    had ended heal by themselves once the script has brought new ones.
+    You need not call this if there is a mounted service-account token (a notebook service of SSPCloud) or a
+    kubeconfig. Open forwards and connections stay as they are; those whose credentials had expired recover
+    automatically with the script's new ones.
 
     Parameters
     ----------
     script
-        The file with the login script of the account page, or what `login_script.parse` made of its text.
+        The file with the login script of the account page, or the result of `login_script.parse`.
         It is read and never run, tried on the server, and then merged into the kubeconfig.
     kubeconfig
-        A kubeconfig file; the mounted token, then ``KUBECONFIG``, then ``~/.kube/config`` where it is None.
+        A kubeconfig file; if None, the mounted token, then ``KUBECONFIG``, then ``~/.kube/config``.
     context
-        A context of the kubeconfig; its current one where it is None.
+        A context of the kubeconfig; its current one if None.
     server, token_file
-        A server's URL and a file that holds a bearer token, where there is no kubeconfig.
+        A server's URL and a file with a bearer token, instead of a kubeconfig.
     ca_file
-        Certificates to trust in PEM, with `server` or `script`; the system's where it is None. With a
-        script they are kept in the kubeconfig, and the script's order not to verify is not.
+        Trusted certificates in PEM, with `server` or `script`; the system's if None. With a script they are
+        stored in the kubeconfig, but the script's option to skip verification is not.
     insecure_skip_tls_verify
         Do not verify the server's certificate, with `server`.
     credentials_without_tls
-        Send credentials also to a server whose address begins with ``http://``: where the whole way is safe.
+        Send credentials also to an ``http://`` address: only if the whole network in between is trusted.
     namespace
-        The namespace to work in; the configuration's own where it is None.
+        The namespace to work in; the configuration's own if None.
 
     Returns
     -------
     Identity
-        Who one is for the server.
+        Your identity on the server.
 
     Raises
     ------
     UsageProblem
-        If the script is none, or is cut off.
+        If `script` is not a login script, or is truncated.
     NotLoggedIn, KubeconfigInvalid
-        If no usable configuration is found. The cluster of before stays the current one.
+        If no usable configuration is found. The previous cluster stays the current one.
     TokenExpired, ServerUnreachable, CertificateNotTrusted
-        If the server does not answer, or not to these credentials.
+        If the server does not answer, or rejects these credentials.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def login(
         credentials_without_tls=credentials_without_tls,
         namespace=namespace,
     )
-    # What a script brought is in the kubeconfig, whatever is configured otherwise.
+    # The script's cluster is in the kubeconfig, so all other configuration is ignored.
     below = (
         session.ClusterChoice(kubeconfig=session.session.configured.kubeconfig)
         if script is not None
@@ -115,11 +115,11 @@ def _log_in(
     *,
     other: bool,
 ) -> str:
-    """Log in with a script, and return the context that it brought."""
+    """Log in with a script, and return its context."""
     if other:
         raise UsageProblem(
-            "A script says itself which server and context; another was named beside it.",
-            hint="%k8s_login config.sh   or the other, not both",
+            "A login script already names the server and the context.",
+            hint="%k8s_login config.sh   without --context, --server and --token-file",
         )
     read = script if isinstance(script, LoginScript) else read_script(user_path(script))
     named = kubeconfig or session.session.configured.kubeconfig
@@ -129,17 +129,17 @@ def _log_in(
 
 
 def whoami() -> Identity:
-    """Say who one is for the cluster, and where.
+    """Return your identity on the cluster.
 
     Returns
     -------
     Identity
-        The user, the groups, the namespace, the server, and which configuration said so.
+        The user, the groups, the namespace, the server, and the configuration that they come from.
 
     Raises
     ------
     ClusterError
-        If there is no configuration, or the server does not accept it.
+        If there is no configuration, or the server rejects it.
 
     Examples
     --------

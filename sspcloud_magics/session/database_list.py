@@ -1,4 +1,4 @@
-"""The databases of the user, and those that colleagues share with them."""
+"""List the databases of the user, and those that colleagues share with them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 def databases(*, namespace: str | None = None) -> pd.DataFrame:
-    """List your databases, whatever chart they come from, and those that colleagues share with you.
+    """List your databases, of any chart, and those that colleagues share with you.
 
     Parameters
     ----------
     namespace
-        This namespace only. Where it is None: yours, and what is shared with you in the
-        namespaces that were named or used, in this session or before, the newest share first.
+        Only this namespace. If None: your namespace, and the shares in the namespaces that you named or used,
+        in this session or earlier, the newest share first.
 
     Returns
     -------
     DataFrame
-        One row a database: its name, kind, state, service and port; how it is shared with you, and until when.
+        One row per database: its name, kind, state, service and port; how it is shared with you, and until when.
 
     Raises
     ------
     Forbidden
-        If you may list nothing there that tells of a database, and nothing there is shared with you.
+        If you may not list anything there that identifies a database, and no share of yours is there.
 
     Examples
     --------
@@ -47,14 +47,14 @@ def databases(*, namespace: str | None = None) -> pd.DataFrame:
 
 
 def reachable_databases(cluster: Cluster, namespace: str | None = None) -> list[Database]:
-    """Return your databases, and those that are shared with you; as `databases`, which raises the same.
+    """Return your databases and those shared with you, as `databases`, with the same errors.
 
     Parameters
     ----------
     cluster
-        Where, and with which credentials.
+        The cluster.
     namespace
-        This namespace only.
+        Only this namespace.
     """
     where = namespace or cluster.namespace
     asked = recent_namespaces.colleagues_namespaces(cluster) if namespace is None else (namespace,)

@@ -1,4 +1,4 @@
-"""The doctor, for this process' cluster."""
+"""The doctor for the cluster of this process."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 
 def doctor(target: str | None = None, *, namespace: str | None = None, redacted: bool = False) -> Report:
-    """Walk the way to a target or a database, and say what works, what does not, and what mends it.
+    """Check the route to a target or a database; report what works, what is broken, and how to repair it.
 
-    Nothing is changed: a forward and a login that are tried are closed again.
+    Nothing changes: the forward and the login of a check are closed again.
 
     Parameters
     ----------
     target
-        A pod, a service, or a database, as for `forward` and `connect_db`; only the way to the cluster is
-        walked where it is None.
+        A pod, a service, or a database, as for `forward` and `connect_db`; if None, only the route to the
+        cluster is checked.
     namespace
-        Where it is, if `target` does not say; one's own where it is None.
+        The target's namespace, if `target` does not name it; yours if None.
     redacted
-        Leave out tokens and the names of people, so that the report can be shown to anybody.
+        Remove tokens and the names of people, so that you can publish the report.
 
     Returns
     -------
     Report
-        The findings; ``report.healthy`` says whether nothing is broken, ``report.to_json()`` is for machines.
+        The findings; ``report.healthy`` is True if nothing is broken, ``report.to_json()`` is for machines.
 
     Examples
     --------

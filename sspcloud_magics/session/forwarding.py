@@ -1,4 +1,4 @@
-"""Local ports that lead into the cluster: opening, listing and stopping them."""
+"""Open and stop forwards: local ports that lead into the cluster."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sspcloud_magics.session import recent_namespaces, session
 from sspcloud_magics.sharing.pods import IMAGE
 from sspcloud_magics.sharing.relay import (
     close_relay,
-    end_with_its_forward,
     open_relay,
     parse_destination,
+    remove_with_forward,
 )
 from sspcloud_magics.target import PortText, TargetText, parse_port, parse_target
 
@@ -34,46 +34,44 @@ def forward(
 ) -> Forward:
     """Open a local port that leads to a pod, a service, or a workload such as a deployment or a job.
 
-    Returns when the port listens and one dial to the target has succeeded. The forward heals by itself
-    when its pod is replaced, and ends with the process, with `Forward.stop`, or with its ``with`` block.
+    Returns once the port listens and a first dial to the target has succeeded. The forward reconnects
+    automatically when its pod is replaced, and ends with the process, `Forward.stop`, or its ``with`` block.
 
     Parameters
     ----------
     target
-        ``NAME``, ``KIND/NAME`` or ``NAMESPACE/KIND/NAME``; the beginning of a name is enough where one
-        thing only has it.
+        ``NAME``, ``KIND/NAME`` or ``NAMESPACE/KIND/NAME``; a unique prefix of the name is enough.
     ports
-        ``REMOTE``, ``LOCAL:REMOTE`` or ``:REMOTE``, REMOTE being a number or a port's name. A LOCAL that is
-        written is used or refused; without one the same number is taken where it is free. Without any
-        port, the only one that the target has.
+        ``REMOTE``, ``LOCAL:REMOTE`` or ``:REMOTE``, where REMOTE is a number or a port's name. A port that you
+        choose as LOCAL is used or refused; without LOCAL, the same number is used if it is free. Without any
+        port, the target's only one.
     namespace
-        Where the target is, if its text does not say; one's own where it is None.
+        The target's namespace, if `target` does not name it; yours if None.
     address
-        Where to listen: ``localhost`` is both loopback families.
+        The address to listen on: ``localhost`` means both loopback families.
     unix
-        Listen on a Unix socket instead of a port, in a directory that no other user may enter: for hosts
-        that are shared. `Forward.sockets` has its path; for libpq, `Forward.address` is the ``host`` and
-        `Forward.local_port` the ``port``. A transfer that is cut looks like an end there, since a Unix
-        socket cannot be reset: the protocol has to tell, as PostgreSQL's does.
+        Listen on a Unix socket instead of a port, in a directory that no other user may enter: for shared
+        hosts. `Forward.sockets` has its path; for libpq, `Forward.address` is the ``host`` and
+        `Forward.local_port` the ``port``. An aborted transfer looks like its end there, since a Unix socket
+        cannot be reset: the protocol must detect it, as PostgreSQL's does.
     timeout
         How long to wait for the first dial, in seconds.
 
     Returns
     -------
     Forward
-        Live: its state, local ports and counters.
+        A live object: its state, local ports and counters.
 
     Raises
     ------
     UsageProblem
-        If the target or a port is not of that form, or `unix` is asked for together with an address or
-        on Windows.
+        If the target or a port does not have that form, or `unix` is used with an address or on Windows.
     TargetNotFound, AmbiguousTarget, PortNotFound, PodNotReady
-        If the target is not there, not unique, without that port, or not ready.
+        If the target does not exist, is not unique, lacks that port, or is not ready.
     PortTaken
-        If something listens on the local port that was written.
+        If another program listens on the local port that you chose.
     DialFailed, TunnelLost, Forbidden
-        If nothing answers there, or one may not.
+        If nothing answers there, or you may not forward.
 
     Examples
     --------
@@ -82,7 +80,7 @@ def forward(
     """
     wanted = _in_namespace(parse_target(target), namespace)
     asked = [parse_port(port) for port in ports]
-    # Both now: asked for after `close`, which may come meanwhile, the manager would be another.
+    # Read both now: if `close` runs in between, a later call would create a new manager.
     cluster, manager = session.current_cluster(wanted.namespace), session.manager()
     found = resolve.resolve(cluster, wanted)
     checked = [_number_port(port, found) for port in resolve.check_ports(found, asked)]
@@ -94,15 +92,15 @@ def forward(
 
 
 def _where(address: str, *, unix: bool) -> str:
-    """Return where a forward listens, as the manager is told."""
+    """Return the address in the form that the manager expects."""
     if not unix:
         return address
     if address != "localhost":
         raise UsageProblem(
-            "A forward listens on an address or on a Unix socket, and not on both.",
-            hint="leave --address or --unix out",
+            "A forward listens on an address or on a Unix socket, not on both.",
+            hint="leave out --address or --unix",
         )
-    runtime_folder()  # refuses where there are none
+    runtime_folder()  # raises on systems without Unix sockets
     return UNIX
 
 
@@ -115,40 +113,40 @@ def forward_through_relay(
     timeout: float = 60.0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Forward:
-    """Open a local port that leads to any host and port which pods of one's own namespace can reach.
+    """Open a local port that leads to any host and port that pods of your namespace can reach.
 
-    A small pod in one's own namespace relays (``socat``, as in the course). It is removed when the forward
-    stops, and ends by itself after twelve hours at the latest.
+    A small pod in your namespace relays the bytes (``socat``, as in the course). It is removed when the forward
+    stops, and after twelve hours at the latest.
 
     Parameters
     ----------
     destination
-        ``HOST:PORT``, such as a colleague's service by its name in the cluster.
+        ``HOST:PORT``, such as a colleague's service by its DNS name.
     ports
-        At most one local port; the same number as the destination's where it is free if there is none.
+        At most one local port; without it, the same number as the destination's if it is free.
     address
-        Where to listen: ``localhost`` is both loopback families.
+        The address to listen on: ``localhost`` means both loopback families.
     unix
         Listen on a Unix socket instead of a port, as `forward` does.
     image
-        The relay's image, whose entry point must be socat, where the cluster does not get ``alpine/socat``; what
-        `configure_relay` said where it is None.
+        The relay's image, whose entry point must be socat, if the cluster cannot pull ``alpine/socat``; the one of
+        `configure_relay` if None.
     timeout
         How long to wait for the pod, and for the first dial, in seconds each.
     progress
-        Is told what is waited for.
+        Called with a description of each step.
 
     Returns
     -------
     Forward
-        Live: its state, local ports and counters.
+        A live object: its state, local ports and counters.
 
     Raises
     ------
     UsageProblem
-        If the destination or a port is not of that form.
+        If the destination or a port does not have that form.
     Forbidden
-        If one may not create pods in one's own namespace.
+        If you may not create pods in your namespace.
     PodNotReady
         If the pod does not become ready; says why.
 
@@ -165,7 +163,7 @@ def forward_through_relay(
     cluster, manager = session.current_cluster(), session.manager()
     chosen = image or session.session.relay_image or IMAGE
     relay = open_relay(cluster, host, port, image=chosen, timeout=timeout, progress=progress)
-    end_with_its_forward(manager, cluster, relay)
+    remove_with_forward(manager, cluster, relay)
     written = int(local[0].remote) if local else None
     wanted = [PortText(relay.port, written)]
     try:
@@ -183,20 +181,20 @@ def unforward(which: str | int | None = None, *, everything: bool = False) -> li
     Parameters
     ----------
     which
-        A local port, the path of a Unix socket, or a target as it was given to `forward`; the beginning of
-        its name is enough where one target only has it.
+        A local port, the path of a Unix socket, or a target as given to `forward`; a unique prefix of its name
+        is enough.
     everything
-        Stop all of them instead.
+        Stop all forwards instead.
 
     Returns
     -------
     list of Forward
-        Those that were stopped.
+        The stopped forwards.
 
     Raises
     ------
     TargetNotFound
-        If no forward is like that.
+        If no forward matches.
 
     Examples
     --------
@@ -204,29 +202,29 @@ def unforward(which: str | int | None = None, *, everything: bool = False) -> li
     >>> ssp.unforward(everything=True)
     []
     """
-    there = session.open_forwards()
+    opened = session.open_forwards()
     if everything == (which is not None):
         raise UsageProblem(
-            "Say which forward to stop, or all of them, and not both.",
-            hint=_open_words(there) or "no forward is open",
+            "Name the forward to stop, or stop all of them, not both.",
+            hint=_list_commands(opened) or "no forward is open",
         )
     if everything:
-        if there:
+        if opened:
             session.manager().stop_all()
-        return there
-    chosen = _match_forwards(there, str(which))
+        return opened
+    chosen = _match_forwards(opened, str(which))
     for each in chosen:
         each.stop()
     return chosen
 
 
 def restart_forward(forward: Forward, *, timeout: float = 30.0) -> Forward:
-    """Stop a forward, and open the same again on the same local ports.
+    """Stop a forward, and open it again on the same local ports.
 
     Parameters
     ----------
     forward
-        One of `forwards`, in any state; its connections end.
+        One of the open forwards, in any state; its connections end.
     timeout
         How long to wait for the first dial, in seconds.
 
@@ -238,9 +236,9 @@ def restart_forward(forward: Forward, *, timeout: float = 30.0) -> Forward:
     Raises
     ------
     ForwardStopped
-        If it is none of `forwards` any more.
+        If it is no longer one of the open forwards.
     ForwardError, TargetError, ClusterError
-        If it cannot be opened again; it is gone then.
+        If it cannot be opened again; it is closed then.
 
     Examples
     --------
@@ -250,7 +248,7 @@ def restart_forward(forward: Forward, *, timeout: float = 30.0) -> Forward:
     manager = session.manager()
     if all(each is not forward for each in manager.forwards()):
         raise ForwardStopped(
-            f"The forward to {forward.target} is not open any more.", hint="open it again with %forward"
+            f"The forward to {forward.target} is no longer open.", hint=f"%forward {forward.target}"
         )
     return manager.restart(forward, timeout=timeout)
 
@@ -260,51 +258,49 @@ def _in_namespace(target: TargetText, namespace: str | None) -> TargetText:
         return target
     if target.namespace is not None:
         raise UsageProblem(
-            f"The target is said to be in {target.namespace!r} and in {namespace!r}.",
-            hint=f"write {target} alone, or its name with the namespace beside it",
+            f"The target names the namespace {target.namespace!r}, but -n names {namespace!r}.",
+            hint=f"write {target} without -n, or only its name with -n",
         )
     return replace(target, namespace=namespace)
 
 
 def _number_port(port: PortText, found: ResolvedTarget) -> PortText:
-    """Return the port with the number of its name, where the target says which that is."""
+    """Add the number of a named port, if the target declares it."""
     numbers = [known.number for known in found.ports if known.name == port.remote and known.protocol == "TCP"]
     return replace(port, number=numbers[0]) if numbers else port
 
 
-def _match_forwards(there: list[Forward], which: str) -> list[Forward]:
-    """Return the forwards that a local port or a target's text means."""
+def _match_forwards(opened: list[Forward], which: str) -> list[Forward]:
+    """Return the forwards that match a local port, a socket's path, or a target."""
     if which.isascii() and which.isdigit():
         found = [
-            each for each in there if not each.sockets and int(which) in [local for local, _ in each.ports]
+            each for each in opened if not each.sockets and int(which) in [local for local, _ in each.ports]
         ]
     elif which.startswith("/"):
-        found = [each for each in there if which in (*each.sockets, each.address)]
+        found = [each for each in opened if which in (*each.sockets, each.address)]
     else:
         wanted = parse_target(which)
         same_place = [
             each
-            for each in there
+            for each in opened
             if wanted.kind in {None, each.target.kind} and wanted.namespace in {None, each.target.namespace}
         ]
         found = [each for each in same_place if each.target.name == wanted.name]
         if not found:
             found = [each for each in same_place if each.target.name.startswith(wanted.name)]
             if len({each.target for each in found}) > 1:
-                raise TargetNotFound(
-                    f"{which!r} is the beginning of several targets.", hint=_open_words(found)
-                )
+                raise TargetNotFound(f"{which!r} matches several targets.", hint=_list_commands(found))
     if not found:
         raise TargetNotFound(
-            f"No forward is like {which!r}.", hint=_open_words(there) or "no forward is open"
+            f"No forward matches {which!r}.", hint=_list_commands(opened) or "no forward is open"
         )
     return found
 
 
-def _open_words(there: Iterable[Forward]) -> str:
-    """Return one line for each forward, to choose from."""
+def _list_commands(opened: Iterable[Forward]) -> str:
+    """Return the command that stops each forward, one a line."""
     return "\n".join(
         f"%unforward {where}   (it leads to {each.target})"
-        for each in there
+        for each in opened
         for where in (each.sockets or [local for local, _ in each.ports])[:1]
     )

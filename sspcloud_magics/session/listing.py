@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 def pods(
     pattern: str | None = None, *, namespace: str | None = None, all_namespaces: bool = False
 ) -> pd.DataFrame:
-    """List the pods, as ``kubectl get pods`` words them.
+    """List the pods, with the status that ``kubectl get pods`` shows.
 
     Parameters
     ----------
     pattern
-        Only pods whose name holds this text, or matches it where it has ``*``, ``?`` or ``[``.
+        Only pods whose name contains this text, or matches it as a glob with ``*``, ``?`` or ``[``.
     namespace
-        The namespace; one's own where it is None.
+        The namespace; yours if None.
     all_namespaces
-        All namespaces, where one may.
+        All namespaces, if you may list them.
 
     Returns
     -------
     DataFrame
-        One row a pod; `sspcloud_magics.cluster.workloads.tables` documents the columns.
+        One row per pod; `sspcloud_magics.cluster.workloads.tables` documents the columns.
 
     Raises
     ------
     Forbidden
-        If one may not list pods there.
+        If you may not list pods there.
 
     Examples
     --------
@@ -69,12 +69,12 @@ def services(
     Returns
     -------
     DataFrame
-        One row a service; `sspcloud_magics.cluster.workloads.tables` documents the columns.
+        One row per service; `sspcloud_magics.cluster.workloads.tables` documents the columns.
 
     Raises
     ------
     Forbidden
-        If one may not list services there.
+        If you may not list services there.
 
     Examples
     --------
@@ -96,19 +96,19 @@ def forwards(*, restore: bool = False) -> pd.DataFrame:
     Parameters
     ----------
     restore
-        First open again what the last process of this notebook folder had open when it ended, on the same
+        First reopen the forwards that the last process in this folder had open when it ended, on the same
         local ports.
 
     Returns
     -------
     DataFrame
-        One row a forward: its state, where it listens, where it leads, and what it has carried.
-        ``attrs["notes"]`` says which could not be restored, and why.
+        One row per forward: its state, local port, target and traffic.
+        ``attrs["notes"]`` lists the forwards that could not be restored, and why.
 
     Raises
     ------
     ClusterError
-        If no cluster can be used to restore them.
+        If no cluster is usable for restoring.
 
     Examples
     --------
@@ -116,15 +116,15 @@ def forwards(*, restore: bool = False) -> pd.DataFrame:
     >>> len(ssp.forwards())
     0
     """
-    troubles = _restore() if restore else ()
+    notes = _restore() if restore else ()
     table = forward_table(session.open_forwards())
-    if troubles:
-        table.attrs["notes"] = list(troubles)
+    if notes:
+        table.attrs["notes"] = list(notes)
     return table
 
 
 def _restore() -> tuple[str, ...]:
-    """Open what was open last, and return what hindered it."""
+    """Reopen the saved forwards; return what failed."""
     cluster = session.current_cluster()
     manager = session.manager()
     file = session.session.forwards_file
@@ -141,17 +141,17 @@ _Row = TypeVar("_Row", bound=_HasName)
 
 def _scope(namespace: str | None, *, all_namespaces: bool) -> str | None:
     if namespace and all_namespaces:
-        raise UsageProblem("One namespace and all of them: only one of the two can be meant.")
+        raise UsageProblem("A namespace and all namespaces exclude each other.", hint="leave out -n or -A")
     return "*" if all_namespaces else namespace
 
 
 def _describe_scope(cluster: Cluster, scope: str | None) -> str:
-    """Return the namespace for an answer that is empty; nothing for all of them."""
+    """Return the namespace to name in an empty table; empty for all namespaces."""
     return "" if scope == "*" else scope or cluster.namespace
 
 
 def _near(rows: Sequence[_HasName], pattern: str | None) -> str:
-    """Return the name that is near, or that begins nearly so: a pod's ends with what nothing but a controller writes."""
+    """Return the nearest name; prefixes count too, because a controller generates the end of a pod's name."""
     if not pattern:
         return ""
     names = {row.name[: len(pattern)]: row.name for row in rows} | {row.name: row.name for row in rows}
@@ -159,7 +159,7 @@ def _near(rows: Sequence[_HasName], pattern: str | None) -> str:
 
 
 def _filter_by_name(rows: Iterable[_Row], pattern: str | None) -> list[_Row]:
-    """Keep the rows whose name holds the text, or matches it as a glob."""
+    """Keep the rows whose name contains the text, or matches it as a glob."""
     if not pattern:
         return list(rows)
     glob = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"

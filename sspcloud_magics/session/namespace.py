@@ -1,4 +1,4 @@
-"""Being somewhere else, or the same a while longer: the namespace of the moment, and the token's renewal."""
+"""Switch the current namespace, and renew the current token."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123, as Kuber
 
 
 def use_namespace(namespace: str) -> str:
-    """Work in another namespace from now on, as the same user; what is open stays open.
+    """Switch to another namespace as the same user; forwards and connections stay open.
 
     Parameters
     ----------
     namespace
-        Its name, such as ``projet-x``. Whether one may do anything there is for the server to say.
+        Its name, such as ``projet-x``. Your permissions there are not checked.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def use_namespace(namespace: str) -> str:
     if not _LABEL.fullmatch(name):
         raise UsageProblem(
             f"{name[:80]!r} cannot be the name of a namespace.",
-            hint="small letters, digits and hyphens, such as user-bob or projet-x",
+            hint="use lower-case letters, digits and hyphens, such as user-bob or projet-x",
         )
     with session.session.lock:
         before = session.current_cluster()
@@ -52,19 +52,19 @@ def use_namespace(namespace: str) -> str:
 
 
 def renew() -> datetime | None:
-    """Fetch a fresh token now, where the configuration can; it is renewed in time by itself, too.
+    """Fetch a new token now, if the configuration can; it is also renewed automatically before it expires.
 
     Returns
     -------
     datetime or None
-        When the fresh token ends; None where it does not say.
+        The expiry of the new token; None if it is not known.
 
     Raises
     ------
     TokenExpired
-        If no other token can be had: one has to log in again.
+        If no new token is available: log in again.
     NotLoggedIn, KubeconfigInvalid, ServerUnreachable
-        If there is no usable configuration, or nobody answers.
+        If there is no usable configuration, or the server does not answer.
 
     Examples
     --------

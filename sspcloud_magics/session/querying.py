@@ -1,4 +1,4 @@
-"""A database of the cluster: connecting to it, and asking it."""
+"""Connect to databases of the cluster, and query them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sspcloud_magics.errors import (
 )
 from sspcloud_magics.session import recent_namespaces, session
 from sspcloud_magics.sharing.pods import IMAGE
-from sspcloud_magics.sharing.route_selection import RouteResult, open_by_route
+from sspcloud_magics.sharing.route_selection import RouteRequest, open_by_route
 from sspcloud_magics.spelling import nearest
 
 if TYPE_CHECKING:
@@ -54,57 +54,58 @@ def connect_db(
     timeout: float = 30.0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> DatabaseConnection:
-    """Connect to a database, and make it the one that `query_db` asks.
+    """Connect to a database, and make it the current one, which `query_db` uses.
 
-    The way is chosen by trying: directly where the network lets one, else by a forward where one's rights
-    do, else by a forward to a relay of one's own. The credentials are read from the cluster: one's own for one's own
-    database, those that were made for oneself where it is a colleague's. A connection to another database,
-    or as another user, stays open; one that was made in the same way is replaced.
+    The first route that works is used: direct if the network allows it, else a forward if your permissions do, else a
+    forward to a relay of yours. The credentials are read from the cluster: your own Secret for your own database, the
+    share's Secret for a colleague's. A connection to another database or as another user stays open; one with the same
+    database and user is replaced.
 
     Parameters
     ----------
     name
         The database: ``NAME``, or ``NAMESPACE/NAME`` for a colleague's.
     namespace
-        Where it is, if `name` does not say; one's own where it is None.
+        Its namespace, if `name` does not contain it; yours if None.
     user
-        The user to connect as, where no secret can be read; `ask_password` is then asked.
+        The user to connect as if no Secret can be read; `ask_password` is then called.
     database
-        The database inside the server; what the secret says where it is None.
+        The database inside the server; the one in the Secret if None.
     url
-        A libpq URL with user and password, instead of a secret of the cluster.
+        A libpq URL with user and password, instead of a Secret.
     ask_password
-        Called with a prompt where a password is needed; nobody is asked where it is None.
+        Called with a prompt when a password is needed; if None, a missing password is an error.
     route
-        ``direct``, ``forward`` or ``relay``: that way only.
+        ``direct``, ``forward`` or ``relay``: only that route.
     image
-        The image of a relay, whose entry point must be socat; what `configure_relay` said, or ``alpine/socat``, where
-        it is None.
+        The image of a relay, whose entry point must be socat; if None, the one of `configure_relay`, or
+        ``alpine/socat``.
     timeout
         How long to wait for the forward and for the login, in seconds each.
     progress
-        Is told what is tried and waited for.
+        Called with a description of each step.
 
     Returns
     -------
     DatabaseConnection
-        The connection; it shows itself without its password.
+        The connection; its representation hides the password.
 
     Raises
     ------
     DatabaseNotFound, DatabaseHibernated
-        If it is not there, or paused.
+        If the database does not exist, or is paused.
     CredentialsNotFound, LoginRefused
-        If no password can be read, or the server refuses it.
+        If no password can be read, or the server rejects it.
     DatabaseUnavailable, ForwardError, ClusterError
-        If no way leads there, or all is closed meanwhile (`ForwardStopped`). In every case the connection of before stays the current one.
+        If no route works, or the session was closed in between (`ForwardStopped`). In every case the previous connection
+        stays the current one.
 
     Examples
     --------
     >>> import sspcloud_magics as ssp
     >>> ssp.connect_db("user-alice/postgresql-cnpg-951239")  # doctest: +SKIP
     """
-    # Both now: asked for after `close`, which may come meanwhile, the manager would be another.
+    # Read both now: if `close` runs in between, a later call would create a new manager.
     cluster, manager = (
         session.current_cluster(namespace or name.rpartition("/")[0] or None),
         session.manager(),
@@ -114,9 +115,9 @@ def connect_db(
             cluster, name, namespace=namespace, user=user, url=url, ask_password=ask_password
         )
     except (DatabaseNotFound, CredentialsNotFound) as error:
-        raise _near_share(error, cluster, name, namespace) from None
+        raise _suggest_share(error, cluster, name, namespace) from None
     made = open_by_route(
-        RouteResult(
+        RouteRequest(
             cluster=cluster,
             manager=manager,
             database=found,
@@ -129,20 +130,20 @@ def connect_db(
         route,
     )
     recent_namespaces.remember_namespace(cluster, found.namespace)
-    session.prefer(made)
-    _keep(made, manager)
+    session.apply_defaults(made)
+    _make_current(made, manager)
     return made
 
 
-def _near_share(
+def _suggest_share(
     error: DatabaseNotFound | CredentialsNotFound, cluster: Cluster, name: str, namespace: str | None
 ) -> DatabaseNotFound | CredentialsNotFound:
-    """Return the error, with the colleague's database that was probably meant, as ``%databases`` lists it."""
+    """Add a hint to the error: the colleague's database that was probably meant, as ``%databases`` lists it."""
     typed = f"{namespace}/{name}" if namespace else name
     try:
         where = recent_namespaces.colleagues_namespaces(cluster)
         shared = [each.path for each in list_received(cluster, where)]
-    except SspcloudError:  # a hint is a help: the error itself is told
+    except SspcloudError:  # the original error matters more than its hint
         return error
     by_name = {path.rpartition("/")[2]: path for path in reversed(shared)}
     near = nearest(typed, shared) if "/" in typed else by_name.get(nearest(typed, by_name), "")
@@ -152,24 +153,24 @@ def _near_share(
     return type(error)(error.what, why=why, hint=f"did you mean {near}? %connect_db {near}")
 
 
-def _keep(made: DatabaseConnection, manager: ForwardManager) -> None:
-    """Make a connection the current one, unless all was closed while it was made."""
+def _make_current(made: DatabaseConnection, manager: ForwardManager) -> None:
+    """Make a connection the current one, unless the session was closed while it opened."""
     with session.session.lock:
         is_closed = session.session.manager is not manager
-        over = [made]
+        replaced = [made]
         if not is_closed:
-            over = [each for each in session.session.connections if _same_login(each, made)]
+            replaced = [each for each in session.session.connections if _same_login(each, made)]
             session.session.connections = [
-                *(each for each in session.session.connections if each not in over),
+                *(each for each in session.session.connections if each not in replaced),
                 made,
             ]
             session.session.last_database = made.database.path
-    for each in over:
+    for each in replaced:
         each.close()
     if is_closed:
         path = made.database.path
         raise ForwardStopped(
-            f"{path} was not connected.", why="all has been closed meanwhile", hint=f"%connect_db {path}"
+            f"{path} was not connected.", why="The session was closed.", hint=f"%connect_db {path}"
         )
 
 
@@ -178,25 +179,25 @@ def _same_login(one: DatabaseConnection, other: DatabaseConnection) -> bool:
 
 
 def current_connection(db: str | None = None) -> DatabaseConnection:
-    """Return the connection of the moment, with its database and its forward; or another open one.
+    """Return the current connection, with its database and its forward; or another open one.
 
     Parameters
     ----------
     db
-        Another one: the name of its database, or ``NAMESPACE/NAME``; the latest where it is None.
+        The database of another connection: ``NAME`` or ``NAMESPACE/NAME``; the current connection if None.
 
     Raises
     ------
     NotConnected
-        If `connect_db` has not succeeded yet.
+        If that connection is not open.
     """
     connections = session.open_connections()
     if not connections and (last := session.session.last_database):
-        raise NotConnected(f"No database is connected any more; {last} was.", hint=f"%connect_db {last}")
+        raise NotConnected(f"The connection to {last} has closed.", hint=f"%connect_db {last}")
     if not connections:
         raise NotConnected(
             "No database is connected.",
-            hint="%connect_db NAME connects to one, and %databases lists those that there are",
+            hint="%databases   lists the databases\n%connect_db NAME   connects to one",
         )
     if db is None:
         return connections[-1]
@@ -206,29 +207,29 @@ def current_connection(db: str | None = None) -> DatabaseConnection:
     near = nearest(db, [name for each in connections for name in (each.database.name, each.database.path)])
     raise NotConnected(
         f"No connection to {db} is open.",
-        why=f"Open are: {', '.join(each.database.path for each in connections)}.",
+        why=f"Open connections: {', '.join(each.database.path for each in connections)}.",
         hint=f"did you mean {near}?" if near else f"%connect_db {db}",
     )
 
 
 @contextmanager
 def open_side_session(name: str) -> Iterator[DatabaseConnection]:
-    """Give a short session with a database, beside the one that cells use: it waits for no query of theirs.
+    """Open a short session with a database, separate from the one that cells use, so that it waits for no query.
 
     Parameters
     ----------
     name
-        The database, ``NAME`` or ``NAMESPACE/NAME``. Where no connection to it is open, `connect_db` makes one.
+        The database, ``NAME`` or ``NAMESPACE/NAME``. If no connection to it is open, `connect_db` opens one.
 
     Yields
     ------
     DatabaseConnection
-        It is closed behind.
+        Closed at the end of the block.
 
     Raises
     ------
     DatabaseError, ClusterError, TargetError, ForwardError
-        What `connect_db` raises.
+        As `connect_db`.
     """
     try:
         opened = current_connection(name)
@@ -242,7 +243,7 @@ def open_side_session(name: str) -> Iterator[DatabaseConnection]:
 
 
 def connection(db: str | None = None) -> psycopg.Connection[Any]:
-    """Return the connection of the moment as psycopg's, for libraries that take one.
+    """Return the current connection as psycopg's, for libraries that expect one.
 
     Parameters
     ----------
@@ -252,12 +253,12 @@ def connection(db: str | None = None) -> psycopg.Connection[Any]:
     Returns
     -------
     psycopg.Connection
-        The one that `query_db` uses, in autocommit mode. Each of its calls is a turn, as each of `query_db`'s.
+        The connection that `query_db` uses, in autocommit mode. Each of its calls is a turn, like each of `query_db`'s.
 
     Raises
     ------
     NotConnected
-        If `connect_db` has not succeeded yet.
+        If that connection is not open.
 
     Examples
     --------
@@ -284,45 +285,45 @@ def query_db(
     progress: Progress | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Any:
-    """Ask the database of the moment.
+    """Run statements in the current database.
 
     Parameters
     ----------
     sql
-        One or several statements. ``:name`` stands for a parameter, which is bound by the server and never
+        One or several statements. ``:name`` is a parameter, which the server binds and which is never
         pasted into the text; ``::type``, ``->>``, ``?`` and ``%`` need no escaping.
     params
         The values of the parameters, by name.
     limit
-        How many rows to fetch at most; all where it is None.
+        The maximum number of rows to fetch; all if None.
     numeric
-        What numeric becomes: ``"float"`` or ``"decimal"``.
+        The Python type of numeric: ``"float"`` or ``"decimal"``.
     timeout
-        How many seconds a statement may take; any time where it is None.
+        The time limit of a statement in seconds; none if None.
     as_
-        What the rows become; ``"arrow"`` and ``"polars"`` need the extra ``arrow``.
+        The type of the result; ``"arrow"`` and ``"polars"`` need the extra ``arrow``.
     to
-        A file that the rows of one query go into instead, ``.parquet`` (extra ``arrow``) or ``.csv``; or what one
-        ``COPY … TO STDOUT`` gives.
+        A file for the rows of one query, ``.parquet`` (extra ``arrow``) or ``.csv``; or for the output of one
+        ``COPY … TO STDOUT``.
     overwrite
-        Whether `to` may replace a file that is there.
+        Whether `to` may replace an existing file.
     from_
-        A file that is given to one ``COPY … FROM STDIN``.
+        A file with the input of one ``COPY … FROM STDIN``.
     chunks
-        Give the rows of one query in chunks of so many, as they are asked for, instead of all at once.
+        Return the rows of one query in chunks of this size, fetched on demand.
     db
         Another open connection: the name of its database, or ``NAMESPACE/NAME``.
     progress
-        Called now and then with the rows, bytes (0 where unknown) and seconds so far.
+        Called at intervals with the rows, bytes (0 if unknown) and seconds so far.
     warn
-        Called with words, before the first row, where a result may not fit into the memory.
+        Called with a message, before the first row, if a result may not fit into memory.
 
     Returns
     -------
     DataFrame, pyarrow.Table, polars.DataFrame, QueryResult, Exported or Chunks
-        The rows of the last statement that returns rows, with the columns and types that the server
-        names (`sspcloud_magics.databases.postgres.query`); where none does, what the last one did; the file that was
-        written; an iterator over chunks.
+        The rows of the last statement that returns rows, with the server's columns and types
+        (`sspcloud_magics.databases.postgres.query`); if none does, the result of the last one; with `to`, the written
+        file; with `chunks`, an iterator.
 
     Raises
     ------
@@ -335,11 +336,11 @@ def query_db(
     QueryFailed
         If the server refuses a statement, or it takes too long. The connection stays usable.
     ConnectionBusy
-        If another query is still read in chunks, or another thread's transaction block does not end.
+        If another query is still being read in chunks, or another thread's transaction block does not end.
     FileNotWritten
         If the file cannot be written.
     ConnectionLost
-        If the server went away.
+        If the connection to the server is lost.
 
     Examples
     --------
@@ -352,7 +353,7 @@ def query_db(
     if from_ is not None:
         if copy.direction(sql) != "from":
             raise UsageProblem(
-                "A file can be given to one COPY … FROM STDIN only.",
+                "A file needs exactly one COPY … FROM STDIN.",
                 hint="%%query_db --from rows.csv\nCOPY t FROM STDIN (FORMAT csv, HEADER)",
             )
         return copy.copy_from(connected, sql, from_, progress=progress)
@@ -384,7 +385,7 @@ def _as_it_is(frame: pd.DataFrame, _types: object) -> pd.DataFrame:
 
 
 def engine(db: str | None = None) -> Any:
-    """Return a SQLAlchemy engine that works in the session of the moment, for pandas, JupySQL and polars.
+    """Return a SQLAlchemy engine on the current connection, for pandas, JupySQL and polars.
 
     Parameters
     ----------
@@ -394,7 +395,8 @@ def engine(db: str | None = None) -> Any:
     Returns
     -------
     sqlalchemy.Engine
-        Its statements see the temporary tables and the transaction of `query_db`; within that, a transaction of its own is a savepoint.
+        Its statements see the temporary tables and the transaction of `query_db`; within one, its own transactions are
+        savepoints.
 
     Raises
     ------
@@ -413,12 +415,12 @@ def engine(db: str | None = None) -> Any:
 
 
 def tables(pattern: str | None = None, *, db: str | None = None) -> pd.DataFrame:
-    """Return the tables and views that one may read in the database of the moment.
+    """List the tables and views that you may read in the current database.
 
     Parameters
     ----------
     pattern
-        ``*`` and ``?`` stand for any characters and for one; compared with the name and with ``schema.name``.
+        A glob with ``*`` and ``?``, compared with the name and with ``schema.name``.
     db
         Another open connection: the name of its database, or ``NAMESPACE/NAME``.
 
@@ -444,12 +446,12 @@ def tables(pattern: str | None = None, *, db: str | None = None) -> pd.DataFrame
 
 
 def describe_table(name: str, *, db: str | None = None) -> TableDescription:
-    """Return the columns, indexes, size, comment and five rows of a table.
+    """Describe a table: its columns, indexes, size, comment and five rows.
 
     Parameters
     ----------
     name
-        As SQL writes it: ``communes``, ``public.communes``, ``"With Blank"``.
+        Its name in SQL: ``communes``, ``public.communes``, ``"With Blank"``.
     db
         Another open connection: the name of its database, or ``NAMESPACE/NAME``.
 
@@ -478,34 +480,34 @@ def load_table(
     db: str | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Write a DataFrame into a table of the database of the moment: all of its rows, or nothing.
+    """Write a DataFrame into a table of the current database: all of its rows, or none.
 
     Parameters
     ----------
     frame
         The rows; the index is left out.
     name
-        As SQL writes it: ``table``, ``schema.table``, ``schema."With Blank"``.
+        The table's name in SQL: ``table``, ``schema.table``, ``schema."With Blank"``.
     mode
-        ``"new"`` makes the table, ``"append"`` adds to it, ``"replace"`` drops one that is there first.
+        ``"new"`` creates the table, ``"append"`` adds to it, ``"replace"`` drops an existing one first.
     db
         Another open connection: the name of its database, or ``NAMESPACE/NAME``.
     progress
-        Called now and then with the rows, bytes (0: they are not counted) and seconds so far.
+        Called at intervals with the rows, bytes (0: they are not counted) and seconds so far.
 
     Returns
     -------
     int
-        How many rows were written.
+        The number of written rows.
 
     Raises
     ------
     NotConnected
         If no database is connected.
     UsageProblem
-        If a column has no type in PostgreSQL, or no name of its own.
+        If a column has no PostgreSQL type, or a name that is not unique.
     QueryFailed
-        If the server refuses; nothing is changed then.
+        If the server refuses; nothing changes then.
 
     Examples
     --------

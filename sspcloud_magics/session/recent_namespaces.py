@@ -1,8 +1,8 @@
-"""The colleagues' namespaces that one has used, kept for later sessions: so that what they share is found without a name.
+"""Recently used namespaces of colleagues, saved for later sessions, so that their shares are found without a name.
 
-The API server lets nobody list the namespaces in which something is shared with them, so somebody has to remember
-them. The file holds servers and names of namespaces, no secret, and for this user alone (0600). It is a help and no
-truth: what cannot be read or written is left, and what is shared there is the cluster's to say each time.
+The API server does not let users list the namespaces that share something with them, so the client must remember them.
+The file contains servers and namespaces, no secret, and is private to the user (0600). It is a convenience, not a source
+of truth: read and write errors are ignored, and the cluster is asked each time for what is shared there.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from sspcloud_magics.private_file import replace_file
 from sspcloud_magics.session import session
 
 MOST = 20
-"""So many namespaces are asked, the latest used first."""
+"""Search at most this many namespaces, the latest used first: each costs a request."""
 
 _KEPT = timedelta(days=366)
+"""Forget a namespace that was not used for as long as the longest share lasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecentNamespace:
-    """A namespace that was used.
+    """A used namespace.
 
     Parameters
     ----------
     server
         The API server.
     mine
-        The namespace that one worked in: on the practice cluster one is now this person and now that.
+        The user's own namespace at that time: in the sandbox, you switch between users.
     namespace
-        The colleague's.
+        The colleague's namespace.
     at
-        When it was used last.
+        The time of its last use.
     """
 
     server: str
@@ -48,7 +49,7 @@ class RecentNamespace:
     at: datetime
 
     def to_plain(self) -> dict[str, str]:
-        """Return it as the file holds it."""
+        """Return the entry of the file."""
         return {
             "server": self.server,
             "mine": self.mine,
@@ -58,12 +59,12 @@ class RecentNamespace:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> RecentNamespace:
-        """Return what the file says.
+        """Parse an entry of the file.
 
         Raises
         ------
         KeyError, TypeError, ValueError
-            If it is not what `to_plain` returns.
+            If it does not have the form that `to_plain` returns.
         """
         at = datetime.fromisoformat(plain["at"])
         if at.tzinfo is None:
@@ -72,32 +73,32 @@ class RecentNamespace:
 
 
 def file() -> Path:
-    """Return where it is kept."""
+    """Return the path of the file."""
     return state_folder().parent / "namespaces.json"
 
 
 def list_recent(server: str, mine: str) -> tuple[str, ...]:
-    """Return the colleagues' namespaces that were used from one's own, the latest first."""
-    known = [place.namespace for place in _read() if (place.server, place.mine) == (server, mine)]
+    """Return the colleagues' namespaces that were used from `mine`, the latest first."""
+    known = [entry.namespace for entry in _read() if (entry.server, entry.mine) == (server, mine)]
     return tuple(known[:MOST])
 
 
 def remember(server: str, mine: str, namespace: str) -> None:
-    """Keep a namespace in which something was found."""
+    """Save a namespace in which something was found."""
     if namespace == mine:
         return
     now = datetime.now(UTC)
     others = [
-        place
-        for place in _read()
-        if (place.server, place.mine, place.namespace) != (server, mine, namespace) and now - place.at < _KEPT
+        entry
+        for entry in _read()
+        if (entry.server, entry.mine, entry.namespace) != (server, mine, namespace) and now - entry.at < _KEPT
     ]
-    with contextlib.suppress(OSError):  # a full or read-only disk: then it is not remembered
+    with contextlib.suppress(OSError):  # a full or read-only disk
         _write([RecentNamespace(server, mine, namespace, now), *others])
 
 
 def colleagues_namespaces(cluster: Cluster) -> tuple[str, ...]:
-    """Return the colleagues' namespaces that were used, in this session or before, the latest first."""
+    """Return the colleagues' namespaces used in this session or earlier, the latest first."""
     with session.session.lock:
         now = [each for each in session.session.namespaces if each not in ("*", cluster.namespace)]
     before = list_recent(cluster.server, cluster.namespace)
@@ -105,21 +106,21 @@ def colleagues_namespaces(cluster: Cluster) -> tuple[str, ...]:
 
 
 def remember_namespace(cluster: Cluster, namespace: str) -> None:
-    """Keep a colleague's namespace in which something was found, for later sessions."""
+    """Save a colleague's namespace in which something was found, for later sessions."""
     remember(cluster.server, cluster.namespace, namespace)
 
 
 def _read() -> list[RecentNamespace]:
     try:
         listed = parse(file().read_text("utf-8"))["used"]
-        places = [RecentNamespace.from_plain(plain) for plain in listed]
+        entries = [RecentNamespace.from_plain(plain) for plain in listed]
     except (OSError, KeyError, TypeError, ValueError):
-        return []  # there is none yet, or somebody has edited it
-    return sorted(places, key=lambda place: place.at, reverse=True)
+        return []  # the file does not exist yet, or was edited
+    return sorted(entries, key=lambda entry: entry.at, reverse=True)
 
 
-def _write(places: list[RecentNamespace]) -> None:
+def _write(entries: list[RecentNamespace]) -> None:
     path = file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    content = {"version": 1, "used": [place.to_plain() for place in places]}
+    content = {"version": 1, "used": [entry.to_plain() for entry in entries]}
     replace_file(path, json.dumps(content, indent=1).encode())

@@ -1,4 +1,4 @@
-"""The session itself: the cluster of the moment, what is open, logging in, and closing it all."""
+"""The state of this process's session: its cluster, its open forwards and connections, and its settings."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterChoice:
-    """Which cluster to use, and as whom, as far as somebody said so.
+    """The settings that choose a cluster and an identity; empty ones are left to the defaults.
 
     Parameters
     ----------
     kubeconfig, context
-        A kubeconfig file, and the context in it.
+        A kubeconfig file, and a context in it.
     server, token_file, ca_file, insecure_skip_tls_verify
         A server's URL and a file with a bearer token, instead of a kubeconfig.
     credentials_without_tls
-        Whether credentials are sent also to a server whose address begins with ``http://``.
+        Whether to send credentials also to an ``http://`` address.
     namespace
         The namespace to use instead of the configuration's own.
     """
@@ -44,9 +44,9 @@ class ClusterChoice:
     namespace: str | None = None
 
     def fill_from(self, below: ClusterChoice) -> ClusterChoice:
-        """Return this choice, with what it leaves open taken from `below`.
+        """Fill the empty settings of this choice from `below`.
 
-        A kubeconfig and a server exclude each other, so naming one drops the other of `below`.
+        A kubeconfig and a server exclude each other, so setting one removes the other from `below`.
         """
         named = {name: value for name in self.__slots__ if (value := getattr(self, name))}
         if self.kubeconfig or self.context:
@@ -60,14 +60,14 @@ class ClusterChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryDefaults:
-    """What holds for all queries, as far as somebody said so.
+    """Defaults of all queries.
 
     Parameters
     ----------
     search_path, time_zone
-        Set in each session of a database; the server's own where None.
+        Set in each session of a database; the server's own if None.
     memory_share
-        A result that is expected to take more of the free memory than this share is warned of.
+        The share of free memory above which an expected result causes a warning.
     """
 
     search_path: str | None = None
@@ -77,19 +77,30 @@ class QueryDefaults:
 
 @dataclass(slots=True)
 class Session:
-    """What one process has open; the functions of this package work on `session`."""
+    """The state of one process; the functions of this package work on `session`."""
 
+    # Set by %config; holds where `login` sets nothing.
     configured: ClusterChoice = field(default_factory=ClusterChoice)
+    # The current cluster; None until its first use, and after `close` or `configure`.
     cluster: Cluster | None = None
+    # Created by the first forward; None after `close`.
     manager: ForwardManager | None = None
+    # Saves the manager's forwards for a later process.
     forwards_file: ForwardsFile | None = None
+    # Open connections and those that have closed since, the current one last.
     connections: list[DatabaseConnection] = field(default_factory=list)
-    last_database: str = ""  # what was connected last, for the words where nothing is any more
+    # The path of the latest database, for the hint after all connections have closed.
+    last_database: str = ""
+    # Set by `configure_relay` and `configure_queries`.
     relay_image: str | None = None
     queries: QueryDefaults = field(default_factory=QueryDefaults)
+    # Calls of `current_cluster` so far.
     uses: int = 0
+    # Used namespaces of the current cluster, in the order of their first use; a dict serves as an ordered set.
     namespaces: dict[str, None] = field(default_factory=dict)
+    # Callbacks of `watch_forwards`; replaced, never changed, because other threads iterate over it.
     watchers: tuple[Callable[[], None], ...] = ()
+    # Guards all attributes; re-entrant, because its holder calls other functions of this module.
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -98,7 +109,7 @@ log_file.set_level(log_file.level_of())
 
 
 def _begin_in_child() -> None:
-    """Watch nothing for the parent process in a child that was just forked, and wait for none of its threads."""
+    """Drop the parent's watchers in a forked child, and its lock, which a parent's thread may hold."""
     session.lock = threading.RLock()
     session.watchers = ()
 
@@ -107,12 +118,12 @@ fork_hooks.in_child(_begin_in_child)
 
 
 def configure(choice: ClusterChoice) -> None:
-    """Set what holds where `login` says nothing, as ``%config SSPCloud.…`` does.
+    """Set the defaults of `login`, as ``%config SSPCloud.…`` does.
 
     Parameters
     ----------
     choice
-        The whole configuration. The cluster is looked for again at its next use; what is open stays.
+        The whole configuration. The next use finds the cluster again; open forwards and connections stay.
     """
     with session.lock:
         if choice != session.configured:
@@ -121,32 +132,32 @@ def configure(choice: ClusterChoice) -> None:
 
 
 def configure_relay(image: str | None) -> None:
-    """Set the image of relays that holds where none is named, as ``%config SSPCloud.relay_image`` does.
+    """Set the default image of relays, as ``%config SSPCloud.relay_image`` does.
 
     Parameters
     ----------
     image
-        An image whose entry point is socat; the usual ``alpine/socat`` where it is None.
+        An image whose entry point is socat; ``alpine/socat`` if None.
     """
     session.relay_image = image
 
 
 def configure_queries(defaults: QueryDefaults) -> None:
-    """Set what holds for all queries, as ``%config SSPCloud.…`` does.
+    """Set the defaults of all queries, as ``%config SSPCloud.…`` does.
 
     Parameters
     ----------
     defaults
-        Connections that are open take it with their next query outside of a transaction.
+        Open connections apply them with their next query outside a transaction.
     """
     with session.lock:
         session.queries = defaults
     for each in open_connections():
-        prefer(each)
+        apply_defaults(each)
 
 
-def prefer(connection: DatabaseConnection) -> None:
-    """Have a connection's sessions set up as it is configured."""
+def apply_defaults(connection: DatabaseConnection) -> None:
+    """Apply the defaults of queries to a connection's sessions."""
     from sspcloud_magics.databases.postgres.session.session_settings import Preferences  # noqa: PLC0415 - at first use
 
     defaults = session.queries
@@ -154,19 +165,19 @@ def prefer(connection: DatabaseConnection) -> None:
 
 
 def current_cluster(namespace: str | None = None) -> Cluster:
-    """Return the cluster of the moment; find it where there is none yet.
+    """Return the current cluster; find it at its first use.
 
     Parameters
     ----------
     namespace
-        The namespace that is going to be used, where it is not one's own: `recent_use` tells of it.
+        The namespace to be used, if it is not the cluster's own; `recent_use` returns it.
 
     Raises
     ------
     NotLoggedIn
-        If no configuration says which cluster, or as whom.
+        If no configuration names a cluster and credentials.
     KubeconfigInvalid
-        If a configuration is there and cannot be used.
+        If a configuration is unusable.
     """
     from sspcloud_magics.cluster.cluster import find_cluster  # noqa: PLC0415 - at first use
 
@@ -180,23 +191,23 @@ def current_cluster(namespace: str | None = None) -> Cluster:
 
 
 def set_cluster(cluster: Cluster | None) -> None:
-    """Make a cluster the current one; None where the next use is to find it."""
+    """Make a cluster the current one; with None, the next use finds one."""
     session.cluster = cluster
     session.namespaces = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What has been used of the cluster so far, for completion.
+    """The recent use of the cluster, for completion.
 
     Parameters
     ----------
     cluster
-        The cluster of the moment; None as long as it has not been used.
+        The current cluster; None before its first use.
     namespaces
-        The namespaces that were used, in the order of their first use.
+        The used namespaces, in the order of their first use.
     count
-        How many calls used it; grows only.
+        The number of calls that used the cluster; it only grows.
     """
 
     cluster: Cluster | None
@@ -205,28 +216,28 @@ class Use:
 
 
 def recent_use() -> Use:
-    """Return what has been used of the cluster; looks for none, and asks nothing."""
+    """Return the recent use of the cluster, without finding one or sending a request."""
     with session.lock:
         return Use(session.cluster, tuple(session.namespaces), session.uses)
 
 
 def open_forwards() -> list[Forward]:
-    """Return the forwards of this process; starts nothing where there are none."""
+    """Return the forwards of this process, without starting a manager."""
     return [] if session.manager is None else list(session.manager.forwards())
 
 
 def watch_forwards(callback: Callable[[], None]) -> Callable[[], None]:
-    """Call a function after every change of any forward, also of those that are opened later.
+    """Call a function after every change of any forward, including later ones.
 
     Parameters
     ----------
     callback
-        It is called on several threads, possibly at once: it must return soon, and must not print.
+        Called on several threads, possibly at the same time. It must return quickly and must not print.
 
     Returns
     -------
     Callable
-        Ends it; idempotent.
+        Unsubscribes; idempotent.
     """
     with session.lock:
         session.watchers = (*session.watchers, callback)
@@ -238,43 +249,43 @@ def watch_forwards(callback: Callable[[], None]) -> Callable[[], None]:
     return end
 
 
-def _tell_watchers() -> None:
+def _notify_watchers() -> None:
     for callback in session.watchers:
         callback()
 
 
 def open_connections() -> list[DatabaseConnection]:
-    """Return the connections to databases that are open; the last one is that of the moment."""
+    """Return the open connections to databases; the last one is the current one."""
     return [each for each in session.connections if not each.closed]
 
 
 def leave(server: str) -> bool:
-    """Let go of a cluster that has ended: its forwards, their connections, and who one was there.
+    """Close the forwards and connections to a cluster that has stopped, and forget the identity there.
 
     Parameters
     ----------
     server
-        The URL of its API server. What goes to another one stays.
+        The URL of its API server. Forwards to other servers stay.
 
     Returns
     -------
     bool
-        Whether it was the cluster of the moment.
+        Whether it was the current cluster.
     """
     manager = session.manager
-    there = [each for each in open_forwards() if manager is not None and manager.server_of(each) == server]
+    forwards = [each for each in open_forwards() if manager is not None and manager.server_of(each) == server]
     with session.lock:
-        connections = [each for each in session.connections if each.forward in there]
+        connections = [each for each in session.connections if each.forward in forwards]
         session.connections = [each for each in session.connections if each not in connections]
     for connected in connections:
         connected.close()
-    for forward in there:
+    for forward in forwards:
         forward.stop()
     cluster = session.cluster
     try:
         if cluster is None or cluster.server != server:
             return False
-    except ClusterError:  # its credentials cannot be read: it is not one that has just been used
+    except ClusterError:  # a cluster whose credentials cannot be read has not been used
         return False
     set_cluster(None)
     cluster.close()
@@ -282,9 +293,9 @@ def leave(server: str) -> bool:
 
 
 def close() -> None:
-    """Close all that this process has open: connections, forwards, and the helper that carries them.
+    """Close all connections and forwards of this process, and its helper process.
 
-    The end of the process does the same. The session can be used again: the next call begins anew.
+    The end of the process does the same. You can use the session again: the next call starts a new one.
 
     Examples
     --------
@@ -305,7 +316,7 @@ def close() -> None:
 
 
 def find_arguments(choice: ClusterChoice) -> dict[str, Any]:
-    """Return the keywords of `find_cluster`."""
+    """Return the keyword arguments of `find_cluster`."""
     return {
         "kubeconfig": user_path(choice.kubeconfig) if choice.kubeconfig else None,
         "context": choice.context,
@@ -319,14 +330,14 @@ def find_arguments(choice: ClusterChoice) -> dict[str, Any]:
 
 
 def configure_log(level: str = "") -> None:
-    """Write the log from this level on; where none is named, as ``SSPCLOUD_LOG`` says."""
+    """Set the log's level; if it is empty, to ``SSPCLOUD_LOG``."""
     log_file.set_level(level or log_file.level_of())
     if session.manager is not None:
         session.manager.set_log()
 
 
 def manager() -> ForwardManager:
-    """Return the manager of this process' forwards; the first call makes it."""
+    """Return the manager of this process's forwards; the first call creates it."""
     from sspcloud_magics.forwards import ForwardManager  # noqa: PLC0415 - at first use
     from sspcloud_magics.forwards.saved_forwards import ForwardsFile  # noqa: PLC0415
 
@@ -335,5 +346,5 @@ def manager() -> ForwardManager:
             session.manager = ForwardManager()
             session.forwards_file = ForwardsFile()
             session.forwards_file.follow(session.manager)
-            session.manager.subscribe(lambda _forward: _tell_watchers())
+            session.manager.subscribe(lambda _forward: _notify_watchers())
         return session.manager

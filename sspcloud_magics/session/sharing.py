@@ -1,4 +1,4 @@
-"""Opening one's databases to colleagues, seeing what is open, and taking it back."""
+"""Share your databases with colleagues, list the shares, and revoke them."""
 
 from __future__ import annotations
 
@@ -39,57 +39,57 @@ def share_db(
     dry_run: bool = False,
     progress: Progress = lambda _: None,
 ) -> ShareResult | SharePlan:
-    """Open a database of one's own to colleagues, for a time.
+    """Share one of your databases with colleagues, for a limited time.
 
-    Each of them gets a Postgres role, a Secret with all that is needed to connect, and the right to forward
-    to this database and to nothing else. One Job owns it all and ends it, with nothing of ours running. Run
-    again, it completes a share that was cut off, changes it, or renews it.
+    Each colleague gets a Postgres role, a Secret with everything needed to connect, and permission to forward to this
+    database and to nothing else. A Job owns these objects and ends the share, without any process of this package.
+    Running the command again completes an interrupted share, changes it, or renews it.
 
     Parameters
     ----------
     name
         The database.
     colleagues
-        Account names such as ``bob``, or ``projet-x`` for a group: in a list, a column of a DataFrame, a set, or one text
-        with blanks or commas between them.
+        Account names such as ``bob``, or ``projet-x`` for a group: a list, a column of a DataFrame, a set, or a string
+        separated by blanks or commas.
     read_write
-        Whether they may change rows, and create in a schema of their own; only read if not.
+        Whether they may change rows, and create in a schema of their own; otherwise they may only read.
     create
         With `read_write`: whether they may also create in the shared schemas. Their functions and operators there run
-        with the rights of the person whose query names them, by accident too.
+        with the privileges of the user whose query calls them, even by accident.
     schemas
-        The schemas to open; all where empty.
+        The schemas to share; all if empty.
     duration
-        For how long: ``7d``, ``12h``, or a timedelta.
+        The duration of the share: ``7d``, ``12h``, or a timedelta.
     via
-        ``forward``; ``network`` to also let their namespaces reach the port without a forward; ``network-only`` to let them
-        reach that port and no other one of the pod.
+        ``forward``; ``network`` to also let their namespaces reach the port without a forward; ``network-only`` to let
+        them reach only that port of the pod.
     reason
-        Why, for whoever looks at it later.
+        A reason, for later readers.
     for_kubectl
-        Also grant what ``kubectl port-forward`` needs, which is more than it should be.
+        Also grant what ``kubectl port-forward`` needs, which is more than necessary.
     prefix
-        What the server puts before users' names, such as ``oidc-``; learnt from the namespace where None.
+        The server's prefix of user names, such as ``oidc-``; read from the namespace if None.
     dry_run
-        Do nothing, and return what would be done, as `preview_share` does.
+        Do nothing, and return the plan, as `preview_share` does.
     progress
-        Is told what is being done.
+        Called with a description of each step.
 
     Returns
     -------
     ShareResult or SharePlan
-        What stands now, with the line to send to the colleagues; or the plan.
+        The shares with the line to send to the colleagues; or the plan.
 
     Raises
     ------
     UsageProblem
-        If a name, a schema or the duration is not one.
+        If a name, a schema or the duration is invalid.
     DatabaseNotFound, DatabaseHibernated
-        If the database is not there, or paused.
+        If the database does not exist, or is paused.
     CredentialsNotFound
-        If no login may make roles there.
+        If the superuser's password cannot be read.
     Forbidden
-        If one may not create Roles: it names the role to relaunch the notebook service with.
+        If you may not create Roles: names the role to relaunch the notebook service with.
     QueryFailed
         If the server refuses a statement.
 
@@ -114,7 +114,7 @@ def share_db(
 
 
 class ShareOptions(TypedDict, total=False):
-    """What may be said of a share beside whose it is: the arguments of `share_db`."""
+    """Optional arguments of `share_db` and `preview_share`."""
 
     read_write: bool
     create: bool
@@ -127,25 +127,26 @@ class ShareOptions(TypedDict, total=False):
 
 
 def preview_share(name: str, colleagues: str | Iterable[str], **options: Unpack[ShareOptions]) -> SharePlan:
-    """Say what `share_db` would do with the same arguments, and do nothing.
+    """Plan what `share_db` would do with the same arguments, and do nothing.
 
     Parameters
     ----------
     name, colleagues
         As for `share_db`.
     options
-        ``read_write``, ``create``, ``schemas``, ``duration``, ``via``, ``reason``, ``for_kubectl`` and ``prefix``, as for `share_db`.
+        ``read_write``, ``create``, ``schemas``, ``duration``, ``via``, ``reason``, ``for_kubectl`` and ``prefix``, as for
+        `share_db`.
 
     Returns
     -------
     SharePlan
-        What there is to show: ``granted`` (one sentence), ``line`` (to be sent), ``notes`` (sentences), ``shares``, and
-        ``yaml()`` and ``sql()`` with passwords masked.
+        Has ``granted`` (one sentence), ``line`` (to send), ``notes`` (sentences), ``shares``, and ``yaml()`` and ``sql()``
+        with passwords masked.
 
     Raises
     ------
     SspcloudError
-        What `share_db` would raise before it makes anything.
+        As `share_db` before it creates anything.
 
     Examples
     --------
@@ -156,7 +157,7 @@ def preview_share(name: str, colleagues: str | Iterable[str], **options: Unpack[
 
 
 def shareable_schemas(name: str) -> list[str]:
-    """List the schemas of a database of one's own that can be shared.
+    """List the schemas of one of your databases that can be shared.
 
     Parameters
     ----------
@@ -166,12 +167,12 @@ def shareable_schemas(name: str) -> list[str]:
     Returns
     -------
     list of str
-        By name; without the system's own.
+        Sorted by name, without system schemas.
 
     Raises
     ------
     DatabaseNotFound, DatabaseHibernated, CredentialsNotFound
-        If the database is not there, is paused, or one may not log in as its superuser.
+        If the database does not exist, is paused, or its superuser's password cannot be read.
 
     Examples
     --------
@@ -183,30 +184,29 @@ def shareable_schemas(name: str) -> list[str]:
 
 
 def shares(name: str | None = None, *, namespace: str | None = None) -> pd.DataFrame:
-    """List what you share, as the cluster has it, and the Postgres roles that shares have left behind.
+    """List your shares as the cluster has them, and the Postgres roles that ended shares have left behind.
 
-    What colleagues hold beyond what a share grants today, such as rights that an earlier version gave, is taken back.
+    Excess privileges, such as those that an earlier version granted, are revoked.
 
     Parameters
     ----------
     name
-        Only the shares of this database, ``NAME`` or ``NAMESPACE/NAME``, which may be cut where it is the only one that
-        begins so; of all where None.
+        Only the shares of this database, ``NAME`` or ``NAMESPACE/NAME``, or a unique prefix; all databases if None.
     namespace
-        The owner's namespace; one's own where None.
+        The owner's namespace; yours if None.
 
     Returns
     -------
     DataFrame
-        One row a share; `sspcloud_magics.sharing.table` documents the columns. ``sessions`` says how many each
-        colleague has open now, ``since`` when the oldest of them began. ``attrs["notes"]`` says what was taken back.
+        One row per share; `sspcloud_magics.sharing.table` documents the columns. ``sessions`` is the number of each
+        colleague's open sessions, ``since`` the start of the oldest. ``attrs["notes"]`` lists revoked excess privileges.
 
     Raises
     ------
     Forbidden
-        If one may not list what tells of shares there.
+        If you may not list the objects of shares there.
     DatabaseNotFound
-        If neither a database nor a share of that name is there.
+        If neither a database nor a share of that name exists.
 
     Examples
     --------
@@ -224,35 +224,35 @@ def unshare(
     ended: bool = False,
     progress: Progress = lambda _: None,
 ) -> list[RevokeResult]:
-    """Take a share back: the colleague's sessions end at once, and what they have made stays.
+    """Revoke shares: the colleagues' sessions end at once, and the objects that they created stay.
 
-    What shares have left behind that have ended by themselves is removed on the way. Where the database cannot be
-    reached, the rights in the cluster are taken back all the same.
+    The remains of expired shares are removed too. If the database cannot be reached, the permissions in the cluster are
+    revoked anyway.
 
     Parameters
     ----------
     name
-        The database; with `ended` it may be left out.
+        The database; optional with `ended`.
     colleague
-        Whose share; several may be named.
+        One or several colleagues.
     all_colleagues
-        All shares of the database instead.
+        Revoke all shares of the database instead.
     ended
-        Only what belongs to nobody any more: what ended shares have left, and the shares of databases that are gone.
+        Remove only the remains of ended shares, and the shares of deleted databases.
     progress
-        Is told what is being done.
+        Called with a description of each step.
 
     Returns
     -------
     list of RevokeResult
-        What was taken back or removed, and what came of each.
+        The result for each share.
 
     Raises
     ------
     TargetNotFound
         If there is no such share.
     UsageProblem
-        If it is not said, or said twice, what is meant.
+        If none or several of `colleague`, `all_colleagues` and `ended` are given.
     QueryFailed
         If the server refuses a statement; the colleague is locked out all the same.
 
@@ -264,7 +264,7 @@ def unshare(
     """
     if all_colleagues + ended + (colleague is not None) != 1 or (name is None and not ended):
         raise UsageProblem(
-            "Say whose share to take back, or everybody's, or only what has ended: one of the three.",
+            "Name the colleagues whose shares to revoke, or use --all or --ended: one of the three.",
             hint=_revoke_hint(name),
         )
     if name is None or ended:
@@ -273,7 +273,7 @@ def unshare(
 
 
 def service(namespace: str | None = None) -> SharingService:
-    """Return the shares of this process' cluster, as its user; a namespace is told of as in `current_cluster`."""
+    """Return the service for the shares of the current cluster; `namespace` as in `current_cluster`."""
     cluster = session.current_cluster(namespace)
 
     def connect(database: Database, dbname: str | None = None) -> DatabaseConnection:
@@ -283,9 +283,9 @@ def service(namespace: str | None = None) -> SharingService:
 
 
 def _revoke_hint(name: str | None) -> str:
-    """Return the commands that revoke what stands, as far as a word that was given fits."""
+    """Return the commands that revoke the shares which a word names, or their general form."""
     lines = f"%unshare {name or 'DATABASE'} bob\n%unshare {name or 'DATABASE'} --all"
     if name:
-        with suppress(SspcloudError):  # a share that is named raises why
+        with suppress(SspcloudError):  # the usage error matters more than its hint
             lines = service().revoke_hint(name) or lines
     return f"{lines}\n%unshare --ended"

@@ -1,4 +1,4 @@
-"""Several statements that are kept together, or not at all."""
+"""Transactions over several cells or statements."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def transaction(db: str | None = None) -> Iterator[DatabaseConnection]:
-    """Commit at the end of a block what was done in it, or roll all of it back after an error.
+    """Run a block as one transaction: commit at its end, or roll back after an error.
 
-    Whatever this thread does on the connection of the moment takes part: `query_db`, `load_table`, ``%query_db``, `engine`.
-    Other threads wait for its end. A block inside another one is a savepoint. Without a block each statement stands by itself.
+    Everything that this thread does on the current connection takes part: `query_db`, `load_table`, ``%query_db``,
+    `engine`. Other threads wait for its end. A nested block is a savepoint. Without a block, each statement is a
+    transaction of its own.
 
     Parameters
     ----------
@@ -30,9 +31,9 @@ def transaction(db: str | None = None) -> Iterator[DatabaseConnection]:
     NotConnected
         If no database is connected.
     ConnectionLost
-        If the connection was lost in the block: all of it is rolled back then, and nothing is repeated.
+        If the connection was lost in the block: it is rolled back, and nothing is repeated.
     QueryFailed
-        If the server does not commit, such as after an error that was caught inside the block.
+        If the server does not commit, for example after an error that was caught inside the block.
 
     Examples
     --------
@@ -46,7 +47,7 @@ def transaction(db: str | None = None) -> Iterator[DatabaseConnection]:
 
 
 def begin(db: str | None = None) -> Any:
-    """Begin a transaction that `commit` or `rollback` ends, in whatever cell.
+    """Begin a transaction that `commit` or `rollback` ends, in any cell.
 
     Raises
     ------
@@ -57,13 +58,13 @@ def begin(db: str | None = None) -> Any:
         if current_connection(db).in_transaction:
             raise UsageProblem(
                 "A transaction is open already.",
-                hint="%query_db --commit keeps what was done in it, %query_db --rollback takes it back",
+                hint="end it first\n%query_db --commit   keeps its changes\n%query_db --rollback   undoes them",
             )
         return query_db("BEGIN", db=db)
 
 
 def commit(db: str | None = None) -> Any:
-    """Keep what was done since `begin`.
+    """Commit the transaction that `begin` opened.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def commit(db: str | None = None) -> Any:
 
 
 def rollback(db: str | None = None) -> Any:
-    """Take back what was done since `begin`.
+    """Roll back the transaction that `begin` opened.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def rollback(db: str | None = None) -> Any:
 
 
 def need_transaction(db: str | None = None) -> None:
-    """Raise where there is no transaction to end.
+    """Check that there is a transaction to end.
 
     Raises
     ------
@@ -101,5 +102,6 @@ def need_transaction(db: str | None = None) -> None:
         is_open = connected.in_transaction
     if not is_open:
         raise UsageProblem(
-            "No transaction is open: what was done so far is kept.", hint="%query_db --begin opens one"
+            "No transaction is open: each statement so far is committed.",
+            hint="%query_db --begin   opens one",
         )

@@ -1,6 +1,6 @@
-"""Open a database to a colleague: rights that are narrow, end by themselves, and can be taken back.
+"""Share a database with a colleague: narrow privileges that expire automatically and can be revoked.
 
-A share is one Job in the owner's namespace. It runs nothing; its deadline is the share's end, and it owns
-the Secret, Role and RoleBinding (and NetworkPolicy) of one colleague, so that all of them go with it: at the
-deadline with nothing of ours running, or earlier when it is deleted. No file of ours is the truth.
+A share is one Job in the owner's namespace. The Job runs nothing: its deadline is the share's expiry, and it owns
+the Secret, Role and RoleBinding (and NetworkPolicy) of one colleague. The garbage collector deletes them with the Job,
+at the deadline or earlier, without any process of this package. The cluster is the only source of truth: no file.
 """

@@ -1,9 +1,8 @@
-"""Carrying out a plan: the Job that is the share, the Postgres role, and what the Job owns.
+"""Apply a share plan: create the Job that is the share, the Postgres role, and the objects that the Job owns.
 
-The order makes every interruption harmless. First the Job, so that whatever follows has an end; then the
-role; then the Secret and the rights, without which the role is of no use to anybody. Each step leaves
-alone what is right already, so running the same command again completes a share that was cut off, and
-renews one that stands.
+The order makes every interruption harmless. The Job comes first, so that everything after it expires. The role follows,
+and then the Secret and the permissions, without which the role is unusable. No step changes what is already right:
+the same command again completes an interrupted share, and renews an existing one.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from sspcloud_magics.sharing.handover import list_owned, make_archive
 from sspcloud_magics.sharing.lock_watch import describe_ended_sessions, watch_locks
 from sspcloud_magics.sharing.manifests import Manifest, PlannedShare
 from sspcloud_magics.sharing.plan import SharePlan
-from sspcloud_magics.sharing.superuser import word_refusal
+from sspcloud_magics.sharing.superuser import translate_errors
 
 _RESOURCES: dict[str, Resource] = {
     "Secret": SECRETS,
@@ -46,24 +45,30 @@ _RESOURCES: dict[str, Resource] = {
     "NetworkPolicy": NETWORK_POLICIES,
 }
 _PASSWORD_BYTES = 24
+"""Random bytes of a password: 192 bits."""
+
 _TRIES = 5
+"""Attempts to create a share's objects while another session deletes its Job."""
+
 _DELETION_SECONDS = 30.0
-"""A Job goes when the collector has seen what it owns: on a busy cluster that takes some seconds."""
+"""Longest wait for a Job's deletion, in seconds: the garbage collector needs several on a busy cluster."""
+
 _POLL_SECONDS = 0.2
+"""Seconds between two attempts to create a Job."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ShareResult(rendering.Shown):
-    """What `apply_plan` has made.
+class ShareResult(rendering.ShareDisplay):
+    """The result of `apply_plan`.
 
     Parameters
     ----------
     shares
-        The shares that stand now.
+        The shares that exist now.
     notes
-        What the owner ought to know, one sentence each.
+        Notes for the owner, one sentence each.
     """
 
     shares: tuple[PlannedShare, ...]
@@ -77,17 +82,17 @@ def apply_plan(
     removed: Sequence[revoke.RevokeResult],
     progress: Callable[[str], None],
 ) -> ShareResult:
-    """Remove what goes beyond the shares; then make the shares, complete them, or renew them.
+    """Revoke excess privileges, then create, complete or renew the shares of a plan.
 
     Parameters
     ----------
     removed
-        What became of the plan's ended shares, which are gone.
+        The results for the plan's ended shares, which are removed already.
 
     Raises
     ------
     Forbidden
-        If a right in the namespace is missing: the error names it, and the role to relaunch with.
+        If a permission in the namespace is missing: names it, and the role to relaunch with.
     QueryFailed
         If the server refuses a statement.
     """
@@ -95,45 +100,45 @@ def apply_plan(
     ca = credentials.authority(cluster, plan.database)
     for share in plan.shares:
         progress(f"sharing {share.database} with {share.colleague.name}")
-        _log.info("%s/%s is shared as %s", share.namespace, share.database, share.name)
-        job_uid, refused = _job(cluster, share)
-        progress(f"making the role {share.role}")
+        _log.info("sharing %s/%s as %s", share.namespace, share.database, share.name)
+        job_uid, refused = _ensure_job(cluster, share)
+        progress(f"creating the role {share.role}")
         kept = object_reads.secret(cluster, share.name, share.namespace)
         password = (kept.value(share_keys.PASSWORD) if kept else None) or Secret(
             secrets.token_urlsafe(_PASSWORD_BYTES)
         )
-        notes += _make_role(connection, plan, share, password)
-        progress(f"giving {share.colleague.name} the rights in {share.namespace}")
+        notes += _ensure_role(connection, plan, share, password)
+        progress(f"granting {share.colleague.name} permissions in {share.namespace}")
         for _ in range(_TRIES):
-            rights = plan.manifests(share, password, ca, job_uid)
-            if _apply(cluster, rights) and (job_uid is None or _is_there(cluster, share, job_uid)):
+            owned = plan.manifests(share, password, ca, job_uid)
+            if _apply(cluster, owned) and (job_uid is None or _job_exists(cluster, share, job_uid)):
                 break
-            # The share was taken back a moment ago: the garbage collector still takes what its Job owned.
-            job_uid, refused = _job(cluster, share)
+            # The share was revoked a moment ago, and the garbage collector still deletes what its Job owned.
+            job_uid, refused = _ensure_job(cluster, share)
         else:
             raise ServerError(
-                f"The share with {share.colleague.name} is being taken back by another session of yours.",
+                f"Another session of yours is revoking the share with {share.colleague.name}.",
                 hint="wait until it is done, then run the same command again",
             )
         if refused:
             notes = [refused, *(note for note in notes if note != advisories.ENDS)]
-        if not plan.network:  # it was shared with the network open before
-            _close_network(cluster, share)
+        if not plan.network:  # an earlier share may have opened the network
+            _delete_network_policy(cluster, share)
     return ShareResult(plan.shares, tuple(notes))
 
 
-def _apply(cluster: Cluster, rights: Sequence[Manifest]) -> bool:
-    """Make or change the objects of a share; return whether none of them went away in between."""
+def _apply(cluster: Cluster, owned: Sequence[Manifest]) -> bool:
+    """Create or update the objects of a share; return whether none of them disappeared in between."""
     try:
-        for manifest in rights:
+        for manifest in owned:
             object_writes.apply_object(cluster, _RESOURCES[manifest["kind"]], manifest)
     except NotFound:
         return False
     return True
 
 
-def _is_there(cluster: Cluster, share: PlannedShare, job_uid: str) -> bool:
-    """Return whether the Job of a share stands, and is not being deleted."""
+def _job_exists(cluster: Cluster, share: PlannedShare, job_uid: str) -> bool:
+    """Whether the Job of a share exists and is not being deleted."""
     try:
         metadata = object_reads.get_object(cluster, JOBS, share.name, share.namespace)["metadata"]
     except NotFound:
@@ -141,28 +146,27 @@ def _is_there(cluster: Cluster, share: PlannedShare, job_uid: str) -> bool:
     return metadata.get("uid") == job_uid and not metadata.get("deletionTimestamp")
 
 
-def _close_network(cluster: Cluster, share: PlannedShare) -> None:
+def _delete_network_policy(cluster: Cluster, share: PlannedShare) -> None:
     try:
         object_writes.delete_object(cluster, NETWORK_POLICIES, share.name, share.namespace)
     except Forbidden:
-        return  # without the right to remove one, none was made
+        return  # an owner without this permission could not create a policy either
 
 
-def _job(cluster: Cluster, share: PlannedShare) -> tuple[str | None, str]:
-    """Make the Job, or move its deadline; return its uid, or None and what to say where Jobs are refused."""
+def _ensure_job(cluster: Cluster, share: PlannedShare) -> tuple[str | None, str]:
+    """Create the Job, or move its deadline; return its uid, or None and a note if Jobs are refused."""
     until = time.monotonic() + _DELETION_SECONDS
     while True:
         try:
-            return _make_job(cluster, share)
-        except (
-            Conflict
-        ):  # another session of the owner was faster, or the Job of before is still being deleted
+            return _create_or_renew_job(cluster, share)
+        # Another session of the owner was faster, or the previous Job is still being deleted.
+        except Conflict:
             if time.monotonic() > until:
                 raise
             time.sleep(_POLL_SECONDS)
 
 
-def _make_job(cluster: Cluster, share: PlannedShare) -> tuple[str | None, str]:
+def _create_or_renew_job(cluster: Cluster, share: PlannedShare) -> tuple[str | None, str]:
     wanted = manifests.job(share)
     try:
         found = object_reads.get_object(cluster, JOBS, share.name, share.namespace)
@@ -177,15 +181,15 @@ def _make_job(cluster: Cluster, share: PlannedShare) -> tuple[str | None, str]:
             job = object_writes.update_object(cluster, JOBS, renewed)
     except Forbidden as error:
         return None, (
-            f"The cluster refuses the Job that would end the share by itself ({error.why or error.what}). The login ends on "
-            "time; the rights in the cluster end with your next session here, by %share_db or %unshare."
+            f"The cluster refuses the Job that would end the share automatically ({error.why or error.what}). The login ends "
+            "on time, but the permissions in the cluster remain until your next %share_db or %unshare."
         )
     with report_malformed(cluster):
         return str(job["metadata"]["uid"]), ""
 
 
 def _renew_job(found: Manifest, wanted: Manifest, share: PlannedShare) -> Manifest:
-    """Return the Job with its deadline moved: it counts from the Job's start."""
+    """Move the deadline of the Job, which counts from the Job's start."""
     started = (found.get("status") or {}).get("startTime") or found["metadata"]["creationTimestamp"]
     elapsed = datetime.now(UTC) - datetime.fromisoformat(started)
     deadline = int((elapsed + share.duration).total_seconds())
@@ -197,28 +201,28 @@ def _renew_job(found: Manifest, wanted: Manifest, share: PlannedShare) -> Manife
     return {**found, "metadata": metadata, "spec": {**found["spec"], "activeDeadlineSeconds": deadline}}
 
 
-def _make_role(
+def _ensure_role(
     connection: DatabaseConnection, plan: SharePlan, share: PlannedShare, password: Secret
 ) -> list[str]:
-    """Make or renew the Postgres role, all of it or nothing; return what the owner ought to know."""
+    """Create or renew the Postgres role, all or nothing; return notes for the owner."""
     session, privileges = connection.psycopg, share.privileges
     verifier = session.pgconn.encrypt_password(
         password.reveal().encode(), share.role.encode(), b"scram-sha-256"
     ).decode()
     notes: list[str] = []
-    refusal = word_refusal(
-        f"The database refuses to make the role of {share.colleague.name}.",
-        "run the same command again when it is repaired: it completes what is half made",
+    refusal = translate_errors(
+        f"The database refuses to create the role of {share.colleague.name}.",
+        "repair the cause, then run the same command again: it completes the share",
     )
     with refusal, watch_locks(connection) as watch:
         handover = None
         if not privileges.read_write and list_owned(session, share.role):
             sessions = revoke.lock_out(connection, share.role)
-            notes += [f"{sessions} open session(s) of {share.role} were ended."] * bool(sessions)
-            handover = revoke.hand_over_all_but_rights(session, share.role)
+            notes += [f"{sessions} open session(s) of {share.role} were terminated."] * bool(sessions)
+            handover = revoke.hand_over_objects(session, share.role)
         with session.transaction():
-            session.execute(role_sql.TAKE_TURN)
-            exists, own_schema = session.execute(role_sql.STANDING, {"role": share.role}).fetchone() or (
+            session.execute(role_sql.LOCK_ROLES)
+            exists, own_schema = session.execute(role_sql.ROLE_EXISTS, {"role": share.role}).fetchone() or (
                 False,
                 False,
             )

@@ -1,9 +1,9 @@
-"""Queries for code that hangs on tables: expressions, triggers, rules, policies, and types that call functions.
+"""Queries for code attached to tables: expressions, triggers, rules, policies, and types that call functions.
 
-The person who writes to a table runs what hangs on it, with their own rights. An expression is harmless where it calls
-PostgreSQL's own functions alone, and of these only the immutable ones and some others by name: the constructors of JSON
-call casts to json, ``ts_rewrite``,
-``query_to_xml`` and their like run a text of SQL. The functions, operators and types of an expression stand in the text of its parse tree.
+A user who writes to a table runs this code with their own privileges. An expression is harmless if it calls only
+PostgreSQL's own functions, and of these only the immutable ones and some others by name. Constructors of JSON call casts
+to json, and ``ts_rewrite``, ``query_to_xml`` and their like run SQL from a string. The text of an expression's parse tree
+names its functions, operators and types.
 
 Source: PostgreSQL's ``src/backend/nodes/outfuncs.c`` (the fields of a parse tree), ``access/transam.h``
 (``FirstNormalObjectId``), and the manual's chapter "System Catalogs".
@@ -14,23 +14,23 @@ from __future__ import annotations
 from sspcloud_magics.sharing.role_sql import ARCHIVE, SHARE_ROLES
 
 FIRST_USER_OID = 16384
-"""Objects with smaller numbers are PostgreSQL's own."""
+"""Objects with smaller OIDs are PostgreSQL's own."""
 
 _HARMLESS = (
     "nextval", "now", "transaction_timestamp", "statement_timestamp", "clock_timestamp", "gen_random_uuid",
     "uuidv4", "uuidv7", "random", "date", "time", "timetz", "timestamp", "timestamptz", "timezone", "to_char",
     "date_part", "extract", "date_trunc",
 )  # fmt: skip
-"""Functions of PostgreSQL that are not immutable and run no code of a user: the usual defaults."""
+"""Functions of PostgreSQL that are not immutable but run no user's code: the usual defaults."""
 
 
 def runs_code(tree: str) -> str:
-    """Return a condition on a parse tree: whether evaluating it may run code that a user wrote.
+    """Return the SQL condition that evaluating a parse tree may run a user's code.
 
     Parameters
     ----------
     tree
-        The SQL of the tree, as text.
+        The SQL expression for the tree's text.
     """
     harmless = ", ".join(f"'{name}'" for name in _HARMLESS)
     return f"""({tree} ~ '[{{](QUERY|SUBLINK|SUBPLAN|ROWCOMPARE|JSONEXPR|JSONCONSTRUCTOREXPR)' OR EXISTS (
@@ -72,14 +72,14 @@ WHERE i.indrelid = ANY(%(tables)s) AND (i.indexprs IS NOT NULL OR i.indpred IS N
   AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid)
 ORDER BY 2, 1, 3
 """
-"""What is to be dropped from tables: its kind, the table's number, and its name; that of an index is quoted."""
+"""Code to drop from tables: its kind, the table's OID, and its name; an index's name is quoted."""
 
 ATTACHED_TRIGGERS = """
 SELECT t.tgrelid::regclass::text, t.tgname::text FROM pg_trigger AS t
 WHERE t.tgfoid = ANY(%(functions)s) AND t.tgrelid <> ALL(%(tables)s) AND NOT t.tgisinternal AND t.tgparentid = 0
 ORDER BY 1, 2
 """
-"""The triggers of other tables that call these functions: each table, quoted, and the trigger's name."""
+"""Triggers of other tables that call these functions: the table, quoted, and the trigger's name."""
 
 DOMAIN_CODE = f"""
 SELECT 'CONSTRAINT' AS kind, k.contypid AS domain, k.conname::text AS name FROM pg_constraint AS k
@@ -89,14 +89,14 @@ SELECT 'DEFAULT', t.oid, '' FROM pg_type AS t
 WHERE t.oid = ANY(%(types)s) AND t.typdefaultbin IS NOT NULL AND {runs_code("t.typdefaultbin::text")}
 ORDER BY 2, 1, 3
 """
-"""What is to be dropped from domains."""
+"""Code to drop from domains."""
 
 STATISTICS_CODE = f"""
 SELECT x.oid FROM pg_statistic_ext AS x
 WHERE x.oid = ANY(%(statistics)s) AND (to_jsonb(x) ->> 'stxexprs') IS NOT NULL
   AND {runs_code("(to_jsonb(x) ->> 'stxexprs')")}
 """
-"""Which statistics objects compute an expression that runs code; before PostgreSQL 14 there are no expressions."""
+"""Statistics objects with an expression that runs code; before PostgreSQL 14 they have no expressions."""
 
 _FOREIGN_FUNCTIONS = f"""EXISTS (
     SELECT FROM pg_range AS g WHERE t.oid = g.rngtypid
@@ -105,7 +105,7 @@ _FOREIGN_FUNCTIONS = f"""EXISTS (
 TYPES_WITH_CODE = f"""
 SELECT t.oid FROM pg_type AS t WHERE t.oid = ANY(%(types)s) AND (t.typtype NOT IN ('e', 'c', 'd', 'r', 'm', 'b') OR {_FOREIGN_FUNCTIONS})
 """
-"""Which types call functions of a user by themselves."""
+"""Types whose use calls a user's functions."""
 
 TABLES_BOUND_TO_CODE = f"""
 WITH RECURSIVE used(relation, oid) AS (
@@ -131,8 +131,8 @@ UNION
 SELECT p.partrelid FROM pg_partitioned_table AS p
 WHERE p.partrelid = ANY(%(tables)s) AND p.partexprs IS NOT NULL AND {runs_code("p.partexprs::text")}
 """
-"""Which tables cannot be freed of code: by a column's type that another colleague may change or that calls functions, by a
-virtual column, or by the expression that they are partitioned by."""
+"""Tables whose code cannot be dropped: a column's type that another colleague may change or that calls functions, a
+virtual column, or a partition key's expression."""
 
 FOREIGN_KEYS = f"""
 SELECT k.conrelid::regclass::text, k.conname::text, k.conrelid, pg_get_userbyid(here.relowner)::text,
@@ -145,8 +145,8 @@ FROM pg_constraint AS k JOIN pg_class AS here ON here.oid = k.conrelid JOIN pg_c
 WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = ANY(%(tables)s) OR k.confrelid = ANY(%(tables)s))
 ORDER BY 1, 2
 """
-"""The foreign keys from or to tables: the table, quoted, and the key; both tables' numbers and owners; and whether the check
-casts a value of a user's type. A check runs as the owner of the other table, in the session of the person who writes."""
+"""Foreign keys from or to tables: the table, quoted, and the key; both tables' OIDs and owners; and whether the check
+casts a value of a user's type. The check runs as the owner of the other table, in the session that writes."""
 
 TREES = """
 WITH RECURSIVE tree(relation, member) AS (
@@ -155,9 +155,9 @@ WITH RECURSIVE tree(relation, member) AS (
     FROM tree JOIN pg_inherits AS i ON tree.member IN (i.inhrelid, i.inhparent)
 ) SELECT relation, member FROM tree
 """
-"""Which tables hang together by inheritance or as partitions: each with all of its tree, itself included."""
+"""Tables connected by inheritance or as partitions: each table with every member of its tree, itself included."""
 
 CASTS = """
 SELECT format_type(castsource, NULL), format_type(casttarget, NULL) FROM pg_cast WHERE castfunc = ANY(%(functions)s) ORDER BY 1, 2
 """
-"""The casts that these functions make: nothing asks who may execute the function of a cast to json."""
+"""The casts that use these functions: PostgreSQL checks no EXECUTE privilege on the function of a cast to json."""

@@ -1,8 +1,8 @@
-"""Whom a share is for: a person or a group, and the names under which the cluster knows them.
+"""Colleagues: users and groups, and the names under which the API server knows them.
 
-A person is a User to the API server when they work on a laptop, and any service account of their namespace
-when they work in a notebook, whose name changes at each launch: so both are bound. The prefix of users and
-groups (``oidc-``) is the server's choice; Onyxia's own RoleBinding in every namespace shows it.
+On a laptop, the API server sees a User. In a notebook, it sees a service account of the user's namespace, whose name
+changes at each launch. A share therefore binds both. The server chooses the prefix of users and groups
+(``oidc-``); Onyxia's own RoleBinding in every namespace shows it.
 """
 
 from __future__ import annotations
@@ -16,39 +16,40 @@ from sspcloud_magics.errors import UsageProblem
 from sspcloud_magics.share_keys import colleague_name
 
 FULL_CONTROL = "full_control_namespace"
-"""The RoleBinding that Onyxia makes in every namespace for whom it belongs to."""
+"""Name of the RoleBinding that Onyxia creates in every namespace for its owner."""
 
 DEFAULT_PREFIX = "oidc-"
 
 _PERSON, _GROUP = "user-", "projet-"
 _PREFIX = re.compile(r"|[^:]*[-_/#.|]")
+# At most 54 characters, so that the namespace ``projet-NAME`` fits into the 63 of a label.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,52}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One subject of a RoleBinding: `kind` is ``User`` or ``Group``."""
+    """A subject of a RoleBinding: `kind` is ``User`` or ``Group``."""
 
     kind: str
     name: str
 
     def to_manifest(self) -> dict[str, str]:
-        """Return it as it stands in a RoleBinding."""
+        """Return the subject's entry in a RoleBinding."""
         return {"apiGroup": "rbac.authorization.k8s.io", "kind": self.kind, "name": self.name}
 
 
 @dataclass(frozen=True, slots=True)
 class Colleague:
-    """A person or a group.
+    """A user or a group that receives a share.
 
     Parameters
     ----------
     name
-        As the owner writes it and as objects are named: ``bob``, or ``projet-x`` for a group.
+        The name that the owner types and that objects are named after: ``bob``, or ``projet-x`` for a group.
     namespace
-        Where their services run: ``user-bob`` or ``projet-x``.
+        The namespace of their services: ``user-bob`` or ``projet-x``.
     subjects
-        Who they are to the API server: on a laptop, and in a notebook.
+        Their identities to the API server: on a laptop, and in a notebook.
     """
 
     name: str
@@ -57,21 +58,21 @@ class Colleague:
 
 
 def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "") -> Colleague:
-    """Return the colleague that `text` names.
+    """Parse the name of a colleague.
 
     Parameters
     ----------
     text
-        ``bob`` or ``user-bob`` for a person, ``projet-x`` for a group.
+        ``bob`` or ``user-bob`` for a user, ``projet-x`` for a group.
     prefix
-        What the server puts before the names of users and groups.
+        The server's prefix of the names of users and groups.
     owner
-        The owner's namespace: sharing with oneself is refused.
+        The owner's namespace: a share with its owner is refused.
 
     Raises
     ------
     UsageProblem
-        If that is no name, the owner's own, or could be two people's.
+        If `text` is not a name, names the owner, or is ambiguous.
 
     Examples
     --------
@@ -84,8 +85,8 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
     if prefix and typed.startswith(prefix):
         account = typed.removeprefix(prefix)
         raise UsageProblem(
-            f"{text!r} can be read in two ways.",
-            why=f"The server calls the account {account} {typed}, and an account may have the name {typed} itself.",
+            f"{text!r} is ambiguous.",
+            why=f"The server calls the account {account} {typed}, but an account named {typed} may exist too.",
             hint=f"write {account}   for the first\nwrite {_PERSON}{typed}   for the second",
         )
     group = typed.startswith(_GROUP)
@@ -93,14 +94,14 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
     if not _NAME.fullmatch(bare):
         raise UsageProblem(
             f"{text!r} is not the name of a colleague.",
-            why="Names on the datalab have lower-case letters, digits and '-' only.",
+            why="Names on the datalab have only lower-case letters, digits and '-'.",
             hint="write the name of their account, such as bob, or projet-NAME for a group"
             + (f"\nin lower case: {bare.lower()}" if _NAME.fullmatch(bare.lower()) else ""),
         )
     namespace = f"{_GROUP if group else _PERSON}{bare}"
     if namespace == owner:
         raise UsageProblem(
-            f"{text!r} is you: what is yours needs no share.",
+            f"{text!r} is you: you do not need a share of your own database.",
             hint="name a colleague: --with bob, or --with projet-NAME for a group",
         )
     person = Subject("Group" if group else "User", f"{prefix}{bare}")
@@ -108,8 +109,8 @@ def parse_colleague(text: str, *, prefix: str = DEFAULT_PREFIX, owner: str = "")
     return Colleague(colleague_name(namespace), namespace, (person, notebooks))
 
 
-def colleague_named(text: str, shared_with: Collection[str]) -> str:
-    """Return which of the colleagues a word means, as `parse_colleague` reads it; the word where it means none."""
+def find_colleague(text: str, shared_with: Collection[str]) -> str:
+    """Return the name of the colleague that a word means, or the word itself if it is no name."""
     bare = text.removeprefix(DEFAULT_PREFIX)
     if text in shared_with or bare in shared_with:
         return text if text in shared_with else bare
@@ -120,12 +121,12 @@ def colleague_named(text: str, shared_with: Collection[str]) -> str:
 
 
 def learn_prefix(namespace: str, bindings: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return the prefix of users and groups, from the RoleBindings of a namespace.
+    """Read the prefix of users and groups from the RoleBindings of a namespace.
 
     Returns
     -------
     str or None
-        Such as ``oidc-``; None where Onyxia's binding is not there or says nothing.
+        For example ``oidc-``; None without Onyxia's binding or without a matching subject.
     """
     kind, owner = (
         ("Group", namespace.removeprefix(_GROUP))
@@ -139,5 +140,5 @@ def learn_prefix(namespace: str, bindings: Iterable[Mapping[str, Any]]) -> str |
         for subject in binding.get("subjects") or ()
         if subject.get("kind") == kind and (name := str(subject.get("name", ""))).endswith(owner)
     ]
-    # Others may be bound as well: oidc-a-bob ends like bob, and so does oidc-jacob.
+    # The binding may have other subjects whose names end the same: oidc-a-bob, or oidc-jacob for the owner cob.
     return min((each for each in found if _PREFIX.fullmatch(each)), key=len, default=None)

@@ -1,4 +1,4 @@
-"""How long a share lasts, as people write it: ``7d``, ``12h``, ``1d12h``, ``90s``."""
+"""Durations of shares as users write them: ``7d``, ``12h``, ``1d12h``, ``90s``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PART = re.compile(r"(\d+)([wdhms])")
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the duration that `text` says.
+    """Parse a duration.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def parse_duration(text: str) -> timedelta:
     Raises
     ------
     UsageProblem
-        If it is not of that form, is nothing, or is longer than a year.
+        If `text` does not have that form, is zero, or exceeds `LONGEST`.
 
     Examples
     --------
@@ -42,16 +42,16 @@ def parse_duration(text: str) -> timedelta:
         if total > LONGEST:
             raise UsageProblem(
                 f"{text!r} is too long for a share.",
-                why=f"A share lasts {LONGEST.days} days at most, so that none is forgotten.",
-                hint="share for less, and run the same command again before it ends: it renews the share",
+                why=f"A share lasts at most {LONGEST.days} days, so that none is forgotten.",
+                hint="choose a shorter duration; the same command renews the share before it ends",
             )
     if not total:
-        raise UsageProblem(f"{text!r} is no time at all.", hint=form)
+        raise UsageProblem(f"{text!r} is an empty duration.", hint=form)
     return total
 
 
 def format_duration(duration: timedelta) -> str:
-    """Return a duration in the two largest units that say something.
+    """Format a duration in its two largest units that are not zero.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def format_duration(duration: timedelta) -> str:
 
 
 def duration_in_words(duration: timedelta) -> str:
-    """Return a duration as one says it, in the two largest units that say something.
+    """Format a duration in words, in its two largest units that are not zero.
 
     Examples
     --------

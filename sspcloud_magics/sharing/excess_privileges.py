@@ -1,8 +1,8 @@
-"""What colleagues hold beyond what a share grants today, and what takes it back.
+"""Excess privileges: what colleagues may do beyond their shares, and the statements that revoke it.
 
-An earlier version granted CREATE on the shared schemas and REFERENCES on their tables. With either a colleague's code
-runs as a user with more rights: by a name that a search path finds first, or by the cast in the check of a foreign
-key. A membership in a colleague's role, which they may grant before PostgreSQL 16, hands their rights on.
+An earlier version granted CREATE on the shared schemas and REFERENCES on their tables. Either lets a colleague's code
+run as a user with more privileges: by a name that a search path finds first, or by the cast in the check of a foreign
+key. A membership in a colleague's role, which they may grant before PostgreSQL 16, passes their privileges on.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from sspcloud_magics.databases.postgres.session.connection import DatabaseConnec
 from sspcloud_magics.sharing import handover, role_sql
 from sspcloud_magics.sharing.lock_watch import describe_ended_sessions, watch_locks
 from sspcloud_magics.sharing.role_sql import ARCHIVE, SHARE_ROLES, Statements
-from sspcloud_magics.sharing.superuser import word_refusal
+from sspcloud_magics.sharing.superuser import translate_errors
 
 _BEYOND = "('REFERENCES', 'TRIGGER', 'MAINTAIN')"
 _MAINTAIN_SINCE = 170000
+"""First server version with the privilege MAINTAIN, in libpq's numbers."""
 
 _ROLES = f"SELECT s.oid FROM {SHARE_ROLES} AS s ORDER BY 1"
 
@@ -48,7 +49,7 @@ WHERE d.defaclobjtype = 'r' AND a.grantee = ANY(%(roles)s) AND a.privilege_type 
 ORDER BY 1, 2, 3
 """
 
-# The check of a key runs as the owner of the other table in the session of the person who writes, whichever side is whose.
+# The check of a foreign key runs as the owner of the other table, in the session that writes, in both directions.
 _FOREIGN_KEYS = f"""
 SELECT pg_get_userbyid(here.relowner)::text, k.conrelid::regclass::text, k.conname::text, k.confrelid::regclass::text
 FROM pg_constraint AS k JOIN pg_class AS here ON here.oid = k.conrelid JOIN pg_class AS there ON there.oid = k.confrelid
@@ -65,7 +66,7 @@ WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND c.relowner <> p.proowner
   AND (p.proowner = ANY(%(roles)s) OR pg_get_userbyid(p.proowner) = '{ARCHIVE}')
 ORDER BY 1, 2, 3
 """
-"""The triggers of other users' tables that call a function of a colleague's: nothing asks who may execute it."""
+"""Triggers of other users' tables that call a colleague's function: PostgreSQL checks no EXECUTE privilege on it."""
 
 _MEMBERS = """
 SELECT pg_get_userbyid(a.roleid)::text, m.rolname FROM pg_auth_members AS a JOIN pg_roles AS m ON m.oid = a.member
@@ -82,22 +83,30 @@ WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o' AND d.classid <> 
 
 @dataclass(frozen=True, slots=True)
 class ExcessPrivileges:
-    """What colleagues hold beyond their shares.
+    """Privileges of colleagues beyond their shares.
 
     Parameters
     ----------
     statements
-        What takes it back.
-    words
-        What that changes, one sentence each.
+        The statements that revoke them.
+    notes
+        The changes, one sentence each.
     """
 
     statements: Statements = field(default_factory=list)
-    words: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def find_excess(session: psycopg.Connection[Any], creators: Iterable[str]) -> ExcessPrivileges:
-    """Return what colleagues hold in the current database beyond what a share grants."""
+    """Find the excess privileges of colleagues in the current database.
+
+    Parameters
+    ----------
+    session
+        The superuser's.
+    creators
+        The roles that may create in the shared schemas.
+    """
     roles = [oid for (oid,) in session.execute(_ROLES).fetchall()]
     if not roles:
         return ExcessPrivileges()
@@ -107,10 +116,10 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str]) -> Ex
         return session.execute(text, values).fetchall()
 
     statements: Statements = []
-    words: list[str] = []
+    notes: list[str] = []
     for role, schema in query(_CREATE):
         statements.append(sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {} CASCADE").format(*_names(schema, role)))
-        words.append(f"{role} may no longer create in {schema}.")
+        notes.append(f"{role} may no longer create in {schema}.")
     beyond = "REFERENCES, TRIGGER"
     if session.pgconn.server_version >= _MAINTAIN_SINCE:
         beyond += ", MAINTAIN"
@@ -119,7 +128,7 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str]) -> Ex
         statements.append(
             sql.SQL("REVOKE {} ON ALL TABLES IN SCHEMA {} FROM {} CASCADE").format(rights, *_names(schema, role))
         )  # fmt: skip
-        words.append(f"{role} may no longer refer to tables of {schema} by foreign keys.")
+        notes.append(f"{role} may no longer refer to tables of {schema} by foreign keys.")
     for role, owner, schema in query(_DEFAULTS):
         where = sql.SQL("IN SCHEMA {} ").format(sql.Identifier(schema)) if schema else sql.SQL("")
         statements.append(
@@ -127,20 +136,20 @@ def find_excess(session: psycopg.Connection[Any], creators: Iterable[str]) -> Ex
                 sql.Identifier(owner), where, rights, sql.Identifier(role)
             )
         )
-    for statement, word in _hooks(query):
+    for statement, note in _drop_hooks(query):
         statements.append(statement)
-        words.append(word)
+        notes.append(note)
     moves: Statements = []
     for (role,) in query(_MAKERS_OF_CODE):
-        moving, moved, places = _code_in_shared_schemas(session, role)
+        moving, moved, places = _move_shared_code(session, role)
         moves += moving
-        words += [f"The code of {role} is moved into {', '.join(places)}: {', '.join(moved)}."] * bool(moved)
+        notes += [f"The code of {role} is moved into {', '.join(places)}: {', '.join(moved)}."] * bool(moved)
     statements += [*handover.make_archive(session), *moves] if moves else []
-    return ExcessPrivileges(statements, tuple(words))
+    return ExcessPrivileges(statements, tuple(notes))
 
 
-def _hooks(query: Callable[[str], list[tuple[Any, ...]]]) -> list[tuple[sql.Composed, str]]:
-    """Return what takes colleagues' code away from where other users meet it, each with what that changes."""
+def _drop_hooks(query: Callable[[str], list[tuple[Any, ...]]]) -> list[tuple[sql.Composed, str]]:
+    """Build the statements that detach colleagues' code from other users' objects, each with its note."""
     triggers = [
         (
             sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(trigger), sql.SQL(table)),
@@ -163,33 +172,33 @@ def _hooks(query: Callable[[str], list[tuple[Any, ...]]]) -> list[tuple[sql.Comp
 
 
 def narrow(connection: DatabaseConnection, creators: Iterable[str]) -> tuple[str, ...]:
-    """Take back what colleagues hold beyond their shares; return what that changed, one sentence each.
+    """Revoke excess privileges; return the changes, one sentence each.
 
     Raises
     ------
     QueryFailed
-        If the server refuses; nothing was changed then.
+        If the server refuses; nothing changes then.
     """
     session = connection.psycopg
     with (
-        word_refusal(
-            "The database refuses to take back what colleagues hold beyond their shares.",
-            "run the same command again when it is repaired",
+        translate_errors(
+            "The database refuses to revoke the colleagues' excess privileges.",
+            "repair the cause, then run the same command again",
         ),
         watch_locks(connection) as watch,
         session.transaction(),
     ):
         excess = find_excess(session, creators)
         if excess.statements:
-            session.execute(role_sql.TAKE_TURN)
+            session.execute(role_sql.LOCK_ROLES)
             role_sql.run(session, excess.statements)
-    return (*excess.words, *describe_ended_sessions(watch))
+    return (*excess.notes, *describe_ended_sessions(watch))
 
 
-def _code_in_shared_schemas(
+def _move_shared_code(
     session: psycopg.Connection[Any], role: str
 ) -> tuple[Statements, list[str], tuple[str, ...]]:
-    """Return what moves a role's code to where no other search path finds it, its names, and where it goes."""
+    """Return the statements that move a role's code out of shared schemas, the code's names, and the new schemas."""
 
     def query(text: str, values: Any) -> list[tuple[Any, ...]]:
         return session.execute(text, values).fetchall()

@@ -1,14 +1,14 @@
-"""What becomes of what a colleague has made, when their share ends or becomes read-only.
+"""Hand over a colleague's objects when their share ends or becomes read-only.
 
-Data go to the heir, who owns the database: tables, sequences, large objects, and types without functions. Code stays
-behind with `role_sql.ARCHIVE`, a role that may not log in and has no rights: functions, procedures, aggregates, operators,
-types with functions, views. Code is moved out of the schemas where a search path would find it, no other user may
-execute it, and it never runs with its owner's rights. What would run it by itself is dropped from the tables: triggers,
-rules, policies, casts, and defaults, checks, indexes and generated columns whose expressions call it; the values stay.
-Rights that the colleague has given to others go, but that other colleagues may read.
+The heir, who owns the database, inherits the data: tables, sequences, large objects, and types without functions. Code
+moves to `role_sql.ARCHIVE`, a role without login or privileges: functions, procedures, aggregates, operators, types with
+functions, views. It leaves the schemas that a search path could include, no other user may execute it, and it never runs
+as its owner. Whatever would run it automatically is dropped from the tables: triggers, rules, policies, casts, and
+defaults, checks, indexes and generated columns whose expressions call it; the values stay. Privileges that the colleague
+granted are revoked, except that other colleagues may still read.
 
-The heir is never a superuser. Where a superuser owns the database, and where a table cannot be freed of code, the data
-stay with the archive, too. Such tables are given to no reader: the planner may run code where a row is merely read.
+The heir is never a superuser. If a superuser owns the database, or a table's code cannot be dropped, the archive keeps
+the data too. Such tables have no readers: the planner may run code even for a plain read.
 
 Nothing here evaluates an expression, plans a query on a table, or casts a value: that would run the code in the
 superuser's session.
@@ -30,7 +30,7 @@ from sspcloud_magics.sharing.role_sql import ARCHIVE, SHARE_ROLES, Statements
 ARCHIVE_COMMENT = "made by sspcloud-magics: keeps the code of colleagues whose shares have ended"
 
 _STEP = 1000
-"""So many statements a transaction: each locks an object or two, and a server holds 6,400 locks unless it is set up otherwise."""
+"""Statements per transaction: each locks an object or two, and a server's default is 6,400 locks."""
 
 _ARCHIVE = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s"
 
@@ -59,24 +59,24 @@ SELECT held.oid, coalesce(r.rolname, ''), held.reads AND s.oid IS NOT NULL FROM 
 ) AS held LEFT JOIN pg_roles AS r ON r.oid = held.grantee LEFT JOIN {SHARE_ROLES} AS s ON s.oid = held.grantee
 ORDER BY 1, 2
 """
-"""Who holds rights on objects, empty for PUBLIC, and whether that is a colleague who may read the whole of it."""
+"""The grantees of objects, empty for PUBLIC, and whether the grantee is a colleague who may read the whole object."""
 
 _LINKED = """
 SELECT objid, refobjid FROM pg_depend
 WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND objid = ANY(%s)
   AND deptype IN ('a', 'i') AND refobjsubid > 0
 """
-"""Which sequences belong to a column, and go where its table goes; and that table."""
+"""The sequences that belong to a column, whose owner changes with the table's; and that table."""
 
 _IN_OWN_SCHEMA = """
 SELECT d.objid FROM pg_namespace AS n
 LEFT JOIN pg_depend AS d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
 WHERE n.nspname = %s
 """
-"""What is in a role's own schema: one row with NULL where it is empty, none where it is not there."""
+"""The objects in a role's own schema: one row with NULL if it is empty, no row if it does not exist."""
 
 _PLACES = f"SELECT (SELECT oid FROM pg_roles WHERE rolname = %s), count(*) FROM pg_namespace WHERE nspname ~ '^{ARCHIVE}_'"
-"""The number of a role, and how many schemas hold code that was moved there."""
+"""The OID of a role, and the number of schemas that hold moved code."""
 
 _ROUTINES = ("function", "procedure", "aggregate")
 _TEMPORARY = "pg_temp"
@@ -85,7 +85,7 @@ _MOVABLE = frozenset(
     {*_ROUTINES, "operator", "type", "collation", "conversion"}
     | {"text search configuration", "text search dictionary"}
 )
-"""The kinds of code that a search path finds."""
+"""The kinds of code that names on a search path can resolve to."""
 
 _OWNABLE = _MOVABLE | {
     "view",
@@ -101,18 +101,18 @@ _DATA = frozenset({"table", "sequence", "large object", "schema", "statistics ob
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """One object that a role owns.
+    """An object that a role owns.
 
     Parameters
     ----------
     kind
-        As `pg_identify_object` calls it: ``table``, ``function``, ``large object``, …
+        Its type in `pg_identify_object`: ``table``, ``function``, ``large object``, …
     oid
-        Its number.
+        Its OID.
     schema
-        Where it is, quoted; None for what has none.
+        Its schema, quoted; None for objects without one.
     identity
-        As SQL names it, quoted.
+        Its name in SQL, quoted.
     """
 
     kind: str
@@ -122,7 +122,7 @@ class Owned:
 
     @property
     def keyword(self) -> sql.SQL:
-        """Its kind, as ALTER and DROP write it."""
+        """Its kind in ALTER and DROP."""
         return sql.SQL(_KEYWORDS.get(self.kind, self.kind.upper()))
 
     @property
@@ -133,22 +133,22 @@ class Owned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """What takes a role out of one database, and what becomes of what it owned.
+    """The statements that take a role out of one database, and where its objects go.
 
     Parameters
     ----------
     steps
-        Statements to be run in their order, each step in a transaction: the locks that one can hold are limited.
+        Statements to run in order, each step in a transaction: the locks of a transaction are limited.
     heir
-        Who inherits; None where only a superuser could.
+        The role that inherits; None if a superuser owns the database.
     data
-        The names of the tables and other data that the heir owns then.
+        The names of the tables and other data that the heir inherits.
     kept
-        Those of the data that stay with the archive.
+        The names of the data that the archive keeps.
     code
-        Those of the code that stays with it.
+        The names of the code that the archive keeps.
     dropped
-        What is dropped from the data, in words.
+        The parts dropped from the data, in words.
     drops_schema
         Whether the role's own schema is dropped.
     """
@@ -171,7 +171,7 @@ def list_owned(session: psycopg.Connection[Any], role: str) -> list[Owned]:
 
 
 def movable_code(owned: Sequence[Owned], types_with_code: frozenset[int]) -> list[Owned]:
-    """Return the code among it that a search path would find."""
+    """Select the code that names on a search path can resolve to."""
     return [
         each
         for each in owned
@@ -181,16 +181,16 @@ def movable_code(owned: Sequence[Owned], types_with_code: frozenset[int]) -> lis
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What moves code into schemas that nothing else is in.
+    """Statements that move code into schemas of its own.
 
     Parameters
     ----------
     schemas
-        What makes them.
+        The statements that create the schemas.
     names
-        Their names.
+        The schemas' names.
     statements
-        What moves each object, by its number.
+        The statement that moves each object, by its OID.
     """
 
     schemas: Statements
@@ -199,7 +199,7 @@ class Moved:
 
 
 def move_apart(query: Query, role: str, code: Sequence[Owned]) -> Moved:
-    """Return what moves code into schemas that nothing else is in, one for each that it comes from."""
+    """Build the statements that move code into schemas of its own, one for each source schema."""
     ((number, already),) = query(_PLACES, [role]) if code else ((0, 0),)
     sources = sorted({str(each.schema) for each in code})
     places = {schema: f"{ARCHIVE}_{number}_{already + place}" for place, schema in enumerate(sources, 1)}
@@ -217,25 +217,25 @@ def move_apart(query: Query, role: str, code: Sequence[Owned]) -> Moved:
 
 
 def find_types_with_code(session: psycopg.Connection[Any], owned: Sequence[Owned]) -> frozenset[int]:
-    """Return which of the types call functions by themselves."""
+    """Find the types whose use calls a user's functions."""
     types = [each.oid for each in owned if each.kind == "type"]
     rows = session.execute(code_in_tables.TYPES_WITH_CODE, {"types": types}).fetchall() if types else []
     return frozenset(oid for (oid,) in rows)
 
 
 def make_archive(session: psycopg.Connection[Any]) -> Statements:
-    """Return what makes the archive's role where it is not there.
+    """Build the statements that create the archive's role, if it does not exist.
 
     Raises
     ------
     QueryFailed
-        If a role of that name is there which this package has not made.
+        If a role of that name exists that this package did not create.
     """
     row = session.execute(_ARCHIVE, [ARCHIVE]).fetchone()
     if row is not None:
         if row[0] != ARCHIVE_COMMENT:
             raise QueryFailed(
-                f"The database has a role {ARCHIVE} already, which no share has made.",
+                f"The database already has a role {ARCHIVE} that no share created.",
                 hint=f"ALTER ROLE {ARCHIVE} RENAME TO another_name",
             )
         return []
@@ -247,23 +247,23 @@ def make_archive(session: psycopg.Connection[Any]) -> Statements:
 
 
 def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, leaves: bool) -> Handover:
-    """Return what takes a role out of the current database: what it owns is inherited, what it may do goes.
+    """Build the statements that take a role out of the current database: its objects change owner, its privileges end.
 
     Parameters
     ----------
     session
-        The superuser's, with its search path pinned; the role is locked out, so that it makes nothing new.
+        The superuser's, with its search path pinned. The role is locked out, so that it creates nothing new.
     role
-        Which.
+        The colleague's role.
     heir
-        Who inherits the data; None where the archive keeps them.
+        The role that inherits the data; None if the archive keeps them.
     leaves
-        Whether the role is to be dropped: its own schema goes then, where nothing is left in it.
+        Whether the role will be dropped: its own schema is dropped too, if nothing is left in it.
 
     Raises
     ------
     QueryFailed
-        If the archive's role cannot be made.
+        If the archive's role cannot be created.
     """
 
     def query(text: str, values: Any) -> list[tuple[Any, ...]]:
@@ -288,7 +288,7 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
         if each.kind in _DATA or (each.kind == "type" and each.oid not in types_with_code)
     ]
     code = [each for each in owned if each not in data]
-    freed = _free_of_code(query, data, code, role=role, heir=heir)
+    freed = _drop_code(query, data, code, role=role, heir=heir)
     linked = dict(query(_LINKED, [[each.oid for each in data if each.kind == "sequence"]]))
     inherited = [
         each for each in data if heir is not None and not {each.oid, linked.get(each.oid)} & freed.bound
@@ -296,7 +296,7 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
     kept = [each for each in data if each not in inherited]
     moved = move_apart(query, role, movable)
     readable = {each.oid for each in inherited} - freed.secured
-    rights = _rights_to_take(query, owned, role=role, heir=heir, readable=readable)
+    revokes = _revoke_granted(query, owned, role=role, heir=heir, readable=readable)
     groups: list[Statements] = [
         [*make_archive(session), *moved.schemas],
         *_drop_temporary(temporary),
@@ -304,8 +304,8 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
     ]
     for each in owned:
         owner = heir if each in inherited else ARCHIVE
-        group = rights.get(each.oid, [])
-        if each.kind in ("function", "procedure"):  # else it would act with the rights of the archive
+        group = revokes.get(each.oid, [])
+        if each.kind in ("function", "procedure"):  # SECURITY DEFINER would act as the archive
             group.append(sql.SQL("ALTER {} {} SECURITY INVOKER").format(each.keyword, each.sql))
         if each.kind == "materialized view" and heir is not None and each.oid not in freed.bound:
             group.append(sql.SQL("GRANT SELECT ON {} TO {}").format(each.sql, sql.Identifier(heir)))
@@ -330,7 +330,7 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
 
 
 def _drop_temporary(temporary: Sequence[Owned]) -> list[Statements]:
-    """Return what drops temporary tables whose session has ended without doing so: no other session may change them."""
+    """Drop temporary tables that their ended session left behind: no other session may alter them."""
     return [
         [sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(each.sql)]
         for each in temporary
@@ -339,7 +339,7 @@ def _drop_temporary(temporary: Sequence[Owned]) -> list[Statements]:
 
 
 def _pack(groups: Sequence[Statements]) -> list[Statements]:
-    """Return steps of some statements each, in which what belongs to one object stays together."""
+    """Pack groups into steps of at most `_STEP` statements, unless a single group is larger."""
     steps: list[Statements] = [[]]
     for group in groups:
         if steps[-1] and len(steps[-1]) + len(group) > _STEP:
@@ -349,7 +349,7 @@ def _pack(groups: Sequence[Statements]) -> list[Statements]:
 
 
 def _names(data: Sequence[Owned]) -> tuple[str, ...]:
-    """Return the names of those that a person would look for."""
+    """Return the names of the objects that a user would look for."""
     return tuple(
         f"large object {each.identity}" if each.kind == "large object" else each.identity
         for each in data
@@ -358,21 +358,21 @@ def _names(data: Sequence[Owned]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Freed:
-    """What frees tables of code.
+class _CodeDrops:
+    """The statements that drop code from tables, and the tables that they concern.
 
     Parameters
     ----------
     groups
-        What drops it, a statement each.
+        The statements, one in each group.
     words
-        What that is, in words.
+        The dropped parts, in words.
     bound
-        The tables that cannot be freed.
+        The OIDs of tables whose code cannot be dropped.
     gone
-        The statistics that are dropped.
+        The OIDs of dropped statistics.
     secured
-        The tables whose policies are dropped: they showed each reader some rows only.
+        The OIDs of tables whose policies are dropped: these showed each reader only some rows.
     """
 
     groups: list[Statements]
@@ -382,9 +382,9 @@ class _Freed:
     secured: frozenset[int]
 
 
-def _free_of_code(
+def _drop_code(
     query: Query, data: Sequence[Owned], code: Sequence[Owned], *, role: str, heir: str | None
-) -> _Freed:
+) -> _CodeDrops:
     relations = {each.oid: each for each in [*data, *code] if each.kind in ("table", "materialized view")}
     others = {each.oid: each for each in data if each.kind in ("type", "statistics object")}
     trees: dict[int, set[int]] = {}
@@ -398,7 +398,7 @@ def _free_of_code(
         "role": role,
     }
     found = query(code_in_tables.TABLE_CODE, ids)
-    # What stands in one table of a tree is passed on to others, and cannot be dropped from one alone.
+    # A table passes these on to the rest of its tree, so they cannot be dropped from a single table.
     stuck = {oid for (oid,) in query(code_in_tables.TABLES_BOUND_TO_CODE, ids)}
     passed_on = {oid for kind, oid, _ in found if kind in ("EXPRESSION", "CONSTRAINT")}
     bound = {oid for oid, tree in trees.items() if tree & stuck or (len(tree) > 1 and tree & passed_on)}
@@ -418,7 +418,7 @@ def _free_of_code(
             for oid in sorted(gone)
         ),
     ]
-    return _Freed(
+    return _CodeDrops(
         groups=[[statement] for statement, _ in drops],
         words=tuple(" ".join(what.split()) for _, what in drops),
         bound=frozenset(bound),
@@ -428,11 +428,11 @@ def _free_of_code(
 
 
 Drops: TypeAlias = list[tuple[sql.Composed, str]]
-"""Statements that drop something, and what that is, in words."""
+"""Statements that drop something, each with a name for it."""
 
 
 def _drops_outside(query: Query, ids: Mapping[str, Any]) -> Drops:
-    """Return what detaches functions from what is not the role's: nothing asks a trigger or a cast who may run it."""
+    """Detach the role's functions from other users' triggers and casts, which need no EXECUTE privilege."""
     triggers = [
         (_drop_from_table("TRIGGER", table, name), f"trigger {name} of {table}")
         for table, name in query(code_in_tables.ATTACHED_TRIGGERS, ids)
@@ -448,7 +448,7 @@ def _drops_outside(query: Query, ids: Mapping[str, Any]) -> Drops:
 
 
 def _drops_of_keys(query: Query, ids: Mapping[str, Any], owners: Mapping[int, str | None]) -> Drops:
-    """Return what drops the foreign keys between tables that will belong to two roles, and those that cast values."""
+    """Drop the foreign keys between tables of two future owners, and those that cast values."""
     return [
         (_drop_from_table("CONSTRAINT", table, name), f"foreign key {name} of {table}")
         for table, name, here, here_owner, other, other_owner, casts in query(
@@ -459,7 +459,7 @@ def _drops_of_keys(query: Query, ids: Mapping[str, Any], owners: Mapping[int, st
 
 
 def _drops_from_domains(query: Query, ids: Mapping[str, Any], types: Mapping[int, Owned]) -> Drops:
-    """Return what drops code from domains."""
+    """Drop code from domains."""
     drops: Drops = []
     for kind, oid, name in query(code_in_tables.DOMAIN_CODE, ids):
         ending = sql.SQL(kind) if kind == "DEFAULT" else sql.SQL("CONSTRAINT {}").format(sql.Identifier(name))
@@ -489,13 +489,13 @@ _GRANT_KINDS = {
     "large object": "LARGE OBJECT",
     "schema": "SCHEMA",
 }
-"""The kinds that rights are granted on, as GRANT and REVOKE call them."""
+"""The kinds of objects that have privileges, by their names in GRANT and REVOKE."""
 
 
-def _rights_to_take(
+def _revoke_granted(
     query: Query, owned: Sequence[Owned], *, role: str, heir: str | None, readable: set[int]
 ) -> dict[int, Statements]:
-    """Return what takes back the rights that the role has given on each object; colleagues go on reading what is readable."""
+    """Revoke the privileges that the role granted on each object; colleagues may still read the `readable` ones."""
     granted = {each.oid: each for each in owned if each.kind in _GRANT_KINDS}
     statements: dict[int, Statements] = {}
     for oid, holder, reads in query(_RIGHTS, [list(granted)]):

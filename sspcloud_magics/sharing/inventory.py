@@ -1,4 +1,4 @@
-"""The shares that stand, read in the cluster: true after a restart, and on another machine."""
+"""Inventory of existing shares, read from the cluster: correct after a restart and on another machine."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from sspcloud_magics.secret import without_frames
 from sspcloud_magics.sharing import role_sql
 
 LEFT = ("ended", "orphaned")
-"""The states of what belongs to nobody any more, and is to be removed."""
+"""The states of shares that belong to no colleague any more and can be removed."""
 
 _OURS = f"{share_keys.MANAGED_BY}={share_keys.OWNER},{share_keys.DATABASE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """One share as the cluster has it.
+    """A share as the cluster's objects describe it.
 
     Parameters
     ----------
     database, namespace
-        What is shared.
+        The shared database and its namespace.
     colleague
-        With whom.
+        The name of the colleague.
     access
         ``read-only`` or ``read-write``.
     schemas
-        The schemas that are opened.
+        The shared schemas.
     until
-        When it ends.
+        The expiry.
     reason
-        Why, in the owner's words.
+        The owner's reason; may be empty.
     role
-        The Postgres role.
+        The colleague's Postgres role.
     name
-        The name of its objects.
+        The name of its objects in the cluster.
     keeper
-        Whether a Job ends it by itself.
+        Whether a Job ends it automatically.
     complete
-        Whether the colleague can use it: their Secret and their rights are there, as far as one may see.
+        Whether its Secret and its RoleBinding exist; True if they may not be listed.
     orphaned
-        Whether its database is there no more.
+        Whether its database no longer exists.
     create
-        Whether the colleague may create in the shared schemas, because the owner has said so.
+        Whether the owner let the colleague create in the shared schemas.
     """
 
     database: str
@@ -83,20 +83,20 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class ShareRole:
-    """A role of the server that a share has made.
+    """The Postgres role of a share.
 
     Parameters
     ----------
     name
         The role.
     sessions
-        How many it has open now.
+        The number of its open sessions.
     since
-        When the oldest of them began; None where there is none.
+        The start of the oldest session; None without sessions.
     until
-        Since when it may not log in any more; now, if it still may.
+        The end of its password; now, if that is still to come.
     valid_until
-        When its password ends, as the server writes it.
+        The end of its password, as the server writes it.
     """
 
     name: str
@@ -106,23 +106,23 @@ class ShareRole:
     valid_until: str = ""
 
 
-@without_frames  # the list of Secrets has their values, before they are dropped
+@without_frames  # the listed Secrets contain their values until these are removed
 def list_shares(cluster: Cluster, database: str | None = None, namespace: str | None = None) -> list[Share]:
-    """Return the shares of a namespace.
+    """List the shares of a namespace.
 
     Returns
     -------
     list of Share
-        By database and colleague. A share whose making was cut off is listed, as incomplete.
+        By database and colleague. A share whose creation was interrupted is listed as incomplete.
 
     Raises
     ------
     Forbidden
-        If their Jobs may not be listed.
+        If you may not list Jobs.
     """
     where = namespace or cluster.namespace
     jobs = _list_ours(cluster, JOBS, where)
-    # A notebook with the role `edit` may read no RoleBindings, and one with `view` no Secrets either.
+    # A notebook service with the role `edit` may not list RoleBindings; with `view`, Secrets neither.
     bound, secret = _if_allowed(cluster, ROLE_BINDINGS, where), _if_allowed(cluster, SECRETS, where)
     found: dict[str, Mapping[str, Any]] = {**(bound or {}), **(secret or {})}
     for job in jobs:
@@ -130,7 +130,7 @@ def list_shares(cluster: Cluster, database: str | None = None, namespace: str | 
             found[job["metadata"]["name"]] = job
     kept = {job["metadata"]["name"] for job in jobs}
     with report_malformed(cluster):
-        standing = [
+        shares = [
             _read_share(
                 item,
                 keeper=name in kept,
@@ -138,22 +138,22 @@ def list_shares(cluster: Cluster, database: str | None = None, namespace: str | 
             )
             for name, item in found.items()
         ]
-    wanted = [share for share in standing if database in (None, share.database)]
+    wanted = [share for share in shares if database in (None, share.database)]
     return sorted(wanted, key=lambda share: (share.database, share.colleague))
 
 
 @dataclass(frozen=True, slots=True)
 class EndedShare:
-    """A share that has ended, of which something is left.
+    """The remains of a share that has ended.
 
     Parameters
     ----------
     share
-        Which.
+        The share.
     valid_until
-        The end that its role had when it was found, where nothing but the role is left; None where its objects are, too.
+        If only its role is left, the role's expiry when it was found; None if its objects are left too.
     sql
-        What removes the role, as a person reads it; empty where that is not asked for, or the role is not there.
+        The formatted SQL that removes the role; empty if it was not requested or the role does not exist.
     """
 
     share: Share
@@ -168,11 +168,11 @@ class Inventory:
     Parameters
     ----------
     database
-        Which.
+        The database.
     roles
-        The roles of the server that shares have made.
+        The server's roles of shares.
     shares
-        The shares in the cluster, listed after the roles: a share has its Job before its role.
+        The shares in the cluster, listed after the roles, because a share's Job is created before its role.
     """
 
     database: Database
@@ -181,7 +181,7 @@ class Inventory:
 
     @property
     def ended(self) -> list[EndedShare]:
-        """What has ended: shares that no Job could end, and roles that shares have left behind."""
+        """The remains of ended shares: objects that no Job could end, and roles left behind."""
         return [EndedShare(share) for share in self.shares if share.state == "ended"] + self.left_behind
 
     @property
@@ -196,23 +196,23 @@ class Inventory:
 
     @property
     def creators(self) -> frozenset[str]:
-        """The roles that may create in the shared schemas, because the owner has said so."""
+        """The roles that the owner lets create in the shared schemas."""
         return frozenset(share.role for share in self.shares if share.create)
 
 
 def take_inventory(cluster: Cluster, connection: DatabaseConnection, database: Database) -> Inventory:
-    """Return the shares of a database, and the roles of its server."""
+    """Read the shares of a database and the roles of its server."""
     roles = list_roles(connection)
     return Inventory(database, roles, list_shares(cluster, database.name, database.namespace))
 
 
 def list_roles(connection: DatabaseConnection) -> list[ShareRole]:
-    """Return the roles of the server that shares have made."""
+    """List the server's roles of shares."""
     return [ShareRole(*row) for row in connection.psycopg.execute(role_sql.ROLES).fetchall()]
 
 
 def _share_of_role(database: Database, role: ShareRole) -> Share:
-    """Return a share of which nothing is left but its Postgres role."""
+    """Describe a share of which only the Postgres role is left."""
     colleague = role.name.removeprefix(share_keys.ROLE_PREFIX)
     return Share(
         database=database.name,
@@ -234,7 +234,7 @@ def _list_ours(cluster: Cluster, resource: Resource, namespace: str) -> list[dic
 
 
 def _if_allowed(cluster: Cluster, resource: Resource, namespace: str) -> dict[str, dict[str, Any]] | None:
-    """Return the objects by their names, without what a Secret holds; None where they may not be listed."""
+    """Return the objects by name, without the values of Secrets; None if you may not list them."""
     try:
         listed = _list_ours(cluster, resource, namespace)
     except Forbidden:
@@ -248,25 +248,25 @@ def _schemas(text: str) -> tuple[str, ...]:
     try:
         named = parse(text)
     except ValueError:
-        return ()  # somebody has edited it by hand
+        return ()  # edited by hand
     return tuple(map(str, named)) if isinstance(named, list) else ()
 
 
 def _read_share(item: Mapping[str, Any], *, keeper: bool, complete: bool) -> Share:
     metadata = item["metadata"]
-    labels, said = metadata["labels"], metadata.get("annotations") or {}
-    until = said.get(share_keys.UNTIL)
+    labels, annotations = metadata["labels"], metadata.get("annotations") or {}
+    until = annotations.get(share_keys.UNTIL)
     return Share(
         database=labels[share_keys.DATABASE],
         namespace=metadata["namespace"],
         colleague=labels.get(share_keys.COLLEAGUE, ""),
-        access=said.get(share_keys.ACCESS, share_keys.READ_ONLY),
-        schemas=_schemas(said.get(share_keys.SCHEMAS, "[]")),
+        access=annotations.get(share_keys.ACCESS, share_keys.READ_ONLY),
+        schemas=_schemas(annotations.get(share_keys.SCHEMAS, "[]")),
         until=datetime.fromisoformat(until) if until else datetime.max.replace(tzinfo=UTC),
-        reason=said.get(share_keys.REASON, ""),
-        role=said.get(share_keys.ROLE, ""),
+        reason=annotations.get(share_keys.REASON, ""),
+        role=annotations.get(share_keys.ROLE, ""),
         name=metadata["name"],
         keeper=keeper,
         complete=complete,
-        create=said.get(share_keys.CREATE) == "true",
+        create=annotations.get(share_keys.CREATE) == "true",
     )

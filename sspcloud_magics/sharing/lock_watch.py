@@ -1,9 +1,9 @@
-"""Locks that hold up the owner's command: a colleague's session that holds one is ended, any other is named.
+"""Terminate the colleagues' sessions that block the owner's command, and name other sessions that block it.
 
-A colleague who may change rows may lock the tables that they are in, and the owner of a table may keep it locked. So
-while the superuser's session waits, another one asks the server which sessions hold what it waits for
-(``pg_blocking_pids``). Sessions of shares are ended. For all others there is ``lock_timeout``, and an error that names
-the role and the process.
+A colleague who may change rows may lock their tables, and the owner of a table may keep it locked. While the
+superuser's session waits for a lock, a second session asks the server which sessions hold it (``pg_blocking_pids``).
+It terminates the sessions of shares. All other sessions run into ``lock_timeout``, and the error names the role and
+the process.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from sspcloud_magics.errors import QueryFailed, SspcloudError
 from sspcloud_magics.sharing.role_sql import SHARE_ROLES
 
 LOCK_TIMEOUT = "10s"
-"""How long a statement of sharing waits for a lock: some times the time that it takes to find and end a session."""
+"""Longest wait for a lock: several times what it takes to find and terminate a session."""
 
-_FIRST_LOOK = 1.0
-"""After how many seconds the other session is opened; a whole share takes a tenth of that."""
+_WATCH_DELAY = 1.0
+"""Seconds before the second session opens: ten times what a whole share takes, so that it rarely opens."""
 
-_EVERY = 0.5
+_WATCH_INTERVAL = 0.5
+"""Seconds between two queries of the second session."""
 
 _BLOCKING = f"""
 SELECT a.pid, coalesce(a.usename::text, 'an internal process'), CASE WHEN s.oid IS NOT NULL THEN pg_terminate_backend(a.pid) ELSE false END
@@ -36,14 +37,14 @@ LEFT JOIN {SHARE_ROLES} AS s ON s.oid = a.usesysid
 
 @dataclass(slots=True)
 class LockWatch:
-    """What held up a session.
+    """The sessions that blocked a session; filled in by the watching thread.
 
     Parameters
     ----------
     ended
-        The colleagues' sessions that were ended: role and process.
+        The terminated sessions of colleagues: role and process.
     holder
-        The last session that was found to hold what is waited for, in words; empty where none was.
+        The last session found that is not a colleague's, in words; empty if there was none.
     process
         The process of that session.
     """
@@ -54,21 +55,21 @@ class LockWatch:
 
 
 def describe_ended_sessions(watch: LockWatch) -> list[str]:
-    """Return what the owner ought to know of the sessions that were ended."""
+    """Return one sentence per session that was terminated."""
     return [
-        f"A session of {role} (process {process}) held up this command and was ended."
+        f"A session of {role} (process {process}) blocked this command and was terminated."
         for role, process in watch.ended
     ]
 
 
 @contextmanager
 def watch_locks(connection: DatabaseConnection) -> Iterator[LockWatch]:
-    """Watch what a block waits for, in the superuser's session that runs it.
+    """Watch the locks that the superuser's session waits for within a block.
 
     Raises
     ------
     QueryFailed
-        If a lock was not to be had in `LOCK_TIMEOUT`.
+        If a lock was not granted within `LOCK_TIMEOUT`.
     """
     watch, over = LockWatch(), threading.Event()
     process = connection.psycopg.info.backend_pid
@@ -82,8 +83,8 @@ def watch_locks(connection: DatabaseConnection) -> Iterator[LockWatch]:
         over.set()
         thread.join()
         raise QueryFailed(
-            f"The database is held up by {watch.holder or 'another session'}.",
-            why=f"{(error.diag.message_primary or str(error)).strip()} ({LOCK_TIMEOUT}). Nothing was changed by this step.",
+            f"A lock held by {watch.holder or 'another session'} blocks this command.",
+            why=f"{(error.diag.message_primary or str(error)).strip()} ({LOCK_TIMEOUT}). This step changed nothing.",
             hint="end its transaction, then run the same command again"
             + (f"\nSELECT pg_terminate_backend({watch.process})" if watch.process else ""),
         ) from None
@@ -93,18 +94,18 @@ def watch_locks(connection: DatabaseConnection) -> Iterator[LockWatch]:
 
 
 def _follow(connection: DatabaseConnection, process: int, watch: LockWatch, over: threading.Event) -> None:
-    if over.wait(_FIRST_LOOK):
+    if over.wait(_WATCH_DELAY):
         return
-    # Without another session nothing is ended, and the error names no holder: the command itself goes on.
+    # The command does not depend on the watch: without it, no session is terminated and the error names none.
     with suppress(psycopg.Error, SspcloudError):
-        beside = connection.copy_connection()
+        second = connection.copy_connection()
         try:
             while not over.is_set():
-                for holder, role, ended in beside.psycopg.execute(_BLOCKING, [process]).fetchall():
+                for holder, role, ended in second.psycopg.execute(_BLOCKING, [process]).fetchall():
                     if ended:
                         watch.ended.append((role, holder))
                     else:
                         watch.holder, watch.process = f"a session of {role} (process {holder})", holder
-                over.wait(_EVERY)
+                over.wait(_WATCH_INTERVAL)
         finally:
-            beside.close()
+            second.close()

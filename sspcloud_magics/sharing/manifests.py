@@ -1,9 +1,8 @@
-"""The objects of one share, in Kubernetes' JSON form: a Job that owns a Secret, a Role and a RoleBinding.
+"""The objects of one share as JSON manifests: a Job that owns a Secret, a Role and a RoleBinding.
 
-All of them have one name, which follows from the database and the colleague, because a colleague who may
-read one Secret and list nothing must know what it is called. The Job never runs a pod (``parallelism: 0``): it
-fails at ``activeDeadlineSeconds``, is deleted at once (``ttlSecondsAfterFinished: 0``), and the garbage
-collector takes what it owns.
+All of them have the same name, derived from the database and the colleague: a colleague who may read one Secret and
+list nothing must know its name. The Job never runs a pod (``parallelism: 0``). It fails at ``activeDeadlineSeconds``
+and is deleted at once (``ttlSecondsAfterFinished: 0``), and the garbage collector deletes the objects that it owns.
 """
 
 from __future__ import annotations
@@ -26,43 +25,44 @@ from sspcloud_magics.sharing.role_sql import Privileges
 Manifest: TypeAlias = dict[str, Any]
 
 _REPLACEMENTS = 32
+"""Instances of a CNPG database whose pods a share names ahead: each replacement has the next number."""
 _RBAC = "rbac.authorization.k8s.io"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedShare:
-    """The share of one colleague in a plan: its objects in the cluster, and its role in the database.
+    """The planned share of one colleague: its objects in the cluster, and its role in the database.
 
     Parameters
     ----------
     database
         The name of the release, such as ``postgresql-cnpg-951239``.
     namespace
-        The owner's.
+        The owner's namespace.
     colleague
-        For whom.
+        The colleague.
     service, port
-        Where the database listens.
+        The database's service and its port.
     pods
-        The names that its pods have or may come to have.
+        The names that the database's pods have now or will have after replacements.
     privileges
-        What the Postgres role may do.
+        The privileges of the Postgres role.
     duration, until
-        How long, and the moment at which it ends, with its zone.
+        The duration, and the expiry with its time zone.
     reason
-        Why, in the owner's words; may be empty.
+        The owner's reason; may be empty.
     for_kubectl
-        Whether the rights that ``kubectl port-forward`` needs are granted too.
+        Whether to grant the permissions that ``kubectl port-forward`` needs.
     forward
         Whether the colleague may forward to the pod, which opens all of its ports.
     selector
         The labels by which a NetworkPolicy selects the database's pods.
     exists
-        Whether the server has the role already, which is renewed then.
+        Whether the role exists already, and is altered.
     own_schema
-        Whether the role has a schema of its own, from this share or an earlier one.
+        Whether the role has its own schema, from this share or an earlier one.
     handover
-        What becomes of what the role owns, where it shall only read from now on; None where it owns nothing.
+        The handover of the role's objects when the share becomes read-only; None if it owns nothing.
     """
 
     database: str
@@ -94,12 +94,12 @@ class PlannedShare:
 
 
 def future_pods(database: str) -> tuple[str, ...]:
-    """Return the names that the instances of a CNPG database have and will have when they are replaced."""
+    """Return the names of the pods of a CNPG database, now and after replacements."""
     return tuple(f"{database}-{serial}" for serial in range(1, _REPLACEMENTS + 1))
 
 
 def share_labels(share: PlannedShare) -> dict[str, str]:
-    """Return the labels by which every later session finds the share."""
+    """Return the labels by which later sessions find the share."""
     return {
         share_keys.MANAGED_BY: share_keys.OWNER,
         share_keys.DATABASE: share.database,
@@ -108,15 +108,15 @@ def share_labels(share: PlannedShare) -> dict[str, str]:
 
 
 def share_annotations(share: PlannedShare) -> dict[str, str]:
-    """Return what a person who looks at an object of the share wants to know."""
-    said = {
+    """Return the annotations that describe the share, for later sessions and for readers of its objects."""
+    annotations = {
         share_keys.UNTIL: share.until.isoformat(timespec="seconds"),
         share_keys.ACCESS: share_keys.READ_WRITE if share.privileges.read_write else share_keys.READ_ONLY,
         share_keys.SCHEMAS: json.dumps(share.privileges.schemas, ensure_ascii=False),
         share_keys.ROLE: share.role,
         share_keys.CREATE: json.dumps(share.privileges.create),
     }
-    return said | ({share_keys.REASON: share.reason} if share.reason else {})
+    return annotations | ({share_keys.REASON: share.reason} if share.reason else {})
 
 
 def _manifest(version: str, kind: str, share: PlannedShare, job_uid: str | None, **parts: Any) -> Manifest:
@@ -133,7 +133,7 @@ def _manifest(version: str, kind: str, share: PlannedShare, job_uid: str | None,
 
 
 def job(share: PlannedShare) -> Manifest:
-    """Return the Job that is the share."""
+    """Build the Job that is the share."""
     resources = {"cpu": "10m", "memory": "16Mi"}
     container = {
         "name": "never-runs",
@@ -158,7 +158,7 @@ def job(share: PlannedShare) -> Manifest:
 
 
 def secret(share: PlannedShare, password: Secret, ca: str | None, job_uid: str | None) -> Manifest:
-    """Return the Secret that the colleague reads; the one manifest that holds a password, hidden."""
+    """Build the Secret that the colleague reads: the only manifest with a password, which is wrapped."""
     values = {
         share_keys.HOST: Secret(f"{share.service}.{share.namespace}.svc"),
         share_keys.PORT: Secret(str(share.port)),
@@ -173,9 +173,9 @@ def secret(share: PlannedShare, password: Secret, ca: str | None, job_uid: str |
 
 
 def role(share: PlannedShare, job_uid: str | None) -> Manifest:
-    """Return the Role: what our client needs, each by name.
+    """Build the Role: the permissions that this package's client needs, each by name.
 
-    The endpoints name the ready pod, so no right on pods is needed but the forward itself.
+    The endpoints name the ready pod, so the client needs no permission on pods except the forward itself.
     """
     rules: list[Manifest] = [
         _rule("secrets", ("get",), share.name),
@@ -198,17 +198,17 @@ def _rule(resource: str, verbs: Sequence[str], *names: str) -> Manifest:
 
 
 def role_binding(share: PlannedShare, job_uid: str | None) -> Manifest:
-    """Return the RoleBinding: the person on a laptop, and every notebook of their namespace."""
+    """Build the RoleBinding: the colleague on a laptop, and every notebook of their namespace."""
     role_ref = {"apiGroup": _RBAC, "kind": "Role", "name": share.name}
     subjects = [subject.to_manifest() for subject in share.colleague.subjects]
     return _manifest(f"{_RBAC}/v1", "RoleBinding", share, job_uid, roleRef=role_ref, subjects=subjects)
 
 
 def network_policy(share: PlannedShare, job_uid: str | None) -> Manifest:
-    """Return the NetworkPolicy that lets the colleague's namespace reach the port, and keeps everybody who needs it.
+    """Build the NetworkPolicy that admits the colleague's namespace to the port, and those who need it anyway.
 
-    The first policy that selects a pod isolates it: so pods of the same namespace and, for a CNPG database, its
-    operator are let in as well.
+    The first policy that selects a pod isolates it, so this one also admits the pods of the same namespace and, for
+    a CNPG database, its operator.
     """
     port = {"protocol": "TCP", "port": share.port}
     ingress: list[Manifest] = [
@@ -231,7 +231,7 @@ def _namespace(name: str) -> Manifest:
 
 
 def mask_manifest(manifest: Manifest) -> Manifest:
-    """Return a manifest that may be shown: the values of a Secret are hidden."""
+    """Mask the values of a Secret's manifest, so that it can be shown."""
     if manifest["kind"] != "Secret":
         return manifest
     return {**manifest, "data": dict.fromkeys(manifest["data"], HIDDEN)}

@@ -1,7 +1,7 @@
-"""What is true of the NetworkPolicies around a database, in sentences for its owner.
+"""Describe the NetworkPolicies around a database to its owner.
 
-Policies add up, and a pod that none selects is open to all. The chart's own policy ("only allow access from the
-same namespace") may select a label that no pod has: then it protects nothing, whatever its name says.
+Policies add up, and a pod that no policy selects is open to all. The chart's own policy ("only allow access from the
+same namespace") may select a label that no pod has: it then protects nothing, whatever its name suggests.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from sspcloud_magics.sharing.rendering import join_names
 
 Policy = Mapping[str, Any]
 
-OPEN = "No network policy selects this database: every pod of the cluster reaches its port."
+OPEN = "No network policy selects this database: every pod in the cluster can reach its port."
 
 
 def selects(policy: Policy, labels: Mapping[str, str]) -> bool:
-    """Return whether a policy on ingress selects a pod with these labels."""
+    """Whether an ingress policy selects a pod with these labels."""
     spec = policy.get("spec") or {}
     if "Ingress" not in (spec.get("policyTypes") or ["Ingress"]):
         return False
@@ -38,7 +38,7 @@ def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 
 def list_policies_about(policies: Iterable[Policy], pod: Mapping[str, str], database: str) -> list[Policy]:
-    """Return those policies that select a database's pod, or are called as if they did."""
+    """List the policies that select a database's pod, or whose names suggest that they do."""
     return [
         policy
         for policy in policies
@@ -46,20 +46,20 @@ def list_policies_about(policies: Iterable[Policy], pod: Mapping[str, str], data
     ]
 
 
-def observations(
+def describe_policies(
     policies: Iterable[Policy], pod: Mapping[str, str], pods: Sequence[Mapping[str, str]]
 ) -> list[str]:
-    """Return what the owner ought to know, one sentence each."""
+    """Return one sentence per policy that protects nothing, and one about access to the database."""
     known = list(policies)
     said = [
-        f"The network policy {policy['metadata']['name']} selects no pod at all: it protects nothing."
+        f"The network policy {policy['metadata']['name']} selects no pod, so it protects nothing."
         for policy in known
         if not any(selects(policy, labels) for labels in pods)
     ]
     isolating = [policy["metadata"]["name"] for policy in known if selects(policy, pod)]
     if isolating:
-        verb = "policy allows" if len(isolating) == 1 else "policies allow"
-        said.append(f"The network reaches this database only as the {verb}: {join_names(isolating)}.")
+        subject = "policy {} restricts" if len(isolating) == 1 else "policies {} restrict"
+        said.append(f"The network {subject.format(join_names(isolating))} access to this database.")
     else:
         said.append(OPEN)
     return said

@@ -1,6 +1,6 @@
-"""What sharing would do, before anything is done: the shares, the objects, the SQL, and what is to be known.
+"""Share plans: the shares, objects, SQL and advisories that a request leads to, before anything is done.
 
-A plan is a value. `--dry-run` shows it, with passwords masked, and `apply` carries it out.
+A plan is a value. ``--dry-run`` shows it, with passwords masked, and `apply` executes it.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from sspcloud_magics.spelling import nearest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareRequest:
-    """What the owner asks for.
+    """A share request as the owner typed it.
 
     Parameters
     ----------
     colleagues
-        As they were typed.
+        The colleagues' names, as typed.
     read_write
         Whether they may change rows, and create in a schema of their own.
     create
         Whether they may also create in the shared schemas.
     schemas
-        The schemas to open; all that hold users' objects where empty.
+        The schemas to share; all of the users' schemas if empty.
     duration
-        For how long.
+        The duration of the share.
     network
         Whether to let the colleagues' namespaces reach the port directly.
     forward
@@ -58,9 +58,9 @@ class ShareRequest:
     for_kubectl
         Whether to grant what ``kubectl port-forward`` needs.
     reason
-        Why, for whoever looks at it later.
+        A reason, for later readers.
     prefix
-        What the server puts before the names of users; learnt from the namespace where None.
+        The server's prefix of user names; read from the namespace if None.
     """
 
     colleagues: tuple[str, ...]
@@ -76,31 +76,30 @@ class ShareRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class SharePlan(rendering.Shown):
-    """What is going to be removed and made.
+class SharePlan(rendering.ShareDisplay):
+    """The objects and SQL to remove and to create.
 
     Parameters
     ----------
     database
-        Which database.
+        The database.
     shares
-        One for each colleague.
+        One share for each colleague.
     schemas
-        All schemas of the database: rights in those that are not shared are taken back.
+        All schemas of the database: privileges in those that are not shared are revoked.
     network
-        Whether a NetworkPolicy is made too.
+        Whether to create a NetworkPolicy.
     notes
-        What the owner ought to know, one sentence each, the most important first.
+        Advisories, one sentence each, the most important first.
     ended
-        The shares that have ended, of which what is left is removed first.
+        The ended shares whose remains are removed first.
     creators
-        The roles that may create in the shared schemas once the plan is carried out.
+        The roles that may create in the shared schemas after the plan is applied.
     idle_timeout
-        Whether the server can end idle sessions.
+        Whether the server has ``idle_session_timeout``.
     excess, archive, colleagues
-        Filled in by `add_preview`: what colleagues hold beyond their shares, which is taken back first; what makes the role
-        that keeps the colleagues' own schemas, where a superuser owns the database and it is not there; and who else shares
-        the database, as `role_sql.COLLEAGUES` answers.
+        Filled in by `add_preview`: the excess privileges to revoke first; the statements that create the archive, if a
+        superuser owns the database and the archive does not exist; and the rows of `role_sql.COLLEAGUES`.
     """
 
     database: Database
@@ -116,13 +115,10 @@ class SharePlan(rendering.Shown):
     colleagues: tuple[tuple[str, bool], ...] = ()
 
     def yaml(self) -> str:
-        """Return the objects that would be made, as YAML; what a Secret holds is masked.
-
-        What would be removed is said in comments.
-        """
-        removed = [f"# Removed first, as it has ended: all of {each.share.name}.\n" for each in self.ended]
+        """Format the objects to create as YAML, with Secrets masked; comments name the objects to remove."""
+        removed = [f"# Removed first, because it has ended: {each.share.name}.\n" for each in self.ended]
         removed += [
-            f"# Removed, where there is one: NetworkPolicy {share.name}.\n"
+            f"# Removed if it exists: NetworkPolicy {share.name}.\n"
             for share in self.shares
             if share.exists and not self.network
         ]
@@ -133,31 +129,33 @@ class SharePlan(rendering.Shown):
         return "".join(removed) + rendering.as_yaml(shown)
 
     def sql(self) -> str:
-        """Return the statements that would run, in their order; passwords are masked."""
+        """Format the statements to run, in order, with passwords masked."""
         parts = [
-            f"-- What is left of the share with {each.share.colleague}\n{each.sql}"
+            f"-- The remains of the share with {each.share.colleague}\n{each.sql}"
             for each in self.ended
             if each.sql
         ]
         if self.excess.statements:
             parts.append(
-                f"-- What colleagues hold beyond their shares\n{role_sql.as_text(self.excess.statements)}"
+                f"-- Excess privileges of colleagues\n{role_sql.format_statements(self.excess.statements)}"
             )
         if self.archive:
-            parts.append(f"-- The role that keeps what no owner inherits\n{role_sql.as_text(self.archive)}")
+            parts.append(
+                f"-- The archive, which keeps what no owner inherits\n{role_sql.format_statements(self.archive)}"
+            )
         colleagues = dict(self.colleagues)
         for share in self.shares:
             statements = self.statements(share, HIDDEN, colleagues.items())
             colleagues[share.role] = share.privileges.read_write
             before = share.handover.steps[:-1] if share.handover else ()
-            texts = [*map(role_sql.as_text, before), role_sql.as_text(statements)]
+            texts = [*map(role_sql.format_statements, before), role_sql.format_statements(statements)]
             parts.append("\n".join([f"-- The share with {share.colleague.name}", *texts]))
         return "\n".join(parts)
 
     def manifests(
         self, share: PlannedShare, password: Secret, ca: str | None, job_uid: str | None
     ) -> list[Manifest]:
-        """Return the objects of one share; its Job owns them, where there is one."""
+        """Build the objects of one share; its Job owns them, if it has one."""
         made = [
             manifests.secret(share, password, ca, job_uid),
             manifests.role(share, job_uid),
@@ -168,19 +166,19 @@ class SharePlan(rendering.Shown):
     def statements(
         self, share: PlannedShare, verifier: str, colleagues: Iterable[tuple[str, bool]]
     ) -> Statements:
-        """Return the SQL of one share; of a handover, the last step is a part of it.
+        """Build the SQL of one share; it includes the last step of a handover.
 
         Parameters
         ----------
         share
-            Which, as it stands on the server.
+            The share, with the current state of its role.
         verifier
             The SCRAM verifier of the password.
         colleagues
-            Who else shares the database, as `role_sql.COLLEAGUES` answers.
+            The rows of `role_sql.COLLEAGUES`.
         """
         privileges = share.privileges
-        made = role_sql.login(
+        made = role_sql.create_role(
             share.role,
             verifier,
             share.until,
@@ -191,11 +189,11 @@ class SharePlan(rendering.Shown):
         if share.handover is not None:
             made += share.handover.steps[-1]
         elif share.exists:
-            # A writer owns what is in their own schema, and keeps all rights on it.
+            # A writer owns the objects in their own schema, and keeps all privileges on them.
             own = () if privileges.read_write or not share.own_schema else (share.role,)
             made += role_sql.revoke_before_grant(privileges, (*self.schemas, *own))
         made += role_sql.grant(privileges, own_schema=share.own_schema)
-        return made + role_sql.between_colleagues(colleagues, privileges)
+        return made + role_sql.grant_between_colleagues(colleagues, privileges)
 
     @property
     def _answer(self) -> rendering.Answer:
@@ -207,12 +205,12 @@ class SharePlan(rendering.Shown):
 def make_plan(
     cluster: Cluster, connection: DatabaseConnection, request: ShareRequest, inventory: Inventory
 ) -> SharePlan:
-    """Return what the request comes to, for this database once what has ended is removed.
+    """Plan a request, for this database as it is once the ended shares are removed.
 
     Raises
     ------
     UsageProblem
-        If a colleague or a schema cannot be what was typed, or a role of such a name is somebody else's.
+        If a colleague's name or a schema is invalid, or a role of that name exists that no share created.
     """
     database, ended = inventory.database, inventory.ended
     prefix = request.prefix
@@ -221,17 +219,17 @@ def make_plan(
         prefix = _learn_prefix(cluster, database.namespace)
         if prefix is None:
             prefix = DEFAULT_PREFIX
-            notes.append(f"How the server names users could not be learnt here; {prefix!r} is assumed.")
+            notes.append(f"The server's prefix of user names could not be read here; {prefix!r} is assumed.")
     colleagues = _colleagues(request.colleagues, prefix, database.namespace)
     notes.append(advisories.warn_spelling(colleagues))
     session = connection.psycopg
-    heir = role_sql.heir_of_database(session)
+    heir = role_sql.find_heir(session)
     roles = [role_name(colleague.name) for colleague in colleagues]
-    _refuse_strangers(session, roles)
+    _refuse_unmarked_roles(session, roles)
     gone = {each.share.role for each in ended}
     own_schemas = _own_schemas(session, {*roles, *gone}, gone & {role.name for role in inventory.roles}, heir)
     found = {name for (name,) in session.execute(role_sql.SCHEMAS).fetchall()}
-    # The schema of a role that goes is one of the heir's then.
+    # When a role is dropped, its schema becomes one of the heir's.
     left = {name for name, owner in own_schemas.items() if name in gone and owner != role_sql.ARCHIVE}
     every = tuple(sorted(found | left))
     schemas = _schemas(request.schemas, every)
@@ -271,22 +269,24 @@ def make_plan(
     )
     again = [share.colleague.name for share in shares if share.exists]
     notes += [
-        f"{rendering.join_names(again)} had a share of it: it is changed to this, with the same password."
+        f"{rendering.join_names(again)} already had a share, which changes to this one and keeps its password."
     ] * bool(again)
     notes += [advisories.describe_handover(role, given) for role, given in handovers.items()]
     notes += advisories.warn_ending(session)
     if request.read_write:
         notes += advisories.warn_writing(roles, schemas, create=request.create)
     if request.forward:
-        notes += advisories.ports(cluster, database, labels, ports)
-    notes += [] if request.schemas else advisories.schemas(every, schemas)
-    notes += advisories.public(session, schemas, gone, read_write=request.read_write)
+        notes += advisories.warn_ports(cluster, database, labels, ports)
+    notes += [] if request.schemas else advisories.warn_later_schemas(every, schemas)
+    notes += advisories.warn_public(session, schemas, gone, read_write=request.read_write)
     admitted = [one.namespace for one in colleagues] if request.network else []
-    notes += advisories.network(cluster, database, labels, admitted, [each.share.name for each in ended])
+    notes += advisories.describe_network(
+        cluster, database, labels, admitted, [each.share.name for each in ended]
+    )
     if request.for_kubectl:
         notes.append(
-            f"For kubectl, every pod of {database.namespace} may be listed by name, with its labels and "
-            "environment variables: the rights of kubectl cannot be made narrower."
+            f"For kubectl, they may list every pod of {database.namespace}, with labels and environment variables: "
+            "kubectl does not work with narrower permissions."
         )
     return SharePlan(
         database=database,
@@ -301,7 +301,7 @@ def make_plan(
 
 
 def add_preview(plan: SharePlan, connection: DatabaseConnection, opener: revoke.Opener) -> SharePlan:
-    """Return a plan with what only its preview needs; carrying it out asks the server again, at that moment."""
+    """Fill in the parts of a plan that only its preview needs; `apply` reads them again from the server."""
     session, share = connection.psycopg, plan.shares[0].privileges
     gone = {each.share.role for each in plan.ended}
     handed_over = {share.role for share in plan.shares if share.handover}
@@ -311,7 +311,7 @@ def add_preview(plan: SharePlan, connection: DatabaseConnection, opener: revoke.
         ended=tuple(
             replace(each, sql=revoke.removal_sql(connection, each.share.role, opener)) for each in plan.ended
         ),
-        # What is handed over leaves nothing to be narrowed.
+        # A role that is handed over has no privileges left to revoke.
         excess=find_excess(session, {*plan.creators, *gone, *handed_over}),
         archive=tuple(make_archive(session)) if makes_archive else (),
         colleagues=tuple(
@@ -321,12 +321,12 @@ def add_preview(plan: SharePlan, connection: DatabaseConnection, opener: revoke.
 
 
 def require_rights(cluster: Cluster, namespace: str, *, network: bool) -> None:
-    """Raise before anything is made, where a right to make it is missing.
+    """Check for the permissions to create the share's objects.
 
     Raises
     ------
     Forbidden
-        Names what is missing, and the link that relaunches a notebook service with it.
+        If one is missing: names it, and the link that relaunches a notebook service with it.
     """
     needed = [ROLES, ROLE_BINDINGS, SECRETS, *([NETWORK_POLICIES] if network else [])]
     missing = [each for each in needed if not permissions.may(cluster, "create", each, namespace)]
@@ -334,10 +334,10 @@ def require_rights(cluster: Cluster, namespace: str, *, network: bool) -> None:
         return
     names = " and ".join(each.plural for each in missing)
     raise Forbidden(
-        f"Sharing needs the right to create {names} in {namespace}, and you do not have it.",
+        f"Sharing needs the permission to create {names} in {namespace}, which you do not have.",
         hint=f"relaunch the service with a role that allows it: {relaunch_link(Attempt('create', missing[0], namespace))}"
         if cluster.in_service
-        else f"ask whoever runs the cluster, or whoever owns {namespace}, for that right",
+        else f"ask the cluster's administrator or the owner of {namespace} for that permission",
     )
 
 
@@ -347,7 +347,7 @@ def _colleagues(typed: Sequence[str], prefix: str, namespace: str) -> tuple[Coll
         colleague = parse_colleague(text, prefix=prefix, owner=namespace)
         found[colleague.name] = colleague
     if not found:
-        raise UsageProblem("Nobody was named to share with.", hint="--with bob carol")
+        raise UsageProblem("No colleague was named.", hint="name one or several: --with bob carol")
     return tuple(found.values())
 
 
@@ -357,7 +357,7 @@ def _schemas(typed: Sequence[str], every: Sequence[str]) -> tuple[str, ...]:
         near = nearest(unknown[0], every)
         raise UsageProblem(
             f"There is no schema {unknown[0]!r} in this database.",
-            hint=f"did you mean {near}?" if near else f"there is: {', '.join(every)}",
+            hint=f"did you mean {near}?" if near else f"choose from: {', '.join(every)}",
         )
     return tuple(dict.fromkeys(typed)) or tuple(every)
 
@@ -365,7 +365,7 @@ def _schemas(typed: Sequence[str], every: Sequence[str]) -> tuple[str, ...]:
 def _own_schemas(
     session: psycopg.Connection[Any], roles: AbstractSet[str], gone: AbstractSet[str], heir: str | None
 ) -> dict[str, str]:
-    """Return which roles have a schema of their own, and its owner, once the roles that go are gone."""
+    """Return the roles that have their own schema, and its owner, as they will be after `gone` roles are dropped."""
     found = dict(session.execute(role_sql.OWN_SCHEMAS, [list(roles)]).fetchall())
     for role in gone & found.keys():
         if hand_over(session, role, heir, leaves=True).drops_schema:
@@ -378,7 +378,7 @@ def _own_schemas(
 def _handovers(
     session: psycopg.Connection[Any], roles: Iterable[str], heir: str | None
 ) -> dict[str, Handover]:
-    """Return what becomes of what roles own that shall only read from now on."""
+    """Plan the handovers of roles that own objects and become read-only."""
     owning = [role for role in sorted(roles) if list_owned(session, role)]
     return {role: hand_over(session, role, heir, leaves=False) for role in owning}
 
@@ -400,7 +400,7 @@ def _learn_prefix(cluster: Cluster, namespace: str) -> str | None:
 def _pods(
     cluster: Cluster, database: Database
 ) -> tuple[dict[str, str], tuple[str, ...], tuple[TargetPort, ...]]:
-    """Return the labels of the database's pod, the names that it has or may come to have, and its ports."""
+    """Return the labels of the database's pod, its names now and after replacements, and its ports."""
     services = {service.name: service for service in inventory.services(cluster, database.namespace)}
     selector = dict(services[database.service].selector) if database.service in services else {}
     listed = inventory.pods(cluster, database.namespace)
@@ -419,13 +419,13 @@ def _selector(labels: dict[str, str], database: Database) -> dict[str, str]:
     return {key: labels[key] for key in wanted if key in labels} or {"app": database.name}
 
 
-def _refuse_strangers(session: psycopg.Connection[Any], roles: list[str]) -> None:
-    """Refuse to take over a role of that name which no share has made: it may be somebody's."""
-    found = session.execute(role_sql.STRANGERS, [roles, role_sql.COMMENT]).fetchall()
+def _refuse_unmarked_roles(session: psycopg.Connection[Any], roles: list[str]) -> None:
+    """Refuse to take over a role of that name that no share created: other users may need it."""
+    found = session.execute(role_sql.UNMARKED_ROLES, [roles, role_sql.COMMENT]).fetchall()
     if found:
         raise UsageProblem(
-            f"The database has a role {found[0][0]} already, which no share has made.",
-            why="A share would change its password, and drop it in the end.",
-            hint=f"rename it (ALTER ROLE … RENAME TO …), or drop it, then share again\n"
-            f"if it is of a share, say so: COMMENT ON ROLE {found[0][0]} IS '{role_sql.COMMENT}'",
+            f"The database already has a role {found[0][0]} that no share created.",
+            why="A share would change its password, and drop it at the end.",
+            hint=f"rename it (ALTER ROLE … RENAME TO …) or drop it, then share again\n"
+            f"if a share created it, mark it: COMMENT ON ROLE {found[0][0]} IS '{role_sql.COMMENT}'",
         )

@@ -1,4 +1,4 @@
-"""What the pods of shares and relays have in common: the image, and the rights that they go without."""
+"""Image and security contexts shared by the pods of shares and relays."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ HARDENED_CONTAINER = {
     "capabilities": {"drop": ["ALL"]},
     "readOnlyRootFilesystem": True,
 }
-"""The ``securityContext`` of a container."""
+"""``securityContext`` of a container."""
 
 HARDENED_POD = {
     "runAsNonRoot": True,
-    "runAsUser": 65534,  # nobody
+    "runAsUser": 65534,  # the user ``nobody`` of most images
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-"""The ``securityContext`` of a pod."""
+"""``securityContext`` of a pod."""

@@ -1,9 +1,9 @@
-"""A relay: a small pod in one's own namespace that passes bytes on to a host that the pod can reach.
+"""Relays: small pods in your namespace that pass bytes on to a host that the pod can reach.
 
-It is the course's own way (``alpine/socat``), made fit: no root, no capabilities, no token, limits on what it may
-use, a deadline by which it ends even if nobody stops it. A process has one relay for each host and port, and never
-another's: who stops first takes nothing from the others. A relay is marked with the process that made it, and the next one
-that makes a relay removes those that have ended and those whose process is gone.
+A relay runs socat as in the course (``alpine/socat``), hardened: no root, no capabilities, no token, resource limits, and
+a deadline that ends it even if no process stops it. Each process has its own relay for a host and port, so stopping it
+affects no other process. A relay names the process that created it. Opening a relay also removes those that have ended
+or whose process no longer exists.
 """
 
 from __future__ import annotations
@@ -31,40 +31,48 @@ from sspcloud_magics.sharing.pods import HARDENED_CONTAINER, HARDENED_POD, IMAGE
 from sspcloud_magics.target import Target, parse_port
 from sspcloud_magics.tunnel.ipc import State
 
-LASTS = timedelta(hours=12)
+LIFETIME = timedelta(hours=12)
+"""Deadline of a relay: longer than a day's work, so that it ends only relays that were left behind."""
+
+# Label and annotations of the pod.
 RELAY = f"{share_keys.OWNER}/relay"
 DESTINATION = f"{share_keys.OWNER}/destination"
 MADE_BY = f"{share_keys.OWNER}/process"
 
 _LABELS = {share_keys.MANAGED_BY: share_keys.OWNER, RELAY: "true"}
 _HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?")
-_OVER = ("Succeeded", "Failed")
+_ENDED_PHASES = ("Succeeded", "Failed")
 _HOPELESS = ("ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError")
-"""What a pod waits for that does not come: an image was tried and is not there, or cannot be run so."""
-_LOOK_INTERVAL = 0.2
-_going: dict[Target, threading.Thread] = {}
-"""Who removes a relay at this moment: it is not one to be used again."""
-_starting = threading.Lock()
+"""Reasons to wait that do not pass: the image cannot be pulled, or the container cannot be created."""
+
+_POLL_SECONDS = 0.2
+
+_removals: dict[Target, threading.Thread] = {}
+"""The threads that are removing relays: such a relay must not be used again."""
+
+_removals_lock = threading.Lock()
+"""Makes storing and starting a thread of `_removals` one step."""
 
 
 def _begin_in_child() -> None:
-    global _starting  # noqa: PLW0603 - a thread that the child does not have may hold it
-    _starting = threading.Lock()
-    _going.clear()
+    global _removals_lock  # noqa: PLW0603 - a thread that the child does not have may hold it
+    _removals_lock = threading.Lock()
+    _removals.clear()
 
 
 fork_hooks.in_child(_begin_in_child)
 _UNPRIVILEGED = 1024
+"""The first port that a process without root may listen on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A relay that runs.
+    """A running relay.
 
     Parameters
     ----------
     pod
-        What to forward to.
+        The pod to forward to.
     port
         The port that it listens on.
     """
@@ -74,12 +82,12 @@ class Relay:
 
 
 def parse_destination(text: str) -> tuple[str, int]:
-    """Return the host and the port of ``HOST:PORT``.
+    """Parse ``HOST:PORT``.
 
     Raises
     ------
     UsageProblem
-        If it is not of that form.
+        If `text` does not have that form.
 
     Examples
     --------
@@ -90,19 +98,19 @@ def parse_destination(text: str) -> tuple[str, int]:
     form = "write HOST:PORT, such as postgresql-cnpg-951239-rw.user-alice.svc.cluster.local:5432"
     number = parse_port(port).remote if colon and port.isascii() and port.isdigit() else None
     if not _HOST.fullmatch(host) or not isinstance(number, int):
-        raise UsageProblem(f"{text!r} is not a host and a port.", hint=form)
+        raise UsageProblem(f"{text!r} does not have the form HOST:PORT.", hint=form)
     return host, number
 
 
 def get_listening_port(port: int) -> int:
-    """Return the port on which a relay listens: the same, or a high one where that needs root."""
+    """Return the port on which a relay listens: the same, or a high one if that needs root."""
     return port if port >= _UNPRIVILEGED else port + 10_000
 
 
 def relay_pod(
-    namespace: str, host: str, port: int, *, image: str = IMAGE, duration: timedelta = LASTS
+    namespace: str, host: str, port: int, *, image: str = IMAGE, duration: timedelta = LIFETIME
 ) -> dict[str, Any]:
-    """Return the pod of a relay."""
+    """Build the pod of a relay."""
     resources = {"cpu": "100m", "memory": "32Mi"}
     made_by = process_identity.mark()
     digest = hashlib.sha256(f"{host}:{port} {image} {made_by}".encode()).hexdigest()[:8]
@@ -144,36 +152,36 @@ def open_relay(
     timeout: float = 60.0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Relay:
-    """Return this process's relay to a host and port: the one that runs, or a new one once it is ready.
+    """Return this process's relay to a host and port: the running one, or a new one once it is ready.
 
-    One that does not become ready, or is not waited for, is removed again.
+    If the relay does not become ready, or the wait is interrupted, it is removed.
 
     Parameters
     ----------
     cluster
-        Where, and as whom; the relay runs in its namespace.
+        The cluster; the relay runs in its namespace.
     host, port
-        Where it shall lead.
+        The destination.
     image
         An image whose entry point is socat.
     timeout
-        How long it may take until it is ready, in seconds.
+        How long to wait until the relay is ready, in seconds.
     progress
-        Is told what is waited for.
+        Called with a description of each step.
 
     Raises
     ------
     Forbidden
-        If one may not create pods in one's own namespace.
+        If you may not create pods in your namespace.
     PodNotReady
-        If it does not become ready in time, with the reason that the cluster gives.
+        If the relay does not become ready in time, with the cluster's reason.
     """
     sweep(cluster)
     wanted = relay_pod(cluster.namespace, host, port, image=image)
     name = wanted["metadata"]["name"]
     relay = Relay(Target(cluster.namespace, "pod", name), get_listening_port(port))
-    with _starting:
-        removal = _going.get(relay.pod)
+    with _removals_lock:
+        removal = _removals.get(relay.pod)
     if removal is not None:
         removal.join(timeout)
     found = _find_pod(cluster, name, time.monotonic() + timeout)
@@ -191,7 +199,7 @@ def open_relay(
 
 
 def _find_pod(cluster: Cluster, name: str, deadline: float) -> dict[str, Any] | None:
-    """Return the pod of that name, once none of that name is on its way out; None where there is none."""
+    """Return the pod of that name, after waiting for the end of one that is being deleted; None if there is none."""
     while True:
         try:
             pod = object_reads.get_object(cluster, PODS, name)
@@ -199,47 +207,47 @@ def _find_pod(cluster: Cluster, name: str, deadline: float) -> dict[str, Any] | 
             return None
         if "deletionTimestamp" not in pod["metadata"] or time.monotonic() > deadline:
             return pod
-        time.sleep(_LOOK_INTERVAL)
+        time.sleep(_POLL_SECONDS)
 
 
 def close_relay(cluster: Cluster, relay: Relay) -> None:
-    """Remove a relay; again and again does no harm."""
+    """Remove a relay; idempotent."""
     object_writes.delete_object(cluster, PODS, relay.pod.name, relay.pod.namespace)
 
 
-def end_with_its_forward(manager: ForwardManager, cluster: Cluster, relay: Relay) -> None:
-    """Remove a relay as soon as no forward of this process leads to it."""
+def remove_with_forward(manager: ForwardManager, cluster: Cluster, relay: Relay) -> None:
+    """Remove a relay as soon as the forward to it stops."""
 
-    def look(forward: Forward) -> None:
+    def follow(forward: Forward) -> None:
         if forward.target != relay.pod or forward.state is not State.STOPPED:
             return
         unsubscribe()
         if manager.is_closed:
-            remove()  # the process ends: a thread would not live to see it
+            remove()  # the process is ending, and a thread might not finish
         else:
             removal = threading.Thread(target=remove, name="sspcloud-relay", daemon=True)
-            with _starting:  # a relay that is opened at this moment waits for a thread that runs
-                _going[relay.pod] = removal
+            with _removals_lock:  # `open_relay` may only join a thread that has started
+                _removals[relay.pod] = removal
                 removal.start()
 
     def remove() -> None:
-        # Whatever happens to the API server meanwhile, the relay's deadline ends it.
+        # If the API server does not answer, the relay's deadline ends it.
         with contextlib.suppress(SspcloudError):
             close_relay(cluster, relay)
-        _going.pop(relay.pod, None)
+        _removals.pop(relay.pod, None)
 
-    unsubscribe = manager.subscribe(look)
+    unsubscribe = manager.subscribe(follow)
 
 
 def sweep(cluster: Cluster) -> list[str]:
-    """Remove the relays of this namespace that have ended, or whose process has; return their names."""
+    """Remove the relays of this namespace that have ended, or whose process no longer exists; return their names."""
     selector = ",".join(f"{key}={value}" for key, value in _LABELS.items())
     listed = object_reads.list_objects(cluster, PODS, label_selector=selector)
     with report_malformed(cluster):
         ended = [
             pod["metadata"]["name"]
             for pod in listed
-            if (pod.get("status") or {}).get("phase") in _OVER
+            if (pod.get("status") or {}).get("phase") in _ENDED_PHASES
             or process_identity.is_gone((pod["metadata"].get("annotations") or {}).get(MADE_BY, ""))
         ]
     for name in ended:
@@ -258,26 +266,26 @@ def _wait_until_ready(cluster: Cluster, pod: Mapping[str, Any], timeout: float) 
             raise PodNotReady(
                 f"The relay {name} did not become ready, and was removed.",
                 why=why,
-                hint="if your cluster does not get its image: --image IMAGE, with another image of socat\n"
-                "%config SSPCloud.relay_image = 'IMAGE'   says it once for all relays",
+                hint="if your cluster cannot pull its image, name another one with socat: --image IMAGE\n"
+                "%config SSPCloud.relay_image = 'IMAGE'   sets it for all relays",
             )
-        time.sleep(_LOOK_INTERVAL)
+        time.sleep(_POLL_SECONDS)
         pod = object_reads.get_object(cluster, PODS, name)
 
 
 def _state(cluster: Cluster, pod: Mapping[str, Any]) -> tuple[bool, str]:
-    """Return whether a pod is ready, and what it waits for."""
+    """Return whether a pod is ready, and the reason if it is not."""
     with report_malformed(cluster):
-        return _ready(pod), _describe_wait(pod)
+        return _is_ready(pod), _describe_wait(pod)
 
 
-def _ready(pod: Mapping[str, Any]) -> bool:
+def _is_ready(pod: Mapping[str, Any]) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or ()
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def _describe_wait(pod: Mapping[str, Any]) -> str:
-    """Return what the cluster says of a pod that is not ready."""
+    """Return the cluster's reason why a pod is not ready."""
     status = pod.get("status") or {}
     for container in status.get("containerStatuses") or ():
         waiting = (container.get("state") or {}).get("waiting") or {}
@@ -286,4 +294,4 @@ def _describe_wait(pod: Mapping[str, Any]) -> str:
     for condition in status.get("conditions") or ():
         if condition["status"] != "True" and condition.get("message"):
             return str(condition["message"])
-    return f"It is {status.get('phase', 'Pending')}."
+    return f"The pod is {status.get('phase', 'Pending')}."

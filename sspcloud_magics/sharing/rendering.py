@@ -1,7 +1,7 @@
-"""What an owner is answered, in words: as text for a terminal and as HTML for a notebook.
+"""Rendering of share plans and results: text for a terminal, HTML for a notebook.
 
-Both ways of `%share_db` end in an `Answer`: what is granted in one sentence, the objects and the SQL where they
-are to be shown, what is good to know, and in the end the one line to send, which holds no secret.
+Both render an `Answer`: the grant in one sentence, the objects and SQL of a preview, the notes, and at the end the line
+to send, which contains no secret.
 """
 
 from __future__ import annotations
@@ -20,32 +20,33 @@ from sspcloud_magics.sharing.durations import duration_in_words
 from sspcloud_magics.sharing.manifests import PlannedShare
 
 WIDTH = 100
+"""Characters per line of the text and of the YAML."""
 _TEXT = "color:var(--jp-content-font-color1,inherit);font-family:var(--jp-content-font-family,sans-serif)"
 _CODE = "font-family:var(--jp-code-font-family,monospace)"
 
-_SAID_OF = {
-    "Job": "The share itself. It runs nothing; its deadline ends it and all that follows, which it owns.",
-    "Secret": "What the colleague needs to connect. Only they may read it, beside you.",
-    "Role": "To read that Secret, and to forward to this database: each by name, and nothing else.",
-    "RoleBinding": "To whom: the account on a laptop, and the notebooks of its namespace.",
-    "NetworkPolicy": "Which namespaces reach the port without a forward.",
+_PURPOSES = {
+    "Job": "The share itself. It runs nothing; its deadline ends it and the objects below, which it owns.",
+    "Secret": "What the colleague needs to connect. Only they and you may read it.",
+    "Role": "Permission to read that Secret and to forward to this database, each by name, and nothing else.",
+    "RoleBinding": "The colleague: the account on a laptop, and the notebooks of its namespace.",
+    "NetworkPolicy": "The namespaces that reach the port without a forward.",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What is shown of a share.
+    """The rendered parts of a share plan or result.
 
     Parameters
     ----------
     granted
-        What the colleagues may do, and until when.
+        The colleagues' access and its expiry, in one sentence.
     line
         The line to send to them.
     notes
-        What the owner ought to know, the most important first.
+        Advisories for the owner, the most important first.
     objects, statements
-        The YAML of the objects and the SQL; empty where they are not shown.
+        The YAML of the objects and the SQL of a preview; empty for a result.
     """
 
     granted: str
@@ -55,8 +56,8 @@ class Answer:
     statements: str = ""
 
     def as_text(self) -> str:
-        """Return it for a terminal."""
-        parts = ["Nothing was done. This would be:" if self.objects else "", self.granted]
+        """Render text for a terminal."""
+        parts = ["Nothing was done. This is the plan:" if self.objects else "", self.granted]
         if self.objects:
             parts += [f"# In the cluster\n{self.objects}", f"-- In PostgreSQL\n{self.statements}"]
         if self.notes:
@@ -66,8 +67,8 @@ class Answer:
         return printable("\n\n".join(part for part in parts if part))
 
     def as_html(self) -> str:
-        """Return it for a notebook."""
-        begin = "<p><strong>Nothing was done.</strong> This would be:</p>" if self.objects else ""
+        """Render HTML for a notebook."""
+        begin = "<p><strong>Nothing was done.</strong> This is the plan:</p>" if self.objects else ""
         shown = ""
         if self.objects:
             shown = _fold("Objects in the cluster", self.objects) + _fold("SQL", self.statements)
@@ -82,15 +83,15 @@ class Answer:
 
     @property
     def _send(self) -> str:
-        return "The line to send them then:" if self.objects else "Send them this line; it holds no secret:"
+        return "The line to send them later:" if self.objects else "Send them this line; it holds no secret:"
 
 
 def _fold(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary><pre style='{_CODE}'>{escape(text)}</pre></details>"
 
 
-class Shown:
-    """What shows shares to their owner: as a plan, and as its result."""
+class ShareDisplay:
+    """Base class that displays shares to their owner: a plan, or its result."""
 
     __slots__ = ()
 
@@ -99,17 +100,17 @@ class Shown:
 
     @property
     def line(self) -> str:
-        """The line to send to the colleagues; it holds no secret."""
+        """The line to send to the colleagues; it contains no secret."""
         return f"%connect_db {self.shares[0].namespace}/{self.shares[0].database}"
 
     @property
     def granted(self) -> str:
-        """What the colleagues may do, and until when, in one sentence: the same for each."""
+        """The colleagues' access and its expiry in one sentence; the same for all of them."""
         first, privileges = self.shares[0], self.shares[0].privileges
         return (
             f"{join_names([share.colleague.name for share in self.shares])} may {'read and write' if privileges.read_write else 'read'} "
             f"{first.database} ({'schema' if len(privileges.schemas) == 1 else 'schemas'} {join_names(privileges.schemas)}) "
-            f"for {duration_in_words(first.duration)}, until {moment(first.until)}."
+            f"for {duration_in_words(first.duration)}, until {moment_in_words(first.until)}."
         )
 
     @property
@@ -124,7 +125,7 @@ class Shown:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Return names as a sentence lists them.
+    """Join names as a list in a sentence.
 
     Examples
     --------
@@ -134,14 +135,14 @@ def join_names(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1] if names else "") if part)
 
 
-def moment(when: datetime) -> str:
-    """Return a moment as one says it, in this machine's time zone, which is named."""
+def moment_in_words(when: datetime) -> str:
+    """Format a moment in words, in this machine's time zone, with its name."""
     local = when.astimezone()
     return f"{local:%A} {local.day} {local:%B %Y, %H:%M} ({local.tzname()})"
 
 
 class _Readable(yaml.SafeDumper):
-    """YAML without anchors, and with lists of words on one line."""
+    """YAML without anchors, and with lists of strings on one line."""
 
     def ignore_aliases(self, _data: object) -> bool:
         return True
@@ -155,9 +156,9 @@ class _Readable(yaml.SafeDumper):
 
 
 def as_yaml(manifests: Iterable[Mapping[str, Any]]) -> str:
-    """Return objects as YAML that ``kubectl apply -f`` reads, each with a word on what it is for."""
+    """Format objects as YAML for ``kubectl apply -f``, each with a comment that names its purpose."""
     documents = [
-        f"# {_SAID_OF[manifest['kind']]}\n"
+        f"# {_PURPOSES[manifest['kind']]}\n"
         + yaml.dump(manifest, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=WIDTH)
         for manifest in manifests
     ]

@@ -1,12 +1,12 @@
-"""Taking a share back: at once, with its live sessions, and without losing what the colleague has made.
+"""Revoke a share: at once, with its open sessions, and without losing what the colleague created.
 
-Deleting the Job takes the Secret and the rights in the cluster. In the database the role is locked out first,
-its sessions end, what it owns is handed over in each database of the server (`handover`), and then the role
-goes. A role whose share has ended by itself is found by its comment, and goes the same way. Where the database cannot
-be reached, what is in the cluster goes all the same, and the role is found by the next session.
+Deleting the Job deletes the Secret and the permissions in the cluster. In the database, the role is locked out, its
+sessions are terminated, its objects are handed over in each database of the server (`handover`), and the role is
+dropped. The role of a share that has expired is found by its comment, and removed the same way. If the database cannot
+be reached, the objects in the cluster are deleted anyway, and the next session finds the role.
 
-Another session of the owner may share at the same moment. Each step that changes a role takes its turn
-(`role_sql.TAKE_TURN`) and looks whether the role was renewed in between; a renewed role is left alone.
+Another session of the owner may share at the same moment. Each step that changes a role first locks all roles
+(`role_sql.LOCK_ROLES`) and checks whether the role was renewed in between. A renewed role is left alone.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from sspcloud_magics.sharing import advisories, role_sql
 from sspcloud_magics.sharing.handover import Handover, hand_over
 from sspcloud_magics.sharing.inventory import EndedShare, Share, list_shares
 from sspcloud_magics.sharing.lock_watch import describe_ended_sessions, watch_locks
-from sspcloud_magics.sharing.superuser import word_refusal
+from sspcloud_magics.sharing.superuser import translate_errors
 
-# The Job goes last: as long as it is there, the share is listed, and an interrupted revocation is seen.
-# Without a Job the Secret tells of it.
-_IN_ORDER = (ROLE_BINDINGS, ROLES, NETWORK_POLICIES, SECRETS)
+# The Job is deleted last: while it exists, the share is listed, and an interrupted revocation is visible.
+# Without a Job, the Secret has this role.
+_DELETION_ORDER = (ROLE_BINDINGS, ROLES, NETWORK_POLICIES, SECRETS)
 
 _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s"
 
-# A session that is still logging in has passed the check of LOGIN, and its user is not known yet: it holds the lock of its
-# transaction. It may take its time (post_auth_delay), so it is ended like the role's own.
+# A session that is still logging in has passed the check of LOGIN, but its user is not known yet. It holds the lock of its
+# transaction. It may take long (post_auth_delay), so it is terminated like the role's own sessions.
 _LOGGING_IN = """
 SELECT l.pid FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'virtualxid' AND l.pid IS NOT NULL AND l.pid <> pg_backend_pid()
@@ -46,8 +46,10 @@ WHERE l.locktype = 'virtualxid' AND l.pid IS NOT NULL AND l.pid <> pg_backend_pi
 """
 _END_LOGINS = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'virtualxid' AND pid = ANY(%s)"
 _END_SECONDS = 10.0
+"""Longest wait for terminated sessions to end, in seconds."""
 _END_POLL_SECONDS = 0.05
 _TRIES = 3
+"""Attempts to take a role out of a database while other sessions change the same rows."""
 _STATE = "SELECT coalesce(rolvaliduntil::text, ''), rolcanlogin FROM pg_roles WHERE rolname = %s"
 _PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE owner = %s AND database = current_database()"
 
@@ -57,20 +59,20 @@ Opener = Callable[[str], DatabaseConnection]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeResult:
-    """What came of taking a share back, or of narrowing those that stand.
+    """The result of revoking a share, or of revoking excess privileges.
 
     Parameters
     ----------
     share
-        Which was taken back; None where none was.
+        The revoked share; None for excess privileges.
     sessions
-        How many sessions of the colleague were ended.
+        The number of terminated sessions.
     handovers
-        What became of what the colleague had made, by database.
+        The handovers of the colleague's objects, by database; empty for the connection's own database.
     notes
-        What else the owner ought to know, one sentence each.
+        Other notes for the owner, one sentence each.
     role_left
-        Why the Postgres role is still there; empty where it is not.
+        Why the Postgres role still exists; empty if it does not.
     """
 
     share: Share | None = None
@@ -81,7 +83,7 @@ class RevokeResult:
 
     @property
     def inherited(self) -> tuple[str, ...]:
-        """The names of the tables and other data of the colleague that the owner has now."""
+        """The names of the colleague's tables and other data that now belong to the owner."""
         return tuple(
             f"{name} ({dbname})" if dbname else name
             for dbname, given in self.handovers
@@ -90,21 +92,22 @@ class RevokeResult:
 
     @property
     def words(self) -> str:
-        """What came of it, for the owner."""
+        """The result in words, for the owner."""
         share = self.share
         if share is None:
             return " ".join(self.notes)
         said = [f"{share.database} is no longer shared with {share.colleague}."]
         if share.state == "ended":
-            said = [f"What was left of the share of {share.database} with {share.colleague} is removed."]
+            said = [f"The remains of the share of {share.database} with {share.colleague} were removed."]
         if self.sessions:
-            said.append(f"{self.sessions} {'session was' if self.sessions == 1 else 'sessions were'} ended.")
+            verb = "session was" if self.sessions == 1 else "sessions were"
+            said.append(f"{self.sessions} {verb} terminated.")
         said += [advisories.describe_handover(share.role, given, dbname) for dbname, given in self.handovers]
         said += self.notes
         if self.role_left:
             said.append(
-                f"Its rights in the cluster are gone, and the Postgres role {share.role} is still there: {self.role_left} "
-                "%unshare --ended removes it, once that is repaired."
+                f"Its permissions in the cluster are revoked, but the Postgres role {share.role} still exists: "
+                f"{self.role_left} Once that is repaired, %unshare --ended removes it."
             )
         return " ".join(said)
 
@@ -117,62 +120,62 @@ def revoke_share(
     Raises
     ------
     Forbidden
-        If a right in the namespace is missing.
+        If a permission in the namespace is missing.
     QueryFailed
         If the server refuses a statement; the colleague is locked out all the same.
     """
     sessions = lock_out(connection, share.role)
-    _revoke_rights(cluster, share)
+    _delete_objects(cluster, share)
     handovers, notes = remove_role(connection, share.role, opener)
     object_writes.delete_object(cluster, JOBS, share.name, share.namespace)
     return RevokeResult(share=share, sessions=sessions or 0, handovers=handovers, notes=notes)
 
 
 def revoke_in_cluster(cluster: Cluster, share: Share, why: str) -> RevokeResult:
-    """Take back what a share grants in the cluster, where its database cannot be reached or is gone.
+    """Revoke a share's permissions in the cluster, if its database cannot be reached or no longer exists.
 
     Parameters
     ----------
     cluster, share
         As for `revoke_share`.
     why
-        Why the Postgres role stays; empty where the server is gone with it.
+        Why the Postgres role remains; empty if the server no longer exists.
     """
-    _revoke_rights(cluster, share)
+    _delete_objects(cluster, share)
     object_writes.delete_object(cluster, JOBS, share.name, share.namespace)
     return RevokeResult(share=share, role_left=why)
 
 
-def _revoke_rights(cluster: Cluster, share: Share) -> None:
-    for resource in _IN_ORDER:
+def _delete_objects(cluster: Cluster, share: Share) -> None:
+    for resource in _DELETION_ORDER:
         try:
             object_writes.delete_object(cluster, resource, share.name, share.namespace)
         except Forbidden:
             if not share.keeper:
                 raise
-            # The Job owns it and takes it along: for that, the rights of a notebook with `edit` are enough.
+            # Its owner, the Job, may be deleted from a notebook service with the role `edit`.
 
 
 def lock_out(connection: DatabaseConnection, role: str, valid_until: str | None = None) -> int | None:
-    """End a role's sessions, and let no new one begin.
+    """Bar a role from new logins, and terminate its sessions.
 
     Parameters
     ----------
     connection
         The superuser's connection to the server.
     role
-        Which.
+        The colleague's role.
     valid_until
-        The end that the role had when it was looked at: a role that was renewed since then is left alone.
+        The role's expiry when it was found: a role that was renewed since then is left alone.
 
     Returns
     -------
     int or None
-        How many sessions there were; None where the role is not there, or was renewed.
+        The number of terminated sessions; None if the role does not exist or was renewed.
     """
     session = connection.psycopg
     with _refusal(role), watch_locks(connection), session.transaction():
-        session.execute(role_sql.TAKE_TURN)
+        session.execute(role_sql.LOCK_ROLES)
         state = session.execute(_STATE, [role]).fetchone()
         if state is None or (valid_until is not None and state[0] != valid_until):
             return None
@@ -184,25 +187,25 @@ def lock_out(connection: DatabaseConnection, role: str, valid_until: str | None 
 
 
 def _end_sessions(session: psycopg.Connection[Any], role: str) -> None:
-    """End the sessions of a role that may not log in, and wait until they are gone with what they had open.
+    """Terminate the sessions of a role that may not log in, and wait for their end.
 
     Raises
     ------
     QueryFailed
-        If one does not go.
+        If a session does not end.
     """
     until = time.monotonic() + _END_SECONDS
-    # Logins that begin later are refused, or are other users'.
+    # Later logins of this role are refused.
     logging_in = [process for (process,) in session.execute(_LOGGING_IN).fetchall()]
     while True:
-        # In this order: a login that ends in between is a session of the role then.
+        # In this order: a login that completes in between has become a session of the role.
         left = session.execute(_END_LOGINS, [logging_in]).rowcount if logging_in else 0
         left += session.execute(role_sql.end_sessions(role)).rowcount
         if not left:
             return
         if time.monotonic() > until:
             raise QueryFailed(
-                f"{left} session(s) of {role} do not end.",
+                f"{left} session(s) of {role} did not terminate.",
                 hint="the colleague is locked out; run the same command again in a minute",
             )
         time.sleep(_END_POLL_SECONDS)
@@ -211,21 +214,23 @@ def _end_sessions(session: psycopg.Connection[Any], role: str) -> None:
 def remove_role(
     connection: DatabaseConnection, role: str, opener: Opener
 ) -> tuple[tuple[tuple[str, Handover], ...], tuple[str, ...]]:
-    """Hand over what a role that is locked out owns in each database, and drop it.
+    """Hand over the objects of a locked-out role in each database, and drop the role.
 
     Returns
     -------
     tuple
-        What became of what it owned, by database, and what else the owner ought to know.
+        The handovers by database, and notes for the owner.
     """
     handovers: list[tuple[str, Handover]] = []
     notes: list[str] = []
-    names = [dbname for (dbname,) in connection.psycopg.execute(role_sql.HELD_IN, [role]).fetchall()]
-    # The role is dropped in the transaction that takes it out of the last database: nothing comes in between.
+    names = [
+        dbname for (dbname,) in connection.psycopg.execute(role_sql.DATABASES_OF_ROLE, [role]).fetchall()
+    ]
+    # The transaction that takes the role out of the last database also drops it: no grant can come in between.
     for dbname in sorted(names, key=lambda name: name == connection.dbname):
         with _open_database(connection, dbname, opener) as there, _refusal(role):
             with watch_locks(there) as watch:
-                handover = _leave(there.psycopg, role, last=there is connection)
+                handover = _take_out(there.psycopg, role, last=there is connection)
             notes += describe_ended_sessions(watch)
         if handover is not None and (handover.data or handover.kept or handover.code):
             handovers.append(("" if there is connection else dbname, handover))
@@ -236,7 +241,7 @@ def remove_role(
 def _open_database(
     connection: DatabaseConnection, dbname: str, opener: Opener
 ) -> Iterator[DatabaseConnection]:
-    """Give the connection to one of the server's databases: the one that is open, or another one for the moment."""
+    """Yield the open connection if it is to that database, else a new one, which is closed afterwards."""
     if dbname == connection.dbname:
         yield connection
         return
@@ -247,23 +252,23 @@ def _open_database(
         other.close()
 
 
-def _leave(session: psycopg.Connection[Any], role: str, *, last: bool) -> Handover | None:
-    """Take a role out of one database, and drop it in the last; return None where it was renewed, or is not there.
+def _take_out(session: psycopg.Connection[Any], role: str, *, last: bool) -> Handover | None:
+    """Take a role out of one database, and drop it in the last; return None if it was renewed or does not exist.
 
-    The first steps may take long, so the last one looks again what the role owns, and lets nothing be added to it.
+    The steps may take long, so each of them reads again what the role owns, and keeps the role from creating objects.
     """
     for (gid,) in session.execute(_PREPARED, [role]).fetchall():
         session.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(gid)))
-    heir = role_sql.heir_of_database(session)
+    heir = role_sql.find_heir(session)
     first: Handover | None = None
     for attempt in range(_TRIES):
         try:
             while True:
                 with session.transaction():
-                    session.execute(role_sql.TAKE_TURN)
+                    session.execute(role_sql.LOCK_ROLES)
                     if not _is_locked_out(session, role):
                         return None
-                    session.execute(role_sql.FREEZE)
+                    session.execute(role_sql.LOCK_OWNERSHIP)
                     handover = hand_over(session, role, heir, leaves=True)
                     first = first or handover
                     step, *more = handover.steps
@@ -272,32 +277,31 @@ def _leave(session: psycopg.Connection[Any], role: str, *, last: bool) -> Handov
                 if not more:
                     return first
         except (psycopg.errors.InternalError, psycopg.errors.DependentObjectsStillExist):
-            # Another session has changed the same rows, or granted the role something, at this moment.
+            # Another session changed the same rows, or granted the role a privilege, at the same moment.
             if attempt == _TRIES - 1:
                 raise
     return first
 
 
-def hand_over_all_but_rights(session: psycopg.Connection[Any], role: str) -> Handover | None:
-    """Hand over what a role that is locked out and stays owns in the current database.
+def hand_over_objects(session: psycopg.Connection[Any], role: str) -> Handover | None:
+    """Hand over the objects of a locked-out role that stays, in the current database.
 
     Returns
     -------
     Handover or None
-        Its last step is what is left to be run, together with what the role may do from then on; None where the role was
-        renewed.
+        Its single step remains to be run, together with the role's new privileges; None if the role was renewed.
     """
-    heir = role_sql.heir_of_database(session)
+    heir = role_sql.find_heir(session)
     with _refusal(role):
         while True:
             with session.transaction():
-                session.execute(role_sql.TAKE_TURN)
+                session.execute(role_sql.LOCK_ROLES)
                 if not _is_locked_out(session, role):
                     return None
                 handover = hand_over(session, role, heir, leaves=False)
                 if len(handover.steps) == 1:
                     return handover
-                session.execute(role_sql.FREEZE)
+                session.execute(role_sql.LOCK_OWNERSHIP)
                 role_sql.run(session, handover.steps[0])
 
 
@@ -307,29 +311,33 @@ def _is_locked_out(session: psycopg.Connection[Any], role: str) -> bool:
 
 
 def removal_sql(connection: DatabaseConnection, role: str, opener: Opener) -> str:
-    """Return the SQL by which a role is removed, as a person reads it; empty where it is not there."""
+    """Format the SQL that removes a role; empty if the role does not exist."""
     session = connection.psycopg
     if session.execute(_STATE, [role]).fetchone() is None:
         return ""
-    parts = [role_sql.as_text([role_sql.forbid_login(role), role_sql.end_sessions(role)], at_once=False)]
-    for (dbname,) in session.execute(role_sql.HELD_IN, [role]).fetchall():
+    parts = [
+        role_sql.format_statements(
+            [role_sql.forbid_login(role), role_sql.end_sessions(role)], in_transaction=False
+        )
+    ]
+    for (dbname,) in session.execute(role_sql.DATABASES_OF_ROLE, [role]).fetchall():
         with _open_database(connection, dbname, opener) as there:
-            heir = role_sql.heir_of_database(there.psycopg)
+            heir = role_sql.find_heir(there.psycopg)
             handover = hand_over(there.psycopg, role, heir, leaves=True)
         where = "" if there is connection else f"-- in the database {dbname}\n"
-        parts.append(where + "\n".join(map(role_sql.as_text, handover.steps)))
-    return "\n".join([*parts, role_sql.as_text(role_sql.drop(role))])
+        parts.append(where + "\n".join(map(role_sql.format_statements, handover.steps)))
+    return "\n".join([*parts, role_sql.format_statements(role_sql.drop(role))])
 
 
 def remove_ended(
     cluster: Cluster, connection: DatabaseConnection, opener: Opener, ended: Iterable[EndedShare]
 ) -> list[RevokeResult]:
-    """Remove what has ended; what was renewed since it was found is left alone.
+    """Remove the remains of ended shares; those renewed since then are left alone.
 
     Returns
     -------
     list of RevokeResult
-        Those of which something was removed.
+        The results for the shares that were removed.
     """
     results = []
     for each in ended:
@@ -345,13 +353,13 @@ def remove_ended(
 
 
 def _has_ended(cluster: Cluster, found: Share) -> bool:
-    """Whether a share that had ended is still so, or gone."""
+    """Whether a share that had ended has not been renewed since."""
     shares = list_shares(cluster, found.database, found.namespace)
     return all(share.state == "ended" for share in shares if share.name == found.name)
 
 
 def _refusal(role: str) -> AbstractContextManager[None]:
-    return word_refusal(
-        f"The database refuses a step of removing the role {role}.",
-        "the colleague is locked out; run the same command again when it is repaired",
+    return translate_errors(
+        f"The database refuses to remove the role {role}.",
+        "repair the cause, then run the same command again; the colleague is locked out",
     )

@@ -1,17 +1,17 @@
-"""The SQL of a share: a Postgres role for one colleague, and what it may do.
+"""The SQL of a share: a Postgres role for one colleague, and its privileges.
 
-Every function but the queries returns statements in the order in which they are to run, with identifiers and literals
-quoted by psycopg. Passwords never stand in them, only SCRAM verifiers that the client made, because statements reach
-the server's log. All of it runs in the superuser's session, whose search path is pinned (`superuser`).
+The functions return statements in the order in which they must run, with identifiers and literals quoted by psycopg.
+Statements reach the server's log, so they never contain passwords, only SCRAM verifiers computed by the client. All of
+them run in the superuser's session, whose search path is pinned (`superuser`).
 
-Read-write means data. In the schemas that are shared a colleague reads and changes rows, and creates nothing: a
-function or an operator there would run with the rights of the person who meets its name, and a foreign key runs a cast of
-theirs as the owner of the table that it refers to. What a colleague creates goes into a schema of their own, named
-like their role, where ``"$user"`` finds it; the owner and the other colleagues may read it.
+Read-write means data. In the shared schemas a colleague reads and changes rows but creates nothing: a function or
+operator there would run with the privileges of the user whose query resolves to it, and a foreign key runs the
+colleague's cast as the owner of the referenced table. Colleagues create in a schema of their own, named like their role,
+where ``"$user"`` finds it. The owner and the other colleagues may read it.
 
-What PUBLIC may do is PUBLIC's: ``CONNECT`` and ``TEMPORARY`` on the database, and before PostgreSQL 15 ``CREATE``
-on the schema ``public``, cannot be taken from one role alone. `PUBLIC_RIGHTS` asks for them, so that they can
-be reported, and ``default_transaction_read_only`` is the seat belt.
+Privileges of PUBLIC cannot be revoked from a single role: ``CONNECT`` and ``TEMPORARY`` on the database, and before
+PostgreSQL 15 ``CREATE`` on the schema ``public``. `PUBLIC_RIGHTS` reads them, so that they can be reported, and
+``default_transaction_read_only`` guards against accidents.
 
 Source: PostgreSQL's manual, "Privileges", "ALTER DEFAULT PRIVILEGES" (which covers only what the role named by
 FOR ROLE will create), "The Schema Search Path".
@@ -30,41 +30,43 @@ from psycopg import sql
 Statements: TypeAlias = list[sql.Composed]
 
 CONNECTION_LIMIT = 10
+"""Connections that a colleague's role may have open at once."""
+
 IDLE_TIMEOUT = timedelta(hours=1)
 IDLE_TIMEOUT_SINCE = 140000
-"""The version of the server that can end idle sessions, as libpq counts versions."""
+"""First server version with ``idle_session_timeout``, in libpq's numbers."""
 
-TAKE_TURN = "LOCK TABLE pg_authid, pg_db_role_setting IN SHARE ROW EXCLUSIVE MODE"
-"""Lets one session at a time change roles, until its transaction ends; a colleague cannot take this lock. What a colleague
-changes of their own role waits as well, and so cannot make a change of ours fail."""
+LOCK_ROLES = "LOCK TABLE pg_authid, pg_db_role_setting IN SHARE ROW EXCLUSIVE MODE"
+"""Lets one session at a time change roles until its transaction ends; a colleague cannot take this lock. A colleague's
+changes of their own role wait too, so they cannot make a statement of sharing fail."""
 
-FREEZE = "LOCK TABLE pg_shdepend IN SHARE ROW EXCLUSIVE MODE"
-"""Lets no session make an object, until the transaction ends: what a role owns stays what it was found to be."""
+LOCK_OWNERSHIP = "LOCK TABLE pg_shdepend IN SHARE ROW EXCLUSIVE MODE"
+"""Keeps all sessions from creating objects until the transaction ends, so that the objects of a role stay the same."""
 
 ARCHIVE = "sspcloud_archive"
-"""The role without rights that keeps the code of colleagues whose shares have ended (`handover`)."""
+"""The role without privileges that keeps the code of colleagues whose shares have ended (`handover`)."""
 
 PUBLIC_RIGHTS = """
 SELECT has_database_privilege('public', d.oid, 'TEMPORARY') AS temporary,
        coalesce(has_schema_privilege('public', to_regnamespace('public')::oid, 'CREATE'), false) AS create_on_public
 FROM pg_database AS d WHERE d.datname = current_database()
 """
-"""What PUBLIC may do in the current database: one row with `temporary` and `create_on_public`."""
+"""Privileges of PUBLIC in the current database: one row with `temporary` and `create_on_public`."""
 
 COMMENT = "made by sspcloud-magics for a share"
-"""The comment by which the roles of shares are known."""
+"""The comment that marks the roles of shares."""
 
 SHARE_ROLES = f"""(
     SELECT r.oid, r.rolname FROM pg_shdescription AS d JOIN pg_roles AS r ON r.oid = d.objoid
     WHERE d.classoid = 'pg_authid'::regclass AND d.description = '{COMMENT}')"""
-"""A table for queries: the roles that shares have made."""
+"""Subquery for FROM: the roles of shares."""
 
 SCHEMAS = f"""
 SELECT nspname FROM pg_namespace
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND pg_get_userbyid(nspowner) <> '{ARCHIVE}'
   AND nspname <> ALL(SELECT rolname FROM {SHARE_ROLES} AS s) ORDER BY nspname
 """
-"""The schemas of the current database that can be shared: not the system's, not a colleague's own."""
+"""The schemas of the current database that can be shared: neither the system's nor a colleague's own."""
 
 ROLES = f"""
 SELECT s.rolname, count(a.pid) AS sessions, min(a.backend_start) AS since, least(r.rolvaliduntil, now()) AS until,
@@ -73,51 +75,51 @@ FROM {SHARE_ROLES} AS s JOIN pg_roles AS r USING (oid)
 LEFT JOIN pg_stat_activity AS a ON a.usesysid = s.oid AND a.pid <> pg_backend_pid()
 GROUP BY s.rolname, r.rolvaliduntil ORDER BY 1
 """
-"""The roles that shares have made: how many sessions each has now, when the oldest of them began, and since when it may
-not log in any more, at the latest since now."""
+"""The roles of shares: each with the number of its sessions, the start of the oldest, the end of its password or now if
+that is earlier, and that end as the server writes it."""
 
-STRANGERS = """
+UNMARKED_ROLES = """
 SELECT rolname FROM pg_roles
 WHERE rolname = ANY(%s) AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM %s ORDER BY 1
 """
-"""Which of these names belong to roles that no share has made."""
+"""Those of these names that belong to roles without the mark of a share."""
 
 OTHER_DATABASES = """
 SELECT datname FROM pg_database
 WHERE datallowconn AND NOT datistemplate AND datname <> current_database()
   AND has_database_privilege('public', oid, 'CONNECT') ORDER BY 1
 """
-"""The other databases of the server, to which PUBLIC may connect."""
+"""The other databases of the server to which PUBLIC may connect."""
 
 COLLEAGUES = f"""
 SELECT s.rolname, bool_or(n.nspname = s.rolname AND a.privilege_type = 'CREATE') AS writes
 FROM pg_namespace AS n, aclexplode(n.nspacl) AS a JOIN {SHARE_ROLES} AS s ON s.oid = a.grantee
 GROUP BY s.rolname ORDER BY 1
 """
-"""The colleagues who may use a schema of the current database, and whether they have a schema of their own to write in."""
+"""The colleagues who may use a schema of the current database, and whether they may create in their own schema."""
 
 OWN_SCHEMAS = "SELECT nspname, pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = ANY(%s)"
-"""Which of these roles have a schema of their own, from this share or an earlier one, and who owns it."""
+"""Those of these roles that have their own schema, from this share or an earlier one, and the schema's owner."""
 
-STANDING = """
+ROLE_EXISTS = """
 SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s), EXISTS (SELECT FROM pg_namespace WHERE nspname = %(role)s)
 """
-"""Whether a role is there, and a schema of its own."""
+"""Whether a role exists, and whether its own schema does."""
 
-HELD_IN = """
+DATABASES_OF_ROLE = """
 SELECT datname FROM pg_database
 WHERE datname = current_database() OR oid IN (
     SELECT dbid FROM pg_shdepend
     WHERE refclassid = 'pg_authid'::regclass AND refobjid = (SELECT oid FROM pg_roles WHERE rolname = %s)
 ) ORDER BY 1
 """
-"""The databases of the server in which a role owns or holds something, and the current one."""
+"""The databases of the server in which a role owns an object or has a privilege, and the current one."""
 
 HEIR = """
 SELECT r.rolname FROM pg_database AS d JOIN pg_roles AS r ON r.oid = d.datdba
 WHERE d.datname = current_database() AND NOT r.rolsuper
 """
-"""Who owns the current database and inherits what colleagues have made in it; no row where that is a superuser."""
+"""The owner of the current database, who inherits the data of colleagues; no row if that is a superuser."""
 
 OWNERS = """
 SELECT DISTINCT pg_get_userbyid(owner) FROM (
@@ -128,7 +130,7 @@ SELECT DISTINCT pg_get_userbyid(owner) FROM (
     UNION SELECT datdba FROM pg_database WHERE datname = current_database()
 ) AS owners WHERE pg_get_userbyid(owner) !~ '^pg_' ORDER BY 1
 """
-"""Who owns something in the schemas or the database, or may create in them: whose tables there may be tomorrow."""
+"""The roles that own something in the schemas or the database, or may create in them: the owners of future tables."""
 
 PUBLIC_WRITES = """
 SELECT DISTINCT c.oid::regclass::text FROM pg_class AS c
@@ -139,7 +141,7 @@ WHERE c.relkind IN ('r', 'p', 'v', 'f') AND a.grantee = 0
   AND (n.nspname = ANY(%(schemas)s) OR has_schema_privilege('public', n.oid, 'USAGE'))
   AND pg_get_userbyid(c.relowner) <> ALL(%(gone)s) ORDER BY 1
 """
-"""The tables that PUBLIC may write to, in these schemas and in those that PUBLIC may use; without those of roles that go first."""
+"""The tables that PUBLIC may write to, in these schemas and those that PUBLIC may use; without those of `gone` roles."""
 
 PUBLIC_DEFINERS = """
 SELECT p.oid::regprocedure::text FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
@@ -148,23 +150,23 @@ WHERE p.prosecdef AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   AND (n.nspname = ANY(%(schemas)s) OR has_schema_privilege('public', n.oid, 'USAGE'))
   AND pg_get_userbyid(p.proowner) <> ALL(%(gone)s) ORDER BY 1
 """
-"""The functions that act with their owner's rights and that PUBLIC may call, in the same schemas."""
+"""The SECURITY DEFINER functions that PUBLIC may execute, in the same schemas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Privileges:
-    """What a role may do in one database.
+    """The privileges of a role in one database.
 
     Parameters
     ----------
     role
         The colleague's Postgres role.
     dbname, schemas
-        The database inside the server, and its schemas.
+        The database inside the server, and the schemas to share.
     owners
-        The roles whose future tables shall be covered too, and who may read what the colleague creates.
+        The roles whose future tables are shared too, and who may read what the colleague creates.
     keeper
-        Who owns the colleague's own schema: the heir, or `ARCHIVE`.
+        The owner of the colleague's own schema: the heir, or `ARCHIVE`.
     read_write
         Whether it may change rows, and create in a schema of its own.
     create
@@ -185,10 +187,10 @@ _READ = (sql.SQL("SELECT"), sql.SQL("SELECT"))
 _WRITE = (sql.SQL("SELECT, INSERT, UPDATE, DELETE, TRUNCATE"), sql.SQL("SELECT, USAGE, UPDATE"))
 
 
-def login(
+def create_role(
     role: str, verifier: str, until: datetime, *, exists: bool, read_write: bool, idle_timeout: bool = True
 ) -> Statements:
-    """Return what makes the role, or renews it: password, end, limits.
+    """Build the statements that create or alter the role: its password, expiry and limits.
 
     Parameters
     ----------
@@ -197,13 +199,13 @@ def login(
     verifier
         The SCRAM verifier of its password.
     until
-        When its password ends, with a zone.
+        The expiry of its password, with a time zone.
     exists
-        Whether the server has it already.
+        Whether the role exists already, and is altered.
     read_write
         Whether its transactions may write by default.
     idle_timeout
-        Whether the server can end idle sessions (PostgreSQL 14 and newer).
+        Whether the server has ``idle_session_timeout`` (PostgreSQL 14 and newer).
     """
     name = sql.Identifier(role)
     options = sql.SQL(
@@ -219,7 +221,7 @@ def login(
         sql.SQL("{} {} {}").format(verb, name, options),
         sql.SQL("COMMENT ON ROLE {} IS {}").format(name, sql.Literal(COMMENT)),
     ]
-    if exists:  # what the colleague has set for their own role
+    if exists:  # removes settings that the colleague has made for their role
         statements.append(sql.SQL("ALTER ROLE {} RESET ALL").format(name))
     milliseconds = str(int(IDLE_TIMEOUT.total_seconds() * 1000))
     settings = {
@@ -234,10 +236,10 @@ def login(
     ]
 
 
-def as_text(statements: Iterable[sql.Composed], *, at_once: bool = True) -> str:
-    """Return statements as a person reads them, in a transaction where they run all or not at all."""
+def format_statements(statements: Iterable[sql.Composed], *, in_transaction: bool = True) -> str:
+    """Format statements for reading, one a line."""
     lines = [f"{statement.as_string(None)};" for statement in statements]
-    return "\n".join(["BEGIN;", *lines, "COMMIT;"] if at_once else lines)
+    return "\n".join(["BEGIN;", *lines, "COMMIT;"] if in_transaction else lines)
 
 
 def run(session: psycopg.Connection[Any], statements: Sequence[sql.Composed]) -> None:
@@ -246,27 +248,27 @@ def run(session: psycopg.Connection[Any], statements: Sequence[sql.Composed]) ->
     Raises
     ------
     psycopg.Error
-        If the server refuses one; those after it are not run.
+        If the server refuses a statement; later ones do not run.
     """
     if statements:
         session.execute(sql.SQL("; ").join(statements))
 
 
-def heir_of_database(session: psycopg.Connection[Any]) -> str | None:
-    """Return who inherits what colleagues have made in the current database; None where only a superuser could."""
+def find_heir(session: psycopg.Connection[Any]) -> str | None:
+    """Return the role that inherits the colleagues' data in the current database; None if a superuser owns it."""
     row = session.execute(HEIR).fetchone()
     return None if row is None else str(row[0])
 
 
 def grant(wanted: Privileges, *, own_schema: bool = False) -> Statements:
-    """Return what gives the role its rights, on what exists and on what its owners will create.
+    """Build the statements that grant privileges, on existing objects and on what the owners will create.
 
     Parameters
     ----------
     wanted
-        The rights.
+        The privileges.
     own_schema
-        Whether the role has a schema of its own already: a reader may read what they made there before.
+        Whether the role's own schema exists: a reader may still read what they created there earlier.
     """
     role = sql.Identifier(wanted.role)
     tables, sequences = _WRITE if wanted.read_write else _READ
@@ -304,8 +306,8 @@ def _other_owners(wanted: Privileges) -> list[str]:
     return [owner for owner in wanted.owners if owner != wanted.role]
 
 
-def between_colleagues(colleagues: Iterable[tuple[str, bool]], wanted: Privileges) -> Statements:
-    """Return what lets colleagues read what a role creates in its own schema, and the role what they create in theirs."""
+def grant_between_colleagues(colleagues: Iterable[tuple[str, bool]], wanted: Privileges) -> Statements:
+    """Build the statements that let a role and its colleagues read what they create in their own schemas."""
     others = sorted((name, writes) for name, writes in colleagues if name != wanted.role)
     statements: Statements = []
     if wanted.read_write and others:
@@ -323,7 +325,7 @@ def between_colleagues(colleagues: Iterable[tuple[str, bool]], wanted: Privilege
 
 
 def _open_to(role: str, readers: Sequence[str]) -> Statements:
-    """Return what lets others read a role's own schema, now and later."""
+    """Let others read a role's own schema, including future objects."""
     name, others = sql.Identifier(role), _join_identifiers(readers)
     default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} GRANT SELECT ON {} TO {}")
     return [
@@ -338,26 +340,26 @@ def _join_identifiers(names: Iterable[str]) -> sql.Composed:
 
 
 def forbid_login(role: str) -> sql.Composed:
-    """Return what lets no new session of a role begin; it is to be committed before the open ones are ended."""
+    """Build the statement that bars a role from new logins; commit it before ending the open sessions."""
     return sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(role))
 
 
 def end_sessions(role: str) -> sql.Composed:
-    """Return what ends the sessions of a role."""
+    """Build the statement that terminates the sessions of a role."""
     return sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {}").format(
         sql.Literal(role)
     )
 
 
 def drop(role: str) -> Statements:
-    """Return what removes the role, once it is out of each database (`handover`)."""
+    """Build the statement that drops the role, once it is out of each database (`handover`)."""
     return [sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role))]
 
 
 def revoke_before_grant(wanted: Privileges, everywhere: Sequence[str]) -> Statements:
-    """Return what takes back all rights in the schemas `everywhere`, so that a share can become narrower.
+    """Revoke all privileges in the schemas `everywhere`, so that a renewed share can become narrower.
 
-    What the role owns stays its own: for one that shall only read, see `handover`.
+    The role keeps what it owns; when a share becomes read-only, `handover` changes that.
     """
     role, schemas = sql.Identifier(wanted.role), _join_identifiers(everywhere)
     statements = [

@@ -1,7 +1,7 @@
-"""Choosing the way to a database, the cheapest first: direct, forward, relay.
+"""Selection of the route to a database, the cheapest first: direct, forward, relay.
 
-Each is probed, not assumed: a service that the network policies hide looks like one that hangs, and what one may
-forward to is the server's to say.
+Each route is probed, not assumed: a service behind a network policy looks like one that hangs, and only the server knows
+whether you may forward to a pod.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from sspcloud_magics.databases.route import Route
 from sspcloud_magics.errors import DatabaseUnavailable, Forbidden, PodNotReady, TargetError, UsageProblem
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.sharing.pods import IMAGE
-from sspcloud_magics.sharing.relay import close_relay, end_with_its_forward, open_relay
+from sspcloud_magics.sharing.relay import close_relay, open_relay, remove_with_forward
 from sspcloud_magics.target import PortText, Target
 
 PROBE_TIMEOUT = 2.0
-"""In seconds, for each step."""
+"""Longest wait for each step of the probe of the direct route, in seconds."""
 
 RELAY_TIMEOUT = 5.0
-"""How long a database may take to answer through a relay that is ready, in seconds: it does at once, or never."""
+"""Longest wait for a database's answer through a ready relay, in seconds: it answers at once, or never."""
 
-# The manual's "Message Formats": a server answers with one byte, S or N.
+# PostgreSQL's manual, "Message Formats": the server answers an SSLRequest with one byte, S or N.
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _ANSWERS = (b"S", b"N")
 
@@ -36,29 +36,29 @@ ROUTES = ("direct", "forward", "relay")
 """The cheapest first."""
 
 
-def host_of(database: Database) -> str:
-    """Return the name of a database's service, as pods of any namespace know it."""
+def service_host(database: Database) -> str:
+    """Return the DNS name of a database's service."""
     return f"{database.service}.{database.namespace}.svc.cluster.local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RouteResult:
-    """What every way needs to know.
+class RouteRequest:
+    """The arguments of a connection by any route.
 
     Parameters
     ----------
     cluster, manager
-        Where, as whom, and who makes forwards.
+        The cluster, and the manager of this process's forwards.
     database, credentials
-        Where to, and who logs in there.
+        The database, and the login.
     dbname
-        The database inside the server; what the credentials say where None.
+        The database inside the server; the one in the credentials if None.
     image
         The image of a relay.
     timeout
         How long each step may take, in seconds.
     progress
-        Is told what is tried.
+        Called with a description of each step.
     """
 
     cluster: Cluster
@@ -71,7 +71,7 @@ class RouteResult:
     progress: Callable[[str], None] = lambda _: None
 
     def connect(self, route: Route) -> DatabaseConnection:
-        """Connect by that way."""
+        """Connect by a route."""
         return open_connection(
             self.cluster,
             self.manager,
@@ -83,142 +83,146 @@ class RouteResult:
         )
 
 
-def open_by_route(journey: RouteResult, forced: str | None = None) -> DatabaseConnection:
-    """Connect to a database by the first way that leads there.
+def open_by_route(request: RouteRequest, forced: str | None = None) -> DatabaseConnection:
+    """Connect to a database by the first route that leads there.
 
     Raises
     ------
     UsageProblem
-        If `forced` is none of the three.
+        If `forced` is not in `ROUTES`.
     DatabaseUnavailable
-        If none leads there: it says what each met.
+        If no route leads there; says why each one failed.
     LoginRefused
-        If the server is reached and does not let one in.
+        If the server is reached but refuses the login.
     """
     if forced is not None and forced not in ROUTES:
         raise UsageProblem(f"{forced!r} is not a route.", hint=f"use one of: {', '.join(ROUTES)}")
-    met: list[str] = []
+    failures: list[str] = []
     for name in (forced,) if forced else ROUTES:
         try:
-            return _WAYS[name](journey)
+            return _CONNECT_BY[name](request)
         except PodNotReady as error:
             if forced or name != "forward":
                 raise
             raise DatabaseUnavailable(
-                f"{journey.database.path} has no pod that answers.",
+                f"{request.database.path} has no ready pod.",
                 why=error.why,
-                hint=f"if it is paused, its owner resumes it on {SERVICES_PAGE}\n"
-                "a pod that is just being replaced is back in a moment: then connect again",
+                hint=f"if it is paused, ask its owner to resume it on {SERVICES_PAGE}\n"
+                "if its pod is being replaced, connect again in a moment",
             ) from None
         except (Forbidden, TargetError, DatabaseUnavailable) as error:
             if forced:
                 raise
-            met.append(f"{name}: {error.what} {error.why}".strip())
-    database, me = journey.database, journey.cluster.namespace.removeprefix("user-")
+            failures.append(f"{name}: {error.what} {error.why}".strip())
+    database, me = request.database, request.cluster.namespace.removeprefix("user-")
     raise DatabaseUnavailable(
         f"No route leads to {database.path}.",
-        why="\n".join(met),
+        why="\n".join(failures),
         hint=f"ask its owner to share it with you: %share_db {database.name} --with {me}\n"
-        f"%k8s_doctor {database.path}   looks into each step of the way",
+        f"%k8s_doctor {database.path}   checks each step of the route",
     )
 
 
-def _by_direct(journey: RouteResult) -> DatabaseConnection:
-    address = _probe(journey)
+def _connect_directly(request: RouteRequest) -> DatabaseConnection:
+    address = _probe(request)
     why = "the network lets this machine reach the service"
-    return journey.connect(Route("direct", why, address=address))
+    return request.connect(Route("direct", why, address=address))
 
 
-def _by_forward(journey: RouteResult) -> DatabaseConnection:
-    database = journey.database
+def _connect_by_forward(request: RouteRequest) -> DatabaseConnection:
+    database = request.database
     target = Target(database.namespace, "service", database.service)
-    return journey.connect(Route("forward", "your rights there allow a port-forward", target, database.port))
+    return request.connect(
+        Route("forward", "your permissions there allow a port-forward", target, database.port)
+    )
 
 
-def _by_relay(journey: RouteResult) -> DatabaseConnection:
-    database = journey.database
+def _connect_by_relay(request: RouteRequest) -> DatabaseConnection:
+    database = request.database
     relay = open_relay(
-        journey.cluster,
-        host_of(database),
+        request.cluster,
+        service_host(database),
         database.port,
-        image=journey.image,
-        progress=journey.progress,
+        image=request.image,
+        progress=request.progress,
     )
     route = Route("relay", "the network is open to a pod of yours", relay.pod, relay.port)
-    end_with_its_forward(journey.manager, journey.cluster, relay)
+    remove_with_forward(request.manager, request.cluster, relay)
     try:
-        # Held until the connection has a lease of its own.
+        # This lease lasts until the connection has its own.
         port = PortText(relay.port)
-        with journey.manager.lease(journey.cluster, relay.pod, port, timeout=journey.timeout) as lease:
-            lease.forward.destination = f"{host_of(database)}:{database.port}"
-            journey.progress(f"asking {database.name} through the relay")
-            _ask_relay(journey, lease.forward.local_port)
-            return journey.connect(route)
+        with request.manager.lease(request.cluster, relay.pod, port, timeout=request.timeout) as lease:
+            lease.forward.destination = f"{service_host(database)}:{database.port}"
+            request.progress(f"contacting {database.name} through the relay")
+            _probe_relay(request, lease.forward.local_port)
+            return request.connect(route)
     except BaseException:
-        close_relay(journey.cluster, relay)
+        close_relay(request.cluster, relay)
         raise
 
 
-def _ask_relay(journey: RouteResult, port: int) -> None:
-    """Find out at once whether a PostgreSQL answers: its own patience with a login is much longer."""
+def _probe_relay(request: RouteRequest, port: int) -> None:
+    """Check that PostgreSQL answers, because a login that gets no answer would wait much longer."""
     try:
-        answer, _ = _ask("127.0.0.1", port, min(journey.timeout, RELAY_TIMEOUT))
+        answer, _ = _request_ssl("127.0.0.1", port, min(request.timeout, RELAY_TIMEOUT))
     except TimeoutError:
-        why = (
-            "Nothing answers it: a network policy lets nothing through from there, or the database is paused."
-        )
+        why = "Nothing answers: a network policy blocks the relay, or the database is paused."
     except OSError as error:
         why = f"{error.strerror or error}."
     else:
         if answer in _ANSWERS:
             return
-        why = "What answers is no PostgreSQL." if answer else "It ends the connection at once."
+        why = (
+            "The server that answers is not PostgreSQL."
+            if answer
+            else "The server closes the connection at once."
+        )
     raise DatabaseUnavailable(
-        f"A relay in {journey.cluster.namespace} does not reach {journey.database.path}.",
+        f"A relay in {request.cluster.namespace} does not reach {request.database.path}.",
         why=why,
-        hint=_open_the_network(journey),
+        hint=_hint_network(request),
     )
 
 
-_WAYS: dict[str, Callable[[RouteResult], DatabaseConnection]] = {
-    "direct": _by_direct,
-    "forward": _by_forward,
-    "relay": _by_relay,
+_CONNECT_BY: dict[str, Callable[[RouteRequest], DatabaseConnection]] = {
+    "direct": _connect_directly,
+    "forward": _connect_by_forward,
+    "relay": _connect_by_relay,
 }
 
 
-def _probe(journey: RouteResult) -> str:
-    """Return the address at which a PostgreSQL answers under the database's name.
+def _probe(request: RouteRequest) -> str:
+    """Return the address at which PostgreSQL answers under the database's name.
 
-    Not the connection but an answer counts: what stands between may accept what it cannot pass on.
+    Only an answer counts: a proxy in between may accept connections that it cannot pass on.
     """
-    host, port = host_of(journey.database), journey.database.port
-    hint = _open_the_network(journey)
+    host, port = service_host(request.database), request.database.port
+    hint = _hint_network(request)
     try:
-        answer, address = _ask(host, port, PROBE_TIMEOUT)
+        answer, address = _request_ssl(host, port, PROBE_TIMEOUT)
     except socket.gaierror:
-        why = "The service's name is not known here: this machine is outside the cluster."
-        hint = f"%connect_db {journey.database.path}   finds another way: a forward, or a relay"
+        why = "The service's name does not resolve here: this machine is outside the cluster."
+        hint = f"%connect_db {request.database.path}   finds another route: a forward or a relay"
     except TimeoutError:
-        why = "Nothing answers: a network policy lets nothing through from here, or the database is paused."
+        why = "Nothing answers: a network policy blocks this machine, or the database is paused."
     except OSError as error:
         why = f"{error.strerror or error}."
     else:
         if answer in _ANSWERS:
             return address
-        why = "What answers is no PostgreSQL."
+        why = "The server that answers is not PostgreSQL."
     raise DatabaseUnavailable(f"{host} cannot be reached directly.", why=why, hint=hint)
 
 
-def _ask(host: str, port: int, timeout: float) -> tuple[bytes, str]:
-    """Return what a server answers to PostgreSQL's first question, and its address."""
+def _request_ssl(host: str, port: int, timeout: float) -> tuple[bytes, str]:
+    """Return a server's answer to an SSLRequest, and its address."""
     with socket.create_connection((host, port), timeout) as connection:
         connection.settimeout(timeout)
         connection.sendall(_SSL_REQUEST)
         return connection.recv(1), str(connection.getpeername()[0])
 
 
-def _open_the_network(journey: RouteResult) -> str:
-    """Return what opens the network to one's namespace."""
-    me = journey.cluster.namespace.removeprefix("user-")
-    return f"ask its owner to open the network to you: %share_db {journey.database.name} --with {me} --via network"
+def _hint_network(request: RouteRequest) -> str:
+    """Return the hint that asks for a share which opens the network."""
+    me = request.cluster.namespace.removeprefix("user-")
+    return f"ask its owner to open the network to you: %share_db {request.database.name} --with {me} --via network"

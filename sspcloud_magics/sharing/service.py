@@ -1,7 +1,7 @@
-"""The owner's shares: what they ask for becomes a plan, and the plan a result.
+"""Service for an owner's shares: a request becomes a plan, and a plan a result.
 
-All of it works on a cluster and on what opens a database as its superuser, so that a session, a script and a test
-use the same. Whatever a share is lives in the cluster and in the database: the service keeps nothing.
+It needs a cluster and a function that opens a database as its superuser, so sessions, scripts and tests can all use it.
+The state of shares is in the cluster and in the database; the service keeps none.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sspcloud_magics.errors import (
 )
 from sspcloud_magics.sharing import revoke, role_sql
 from sspcloud_magics.sharing.apply import ShareResult, apply_plan
-from sspcloud_magics.sharing.colleagues import colleague_named
+from sspcloud_magics.sharing.colleagues import find_colleague
 from sspcloud_magics.sharing.durations import parse_duration
 from sspcloud_magics.sharing.excess_privileges import narrow
 from sspcloud_magics.sharing.inventory import (
@@ -48,13 +48,13 @@ from sspcloud_magics.sharing.revoke import RevokeResult
 from sspcloud_magics.sharing.table import share_table
 
 _ATTEMPTS = 3
-"""Plans that are made until none of the ended shares is renewed before it is removed."""
+"""Most plans made in a row when another session renews an ended share before its removal."""
 
 Progress = Callable[[str], None]
 
 
 class Connect(Protocol):
-    """What opens a database of the owner's server as its superuser."""
+    """Function that opens a database of the owner's server as its superuser."""
 
     def __call__(self, database: Database, dbname: str | None = None) -> DatabaseConnection:
         """Connect to the database of the release, or to another one of the same server."""
@@ -72,23 +72,23 @@ def make_request(
     for_kubectl: bool = False,
     prefix: str | None = None,
 ) -> ShareRequest:
-    """Return what an owner asks for, from what they typed.
+    """Parse a share request.
 
     Raises
     ------
     UsageProblem
-        If a name or the duration is not one, or two of the words contradict each other.
+        If an argument is invalid, or two of them contradict each other.
     """
     if via not in ("forward", "network", "network-only"):
         raise UsageProblem(
-            f"{via!r} is not a way to share.", hint="--via forward, --via network or --via network-only"
+            f"{via!r} is not a value of --via.", hint="--via forward, --via network or --via network-only"
         )
     if create and not read_write:
         raise UsageProblem(
-            "Creating in the shared schemas is a part of writing.", hint="--read-write --create"
+            "Creating in the shared schemas requires read-write access.", hint="--read-write --create"
         )
     return ShareRequest(
-        colleagues=account_names(colleagues),
+        colleagues=split_names(colleagues),
         read_write=read_write,
         create=create,
         schemas=tuple(schemas),
@@ -101,12 +101,12 @@ def make_request(
     )
 
 
-def account_names(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Return the names in a text, or in what holds texts; those of a set in alphabetical order."""
+def split_names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Split a string, or an iterable of strings, into account names; those of a set are sorted."""
     texts = [given] if isinstance(given, str) else list(given)
     if hasattr(given, "columns") or not all(isinstance(text, str) for text in texts):
         raise UsageProblem(
-            f"Colleagues are named by texts, and this {type(given).__name__} holds other values.",
+            f"Names of colleagues are strings, but this {type(given).__name__} has other values.",
             hint='name one column without missing values: df["account"].dropna()',
         )
     names = [name for text in texts for name in re.split(r"[\s,;]+", text) if name]
@@ -120,7 +120,7 @@ class SharingService:
     Parameters
     ----------
     cluster
-        Where, and as the owner.
+        The owner's cluster.
     connect
         Opens a database as its superuser.
     """
@@ -129,19 +129,19 @@ class SharingService:
     connect: Connect
 
     def preview(self, name: str, request: ShareRequest, progress: Progress) -> SharePlan:
-        """Return what `share` would do; nothing is done."""
+        """Plan a share without doing anything."""
         with self._plan(name, request, progress) as (connection, plan):
             return add_preview(plan, connection, partial(self.connect, plan.database))
 
     def share(self, name: str, request: ShareRequest, progress: Progress) -> ShareResult:
-        """Open a database to colleagues; what shares that have ended left behind goes first."""
+        """Share a database with colleagues, after removing the remains of ended shares."""
         removed: list[RevokeResult] = []
         for _ in range(_ATTEMPTS):
             with self._plan(name, request, progress) as (connection, plan):
                 opener = partial(self.connect, plan.database)
                 done = revoke.remove_ended(self.cluster, connection, opener, plan.ended)
                 removed += done
-                # Where an ended share was renewed after the plan was made, its schema is the colleague's, not the owner's.
+                # If an ended share was renewed after planning, the plan would treat its schema as the owner's.
                 if len(done) == len(plan.ended):
                     return apply_plan(self.cluster, connection, plan, removed, progress)
         raise ServerError(
@@ -154,7 +154,7 @@ class SharingService:
         self, name: str, request: ShareRequest, progress: Progress
     ) -> Iterator[tuple[DatabaseConnection, SharePlan]]:
         database = self.find(name)
-        progress(f"looking at {database.name}")
+        progress(f"reading the shares of {database.name}")
         require_rights(self.cluster, database.namespace, network=request.network)
         with closed_behind(self.connect(database)) as connection:
             inventory = take_inventory(self.cluster, connection, database)
@@ -166,19 +166,19 @@ class SharingService:
             return [schema for (schema,) in connection.psycopg.execute(role_sql.SCHEMAS).fetchall()]
 
     def tabulate(self, name: str | None, namespace: str | None) -> ResourceTable:
-        """List the shares, of one database or of all, and take back what goes beyond them."""
+        """List the shares of one database or of all, and revoke excess privileges."""
         if name is not None:
             namespace, name = discovery.split_name(name, namespace or self.cluster.namespace)
-        there = discovery.databases(self.cluster, namespace)
-        listed = _mark_orphans(list_shares(self.cluster, name, namespace), there)
+        databases = discovery.databases(self.cluster, namespace)
+        listed = _mark_orphans(list_shares(self.cluster, name, namespace), databases)
         if name is not None and not listed:
-            name = discovery.find(there, name, str(namespace)).name
-            listed = _mark_orphans(list_shares(self.cluster, name, namespace), there)
+            name = discovery.find(databases, name, str(namespace)).name
+            listed = _mark_orphans(list_shares(self.cluster, name, namespace), databases)
         known: dict[tuple[str, str], ShareRole] = {}
         notes: list[str] = []
-        for database, connection in self._each(there, name, []):
-            of_it = [share for share in listed if share.database == database.name]
-            inventory = Inventory(database, list_roles(connection), of_it)
+        for database, connection in self._connect_each(databases, name, []):
+            shares = [share for share in listed if share.database == database.name]
+            inventory = Inventory(database, list_roles(connection), shares)
             known |= {(database.name, role.name): role for role in inventory.roles}
             listed += [each.share for each in inventory.left_behind]
             try:
@@ -193,13 +193,13 @@ class SharingService:
     def revoke(
         self, name: str, colleagues: str | Iterable[str] | None, progress: Progress
     ) -> list[RevokeResult]:
-        """Revoke the shares of a database: those of these colleagues, or all where None is named.
+        """Revoke the shares of a database with these colleagues, or all of them if None.
 
-        What ended shares have left behind is removed as well. Where the database cannot be reached, the rights in the
-        cluster are revoked all the same.
+        The remains of ended shares are removed too. If the database cannot be reached, the permissions in the cluster are
+        revoked anyway.
         """
         namespace, bare = discovery.split_name(name, self.cluster.namespace)
-        named = () if colleagues is None else account_names(colleagues)
+        named = () if colleagues is None else split_names(colleagues)
         database: Database | None = None
         try:
             database = discovery.find(self._databases(namespace), bare, namespace)
@@ -207,25 +207,25 @@ class SharingService:
             unknown = error
         else:
             bare = database.name
-        standing = list_shares(self.cluster, bare, namespace)
-        shared_with = {share.colleague for share in standing}
-        accounts = {colleague_named(word, shared_with) for word in named}
-        chosen = [share for share in standing if colleagues is None or share.colleague in accounts]
+        shares = list_shares(self.cluster, bare, namespace)
+        shared_with = {share.colleague for share in shares}
+        accounts = {find_colleague(word, shared_with) for word in named}
+        chosen = [share for share in shares if colleagues is None or share.colleague in accounts]
         if database is not None:
             results = self._revoke(database, chosen, progress)
         elif chosen:
             results = [revoke.revoke_in_cluster(self.cluster, share, "") for share in chosen]
         else:
-            raise self._hint_swapped(bare, named) or unknown
+            raise self._detect_swap(bare, named) or unknown
         revoked = {each.share.colleague for each in results if each.share is not None}
-        strangers = sorted(accounts - revoked)
-        if strangers:
-            left = [share for share in standing if share.colleague not in revoked]
+        missing = sorted(accounts - revoked)
+        if missing:
+            left = [share for share in shares if share.colleague not in revoked]
             raise TargetNotFound(
-                f"{bare} is not shared with {' or '.join(strangers)}.",
+                f"{bare} is not shared with {' or '.join(missing)}.",
                 why=" ".join(each.words for each in results),
                 hint="\n".join(f"%unshare {bare} {share.colleague}" for share in left)
-                or "%shares lists what you share",
+                or "%shares   lists your shares",
             )
         return results
 
@@ -240,42 +240,42 @@ class SharingService:
         results: list[RevokeResult] = []
         with closed_behind(connection):
             for share in chosen:
-                progress(f"taking back what {share.colleague} may do")
+                progress(f"revoking the share with {share.colleague}")
                 opener = partial(self.connect, database)
                 results.append(revoke.revoke_share(self.cluster, share, connection, opener))
             return results + self._clean_up(connection, database)
 
     def _clean_up(self, connection: DatabaseConnection, database: Database) -> list[RevokeResult]:
-        """Remove what has ended, and take back what goes beyond the shares that stand then."""
+        """Remove the remains of ended shares, and revoke excess privileges."""
         ended = take_inventory(self.cluster, connection, database).ended
         results = revoke.remove_ended(self.cluster, connection, partial(self.connect, database), ended)
-        standing = Inventory(database, (), list_shares(self.cluster, database.name, database.namespace))
-        narrowed = narrow(connection, standing.creators)
+        remaining = Inventory(database, (), list_shares(self.cluster, database.name, database.namespace))
+        narrowed = narrow(connection, remaining.creators)
         return [*results, RevokeResult(notes=narrowed)] if narrowed else results
 
     def remove_ended(self, name: str | None, progress: Progress) -> list[RevokeResult]:
-        """Remove what belongs to no share any more, in all databases or in one."""
-        there = discovery.databases(self.cluster)
-        listed = _mark_orphans(list_shares(self.cluster), there)
+        """Remove the remains of ended shares and of deleted databases, for all databases or one."""
+        databases = discovery.databases(self.cluster)
+        listed = _mark_orphans(list_shares(self.cluster), databases)
         if name is not None:
             namespace, name = discovery.split_name(name, self.cluster.namespace)
-            if name not in {share.database for share in listed}:  # of one that is gone, its shares tell
+            if name not in {share.database for share in listed}:  # a deleted database is known by its shares
                 name = discovery.find(self._databases(namespace), name, namespace).name
         results = [
             revoke.revoke_in_cluster(self.cluster, share, "")
             for share in listed
             if share.state == "orphaned" and name in (None, share.database)
         ]
-        troubles: list[SspcloudError] = []
-        for database, connection in self._each(there, name, troubles):
-            progress(f"looking for what has ended in {database.name}")
+        errors: list[SspcloudError] = []
+        for database, connection in self._connect_each(databases, name, errors):
+            progress(f"looking for ended shares of {database.name}")
             results += self._clean_up(connection, database)
-        if troubles and not results:
-            raise troubles[0]  # "nothing was left" would not be known
+        if errors and not results:
+            raise errors[0]  # an empty result would claim that there is nothing to remove
         return results
 
     def revoke_hint(self, name: str) -> str:
-        """Return the commands that revoke what stands, as far as a word that was given fits."""
+        """Return the commands that revoke the shares which a word names, as colleague or database."""
         fitting = [
             share
             for share in list_shares(self.cluster)
@@ -286,42 +286,42 @@ class SharingService:
         return "\n".join([*lines, *(f"%unshare {database} --all" for database in databases)])
 
     def find(self, name: str) -> Database:
-        """Return a database of the owner's that can be connected to."""
+        """Find a database of the owner that accepts connections."""
         namespace, bare = discovery.split_name(name, self.cluster.namespace)
         found = discovery.find(self._databases(namespace), bare, namespace)
         discovery.require_usable(found)
         return found
 
     def _databases(self, namespace: str) -> Sequence[Database]:
-        """Return the databases of a namespace, which only its owner shares."""
+        """List the databases of a namespace, which only its owner can share."""
         try:
             return discovery.databases(self.cluster, namespace)
         except Forbidden as error:
             if namespace == self.cluster.namespace:
                 raise
             raise Forbidden(
-                f"What is in {namespace} is not yours to share: only who owns that namespace shares it, and takes it back.",
+                f"Only the owner of {namespace} can share its databases and revoke the shares.",
                 why=error.what,
-                hint=f"%databases -n {self.cluster.namespace}   lists what you can share",
+                hint=f"%databases -n {self.cluster.namespace}   lists the databases that you can share",
             ) from None
 
-    def _hint_swapped(self, name: str, colleagues: Sequence[str]) -> DatabaseNotFound | None:
-        """Return what to say where the colleague was named before the database."""
+    def _detect_swap(self, name: str, colleagues: Sequence[str]) -> DatabaseNotFound | None:
+        """Return the error for a colleague and a database in the wrong order, if they are."""
         for share in list_shares(self.cluster):
             if share.colleague == name and share.database in colleagues:
                 return DatabaseNotFound(
-                    f"{name} is a colleague, and no database.", hint=f"%unshare {share.database} {name}"
+                    f"{name} is a colleague, not a database.", hint=f"%unshare {share.database} {name}"
                 )
         return None
 
-    def _each(
-        self, there: Sequence[Database], name: str | None, troubles: list[SspcloudError]
+    def _connect_each(
+        self, databases: Sequence[Database], name: str | None, errors: list[SspcloudError]
     ) -> Iterator[tuple[Database, DatabaseConnection]]:
-        """Yield the databases that let their superuser log in, each with its connection.
+        """Yield the databases that accept a superuser's login, each with its connection.
 
-        What keeps the owner from the others is added to `troubles`; those that sleep, or are of another kind, are passed over.
+        Errors of the others are appended to `errors`. Hibernated databases and those of other kinds are skipped.
         """
-        for database in there:
+        for database in databases:
             if name not in (None, database.name):
                 continue
             try:
@@ -330,13 +330,13 @@ class SharingService:
             except (DatabaseHibernated, UsageProblem):
                 continue
             except SspcloudError as error:
-                troubles.append(error)
+                errors.append(error)
                 continue
             with closed_behind(connection):
                 yield database, connection
 
 
-def _mark_orphans(standing: Sequence[Share], there: Sequence[Database]) -> list[Share]:
-    """Mark the shares whose database is there no more."""
-    names = {database.name for database in there}
-    return [share if share.database in names else replace(share, orphaned=True) for share in standing]
+def _mark_orphans(shares: Sequence[Share], databases: Sequence[Database]) -> list[Share]:
+    """Mark the shares whose database no longer exists."""
+    names = {database.name for database in databases}
+    return [share if share.database in names else replace(share, orphaned=True) for share in shares]

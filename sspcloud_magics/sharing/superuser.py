@@ -1,10 +1,10 @@
-"""The owner's own server, as the one login that may make roles there.
+"""Superuser connections to the owner's server: the only login that can create roles.
 
-The user of a chart may not create roles. The superuser may, and the owner holds its password: in ``F-superuser``
-of a CNPG release ``F``, under ``postgres-password`` in the Secret of an older one.
+The user of a chart may not create roles. The superuser may, and the owner has its password: in the Secret
+``F-superuser`` of a CNPG release ``F``, or under ``postgres-password`` in the Secret of an older release.
 
-Its session has the search path pinned from the login on (`databases.postgres.session.search_path`): no name in a statement of sharing can mean
-an object that a colleague has made. A pooler may drop such options without a word, so they are compared afterwards.
+The session's search path is pinned from the login on (`databases.postgres.session.search_path`): no name in a statement
+of sharing can resolve to a colleague's object. A pooler may silently drop such options, so they are checked after login.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sspcloud_magics.errors import CredentialsNotFound, Forbidden, QueryFailed
 from sspcloud_magics.forwards.manager import ForwardManager
 from sspcloud_magics.sharing.lock_watch import LOCK_TIMEOUT
 
+# Pattern of a Secret's name, key of the user (None: `_SUPERUSER`), key of the password.
 _PLACES = (("{}-superuser", "username", "password"), ("{}", None, "postgres-password"))
 _SUPERUSER = "postgres"
 _WANTED = (PATH, LOCK_TIMEOUT)
@@ -34,12 +35,12 @@ OPTIONS = "-c search_path={} -c lock_timeout={}".format(PATH.replace(" ", r"\ ")
 def open_as_superuser(
     cluster: Cluster, manager: ForwardManager, database: Database, dbname: str | None = None
 ) -> DatabaseConnection:
-    """Connect to one's own server as its superuser.
+    """Connect to the owner's server as its superuser.
 
     Raises
     ------
     CredentialsNotFound
-        If the superuser's password is not there, or may not be read.
+        If the superuser's password does not exist or may not be read.
     QueryFailed
         If the session does not keep its settings.
     """
@@ -54,32 +55,26 @@ def open_as_superuser(
 
 
 def check_settings(connection: DatabaseConnection) -> None:
-    """Raise where a session does not have the settings that it asked for at its login.
+    """Check that a session has the settings that it requested at login.
 
     Raises
     ------
     QueryFailed
-        If it has others, or keeps none.
+        If a setting differs, or a pooler is in between.
     """
     found = connection.psycopg.execute(_SHOWN).fetchone()
     if connection.is_pooled or found != _WANTED:
         raise QueryFailed(
-            "Sharing needs a session that keeps its settings, and a connection pooler keeps none.",
+            "Sharing needs a session that keeps its settings, and a connection pooler does not.",
             why=f"search_path and lock_timeout of {connection.database.path} are {_join_values(found or ())}, "
-            f"and have to be {_join_values(_WANTED)} all along.",
-            hint="share through the server's own service, without the pooler",
+            f"and must stay {_join_values(_WANTED)}.",
+            hint="share the database through its own service, without the pooler",
         )
 
 
 @contextmanager
-def word_refusal(what: str, hint: str) -> Iterator[None]:
-    """Raise what the server refuses in a block as an error in words of sharing.
-
-    Raises
-    ------
-    QueryFailed
-        Says `what`, the server's reason, and `hint`.
-    """
+def translate_errors(what: str, hint: str) -> Iterator[None]:
+    """Raise the server's errors in a block as `QueryFailed` with `what`, the server's message, and `hint`."""
     try:
         yield
     except psycopg.Error as error:
@@ -91,17 +86,16 @@ def _join_values(values: tuple[str, ...]) -> str:
 
 
 def _superuser(cluster: Cluster, database: Database) -> DatabaseCredentials:
-    looked_for: list[str] = []
+    searched: list[str] = []
     for pattern, user_key, password_key in _PLACES:
         name = pattern.format(database.name)
-        looked_for.append(f"{name} ({password_key})")
+        searched.append(f"{name} ({password_key})")
         try:
             found = object_reads.secret(cluster, name, database.namespace)
         except Forbidden as error:
             raise CredentialsNotFound(
-                f"The superuser's password of {database.path} may not be read, and only a superuser may "
-                "make the role of a colleague.",
-                why=error.what,
+                f"You may not read the superuser's password of {database.path}.",
+                why=f"Only a superuser can create a colleague's role. {error.what}",
                 hint=error.hint,
             ) from None
         password = found.value(password_key) if found else None
@@ -111,7 +105,7 @@ def _superuser(cluster: Cluster, database: Database) -> DatabaseCredentials:
                 user=user.reveal() if user else _SUPERUSER, password=password, source=f"the secret {name}"
             )
     raise CredentialsNotFound(
-        f"No login of {database.path} may make the role of a colleague.",
-        why=f"The superuser's password was looked for in: {', '.join(looked_for)}.",
-        hint="share a database that the catalogue's chart made, with its superuser enabled",
+        f"The superuser's password of {database.path} was not found.",
+        why=f"Only a superuser can create a colleague's role. Secrets searched: {', '.join(searched)}.",
+        hint="share a database from the catalogue's chart, with its superuser enabled",
     )

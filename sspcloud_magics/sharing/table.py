@@ -1,4 +1,4 @@
-"""The shares as a DataFrame that shows itself well."""
+"""The DataFrame of ``%shares``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DTYPES = {
 def _until_in_words(row: Row) -> str:
     until: datetime = row["until"].to_pydatetime()
     left = format_duration(until - datetime.now(UTC))
-    return f"{until.astimezone():%Y-%m-%d %H:%M} (in {left})" if left != "0s" else "is over"
+    return f"{until.astimezone():%Y-%m-%d %H:%M} (in {left})" if left != "0s" else "ended"
 
 
 def _sessions_in_words(row: Row) -> str:
@@ -61,14 +61,14 @@ _VIEW = TableView(
 
 
 def share_table(listed: Sequence[Share], roles: Mapping[tuple[str, str], ShareRole]) -> ResourceTable:
-    """Return shares as a DataFrame.
+    """Build the DataFrame of shares.
 
     Returns
     -------
     ResourceTable
-        One row a share: ``database``, ``colleague``, ``access``, ``schemas``, ``state``, ``reason``, ``role`` as
-        str; ``until`` datetime64[us, UTC]; ``sessions`` Int64, missing where the database could not be asked; ``since``
-        datetime64[us, UTC], when the oldest of these sessions began, missing where there is none.
+        One row per share: ``database``, ``colleague``, ``access``, ``schemas``, ``state``, ``reason``, ``role`` as
+        str; ``until`` as datetime64[us, UTC]; ``sessions`` as Int64, missing if the database was unreachable; ``since``
+        as datetime64[us, UTC], the start of the oldest session, missing without sessions.
     """
 
     def row(share: Share) -> dict[str, object]:

@@ -273,8 +273,8 @@ PLAN = {
     "until": int(time.time()) + 7 * 86_400,
     "objects": ["Job", "Secret", "Role", "RoleBinding"],
     "notes": [
-        "At its end no new login and no new tunnel is possible.",
-        "Nothing here tells whether an account exists: check the spelling of bob, carol.",
+        "After the share ends, new logins and new tunnels are refused.",
+        "The cluster does not say whether an account exists: check the spelling of bob, carol.",
     ],
     "sql": 'CREATE ROLE "share_bob" LOGIN;\nGRANT CONNECT ON DATABASE "defaultdb" TO "share_bob";',
     "yaml": "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: postgresql-cnpg-951239-share-bob\n",

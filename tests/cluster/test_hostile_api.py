@@ -217,7 +217,7 @@ QUESTIONS: dict[str, tuple[Callable[[Cluster], object], ...]] = {
         lambda cluster: list(target_checks._pods(patient_of(cluster), Target("user-bob", "service", "a"))),
         lambda cluster: list(target_checks._pods(patient_of(cluster), Target("user-bob", "pod", "a"))),
         lambda cluster: plan._learn_prefix(cluster, "user-bob"),
-        lambda cluster: advisories.network(cluster, DATABASE, {"a": "b"}, ["user-eve"], ()),
+        lambda cluster: advisories.describe_network(cluster, DATABASE, {"a": "b"}, ["user-eve"], ()),
     ),
 }
 

@@ -43,15 +43,16 @@ def share(superuser, role=ROLE, *, read_write=True):
     )
     verifier = superuser.pgconn.encrypt_password(b"b", role.encode(), b"scram-sha-256").decode()
     until = datetime.now(UTC) + timedelta(days=1)
-    role_sql.run(superuser, role_sql.login(role, verifier, until, exists=False, read_write=read_write))
+    role_sql.run(superuser, role_sql.create_role(role, verifier, until, exists=False, read_write=read_write))
     role_sql.run(superuser, role_sql.grant(wanted))
     role_sql.run(
-        superuser, role_sql.between_colleagues(superuser.execute(role_sql.COLLEAGUES).fetchall(), wanted)
+        superuser,
+        role_sql.grant_between_colleagues(superuser.execute(role_sql.COLLEAGUES).fetchall(), wanted),
     )
 
 
 def take_back(superuser, role=ROLE):
-    heir = role_sql.heir_of_database(superuser)
+    heir = role_sql.find_heir(superuser)
     for statement in (role_sql.forbid_login(role), role_sql.end_sessions(role)):
         superuser.execute(statement)
     given = handover.hand_over(superuser, role, heir, leaves=True)

@@ -27,7 +27,7 @@ def test_answer_ends_with_the_line_to_send():
     assert shown._repr_html_().endswith(f"<code>{LINE}</code></pre></div>")
 
 
-def test_it_says_to_whom_what_and_until_when_in_words():
+def test_grant_names_colleagues_access_and_expiry():
     said = make_result(schemas=("public", 'en"quête'), duration=timedelta(hours=36)).granted
     assert said.startswith('bob and carol may read postgresql-cnpg-951239 (schemas public and en"quête) for ')
     assert "for 1 day and 12 hours, until Tuesday 1 December 2026, " in said

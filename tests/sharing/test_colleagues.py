@@ -50,7 +50,7 @@ def test_what_is_no_account_name_is_refused(text):
 
 
 @pytest.mark.parametrize(("text", "owner"), [("alice", "user-alice"), ("projet-x", "projet-x")])
-def test_oneself_is_refused(text, owner):
+def test_a_share_with_its_owner_is_refused(text, owner):
     with pytest.raises(UsageProblem, match="is you"):
         parse_colleague(text, owner=owner)
 

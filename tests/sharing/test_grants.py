@@ -57,7 +57,7 @@ def owner(server, superuser):
 def share(superuser, *, read_write=False, until=None, exists=False):
     verifier = superuser.pgconn.encrypt_password(PASSWORD.encode(), ROLE.encode(), b"scram-sha-256").decode()
     until = until or datetime.now(UTC) + timedelta(days=1)
-    run(superuser, role_sql.login(ROLE, verifier, until, exists=exists, read_write=read_write))
+    run(superuser, role_sql.create_role(ROLE, verifier, until, exists=exists, read_write=read_write))
     run(superuser, role_sql.grant(make_grant(read_write=read_write)))
 
 
@@ -123,7 +123,7 @@ WRITES = [
     "SELECT lowrite(lo_open(4711, 131072), 'x')",
     "SELECT pg_read_file('postgresql.conf')",
 ]
-# Whoever may log in may make large objects of their own: only the seat belt prevents that.
+# Every role that may log in may create large objects: only default_transaction_read_only prevents that.
 ONLY_WITH_THE_BELT = ["SELECT lo_create(0)", "CREATE TEMPORARY TABLE t (x int)"]
 
 
@@ -314,10 +314,10 @@ def test_what_public_may_write_or_call_is_found(superuser, owner):
     ):
         quoted = statement.replace("'DELETE FROM {s}.", "'DELETE FROM " + f'"{SCHEMA}".')
         owner.execute(in_schema(quoted))
-    said = advisories.public(superuser, [SCHEMA], (), read_write=False)
+    said = advisories.warn_public(superuser, [SCHEMA], (), read_write=False)
     assert any(f'PUBLIC may write to "{SCHEMA}".open_to_all,' in one for one in said)
     assert any(f'PUBLIC may call "{SCHEMA}".acts(), which act' in one for one in said)
-    elsewhere = " ".join(advisories.public(superuser, ["public"], (), read_write=False))
+    elsewhere = " ".join(advisories.warn_public(superuser, ["public"], (), read_write=False))
     assert "open_to_all" not in elsewhere
     assert "acts()" not in elsewhere
 

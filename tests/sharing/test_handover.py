@@ -178,7 +178,7 @@ def test_a_superuser_inherits_nothing(superuser, alice, bob):
 
 def test_a_role_of_the_archives_name_is_not_taken_over(superuser, bob):
     superuser.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role_sql.ARCHIVE)))
-    with pytest.raises(QueryFailed, match="no share has made"):
+    with pytest.raises(QueryFailed, match="no share created"):
         handover.hand_over(superuser, ROLE, OWNER, leaves=True)
 
 

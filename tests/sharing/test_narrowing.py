@@ -40,7 +40,7 @@ def narrow(superuser, creators=()):
 
 
 def test_former_share_is_narrowed_change_by_change(superuser, alice, bob):
-    words = " ".join(narrow(superuser).words)
+    words = " ".join(narrow(superuser).notes)
     for said in ("create in public", "foreign keys", "of_bob_house_fkey", "public.count(", "public.+("):
         assert said in words
     assert find_excess(superuser, ()).statements == []
@@ -73,7 +73,7 @@ def test_new_share_holds_nothing_beyond(superuser, alice):
 def test_members_of_a_colleagues_role_are_removed(superuser, alice):
     share(superuser)
     superuser.execute("GRANT share_bob TO alice")
-    assert narrow(superuser).words == ("alice may no longer act as share_bob.",)
+    assert narrow(superuser).notes == ("alice may no longer act as share_bob.",)
     assert superuser.execute("SELECT pg_has_role('alice', 'share_bob', 'MEMBER')").fetchone() == (False,)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sspcloud_magics.sharing.network_policies import observations, selects
+from sspcloud_magics.sharing.network_policies import describe_policies, selects
 
 
 def policy(name="p", labels=None, expressions=None, types=None):
@@ -45,12 +45,12 @@ def test_a_selector_selects_as_kubernetes_says(given, expected):
 def test_policy_that_selects_nothing_protects_nothing():
     pod = {"cnpg.io/cluster": "postgresql-cnpg-951239"}
     chart = policy("chart", labels={"cnpg.io/cluster": "postgresql-cnpg"})
-    first, second = observations([chart], pod, [pod])
-    assert first == "The network policy chart selects no pod at all: it protects nothing."
+    first, second = describe_policies([chart], pod, [pod])
+    assert first == "The network policy chart selects no pod, so it protects nothing."
     assert second.startswith("No network policy selects this database")
 
 
 def test_a_policy_that_isolates_the_database_is_named():
     pod = {"a": "1"}
-    (said,) = observations([policy("isolate")], pod, [pod])
+    (said,) = describe_policies([policy("isolate")], pod, [pod])
     assert "isolate" in said

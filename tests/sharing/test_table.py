@@ -41,7 +41,7 @@ def test_table_says_the_end_and_the_sessions():
     assert f" 1 since {now.astimezone():%H:%M} " in repr(share_table([share()], roles(1, now)))
 
 
-def test_where_nobody_is_connected_there_is_no_moment():
+def test_without_sessions_since_is_missing():
     table = share_table([share()], roles(0, None))
     assert table["since"].isna().all()
     assert "since" not in repr(table)

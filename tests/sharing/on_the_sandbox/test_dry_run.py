@@ -101,7 +101,7 @@ def test_what_a_dry_run_prints_is_what_is_then_done(be, a_busy_server, sandbox):
         assert writes_and_reads, "what colleagues open to each other is told"
         for manifest in yaml.safe_load_all(plan.yaml()):
             assert comparable(manifest) == comparable(object_of(manifest))
-    assert f"Removed, where there is one: NetworkPolicy {DATABASE}-share-bob" in plan.yaml()
+    assert f"Removed if it exists: NetworkPolicy {DATABASE}-share-bob" in plan.yaml()
     for colleague in ("bob", "erin"):
         absent = kubectl(sandbox, "alice", "get", "networkpolicy", f"{DATABASE}-share-{colleague}")
         assert "NotFound" in absent
@@ -116,8 +116,8 @@ def test_rest_of_an_ended_share_is_removed_first(be, a_busy_server, sandbox):
     assert 'DROP ROLE IF EXISTS "share_dave"' in first
     assert "-- in the database autre é" in first
     assert "share_dave" not in then
-    assert f"Removed first, as it has ended: all of {DATABASE}-share-dave" in plan.yaml()
+    assert f"Removed first, because it has ended: {DATABASE}-share-dave" in plan.yaml()
     opened = ssp.share_db(DATABASE, "bob")
-    assert opened.notes[0] == f"What was left of the share of {DATABASE} with dave is removed."
+    assert opened.notes[0] == f"The remains of the share of {DATABASE} with dave were removed."
     assert list(ssp.shares()["colleague"]) == ["bob", "carol"]
     assert len(yaml.safe_load(kubectl(sandbox, "alice", "get", "jobs", "-o", "yaml"))["items"]) == 2

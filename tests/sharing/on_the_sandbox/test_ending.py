@@ -118,7 +118,7 @@ def test_revoking_ends_the_session_at_once(be):
         ssp.connect_db(PATH)
     be("alice")
     ssp.share_db(DATABASE, "bob")  # with another password
-    assert connected.ready()[1]  # it was made anew
+    assert connected.ready()[1]  # it was opened again
     assert connected.psycopg.execute("SELECT current_user").fetchone() == ("share_bob",)
 
 
@@ -136,7 +136,7 @@ def test_writers_objects_stay_with_the_owner(be):
         be("alice")
         (closed,) = ssp.unshare(DATABASE, "bob")
         assert closed.inherited == ("share_bob.of_bob", "large object 4711")
-        assert "share_bob.of_bob and large object 4711 are alice's now" in closed.words
+        assert "share_bob.of_bob and large object 4711 now belong to alice" in closed.words
         assert (
             "in autre é: share_bob.of_bob and large object 4711 stay with the role sspcloud_archive"
             in closed.words
@@ -185,7 +185,7 @@ def test_share_of_a_vanished_database_is_removed(be):
     (removed,) = ssp.unshare("postgresql-cnpg-000000", "bob")
     assert removed.role_left == ""
     assert ssp.shares().empty
-    share_of("postgresql-cnpg-000000")  # with somebody who has none
+    share_of("postgresql-cnpg-000000")  # together with a colleague who has no share
     with pytest.raises(TargetNotFound, match="is not shared with dave") as partly:
         ssp.unshare("postgresql-cnpg-000000", ["bob", "dave"])
     assert "bob" in partly.value.why

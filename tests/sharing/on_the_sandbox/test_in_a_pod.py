@@ -61,4 +61,4 @@ def test_closed_network_leaves_only_the_forward(kernel, sandbox):
         notebook.open_again(sandbox, "user-alice")
     assert "Nothing answers: a network policy lets nothing through from here" in shown
     assert f"%share_db {DATABASE} --with bob --via network" in shown
-    assert "route       forward (your rights there allow a port-forward)" in shown
+    assert "route       forward (your permissions there allow a port-forward)" in shown

@@ -99,7 +99,7 @@ def test_matrix(owner, bob, route):
 
 @pytest.fixture
 def shared_by_forward_only(be, sandbox):
-    """A share whose owner lets nobody from another namespace through the network."""
+    """A share whose owner's network policy blocks all other namespaces."""
     with nothing_shared(lambda: be("alice")):
         notebook.isolate(sandbox, "user-alice", DATABASE)
         ssp.share_db(DATABASE, "bob")

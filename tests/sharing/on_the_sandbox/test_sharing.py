@@ -159,7 +159,7 @@ def test_share_follows_a_renamed_replacement_pod(be, sandbox):
 def test_sharing_again_without_the_network_closes_it(be, sandbox):
     policy = ("get", "networkpolicy", share_name("bob"), "-o", "name")
     opened = ssp.share_db(DATABASE, "bob", via="network")
-    assert any("and nobody else" in note for note in opened.notes)
+    assert any("from now on, only" in note for note in opened.notes)
     assert share_name("bob") in kubectl(sandbox, "alice", *policy)
     ssp.share_db(DATABASE, "bob")
     assert "NotFound" in kubectl(sandbox, "alice", *policy)
@@ -169,7 +169,7 @@ def test_foreign_role_is_not_taken_over(be):
     owner = superuser()
     try:
         owner.psycopg.execute("CREATE ROLE share_bob")
-        with pytest.raises(UsageProblem, match="no share has made"):
+        with pytest.raises(UsageProblem, match="no share created"):
             ssp.share_db(DATABASE, "bob")
         assert owner.psycopg.execute(
             "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'share_bob'"
@@ -461,7 +461,7 @@ def test_sharing_again_waits_for_a_job_that_is_going(be, held_job):
     assert "deletionTimestamp" not in job
 
 
-def test_share_whose_job_goes_meanwhile_is_completed(be, sandbox, monkeypatch):
+def test_share_completes_when_its_job_is_deleted(be, sandbox, monkeypatch):
     """Another session takes the share back between the Job and the rights."""
     ssp.share_db(DATABASE, "bob")
     made = apply._make_role
