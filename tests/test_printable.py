@@ -107,7 +107,7 @@ def error() -> str:
 def frame(show: Callable[[pd.DataFrame], str | None]) -> str:
     made = pd.DataFrame({HOSTILE: [HOSTILE]})
     shell: Any = SimpleNamespace(display_formatter=DisplayFormatter())
-    dataframe_display.tell(shell, made, 1.0)
+    dataframe_display.register(shell, made, 1.0)
     return str(show(made))
 
 

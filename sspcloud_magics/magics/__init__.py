@@ -1,8 +1,8 @@
-"""The IPython magics: parse a line, call the Python API, show the answer.
+"""The IPython magics: parse a line, call the Python API, show the result.
 
-`load` registers them with a shell, with their completion, the forms of a cell that IPython does not know, and ``%config SSPCloud``; `unload` takes all of it
-away again. Neither touches the network, and what is open belongs to `sspcloud_magics.session`, so that
-``%reload_ext`` loses nothing.
+`load` registers them with a shell, together with their completion, the input transformers of cells, and ``%config
+SSPCloud``; `unload` removes all of them. Neither uses the network. Open forwards and connections belong to
+`sspcloud_magics.session`, so ``%reload_ext`` loses none.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ _CLASSES: tuple[type[Magics], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
+    """Everything that `load` has registered with a shell, for `unload`."""
+
     settings: SSPCloud
     magics: tuple[Magics, ...]
     known: KnownNames
@@ -57,6 +59,7 @@ class _Loaded:
 
 
 _ATTRIBUTE = "_sspcloud_magics"
+"""The attribute of the shell that has its `_Loaded`."""
 
 
 def load(shell: InteractiveShell) -> None:
@@ -71,7 +74,7 @@ def load(shell: InteractiveShell) -> None:
     tables = KnownTables()
     history = next(each.history for each in magics if isinstance(each, QueryingMagics))
     matchers = (
-        matcher(known, _with_arguments(magics), sources(tables, shell, history)),
+        matcher(known, _map_argument_lines(magics), sources(tables, shell, history)),
         sql_matcher(tables, shell, history),
     )
     shell.Completer.custom_matchers += matchers
@@ -86,8 +89,8 @@ def load(shell: InteractiveShell) -> None:
     setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, tables, matchers, rewriting, reminder))
 
 
-def _with_arguments(magics: Iterable[Magics]) -> dict[str, Any]:
-    """Return the magics by what stands on the line; one that is for cells too takes no arguments on a line."""
+def _map_argument_lines(magics: Iterable[Magics]) -> dict[str, Any]:
+    """Map ``%name`` and ``%%name`` to their functions; a magic for lines and cells takes arguments only in cells."""
     found: dict[str, Any] = {}
     for each in magics:
         cells = each.magics["cell"]
@@ -97,7 +100,7 @@ def _with_arguments(magics: Iterable[Magics]) -> dict[str, Any]:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take away all that `load` registered."""
+    """Remove everything that `load` registered."""
     loaded: _Loaded | None = getattr(shell, _ATTRIBUTE, None)
     if loaded is None:
         return
@@ -115,7 +118,7 @@ def unload(shell: InteractiveShell) -> None:
     shell.events.unregister("post_run_cell", loaded.reminder.after_cell)
     shell.events.unregister("post_run_cell", side_panel.after_cell)
     side_panel.fall_silent()
-    if display := sys.modules.get(f"{__name__}.dataframe_display"):  # else nothing has been asked yet
+    if display := sys.modules.get(f"{__name__}.dataframe_display"):  # imported by the first query
         display.unregister(shell)
     shell.Completer.custom_matchers[:] = [
         each for each in shell.Completer.custom_matchers if each not in loaded.matchers

@@ -1,9 +1,8 @@
-"""Cell magics below comments and behind an assignment: ``df = %%query_db``.
+"""Input transformers for cell magics after comments and an assignment: ``df = %%query_db``.
 
-IPython takes a cell for a magic's where its first characters are ``%%``; all else it reads as Python, and ``%%`` is a syntax
-error there. Two transformers of its input let our cell magics stand below comments and blank lines, and behind one
-assignment. What stands above stays where it is, so that a traceback counts the lines as the notebook does. A cell
-that is not like this passes unchanged.
+IPython treats a cell as a magic's only if it begins with ``%%``. It reads any other cell as Python, where ``%%`` is a
+syntax error. Two input transformers allow this package's cell magics after comments, blank lines and one assignment.
+The lines above keep their place, so that line numbers in tracebacks match the notebook. Other cells stay unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any, TypeAlias, cast
 Transformer: TypeAlias = Callable[[list[str]], list[str]]
 
 ASSIGNMENT = r"(?:[\w.,:\[\]'\"() ]+=\s*)?"
-"""What may take the result of a magic, before it on its line: a pattern, which fits nothing, too."""
+"""Pattern of an optional assignment before a magic on its line."""
 
 _ABOVE = re.compile(r"(?:[^\S\n]*(?:(?:#|--)[^\n]*)?\n)*")
 _SQL_COMMENT = re.compile(r"^([^\S\n]*)--", re.MULTILINE)
@@ -27,17 +26,17 @@ _CHUNKS = re.compile(r"(?<!\S)--chunks\b")
 
 @dataclass(frozen=True, slots=True)
 class CellMagic:
-    """A cell that one of our magics runs.
+    """The parts of a cell that runs one of this package's magics.
 
     Parameters
     ----------
     head
-        What stands before the magic: comments, those of SQL as Python's, blank lines, and the left side of an assignment with
-        its sign.
+        The text before the magic: comments, with those of SQL turned into Python's, blank lines, and the left side of an
+        assignment with its sign.
     name, line, body
         The magic, its options, and the lines below.
     target
-        The name that is assigned, where it is a plain one.
+        The assigned variable, if the target is a plain name.
     """
 
     head: str
@@ -48,7 +47,7 @@ class CellMagic:
 
 
 def cell_magic(text: str, names: Iterable[str]) -> CellMagic | None:
-    r"""Return the parts of a cell that runs one of these magics; None for any other cell.
+    r"""Parse a cell that runs one of these magics; None for any other cell.
 
     Examples
     --------
@@ -70,7 +69,7 @@ def cell_magic(text: str, names: Iterable[str]) -> CellMagic | None:
 
 
 def _assignment(left: str) -> ast.expr | None:
-    """Return the target of the assignment that is all that this text is, but for its value."""
+    """Return the target of an assignment without its value; None if the text is anything else."""
     try:
         body = ast.parse(left + _VALUE).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -86,29 +85,27 @@ def _assignment(left: str) -> ast.expr | None:
 
 
 def transformers(names: Iterable[str]) -> tuple[Transformer, Transformer]:
-    """Return the transformers for `InteractiveShell.input_transformers_cleanup`, in their order."""
+    """Build the transformers for `InteractiveShell.input_transformers_cleanup`, in their order."""
     ours = tuple(names)
 
     def call(lines: list[str]) -> list[str]:
-        """Write the cell as Python that calls the magic."""
+        """Rewrite the cell as Python that calls the magic."""
         cell = cell_magic("".join(lines), ours)
         if cell is None or not cell.head:
             return lines
         line = cell.line
         if cell.target is not None and _CHUNKS.search(line):
-            line = (
-                f"--into {cell.target} {line}"  # the variable that the cell's last run left is closed first
-            )
+            line = f"--into {cell.target} {line}"  # lets the magic close the iterator of the cell's last run
         code = f"{cell.head}get_ipython().run_cell_magic({cell.name!r}, {line!r}, {cell.body!r})\n"
         return code.splitlines(keepends=True)
 
     def uncover(lines: list[str]) -> list[str]:
-        """Leave out the head: IPython asks whether a cell is complete, and a magic's is at a blank line."""
+        """Remove the head, so that IPython treats a magic's cell as complete at a blank line."""
         cell = cell_magic("".join(lines), ours)
         if cell is None or not cell.head:
             return lines
         return f"%%{cell.name} {cell.line}\n{cell.body}".splitlines(keepends=True)
 
-    # IPython leaves such a transformer out where it only asks whether the cell is complete.
+    # IPython skips transformers with side effects when it only checks whether a cell is complete.
     cast("Any", call).has_side_effects = True
     return call, uncover

@@ -1,9 +1,8 @@
-"""What the Tab key offers on the line of a magic.
+"""Tab completion on the line of a magic.
 
-Completion must answer at once, so it never asks the cluster: a magic that has used the cluster leaves a
-request behind, a short-lived thread fetches the names that there are, and the matcher reads what that
-thread left. What an argument stands for follows from the argument's name in the parser: every ``target``
-is completed with targets, every ``namespace`` with namespaces, and so on (`SOURCES`).
+Completion must answer at once, so it never sends a request. After a magic has used the cluster, a short-lived thread
+fetches the existing names, and the matcher reads its results. The name of an argument in the parser determines its
+words: every ``target`` is completed with targets, every ``namespace`` with namespaces, and so on (`SOURCES`).
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ from sspcloud_magics.target import SHORT_KIND, Target
 from sspcloud_magics.user_files import user_path
 
 FRESH = 20.0
-"""For how many seconds names are not fetched again."""
+"""Seconds before names are fetched again."""
 
 _LINE = re.compile(rf"^\s*{ASSIGNMENT}(?P<escape>%%?)(?P<name>\w+)[ \t](?P<rest>.*)$")
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterNames:
-    """The names that were seen in the cluster.
+    """Names found in the cluster.
 
     Parameters
     ----------
     targets
-        What `forward` takes, and the ports of each.
+        The targets of `forward`, and the ports of each.
     databases
-        What `connect_db` takes.
+        The databases for `connect_db`.
     namespaces
-        The namespaces that were used.
+        The used namespaces.
     """
 
     targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -52,29 +51,35 @@ class ClusterNames:
 
 
 class KnownNames:
-    """The names that were seen so far, fetched again on a thread of their own after a use of the cluster."""
+    """Cache of names in the cluster, refreshed by a background thread after a use of the cluster."""
 
     def __init__(self) -> None:
+        # The latest names; replaced as a whole by the thread.
         self.names = ClusterNames()
+        # Guards all attributes except `_uses`.
         self._lock = threading.Lock()
+        # The last thread, which may have ended.
         self._thread: threading.Thread | None = None
+        # The time of the last fetch.
         self._fetched = float("-inf")
+        # The cluster that `names` come from.
         self._cluster: object = None
+        # The value of `Use.count` at the last refresh.
         self._uses = 0
         fork_hooks.begin_again(self)
 
     def begin_in_child(self) -> None:
-        """Wait for none of the parent's threads in a forked child."""
+        """Drop the parent's lock and thread in a forked child."""
         self._lock = threading.Lock()
         self._thread = None
 
     def after_cell(self, *_: Any) -> None:
-        """Fetch the names in the background if the cell that has run used the cluster."""
+        """Fetch the names in the background if the cell used the cluster."""
         if session.recent_use().count != self._uses:
             self.refresh_soon()
 
     def refresh_soon(self) -> None:
-        """Fetch the names in the background, unless that has just been done, or no cluster is in use."""
+        """Fetch the names in the background, unless they are fresh or no cluster is in use."""
         use = session.recent_use()
         self._uses = use.count
         if use.cluster is None:
@@ -93,7 +98,7 @@ class KnownNames:
             self._thread.start()
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for a fetch that is under way."""
+        """Wait for a running fetch."""
         thread = self._thread
         if thread is not None:
             thread.join(timeout)
@@ -113,10 +118,10 @@ class KnownNames:
 
 
 def _fetch_quietly(fetch: Callable[[], list[Any]]) -> list[Any]:
-    """Return what may be listed; a thread says nothing, since its words would land in any cell's output."""
+    """Return the listed names, or none after an error: a thread's output would appear in an arbitrary cell."""
     try:
         return fetch()
-    except Exception:  # noqa: BLE001 - whatever is wrong, whoever asks for it with a magic is told
+    except Exception:  # noqa: BLE001 - a magic that needs the same list reports the error
         return []
 
 
@@ -147,17 +152,17 @@ def _databases(cluster: Any, namespace: str, prefix: str) -> list[str]:
 
 
 def _list_shared(cluster: Any) -> list[str]:
-    """Return what colleagues share, in the namespaces that were used now or before."""
+    """List the databases that colleagues share, in recently used namespaces."""
     from sspcloud_magics.databases.credentials import list_received  # noqa: PLC0415 - as above
 
     return [each.path for each in list_received(cluster, session.colleagues_namespaces(cluster))]
 
 
-# --- What an argument of a magic stands for -------------------------------------------------------------
+# --- Words for the arguments of magics ------------------------------------------------------------------
 
 
 def _target_words(names: ClusterNames, _words: list[str]) -> Iterable[str]:
-    """Return what `forward` takes; a colleague's target that may not be listed has been used at least."""
+    """Return the targets of `forward`; those of open forwards are included, because you may not list a colleague's."""
     used = [each.target for each in session.open_forwards()]
     return {**names.targets, **{_write_target(target): () for target in used}}
 
@@ -170,15 +175,15 @@ def _write_target(target: Target) -> str:
 
 
 def _namespace_words(names: ClusterNames, _words: list[str]) -> Iterable[str]:
-    """Return the namespaces that were used, in this session and before."""
+    """Return the namespaces used in this session and earlier."""
     cluster = session.recent_use().cluster
     before = session.colleagues_namespaces(cluster) if cluster is not None else ()
     return dict.fromkeys([*names.namespaces, *before])
 
 
 def _context_words(_names: ClusterNames, words: list[str]) -> Iterable[str]:
-    """Return the contexts of the kubeconfig that is on the line, or would be found: a file, not the cluster."""
-    from sspcloud_magics.cluster.config import kubeconfig  # noqa: PLC0415 - it brings YAML
+    """Return the contexts of the kubeconfig that the line names, or of the default one."""
+    from sspcloud_magics.cluster.config import kubeconfig  # noqa: PLC0415 - imports YAML
 
     named = dict(pairwise(words)).get("--kubeconfig")
     try:
@@ -189,14 +194,14 @@ def _context_words(_names: ClusterNames, words: list[str]) -> Iterable[str]:
 
 
 def _port_words(names: ClusterNames, words: list[str]) -> Iterable[str]:
-    """Return the ports of the target that is on the line, each also behind the local port being typed."""
+    """Return the ports of the line's target, with the local port if one is being typed."""
     target = next((word for word in words if word in names.targets), "")
     local = words[-1].rpartition(":")[0] if ":" in words[-1] else None
     return [port if local is None else f"{local}:{port}" for port in names.targets.get(target, ())]
 
 
 def _forward_words(_names: ClusterNames, _words: list[str]) -> Iterable[str]:
-    """Return what `unforward` takes: local ports and targets."""
+    """Return the arguments of `unforward`: local ports and targets."""
     found: dict[str, None] = {}
     for each in session.open_forwards():
         found |= {str(where): None for where in each.sockets or [local for local, _ in each.ports]}
@@ -205,7 +210,7 @@ def _forward_words(_names: ClusterNames, _words: list[str]) -> Iterable[str]:
 
 
 def _connection_words(_names: ClusterNames, _words: list[str]) -> Iterable[str]:
-    """Return the databases that are connected."""
+    """Return the connected databases."""
     return dict.fromkeys(each.database.path for each in session.open_connections())
 
 
@@ -220,7 +225,7 @@ SOURCES: dict[str, Source] = {
     "context": _context_words,
     "open_database": _connection_words,
 }
-"""For each name of an argument, the words that may stand there."""
+"""The words for an argument, by its name in the parser."""
 
 
 def candidates(
@@ -229,7 +234,7 @@ def candidates(
     names: ClusterNames,
     sources: Mapping[str, Source] | None = None,
 ) -> list[str]:
-    """Return what may stand at the place of the last of `words`.
+    """Return the completions of the last of `words`.
 
     Parameters
     ----------
@@ -238,12 +243,12 @@ def candidates(
     words
         The words after the magic's name; the last one is being typed and may be empty.
     names
-        What is known of the cluster.
+        The names in the cluster.
     sources
         More words, as in `SOURCES`.
     """
     known = SOURCES if sources is None else {**SOURCES, **sources}
-    actions = parser._actions  # noqa: SLF001 - argparse tells its arguments nowhere else
+    actions = parser._actions  # noqa: SLF001 - no public attribute lists them
     options = {flag: action for action in actions for flag in action.option_strings}
     last = words[-1]
     if last.startswith("-"):
@@ -269,7 +274,7 @@ def candidates(
 def _positional(
     actions: list[argparse.Action], options: Mapping[str, argparse.Action], before: list[str]
 ) -> argparse.Action | None:
-    """Return the argument without a flag that is due after these words."""
+    """Return the positional argument that comes after these words."""
     given = 0
     takes_value = False
     for word in before:
@@ -296,14 +301,14 @@ Matcher: TypeAlias = Callable[[CompletionContext], SimpleMatcherResult]
 def matcher(
     known: KnownNames, magics: Mapping[str, Any], sources: Mapping[str, Source] | None = None
 ) -> Matcher:
-    """Return the matcher for `Completer.custom_matchers`.
+    """Build the matcher for `Completer.custom_matchers`.
 
     Parameters
     ----------
     known
-        Where the names come from.
+        The cache of names in the cluster.
     magics
-        The functions of the magics whose lines have arguments, by name with its ``%`` or ``%%``.
+        The functions of magics with arguments, by name with ``%`` or ``%%``.
     sources
         Words of the notebook and its databases, as in `SOURCES`.
     """
@@ -316,7 +321,7 @@ def matcher(
         known.refresh_soon()
         words = (line["rest"] + "|").split()
         words[-1] = words[-1][:-1]
-        # IPython splits at more characters than a magic's line does: offer the rest of the word only.
+        # IPython splits words at more characters than a magic does, so complete only the rest of the word.
         done = len(words[-1]) - len(context.token)
         if done < 0:
             return SimpleMatcherResult(completions=[], suppress=False)

@@ -1,9 +1,8 @@
-"""How the rows of a query are displayed: pandas' own table, its dtypes under the names, and one line below.
+"""Display of query results: pandas' own table, the dtypes below the column names, and a line with the shape.
 
-What `%query_db` returns is a plain DataFrame, and every library takes it for one. Only IPython's display knows
-the frames that came from a query, as long as they live, and adds what pandas leaves out. How many rows and
-columns are displayed is pandas' business (``pd.options.display``); all rows are in the frame. A frame that
-pandas or another library displays in its own way, such as itables', is left to that.
+`%query_db` returns a plain DataFrame, so that every library accepts it. Only IPython's display recognizes the frames of
+queries, while they live, and adds what pandas omits. pandas decides how many rows and columns to display
+(``pd.options.display``); the frame has all rows. Frames that another library displays, such as itables, are left to it.
 """
 
 from __future__ import annotations
@@ -23,21 +22,22 @@ _FAINT = "color:var(--jp-ui-font-color2, #808080);font-weight:normal;font-size:9
 _SECOND_ROW = re.compile(r"(<thead>\s*<tr.*?</tr>\s*)(<tr.*?</tr>)", re.DOTALL)
 
 _seconds: dict[int, tuple[weakref.ref[pd.DataFrame], float]] = {}
+"""The living frames of queries by their `id`, each with the seconds that its query took."""
 
 
-def tell(shell: InteractiveShell, answer: object, seconds: float) -> None:
-    """Have the answer to a query displayed as such, where it is a DataFrame."""
-    if type(answer) is not pd.DataFrame:
+def register(shell: InteractiveShell, result: object, seconds: float) -> None:
+    """Register the result of a query for this display, if it is a DataFrame."""
+    if type(result) is not pd.DataFrame:
         return
-    key = id(answer)
-    _seconds[key] = weakref.ref(answer, lambda _: _seconds.pop(key, None)), seconds
+    key = id(result)
+    _seconds[key] = weakref.ref(result, lambda _: _seconds.pop(key, None)), seconds
     formatters = cast("Any", shell.display_formatter).formatters
     formatters["text/html"].for_type(pd.DataFrame, html_of)
     formatters["text/plain"].for_type(pd.DataFrame, _print)
 
 
 def unregister(shell: InteractiveShell) -> None:
-    """Leave it to pandas again, where nobody else has taken it over."""
+    """Restore pandas' display, unless another library has replaced this one."""
     formatters = cast("Any", shell.display_formatter).formatters
     for mime, ours in (("text/html", html_of), ("text/plain", _print)):
         if formatters[mime].type_printers.get(pd.DataFrame) is ours:
@@ -45,7 +45,7 @@ def unregister(shell: InteractiveShell) -> None:
 
 
 def html_of(frame: pd.DataFrame) -> str | None:
-    """Return a frame as HTML; None where pandas is told to give none."""
+    """Render a frame as HTML; None if pandas' options disable HTML."""
     if (plan := _plan(frame)) is not None:
         return printable(
             f'<div><pre>{escape(plan)}</pre><div style="{_FAINT}">{escape(_line(frame))}</div></div>'
@@ -57,7 +57,7 @@ def html_of(frame: pd.DataFrame) -> str | None:
         table = _pandas_html(shown)
     if table is None:
         return None
-    table = table.replace("text-align: left", "text-align: right")  # as the values
+    table = table.replace("text-align: left", "text-align: right")  # like the values
     table = _SECOND_ROW.sub(
         lambda found: found[1] + found[2].replace("<th>", f'<th style="{_FAINT}">'), table, 1
     )
@@ -65,7 +65,7 @@ def html_of(frame: pd.DataFrame) -> str | None:
 
 
 def text_of(frame: pd.DataFrame) -> str:
-    """Return a frame as text."""
+    """Render a frame as text."""
     if (plan := _plan(frame)) is not None:
         return printable(f"{plan}\n{_line(frame)}")
     shown = _add_types(frame)
@@ -88,7 +88,7 @@ def _pandas_html(frame: pd.DataFrame) -> str | None:
 
 
 def _plan(frame: pd.DataFrame) -> str | None:
-    """Return what EXPLAIN has answered, whole: pandas would cut its lines and leave some out; None where it is another frame."""
+    """Return the complete output of EXPLAIN, which pandas would truncate; None for any other frame."""
     if list(frame.columns) != ["QUERY PLAN"] or _add_types(frame) is None:
         return None
     return "\n".join(
@@ -98,7 +98,7 @@ def _plan(frame: pd.DataFrame) -> str | None:
 
 
 def _add_types(frame: pd.DataFrame) -> pd.DataFrame | None:
-    """Return an answer with the dtypes as a second row of its head; None where it is another frame."""
+    """Add the dtypes of a query's frame as a second header row; None for a frame that pandas must display unchanged."""
     found = _seconds.get(id(frame))
     if found is None or found[0]() is not frame or type(frame) is not pd.DataFrame:
         return None

@@ -1,4 +1,4 @@
-"""Small answers that are not tables: one or several sentences, as text and as HTML."""
+"""Notes: output of one or several sentences, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ NEWLINE = "\n"
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a magic did, in words.
+    """The result of a magic in words.
 
     Parameters
     ----------
     what
-        What happened, in one sentence.
+        The result, in one sentence.
     then
-        What one may do next, one step a line; a command that stands at a line's beginning ends before three
-        blanks.
+        Possible next steps. A command at the beginning of a step ends before three blanks.
     """
 
     what: str
@@ -46,14 +45,14 @@ class Note:
 
 
 def with_notes(result: Any, *, apart: str | None = None) -> Any:
-    """Show what is to be said beside a DataFrame, such as the server's notices, and return the answer.
+    """Display the notes of a DataFrame, such as the server's notices, and return the result.
 
     Parameters
     ----------
     result
-        A DataFrame, or a `QueryResult`, which shows its notes itself, or anything else.
+        A DataFrame, or a `QueryResult`, which displays its own notes, or anything else.
     apart
-        A note that is left out.
+        A note to omit.
     """
     if apart is not None and apart in getattr(result, "notes", ()):
         return replace(result, notes=tuple(note for note in result.notes if note != apart))

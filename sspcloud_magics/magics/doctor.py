@@ -1,4 +1,4 @@
-"""``%k8s_doctor``: what works, what does not, and what mends it."""
+"""``%k8s_doctor``: check the route to a target."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from sspcloud_magics.magics.arguments import argument, arguments, magic_argument
 
 @magics_class
 class DoctorMagics(Magics):
-    """The magic that examines."""
+    """The magic of the doctor."""
 
     @magic_arguments()
     @argument("target", nargs="?", metavar="TARGET", help="a pod, a service or a database; may be left out")
     @argument("-n", "--namespace", metavar="NAMESPACE", help="the target's namespace, instead of your own")
-    @argument("--json", action="store_true", help="for machines")
-    @argument("--redacted", action="store_true", help="without tokens and names of people, to show to others")
+    @argument("--json", action="store_true", help="print JSON, for machines")
+    @argument(
+        "--redacted", action="store_true", help="remove tokens and the names of people, to show to others"
+    )
     @line_magic
     def k8s_doctor(self, line: str) -> Any:
-        """Walk the way to the cluster, and to a target or a database, and say how it stands with each step.
+        """Check each step of the route to the cluster, and to a target or a database.
 
-        Nothing is changed by it. What is broken is said with its evidence and with what mends it.
+        Nothing changes. For a broken step, the report gives the evidence and a hint.
 
         Examples::
 
@@ -39,7 +41,7 @@ class DoctorMagics(Magics):
 
 
 class _Json(str):
-    """A text that a cell shows as it is, and not as a literal of Python."""
+    """A string that a cell displays as it is, not as a Python literal."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Local ports that lead into the cluster: ``%forward``, ``%forwards``, ``%unforward``."""
+"""``%forward``, ``%forwards``, ``%unforward``: local ports that lead into the cluster."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class ForwardingMagics(Magics):
         nargs="*",
         default=[],
         help="a port of the target, by number or name, with the local port before it if it matters; "
-        ":REMOTE takes any free local port; nothing takes the only port that the target has",
+        ":REMOTE uses any free local port; without ports, the target's only port",
     )
     @argument("-n", "--namespace", metavar="NAMESPACE", help="the target's namespace, instead of your own")
     @argument(
         "--address",
         metavar="ADDRESS",
         default="localhost",
-        help="where to listen, instead of this machine alone",
+        help="the address to listen on, instead of localhost",
     )
     @argument(
         "--unix",
         action="store_true",
-        help="listen on a Unix socket that nobody else can reach, instead of a port that every user of this "
-        "machine can: for shared hosts",
+        help="listen on a Unix socket, which only you can reach, instead of a port, which every user of this "
+        "machine can reach: for shared hosts",
     )
     @argument(
         "--timeout",
@@ -52,18 +52,18 @@ class ForwardingMagics(Magics):
     @argument(
         "--relay",
         action="store_true",
-        help="reach HOST:PORT through a small pod of yours, removed with the forward: where the network is "
-        "open to your namespace and you have no rights in the other; then one local port may follow",
+        help="reach HOST:PORT through a small pod of yours, removed with the forward: for targets whose network "
+        "is open to your namespace, but where you have no permissions; one local port may follow",
     )
     @argument(
-        "--image", metavar="IMAGE", help="with --relay: an image of socat, if yours cannot get alpine/socat"
+        "--image", metavar="IMAGE", help="with --relay: an image of socat, if yours cannot pull alpine/socat"
     )
     @line_magic
     def forward(self, line: str) -> Any:
         """Open a local port that leads to a pod or a service of the cluster.
 
-        It works in the background until %unforward or the end of the notebook's kernel, and heals
-        when the pod is replaced. Variables of the notebook are filled in: %forward $pod 8000.
+        It works in the background until %unforward or the end of the kernel, and reconnects when the pod is
+        replaced. Variables of the notebook are filled in: %forward $pod 8000.
 
         Examples::
 
@@ -87,7 +87,7 @@ class ForwardingMagics(Magics):
                     progress=progress,
                 )
         if given.image:
-            raise UsageProblem("--image is for a relay.", hint="%forward --relay HOST:PORT --image IMAGE")
+            raise UsageProblem("--image needs --relay.", hint="%forward --relay HOST:PORT --image IMAGE")
         return session.forward(
             given.target,
             *given.ports,
@@ -101,11 +101,11 @@ class ForwardingMagics(Magics):
     @argument(
         "--restore",
         action="store_true",
-        help="first open again what the last kernel of this notebook folder had open",
+        help="first reopen the forwards of the last kernel in this folder",
     )
     @line_magic
     def forwards(self, line: str) -> Any:
-        """List the forwards of this notebook: their state, where they lead, what they have carried.
+        """List the forwards of this notebook: their state, target and traffic.
 
         Examples::
 

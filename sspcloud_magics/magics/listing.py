@@ -1,4 +1,4 @@
-"""Who am I, and what is there: ``%k8s_whoami``, ``%k8s_pods``, ``%k8s_services``, ``%databases``."""
+"""``%k8s_whoami``, ``%k8s_pods``, ``%k8s_services``, ``%databases``: your identity, and lists of objects."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ListingMagics(Magics):
     @magic_arguments()
     @line_magic
     def k8s_whoami(self, line: str) -> Any:
-        """Say who you are for the cluster, in which namespace, and which configuration said so.
+        """Show your identity on the cluster, your namespace, and the configuration that they come from.
 
-        In a notebook of SSPCloud nothing is needed for it; on a laptop, a kubeconfig.
+        A notebook of SSPCloud needs no configuration; on a laptop, you need a kubeconfig.
 
         Example::
 
@@ -33,7 +33,7 @@ class ListingMagics(Magics):
     @magic_arguments()
     @argument("pattern", nargs="?", help="part of a name, or a pattern such as 'mon-api*'")
     @argument("-n", "--namespace", metavar="NAMESPACE", help="the namespace, instead of your own")
-    @argument("-A", "--all-namespaces", action="store_true", help="all namespaces, where you may")
+    @argument("-A", "--all-namespaces", action="store_true", help="all namespaces, if you may list them")
     @line_magic
     def k8s_pods(self, line: str) -> Any:
         """List the pods; the table is a DataFrame.
@@ -52,7 +52,7 @@ class ListingMagics(Magics):
     @magic_arguments()
     @argument("pattern", nargs="?", help="part of a name, or a pattern such as 'postgres*'")
     @argument("-n", "--namespace", metavar="NAMESPACE", help="the namespace, instead of your own")
-    @argument("-A", "--all-namespaces", action="store_true", help="all namespaces, where you may")
+    @argument("-A", "--all-namespaces", action="store_true", help="all namespaces, if you may list them")
     @line_magic
     def k8s_services(self, line: str) -> Any:
         """List the services; the table is a DataFrame.
@@ -71,10 +71,9 @@ class ListingMagics(Magics):
     @argument("-n", "--namespace", metavar="NAMESPACE", help="the namespace, instead of your own")
     @line_magic
     def databases(self, line: str) -> Any:
-        """List the databases that there are to connect to: yours, and those shared with you; a DataFrame.
+        """List the databases that you can connect to: yours, and those shared with you; a DataFrame.
 
-        Shares are looked for in the namespaces that you have named or used, in this notebook or before; the newest
-        come first.
+        Shares are found in the namespaces that you have named or used, in this notebook or earlier, the newest first.
 
         Examples::
 

@@ -1,4 +1,4 @@
-"""``%k8s_login``: the account page's script, or another configuration, becomes one's identity."""
+"""``%k8s_login``, and reminders about the login's expiry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sspcloud_magics.magics.display import Note
 
 ACCOUNT_STEPS = (
     f"copy the login script from your account page: {ACCOUNT_PAGE}",
-    "%k8s_login config.sh   takes it; what is open stays open",
+    "%k8s_login config.sh   logs in with it; forwards and connections stay open",
 )
 
 
@@ -26,13 +26,13 @@ class LoginMagics(Magics):
     @magic_arguments()
     @argument("script", nargs="?", metavar="FILE", help="the login script of your account page, in a file")
     @argument("--context", metavar="NAME", help="a context of the kubeconfig, instead of its current one")
-    @argument("--kubeconfig", metavar="FILE", help="a kubeconfig, instead of the one that would be found")
-    @argument("--server", metavar="URL", help="the API server, where there is no kubeconfig")
-    @argument("--token-file", metavar="FILE", help="a file that holds a token for --server")
+    @argument("--kubeconfig", metavar="FILE", help="a kubeconfig, instead of the default one")
+    @argument("--server", metavar="URL", help="the API server, instead of a kubeconfig")
+    @argument("--token-file", metavar="FILE", help="a file with a token for --server")
     @argument(
         "--ca",
         metavar="FILE",
-        help="certificates to trust, in PEM: for --server, or instead of the script's order not to verify",
+        help="trusted certificates in PEM: for --server, or instead of the script's option to skip verification",
     )
     @argument("-n", "--namespace", metavar="NAMESPACE", help="the namespace to work in")
     @line_magic
@@ -40,10 +40,10 @@ class LoginMagics(Magics):
         """Log in with the script of your account page, or choose the cluster and the identity.
 
         The script (Connection to Kubernetes on the account page) is read and never run. It is tried on its
-        server, and then merged into your kubeconfig, which keeps all else that it holds. Tokens are renewed
-        from then on. Nothing of this is needed where a configuration is found: the mounted token of a notebook
-        service, then KUBECONFIG, then ~/.kube/config. Forwards and connections that are open stay as they
-        are. A token is never taken from the line or a cell, which is saved with the notebook.
+        server, and then merged into your kubeconfig, which keeps its other entries. Tokens are renewed from then
+        on. You need not log in if there is a configuration: the mounted token of a notebook service, then
+        KUBECONFIG, then ~/.kube/config. Open forwards and connections stay as they are. A token is never accepted
+        on the line or in a cell, which is saved with the notebook.
 
         Examples::
 
@@ -68,26 +68,28 @@ class LoginMagics(Magics):
 
 
 class Reminder:
-    """Says once, below a cell, that the login is about to end, or that others may write what it stands on."""
+    """Warnings below a cell, each shown once: the login will expire soon, or others may write its files."""
 
     def __init__(self) -> None:
-        self._told: object = None
+        # The expiry that the last warning was about.
+        self._warned_end: object = None
+        # The remarks that were displayed.
         self._remarked: set[object] = set()
 
     def after_cell(self, _result: object) -> None:
-        """Look at the cluster of the moment, if there is one; IPython calls this after each cell."""
+        """Check the current cluster, if there is one; IPython calls this after each cell."""
         cluster = session.recent_use().cluster
         if cluster is None:
             return
         try:
             validity = cluster.validity()
         except SspcloudError:
-            return  # whoever needs the cluster is told why
+            return  # the next magic that needs the cluster reports the error
         for remark in cluster.remarks:
             if remark not in self._remarked:
                 self._remarked.add(remark)
                 display(Note(remark.what, (remark.hint,)))  # type: ignore[no-untyped-call]  # IPython's
         warning = validity.warning()
-        if warning and validity.ends != self._told:
-            self._told = validity.ends
+        if warning and validity.ends != self._warned_end:
+            self._warned_end = validity.ends
             display(Note(warning, ACCOUNT_STEPS))  # type: ignore[no-untyped-call]  # IPython's

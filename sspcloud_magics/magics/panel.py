@@ -22,8 +22,7 @@ class PanelMagics(Magics):
     def sspcloud(self, line: str) -> Any:
         """Show the panel: who you are, pods, forwards, databases, shares and the sandbox, live and with buttons.
 
-        It works while a long cell runs. What it opens is there for the next cell, and what a cell
-        opens is seen in it.
+        It works while a long cell runs. Cells and the panel share their forwards and connections.
 
         Examples::
 

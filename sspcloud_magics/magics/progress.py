@@ -1,7 +1,7 @@
-"""How far a query is, on one line that is wiped away at the end; nothing where it takes less than a second.
+"""Progress of a query on one line, which is erased at the end; nothing for queries shorter than a second.
 
-The query only says where it is. A thread that lives as long as the block shows it now and then, so that a query
-without a first row yet is seen to run, too.
+The query only reports its position. A thread displays it at intervals while the block runs, so that a query without a
+first row also shows that it runs.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sspcloud_magics.audience import is_watched
 from sspcloud_magics.printable import printable
 
 QUIET = 1.0
-"""For how many seconds nothing is said."""
+"""Seconds before the first display: most queries are shorter."""
 
 BETWEEN = 0.25
-"""How many seconds pass between two lines."""
+"""Seconds between two displays."""
 
 
 class Progress:
-    """Is told of rows, bytes and seconds, and says them in words.
+    """The progress of a query, which the query updates by calling this object.
 
     Parameters
     ----------
@@ -42,12 +42,12 @@ class Progress:
         self._rows = 0
         self._size = 0
 
-    def __call__(self, rows: int, size: int, seconds: float) -> None:  # noqa: ARG002 - its own clock began before
-        """Take notice of how far it is."""
+    def __call__(self, rows: int, size: int, seconds: float) -> None:  # noqa: ARG002 - this object's clock began earlier
+        """Update the rows and bytes so far."""
         self._rows, self._size = rows, size
 
     def words(self) -> str:
-        """Return how far it is; nothing as long as that is of no interest."""
+        """Describe the progress; empty before `QUIET` seconds."""
         seconds = self._now() - self._began
         if seconds < QUIET:
             return ""
@@ -60,27 +60,28 @@ class Progress:
 
 
 class Line:
-    """A line of a terminal that is written again and again, by carriage returns.
+    """A line of a terminal that carriage returns overwrite.
 
     Parameters
     ----------
     stream
-        Where to.
+        The terminal.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        # The text on the line.
         self._shown = ""
 
     def show(self, words: str) -> None:
-        """Show other words."""
+        """Replace the text."""
         words = printable(words, one_line=True)
         self._stream.write("\r" + words.ljust(len(self._shown)))
         self._stream.flush()
         self._shown = words
 
     def wipe(self) -> None:
-        """Leave an empty line behind."""
+        """Erase the text."""
         if self._shown:
             self.show("")
             self._stream.write("\r")
@@ -88,19 +89,20 @@ class Line:
 
 
 class Output:
-    """An output of a notebook that is replaced again and again."""
+    """A replaceable output of a notebook."""
 
     def __init__(self) -> None:
+        # IPython's handle of the output, created by the first display.
         self._handle: Any = None
 
     def show(self, words: str) -> None:
-        """Show other words."""
+        """Replace the text."""
         words = printable(words, one_line=True)
         html = f'<div style="color:var(--jp-ui-font-color2, #808080);font-size:90%">{escape(words)}</div>'
         self._send({"text/plain": words, "text/html": html})
 
     def wipe(self) -> None:
-        """Leave an output behind that has nothing to show."""
+        """Replace the output by an empty one."""
         if self._handle is not None:
             self._send({})
 
@@ -113,12 +115,12 @@ class Output:
 
 @contextmanager
 def show_progress(place: Line | Output | None = None) -> Iterator[Progress]:
-    """Show progress as long as the block runs, where somebody watches.
+    """Show progress while the block runs, if a user watches.
 
     Parameters
     ----------
     place
-        Where; an output in a notebook and the error stream elsewhere, where None.
+        The display; if None, an output in a notebook, or the error stream elsewhere.
     """
     progress = Progress()
     if place is None and not is_watched():
@@ -127,18 +129,18 @@ def show_progress(place: Line | Output | None = None) -> Iterator[Progress]:
     where = place or (Output() if _in_notebook() else Line(sys.stderr))
     over = threading.Event()
 
-    def tell() -> None:
+    def update() -> None:
         while not over.wait(BETWEEN):
             if words := progress.words():
                 where.show(words)
 
-    teller = threading.Thread(target=tell, name="sspcloud-progress", daemon=True)
-    teller.start()
+    thread = threading.Thread(target=update, name="sspcloud-progress", daemon=True)
+    thread.start()
     try:
         yield progress
     finally:
         over.set()
-        teller.join()
+        thread.join()
         where.wipe()
 
 

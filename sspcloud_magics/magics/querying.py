@@ -1,4 +1,4 @@
-"""Databases in the notebook: connect, and ask."""
+"""``%connect_db``, ``%query_db``, ``%queries``: connect to databases, and query them."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ if TYPE_CHECKING:
 
 
 def ask_password(prompt: str) -> str:
-    """Ask in a field of its own, which no notebook saves.
+    """Ask for a password in a hidden field, which no notebook saves.
 
     Raises
     ------
     CredentialsNotFound
-        If nobody can be asked, because a machine runs the notebook.
+        If a machine runs the notebook, so that there is no user to ask.
     """
     try:
         return getpass.getpass(prompt)
     except (EOFError, StdinNotImplementedError):
         raise CredentialsNotFound(
-            "The password cannot be asked for: nobody sits in front of this notebook.",
-            hint="%connect_db NAME --url-env VAR takes a URL with the password from the environment",
+            "No user can type the password: a machine runs this notebook.",
+            hint="%connect_db NAME --url-env VAR   reads a URL with the password from the environment",
         ) from None
 
 
@@ -89,31 +89,30 @@ class QueryingMagics(Magics):
         "database_name",
         metavar="NAME",
         nargs="?",
-        help="the database, or NAMESPACE/NAME for a colleague's; all that there are, where it is left out",
+        help="the database, or NAMESPACE/NAME for a colleague's; without it, the databases are listed",
     )
-    @argument("--user", metavar="USER", help="connect as this user; the password is asked for")
+    @argument("--user", metavar="USER", help="connect as this user, and ask for the password")
     @argument("--database", metavar="DATABASE", help="the database inside the server")
     @argument(
         "--url-env",
         metavar="VAR",
-        help="take user and password from the URL that this variable of the environment holds",
+        help="read user and password from the URL in this environment variable",
     )
     @argument("-n", "--namespace", metavar="NAMESPACE", help="the database's namespace, instead of your own")
-    @argument("--route", choices=["direct", "forward", "relay"], help="by this way only")
+    @argument("--route", choices=["direct", "forward", "relay"], help="use only this route")
     @argument(
         "--image",
         metavar="IMAGE",
-        help="of a relay: an image of socat, if your cluster cannot get alpine/socat; "
-        "%%config SSPCloud.relay_image says it once",
+        help="the image of a relay, with socat, if your cluster cannot pull alpine/socat; "
+        "%%config SSPCloud.relay_image sets it for all relays",
     )
     @line_magic
     def connect_db(self, line: str) -> Any:
-        """Connect to a database of the cluster; %query_db asks it from then on.
+        """Connect to a database of the cluster; %query_db now uses it.
 
-        The way is chosen for you, and user and password are read from the cluster: nothing else is needed for
-        your own databases, nor for a colleague's that was shared with you. Otherwise --user asks for the
-        password that a colleague told you. A password is never taken from the line. Without a name, the
-        databases that there are are listed.
+        The route is chosen for you, and user and password are read from the cluster: your own databases, and those
+        shared with you, need nothing else. For other databases, --user asks for the password that a colleague gave
+        you. A password is never accepted on the line. Without a name, the databases are listed.
 
         Examples::
 
@@ -143,25 +142,27 @@ class QueryingMagics(Magics):
     @needs_local_scope
     @magic_arguments()
     @argument(
-        "--db", dest="open_database", metavar="NAME", help="ask this connected database, not the latest"
+        "--db", dest="open_database", metavar="NAME", help="use this connected database, not the latest"
     )
-    @argument("--into", metavar="VARIABLE", help="keep the result in this variable, and show it")
+    @argument("--into", metavar="VARIABLE", help="store the result in this variable, and show it")
     @argument("--limit", metavar="ROWS", type=int, help="fetch this many rows at most")
     @argument("--to", metavar="FILE", help="write the rows into FILE.parquet or FILE.csv, with little memory")
-    @argument("--from", dest="from_", metavar="FILE", help="give FILE to the cell's COPY … FROM STDIN")
-    @argument("--overwrite", action="store_true", help="--to may replace a file that is there")
     @argument(
-        "--chunks", metavar="ROWS", type=int, help="the variable becomes an iterator: so many rows at a time"
+        "--from", dest="from_", metavar="FILE", help="read FILE as the input of the cell's COPY … FROM STDIN"
+    )
+    @argument("--overwrite", action="store_true", help="let --to replace an existing file")
+    @argument(
+        "--chunks", metavar="ROWS", type=int, help="make the variable an iterator over chunks of ROWS rows"
     )
     @argument(
-        "--as", dest="as_", choices=["pandas", "arrow", "polars"], default="pandas", help="what rows become"
+        "--as", dest="as_", choices=["pandas", "arrow", "polars"], default="pandas", help="the result's type"
     )
-    @argument("--numeric", choices=["float", "decimal"], default="float", help="what numeric becomes")
+    @argument("--numeric", choices=["float", "decimal"], default="float", help="the Python type of numeric")
     @argument("--timeout", metavar="TIME", help="cancel the query after this time: 30s, 5m, 1h")
-    @argument("--params", metavar="VARIABLE", help="a dict with parameters, before the notebook's variables")
     @argument(
-        "--save", metavar="NAME", help="keep the query under this name, for --with, where it has succeeded"
+        "--params", metavar="VARIABLE", help="a dict with parameters, which override the notebook's variables"
     )
+    @argument("--save", metavar="NAME", help="if the query succeeds, save it under this name, for --with")
     @argument(
         "--with",
         dest="saved_statements",
@@ -169,20 +170,22 @@ class QueryingMagics(Magics):
         nargs="+",
         action="extend",
         default=[],
-        help="saved queries that the statement reads from by their names, as from tables",
+        help="saved queries that the statement uses like tables, by their names",
     )
     @argument("--explain", action="store_true", help="show the plan of the query, and do not run it")
     @argument("--begin", action="store_true", help="begin a transaction before the cell's SQL, if it has any")
-    @argument("--commit", action="store_true", help="keep what the transaction did, after the cell's SQL")
-    @argument("--rollback", action="store_true", help="take back what the transaction did")
+    @argument(
+        "--commit", action="store_true", help="commit the transaction, after the cell's SQL if it has any"
+    )
+    @argument("--rollback", action="store_true", help="roll back the transaction")
     @line_cell_magic
     def query_db(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
-        """Ask the connected database, and get a DataFrame.
+        """Query the connected database, and return a DataFrame.
 
-        On one line everything behind %query_db is SQL. In a cell the options stand on the line of %%query_db and
-        the SQL below; comments may stand above, and ``df =`` before it. ``:name`` in the SQL is the notebook's variable of that
-        name; the server binds its value, so no quoting is needed. ``{name}`` and ``$name`` in the options are filled in.
-        Each statement stands by itself, unless a transaction is open. ``%queries`` lists what was asked.
+        On one line, everything after %query_db is SQL. In a cell, the options are on the line of %%query_db and the
+        SQL is below it; comments may come first, and ``df =`` before %%query_db. ``:name`` in the SQL is the notebook's
+        variable of that name; the server binds its value, so it needs no quotes. ``{name}`` and ``$name`` in the options
+        are filled in. Each statement is a transaction of its own, unless one is open. ``%queries`` lists past statements.
 
         Examples::
 
@@ -210,18 +213,18 @@ class QueryingMagics(Magics):
         if cell is None:
             if _TRANSACTION.fullmatch(line):
                 return self._transaction_alone(arguments(self, "query_db", fill_in(line, variables)))
-            sql = _statement(line)
+            sql = _require_sql(line)
             return self._record(
-                partial(self._ask, partial(session.query_db, sql, variables, warn=_warn)), sql
+                partial(self._run, partial(session.query_db, sql, variables, warn=_warn)), sql
             )
         given = arguments(self, "query_db", fill_in(line, variables))
-        _refuse_what_excludes_itself(given)
+        _check_options(given)
         if given.params is not None:
-            variables = ChainMap(_dict_named(given.params, variables), cast("dict[str, Any]", variables))
+            variables = ChainMap(_find_dict(given.params, variables), cast("dict[str, Any]", variables))
         if not cell.strip():
             if given.begin or given.commit or given.rollback:
                 return self._transaction_alone(given)
-            raise UsageProblem("The cell holds no SQL.", hint="write it below the line of %%query_db")
+            raise UsageProblem("The cell has no SQL.", hint="write it below the line of %%query_db")
         name, sql = self._compose(given, line, cell)
         keep = partial(
             self._record,
@@ -235,7 +238,7 @@ class QueryingMagics(Magics):
             return keep(partial(self._plan, given, sql, variables))
         if given.chunks is not None:
             self._close_chunks(given.into)
-        ask = partial(
+        query = partial(
             session.query_db,
             sql,
             variables,
@@ -250,7 +253,7 @@ class QueryingMagics(Magics):
             db=given.open_database,
             warn=_warn,
         )
-        result = keep(partial(self._in_transaction, given, ask))
+        result = keep(partial(self._run_in_transaction, given, query))
         if given.into is not None:
             self._notebook[given.into] = result
         return result
@@ -261,11 +264,11 @@ class QueryingMagics(Magics):
     @argument("--copy", metavar="NUMBER", type=int, help="put this statement into a new cell below")
     @line_magic
     def queries(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
-        """List the statements of this notebook, the newest first, as a DataFrame.
+        """List the past statements of this notebook, the newest first, as a DataFrame.
 
-        Each has its time, its rows, how long it took, the class of its error, its database, and the name that --save gave
-        it. They are kept for the notebook's next kernels, in a file that is yours alone: never the values of parameters, nor a
-        statement that looks as if it held a password. ``%config SSPCloud.keep_queries = False`` keeps none.
+        Each has its time, rows, duration, error, database, and the name that --save gave it. They are saved for the
+        notebook's next kernels, in a file that only you can read, without the values of parameters, and without
+        statements that seem to contain a password. ``%config SSPCloud.keep_queries = False`` turns that off.
 
         Examples::
 
@@ -273,7 +276,7 @@ class QueryingMagics(Magics):
             %queries --run 12
             %queries --copy 12
 
-        The same in Python: ``get_ipython().run_line_magic("queries", "")``. What ``ssp.query_db`` asks is not listed.
+        The same in Python: ``get_ipython().run_line_magic("queries", "")``. Statements of ``ssp.query_db`` are not listed.
         """
         given = arguments(self, "queries", line)
         if given.run is not None and given.copy is not None:
@@ -284,7 +287,7 @@ class QueryingMagics(Magics):
             return query_table(listed)
         found = next((each for each in listed if each.number == number), None)
         if found is None:
-            raise UsageProblem(f"No statement has the number {number}.", hint="%queries lists them")
+            raise UsageProblem(f"No statement has the number {number}.", hint="%queries   lists them")
         if given.run is None:
             cast("InteractiveShell", self.shell).set_next_input(found.cell)
             return None
@@ -297,7 +300,7 @@ class QueryingMagics(Magics):
         return cast("Any", self).query_db(options, sql, local_ns)
 
     def _compose(self, given: argparse.Namespace, line: str, cell: str) -> tuple[str, str]:
-        """Return the name to save a cell's statement under, and the statement with the saved ones that it uses."""
+        """Return the name to save a cell's statement under, and the statement with the saved ones prepended."""
         if given.save is None and not given.saved_statements:
             return "", cell
         from sspcloud_magics.databases.postgres.sql import cte, name_cache  # noqa: PLC0415 - the magics load without it
@@ -313,8 +316,8 @@ class QueryingMagics(Magics):
                 )
         return name, cte.compose(cell, given.saved_statements, saved) if given.saved_statements else cell
 
-    def _record(self, ask: Callable[[], Any], sql: str, *, db: str | None = None, **more: Any) -> Any:
-        """Ask, and keep the statement with what became of it."""
+    def _record(self, run: Callable[[], Any], sql: str, *, db: str | None = None, **more: Any) -> Any:
+        """Run a statement, and add it to the history with its outcome."""
         connection = session.current_connection(db)
         database, dbname = connection.database.path, connection.dbname
         query = Query(time=datetime.now(UTC), database=database, dbname=dbname, sql=sql, **more)
@@ -322,58 +325,58 @@ class QueryingMagics(Magics):
 
         def keep(**outcome: Any) -> None:
             done = replace(query, seconds=time.perf_counter() - began, **outcome)
-            if trouble := self.history.add(done):
-                _warn(trouble)
+            if problem := self.history.add(done):
+                _warn(problem)
 
         try:
-            result = ask()
+            result = run()
         except BaseException as error:
             keep(error=name_error(error), name="")
             raise
         keep(rows=count_rows(result))
         return result
 
-    def _ask(self, ask: Callable[..., Any], *, ends: bool = False) -> Any:
-        """Ask, show how far it is and what is to be said of the answer, and return that.
+    def _run(self, query: Callable[..., Any], *, ends: bool = False) -> Any:
+        """Run a query, display its progress and the notes of its result, and return the result.
 
         Parameters
         ----------
-        ask
-            Takes ``progress``.
+        query
+            A function with the parameter ``progress``.
         ends
-            Whether the transaction that is open ends with the cell, so that nothing is said of it.
+            Whether the cell ends the open transaction, so that no note mentions it.
         """
         began = time.perf_counter()
         with show_progress() as progress:
-            result = ask(progress=progress)
-        # The query has brought pandas and psycopg; the magics load without them.
+            result = query(progress=progress)
+        # The query has imported pandas and psycopg; the magics load without them.
         from sspcloud_magics.databases.postgres.query import TRANSACTION_OPEN  # noqa: PLC0415
         from sspcloud_magics.magics import dataframe_display  # noqa: PLC0415
 
-        dataframe_display.tell(cast("InteractiveShell", self.shell), result, time.perf_counter() - began)
+        dataframe_display.register(cast("InteractiveShell", self.shell), result, time.perf_counter() - began)
         return with_notes(result, apart=TRANSACTION_OPEN if ends else None)
 
-    def _in_transaction(self, given: argparse.Namespace, ask: Callable[..., Any]) -> Any:
-        """Ask, and begin and end the transaction as the line says."""
+    def _run_in_transaction(self, given: argparse.Namespace, query: Callable[..., Any]) -> Any:
+        """Run a query, and begin and end the transaction as the options say."""
         db = given.open_database
         if given.begin and given.commit:
             with session.transaction(db):
-                return self._ask(ask, ends=True)
+                return self._run(query, ends=True)
         if given.begin:
             session.begin(db)
         elif given.commit:
             session.need_transaction(db)
-        result = self._ask(ask, ends=given.commit)
+        result = self._run(query, ends=given.commit)
         if given.commit:
             session.commit(db)
         return result
 
     def _transaction_alone(self, given: argparse.Namespace) -> Any:
-        """Begin or end a transaction, and no more."""
+        """Begin or end a transaction without running SQL."""
         chosen = [name for name in ("begin", "commit", "rollback") if getattr(given, name)]
         if len(chosen) != 1:
             raise UsageProblem(
-                "Without SQL it is one of --begin, --commit and --rollback.", hint="%query_db --begin"
+                "Without SQL, use one of --begin, --commit and --rollback.", hint="%query_db --begin"
             )
         end = {"begin": session.begin, "commit": session.commit, "rollback": session.rollback}
         return end[chosen[0]](given.open_database)
@@ -385,7 +388,7 @@ class QueryingMagics(Magics):
         return Note("\n".join(plan.iloc[:, 0]))
 
     def _close_chunks(self, name: str) -> None:
-        """Give up what an earlier run of the cell has left open."""
+        """Close the iterator that an earlier run of the cell has left open."""
         from sspcloud_magics.databases.postgres.transfer.chunks import Chunks  # noqa: PLC0415 - the magics load without it
 
         before = self._notebook.get(name)
@@ -393,16 +396,16 @@ class QueryingMagics(Magics):
             before.close()
 
 
-def _refuse_what_excludes_itself(given: argparse.Namespace) -> None:
-    """Refuse options that do not fit, or not together."""
+def _check_options(given: argparse.Namespace) -> None:
+    """Refuse invalid options, and options that exclude each other."""
     if given.into is not None and (not given.into.isidentifier() or keyword.iskeyword(given.into)):
         raise UsageProblem(f"{given.into!r} cannot be the name of a variable.", hint="%%query_db --into df")
     for name in ("limit", "chunks"):
         if (getattr(given, name) or 1) < 1 or getattr(given, name) == 0:
-            raise UsageProblem(f"--{name} is a number of rows, 1 at least.")
+            raise UsageProblem(f"--{name} is a number of rows, at least 1.")
     if given.chunks is not None and given.into is None:
         raise UsageProblem(
-            "--chunks needs the name of a variable, to read the rows from.",
+            "--chunks needs a variable to read the rows from.",
             hint="chunks = %%query_db --chunks 100000\nthen, in another cell: for chunk in chunks: …",
         )
     together = [name for name in ("to", "from_", "chunks", "explain", "rollback") if getattr(given, name)]
@@ -419,11 +422,11 @@ def _timeout(given: argparse.Namespace) -> float | None:
 
 
 def _make_explain(sql: str) -> str:
-    """Return the statement that explains a query, and runs nothing whatever the cell holds."""
+    """Return the EXPLAIN of a query; refuse several statements, because EXPLAIN covers only the first."""
     from sspcloud_magics.databases.postgres.sql_lexer import statements  # noqa: PLC0415 - the magics load without it
 
     if len(statements(sql)) != 1:
-        raise UsageProblem("--explain takes one statement.", hint="keep the others in a cell of their own")
+        raise UsageProblem("--explain takes one statement.", hint="move the others to another cell")
     return f"EXPLAIN (ANALYZE FALSE) {sql}"
 
 
@@ -434,18 +437,18 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 def _seconds(words: str) -> float:
     found = _TIME.fullmatch(words)
     if found is None or float(found[1]) == 0:
-        raise UsageProblem("--timeout is a time.", hint="--timeout 30s, or 5m, or 1h")
+        raise UsageProblem("--timeout takes a duration.", hint="--timeout 30s, or 5m, or 1h")
     return float(found[1]) * _UNITS[found[2]]
 
 
-def _dict_named(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+def _find_dict(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     values = variables.get(name)
     if not isinstance(values, dict):
         near = nearest(
             name, [each for each in variables if isinstance(variables[each], dict) and each[0] != "_"]
         )
         raise UsageProblem(
-            f"--params takes a variable that holds a dict, and {name!r} is none.",
+            f"--params takes the name of a dict, and {name!r} is not one.",
             hint=f"did you mean {near}?" if near else "",
         )
     return values
@@ -457,19 +460,19 @@ def _warn(words: str) -> None:
 
 _OPTION = re.compile(
     r"\s*--(?:into|limit|to|from|overwrite|chunks|as|numeric|timeout|params|explain|db|save|with|begin|commit|rollback)\b(?=\s|=|$)"
-)  # else a comment of SQL
+)  # any other text after -- is a comment of SQL
 _TRANSACTION = re.compile(r"(?:\s*--(?:begin|commit|rollback|db\s+\S+))+\s*")
 
 
-def _statement(line: str) -> str:
-    """Return the SQL of a line; an option there would be a comment to the server."""
+def _require_sql(line: str) -> str:
+    """Return the SQL of a line; refuse options, which the server would read as a comment."""
     if not line.strip():
         raise UsageProblem(
-            "There is no SQL on the line.", hint="df = %query_db SELECT 1\n%query_db? says more"
+            "There is no SQL on the line.", hint="df = %query_db SELECT 1\n%query_db?   shows its help"
         )
     if _OPTION.match(line):
         raise UsageProblem(
-            "%query_db takes SQL only: its options belong to a cell that begins with %%query_db.",
+            "%query_db takes only SQL; options need a cell that begins with %%query_db.",
             hint="df = %query_db SELECT …",
         )
     return line
@@ -481,10 +484,10 @@ def _url_of(variable: str | None) -> Secret | None:
         return None
     value = os.environ.get(variable)
     if not value:
-        # What was typed is not repeated: it may be the URL itself.
+        # The message does not repeat the word, which may be the URL itself.
         raise CredentialsNotFound(
-            "The environment has no such variable, or it is empty.",
-            hint="set it before the notebook's kernel starts, as VAR=postgresql://USER:PASSWORD@HOST/DATABASE\n"
-            "%connect_db NAME --user USER asks for the password instead",
+            "The environment variable does not exist, or is empty.",
+            hint="set it before the kernel starts, as VAR=postgresql://USER:PASSWORD@HOST/DATABASE\n"
+            "%connect_db NAME --user USER   asks for the password instead",
         )
     return Secret(value)

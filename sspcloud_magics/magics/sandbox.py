@@ -28,7 +28,7 @@ NEXT_STEPS = {
         "%sandbox as alice   makes you alice",
     ),
     "carol": ("%databases   lists your databases", "%sandbox as alice   makes you a colleague"),
-    "admin": ("%k8s_pods -A   lists all that runs", "%sandbox as bob   makes you an ordinary user again"),
+    "admin": ("%k8s_pods -A   lists all pods", "%sandbox as bob   makes you an ordinary user again"),
 }
 
 
@@ -36,22 +36,22 @@ NEXT_STEPS = {
 class SandboxMagics(Magics):
     """The magic for the sandbox."""
 
-    @magic_arguments(interrupted="%sandbox status says what became of the practice cluster.")
+    @magic_arguments(interrupted="%sandbox status shows the state of the practice cluster.")
     @argument(
         "order",
         nargs="?",
         default="status",
         choices=["start", "status", "as", "stop", "reset"],
-        help="what to do with the practice cluster; its state is shown where you name nothing",
+        help="the command for the practice cluster; without it, its state is shown",
     )
-    @argument("person", nargs="?", choices=PEOPLE, help="with `as`: who to be")
+    @argument("person", nargs="?", choices=PEOPLE, help="with `as`: the user to become")
     @line_magic
     def sandbox(self, line: str) -> Any:
-        """Practise on a small cluster on this machine: real Postgres, real rights, no account.
+        """Practise on a small cluster on this machine: real Postgres, real permissions, no account.
 
         `start` starts it and makes you bob, a colleague of alice, who has a database to share; `as` makes you
-        another person; `stop` stops it, and you are yourself again. Databases, objects and shares are kept for the
-        next `start`, until `reset` forgets all that was done in it. Without an order, its state is shown.
+        another user; `stop` stops it and restores your own identity. Databases, objects and shares are kept for the
+        next `start`, until `reset` deletes all changes. Without a command, its state is shown.
 
         Examples::
 
@@ -64,19 +64,19 @@ class SandboxMagics(Magics):
         given = arguments(self, "sandbox", line)
         if (given.order == "as") == (given.person is None):
             raise UsageProblem(
-                "`as` needs to know who, and nothing else does.", hint=f"%sandbox as {'|'.join(PEOPLE)}"
+                "`as` needs a user, and no other command does.", hint=f"%sandbox as {'|'.join(PEOPLE)}"
             )
         if given.order == "start":
             started, identity = sandbox_session.start()
-            return _you("bob", identity, f"The sandbox runs at {started.server}.")
+            return _describe_user("bob", identity, f"The sandbox runs at {started.server}.")
         if given.order == "as":
-            return _you(given.person, sandbox_session.become(given.person))
+            return _describe_user(given.person, sandbox_session.become(given.person))
         if given.order == "status":
             return _describe(sandbox_session.status())
         return _end(given.order)
 
 
-def _you(person: str, identity: Identity, first: str = "") -> Note:
+def _describe_user(person: str, identity: Identity, first: str = "") -> Note:
     you = f"You are {person} ({identity.user}), in the namespace {identity.namespace}."
     return Note(f"{first} {you}".strip(), NEXT_STEPS[person])
 
@@ -85,19 +85,19 @@ def _describe(status: Status) -> Note:
     if status.running:
         return Note(f"The sandbox runs at {status.server}.", ("%sandbox as bob   makes you bob in it",))
     if status.keeps:
-        forget = "%sandbox reset   forgets what was done in it"
+        reset = "%sandbox reset   deletes all changes in it"
         return Note(
-            "The sandbox is not running; what was done in it is kept.", ("%sandbox start   starts it", forget)
+            "The sandbox is not running; its changes are kept.", ("%sandbox start   starts it", reset)
         )
     return Note("The sandbox is not running.", ("%sandbox start   starts it",))
 
 
 def _end(order: str) -> Note:
-    """Stop the sandbox or make it new, and leave it if this notebook is in it."""
-    with steps() as tell:
-        after, left = sandbox_session.end(forget=order == "reset", progress=tell)
-    what = "The sandbox is stopped." if order == "stop" else "The sandbox is as new."
+    """Stop or reset the sandbox, and leave it if this notebook is in it."""
+    with steps() as progress:
+        after, left = sandbox_session.end(forget=order == "reset", progress=progress)
+    what = "The sandbox is stopped." if order == "stop" else "The sandbox is reset."
     if after.running:
         return Note(what, ("%sandbox as bob   makes you bob in it",))
-    whom = ("%k8s_whoami   says who you are now",) if left else ()
-    return Note(what, ("%sandbox start   starts it again", *whom))
+    identity = ("%k8s_whoami   shows who you are now",) if left else ()
+    return Note(what, ("%sandbox start   starts it again", *identity))

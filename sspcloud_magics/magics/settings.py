@@ -1,8 +1,8 @@
-"""``%config SSPCloud.…``: which cluster, as whom, and of which image relays are, for those who want to say it once.
+"""``%config SSPCloud.…``: settings of the cluster, the identity, relays, queries and the log.
 
-A value that does not fit is refused with a word and the former one stays. IPython keeps refused
-values in its configuration all the same and offers them again at the next ``%reload_ext``; then they are
-left out with a warning, so that the extension loads.
+An invalid value is refused with a message, and the previous one stays. IPython nevertheless keeps refused values in its
+configuration, and passes them again at the next ``%reload_ext``. They are then ignored with a warning, so that the
+extension loads.
 """
 
 from __future__ import annotations
@@ -28,58 +28,59 @@ _IMAGE = re.compile(r"[a-z0-9][-a-zA-Z0-9._/:@]{0,499}")
 
 
 class Setting(AnyValue):
-    """A value that is refused with a word where it does not fit, and left out while the extension loads."""
+    """A setting that refuses invalid values, and ignores them while the extension loads."""
 
+    # The value of a setting that is not set.
     empty: str | bool | float = ""
 
     def validate(self, obj: Any, value: object) -> str | bool | float:
-        """Return the value that holds: this one, or nothing where it does not fit and cannot be refused."""
+        """Return the value; raise if it is invalid, or return the empty one while the extension loads."""
         if value is None or value == "":
             return self.empty
         problem = self.problem(value)
         if not problem and isinstance(value, str | bool | int | float):
             return value
-        # The value is not repeated: it may hold a password.
-        message = f"This does not fit SSPCloud.{self.name}: {problem}."
+        # The message does not repeat the value, which may contain a password.
+        message = f"The value of SSPCloud.{self.name} is invalid: {problem}."
         if getattr(obj, "loaded", False):
             raise TraitError(message)
-        warnings.warn(f"{message} It is left out.", stacklevel=2)
+        warnings.warn(f"{message} It is ignored.", stacklevel=2)
         return self.empty
 
     def problem(self, value: object) -> str:
-        """Say what is wrong with a value; nothing where it will do."""
+        """Return what the user should write instead of an invalid value; empty for a valid one."""
         raise NotImplementedError
 
 
 class Text(Setting):
-    """A text."""
+    """A string."""
 
     def problem(self, value: object) -> str:
-        """Say what is wrong with a value; nothing where it will do."""
+        """Return the problem of a value."""
         if not isinstance(value, str):
-            return "write a text, in quotes"
+            return "write a string, in quotes"
         return self.problem_of_text(value)
 
     def problem_of_text(self, value: str) -> str:
-        """Say what is wrong with a text."""
-        return "" if value.isprintable() else "it has characters that cannot be shown"
+        """Return the problem of a string."""
+        return "" if value.isprintable() else "write printable characters only"
 
 
 class Namespace(Text):
     """The name of a namespace."""
 
     def problem_of_text(self, value: str) -> str:
-        """Say what is wrong with a text."""
+        """Return the problem of a string."""
         if _NAMESPACE.fullmatch(value):
             return ""
-        return "a namespace has lower-case letters, digits and '-' only"
+        return "write lower-case letters, digits and '-' only"
 
 
 class Image(Text):
     """The name of a container image."""
 
     def problem_of_text(self, value: str) -> str:
-        """Say what is wrong with a text."""
+        """Return the problem of a string."""
         return "" if _IMAGE.fullmatch(value) else "write an image, such as 'alpine/socat:1.8.0.3'"
 
 
@@ -87,7 +88,7 @@ class Url(Text):
     """The URL of a server."""
 
     def problem_of_text(self, value: str) -> str:
-        """Say what is wrong with a text."""
+        """Return the problem of a string."""
         try:
             parts = urlsplit(value)
             usable = parts.scheme in {"https", "http"} and bool(parts.hostname) and "@" not in parts.netloc
@@ -97,20 +98,20 @@ class Url(Text):
 
 
 class Switch(Setting):
-    """Yes or no."""
+    """True or False."""
 
     empty = False
 
     def problem(self, value: object) -> str:
-        """Say what is wrong with a value; nothing where it will do."""
+        """Return the problem of a value."""
         return "" if isinstance(value, bool) else "write True or False"
 
 
 class TimeZone(Text):
-    """A time zone by its name."""
+    """The name of a time zone."""
 
     def problem_of_text(self, value: str) -> str:
-        """Say what is wrong with a text."""
+        """Return the problem of a string."""
         known = zoneinfo.available_timezones()
         if not known or value in known:
             return ""
@@ -119,62 +120,63 @@ class TimeZone(Text):
 
 
 class Fraction(Setting):
-    """A part of a whole, as a number."""
+    """A fraction as a positive number."""
 
     empty = 0.5
 
     def problem(self, value: object) -> str:
-        """Say what is wrong with a value; nothing where it will do."""
+        """Return the problem of a value."""
         fits = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
         return "" if fits else "write a number above 0, such as 0.5 for a half"
 
 
 class Level(Text):
-    """From how important on the log is written."""
+    """A level of the log."""
 
     def problem_of_text(self, value: str) -> str:
-        """Say what is wrong with a text."""
+        """Return the problem of a string."""
         return "" if value in LEVELS else f"write one of {', '.join(LEVELS)}"
 
 
 class SSPCloud(Configurable):
-    """What ``%config SSPCloud`` shows and sets; empty means: find out."""
+    """The settings of ``%config SSPCloud``; empty ones are left to the defaults."""
 
     kubeconfig = Text("", help="A kubeconfig file.").tag(config=True)
     context = Text("", help="A context of the kubeconfig.").tag(config=True)
     namespace = Namespace("", help="The namespace to work in.").tag(config=True)
-    server = Url("", help="The API server's URL, where there is no kubeconfig.").tag(config=True)
-    token_file = Text("", help="A file that holds a bearer token for `server`.").tag(config=True)
-    ca_file = Text("", help="Certificates to trust for `server`, in PEM.").tag(config=True)
+    server = Url("", help="The API server's URL, instead of a kubeconfig.").tag(config=True)
+    token_file = Text("", help="A file with a bearer token for `server`.").tag(config=True)
+    ca_file = Text("", help="Trusted certificates for `server`, in PEM.").tag(config=True)
     insecure_skip_tls_verify = Switch(
         default_value=False, help="Do not verify the certificate of `server`."
     ).tag(config=True)
     credentials_without_tls = Switch(
         default_value=False,
-        help="Send credentials also to a server whose address begins with http://, where the whole way is safe.",
+        help="Send credentials also to an http:// address: only if the whole network in between is trusted.",
     ).tag(config=True)
 
     relay_image = Image(
         "",
-        help="The image of relays, whose entry point is socat, where the cluster does not get alpine/socat.",
+        help="The image of relays, whose entry point is socat, if the cluster cannot pull alpine/socat.",
     ).tag(config=True)
-    search_path = Text("", help="The schemas of a database where names are looked for: survey, public.").tag(
+    search_path = Text("", help="The search_path of sessions with databases: survey, public.").tag(
         config=True
     )
-    time_zone = TimeZone("", help="The time zone in which instants are shown: Europe/Paris.").tag(config=True)
+    time_zone = TimeZone("", help="The time zone of timestamps: Europe/Paris.").tag(config=True)
     memory_share = Fraction(
-        default_value=0.5, help="Warn of a result that may take more than this share of the free memory."
+        default_value=0.5, help="Warn of results that may take more than this share of the free memory."
     ).tag(config=True)
 
     keep_queries = Switch(
-        default_value=True, help="Keep the notebook's statements, which %queries lists, for its next kernels."
+        default_value=True, help="Save the notebook's statements, which %queries lists, for its next kernels."
     ).tag(config=True)
 
     log = Level(
-        "", help="Write what is done into a file, whose path %k8s_doctor says: debug, info or warning."
+        "", help="Write a log from this level on: debug, info or warning; %k8s_doctor shows its path."
     ).tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
+        # Whether invalid values are refused; while the extension loads, they are ignored.
         self.loaded = False
         super().__init__(**kwargs)
         self.loaded = True
@@ -182,7 +184,7 @@ class SSPCloud(Configurable):
         self.apply()
 
     def apply(self) -> None:
-        """Tell the session; nothing is looked for until it is used."""
+        """Pass the settings to the session, which uses them at its next call."""
         session.configure_log(self.log)
         QueryHistory.is_kept = self.keep_queries
         session.configure_relay(self.relay_image or None)

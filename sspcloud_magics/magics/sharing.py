@@ -1,4 +1,4 @@
-"""Sharing a database: ``%share_db``, ``%shares``, ``%unshare``."""
+"""``%share_db``, ``%shares``, ``%unshare``: share databases with colleagues."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class SharingMagics(Magics):
 
     @no_var_expand
     @needs_local_scope
-    @magic_arguments(interrupted="The same line completes what is half made.")
-    @argument("database_name", metavar="DATABASE", help="a database of yours")
+    @magic_arguments(interrupted="Run the same line again to complete the share.")
+    @argument("database_name", metavar="DATABASE", help="one of your databases")
     @argument(
         "--with",
         dest="colleagues",
@@ -33,42 +33,40 @@ class SharingMagics(Magics):
     @argument(
         "--read-write",
         action="store_true",
-        help="let them change rows, and create in a schema of their own; they only read otherwise",
+        help="let them change rows, and create in a schema of their own, instead of only reading",
     )
     @argument(
         "--create",
         action="store_true",
-        help="let them create in your schemas too: their functions there may run with your rights",
+        help="let them create in your schemas too: their functions there may run with your privileges",
     )
     @argument(
-        "--schema", dest="schemas", metavar="SCHEMA", nargs="+", default=[], help="open these schemas only"
+        "--schema", dest="schemas", metavar="SCHEMA", nargs="+", default=[], help="share only these schemas"
     )
     @argument(
-        "--for", dest="duration", metavar="TIME", default="7d", help="for how long: 7d, 12h, 1d12h (7d)"
+        "--for", dest="duration", metavar="TIME", default="7d", help="the duration: 7d, 12h, 1d12h (7d)"
     )
     @argument(
         "--via",
         choices=["forward", "network", "network-only"],
         default="forward",
-        help="network: also let their namespaces reach the port without a forward; network-only: that port alone",
+        help="network: also let their namespaces reach the port without a forward; network-only: only that port",
     )
-    @argument("--reason", metavar="TEXT", default="", help="why, for whoever looks at it later")
+    @argument("--reason", metavar="TEXT", default="", help="a reason, for later readers")
     @argument(
         "--for-kubectl",
         action="store_true",
         help="also grant what kubectl port-forward needs: to list all your pods",
     )
-    @argument(
-        "--prefix", metavar="PREFIX", help="what the cluster puts before users' names, if it cannot be learnt"
-    )
-    @argument("--dry-run", action="store_true", help="show what would be made, and make nothing")
+    @argument("--prefix", metavar="PREFIX", help="the cluster's prefix of user names, if it cannot be read")
+    @argument("--dry-run", action="store_true", help="show the plan, and do nothing")
     @line_magic
     def share_db(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
-        """Open a database of yours to colleagues, for a time.
+        """Share one of your databases with colleagues, for a limited time.
 
-        Each gets a login of their own and the right to reach this database and nothing else. It ends by
-        itself, and %unshare takes it back at once. The answer has the line to send them; it holds no
-        secret. Run again, it renews or changes the share.
+        Each colleague gets a login, and permission to reach this database and nothing else. The share expires
+        automatically, and %unshare revokes it at once. The output has the line to send them, which holds no secret.
+        Running it again renews or changes the share.
 
         Examples::
 
@@ -98,13 +96,13 @@ class SharingMagics(Magics):
 
     @magic_arguments()
     @argument("database_name", metavar="DATABASE", nargs="?", help="only the shares of this database")
-    @argument("-n", "--namespace", metavar="NAMESPACE", help="of that namespace, instead of your own")
+    @argument("-n", "--namespace", metavar="NAMESPACE", help="the owner's namespace, instead of your own")
     @line_magic
     def shares(self, line: str) -> Any:
-        """List what you share: with whom, what they may do, until when, who is connected now and since when.
+        """List your shares: the colleague, the access, the expiry, and the open sessions and their start.
 
-        What belongs to nobody any more is listed, too: shares that have ended and left a Postgres role behind, and shares
-        of a database that is gone; %unshare --ended removes it.
+        The list includes ended shares that left a Postgres role behind, and shares of deleted databases;
+        %unshare --ended removes them.
 
         Example::
 
@@ -118,21 +116,24 @@ class SharingMagics(Magics):
         listed = session.shares(given.database_name, namespace=given.namespace)
         left = int(listed["state"].isin(LEFT).sum())
         if left:
-            display(_offer(left))  # type: ignore[no-untyped-call]  # IPython's
+            display(_suggest_removal(left))  # type: ignore[no-untyped-call]  # IPython's
         return with_notes(listed)
 
     @no_var_expand
     @needs_local_scope
-    @magic_arguments(interrupted="The same line completes what is half done.")
+    @magic_arguments(interrupted="Run the same line again to complete it.")
     @argument(
-        "database_name", metavar="DATABASE", nargs="?", help="a database of yours; all of them with --ended"
+        "database_name",
+        metavar="DATABASE",
+        nargs="?",
+        help="one of your databases; with --ended, all of them",
     )
-    @argument("colleagues", metavar="NAME", nargs="*", help="whose share to take back")
-    @argument("--all", dest="all_colleagues", action="store_true", help="take back everybody's")
-    @argument("--ended", action="store_true", help="only remove what shares that have ended have left behind")
+    @argument("colleagues", metavar="NAME", nargs="*", help="the colleagues whose shares to revoke")
+    @argument("--all", dest="all_colleagues", action="store_true", help="revoke all shares of the database")
+    @argument("--ended", action="store_true", help="remove only the remains of ended shares")
     @line_magic
     def unshare(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
-        """Take a share back: the colleague's sessions end at once; what they have made in the database stays.
+        """Revoke a share: the colleague's sessions end at once; the objects that they created stay.
 
         Examples::
 
@@ -153,18 +154,12 @@ class SharingMagics(Magics):
                 ended=given.ended,
                 progress=progress,
             )
-        nothing = (
-            "Nothing was left behind." if given.ended else f"{given.database_name} was shared with nobody."
-        )
+        nothing = "There was nothing to remove." if given.ended else f"{given.database_name} was not shared."
         said = "\n".join(each.words for each in closed) or nothing
         return Note(said, ("%shares   lists what you still share",))
 
 
-def _offer(left: int) -> Note:
-    what = "One of these belongs" if left == 1 else f"{left} of these belong"
-    return Note(
-        f"{what} to nobody any more, and something is left.",
-        (
-            "%unshare --ended   removes it; sessions that are still open end, and what colleagues have made stays yours",
-        ),
-    )
+def _suggest_removal(left: int) -> Note:
+    what = "1 of these shares has" if left == 1 else f"{left} of these shares have"
+    step = "%unshare --ended   removes them; open sessions end, and the objects that colleagues created stay yours"
+    return Note(f"{what} ended, but something of them is left.", (step,))

@@ -1,8 +1,8 @@
-"""What the Tab key offers in SQL: the lines of ``%query_db`` and the cells of ``%%query_db``.
+"""Tab completion in SQL: the lines of ``%query_db`` and the cells of ``%%query_db``.
 
-As with the cluster's names, completion never asks a server. After a cell that has connected, or that has changed what there is
-(CREATE, ALTER, DROP, SET, COMMIT …), a short-lived thread reads the names of the database in a session of its own, and
-the matcher looks them up. They are read again, too, when they are older than `OLD`.
+Like the completion of magics, it never sends a request. After a cell that has connected to a database or changed its
+objects (CREATE, ALTER, DROP, SET, COMMIT …), a short-lived thread reads the names of the database in a separate session,
+and the matcher uses them. The thread also reads them again when they are older than `OLD`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sspcloud_magics.magics.query_history import QueryHistory
 
 OLD = 300.0
-"""After so many seconds names are read again."""
+"""Seconds before names are read again: other sessions may have changed them."""
 
 _LINE = re.compile(rf"^\s*{ASSIGNMENT}%query_db[ \t]+")
 _OPTION = r"--{}[ =]\s*(\S+)"
@@ -41,20 +42,22 @@ _NO_VALUES = (ModuleType, FunctionType, type)
 
 
 class KnownTables:
-    """The names of the databases that are connected, read in the background."""
+    """The names in connected databases, read by a background thread."""
 
     def __init__(self) -> None:
+        # Guards `_thread`.
         self._lock = threading.Lock()
+        # The last thread, which may have ended.
         self._thread: threading.Thread | None = None
         fork_hooks.begin_again(self)
 
     def begin_in_child(self) -> None:
-        """Wait for none of the parent's threads in a forked child."""
+        """Drop the parent's lock and thread in a forked child."""
         self._lock = threading.Lock()
         self._thread = None
 
     def names(self, db: str | None = None) -> SchemaNames | None:
-        """Return what is known of the database of the moment, or of another one that is connected."""
+        """Return the known names of the current database, or of another connected one."""
         named = [
             each
             for each in session.open_connections()
@@ -64,11 +67,11 @@ class KnownTables:
         return None if found is None else found.names
 
     def after_cell(self, *_: Any) -> None:
-        """Read the names again where the cell that has run may have changed them."""
+        """Read the names again if the cell may have changed them."""
         self.refresh_soon()
 
     def refresh_soon(self) -> None:
-        """Read in the background what has changed, or is old."""
+        """Read names that have changed or are old, in the background."""
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 return
@@ -86,7 +89,7 @@ class KnownTables:
         ) and not connection.in_transaction
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for what is being read."""
+        """Wait for a running read."""
         thread = self._thread
         if thread is not None:
             thread.join(timeout)
@@ -97,22 +100,15 @@ class KnownTables:
         for connection in due:
             before, changes = name_cache.last_read(connection), connection.changes
             try:
-                beside = connection.copy_connection()
-                try:
-                    with beside.turn, beside.with_settings():
-                        read: SchemaNames | None = schema_names.read(beside.psycopg)
-                finally:
-                    beside.close()
-            except Exception:  # noqa: BLE001 - a thread says nothing: whoever asks with a query is told what is wrong
+                with closing(connection.copy_connection()) as copy, copy.turn, copy.with_settings():
+                    read: SchemaNames | None = schema_names.read(copy.psycopg)
+            except Exception:  # noqa: BLE001 - the next query reports the error
                 read = None if before is None else before.names
             name_cache.keep(connection, read, changes)
 
 
 def sql_at(context: CompletionContext) -> tuple[str, int, str] | None:
-    """Return the SQL around the cursor, the offset of the cursor in it, and the options of the cell.
-
-    None where the cursor stands in no SQL.
-    """
+    """Return the SQL around the cursor, the cursor's offset in it, and the cell's options; None outside SQL."""
     cell = cell_magic(context.full_text, ["query_db"])
     first = 0 if cell is None else cell.head.count("\n") + 1
     if cell is not None and context.cursor_line >= first:
@@ -127,7 +123,7 @@ def sql_at(context: CompletionContext) -> tuple[str, int, str] | None:
 
 
 def parameters_of(variables: Mapping[str, Any], hidden: Iterable[str] = ()) -> Iterator[str]:
-    """Give the names of what may be bound: no modules, no functions, nothing of IPython's own."""
+    """Yield the names of variables that may be parameters: no modules, no functions, none of IPython's own."""
     without = frozenset(hidden)
     for name, value in variables.items():
         if not name.startswith("_") and name not in without and not isinstance(value, _NO_VALUES):
@@ -135,7 +131,7 @@ def parameters_of(variables: Mapping[str, Any], hidden: Iterable[str] = ()) -> I
 
 
 def sources(known: KnownTables, shell: InteractiveShell, history: QueryHistory) -> dict[str, Source]:
-    """Return the words of arguments that name tables, DataFrames, dicts, and statements of the notebook."""
+    """Return the words for arguments that name tables, DataFrames, dicts, and saved or past statements."""
 
     def tables(_names: object, words: list[str]) -> Iterable[str]:
         there = known.names(_option("db", " ".join(words)))
@@ -166,16 +162,16 @@ def sources(known: KnownTables, shell: InteractiveShell, history: QueryHistory) 
 
 
 def sql_matcher(known: KnownTables, shell: InteractiveShell, history: QueryHistory) -> Matcher:
-    """Return the matcher for `Completer.custom_matchers`.
+    """Build the matcher for `Completer.custom_matchers`.
 
     Parameters
     ----------
     known
-        Where the names of the database come from.
+        The names in connected databases.
     shell
-        Where the variables are that parameters may name.
+        The shell with the variables that parameters may name.
     history
-        Where the saved statements are that a cell uses.
+        The history with the saved statements that a cell may use.
     """
 
     def sspcloud_sql(context: CompletionContext) -> SimpleMatcherResult:
@@ -187,7 +183,7 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell, history: QueryHisto
         from sspcloud_magics.databases.postgres.sql import schema_names, sql_completion  # noqa: PLC0415 - the magics load without it
 
         sql, cursor, options = found
-        # As the server will see it: the saved statements have columns.
+        # Complete the SQL that the server will get: saved statements have columns.
         before, sql = _with_saved(sql, options, history)
         sql, cursor = before + sql, cursor + len(before)
         there = known.names(_option("db", options)) or schema_names.SchemaNames()
@@ -208,7 +204,7 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell, history: QueryHisto
 
 
 def _with_saved(sql: str, options: str, history: QueryHistory) -> tuple[str, str]:
-    """Return the saved statements that a cell uses, as they will stand before its own SQL, and that SQL behind them."""
+    """Return the saved statements that a cell uses, as a WITH clause before its SQL, and the SQL that follows."""
     uses = [name for names in _WITH.findall(options) for name in names.split()]
     if not uses:
         return "", sql
@@ -221,7 +217,7 @@ def _with_saved(sql: str, options: str, history: QueryHistory) -> tuple[str, str
     words = list(itertools.islice(sql_scope.lexemes(sql), 2))
     if not words or words[0].text != "with":
         return f"{listed} ", sql
-    # One list of both; its word stands in front of it all.
+    # The SQL has a WITH clause of its own: blank out its WITH, and continue the list.
     end = words[1].end if words[1:] and words[1].text == "recursive" else words[0].end
     return f"{listed}, ", " " * end + sql[end:]
 

@@ -1,6 +1,6 @@
-"""What is being done, on one line that is wiped away at the end; nothing where it takes less than a second.
+"""Description of the current step on one line, which is erased at the end; nothing for work shorter than a second.
 
-Nothing either where a machine runs the notebook: nobody watches, and what was wiped away would be saved as an empty line.
+Nothing is shown if a machine runs the notebook, because the erased line would be saved as an empty one.
 """
 
 from __future__ import annotations
@@ -11,36 +11,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sspcloud_magics.audience import is_watched
-from sspcloud_magics.printable import printable
+from sspcloud_magics.magics.progress import Line
 
 QUIET = 1.0
-"""For how many seconds nothing is said."""
+"""Seconds before the first display."""
 
 
 @contextmanager
 def steps(quiet: float = QUIET) -> Iterator[Callable[[str], None]]:
-    """Give what the Python API takes as ``progress``: it shows the words on the error stream.
+    """Yield a ``progress`` function for the Python API, which shows its text on the error stream.
 
     Parameters
     ----------
     quiet
-        For how many seconds nothing is said.
+        Seconds before the first display.
     """
     began = time.monotonic()
     watched = is_watched()
-    shown = ""
+    line = Line(sys.stderr)
 
-    def tell(words: str) -> None:
-        nonlocal shown
+    def show(words: str) -> None:
         if watched and time.monotonic() - began >= quiet:
-            line = f"{printable(words, one_line=True)} …"
-            sys.stderr.write("\r" + line.ljust(len(shown)))
-            sys.stderr.flush()
-            shown = line
+            line.show(f"{words} …")
 
     try:
-        yield tell
+        yield show
     finally:
-        if shown:
-            sys.stderr.write("\r" + " " * len(shown) + "\r")
-            sys.stderr.flush()
+        line.wipe()

@@ -1,10 +1,10 @@
-"""The tables of a database in the notebook: list them, look at one, and make one of a DataFrame."""
+"""``%tables``, ``%describe_table``, ``%load_table``: list, describe and load tables."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope
 
@@ -15,11 +15,8 @@ from sspcloud_magics.magics.display import Note
 from sspcloud_magics.magics.progress import show_progress
 from sspcloud_magics.spelling import nearest
 
-if TYPE_CHECKING:
-    pass
-
 _db = argument(
-    "--db", dest="open_database", metavar="NAME", help="in this connected database, not the latest"
+    "--db", dest="open_database", metavar="NAME", help="use this connected database, not the latest"
 )
 
 
@@ -28,7 +25,12 @@ class TableMagics(Magics):
     """The magics for tables."""
 
     @magic_arguments()
-    @argument("pattern_of_tables", nargs="?", metavar="PATTERN", help="names such as communes*, or public.*")
+    @argument(
+        "pattern_of_tables",
+        nargs="?",
+        metavar="PATTERN",
+        help="a pattern of names, such as communes* or public.*",
+    )
     @_db
     @line_magic
     def tables(self, line: str) -> Any:
@@ -45,7 +47,7 @@ class TableMagics(Magics):
         return session.tables(given.pattern_of_tables, db=given.open_database)
 
     @magic_arguments()
-    @argument("table", metavar="TABLE", help="as SQL writes it: table or schema.table")
+    @argument("table", metavar="TABLE", help="its name in SQL: table or schema.table")
     @_db
     @line_magic
     def describe_table(self, line: str) -> Any:
@@ -60,21 +62,21 @@ class TableMagics(Magics):
         """
         if not line.strip():
             raise UsageProblem(
-                "Which table?", hint="%describe_table communes\n%tables lists those that there are"
+                "Name a table to describe.", hint="%describe_table communes\n%tables   lists the tables"
             )
         given = arguments(self, "describe_table", line)
-        return session.describe_table(_as_sql_writes_it(line, 0), db=given.open_database)
+        return session.describe_table(_pick_word(line, 0), db=given.open_database)
 
     @needs_local_scope
     @magic_arguments()
-    @argument("frame", metavar="DATAFRAME", help="the variable that holds the rows")
-    @argument("table", metavar="TABLE", help="as SQL writes it: table or schema.table")
-    @argument("--append", action="store_true", help="add to a table that is there")
-    @argument("--replace", action="store_true", help="drop a table that is there, and make it anew")
+    @argument("frame", metavar="DATAFRAME", help="the variable with the rows")
+    @argument("table", metavar="TABLE", help="its name in SQL: table or schema.table")
+    @argument("--append", action="store_true", help="add to an existing table")
+    @argument("--replace", action="store_true", help="drop an existing table, and create it again")
     @_db
     @line_magic
     def load_table(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
-        """Write a DataFrame into a table of the connected database: all of its rows, or nothing.
+        """Write a DataFrame into a table of the connected database: all of its rows, or none.
 
         Examples::
 
@@ -90,13 +92,13 @@ class TableMagics(Magics):
         if given.frame not in variables:
             near = nearest(given.frame, [each for each in variables if not each.startswith("_")])
             raise UsageProblem(
-                f"No variable is named {given.frame!r} here.",
+                f"There is no variable {given.frame!r}.",
                 hint=f"did you mean {near}?" if near else "%load_table df schema.table",
             )
         mode: Literal["new", "append", "replace"] = (
             "append" if given.append else "replace" if given.replace else "new"
         )
-        table = _as_sql_writes_it(line, 1)
+        table = _pick_word(line, 1)
         with show_progress() as progress:
             rows = session.load_table(
                 variables[given.frame], table, mode, db=given.open_database, progress=progress
@@ -107,8 +109,8 @@ class TableMagics(Magics):
 _WORDS = re.compile(r'(?:"(?:[^"]|"")*"|[^\s"])+')
 
 
-def _as_sql_writes_it(line: str, place: int) -> str:
-    """Return a word of a line that is no option, with the double quotes that a parser of lines takes away."""
+def _pick_word(line: str, place: int) -> str:
+    """Return a positional word of a line with its double quotes, which argparse's split removes."""
     words = iter(_WORDS.findall(line))
     plain = []
     for word in words:

@@ -69,7 +69,7 @@ def test_lost_connection_is_named(bob: Notebook) -> None:
     ssp.close()
     failed = bob.fail("%query_db SELECT 1")
     assert isinstance(failed, errors.NotConnected)
-    assert failed.what == f"No database is connected any more; {DATABASE_PATH} was."
+    assert failed.what == f"The connection to {DATABASE_PATH} has closed."
     assert _only_hint(failed) == f"%connect_db {DATABASE_PATH}"
 
 

@@ -57,7 +57,7 @@ def count(*forwards):
 
 
 class Shell(Protocol):
-    """Where somebody types: a cell of JupyterLab's, or a terminal."""
+    """The place that a user types into: a cell of JupyterLab, or a terminal."""
 
     def type(self, line: str) -> None:
         """Run a line; what comes of it is waited for."""
@@ -217,7 +217,7 @@ def test_interrupt_leaves_forwards_and_transfers(
         children = shell.process.children()
         (helper,) = [each for each in children if "sspcloud_magics.tunnel" in " ".join(each.cmdline())]
 
-        # Somebody else is in the middle of a transfer, both ways, and reads slowly.
+        # Another connection is in the middle of a transfer, in both directions, and reads slowly.
         sender = threading.Thread(target=echo.sendall, args=(PATTERN,))
         sender.start()
         stack.callback(sender.join)

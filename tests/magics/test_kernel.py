@@ -38,7 +38,7 @@ class Kernel:
         return psutil.Process(self.manager.provisioner.pid)
 
     def begin(self, cell: str, *, watched: bool = False, stop_on_error: bool = True) -> str:
-        """Send a cell and return its message's id; where somebody watches, the kernel may ask questions."""
+        """Send a cell and return its message's id; if a user watches, the kernel may ask questions."""
         return self._client.execute(cell, allow_stdin=watched, stop_on_error=stop_on_error)
 
     def open_subshell(self) -> str:
@@ -157,7 +157,7 @@ def test_password_prompt_is_refused_without_a_user(kernel: Kernel) -> None:
     assert "--url-env" in reply["evalue"]
 
 
-def test_progress_is_shown_where_somebody_watches_only(kernel: Kernel) -> None:
+def test_progress_is_shown_only_to_a_user(kernel: Kernel) -> None:
     """What a machine runs is saved, and an empty line that was progress once is noise in it."""
     cell = (
         "from sspcloud_magics.magics.status_line import steps\nwith steps(quiet=0) as tell: tell('working')"

@@ -6,7 +6,7 @@ import pytest
 
 from sspcloud_magics.errors import NotConnected, UsageProblem
 from sspcloud_magics.magics import _CLASSES
-from sspcloud_magics.magics.arguments import arguments, words_of
+from sspcloud_magics.magics.arguments import arguments, split_line
 from sspcloud_magics.magics.forwarding import ForwardingMagics
 from tests.magics.conftest import Notebook
 
@@ -46,7 +46,7 @@ MAGICS = [
     ],
 )
 def test_a_line_is_split_as_people_expect(line: str, words: list[str]) -> None:
-    assert words_of(line) == words
+    assert split_line(line) == words
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_options_may_stand_anywhere(line: str) -> None:
         ("%forward a/b/c/d 80", "not a target"),
         ("%forward a/svc/x 80 -n b", "'a' and in 'b'"),
         ("%forwards now", "1 word too many"),
-        ("%forwards %forwards", "stands in this line twice"),
+        ("%forwards %forwards", "The line has %forwards twice"),
         ("%share_db db --with bob --for -1d", "--for: a value is missing, or begins with a dash"),
         ("%unforward", "all of them"),
         ("%unforward 80 --all", "not both"),
@@ -179,7 +179,7 @@ def test_magic_help_has_examples_that_parse(notebook: Notebook, name: str) -> No
     assert examples
     for example in examples:
         if name != "query_db":
-            found.parser.parse_args(words_of(example))
+            found.parser.parse_args(split_line(example))
 
 
 def test_help_is_shown_for_a_question_mark(notebook: Notebook) -> None:

@@ -148,10 +148,10 @@ def test_password_comes_from_a_prompt_or_environment(
     assert isinstance(bob.fail(f"%connect_db {ALICES} --user {user}"), errors.LoginRefused)
     assert password not in bob.printed
 
-    def nobody(_prompt: str) -> str:
+    def refuse_to_answer(_prompt: str) -> str:
         raise EOFError
 
-    monkeypatch.setattr("getpass.getpass", nobody)
+    monkeypatch.setattr("getpass.getpass", refuse_to_answer)
     assert isinstance(bob.fail(f"%connect_db {ALICES} --user {user}"), errors.CredentialsNotFound)
     assert isinstance(bob.fail(f"%connect_db {ALICES} --url-env NOT_SET"), errors.CredentialsNotFound)
     assert bob.run("%query_db SELECT 1 AS one")["one"].tolist() == [1]

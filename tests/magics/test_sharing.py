@@ -40,8 +40,8 @@ def test_answers_line_is_all_that_a_colleague_types(alice: Notebook, sandbox: Sa
     alice.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('alice')}")
     assert " 1 since " in str(alice.run("%shares -n user-alice"))
     said = str(alice.run(f"%unshare {DATABASE} bob"))
-    assert said.startswith(f"{DATABASE} is no longer shared with bob. 1 session was ended.")
-    assert str(alice.run(f"%unshare {DATABASE} --all")).startswith(f"{DATABASE} was shared with nobody.")
+    assert said.startswith(f"{DATABASE} is no longer shared with bob. 1 session was terminated.")
+    assert str(alice.run(f"%unshare {DATABASE} --all")).startswith(f"{DATABASE} was not shared.")
 
 
 def test_a_dry_run_shows_both_halves_and_makes_nothing(alice: Notebook) -> None:
@@ -132,13 +132,13 @@ def test_leftovers_are_offered_with_their_removal(alice: Notebook) -> None:
     owner.psycopg.execute("COMMENT ON ROLE share_dave IS 'made by sspcloud-magics for a share'")
     owner.close()
     assert list(alice.run("%shares")["state"]) == ["ended"]
-    assert "One of these belongs to nobody any more" in alice.printed
+    assert "1 of these shares has ended" in alice.printed
     assert "→ %unshare --ended   removes it" in alice.printed
     said = str(alice.run("%unshare --ended"))
-    assert said.startswith(f"What was left of the share of {DATABASE} with dave is removed.")
+    assert said.startswith(f"The remains of the share of {DATABASE} with dave were removed.")
     assert alice.run("%shares").empty
     assert "nobody any more" not in alice.printed
-    assert str(alice.run(f"%unshare --ended {DATABASE[:-1]}")).startswith("Nothing was left behind.")
+    assert str(alice.run(f"%unshare --ended {DATABASE[:-1]}")).startswith("There was nothing to remove.")
     assert isinstance(alice.fail("%unshare --ended no-such-database"), errors.DatabaseNotFound)
 
 
