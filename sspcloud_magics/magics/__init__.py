@@ -8,7 +8,7 @@ SSPCloud``; `unload` removes all of them. Neither uses the network. Open forward
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -55,7 +55,8 @@ class _Loaded:
     tables: KnownTables
     matchers: tuple[Any, ...]
     transformers: tuple[Transformer, ...]
-    reminder: Reminder
+    # Called after each cell.
+    callbacks: tuple[Callable[..., None], ...]
 
 
 _ATTRIBUTE = "_sspcloud_magics"
@@ -80,13 +81,11 @@ def load(shell: InteractiveShell) -> None:
     shell.Completer.custom_matchers += matchers
     rewriting = transformers([name for each in magics for name in each.magics["cell"]])
     shell.input_transformers_cleanup.extend(rewriting)
-    reminder = Reminder()
-    shell.events.register("post_run_cell", known.after_cell)
-    shell.events.register("post_run_cell", tables.after_cell)
-    shell.events.register("post_run_cell", reminder.after_cell)
-    shell.events.register("post_run_cell", side_panel.after_cell)
+    callbacks = (known.after_cell, tables.after_cell, Reminder().after_cell, side_panel.after_cell)
+    for each in callbacks:
+        shell.events.register("post_run_cell", each)
     side_panel.listen()
-    setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, tables, matchers, rewriting, reminder))
+    setattr(shell, _ATTRIBUTE, _Loaded(settings, magics, known, tables, matchers, rewriting, callbacks))
 
 
 def _map_argument_lines(magics: Iterable[Magics]) -> dict[str, Any]:
@@ -113,10 +112,8 @@ def unload(shell: InteractiveShell) -> None:
                     del registered[kind][name]
     ours = {id(loaded.settings), *map(id, loaded.magics)}
     shell.configurables[:] = [each for each in shell.configurables if id(each) not in ours]
-    shell.events.unregister("post_run_cell", loaded.known.after_cell)
-    shell.events.unregister("post_run_cell", loaded.tables.after_cell)
-    shell.events.unregister("post_run_cell", loaded.reminder.after_cell)
-    shell.events.unregister("post_run_cell", side_panel.after_cell)
+    for callback in loaded.callbacks:
+        shell.events.unregister("post_run_cell", callback)
     side_panel.fall_silent()
     if display := sys.modules.get(f"{__name__}.dataframe_display"):  # imported by the first query
         display.unregister(shell)

@@ -50,10 +50,7 @@ def pods(
     scope = _scope(namespace, all_namespaces=all_namespaces)
     cluster = session.current_cluster(namespace)
     found = inventory.pods(cluster, scope)
-    near = _near(found, pattern)
-    return tables.pod_table(
-        _filter_by_name(found, pattern), _describe_scope(cluster, scope), pattern or "", near
-    )
+    return tables.pod_table(_filter_by_name(found, pattern), *_describe(cluster, scope, found, pattern))
 
 
 def services(
@@ -84,10 +81,7 @@ def services(
     scope = _scope(namespace, all_namespaces=all_namespaces)
     cluster = session.current_cluster(namespace)
     found = inventory.services(cluster, scope)
-    near = _near(found, pattern)
-    return tables.service_table(
-        _filter_by_name(found, pattern), _describe_scope(cluster, scope), pattern or "", near
-    )
+    return tables.service_table(_filter_by_name(found, pattern), *_describe(cluster, scope, found, pattern))
 
 
 def forwards(*, restore: bool = False) -> pd.DataFrame:
@@ -145,17 +139,18 @@ def _scope(namespace: str | None, *, all_namespaces: bool) -> str | None:
     return "*" if all_namespaces else namespace
 
 
-def _describe_scope(cluster: Cluster, scope: str | None) -> str:
-    """Return the namespace to name in an empty table; empty for all namespaces."""
-    return "" if scope == "*" else scope or cluster.namespace
+def _describe(
+    cluster: Cluster, scope: str | None, rows: Sequence[_HasName], pattern: str | None
+) -> tuple[str, str, str]:
+    """Return the text for an empty table: the namespace, empty for all; the pattern; and the nearest name.
 
-
-def _near(rows: Sequence[_HasName], pattern: str | None) -> str:
-    """Return the nearest name; prefixes count too, because a controller generates the end of a pod's name."""
+    Prefixes of names count too, because a controller generates the end of a pod's name.
+    """
+    namespace = "" if scope == "*" else scope or cluster.namespace
     if not pattern:
-        return ""
+        return namespace, "", ""
     names = {row.name[: len(pattern)]: row.name for row in rows} | {row.name: row.name for row in rows}
-    return names.get(nearest(pattern, names), "")
+    return namespace, pattern, names.get(nearest(pattern, names), "")
 
 
 def _filter_by_name(rows: Iterable[_Row], pattern: str | None) -> list[_Row]:

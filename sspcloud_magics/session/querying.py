@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -235,11 +235,8 @@ def open_side_session(name: str) -> Iterator[DatabaseConnection]:
         opened = current_connection(name)
     except NotConnected:
         opened = connect_db(name)
-    short = opened.copy_connection()
-    try:
+    with closing(opened.copy_connection()) as short:
         yield short
-    finally:
-        short.close()
 
 
 def connection(db: str | None = None) -> psycopg.Connection[Any]:

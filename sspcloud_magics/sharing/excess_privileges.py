@@ -199,10 +199,6 @@ def _move_shared_code(
     session: psycopg.Connection[Any], role: str
 ) -> tuple[Statements, list[str], tuple[str, ...]]:
     """Return the statements that move a role's code out of shared schemas, the code's names, and the new schemas."""
-
-    def query(text: str, values: Any) -> list[tuple[Any, ...]]:
-        return session.execute(text, values).fetchall()
-
     owned = handover.list_owned(session, role)
     own = (role, sql.Identifier(role).as_string(None))
     elsewhere = [
@@ -212,7 +208,7 @@ def _move_shared_code(
     ]
     if not elsewhere:
         return [], [], ()
-    moved = handover.move_apart(query, role, elsewhere)
+    moved = handover.move_apart(session, role, elsewhere)
     usage = [sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(*_names(place, role)) for place in moved.names]
     statements = [*moved.schemas, *usage, *moved.statements.values()]
     return statements, [each.identity for each in elsewhere], moved.names

@@ -198,9 +198,9 @@ class Moved:
     statements: Mapping[int, sql.Composed]
 
 
-def move_apart(query: Query, role: str, code: Sequence[Owned]) -> Moved:
+def move_apart(session: psycopg.Connection[Any], role: str, code: Sequence[Owned]) -> Moved:
     """Build the statements that move code into schemas of its own, one for each source schema."""
-    ((number, already),) = query(_PLACES, [role]) if code else ((0, 0),)
+    ((number, already),) = session.execute(_PLACES, [role]).fetchall() if code else ((0, 0),)
     sources = sorted({str(each.schema) for each in code})
     places = {schema: f"{ARCHIVE}_{number}_{already + place}" for place, schema in enumerate(sources, 1)}
     schemas = [
@@ -294,7 +294,7 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
         each for each in data if heir is not None and not {each.oid, linked.get(each.oid)} & freed.bound
     ]
     kept = [each for each in data if each not in inherited]
-    moved = move_apart(query, role, movable)
+    moved = move_apart(session, role, movable)
     readable = {each.oid for each in inherited} - freed.secured
     revokes = _revoke_granted(query, owned, role=role, heir=heir, readable=readable)
     groups: list[Statements] = [

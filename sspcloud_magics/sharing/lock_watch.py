@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import psycopg
@@ -97,15 +97,11 @@ def _follow(connection: DatabaseConnection, process: int, watch: LockWatch, over
     if over.wait(_WATCH_DELAY):
         return
     # The command does not depend on the watch: without it, no session is terminated and the error names none.
-    with suppress(psycopg.Error, SspcloudError):
-        second = connection.copy_connection()
-        try:
-            while not over.is_set():
-                for holder, role, ended in second.psycopg.execute(_BLOCKING, [process]).fetchall():
-                    if ended:
-                        watch.ended.append((role, holder))
-                    else:
-                        watch.holder, watch.process = f"a session of {role} (process {holder})", holder
-                over.wait(_WATCH_INTERVAL)
-        finally:
-            second.close()
+    with suppress(psycopg.Error, SspcloudError), closing(connection.copy_connection()) as second:
+        while not over.is_set():
+            for holder, role, ended in second.psycopg.execute(_BLOCKING, [process]).fetchall():
+                if ended:
+                    watch.ended.append((role, holder))
+                else:
+                    watch.holder, watch.process = f"a session of {role} (process {holder})", holder
+            over.wait(_WATCH_INTERVAL)

@@ -12,8 +12,8 @@ Another session of the owner may share at the same moment. Each step that change
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -237,19 +237,11 @@ def remove_role(
     return tuple(handovers), tuple(notes)
 
 
-@contextmanager
 def _open_database(
     connection: DatabaseConnection, dbname: str, opener: Opener
-) -> Iterator[DatabaseConnection]:
-    """Yield the open connection if it is to that database, else a new one, which is closed afterwards."""
-    if dbname == connection.dbname:
-        yield connection
-        return
-    other = opener(dbname)
-    try:
-        yield other
-    finally:
-        other.close()
+) -> AbstractContextManager[DatabaseConnection]:
+    """Use the open connection if it is to that database, else a new one, which is closed afterwards."""
+    return nullcontext(connection) if dbname == connection.dbname else closing(opener(dbname))
 
 
 def _take_out(session: psycopg.Connection[Any], role: str, *, last: bool) -> Handover | None:
