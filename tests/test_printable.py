@@ -147,8 +147,8 @@ SURFACES: dict[str, Callable[[], str]] = {
     "connection": lambda: bundle(connection()),
     "table's description": lambda: bundle(description()),
     "share": share,
-    "values as text": lambda: frame(dataframe_display.text_of),
-    "values as HTML": lambda: frame(dataframe_display.html_of),
+    "values as text": lambda: frame(dataframe_display.render_text),
+    "values as HTML": lambda: frame(dataframe_display.render_html),
     "progress": progress,
     "panel": panel,
     "panel's answers": lambda: json.dumps(

@@ -108,8 +108,8 @@ class KnownNames:
         databases: list[str] = []
         for namespace in namespaces:
             prefix = "" if namespace == cluster.namespace else f"{namespace}/"
-            targets |= _targets(cluster, namespace, prefix)
-            databases += _databases(cluster, namespace, prefix)
+            targets |= _fetch_targets(cluster, namespace, prefix)
+            databases += _fetch_databases(cluster, namespace, prefix)
         shared = _fetch_quietly(lambda: _list_shared(cluster))
         databases += [path for path in shared if path not in databases]
         with self._lock:
@@ -125,18 +125,18 @@ def _fetch_quietly(fetch: Callable[[], list[Any]]) -> list[Any]:
         return []
 
 
-def _targets(cluster: Any, namespace: str, prefix: str) -> dict[str, tuple[str, ...]]:
+def _fetch_targets(cluster: Any, namespace: str, prefix: str) -> dict[str, tuple[str, ...]]:
     from sspcloud_magics.cluster.workloads import inventory  # noqa: PLC0415 - on the thread, after first use
 
     found: dict[str, tuple[str, ...]] = {}
     for pod in _fetch_quietly(lambda: inventory.pods(cluster, namespace)):
-        found[f"{prefix}pod/{pod.name}" if prefix else pod.name] = _ports(pod.ports)
+        found[f"{prefix}pod/{pod.name}" if prefix else pod.name] = _format_ports(pod.ports)
     for service in _fetch_quietly(lambda: inventory.services(cluster, namespace)):
-        found[f"{prefix}svc/{service.name}"] = _ports(service.ports)
+        found[f"{prefix}svc/{service.name}"] = _format_ports(service.ports)
     return found
 
 
-def _ports(ports: Iterable[Any]) -> tuple[str, ...]:
+def _format_ports(ports: Iterable[Any]) -> tuple[str, ...]:
     words: list[str] = []
     for port in ports:
         words.append(str(port.number))
@@ -145,7 +145,7 @@ def _ports(ports: Iterable[Any]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _databases(cluster: Any, namespace: str, prefix: str) -> list[str]:
+def _fetch_databases(cluster: Any, namespace: str, prefix: str) -> list[str]:
     from sspcloud_magics.databases import discovery  # noqa: PLC0415 - as above
 
     return [prefix + each.name for each in _fetch_quietly(lambda: discovery.databases(cluster, namespace))]
@@ -259,7 +259,7 @@ def candidates(
     if option is not None and option.nargs != 0 and (flag == before[-1] or option.nargs == "+"):
         action: argparse.Action | None = option
     else:
-        action = _positional(actions, options, before)
+        action = _find_positional(actions, options, before)
     if action is None:
         return []
     if action.choices is not None:
@@ -271,7 +271,7 @@ def candidates(
     return [word for word in offered if word.startswith(last) and printable(word, one_line=True) == word]
 
 
-def _positional(
+def _find_positional(
     actions: list[argparse.Action], options: Mapping[str, argparse.Action], before: list[str]
 ) -> argparse.Action | None:
     """Return the positional argument that comes after these words."""

@@ -32,23 +32,23 @@ def register(shell: InteractiveShell, result: object, seconds: float) -> None:
     key = id(result)
     _seconds[key] = weakref.ref(result, lambda _: _seconds.pop(key, None)), seconds
     formatters = cast("Any", shell.display_formatter).formatters
-    formatters["text/html"].for_type(pd.DataFrame, html_of)
-    formatters["text/plain"].for_type(pd.DataFrame, _print)
+    formatters["text/html"].for_type(pd.DataFrame, render_html)
+    formatters["text/plain"].for_type(pd.DataFrame, _print_text)
 
 
 def unregister(shell: InteractiveShell) -> None:
     """Restore pandas' display, unless another library has replaced this one."""
     formatters = cast("Any", shell.display_formatter).formatters
-    for mime, ours in (("text/html", html_of), ("text/plain", _print)):
+    for mime, ours in (("text/html", render_html), ("text/plain", _print_text)):
         if formatters[mime].type_printers.get(pd.DataFrame) is ours:
             formatters[mime].pop(pd.DataFrame)
 
 
-def html_of(frame: pd.DataFrame) -> str | None:
+def render_html(frame: pd.DataFrame) -> str | None:
     """Render a frame as HTML; None if pandas' options disable HTML."""
-    if (plan := _plan(frame)) is not None:
+    if (plan := _find_plan(frame)) is not None:
         return printable(
-            f'<div><pre>{escape(plan)}</pre><div style="{_FAINT}">{escape(_line(frame))}</div></div>'
+            f'<div><pre>{escape(plan)}</pre><div style="{_FAINT}">{escape(_describe_shape(frame))}</div></div>'
         )
     shown = _add_types(frame)
     if shown is None:
@@ -61,25 +61,25 @@ def html_of(frame: pd.DataFrame) -> str | None:
     table = _SECOND_ROW.sub(
         lambda found: found[1] + found[2].replace("<th>", f'<th style="{_FAINT}">'), table, 1
     )
-    return printable(f'<div>{table}<div style="{_FAINT}">{escape(_line(frame))}</div></div>')
+    return printable(f'<div>{table}<div style="{_FAINT}">{escape(_describe_shape(frame))}</div></div>')
 
 
-def text_of(frame: pd.DataFrame) -> str:
+def render_text(frame: pd.DataFrame) -> str:
     """Render a frame as text."""
-    if (plan := _plan(frame)) is not None:
-        return printable(f"{plan}\n{_line(frame)}")
+    if (plan := _find_plan(frame)) is not None:
+        return printable(f"{plan}\n{_describe_shape(frame)}")
     shown = _add_types(frame)
     if shown is None:
         return repr(frame)
     if frame.empty:
         columns = ", ".join(f"{name} {dtype}" for name, dtype in frame.dtypes.items())
-        return printable(f"No rows. Columns: {columns}\n{_line(frame)}")
+        return printable(f"No rows. Columns: {columns}\n{_describe_shape(frame)}")
     with pd.option_context("display.multi_sparse", False, "display.show_dimensions", False):
-        return printable(f"{shown!r}\n{_line(frame)}")
+        return printable(f"{shown!r}\n{_describe_shape(frame)}")
 
 
-def _print(frame: pd.DataFrame, printer: Any, _cycle: bool) -> None:
-    printer.text(text_of(frame))
+def _print_text(frame: pd.DataFrame, printer: Any, _cycle: bool) -> None:
+    printer.text(render_text(frame))
 
 
 def _pandas_html(frame: pd.DataFrame) -> str | None:
@@ -87,7 +87,7 @@ def _pandas_html(frame: pd.DataFrame) -> str | None:
     return html
 
 
-def _plan(frame: pd.DataFrame) -> str | None:
+def _find_plan(frame: pd.DataFrame) -> str | None:
     """Return the complete output of EXPLAIN, which pandas would truncate; None for any other frame."""
     if list(frame.columns) != ["QUERY PLAN"] or _add_types(frame) is None:
         return None
@@ -110,7 +110,7 @@ def _add_types(frame: pd.DataFrame) -> pd.DataFrame | None:
     )
 
 
-def _line(frame: pd.DataFrame) -> str:
+def _describe_shape(frame: pd.DataFrame) -> str:
     rows, columns = frame.shape
     shape = f"{rows:,} row{'' if rows == 1 else 's'} × {columns} column{'' if columns == 1 else 's'}"  # noqa: RUF001 - as pandas writes it
     return f"{shape} · fetched in {_seconds[id(frame)][1]:.2f} s"

@@ -131,7 +131,7 @@ class QueryingMagics(Magics):
                 namespace=given.namespace,
                 user=given.user,
                 database=given.database,
-                url=_url_of(given.url_env),
+                url=_read_url(given.url_env),
                 ask_password=ask_password,
                 route=given.route,
                 image=given.image,
@@ -418,7 +418,7 @@ def _check_options(given: argparse.Namespace) -> None:
 
 
 def _timeout(given: argparse.Namespace) -> float | None:
-    return None if given.timeout is None else _seconds(given.timeout)
+    return None if given.timeout is None else _parse_seconds(given.timeout)
 
 
 def _make_explain(sql: str) -> str:
@@ -434,7 +434,7 @@ _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 
 
-def _seconds(words: str) -> float:
+def _parse_seconds(words: str) -> float:
     found = _TIME.fullmatch(words)
     if found is None or float(found[1]) == 0:
         raise UsageProblem("--timeout takes a duration.", hint="--timeout 30s, or 5m, or 1h")
@@ -479,7 +479,7 @@ def _require_sql(line: str) -> str:
 
 
 @without_frames
-def _url_of(variable: str | None) -> Secret | None:
+def _read_url(variable: str | None) -> Secret | None:
     if variable is None:
         return None
     value = os.environ.get(variable)

@@ -107,7 +107,7 @@ class KnownTables:
             name_cache.keep(connection, read, changes)
 
 
-def sql_at(context: CompletionContext) -> tuple[str, int, str] | None:
+def find_sql(context: CompletionContext) -> tuple[str, int, str] | None:
     """Return the SQL around the cursor, the cursor's offset in it, and the cell's options; None outside SQL."""
     cell = cell_magic(context.full_text, ["query_db"])
     first = 0 if cell is None else cell.head.count("\n") + 1
@@ -122,7 +122,7 @@ def sql_at(context: CompletionContext) -> tuple[str, int, str] | None:
     return None
 
 
-def parameters_of(variables: Mapping[str, Any], hidden: Iterable[str] = ()) -> Iterator[str]:
+def list_parameters(variables: Mapping[str, Any], hidden: Iterable[str] = ()) -> Iterator[str]:
     """Yield the names of variables that may be parameters: no modules, no functions, none of IPython's own."""
     without = frozenset(hidden)
     for name, value in variables.items():
@@ -134,7 +134,7 @@ def sources(known: KnownTables, shell: InteractiveShell, history: QueryHistory) 
     """Return the words for arguments that name tables, DataFrames, dicts, and saved or past statements."""
 
     def tables(_names: object, words: list[str]) -> Iterable[str]:
-        there = known.names(_option("db", " ".join(words)))
+        there = known.names(_find_option("db", " ".join(words)))
         if there is None:
             return
         for schema, name in there.relations:
@@ -176,7 +176,7 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell, history: QueryHisto
 
     def sspcloud_sql(context: CompletionContext) -> SimpleMatcherResult:
         nothing = SimpleMatcherResult(completions=[], suppress=False)
-        found = sql_at(context)
+        found = find_sql(context)
         if found is None:
             return nothing
         known.refresh_soon()
@@ -184,11 +184,11 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell, history: QueryHisto
 
         sql, cursor, options = found
         # Complete the SQL that the server will get: saved statements have columns.
-        before, sql = _with_saved(sql, options, history)
+        before, sql = _prepend_saved(sql, options, history)
         sql, cursor = before + sql, cursor + len(before)
-        there = known.names(_option("db", options)) or schema_names.SchemaNames()
+        there = known.names(_find_option("db", options)) or schema_names.SchemaNames()
         start, offers = sql_completion.offers(
-            sql, cursor, there, _variables(shell, _option("params", options))
+            sql, cursor, there, _list_variables(shell, _find_option("params", options))
         )
         completions = [
             SimpleCompletion(text=each.text, type=each.kind)
@@ -203,7 +203,7 @@ def sql_matcher(known: KnownTables, shell: InteractiveShell, history: QueryHisto
     return matching
 
 
-def _with_saved(sql: str, options: str, history: QueryHistory) -> tuple[str, str]:
+def _prepend_saved(sql: str, options: str, history: QueryHistory) -> tuple[str, str]:
     """Return the saved statements that a cell uses, as a WITH clause before its SQL, and the SQL that follows."""
     uses = [name for names in _WITH.findall(options) for name in names.split()]
     if not uses:
@@ -222,12 +222,12 @@ def _with_saved(sql: str, options: str, history: QueryHistory) -> tuple[str, str
     return f"{listed}, ", " " * end + sql[end:]
 
 
-def _option(name: str, options: str) -> str | None:
+def _find_option(name: str, options: str) -> str | None:
     found = re.search(_OPTION.format(name), options)
     return found[1] if found else None
 
 
-def _variables(shell: InteractiveShell, params: str | None) -> list[str]:
+def _list_variables(shell: InteractiveShell, params: str | None) -> list[str]:
     given = shell.user_ns.get(params) if params else None
     own = [str(name) for name in given] if isinstance(given, dict) else []
-    return [*own, *parameters_of(shell.user_ns, shell.user_ns_hidden)]
+    return [*own, *list_parameters(shell.user_ns, shell.user_ns_hidden)]

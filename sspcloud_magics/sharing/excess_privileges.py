@@ -203,7 +203,7 @@ def _move_shared_code(
     own = (role, sql.Identifier(role).as_string(None))
     elsewhere = [
         each
-        for each in handover.movable_code(owned, handover.find_types_with_code(session, owned))
+        for each in handover.select_movable_code(owned, handover.find_types_with_code(session, owned))
         if each.schema not in own and not str(each.schema).startswith(("pg_", ARCHIVE))
     ]
     if not elsewhere:

@@ -29,10 +29,10 @@ from sspcloud_magics.sharing.role_sql import ARCHIVE, SHARE_ROLES, Statements
 
 ARCHIVE_COMMENT = "made by sspcloud-magics: keeps the code of colleagues whose shares have ended"
 
-_STEP = 1000
+_STEP_STATEMENTS = 1000
 """Statements per transaction: each locks an object or two, and a server's default is 6,400 locks."""
 
-_ARCHIVE = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s"
+_ROLE_COMMENT = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = %s"
 
 _OWNED = """
 SELECT i.type AS kind, d.objid AS oid, i.schema,
@@ -47,7 +47,7 @@ WHERE d.refclassid = 'pg_authid'::regclass AND d.deptype = 'o'
 ORDER BY d.classid, d.objid
 """
 
-_RIGHTS = f"""
+_GRANTEES = f"""
 SELECT held.oid, coalesce(r.rolname, ''), held.reads AND s.oid IS NOT NULL FROM (
     SELECT item.oid, a.grantee, bool_or(item.whole AND a.privilege_type = 'SELECT') AS reads FROM (
         SELECT oid, relacl AS acl, true AS whole FROM pg_class
@@ -61,7 +61,7 @@ ORDER BY 1, 2
 """
 """The grantees of objects, empty for PUBLIC, and whether the grantee is a colleague who may read the whole object."""
 
-_LINKED = """
+_OWNED_SEQUENCES = """
 SELECT objid, refobjid FROM pg_depend
 WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND objid = ANY(%s)
   AND deptype IN ('a', 'i') AND refobjsubid > 0
@@ -75,7 +75,7 @@ WHERE n.nspname = %s
 """
 """The objects in a role's own schema: one row with NULL if it is empty, no row if it does not exist."""
 
-_PLACES = f"SELECT (SELECT oid FROM pg_roles WHERE rolname = %s), count(*) FROM pg_namespace WHERE nspname ~ '^{ARCHIVE}_'"
+_MOVED_SCHEMAS = f"SELECT (SELECT oid FROM pg_roles WHERE rolname = %s), count(*) FROM pg_namespace WHERE nspname ~ '^{ARCHIVE}_'"
 """The OID of a role, and the number of schemas that hold moved code."""
 
 _ROUTINES = ("function", "procedure", "aggregate")
@@ -170,7 +170,7 @@ def list_owned(session: psycopg.Connection[Any], role: str) -> list[Owned]:
     return [Owned(*row) for row in session.execute(_OWNED, [role]).fetchall()]
 
 
-def movable_code(owned: Sequence[Owned], types_with_code: frozenset[int]) -> list[Owned]:
+def select_movable_code(owned: Sequence[Owned], types_with_code: frozenset[int]) -> list[Owned]:
     """Select the code that names on a search path can resolve to."""
     return [
         each
@@ -200,7 +200,7 @@ class Moved:
 
 def move_apart(session: psycopg.Connection[Any], role: str, code: Sequence[Owned]) -> Moved:
     """Build the statements that move code into schemas of its own, one for each source schema."""
-    ((number, already),) = session.execute(_PLACES, [role]).fetchall() if code else ((0, 0),)
+    ((number, already),) = session.execute(_MOVED_SCHEMAS, [role]).fetchall() if code else ((0, 0),)
     sources = sorted({str(each.schema) for each in code})
     places = {schema: f"{ARCHIVE}_{number}_{already + place}" for place, schema in enumerate(sources, 1)}
     schemas = [
@@ -231,7 +231,7 @@ def make_archive(session: psycopg.Connection[Any]) -> Statements:
     QueryFailed
         If a role of that name exists that this package did not create.
     """
-    row = session.execute(_ARCHIVE, [ARCHIVE]).fetchone()
+    row = session.execute(_ROLE_COMMENT, [ARCHIVE]).fetchone()
     if row is not None:
         if row[0] != ARCHIVE_COMMENT:
             raise QueryFailed(
@@ -273,7 +273,7 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
     temporary = [each for each in every if str(each.schema).startswith(_TEMPORARY)]
     owned = [each for each in every if each not in temporary]
     types_with_code = find_types_with_code(session, owned)
-    movable = movable_code(owned, types_with_code)
+    movable = select_movable_code(owned, types_with_code)
     leave = [sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role))]
     there = query(_IN_OWN_SCHEMA, [role]) if leaves else []
     drops_schema = bool(there) and {oid for (oid,) in there} <= {None, *(each.oid for each in movable)}
@@ -289,7 +289,7 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
     ]
     code = [each for each in owned if each not in data]
     freed = _drop_code(query, data, code, role=role, heir=heir)
-    linked = dict(query(_LINKED, [[each.oid for each in data if each.kind == "sequence"]]))
+    linked = dict(query(_OWNED_SEQUENCES, [[each.oid for each in data if each.kind == "sequence"]]))
     inherited = [
         each for each in data if heir is not None and not {each.oid, linked.get(each.oid)} & freed.bound
     ]
@@ -321,8 +321,8 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
     return Handover(
         steps=(*_pack(groups), [reassign, *leave]),
         heir=heir,
-        data=_names(inherited),
-        kept=_names(kept),
+        data=_list_names(inherited),
+        kept=_list_names(kept),
         code=tuple(each.identity for each in code),
         dropped=freed.words,
         drops_schema=drops_schema,
@@ -339,16 +339,16 @@ def _drop_temporary(temporary: Sequence[Owned]) -> list[Statements]:
 
 
 def _pack(groups: Sequence[Statements]) -> list[Statements]:
-    """Pack groups into steps of at most `_STEP` statements, unless a single group is larger."""
+    """Pack groups into steps of at most `_STEP_STATEMENTS` statements, unless a single group is larger."""
     steps: list[Statements] = [[]]
     for group in groups:
-        if steps[-1] and len(steps[-1]) + len(group) > _STEP:
+        if steps[-1] and len(steps[-1]) + len(group) > _STEP_STATEMENTS:
             steps.append([])
         steps[-1].extend(group)
     return [step for step in steps if step]
 
 
-def _names(data: Sequence[Owned]) -> tuple[str, ...]:
+def _list_names(data: Sequence[Owned]) -> tuple[str, ...]:
     """Return the names of the objects that a user would look for."""
     return tuple(
         f"large object {each.identity}" if each.kind == "large object" else each.identity
@@ -405,14 +405,14 @@ def _drop_code(
     free = {oid: each.identity for oid, each in relations.items() if oid not in bound}
     gone = frozenset(oid for (oid,) in query(code_in_tables.STATISTICS_CODE, ids))
     drops = [
-        *_drops_outside(query, ids),
+        *_drop_hooks(query, ids),
         *(
             (_drop_from_table(kind, free[oid], name), f"{kind.lower()} {name} of {free[oid]}")
             for kind, oid, name in found
             if oid in free
         ),
-        *_drops_of_keys(query, ids, {oid: heir if oid in free else ARCHIVE for oid in relations}),
-        *_drops_from_domains(query, ids, others),
+        *_drop_foreign_keys(query, ids, {oid: heir if oid in free else ARCHIVE for oid in relations}),
+        *_drop_from_domains(query, ids, others),
         *(
             (sql.SQL("DROP STATISTICS {}").format(others[oid].sql), f"statistics {others[oid].identity}")
             for oid in sorted(gone)
@@ -431,7 +431,7 @@ Drops: TypeAlias = list[tuple[sql.Composed, str]]
 """Statements that drop something, each with a name for it."""
 
 
-def _drops_outside(query: Query, ids: Mapping[str, Any]) -> Drops:
+def _drop_hooks(query: Query, ids: Mapping[str, Any]) -> Drops:
     """Detach the role's functions from other users' triggers and casts, which need no EXECUTE privilege."""
     triggers = [
         (_drop_from_table("TRIGGER", table, name), f"trigger {name} of {table}")
@@ -447,7 +447,7 @@ def _drops_outside(query: Query, ids: Mapping[str, Any]) -> Drops:
     return [*triggers, *casts]
 
 
-def _drops_of_keys(query: Query, ids: Mapping[str, Any], owners: Mapping[int, str | None]) -> Drops:
+def _drop_foreign_keys(query: Query, ids: Mapping[str, Any], owners: Mapping[int, str | None]) -> Drops:
     """Drop the foreign keys between tables of two future owners, and those that cast values."""
     return [
         (_drop_from_table("CONSTRAINT", table, name), f"foreign key {name} of {table}")
@@ -458,7 +458,7 @@ def _drops_of_keys(query: Query, ids: Mapping[str, Any], owners: Mapping[int, st
     ]
 
 
-def _drops_from_domains(query: Query, ids: Mapping[str, Any], types: Mapping[int, Owned]) -> Drops:
+def _drop_from_domains(query: Query, ids: Mapping[str, Any], types: Mapping[int, Owned]) -> Drops:
     """Drop code from domains."""
     drops: Drops = []
     for kind, oid, name in query(code_in_tables.DOMAIN_CODE, ids):
@@ -498,7 +498,7 @@ def _revoke_granted(
     """Revoke the privileges that the role granted on each object; colleagues may still read the `readable` ones."""
     granted = {each.oid: each for each in owned if each.kind in _GRANT_KINDS}
     statements: dict[int, Statements] = {}
-    for oid, holder, reads in query(_RIGHTS, [list(granted)]):
+    for oid, holder, reads in query(_GRANTEES, [list(granted)]):
         if holder in (role, heir):
             continue
         each = granted[oid]

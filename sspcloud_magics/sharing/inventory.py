@@ -123,7 +123,7 @@ def list_shares(cluster: Cluster, database: str | None = None, namespace: str | 
     where = namespace or cluster.namespace
     jobs = _list_ours(cluster, JOBS, where)
     # A notebook service with the role `edit` may not list RoleBindings; with `view`, Secrets neither.
-    bound, secret = _if_allowed(cluster, ROLE_BINDINGS, where), _if_allowed(cluster, SECRETS, where)
+    bound, secret = _list_if_allowed(cluster, ROLE_BINDINGS, where), _list_if_allowed(cluster, SECRETS, where)
     found: dict[str, Mapping[str, Any]] = {**(bound or {}), **(secret or {})}
     for job in jobs:
         if not job["metadata"].get("deletionTimestamp"):
@@ -233,7 +233,9 @@ def _list_ours(cluster: Cluster, resource: Resource, namespace: str) -> list[dic
     return object_reads.list_objects(cluster, resource, namespace, label_selector=_OURS)
 
 
-def _if_allowed(cluster: Cluster, resource: Resource, namespace: str) -> dict[str, dict[str, Any]] | None:
+def _list_if_allowed(
+    cluster: Cluster, resource: Resource, namespace: str
+) -> dict[str, dict[str, Any]] | None:
     """Return the objects by name, without the values of Secrets; None if you may not list them."""
     try:
         listed = _list_ours(cluster, resource, namespace)
@@ -244,7 +246,7 @@ def _if_allowed(cluster: Cluster, resource: Resource, namespace: str) -> dict[st
     return {item["metadata"]["name"]: item for item in listed}
 
 
-def _schemas(text: str) -> tuple[str, ...]:
+def _parse_schemas(text: str) -> tuple[str, ...]:
     try:
         named = parse(text)
     except ValueError:
@@ -261,7 +263,7 @@ def _read_share(item: Mapping[str, Any], *, keeper: bool, complete: bool) -> Sha
         namespace=metadata["namespace"],
         colleague=labels.get(share_keys.COLLEAGUE, ""),
         access=annotations.get(share_keys.ACCESS, share_keys.READ_ONLY),
-        schemas=_schemas(annotations.get(share_keys.SCHEMAS, "[]")),
+        schemas=_parse_schemas(annotations.get(share_keys.SCHEMAS, "[]")),
         until=datetime.fromisoformat(until) if until else datetime.max.replace(tzinfo=UTC),
         reason=annotations.get(share_keys.REASON, ""),
         role=annotations.get(share_keys.ROLE, ""),

@@ -220,24 +220,26 @@ def make_plan(
         if prefix is None:
             prefix = DEFAULT_PREFIX
             notes.append(f"The server's prefix of user names could not be read here; {prefix!r} is assumed.")
-    colleagues = _colleagues(request.colleagues, prefix, database.namespace)
+    colleagues = _parse_colleagues(request.colleagues, prefix, database.namespace)
     notes.append(advisories.warn_spelling(colleagues))
     session = connection.psycopg
     heir = role_sql.find_heir(session)
     roles = [role_name(colleague.name) for colleague in colleagues]
     _refuse_unmarked_roles(session, roles)
     gone = {each.share.role for each in ended}
-    own_schemas = _own_schemas(session, {*roles, *gone}, gone & {role.name for role in inventory.roles}, heir)
+    own_schemas = _find_own_schemas(
+        session, {*roles, *gone}, gone & {role.name for role in inventory.roles}, heir
+    )
     found = {name for (name,) in session.execute(role_sql.SCHEMAS).fetchall()}
     # When a role is dropped, its schema becomes one of the heir's.
     left = {name for name, owner in own_schemas.items() if name in gone and owner != role_sql.ARCHIVE}
     every = tuple(sorted(found | left))
-    schemas = _schemas(request.schemas, every)
+    schemas = _choose_schemas(request.schemas, every)
     owners = session.execute(role_sql.OWNERS, {"schemas": list(every)}).fetchall()
-    labels, pods, ports = _pods(cluster, database)
+    labels, pods, ports = _find_pods(cluster, database)
     until = datetime.now(UTC).replace(microsecond=0) + request.duration
     existing = _list_existing(session, roles) - gone
-    handovers = {} if request.read_write else _handovers(session, existing, heir)
+    handovers = {} if request.read_write else _plan_handovers(session, existing, heir)
     shares = tuple(
         PlannedShare(
             database=database.name,
@@ -260,7 +262,7 @@ def make_plan(
             reason=request.reason,
             for_kubectl=request.for_kubectl,
             forward=request.forward,
-            selector=_selector(labels, database),
+            selector=_select_labels(labels, database),
             exists=role in existing,
             own_schema=role in own_schemas,
             handover=handovers.get(role),
@@ -341,7 +343,7 @@ def require_rights(cluster: Cluster, namespace: str, *, network: bool) -> None:
     )
 
 
-def _colleagues(typed: Sequence[str], prefix: str, namespace: str) -> tuple[Colleague, ...]:
+def _parse_colleagues(typed: Sequence[str], prefix: str, namespace: str) -> tuple[Colleague, ...]:
     found: dict[str, Colleague] = {}
     for text in (name for words in typed for name in words.split(",") if name.strip()):
         colleague = parse_colleague(text, prefix=prefix, owner=namespace)
@@ -351,7 +353,7 @@ def _colleagues(typed: Sequence[str], prefix: str, namespace: str) -> tuple[Coll
     return tuple(found.values())
 
 
-def _schemas(typed: Sequence[str], every: Sequence[str]) -> tuple[str, ...]:
+def _choose_schemas(typed: Sequence[str], every: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in typed if name not in every]
     if unknown:
         near = nearest(unknown[0], every)
@@ -362,7 +364,7 @@ def _schemas(typed: Sequence[str], every: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(typed)) or tuple(every)
 
 
-def _own_schemas(
+def _find_own_schemas(
     session: psycopg.Connection[Any], roles: AbstractSet[str], gone: AbstractSet[str], heir: str | None
 ) -> dict[str, str]:
     """Return the roles that have their own schema, and its owner, as they will be after `gone` roles are dropped."""
@@ -375,7 +377,7 @@ def _own_schemas(
     return found
 
 
-def _handovers(
+def _plan_handovers(
     session: psycopg.Connection[Any], roles: Iterable[str], heir: str | None
 ) -> dict[str, Handover]:
     """Plan the handovers of roles that own objects and become read-only."""
@@ -397,7 +399,7 @@ def _learn_prefix(cluster: Cluster, namespace: str) -> str | None:
         return learn_prefix(namespace, bindings)
 
 
-def _pods(
+def _find_pods(
     cluster: Cluster, database: Database
 ) -> tuple[dict[str, str], tuple[str, ...], tuple[TargetPort, ...]]:
     """Return the labels of the database's pod, its names now and after replacements, and its ports."""
@@ -412,7 +414,7 @@ def _pods(
     return labels, tuple(pod.name for pod in behind) or (f"{database.name}-0",), ports
 
 
-def _selector(labels: dict[str, str], database: Database) -> dict[str, str]:
+def _select_labels(labels: dict[str, str], database: Database) -> dict[str, str]:
     if CNPG in labels:
         return {CNPG: labels[CNPG]}
     wanted = ("app.kubernetes.io/instance", "app.kubernetes.io/name")

@@ -50,7 +50,7 @@ _END_SECONDS = 10.0
 _END_POLL_SECONDS = 0.05
 _TRIES = 3
 """Attempts to take a role out of a database while other sessions change the same rows."""
-_STATE = "SELECT coalesce(rolvaliduntil::text, ''), rolcanlogin FROM pg_roles WHERE rolname = %s"
+_ROLE_STATE = "SELECT coalesce(rolvaliduntil::text, ''), rolcanlogin FROM pg_roles WHERE rolname = %s"
 _PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE owner = %s AND database = current_database()"
 
 Opener = Callable[[str], DatabaseConnection]
@@ -176,7 +176,7 @@ def lock_out(connection: DatabaseConnection, role: str, valid_until: str | None 
     session = connection.psycopg
     with _refusal(role), watch_locks(connection), session.transaction():
         session.execute(role_sql.LOCK_ROLES)
-        state = session.execute(_STATE, [role]).fetchone()
+        state = session.execute(_ROLE_STATE, [role]).fetchone()
         if state is None or (valid_until is not None and state[0] != valid_until):
             return None
         (sessions,) = session.execute(_SESSIONS, [role]).fetchone() or (0,)
@@ -298,14 +298,14 @@ def hand_over_objects(session: psycopg.Connection[Any], role: str) -> Handover |
 
 
 def _is_locked_out(session: psycopg.Connection[Any], role: str) -> bool:
-    state = session.execute(_STATE, [role]).fetchone()
+    state = session.execute(_ROLE_STATE, [role]).fetchone()
     return state is not None and not state[1]
 
 
 def removal_sql(connection: DatabaseConnection, role: str, opener: Opener) -> str:
     """Format the SQL that removes a role; empty if the role does not exist."""
     session = connection.psycopg
-    if session.execute(_STATE, [role]).fetchone() is None:
+    if session.execute(_ROLE_STATE, [role]).fetchone() is None:
         return ""
     parts = [
         role_sql.format_statements(

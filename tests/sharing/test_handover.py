@@ -190,7 +190,7 @@ def test_a_colleague_who_made_nothing_leaves_nothing(superuser):
 
 def test_many_tables_are_inherited_in_several_steps(superuser, alice, monkeypatch):
     """A transaction locks some thousands and no more: a colleague cannot keep their share from being taken back."""
-    monkeypatch.setattr(handover, "_STEP", 10)
+    monkeypatch.setattr(handover, "_STEP_STATEMENTS", 10)
     share(superuser)
     superuser.execute("SET ROLE share_bob")
     for number in range(12):

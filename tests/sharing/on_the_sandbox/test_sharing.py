@@ -464,14 +464,14 @@ def test_sharing_again_waits_for_a_job_that_is_going(be, held_job):
 def test_share_completes_when_its_job_is_deleted(be, sandbox, monkeypatch):
     """Another session takes the share back between the Job and the rights."""
     ssp.share_db(DATABASE, "bob")
-    made = apply._make_role
+    made = apply._ensure_role
 
     def role_and_loss(*arguments):
         kubectl(sandbox, "alice", "delete", "job", share_name("bob"))
-        monkeypatch.setattr(apply, "_make_role", made)
+        monkeypatch.setattr(apply, "_ensure_role", made)
         return made(*arguments)
 
-    monkeypatch.setattr(apply, "_make_role", role_and_loss)
+    monkeypatch.setattr(apply, "_ensure_role", role_and_loss)
     ssp.share_db(DATABASE, "bob")
     assert list(ssp.shares()["state"]) == ["open"]
     be("bob")
