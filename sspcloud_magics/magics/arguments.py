@@ -40,7 +40,7 @@ TOKEN = re.compile(
 URL_WITH_PASSWORD = re.compile(r"\w+://[^/\s:@]*:[^@\s]+@")
 
 
-def magic_arguments(interrupted: str = "What else was open is still open.") -> Callable[[_F], _F]:
+def magic_arguments(interrupted: str = "Other forwards and connections stay open.") -> Callable[[_F], _F]:
     """Decorate a magic with IPython's parser, which takes its help from the docstring.
 
     Parameters

@@ -155,8 +155,8 @@ class SharingMagics(Magics):
                 progress=progress,
             )
         nothing = "There was nothing to remove." if given.ended else f"{given.database_name} was not shared."
-        said = "\n".join(each.words for each in closed) or nothing
-        return Note(said, ("%shares   lists what you still share",))
+        text = "\n".join(each.words for each in closed) or nothing
+        return Note(text, ("%shares   lists your remaining shares",))
 
 
 def _suggest_removal(left: int) -> Note:

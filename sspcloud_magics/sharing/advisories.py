@@ -42,7 +42,7 @@ def warn_spelling(colleagues: Sequence[Colleague]) -> str:
 
 def warn_ending(session: psycopg.Connection[Any]) -> list[str]:
     """Describe the end of a share, as far as it may surprise the owner."""
-    said = [
+    notes = [
         ENDS,
         (
             "Sessions that are open then may continue, and the Postgres role remains, until your next %share_db or "
@@ -51,26 +51,26 @@ def warn_ending(session: psycopg.Connection[Any]) -> list[str]:
     ]
     if session.pgconn.server_version >= role_sql.IDLE_TIMEOUT_SINCE:
         hours = f"{role_sql.IDLE_TIMEOUT.total_seconds() / 3600:g} h"
-        said.append(
+        notes.append(
             f"The server terminates sessions that are idle for {hours}, also inside a transaction, unless the colleague "
             "turns that off (idle_session_timeout, idle_in_transaction_session_timeout)."
         )
-    return said
+    return notes
 
 
 def warn_writing(roles: Sequence[str], shared: Sequence[str], *, create: bool) -> list[str]:
     """Describe read-write access."""
     own = join_names(roles) if len(roles) <= _NAMED else f"{roles[0]} and the like"
-    said = [
+    notes = [
         f"They create objects in a schema of their own ({own}), which you and the other colleagues may read."
     ]
     if create:
-        said.insert(
+        notes.insert(
             0,
             f"They may create functions and operators in {join_names(shared)}. These run with the privileges of the user "
             "whose query calls them, even by accident: in your queries, with yours.",
         )
-    return said
+    return notes
 
 
 def describe_handover(role: str, given: Handover, dbname: str = "") -> str:
@@ -109,22 +109,22 @@ def warn_ports(
     named = join_names(
         [f"{port.number} ({port.name})" if port.name else str(port.number) for port in open_ports]
     )
-    said = [
+    notes = [
         f"A forward reaches every port of the pod ({named or 'none is declared'}), including those on its localhost."
     ]
     backups = _has_backups(cluster, database) if CNPG in labels else False
     if backups:
-        said.insert(
+        notes.insert(
             0,
             "This database has backups, and a forward reaches port 8010 of its pod, which serves the credentials of their "
             "object store. --via network-only opens only the database's port.",
         )
     elif backups is None:
-        said.append(
+        notes.append(
             "If this database has backups, which you may not check, port 8010 of its pod serves the credentials of their "
             "object store: --via network-only opens only the database's port."
         )
-    return said
+    return notes
 
 
 def _has_backups(cluster: Cluster, database: Database) -> bool | None:
@@ -162,39 +162,39 @@ def warn_public(
     read_write
         Whether the colleague may write anyway.
     """
-    said = []
+    notes = []
     values = {"schemas": list(shared), "gone": list(gone)}
     others = [name for (name,) in session.execute(role_sql.OTHER_DATABASES).fetchall()]
     if others:
-        said.append(
+        notes.append(
             f"PUBLIC may connect to the server's other databases ({join_names(others)}); this share grants nothing there."
         )
     acting = [name for (name,) in session.execute(role_sql.PUBLIC_DEFINERS, values).fetchall()]
     if acting:
-        said.append(
+        notes.append(
             f"PUBLIC may execute {_some(acting, 'functions')} with their owner's privileges (SECURITY DEFINER), and so may "
             "the colleague: REVOKE EXECUTE ON FUNCTION … FROM PUBLIC revokes that for everyone."
         )
     if read_write:
-        return said
+        return notes
     temporary, create = session.execute(role_sql.PUBLIC_RIGHTS).fetchone() or (False, False)
     if temporary:
-        said.append(
+        notes.append(
             "PUBLIC may create temporary tables and large objects. The role's transactions begin read-only, which the "
             "colleague could turn off; the privileges on your tables hold regardless."
         )
     if create:
-        said.append(
+        notes.append(
             "PUBLIC may create tables in the schema public, as before PostgreSQL 15, and that cannot be revoked from a "
             "single role: REVOKE CREATE ON SCHEMA public FROM PUBLIC revokes it for everyone."
         )
     written = [name for (name,) in session.execute(role_sql.PUBLIC_WRITES, values).fetchall()]
     if written:
-        said.append(
+        notes.append(
             f"PUBLIC may write to {_some(written, 'tables')}, and so may the colleague, who could turn off read-only: "
             "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON … FROM PUBLIC revokes that for everyone."
         )
-    return said
+    return notes
 
 
 def _some(names: Sequence[str], noun: str) -> str:
@@ -228,19 +228,19 @@ def describe_network(
         return []
     with report_malformed(cluster):
         found = [policy for policy in found if policy["metadata"]["name"] not in gone]
-        said = network_policies.describe_policies(
+        notes = network_policies.describe_policies(
             network_policies.list_policies_about(found, labels, database.name), labels, pods
         )
         is_selected = any(network_policies.selects(policy, labels) for policy in found)
     if not admitted:
-        return said
-    said = [sentence for sentence in said if sentence != network_policies.OPEN]
+        return notes
+    notes = [sentence for sentence in notes if sentence != network_policies.OPEN]
     if is_selected:
-        said.append(f"This share's policy admits {join_names(admitted)} too, and restricts nothing.")
+        notes.append(f"This share's policy admits {join_names(admitted)} too, and restricts nothing.")
     else:
         kept = [database.namespace, *(["the operator"] if CNPG in labels else []), *admitted]
-        said.append(
+        notes.append(
             f"{network_policies.OPEN} This share's policy is the first that selects it: from now on, only {join_names(kept)} "
             "can reach it. When the last such share ends, the port is open again."
         )
-    return said
+    return notes

@@ -51,7 +51,7 @@ def describe_policies(
 ) -> list[str]:
     """Return one sentence per policy that protects nothing, and one about access to the database."""
     known = list(policies)
-    said = [
+    sentences = [
         f"The network policy {policy['metadata']['name']} selects no pod, so it protects nothing."
         for policy in known
         if not any(selects(policy, labels) for labels in pods)
@@ -59,7 +59,7 @@ def describe_policies(
     isolating = [policy["metadata"]["name"] for policy in known if selects(policy, pod)]
     if isolating:
         subject = "policy {} restricts" if len(isolating) == 1 else "policies {} restrict"
-        said.append(f"The network {subject.format(join_names(isolating))} access to this database.")
+        sentences.append(f"The network {subject.format(join_names(isolating))} access to this database.")
     else:
-        said.append(OPEN)
-    return said
+        sentences.append(OPEN)
+    return sentences

@@ -96,20 +96,22 @@ class RevokeResult:
         share = self.share
         if share is None:
             return " ".join(self.notes)
-        said = [f"{share.database} is no longer shared with {share.colleague}."]
+        sentences = [f"{share.database} is no longer shared with {share.colleague}."]
         if share.state == "ended":
-            said = [f"The remains of the share of {share.database} with {share.colleague} were removed."]
+            sentences = [f"The remains of the share of {share.database} with {share.colleague} were removed."]
         if self.sessions:
             verb = "session was" if self.sessions == 1 else "sessions were"
-            said.append(f"{self.sessions} {verb} terminated.")
-        said += [advisories.describe_handover(share.role, given, dbname) for dbname, given in self.handovers]
-        said += self.notes
+            sentences.append(f"{self.sessions} {verb} terminated.")
+        sentences += [
+            advisories.describe_handover(share.role, given, dbname) for dbname, given in self.handovers
+        ]
+        sentences += self.notes
         if self.role_left:
-            said.append(
+            sentences.append(
                 f"Its permissions in the cluster are revoked, but the Postgres role {share.role} still exists: "
                 f"{self.role_left} Once that is repaired, %unshare --ended removes it."
             )
-        return " ".join(said)
+        return " ".join(sentences)
 
 
 def revoke_share(

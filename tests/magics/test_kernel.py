@@ -179,7 +179,7 @@ def test_interrupt_cancels_the_query_alone(kernel: Kernel) -> None:
     reply, _ = kernel.end(slow)
     assert reply["status"] == "error"
     assert reply["ename"] == "KeyboardInterrupt"
-    told = "KeyboardInterrupt: %query_db was interrupted. What else was open is still open."
+    told = "KeyboardInterrupt: %query_db was interrupted. Other forwards and connections stay open."
     assert reply["traceback"] == [told]
     assert watcher
     running = "%query_db SELECT count(*) AS n FROM pg_stat_activity WHERE query LIKE '%slow one%' AND state = 'active' AND pid <> pg_backend_pid()"
