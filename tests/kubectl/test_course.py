@@ -100,7 +100,7 @@ def test_courses_role_fails_and_a_kubectl_share_works(
         ssp.share_db(DATABASE, "bob")
         assert 'cannot list resource "pods"' in kubectl("bob", "port-forward", *forward).err
         opened = ssp.share_db(DATABASE, "bob", for_kubectl=True)
-        assert any("may be listed by name" in note for note in getattr(opened, "notes", ()))
+        assert any("they may list every pod" in note for note in getattr(opened, "notes", ()))
         name = ("get", "secret", f"{DATABASE}-share-bob", "-n", "user-alice")
         template = "go-template={{index .data %s | base64decode}}"
         user, password = (

@@ -104,7 +104,7 @@ def test_chunks_are_read_from_the_assigned_name(alice: Notebook) -> None:
     alice.run(cell)
     assert isinstance(alice.run("parts"), Chunks)
     assert alice.run("[len(each) for each in parts]") == [2, 2, 1]
-    assert "--chunks needs the name" in str(alice.fail("a, b = %%query_db --chunks 2\nSELECT 1"))
+    assert "--chunks needs a variable" in str(alice.fail("a, b = %%query_db --chunks 2\nSELECT 1"))
 
 
 def test_error_keeps_the_place_in_the_cell(alice: Notebook) -> None:

@@ -62,7 +62,7 @@ def test_empty_list_offers_what_is_near(notebook: Notebook, sandbox: Sandbox) ->
 
 
 def test_lost_connection_is_named(bob: Notebook) -> None:
-    assert "any more" not in str(bob.fail("%query_db SELECT 1"))
+    assert "has closed" not in str(bob.fail("%query_db SELECT 1"))
     bob.run(f"%connect_db {DATABASE_PATH}")
     near = bob.fail(f"%%query_db --db user-alice/{DATABASE}9\nSELECT 1")
     assert _only_hint(near) == f"did you mean {DATABASE_PATH}?"

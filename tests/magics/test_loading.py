@@ -108,7 +108,7 @@ def test_unfit_setting_is_refused_and_breaks_nothing(
     assert says in caplog.text + notebook.printed
     assert "CANARY" not in caplog.text + notebook.printed
     assert session_module.session.configured.context == "alice"
-    with pytest.warns(UserWarning, match="left out"):
+    with pytest.warns(UserWarning, match="ignored"):
         notebook.run("%reload_ext sspcloud_magics")
     assert notebook.shell.find_line_magic("forward")
 

@@ -62,7 +62,7 @@ def test_practising_from_start_to_stop(home: Path, notebook: Notebook) -> None:
     assert session.recent_use().cluster is None
     assert isinstance(notebook.fail("%k8s_whoami"), errors.NotLoggedIn)
 
-    assert "as new" in str(notebook.run("%sandbox reset"))
+    assert "is reset" in str(notebook.run("%sandbox reset"))
     assert not (home / "kubeconfig-bob").exists()
     assert "stopped" in str(notebook.run("%sandbox stop"))
 

@@ -133,8 +133,8 @@ def test_options_are_filled_in_and_sql_is_not(alice: Notebook, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("--limit {rows}", "names 'rows', and there is no such variable"),
-        ("--limit $rows", "names 'rows', and there is no such variable"),
+        ("--limit {rows}", "names 'rows', but there is no such variable"),
+        ("--limit $rows", "names 'rows', but there is no such variable"),
         ("--to $name.csv", "AttributeError"),
         ("--to {name", "expected '}'"),
         ("--limit {}", "SyntaxError"),

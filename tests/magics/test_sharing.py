@@ -133,11 +133,11 @@ def test_leftovers_are_offered_with_their_removal(alice: Notebook) -> None:
     owner.close()
     assert list(alice.run("%shares")["state"]) == ["ended"]
     assert "1 of these shares has ended" in alice.printed
-    assert "→ %unshare --ended   removes it" in alice.printed
+    assert "→ %unshare --ended   removes them" in alice.printed
     said = str(alice.run("%unshare --ended"))
     assert said.startswith(f"The remains of the share of {DATABASE} with dave were removed.")
     assert alice.run("%shares").empty
-    assert "nobody any more" not in alice.printed
+    assert "of these shares" not in alice.printed
     assert str(alice.run(f"%unshare --ended {DATABASE[:-1]}")).startswith("There was nothing to remove.")
     assert isinstance(alice.fail("%unshare --ended no-such-database"), errors.DatabaseNotFound)
 
@@ -146,7 +146,7 @@ def test_a_schema_that_needs_quotes_is_named_in_quotes(alice: Notebook) -> None:
     refused = alice.fail(f"%share_db {DATABASE} --with bob --schema 'en\"quête; --'")
     assert isinstance(refused, errors.UsageProblem)
     assert "'en\"quête; --'" in refused.what
-    assert refused.hint == "there is: public"
+    assert refused.hint == "choose from: public"
 
 
 def test_several_shares_are_revoked_despite_typos(alice: Notebook, sandbox: Sandbox) -> None:
@@ -164,7 +164,7 @@ def test_several_shares_are_revoked_despite_typos(alice: Notebook, sandbox: Sand
     assert len(str(alice.run(f"%unshare {DATABASE} oidc-bob, carol")).splitlines()) == 3
     alice.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('bob')}")
     for line in (f"%share_db user-alice/{DATABASE} --with carol", f"%unshare user-alice/{DATABASE} carol"):
-        assert "is not yours to share" in errors_of(alice.fail(line)).what
+        assert "Only the owner of user-alice" in errors_of(alice.fail(line)).what
     meant = errors_of(alice.fail(f"%connect_db alice/{DATABASE}"))
     assert meant.hint.startswith(f"a person's namespace begins with user-: %connect_db user-alice/{DATABASE}")
     assert "%databases -n user-alice" in errors_of(alice.fail("%connect_db user-alice")).hint

@@ -1,4 +1,4 @@
-"""The server of the databases' tests serves these too."""
+"""The server of the databases' tests, which these tests use too."""
 
 from tests.databases.conftest import server
 

@@ -1,4 +1,4 @@
-"""Alice's database on a real PostgreSQL, its superuser's session with a pinned path, and shares at the level of SQL."""
+"""Shares at the level of SQL: Alice's database on a real PostgreSQL, and a superuser's session with a pinned path."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ DATABASE, OWNER, ROLE = "study", "alice", "share_bob"
 
 @pytest.fixture
 def superuser(server):
-    """The superuser's session in Alice's database, pinned, and the removal of all that a test makes."""
+    """The superuser's session in Alice's database, with a pinned path; afterwards, everything is removed."""
     options = "-c search_path=" + PATH.replace(" ", r"\ ")
     with psycopg.connect(**server.conninfo(), autocommit=True) as first:
         first.execute("CREATE ROLE alice LOGIN PASSWORD 'a'")

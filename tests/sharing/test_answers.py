@@ -1,4 +1,4 @@
-"""What an owner reads: what was granted, until when in words, YAML as kubectl takes it, and the line to send at the end."""
+"""Rendered plans and results: the grant in words, YAML for kubectl, and the line to send."""
 
 from dataclasses import replace
 from datetime import timedelta

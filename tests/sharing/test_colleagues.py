@@ -1,4 +1,4 @@
-"""Whom a share is for, and under which names the cluster knows them."""
+"""Colleagues, and their names in the cluster."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_similar_accounts_have_names_of_their_own(text, name, namespace):
 
 
 def test_account_like_the_prefix_is_asked_about():
-    with pytest.raises(UsageProblem, match="two ways") as refused:
+    with pytest.raises(UsageProblem, match="ambiguous") as refused:
         parse_colleague("oidc-bob")
     assert "write bob" in refused.value.hint
     assert "user-oidc-bob" in refused.value.hint

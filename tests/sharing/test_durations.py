@@ -1,4 +1,4 @@
-"""How long a share lasts, as people write and mistype it."""
+"""Durations of shares, well written and mistyped."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What a shared role may do and may not, tried on a real PostgreSQL with names that need quoting."""
+"""Privileges of a share's role on a real PostgreSQL, with names that need quoting."""
 
 import select
 from dataclasses import replace
@@ -25,7 +25,7 @@ def run(connection, statements):
 
 @pytest.fixture
 def superuser(server):
-    """A connection of the superuser to a database that belongs to the owner, and its removal."""
+    """The superuser's connection to the owner's database, which is dropped afterwards."""
     with psycopg.connect(**server.conninfo(), autocommit=True) as first:
         first.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'owner'").format(sql.Identifier(OWNER)))
         first.execute(
@@ -146,7 +146,7 @@ def test_a_reader_writes_in_no_way(server, superuser, owner, belt):
 
 
 def as_written(statement):
-    """Return a statement with its names; inside a string of SQL they are quoted as there."""
+    """Fill the names into a statement; inside a string of SQL, they are quoted for it."""
     for within in ("'{s}.", "FROM {s}.ménages; END"):
         statement = statement.replace(within, within.replace("{s}", f'"{SCHEMA}"'))
     return in_schema(statement.replace("{owner}", sql.Identifier(OWNER).as_string(None)))
@@ -316,7 +316,7 @@ def test_what_public_may_write_or_call_is_found(superuser, owner):
         owner.execute(in_schema(quoted))
     said = advisories.warn_public(superuser, [SCHEMA], (), read_write=False)
     assert any(f'PUBLIC may write to "{SCHEMA}".open_to_all,' in one for one in said)
-    assert any(f'PUBLIC may call "{SCHEMA}".acts(), which act' in one for one in said)
+    assert any(f'PUBLIC may execute "{SCHEMA}".acts() with' in one for one in said)
     elsewhere = " ".join(advisories.warn_public(superuser, ["public"], (), read_write=False))
     assert "open_to_all" not in elsewhere
     assert "acts()" not in elsewhere

@@ -1,4 +1,4 @@
-"""What becomes of what a colleague has made: data go to the heir, code stays behind and runs for no other user."""
+"""Handover of a colleague's objects: the heir inherits data, and code runs for no other user."""
 
 import psycopg
 import pytest
@@ -56,7 +56,7 @@ CREATE COLLATION share_bob.c (locale = 'C'); CREATE TEXT SEARCH CONFIGURATION sh
 
 @pytest.fixture
 def bob(server, superuser):
-    """Bob's session, with everything that he can think of in his schema."""
+    """Bob's session, with objects of every kind in his schema."""
     share(superuser)
     with psycopg.connect(
         **server.conninfo(dbname=DATABASE, user=ROLE, password="b"), autocommit=True
@@ -189,7 +189,7 @@ def test_a_colleague_who_made_nothing_leaves_nothing(superuser):
 
 
 def test_many_tables_are_inherited_in_several_steps(superuser, alice, monkeypatch):
-    """A transaction locks some thousands and no more: a colleague cannot keep their share from being taken back."""
+    """The locks of a transaction are limited: many objects must not prevent the revocation of a share."""
     monkeypatch.setattr(handover, "_STEP_STATEMENTS", 10)
     share(superuser)
     superuser.execute("SET ROLE share_bob")
@@ -205,7 +205,7 @@ EVIL = """
 CREATE FUNCTION {role}.evil(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
     IF current_user <> '{role}' THEN RAISE EXCEPTION 'evil as %', current_user; END IF; RETURN x; END $$
 """
-"""A function that tells as which user it runs: an error is not lost with what fails afterwards."""
+"""A function that reports its user by an error, which is not rolled back with the statement."""
 
 RESIDUES = {
     "a cast to json in a check": """CREATE TYPE share_bob.mood AS ENUM ('sad');
@@ -237,7 +237,7 @@ RESIDUES = {
 
 @pytest.fixture
 def carol(superuser):
-    """Carol, who works with bob: what she has made stays hers."""
+    """Carol, who works with bob and keeps what she has created."""
     share(superuser)
     share(superuser, "share_carol")
     superuser.execute("SET ROLE share_carol")

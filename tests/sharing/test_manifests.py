@@ -1,4 +1,4 @@
-"""The objects of a share grant what is named and nothing else, and all end with the Job."""
+"""The objects of a share grant what they name and nothing else, and end with the Job."""
 
 import base64
 from datetime import UTC, datetime, timedelta

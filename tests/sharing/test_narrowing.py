@@ -1,4 +1,4 @@
-"""What colleagues hold beyond their shares, as an earlier version granted it, is found and taken back."""
+"""Excess privileges, as an earlier version granted them, are found and revoked."""
 
 import psycopg
 import pytest
@@ -19,7 +19,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE alice IN SCHEMA public GRANT SELECT, REFERENCE
 
 @pytest.fixture
 def bob(server, superuser, alice):
-    """Bob's session, whose share is of the former kind, and who has used it."""
+    """The session of Bob, who has used a share of the earlier version."""
     alice.execute("CREATE TABLE public.houses (id int PRIMARY KEY)")
     share(superuser)
     superuser.execute(FORMER)

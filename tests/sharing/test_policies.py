@@ -1,4 +1,4 @@
-"""What is true of the network policies around a database."""
+"""Descriptions of the network policies around a database."""
 
 import pytest
 

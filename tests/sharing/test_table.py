@@ -1,4 +1,4 @@
-"""Shares as a table: true dtypes, and words that a person reads."""
+"""The table of shares: its dtypes, and its text."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""These tests share, take back and replace pods: they have a sandbox of their own."""
+"""A separate sandbox, because these tests share, revoke and replace pods."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,14 +12,14 @@ from tests.testbed import Sandbox, open_sandbox
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox that other tests do not meet."""
+    """A sandbox that no other test uses."""
     with open_sandbox() as running:
         yield running
 
 
 @pytest.fixture
 def be(sandbox) -> Iterator[Callable[[str], Identity]]:
-    """A function that logs in as a person; it begins as Alice, and whatever was shared is taken back in the end."""
+    """A function that logs in as a user; it starts as Alice, and all shares are revoked at the end."""
 
     def be(person: str) -> Identity:
         return ssp.login(kubeconfig=sandbox.kubeconfig(person))

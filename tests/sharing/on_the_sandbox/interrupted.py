@@ -19,7 +19,7 @@ import sspcloud_magics as ssp
 
 @contextlib.contextmanager
 def signal_after(words: list[str], number: signal.Signals) -> Iterator[None]:
-    """Send this process a signal, once, when the step of these words is done: nothing of the step is lost but its answer."""
+    """Send this process a signal, once, after the step of these words: only the step's reply is lost."""
     waiting = [True]
 
     def wrap_call(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,7 +41,7 @@ def signal_after(words: list[str], number: signal.Signals) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupt_after(words: list[str]) -> Iterator[None]:
-    """Press Ctrl-C at that step, and see it come through."""
+    """Press Ctrl-C at that step, and expect the interrupt."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     try:
         with pytest.raises(KeyboardInterrupt), signal_after(words, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""What it takes to be "in a notebook" on the sandbox: a service account's identity, and a pod's place in the network.
+"""A notebook service on the sandbox: a service account's identity, and a pod's place in the network.
 
 The identity is real: a service account of the namespace, bound to a role as Onyxia binds a notebook service, and a token
 from the API server, in a directory laid out as Kubernetes mounts it. The product reads it as it does in a pod.
@@ -34,12 +34,12 @@ PORT = 5432
 
 
 def kubectl(sandbox: Sandbox, person: str, *arguments: str, stdin: str | None = None) -> str:
-    """Run kubectl as a person, and return what it says."""
+    """Run kubectl as a user, and return its output."""
     return support.kubectl(sandbox, person, *arguments, stdin=stdin).text
 
 
 def apply(sandbox: Sandbox, *objects: dict[str, Any]) -> None:
-    """Make objects, as the administrator does."""
+    """Create objects as the administrator."""
     said = kubectl(sandbox, "admin", "apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
     assert "rror" not in said, said
 
@@ -82,7 +82,7 @@ def identity(sandbox: Sandbox, namespace: str, role: str, mount: Path, **environ
 
 
 def forget(sandbox: Sandbox, namespace: str, role: str) -> None:
-    """Remove what `identity` has made."""
+    """Remove the objects that `identity` has created."""
     name = f"jupyter-python-{role}"
     kubectl(sandbox, "admin", "delete", "-n", namespace, f"rolebinding/{name}", f"serviceaccount/{name}")
 
@@ -142,7 +142,7 @@ def cluster_names(host: str) -> Iterator[None]:
 
 
 def isolate(sandbox: Sandbox, namespace: str, database: str) -> None:
-    """Tick "only allow access from the same namespace", and mean it: the policy selects the database's pods."""
+    """Enable "only allow access from the same namespace" with a policy that selects the database's pods."""
     policy = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -157,5 +157,5 @@ def isolate(sandbox: Sandbox, namespace: str, database: str) -> None:
 
 
 def open_again(sandbox: Sandbox, namespace: str) -> None:
-    """Untick it."""
+    """Disable it."""
     kubectl(sandbox, "admin", "delete", "networkpolicy", "same-namespace-only", "-n", namespace)

@@ -20,7 +20,7 @@ _UNSHARE = ("unshare", "--user", "--map-root-user", "--net", "--mount")
 
 
 def why_not() -> str:
-    """Return why this machine allows no namespaces; empty where it does."""
+    """Return why this machine allows no namespaces; empty if it does."""
     if shutil.which("unshare") is None:
         return "there is no unshare: not Linux"
     tried = subprocess.run(
@@ -30,7 +30,7 @@ def why_not() -> str:
 
 
 def run_in_a_pod(sandbox: Sandbox, account: Path, server: str, name: str, cells: list[str]) -> str:
-    """Run cells in a kernel that is in a pod's place, and return what it shows.
+    """Run cells in a kernel in a pod's place, and return its output.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A kernel where a notebook's pod has it: with a network and a file system of its own, as the kernel of Linux gives them.
+"""A kernel in a pod's place: with a network and a file system of its own, by namespaces of Linux.
 
 Run as a program by `tests.sharing.on_the_sandbox.pod.run_in_a_pod`, in namespaces that are new and empty: here is no way
 out but the addresses whose listening sockets are handed to the tests, which let them lead where a pod's connections
@@ -29,7 +29,7 @@ def mount(*arguments: str | Path) -> None:
 
 
 def become_a_pod(handed: socket.socket, account: Path, addresses: list[tuple[str, int]], name: str) -> None:
-    """Furnish the empty namespaces.
+    """Set up the empty namespaces.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`--dry-run` tells all that would be done: what it prints is held against what the servers are then told."""
+"""`--dry-run` shows every change: its output is compared with the requests and statements of the share."""
 
 import re
 import time
@@ -23,14 +23,14 @@ LOOKS_ONLY = re.compile(r"\s*(SELECT|WITH|SHOW|BEGIN|COMMIT|LOCK TABLE|--|$)")
 
 
 def list_changes(lines):
-    """Return the statements that change something, without what differs from one second to the next."""
+    """Return the statements that change something, without the parts that depend on the time."""
     each = (statement for line in lines for statement in re.split(r";(?: |$)", line))
     masked = (re.sub(r"SCRAM-SHA-256\$[^']+", HIDDEN, line) for line in each if not LOOKS_ONLY.match(line))
     return [re.sub(r"VALID UNTIL '[^']+'", "VALID UNTIL", line).rstrip(";") for line in masked]
 
 
 def read_log_between(log, first, last):
-    """Return the statements that the server has logged between two marks, each of which this sets where it is not yet."""
+    """Return the statements logged between two marks, which are set if they do not exist."""
     deadline = time.monotonic() + 60
     while True:
         lines = re.findall(r"LOG:\s+(?:statement|execute [^:]*): (.*)", log().decode())
@@ -48,7 +48,7 @@ def object_of(manifest):
 
 
 def comparable(manifest):
-    """Return what a manifest orders: without what the server adds, a Secret's values, and the moment of the end."""
+    """Return a manifest without the server's additions, a Secret's values, and the expiry."""
     metadata = manifest["metadata"]
     said = {name: text for name, text in metadata["annotations"].items() if not name.endswith("/until")}
     ordered = {
@@ -70,7 +70,7 @@ def comparable(manifest):
 
 @pytest.fixture
 def a_busy_server(be):
-    """Carol writes, and of Dave's share, which has ended, a role is left that holds something in another database too."""
+    """Carol writes; Dave's share has ended, and its role has privileges in another database too."""
     ssp.share_db(DATABASE, ["carol", "dave"], read_write=True)
     with superuser().psycopg as owner:
         owner.execute('CREATE DATABASE "autre é"')
@@ -108,7 +108,7 @@ def test_what_a_dry_run_prints_is_what_is_then_done(be, a_busy_server, sandbox):
 
 
 def test_rest_of_an_ended_share_is_removed_first(be, a_busy_server, sandbox):
-    """Its role could create, so that its future tables would have been opened to the next colleague."""
+    """Its role could create, so the next share would have included its future tables."""
     kubectl(sandbox, "alice", "delete", "job", f"{DATABASE}-share-dave")
     wait_until_gone(session.current_cluster(), f"{DATABASE}-share-dave")
     plan = ssp.preview_share(DATABASE, "bob")

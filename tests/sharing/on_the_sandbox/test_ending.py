@@ -1,4 +1,4 @@
-"""How shares end: at their time and when they are taken back, while the colleague is connected; and what is left then."""
+"""The end of shares, by expiry and by revocation, while the colleague is connected; and their remains."""
 
 import threading
 from dataclasses import replace
@@ -138,7 +138,7 @@ def test_writers_objects_stay_with_the_owner(be):
         assert closed.inherited == ("share_bob.of_bob", "large object 4711")
         assert "share_bob.of_bob and large object 4711 now belong to alice" in closed.words
         assert (
-            "in autre é: share_bob.of_bob and large object 4711 stay with the role sspcloud_archive"
+            "in autre é: the role sspcloud_archive keeps share_bob.of_bob and large object 4711"
             in closed.words
         )
         for database, owner in ((None, "alice"), ("autre é", "sspcloud_archive")):
@@ -165,7 +165,7 @@ def test_share_without_its_job_is_offered_for_removal(be, sandbox):
 
 
 def share_of(database):
-    """Make what a share of that database leaves in the cluster, where there is none to log in to."""
+    """Create a share's objects for a database that does not exist."""
     share = replace(a_share(), database=database)
     cluster = session.current_cluster()
     job = object_writes.create_object(cluster, JOBS, manifests.job(share))
@@ -209,7 +209,7 @@ def test_sleeping_database_gets_no_relay(be, sandbox):
         kubectl(sandbox, "admin", "wait", "--for=delete", "pod", *selected)
         be("bob")
         assert list(ssp.databases(namespace="user-alice")["state"]) == ["not running"]
-        with pytest.raises(DatabaseUnavailable, match="has no pod that answers") as asleep:
+        with pytest.raises(DatabaseUnavailable, match="has no ready pod") as asleep:
             ssp.connect_db(PATH)
         assert "my-services" in asleep.value.hint
         assert "No resources found" in kubectl(sandbox, "bob", "get", "pods")
@@ -252,7 +252,7 @@ def wait_until_gone_from_jobs(cluster):
 
 
 def test_role_in_use_ends_with_its_open_transactions(be):
-    """A colleague who holds locks on what they made does not keep the owner waiting."""
+    """A colleague's locks on their own objects do not block the owner."""
     ssp.share_db(DATABASE, "bob", read_write=True)
     be("bob")
     live = ssp.connect_db(PATH).psycopg
@@ -280,7 +280,7 @@ def test_what_is_not_said_or_said_twice_is_refused(arguments, options):
 
 
 def test_session_that_is_still_logging_in_is_ended(be):
-    """It has passed the check of LOGIN, and takes its time before anyone can see whose it is."""
+    """It has passed the check of LOGIN, and stays unidentified for a while."""
     ssp.share_db(DATABASE, "bob", read_write=True)
     be("bob")
     login = ssp.connect_db(PATH)._login

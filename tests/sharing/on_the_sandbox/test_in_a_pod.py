@@ -15,7 +15,7 @@ CELLS = ["%load_ext sspcloud_magics", "%k8s_whoami"]
 
 @pytest.fixture
 def kernel(be, sandbox, tmp_path):
-    """A function that runs cells in the notebook of a person who has launched it with a role."""
+    """A function that runs cells in a user's notebook, which has a role."""
     why = pod.why_not()
     if why:
         pytest.skip(f"no namespaces here: {why}")
@@ -59,6 +59,6 @@ def test_closed_network_leaves_only_the_forward(kernel, sandbox):
             shown = kernel("bob", "edit", f"%connect_db {PATH} --route direct", f"%connect_db {PATH}")
     finally:
         notebook.open_again(sandbox, "user-alice")
-    assert "Nothing answers: a network policy lets nothing through from here" in shown
+    assert "Nothing answers: a network policy blocks this machine" in shown
     assert f"%share_db {DATABASE} --with bob --via network" in shown
     assert "route       forward (your permissions there allow a port-forward)" in shown

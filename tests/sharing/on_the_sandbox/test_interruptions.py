@@ -1,4 +1,4 @@
-"""Ctrl-C, and a kernel that is killed, at every step of sharing and of taking back: the same command completes it.
+"""Ctrl-C or a killed kernel at every step of sharing and revoking: the same command completes it.
 
 After each step in turn: what lies between two steps changes nothing, so that is every state that can be left behind.
 """
@@ -31,7 +31,7 @@ SHARING = {
     "POST /rolebindings": ["open"],
     "POST /networkpolicies": ["open"],
 }
-"""The steps of sharing, each by words of its request or statement, and what `%shares` says after it."""
+"""The steps of sharing, each by words of its request or statement, and the state in `%shares` after it."""
 
 TAKING_BACK = {
     "ALTER ROLE NOLOGIN": ["open"],
@@ -93,7 +93,7 @@ def test_interrupted_revoke_is_completed_by_repeating(be, step):
     ],
 )
 def test_killed_kernels_work_is_completed_by_repeating(be, sandbox, command, step):
-    """It leaves its session to the server as well, with a transaction that is open and a lock."""
+    """The server still has its session, with an open transaction and a lock."""
     run, table = (ssp.share_db, SHARING) if command == "share" else (ssp.unshare, TAKING_BACK)
     if command == "unshare":
         ssp.share_db(DATABASE, "bob")

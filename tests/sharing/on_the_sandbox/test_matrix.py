@@ -1,4 +1,4 @@
-"""Who shares from where, who joins from where, by which way: each works, or says which right is missing and what gives it."""
+"""Owners and colleagues on laptops and in notebooks, by each route: it works, or names the missing permission."""
 
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ def relaunch_with(role):
 
 @pytest.fixture(scope="module")
 def be(sandbox, tmp_path_factory):
-    """A function that works as a person: on a laptop, or in a notebook with a role."""
+    """A function that logs in as a user: on a laptop, or in a notebook with a role."""
     clusters = {}
 
     def be(person, role=None):
@@ -43,7 +43,7 @@ def be(sandbox, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=[None, "view", "edit", "admin"], ids=lambda role: role or "laptop")
 def owner(request, be):
-    """Alice, who shares from a laptop or from a notebook: her role there, and what came of it."""
+    """Alice's role on a laptop or in a notebook, and the result of her share."""
     with nothing_shared(lambda: be("alice")):
         be("alice", request.param)
         try:
@@ -79,7 +79,7 @@ def test_matrix(owner, bob, route):
     role, refused = owner
     if role in ("view", "edit"):
         assert isinstance(refused, Forbidden)
-        assert "the right to create roles and rolebindings" in refused.what
+        assert "the permission to create roles and rolebindings" in refused.what
         assert relaunch_with("admin") in refused.hint
         with pytest.raises(CredentialsNotFound) as nothing:
             ssp.connect_db(PATH, route=route)
@@ -89,7 +89,7 @@ def test_matrix(owner, bob, route):
     if route == "direct" and bob is None:
         with pytest.raises(DatabaseUnavailable, match="outside the cluster") as outside:
             ssp.connect_db(PATH, route=route)
-        assert f"%connect_db {PATH}   finds another way" in outside.value.hint
+        assert f"%connect_db {PATH}   finds another route" in outside.value.hint
         return
     connection = ssp.connect_db(PATH, route=route)
     assert (connection.route.name, connection.user) == (route, "share_bob")
@@ -110,13 +110,13 @@ def shared_by_forward_only(be, sandbox):
 def test_closed_network_takes_the_forward_and_says_why(be, bob, shared_by_forward_only):
     be("bob", bob)
     assert ssp.connect_db(PATH).route.name == "forward"
-    closed = "outside the cluster" if bob is None else "a network policy lets nothing through"
+    closed = "outside the cluster" if bob is None else "a network policy blocks this machine"
     with pytest.raises(DatabaseUnavailable) as direct:
         ssp.connect_db(PATH, route="direct")
     assert closed in direct.value.why
     with pytest.raises(DatabaseUnavailable, match="A relay in user-bob does not reach") as relay:
         ssp.connect_db(PATH, route="relay", timeout=2)
-    assert "a network policy lets nothing through" in relay.value.why
+    assert "a network policy blocks the relay" in relay.value.why
     opens = f"%share_db {DATABASE} --with bob --via network"
     assert opens in relay.value.hint
     assert (opens if bob else f"%connect_db {PATH}") in direct.value.hint

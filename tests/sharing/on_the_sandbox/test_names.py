@@ -25,7 +25,7 @@ def quote(name):
 
 @pytest.fixture
 def awkward(be, sandbox):
-    """A database inside Alice's server, its owner, a schema and a table, all of such names; she says it is hers."""
+    """A database inside Alice's server, its owner, a schema and a table with such names."""
     first = superuser()
     for statement in ("CREATE ROLE {user} LOGIN PASSWORD 'x'", "CREATE DATABASE {inside} OWNER {user}"):
         first.psycopg.execute(

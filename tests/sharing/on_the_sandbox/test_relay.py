@@ -1,4 +1,4 @@
-"""Relays: made in one's own namespace, hardened, and gone with their forward."""
+"""Relays: created in the user's namespace, hardened, and removed with their forward."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ API = "mon-api.user-alice.svc.cluster.local:80"
 
 @pytest.fixture
 def bob(sandbox):
-    """Bob, who has no rights in Alice's namespace."""
+    """Bob, who has no permissions in Alice's namespace."""
     ssp.login(kubeconfig=sandbox.kubeconfig("bob"))
     yield sandbox
     ssp.close()
@@ -51,7 +51,7 @@ def relays(sandbox):
 
 
 def wait_until_gone(sandbox, *names):
-    """Wait until these relays are gone; all, where none is named."""
+    """Wait until these relays are gone; all of them if none is named."""
     wait_until(lambda: not [pod for pod in relays(sandbox) if not names or pod["metadata"]["name"] in names])
 
 

@@ -1,4 +1,4 @@
-"""What the password of a share, and the tokens of those who share, must never show up in."""
+"""Places in which a share's password, and the users' tokens, must never appear."""
 
 import base64
 import contextlib
@@ -55,7 +55,7 @@ def token(sandbox, person):
 
 @contextlib.contextmanager
 def server_that_logs_all_statements(sandbox):
-    """Let Alice's server write down every statement, and give a function that returns what it wrote."""
+    """Log every statement of Alice's server, and yield a function that reads the log."""
     with superuser().psycopg as owner:
         owner.execute("ALTER SYSTEM SET log_statement = 'all'")
         owner.execute("SELECT pg_reload_conf()")

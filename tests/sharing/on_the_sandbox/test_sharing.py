@@ -1,4 +1,4 @@
-"""Alice shares, Bob joins, Carol may not; shares end, are taken back, and are completed: on the sandbox, for real."""
+"""Shares on the sandbox: Alice shares, Bob joins, Carol may not; shares expire, are revoked, and are completed."""
 
 import json
 import stat
@@ -226,7 +226,7 @@ def test_shared_with_me_is_listed_newest_first(be, sandbox):
 
 
 def test_the_newest_share_is_listed_first(be, sandbox):
-    """Carol's copy of the Secret of a share stands for a second colleague who shares."""
+    """Carol's copy of a share's Secret acts as the share of a second owner."""
     ssp.share_db(DATABASE, "bob")
     secret = yaml.safe_load(kubectl(sandbox, "alice", "get", "secret", share_name("bob"), "-o", "yaml"))
     copy = {
@@ -258,7 +258,7 @@ def test_the_newest_share_is_listed_first(be, sandbox):
 
 
 def test_group_member_finds_the_groups_shares(be, sandbox):
-    """Bob's own namespace and name do not tell of it: the server says what he may read."""
+    """Bob's namespace and name do not identify the share: the server says what he may read."""
     ssp.share_db(DATABASE, "projet-a-name-that-is-too-long-for-a-label-of-kubernetes")
     rights = list(ssp.shares()["role"])
     assert rights == ["share_projet-a-name-that-is-too-long-for-a-label-of-kubernetes"]
@@ -335,8 +335,8 @@ def test_colleague_is_admitted_next_to_an_old_policy(be, sandbox):
     notebook.isolate(sandbox, "user-alice", DATABASE)
     try:
         plan = ssp.preview_share(DATABASE, "bob", via="network")
-        assert any("only as the policy allows: same-namespace-only." in note for note in plan.notes)
-        assert any("lets user-bob in as well, and takes nothing away" in note for note in plan.notes)
+        assert any("network policy same-namespace-only restricts" in note for note in plan.notes)
+        assert any("admits user-bob too, and restricts nothing" in note for note in plan.notes)
         ssp.share_db(DATABASE, "bob", via="network")
         be("bob")
         assert ssp.connect_db(PATH, route="relay").route.name == "relay"
@@ -362,8 +362,8 @@ def no_jobs(sandbox):
 
 def test_owners_next_session_ends_shares_without_jobs(be, no_jobs):
     opened = ssp.share_db(DATABASE, "bob", duration="1h")
-    assert any("your next session" in note for note in opened.notes)
-    assert not any("no new tunnel" in note for note in opened.notes)
+    assert any("permissions in the cluster remain" in note for note in opened.notes)
+    assert not any("new tunnels are refused" in note for note in opened.notes)
     be("bob")
     ssp.connect_db(PATH)
     be("alice")
@@ -385,7 +385,7 @@ def test_ports_that_a_forward_opens_are_named(be):
 
 @pytest.fixture
 def reads_clusters(sandbox):
-    """The right to read the operator's objects, which some platforms give to the owner of a namespace."""
+    """Permission to read the operator's objects, which some platforms grant to a namespace's owner."""
     rights = ("--verb=get", "--resource=clusters.postgresql.cnpg.io", "-n", "user-alice")
     kubectl(sandbox, "admin", "create", "role", "reads-clusters", *rights)
     bound = ("--role=reads-clusters", "--user=oidc-alice", "-n", "user-alice")
@@ -423,7 +423,7 @@ def test_without_backups_nothing_is_said_of_them(be, reads_clusters):
 
 def test_backups_that_cannot_be_seen_are_spoken_of(be):
     (note,) = backup_notes()
-    assert "cannot be read here" in note
+    assert "you may not check" in note
 
 
 def test_network_alone_opens_one_port(be):
@@ -436,7 +436,7 @@ def test_network_alone_opens_one_port(be):
 
 @pytest.fixture
 def held_job(sandbox):
-    """A function that keeps the Job of bob's share from going, and one that lets it go."""
+    """A function that blocks the deletion of the Job of bob's share, and one that allows it."""
     job = ("patch", "job", share_name("bob"), "--type=merge", "-p")
 
     def hold(finalizers):
@@ -462,7 +462,7 @@ def test_sharing_again_waits_for_a_job_that_is_going(be, held_job):
 
 
 def test_share_completes_when_its_job_is_deleted(be, sandbox, monkeypatch):
-    """Another session takes the share back between the Job and the rights."""
+    """Another session revokes the share between the Job and the other objects."""
     ssp.share_db(DATABASE, "bob")
     made = apply._ensure_role
 
@@ -479,7 +479,7 @@ def test_share_completes_when_its_job_is_deleted(be, sandbox, monkeypatch):
 
 
 def test_two_owner_sessions_share_at_the_same_time(be, sandbox):
-    """As two notebooks do: both succeed, and one share stands."""
+    """Two notebooks share at once: both succeed, and one share exists."""
     script = f"import sspcloud_magics as s; s.login(kubeconfig={str(sandbox.kubeconfig())!r}); s.share_db({DATABASE!r}, 'bob')"
     running = [subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) for _ in range(2)]
     for process in running:

@@ -1,4 +1,4 @@
-"""A session that shows all it can: every cell, its answer in every form, tracebacks with variables, debug logs.
+"""A session with all possible output: every cell's result in every form, tracebacks with variables, debug logs.
 
 Run as a program: ``verbose_session.py OWNER-KUBECONFIG COLLEAGUE-KUBECONFIG DATABASE``. Errors are provoked at every
 step of sharing and joining; what comes out is searched for secrets by the test that runs it.
@@ -28,7 +28,7 @@ def run(cell):
 
 
 def fail_call(call, words, error):
-    """Return `call`, which raises where all of the words stand in its arguments."""
+    """Wrap `call` to raise if its arguments contain all of the words."""
 
     def fail_or_call(*arguments, **keywords):
         said = " ".join(map(str, arguments))
@@ -64,7 +64,7 @@ STEPS = (
 
 
 def provoke(cell, steps, statements=()):
-    """Run a cell again and again, and let each step fail in turn, now in one way and now in another."""
+    """Run a cell repeatedly, and let each step fail in turn, in different ways."""
     errors = itertools.cycle((KeyboardInterrupt(), RuntimeError("a defect")))
     for words in steps:
         HTTP.urlopen = fail_call(request, words, next(errors))
