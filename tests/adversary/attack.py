@@ -1,4 +1,4 @@
-"""What a colleague may make in a database so that it runs as another user: one attack, one value.
+"""Attacks: objects that a colleague creates in a database so that their code runs as another user.
 
 In the SQL ``<room>.`` is the schema where he creates, ``<mine>.`` the same with names that no other attack uses, and
 ``<name>`` the attack. `trap` is the body of a function that

@@ -1,4 +1,4 @@
-"""What the owner does, as she types it or clicks it: each command meets a scene on which attacks stand."""
+"""The owner's commands, typed or clicked: each of them meets a scene with attacks in place."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.adversary.stage import DATABASE, NAMESPACE, SCHEMAS, Stage
 
 OWN_ROOM = "share_bob"
 HERS = "/* hers */"
-"""Marks in the server's log what the owner has typed."""
+"""A comment that marks the owner's own statements in the server's log."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Attacks that stand at once on a stage: alone, or all that need the same.
+    """Attacks that are in place together: a single one, or all with the same needs.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Scene:
 
     @property
     def needs(self) -> str:
-        """What bob must be able to do for them."""
+        """The privileges that bob needs for them."""
         return self.attacks[0].needs
 
     @property
@@ -52,7 +52,7 @@ class Scene:
         return "public" if self.stage.everybody_creates or self.needs == "shared" else OWN_ROOM
 
     def his(self) -> Iterator[str]:
-        """Give the names of his tables and views, as SQL writes them."""
+        """Yield the names of his tables and views in SQL."""
         for attack in self.attacks:
             for name in attack.his:
                 yield sql.Identifier(self.room, name).as_string(None)
@@ -78,7 +78,7 @@ def _dry_run(scene: Scene) -> None:
 
 
 def _draw(value: Any) -> None:
-    """Draw a value as a notebook does; a name or a comment of his is no markup."""
+    """Render a value as a notebook does; a name or a comment of his must not become markup."""
     repr(value)
     bundle = value._repr_mimebundle_() if hasattr(value, "_repr_mimebundle_") else {}
     html = value._repr_html_() if hasattr(value, "_repr_html_") else ""
@@ -120,13 +120,13 @@ def _panel_columns(scene: Scene) -> None:
 
 
 def _query(scene: Scene) -> None:
-    """Ask for what is the owner's own."""
+    """Query the owner's own tables."""
     assert len(ssp.query_db(f"SELECT {HERS} * FROM menages")) >= 4
     ssp.query_db(f"SELECT {HERS} id, revenu, nom FROM public.menages WHERE id > :n", {"n": 1}, limit=2)
 
 
 def _query_his(scene: Scene) -> None:
-    """Ask for what is his: that is the owner's own statement, and no more may run than psycopg alone runs."""
+    """Query his tables: by the owner's own statement, which may run no more code than by psycopg alone."""
     for name in scene.his():
         with contextlib.suppress(SspcloudError):
             ssp.query_db(f"SELECT {HERS} * FROM {name}")
@@ -137,7 +137,7 @@ def _query_his(scene: Scene) -> None:
 
 
 def psycopg_alone(scene: Scene) -> None:
-    """Do what `_query_his` does, without anything of ours."""
+    """Do what `_query_his` does, by psycopg alone."""
     with scene.stage.as_owner() as owner:
         for name in scene.his():
             with contextlib.suppress(psycopg.Error):
@@ -178,7 +178,7 @@ READING: dict[str, Command] = {
     "query_db of his --to": _export,
     "load_table": _load,
 }
-"""After these everybody may do what they could do before."""
+"""Commands that change no privileges."""
 
 SHARING: dict[str, Command] = {
     "shares": lambda _scene: _draw(ssp.shares()),
@@ -186,7 +186,7 @@ SHARING: dict[str, Command] = {
     "share_db again": share,
     "share_db with another again": lambda _scene: share_with_reader(),
 }
-"""After these no role may do more than a share gives: what is wider is narrowed, by the lists too."""
+"""Commands after which no role has privileges beyond a share: excess ones are revoked, by lists too."""
 
 ENDING: dict[str, Command] = {
     "share_db narrowed": lambda _scene: ssp.share_db(DATABASE, "bob", schemas=["public"]),
@@ -194,11 +194,11 @@ ENDING: dict[str, Command] = {
     "unshare --all": lambda _scene: ssp.unshare(DATABASE, all_colleagues=True),
     "unshare --ended": lambda _scene: _end_and_tidy(),
 }
-"""After these his code has the rights of its own role alone, and his data are the heir's."""
+"""Commands after which his code runs only as himself, and his data belong to the heir."""
 
 
 def _end_and_tidy() -> None:
-    """Let the share end in the cluster, as its deadline does, and remove what it has left."""
+    """Let the share expire in the cluster, and remove its remains."""
     cluster = session.current_cluster()
     for resource in (ROLE_BINDINGS, ROLES, SECRETS, JOBS):
         object_writes.delete_object(cluster, resource, f"{DATABASE}-share-bob", NAMESPACE)

@@ -1,4 +1,4 @@
-"""A practice cluster for these tests alone, and the servers on which the attacks are tried."""
+"""A separate sandbox, and the servers on which the attacks are tried."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.testbed import Sandbox, open_sandbox
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of server: its programs, whether PUBLIC may create in ``public``, and what is installed in it."""
+    """A kind of server: its programs, whether PUBLIC may create in ``public``, and its extensions."""
 
     programs: Callable[[], Programs]
     everybody_creates: bool = False
@@ -31,7 +31,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def practice() -> Iterator[Sandbox]:
-    """A sandbox that other tests do not meet."""
+    """A sandbox that no other test uses."""
     with open_sandbox() as running:
         yield running
 

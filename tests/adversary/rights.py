@@ -1,4 +1,4 @@
-"""All rights on a server, as rows that can be compared: whatever a role may do more afterwards is a new row."""
+"""All privileges on a server as comparable rows: each new privilege of a role is a new row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psycopg
 
 SUPERUSER, OWNER, COLLEAGUE, READER = "postgres", "alice", "share_bob", "share_carol"
 ARCHIVE = "sspcloud_archive"
-"""Keeps the code of colleagues whose share has ended; it has no rights."""
+"""The role that keeps the code of colleagues whose share has ended; it has no privileges."""
 
 DML = {"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"}
 SEQUENCE = {"SELECT", "USAGE", "UPDATE"}
@@ -45,9 +45,9 @@ _IDENTITY = "pg_identify_object('{}'::regclass, o.oid, 0)"
 
 @dataclass(frozen=True, order=True)
 class Right:
-    """That a role owns an object, may do something with it, is something, or is a member of something.
+    """An ownership, privilege, attribute or membership of a role.
 
-    An object is known by its number, since it may be moved or renamed.
+    Objects are identified by OID, because they may be moved or renamed.
     """
 
     kind: str
@@ -80,7 +80,7 @@ FROM pg_default_acl AS d LEFT JOIN pg_namespace AS n ON n.oid = d.defaclnamespac
 
 
 def read(connection: psycopg.Connection[Any]) -> frozenset[Right]:
-    """Return all rights in the database of the superuser's connection, and those of the whole server."""
+    """Return all privileges in the connection's database, and those of the whole server."""
     return frozenset(Right(*row) for row in connection.execute(_all_rights()).fetchall())
 
 
@@ -112,7 +112,7 @@ def _all_rights() -> str:
 
 
 def unmeant(before: frozenset[Right], after: frozenset[Right], *, create: bool) -> list[Right]:
-    """Return what a role may do since then that no share is meant to give.
+    """Return new privileges that no share is meant to grant.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def _is_meant(right: Right, owners: dict[tuple[str, int], str], *, create: bool)
 
 
 def _may_own(right: Right) -> bool:
-    """Whether a role may own what it has not owned before: the archive all, the heir data and types."""
+    """Whether a role may own an object that it did not own before: the archive any, the heir data and types."""
     if right.role == ARCHIVE:
         return True
     if right.type == "schema":

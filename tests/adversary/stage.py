@@ -1,4 +1,4 @@
-"""Where the attacks are tried: the practice cluster, in which alice has a database on a server of ours.
+"""The stage of the attacks: the sandbox, with a database of alice's on a server of these tests.
 
 All is real but the forward: its place is taken by the server's own port, so that any version can be behind it, and a
 command costs milliseconds. What a role does is read in the server's log; who may do what, in its catalogue.
@@ -63,7 +63,7 @@ CREATE TABLE enquete.paies (id int, montant int);
 INSERT INTO enquete.paies VALUES (1, 424242);
 """
 SECRET = "424242"
-"""In a table that is not shared with the reader."""
+"""A value in a table that is not shared with the reader."""
 
 _FOR_EVER = "15s"
 _CANARY = re.compile(r"^\S+ \S+ \S+ \[\d+\] \S+ LOG:  canary (\S+) as (\S+) in the session of (\S+)$")
@@ -71,7 +71,7 @@ _CANARY = re.compile(r"^\S+ \S+ \S+ \[\d+\] \S+ LOG:  canary (\S+) as (\S+) in t
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """That the code of an attack ran, and as which user."""
+    """A run of an attack's code: the attack, the user, and the session's user."""
 
     attack: str
     role: str
@@ -80,7 +80,7 @@ class Run:
 
 @dataclass(frozen=True)
 class _Way:
-    """What stands for a forward: the server's own port."""
+    """A stand-in for a forward: the server's own port."""
 
     local_port: int
     address: str = "127.0.0.1"
@@ -102,7 +102,7 @@ class Stage:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def connect(self, role: str, password: str, dbname: str | None = None) -> psycopg.Connection[Any]:
-        """Log in to the server without anything of ours."""
+        """Log in to the server by psycopg alone."""
         options = "-c search_path=pg_catalog" if role == rights.SUPERUSER else ""
         return psycopg.connect(
             host="127.0.0.1",
@@ -137,7 +137,7 @@ class Stage:
 
     @contextlib.contextmanager
     def fresh(self) -> Iterator[None]:
-        """Give alice a new database, and leave nothing of it and of her colleagues on the server."""
+        """Give alice a new database; afterwards, remove it and her colleagues' roles."""
         self.dbname = f"d{next(self._numbers)}"
         with self.as_superuser("postgres") as admin:
             admin.execute(
@@ -167,22 +167,22 @@ class Stage:
                 admin.execute(sql.SQL("DROP ROLE {}").format(name))
 
     def rights(self) -> frozenset[rights.Right]:
-        """Return who may do what."""
+        """Return all privileges."""
         return rights.read(self.admin)
 
     def runs(self, since: int = 0) -> list[Run]:
-        """Return which code of a colleague's has run since the log was so long."""
+        """Return the runs of a colleague's code since the log had this size."""
         lines = self.read_log(since).splitlines()
         return sorted({Run(*found.groups()) for line in lines if (found := _CANARY.match(line))})
 
     def read_log(self, since: int = 0) -> str:
-        """Return what the server has logged since the log was so long."""
+        """Return the server's log since it had this size."""
         with self.log.open("rb") as log:
             log.seek(since)
             return log.read().decode(errors="replace")
 
     def end_what_hangs(self) -> None:
-        """Let no statement of alice's and of her superuser's wait for ever: it fails then, and says nothing of bob."""
+        """Limit the time of alice's and her superuser's statements, whose errors then do not name bob."""
         for role in ("postgres", "alice"):
             self.admin.execute(
                 f"ALTER ROLE {role} IN DATABASE {self.dbname} SET statement_timeout = '{_FOR_EVER}'"
@@ -191,11 +191,11 @@ class Stage:
             each.psycopg.execute(f"SET statement_timeout = '{_FOR_EVER}'")
 
     def log_size(self) -> int:
-        """Return how long the server's log is."""
+        """Return the size of the server's log."""
         return self.log.stat().st_size
 
     def _tell_where(self) -> None:
-        """Say in the discovery Secret which database inside the server is alice's."""
+        """Write the name of alice's database into the discovery Secret."""
         body = {"data": {"postgres-database": base64.b64encode(self.dbname.encode()).decode()}}
         self.kubernetes.patch_namespaced_secret(f"discoverable-{DATABASE}", NAMESPACE, body)
 
@@ -260,7 +260,7 @@ def _make_template(server: Server, *, everybody_creates: bool, extensions: tuple
 
 
 def _make_release(api: client.CoreV1Api, server: Server) -> None:
-    """Make what the older chart makes, whose pod has no TLS; what is in it is never started."""
+    """Create the objects of the older chart, whose pod has no TLS; the pod's program is never started."""
     labels = {"app.kubernetes.io/instance": DATABASE, "app.kubernetes.io/name": "postgresql"}
     passwords = {"password": _PASSWORD, "postgres-password": server.password}
     discovery = {

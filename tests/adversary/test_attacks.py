@@ -1,4 +1,4 @@
-"""Bob attacks by all that he can make in a database; alice shares it, looks at it and takes it back.
+"""Bob attacks with every kind of object; alice shares the database, reads it and revokes the share.
 
 All attacks of a kind stand at once, which costs a minute; ``make adversary`` tries each alone, with every command.
 """
@@ -23,7 +23,7 @@ OTHER_ENDINGS = [name for name in ENDING if name != "unshare"]
 
 
 def test_attacks_work_where_nothing_is_done(stage: Stage) -> None:
-    """Else they would prove nothing."""
+    """Otherwise their failure would prove nothing."""
     silent = [attack.name for attack in attacks_on(stage.version) if attack.bait and not fires(stage, attack)]
     assert silent == []
 
@@ -49,7 +49,7 @@ def test_taking_back_holds_his_code_down(stage: Stage, needs: str, ending: str) 
 
 
 def test_a_view_of_the_owner_runs_nothing_of_his(stage: Stage) -> None:
-    """It calls a function of hers, which looks for `count` on her path."""
+    """It calls a function of hers, which resolves `count` on her path."""
     with stage.fresh():
         trial = Trial(stage, [attack for attack in ATTACKS if attack.name == "aggregate:count(int)"])
         trial.plant()
@@ -72,7 +72,7 @@ def test_each_attack_alone(stage: Stage, attack: Attack, ending: str) -> None:
 
 
 def look_and_share(trial: Trial) -> None:
-    """Give the commands that change nothing, then those that share."""
+    """Run the commands that change nothing, then those that share."""
     for name, command in READING.items():
         alone = commands.psycopg_alone if "of his" in name else None
         if trial.scene.needs != "rights":  # what a share of the old kind gave works until a command takes it
@@ -84,13 +84,13 @@ def look_and_share(trial: Trial) -> None:
 
 
 def end(trial: Trial, ending: str) -> None:
-    """Take the share back, and use what is left of it."""
+    """Revoke the share, and use its remains."""
     trial.changes(ending, ENDING[ending])
     trial.is_used(ending)
 
 
 def test_a_share_gives_no_other_way_in(stage: Stage) -> None:
-    """Each statement is refused for want of rights, and for nothing else."""
+    """Each statement is refused for lack of privileges, and for no other reason."""
     if stage.everybody_creates:
         pytest.skip("he only reads there")
     with stage.fresh():
@@ -104,7 +104,7 @@ def test_a_share_gives_no_other_way_in(stage: Stage) -> None:
 
 
 def prepare(stage: Stage, bob: psycopg.Connection, room: str) -> None:
-    """Make what the refused statements refer to."""
+    """Create the objects that the refused statements refer to."""
     if not stage.admin.execute("SELECT 1 FROM pg_roles WHERE rolname = 'sspcloud_archive'").fetchone():
         stage.admin.execute("CREATE ROLE sspcloud_archive NOLOGIN")
     bob.execute(f"CREATE FUNCTION {room}.called() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'")
@@ -113,7 +113,7 @@ def prepare(stage: Stage, bob: psycopg.Connection, room: str) -> None:
 
 
 def refusal(bob: psycopg.Connection, stage: Stage, room: str, statement: str) -> str:
-    """Return the SQLSTATE of a statement; empty where it is done."""
+    """Return the SQLSTATE of a statement; empty if it succeeds."""
     extension = "citext" if stage.version < 18 else "vector"
     for word, value in (("<room>", room), ("<database>", stage.dbname), ("<extension>", extension)):
         statement = statement.replace(word, value)

@@ -1,4 +1,4 @@
-"""Bob holds locks; alice's commands end all the same, or say who holds what they wait for."""
+"""Bob holds locks: alice's commands end anyway, or name the session that holds the lock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.parametrize("stage", ["18"], indirec
 
 @contextmanager
 def hold(stage: Stage, what: str) -> Iterator[psycopg.Connection]:
-    """Let a session of bob's hold something as long as the block runs."""
+    """Hold a lock in a session of bob's while the block runs."""
     with stage.fresh():
         scene = Scene(stage, [NOTHING])
         commands.share(scene)
@@ -53,7 +53,7 @@ WAITS = pytest.mark.adversary  # each command waits out the server's limit
 
 
 def mark(what: str, marks: dict[str, Any]) -> Any:
-    """Return a parameter with its mark, where it has one."""
+    """Return a parameter with its mark, if it has one."""
     return pytest.param(what, marks=marks[what]) if what in marks else what
 
 
@@ -88,12 +88,12 @@ def test_nothing_holds_the_end_of_a_share_up(stage: Stage, ending: str, what: st
 
 @pytest.mark.parametrize("ending", ["share_db narrowed", "unshare"])
 def test_his_password_holds_nothing_up(stage: Stage, ending: str) -> None:
-    """He may change it, and his role's row is locked until he commits."""
+    """He may change it, which locks his role's row until he commits."""
     test_nothing_holds_the_end_of_a_share_up(stage, ending, "his own password")
 
 
 def test_locks_of_ours_are_not_his_to_take(stage: Stage) -> None:
-    """Whatever advisory lock the commands take, bob takes first."""
+    """Bob first takes every advisory lock that the commands take."""
     with stage.fresh():
         scene = Scene(stage, [NOTHING])
         since = stage.log_size()
@@ -110,7 +110,7 @@ def test_locks_of_ours_are_not_his_to_take(stage: Stage) -> None:
 
 
 def test_a_prepared_transaction_ends_with_the_share(stage: Stage) -> None:
-    """It outlives the session, and holds what it has locked."""
+    """It outlives the session, and keeps its locks."""
     with stage.fresh():
         scene = Scene(stage, [NOTHING])
         commands.share(scene)

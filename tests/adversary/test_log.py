@@ -1,7 +1,7 @@
-"""The server's log of what alice's commands send: all of it is ours, on a pinned path, or her own.
+"""The server's log of alice's commands: every statement is hers, or runs on a pinned search path.
 
-``auto_explain`` writes down each plan with the settings that it was made under, `search_path` among them.
-What is no plan resolves no names, but for those that it spells out.
+``auto_explain`` logs each plan with the settings of its session, `search_path` among them.
+Statements without a plan resolve no names, except the qualified names of `SPELT_OUT`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ENTRY = re.compile(r"^\S+ \S+ \S+ \[\d+\] (?:(\S+)/(\S+) )?[A-Z]+:  ", re.MULTI
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the log: whose session it is of, which program's, and the text with its continued lines."""
+    """An entry of the log: the session's role and program, and the text with its continuation lines."""
 
     role: str
     program: str
@@ -57,7 +57,7 @@ class Entry:
 
 
 def entries(log: str) -> Iterator[Entry]:
-    """Give the entries of the server's log."""
+    """Yield the entries of the server's log."""
     found = list(_ENTRY.finditer(log))
     ends = [*(each.start() for each in found[1:]), len(log)]
     for each, end in zip(found, ends, strict=True):
@@ -66,7 +66,7 @@ def entries(log: str) -> Iterator[Entry]:
 
 @pytest.fixture(scope="module")
 def logged(practice) -> list[Entry]:
-    """Return the log of all commands, on a database in which bob has made something of each kind."""
+    """The log of all commands, on a database with a trigger and a default of bob's."""
     with open_stage(practice, of_debian(), settings=EXPLAINING) as stage, stage.fresh():
         since = stage.log_size()
         give_all_commands(stage)
@@ -74,7 +74,7 @@ def logged(practice) -> list[Entry]:
 
 
 def give_all_commands(stage: Stage) -> None:
-    """Do what alice does; bob's part is done by psycopg."""
+    """Run alice's commands; bob's statements run by psycopg."""
     scene = Scene(
         stage, [each for each in attacks_on(stage.version, "own") if each.name in ("trigger", "default")]
     )
@@ -96,7 +96,7 @@ def plans(logged: list[Entry], role: str) -> list[Entry]:
 
 
 def list_unpinned(made: list[Entry]) -> list[str]:
-    """Return the statements, each once, that were planned on another path."""
+    """Return the distinct statements that were planned on another path."""
     texts = [each.text.partition("Query Text: ")[2] for each in made if PINNED not in each.text]
     return sorted({re.split(r"\n\t[^\t\n]+ \(cost=", text)[0] for text in texts})
 

@@ -1,4 +1,4 @@
-"""What becomes of a colleague's data, in each database of the server, and for each owner of one."""
+"""A colleague's data after the revocation, in each database of the server."""
 
 from __future__ import annotations
 

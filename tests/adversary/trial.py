@@ -1,4 +1,4 @@
-"""One attack against the owner's commands: what ran as another user, what a role may do more, and what broke."""
+"""Trial of attacks against the owner's commands: code that ran as another user, new privileges, and errors."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.adversary.commands import Command, Scene
 from tests.adversary.stage import DATABASE, SECRET, Stage
 
 _HARMLESS = {rights.COLLEAGUE, rights.ARCHIVE}
-"""As which user a colleague's code may run: as himself, and as the role without rights."""
+"""The users as which a colleague's code may run: himself, and the role without privileges."""
 
 _AS_ONCE = """
 GRANT CREATE ON SCHEMA public TO share_bob;
 GRANT REFERENCES, TRIGGER ON ALL TABLES IN SCHEMA public TO share_bob
 """
-"""What a share of the old kind gave, and more: it stands until the owner's next command."""
+"""The privileges of a share of an earlier version, and more: they last until the owner's next command."""
 
 _RELATIONS = """
 SELECT n.nspname, c.relname, c.relkind::text, pg_get_userbyid(c.relowner)
@@ -40,7 +40,7 @@ WHERE p.prosecdef AND p.oid >= 16384 AND p.prorettype <> 'trigger'::regtype
 
 
 class Trial:
-    """Attacks that stand, and what is found out about them.
+    """Attacks in place, and the findings about them.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Trial:
         self._tell_rights(name, self.stage.rights() - before)
 
     def changes(self, name: str, command: Command) -> None:
-        """Run a command after which no role may do more than a share gives."""
+        """Run a command after which no role may have privileges beyond a share."""
         before = self.stage.rights()
         self._tell_runs(name, self._runs_of(name, command))
         create = self.scene.needs == "shared"
@@ -110,7 +110,7 @@ class Trial:
         self.found += [f"{name}: carol reads {leak}" for leak in leaks]
 
     def judge(self) -> None:
-        """Fail with all that was found, one line each."""
+        """Fail with all findings, one line each."""
         if self.found:
             pytest.fail("\n".join(dict.fromkeys(self.found)), pytrace=False)
 
@@ -184,14 +184,14 @@ def _columns(stage: Stage, schema: str, relation: str) -> list[str]:
 
 
 def _try(connection: psycopg.Connection[Any], statement: str, *names: sql.Composable) -> None:
-    """Run a statement, and take back what it does: the log remembers who ran what."""
+    """Run a statement and roll it back: the log shows which code ran."""
     query = sql.SQL(statement).format(*names) if names else statement.encode()
     with contextlib.suppress(psycopg.Error), connection.transaction(force_rollback=True):
         connection.execute(query)
 
 
 def _read_by_carol(stage: Stage) -> list[str]:
-    """Return the views through which the reader sees what is not shared with her."""
+    """Return the views that show the reader data which are not shared with her."""
     found = []
     with contextlib.suppress(psycopg.OperationalError), stage.as_colleague("carol") as carol:
         for schema, relation, _, _ in stage.admin.execute(_RELATIONS).fetchall():
@@ -204,7 +204,7 @@ def _read_by_carol(stage: Stage) -> list[str]:
 
 
 def fires(stage: Stage, attack: Attack) -> bool:
-    """Whether an attack runs as another user where nothing is done against it: else it would prove nothing.
+    """Whether an attack works without any defence; otherwise its failure would prove nothing.
 
     One transaction of the superuser's is everybody in turn, on the usual path, and is taken back.
     """

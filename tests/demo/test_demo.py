@@ -1,4 +1,4 @@
-"""``python -m sspcloud_magics.demo`` from outside: what it shows, and that it leaves nothing."""
+"""``python -m sspcloud_magics.demo`` as a program: its output, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def without_cluster(cells: tuple[tuple[str, str], ...]) -> list[str]:
 
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
-    """An environment with a home and a temporary directory of its own; nothing is left in it or running."""
+    """An environment with its own home and temporary directory; no file and no process may remain."""
     # Not pytest's: as root, the sandbox's Postgres is another user, who must pass through.
     top = Path(tempfile.mkdtemp(prefix="sspcloud-"))
     top.chmod(0o711)
@@ -88,7 +88,7 @@ def test_a_cell_that_fails_is_told_and_fails_the_whole(
 
 
 def interrupt(process: subprocess.Popen[str], number: signal.Signals) -> str:
-    """End a process as a person does, who presses Ctrl-C again where nothing happens; return what it said."""
+    """End a process with repeated Ctrl-C, as a user does; return its output."""
     while True:
         os.killpg(process.pid, number)
         try:

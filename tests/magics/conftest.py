@@ -1,4 +1,4 @@
-"""A real IPython for each test, and a session of its own."""
+"""A real IPython and a separate session for each test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sspcloud_magics.session import session as session_module
 
 
 class Notebook:
-    """One IPython: run a cell, read what it showed."""
+    """An IPython that runs cells and keeps their output."""
 
     def __init__(self, shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
         self.shell = shell
@@ -45,7 +45,7 @@ class Notebook:
         return result
 
     def complete(self, line: str) -> list[str]:
-        """Return what Tab offers at the end of a line, as the line would then be."""
+        """Return the completed lines that Tab offers at the end of a line."""
         with provisionalcompleter():
             offered = list(self.shell.Completer.completions(line, len(line)))
         return [line[: each.start] + each.text + line[each.end :] for each in offered]
@@ -53,7 +53,7 @@ class Notebook:
 
 @pytest.fixture
 def fresh_session(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A session that knows no cluster; what it opens is closed at the end."""
+    """A session without a cluster, which is closed at the end."""
     monkeypatch.setattr(session_module, "session", session_module.Session())
     yield
     session.close()

@@ -1,4 +1,4 @@
-"""Our cell magics below comments and behind an assignment; all other cells pass unchanged."""
+"""Cell magics after comments and an assignment; all other cells stay unchanged."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_comments_may_stand_above_a_cell(alice: Notebook) -> None:
 
 
 def test_columns_are_unpacked_and_rows_added(alice: Notebook) -> None:
-    """What stands on the left is Python's: a DataFrame gives the names of its columns."""
+    """Python unpacks the result on the left: a DataFrame yields the names of its columns."""
     alice.run("x, *y = %%query_db\nSELECT 1 AS a, 2 AS b, 3 AS c")
     assert alice.run("[x, y]") == ["a", ["b", "c"]]
     alice.run("df = %query_db SELECT 1 AS a")
@@ -98,7 +98,7 @@ def test_other_results_are_assigned_too(alice: Notebook, tmp_path: Path) -> None
 
 
 def test_chunks_are_read_from_the_assigned_name(alice: Notebook) -> None:
-    """Run again, the cell gives up what it has left open."""
+    """A second run of the cell closes the iterator of the first."""
     cell = "parts: object = %%query_db --chunks 2\nSELECT * FROM generate_series(1, 5)"
     alice.run(cell)
     alice.run(cell)
@@ -158,7 +158,7 @@ def test_other_cell_stays_as_ipython_reads_it(cell: str) -> None:
 
 
 def test_no_file_or_notebook_of_ours_is_changed() -> None:
-    """Tests hold cells in strings, and the tutorials are read as IPython reads them."""
+    """Cells in strings of tests, and the cells of the tutorials."""
     sources = [path.read_text("utf-8") for path in ROOT.glob("tests/magics/*.py")]
     for path in ROOT.glob("notebooks/**/*.ipynb"):
         cells = json.loads(path.read_text("utf-8"))["cells"]
@@ -171,7 +171,7 @@ def test_no_file_or_notebook_of_ours_is_changed() -> None:
 
 @pytest.mark.parametrize("head", ["", "df = ", "# towns\n", "# towns\ndf: object = "])
 def test_cell_is_complete_at_a_blank_line(head: str) -> None:
-    """A terminal asks after each line whether more is to come."""
+    """A terminal checks after each line whether the cell is complete."""
     manager = TransformerManager()
     manager.cleanup_transforms.extend(transformers(["query_db"]))
     for typed in ("%%query_db", "%%query_db --limit 1\nSELECT (", "%%query_db\nSELECT 1\nFROM x"):

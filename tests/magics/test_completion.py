@@ -1,4 +1,4 @@
-"""What Tab offers. The names of the cluster are given here; `test_sandbox` fetches them for real."""
+"""Tab completion, with given names of a cluster; `test_sandbox` fetches real ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = ClusterNames(
 
 @pytest.fixture
 def offered(notebook: Notebook) -> Notebook:
-    """A notebook that has seen `NAMES`."""
+    """A notebook whose cache has `NAMES`."""
     notebook.shell._sspcloud_magics.known.names = NAMES
     return notebook
 

@@ -1,4 +1,4 @@
-"""The line that the panel copies for a forward opens that forward again."""
+"""The panel's line for copying a forward, which opens that forward again."""
 
 from __future__ import annotations
 

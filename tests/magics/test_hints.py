@@ -1,4 +1,4 @@
-"""Did you mean: names that the notebook holds already, for what is typed wrong behind a magic."""
+"""Hints with the nearest known name, for mistyped arguments of magics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cell is interrupted in the middle of a transfer: every forward stays as it is, and so do others' transfers."""
+"""An interrupt in the middle of a transfer: all forwards, and other connections' transfers, continue."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class Shell(Protocol):
     """The place that a user types into: a cell of JupyterLab, or a terminal."""
 
     def type(self, line: str) -> None:
-        """Run a line; what comes of it is waited for."""
+        """Run a line, without waiting for its end."""
 
     def wait_for(self, text: str) -> str:
-        """Return what was shown up to and with that text since the last call."""
+        """Return the output since the last call, up to and including that text."""
 
     def interrupt(self) -> None:
-        """Press the button, or the keys."""
+        """Interrupt the cell, by the button or by Ctrl-C."""
 
     @property
     def process(self) -> psutil.Process:

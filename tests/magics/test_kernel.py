@@ -58,7 +58,7 @@ class Kernel:
         return str(message["header"]["msg_id"])
 
     def end(self, request: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Return the reply to a cell, and all that it showed."""
+        """Return the reply to a cell, and all of its output."""
         shown: list[dict[str, Any]] = []
         while True:
             message = self._client.get_iopub_msg(timeout=SECONDS)
@@ -80,17 +80,17 @@ class Kernel:
         return str(results[0]["text/plain"]) if results else ""
 
     def complete(self, cell: str, cursor: int) -> dict[str, Any]:
-        """Return what Tab offers, as JupyterLab asks for it."""
+        """Return the completions, as JupyterLab requests them."""
         reply: dict[str, Any] = self._client.complete(cell, cursor, reply=True, timeout=SECONDS)
         return dict(reply["content"])
 
     def next_output(self) -> dict[str, Any]:
-        """Return the next message of whatever runs."""
+        """Return the next message of any cell."""
         message: dict[str, Any] = self._client.get_iopub_msg(timeout=SECONDS)
         return message
 
     def restart(self) -> None:
-        """Start it again after it has died, as JupyterLab does."""
+        """Restart the kernel after its death, as JupyterLab does."""
         self.manager.restart_kernel(now=True)
         self._client.wait_for_ready(timeout=SECONDS)
 
@@ -112,7 +112,7 @@ def kernel(sandbox: Sandbox, tmp_path: Path) -> Iterator[Kernel]:
 
 @contextlib.contextmanager
 def run_kernel(sandbox: Sandbox, person: str, folder: Path) -> Iterator[Kernel]:
-    """Run a kernel of somebody's in a directory."""
+    """Run a user's kernel in a directory."""
     own = {
         "KUBECONFIG": str(sandbox.kubeconfig(person)),
         "IPYTHONDIR": str(folder),
@@ -158,7 +158,7 @@ def test_password_prompt_is_refused_without_a_user(kernel: Kernel) -> None:
 
 
 def test_progress_is_shown_only_to_a_user(kernel: Kernel) -> None:
-    """What a machine runs is saved, and an empty line that was progress once is noise in it."""
+    """A notebook that a machine runs is saved, and an erased line of progress is noise in it."""
     cell = (
         "from sspcloud_magics.magics.status_line import steps\nwith steps(quiet=0) as tell: tell('working')"
     )

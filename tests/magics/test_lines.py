@@ -1,4 +1,4 @@
-"""What one writes behind a magic, and what one gets for a mistake."""
+"""Lines of magics, and the errors for mistakes in them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_line_is_split_as_people_expect(line: str, words: list[str]) -> None:
     ],
 )
 def test_options_may_stand_anywhere(line: str) -> None:
-    """kubectl takes them so: port-forward svc/x -n lab 9002."""
+    """kubectl accepts them in this order: port-forward svc/x -n lab 9002."""
     given = arguments(ForwardingMagics(), "forward", line)
     assert (given.target, given.ports) == ("svc/x", [":9002", "http"])
     assert (given.namespace, given.unix) == ("lab", True)

@@ -92,7 +92,7 @@ def test_reloading_keeps_the_session(notebook: Notebook) -> None:
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ("SSPCloud.context = 3", "does not fit SSPCloud.context"),
+        ("SSPCloud.context = 3", "The value of SSPCloud.context is invalid"),
         ("SSPCloud.namespace = 'Not A Namespace'", "lower-case"),
         ("SSPCloud.server = 'apiserver'", "write a URL"),
         ("SSPCloud.server = 'https://user:CANARY@x'", "write a URL"),

@@ -1,4 +1,4 @@
-"""``%config SSPCloud.log`` begins the log, and ``%k8s_doctor`` says where it is."""
+"""``%config SSPCloud.log`` starts the log, and ``%k8s_doctor`` shows its path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logging in and being examined, as a notebook shows it: no token in anything that a cell leaves behind."""
+"""The login and the doctor in a notebook: no output or variable of a cell contains a token."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.testbed import Sandbox
 
 
 def secrets_of(script: str) -> list[str]:
-    """Return the canaries of a script: the signatures of its tokens, which nothing else holds."""
+    """Return the canaries of a script: the signatures of its tokens."""
     return [token.rpartition(".")[2] for token in re.findall(r"(?:id|refresh)-token=(\S+)", script)]
 
 

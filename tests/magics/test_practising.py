@@ -21,13 +21,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="session")
 def real_cache() -> Path:
-    """The user's cache, found before a test has a home of its own."""
+    """The user's cache, found before a test changes the home directory."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
 
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, real_cache: Path) -> Iterator[Path]:
-    """The home of a sandbox that is stopped at the end, whatever happens."""
+    """The home of a sandbox, which is stopped at the end."""
     # Not pytest's: as root, the sandbox's Postgres is another user, who must pass through.
     folder = Path(tempfile.mkdtemp(prefix="sspcloud-"))
     folder.chmod(0o711)

@@ -1,4 +1,4 @@
-"""The magics on a real cluster: the main job, and every mistake that loses nothing."""
+"""The magics on a real cluster: their main use, and mistakes that lose nothing."""
 
 from __future__ import annotations
 
@@ -351,7 +351,7 @@ def test_missing_configuration_says_how_to_log_in(notebook: Notebook, cell: str)
 
 @pytest.fixture(scope="session")
 def troubled(sandbox: Sandbox) -> Iterator[None]:
-    """What cannot be forwarded to, in alice's namespace."""
+    """Objects in alice's namespace that cannot be forwarded to."""
     api = _api(sandbox, "alice")
     pods = {
         "crashes": {"image": "sspcloud-sandbox/helper", "args": ["no-such-helper", "9000"]},

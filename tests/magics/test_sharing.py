@@ -1,4 +1,4 @@
-"""The magics of sharing, as a notebook runs them: the line to send, what is offered, and names that need quoting."""
+"""The magics of sharing in a notebook: the line to send, the hints, and names that need quoting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LINE = f"%connect_db user-alice/{DATABASE}"
 
 @pytest.fixture
 def alice(notebook: Notebook, sandbox: Sandbox) -> Iterator[Notebook]:
-    """A notebook of Alice's, who has shared nothing; in the end Bob has what the sandbox begins with."""
+    """A notebook of Alice's, without shares; afterwards, Bob has the sandbox's initial share again."""
     notebook.run(f"%k8s_login --kubeconfig {sandbox.kubeconfig('alice')}")
     notebook.run(f"%unshare {DATABASE} --all")
     yield notebook

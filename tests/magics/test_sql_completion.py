@@ -1,4 +1,4 @@
-"""What Tab offers in SQL, with the names of a real database."""
+"""Tab completion in SQL, with the names of a real database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The line that says what is being done."""
+"""The status line of the current step."""
 
 import pytest
 

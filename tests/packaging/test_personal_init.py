@@ -1,4 +1,4 @@
-"""``tools/personal-init.sh`` as a notebook service runs it: installs once, where it lasts, and may run again."""
+"""``tools/personal-init.sh`` in a notebook service: it installs once, in a persistent folder, and may run again."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Service:
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> Path:
-    """A wheel of the package as far as the script cares: the code of this checkout, and its side panel's folder."""
+    """A minimal wheel of the package for the script: the code of this checkout, and the side panel's folder."""
     path = tmp_path / "sspcloud_magics-0.1.0-py3-none-any.whl"
     info = "sspcloud_magics-0.1.0.dist-info"
     with ZipFile(path, "w") as archive:
@@ -84,7 +84,7 @@ def wheel(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Service:
-    """A service whose Python has pip and nothing of ours."""
+    """A service whose Python has pip but not this package."""
     venv = tmp_path / "python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     # This environment's pip, and not its packages: what the image brings is not what the script brings.

@@ -1,4 +1,4 @@
-"""A proxy that knows CONNECT, as a house has one: names of its own lead where it says."""
+"""An HTTP proxy with CONNECT, as in a company's network, which resolves names itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class ConnectProxy:
-    """Where it listens, and what was asked of it."""
+    """The proxy's address, and the requests to it."""
 
     port: int = 0
     asked: list[str] = field(default_factory=list)

@@ -16,7 +16,7 @@ from traitlets.config import Config
 
 
 def main() -> None:
-    """Run what stands in the standard input."""
+    """Run the blocks from the standard input."""
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"

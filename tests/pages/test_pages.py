@@ -1,4 +1,4 @@
-"""What README, quick start and how-tos tell the reader to type is typed here, on the sandbox: all of it works."""
+"""Every block of README, quick start and how-tos runs on the sandbox."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOADS = "%load_ext sspcloud_magics"
 
 @pytest.fixture
 def reader(sandbox: Sandbox, tmp_path: Path):
-    """Give a function that types a page's blocks as a person, in an empty folder and an empty home."""
+    """A function that runs a page's blocks as a user, in an empty folder and an empty home."""
 
     def read(
         page: str,
@@ -73,7 +73,7 @@ def reader(sandbox: Sandbox, tmp_path: Path):
 
 @pytest.fixture
 def lent(sandbox: Sandbox):
-    """Alice's share to bob, and no other: made again where a page has taken it back."""
+    """Alice's only share, with bob; created again if a page has revoked it."""
     yield
     subprocess.run(
         [
@@ -105,7 +105,7 @@ def test_french_readme_and_first_page_have_its_code():
 
 
 def code(page: str) -> list[str]:
-    """Return what a page's blocks do, without comments."""
+    """Return the statements of a page's blocks, without comments."""
     return [re.sub(r" +# .*", "", body) for _, body in blocks(ROOT / page)]
 
 

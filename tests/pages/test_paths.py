@@ -1,4 +1,4 @@
-"""Paths in pages: a file of the repository that a page names is there."""
+"""Paths in pages: each of them exists in the repository."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _NAMED = re.compile(r"<!-- (test_\w+(?: test_\w+)*) -->$")
 
 
 def claims() -> list[str]:
-    """Return the sentences that claim something: not those of the attackers' names, and of what is not protected."""
+    """Return the sentences with claims, without the attackers and the unprotected cases."""
     found: list[str] = []
     is_claim = True
     for line in CLAIMS.splitlines():

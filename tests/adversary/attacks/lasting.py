@@ -1,4 +1,4 @@
-"""What outlives the colleague's rights: it works once his share is narrowed or taken back, or while he is away."""
+"""Objects that outlive the colleague's privileges: they work after his share is narrowed or revoked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs when another user looks at a colleague's table or view, or writes into it."""
+"""Code that runs when another user reads a colleague's table or view, or writes to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server refuses to a colleague, by itself or because a share does not give the right."""
+"""Statements that the server refuses to a colleague, because a share does not grant the privilege."""
 
 REFUSED = {
     "a schema of the owner's name": "CREATE SCHEMA alice",
@@ -42,4 +42,4 @@ REFUSED = {
     "a program of the server": "COPY (SELECT 1) TO PROGRAM 'true'",
     "what is not shared": "SELECT * FROM pg_authid",
 }
-"""Each is an error of the class "insufficient privilege"; ``<room>`` is the colleague's own schema."""
+"""Each raises "insufficient privilege"; ``<room>`` is the colleague's own schema."""

@@ -1,4 +1,4 @@
-"""Objects that fit a call of ours better than the system's: found by a session whose path has a shared schema."""
+"""Objects that match a call of this package better than the system's, on a path with a shared schema."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from tests.adversary.attack import Attack, Who, trap
 
 
 def _function(signature: str, returns: str, value: str, bait: str, who: Who = "postgres") -> Attack:
-    """Return a function that takes the place of one of ``pg_catalog``."""
+    """Return an attack by a function that shadows one of ``pg_catalog``."""
     name = f"function:{signature}".replace(" ", "")
     made = f"CREATE FUNCTION <room>.{signature} RETURNS {returns} {trap(value)}"
     return Attack(name=name, sql=made, bait=((who, bait),), needs="shared")
 
 
 def _operator(signature: str, value: str, bait: str, who: Who = "postgres") -> Attack:
-    """Return an operator that takes the place of one of ``pg_catalog``."""
+    """Return an attack by an operator that shadows one of ``pg_catalog``."""
     left, operator, right = signature.split()
     made = f"takes_{operator.encode().hex()}"
     return Attack(
@@ -26,7 +26,7 @@ def _operator(signature: str, value: str, bait: str, who: Who = "postgres") -> A
 
 
 def _aggregate(name: str, argument: str, state: str, bait: str, who: Who = "postgres") -> Attack:
-    """Return an aggregate that takes the place of one of ``pg_catalog``."""
+    """Return an attack by an aggregate that shadows one of ``pg_catalog``."""
     return Attack(
         name=f"aggregate:{name}({argument})",
         sql=f"CREATE FUNCTION <mine>.{name}_step({state}, {argument}) RETURNS {state} {trap('$1')};;"
