@@ -14,7 +14,7 @@ from sspcloud_magics.databases.credentials import for_database, list_received
 from sspcloud_magics.databases.postgres import catalogue, query
 from sspcloud_magics.databases.postgres.transfer import arrow, bulk_load, copy, export
 from sspcloud_magics.databases.postgres.transfer.chunks import chunks as in_chunks
-from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine as made
+from sspcloud_magics.databases.postgres.transfer.sqlalchemy_engine import engine as make_engine
 from sspcloud_magics.databases.query_options import QueryOptions
 from sspcloud_magics.errors import (
     CredentialsNotFound,
@@ -407,8 +407,7 @@ def engine(db: str | None = None) -> Any:
     >>> import pandas as pd, sspcloud_magics as ssp
     >>> pd.read_sql("SELECT 1 AS one", ssp.engine())  # doctest: +SKIP
     """
-    connected = current_connection(db)
-    return made(connected)
+    return make_engine(current_connection(db))
 
 
 def tables(pattern: str | None = None, *, db: str | None = None) -> pd.DataFrame:
@@ -511,5 +510,4 @@ def load_table(
     >>> import pandas as pd, sspcloud_magics as ssp
     >>> ssp.load_table(pd.DataFrame({"n": [1, 2]}), "numbers")  # doctest: +SKIP
     """
-    connected = current_connection(db)
-    return bulk_load.load_table(connected, frame, name, mode, progress=progress)
+    return bulk_load.load_table(current_connection(db), frame, name, mode, progress=progress)
