@@ -111,10 +111,10 @@ class SharingMagics(Magics):
         The same in Python: ``ssp.shares()``.
         """
         given = arguments(self, "shares", line)
-        from sspcloud_magics.sharing.inventory import LEFT  # noqa: PLC0415 - at first use
+        from sspcloud_magics.sharing.inventory import REMOVABLE  # noqa: PLC0415 - at first use
 
         listed = session.shares(given.database_name, namespace=given.namespace)
-        left = int(listed["state"].isin(LEFT).sum())
+        left = int(listed["state"].isin(REMOVABLE).sum())
         if left:
             display(_suggest_removal(left))  # type: ignore[no-untyped-call]  # IPython's
         return with_notes(listed)

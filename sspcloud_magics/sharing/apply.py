@@ -227,7 +227,7 @@ def _ensure_role(
                 False,
             )
             now = replace(share, exists=exists, own_schema=own_schema, handover=handover)
-            keeps_archive = privileges.read_write and privileges.keeper == role_sql.ARCHIVE
+            keeps_archive = privileges.read_write and privileges.schema_owner == role_sql.ARCHIVE
             archive = make_archive(session) if keeps_archive else []
             colleagues = session.execute(role_sql.COLLEAGUES).fetchall()
             role_sql.run(session, archive + plan.statements(now, verifier, colleagues))

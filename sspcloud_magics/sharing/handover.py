@@ -288,28 +288,28 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
         if each.kind in _DATA or (each.kind == "type" and each.oid not in types_with_code)
     ]
     code = [each for each in owned if each not in data]
-    freed = _drop_code(query, data, code, role=role, heir=heir)
+    drops = _drop_code(query, data, code, role=role, heir=heir)
     linked = dict(query(_OWNED_SEQUENCES, [[each.oid for each in data if each.kind == "sequence"]]))
     inherited = [
-        each for each in data if heir is not None and not {each.oid, linked.get(each.oid)} & freed.bound
+        each for each in data if heir is not None and not {each.oid, linked.get(each.oid)} & drops.bound
     ]
     kept = [each for each in data if each not in inherited]
     moved = move_apart(session, role, movable)
-    readable = {each.oid for each in inherited} - freed.secured
+    readable = {each.oid for each in inherited} - drops.secured
     revokes = _revoke_granted(query, owned, role=role, heir=heir, readable=readable)
     groups: list[Statements] = [
         [*make_archive(session), *moved.schemas],
         *_drop_temporary(temporary),
-        *freed.groups,
+        *drops.groups,
     ]
     for each in owned:
         owner = heir if each in inherited else ARCHIVE
         group = revokes.get(each.oid, [])
         if each.kind in ("function", "procedure"):  # SECURITY DEFINER would act as the archive
             group.append(sql.SQL("ALTER {} {} SECURITY INVOKER").format(each.keyword, each.sql))
-        if each.kind == "materialized view" and heir is not None and each.oid not in freed.bound:
+        if each.kind == "materialized view" and heir is not None and each.oid not in drops.bound:
             group.append(sql.SQL("GRANT SELECT ON {} TO {}").format(each.sql, sql.Identifier(heir)))
-        if each.kind in _OWNABLE and each.oid not in linked and each.oid not in freed.gone:
+        if each.kind in _OWNABLE and each.oid not in linked and each.oid not in drops.gone:
             change = sql.SQL("ALTER {} {} OWNER TO {}").format(
                 each.keyword, each.sql, sql.Identifier(str(owner))
             )
@@ -324,7 +324,7 @@ def hand_over(session: psycopg.Connection[Any], role: str, heir: str | None, *, 
         data=_list_names(inherited),
         kept=_list_names(kept),
         code=tuple(each.identity for each in code),
-        dropped=freed.words,
+        dropped=drops.words,
         drops_schema=drops_schema,
     )
 

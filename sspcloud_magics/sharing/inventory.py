@@ -19,7 +19,7 @@ from sspcloud_magics.errors import Forbidden
 from sspcloud_magics.secret import without_frames
 from sspcloud_magics.sharing import role_sql
 
-LEFT = ("ended", "orphaned")
+REMOVABLE = ("ended", "orphaned")
 """The states of shares that belong to no colleague any more and can be removed."""
 
 _OURS = f"{share_keys.MANAGED_BY}={share_keys.OWNER},{share_keys.DATABASE}"
@@ -47,7 +47,7 @@ class Share:
         The colleague's Postgres role.
     name
         The name of its objects in the cluster.
-    keeper
+    has_job
         Whether a Job ends it automatically.
     complete
         Whether its Secret and its RoleBinding exist; True if they may not be listed.
@@ -66,7 +66,7 @@ class Share:
     reason: str
     role: str
     name: str
-    keeper: bool
+    has_job: bool
     complete: bool
     orphaned: bool = False
     create: bool = False
@@ -133,7 +133,7 @@ def list_shares(cluster: Cluster, database: str | None = None, namespace: str | 
         shares = [
             _read_share(
                 item,
-                keeper=name in kept,
+                has_job=name in kept,
                 complete=all(seen is None or name in seen for seen in (bound, secret)),
             )
             for name, item in found.items()
@@ -224,7 +224,7 @@ def _share_of_role(database: Database, role: ShareRole) -> Share:
         reason="",
         role=role.name,
         name=share_keys.share_name(database.name, colleague),
-        keeper=False,
+        has_job=False,
         complete=False,
     )
 
@@ -254,7 +254,7 @@ def _parse_schemas(text: str) -> tuple[str, ...]:
     return tuple(map(str, named)) if isinstance(named, list) else ()
 
 
-def _read_share(item: Mapping[str, Any], *, keeper: bool, complete: bool) -> Share:
+def _read_share(item: Mapping[str, Any], *, has_job: bool, complete: bool) -> Share:
     metadata = item["metadata"]
     labels, annotations = metadata["labels"], metadata.get("annotations") or {}
     until = annotations.get(share_keys.UNTIL)
@@ -268,7 +268,7 @@ def _read_share(item: Mapping[str, Any], *, keeper: bool, complete: bool) -> Sha
         reason=annotations.get(share_keys.REASON, ""),
         role=annotations.get(share_keys.ROLE, ""),
         name=metadata["name"],
-        keeper=keeper,
+        has_job=has_job,
         complete=complete,
         create=annotations.get(share_keys.CREATE) == "true",
     )

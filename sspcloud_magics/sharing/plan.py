@@ -253,7 +253,7 @@ def make_plan(
                 dbname=connection.dbname,
                 schemas=schemas,
                 owners=tuple(name for (name,) in owners if name not in gone),
-                keeper=heir or role_sql.ARCHIVE,
+                schema_owner=heir or role_sql.ARCHIVE,
                 read_write=request.read_write,
                 create=request.create,
             ),
@@ -307,7 +307,7 @@ def add_preview(plan: SharePlan, connection: DatabaseConnection, opener: revoke.
     session, share = connection.psycopg, plan.shares[0].privileges
     gone = {each.share.role for each in plan.ended}
     handed_over = {share.role for share in plan.shares if share.handover}
-    makes_archive = share.read_write and share.keeper == role_sql.ARCHIVE
+    makes_archive = share.read_write and share.schema_owner == role_sql.ARCHIVE
     return replace(
         plan,
         ended=tuple(

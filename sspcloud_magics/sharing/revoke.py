@@ -153,7 +153,7 @@ def _delete_objects(cluster: Cluster, share: Share) -> None:
         try:
             object_writes.delete_object(cluster, resource, share.name, share.namespace)
         except Forbidden:
-            if not share.keeper:
+            if not share.has_job:
                 raise
             # Its owner, the Job, may be deleted from a notebook service with the role `edit`.
 

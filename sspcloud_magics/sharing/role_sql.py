@@ -165,7 +165,7 @@ class Privileges:
         The database inside the server, and the schemas to share.
     owners
         The roles whose future tables are shared too, and who may read what the colleague creates.
-    keeper
+    schema_owner
         The owner of the colleague's own schema: the heir, or `ARCHIVE`.
     read_write
         Whether it may change rows, and create in a schema of its own.
@@ -177,7 +177,7 @@ class Privileges:
     dbname: str
     schemas: tuple[str, ...]
     owners: tuple[str, ...]
-    keeper: str = ARCHIVE
+    schema_owner: str = ARCHIVE
     read_write: bool = False
     create: bool = False
 
@@ -288,8 +288,10 @@ def grant(wanted: Privileges, *, own_schema: bool = False) -> Statements:
             default.format(_join_identifiers(owners), schemas, sequences, _SEQUENCES, role),
         ]
     if wanted.read_write:
-        keeper = sql.Identifier(wanted.keeper)
-        statements.append(sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(role, keeper))
+        schema_owner = sql.Identifier(wanted.schema_owner)
+        statements.append(
+            sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(role, schema_owner)
+        )
     if wanted.read_write or own_schema:
         usage = sql.SQL("USAGE, CREATE" if wanted.read_write else "USAGE")
         statements += [

@@ -39,7 +39,12 @@ def alice(server, superuser):
 
 def share(superuser, role=ROLE, *, read_write=True):
     wanted = role_sql.Privileges(
-        role=role, dbname=DATABASE, schemas=("public",), owners=(OWNER,), keeper=OWNER, read_write=read_write
+        role=role,
+        dbname=DATABASE,
+        schemas=("public",),
+        owners=(OWNER,),
+        schema_owner=OWNER,
+        read_write=read_write,
     )
     verifier = superuser.pgconn.encrypt_password(b"b", role.encode(), b"scram-sha-256").decode()
     until = datetime.now(UTC) + timedelta(days=1)

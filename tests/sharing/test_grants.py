@@ -63,7 +63,12 @@ def share(superuser, *, read_write=False, until=None, exists=False):
 
 def make_grant(*, read_write=False):
     return role_sql.Privileges(
-        role=ROLE, dbname=DATABASE, schemas=(SCHEMA,), owners=(OWNER,), keeper=OWNER, read_write=read_write
+        role=ROLE,
+        dbname=DATABASE,
+        schemas=(SCHEMA,),
+        owners=(OWNER,),
+        schema_owner=OWNER,
+        read_write=read_write,
     )
 
 

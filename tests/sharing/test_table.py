@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from sspcloud_magics.sharing.inventory import LEFT, Share, ShareRole
+from sspcloud_magics.sharing.inventory import REMOVABLE, Share, ShareRole
 from sspcloud_magics.sharing.table import share_table
 
 
@@ -20,7 +20,7 @@ def share(**more):
             "reason": "cours",
             "role": "share_bob",
             "name": "db-share-bob",
-            "keeper": True,
+            "has_job": True,
             "complete": True,
             **more,
         }
@@ -75,4 +75,4 @@ def test_names_are_escaped():
 def test_ownerless_share_has_a_state_of_its_own():
     table = share_table([share(orphaned=True)], {})
     assert table["state"][0] == "orphaned"
-    assert table["state"].isin(LEFT).all()
+    assert table["state"].isin(REMOVABLE).all()
