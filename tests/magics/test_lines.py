@@ -79,7 +79,7 @@ def test_options_may_stand_anywhere(line: str) -> None:
         ("%forward svc/x 80/udp", "'80/udp' is not a port"),
         ("%forward a/secret/x 80", "'secret' is not a kind"),
         ("%forward a/b/c/d 80", "not a target"),
-        ("%forward a/svc/x 80 -n b", "'a' and in 'b'"),
+        ("%forward a/svc/x 80 -n b", "namespace 'a', but -n names 'b'"),
         ("%forwards now", "1 word too many"),
         ("%forwards %forwards", "The line has %forwards twice"),
         ("%share_db db --with bob --for -1d", "--for: a value is missing, or begins with a dash"),

@@ -100,7 +100,7 @@ def test_the_end_is_told_once_and_not_below_each_cell(
     assert "Your login ends in" in notebook.printed
     notebook.run("%k8s_whoami")
     assert "Your login ends in" not in notebook.printed
-    assert Reminder()._told is None
+    assert Reminder()._warned_end is None
 
 
 def test_kubeconfig_that_others_may_write_told_once(notebook: Notebook, script: Path, tmp_path: Path) -> None:
