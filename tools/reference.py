@@ -180,12 +180,12 @@ def settings() -> str:
         f"| `SSPCloud.{name}` | {f'`{trait.default_value}`' if isinstance(trait.default_value, bool) else 'empty'} | {_cell(trait.help)} |\n"
         for name, trait in sorted(SSPCloud.class_traits(config=True).items())
     )
-    orders = cli._parser()  # noqa: SLF001 - it is the program's own description
+    program = cli._parser()  # noqa: SLF001 - it is the program's own description
     lines = "".join(
         f"| `sspcloud-sandbox {name}` | {_cell(str(words))} |\n"
-        for name, words in cli._ORDERS.items()  # noqa: SLF001
+        for name, words in cli._COMMANDS.items()  # noqa: SLF001
     )
-    return SETTINGS.format(rows=rows, lines=lines, program=orders.description)
+    return SETTINGS.format(rows=rows, lines=lines, program=program.description)
 
 
 SETTINGS = """# Settings

@@ -1,7 +1,7 @@
 """A practice cluster on this machine: the Kubernetes API over TLS, and real programs as its pods.
 
-It imports nothing of the product, so that the product meets it as it meets any other cluster: over
-the network. An unmodified kubectl is the judge of how faithful it is.
+It imports nothing from the rest of the package, which therefore talks to it over the network like to any
+other cluster. The tests compare it with what an unmodified kubectl expects.
 
 >>> from sspcloud_magics import sandbox
 >>> sandbox.start()  # doctest: +SKIP

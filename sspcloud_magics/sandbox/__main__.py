@@ -1,4 +1,4 @@
-"""``python -m sspcloud_magics.sandbox`` is ``sspcloud-sandbox``."""
+"""Entry point of ``python -m sspcloud_magics.sandbox``, the same as ``sspcloud-sandbox``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The account page's login script, asked of a sandbox that runs."""
+"""A client of the account page of a running sandbox: login scripts and logout."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ def login_script(
     bound: bool = False,
     audience: str | None = None,
 ) -> str:
-    """Return a login script: four ``kubectl config`` commands with fresh tokens in them.
+    """Return a login script: four ``kubectl config`` commands with new tokens.
 
     Parameters
     ----------
     person
         ``alice``, ``bob`` or ``carol``.
     home
-        The sandbox's directory; the user's own where it is None.
+        The sandbox's directory; the user's default if None.
     id_token_seconds, login_seconds
         How long the ID token is valid, and how long it can be renewed.
     bound
-        Whether the login is bound to the program that made it (DPoP), so that nobody else can renew it.
+        Whether a renewal requires a DPoP proof, so that no other program can renew the login.
     audience
-        For whom the ID token is, where it is not for this cluster.
+        The audience of the ID token, if it is not for this cluster.
 
     Raises
     ------
     SandboxError
-        If no sandbox runs there, or there is no such person.
+        If no sandbox runs there, or it has no such person.
     """
     asked: dict[str, str | int | None] = {
         "id-token-seconds": id_token_seconds,
@@ -54,7 +54,7 @@ def login_script(
 
 
 def log_out(person: str = "alice", home: Path | None = None) -> None:
-    """End all logins of a person: their tokens cannot be renewed any more."""
+    """End all logins of a person: their tokens can no longer be renewed."""
     _ask(person, home, "/account/logout", "POST")
 
 
@@ -62,7 +62,7 @@ def _ask(person: str, home: Path | None, path: str, method: str) -> str:
     home = home or default_home()
     user = yaml.safe_load(kubeconfig(person, home).read_text())["users"][0]["user"]
     if "token" not in user:
-        raise SandboxError(f"{person} has no account page.", hint="name alice, bob or carol")
+        raise SandboxError(f"{person} has no account page.", hint="choose alice, bob or carol")
     if not status(home).running:
         raise SandboxError("The sandbox is not running.", hint="sspcloud-sandbox start")
     issuer = json.loads((home / "server.json").read_text())["issuer"]
@@ -74,7 +74,7 @@ def _ask(person: str, home: Path | None, path: str, method: str) -> str:
         urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
     )
     try:
-        with opener.open(request, timeout=30) as answer:
-            return str(answer.read().decode())
+        with opener.open(request, timeout=30) as response:
+            return str(response.read().decode())
     except (urllib.error.URLError, OSError) as error:
-        raise SandboxError("The sandbox's account page does not answer.", why=str(error)) from None
+        raise SandboxError("The sandbox's account page does not respond.", why=str(error)) from None

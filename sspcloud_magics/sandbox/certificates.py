@@ -1,7 +1,7 @@
-"""The certificates of the sandbox: the cluster's own, a client's, and a database's.
+"""The certificates of the API server, of clients and of databases.
 
-The cluster's authority is kept in the home, so that a kubeconfig stays good over a restart. Each database has an
-authority of its own, as the CloudNativePG operator makes one.
+The cluster's authority is stored in the home, so that kubeconfigs stay valid across restarts. Each database
+has its own authority, as with the CloudNativePG operator.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SERVER_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class DatabaseCertificates:
-    """An authority and the server certificate that it signed, in PEM; keys are hidden from the repr."""
+    """An authority and the server certificate that it signed, in PEM; the repr hides them."""
 
     ca: str
     certificate: str
@@ -39,7 +39,7 @@ class DatabaseCertificates:
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
-    """A client's certificate and its key, in PEM; the key is hidden from the repr."""
+    """A client's certificate and its key, in PEM; the repr hides them."""
 
     certificate: str
     key: str
@@ -49,7 +49,7 @@ class ClientCertificate:
 
 
 class ClusterAuthority:
-    """The authority of one home, made where it is missing."""
+    """The certificate authority of one home, created at the first use."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,13 +63,13 @@ class ClusterAuthority:
         self.pem = self._authority.cert_pem.bytes().decode()
 
     def server_context(self) -> ssl.SSLContext:
-        """Return how the API server speaks TLS: it asks for a client certificate, and insists on none."""
+        """Return the API server's TLS context, in which client certificates are optional."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._authority.issue_cert(*SERVER_NAMES, common_name="kube-apiserver").configure_cert(context)
         self._authority.configure_trust(context)
         context.verify_mode = ssl.CERT_OPTIONAL
-        context.num_tickets = 1  # as Go's servers do: each is work for both ends
+        context.num_tickets = 1  # as in Go: each ticket is work for both ends
         return context
 
     def client(self, name: str, group: str) -> ClientCertificate:
@@ -80,7 +80,7 @@ class ClusterAuthority:
 
 
 def database(name: str, namespace: str) -> DatabaseCertificates:
-    """Return certificates for the services of a CloudNativePG database, from an authority of its own."""
+    """Return certificates for the services of a CloudNativePG database, from a new authority."""
     authority = trustme.CA(organization_name=namespace, organization_unit_name=name)
     hosts = [
         f"{name}-{kind}{domain}"
@@ -97,7 +97,7 @@ def database(name: str, namespace: str) -> DatabaseCertificates:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only we can read, whole or not at all."""
+    """Write a file atomically, readable only by its owner."""
     scratch = path.with_name(f".{path.name}.new")
     with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
         file.write(content)

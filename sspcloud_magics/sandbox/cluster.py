@@ -1,8 +1,8 @@
-"""The whole sandbox, put together: the store, the API server, the node, the controllers and the world.
+"""The whole sandbox in one asyncio process: store, API server, node, controllers and scenario.
 
-Everything is one asyncio process. The store is the truth and lives in memory; `snapshot` carries it over a restart,
-so the world of `world` is made at the first start only. A home also keeps an authority, a seed for passwords and
-tokens, keys, ports and the databases' volumes, so that every credential stays good.
+All objects live in the store, in memory, and `snapshot` saves them across restarts; `scenario` is therefore
+created at the first start only. The home also holds the certificate authority, the seed of passwords and
+tokens, keys, ports and the databases' volumes, so that credentials stay valid across restarts.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ MASTERS = "system:masters"
 
 log = logging.getLogger(__name__)
 
+# Seconds that a start waits for its pods.
 _READY_SECONDS = 60.0
 _CONTROLLERS = (
     cnpg.CONTROLLER,
@@ -70,26 +71,26 @@ _CONTROLLERS = (
 class SandboxCluster:
     """One sandbox.
 
-    `keep`: whether to begin with what the home holds, and to leave it all there; else nothing is kept but
-    keys.
+    `keep`: whether to start from the data in the home and to save it there; without it, only keys are kept.
     """
 
     def __init__(self, home: Path, *, keep: bool = True) -> None:
         self.home = home
         self._keep = keep
         self.store = Store()
+        # Addresses of the API server and of the identity provider; empty until they listen.
         self.url = ""
         self.issuer_url = ""
         self._api: ApiServer | None = None
-        # Writes the snapshot; None until a first start has ended, and where nothing is kept.
+        # Writes the snapshot; None until a first start has finished, and without `keep`.
         self._keeper: Keeper | None = None
+        # What `stop` does, in reverse order; `start` adds each step as soon as there is something to stop.
         self._cleanup = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
-        """Start everything, and return when the pods of the world, or those that were ready before, are ready.
+        """Start everything, and return when the pods of the scenario, or those that were ready before, are ready.
 
-        Raise `SandboxError` if the world does not become ready, or the home holds what cannot be started
-        from.
+        Raise `SandboxError` if the scenario's pods do not become ready, or the saved data cannot be used.
         """
         kept = snapshot.read(self.home) if self._keep else None
         authority = ClusterAuthority(self.home / "certificates")
@@ -116,11 +117,11 @@ class SandboxCluster:
         await provisioner.start()
         self._cleanup.push_async_callback(loop.stop)
         await loop.start()
-        await loop.settle()  # a share whose end has passed is gone before anybody can use it
+        await loop.settle()  # deletes the shares that have expired before a client can use them
         sockets = self._listen_for_logins()
         issuer = self._issuer(kept.logins if kept else {})
         if kept:
-            self._keeper = Keeper(self.home, self.store, issuer.logins)  # before anybody can change something
+            self._keeper = Keeper(self.home, self.store, issuer.logins)  # before a client can change anything
         context = authority.server_context()
         self._api = ApiServer(
             lambda rights_read: build_app(self.store, node, auth, rights_read), context, self.home / "port"
@@ -135,20 +136,20 @@ class SandboxCluster:
             self._keeper = Keeper(self.home, self.store, issuer.logins)
 
     async def stop(self) -> None:
-        """Stop everything, the newest first; also after a start that failed."""
+        """Stop everything in reverse order; also after a start that failed."""
         await self._cleanup.aclose()
 
     async def restart_api_server(self) -> None:
-        """Kill the API server and start it again; the pods run on."""
+        """Kill the API server and start it again; pods keep running."""
         if self._api is not None:
             await self._api.restart()
 
     def _stop_keeping(self) -> None:
-        """Write the snapshot for the last time: nothing changes any more, and the pods still run."""
+        """Write the last snapshot: clients and controllers have stopped, and the pods still run."""
         if self._keeper is not None:
             self._keeper.stop()
 
-    def _note_login(self) -> None:
+    def _save_login(self) -> None:
         if self._keeper is not None:
             self._keeper.write_soon()
 
@@ -165,7 +166,7 @@ class SandboxCluster:
             _read_signing_key(self.home / "issuer.key"),
             username_prefix=people.username_prefix(),
             logins=logins,
-            changed=self._note_login,
+            changed=self._save_login,
         )
 
     async def _start_identity_provider(
@@ -178,12 +179,12 @@ class SandboxCluster:
     ) -> None:
         auth.trust_identity_provider(issuer.user_of_token)
 
-        def who(token: str) -> str | None:
+        def find_person(token: str) -> str | None:
             with contextlib.suppress(Unauthenticated):
                 return people.person_of(auth.user_of_token(token).name)
             return None
 
-        app = provider.build_app(issuer, who=who, server=lambda: self.url, ca=authority.pem)
+        app = provider.build_app(issuer, find_person=find_person, server=lambda: self.url, ca=authority.pem)
         runner = await serve(app, context, sockets)
         self._cleanup.push_async_callback(runner.cleanup)
 
@@ -197,43 +198,45 @@ class SandboxCluster:
             kubeconfigs.write(self.home, self.url, authority.pem, person)
 
     async def _ready(self, was_ready: frozenset[str] | None) -> None:
-        """Wait until the pods that were ready before are ready or say what they lack; at first, for those of the world."""
+        """Wait for the pods.
+
+        `was_ready`: the uids of the pods that were ready before a restart: each must be ready again or show
+        what it waits for. None at the first start: all pods of the scenario must be ready.
+        """
         ready = asyncio.Event()
 
-        def late() -> list[Obj]:
+        def list_late_pods() -> list[Obj]:
             pods = self.store.peek_all(kinds.PODS)
             if was_ready is not None:
                 return [pod for pod in pods if pod["metadata"]["uid"] in was_ready and is_starting(pod)]
             return [pod for pod in pods if not pod_ready(pod)]
 
-        def look(change: Change | None = None) -> None:
+        def check(change: Change | None = None) -> None:
             if change is None or change.resource == kinds.PODS:
-                made = was_ready is not None or len(self.store.peek_all(kinds.PODS)) == beginning.PODS
-                if made and not late():
+                created = was_ready is not None or len(self.store.peek_all(kinds.PODS)) == beginning.PODS
+                if created and not list_late_pods():
                     ready.set()
 
-        unsubscribe = self.store.subscribe(look)
-        look()
+        unsubscribe = self.store.subscribe(check)
+        check()
         try:
             await asyncio.wait_for(ready.wait(), _READY_SECONDS)
         except TimeoutError:
-            words = f"Not ready after {_READY_SECONDS:g} s: {', '.join(map(name_of, late()))}"
+            message = f"Not ready after {_READY_SECONDS:g} s: {', '.join(map(name_of, list_late_pods()))}"
             if was_ready is None:
-                raise SandboxError(words) from None
-            log.warning(words)
+                raise SandboxError(message) from None
+            log.warning(message)
         finally:
             unsubscribe()
 
 
 def is_starting(pod: Obj) -> bool:
-    """Return whether a pod will be ready soon: it has not ended, and nothing that it says holds it up."""
+    """Return whether a pod can be expected to become ready: it has not ended, and no container reports an error."""
     status = pod.get("status") or {}
     if pod_ready(pod) or pod_over(pod) or is_terminating(pod) or condition(pod, "PodScheduled") == "False":
         return False
-    told = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
-    reasons = {
-        container["state"]["waiting"]["reason"] for container in told if "waiting" in container["state"]
-    }
+    containers = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
+    reasons = {each["state"]["waiting"]["reason"] for each in containers if "waiting" in each["state"]}
     return reasons <= {"ContainerCreating", "PodInitializing"}
 
 

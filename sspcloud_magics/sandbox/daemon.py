@@ -1,12 +1,12 @@
-"""The sandbox as a process of its own: started in the background, found again, stopped.
+"""Start, find and stop the server process of a sandbox.
 
-A sandbox lives in a directory, its *home*. The server process holds a lock on ``lock`` in it for as long as
-it lives, so that no home ever has two; when it is ready it writes ``server.json``, which says who it is
-(a process id and the time that it began, since ids are used again) and where it listens. A command that starts or
-stops one holds ``start.lock`` until it has, and a start reads one line from a pipe: nothing is polled.
+A sandbox has a directory, its *home*. The server process holds a lock on the file ``lock`` in it, so that a
+home never has two servers. When it is ready, it writes its identity and its addresses to ``server.json``; the
+identity is the process ID and the start time, because IDs are reused. Commands that start or stop a sandbox
+hold ``start.lock``. A start waits for one line on a pipe, without polling.
 
-A server that is started *with its parent* ends when its standard input closes, however the parent died, and keeps
-nothing. Any other leaves in its home what its users did in it.
+A server that is started *with its parent* stops when its standard input closes, however the parent ended, and
+saves no data. Any other server saves its data in the home.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ from pathlib import Path
 import psutil
 
 PEOPLE = ("alice", "bob", "carol", "admin")
-"""Whom the sandbox has a kubeconfig for."""
+"""The users that have a kubeconfig."""
 
-# Servers that this process has started and that outlive it: kept so that those which end are reaped.
+# Servers started by this process, which may outlive it; `status` reaps those that have ended.
 _started: list[subprocess.Popen[bytes]] = []
 
+# Timeouts: of a start, and of a stop before the processes are killed.
 _START_SECONDS = 90.0
 _STOP_SECONDS = 15.0
-# After so many seconds a stop says what it waits for.
+# Seconds after which a stop reports that it waits.
 _QUIET_STOP_SECONDS = 2.0
-# How often it is looked whether a process has ended.
-_LOOK_SECONDS = 0.02
+# Interval between two checks whether processes have ended.
+_POLL_SECONDS = 0.02
 
 
 class SandboxError(Exception):
-    """The sandbox cannot do what it was asked: what happened, why, and what to do next."""
+    """The sandbox cannot do what was asked; ``what``, ``why`` and ``hint`` explain the error."""
 
     def __init__(self, what: str, *, why: str = "", hint: str = "") -> None:
         super().__init__(what)
@@ -56,16 +57,16 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Whether a sandbox runs, and where.
+    """The state of a sandbox.
 
     Parameters
     ----------
     home
-        Its directory.
+        The sandbox's directory.
     server
-        The address of its API server; None where it does not run.
+        The address of its API server; None if the sandbox does not run.
     pid
-        The server's process id; None where it does not run.
+        The process ID of the server; None if the sandbox does not run.
     """
 
     home: Path
@@ -74,17 +75,17 @@ class Status:
 
     @property
     def running(self) -> bool:
-        """Whether it runs."""
+        """Whether the sandbox runs."""
         return self.pid is not None
 
     @property
     def keeps(self) -> bool:
-        """Whether its home holds what was done in it."""
+        """Whether the home holds saved data."""
         return snapshot_file(self.home).exists()
 
     def __str__(self) -> str:
         if not self.running and self.keeps:
-            return f"The sandbox is not running; what was done in it is kept (home: {self.home})."
+            return f"The sandbox is not running; its data is kept (home: {self.home})."
         if not self.running:
             return f"The sandbox is not running (home: {self.home})."
         return f"The sandbox is running at {self.server} (process {self.pid}, home: {self.home})."
@@ -93,7 +94,7 @@ class Status:
 
 
 def default_home() -> Path:
-    """Return the home that is meant where none is named: ``SSPCLOUD_SANDBOX_HOME``, or one per user."""
+    """Return the default home: ``SSPCLOUD_SANDBOX_HOME``, or one per user."""
     named = os.environ.get("SSPCLOUD_SANDBOX_HOME")
     if named:
         return Path(named).expanduser().absolute()
@@ -102,38 +103,38 @@ def default_home() -> Path:
 
 
 def snapshot_file(home: Path) -> Path:
-    """Return the file that carries all objects of a sandbox over a restart."""
+    """Return the path of the file that keeps the objects of a sandbox across restarts."""
     return home / "snapshot.json"
 
 
 def status(home: Path | None = None) -> Status:
-    """Return whether the sandbox at `home` runs, and where.
+    """Return the state of a sandbox.
 
     Parameters
     ----------
     home
-        Its directory; the user's own where it is None.
+        The sandbox's directory; the user's default if None.
     """
     home = _home(home)
     _started[:] = [process for process in _started if process.poll() is None]
     try:
-        said = json.loads((home / "server.json").read_text())
-        process = psutil.Process(said["pid"])
-        alive = process.create_time() == said["began"] and _is_alive(process)
-        return Status(home, said["server"], said["pid"]) if alive else Status(home)
+        server = json.loads((home / "server.json").read_text())
+        process = psutil.Process(server["pid"])
+        alive = process.create_time() == server["began"] and _is_alive(process)
+        return Status(home, server["server"], server["pid"]) if alive else Status(home)
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return Status(home)
 
 
 def start(home: Path | None = None) -> Status:
-    """Start the sandbox in the background, and return when its pods are ready.
+    """Start the sandbox in the background with its saved data, and return when its pods are ready.
 
-    It goes on where it was stopped. One that runs already is left as it is.
+    A sandbox that already runs is left as it is.
 
     Parameters
     ----------
     home
-        Its directory; the user's own where it is None.
+        The sandbox's directory; the user's default if None.
 
     Raises
     ------
@@ -153,14 +154,15 @@ def start(home: Path | None = None) -> Status:
             _started.append(spawn(home))
             found = status(home)
     if not found.running:
-        raise SandboxError("The sandbox ended as soon as it had started.", hint=_look_at(home))
+        raise SandboxError("The sandbox exited right after it had started.", hint=_suggest_log(home))
     return found
 
 
 def spawn(home: Path, *, with_parent: bool = False) -> subprocess.Popen[bytes]:
-    """Start a server for `home` and return its process when the sandbox is ready, or raise `SandboxError`.
+    """Start a server for `home`, and return its process when the sandbox is ready; raise `SandboxError` if it fails.
 
-    One that is started `with_parent` keeps nothing, and ends when the ``stdin`` of the process closes: with us, at the latest.
+    A server that is started `with_parent` saves no data, and stops when the ``stdin`` of the returned process
+    closes: at the latest when this process ends.
     """
     prepare(home)
     reading, writing = os.pipe()
@@ -169,7 +171,7 @@ def spawn(home: Path, *, with_parent: bool = False) -> subprocess.Popen[bytes]:
     (home / "sandbox.log").touch(mode=0o600)
     process: subprocess.Popen[bytes] | None = None
     try:
-        with os.fdopen(reading, "rb") as told:
+        with os.fdopen(reading, "rb") as pipe:
             try:
                 with (home / "sandbox.log").open("ab") as log, _interrupt_waits():
                     process = subprocess.Popen(
@@ -184,35 +186,35 @@ def spawn(home: Path, *, with_parent: bool = False) -> subprocess.Popen[bytes]:
                     )
             finally:
                 os.close(writing)
-            ready, _, _ = select.select([told], [], [], _START_SECONDS)
-            line = told.readline() if ready else b""
+            ready, _, _ = select.select([pipe], [], [], _START_SECONDS)
+            line = pipe.readline() if ready else b""
     except BaseException:
         if process is not None:
             _end(process)
         raise
-    said = json.loads(line or "{}")
-    if "server" in said:
+    result = json.loads(line or "{}")
+    if "server" in result:
         return process
     _end(process)
-    if said:
-        raise SandboxError(**said)
-    raise SandboxError("The sandbox did not start.", why=_last_words(home), hint=_look_at(home))
+    if result:
+        raise SandboxError(**result)
+    raise SandboxError("The sandbox did not start.", why=_read_last_log_line(home), hint=_suggest_log(home))
 
 
 def stop(home: Path | None = None, *, progress: Callable[[str], None] | None = None) -> Status:
-    """Stop the sandbox with all its pods, and keep what was done in it; one that does not run is no error.
+    """Stop the sandbox with all its pods, and keep its data; a sandbox that does not run is no error.
 
     Parameters
     ----------
     home
-        Its directory; the user's own where it is None.
+        The sandbox's directory; the user's default if None.
     progress
-        Is told what is waited for, if that takes more than a moment.
+        Called with a description of what the stop waits for, if it takes more than a moment.
 
     Raises
     ------
     SandboxError
-        If it was stopped, and the last changes could not be kept.
+        If the sandbox was stopped, but the last changes could not be saved.
     """
     home = _home(home)
     if not home.exists():
@@ -222,17 +224,17 @@ def stop(home: Path | None = None, *, progress: Callable[[str], None] | None = N
     with _hold_start_lock(home):
         ran = _stop(home, progress)
     if ran and before is not None and snapshot.stat().st_mtime_ns == before.st_mtime_ns:
-        kept = time.strftime("%H:%M:%S", time.localtime(before.st_mtime))
+        saved = time.strftime("%H:%M:%S", time.localtime(before.st_mtime))
         raise SandboxError(
-            "The sandbox is stopped, and its last changes could not be kept.",
-            why="; ".join(filter(None, [_last_words(home), f"it will start as it was at {kept}"])),
-            hint=f"make room on the disk of {home}",
+            "The sandbox is stopped, but its last changes could not be saved.",
+            why="; ".join(filter(None, [_read_last_log_line(home), f"it will start as it was at {saved}"])),
+            hint=f"free some space on the disk of {home}",
         )
     return status(home)
 
 
 def _stop(home: Path, progress: Callable[[str], None] | None) -> bool:
-    """Stop the sandbox while no other starts, and return whether it ran."""
+    """Stop the sandbox, and return whether it was running; the caller holds the start lock."""
     found = status(home)
     if found.pid is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -251,15 +253,15 @@ def _stop(home: Path, progress: Callable[[str], None] | None) -> bool:
 
 
 def wait_for_end(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait until processes have ended, and return those that have not in so many seconds.
+    """Wait up to `seconds` for the end of processes, and return those that still run.
 
-    A zombie counts as ended: psutil's own functions wait for its parent, which may be another notebook that runs on.
+    A zombie counts as ended. psutil's own functions would wait for its parent, which may be another notebook.
     """
     until = time.monotonic() + seconds
     while left := [process for process in processes if _is_alive(process)]:
         if time.monotonic() >= until:
             break
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return left
 
 
@@ -271,9 +273,9 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 def restart_api_server(home: Path | None = None) -> Status:
-    """Kill the sandbox's API server and have it start again: connections break, pods run on.
+    """Kill and restart the sandbox's API server: connections break, pods keep running.
 
-    For a moment after its start it refuses everything, as a real one does until it has read the rights.
+    For a moment after the restart it forbids everything, as a real one does until it has read the RBAC rules.
     """
     found = status(home)
     if found.pid is None:
@@ -283,21 +285,21 @@ def restart_api_server(home: Path | None = None) -> Status:
 
 
 def reset(home: Path | None = None, *, progress: Callable[[str], None] | None = None) -> Status:
-    """Forget everything that the sandbox holds, credentials too, and start it afresh if it ran.
+    """Delete everything in the sandbox, including its credentials, and start it again if it was running.
 
     Parameters
     ----------
     home
-        Its directory; the user's own where it is None.
+        The sandbox's directory; the user's default if None.
     progress
-        Is told what is waited for, if that takes more than a moment.
+        Called with a description of what the stop waits for, if it takes more than a moment.
 
     Raises
     ------
     SandboxError
-        If `home` is not a sandbox's, or the new one does not start.
+        If `home` is not the home of a sandbox, or the new sandbox does not start.
     """
-    from sspcloud_magics.sandbox import postgres  # noqa: PLC0415 - it needs what Windows lacks
+    from sspcloud_magics.sandbox import postgres  # noqa: PLC0415 - imports modules that Windows lacks
 
     home = _home(home)
     if not home.exists():
@@ -312,24 +314,22 @@ def reset(home: Path | None = None, *, progress: Callable[[str], None] | None = 
 
 
 def kubeconfig(person: str = "alice", home: Path | None = None) -> Path:
-    """Return the kubeconfig of one of the sandbox's people.
+    """Return the path of a user's kubeconfig.
 
     Parameters
     ----------
     person
         ``alice``, ``bob``, ``carol`` or ``admin``.
     home
-        The sandbox's directory; the user's own where it is None.
+        The sandbox's directory; the user's default if None.
 
     Raises
     ------
     SandboxError
-        If there is no such person, or the sandbox was never started.
+        If there is no such user, or the sandbox was never started.
     """
     if person not in PEOPLE:
-        raise SandboxError(
-            f"Nobody in the sandbox is called {person!r}.", hint=f"choose among {', '.join(PEOPLE)}"
-        )
+        raise SandboxError(f"The sandbox has no user {person!r}.", hint=f"choose one of {', '.join(PEOPLE)}")
     path = _home(home) / f"kubeconfig-{person}"
     if not path.exists():
         raise SandboxError("The sandbox has not been started yet.", hint="sspcloud-sandbox start")
@@ -341,18 +341,18 @@ def _home(home: Path | None) -> Path:
 
 
 def prepare(home: Path) -> Path:
-    """Make the directory `home` and what it needs, and return it; raises `SandboxError` where it cannot."""
+    """Create the directory `home` with its lock, and return its path; raise `SandboxError` if that fails."""
     if sys.platform == "win32":
         raise SandboxError("The sandbox runs on Linux and macOS only.")
     try:
-        # Root's Postgres runs as nobody, who must pass through; nothing in it can be listed or read by others.
+        # Root's Postgres runs as another user, who must be able to traverse the home; listing stays forbidden.
         home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         (home / "lock").touch(mode=0o600)
     except OSError as error:
         raise SandboxError(
             f"The sandbox cannot write to its home {home}.",
             why=error.strerror or "",
-            hint="name another directory in SSPCLOUD_SANDBOX_HOME",
+            hint="set SSPCLOUD_SANDBOX_HOME to another directory",
         ) from error
     return home
 
@@ -369,28 +369,28 @@ def _hold_start_lock(home: Path) -> Iterator[None]:
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 yield
                 return
-        prepare(home)  # a reset has removed the home, and the lock that we waited for with it
+        prepare(home)  # a reset has removed the home with the lock that this call waited for
 
 
 def _environment() -> dict[str, str]:
-    """Return our environment without what would lead Postgres or Python astray."""
+    """Return the environment without the variables that would change the behaviour of Postgres and Python."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTHONPATH"))}
 
 
 @contextlib.contextmanager
 def _interrupt_waits() -> Iterator[None]:
-    """Let Ctrl-C wait inside of the block: amid `subprocess.Popen` it would leave a process that nobody knows."""
+    """Delay Ctrl-C until the end of the block: within `subprocess.Popen` it would leave an unknown process."""
     before = signal.getsignal(signal.SIGINT)
     if before is None or threading.current_thread() is not threading.main_thread():
         yield  # only the main thread is interrupted
         return
-    came: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+    interrupts: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        if came:
+        if interrupts:
             signal.raise_signal(signal.SIGINT)
 
 
@@ -405,18 +405,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
-def _last_words(home: Path) -> str:
+def _read_last_log_line(home: Path) -> str:
     lines = (home / "sandbox.log").read_text(errors="replace").strip().splitlines()
     return lines[-1] if lines else ""
 
 
-def _look_at(home: Path) -> str:
-    return f"look at {home / 'sandbox.log'}"
+def _suggest_log(home: Path) -> str:
+    return f"read {home / 'sandbox.log'}"
 
 
 def announce(home: Path, server: str, issuer: str) -> None:
-    """Write ``server.json``: called in the server process when the sandbox is ready."""
-    said = {
+    """Write ``server.json``; the server process calls this when the sandbox is ready."""
+    content = {
         "pid": os.getpid(),
         "began": psutil.Process().create_time(),
         "server": server,
@@ -425,5 +425,5 @@ def announce(home: Path, server: str, issuer: str) -> None:
     }
     scratch = home / "server.json.new"
     scratch.touch(mode=0o600)
-    scratch.write_text(json.dumps(said))
+    scratch.write_text(json.dumps(content))
     scratch.replace(home / "server.json")

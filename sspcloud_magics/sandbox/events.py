@@ -1,6 +1,7 @@
-"""Events: what the scheduler, the kubelet and the controllers tell about an object, for ``kubectl describe``.
+"""The Events of the scheduler, the kubelet and the controllers, for ``kubectl describe``.
 
-The same event again raises its count, as a real recorder does. Old ones go, as they do from a cluster after an hour.
+A repeated event increases a count, as in a real recorder. The oldest events are deleted; a real cluster
+deletes them after an hour.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from typing import Final
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.store import Obj, Store, now
 
+# Number of events that are kept.
 KEPT: Final = 500
 
 
-def tell(
+def record_event(
     store: Store,
     obj: Obj,
     reason: str,
@@ -26,7 +28,7 @@ def tell(
 ) -> None:
     """Record an event.
 
-    `component`, `host`: who tells, and on which node. `field`: the part of the object that it is about.
+    `component`, `host`: the reporting component and its node. `field`: the part of the object concerned.
     """
     metadata, moment = obj["metadata"], now()
     events = store.peek_all(kinds.EVENTS)
@@ -36,13 +38,13 @@ def tell(
         if (about.get("uid"), about.get("fieldPath", ""), event.get("reason"), event.get("message")) == same:
             store.update(event | {"count": event["count"] + 1, "lastTimestamp": moment})
             return
-    if len(events) >= KEPT:  # several at once, so that not every new event looks for the oldest
+    if len(events) >= KEPT:  # a tenth at once, so that not every new event has to sort them
         events.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
         for old in events[: KEPT // 10]:
             store.delete(kinds.EVENTS, old["metadata"]["namespace"], old["metadata"]["name"])
     involved = {name: metadata[name] for name in ("namespace", "name", "uid", "resourceVersion")}
     involved |= {"kind": obj["kind"], "apiVersion": obj["apiVersion"]}
-    # Sorted by name they stand in the order in which they were told, though their times are whole seconds.
+    # The order by name is the order of recording: the times are whole seconds and cannot tell.
     name = f"{metadata['name']}.{store.version:016x}"
     store.create(
         {

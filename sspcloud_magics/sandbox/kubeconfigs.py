@@ -1,4 +1,4 @@
-"""The kubeconfigs of the sandbox's people."""
+"""The kubeconfigs of the sandbox's users."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLUSTER = "sandbox"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who has a kubeconfig: a token or a client certificate, and a namespace to begin in."""
+    """A user of the sandbox: a token or a client certificate, and a current namespace."""
 
     name: str
     namespace: str
@@ -28,12 +28,12 @@ class Person:
 
 
 def path_of(home: Path, name: str) -> Path:
-    """Return where somebody's kubeconfig is."""
+    """Return the path of a person's kubeconfig."""
     return home / f"kubeconfig-{name}"
 
 
 def write(home: Path, server: str, ca: str, person: Person) -> Path:
-    """Write a person's kubeconfig, readable by you alone, and return where it is."""
+    """Write a person's kubeconfig, readable only by you, and return its path."""
     user: dict[str, Any] = {}
     if person.token is not None:
         user["token"] = person.token

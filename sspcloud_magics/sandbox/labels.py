@@ -1,4 +1,4 @@
-"""Label selectors as objects write them: ``matchLabels`` and ``matchExpressions``."""
+"""Label selectors in objects: ``matchLabels`` and ``matchExpressions``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPERATORS: Final[Mapping[str, Callable[[str | None, Collection[str]], bool]]] = 
 
 
 def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Return whether a selector matches labels: an empty one matches everything, None and an unknown operator nothing."""
+    """Return whether a selector matches: an empty one matches everything, None or an unknown operator nothing."""
     if selector is None:
         return False
     wanted = selector.get("matchLabels") or {}

@@ -1,7 +1,8 @@
-"""The sandbox's web servers: where they listen, and how the API server is killed and started again.
+"""The sandbox's web servers: their sockets, and the restart of the API server.
 
-An API server that starts serves before it has read the rights: for a moment it refuses everything to everybody but
-``system:masters``, and ``/readyz`` says so. `ApiServer.restart` shows that: pods run on, every connection breaks.
+A real API server accepts requests before it has read the RBAC rules: for a moment it forbids everything to all
+users but ``system:masters``, and ``/readyz`` fails. `ApiServer.restart` imitates that: connections break, pods
+keep running.
 
 Source: https://kubernetes.io/docs/reference/using-api/health-checks/
 """
@@ -20,19 +21,20 @@ from aiohttp import web
 
 from sspcloud_magics.sandbox.certificates import write_private
 
-# A node's kubelet starts it again after about as long; the refusals were measured to last 0.12 s and more.
+# Seconds between the end and the restart of an API server: about the delay of a real kubelet.
 DOWN_SECONDS = 1.0
+# Seconds in which a restarted server forbids everything; on a real cluster they were measured as 0.12 s and more.
 STARTING_SECONDS = 0.5
 
-# How long requests have to end when a server stops, twice: watches and forwards, which do not end, would take all of it.
+# Seconds that requests have to end when a server stops; aiohttp waits twice. Watches and forwards use all of it.
 SHUTDOWN_SECONDS = 0.2
 
 
 class ApiServer:
-    """Listens at one port, which it keeps.
+    """An API server that keeps its port across restarts.
 
-    `build`: makes the application; what it is given says whether the rights have been read. `port`: the file
-    in which the port is remembered.
+    `build`: makes the application; its argument is set when the RBAC rules have been read. `port`: the file
+    that stores the port.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class ApiServer:
         self.url = ""
 
     async def start(self, *, ready: bool = True) -> asyncio.Event:
-        """Listen; return what is to be set when the rights have been read."""
+        """Listen; return the event to set when the RBAC rules have been read, which `ready` does at once."""
         rights_read = asyncio.Event()
         if ready:
             rights_read.set()
@@ -56,13 +58,13 @@ class ApiServer:
         return rights_read
 
     async def stop(self) -> None:
-        """End it; connections have a moment to end in order."""
+        """Stop; requests have `SHUTDOWN_SECONDS` to end."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
 
     async def restart(self) -> None:
-        """Kill it, so that every connection is reset, and start it again a moment later."""
+        """Reset every connection, and start again a moment later."""
         async with self._restarting:
             runner = self._runner
             if runner is None or runner.server is None:
@@ -80,7 +82,7 @@ class ApiServer:
 
 
 async def serve(app: web.Application, context: ssl.SSLContext, sockets: list[socket.socket]) -> web.AppRunner:
-    """Serve an application on `sockets`, until ``cleanup`` of what is returned."""
+    """Serve an application on `sockets` until the runner's ``cleanup`` is called."""
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     for each in sockets:
@@ -89,9 +91,9 @@ async def serve(app: web.Application, context: ssl.SSLContext, sockets: list[soc
 
 
 def open_sockets(remembered: Path) -> list[socket.socket]:
-    """Return what listens on the port of this home: 127.0.0.1, and ::1 where the machine has it.
+    """Return sockets that listen on 127.0.0.1 and, if the machine has IPv6, on ::1.
 
-    The port is the same at each start as long as nobody else has taken it meanwhile.
+    The port is the one stored in the file `remembered`, unless another program has taken it.
     """
     try:
         port = int(json.loads(remembered.read_text()))
@@ -104,6 +106,6 @@ def open_sockets(remembered: Path) -> list[socket.socket]:
     port = first.getsockname()[1]
     write_private(remembered, str(port).encode())
     sockets = [first]
-    with contextlib.suppress(OSError):  # IPv6 is switched off, or somebody has that port there
+    with contextlib.suppress(OSError):  # IPv6 is disabled, or the port is in use there
         sockets.append(socket.create_server(("::1", port), family=socket.AF_INET6, backlog=512))
     return sockets

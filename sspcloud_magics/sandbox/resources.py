@@ -1,7 +1,4 @@
-"""The kinds of object that the sandbox knows, as the API server names them.
-
-One table is the truth for paths, discovery, RBAC and watches.
-"""
+"""The resource types of the sandbox: the one table behind paths, discovery, RBAC and watches."""
 
 from __future__ import annotations
 
@@ -10,18 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind of object."""
+    """A resource type."""
 
-    group: str  # the API group (empty for core) and its version
+    group: str  # the API group; empty for core
     version: str
-    kind: str  # as in ``Pod``, ``pods``, ``pod``
-    plural: str
-    singular: str
-    namespaced: bool = True  # whether its objects live in a namespace
-    short_names: tuple[str, ...] = ()  # what kubectl accepts beside its name
+    kind: str  # ``Pod``
+    plural: str  # ``pods``
+    singular: str  # ``pod``
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()  # ``po``
     categories: tuple[str, ...] = ()  # such as ``all``
     subresources: tuple[str, ...] = ()  # such as ``status``, ``log`` or ``portforward``
-    # What may be done with it.
     verbs: tuple[str, ...] = (
         "create",
         "delete",
@@ -35,22 +31,22 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """As it stands in an object: ``v1`` or ``apps/v1``."""
+        """The ``apiVersion`` of its objects: ``v1`` or ``apps/v1``."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def qualified(self) -> str:
-        """As it stands in messages: ``pods`` or ``deployments.apps``."""
+        """The name in messages: ``pods`` or ``deployments.apps``."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
     def is_custom(self) -> bool:
-        """Whether it is a custom resource: one whose fields the API server itself knows nothing of."""
+        """Whether it is a custom resource, without a built-in schema."""
         return "." in self.group and not self.group.endswith(".k8s.io")
 
     @property
     def counts_generations(self) -> bool:
-        """Whether its objects count the changes of what is wanted, in ``metadata.generation``."""
+        """Whether ``metadata.generation`` counts the changes of the spec."""
         return self.plural in _COUNT_GENERATIONS
 
 
@@ -115,15 +111,12 @@ RESOURCES: tuple[Resource, ...] = tuple(map(_resource, filter(None, _TABLE.split
 
 
 def by_plural(group: str, plural: str) -> Resource:
-    """Return the resource with that group and plural name; raise `KeyError` if the sandbox knows none."""
+    """Return the resource with that group and plural name; raise `KeyError` if there is none."""
     return _BY_PLURAL[group, plural]
 
 
 def by_kind(api_version: str, kind: str) -> Resource:
-    """Return the resource of an object, from its ``apiVersion`` and ``kind``.
-
-    Raise `KeyError` if the sandbox knows none.
-    """
+    """Return the resource with that ``apiVersion`` and ``kind``; raise `KeyError` if there is none."""
     return _BY_KIND[api_version, kind]
 
 

@@ -1,4 +1,4 @@
-"""The server process: one sandbox from its first signal handler to its last pod."""
+"""The server process of a sandbox."""
 
 from __future__ import annotations
 
@@ -21,54 +21,55 @@ from sspcloud_magics.sandbox.cluster import SandboxCluster
 
 
 def serve(home: Path, *, ready_fd: int | None = None, with_parent: bool = False) -> None:
-    """Run the sandbox at `home` until SIGTERM, SIGINT or, with its parent, the end of standard input.
+    """Run the sandbox at `home` until SIGTERM, SIGINT or SIGHUP.
 
-    `ready_fd`: a file descriptor that gets one line when the sandbox is ready. `with_parent`: whether to end
-    when standard input closes. Raise `SandboxError` if a sandbox runs there already, or it cannot start.
+    `ready_fd`: a file descriptor that gets one line when the sandbox is ready. `with_parent`: also stop when
+    standard input closes, and save nothing. Raise `SandboxError` if a sandbox already runs there, or it cannot
+    start.
     """
     daemon.prepare(home)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
-    with (home / "lock").open("wb") as lock, _report_start(home, ready_fd) as tell:
+    with (home / "lock").open("wb") as lock, _report_start(home, ready_fd) as report:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise daemon.SandboxError(
-                f"A sandbox runs already at {home}.", hint="sspcloud-sandbox stop"
+                f"A sandbox is already running at {home}.", hint="sspcloud-sandbox stop"
             ) from None
         (home / "server.json").unlink(missing_ok=True)
         if with_parent and daemon.snapshot_file(home).exists():
             raise daemon.SandboxError(
-                f"{home} keeps what was done in a sandbox, and one that ends with its parent keeps nothing.",
-                hint="name another --home",
+                f"{home} holds the data of a sandbox, which --with-parent would not save.",
+                hint="choose another directory with --home",
             )
-        uvloop.run(_serve(home, tell, with_parent))
+        uvloop.run(_serve(home, report, with_parent))
 
 
 @contextlib.contextmanager
 def _report_start(home: Path, ready_fd: int | None) -> Iterator[Callable[[dict[str, str]], None]]:
-    """Give what tells how the start went: the process that waits for it, or the terminal."""
+    """Give a function that reports the result of the start: to the process that waits for it, or on the terminal."""
 
-    def tell(words: dict[str, str]) -> None:
-        if ready_fd is None and "server" in words:
-            print(daemon.status(home), "Ctrl-C ends it.", flush=True)
+    def report(result: dict[str, str]) -> None:
+        if ready_fd is None and "server" in result:
+            print(daemon.status(home), "Press Ctrl-C to stop it.", flush=True)
         elif ready_fd is not None:
             with contextlib.suppress(OSError), os.fdopen(ready_fd, "w") as ready:
-                ready.write(json.dumps(words) + "\n")
+                ready.write(json.dumps(result) + "\n")
 
     try:
-        yield tell
+        yield report
     except daemon.SandboxError as error:
-        tell({"what": error.what, "why": error.why, "hint": error.hint})
+        report({"what": error.what, "why": error.why, "hint": error.hint})
         raise
 
 
-async def _serve(home: Path, tell: Callable[[dict[str, str]], None], with_parent: bool) -> None:
+async def _serve(home: Path, report: Callable[[dict[str, str]], None], with_parent: bool) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, ended.set)
     if with_parent:
-        # Nothing is ever written to it: readable means closed.
+        # The parent never writes: readable means closed.
         loop.add_reader(sys.stdin.fileno(), ended.set)
     cluster = SandboxCluster(home, keep=not with_parent)
     restarts: set[asyncio.Task[None]] = set()
@@ -86,11 +87,11 @@ async def _serve(home: Path, tell: Callable[[dict[str, str]], None], with_parent
         if not starting.done():
             return
         await starting
-        # What lives as long as we do is not looked through again: that would stop everybody for a tenth of a second.
+        # Exempt the objects that live as long as the process from collections, which would pause it for 0.1 s.
         gc.collect()
         gc.freeze()
         daemon.announce(home, cluster.url, cluster.issuer_url)
-        tell({"server": cluster.url})
+        report({"server": cluster.url})
         await waiting
     finally:
         loop.remove_reader(sys.stdin.fileno()) if with_parent else None

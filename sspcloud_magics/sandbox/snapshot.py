@@ -1,11 +1,11 @@
-"""The snapshot of a home: all objects and logins, in one file that is replaced whole.
+"""The snapshot of a home: all objects and logins in one file, which is replaced atomically.
 
-It is written at once when a share changes or a login is renewed, within a second of any other change, and at the
-end. So a sandbox that is killed loses a second at most, and a share that was revoked stays revoked. Events are left
-out: they are news. What databases hold is in their volumes, and keys have files of their own.
+It is written at once when a share changes or a login is renewed, within a second of any other change, and when
+the sandbox stops. A killed sandbox therefore loses at most one second, and a revoked share stays revoked.
+Events are not saved. The content of databases is in their volumes, and keys have their own files.
 
-A start from a snapshot is like the start of a node after a power cut: pods keep their names and uids and run again,
-and every watch begins with a new list, because all older resource versions are gone.
+A start from a snapshot is like the start of a node after a power cut: pods keep their names and UIDs and run
+again. Watches must begin with a new list, because older resource versions are gone.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ from sspcloud_magics.sandbox.resources import RESOURCES
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 FORMAT: Final = {"format": 1, "postgres": postgres.MAJOR_VERSION}
-"""What a snapshot must say of itself; raise ``format`` when older snapshots cannot be started from any more."""
+"""The header of a snapshot that this version can read; increase ``format`` with an incompatible change."""
 
 DELAY: Final = 1.0
-"""Seconds in which changes are gathered into one writing, unless they are of a share."""
+"""Seconds in which changes are collected before the snapshot is written; changes of shares do not wait."""
 
 SKIPPED_VERSIONS: Final = 1_000_000
-"""How far resource versions move on at a start: further than a killed sandbox came after its last writing.
+"""Resource versions skipped at a start: more than a killed sandbox can have used after its last snapshot.
 
-So no version is given twice. Source: etcd documentation, "Restoring a cluster with revision bump".
+Otherwise a version could be assigned twice. Source: etcd documentation, "Restoring a cluster with revision bump".
 """
 
-FORGET: Final = "sspcloud-sandbox reset   forgets all that was done in the sandbox"
+RESET_HINT: Final = "sspcloud-sandbox reset   deletes everything in the sandbox"
 
 _CONTAINERS: Final = ("initContainerStatuses", "containerStatuses")
+# The label of the objects of a share.
 _SHARE: Final = ("app.kubernetes.io/managed-by", "sspcloud-magics")
 
 log = logging.getLogger(__name__)
@@ -49,17 +50,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What an earlier sandbox of a home has left; it is not shown."""
+    """The saved state of a sandbox; the repr hides it."""
 
     version: int  # the last resource version
-    objects: list[Obj]  # all objects
-    logins: dict[str, Any]  # the identity provider's, as `Issuer` gives them
+    objects: list[Obj]
+    logins: dict[str, Any]  # the result of `Issuer.logins`
 
     def __repr__(self) -> str:
         return f"Snapshot({self.version})"
 
     def restore(self, store: Store, volumes: Path) -> frozenset[str]:
-        """Fill an empty store, and return the uids of the pods that were ready.
+        """Fill an empty store, and return the UIDs of the pods that were ready.
 
         Raise `SandboxError` if `volumes` lacks the directory of a claim.
         """
@@ -67,7 +68,7 @@ class Snapshot:
             if claim["kind"] == kinds.CLAIMS.kind and is_bound(claim):
                 volume = volumes / namespace_of(claim) / name_of(claim)
                 if not volume.is_dir():
-                    raise SandboxError(f"The volume {volume} is missing.", hint=FORGET)
+                    raise SandboxError(f"The volume {volume} is missing.", hint=RESET_HINT)
         store.restore(self.version + SKIPPED_VERSIONS, map(_stop_object, self.objects))
         return frozenset(
             obj["metadata"]["uid"]
@@ -77,7 +78,7 @@ class Snapshot:
 
 
 def read(home: Path) -> Snapshot | None:
-    """Return the snapshot of a home, or None where there is none.
+    """Return the snapshot of a home, None if there is none.
 
     Raise `SandboxError` if it cannot be read, or was written by another version.
     """
@@ -86,38 +87,38 @@ def read(home: Path) -> Snapshot | None:
         return None
     try:
         found = json.loads(path.read_bytes())
-        kept = Snapshot(found["version"], found["objects"], found["logins"])
+        snapshot = Snapshot(found["version"], found["objects"], found["logins"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise SandboxError(f"The snapshot {path} cannot be read.", why=str(error), hint=FORGET) from None
-    wrote = {key: found.get(key) for key in FORMAT}
-    if wrote != FORMAT:
+        raise SandboxError(f"The snapshot {path} cannot be read.", why=str(error), hint=RESET_HINT) from None
+    header = {key: found.get(key) for key in FORMAT}
+    if header != FORMAT:
         raise SandboxError(
-            f"The snapshot {path} is of another version of the sandbox.",
-            why=f"it says {_describe(wrote)}, and this version needs {_describe(FORMAT)}",
-            hint=FORGET,
+            f"The snapshot {path} was written by another version of the sandbox.",
+            why=f"it has {_describe(header)}, and this version needs {_describe(FORMAT)}",
+            hint=RESET_HINT,
         )
-    return kept
+    return snapshot
 
 
 class Keeper:
     """Writes the snapshot of a home, now and after each change.
 
-    Raise `OSError` if it cannot be written now; later it is logged.
+    Raise `OSError` if it cannot be written now; later failures are logged.
     """
 
     def __init__(self, home: Path, store: Store, logins: Callable[[], dict[str, Any]]) -> None:
         self._path = snapshot_file(home)
         self._store = store
         self._logins = logins
-        # The next writing and its time by the loop's clock; None while nothing has changed.
+        # The scheduled write and its time by the loop's clock; None if nothing has changed.
         self._due: tuple[asyncio.Handle, float] | None = None
-        # Whether the last writing failed: it is tried every `DELAY` seconds then, and logged once.
+        # Whether the last write failed: it is then retried every `DELAY` seconds, and logged once.
         self._failed = False
         self._write()
         self._unsubscribe = store.subscribe(self._on_change)
 
     def stop(self) -> None:
-        """Write the snapshot for the last time."""
+        """Write the snapshot a last time, and follow the store no longer."""
         self._unsubscribe()
         try:
             self._write()
@@ -125,21 +126,21 @@ class Keeper:
             _log(error)
 
     def write_soon(self, delay: float = 0.0) -> None:
-        """Write the snapshot in at most so many seconds."""
+        """Write the snapshot within `delay` seconds."""
         loop = asyncio.get_running_loop()
         when = loop.time() + delay
         if self._due is None or when < self._due[1]:
             self._cancel()
-            self._due = loop.call_later(delay, self._write_or_try_later), when
+            self._due = loop.call_later(delay, self._write_or_retry), when
 
     def _on_change(self, change: Change) -> None:
         name, value = _SHARE
         if labels_of(change.object).get(name) == value:
-            self._write_or_try_later()  # before the request is answered: a kill may follow at once
+            self._write_or_retry()  # before the response is sent: the process may be killed right after it
         elif change.resource != kinds.EVENTS:
             self.write_soon(DELAY)
 
-    def _write_or_try_later(self) -> None:
+    def _write_or_retry(self) -> None:
         try:
             self._write()
             self._failed = False
@@ -171,7 +172,7 @@ def _log(error: OSError) -> None:
 
 
 def _stop_object(obj: Obj) -> Obj:
-    """Return an object as it is while nothing runs: a pod that has not ended has no address and is not ready."""
+    """Return an object in its state while the node is down: pods that have not ended are pending and not ready."""
     if obj["kind"] != kinds.PODS.kind or pod_over(obj):
         return obj
     status = obj.get("status") or {}

@@ -1,13 +1,12 @@
-"""The sandbox's memory: objects, their versions, and who watches them.
+"""The object store of the sandbox, in the role of etcd: objects, resource versions and subscriptions.
 
-It plays etcd's part: every change gets the next resource version and is told to all subscribers in
-order. It knows nothing of HTTP, rights or processes. All calls come from the event loop's thread, and
-subscribers are called before the change returns, so they must be quick and must not raise.
+Each change gets the next resource version and is delivered to all subscribers in order. The store is used
+from the event loop's thread only. It calls subscribers before a change returns, so they must be fast and must
+not raise.
 
-Objects are plain dicts in Kubernetes' JSON form. What goes in and what comes out is copied: nobody
-changes the store by changing a dict. The exceptions are `Store.peek` and `Store.peek_all`, for readers
-that only look (a list of 500 pods, a right to be checked): an object that is stored is never changed in
-place, it is replaced, so what they hold stays a true picture of the moment they looked.
+Objects are dicts in Kubernetes' JSON form, and are copied on the way in and out. `Store.peek` and
+`Store.peek_all` skip the copy for callers that only read (a list of 500 pods, an RBAC decision). That is safe
+because stored objects are replaced and never modified in place.
 """
 
 from __future__ import annotations
@@ -27,24 +26,24 @@ Key: TypeAlias = tuple[Resource, str, str]
 
 
 class NotFound(Exception):
-    """No such object."""
+    """The object does not exist."""
 
 
 class AlreadyExists(Exception):
-    """There is one of that name."""
+    """An object of that name already exists."""
 
 
 class Conflict(Exception):
-    """The object was changed since it was read."""
+    """The object has changed since it was read."""
 
 
 class Gone(Exception):
-    """That resource version is older than what the store remembers."""
+    """The resource version is older than the history of the store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change: `type` is ``ADDED``, ``MODIFIED`` or ``DELETED``; `old` is the object before it."""
+    """A change: `type` is ``ADDED``, ``MODIFIED`` or ``DELETED``; `old` is the object before the change."""
 
     type: str
     resource: Resource
@@ -54,12 +53,12 @@ class Change:
 
 
 def now(ahead: float = 0) -> str:
-    """Return the time as Kubernetes writes it, or that in so many seconds."""
+    """Return the time in Kubernetes' format, now or in `ahead` seconds."""
     return (datetime.now(UTC) + timedelta(seconds=ahead)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def count_seconds_since(moment: str) -> float:
-    """Return how many seconds ago a time of Kubernetes was."""
+    """Return the seconds since a time in Kubernetes' format."""
     then = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     return (datetime.now(UTC) - then).total_seconds()
 
@@ -74,25 +73,28 @@ def copy_json(value: Any) -> Any:
 
 
 def _get_generation_source(obj: Obj) -> tuple[Obj, bool]:
-    """Return what a generation counts the changes of: the spec but for the node, and whether it is to end."""
+    """Return the parts whose changes ``metadata.generation`` counts: the spec without the node, and the deletion."""
     spec = obj.get("spec") or {}
-    wish = {name: value for name, value in spec.items() if name != "nodeName"}
-    return wish, bool(obj["metadata"].get("deletionTimestamp"))
+    desired = {name: value for name, value in spec.items() if name != "nodeName"}
+    return desired, bool(obj["metadata"].get("deletionTimestamp"))
 
 
 class Store:
     """All objects of one cluster.
 
-    `history`: how many changes a watch may go back.
+    `history`: the number of changes that a watch may go back.
     """
 
     def __init__(self, history: int = 10_000) -> None:
         self._objects: dict[Resource, dict[tuple[str, str], Obj]] = {kind: {} for kind in RESOURCES}
+        # Resource version of the last change.
         self._version = 1
+        # The last changes, oldest first.
         self._history: deque[Change] = deque(maxlen=history)
         self._subscribers: list[Callable[[Change], None]] = []
-        self._untold: deque[Change] = deque()
-        self._telling = False
+        # Changes that the subscribers have not been notified of, and whether a call of `_notify` is doing so.
+        self._pending: deque[Change] = deque()
+        self._notifying = False
 
     @property
     def version(self) -> int:
@@ -100,16 +102,16 @@ class Store:
         return self._version
 
     def get(self, resource: Resource, namespace: str, name: str) -> Obj:
-        """Return one object; `namespace` is empty for a kind that has none.
+        """Return an object; `namespace` is empty for cluster-scoped kinds.
 
-        Raise `NotFound` if there is none.
+        Raise `NotFound` if it does not exist.
         """
         return cast("Obj", copy_json(self.peek(resource, namespace, name)))
 
     def peek(self, resource: Resource, namespace: str, name: str) -> Obj:
-        """Return one object as it is stored, to be looked at and never to be changed.
+        """Return the stored object itself, which the caller must not change.
 
-        Raise `NotFound` if there is none.
+        Raise `NotFound` if it does not exist.
         """
         try:
             return self._objects[resource][namespace, name]
@@ -117,18 +119,18 @@ class Store:
             raise NotFound(f'{resource.qualified} "{name}" not found') from None
 
     def list_objects(self, resource: Resource, namespace: str | None = None) -> list[Obj]:
-        """Return the objects of a kind, in all namespaces or in one, sorted by namespace and name."""
+        """Return the objects of a kind, in one namespace or in all, sorted by namespace and name."""
         return [copy_json(obj) for obj in self.peek_all(resource, namespace)]
 
     def peek_all(self, resource: Resource, namespace: str | None = None) -> list[Obj]:
-        """Return what `list_objects` does, as it is stored: to be looked at and never to be changed."""
+        """Return the same list as `list_objects` without copies; the caller must not change the objects."""
         objects = self._objects[resource]
         return [objects[key] for key in sorted(objects) if namespace in (None, key[0])]
 
     def create(self, obj: Obj) -> Obj:
-        """Add an object; creation time, version and generation are set here, and the uid if it has none.
+        """Add an object, and set its creation time, resource version, generation and, if missing, its UID.
 
-        Raise `AlreadyExists` if there is one of that name.
+        Raise `AlreadyExists` if there is an object of that name.
         """
         obj = copy_json(obj)
         key = self._key(obj)
@@ -142,10 +144,9 @@ class Store:
         return self._put("ADDED", key, obj, None)
 
     def update(self, obj: Obj) -> Obj:
-        """Replace an object; an update that changes nothing is no change.
+        """Replace an object; an update without a difference is not recorded as a change.
 
-        Raise `NotFound` if there is none of that name; `Conflict` if `obj` carries a resource version, and it
-        is not the current one.
+        Raise `NotFound` if the object does not exist, `Conflict` if `obj` has an outdated resource version.
         """
         obj = copy_json(obj)
         key = self._key(obj)
@@ -170,20 +171,20 @@ class Store:
         return self._put("MODIFIED", key, obj, old)
 
     def delete(self, resource: Resource, namespace: str, name: str) -> Obj:
-        """Remove an object at once and return its last form; raise `NotFound` if there is none."""
+        """Remove an object at once and return its last state; raise `NotFound` if it does not exist."""
         old = self._objects[resource].pop((namespace, name), None)
         if old is None:
             raise NotFound(f'{resource.qualified} "{name}" not found')
         last: Obj = copy_json(old)
         self._version += 1
         last["metadata"]["resourceVersion"] = str(self._version)
-        self._tell(Change("DELETED", resource, last, old, self._version))
+        self._notify(Change("DELETED", resource, last, old, self._version))
         return cast("Obj", copy_json(last))
 
     def changes_since(self, version: int) -> list[Change]:
         """Return the changes after `version`, oldest first.
 
-        Raise `Gone` if the store does not remember so far back.
+        Raise `Gone` if the history does not go back that far.
         """
         oldest = self._history[0].version if self._history else self._version + 1
         if version + 1 < oldest and version != self._version:
@@ -191,14 +192,14 @@ class Store:
         return list(reversed([*takewhile(lambda change: change.version > version, reversed(self._history))]))
 
     def restore(self, version: int, objects: Iterable[Obj]) -> None:
-        """Fill an empty store with objects as they were stored; no version before `version` is remembered."""
+        """Fill an empty store with saved objects; the history starts at `version`."""
         for obj in objects:
             key = self._key(obj)
             self._objects[key[0]][key[1:]] = obj
         self._version = version
 
     def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
-        """Call `callback` for every change from now on; the answer ends that."""
+        """Call `callback` for every change from now on; return a function that ends the subscription."""
         self._subscribers.append(callback)
 
         def unsubscribe() -> None:
@@ -216,19 +217,19 @@ class Store:
         self._version += 1
         obj["metadata"]["resourceVersion"] = str(self._version)
         self._objects[key[0]][key[1:]] = obj
-        self._tell(Change(kind, key[0], copy_json(obj), old, self._version))
+        self._notify(Change(kind, key[0], copy_json(obj), old, self._version))
         return cast("Obj", copy_json(obj))
 
-    def _tell(self, change: Change) -> None:
+    def _notify(self, change: Change) -> None:
         self._history.append(change)
-        self._untold.append(change)
-        if self._telling:  # a subscriber changed something: everyone hears of the first change first
+        self._pending.append(change)
+        if self._notifying:  # a subscriber made this change: the others must get the earlier change first
             return
-        self._telling = True
+        self._notifying = True
         try:
-            while self._untold:
-                change = self._untold.popleft()
+            while self._pending:
+                change = self._pending.popleft()
                 for callback in tuple(self._subscribers):
                     callback(change)
         finally:
-            self._telling = False
+            self._notifying = False

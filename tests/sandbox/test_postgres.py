@@ -13,7 +13,7 @@ from sspcloud_magics.sandbox import postgres
 pytestmark = pytest.mark.slow
 
 
-def test_databases_that_start_at_once_share_one_double(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_databases_that_start_at_once_share_one_copy(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     copied = threading.Barrier(3)
     copytree = shutil.copytree
 
@@ -24,7 +24,7 @@ def test_databases_that_start_at_once_share_one_double(tmp_path, monkeypatch: py
 
     monkeypatch.setattr(postgres, "identity", lambda: {"user": 65534, "group": 65534})
     monkeypatch.setattr(postgres, "_open_to_all", lambda _path: False)
-    monkeypatch.setattr(postgres, "_double", lambda _path: tmp_path)
+    monkeypatch.setattr(postgres, "_make_substitute", lambda _path: tmp_path)
     monkeypatch.setattr(postgres.shutil, "copytree", copy_and_wait)
     with ThreadPoolExecutor(3) as threads:
         found = [started.result() for started in [threads.submit(postgres.binaries) for _ in range(3)]]

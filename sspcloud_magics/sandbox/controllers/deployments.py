@@ -15,7 +15,7 @@ from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, reconcile_kind, yield_owner
 from sspcloud_magics.sandbox.controllers.objects import list_controlled, name_of, namespace_of
 from sspcloud_magics.sandbox.controllers.writes import create, new_object, owner_reference, set_condition
-from sspcloud_magics.sandbox.events import tell
+from sspcloud_magics.sandbox.events import record_event
 from sspcloud_magics.sandbox.names import template_hash
 from sspcloud_magics.sandbox.store import Obj, Store
 
@@ -118,7 +118,7 @@ def _scale(store: Store, deployment: Obj, replica_set: Obj, size: int) -> None:
         change = (
             f"Scaled {'up' if size > before else 'down'} replica set {name_of(fresh)} from {before} to {size}"
         )
-        tell(store, deployment, "ScalingReplicaSet", change, component="deployment-controller")
+        record_event(store, deployment, "ScalingReplicaSet", change, component="deployment-controller")
 
 
 def _report(store: Store, deployment: Obj, new: Obj, owned: list[Obj]) -> None:

@@ -17,7 +17,7 @@ from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, reconcile_kind, yield_owner
 from sspcloud_magics.sandbox.controllers.objects import list_controlled, name_of, namespace_of
 from sspcloud_magics.sandbox.controllers.writes import delete_owned, make_owned, pod_from, set_condition
-from sspcloud_magics.sandbox.events import tell
+from sspcloud_magics.sandbox.events import record_event
 from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.pods import active, condition, is_terminating, pod_over, pod_ready
 from sspcloud_magics.sandbox.store import Obj, Store, count_seconds_since, now
@@ -103,9 +103,9 @@ def _finish(store: Store, job: Obj, status: Obj, end: tuple[str, str, str]) -> N
         set_condition(status, each, "True", reason, message)
     if kind == "Complete":
         status["completionTime"] = now()
-        tell(store, job, "Completed", "Job completed", component="job-controller")
+        record_event(store, job, "Completed", "Job completed", component="job-controller")
     else:
-        tell(store, job, reason, message, component="job-controller", warning=True)
+        record_event(store, job, reason, message, component="job-controller", warning=True)
 
 
 def _count_wanted(job: Obj, succeeded: int) -> int:

@@ -19,7 +19,7 @@ from sspcloud_magics.sandbox.controllers.objects import (
     namespace_of,
 )
 from sspcloud_magics.sandbox.controllers.writes import create, delete_owned, make_owned, new_object, pod_from
-from sspcloud_magics.sandbox.events import tell
+from sspcloud_magics.sandbox.events import record_event
 from sspcloud_magics.sandbox.names import template_hash
 from sspcloud_magics.sandbox.pods import is_bound, is_terminating, pod_over, pod_ready
 from sspcloud_magics.sandbox.store import Change, Obj, Store
@@ -109,7 +109,7 @@ def _claims_bound(store: Store, owner: Obj, number: int) -> bool:
             title = (
                 f"create Claim {name} Pod {name_of(owner)}-{number} in StatefulSet {name_of(owner)} success"
             )
-            tell(store, owner, "SuccessfulCreate", title, component="statefulset-controller")
+            record_event(store, owner, "SuccessfulCreate", title, component="statefulset-controller")
         bound = bound and is_bound(claim)
     return bound
 

@@ -112,7 +112,7 @@ class Provisioner:
                 "capacity": {"storage": fresh["spec"]["resources"]["requests"]["storage"]},
             }
             made = f"Successfully provisioned volume {fresh['spec']['volumeName']}"
-            events.tell(self._store, fresh, "ProvisioningSucceeded", made, component=_PROVISIONER)
+            events.record_event(self._store, fresh, "ProvisioningSucceeded", made, component=_PROVISIONER)
             self._store.update(fresh)
 
     def _find_abandoned(self, claim: Obj) -> Path | None:

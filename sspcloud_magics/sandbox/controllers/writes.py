@@ -11,7 +11,7 @@ from sspcloud_magics.sandbox.api.defaults import set_defaults
 from sspcloud_magics.sandbox.api.quota import check_quota
 from sspcloud_magics.sandbox.api.status import ApiError
 from sspcloud_magics.sandbox.controllers.objects import name_of, namespace_of
-from sspcloud_magics.sandbox.events import tell
+from sspcloud_magics.sandbox.events import record_event
 from sspcloud_magics.sandbox.manifests import read_manifest
 from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.resources import Resource, by_kind
@@ -102,10 +102,10 @@ def make_owned(store: Store, owner: Obj, obj: Obj) -> Obj:
         made = create(store, obj)
     except ApiError as error:
         words = f"{title} failed error: {error}" if ordered else f"Error creating: {error}"
-        tell(store, owner, "FailedCreate", words, component=component, warning=True)
+        record_event(store, owner, "FailedCreate", words, component=component, warning=True)
         raise
     words = f"{title} successful" if ordered else f"Created pod: {name_of(obj)}"
-    tell(store, owner, "SuccessfulCreate", words, component=component)
+    record_event(store, owner, "SuccessfulCreate", words, component=component)
     return made
 
 
@@ -116,7 +116,7 @@ def delete_owned(store: Store, owner: Obj, pod: Obj) -> None:
     delete_pod(store, pod)
     title = f"delete Pod {name_of(pod)} in {owner['kind']} {name_of(owner)} successful"
     words = title if owner["kind"] == "StatefulSet" else f"Deleted pod: {name_of(pod)}"
-    tell(store, owner, "SuccessfulDelete", words, component=f"{owner['kind'].lower()}-controller")
+    record_event(store, owner, "SuccessfulDelete", words, component=f"{owner['kind'].lower()}-controller")
 
 
 def pod_from(template: Obj, owner: Obj, name: str, **labels: str) -> Obj:

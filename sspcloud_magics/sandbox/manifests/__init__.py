@@ -1,4 +1,4 @@
-"""Manifests of what the practice cluster makes by itself: lists of objects in YAML, with values to fill in."""
+"""Templates of the manifests that the sandbox creates: lists of objects in YAML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_manifest(manifest: str, /, **values: str | int) -> list[Obj]:
-    """Return the objects of a manifest with these values in it."""
+    """Return the objects of a manifest, with `values` in place of its variables."""
     text = Path(__file__).with_name(f"{manifest}.yaml").read_text(encoding="utf-8")
     items: list[Obj] = _LOADER(Template(text).substitute(values)).get_single_data()["items"]
     return items

@@ -381,7 +381,7 @@ class PodWorker:
         if not self._gone:
             host = NODE_NAME if component == "kubelet" else ""
             store = self._machine.store
-            events.tell(store, self._pod, reason, message, component=component, host=host, **how)
+            events.record_event(store, self._pod, reason, message, component=component, host=host, **how)
 
     def _write_status(self) -> None:
         status = pod_status(

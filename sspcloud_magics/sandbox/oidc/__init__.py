@@ -1,5 +1,5 @@
-"""An identity provider beside the cluster: OpenID Connect as far as logging in with kubectl needs it.
+"""The identity provider: the part of OpenID Connect that a login with kubectl needs.
 
-`issuer` is the provider without HTTP: who is logged in, and the tokens. `app` speaks HTTP: the discovery document, the keys,
-the token endpoint, and the account page with its login script.
+`issuer` keeps the logins and issues the tokens. `app` serves them over HTTP: the discovery document, the
+keys, the token endpoint, and the account page with its login script.
 """

@@ -1,7 +1,7 @@
-"""The identity provider over HTTP: what kubectl asks, and the account page with its login script.
+"""The identity provider over HTTP: the endpoints that kubectl calls, and the account page.
 
-The account page is one path, ``/account/script``: who shows a token of the sandbox gets a login script, with
-lifetimes in seconds as asked. On SSPCloud the same script is copied from a web page.
+The account page is one path, ``/account/script``: it returns a login script, with the requested lifetimes in
+seconds, to a client with a bearer token of the sandbox. On SSPCloud you copy the same script from a web page.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ REALM = "/realms/sandbox"
 
 
 def build_app(
-    issuer: Issuer, *, who: Callable[[str], str | None], server: Callable[[], str], ca: str
+    issuer: Issuer, *, find_person: Callable[[str], str | None], server: Callable[[], str], ca: str
 ) -> web.Application:
     """Return the provider as an application.
 
-    `who`: returns the person of a bearer token of the sandbox; None where there is none.
+    `find_person`: returns the person of a bearer token of the sandbox, None for an unknown token.
     """
 
     async def discovery(_request: web.Request) -> web.Response:
@@ -57,12 +57,12 @@ def build_app(
         return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
     async def script(request: web.Request) -> web.Response:
-        person = _person(request, who)
+        person = _person(request, find_person)
         try:
             seconds = int(request.query.get("id-token-seconds", ID_TOKEN_SECONDS))
             login_seconds = int(request.query.get("login-seconds", LOGIN_SECONDS))
         except ValueError:
-            raise web.HTTPBadRequest(text="seconds are a whole number") from None
+            raise web.HTTPBadRequest(text="the lifetimes must be whole numbers of seconds") from None
         pair = issuer.log_in(
             person,
             id_token_seconds=seconds,
@@ -80,7 +80,7 @@ def build_app(
         return web.Response(text=login_script(server(), person, f"user-{person}", settings))
 
     async def log_out(request: web.Request) -> web.Response:
-        issuer.log_out(_person(request, who))
+        issuer.log_out(_person(request, find_person))
         return web.Response(text="")
 
     app = web.Application()
@@ -111,16 +111,16 @@ async def _renew(issuer: Issuer, request: web.Request) -> TokenPair:
     form = await request.post()
     if form.get("grant_type") != "refresh_token":
         raise Refused("unsupported_grant_type", "Unsupported grant_type")
-    # Go's oauth2 library, and so kubectl, may send the client in the Authorization header.
+    # Go's oauth2 library, which kubectl uses, may send the client in the Authorization header.
     client = str(form.get("client_id") or _basic_user(request))
     return issuer.refresh(str(form.get("refresh_token", "")), client)
 
 
-def _person(request: web.Request, who: Callable[[str], str | None]) -> str:
+def _person(request: web.Request, find_person: Callable[[str], str | None]) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    person = who(token.strip()) if scheme.lower() == "bearer" else None
+    person = find_person(token.strip()) if scheme.lower() == "bearer" else None
     if person is None:
-        raise web.HTTPUnauthorized(text="show a token of one of the sandbox's people")
+        raise web.HTTPUnauthorized(text="a bearer token of a sandbox user is required")
     return person
 
 

@@ -1,8 +1,8 @@
-"""Who is logged in, and the tokens that say so.
+"""The logins of the identity provider, and their tokens.
 
-A login gives an ID token, which the API server takes, and a refresh token, which buys the next pair and is
-worth nothing afterwards: who shows one for the second time ends the login, as Keycloak does it. Both are JSON Web Tokens, and
-say when they end. `Issuer.logins` carries logins over a restart of the sandbox.
+A login gives an ID token for the API server and a refresh token for the next pair. A refresh token is valid
+once: its second use ends the login, as in Keycloak. Both are JSON Web Tokens with an expiry. `Issuer.logins`
+saves the logins across a restart of the sandbox.
 
 Source: OpenID Connect Core 1.0 (2, 12), RFC 6749 (5.2, 6), RFC 9449 (DPoP).
 """
@@ -20,17 +20,18 @@ from sspcloud_magics.sandbox.auth.jws import InvalidToken, Signer
 from sspcloud_magics.sandbox.auth.users import User, authenticate
 
 CLIENT_ID = "onyxia-k8s-apiserver"
-"""The client that logs in, and the audience that the API server wants."""
+"""The client ID, and the audience that the API server expects."""
 
 PREFIX = "oidc-"
-"""What stands before a user's name where RBAC sees it, unless something else is set."""
+"""Default prefix of a user's name in RBAC."""
 
+# Default lifetimes.
 ID_TOKEN_SECONDS = 900
 LOGIN_SECONDS = 7 * 24 * 3600
 
 
 class Refused(Exception):
-    """The token endpoint says no."""
+    """An error response of the token endpoint, with the ``error`` and ``error_description`` of RFC 6749."""
 
     def __init__(self, code: str, description: str) -> None:
         super().__init__(description)
@@ -40,7 +41,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """What a login, or its renewal, gives; it is not shown."""
+    """The tokens of a login or of its renewal; the repr hides them."""
 
     id_token: str
     refresh_token: str
@@ -55,17 +56,17 @@ class TokenPair:
 class _Login:
     person: str
     id_token_seconds: int
-    ends: float
-    bound: bool
+    ends: float  # seconds since the epoch
+    bound: bool  # see `Issuer.log_in`
     audience: str
-    refresh_id: str = ""
+    refresh_id: str = ""  # ID of the only refresh token that is valid now
 
 
 class Issuer:
     """One identity provider.
 
-    `username_prefix`: what the API server puts before a user's name. `logins`: what `logins` gave before a
-    restart.
+    `username_prefix`: prefix of user names in RBAC. `logins`: the result of `logins` before a restart.
+    `changed`: called when a login was created, renewed or ended.
     """
 
     def __init__(
@@ -82,11 +83,12 @@ class Issuer:
         self._prefix = username_prefix
         self._clock = clock
         self._signer = Signer(signing_key)
+        # Logins by their session ID, also those that have ended.
         self._logins = {key: _Login(**login) for key, login in logins.items()}
         self._changed = changed
 
     def logins(self) -> dict[str, Any]:
-        """Return the logins that have not ended, as JSON has them."""
+        """Return the logins that have not ended, as JSON values."""
         return {key: asdict(login) for key, login in self._logins.items() if login.ends > self._clock()}
 
     def log_in(
@@ -100,8 +102,7 @@ class Issuer:
     ) -> TokenPair:
         """Return the tokens of a new login.
 
-        `bound`: whether the login is bound to the program that made it (DPoP): it cannot be renewed without
-        proof.
+        `bound`: whether a renewal requires a DPoP proof, which kubectl cannot give.
         """
         session = str(uuid.uuid4())
         ends = self._clock() + login_seconds
@@ -109,14 +110,14 @@ class Issuer:
         return self._issue(session)
 
     def log_out(self, person: str) -> None:
-        """End all logins of a person; the ID tokens that are out live on until they end."""
+        """End all logins of a person; ID tokens stay valid until they expire."""
         self._logins = {key: login for key, login in self._logins.items() if login.person != person}
         self._changed()
 
     def refresh(self, refresh_token: str, client: str) -> TokenPair:
-        """Return a new pair of tokens; the refresh token that was shown is worth nothing afterwards.
+        """Return a new pair of tokens and invalidate the refresh token.
 
-        Raise `Refused` if the login has ended, the token was used before, or more is wanted than the token.
+        Raise `Refused` if the login has ended, the token was used before, or a DPoP proof is required.
         """
         if client != CLIENT_ID:
             raise Refused("invalid_client", "Invalid client or Invalid client credentials")
@@ -141,9 +142,9 @@ class Issuer:
         return self._issue(session)
 
     def user_of_token(self, token: str) -> User:
-        """Return the user that an ID token stands for, as the API server's OIDC authenticator does.
+        """Return the user of an ID token, as the API server's OIDC authenticator does.
 
-        Raise `InvalidToken` if it is not one of ours, has ended, or is for another audience.
+        Raise `InvalidToken` if it was issued elsewhere, has expired, or is for another audience.
         """
         claims = self._signer.read(token)
         audience = claims.get("aud")

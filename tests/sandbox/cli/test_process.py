@@ -1,4 +1,4 @@
-"""The sandbox as a process: started, found, stopped, and gone whatever happens to it or to who started it."""
+"""The server process of the sandbox: start, status, stop, and the death of the server or its parent."""
 
 from __future__ import annotations
 
@@ -112,18 +112,16 @@ def test_api_server_restarts_in_the_same_process(home: Path, running: sandbox.St
     assert wait_until(lambda: kubectl(alice, "alice", "get", "pods").code == 0)
 
 
-def test_nobody_else_has_a_kubeconfig(home: Path, running: sandbox.Status) -> None:
+def test_unknown_user_has_no_kubeconfig(home: Path, running: sandbox.Status) -> None:
     said = cli(home, "env", "--as", "mallory")
     assert said.returncode == 1
-    assert (
-        said.stderr == "Nobody in the sandbox is called 'mallory'.\n→ choose among alice, bob, carol, admin\n"
-    )
+    assert said.stderr == "The sandbox has no user 'mallory'.\n→ choose one of alice, bob, carol, admin\n"
 
 
 def test_serve_refuses_a_home_that_is_in_use(home: Path, running: sandbox.Status) -> None:
     said = cli(home, "serve")
     assert said.returncode == 1
-    assert "A sandbox runs already" in said.stderr
+    assert "A sandbox is already running" in said.stderr
     assert sandbox.status(home).pid == running.pid
 
 
@@ -140,7 +138,7 @@ def test_stop_leaves_nothing_behind(home: Path, running: sandbox.Status) -> None
         server.resume()
 
     stopped = sandbox.stop(home, progress=go_on)
-    assert str(stopped) == f"The sandbox is not running; what was done in it is kept (home: {home})."
+    assert str(stopped) == f"The sandbox is not running; its data is kept (home: {home})."
     assert waited == ["waiting for the databases of the sandbox to stop"]
     assert processes_of(home) == []
     assert not listens(running.server)
@@ -193,7 +191,7 @@ def test_stop_says_that_it_could_not_keep_changes(home: Path, running: sandbox.S
     said = cli(home, "stop")
     blocked.rmdir()
     assert said.returncode == 1
-    assert "The sandbox is stopped, and its last changes could not be kept.\n" in said.stderr
+    assert "The sandbox is stopped, but its last changes could not be saved.\n" in said.stderr
     assert "the snapshot could not be written: Is a directory; it will start as it was at " in said.stderr
     assert sandbox.start(home).running
 
@@ -215,7 +213,7 @@ def test_unusable_snapshot_is_refused_in_words(home: Path, content: str, says: s
     assert said.returncode == 1
     first, *_, hint = said.stderr.splitlines()
     assert (first.startswith("The snapshot"), says in first) == (True, True)
-    assert hint == "→ sspcloud-sandbox reset   forgets all that was done in the sandbox"
+    assert hint == "→ sspcloud-sandbox reset   deletes everything in the sandbox"
 
 
 def test_reused_process_id_is_not_ours(home: Path) -> None:
