@@ -81,7 +81,7 @@ def test_command_in_a_pod_is_refused_in_one_sentence(kubectl: Kubectl, echo: str
     del echo
     said = kubectl("bob", *words.split())
     assert said.code == 1
-    refusal = "the practice cluster runs no commands in pods: exec, attach and cp need a real cluster"
+    refusal = "the sandbox cannot run commands in pods: exec, attach and cp need a real cluster"
     assert said.err.splitlines()[-1] == f"error: unable to upgrade connection: {refusal}"
 
 

@@ -1,1 +1,1 @@
-"""The Kubernetes API server of the sandbox: HTTP in front, the store and the node behind."""
+"""The API server of the sandbox: HTTP requests on the store and the node."""

@@ -1,7 +1,7 @@
-"""What the server makes of a new object beside its defaults, and for what reasons it refuses one.
+"""Admission of new objects: changes and checks that depend on other objects.
 
-Unlike a default, this looks at other objects: a namespace must be there and not be ending, a Service gets
-a free address, a pod a service account whose token is mounted into it.
+The namespace must exist and must not be terminating. A Service gets a free address, a pod its service account
+with a mounted token.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
 """
@@ -22,7 +22,7 @@ TOKEN_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 
 
 
 def admit(call: Call, obj: Obj) -> None:
-    """Change a new object in place, or refuse it; raise `ApiError` if it is refused."""
+    """Complete a new object in place; raise `ApiError` if it is refused."""
     if call.resource.namespaced:
         _check_namespace(call, obj)
     match call.resource.kind:
@@ -35,13 +35,13 @@ def admit(call: Call, obj: Obj) -> None:
 
 
 def give_cluster_ip(store: Store, service: Obj) -> None:
-    """Give a Service a free address, unless it has one, is headless or a mere name."""
+    """Give a Service a free address, unless it has one, is headless or an external name."""
     spec = service["spec"]
     if spec.get("type") == "ExternalName" or spec.get("clusterIP"):
         return
     taken = {other["spec"].get("clusterIP") for other in store.peek_all(kinds.SERVICES)}
     free = (str(address) for address in SERVICE_NETWORK.hosts())
-    next(free)  # the API server's own
+    next(free)  # the address of the API server
     spec["clusterIP"] = next(address for address in free if address not in taken)
     spec["clusterIPs"] = [spec["clusterIP"]]
 
@@ -60,7 +60,7 @@ def _check_namespace(call: Call, obj: Obj) -> None:
 
 
 def complete_pod(store: Store, namespace: str, pod: Obj) -> None:
-    """Give a pod its service account with the token; raise `ApiError` if there is no such service account."""
+    """Set a pod's service account, and mount its token; raise `ApiError` if the account does not exist."""
     spec = pod["spec"]
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = name
@@ -97,7 +97,7 @@ def _mount_token(spec: Obj) -> None:
 
 
 def _give_selector(job: Obj) -> None:
-    """Let a Job know its pods by its own uid."""
+    """Set the selector of a Job, and the labels of its pods, to its UID."""
     if job["spec"].get("manualSelector"):
         return
     uid = job["metadata"].setdefault("uid", str(uuid.uuid4()))

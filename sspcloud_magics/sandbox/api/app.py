@@ -1,8 +1,7 @@
-"""The API server as an aiohttp application: who asks, may they, and who answers.
+"""The API server as an aiohttp application: authentication, authorization and dispatch to handlers.
 
-Every request takes the same way: authentication (401), impersonation, authorization (403), and only then
-is it looked whether there is such a resource (404) and such a verb (405). The handlers know nothing of
-all that: they are functions of a `Call`.
+All requests pass the same stages: authentication (401), impersonation, authorization (403), then the lookup
+of the resource (404) and of the verb (405). Handlers are functions of a `Call`.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger(__name__)
+# Bytes of a request body; the limit of a real API server.
 _LARGEST_BODY = 3 * 1024 * 1024
 _ALWAYS_ALLOWED = ("/healthz", "/livez", "/readyz")
 _REVIEWS = {(resource.group, resource.plural): resource for resource in discovery.REVIEWS}
@@ -69,7 +69,7 @@ def build_app(
 ) -> web.Application:
     """Return the API server.
 
-    `rights_read`: is set when the rights have been read: before, no user has any.
+    `rights_read`: set when the RBAC rules have been read; until then, they allow nothing. None: they are read.
     """
     cluster = Cluster(store, node, auth, rights=store)
     starting = Cluster(store, node, auth, rights=Store())
@@ -83,8 +83,8 @@ def build_app(
         except web.HTTPException:
             raise
         except ConnectionError:
-            raise  # the client has gone
-        except Exception:  # noqa: BLE001 -- a fault of ours is answered like one of the real server's
+            raise  # the client has left
+        except Exception:  # noqa: BLE001 -- the real server reports its internal errors in the same form
             _log.exception("%s %s", request.method, request.path)
             message = "Internal error occurred: see the sandbox's log"
             failure = status.ApiError(500, "InternalError", message, {"causes": [{"message": message}]})
@@ -138,7 +138,7 @@ def _handler(call: Call) -> Handler:
 
 
 def _fits(info: RequestInfo, resource: Resource) -> bool:
-    """Say whether the path is one for the verb: an object is created in its collection, in a namespace."""
+    """Return whether the verb is possible at the path: objects, for example, are created in a collection."""
     if info.verb not in resource.verbs:
         return False
     if info.verb == "create":
@@ -172,7 +172,7 @@ def _authenticate(cluster: Cluster, request: web.Request) -> User:
 
 
 def _impersonate(rights: Store, user: User, request: web.Request) -> User:
-    """Return whom the request wants to be, if `user` may: ``kubectl --as``."""
+    """Return the user of the request after impersonation (``kubectl --as``), if `user` may impersonate."""
     name = request.headers.get("Impersonate-User")
     if not name:
         return user

@@ -1,4 +1,4 @@
-"""One request on its way: who asks, for what, and what the handlers need to answer it."""
+"""A request for a resource, as the handlers receive it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BODY_TYPES = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What the API server stands on; `rights` is the part of the store that it has read the rights from."""
+    """The parts of the cluster behind the API server; `rights` is the store whose RBAC rules it has read."""
 
     store: Store
     node: Node
@@ -43,7 +43,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request for a resource."""
+    """One request for a resource; `warnings` collects the ``Warning`` headers of the response."""
 
     cluster: Cluster
     request: web.Request
@@ -54,7 +54,7 @@ class Call:
 
     @property
     def store(self) -> Store:
-        """Where the objects are."""
+        """The store of all objects."""
         return self.cluster.store
 
     @property
@@ -64,12 +64,12 @@ class Call:
 
     @property
     def namespace(self) -> str:
-        """The namespace of the objects, empty for a kind that has none."""
+        """The namespace of the objects, empty for cluster-scoped kinds."""
         return self.info.namespace if self.resource.namespaced else ""
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing is to be changed."""
+        """Whether the request must not change anything."""
         values = self.request.query.getall("dryRun", [])
         if any(value != "All" for value in values):
             raise bad_request(f"Invalid value: {json.dumps(values)}: must be [All]")
@@ -77,30 +77,30 @@ class Call:
 
     @property
     def view(self) -> ResponseForm:
-        """In which form the client wants the answer."""
+        """The form in which the client wants objects."""
         return parse_accept(self.request.headers.get("Accept", ""), self.query.get("includeObject", ""))
 
     async def body(self) -> Obj:
-        """Return the object that was sent; raise `ApiError` if it is neither JSON nor YAML, or no object."""
+        """Return the object in the body; raise `ApiError` if it cannot be decoded, or is not an object."""
         content_type = self.request.content_type
         if content_type not in (*BODY_TYPES, "application/octet-stream", "text/plain"):
             raise make_unsupported_media_type(BODY_TYPES)
         return read_object(await self.request.read(), content_type)
 
     def answer(self, value: Mapping[str, Any], *, status: int = 200) -> web.Response:
-        """Return a response with a JSON body, and the warnings that were gathered on the way."""
+        """Return a response with a JSON body and the collected warnings."""
         response = json_response(value, status=status)
         for warning in self.warnings:
             response.headers.add("Warning", f'299 - "{warning}"')
         return response
 
     def answer_object(self, obj: Obj, *, status: int = 200) -> web.Response:
-        """Return a response with one object, in the form that the client asked for."""
+        """Return a response with one object, in the form that the client wants."""
         return self.answer(self.view.object(self.resource, obj), status=status)
 
 
 def check_allowed(rights: Store, user: User, asked: Attributes) -> None:
-    """Refuse what a user has no right to; raise `ApiError` 403 with who may not do what, and where."""
+    """Raise `ApiError` 403 if a user has no permission for an action."""
     decision = decide(rights, user, asked)
     if decision.allowed:
         return
@@ -131,7 +131,7 @@ def json_response(
 
 
 def read_object(data: bytes, content_type: str) -> Obj:
-    """Return the object in a body; raise `ApiError` if it is not one."""
+    """Return the object in a body; raise `ApiError` if it cannot be decoded, or is not an object."""
     try:
         if content_type == protobuf.MEDIA_TYPE:
             return protobuf.read_protobuf(data)
@@ -149,6 +149,6 @@ def read_object(data: bytes, content_type: str) -> Obj:
 
 
 def json_type(value: Any) -> str:
-    """Return what JSON calls the type of a value."""
+    """Return the JSON name of a value's type."""
     names = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
     return names.get(type(value), "null")

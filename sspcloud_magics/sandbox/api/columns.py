@@ -1,6 +1,6 @@
-"""The columns of ``kubectl get`` for every kind, and what stands in them.
+"""The tables of ``kubectl get``: columns and cells for every kind.
 
-The server makes the table and kubectl only aligns it, so these are kubectl's words.
+The server makes the table, and kubectl only aligns it.
 
 Source: k8s.io/kubernetes/pkg/printers/internalversion/printers.go.
 """
@@ -24,13 +24,13 @@ from sspcloud_magics.sandbox.api.humanize import (
 from sspcloud_magics.sandbox.api.pod_status import summarize
 from sspcloud_magics.sandbox.store import Obj
 
-# Where a cell's value stands in an object, and behind "or" what is shown where there is none; or what makes it.
+# The path of a cell's value, with a default after "or"; or the function that returns the cell.
 Cell: TypeAlias = str | Callable[[Obj], Any]
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 
 
 def definitions(plural: str) -> list[Obj]:
-    """Return the columns of a kind's table, as the table names them."""
+    """Return the ``columnDefinitions`` of a kind's table."""
     return [
         {
             "name": heading.strip("#+"),
@@ -187,7 +187,7 @@ def _sizes(*fields: str) -> Cell:
     return lambda obj: sum(len(obj.get(field) or ()) for field in fields)
 
 
-# What is no path, by heading, or by kind and heading.
+# The cells that are not the value at a path, by column, or by kind and column.
 _MADE: dict[str, Cell] = {
     "Age": _age,
     "Containers": _of_containers("name"),

@@ -1,6 +1,6 @@
-"""What the server adds to an object that leaves something out.
+"""The default values of objects.
 
-It depends on the object alone, so controllers may use it as well for what they create from a template.
+They depend on the object alone: controllers use them too, for the objects that they create from templates.
 
 Source: k8s.io/kubernetes/pkg/apis/*/v1/defaults.go.
 """
@@ -34,7 +34,7 @@ _TEMPLATES = ("deployments", "jobs", "replicasets", "statefulsets")
 
 
 def set_defaults(resource: Resource, obj: Obj, old: Obj | None = None) -> None:
-    """Complete `obj` in place; `old` is what it replaces, whose given addresses are kept."""
+    """Complete `obj` in place; a Service keeps the addresses of `old`, the object that it replaces."""
     plural = resource.plural
     if plural == "jobs" and not {"completions", "parallelism"} & (obj.get("spec") or {}).keys():
         obj.setdefault("spec", {})["completions"] = 1
@@ -69,7 +69,7 @@ def _set(target: Any, path: list[str], value: Any) -> None:
 
 
 def _complete_pod(spec: Obj) -> None:
-    """Set what depends on other fields."""
+    """Set the defaults of a pod that depend on other fields."""
     for kind in ("initContainers", "containers"):
         for container in spec.get(kind) or ():
             image = str(container.get("image") or "")

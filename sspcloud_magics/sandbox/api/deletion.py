@@ -1,7 +1,7 @@
-"""Deletion: now, or when the pod's program has had its grace, or when the finalizers are done.
+"""Deletion of objects: at once, or after the grace period of a pod and the removal of all finalizers.
 
-What an object owns is the garbage collector's business; here only the way it is to go about it is
-written down (a finalizer), except for orphaning, which is done at once.
+The garbage collector deletes dependents. This module sets the finalizer of a foreground deletion for it, and
+orphans dependents itself.
 
 Source: https://kubernetes.io/docs/concepts/architecture/garbage-collection/,
 https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/
@@ -24,19 +24,19 @@ from sspcloud_magics.sandbox.store import Obj, Store, copy_json, now
 FOREGROUND = "foregroundDeletion"
 _POLICIES = ("Background", "Foreground", "Orphan")
 _DEFAULT_GRACE = 30
-# The stores of these kinds answer a deletion with the object, the others with a Status.
+# Kinds for which a deletion returns the object; for the others it returns a Status.
 _RETURN_OBJECT = {"pods", "services", "serviceaccounts", "persistentvolumeclaims", "resourcequotas"}
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteOptions:
-    """How to delete."""
+    """The options of a deletion."""
 
-    grace: int | None = None  # Seconds; ``None`` leaves it to the object
-    policy: str = "Background"  # what becomes of what it owns: ``Background``, ``Foreground`` or ``Orphan``
-    uid: str | None = None  # delete only if the object has these
+    grace: int | None = None  # grace period in seconds; None for the pod's own
+    policy: str = "Background"  # for dependents: ``Background``, ``Foreground`` or ``Orphan``
+    uid: str | None = None  # preconditions
     resource_version: str | None = None
-    dry_run: bool = False  # whether nothing is to be changed
+    dry_run: bool = False
 
 
 async def delete_object(call: Call) -> web.Response:
@@ -51,7 +51,7 @@ async def delete_object(call: Call) -> web.Response:
 
 
 async def delete_collection(call: Call) -> web.Response:
-    """Answer a request to delete all objects that its selectors mean."""
+    """Answer a request to delete all selected objects."""
     options = await _options(call)
     deleted = [delete(call, obj, options)[0] for obj in select_objects(call)]
     metadata = {"resourceVersion": str(call.store.version)}
@@ -59,9 +59,9 @@ async def delete_collection(call: Call) -> web.Response:
 
 
 def delete(call: Call, obj: Obj, options: DeleteOptions) -> tuple[Obj, bool]:
-    """Delete one object, or begin to; return its last form, and whether it is gone.
+    """Delete an object or start its deletion; return its last state, and whether it is gone.
 
-    Raise `ApiError` if a precondition does not hold.
+    Raise `ApiError` if a precondition fails.
     """
     _check_preconditions(call, obj, options)
     if options.dry_run:
@@ -95,7 +95,7 @@ def is_done(obj: Obj) -> bool:
 
 
 def _mark(metadata: Obj, grace: int) -> None:
-    """Write down when the object is to be gone; a second deletion can only bring that forward."""
+    """Set the time of the deletion; a second deletion can only shorten the grace period."""
     before = metadata.get("deletionGracePeriodSeconds")
     if metadata.get("deletionTimestamp") and (before is None or before <= grace):
         return
@@ -104,7 +104,7 @@ def _mark(metadata: Obj, grace: int) -> None:
 
 
 def _grace(obj: Obj, options: DeleteOptions) -> int:
-    """Return the seconds that a pod's program has to end; only pods have any."""
+    """Return the grace period in seconds, 0 for kinds other than pods."""
     if obj["kind"] != "Pod":
         return 0
     phase = (obj.get("status") or {}).get("phase")

@@ -1,6 +1,6 @@
-"""What the server has: its version, its API groups, and the resources in them.
+"""Discovery: the server's version, its API groups, and their resources.
 
-kubectl asks in the aggregated form (one request for everything), the Python clients in the older one.
+kubectl requests the aggregated form (one request for everything), the Python clients the older one.
 
 Source: KEP-3352 (aggregated discovery).
 """
@@ -28,7 +28,7 @@ VERSION = {
     "platform": "linux/amd64",
 }
 
-# Kinds that are asked and never stored.
+# Kinds that are only created, and answered instead of stored.
 REVIEWS: tuple[Resource, ...] = tuple(
     Resource(group, "v1", kind, kind.lower() + "s", kind.lower(), kind.startswith("Local"), verbs=("create",))
     for group, kind in (
@@ -41,7 +41,7 @@ REVIEWS: tuple[Resource, ...] = tuple(
     )
 )
 
-# Kind and group of the response, and verbs.
+# By subresource: kind and group of the response, and verbs.
 _SUBRESOURCES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "attach": ("PodAttachOptions", "", ("create", "get")),
     "exec": ("PodExecOptions", "", ("create", "get")),
@@ -54,7 +54,7 @@ _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryL
 
 
 def health(*, ready: bool) -> web.Response:
-    """Answer a request for ``/readyz`` and its like."""
+    """Answer a request for ``/readyz``, ``/livez`` or ``/healthz``."""
     if ready:
         return web.Response(text="ok")
     checks = ["[+]ping ok", "[-]poststarthook/rbac/bootstrap-roles failed: reason withheld"]
@@ -62,7 +62,7 @@ def health(*, ready: bool) -> web.Response:
 
 
 def discover(request: web.Request) -> web.Response:  # noqa: PLR0911 -- a table of paths
-    """Answer a request for ``/version``, ``/api``, ``/apis`` or what is below them.
+    """Answer a request for ``/version``, ``/api``, ``/apis`` or a path below them.
 
     Raise `ApiError` if there is nothing at that path.
     """
@@ -104,7 +104,7 @@ def _group(group: str) -> Obj:
 
 
 def _subresources(resource: Resource) -> Iterable[tuple[str, Obj, list[str]]]:
-    """Yield the name of each sub-resource, the kind that it answers with, and its verbs."""
+    """Yield the name of each subresource, the kind of its responses, and its verbs."""
     default = (resource.kind, resource.group, ("get", "patch", "update"))
     for name in resource.subresources:
         kind, group, verbs = _SUBRESOURCES.get(name, default)
@@ -112,7 +112,7 @@ def _subresources(resource: Resource) -> Iterable[tuple[str, Obj, list[str]]]:
 
 
 def _describe_use(resource: Resource) -> Obj:
-    """Return what both forms say of a resource in the same way."""
+    """Return the fields that are the same in both forms."""
     lists = {"verbs": resource.verbs, "shortNames": resource.short_names, "categories": resource.categories}
     return {name: list(values) for name, values in lists.items() if values}
 

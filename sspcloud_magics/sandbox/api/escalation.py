@@ -1,8 +1,8 @@
-"""Nobody grants what they do not hold.
+"""Prevention of privilege escalation.
 
-Who writes a Role must hold every right in it, and who binds a role must hold every right of that role;
-unless they may ``escalate`` roles, or ``bind`` this one. It is what refuses a namespace's admin a Role over
-``services/portforward``: a sub-resource that does not exist is held by nobody but a cluster-admin.
+A user who writes or binds a role must hold all its permissions, or have the verb ``escalate`` on roles or
+``bind`` on this role. A namespace's admin, for example, cannot create a Role for ``services/portforward``: only
+a cluster-admin holds permissions on a subresource that does not exist.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping
 """
@@ -28,9 +28,9 @@ _FIELDS = (
 
 
 def check_escalation(call: Call, obj: Obj, old: Obj | None) -> None:
-    """Refuse a role or binding that would give away more than the user holds.
+    """Raise `ApiError` 403 if a role or binding grants permissions that the user does not hold.
 
-    Raise `ApiError` 403 with the rights that are missing; 404 if the role that is to be bound does not exist.
+    Raise `ApiError` 404 if the role of a binding does not exist.
     """
     if call.resource.group != GROUP or MASTERS in call.user.groups:
         return
@@ -54,7 +54,7 @@ def check_escalation(call: Call, obj: Obj, old: Obj | None) -> None:
 
 
 def find_missing_rights(held: list[Obj], wanted: list[Obj]) -> list[Obj]:
-    """Return the parts of the rules `wanted` that no single rule of `held` covers, each with one verb."""
+    """Return the parts of the rules `wanted` that no rule of `held` covers, each with one verb."""
     return [
         part for rule in wanted for part in _parts(rule) if not any(_covers(owner, part) for owner in held)
     ]
@@ -82,7 +82,7 @@ def _may(call: Call, verb: str, plural: str, name: str) -> bool:
 
 
 def _parts(rule: Obj) -> Iterator[Obj]:
-    """Break a rule into rules of one group, resource, verb and name."""
+    """Split a rule into rules of one group, resource, verb and name."""
     for group in rule.get("apiGroups") or ():
         for resource in rule.get("resources") or ():
             for verb in rule.get("verbs") or ():
@@ -112,7 +112,7 @@ def _has(values: Collection[str] | None, value: str) -> bool:
 
 
 def _compact(rules: list[Obj]) -> list[Obj]:
-    """Join parts that differ only in their verb."""
+    """Merge parts that differ only in their verb."""
     joined: dict[tuple[Any, ...], Obj] = {}
     for rule in rules:
         key = tuple((name, tuple(rule[name])) for name, _ in _FIELDS[:-1] if name in rule)

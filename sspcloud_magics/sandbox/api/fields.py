@@ -1,7 +1,7 @@
-"""Fields that do not exist, and values of the wrong type: what the server says while it decodes.
+"""Decoding errors of the server: unknown fields, and values of the wrong type.
 
-An unknown field is refused, warned about or dropped in silence, as the client asks with
-``fieldValidation``; kubectl asks for the first. In no case is it stored.
+The parameter ``fieldValidation`` says whether an unknown field is refused (kubectl's choice), reported in a
+warning or ignored. It is never stored.
 
 Source: KEP-2885 (server-side field validation).
 """
@@ -29,12 +29,10 @@ _MODES = ("Ignore", "Strict", "Warn")
 
 
 async def check_fields(call: Call, obj: Obj) -> None:
-    """Drop the unknown fields of `obj` in place, and refuse it or warn as the client asked.
+    """Drop the unknown fields of `obj` in place, and convert quantities and bytes to the server's form.
 
-    Quantities and bytes take the form in which the server keeps them.
-
-    Raise `ApiError` 400 if a value is of the wrong type, or a field is unknown and the client asked for
-    strictness.
+    Raise `ApiError` 400 for a value of the wrong type and, with ``fieldValidation=Strict``, for an unknown
+    field.
     """
     mode = call.query.get("fieldValidation") or "Warn"
     if mode not in _MODES:
@@ -67,16 +65,16 @@ def _make_unhandled_error(call: Call, why: str) -> status.ApiError:
 
 
 class _Reader:
-    """Compares values with their schemas; `unknown` gathers the fields that have none."""
+    """Compares values with their schemas; `unknown` collects the paths of unknown fields."""
 
     def __init__(self, known: dict[str, Obj]) -> None:
         self._known = known
         self.unknown: list[str] = []
 
     def read(self, schema: Obj, value: Any, path: str = "", owner: str = "") -> Any:
-        """Compare a value with its schema; return it as it is kept.
+        """Compare a value with its schema, and return it in the server's form.
 
-        `path` is where it stands, `owner` the type that holds it.
+        `path` is its path in the object, `owner` the type of the object that contains it.
         """
         if value is None:
             return None
@@ -129,7 +127,7 @@ def _wrong_type(go_type: str, value: Any, path: str, owner: str) -> _WrongType:
 
 
 def _go_type(schema: Obj, path: str) -> str:
-    """Return what Go calls a type, which is what the real server prints."""
+    """Return the Go type, which the real server prints."""
     name = get_reference(schema)
     if name is not None:
         return f"v1.{short_name(name)}"
@@ -150,7 +148,7 @@ def _canonical(value: Any) -> str:
 
 
 def _one_line(value: str) -> str:
-    """Return base64 text without the line breaks that ``base64`` writes."""
+    """Return base64 text without line breaks, which the command ``base64`` inserts."""
     value = value.replace("\n", "").replace("\r", "")
     try:
         base64.b64decode(value, validate=True)

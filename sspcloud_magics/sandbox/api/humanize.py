@@ -1,4 +1,4 @@
-"""Values as kubectl's tables word them: ages, selectors, lists.
+"""Formats of values in kubectl's tables: ages, selectors, lists.
 
 Source: k8s.io/apimachinery/pkg/util/duration; k8s.io/kubernetes/pkg/printers.
 """
@@ -17,7 +17,7 @@ _MINUTE = 60
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
 _YEAR = 365 * _DAY
-# Up to how many seconds, in which unit, with which smaller one beside it.
+# Below this number of seconds: the unit, and the smaller unit that follows it.
 _STEPS = (
     (2 * _MINUTE, (1, "s"), None),
     (10 * _MINUTE, (_MINUTE, "m"), (1, "s")),
@@ -31,7 +31,7 @@ _STEPS = (
 
 
 def human_duration(seconds: float) -> str:
-    """Return a duration as kubectl shows an age: ``95s``, ``4m32s``, ``3h``, ``5d2h``."""
+    """Format a duration like kubectl's ages: ``95s``, ``4m32s``, ``3h``, ``5d2h``."""
     seconds = int(seconds)
     if seconds < 0:
         return "0s" if seconds >= -1 else "<invalid>"
@@ -46,29 +46,29 @@ def human_duration(seconds: float) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """Return a time of Kubernetes, with or without fractions of a second."""
+    """Parse a time in Kubernetes' format, with or without fractions of a second."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def age(timestamp: str | None) -> str:
-    """Return how long ago a time is."""
+    """Format the time since a timestamp."""
     if not timestamp:
         return UNKNOWN
     return human_duration((datetime.now(UTC) - parse_time(timestamp)).total_seconds())
 
 
 def join_values(values: Iterable[str]) -> str:
-    """Return values with commas, or ``<none>``."""
+    """Join values with commas; ``<none>`` for no values."""
     return ",".join(values) or NONE
 
 
 def format_labels(labels: Mapping[str, str] | None) -> str:
-    """Return labels as in ``a=1,b=2``."""
+    """Format labels: ``a=1,b=2``."""
     return join_values(f"{key}={value}" for key, value in sorted((labels or {}).items()))
 
 
 def format_selector(selector: Mapping[str, Any] | None) -> str:
-    """Return a LabelSelector as in ``a=1,tier in (x,y)``."""
+    """Format a LabelSelector: ``a=1,tier in (x,y)``."""
     if not selector:
         return NONE
     words = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]

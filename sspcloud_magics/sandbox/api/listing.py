@@ -1,4 +1,4 @@
-"""Lists: which objects, in pages if asked, as they were at one moment.
+"""Lists of objects, with selectors and in consistent pages.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
 """
@@ -26,7 +26,7 @@ _TOO_OLD = (
 
 
 def selection(call: Call) -> Callable[[Obj], bool]:
-    """Return what decides whether an object is meant by the request's namespace and selectors.
+    """Return the predicate for the request's namespace and selectors.
 
     Raise `ApiError` if a selector cannot be read.
     """
@@ -43,13 +43,13 @@ def selection(call: Call) -> Callable[[Obj], bool]:
 
 
 def select_objects(call: Call) -> list[Obj]:
-    """Return the objects that the request means, as they are stored: not to be changed."""
+    """Return the stored objects that the request selects; the caller must not change them."""
     selected = selection(call)
     return [obj for obj in call.store.peek_all(call.resource, call.namespace or None) if selected(obj)]
 
 
 def list_objects(call: Call) -> web.Response:
-    """Answer a list; its further pages show the objects as they were at the first."""
+    """Answer a list request; later pages show the objects as they were at the first page."""
     version, start = _read_continue(call)
     items = select_objects(call) if start is None else _objects_at(call, version)
     items = [item for item in items if start is None or _place(item) > start]
@@ -64,7 +64,7 @@ def list_objects(call: Call) -> web.Response:
 
 
 def _objects_at(call: Call, version: int) -> list[Obj]:
-    """Return the selected objects as they were at a version: as they are, with all changes since undone."""
+    """Return the selected objects at a resource version, by undoing all later changes."""
     found = {_place(obj): obj for obj in call.store.peek_all(call.resource)}
     for change in reversed(call.store.changes_since(version)):
         if change.resource is call.resource:
@@ -93,10 +93,10 @@ def _token(version: int, place: tuple[str, str]) -> str:
 
 
 def _read_continue(call: Call) -> tuple[int, tuple[str, str] | None]:
-    """Return the version that a list shows, and behind which object it goes on.
+    """Return the resource version of a list, and the object after which its next page starts.
 
-    Raise `ApiError` 400 if the token cannot be read; 410 if the store does not remember its version, with a
-    token for the rest of the list as it is now.
+    Raise `ApiError` 400 if the continue token is malformed; 410 if its version is older than the history, with
+    a token for the rest of the current list.
     """
     text, now = call.query.get("continue", ""), call.store.version
     if not text:

@@ -1,9 +1,9 @@
-"""Who set which field of an object (``metadata.managedFields``), and server-side apply, which needs to know.
+"""Field management (``metadata.managedFields``) and server-side apply.
 
-Fields are paths in the form in which managedFields writes them: ``f:NAME`` for a field, ``k:{"name":"x"}`` for the
-element of a list with that key, ``v:"x"`` for a value of a set, and ``.`` for an element itself. A manager that applies
-owns what it applied; what it leaves out the next time goes, unless another owns it. A write of another kind owns what it
-changed. Only requests are recorded: the controllers of the sandbox write without a name.
+Paths have the steps of managedFields: ``f:NAME`` for a field, ``k:{"name":"x"}`` for the list element with that
+key, ``v:"x"`` for a value of a set, and ``.`` for the element itself. An apply owns the fields of its
+configuration; fields that its manager omits the next time are removed, unless another manager owns them. Any
+other write owns the fields that it changed. The writes of the sandbox's controllers are not recorded.
 
 Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/, KEP-555.
 """
@@ -22,7 +22,7 @@ from sspcloud_magics.sandbox.store import Obj, copy_json, now
 Path: TypeAlias = tuple[str, ...]
 
 ELEMENT = "."
-# Maps that have one owner as a whole.
+# Maps that are owned as a whole.
 _ATOMIC = {"configMapKeyRef", "fieldRef", "labelSelector", "namespaceSelector", "nodeSelector", "podSelector"}
 _ATOMIC |= {"roleRef", "secretKeyRef", "selector"}
 _SETS = {"finalizers"}
@@ -45,17 +45,17 @@ _UNMANAGED = {("f:apiVersion",), ("f:kind",)} | {
 
 
 def record_write(call: Call, obj: Obj, old: Obj | None) -> None:
-    """Write into `obj` who manages its fields, after the request has made it of `old`."""
+    """Set the ``managedFields`` of `obj`, which the request has made from `old`."""
     metadata = obj["metadata"]
     entries = metadata.pop("managedFields", None)
-    if not entries or not _is_readable(entries):  # as the real server: those that were there stay
+    if not entries or not _is_readable(entries):  # like the real server, keep those of the old object
         entries = (old or {}).get("metadata", {}).get("managedFields") or []
     before, after = _leaves(call, old or {}), _leaves(call, obj)
     gone = before.keys() - after.keys()
     changed = _changes(before, after)
     mine = _entry(call, "Update")
     managed: list[Obj] = []
-    for entry in filter(None, entries):  # an empty entry, sent alone, forgets all managers
+    for entry in filter(None, entries):  # a single empty entry is a request to remove all managers
         owned = _decode(entry["fieldsV1"])
         is_mine = _same_manager(entry, mine)
         left = owned - gone | changed if is_mine else owned - gone - changed
@@ -69,7 +69,7 @@ def record_write(call: Call, obj: Obj, old: Obj | None) -> None:
 
 
 def apply_configuration(call: Call, config: Obj, live: Obj | None) -> Obj:
-    """Return `live` as an applied configuration changes it, with its managers.
+    """Apply a configuration to `live`, and return the result with its ``managedFields``.
 
     Raise `ApiError` 409 if another manager owns a field that would change, and the request does not force it.
     """
@@ -109,7 +109,7 @@ def apply_configuration(call: Call, config: Obj, live: Obj | None) -> Obj:
 
 
 def _leaves(call: Call, obj: Obj) -> dict[Path, Any]:
-    """Return the fields that have an owner each, with their values."""
+    """Return the fields that can be owned, with their values."""
     status = call.info.subresource == "status"
     has_status = "status" in call.resource.subresources
     return {
@@ -144,11 +144,11 @@ def _fields(path: Path, value: Any, name: str, owner: str) -> Iterator[tuple[Pat
 
 
 def _put(value: Any, path: Path, leaf: Any) -> None:
-    """Set a field, and make on the way what is not there."""
+    """Set a field, and create its missing parents."""
     step, rest = path[0], path[1:]
     kind, _, text = step.partition(":")
     if kind == "f" and not rest:
-        if leaf != {} or not isinstance(value.get(text), dict):  # an empty map leaves what others put into it
+        if leaf != {} or not isinstance(value.get(text), dict):  # an empty map keeps the entries of others
             value[text] = copy_json(leaf)
     elif kind == "f":
         if not isinstance(value.get(text), dict | list):
@@ -164,7 +164,7 @@ def _put(value: Any, path: Path, leaf: Any) -> None:
 
 
 def _drop(value: Any, path: Path) -> None:
-    """Remove a field, and what is empty then around it."""
+    """Remove a field, and the parents that become empty."""
     step, rest = path[0], path[1:]
     kind, _, text = step.partition(":")
     if kind == "f" and text in value:
@@ -175,7 +175,7 @@ def _drop(value: Any, path: Path) -> None:
     elif kind == "k" and (found := _element(value, json.loads(text))) is not None:
         if rest == (ELEMENT,):
             value.remove(found)
-        elif rest[0].removeprefix("f:") not in json.loads(text):  # an element that others keep needs its key
+        elif rest[0].removeprefix("f:") not in json.loads(text):  # an element that others own needs its key
             _drop(found, rest)
     elif kind == "v" and json.loads(text) in value:
         value.remove(json.loads(text))
@@ -233,7 +233,7 @@ def _describe(entry: Obj) -> str:
 
 
 def _show_path(path: Path) -> str:
-    """Return a path as messages write it: ``.spec.containers[name="web"].image``."""
+    """Format a path for messages: ``.spec.containers[name="web"].image``."""
     words = ""
     for step in path:
         kind, _, text = step.partition(":")

@@ -1,7 +1,7 @@
-"""Objects one by one: get, create, update, patch.
+"""Requests for single objects: get, create, update, patch.
 
-What a client sends goes through the same stages as on the real server: read, completed with defaults,
-changed by admission, validated, checked against escalation of rights, stored.
+An object in a request passes the stages of the real server: decoding, defaults, admission, validation, the
+check for privilege escalation, quota, and storage.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
@@ -28,6 +28,7 @@ from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import AlreadyExists, Conflict, NotFound, Obj, copy_json, now
 
+# Characters of generateName that are used; with the random suffix the name has at most 63.
 _LONGEST_GENERATED = 58
 _SYSTEM_FIELDS = (
     "uid",
@@ -52,9 +53,9 @@ async def create_object(call: Call) -> web.Response:
 
 
 def create(call: Call, obj: Obj, *, managed: bool = False) -> Obj:
-    """Take an object through all stages into the store, and return what is stored.
+    """Pass a new object through all stages, and return the stored object.
 
-    `managed`: whether it says already who manages its fields.
+    `managed`: whether its ``managedFields`` are already set.
     """
     resource = call.resource
     metadata = _metadata(obj)
@@ -87,7 +88,7 @@ def create(call: Call, obj: Obj, *, managed: bool = False) -> Obj:
 
 
 async def update_object(call: Call) -> web.Response:
-    """Replace an object (or its status) by the one in the body."""
+    """Replace an object, or its status, by the one in the body."""
     obj = await call.body()
     _check_kind(call, obj)
     await check_fields(call, obj)
@@ -99,7 +100,7 @@ async def update_object(call: Call) -> web.Response:
 
 
 async def patch_object(call: Call) -> web.Response:
-    """Change an object (or its status) as the patch in the body says."""
+    """Apply the patch in the body to an object, or to its status."""
     check_patch_type(call)
     if call.request.content_type == APPLY:
         return await _apply_object(call)
@@ -118,7 +119,7 @@ async def patch_object(call: Call) -> web.Response:
 
 
 async def _apply_object(call: Call) -> web.Response:
-    """Apply the configuration in the body; create what is not there, if the user may."""
+    """Apply the configuration in the body; create a missing object if the user may."""
     info = call.info
     if not call.query.get("fieldManager"):
         cause = Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
@@ -145,9 +146,9 @@ async def _apply_object(call: Call) -> web.Response:
 
 
 def replace(call: Call, old: Obj, obj: Obj, *, managed: bool = False) -> Obj:
-    """Put `obj` in the place of `old`, through all stages, and return what is stored.
+    """Pass `obj` through all stages as the replacement of `old`, and return the stored object.
 
-    `managed`: whether `obj` says already who manages its fields.
+    `managed`: whether its ``managedFields`` are already set.
     """
     resource, before, metadata = call.resource, old["metadata"], obj["metadata"]
     _keep_system_fields(call, before, metadata)
@@ -178,7 +179,7 @@ def replace(call: Call, old: Obj, obj: Obj, *, managed: bool = False) -> Obj:
 
 
 def _keep_system_fields(call: Call, before: Obj, metadata: Obj) -> None:
-    """Keep in `metadata` what only the server sets; refuse an update that means another object."""
+    """Keep the fields that only the server sets; refuse an update with the UID of another object."""
     wanted = metadata.get("uid")
     if wanted and wanted != before["uid"]:
         why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {before['uid']}"

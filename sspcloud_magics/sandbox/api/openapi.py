@@ -1,8 +1,8 @@
-"""The OpenAPI specification, as far as clients read it.
+"""The parts of the OpenAPI specification that clients use.
 
-kubectl reads three things in version 3: that a kind's patches take ``fieldValidation`` (else it validates by
-itself), how its lists are merged (for ``apply``), and the descriptions (for ``explain``). Of version 2 it only wants that
-there is one, in protobuf: without it a List, or a file with a kind that is missing here, ends in a wrong sentence.
+kubectl reads three things in version 3: whether patches accept ``fieldValidation`` (otherwise it validates on
+its own), the merge keys of lists (for ``apply``), and the descriptions (for ``explain``). Version 2 must exist, in
+protobuf: without it, kubectl prints a wrong error for a List, or for a file with a kind that the sandbox lacks.
 
 Source: KEP-2896 (OpenAPI v3).
 """
@@ -23,7 +23,7 @@ from sspcloud_magics.sandbox.resources import RESOURCES, Resource
 from sspcloud_magics.sandbox.store import Obj
 
 _VERSION_2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-# The swagger version "2.0", then the title and the version of the server, and no paths.
+# Swagger version "2.0", title and version of the server, and no paths.
 _VERSION_2 = b"\x0a\x032.0\x12\x13\x0a\x0aKubernetes\x12\x05v1.36\x42\x00"
 
 

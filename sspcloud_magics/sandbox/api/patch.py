@@ -1,7 +1,7 @@
-"""Patches: JSON Patch, JSON Merge Patch, and Kubernetes' own strategic merge.
+"""Patches: JSON Patch, JSON Merge Patch, and Kubernetes' strategic merge patch.
 
-The strategic merge knows which lists are maps in disguise: containers are told apart by name, a Service's
-ports by port. ``kubectl apply`` sends it for the built-in kinds. Server-side apply is `managed_fields`' part.
+The strategic merge treats some lists as maps: its merge key is the name for containers, and the port for the
+ports of a Service. ``kubectl apply`` sends it for built-in kinds. `managed_fields` has server-side apply.
 
 Source: RFC 6902, RFC 7386,
 https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
@@ -22,7 +22,7 @@ APPLY = "application/apply-patch+yaml"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 _MISSING = object()
 
-# By the name of the list: the key that tells its elements apart.
+# The merge key of a list, by the name of the list.
 _MERGE_KEYS = {
     "conditions": "type",
     "containers": "name",
@@ -37,7 +37,7 @@ _MERGE_KEYS = {
     "volumeMounts": "mountPath",
     "volumes": "name",
 }
-# Where the name alone does not say it: by the name of what holds the list.
+# The merge key of a list, by the name of its parent and of the list, where the latter is ambiguous.
 _MERGE_KEYS_WITHIN = {
     ("containers", "ports"): "containerPort",
     ("initContainers", "ports"): "containerPort",
@@ -47,14 +47,14 @@ _SETS = {"finalizers"}
 
 
 def list_merge_key(name: str, owner: str) -> str | None:
-    """Return the key of the list `name` in the type `owner`, ``None`` where lists are replaced whole."""
+    """Return the merge key of the list `name` in the type `owner`, None if lists are replaced as a whole."""
     if name == "ports":
         return {"Container": "containerPort", "ServiceSpec": "port"}.get(owner)
     return _MERGE_KEYS.get(name)
 
 
 def merge_keys(name: str, owner: str) -> tuple[str, ...]:
-    """Return the keys that tell apart the elements of the list `name` in the field `owner`; none if they are not."""
+    """Return the keys of the list `name` in the field `owner` for server-side apply; empty if it is atomic."""
     key = _MERGE_KEYS_WITHIN.get((owner, name), _MERGE_KEYS.get(name))
     if key is None:
         return ()
@@ -62,7 +62,7 @@ def merge_keys(name: str, owner: str) -> tuple[str, ...]:
 
 
 def check_patch_type(call: Call) -> None:
-    """Refuse a kind of patch that is not spoken; raise `ApiError` 415 with those that are."""
+    """Raise `ApiError` 415 if the resource does not support this type of patch."""
     accepted: tuple[str, ...] = (JSON_PATCH, MERGE_PATCH)
     if not call.resource.is_custom:
         accepted = (*accepted, STRATEGIC_MERGE)
@@ -72,9 +72,9 @@ def check_patch_type(call: Call) -> None:
 
 
 async def apply_patch(call: Call, obj: Obj) -> Obj:
-    """Return `obj` as the patch in the request's body changes it; `obj` itself stays as it is.
+    """Apply the patch in the request's body to `obj`, and return the result as a new object.
 
-    Raise `ApiError` if the kind of patch is not spoken, cannot be read, or does not fit the object.
+    Raise `ApiError` if the type of patch is not supported, or the patch is malformed or does not fit `obj`.
     """
     check_patch_type(call)
     content_type = call.request.content_type
@@ -93,12 +93,12 @@ async def apply_patch(call: Call, obj: Obj) -> Obj:
         message = f"the server rejected our request due to an error in our request: {error}"
         raise status.ApiError(422, "Invalid", message, {}) from None
     if not isinstance(result, dict) or not isinstance(result.get("metadata"), dict):
-        raise status.bad_request("the patch leaves no object")
+        raise status.bad_request("the result of the patch is not an object")
     return result
 
 
 def merge_patch(value: Any, patch: Any) -> Any:
-    """Return `value` changed by a JSON Merge Patch (RFC 7386)."""
+    """Apply a JSON Merge Patch (RFC 7386), and return the result."""
     if not isinstance(patch, dict):
         return copy_json(patch)
     result = dict(value) if isinstance(value, dict) else {}
@@ -111,7 +111,7 @@ def merge_patch(value: Any, patch: Any) -> Any:
 
 
 def json_patch(value: Any, operations: list[Obj]) -> Any:
-    """Return `value` changed by a JSON Patch (RFC 6902).
+    """Apply a JSON Patch (RFC 6902), and return the result.
 
     Raise `ValueError`, `KeyError`, `IndexError` if an operation does not fit.
     """
@@ -135,10 +135,9 @@ def json_patch(value: Any, operations: list[Obj]) -> Any:
 
 
 def strategic_merge(value: Any, patch: Any, name: str = "", parent: str = "") -> Any:
-    """Return `value` changed by a strategic merge patch.
+    """Apply a strategic merge patch, and return the result.
 
-    `name`, `parent`: the field that holds `value`, and the field that holds that: they say how a list is
-    merged.
+    `name`, `parent`: the name of the field with `value`, and that of its parent, which give the merge key.
     """
     if isinstance(patch, dict):
         return _merge_map(value, patch, name)
@@ -194,13 +193,13 @@ def _merge_list(value: list[Obj], patch: list[Obj], key: str, name: str) -> list
 
 
 def _in_order(items: list[Any], order: list[Any], key: str) -> list[Any]:
-    """Return the elements in the order given; those that it does not name keep their place behind."""
+    """Return the elements in the given order, followed by those that it does not name."""
 
-    def place(item: Any) -> Any:
+    def get_key(item: Any) -> Any:
         return item.get(key) if isinstance(item, dict) else item
 
-    places = {place(entry): index for index, entry in enumerate(order)}
-    return sorted(items, key=lambda item: places.get(place(item), len(places)))
+    positions = {get_key(entry): index for index, entry in enumerate(order)}
+    return sorted(items, key=lambda item: positions.get(get_key(item), len(positions)))
 
 
 def _pointer(text: str) -> list[str]:

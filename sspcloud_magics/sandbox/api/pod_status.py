@@ -1,7 +1,7 @@
-"""The one word that ``kubectl get pods`` shows for a pod's state, and what stands beside it.
+"""The columns READY, STATUS and RESTARTS of ``kubectl get pods``.
 
-It is worked out by the server, from the phase and from what the containers are doing: that is why a pod
-whose phase is *Running* may be shown as *CrashLoopBackOff*, and one that is *Pending* as *Init:0/1*.
+The server derives STATUS from the phase and the states of the containers: a pod in the phase *Running* can be
+shown as *CrashLoopBackOff*, and a *Pending* one as *Init:0/1*.
 
 Source: printPod in k8s.io/kubernetes/pkg/printers/internalversion.
 """
@@ -18,7 +18,7 @@ from sspcloud_magics.sandbox.store import Obj
 
 @dataclass(frozen=True, slots=True)
 class PodSummary:
-    """What the table shows of a pod."""
+    """The status columns of a pod."""
 
     ready: int
     total: int
@@ -27,7 +27,7 @@ class PodSummary:
 
 
 def summarize(pod: Obj) -> PodSummary:
-    """Return what the table shows of a pod."""
+    """Return the status columns of a pod."""
     status: Obj = pod.get("status") or {}
     sidecars = {container["name"] for container in sidecars_of(pod)}
     total = len(pod["spec"].get("containers") or ()) + len(sidecars)
@@ -53,7 +53,7 @@ def summarize(pod: Obj) -> PodSummary:
 
 
 def _describe_initialization(statuses: list[Obj], sidecars: set[str], count: int) -> str | None:
-    """Return the word for the init container that the pod is still waiting for."""
+    """Return the status of the init container that the pod waits for, None if all are done."""
     for index, status in enumerate(statuses):
         state = status.get("state") or {}
         terminated = state.get("terminated")

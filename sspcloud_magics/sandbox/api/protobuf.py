@@ -1,8 +1,8 @@
-"""Objects that arrive in Kubernetes' protobuf encoding.
+"""Decoder of Kubernetes' protobuf encoding.
 
-kubectl speaks it where it knows a kind by its type (``auth can-i``, ``create role``, ``create token``) and
-takes JSON for an answer, so only reading is needed. The messages that it sends so are told in ``protobuf.txt``, one
-line each; a field that is not among them is refused, never dropped in silence.
+kubectl sends protobuf where it uses typed clients (``auth can-i``, ``create role``, ``create token``), and
+accepts JSON in return. ``protobuf.txt`` defines the messages, one per line. An unknown field is refused, never
+ignored.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding, the generated.proto
 files of k8s.io/api.
@@ -25,14 +25,11 @@ _MAGIC = b"k8s\x00"
 
 
 class Undecodable(ValueError):
-    """The bytes are no object that is known here."""
+    """The bytes are not a known object."""
 
 
 def read_protobuf(data: bytes) -> Obj:
-    """Return the object in a body.
-
-    Raise `Undecodable` if it is of a kind that is not known here, has a field that is not, or is cut off.
-    """
+    """Decode a body; raise `Undecodable` for an unknown kind or field, or malformed data."""
     if not data.startswith(_MAGIC):
         raise Undecodable("the data does not begin with the magic number of Kubernetes' protobuf encoding")
     try:
@@ -111,7 +108,7 @@ def _value(form: str, value: Any) -> Any:  # noqa: PLR0911 -- a table of types
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
-    """Yield the number and the raw value of every field; a length-delimited one as a view."""
+    """Yield the number and the raw value of each field; length-delimited values are views."""
     position = 0
     while position < len(data):
         tag, position = _varint(data, position)

@@ -1,4 +1,4 @@
-"""Quantities such as ``500m`` or ``2Gi``: what they stand for, and the one form in which the server keeps them.
+"""Quantities such as ``500m`` or ``2Gi``: their value and their canonical form.
 
 Source: k8s.io/apimachinery/pkg/api/resource (Quantity).
 """
@@ -12,14 +12,14 @@ _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([KMGTPE]i|[numkMGTPE]?|[eE][+-]?\d+)")
 
-# More digits, or a larger exponent, would be computed for seconds or not at all.
+# Longest number of digits, and largest exponent: larger ones would take seconds or fail.
 _LONGEST = 100
-# The server takes anything larger for this.
+# The server caps quantities at this value.
 _LARGEST = Decimal(2**63 - 1)
 
 
 def parse_quantity(value: str | float) -> Decimal:
-    """Return the number that a quantity stands for; raise `ValueError` if it is none."""
+    """Return the value of a quantity; raise `ValueError` if it is malformed."""
     found = _FORM.fullmatch(str(value).strip())
     if found is None:
         raise ValueError(
@@ -40,7 +40,7 @@ def parse_quantity(value: str | float) -> Decimal:
 
 
 def format_quantity(number: Decimal, *, binary: bool = False) -> str:
-    """Return a number in the largest unit that leaves it whole; `binary` counts in powers of 1024 from there on."""
+    """Format a number in the largest unit that keeps it whole; `binary` uses powers of 1024 from 1024 on."""
     if binary and abs(number) >= 1024:
         power = max(power for power in range(7) if number % 1024**power == 0)
         return f"{int(number // 1024**power)}{['', *_BINARY][power]}"
@@ -52,8 +52,8 @@ def format_quantity(number: Decimal, *, binary: bool = False) -> str:
 
 
 def canonical_quantity(value: str | float) -> str:
-    """Return a quantity as the server stores it: ``0.5`` as ``500m``, ``1024Mi`` as ``1Gi``.
+    """Return the canonical form of a quantity: ``500m`` for ``0.5``, ``1Gi`` for ``1024Mi``.
 
-    Raise `ValueError` if it is none.
+    Raise `ValueError` if it is malformed.
     """
     return format_quantity(parse_quantity(value), binary=str(value).strip()[-2:] in _BINARY)

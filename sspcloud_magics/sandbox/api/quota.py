@@ -1,9 +1,8 @@
-"""Quotas: how much a namespace may hold, and how much it does.
+"""ResourceQuotas: admission and status.
 
-A ResourceQuota limits numbers of objects (``pods``, ``count/jobs.batch``) and the sum of what containers
-ask for (``requests.cpu``, ``limits.memory``). A new object that would exceed one is refused; a pod that
-does not say how much it wants of something that is limited is refused as well. Pods that have ended do
-not count.
+A quota limits numbers of objects (``pods``, ``count/jobs.batch``) and the sum of the containers' resources
+(``requests.cpu``, ``limits.memory``). A new object that would exceed it is refused, and so is a pod that does
+not specify a limited resource. Pods that have ended do not count.
 
 Source: https://kubernetes.io/docs/concepts/policy/resource-quotas/
 """
@@ -39,18 +38,15 @@ _COMPUTE = {
 
 
 def check_quota(store: Store, obj: Obj) -> None:
-    """Refuse a new object that its namespace has no room for.
-
-    Raise `ApiError` 403 with what was asked, what is used and what is allowed.
-    """
+    """Raise `ApiError` 403 if a new object exceeds a quota of its namespace, or does not specify a limited resource."""
     resource = by_kind(obj["apiVersion"], obj["kind"])
     name, namespace = obj["metadata"].get("name", ""), obj["metadata"].get("namespace", "")
     for quota in store.peek_all(kinds.QUOTAS, namespace) if namespace else ():
         hard: Obj = (quota.get("spec") or {}).get("hard") or {}
         title = quota["metadata"]["name"]
-        silent = _unsaid(obj, hard) if resource is kinds.PODS else {}
-        if silent:
-            words = "; ".join(f"{item} for: {','.join(containers)}" for item, containers in silent.items())
+        missing = _list_unspecified(obj, hard) if resource is kinds.PODS else {}
+        if missing:
+            words = "; ".join(f"{item} for: {','.join(containers)}" for item, containers in missing.items())
             raise status.make_forbidden(
                 resource.group, resource.plural, name, f"failed quota: {title}: must specify {words}"
             )
@@ -61,8 +57,8 @@ def check_quota(store: Store, obj: Obj) -> None:
             shown = [
                 ",".join(f"{item}={value}" for item, value in values)
                 for values in (
-                    [(item, _write_amount(asked[item], item)) for item in over],
-                    [(item, _write_amount(used[item], item)) for item in over],
+                    [(item, _format_amount(asked[item], item)) for item in over],
+                    [(item, _format_amount(used[item], item)) for item in over],
                     [(item, hard[item]) for item in over],
                 )
             ]
@@ -71,7 +67,7 @@ def check_quota(store: Store, obj: Obj) -> None:
 
 
 def follow_quotas(store: Store) -> Callable[[], None]:
-    """Keep the status of every quota true from now on; the answer ends that."""
+    """Keep the status of all quotas up to date from now on; return a function that ends it."""
 
     def on_change(change: Change) -> None:
         namespace = change.object["metadata"].get("namespace")
@@ -85,7 +81,7 @@ def follow_quotas(store: Store) -> Callable[[], None]:
 def _update_status(store: Store, quota: Obj) -> None:
     hard: Obj = (quota.get("spec") or {}).get("hard") or {}
     namespace = quota["metadata"]["namespace"]
-    used = {item: _write_amount(_count_used(store, namespace, item), item) for item in hard}
+    used = {item: _format_amount(_count_used(store, namespace, item), item) for item in hard}
     wanted = {"hard": dict(hard), "used": used}
     if quota.get("status") != wanted:
         changed = copy_json(quota)
@@ -100,7 +96,7 @@ def _count_used(store: Store, namespace: str, item: str) -> Decimal:
 
 
 def _amount(resource: Resource, obj: Obj, item: str) -> Decimal:
-    """Return how much of one limited thing an object takes."""
+    """Return the amount of a limited item that an object uses."""
     if resource is not _resource_of(item):
         return Decimal(0)
     if resource is kinds.PODS and pod_over(obj):
@@ -114,19 +110,19 @@ def _amount(resource: Resource, obj: Obj, item: str) -> Decimal:
     return sum((parse_quantity(amount) for amount in amounts if amount is not None), Decimal(0))
 
 
-def _unsaid(pod: Obj, hard: Obj) -> dict[str, list[str]]:
-    """Return which limited things which containers of a pod do not ask for."""
+def _list_unspecified(pod: Obj, hard: Obj) -> dict[str, list[str]]:
+    """Return the containers of a pod that do not specify a limited resource, by resource."""
     found: dict[str, list[str]] = {}
     for item in sorted(hard):
         if item in _COMPUTE:
             kind, what = _COMPUTE[item]
-            silent = [
+            names = [
                 c["name"]
                 for c in pod["spec"]["containers"]
                 if what not in ((c.get("resources") or {}).get(kind) or {})
             ]
-            if silent:
-                found[item] = silent
+            if names:
+                found[item] = names
     return found
 
 
@@ -139,6 +135,5 @@ def _resource_of(item: str) -> Resource | None:
     return next((resource for resource in RESOURCES if resource.qualified == named), None)
 
 
-def _write_amount(amount: Decimal, item: str) -> str:
-    """Return an amount as a quantity."""
+def _format_amount(amount: Decimal, item: str) -> str:
     return format_quantity(amount, binary=item.endswith("memory"))

@@ -1,6 +1,6 @@
-"""One object, three forms: itself, a row of a Table, or its metadata alone; the client's Accept decides.
+"""The three representations of objects: the object itself, a row of a Table, or its metadata.
 
-Lists and watch events take the same forms. JSON is the only encoding.
+The ``Accept`` header selects one, also for lists and watch events. JSON is the only encoding.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#alternate-representations-of-resources
 """
@@ -21,7 +21,7 @@ _META = "meta.k8s.io/v1"
 
 
 class Form(Enum):
-    """In which form objects are sent."""
+    """Representation of an object."""
 
     OBJECT = "object"
     TABLE = "table"
@@ -30,10 +30,10 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ResponseForm:
-    """What the client wants to see."""
+    """The representation that a client requests."""
 
-    form: Form = Form.OBJECT  # which form
-    # What a Table's row carries of its object: ``Metadata``, ``Object`` or ``None``.
+    form: Form = Form.OBJECT
+    # The part of the object that the row of a Table contains: ``Metadata``, ``Object`` or ``None``.
     include: str = "Metadata"
 
     def object(self, resource: Resource, obj: Obj) -> Obj:
@@ -53,13 +53,13 @@ class ResponseForm:
             items = [_partial(item) for item in items]
         else:
             kind, version = f"{resource.kind}List", resource.api_version
-            if not resource.is_custom:  # built-in kinds are not repeated in each item
+            if not resource.is_custom:  # items of built-in kinds do not repeat their kind
                 skip = ("apiVersion", "kind")
                 items = [{k: v for k, v in item.items() if k not in skip} for item in items]
         return {"kind": kind, "apiVersion": version, "metadata": metadata, "items": items}
 
     def event(self, resource: Resource, obj: Obj, *, first: bool) -> Obj:
-        """Return the object of a watch event; only the first Table names its columns."""
+        """Return the object of a watch event; only the first Table defines the columns."""
         shown = self.object(resource, obj)
         if self.form is Form.TABLE and not first:
             shown = {**shown, "columnDefinitions": None}
@@ -82,7 +82,7 @@ class ResponseForm:
 
 
 def parse_accept(accept: str, include: str) -> ResponseForm:
-    """Return what an ``Accept`` header and ``includeObject`` ask for; the first form that is known wins."""
+    """Parse an ``Accept`` header and the parameter ``includeObject``; the first known representation wins."""
     forms = {
         "Table": Form.TABLE,
         "PartialObjectMetadata": Form.METADATA,
@@ -101,7 +101,7 @@ def parse_accept(accept: str, include: str) -> ResponseForm:
 
 
 def encode_json(value: Any) -> bytes:
-    """Return JSON as the API server sends it: compact, with a line's end."""
+    """Return JSON as the API server sends it: compact, with a final newline."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 

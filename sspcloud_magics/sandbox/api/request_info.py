@@ -1,6 +1,6 @@
-"""What a request asks for, read from its method, path and query, before anything is looked up.
+"""Verb, resource and name of a request, parsed from its method, path and query.
 
-Authorization works on this alone: the path of an unknown resource is forbidden before it is not found.
+Authorization needs nothing else: a request for an unknown resource is forbidden before it is not found.
 
 Source: k8s.io/apiserver/pkg/endpoints/request (RequestInfo).
 """
@@ -26,14 +26,13 @@ _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
 @dataclass(frozen=True, slots=True)
 class RequestInfo:
-    """What is asked for."""
+    """The parsed request."""
 
-    path: str  # the whole path
-    # As RBAC knows it: ``get``, ``list``, ``watch``, ``create`` …; the method in lower case for a path that
-    # is no resource.
+    path: str
+    # RBAC's verb: ``get``, ``list``, ``watch``, ``create`` …; the method in lower case for other paths.
     verb: str
-    is_resource: bool = False  # whether the path is that of a resource; the rest is empty if not
-    group: str = ""  # its parts
+    is_resource: bool = False  # whether the path is that of a resource; the fields below are empty if not
+    group: str = ""
     version: str = ""
     namespace: str = ""
     resource: str = ""
@@ -42,14 +41,14 @@ class RequestInfo:
 
     @property
     def attributes(self) -> Attributes:
-        """The same for the authorizer."""
+        """The attributes that the authorizer decides on."""
         if not self.is_resource:
             return Attributes(self.verb, path=self.path)
         return Attributes(self.verb, self.group, self.resource, self.subresource, self.namespace, self.name)
 
 
 def read_request(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
-    """Return what a request asks for."""
+    """Parse a request."""
     parts = [part for part in path.split("/") if part]
     match parts:
         case ["api", version, *rest] if rest:
@@ -71,7 +70,7 @@ def read_request(method: str, path: str, query: Mapping[str, str]) -> RequestInf
             verb = "deletecollection"
         else:
             verb = "watch" if query.get("watch", "false") in ("true", "1", "") else "list"
-        # A selector that names one object makes the request one for that object: so a right that
-        # is bound to a name covers list and watch.
+        # A selector that names one object makes this a request for that object: a permission on
+        # ``resourceNames`` then covers list and watch.
         name = FieldSelector.exact_name(query.get("fieldSelector", ""))
     return RequestInfo(path, verb, True, group, version, namespace, rest[0], name, subresource)

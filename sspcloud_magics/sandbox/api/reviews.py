@@ -1,6 +1,6 @@
-"""Questions about identity and rights: they are posted like objects, and answered instead of stored.
+"""Reviews of identities and permissions, for ``kubectl auth whoami`` and ``kubectl auth can-i``.
 
-``kubectl auth whoami`` and ``kubectl auth can-i`` ask them.
+A client creates a review like an object; it is answered and not stored.
 
 Source: https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/
 """

@@ -1,8 +1,8 @@
-"""The shape of every built-in kind, as OpenAPI schemas.
+"""OpenAPI schemas of all kinds.
 
-They are read off the models of the ``kubernetes`` client, which were generated from the real server's
-specification: types, descriptions and required fields are therefore the real ones. The models are only
-imported when the first manifest arrives or somebody asks for the specification (a third of a second).
+They are derived from the models of the ``kubernetes`` client, which were generated from the real server's
+specification: types, descriptions and required fields are the real ones. The import of the models takes a
+third of a second, and waits for the first manifest or request for the specification.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _SCALARS: dict[str, Obj] = {
 }
 _QUANTITIES = {"capacity", "allocatable", "default", "hard", "limits", "overhead", "requests", "used"}
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
-# The kinds whose model has not the name of the kind with V1 before it.
+# Kinds whose model is not called V1 and the name of the kind.
 _MODELS = {"Event": "CoreV1Event"}
-# The client's older generator took these for plain text.
+# Fields of bytes that the client's older generator declares as text.
 _BYTES = {("V1Secret", "data"), ("V1ConfigMap", "binaryData")}
 _CONTAINER = re.compile(r"(?:List|list)\[(?P<item>.+)\]|(?:Dict|dict)[\[(]str, ?(?P<value>.+)[\])]")
 
 
 def definition_of(resource: Resource) -> str:
-    """Return the name under which the schema of a kind is found."""
+    """Return the name of a kind's schema."""
     if resource.is_custom:
         return f"io.{resource.group}.{resource.version}.{resource.kind}"
     return _definition(_MODELS.get(resource.kind, f"V1{resource.kind}"))
@@ -45,7 +45,7 @@ def definition_of(resource: Resource) -> str:
 
 @cache
 def schemas() -> dict[str, Obj]:
-    """Return the schema of every type that the kinds are made of, by its name in the specification."""
+    """Return the schemas of all kinds and of the types in them, by their names in the specification."""
     from kubernetes.client import models  # noqa: PLC0415 -- a third of a second, so only when needed
 
     found: dict[str, Obj] = {
@@ -66,19 +66,19 @@ def schemas() -> dict[str, Obj]:
         kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
         name = definition_of(resource)
         found[name] = {**found.get(name, _custom(resource)), "x-kubernetes-group-version-kind": [kind]}
-    gc.freeze()  # the models are half of all objects, and stay: no collection need walk through them again
+    gc.freeze()  # exempt the models, half of all objects, from garbage collection
     return found
 
 
 def get_reference(schema: Obj) -> str | None:
-    """Return the name of the type that a schema refers to, ``None`` for a plain one."""
+    """Return the name of the type that a schema refers to, None if it is not a reference."""
     references = (part["$ref"] for part in schema.get("allOf", ()) if "$ref" in part)
     reference = schema.get("$ref") or next(references, None)
     return None if reference is None else str(reference).removeprefix(_REFERENCE)
 
 
 def short_name(definition: str) -> str:
-    """Return the name of a type as people know it: ``PodSpec``."""
+    """Return the short name of a type: ``PodSpec``."""
     return definition.rpartition(".")[2]
 
 

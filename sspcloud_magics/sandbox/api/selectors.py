@@ -1,4 +1,4 @@
-"""Label and field selectors: which objects of a list are meant.
+"""Label and field selectors of requests.
 
 Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/ and
 https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/
@@ -27,7 +27,7 @@ _REQUIREMENT = re.compile(
     re.VERBOSE,
 )
 
-# What may stand in a field selector beside metadata.name and metadata.namespace, and its default.
+# Fields of field selectors besides metadata.name and metadata.namespace, with their default values.
 _FIELDS: Mapping[str, Mapping[str, str]] = {
     "pods": {
         **dict.fromkeys(("spec.nodeName", "spec.restartPolicy", "spec.serviceAccountName"), ""),
@@ -59,13 +59,13 @@ class _Requirement:
 
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """A label selector, as in ``app=web,tier in (a, b),!beta``."""
+    """A label selector such as ``app=web,tier in (a, b),!beta``."""
 
     requirements: tuple[_Requirement, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> LabelSelector:
-        """Read a selector; raise `ApiError` if it does not follow the grammar."""
+        """Parse a selector; raise `ApiError` for a syntax error."""
         requirements = []
         position = 0
         while position < len(text.rstrip()):
@@ -77,21 +77,21 @@ class LabelSelector:
         return cls(tuple(requirements))
 
     def matches(self, obj: Obj) -> bool:
-        """Say whether an object's labels match."""
+        """Return whether an object's labels match."""
         labels = obj["metadata"].get("labels") or {}
         return all(requirement.matches(labels) for requirement in self.requirements)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldSelector:
-    """A field selector, as in ``metadata.name=web,status.phase!=Running``."""
+    """A field selector such as ``metadata.name=web,status.phase!=Running``."""
 
     terms: tuple[tuple[str, bool, str], ...] = ()
     resource: Resource | None = None
 
     @staticmethod
     def exact_name(text: str) -> str:
-        """Return the one name that a selector asks for, empty where it asks for none."""
+        """Return the object name that a selector requires, empty if it requires none."""
         for term in text.split(","):
             key, operator, value = _term(term)
             if key == "metadata.name" and operator in ("=", "=="):
@@ -100,10 +100,7 @@ class FieldSelector:
 
     @classmethod
     def parse(cls, text: str, resource: Resource) -> FieldSelector:
-        """Read a selector for objects of one kind.
-
-        Raise `ApiError` if it does not follow the grammar, or names a field that cannot be selected by.
-        """
+        """Parse a selector; raise `ApiError` for a syntax error or an unsupported field of the resource."""
         terms = []
         for term in filter(None, (part.strip() for part in text.split(","))):
             key, operator, value = _term(term)
@@ -117,7 +114,7 @@ class FieldSelector:
         return cls(tuple(terms), resource)
 
     def matches(self, obj: Obj) -> bool:
-        """Say whether an object's fields match."""
+        """Return whether an object's fields match."""
         return all((self._field(obj, key) == value) is equal for key, equal, value in self.terms)
 
     def _field(self, obj: Obj, key: str) -> str:

@@ -1,7 +1,7 @@
-"""Refusals: the Status objects of the API server, in its own words.
+"""Errors: the Status objects of the API server, with its own messages.
 
-Everything that goes wrong on the way is an `ApiError`; the application turns it into the response. The
-words matter: people and programs search for them, and kubectl prints them.
+Handlers raise `ApiError`, and the application turns it into a response. The messages are the real server's,
+because kubectl prints them and people and programs search for them.
 
 Source: k8s.io/apimachinery/pkg/api/errors; https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
 """
@@ -19,7 +19,7 @@ from sspcloud_magics.sandbox.store import Obj
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One thing that is wrong with an object."""
+    """One error in an object."""
 
     reason: str  # such as ``FieldValueRequired``
     message: str  # such as ``Required value``
@@ -32,8 +32,8 @@ class Cause:
 class ApiError(Exception):
     """A request that is refused.
 
-    `reason`: machine-readable, such as ``NotFound``. `message`: what kubectl prints after ``Error from server
-    (NotFound):``. `details`: ``name``, ``group``, ``kind``, ``causes``; left out where there are none.
+    `reason`: machine-readable, such as ``NotFound``. `message`: the text that kubectl prints after ``Error from
+    server (NotFound):``. `details`: ``name``, ``group``, ``kind``, ``causes``; None to omit them.
     """
 
     def __init__(self, code: int, reason: str, message: str, details: Obj | None = None) -> None:
@@ -42,7 +42,7 @@ class ApiError(Exception):
         self.reason = reason
         self.message = message
         self.details = details
-        # Of the Status itself: an expired list brings a token for its rest.
+        # Metadata of the Status; `listing` puts a continue token there.
         self.metadata: Obj = {}
 
     @property
@@ -64,7 +64,7 @@ class ApiError(Exception):
 
 
 def success(resource: Resource, name: str, uid: str) -> Obj:
-    """Return the Status that answers a deletion."""
+    """Return the Status in response to a deletion."""
     return {
         "kind": "Status",
         "apiVersion": "v1",
@@ -85,7 +85,7 @@ def not_found(resource: Resource, name: str) -> ApiError:
 
 
 def no_such_path() -> ApiError:
-    """Return what a path gets that belongs to no resource."""
+    """Return the error for a path without a resource."""
     return ApiError(404, "NotFound", "the server could not find the requested resource", {})
 
 
@@ -102,17 +102,17 @@ def conflict(resource: Resource, name: str, why: str) -> ApiError:
 
 
 def apply_conflict(conflicts: list[tuple[str, str]]) -> ApiError:
-    """Return the refusal to apply what others own: each manager, as it is described, and the field's path."""
+    """Return the error for an apply of fields that others own: pairs of a manager and the path of its field."""
     causes = [
         {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
         for manager, path in conflicts
     ]
     message = f"Apply failed with 1 conflict: conflict with {': '.join(conflicts[0])}"
     if len(conflicts) > 1:
-        told: list[str] = []
+        lines: list[str] = []
         for manager, found in groupby(sorted(conflicts), key=itemgetter(0)):
-            told += [f"conflicts with {manager}:", *(f"- {path}" for _, path in found)]
-        message = f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(told)
+            lines += [f"conflicts with {manager}:", *(f"- {path}" for _, path in found)]
+        message = f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(lines)
     return ApiError(409, "Conflict", message, {"causes": causes})
 
 
@@ -124,12 +124,12 @@ def make_forbidden(group: str, plural: str, name: str, why: str) -> ApiError:
 
 
 def make_forbidden_path(why: str) -> ApiError:
-    """Return the refusal of a path that is no resource."""
+    """Return the error for a forbidden path without a resource."""
     return ApiError(403, "Forbidden", f"forbidden: {why}", {})
 
 
 def make_unauthorized() -> ApiError:
-    """Return the refusal of a wrong credential; like the real server, it does not say what is wrong."""
+    """Return the error for invalid credentials; like the real server, it gives no reason."""
     return ApiError(401, "Unauthorized", "Unauthorized")
 
 
@@ -144,18 +144,18 @@ def invalid(group: str, kind: str, name: str, causes: Iterable[Cause]) -> ApiErr
 
 
 def bad_request(why: str) -> ApiError:
-    """Return the refusal of a request that makes no sense."""
+    """Return the error for a malformed request."""
     return ApiError(400, "BadRequest", why)
 
 
 def method_not_allowed() -> ApiError:
-    """Return the refusal of a verb that the resource does not have."""
+    """Return the error for a verb that the resource does not support."""
     message = "the server does not allow this method on the requested resource"
     return ApiError(405, "MethodNotAllowed", message, {})
 
 
 def make_unsupported_media_type(accepted: Iterable[str]) -> ApiError:
-    """Return the refusal of a body in an unknown format."""
+    """Return the error for a body in an unknown format."""
     message = (
         "the body of the request was in an unknown format - accepted media types include: "
         f"{', '.join(accepted)}"
@@ -164,7 +164,7 @@ def make_unsupported_media_type(accepted: Iterable[str]) -> ApiError:
 
 
 def make_expired(why: str) -> ApiError:
-    """Return the refusal of a resource version that nobody remembers."""
+    """Return the error for a resource version that is older than the history."""
     return ApiError(410, "Expired", why)
 
 

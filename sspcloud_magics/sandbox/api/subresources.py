@@ -1,4 +1,4 @@
-"""What hangs below an object: logs, port-forwards, tokens, the number of replicas, and commands, which are refused."""
+"""Subresources: logs, port-forwards, tokens, scale, and commands, which are refused."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from sspcloud_magics.sandbox.auth.tokens import AUDIENCE
 from sspcloud_magics.sandbox.node.logs import LogsUnavailable
 from sspcloud_magics.sandbox.store import Obj, now
 
+# Seconds that a requested token must be valid at least.
 _SHORTEST_TOKEN = 600
 
 
 async def read_log(call: Call) -> web.StreamResponse:
-    """Stream what a container wrote."""
+    """Stream the log of a container."""
     pod = call.store.peek(call.resource, call.namespace, call.info.name)
     container = _container(pod, call.query.get("container", ""))
     lines = call.cluster.node.logs(
@@ -51,10 +52,10 @@ async def read_log(call: Call) -> web.StreamResponse:
 
 
 async def port_forward(call: Call) -> web.StreamResponse:
-    """Hand the request over to the node, if the user may both get and create.
+    """Pass the request to the node, if the user has the verbs ``get`` and ``create``.
 
-    A port-forward by WebSocket begins as a GET, which a right to read allows; so the server asks for
-    ``create`` as well (Kubernetes 1.35 and later), and its refusal then gives no reason.
+    A port-forward over WebSocket is a GET request, for which the verb ``get`` would be enough. Kubernetes 1.35
+    and later therefore require ``create`` as well, and give no reason if it is missing.
     """
     info = call.info
     may_create = Attributes("create", info.group, info.resource, info.subresource, info.namespace, info.name)
@@ -65,10 +66,10 @@ async def port_forward(call: Call) -> web.StreamResponse:
 
 
 async def refuse_command(call: Call) -> web.StreamResponse:
-    """Refuse to run a command in a pod, in a sentence that every client shows."""
+    """Refuse to run a command in a pod, with an error that all clients show."""
     call.store.peek(call.resource, call.namespace, call.info.name)
     raise status.bad_request(
-        "the practice cluster runs no commands in pods: exec, attach and cp need a real cluster"
+        "the sandbox cannot run commands in pods: exec, attach and cp need a real cluster"
     )
 
 
@@ -149,7 +150,7 @@ def _true(call: Call, name: str) -> bool:
 
 
 def _get_start(call: Call) -> datetime | None:
-    """Return from when on the log is asked for."""
+    """Return the start of the requested part of the log."""
     if "sinceSeconds" in call.query:
         return datetime.now(UTC) - timedelta(seconds=_integer(call, "sinceSeconds") or 0)
     if "sinceTime" in call.query:

@@ -1,7 +1,7 @@
-"""What is wrong with an object, field by field, in the server's words.
+"""Validation of objects, with the messages of the real server.
 
-Only what people get wrong in a manifest is checked, and what the rest of the sandbox relies on. A field
-of the wrong type is refused earlier, by its schema.
+It checks common mistakes in manifests and the fields that the sandbox relies on. `fields` has already refused
+unknown fields and wrong types.
 
 Source: k8s.io/kubernetes/pkg/apis/*/validation, k8s.io/apimachinery/pkg/util/validation.
 """
@@ -30,9 +30,9 @@ _DATA: Obj = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encodi
 
 
 def validate(resource: Resource, obj: Obj, old: Obj | None = None) -> None:
-    """Refuse an object that is not valid, or that changes what cannot be changed of `old`.
+    """Refuse an invalid object, or a change of an immutable field of `old`.
 
-    Raise `ApiError`, a 422 with everything that is wrong with it.
+    Raise `ApiError` 422 with all errors.
     """
     check = _CHECKS.get(resource.plural)
     causes = [*_metadata(resource, obj["metadata"]), *(check(obj) if check else ())]
@@ -43,7 +43,7 @@ def validate(resource: Resource, obj: Obj, old: Obj | None = None) -> None:
 
 
 def _invalid(field: str, value: Any, words: str) -> Cause:
-    """Return that a value is not as it must be."""
+    """Return the cause for a value of the wrong form."""
     return Cause("FieldValueInvalid", f"Invalid value: {_show(value)}: {words}", field)
 
 
@@ -106,7 +106,7 @@ _protocol = _one_of("SCTP", "TCP", "UDP")
 
 
 def _each(value: Any, path: str, field: str) -> Iterator[tuple[str, Any]]:
-    """Yield what stands at a path such as ``spec.containers[].image``, each value with its own path."""
+    """Yield the values at a path such as ``spec.containers[].image``, each with its own path."""
     head, _, rest = path.partition(".")
     name = head.removesuffix("[]")
     found, field = (value or {}).get(name), f"{field}.{name}" if field else name
@@ -121,7 +121,7 @@ def _each(value: Any, path: str, field: str) -> Iterator[tuple[str, Any]]:
 
 
 def _check_rules(rules: Rules, value: Any, field: str = "") -> Causes:
-    """Check what stands at the paths of `rules`."""
+    """Check the values at the paths of `rules`; names must be unique in their list."""
     for path, check in rules:
         seen = set()
         for where, found in _each(value, path, field):
@@ -175,7 +175,7 @@ _POD: Rules = (
 
 
 def _pod_spec(field: str, spec: Obj, claims: Iterable[str] = ()) -> Causes:
-    """Check the spec of a pod or of a template; `claims` are volumes that it may mount besides its own."""
+    """Check the spec of a pod or of a template; `claims` are the names of further volumes."""
     yield from _check_rules(_POD, spec, field)
     for kind in ("initContainers", "containers"):
         yield from _check_rules(tuple((f"{kind}[].{path}", check) for path, check in _CONTAINER), spec, field)
@@ -270,7 +270,7 @@ def _validate_binding(binding: Obj) -> Causes:
         yield from _one_of("ServiceAccount", "User", "Group")(f"{field}.kind", kind)
         if kind == "ServiceAccount":
             yield from _one_of("")(f"{field}.apiGroup", subject.get("apiGroup") or "")
-            # In a namespace it is the binding's own.
+            # The namespace of a RoleBinding is the default.
             yield from _require(f"{field}.namespace", local or subject.get("namespace"))
         elif kind:
             yield from _one_of(GROUP)(f"{field}.apiGroup", subject.get("apiGroup"))
@@ -305,7 +305,7 @@ def _forbid(field: str, words: str) -> Cause:
 
 
 def _get_fixed_part(spec: Obj, free: Iterable[str]) -> Obj:
-    """Return a spec without its free fields and without the images of its containers."""
+    """Return a spec without its mutable fields and without the images of its containers."""
     rest = {name: value for name, value in spec.items() if name not in free}
     for kind in {"containers", "initContainers"} & rest.keys():
         rest[kind] = [{**container, "image": ""} for container in rest[kind] or ()]

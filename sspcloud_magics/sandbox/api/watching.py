@@ -1,9 +1,9 @@
-"""Watches: a list that goes on as a stream of changes.
+"""Watches: streams of changes.
 
-A watch begins at a resource version, or with everything that is there (as ADDED events), and then sends
-every change of the objects it selects. An object that stops matching the selector is DELETED for this
-watch, one that begins to match is ADDED. Each watch has its own queue, filled by the store's
-subscription, so a slow reader holds up nobody; one that falls too far behind is ended, and begins anew.
+A watch starts at a resource version, or with all current objects as ADDED events, and then sends every change
+of the selected objects. An object that no longer matches the selector is DELETED for this watch, and one that
+starts to match is ADDED. Each watch has its own queue, so that a slow client does not delay others. A watch
+whose client falls too far behind is closed, and the client starts a new one.
 
 Source: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes,
 KEP-3157 (streaming lists).
@@ -25,23 +25,25 @@ from sspcloud_magics.sandbox.api.status import bad_request, make_expired
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Change, Gone, Obj
 
+# Seconds: until a watch ends, if the request sets no timeout, and between bookmarks in a quiet watch.
 _DEFAULT_TIMEOUT = 1800.0
-_BOOKMARK_EVERY = 60.0
-_MOST_WAITING = 1000
+_BOOKMARK_INTERVAL = 60.0
+# Events that wait for a slow client before its watch is closed.
+_QUEUE_SIZE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What one watch is told: ``ADDED``, ``MODIFIED``, ``DELETED``, ``BOOKMARK`` or ``ERROR``."""
+    """A watch event; `type` is ``ADDED``, ``MODIFIED``, ``DELETED``, ``BOOKMARK`` or ``ERROR``."""
 
     type: str
     object: Obj
 
 
 async def watch_objects(call: Call) -> web.StreamResponse:
-    """Answer a watch: stream events until its timeout, or until the client has gone."""
+    """Answer a watch: stream events until its timeout, or until the client leaves."""
     selected = selection(call)
-    events: asyncio.Queue[Event | None] = asyncio.Queue(_MOST_WAITING)
+    events: asyncio.Queue[Event | None] = asyncio.Queue(_QUEUE_SIZE)
 
     def on_change(change: Change) -> None:
         event = _make_event(change, call, selected)
@@ -50,7 +52,7 @@ async def watch_objects(call: Call) -> web.StreamResponse:
         try:
             events.put_nowait(event)
         except asyncio.QueueFull:
-            # What waits is dropped whole, so that the client's last version has no gap before it.
+            # Drop all queued events: the client must see no gap before its last resource version.
             unsubscribe()
             while not events.empty():
                 events.get_nowait()
@@ -58,7 +60,7 @@ async def watch_objects(call: Call) -> web.StreamResponse:
 
     timeout = _timeout(call)
     initial = list(_initial(call, selected))
-    unsubscribe = call.store.subscribe(on_change)  # no await since the look at what is there
+    unsubscribe = call.store.subscribe(on_change)  # there is no await between the list and the subscription
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache"})
     for warning in call.warnings:
         response.headers.add("Warning", f'299 - "{warning}"')
@@ -78,16 +80,16 @@ async def _stream(
     call: Call, response: web.StreamResponse, initial: list[Event], events: asyncio.Queue[Event | None]
 ) -> None:
     first, view = True, call.view
-    for told in initial:
-        await response.write(_line(view, call.resource, told, first=first))
+    for known in initial:
+        await response.write(_line(view, call.resource, known, first=first))
         first = False
-        if told.type == "ERROR":
+        if known.type == "ERROR":
             return
     bookmarks = call.query.get("allowWatchBookmarks") in ("true", "1")
     while True:
         event: Event | None
         try:
-            event = await asyncio.wait_for(events.get(), _BOOKMARK_EVERY if bookmarks else None)
+            event = await asyncio.wait_for(events.get(), _BOOKMARK_INTERVAL if bookmarks else None)
         except TimeoutError:
             event = _bookmark(call)
         if event is None:

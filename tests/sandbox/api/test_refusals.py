@@ -381,10 +381,7 @@ async def test_command_in_a_pod_is_refused_in_words(api: Api, subresource: str) 
     for method in ("GET", "POST"):
         code, reason, message = await api.refusal(method, f"{PODS}/web/{subresource}?command=ls")
         assert (code, reason) == (400, "BadRequest")
-        assert (
-            message
-            == "the practice cluster runs no commands in pods: exec, attach and cp need a real cluster"
-        )
+        assert message == "the sandbox cannot run commands in pods: exec, attach and cp need a real cluster"
 
 
 async def test_account_of_a_binding_is_in_its_namespace(api: Api) -> None:
