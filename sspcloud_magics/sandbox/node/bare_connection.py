@@ -1,4 +1,4 @@
-"""An HTTP connection after an upgrade that aiohttp knows nothing of: the bytes are ours from then on."""
+"""An HTTP connection taken over from aiohttp after an upgrade."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sspcloud_magics.sandbox.node.relay import ClientGone
 
 
 class BareConnection(Connection):
-    """The connection of a request, taken from aiohttp by `take_over`.
+    """The connection of a request, created with `take_over`.
 
-    `handler`: what aiohttp had there before; it still needs to hear of the end.
+    `handler`: aiohttp's protocol, which must be notified of the end.
     """
 
     def __init__(self, handler: RequestHandler) -> None:
@@ -25,7 +25,7 @@ class BareConnection(Connection):
 
     @classmethod
     def take_over(cls, request: web.Request, headers: Mapping[str, str]) -> BareConnection:
-        """Answer a request with ``101 Switching Protocols`` and these headers, and return its connection.
+        """Answer a request with ``101 Switching Protocols`` and `headers`, and return its connection.
 
         Raise `ClientGone` if the client has left.
         """
@@ -40,12 +40,12 @@ class BareConnection(Connection):
         return connection
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End, and let aiohttp know (asyncio calls this)."""
+        """End, and notify aiohttp (asyncio calls this)."""
         super().connection_lost(exc)
         self._handler.connection_lost(exc)
 
     async def receive(self) -> bytes:
-        """Return the next bytes; none at the end, however it came."""
+        """Return the next bytes, empty at the end, also after an error."""
         try:
             return await self.read()
         except OSError:
@@ -62,7 +62,7 @@ class BareConnection(Connection):
 
 
 class TakenOver(web.StreamResponse):
-    """What a request handler returns when the connection was taken over: nothing is sent."""
+    """The response for a connection that was taken over: it sends nothing."""
 
     def __init__(self) -> None:
         super().__init__(status=HTTPStatus.SWITCHING_PROTOCOLS)
@@ -76,5 +76,5 @@ class TakenOver(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool | None:
-        """Never: the connection was another's."""
+        """Always false: aiohttp must not reuse the connection."""
         return False

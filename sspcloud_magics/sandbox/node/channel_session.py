@@ -1,7 +1,7 @@
-"""Port-forwarding over WebSocket channels: the older protocol, one connection per port and tunnel.
+"""Port-forwarding over WebSocket channels: the older protocol, with one connection per port and WebSocket.
 
-The ports are named when the WebSocket is opened. Each has two channels: data, both ways, and errors; the first
-message on each, from us, is the port. There is no half-close. When all connections are over, so is the WebSocket.
+The request for the WebSocket names the ports. Each port has two channels, for data and for errors; the server's
+first message on each is the port number. There is no half-close. The WebSocket ends with its last connection.
 
 Source: k8s.io/kubelet/pkg/cri/streaming/portforward/websocket.go, k8s.io/apimachinery/pkg/util/httpstream/wsstream.
 """
@@ -20,7 +20,7 @@ from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox, 
 
 
 class ChannelSession:
-    """One WebSocket."""
+    """A WebSocket with the channels of some ports."""
 
     def __init__(self, socket: web.WebSocketResponse, sandbox: Sandbox, ports: Sequence[int]) -> None:
         self._socket = socket
@@ -30,7 +30,7 @@ class ChannelSession:
         ]
 
     async def run(self) -> None:
-        """Serve it until the client ends it or all connections are over."""
+        """Serve the WebSocket until the client closes it or all connections have ended."""
         for index, port in enumerate(self._ports):
             for channel in (2 * index, 2 * index + 1):
                 await self._send(channel, port.to_bytes(2, "little"))
@@ -59,14 +59,14 @@ class ChannelSession:
                 if not message.data:
                     return
                 channel, data = message.data[0], memoryview(message.data)[1:]
-                # The channels of errors are ours alone.
+                # Only the server sends on error channels.
                 if channel % 2 == 0 and channel // 2 < len(self._forwardings):
                     await self._forwardings[channel // 2].feed(data)
             elif message.type is WSMsgType.TEXT:
                 continue
             else:
                 if message.type is WSMsgType.CLOSE:
-                    # Who says goodbye has said all: the pod sees an end. Who vanishes leaves it a reset.
+                    # After a close frame the pod gets an end of file; a lost client becomes a reset.
                     for forwarding in self._forwardings:
                         forwarding.feed_eof()
                 return

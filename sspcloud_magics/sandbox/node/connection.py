@@ -1,9 +1,8 @@
-"""One TCP connection as two calls, `read` and `write`, with bounded memory.
+"""TCP connections with `read`, `write` and bounded buffers.
 
-Every pod believes that it has an address of its own, and listens on the ports that its image is known for.
-In truth its programs listen on loopback ports of this machine that the kernel chose, and `connect` leads to one of
-those. Unlike asyncio's streams, a `Connection` delivers what arrived before a reset before it raises the error, and hands
-bytes on as they came, without gathering them.
+In the cluster, each pod has its own address and the ports of its image. In reality, its programs listen on
+loopback ports chosen by the kernel, to which `connect` leads. Unlike asyncio's streams, a `Connection` delivers
+the bytes that arrived before a reset before it raises the error, and passes on bytes without joining them.
 """
 
 from __future__ import annotations
@@ -16,15 +15,14 @@ from collections import deque
 from typing import Final, cast
 
 READ_AHEAD: Final = 1024 * 1024
-"""Bytes of one connection that wait here at most, beside one read of the socket, before the sender has to."""
+"""Bytes that are buffered per connection, besides one read of the socket, before the sender must wait."""
 
-
-TLS_FAREWELL: Final = 1.0
-"""Seconds that a peer has to answer the closing of TLS."""
+TLS_SHUTDOWN: Final = 1.0
+"""Seconds that a peer has to answer the closing alert of TLS."""
 
 
 class DialError(Exception):
-    """No connection to the port of a pod; the text is containerd's."""
+    """A pod cannot be connected to; the message is containerd's."""
 
 
 class Connection(asyncio.Protocol):
@@ -32,34 +30,38 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
+        # Bytes that were received and not read yet, and their number.
         self._chunks: deque[bytes] = deque()
-        self._waiting_bytes = 0
+        self._buffered = 0
+        # Whether the peer has closed its direction, and the error that broke the connection.
         self._ended = False
         self._error: Exception | None = None
+        # The waiting call of `read`.
         self._reader: asyncio.Future[None] | None = None
+        # Cleared while the socket's buffer is full.
         self._writable = asyncio.Event()
         self._writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin (asyncio calls this)."""
+        """Keep the transport (asyncio calls this)."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes (asyncio calls this)."""
+        """Buffer bytes (asyncio calls this)."""
         self._chunks.append(data)
-        self._waiting_bytes += len(data)
-        if self._waiting_bytes >= READ_AHEAD:
+        self._buffered += len(data)
+        if self._buffered >= READ_AHEAD:
             self._transport.pause_reading()
         self._wake()
 
     def eof_received(self) -> bool:
-        """Take note of a half-close, and keep the other half (asyncio calls this)."""
+        """Note a half-close, and keep the other direction open (asyncio calls this)."""
         self._ended = True
         self._wake()
-        return self._transport.get_extra_info("sslcontext") is None  # TLS knows no half-close here
+        return self._transport.get_extra_info("sslcontext") is None  # asyncio has no half-close in TLS
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End (asyncio calls this)."""
+        """Wake reader and writers (asyncio calls this)."""
         self._ended = True
         self._error = exc
         self._writable.set()
@@ -70,13 +72,13 @@ class Connection(asyncio.Protocol):
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """Let writers go on (asyncio calls this)."""
+        """Wake writers (asyncio calls this)."""
         self._writable.set()
 
     async def read(self) -> bytes:
-        """Return the next bytes; none at the end.
+        """Return the next bytes, empty at the end.
 
-        Raise `OSError` if the connection broke, once all that came before is read.
+        Raise `OSError` if the connection broke, after all bytes before that were read.
         """
         while not self._chunks:
             if self._error is not None:
@@ -89,13 +91,13 @@ class Connection(asyncio.Protocol):
             finally:
                 self._reader = None
         data = self._chunks.popleft()
-        if self._waiting_bytes >= READ_AHEAD > self._waiting_bytes - len(data) and not self._ended:
+        if self._buffered >= READ_AHEAD > self._buffered - len(data) and not self._ended:
             self._transport.resume_reading()
-        self._waiting_bytes -= len(data)
+        self._buffered -= len(data)
         return data
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send bytes, and wait while the program takes none; raise `OSError` if the connection is broken."""
+        """Send bytes, and wait while the peer reads none; raise `OSError` if the connection is broken."""
         if self._error is not None:
             raise self._error
         self._transport.write(data)
@@ -108,33 +110,33 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
 
     def close(self) -> None:
-        """Close the connection; what was written is still sent, what was not read is lost."""
+        """Close the connection after sending all written bytes; unread bytes are lost."""
         self._transport.close()
 
     def abort(self) -> None:
-        """Close the connection and forget what was not sent."""
+        """Close the connection at once; unsent bytes are lost."""
         self._transport.abort()
 
     def reset_on_close(self) -> None:
-        """Let the end of this connection be a reset, whenever it comes and whoever asks for it."""
-        # RFC 9293, 3.10.5: an abort sends RST; a zero linger time is how sockets spell it.
+        """Make any later close of this connection a reset."""
+        # RFC 9293, 3.10.5: an abort sends RST; sockets do so for a linger time of zero.
         self._transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
         )
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
-        """Go on in TLS, as the server; raise `OSError` if the handshake fails."""
+        """Switch to TLS as the server; raise `OSError` if the handshake fails."""
         loop = asyncio.get_running_loop()
         transport = await loop.start_tls(
-            self._transport, self, context, server_side=True, ssl_shutdown_timeout=TLS_FAREWELL
+            self._transport, self, context, server_side=True, ssl_shutdown_timeout=TLS_SHUTDOWN
         )
         if transport is None:
-            raise ConnectionResetError("the client left in the handshake")
+            raise ConnectionResetError("the client left during the handshake")
         self._transport = transport
 
     @property
     def closed(self) -> bool:
-        """Whether the connection is gone."""
+        """Whether the connection is closed or closing."""
         return self._transport.is_closing()
 
     @property

@@ -1,7 +1,7 @@
-"""One container: pulled, created, started, probed, and started again as the pod's restart policy says.
+"""The life cycle of a container: pull, create, start, probe, and restart according to the restart policy.
 
-An init container is started again only after it has failed; a sidecar (an init container with ``restartPolicy:
-Always``) always.
+An init container is restarted only after a failure. A sidecar (an init container with ``restartPolicy: Always``)
+is always restarted.
 
 Source: k8s.io/kubernetes/pkg/kubelet/kuberuntime (restarts, back-off, messages), pkg/kubelet/prober.
 """
@@ -25,52 +25,55 @@ from sspcloud_magics.sandbox.node.process import Process, Route
 from sspcloud_magics.sandbox.node.status import ContainerState, make_waiting
 from sspcloud_magics.sandbox.store import Obj, Store, now
 
+# Seconds of back-off: the first, the longest, and the run time after which it is reset, as in the kubelet.
 FIRST_BACK_OFF: Final = 10.0
 LONGEST_BACK_OFF: Final = 300.0
 GOOD_RUN: Final = 600.0
-"""Seconds that a container must have run for its back-off to begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a container has from its pod."""
+class PodContext:
+    """What a container needs from its pod."""
 
-    store: Store  # where secrets are
-    pod: Callable[[], Obj]  # returns the Pod as it is now
-    changed: Callable[[], None]  # to be called when the container's state changed
-    tell: Callable[..., None]  # records an event: reason, message; ``warning=True`` for a warning
-    # Returns what an image needs beside its arguments; raises `ConfigError` while that is missing.
+    store: Store
+    pod: Callable[[], Obj]  # returns the current Pod object
+    changed: Callable[[], None]  # called after a change of the container's state
+    record_event: Callable[..., None]  # with reason and message; ``warning=True`` for a warning
+    # Returns the configuration of an image's program; raises `ConfigError` while an object for it is missing.
     configure: Callable[[Image], Mapping[str, Any]]
-    route: Route  # where connections of its program lead
-    retry: Callable[[], Awaitable[None]]  # waits until it makes sense to try again after a `ConfigError`
-    started: Callable[[Process], None]  # to be called with each new process
+    route: Route  # resolves the connections of the program
+    wait_for_change: Callable[[], Awaitable[None]]  # after a `ConfigError`, until an object has changed
+    started: Callable[[Process], None]  # called with each new process
     back_off: float = FIRST_BACK_OFF
 
 
 class Container:
     """One container of a pod.
 
-    `initial`: whether it is one of the pod's init containers.
+    `initial`: whether it is an init container.
     """
 
-    def __init__(self, spec: Obj, around: Surroundings, logs: LogKeeper, *, initial: bool = False) -> None:
+    def __init__(self, spec: Obj, context: PodContext, logs: LogKeeper, *, initial: bool = False) -> None:
         self.spec = spec
         self.logs = logs
         self.initial = initial
         self.state = ContainerState(
             spec["name"], spec["image"], sidecar=initial and spec.get("restartPolicy") == "Always"
         )
+        # The running process, None between runs.
         self.process: Process | None = None
-        # Set once its start-up probe has passed, for those that wait for a sidecar.
+        # Set after the first success of the startup probe; the next init container waits for it after a sidecar.
         self.up = asyncio.Event()
-        self._around = around
+        self._context = context
+        # Set by `stop` and `kill`: the container is not restarted.
         self._stopping = False
-        # Whether a probe ended its process, which is then started again even if it ended well.
+        # Whether a probe ended the process, which is then restarted even after exit code 0.
         self._unhealthy = False
+        # Set when the program opens a port, so that probes do not wait for the next period.
         self._probe_now = asyncio.Event()
 
     async def run(self) -> None:
-        """Live until the container has ended for good or was stopped."""
+        """Run the container with its restarts, until it has ended for good or was stopped."""
         try:
             image = await self._pull()
             delay = 0.0
@@ -83,58 +86,58 @@ class Container:
                     delay = 0.0
                 if delay:
                     await self._back_off(delay)
-                delay = min(delay * 2, LONGEST_BACK_OFF) if delay else self._around.back_off
+                delay = min(delay * 2, LONGEST_BACK_OFF) if delay else self._context.back_off
                 self.state.restarts += 1
         finally:
             if self.process is not None:
                 self.process.kill()
 
     def stop(self) -> None:
-        """Ask the container to end for good."""
+        """Ask the container to end, without a restart."""
         self._stopping = True
         if self.process is not None:
             self.process.terminate()
 
     def kill(self) -> None:
-        """End the container for good, at once."""
+        """End the container at once, without a restart."""
         self._stopping = True
         if self.process is not None:
             self.process.kill()
 
     @property
     def field(self) -> str:
-        """Where it stands in the pod, for its events."""
+        """The ``fieldPath`` of the container's events."""
         return f"spec.{'initContainers' if self.initial else 'containers'}{{{self.spec['name']}}}"
 
     @property
     def ports(self) -> Mapping[int, int]:
-        """From its open ports to the loopback ports that stand for them."""
+        """The loopback ports behind the open ports of the container."""
         return self.process.ports if self.process is not None else {}
 
     async def _pull(self) -> Image:
-        """Return the image, or try for ever, as a kubelet does."""
+        """Return the image; retry forever if it does not exist, like a kubelet."""
         name = self.spec["image"]
-        delay = self._around.back_off
+        delay = self._context.back_off
         while True:
             found = images.find(name)
             if found is not None:
                 pulled = f'Container image "{name}" already present on machine and can be accessed by the pod'
                 if self.spec.get("imagePullPolicy") == "Always":
-                    self._tell("Pulling", f'Pulling image "{name}"')
+                    self._record_event("Pulling", f'Pulling image "{name}"')
                     pulled = f'Successfully pulled image "{name}" in 1ms (1ms including waiting). Image size: 0 bytes.'
-                self._tell("Pulled", pulled)
+                self._record_event("Pulled", pulled)
                 full = images.canonical(name)
                 digest = hashlib.sha256(full.encode()).hexdigest()
                 self.state.image_id = f"{full.partition('@')[0].rpartition(':')[0]}@sha256:{digest}"
                 return found
             why = images.pull_error(name)
-            self._tell("Pulling", f'Pulling image "{name}"')
-            self._tell("Failed", f'Failed to pull image "{name}": {why}', warning=True)
-            self._tell("Failed", "Error: ErrImagePull", warning=True)
+            self._record_event("Pulling", f'Pulling image "{name}"')
+            self._record_event("Failed", f'Failed to pull image "{name}": {why}', warning=True)
+            self._record_event("Failed", "Error: ErrImagePull", warning=True)
             self._set(make_waiting("ErrImagePull", why))
             await asyncio.sleep(delay / 5)
-            self._tell("BackOff", f'Back-off pulling image "{name}"')
-            self._tell("Failed", "Error: ImagePullBackOff", warning=True)
+            self._record_event("BackOff", f'Back-off pulling image "{name}"')
+            self._record_event("Failed", "Error: ImagePullBackOff", warning=True)
             self._set(
                 make_waiting("ImagePullBackOff", f'Back-off pulling image "{name}": ErrImagePull: {why}')
             )
@@ -142,7 +145,7 @@ class Container:
             delay = min(delay * 2, LONGEST_BACK_OFF)
 
     async def _run_once(self, image: Image) -> None:
-        """Run the program once, from its configuration to its end."""
+        """Run the program once."""
         config = await self._configure(image)
         missing = images.executable(self.spec, image)
         log = self.logs.begin()
@@ -150,7 +153,7 @@ class Container:
         if missing is not None:
             self._fail_to_start(missing, log)
             return
-        self._tell("Created", "Container created")
+        self._record_event("Created", "Container created")
         began = now()
         opened = asyncio.Event()
 
@@ -159,14 +162,14 @@ class Container:
             if image.serves in {0, *self.ports}:
                 opened.set()
 
-        title = f"{self._around.pod()['metadata']['namespace']}/{self._around.pod()['metadata']['name']}"
+        title = f"{self._context.pod()['metadata']['namespace']}/{self._context.pod()['metadata']['name']}"
         self.process = await Process.start(
-            image.program, title, config=config, log=log, route=self._around.route, on_port=on_port
+            image.program, title, config=config, log=log, route=self._context.route, on_port=on_port
         )
-        self._around.started(self.process)
+        self._context.started(self.process)
         if self._stopping:
             self.process.kill()
-        self._tell("Started", "Container started")
+        self._record_event("Started", "Container started")
         self.state.started = not self.spec.get("startupProbe")
         self._unhealthy = False
         self._set({"running": {"startedAt": began}})
@@ -196,20 +199,20 @@ class Container:
             "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
             f'unable to start container process: error during container init: exec: "{executable}": {trouble}'
         )
-        self._tell("Created", "Container created")
-        self._tell("Failed", f"Error: {why}", warning=True)
+        self._record_event("Created", "Container created")
+        self._record_event("Failed", f"Error: {why}", warning=True)
         self._set(self._make_terminated(128, "1970-01-01T00:00:00Z", reason="StartError", message=why))
 
     async def _configure(self, image: Image) -> Mapping[str, Any]:
         while True:
             try:
-                pod = self._around.pod()
-                env = environment(self._around.store, pod, self.spec)
-                config = self._around.configure(image)
+                pod = self._context.pod()
+                env = environment(self._context.store, pod, self.spec)
+                config = self._context.configure(image)
             except ConfigError as error:
-                self._tell("Failed", f"Error: {error}", warning=True)
+                self._record_event("Failed", f"Error: {error}", warning=True)
                 self._set(make_waiting("CreateContainerConfigError", str(error)))
-                await self._around.retry()
+                await self._context.wait_for_change()
             else:
                 return {"args": arguments(self.spec, env), "env": env, **config}
 
@@ -218,16 +221,18 @@ class Container:
             return False
         if self.state.sidecar:
             return True
-        policy: str = self._around.pod()["spec"].get("restartPolicy", "Always")
+        policy: str = self._context.pod()["spec"].get("restartPolicy", "Always")
         if policy == "Always" and not self.initial:
             return True
         return policy != "Never" and (self._unhealthy or self.state.exit_code != 0)
 
     async def _back_off(self, delay: float) -> None:
-        metadata = self._around.pod()["metadata"]
+        metadata = self._context.pod()["metadata"]
         pod = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
         name = self.spec["name"]
-        self._tell("BackOff", f"Back-off restarting failed container {name} in pod {pod}", warning=True)
+        self._record_event(
+            "BackOff", f"Back-off restarting failed container {name} in pod {pod}", warning=True
+        )
         seconds = int(delay)
         shown = f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"
         self._set(
@@ -236,7 +241,7 @@ class Container:
         await asyncio.sleep(delay)
 
     async def _watch_probes(self, process: Process, opened: asyncio.Event) -> None:
-        """Ask the start-up probe until it passes, then the others for as long as the process runs."""
+        """Run the startup probe until it succeeds, then the other probes as long as the process runs."""
         if self.spec.get("startupProbe"):
             async for healthy in self._verdicts("startup"):
                 if not healthy:
@@ -244,12 +249,12 @@ class Container:
                     return
                 break
         self.state.started = True
-        self._around.changed()
+        self._context.changed()
         self.up.set()
         await asyncio.gather(self._watch_readiness(opened), self._watch_liveness(process))
 
     async def _watch_readiness(self, opened: asyncio.Event) -> None:
-        """Keep `ready` true to the probe; without one, a container is ready as soon as its process runs."""
+        """Set `ready` by the probe; without a probe, a container is ready as soon as its process runs."""
         if not self.spec.get("readinessProbe"):
             self._set_ready(ready=True)
             return
@@ -258,7 +263,7 @@ class Container:
             self._set_ready(ready=ready)
 
     async def _watch_liveness(self, process: Process) -> None:
-        """End the process when its probe has failed."""
+        """End the process when the liveness probe has failed."""
         if self.spec.get("livenessProbe"):
             async for healthy in self._verdicts("liveness"):
                 if not healthy:
@@ -266,7 +271,7 @@ class Container:
                     return
 
     async def _verdicts(self, kind: str) -> AsyncIterator[bool]:
-        """Ask a probe each period, and yield whether it has passed, or failed, as often as its thresholds say."""
+        """Run a probe in each period, and yield its result when the success or failure threshold is reached."""
         probe = self.spec[f"{kind}Probe"]
         await asyncio.sleep(float(probe.get("initialDelaySeconds", 0)))
         passed = failed = 0
@@ -279,34 +284,33 @@ class Container:
                     yield True
             else:
                 passed, failed = 0, failed + 1
-                self._tell("Unhealthy", f"{kind.capitalize()} probe failed: {why}", warning=True)
+                self._record_event("Unhealthy", f"{kind.capitalize()} probe failed: {why}", warning=True)
                 if failed >= int(probe.get("failureThreshold", 3)):
                     yield False
             with contextlib.suppress(TimeoutError):
-                # A port that opens is worth a look before the period is over.
                 await asyncio.wait_for(self._probe_now.wait(), float(probe.get("periodSeconds", 10)))
 
     async def _end_unhealthy(self, process: Process, kind: str) -> None:
-        """End the process in the time that its probe or its pod grants."""
+        """End the process within the grace period of the probe or the pod."""
         self._unhealthy = True
-        restarts = self.state.sidecar or self._around.pod()["spec"].get("restartPolicy") != "Never"
+        restarts = self.state.sidecar or self._context.pod()["spec"].get("restartPolicy") != "Never"
         after = ", will be restarted" if restarts else ""
-        self._tell("Killing", f"Container {self.spec['name']} failed {kind} probe{after}")
-        granted = self._around.pod()["spec"].get("terminationGracePeriodSeconds", 30)
+        self._record_event("Killing", f"Container {self.spec['name']} failed {kind} probe{after}")
+        grace = self._context.pod()["spec"].get("terminationGracePeriodSeconds", 30)
         process.terminate()
-        await asyncio.sleep(float(self.spec[f"{kind}Probe"].get("terminationGracePeriodSeconds", granted)))
+        await asyncio.sleep(float(self.spec[f"{kind}Probe"].get("terminationGracePeriodSeconds", grace)))
         process.kill()
 
     def _set_ready(self, *, ready: bool) -> None:
         if ready != self.state.ready:
             self.state.ready = ready
-            self._around.changed()
+            self._context.changed()
 
     def _set(self, state: Obj) -> None:
         if "terminated" in self.state.state:
             self.state.last_state = self.state.state
         self.state.state = state
-        self._around.changed()
+        self._context.changed()
 
-    def _tell(self, reason: str, message: str, *, warning: bool = False) -> None:
-        self._around.tell(reason, message, warning=warning, field=self.field)
+    def _record_event(self, reason: str, message: str, *, warning: bool = False) -> None:
+        self._context.record_event(reason, message, warning=warning, field=self.field)

@@ -1,4 +1,4 @@
-"""A container's environment and arguments, from its spec and the objects that it refers to.
+"""The environment and the arguments of a container.
 
 Source: k8s.io/kubernetes/third_party/forked/golang/expansion; the API reference of ``EnvVar``.
 """
@@ -18,14 +18,11 @@ _REFERENCE: Final = re.compile(r"\$\$|\$\(([^)]*)\)")
 
 
 class ConfigError(Exception):
-    """The container cannot be made; the text is the kubelet's."""
+    """The container cannot be created; the message is the kubelet's."""
 
 
 def environment(store: Store, pod: Obj, container: Obj) -> dict[str, str]:
-    """Return the environment variables of a container.
-
-    Raise `ConfigError` if an object or key that it refers to is missing.
-    """
+    """Return the environment variables of a container; raise `ConfigError` if a Secret, ConfigMap or key is missing."""
     namespace = pod["metadata"]["namespace"]
     found: dict[str, str] = {}
     for source in container.get("envFrom") or []:
@@ -42,13 +39,13 @@ def environment(store: Store, pod: Obj, container: Obj) -> dict[str, str]:
 
 
 def arguments(container: Obj, env: Mapping[str, str]) -> list[str]:
-    """Return what a container's program gets: the rest of its ``command``, then its ``args``, expanded."""
+    """Return the arguments of a container's program: the rest of ``command``, then ``args``, expanded."""
     words = [*(container.get("command") or [])[1:], *(container.get("args") or [])]
     return [expand(word, env) for word in words]
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:
-    """Replace ``$(NAME)``; an unknown name is left as it stands, and ``$$`` is a dollar."""
+    """Replace ``$(NAME)`` except for unknown names, and ``$$`` by a dollar."""
 
     def replacement(match: re.Match[str]) -> str:
         name = match[1]

@@ -1,7 +1,6 @@
-"""Which program stands for a container image.
+"""The container images of the sandbox, and the programs that replace them.
 
-The table is short on purpose: an image that is not in it cannot be pulled, as in a cluster without a way
-to the registry.
+Any other image cannot be pulled, as in a cluster without access to the registry.
 """
 
 from __future__ import annotations
@@ -15,24 +14,24 @@ from typing import Final
 from sspcloud_magics.sandbox.store import Obj
 
 _PROGRAMS: Final = Path(__file__).with_name("programs")
-# Where programs of one's own are: NAME.py runs in the image ``sspcloud-sandbox/NAME``, for the tests.
+# Variable with a directory of further programs, for tests: NAME.py runs as the image ``sspcloud-sandbox/NAME``.
 OWN_PROGRAMS: Final = "SSPCLOUD_SANDBOX_PROGRAMS"
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What is known of an image."""
+    """A container image."""
 
-    name: str  # of one of `programs`
-    # The executables in it, of which a container's ``command`` may name one; the first is its entry point.
+    name: str  # of its program
+    # The executables in the image, for a container's ``command``; the first is the entry point.
     commands: Sequence[str]
-    serves: int = 0  # the port that must be open before a readiness probe is asked; 0 for any
-    keeps_data: bool = False  # whether it works on a volume
+    serves: int = 0  # the port that must be open before readiness probes start; 0 for any
+    keeps_data: bool = False  # whether it needs a volume
     folder: Path = _PROGRAMS
 
     @property
     def program(self) -> Path:
-        """The Python file that it runs."""
+        """The Python file of the program."""
         return self.folder / f"{self.name}.py"
 
 
@@ -53,7 +52,7 @@ IMAGES: Final = {
 
 
 def canonical(image: str) -> str:
-    """Return the full reference of an image, as a container runtime writes it: ``docker.io/alpine/socat:latest``."""
+    """Return the full reference of an image: ``docker.io/alpine/socat:latest``."""
     name, at, digest = image.partition("@")
     first, slash, _ = name.partition("/")
     if not slash:
@@ -66,7 +65,7 @@ def canonical(image: str) -> str:
 
 
 def find(image: str) -> Image | None:
-    """Return the image of that reference, or None if it cannot be had."""
+    """Return the image with that reference, None if it does not exist."""
     full = canonical(image).partition("@")[0]
     repository = full.rpartition(":")[0] if ":" in full.rpartition("/")[2] else full
     owner, _, name = repository.removeprefix("docker.io/").rpartition("/")
@@ -78,7 +77,7 @@ def find(image: str) -> Image | None:
 
 
 def pull_error(image: str) -> str:
-    """Return containerd's words about an image that cannot be had."""
+    """Return containerd's error for an image that does not exist."""
     full = canonical(image)
     return (
         f'failed to pull and unpack image "{full}": failed to resolve reference "{full}": pull access denied, '
@@ -87,7 +86,7 @@ def pull_error(image: str) -> str:
 
 
 def executable(container: Obj, image: Image) -> str | None:
-    """Return the first word of a container's command where the image does not have it."""
+    """Return the executable of a container's command if the image does not have it, else None."""
     command = container.get("command") or []
     if command and command[0] not in image.commands:
         return str(command[0])

@@ -1,8 +1,8 @@
-"""The node: takes every pod of the store, and answers for the pods that it runs.
+"""The node: runs all pods of the store, and serves their logs and port-forwards.
 
-It stands for the scheduler too: there is one machine. A pod is bound, run and watched by a `PodWorker`;
-the node hands it the changes of its object. Processes are noted in a file, so that a start after a crash
-ends what an earlier sandbox left.
+It is the scheduler too, because there is only one node. A `PodWorker` binds and runs each pod; the node passes
+the changes of the Pod object to it. The processes are listed in a file, so that a start after a crash can end
+those that an earlier sandbox left behind.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.store import AlreadyExists, Change, NotFound, Obj, Store, now
 
 SHUTDOWN_GRACE: Final = 5.0
-"""Seconds that a pod's processes have when the sandbox ends: a database writes its checkpoint."""
+"""Seconds that a pod's processes have to end when the sandbox stops: a database writes its checkpoint."""
 log = logging.getLogger(__name__)
 
 
 class Node:
-    """The cluster's one machine.
+    """The node of the cluster.
 
-    `home`: the sandbox's directory: logs of containers and the list of processes are kept in it. `back_off`:
-    seconds before the second restart of a container; each further one waits twice as long.
+    `home`: the sandbox's directory, for container logs and the list of processes. `back_off`: seconds before
+    the second restart of a container; the delay doubles with each further one.
     """
 
     def __init__(
@@ -59,20 +59,25 @@ class Node:
         self._home = home / "node"
         self._volumes_home = home
         self._back_off = back_off
+        # By the UID of the pod: the workers, and the tasks that run them.
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        # The port-forwards in progress.
         self._forwards: set[asyncio.Task[web.StreamResponse]] = set()
+        # Numbers of pod IPs in 10.42.0.0/16.
         self._addresses = itertools.cycle(range(2, 65000))
+        # Set by `start`.
         self._machine: Machine | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
+        # Directory of the pods' Unix sockets, removed by `stop`.
         self._run: Path | None = None
 
     async def start(self) -> None:
-        """Take the pods that are there, and all that come."""
+        """Run the existing pods, and all that are created from now on."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         await asyncio.to_thread(self._sweep)
         self._run = Path(tempfile.mkdtemp(prefix="sspcloud-"))
-        # The database servers of root's sandbox run as another user, and pass through here.
+        # The database servers of root's sandbox run as another user, who must traverse this directory.
         self._run.chmod(0o711)
         self._write_leftovers()
         self._machine = Machine(
@@ -88,14 +93,14 @@ class Node:
         (node,) = read_manifest("node", ip=HOST_IP, now=now(), id=str(uuid.uuid4()), kernel=kernel)
         try:
             self._store.create(node)
-        except AlreadyExists:  # from before a restart, perhaps on another machine
+        except AlreadyExists:  # restored from a snapshot, perhaps of another machine
             self._store.update(self._store.get(kinds.NODES, "", NODE_NAME) | {"status": node["status"]})
         self._unsubscribe = self._store.subscribe(self._on_change)
         for pod in self._store.list_objects(kinds.PODS):
             self._take(pod)
 
     async def stop(self) -> None:
-        """End all processes; the pods' objects stay as they are."""
+        """End all processes, without a change of the Pod objects."""
         self._unsubscribe()
         for forward in self._forwards:
             forward.cancel()
@@ -110,7 +115,7 @@ class Node:
     async def dial(self, namespace: str, name: str, port: int) -> Connection:
         """Connect to a port of a pod.
 
-        Raise `DialError` if the pod is not there; `OSError` if nothing listens there.
+        Raise `DialError` if the pod does not exist; `OSError` if nothing listens on the port.
         """
         worker = self._worker(namespace, name)
         if worker is None:
@@ -126,7 +131,7 @@ class Node:
         previous: bool = False,
         **how: Any,
     ) -> AsyncIterator[bytes]:
-        """Yield the log of a container, `how` `logs.read` does; raise `LogsUnavailable` if there is none."""
+        """Yield the log of a container; raise `LogsUnavailable` if there is none. `how`: see `logs.read`."""
         worker = self._worker(namespace, name)
         found = worker.containers.get(container) if worker is not None else None
         if found is None:
@@ -143,9 +148,9 @@ class Node:
             yield lines
 
     async def portforward(self, request: web.Request, namespace: str, name: str) -> web.StreamResponse:
-        """Answer a request to a pod's ``portforward``; return when the forwarding is over.
+        """Serve a request for a pod's ``portforward``; return when the forwarding has ended.
 
-        Raise `ApiError` if the pod does not run, or the request does not ask for an upgrade as it should.
+        Raise `ApiError` if the pod does not run, or the request is not a valid upgrade.
         """
         worker = self._worker(namespace, name)
         if worker is None:
@@ -186,7 +191,7 @@ class Node:
             change
         ):
             for worker in self._workers.values():
-                worker.look_again()
+                worker.notify()
 
     def _take(self, pod: Obj) -> None:
         assert self._machine is not None  # noqa: S101 - set by `start`
@@ -202,48 +207,48 @@ class Node:
         except Exception:
             log.exception("a pod's worker failed")
         finally:
-            # Tunnels to the pod stay, as on a real node: who opens a connection in one is told that the pod is gone.
+            # Tunnels to the pod stay open, as on a real node: new connections in them fail.
             del self._workers[worker.uid], self._tasks[worker.uid]
 
-    # What must not outlive us.
+    # Processes that must not outlive the sandbox.
 
     @property
     def _leftovers(self) -> Path:
         return self._home / "processes.json"
 
     def _write_leftovers(self, pid: int | None = None) -> None:
-        """Add a process to the list of what a sandbox that is killed would leave."""
-        noted: dict[str, Any] = {"run": str(self._run), "processes": []}
+        """Start the list of processes, or add a process to it."""
+        content: dict[str, Any] = {"run": str(self._run), "processes": []}
         if pid is not None:
-            noted = json.loads(self._leftovers.read_text())
-            alive = [entry for entry in noted["processes"] if psutil.pid_exists(entry[0])]
+            content = json.loads(self._leftovers.read_text())
+            alive = [entry for entry in content["processes"] if psutil.pid_exists(entry[0])]
             with contextlib.suppress(psutil.NoSuchProcess):
-                noted["processes"] = [*alive, [pid, psutil.Process(pid).create_time()]]
+                content["processes"] = [*alive, [pid, psutil.Process(pid).create_time()]]
         partial = self._leftovers.with_suffix(".new")
-        partial.write_text(json.dumps(noted))
+        partial.write_text(json.dumps(content))
         partial.replace(self._leftovers)
 
     def _sweep(self) -> None:
-        """End what an earlier sandbox at this home left behind: it has noticed, and databases end in order."""
+        """Wait for the processes of an earlier sandbox at this home, which end when it is killed; then kill them."""
         try:
-            noted = json.loads(self._leftovers.read_text())
+            content = json.loads(self._leftovers.read_text())
         except (FileNotFoundError, ValueError):
             return
         left = []
-        for pid, created in noted["processes"]:
+        for pid, created in content["processes"]:
             with contextlib.suppress(psutil.Error):
-                # A process id is given again; its time of creation says whether it is ours.
+                # Process IDs are reused: compare the creation time.
                 if (process := psutil.Process(pid)).create_time() == created:
                     left.append(process)
         for process in wait_for_end(left, SHUTDOWN_GRACE):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-        shutil.rmtree(noted["run"], ignore_errors=True)
+        shutil.rmtree(content["run"], ignore_errors=True)
         shutil.rmtree(self._home / "logs", ignore_errors=True)
 
 
 def _makes_room(change: Change) -> bool:
-    """Say whether a pod left the node, so that another may fit."""
+    """Return whether a pod has left the node, so that another one may fit."""
     if change.resource is not kinds.PODS or change.type == "ADDED":
         return False
     return change.type == "DELETED" or pod_over(change.object)

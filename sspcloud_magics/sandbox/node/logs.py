@@ -1,7 +1,6 @@
-"""The logs of containers: one file per run, each line with its time, as a kubelet keeps them.
+"""Container logs: one file per run, in the format of the container runtime interface.
 
-A line in a file is ``2026-11-23T06:00:00.000000001Z stdout F text``, the format of the container runtime
-interface. The last two runs of a container are kept.
+A line is ``2026-11-23T06:00:00.000000001Z stdout F text``. The logs of the last two runs of a container are kept.
 
 Source: k8s.io/kubernetes/pkg/kubelet/kuberuntime/logs.
 """
@@ -20,7 +19,7 @@ KEPT_RUNS: Final = 2
 
 
 class LogsUnavailable(Exception):
-    """There is no such log; the text is the kubelet's."""
+    """There is no such log; the message is the kubelet's."""
 
 
 class Log:
@@ -30,11 +29,12 @@ class Log:
         self.path = path
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
+        # Set, and replaced by a new event, with each line and at the end.
         self._grown = asyncio.Event()
         self.closed = False
 
     def write(self, line: bytes) -> None:
-        """Add a line, with or without its line break."""
+        """Append a line, with or without its line break."""
         nanoseconds = time.time_ns()
         moment = datetime.fromtimestamp(nanoseconds // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         head = f"{moment}.{nanoseconds % 10**9:09d}Z stdout F ".encode()
@@ -42,13 +42,13 @@ class Log:
         self._tell_readers()
 
     def close(self) -> None:
-        """Note that the run is over."""
+        """End the log of a run."""
         self.closed = True
         self._file.close()
         self._tell_readers()
 
     async def wait_for_growth(self, size: int) -> None:
-        """Wait until the file is longer than `size` bytes, or the run is over."""
+        """Wait until the file is longer than `size` bytes, or the run has ended."""
         while not self.closed and self.path.stat().st_size <= size:
             await self._grown.wait()
 
@@ -66,7 +66,7 @@ class LogKeeper:
         self._count = 0
 
     def begin(self) -> Log:
-        """Return the log of a new run, and forget all but the last two."""
+        """Return the log of a new run, and delete all but the last two."""
         log = Log(self._folder / f"{self._count}.log")
         self._count += 1
         self._runs.append(log)
@@ -90,7 +90,7 @@ async def read(
 ) -> AsyncIterator[bytes]:
     """Yield the lines of a log.
 
-    `tail_lines`: how many lines to begin with, counted from the end; all by default.
+    `tail_lines`: number of existing lines to start with, counted from the end; None for all.
     """
     oldest = None
     if since is not None:

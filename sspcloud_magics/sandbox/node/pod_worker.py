@@ -1,8 +1,8 @@
-"""One pod's life on the node, from its binding to its deletion.
+"""The life cycle of a pod on the node, from its binding to its deletion.
 
-A task of its own: wait for what the pod needs, run its containers, keep its status true, and when it is to end,
-stop them in the time that they have and remove the object. Init containers run one after the other before the others; a
-sidecar among them runs on, and ends after the others, the last one first.
+A task per pod waits for its volumes, runs its containers, keeps its status up to date and, on deletion, stops the
+containers within the grace period and removes the object. Init containers run first, one after the other.
+Sidecars keep running, and are stopped after the other containers, the last one first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sspcloud_magics.sandbox import events
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.network.routing import Destination
 from sspcloud_magics.sandbox.node.connection import Connection, DialError, connect
-from sspcloud_magics.sandbox.node.container import Container, Surroundings
+from sspcloud_magics.sandbox.node.container import Container, PodContext
 from sspcloud_magics.sandbox.node.environment import ConfigError
 from sspcloud_magics.sandbox.node.images import Image
 from sspcloud_magics.sandbox.node.logs import LogKeeper
@@ -42,13 +42,13 @@ RUN_TIME_EXCEEDED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What all pods of the node share."""
+    """The resources of the node that all pods share."""
 
-    store: Store  # the objects
-    volumes: Path  # directories for claims, log files and sockets
-    logs: Path
-    run: Path
-    # From a pod (namespace, name), a host and a port to where that leads.
+    store: Store
+    volumes: Path  # directory of claims
+    logs: Path  # directory of log files
+    run: Path  # directory of Unix sockets
+    # From a pod (namespace, name), a host and a port to the destination and its loopback port.
     route: Callable[[str, str, str, int], tuple[Destination, int]]
     started: Callable[[Process], None]  # called with each new process
     back_off: float  # seconds before the second restart of a container
@@ -63,77 +63,83 @@ class PodWorker:
         self._namespace: str = pod["metadata"]["namespace"]
         self._name: str = pod["metadata"]["name"]
         self.uid: str = pod["metadata"]["uid"]
+        # The pod's IP, and the one in its status: empty until the pod is scheduled and its volumes are mounted.
         self._ip = ip
         self._shown_ip = ""
-        # Since when the pod is on the node; one that was there before the sandbox started again keeps it.
+        # When the pod was bound, and whether that was before a restart of the sandbox.
         self._start_time = (pod.get("status") or {}).get("startTime", "")
         self._was_here = bool(self._start_time)
+        # Reason and message if the whole pod has failed.
         self._failure: Mapping[str, str] | None = None
+        # Whether the containers have ended for good.
         self._stopped = False
+        # Whether the Pod object is gone or must stay as it is: nothing is written any more.
         self._gone = False
+        # Grace period in seconds for the stop of the sandbox.
         self._shutdown_grace: float | None = None
+        # Set to stop the containers, to kill them, and when an object has changed that the pod may wait for.
         self._stop = asyncio.Event()
         self._kill = asyncio.Event()
         self._retry = asyncio.Event()
         folder = machine.logs / f"{self._namespace}_{self._name}_{self.uid}"
         self._log_folder = folder
         self._run_folder = machine.run / self.uid[:8]
-        around = Surroundings(
+        context = PodContext(
             store=machine.store,
             pod=lambda: self._pod,
             changed=self._write_status,
-            tell=self._tell,
+            record_event=self._record_event,
             configure=self._configure,
             route=lambda host, port: machine.route(self._namespace, self._name, host, port),
-            retry=self._wait_for_change,
+            wait_for_change=self._wait_for_change,
             started=machine.started,
             back_off=machine.back_off,
         )
-        # All containers by their name, the init containers first.
+        # All containers by their names, the init containers first.
         self.containers = {
-            spec["name"]: Container(spec, around, LogKeeper(folder / spec["name"]), initial=initial)
+            spec["name"]: Container(spec, context, LogKeeper(folder / spec["name"]), initial=initial)
             for kind, initial in (("initContainers", True), ("containers", False))
             for spec in pod["spec"].get(kind) or []
         }
         status = pod.get("status") or {}
         for kind in ("initContainerStatuses", "containerStatuses"):
-            for told in status.get(kind) or []:
-                self.containers[told["name"]].state.restarts = told["restartCount"]
+            for saved in status.get(kind) or []:
+                self.containers[saved["name"]].state.restarts = saved["restartCount"]
         if self._initial:
             for container in self.containers.values():
                 container.state.state = make_waiting("PodInitializing")
-        # The lives of the containers that were begun.
+        # The tasks of the containers that were started.
         self._lives: dict[Container, asyncio.Task[None]] = {}
 
-    # What the node tells the worker.
+    # Notifications from the node.
 
     def update(self, pod: Obj) -> None:
-        """Take notice of the Pod's new form."""
+        """Handle a change of the Pod object."""
         self._pod = pod
         if pod["metadata"].get("deletionTimestamp"):
             self._stop.set()
 
     def on_delete(self) -> None:
-        """Take notice that the Pod is no more: end its processes at once."""
+        """Handle the deletion of the Pod object: end the processes at once."""
         self._gone = True
         self._stop.set()
         self._kill.set()
 
     def shut_down(self, grace: float) -> None:
-        """End the processes in so many seconds, and leave the Pod's object as it is."""
+        """End the processes within `grace` seconds, without a change of the Pod object."""
         self._gone = True
         self._shutdown_grace = grace
         self._stop.set()
 
-    def look_again(self) -> None:
-        """Take notice that an object changed which the pod may have waited for."""
+    def notify(self) -> None:
+        """Handle the change of an object that the pod may wait for."""
         self._retry.set()
 
-    # What others ask.
+    # Queries.
 
     @property
     def sandbox(self) -> Sandbox:
-        """The pod for port-forwarding."""
+        """The pod's sandbox, for port-forwards."""
         digest = hashlib.sha256(self.uid.encode()).hexdigest()
         namespace = uuid.uuid5(uuid.NAMESPACE_OID, self.uid)
         return Sandbox(digest, f"/var/run/netns/cni-{namespace}", self.dial)
@@ -144,7 +150,7 @@ class PodWorker:
         return bool(self._shown_ip) and not self._stopped and not self._gone
 
     def port(self, port: int) -> int:
-        """Return the loopback port that stands for a port of the pod, 0 if nothing listens there."""
+        """Return the loopback port behind a port of the pod, 0 if nothing listens there."""
         for container in self.containers.values():
             if port in container.ports:
                 return container.ports[port]
@@ -164,15 +170,17 @@ class PodWorker:
             raise ConnectionRefusedError(port)
         return await connect(at)
 
-    # Its life.
+    # The life cycle.
 
     async def run(self) -> None:
-        """Live; return when the pod's processes are gone, and its object too if it was to be deleted."""
+        """Run the pod until its deletion; return when its processes and its object are gone."""
         stopping = asyncio.create_task(self._stop.wait())
         living = asyncio.create_task(self._live())
         try:
             await asyncio.wait({stopping, living}, return_when=asyncio.FIRST_COMPLETED)
-            await self._end(living)
+            living.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await living
             if not self._stop.is_set():
                 await stopping
             self._delete()
@@ -185,7 +193,7 @@ class PodWorker:
 
     async def _live(self) -> None:
         if pod_over(self._pod):
-            return  # it ended before the sandbox started again
+            return  # it ended before a restart of the sandbox
         await self._schedule()
         await self._mount()
         self._shown_ip = self._ip
@@ -198,7 +206,7 @@ class PodWorker:
             _, left = await asyncio.wait([running], timeout=deadline)
             if left:
                 self._failure = RUN_TIME_EXCEEDED
-                self._tell("DeadlineExceeded", RUN_TIME_EXCEEDED["message"])
+                self._record_event("DeadlineExceeded", RUN_TIME_EXCEEDED["message"])
                 running.cancel()
                 await self._stop_containers()
             else:
@@ -226,7 +234,7 @@ class PodWorker:
         return [container for container in self.containers.values() if not container.initial]
 
     async def _run_containers(self) -> None:
-        """Run the init containers, one after the other, then all others; then stop the sidecars."""
+        """Run the init containers one after the other, then all others; then stop the sidecars."""
         initialized = True
         for container in self._initial:
             life = self._begin(container)
@@ -249,14 +257,8 @@ class PodWorker:
         self._lives[container] = asyncio.create_task(container.run())
         return self._lives[container]
 
-    async def _end(self, living: asyncio.Task[None]) -> None:
-        """End a pod that still lives, and note if it died of something that is not its own."""
-        living.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await living
-
     async def _stop_containers(self) -> None:
-        """Stop the containers in the time that the pod grants: sidecars after the others, the last one first."""
+        """Stop the containers within the grace period: sidecars after the others, the last one first."""
         until = asyncio.get_running_loop().time() + self._grace()
         sidecars = [container for container in self._initial if container.state.sidecar]
         others = [container for container in self.containers.values() if container not in sidecars]
@@ -268,10 +270,10 @@ class PodWorker:
         for container in group:
             name = container.spec["name"]
             if container.process is None:
-                # It waits for something: an image, a secret, the end of its back-off.
+                # It waits for an image, a Secret or the end of its back-off.
                 self._lives[container].cancel()
             else:
-                self._tell("Killing", f"Stopping container {name}", field=container.field)
+                self._record_event("Killing", f"Stopping container {name}", field=container.field)
             container.stop()
         if not lives:
             return
@@ -296,22 +298,22 @@ class PodWorker:
         return float(seconds)
 
     async def _schedule(self) -> None:
-        """Wait until the node can take the pod, then take it onto the node."""
+        """Wait until the pod fits on the node, then bind it."""
         if self._was_here:
             self._store_status(None)
             return
         spec = self._pod["spec"]
         if spec.get("nodeName", NODE_NAME) != NODE_NAME or spec.get("schedulerName", SCHEDULER) != SCHEDULER:
-            await asyncio.Event().wait()  # for another node or scheduler, which is not there
-        # A pod that names the node is on it: after a start of the sandbox, or past the scheduler.
+            await asyncio.Event().wait()  # another node or scheduler, which does not exist
+        # A pod with a nodeName bypasses the scheduler.
         while "nodeName" not in spec and (message := self._unschedulable()):
-            self._tell("FailedScheduling", message, warning=True, component=SCHEDULER)
+            self._record_event("FailedScheduling", message, warning=True, component=SCHEDULER)
             self._store_status(make_unscheduled(self._pod, message, now()))
             await self._wait_for_change()
         self._start_time = now()
         self._store_status(None)
         message = f"Successfully assigned {self._namespace}/{self._name} to {NODE_NAME}"
-        self._tell("Scheduled", message, component=SCHEDULER)
+        self._record_event("Scheduled", message, component=SCHEDULER)
 
     def _unschedulable(self) -> str | None:
         for volume in self._pod["spec"].get("volumes") or []:
@@ -326,9 +328,9 @@ class PodWorker:
         return refusal(self._pod, node, store.peek_all(kinds.PODS))
 
     async def _mount(self) -> None:
-        """Wait for the secrets and config maps that the pod mounts."""
+        """Wait for the Secrets and ConfigMaps that the pod mounts."""
         while why := self._unmountable():
-            self._tell("FailedMount", why, warning=True)
+            self._record_event("FailedMount", why, warning=True)
             await self._wait_for_change()
 
     def _unmountable(self) -> str | None:
@@ -354,7 +356,7 @@ class PodWorker:
         await self._retry.wait()
 
     def _configure(self, image: Image) -> Mapping[str, Any]:
-        """Return what an image needs: for a database, its volume and certificate."""
+        """Return the configuration of an image's program: for a database, its volume and certificate."""
         if not image.keeps_data:
             return {}
         claims = [
@@ -366,7 +368,7 @@ class PodWorker:
         return {"data": str(data), "run": str(self._run_folder), "tls": self._certificate()}
 
     def _certificate(self) -> Mapping[str, str] | None:
-        """Return the key pair that the operator made for the pod's database cluster."""
+        """Return the server certificate of the pod's CloudNativePG cluster, None for other pods."""
         cluster = (self._pod["metadata"].get("labels") or {}).get("cnpg.io/cluster")
         if cluster is None:
             return None
@@ -377,7 +379,7 @@ class PodWorker:
         decoded = {name: base64.b64decode(secret[name]).decode("ascii") for name in ("tls.crt", "tls.key")}
         return {"certificate": decoded["tls.crt"], "key": decoded["tls.key"]}
 
-    def _tell(self, reason: str, message: str, *, component: str = "kubelet", **how: Any) -> None:
+    def _record_event(self, reason: str, message: str, *, component: str = "kubelet", **how: Any) -> None:
         if not self._gone:
             host = NODE_NAME if component == "kubelet" else ""
             store = self._machine.store
@@ -397,7 +399,7 @@ class PodWorker:
         self._store_status(status)
 
     def _store_status(self, status: Obj | None) -> None:
-        """Write a status, with the node's name; without one, that of a pod whose containers are being made."""
+        """Write a status and, for a bound pod, the node's name; None writes the current status."""
         if self._gone:
             return
         try:
@@ -417,7 +419,7 @@ class PodWorker:
             self._pod = self._machine.store.update(pod | {"status": status})
 
     def _delete(self) -> None:
-        """Remove the object, unless it is gone already."""
+        """Remove the Pod object, unless it is gone."""
         if self._gone:
             return
         self._gone = True

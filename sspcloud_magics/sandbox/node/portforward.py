@@ -1,10 +1,11 @@
-"""The ``portforward`` sub-resource of a pod: negotiate a protocol, then hand over to its session.
+"""The subresource ``portforward`` of a pod: protocol negotiation.
 
-Three protocols are spoken, as by a real server: SPDY/3.1 tunnelled in a WebSocket, channels in a WebSocket, and SPDY/3.1
-by an upgrade of the connection itself. Rights and the pod's existence were checked before.
+Like a real server, it supports three protocols: SPDY/3.1 in a WebSocket, channels in a WebSocket, and SPDY/3.1
+on the upgraded connection itself. The caller has checked the permissions and the pod.
 
-Source: KEP-4006; k8s.io/kubelet/pkg/cri/streaming/portforward; k8s.io/apimachinery/pkg/util/httpstream/wsstream; for what
-a client must accept, the routes of containerd's streaming server, which name no type that they produce (go-restful, Route.matchesAccept).
+Source: KEP-4006; k8s.io/kubelet/pkg/cri/streaming/portforward; k8s.io/apimachinery/pkg/util/httpstream/wsstream;
+for the Accept header, the routes of containerd's streaming server, which declare no type (go-restful,
+Route.matchesAccept).
 """
 
 from __future__ import annotations
@@ -27,19 +28,20 @@ TUNNEL: Final = "SPDY/3.1+portforward.k8s.io"
 CHANNELS: Final = "v4.channel.k8s.io"
 STREAMS: Final = "portforward.k8s.io"
 
+# Bytes of a WebSocket message.
 MAX_MESSAGE: Final = 32 * 1024 * 1024
 
 
 async def serve(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
-    """Answer a request to ``…/pods/POD/portforward``; return when the forwarding is over.
+    """Serve a request for ``…/pods/POD/portforward``; return when the forwarding has ended.
 
-    Raise `ApiError` if the request does not ask for an upgrade as it should.
+    Raise `ApiError` if the request is not a valid upgrade.
     """
     upgrade = request.headers.get("Upgrade", "").lower()
     connection = request.headers.get("Connection", "").lower()
     if "upgrade" not in connection or not upgrade:
         raise bad_request("Upgrade request required")
-    if not _takes_anything(request):
+    if not _accepts_any_type(request):
         return web.Response(status=406, text="406: Not Acceptable")
     with contextlib.suppress(ClientGone):
         if upgrade == "websocket":
@@ -48,20 +50,20 @@ async def serve(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
             return await _streams(request, sandbox)
         headers = {name: value for name, value in request.headers.items() if name != "Authorization"}
         raise bad_request(f"unable to upgrade: missing upgrade headers in request: {headers!r}")
-    return TakenOver()  # nobody is there to hear an answer
+    return TakenOver()  # the client has left
 
 
-def _takes_anything(request: web.Request) -> bool:
-    """Return whether the client takes what has no type, as the streams of a node have none."""
-    taken = [value.partition(";")[0].strip() for value in _list_values(request, "Accept")]
-    return not taken or "*/*" in taken
+def _accepts_any_type(request: web.Request) -> bool:
+    """Return whether the client accepts a response without a type, like a node's streams."""
+    types = [value.partition(";")[0].strip() for value in _list_values(request, "Accept")]
+    return not types or "*/*" in types
 
 
 async def _websocket(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
     if request.method != "GET":
         raise web.HTTPMethodNotAllowed(request.method, ["GET"], text="bad method\n")
     offered = _list_values(request, "Sec-WebSocket-Protocol")
-    # The API server tunnels if it may; all else is the kubelet's business, which takes the first that it knows.
+    # The API server prefers SPDY in the WebSocket; for the rest, the kubelet takes the first protocol it knows.
     if TUNNEL in offered:
         chosen = TUNNEL
     else:
@@ -77,12 +79,12 @@ async def _websocket(request: web.Request, sandbox: Sandbox) -> web.StreamRespon
         await SpdySession(WebSocketCarrier(request, socket), sandbox).run()
         await socket.close()
     else:
-        await _to_its_end(ChannelSession(socket, sandbox, ports).run())
+        await _run_to_end(ChannelSession(socket, sandbox, ports).run())
     return socket
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Let a session pass on what a client said before it left, at which aiohttp cancels whoever serves it."""
+async def _run_to_end(work: Coroutine[Any, Any, None]) -> None:
+    """Let a session pass on the client's last bytes: aiohttp cancels the handler as soon as the client leaves."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)

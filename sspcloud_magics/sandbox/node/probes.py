@@ -1,6 +1,6 @@
-"""Readiness probes: TCP and HTTP, asked as a kubelet asks them.
+"""TCP and HTTP probes.
 
-A command cannot be run in a pod of the sandbox; a probe by command passes.
+Pods of the sandbox cannot run commands: ``exec`` probes always succeed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from sspcloud_magics.sandbox.store import Obj
 
 
 async def passes(probe: Obj, container: Obj, ports: Mapping[int, int]) -> str | None:
-    """Return None if a probe passes, else the kubelet's words.
+    """Run a probe; return None if it succeeds, else the kubelet's message.
 
-    `ports`: from the pod's open ports to the loopback ports that stand for them.
+    `ports`: the loopback ports behind the open ports of the pod.
     """
     for kind in ("tcpSocket", "httpGet"):
         if kind in probe:

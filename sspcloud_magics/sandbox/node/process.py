@@ -1,8 +1,8 @@
-"""A container as a process of this machine.
+"""The process of a container.
 
-The process leads a session of its own, so that all of it can be ended together. Its standard input is a socket
-on which it announces its ports and asks its way to other pods (see `programs.pod`); its output goes to the
-log. Nothing secret is in its arguments or its environment.
+The process leads its own session, so that its whole group can be ended. On its standard input, a socket, it
+announces ports and requests connections to other pods (see `programs.pod`); its output goes to the log. Its
+arguments and environment hold no secrets.
 """
 
 from __future__ import annotations
@@ -23,28 +23,31 @@ from sspcloud_magics.sandbox.network.routing import Destination, Dropped, Refuse
 from sspcloud_magics.sandbox.node.logs import Log
 
 CONNECT_TIMEOUT: Final = 127.0
-"""Seconds after which Linux gives up a connection whose packets are dropped (six retries)."""
+"""Seconds until Linux gives up a connection whose packets are dropped (six retries)."""
+# Bytes of a line of output.
 MAX_LINE: Final = 1024 * 1024
 
 Route = Callable[[str, int], tuple[Destination, int]]
-"""From a host and port to where that leads, and to the loopback port that stands for it (0: nothing listens)."""
+"""From a host and port to the destination and its loopback port (0: nothing listens)."""
 
 
 class Process:
-    """One run of a container; made with `start`."""
+    """One run of a container; created with `start`."""
 
     def __init__(self, child: asyncio.subprocess.Process, control: asyncio.StreamWriter, log: Log) -> None:
         self._child = child
         self._control = control
         self._log = log
+        # Copies the output to the log; reads the control socket.
         self._tasks: list[asyncio.Task[Any]] = []
-        self._waiting: set[asyncio.Task[None]] = set()
+        # Requests for connections that are not answered yet.
+        self._requests: set[asyncio.Task[None]] = set()
+        # The loopback ports behind the open ports of the pod.
         self.ports: dict[int, int] = {}
-        """From a port of the pod to the loopback port that stands for it."""
 
     @property
     def pid(self) -> int:
-        """The process's id, which is its group's too."""
+        """The ID of the process and of its group."""
         return self._child.pid
 
     @classmethod
@@ -60,7 +63,7 @@ class Process:
     ) -> Process:
         """Start a program.
 
-        `config`: what it is to do; travels over the socket. `on_port`: called when it has opened a port.
+        `config`: its configuration, sent over the socket. `on_port`: called when it has opened a port.
         """
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE)
@@ -95,19 +98,19 @@ class Process:
         return process
 
     async def wait(self) -> int:
-        """Wait for the end of the process and of its output; return its exit code as a container runtime counts."""
+        """Wait for the end of the process and of its output; return the exit code of a container runtime."""
         try:
             code = await self._child.wait()
-            self.kill()  # what it left of its group, which may still hold its output open
+            self.kill()  # the rest of its group may still hold the output open
             await self._tasks[0]
         finally:
             self.kill()
             self._control.close()
             self._log.close()
             self.ports.clear()
-            for task in (*self._tasks, *self._waiting):
+            for task in (*self._tasks, *self._requests):
                 task.cancel()
-            await asyncio.gather(*self._tasks, *self._waiting, return_exceptions=True)
+            await asyncio.gather(*self._tasks, *self._requests, return_exceptions=True)
         return code if code >= 0 else 128 - code
 
     def terminate(self) -> None:
@@ -117,7 +120,7 @@ class Process:
                 self._child.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the process and its group."""
+        """Kill the process and its group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
 
@@ -126,7 +129,7 @@ class Process:
         while True:
             try:
                 line = await self._child.stdout.readline()
-            except ValueError:  # longer than MAX_LINE: that part is lost
+            except ValueError:  # longer than MAX_LINE: this part is lost
                 continue
             if not line:
                 return
@@ -141,8 +144,8 @@ class Process:
                     on_port()
                 elif "connect" in message:
                     task = asyncio.create_task(self._connect(message, route))
-                    self._waiting.add(task)
-                    task.add_done_callback(self._waiting.discard)
+                    self._requests.add(task)
+                    task.add_done_callback(self._requests.discard)
 
     async def _connect(self, message: Mapping[str, Any], route: Route) -> None:
         answer: dict[str, Any] = {"connect": message["connect"]}
@@ -153,7 +156,6 @@ class Process:
         except Refused as refused:
             answer |= {"error": "Connection refused", "address": str(refused)}
         except Dropped as dropped:
-            # What a dropped packet is like: nothing happens, for long.
             await asyncio.sleep(CONNECT_TIMEOUT)
             answer |= {"error": "Operation timed out", "address": str(dropped)}
         else:

@@ -1,8 +1,8 @@
-"""The far end of a port-forward: what containerd does between a stream of the client and a port of the pod.
+"""The node's end of a port-forward, as in containerd: between a stream of the client and a port of the pod.
 
-Its habits are kept, since they decide what a client lives to see: when one direction ends it waits one second
-at most for the other, then closes both, and it never passes a half-close on to the program in the pod. So
-the reply to a request that was half-closed is cut after a second.
+It imitates containerd where clients notice it: when one direction ends, it waits at most one second for the
+other, then closes both. It never passes on a half-close to the program in the pod. A response to a half-closed
+request is therefore cut off after a second.
 
 Source: containerd, internal/cri/server/sandbox_portforward_linux.go.
 """
@@ -18,29 +18,29 @@ from typing import Final, TypeAlias
 from sspcloud_magics.sandbox.node.connection import Connection, DialError
 
 GRACE: Final = 1.0
-"""containerd's `Sandbox.grace`."""
+"""Seconds that one direction has to end after the other, as in containerd."""
+# Bytes that Go's io.Copy reads at once.
 _COPY: Final = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A pod as its container runtime knows it."""
+    """The sandbox of a pod in the container runtime."""
 
-    id: str  # of the pod's sandbox: 64 hexadecimal digits
+    id: str  # 64 hexadecimal digits
     netns: str  # path of its network namespace
-    # Connects to a port of the pod; raises `OSError` if nothing listens there, `DialError` if the pod is
-    # gone.
+    # Connects to a port of the pod; raises `OSError` if nothing listens there, `DialError` if the pod is gone.
     dial: Callable[[int], Awaitable[Connection]]
-    grace: float = GRACE  # seconds that the second direction has when the first has ended
+    grace: float = GRACE
 
 
 def kubelet_words(port: int, sandbox: Sandbox, error: str) -> str:
-    """Return how the kubelet puts a failure on the error stream."""
+    """Return the kubelet's message for the error stream."""
     return f"error forwarding port {port} to pod {sandbox.id}, uid : {error}"
 
 
 def make_refusal(port: int, sandbox: Sandbox) -> str:
-    """Return containerd's words when nothing listens on a port of a pod."""
+    """Return containerd's error for a port of a pod on which nothing listens."""
     return _in_namespace(
         sandbox,
         f'failed to connect to localhost:{port} inside namespace "{sandbox.id}", '
@@ -57,31 +57,34 @@ Send: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 
 def cut_into_copies(data: bytes) -> Iterator[memoryview]:
-    """Cut what a pod said into what Go's ``io.Copy`` carries at once: that is what a frame or a message holds."""
+    """Split bytes of a pod into the units of Go's ``io.Copy``, which become frames or messages."""
     view = memoryview(data)
     for start in range(0, len(view), _COPY):
         yield view[start : start + _COPY]
 
 
 class Forwarding:
-    """One connection of a client, carried to a port of a pod.
+    """One connection of a client to a port of a pod.
 
-    The client's bytes come by `feed` and `feed_eof`; the pod's go out through `send` while `run` runs.
-
-    `send`: takes the pod's bytes, and returns when there is room for more.
+    `feed` and `feed_eof` take the client's bytes. `run` passes the pod's bytes to `send`, which returns when there
+    is room for more.
     """
 
     def __init__(self, sandbox: Sandbox, port: int, send: Send) -> None:
         self._sandbox = sandbox
         self._port = port
         self._send = send
+        # The connection to the pod, None before it is open and after its end.
         self._connection: Connection | None = None
+        # Set when the pod was dialled, successfully or not.
         self._dialled = asyncio.Event()
+        # Set when the client sends no more, or the pod reads no more.
         self._upload_ended = asyncio.Event()
+        # Ends the download after the grace period; None outside the download.
         self._limit: asyncio.Timeout | None = None
 
     async def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Pass bytes to the pod and wait for room; bytes that nobody takes any more are dropped."""
+        """Pass bytes to the pod and wait for room; drop them after the end of the upload."""
         if self._connection is None:
             await self._dialled.wait()
         if self._connection is None or self._upload_ended.is_set():
@@ -89,17 +92,17 @@ class Forwarding:
         try:
             await self._connection.write(data)
         except OSError:
-            self.feed_eof()  # reading meets the same error, and reports it
+            self.feed_eof()  # the download gets the same error, and reports it
 
     def feed_eof(self) -> None:
-        """Note that the client sends no more."""
+        """End the upload: the client sends no more."""
         if not self._upload_ended.is_set():
             self._upload_ended.set()
             if self._limit is not None:
                 self._limit.reschedule(asyncio.get_running_loop().time() + self._sandbox.grace)
 
     async def run(self) -> str | None:
-        """Carry bytes until the connection is over; return the kubelet's words if it failed."""
+        """Carry bytes until the connection has ended; return the kubelet's message if it failed."""
         try:
             error = await self._run()
         finally:
@@ -138,7 +141,7 @@ class Forwarding:
         return _in_namespace(self._sandbox, f"{verb} tcp4 {ends}: {verb}: {trouble}")
 
     async def _download(self, connection: Connection) -> OSError | None:
-        """Carry the pod's bytes to their end, or until `Sandbox.grace` after the client's; return what broke them off."""
+        """Carry the pod's bytes until their end, or `Sandbox.grace` after the end of the upload; return an error."""
         broken = None
         try:
             left = self._sandbox.grace if self._upload_ended.is_set() else None
@@ -156,4 +159,4 @@ class Forwarding:
 
 
 class ClientGone(Exception):
-    """Nobody takes the pod's bytes any more."""
+    """The client has left."""

@@ -1,4 +1,4 @@
-"""The scheduler: whether the one node takes a pod, and if not, the words of its event.
+"""The scheduler: whether a pod fits on the node.
 
 Source: k8s.io/kubernetes/pkg/scheduler/framework/plugins (noderesources, nodeunschedulable).
 """
@@ -17,9 +17,9 @@ SCHEDULER: Final = "default-scheduler"
 
 
 def refusal(pod: Obj, node: Obj, others: Iterable[Obj]) -> str | None:
-    """Return why the node does not take a pod, None if it does.
+    """Return the message of the event ``FailedScheduling``, None if the pod fits.
 
-    `others`: the pods of the cluster: those on the node take from what it has.
+    `others`: all pods of the cluster; those on the node use some of its resources.
     """
     if (node.get("spec") or {}).get("unschedulable"):
         return _words(["node(s) were unschedulable"])
@@ -51,7 +51,7 @@ def _words(reasons: Iterable[str], *, victims: bool = False) -> str:
 
 
 def _requests(pod: Obj) -> dict[str, Decimal]:
-    """Return what a pod takes of the node: its containers and sidecars together, or the init container that wants more."""
+    """Return a pod's requests: the sum of containers and sidecars, or those of an init container if larger."""
     wanted: dict[str, Decimal] = {}
     for container in [*pod["spec"]["containers"], *sidecars_of(pod)]:
         for kind, amount in _get_request(container):

@@ -1,11 +1,10 @@
-"""SPDY/3 as port-forwarding uses it, without I/O: bytes in, events out; calls in, bytes out.
+"""The server's part of SPDY/3 in port-forwarding, without I/O.
 
-Of SPDY/3 this is what Kubernetes needs: streams that are opened by the client, data, half-close, reset and
-ping. There is no flow control: Kubernetes' servers ignore ``WINDOW_UPDATE`` and so does this one. Header blocks
-share one zlib stream per direction for the life of the connection, so frames must be sent in the order in
-which they are made.
+It supports what Kubernetes needs: streams opened by the client, data, half-close, reset and ping. There is no
+flow control: Kubernetes' servers ignore ``WINDOW_UPDATE`` too. All header blocks of a direction share one zlib
+stream, so frames must be sent in the order in which they were created.
 
-After `Connection.receive`, send what its `Ping` events ask for; every other method returns the bytes to send.
+`Connection.receive` turns bytes into events; the other methods return bytes to send.
 
 Source: SPDY Protocol, Draft 3, 2.2 to 2.6.
 """
@@ -30,19 +29,20 @@ FIN: Final = 0x01
 CANCEL: Final = 5
 
 MAX_CONTROL_FRAME: Final = 64 * 1024
-"""Control frames hold a few short headers; a longer one is an attack or not SPDY."""
+"""Bytes of a control frame, which holds a few short headers; a longer one is an attack or not SPDY."""
+# Bytes of a decompressed header block.
 MAX_HEADERS: Final = 256 * 1024
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 class ProtocolError(Exception):
-    """The peer does not speak SPDY/3; the connection is of no more use."""
+    """The peer does not speak SPDY/3; the connection must be closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamOpened:
-    """The peer opened a stream; `fin` says that it will send no data on it."""
+    """The peer has opened a stream; `fin`: it sends no data on it."""
 
     stream: int
     headers: Mapping[str, str]
@@ -51,7 +51,7 @@ class StreamOpened:
 
 @dataclass(frozen=True, slots=True)
 class DataReceived:
-    """Data of a stream: a view of the bytes that were received, to be used before the next call."""
+    """Data of a stream: a view of the received bytes, valid until the next call."""
 
     stream: int
     data: Buffer
@@ -60,14 +60,14 @@ class DataReceived:
 
 @dataclass(frozen=True, slots=True)
 class StreamReset:
-    """The peer gave up a stream."""
+    """The peer has reset a stream."""
 
     stream: int
 
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """A ping of the peer, to be answered with `Connection.pong`."""
+    """A ping of the peer; answer it with `Connection.pong`."""
 
     id: int
 
@@ -86,13 +86,15 @@ class Connection:
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(zdict=SPDY_DICTIONARY)
         self._deflate = zlib.compressobj(zdict=SPDY_DICTIONARY)
-        self._head = bytearray()  # of the frame that has begun: its 8 bytes, and a control frame's body
+        # The head (8 bytes) of an incomplete frame, with the body of a control frame.
+        self._head = bytearray()
+        # The stream of an incomplete data frame, the missing bytes, and whether it ends the stream.
         self._data_stream = 0
         self._data_left = 0
         self._data_fin = False
 
     def receive(self, data: Buffer) -> Iterator[Event]:
-        """Yield what the bytes say; data is handed on in parts as it comes, never gathered.
+        """Yield the events in the bytes; the data of a frame is passed on in parts, as it arrives.
 
         Raise `ProtocolError` if they are not SPDY/3.
         """
@@ -128,7 +130,7 @@ class Connection:
                 yield DataReceived(self._data_stream, b"", self._data_fin)
 
     def _gather(self, view: memoryview, at: int, size: int) -> int:
-        """Fill the head up to `size` bytes and return how far that read."""
+        """Fill the head up to `size` bytes, and return the position after them."""
         part = view[at : at + max(0, size - len(self._head))]
         self._head += part
         return at + len(part)
@@ -138,7 +140,7 @@ class Connection:
         if version != 0x8003:
             raise ProtocolError(f"version {version & 0x7FFF} of SPDY")
         fields = _FIXED.get(kind)
-        if fields is None:  # SETTINGS, HEADERS, WINDOW_UPDATE …: nothing that port-forwarding heeds
+        if fields is None:  # SETTINGS, HEADERS, WINDOW_UPDATE …: port-forwarding ignores them
             return
         if len(frame) < 8 + fields:
             raise ProtocolError(f"a control frame of type {kind} with {len(frame) - 8} bytes")
@@ -146,11 +148,11 @@ class Connection:
         if kind == SYN_STREAM:
             yield StreamOpened(value, self._headers(frame[18:]), bool(frame[4] & FIN))
         elif kind == SYN_REPLY:
-            self._headers(frame[12:])  # its only effect is on the state of the compression
+            self._headers(frame[12:])  # only updates the state of the compression
         elif kind == RST_STREAM:
             yield StreamReset(value)
         elif kind == PING:
-            if value % 2:  # 2.6.5: the client's ids are odd; an even one is the answer to a ping of ours
+            if value % 2:  # 2.6.5: IDs of the client are odd; an even one answers a ping of the server
                 yield Ping(value)
         else:
             yield GoAway()
@@ -181,12 +183,12 @@ class Connection:
 
     @staticmethod
     def data_head(stream: int, length: int, *, fin: bool = False) -> bytes:
-        """Return the head of a data frame; `length` bytes follow, at most 16 MiB - 1."""
+        """Return the head of a data frame with `length` bytes, at most 16 MiB - 1."""
         return struct.pack(">II", stream, fin << 24 | length)
 
     @staticmethod
     def reset(stream: int, status: int = CANCEL) -> bytes:
-        """Give up a stream."""
+        """Reset a stream."""
         return struct.pack(">HHIII", 0x8003, RST_STREAM, 8, stream, status)
 
     @staticmethod
@@ -196,4 +198,4 @@ class Connection:
 
 
 _FIXED: Final = {SYN_STREAM: 10, SYN_REPLY: 4, RST_STREAM: 8, PING: 4, GOAWAY: 4}
-"""The least length of the body of each type that is understood."""
+"""The minimum length of the body, by frame type."""

@@ -1,9 +1,8 @@
-"""Port-forwarding over SPDY: what the kubelet does with the streams of one tunnel.
+"""Port-forwarding over SPDY: the kubelet's part in a tunnel.
 
-Each connection of the client is a pair of streams that carry the same ``requestid``: one for errors, one for data.
-The pod is dialled when the pair is complete; one that stays incomplete is given up after 30 s.
-All streams share the tunnel and there is no flow control, so a program that does not read stalls the whole tunnel: the
-bytes then wait in the client's socket, not here.
+Each connection of the client is a pair of streams with the same ``requestid``: an error stream and a data stream.
+The pod is dialled when the pair is complete; an incomplete pair is dropped after 30 s. There is no flow control
+within a tunnel: a program that does not read stalls all its streams, and the bytes wait in the client's socket.
 
 Source: k8s.io/kubelet/pkg/cri/streaming/portforward/httpstream.go, moby/spdystream.
 """
@@ -20,18 +19,18 @@ from sspcloud_magics.sandbox.node import spdy
 from sspcloud_magics.sandbox.node.relay import ClientGone, Forwarding, Sandbox, cut_into_copies
 
 PAIR_TIMEOUT: Final = 30.0
-"""Seconds that the second stream of a pair may take."""
+"""Seconds until an incomplete pair is dropped."""
 
 
 class Carrier(Protocol):
-    """What a tunnel runs over: a WebSocket, or the bare connection."""
+    """The connection under a tunnel: a WebSocket or the upgraded connection."""
 
     async def receive(self) -> bytes:
-        """Return the next bytes; none at the end."""
+        """Return the next bytes, empty at the end."""
         ...
 
     async def send(self, data: bytes) -> None:
-        """Send bytes and wait for room; raise `ClientGone` if there is nobody any more."""
+        """Send bytes and wait for room; raise `ClientGone` if the client has left."""
         ...
 
 
@@ -52,7 +51,7 @@ class _Rejected(Exception):
 class SpdySession:
     """One tunnel.
 
-    `pair_timeout`: seconds that the second stream of a pair may take.
+    `pair_timeout`: seconds until an incomplete pair is dropped.
     """
 
     def __init__(self, carrier: Carrier, sandbox: Sandbox, pair_timeout: float = PAIR_TIMEOUT) -> None:
@@ -60,11 +59,15 @@ class SpdySession:
         self._sandbox = sandbox
         self._pair_timeout = pair_timeout
         self._spdy = spdy.Connection()
+        # All pairs, by their requestid, and the complete ones by their data stream.
         self._pairs: dict[str, _Pair] = {}
         self._data_streams: dict[int, _Pair] = {}
-        self._open_streams: set[int] = set()  # of pairs that are complete
-        self._finished: set[int] = set()  # streams that the client reset: nothing may end them again
-        self._answers: list[bytes] = []  # to what one message brought: they leave together
+        # Streams of complete pairs.
+        self._open_streams: set[int] = set()
+        # Open streams that the client has reset, for which no end is sent.
+        self._finished: set[int] = set()
+        # Frames in response to one message, which are sent together.
+        self._answers: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -90,13 +93,13 @@ class SpdySession:
             case spdy.DataReceived(stream, data, fin):
                 forwarding = self._get_forwarding(stream)
                 if forwarding is not None and data:
-                    await self._answer()  # the program may not take the data for long
+                    await self._answer()  # `feed` may wait long for the program
                     await forwarding.feed(data)
                 if forwarding is not None and fin:
                     forwarding.feed_eof()
             case spdy.StreamOpened(stream, headers, fin):
                 if self._open(stream, headers, fin=fin):
-                    await asyncio.sleep(0)  # the pod is dialled while the answer is written, not after
+                    await asyncio.sleep(0)  # dials the pod while the response is written, not after
             case spdy.StreamReset(stream):
                 if stream in self._open_streams:
                     self._finished.add(stream)
@@ -107,18 +110,18 @@ class SpdySession:
                 self._answers.append(self._spdy.pong(number))
 
     async def _answer(self, *frames: bytes | memoryview) -> None:
-        """Send the answers that wait, and `frames` behind them."""
+        """Send the collected answers, followed by `frames`."""
         if self._answers or frames:
-            said = b"".join((*self._answers, *frames))
+            data = b"".join((*self._answers, *frames))
             self._answers.clear()
-            await self._carrier.send(said)
+            await self._carrier.send(data)
 
     def _get_forwarding(self, stream: int) -> Forwarding | None:
         pair = self._data_streams.get(stream)
         return pair.forwarding if pair is not None else None
 
     def _open(self, stream: int, headers: Mapping[str, str], *, fin: bool) -> bool:
-        """Answer a new stream; return whether the pod is to be dialled now."""
+        """Answer a new stream; return whether its pair is complete."""
         try:
             pair = self._join(stream, headers)
         except _Rejected:
@@ -133,7 +136,7 @@ class SpdySession:
         return True
 
     def _join(self, stream: int, headers: Mapping[str, str]) -> _Pair | None:
-        """Put a stream into its pair; return the pair when it is complete."""
+        """Add a stream to its pair; return the pair if it is complete."""
         kind = headers.get("streamtype")
         port = headers.get("port", "")
         if (
@@ -143,7 +146,7 @@ class SpdySession:
             or not 0 < int(port) < 65536
         ):
             raise _Rejected
-        # Clients that send no requestid open the error stream first, and the data stream next.
+        # Clients without a requestid open the error stream first, then the data stream.
         request = headers.get("requestid") or str(stream if kind == "error" else stream - 2)
         pair = self._pairs.get(request)
         if pair is None:
@@ -187,7 +190,7 @@ class SpdySession:
         self._data_streams.pop(data_stream, None)
         frames = b""
         if error is not None:
-            # Since Kubernetes 1.32: the text, then a reset of both, so that the client cannot miss it.
+            # Since Kubernetes 1.32, a reset of both streams follows the text, so that clients notice the error.
             text = error.encode()
             frames += self._spdy.data_head(error_stream, len(text)) + text
             frames += self._spdy.reset(data_stream) + self._spdy.reset(error_stream)
@@ -207,8 +210,8 @@ class SpdySession:
     def _print_error(self, pair: _Pair, text: str) -> None:
         stream = pair.error_stream
         if stream is not None:
-            said = text.encode()
-            self._spawn(self._send(self._spdy.data_head(stream, len(said)) + said))
+            data = text.encode()
+            self._spawn(self._send(self._spdy.data_head(stream, len(data)) + data))
 
     async def _send(self, data: bytes) -> None:
         with contextlib.suppress(ClientGone):

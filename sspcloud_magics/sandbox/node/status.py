@@ -1,4 +1,4 @@
-"""The status of a pod, as a kubelet writes it: a function of the spec and of what its containers do.
+"""The status of a pod, computed from its spec and the states of its containers.
 
 Source: k8s.io/kubernetes/pkg/kubelet/status/generate.go and kubelet_pods.go (phase); the API reference of ``PodStatus``.
 """
@@ -17,25 +17,24 @@ HOST_IP: Final = "10.0.0.10"
 
 
 def make_waiting(reason: str, message: str = "") -> Obj:
-    """Return the state of a container that does not run yet, or not again."""
+    """Return the state of a container that waits for its start or restart."""
     return {"waiting": {"reason": reason} | ({"message": message} if message else {})}
 
 
 @dataclass(slots=True)
 class ContainerState:
-    """What one container does."""
+    """The state of a container; `container.Container` changes it."""
 
     name: str  # from the spec
     image: str
-    sidecar: bool = False  # whether it is an init container that runs on beside the others
-    state: Obj = field(
-        default_factory=lambda: make_waiting("ContainerCreating")
-    )  # as in a ``ContainerStatus``
+    sidecar: bool = False
+    # The fields of a ``ContainerStatus``.
+    state: Obj = field(default_factory=lambda: make_waiting("ContainerCreating"))
     last_state: Obj = field(default_factory=dict)
-    ready: bool = False  # whether it passes its probes, whether it runs
-    started: bool = False
-    restarts: int = 0  # how often it was started again
-    id: str = ""  # set by the container runtime
+    ready: bool = False
+    started: bool = False  # whether the startup probe has succeeded
+    restarts: int = 0
+    id: str = ""
     image_id: str = ""
 
     def status(self) -> Obj:
@@ -57,25 +56,25 @@ class ContainerState:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of a container that ended and is not started again."""
+        """The exit code of a container that has ended, None otherwise."""
         ended = self.state.get("terminated")
         return None if ended is None else int(ended["exitCode"])
 
     @property
     def initialized(self) -> bool:
-        """Whether the pod need not wait for it any more, if it is an init container."""
+        """Whether this init container is done, so that the next container can start."""
         return self.started if self.sidecar else self.exit_code == 0
 
     @property
     def created(self) -> bool:
-        """Whether it runs or has run."""
+        """Whether the container runs or has run."""
         return "waiting" not in self.state or bool(self.last_state) or self.restarts > 0
 
 
 def phase(
     containers: Sequence[ContainerState], restart_policy: str, initial: Sequence[ContainerState] = ()
 ) -> str:
-    """Return the phase of a pod with these containers and init containers."""
+    """Return the phase of a pod."""
     codes = [container.exit_code for container in containers]
     if all(code is not None for code in codes):
         if restart_policy == "Always":
@@ -88,7 +87,7 @@ def phase(
 
 
 def list_uninitialized(containers: Sequence[ContainerState], initial: Sequence[ContainerState]) -> list[str]:
-    """Return the init containers that the pod waits for: none once a container was created."""
+    """Return the names of the init containers that the pod waits for; none after a container was created."""
     if any(container.created for container in containers):
         return []
     return [container.name for container in initial if not container.initialized]
@@ -105,11 +104,10 @@ def pod_status(
     failure: Mapping[str, str] | None = None,
     stopped: bool = False,
 ) -> Obj:
-    """Return the whole status of a pod that has a node.
+    """Return the status of a pod that is bound to the node.
 
-    `pod`: the Pod; its present status says since when a condition holds. `failure`: ``reason`` and
-    ``message`` of a pod that was failed as a whole. `stopped`: whether no container runs any more because the
-    pod was stopped.
+    `pod`: the Pod, whose current conditions give the transition times. `failure`: ``reason`` and ``message`` if
+    the whole pod has failed. `stopped`: whether all containers have ended for good.
     """
     found = "Failed" if failure else phase(containers, pod["spec"].get("restartPolicy", "Always"), initial)
     done = found in {"Succeeded", "Failed"}
@@ -151,7 +149,7 @@ def pod_status(
 
 
 def make_unscheduled(pod: Obj, message: str, now: str) -> Obj:
-    """Return the status of a pod that no node takes."""
+    """Return the status of a pod that fits on no node."""
     condition = {"status": "False", "reason": "Unschedulable", "message": message}
     return {
         "phase": "Pending",

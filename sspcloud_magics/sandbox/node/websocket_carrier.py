@@ -1,9 +1,9 @@
-"""SPDY in the binary messages of a WebSocket, in the shape in which a real API server sends it.
+"""SPDY in binary messages of a WebSocket, framed like those of a real API server.
 
-What the API server has read from the node at once, a record of TLS and so 16 KiB at most, it makes a message. A large one leaves
-as two frames, the data and an empty one that ends the message; and each head, the data and the end are records of TLS of
-their own. For a client that is much more work than a few large messages would be, so a practice cluster
-that sent those would say little of what it costs on a real one.
+The API server makes a message of each read from the node: of a TLS record, at most 16 KiB. It sends a large
+message as two frames, the data and an empty final frame; each frame head and each payload is a TLS record. For a
+client, that is much more work than a few large messages. The sandbox does the same, so that measurements with it
+are close to those on a real cluster.
 
 Source: k8s.io/apiserver/pkg/util/proxy/streamtunnel.go, k8s.io/client-go/tools/portforward/tunneling_connection.go,
 gorilla/websocket (``messageWriter``), crypto/tls.
@@ -21,14 +21,14 @@ from sspcloud_magics.sandbox.node.relay import ClientGone
 
 _RECORD: Final = 16 * 1024
 _BUFFER: Final = 4096 - 14
-"""Bytes of a message that fit into gorilla's buffer of 4 KiB, behind the room for a head."""
+"""Bytes of a message that fit into gorilla's buffer of 4 KiB, after the space for the frame head."""
 _LARGE: Final = 2 * 4096
-"""Bytes beyond which gorilla does not take a message through its buffer."""
+"""Largest message in bytes that gorilla sends through its buffer."""
 _CONTINUATION, _BINARY, _FIN = 0x00, 0x02, 0x80
 
 
 def frames(data: memoryview) -> list[bytes | memoryview]:
-    """Return the frames that carry `data`, as what is written to the connection at once each time."""
+    """Return the frames that carry `data`, in the units in which they are written to the connection."""
     found: list[bytes | memoryview] = []
     for start in range(0, len(data), _RECORD):
         message = data[start : start + _RECORD]
@@ -49,7 +49,7 @@ def _head(first: int, size: int) -> bytes:
 
 
 class WebSocketCarrier(asyncio.Protocol):
-    """A WebSocket that aiohttp has opened and reads, and to which we write; a text message ends it, as any error does.
+    """A WebSocket that is read by aiohttp and written here; a text message or an error ends it.
 
     Raise `ClientGone` if the client has left.
     """
@@ -62,20 +62,20 @@ class WebSocketCarrier(asyncio.Protocol):
         self._socket = socket
         self._writable = asyncio.Event()
         self._writable.set()
-        # aiohttp makes whole messages only, and tells nobody when there is room: so we stand before it, and hear the same.
+        # aiohttp cannot send such frames, and has no notification when there is room: stand in front of its protocol.
         self._transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
-        """Let aiohttp read it (asyncio calls this)."""
+        """Pass the bytes to aiohttp (asyncio calls this)."""
         self._handler.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """Let aiohttp know (asyncio calls this)."""
+        """Notify aiohttp (asyncio calls this)."""
         self._handler.eof_received()
-        return None  # TLS knows no half-close here
+        return None  # asyncio has no half-close in TLS
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let aiohttp know, and whoever waits for room (asyncio calls this)."""
+        """Notify aiohttp, and wake writers (asyncio calls this)."""
         self._writable.set()
         self._handler.connection_lost(exc)
 
@@ -85,12 +85,12 @@ class WebSocketCarrier(asyncio.Protocol):
         self._handler.pause_writing()
 
     def resume_writing(self) -> None:
-        """Let writers go on (asyncio calls this)."""
+        """Wake writers (asyncio calls this)."""
         self._writable.set()
         self._handler.resume_writing()
 
     async def receive(self) -> bytes:
-        """Return the bytes of the next message; none at the end."""
+        """Return the bytes of the next message, empty at the end."""
         while True:
             message = await self._socket.receive()
             if message.type is not WSMsgType.BINARY:

@@ -1,5 +1,5 @@
-"""What runs in pods: one module for each container image that the sandbox knows.
+"""The programs in pods: one module per known container image.
 
-Each is a process of its own, `python -I …/programs/NAME.py`, and talks with its node by `pod.Pod`.
-They import little, so that a pod is up at once.
+Each runs as `python -I …/programs/NAME.py` and communicates with the node through `pod.Pod`. They import
+little, so that pods start fast.
 """

@@ -1,4 +1,4 @@
-"""A student's small web API: municipalities of France as JSON, on port 8000.
+"""A student's web API in the scenario: communes of France as JSON, on port 8000.
 
 ``/``, ``/health``, ``/communes?departement=35&limit=10&offset=0``, ``/communes/35238`` and ``/departements``.
 """
@@ -23,7 +23,7 @@ COMMUNES: Final = json.loads(Path(__file__).with_name("communes.json").read_text
 
 
 class _Refused(Exception):
-    """A request that gets an error; the status and what is wrong with it."""
+    """A request that is answered with an error; the message becomes the ``detail``."""
 
     def __init__(self, status: HTTPStatus, detail: str) -> None:
         super().__init__(detail)
@@ -31,10 +31,7 @@ class _Refused(Exception):
 
 
 def answer(target: str) -> Any:
-    """Return the JSON value of a path with its query.
-
-    Raise `_Refused` if there is no such thing, or the query makes no sense.
-    """
+    """Return the JSON value at a path; raise `_Refused` for an unknown path or an invalid query."""
     url = urlsplit(target)
     query = {name: values[-1] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
     match unquote(url.path).strip("/").split("/"):
@@ -73,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = -1  # head and body leave together
+    wbufsize = -1  # buffered: head and body are sent together
 
     def do_GET(self) -> None:
         """Answer a request."""
@@ -93,20 +90,20 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log a request as uvicorn does."""
+        """Log a request in uvicorn's format."""
         del size
         host, port = self.client_address
         say(f'INFO:     {host}:{port} - "{self.requestline}" {int(code)} {HTTPStatus(int(code)).phrase}')
 
 
 class Server(ThreadingHTTPServer):
-    """Listens at a port of this machine's choice."""
+    """The HTTP server."""
 
     request_queue_size = 128
 
 
 async def main() -> int:
-    """Serve until the node ends it."""
+    """Serve until the node stops the program."""
     pod = await Pod.join()
     say(f"INFO:     Started server process [{os.getpid()}]")
     server = Server(("127.0.0.1", 0), Handler)

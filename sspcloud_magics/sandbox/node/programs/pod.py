@@ -1,8 +1,8 @@
-"""A program's side of its pod: what it was told to run, its ports, its way to other pods.
+"""The interface of a program to its pod: configuration, ports, and connections to other pods.
 
-Standard input is a socket to the node, on which both send lines of JSON. The node's first line says what
-the container is to do; the program's lines announce ports and ask for connections. When the socket closes,
-the node is gone and the program ends, so nothing outlives a sandbox that was killed.
+Standard input is a socket to the node, with a line of JSON per message. The node's first line is the
+configuration; the program's lines announce ports and request connections. When the socket closes, the node is
+gone and the program ends, so that no program outlives a killed sandbox.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 
 class NoRoute(OSError):
-    """No connection could be made; `address` is the IP address that was tried, empty if the name is unknown."""
+    """A connection failed; `address` is the IP address that was tried, empty for an unknown name."""
 
     def __init__(self, words: str, address: str = "") -> None:
         super().__init__(words)
@@ -31,25 +31,24 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 class Pod:
-    """The pod in which this program runs; made with `join`.
-
-    `env`: its environment, which is kept out of the process's own: it may hold secrets.
-    """
+    """The pod in which this program runs; created with `join`."""
 
     def __init__(self, writer: asyncio.StreamWriter, config: Mapping[str, Any]) -> None:
         self._writer = writer
-        self._asked: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
-        self._next = 0
+        # Requests for connections that the node has not answered, by their number, and the last number.
+        self._requests: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
+        self._last = 0
         self._node: asyncio.Task[None] | None = None
         self.args: Sequence[str] = config["args"]
+        # The container's environment. It may hold secrets, and is not part of the process's environment.
         self.env: Mapping[str, str] = config["env"]
         self.config = config
 
     @classmethod
     async def join(cls, on_node_lost: Callable[[], None] | None = None) -> Pod:
-        """Meet the node.
+        """Connect to the node.
 
-        `on_node_lost`: called when the node is gone; without it the process ends on the spot.
+        `on_node_lost`: called when the node is gone; by default the process exits at once.
         """
         reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0)))
         pod = cls(writer, json.loads(await reader.readline()))
@@ -60,20 +59,20 @@ class Pod:
         try:
             while line := await reader.readline():
                 answer = json.loads(line)
-                asked = self._asked.pop(answer["connect"], None)
-                if asked is not None and not asked.done():
-                    asked.set_result(answer)
+                request = self._requests.pop(answer["connect"], None)
+                if request is not None and not request.done():
+                    request.set_result(answer)
         except ConnectionError:
             pass
         on_lost()
 
     def announce(self, port: int, listener: socket.socket) -> None:
-        """Tell the node that a listener of ours stands for a port of the pod."""
+        """Announce to the node that `listener` is behind a port of the pod."""
         at = listener.getsockname()[1]
         self._writer.write(json.dumps({"listening": port, "at": at}).encode() + b"\n")
 
     async def listen(self, port: int, handler: Handler) -> asyncio.Server:
-        """Serve a TCP port of the pod with a coroutine for each connection."""
+        """Serve a TCP port of the pod, with a call of `handler` for each connection."""
         server = await asyncio.start_server(handler, "127.0.0.1", 0, limit=256 * 1024)
         self.announce(port, server.sockets[0])
         return server
@@ -81,16 +80,16 @@ class Pod:
     async def connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to a name or address inside the cluster.
 
-        Raise `NoRoute` if there is no such name, or nothing listens there. A connection that a NetworkPolicy
-        forbids is not refused: like any dropped packet it times out.
+        Raise `NoRoute` for an unknown name, or if nothing listens there. A connection that a NetworkPolicy forbids
+        is not refused: it times out.
         """
-        self._next += 1
-        asked = self._asked[self._next] = asyncio.get_running_loop().create_future()
-        self._writer.write(json.dumps({"connect": self._next, "host": host, "port": port}).encode() + b"\n")
+        self._last = number = self._last + 1
+        request = self._requests[number] = asyncio.get_running_loop().create_future()
+        self._writer.write(json.dumps({"connect": number, "host": host, "port": port}).encode() + b"\n")
         try:
-            answer = await asked
+            answer = await request
         finally:
-            self._asked.pop(self._next, None)
+            self._requests.pop(number, None)
         if "error" in answer:
             raise NoRoute(answer["error"], answer.get("address", ""))
         try:
@@ -100,7 +99,7 @@ class Pod:
 
 
 def close_after(handler: Handler) -> Handler:
-    """Close the connection behind a handler; a client that breaks it is its own affair."""
+    """Return a handler that closes the connection at its end, and ignores errors of the client's connection."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -115,7 +114,7 @@ def close_after(handler: Handler) -> Handler:
 
 
 def say(text: str) -> None:
-    """Write a line into the container's log."""
+    """Write a line to the container's log."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -125,11 +124,11 @@ def _vanish() -> None:
 
 
 def run(main: Callable[[], Awaitable[int]]) -> None:
-    """Run a program to its end and exit with its code."""
+    """Run a program, and exit with its exit code."""
 
     async def _main() -> int:
         return await main()
 
-    # As process 1 of a container would: Ctrl-C of the terminal is not meant for a pod.
+    # Ctrl-C in the terminal of the sandbox does not concern a pod.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise SystemExit(asyncio.run(_main()))

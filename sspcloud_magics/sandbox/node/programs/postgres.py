@@ -1,11 +1,11 @@
-"""PostgreSQL: the real server on a data directory that was made before, behind a small front.
+"""PostgreSQL: the real server on an existing data directory, behind a front that speaks TLS.
 
-The server's binaries know no TLS, and a pod of a database cluster offers it. So the server listens on a
-Unix socket only, and the front stands on the pod's port: it answers ``SSLRequest`` with the certificate
-that the operator made, and passes the plain protocol on. As a real server does, it resets the
-connection when a TLS session is ended by the client, whose closing alert comes too late to be read.
+The server's binaries are built without TLS, which a pod of a CloudNativePG cluster offers. The server therefore
+listens on a Unix socket only, and the front on the pod's port: it answers ``SSLRequest`` with the certificate of
+the operator, and passes on the plain protocol. Like a real server, it resets the connection when the client ends
+a TLS session, because the client's closing alert comes too late to be read.
 
-The front also serves what a CloudNativePG instance has on ports 8000 (health) and 9187 (metrics).
+The front also serves the ports 8000 (health) and 9187 (metrics) of a CloudNativePG instance.
 
 Source: PostgreSQL documentation, 54.2.10 "SSL Session Encryption", 54.7 "Message Formats".
 """
@@ -40,11 +40,11 @@ GSS_REQUEST: Final = struct.pack(">II", 8, 80877104)
 TERMINATE: Final = b"X\0\0\0\4"
 READY: Final = b"database system is ready to accept connections"
 STOP_SECONDS: Final = 5.0
-"""How long a fast shutdown may take before an immediate one."""
+"""Seconds for a fast shutdown, before an immediate one."""
 
 
 class Incoming(Connection):
-    """A client's connection, served by a task of its own."""
+    """A client's connection, served in its own task."""
 
     def __init__(
         self, serve: Callable[[Connection], Coroutine[Any, Any, None]], tasks: set[asyncio.Task[None]]
@@ -54,7 +54,7 @@ class Incoming(Connection):
         self._tasks = tasks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to serve."""
+        """Start to serve (asyncio calls this)."""
         super().connection_made(transport)
         task = asyncio.create_task(self._serve(self))
         self._tasks.add(task)
@@ -62,28 +62,30 @@ class Incoming(Connection):
 
 
 class Client(Incoming):
-    """A connection to the database's port, which knows when its client says goodbye in TLS."""
+    """A connection to the database's port, which detects the end of a TLS session."""
 
+    # Whether TLS is on; set by `Front`.
     secure = False
+    # The last bytes that were received.
     _last = b""
 
     @property
-    def said_goodbye(self) -> bool:
-        """Whether the last message of a TLS session came."""
+    def terminated(self) -> bool:
+        """Whether the client has sent Terminate in a TLS session."""
         return self.secure and self._last == TERMINATE
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; after the last message of a TLS session, closing is a reset."""
+        """Take bytes (asyncio calls this); after Terminate in a TLS session, closing is a reset."""
         self._last = (self._last + data[-len(TERMINATE) :])[-len(TERMINATE) :]
-        if self.said_goodbye:
+        if self.terminated:
             self.reset_on_close()
         super().data_received(data)
 
 
 class Front:
-    """Stands before the server.
+    """Proxy in front of the server.
 
-    `context`: With the certificate, or None where TLS is not offered.
+    `context`: the TLS context with the certificate, None to refuse TLS.
     """
 
     def __init__(self, server_socket: str, context: ssl.SSLContext | None) -> None:
@@ -91,7 +93,7 @@ class Front:
         self._context = context
 
     async def serve(self, client: Connection) -> None:
-        """Serve one client."""
+        """Serve a client's connection."""
         assert isinstance(client, Client)  # noqa: S101 - the listener makes no others
         server: Connection | None = None
         try:
@@ -102,17 +104,17 @@ class Front:
                 await server.write(first)
                 await _pump(client, server)
         except OSError:
-            pass  # either end broke the connection: the other is closed
+            pass  # one end broke the connection: close the other
         finally:
-            if client.said_goodbye:
-                client.abort()  # no closing alert is exchanged: nobody would read it
+            if client.terminated:
+                client.abort()  # without a closing alert, which the client would not read
             else:
                 client.close()
             if server is not None:
                 server.close()
 
     async def _negotiate(self, client: Client) -> bytes:
-        """Answer requests for encryption; return the first bytes for the server, none if there are none."""
+        """Answer requests for encryption; return the first bytes for the server, empty at the end."""
         while True:
             first = await _at_least(client, 8)
             if first == SSL_REQUEST and self._context is not None and not client.secure:
@@ -123,12 +125,12 @@ class Front:
                 await client.write(b"N")
             elif first[:1] == b"\0":
                 return first
-            else:  # also the direct TLS of PostgreSQL 17, which most servers of the catalogue do not know
+            else:  # also direct TLS (PostgreSQL 17), which most servers of the catalogue do not support
                 return b""
 
 
 async def _at_least(client: Connection, size: int) -> bytes:
-    """Return the next bytes, at least so many, or none at the end."""
+    """Return at least `size` bytes, or none at the end."""
     data = await client.read()
     while data and len(data) < size:
         more = await client.read()
@@ -139,7 +141,7 @@ async def _at_least(client: Connection, size: int) -> bytes:
 
 
 async def _pump(client: Connection, server: Connection) -> None:
-    """Copy both ways until the server ends."""
+    """Copy in both directions until the server ends the connection."""
 
     async def upload() -> None:
         try:
@@ -171,7 +173,7 @@ def _context(tls: Mapping[str, str] | None) -> ssl.SSLContext | None:
 
 
 async def _http(client: Connection) -> None:
-    """Answer one request of a probe or of Prometheus."""
+    """Answer one request for health or metrics."""
     with contextlib.suppress(OSError):
         request = b""
         while b"\r\n\r\n" not in request and len(request) < 16384 and (more := await client.read()):
@@ -184,14 +186,14 @@ async def _http(client: Connection) -> None:
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to end this process when its parent ends: a front that was killed cannot do it."""
+    """Let Linux end this process with its parent: a killed front cannot stop the server."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGQUIT)
 
 
 async def _log(server: asyncio.subprocess.Process, ready: asyncio.Event) -> None:
-    """Pass the server's log on, and notice when it is up."""
+    """Copy the server's log, and set `ready` when the server accepts connections."""
     assert server.stdout is not None  # noqa: S101 - it was asked for
     while line := await server.stdout.readline():
         sys.stdout.buffer.write(line)
@@ -201,9 +203,9 @@ async def _log(server: asyncio.subprocess.Process, ready: asyncio.Event) -> None
 
 
 def _unlock(data: Path) -> None:
-    """Remove the lock file of a server that was killed where its process id is another program's by now.
+    """Remove the lock file of a killed server if another program has its process ID, or the file is empty.
 
-    Postgres removes it where no process has that id, and refuses to start where any has, or where the file is empty.
+    Postgres removes the file itself if no process has that ID; otherwise it would refuse to start.
     """
     lock = data / "postmaster.pid"
     with contextlib.suppress(OSError, ValueError, psutil.NoSuchProcess):
@@ -220,13 +222,13 @@ def _serves(process: psutil.Process, data: Path) -> bool:
 
 
 async def main() -> int:
-    """Run the server until the node ends it, or it ends by itself."""
+    """Run the server until it ends or the node stops it."""
     stopping = asyncio.Event()
     pod = await Pod.join(stopping.set)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     data, sockets = Path(pod.config["data"]), Path(pod.config["run"])
     if not (data / "PG_VERSION").exists():
-        say(f'postgres: could not access the data directory "{data}": nothing was initialised there')
+        say(f'postgres: could not access the data directory "{data}": it is not initialised')
         return 2
     postgres.give(sockets)
     _unlock(data)
@@ -255,7 +257,7 @@ async def main() -> int:
         listeners: list[tuple[int, type[Incoming], Callable[[Connection], Coroutine[Any, Any, None]]]] = [
             (HEALTH_PORT, Incoming, _http),
             (METRICS_PORT, Incoming, _http),
-            (PORT, Client, front.serve),  # the last: who sees it finds the others
+            (PORT, Client, front.serve),  # the last: once it is announced, the others are open too
         ]
         for port, protocol, serve in listeners:
             listening = await loop.create_server(partial(protocol, serve, tasks), "127.0.0.1", 0)

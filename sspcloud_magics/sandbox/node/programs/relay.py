@@ -1,6 +1,6 @@
-"""``alpine/socat`` as far as a relay needs it: a TCP listener, each of whose connections is joined to another one.
+"""The part of ``alpine/socat`` that a relay needs: a TCP listener that forwards its connections to an address.
 
-``TCP-LISTEN:5432,fork,reuseaddr TCP:host:port``, with their TCP4 and TCP6 variants and socat's options in front.
+``TCP-LISTEN:5432,fork,reuseaddr TCP:host:port``, with the TCP4 and TCP6 variants and socat's options before them.
 
 Source: socat(1).
 """
@@ -21,26 +21,26 @@ LISTENER: Final = re.compile(r"(?i)tcp[46]?-l(?:isten)?:(\d+)((?:,[^,]+)*)")
 CONNECTOR: Final = re.compile(r"(?i)tcp[46]?(?:-connect)?:(\[.+\]|[^:]+):(\d+)(?:,.*)?")
 FLAGS_WITH_VALUE: Final = frozenset({"-t", "-T", "-b", "-lf", "-lp"})
 LINGER: Final = 0.5
-"""Seconds that the second direction has when the first has ended: socat's ``-t``."""
+"""Seconds that one direction has to end after the other: the default of socat's ``-t``."""
 
 
 class UsageError(Exception):
-    """The arguments make no sense; the text is socat's."""
+    """The arguments are invalid; the message is socat's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """What the arguments ask for."""
+    """The parsed arguments."""
 
     port: int  # to listen on
-    fork: bool  # whether to take more than one connection
-    host: str  # where to connect to
+    fork: bool  # whether to accept more than one connection
+    host: str  # to connect to
     target_port: int
-    linger: float = LINGER  # seconds that the second direction has when the first has ended
+    linger: float = LINGER
 
 
 def parse(args: Sequence[str]) -> Relay:
-    """Read socat's arguments; raise `UsageError` if they are not a listener and a connection."""
+    """Parse socat's arguments; raise `UsageError` if they are not a listener and a target."""
     linger = LINGER
     words = list(args)
     while words and words[0].startswith("-"):
@@ -61,7 +61,7 @@ def parse(args: Sequence[str]) -> Relay:
 
 
 def log(level: str, text: str) -> None:
-    """Write a line as socat does."""
+    """Write a line in socat's format."""
     when = datetime.now(UTC).strftime("%Y/%m/%d %H:%M:%S")
     say(f"{when} socat[1] {level} {text}")
 
@@ -71,7 +71,7 @@ async def join(
     there: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     linger: float,
 ) -> None:
-    """Copy both ways; when one direction has ended, the other has `linger` seconds more."""
+    """Copy in both directions; when one has ended, the other has `linger` seconds."""
     tasks = {asyncio.create_task(_copy(here[0], there[1])), asyncio.create_task(_copy(there[0], here[1]))}
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -94,7 +94,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def main() -> int:
-    """Relay until the node ends it, or, without ``fork``, until the first connection is over."""
+    """Relay until the node stops it or, without ``fork``, until the end of the first connection."""
     pod = await Pod.join()
     try:
         relay = parse(pod.args)
