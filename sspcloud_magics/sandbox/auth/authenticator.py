@@ -1,10 +1,9 @@
-"""Turn a credential into a user.
+"""Authentication of requests.
 
-Four kinds are known, asked in the order of the real server: the client certificate of the TLS
-connection, a static bearer token that was registered here, a service-account token, and an ID token of the identity
-provider that `trust_identity_provider` names. No credential at
-all makes ``system:anonymous``, who may do next to nothing; a credential that is wrong or has expired is
-refused. Static tokens are kept as digests: a dump of the process' memory by name shows no token.
+There are four kinds of credentials, tried in the order of the real server: the client certificate of the TLS
+connection, a static bearer token, a service-account token, and an ID token of the identity provider. A request
+without credentials is from ``system:anonymous``; invalid or expired credentials are refused. Static tokens are
+stored as digests only.
 """
 
 from __future__ import annotations
@@ -20,18 +19,19 @@ from sspcloud_magics.sandbox.store import Store
 
 
 class Unauthenticated(Exception):
-    """A credential was shown, and it is not valid."""
+    """The credentials are invalid."""
 
 
 class Authenticator:
-    """Knows the cluster's credentials.
+    """The authenticator of a cluster.
 
-    `signing_key`: RSA key in PEM for service-account tokens; a new one where none is given.
+    `signing_key`: RSA key in PEM for service-account tokens; by default a new one.
     """
 
     def __init__(
         self, store: Store, *, signing_key: bytes | None = None, clock: Callable[[], float] = time.time
     ) -> None:
+        # Users of static tokens, by the digest of the token.
         self._static: dict[bytes, User] = {}
         self._identity_provider: Callable[[str], User] | None = None
         self.service_accounts = ServiceAccountTokens(store, signing_key or new_signing_key(), clock)
@@ -43,17 +43,17 @@ class Authenticator:
     def trust_identity_provider(self, read: Callable[[str], User]) -> None:
         """Accept the ID tokens of an identity provider from now on.
 
-        `read`: returns the user that a token stands for, or raises `InvalidToken`.
+        `read`: returns the user of a token, or raises `InvalidToken`.
         """
         self._identity_provider = read
 
     def authenticate(
         self, authorization: str | None, peer_certificate: Mapping[str, Any] | None = None
     ) -> User:
-        """Return who is asking.
+        """Return the user of a request.
 
-        `peer_certificate`: the client's certificate as `ssl.SSLSocket.getpeercert` gives it, verified by TLS.
-        Raise `Unauthenticated` if a credential was shown and is not valid.
+        `peer_certificate`: the client's certificate in the form of `ssl.SSLSocket.getpeercert`, verified by TLS.
+        Raise `Unauthenticated` for invalid credentials.
         """
         if peer_certificate:
             return _certificate_user(peer_certificate)
@@ -63,10 +63,7 @@ class Authenticator:
         return self.user_of_token(token.strip())
 
     def user_of_token(self, token: str) -> User:
-        """Return the user that a bearer token stands for.
-
-        Raise `Unauthenticated` if it is not known or has expired.
-        """
+        """Return the user of a bearer token; raise `Unauthenticated` if it is unknown or has expired."""
         static = self._static.get(_digest(token))
         if static is not None:
             return static
@@ -86,7 +83,7 @@ def _digest(token: str) -> bytes:
 
 
 def _certificate_user(certificate: Mapping[str, Any]) -> User:
-    """Return the user of a client certificate: its CN is the name, each O a group."""
+    """Return the user of a client certificate: CN is the name, each O a group."""
     subject = [pair for name in certificate.get("subject", ()) for pair in name]
     names = [value for key, value in subject if key == "commonName"]
     if not names:

@@ -1,7 +1,7 @@
-"""The roles that every cluster has from the start, and the controller that aggregates them.
+"""The default cluster roles and bindings, and the controller for aggregated roles.
 
-``view``, ``edit`` and ``admin`` are sums: their rules are those of all cluster roles that carry the label
-``rbac.authorization.k8s.io/aggregate-to-…``, kept up to date while such roles come and go.
+``view``, ``edit`` and ``admin`` are aggregated: they have the rules of all cluster roles with the label
+``rbac.authorization.k8s.io/aggregate-to-…``.
 
 Source: Kubernetes' bootstrap policy; "Aggregated ClusterRoles" in its RBAC reference.
 """
@@ -17,9 +17,9 @@ from sspcloud_magics.sandbox.store import AlreadyExists, Change, Obj, Store
 
 
 def install_bootstrap_policy(store: Store) -> Callable[[], None]:
-    """Create the built-in cluster roles and bindings, and keep the aggregated ones up to date.
+    """Create the missing default roles and bindings, and keep aggregated roles up to date from now on.
 
-    What is there already is left as it is. Returns a function that ends the keeping up to date.
+    Return a function that ends the updates.
     """
     for obj in read_manifest("bootstrap"):
         metadata = obj["metadata"]
@@ -49,7 +49,7 @@ def _aggregate(store: Store) -> None:
             if chosen and other["metadata"]["name"] != role["metadata"]["name"]:
                 rules.extend(rule for rule in other.get("rules") or () if rule not in rules)
         if rules != (role.get("rules") or []):
-            # The change calls this function again, through the subscription, and ends here then.
+            # The subscription calls this function again, which then finds no difference.
             store.update({**role, "rules": rules})
             return _aggregate(store)
     return None

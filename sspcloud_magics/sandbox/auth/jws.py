@@ -1,4 +1,4 @@
-"""Signed tokens: claims in, a JSON Web Token out, and back, with RS256 and nothing else.
+"""JSON Web Tokens, signed with RS256.
 
 Source: RFC 7519 (JWT), RFC 7515 (JWS), RFC 7517 (JWK).
 """
@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 
 class InvalidToken(Exception):
-    """The token is not one of ours, or is worth nothing any more."""
+    """The token was issued elsewhere, or is no longer valid."""
 
 
 class Signer:
-    """One RSA key that signs tokens and knows them again."""
+    """An RSA key that signs and verifies tokens."""
 
     def __init__(self, pem: bytes) -> None:
         key = serialization.load_pem_private_key(pem, password=None)
@@ -36,10 +36,7 @@ class Signer:
         return f"{signed}.{_base64url(signature)}"
 
     def read(self, token: str) -> Mapping[str, Any]:
-        """Return the claims of a token that this key has signed; whether they hold is the caller's to say.
-
-        Raise `InvalidToken` if it has not.
-        """
+        """Return the claims of a token, without checking them; raise `InvalidToken` if the signature is not valid."""
         signed, _, signature = token.rpartition(".")
         try:
             self._key.public_key().verify(

@@ -1,8 +1,7 @@
-"""RBAC: may this user do this to that, as the API server's RBAC authorizer decides it.
+"""RBAC: the decisions of the API server's RBAC authorizer.
 
-A right is never taken away by a rule, so the first rule that allows ends the search. Cluster role
-bindings are looked at first, then the role bindings of the request's namespace. A binding to a role
-that does not exist grants nothing, and the refusal says so.
+Rules only allow, so the first matching rule ends the search: in the cluster role bindings, then in the role
+bindings of the request's namespace. A binding to a missing role grants nothing, and the refusal mentions it.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 """
@@ -21,26 +20,25 @@ GROUP = "rbac.authorization.k8s.io"
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is asked for."""
+    """The attributes of a request that RBAC decides on."""
 
-    verb: str  # ``get``, ``list`` … for an object; the HTTP method in lower case for a plain path
-    group: str = ""  # as in ``apps``, ``deployments``, ``scale``
-    resource: str = ""
-    subresource: str = ""
+    verb: str  # ``get``, ``list`` … for a resource; the HTTP method in lower case for a path
+    group: str = ""  # ``apps``
+    resource: str = ""  # ``deployments``
+    subresource: str = ""  # ``scale``
     namespace: str = ""  # empty at cluster scope
     name: str = ""  # empty for a whole kind
-    # The path of a request that is for no object, such as ``/version``; then the others are empty.
-    path: str = ""
+    path: str = ""  # of a request without a resource, such as ``/version``
 
     @property
     def full_resource(self) -> str:
-        """Resource and sub-resource as a rule writes them."""
+        """Resource and subresource in the form of a rule."""
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer; `reason` names the roles that could not be found."""
+    """A decision; `reason` mentions missing roles."""
 
     allowed: bool
     reason: str = ""
@@ -48,14 +46,14 @@ class Decision:
 
 @dataclass(slots=True)
 class Held:
-    """What a user holds in one namespace: the rules, and the roles that could not be found."""
+    """The rules of a user in a namespace, and the errors for missing roles."""
 
     rules: list[Obj] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
 
 def decide(store: Store, user: User, attributes: Attributes) -> Decision:
-    """Decide whether `user` may do what `attributes` say."""
+    """Decide whether `user` has the permission for a request."""
     if MASTERS in user.groups:
         return Decision(allowed=True)
     errors = []
@@ -69,7 +67,7 @@ def decide(store: Store, user: User, attributes: Attributes) -> Decision:
 
 
 def rules_held(store: Store, user: User, namespace: str) -> Held:
-    """Return every rule that `user` holds in a namespace (at cluster scope where it is empty)."""
+    """Return the rules of `user` in a namespace, or at cluster scope if it is empty."""
     held = Held()
     for binding in _bindings_of(store, user, namespace):
         rules = _role_rules(store, binding)
@@ -81,7 +79,7 @@ def rules_held(store: Store, user: User, namespace: str) -> Held:
 
 
 def rules_of_reference(store: Store, role_ref: Mapping[str, str], namespace: str) -> list[Obj]:
-    """Return the rules of the role that a ``roleRef`` names; raise `NotFound` if there is no such role."""
+    """Return the rules of the role in a ``roleRef``; raise `NotFound` if it does not exist."""
     if role_ref["kind"] == "ClusterRole":
         role = store.peek(kinds.CLUSTER_ROLES, "", role_ref["name"])
     else:
@@ -90,7 +88,7 @@ def rules_of_reference(store: Store, role_ref: Mapping[str, str], namespace: str
 
 
 def rule_allows(rule: Obj, attributes: Attributes) -> bool:
-    """Say whether one rule allows what is asked for."""
+    """Return whether a rule allows a request."""
     verbs = rule.get("verbs") or ()
     if "*" not in verbs and attributes.verb not in verbs:
         return False

@@ -1,8 +1,7 @@
-"""Service-account tokens: JSON Web Tokens signed with RS256, as the TokenRequest API issues them.
+"""Bound service-account tokens, as issued by the TokenRequest API.
 
-A token is bound: it is worth nothing once its service account is gone or made anew under the same
-name, once the pod that it was mounted into is gone, and once it has expired. That is looked up in the
-store at each use, so there is no list of tokens to keep.
+A token is invalid when it has expired, when its service account was deleted or replaced under the same name, or
+when the pod that it is bound to is gone. Each use checks the store, so there is no list of tokens.
 
 Source: RFC 7519 (JWT), RFC 7515 (JWS), KEP-1205 (bound service account tokens).
 """
@@ -34,9 +33,9 @@ def new_signing_key() -> bytes:
 
 
 class ServiceAccountTokens:
-    """Issues tokens for service accounts, and reads them.
+    """Issues and verifies the tokens of service accounts.
 
-    `signing_key`: an RSA key in PEM: who keeps it over a restart keeps the tokens valid.
+    `signing_key`: an RSA key in PEM; tokens stay valid across restarts with the same key.
     """
 
     def __init__(self, store: Store, signing_key: bytes, clock: Callable[[], float] = time.time) -> None:
@@ -53,10 +52,10 @@ class ServiceAccountTokens:
         audiences: Sequence[str] = (AUDIENCE,),
         pod: str | None = None,
     ) -> tuple[str, float]:
-        """Return a new token and when it expires, in seconds since the epoch.
+        """Return a new token and its expiry, in seconds since the epoch.
 
-        `pod`: name of the pod that it is bound to. Raise `NotFound` if there is no such service account or
-        pod.
+        `pod`: name of the pod that it is bound to. Raise `NotFound` if the service account or the pod does not
+        exist.
         """
         issued = int(self._clock())
         account = self._store.peek(kinds.SERVICE_ACCOUNTS, namespace, name)
@@ -80,10 +79,10 @@ class ServiceAccountTokens:
         return self._signer.sign(claims), float(issued + seconds)
 
     def read(self, token: str) -> User:
-        """Return the user that a token stands for.
+        """Return the user of a token.
 
-        Raise `InvalidToken` if it is not a token of ours, has expired, is for another audience, or what it is
-        bound to is gone.
+        Raise `InvalidToken` if it was issued elsewhere, has expired, is for another audience, or is bound to an
+        object that is gone.
         """
         claims = self._signer.read(token)
         private = claims["kubernetes.io"]

@@ -1,4 +1,4 @@
-"""A user as the API server knows one: a name, groups, and nothing that is stored anywhere."""
+"""Users of the API server: names and groups from credentials, without stored objects."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who is asking."""
+    """A user."""
 
-    name: str  # as RBAC subjects name it: ``oidc-alice`` or ``system:serviceaccount:user-alice:default``
-    uid: str = ""  # empty where the credential carries none
-    # ``system:authenticated`` is among them for everyone who showed a credential.
+    name: str  # in RBAC subjects: ``oidc-alice`` or ``system:serviceaccount:user-alice:default``
+    uid: str = ""  # empty if the credentials have none
     groups: tuple[str, ...] = ()
-    # What the credential says beside, such as the pod that a token is bound to.
+    # Further attributes of the credentials, such as the pod that a token is bound to.
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -33,7 +32,7 @@ def authenticate(
     groups: tuple[str, ...] = (),
     extra: Mapping[str, tuple[str, ...]] | None = None,
 ) -> User:
-    """Return a user who has shown a credential: ``system:authenticated`` is added to the groups."""
+    """Return an authenticated user, in the group ``system:authenticated``."""
     if AUTHENTICATED not in groups:
         groups = (*groups, AUTHENTICATED)
     return User(name, uid, groups, extra or {})
@@ -42,6 +41,6 @@ def authenticate(
 def service_account(
     namespace: str, name: str, *, uid: str = "", extra: Mapping[str, tuple[str, ...]] | None = None
 ) -> User:
-    """Return the user that a service account is."""
+    """Return the user of a service account."""
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
     return authenticate(f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}", uid=uid, groups=groups, extra=extra)

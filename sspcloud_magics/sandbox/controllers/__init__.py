@@ -1,5 +1,5 @@
-"""The controllers of the sandbox: what brings a cluster from what it is to what its objects say.
+"""The controllers of the sandbox: they bring the cluster to the state that its objects describe.
 
-Each module is one kind of object: pure functions that say what should be, and a reconcile function that
-writes the difference. `loop` runs them on the changes of the store.
+Most modules have one kind of object: pure functions compute the desired state, and a reconcile function writes
+the difference. `loop` runs them on the changes of the store.
 """

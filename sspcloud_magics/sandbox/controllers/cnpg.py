@@ -1,8 +1,8 @@
-"""The CloudNativePG operator, as far as a database of one instance goes.
+"""The CloudNativePG operator, for databases with one instance.
 
-A ``Cluster`` F becomes a claim and a pod ``F-1``, the service ``F-rw`` and the secrets ``F-superuser``, ``F-app``, ``F-ca`` and
-``F-server``. A pod that goes comes back under the same name on the same claim. Where the claim has gone as
-well, the next instance is ``F-2``: its data is the old one's, as if a standby had been promoted. With the annotation
+A ``Cluster`` F gets a claim and a pod ``F-1``, the service ``F-rw`` and the Secrets ``F-superuser``, ``F-app``,
+``F-ca`` and ``F-server``. A deleted pod is replaced under the same name, on the same claim. If the claim was
+deleted too, the next instance is ``F-2`` with the same data, as if a standby had been promoted. With the annotation
 ``cnpg.io/hibernation: on`` there is a claim and no pod.
 
 Source: CloudNativePG 1.27, "Labels and annotations", "Declarative hibernation".
@@ -29,7 +29,7 @@ CLUSTER = "cnpg.io/cluster"
 HIBERNATION = "cnpg.io/hibernation"
 IMAGE = "ghcr.io/cloudnative-pg/postgresql:18.0-system-trixie"
 
-# By the end of a service's name, the label of the pods behind it.
+# The selector of each service, by the suffix of its name.
 _ROLES = {
     "rw": ("cnpg.io/instanceRole", "primary"),
     "ro": ("cnpg.io/instanceRole", "replica"),
@@ -38,7 +38,7 @@ _ROLES = {
 
 
 def keys(_store: Store, change: Change) -> Iterator[Key]:
-    """Yield the Clusters that a change concerns."""
+    """Yield the Clusters affected by a change."""
     namespace = namespace_of(change.object)
     if change.resource == kinds.CLUSTERS:
         yield namespace, name_of(change.object)
@@ -50,7 +50,7 @@ def keys(_store: Store, change: Change) -> Iterator[Key]:
 
 @reconcile_kind(kinds.CLUSTERS)
 def reconcile(store: Store, cluster: Obj) -> None:
-    """Take one database a step further."""
+    """Reconcile a Cluster."""
     f, namespace, spec = name_of(cluster), namespace_of(cluster), cluster["spec"]
     if find(store, kinds.SERVICE_ACCOUNTS, namespace, f) is None:
         _make(store, cluster, "account", f)
@@ -82,7 +82,7 @@ def reconcile(store: Store, cluster: Obj) -> None:
 
 
 def _make(store: Store, cluster: Obj, what: str, name: str, **values: str | int) -> None:
-    """Create an object that a database owns."""
+    """Create an object owned by a Cluster."""
     about = {
         "cluster": name_of(cluster),
         "namespace": namespace_of(cluster),

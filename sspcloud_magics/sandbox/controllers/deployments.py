@@ -1,7 +1,7 @@
-"""Deployments: a ReplicaSet for each version of the pod template, and a rolling update from old to new.
+"""Deployments: a ReplicaSet for each version of the pod template, and rolling updates.
 
-A ReplicaSet is called ``NAME-<hash of the template>`` and its pods ``NAME-<hash>-xxxxx``: so the name of a
-replaced pod cannot be foretold. Which ReplicaSet is the current one is decided by its template.
+A ReplicaSet is called ``NAME-<hash of the template>`` and its pods ``NAME-<hash>-xxxxx``: the name of a replaced
+pod cannot be predicted. The current ReplicaSet is the one with the Deployment's template.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REVISION = "deployment.kubernetes.io/revision"
 
 
 def same_template(template: Obj, of_replica_set: Obj) -> bool:
-    """Return whether a ReplicaSet's template is this one, its own hash label aside."""
+    """Return whether a ReplicaSet has this template, apart from its hash label."""
     other = copy.deepcopy(of_replica_set)
     (other.get("metadata", {}).get("labels") or {}).pop(HASH, None)
     return _plain(other) == _plain(template)
@@ -32,7 +32,7 @@ def same_template(template: Obj, of_replica_set: Obj) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """How many pods the new ReplicaSet and each old one should have now."""
+    """The desired numbers of pods of the new ReplicaSet and of each old one, by name."""
 
     new: int
     old: dict[str, int]
@@ -41,7 +41,7 @@ class Rollout:
 def rollout(deployment: Obj, new: Obj | None, old: list[Obj]) -> Rollout:
     """Return the next step of an update.
 
-    `new`: the current ReplicaSet; None where it is still to be made.
+    `new`: the current ReplicaSet, None if it does not exist yet.
     """
     wanted = deployment["spec"].get("replicas", 1)
     strategy = deployment["spec"].get("strategy") or {}
@@ -57,19 +57,19 @@ def rollout(deployment: Obj, new: Obj | None, old: list[Obj]) -> Rollout:
         unavailable = 1
     room = wanted + surge - new_size - sum(old_sizes.values())
     target = wanted if new_size >= wanted else min(wanted, new_size + max(room, 0))
-    # Pods that are not available anyway go first; of the others, as many as may be missed.
+    # Remove unavailable pods first, then as many available ones as maxUnavailable allows.
     spare = sum(_available(one) for one in [*old, *([new] if new else [])]) - (wanted - unavailable)
     for one in old:
         dead = max(_size(one) - _available(one), 0)
-        going = min(_size(one), dead + max(min(_size(one) - dead, spare), 0))
-        spare -= max(going - dead, 0)
-        old_sizes[name_of(one)] -= going
+        removed = min(_size(one), dead + max(min(_size(one) - dead, spare), 0))
+        spare -= max(removed - dead, 0)
+        old_sizes[name_of(one)] -= removed
     return Rollout(target, old_sizes)
 
 
 @reconcile_kind(kinds.DEPLOYMENTS)
 def reconcile(store: Store, deployment: Obj) -> None:
-    """Take one Deployment a step further."""
+    """Reconcile a Deployment."""
     namespace = namespace_of(deployment)
     owned = list_controlled(store.list_objects(kinds.REPLICA_SETS, namespace), deployment)
     template = deployment["spec"]["template"]
@@ -181,7 +181,7 @@ def _share(value: int | str, whole: int, rounded: Callable[[float], int]) -> int
 
 
 def _plain(template: Obj) -> Obj:
-    """Return a template without what says nothing, so that two that mean the same are equal."""
+    """Return a template without empty metadata, so that equivalent templates are equal."""
     metadata = {key: value for key, value in (template.get("metadata") or {}).items() if value}
     return {"metadata": metadata, "spec": template.get("spec")}
 

@@ -1,8 +1,8 @@
-"""Endpoints and EndpointSlices: behind each service with a selector, the addresses of its pods.
+"""Endpoints and EndpointSlices: the addresses of the pods of services with a selector.
 
-A ready pod's address stands under ``addresses``, another's under ``notReadyAddresses``. A service's target port may
-be a name; each pod says which number it means, so pods of one service may stand in several subsets. A narrow
-Role can name an Endpoints object, which has its service's name, and cannot name a slice, whose name is generated.
+A ready pod is in ``addresses``, any other in ``notReadyAddresses``. The target port of a service can be a name,
+which each pod maps to a number; pods of one service can therefore be in several subsets. A narrow Role can name
+an Endpoints object, which has the name of its service, but no slice, whose name is generated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SLICE_CONTROLLER = "endpointslice-controller.k8s.io"
 
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
-    """Yield the services that a change concerns."""
+    """Yield the services affected by a change."""
     namespace = namespace_of(change.object)
     if change.resource in (kinds.SERVICES, kinds.ENDPOINTS):
         yield namespace, name_of(change.object)
@@ -41,7 +41,7 @@ def keys(store: Store, change: Change) -> Iterator[Key]:
 
 
 def target_port(port: Obj, pod: Obj) -> int | None:
-    """Return the container port that a service port means in a pod; None where the pod has no such name."""
+    """Return the container port behind a service port; None if the pod has no port of that name."""
     target = port.get("targetPort", port["port"])
     if isinstance(target, int):
         return target
@@ -54,7 +54,7 @@ def target_port(port: Obj, pod: Obj) -> int | None:
 
 
 def _list_addressed(service: Obj, pods: list[Obj]) -> Iterator[tuple[Obj, str, Ports, Obj]]:
-    """Yield the pods that have an address, with it, their ports and what is said of each."""
+    """Yield each pod with an address, the address, its ports, and the fields that describe it."""
     for pod in sorted(pods, key=name_of):
         address = (pod.get("status") or {}).get("podIP")
         if address and not pod_over(pod):
@@ -81,7 +81,7 @@ def subsets(service: Obj, pods: list[Obj]) -> list[Obj]:
 
 
 def slices(service: Obj, pods: list[Obj]) -> list[Obj]:
-    """Return ports and endpoints of a service's EndpointSlices."""
+    """Return ``ports`` and ``endpoints`` of a service's EndpointSlices."""
     found: dict[Ports, list[Obj]] = {}
     for pod, address, ports, about in _list_addressed(service, pods):
         serving = pod_ready(pod)
@@ -91,18 +91,18 @@ def slices(service: Obj, pods: list[Obj]) -> list[Obj]:
     if not found:
         return [{"ports": None, "endpoints": None}]
     return [
-        # Clients rely on a name there, which may be empty.
+        # Clients expect a name, which may be empty.
         {"ports": [{"name": ""} | _port(*port) for port in ports], "endpoints": endpoints}
         for ports, endpoints in found.items()
     ]
 
 
 def reconcile(store: Store, key: Key) -> None:
-    """Make the Endpoints and EndpointSlices of one service right."""
+    """Reconcile the Endpoints and EndpointSlices of a service."""
     namespace, name = map(str, key)
     service = find(store, kinds.SERVICES, namespace, name)
     if service is None:
-        # Slices go with the service that owns them; Endpoints are only namesakes.
+        # The garbage collector deletes slices, which the service owns. It does not own Endpoints.
         endpoints = find(store, kinds.ENDPOINTS, namespace, name)
         if endpoints and labels_of(endpoints).get("endpoints.kubernetes.io/managed-by"):
             store.delete(kinds.ENDPOINTS, namespace, name)

@@ -1,9 +1,8 @@
-"""The garbage collector: what names an owner goes when its last owner has gone.
+"""The garbage collector: it deletes objects whose last owner is gone.
 
-Three ways of deletion reach it. *Background*: the owner is gone at once, its dependents follow. *Foreground*: the
-owner carries the finalizer ``foregroundDeletion`` and stays, being deleted, until the dependents that block it have
-gone. *Orphan*: the API has taken the
-reference away.
+There are three kinds of deletion. *Background*: the owner is gone at once, and its dependents follow.
+*Foreground*: the owner is terminating with the finalizer ``foregroundDeletion`` until its blocking dependents are
+gone. *Orphan*: the API server has removed the owner references.
 
 Source: "Owners and Dependents" and "Garbage Collection" in the Kubernetes documentation.
 """
@@ -24,8 +23,8 @@ FOREGROUND = "foregroundDeletion"
 
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
-    """Yield the objects that a change concerns: itself, what it owns, and what waits for it to go."""
-    if change.resource == kinds.EVENTS:  # they own nothing, and old ones go by the dozen
+    """Yield the objects affected by a change: the object, its dependents, and owners that wait for its end."""
+    if change.resource == kinds.EVENTS:  # they own nothing, and many are deleted at once
         return
     obj = change.object
     uid = obj["metadata"]["uid"]
@@ -41,7 +40,7 @@ def keys(store: Store, change: Change) -> Iterator[Key]:
 
 
 def dependents(store: Store, uid: str) -> list[tuple[Resource, Obj]]:
-    """Return the objects that name an owner of that uid."""
+    """Return the objects with an owner of that UID."""
     return [
         (resource, obj)
         for resource in RESOURCES
@@ -51,7 +50,7 @@ def dependents(store: Store, uid: str) -> list[tuple[Resource, Obj]]:
 
 
 def reconcile(store: Store, key: Key) -> None:
-    """Take one object's deletion further, or delete it where all its owners have gone."""
+    """Advance the deletion of an object, or delete it if all its owners are gone."""
     resource, namespace, name = key
     if not isinstance(resource, Resource):
         raise TypeError(f"not a key of the garbage collector: {key}")
@@ -72,7 +71,7 @@ def reconcile(store: Store, key: Key) -> None:
 
 
 def remove(store: Store, resource: Resource, obj: Obj) -> None:
-    """Delete an object as the API does in the background: pods are stopped first."""
+    """Delete an object in the background; pods are stopped first."""
     if resource == kinds.PODS:
         delete_pod(store, obj)
     else:
@@ -111,7 +110,7 @@ def _blocks(dependent: Obj, owner: Obj) -> bool:
 def _exists(store: Store, dependent: Obj, reference: Obj) -> bool:
     resource = _resource(reference)
     if resource is None:
-        return True  # a kind that the sandbox does not know: nothing can be said of it
+        return True  # a kind that the sandbox does not have: assume that the owner exists
     namespace = namespace_of(dependent) if resource.namespaced else ""
     try:
         owner = store.peek(resource, namespace, reference["name"])

@@ -1,10 +1,10 @@
-"""Jobs: pods that run to their end, a deadline, and an end after the end.
+"""Jobs: pods that run to completion, a deadline, and deletion some time after the end.
 
-A pod that fails is followed by another after 10 s, and after twice as long with each failure in a row, until the
-Job's back-off limit. Where pods restart their containers themselves, the restarts count.
+A failed pod is replaced after 10 s, and the delay doubles with each further failure, up to the Job's back-off
+limit. If the pods restart their containers, the restarts count.
 
-A Job of ``parallelism: 0`` runs no pod, and its deadline still counts: with ``ttlSecondsAfterFinished: 0`` it is
-deleted then, and the garbage collector takes all that it owns along. That is how a share ends by itself.
+A Job with ``parallelism: 0`` runs no pod but still has a deadline. With ``ttlSecondsAfterFinished: 0`` it is then
+deleted, and the garbage collector deletes all objects that it owns. Shares expire in this way.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from sspcloud_magics.sandbox.names import suffix
 from sspcloud_magics.sandbox.pods import active, condition, is_terminating, pod_over, pod_ready
 from sspcloud_magics.sandbox.store import Obj, Store, count_seconds_since, now
 
+# Seconds, as in kube-controller-manager.
 _FIRST_BACK_OFF = 10.0
 _LONGEST_BACK_OFF = 600.0
 
 
 @reconcile_kind(kinds.JOBS)
 def reconcile(store: Store, job: Obj) -> float | None:
-    """Take one Job further; returns when its deadline or its time to live is due."""
+    """Reconcile a Job; return the seconds until its deadline, its next pod or its deletion."""
     namespace = namespace_of(job)
     if is_finished(job):
         return _expire(store, job)
@@ -68,12 +69,12 @@ def reconcile(store: Store, job: Obj) -> float | None:
 
 
 def is_finished(job: Obj) -> bool:
-    """Return whether a Job has ended, well or badly."""
+    """Return whether a Job has ended, successfully or not."""
     return condition(job, "Complete") == "True" or condition(job, "Failed") == "True"
 
 
 def _end(job: Obj, status: Obj, succeeded: int, failed: int, restarts: int) -> tuple[str, str, str] | None:
-    """Return type, reason and message of the condition that ends a Job now, if it ends."""
+    """Return type, reason and message of the condition if the Job must end now, else None."""
     spec = job["spec"]
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and count_seconds_since(status["startTime"]) >= deadline:
@@ -89,7 +90,7 @@ def _end(job: Obj, status: Obj, succeeded: int, failed: int, restarts: int) -> t
 
 
 def _restarts(job: Obj, running: list[Obj]) -> int:
-    """Return how often the containers of running pods were restarted, if the Job counts that."""
+    """Return the restarts of the containers in running pods, 0 if the Job does not count them."""
     if job["spec"]["template"]["spec"].get("restartPolicy") != "OnFailure":
         return 0
     statuses = [status for pod in running for status in _statuses(pod)]
@@ -117,7 +118,7 @@ def _count_wanted(job: Obj, succeeded: int) -> int:
 
 
 def _size(store: Store, job: Obj, pods: list[Obj], wanted: int) -> float | None:
-    """Make or delete pods so that `wanted` run; return after how many seconds the rest can be made."""
+    """Create or delete pods so that `wanted` run; return the seconds to wait if the back-off delays new ones."""
     running = active(pods)
     for pod in running[wanted:]:
         delete_owned(store, job, pod)
@@ -136,9 +137,9 @@ def _size(store: Store, job: Obj, pods: list[Obj], wanted: int) -> float | None:
 
 
 def back_off(ends: Iterable[tuple[str, bool]]) -> float:
-    """Return in how many seconds the next pod is due.
+    """Return the seconds until the next pod may be created.
 
-    `ends`: when pods ended, and whether each failed: the failures since the last success count.
+    `ends`: for each pod that has ended, its end and whether it failed. Failures after the last success count.
     """
     newest_first = sorted(ends, reverse=True)
     failures = [moment for moment, _ in takewhile(lambda end: end[1], newest_first)]

@@ -1,10 +1,9 @@
-"""What all controllers share: a queue of keys, and one task that reconciles them.
+"""The loop of all controllers: a queue of keys, and a task that reconciles them.
 
-A controller says of each change in the store which keys it concerns, and reconciles one key at a time: it reads
-the store, compares what is with what should be, and writes the difference. Reconciling is synchronous and may
-be repeated at any time, so nothing is lost when a change comes in between: the key is simply queued again.
-It may ask to be called once more after some seconds, for deadlines. An error of one key is logged and
-tried again later; it stops nobody else.
+A controller maps each change in the store to the affected keys, and reconciles one key at a time: it reads the
+store, compares the actual with the desired state, and writes the difference. Reconciliation is synchronous and
+idempotent: after a further change, the key is queued again. It can request another call after some seconds, for
+deadlines. An error is logged and the key retried; it does not affect other keys.
 
 Source: controller-runtime's work queue, without its threads.
 """
@@ -30,22 +29,22 @@ Key: TypeAlias = tuple[Hashable, ...]
 Keys: TypeAlias = Callable[[Store, Change], Iterable[Key]]
 Reconcile: TypeAlias = Callable[[Store, Key], float | None]
 
+# Seconds until a retry: after an error, and after a conflicting change.
 RETRY_SECONDS = 1.0
 _CONFLICT_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """One controller."""
+    """A controller."""
 
     name: str  # for the log
-    keys: Keys  # which keys a change concerns
-    # Makes one key right; returns in how many seconds it wants to look again, or None.
-    reconcile: Reconcile
+    keys: Keys  # returns the keys affected by a change
+    reconcile: Reconcile  # reconciles a key; returns the seconds until the next call, or None
 
 
 def yield_owner(owners: Resource, owned: Resource) -> Keys:
-    """Return what yields the owner that a change concerns: the object itself, or what controls it."""
+    """Return a function for `Controller.keys` that yields a changed owner, or the owner of a changed object."""
 
     def keys(_store: Store, change: Change) -> Iterator[tuple[str, str]]:
         obj = change.object
@@ -58,7 +57,7 @@ def yield_owner(owners: Resource, owned: Resource) -> Keys:
 
 
 def reconcile_kind(resource: Resource) -> Callable[[Callable[[Store, Obj], float | None]], Reconcile]:
-    """Make of a function that takes an object further one that is called with its key, while it is not to go."""
+    """Turn a function of an object into a function of its key, which skips missing and terminating objects."""
 
     def decorate(function: Callable[[Store, Obj], float | None]) -> Reconcile:
         def reconcile(store: Store, key: Key) -> float | None:
@@ -76,9 +75,12 @@ class ControllerLoop:
     def __init__(self, store: Store, controllers: Iterable[Controller]) -> None:
         self._store = store
         self._controllers = tuple(controllers)
+        # The queue, and its content by name and key.
         self._queue: deque[tuple[Controller, Key]] = deque()
         self._queued: set[tuple[str, Key]] = set()
+        # Calls that `reconcile` has requested for later.
         self._timers: dict[tuple[str, Key], asyncio.TimerHandle] = {}
+        # Set while the queue has entries, and while it is empty and no key is being reconciled.
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -86,7 +88,7 @@ class ControllerLoop:
         self._unsubscribe: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
-        """Begin; what stands in the store already is looked at first."""
+        """Start; queue the keys of all existing objects first."""
         for resource in RESOURCES:
             for obj in self._store.peek_all(resource):
                 self._on_change(Change("ADDED", resource, obj, None, self._store.version))
@@ -94,11 +96,11 @@ class ControllerLoop:
         self._task = asyncio.create_task(self._run(), name="sandbox controllers")
 
     async def settle(self) -> None:
-        """Wait until nothing is left in the queue."""
+        """Wait until the queue is empty."""
         await self._idle.wait()
 
     async def stop(self) -> None:
-        """End, in the middle of the queue."""
+        """Stop, without emptying the queue."""
         self._unsubscribe()
         for timer in self._timers.values():
             timer.cancel()
@@ -127,7 +129,7 @@ class ControllerLoop:
                 controller, key = self._queue.popleft()
                 self._queued.discard((controller.name, key))
                 self._reconcile(controller, key)
-                await asyncio.sleep(0)  # requests are answered between two keys
+                await asyncio.sleep(0)  # let other tasks run between two keys
             self._wake.clear()
             self._idle.set()
 
@@ -136,7 +138,7 @@ class ControllerLoop:
             seconds = controller.reconcile(self._store, key)
         except (Conflict, NotFound):
             seconds = _CONFLICT_SECONDS
-        except ApiError as error:  # what it would make is refused, as it would be to a user
+        except ApiError as error:  # an object was refused, for example by a quota
             log.warning("%s %s: %s", controller.name, key, error)
             seconds = RETRY_SECONDS
         except Exception:

@@ -1,7 +1,6 @@
-"""Namespaces: each is born with a service account and the cluster's CA, and takes all that it holds along.
+"""Namespaces: each gets a service account and the cluster's CA, and is deleted with all its objects.
 
-A namespace that is deleted is ``Terminating`` while its objects go, pods with their grace, and is gone when the
-last has gone.
+A deleted namespace is ``Terminating`` until its last object is gone; pods have their grace period.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ ROOT_CA = "kube-root-ca.crt"
 
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
-    """Yield the namespaces that a change concerns."""
+    """Yield the namespaces affected by a change."""
     if change.resource == kinds.NAMESPACES:
         yield (name_of(change.object),)
     elif change.type == "DELETED" and namespace_of(change.object):
@@ -33,7 +32,7 @@ def keys(store: Store, change: Change) -> Iterator[Key]:
 
 
 def reconciler(ca: str) -> Callable[[Store, Key], None]:
-    """Return what makes one namespace right."""
+    """Return the reconcile function, which publishes `ca`."""
 
     def reconcile(store: Store, key: Key) -> None:
         name = str(key[0])
@@ -60,7 +59,7 @@ def controller(ca: str) -> Controller:
 
 
 def _empty(store: Store, name: str) -> None:
-    # Owners stand before what they own in the table's order reversed: workloads go before their pods are made anew.
+    # The reversed table has owners before their dependents: a workload is deleted before it can replace its pods.
     for resource in reversed(RESOURCES):
         if resource.namespaced:
             for obj in store.list_objects(resource, name):

@@ -1,4 +1,4 @@
-"""The vocabulary of controllers: names, labels and owners."""
+"""Accessors to objects: names, labels and owners."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sspcloud_magics.sandbox.store import NotFound, Obj, Store
 
 
 def find(store: Store, resource: Resource, namespace: str, name: str) -> Obj | None:
-    """Return an object, or None where there is none."""
+    """Return an object, None if it does not exist."""
     try:
         return store.get(resource, namespace, name)
     except NotFound:
@@ -22,7 +22,7 @@ def name_of(obj: Obj) -> str:
 
 
 def namespace_of(obj: Obj) -> str:
-    """Return an object's namespace, empty where it has none."""
+    """Return an object's namespace, empty for cluster-scoped kinds."""
     return str(obj["metadata"].get("namespace", ""))
 
 
@@ -32,7 +32,7 @@ def labels_of(obj: Obj) -> dict[str, str]:
 
 
 def controller_of(obj: Obj) -> Obj | None:
-    """Return the reference to the object that controls this one."""
+    """Return the owner reference to the controller of an object, None if it has none."""
     references: Iterable[Obj] = obj["metadata"].get("ownerReferences") or ()
     return next((reference for reference in references if reference.get("controller")), None)
 

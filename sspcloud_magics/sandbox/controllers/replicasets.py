@@ -1,7 +1,7 @@
-"""ReplicaSets: as many pods as they say, named ``NAME-xxxxx``.
+"""ReplicaSets: the desired number of pods, named ``NAME-xxxxx``.
 
-Pods that are not ready go first when there are too many, then the youngest, as kube-controller-manager ranks
-them. Pods without a controller that match the selector are adopted.
+Surplus pods are deleted in the order of kube-controller-manager: first those that are not ready, then the
+youngest. Matching pods without a controller are adopted.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _of_pods = yield_owner(kinds.REPLICA_SETS, kinds.PODS)
 
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
-    """Yield the ReplicaSets that a change concerns."""
+    """Yield the ReplicaSets affected by a change."""
     yield from _of_pods(store, change)
     if change.resource == kinds.PODS and controller_of(change.object) is None:
         for found in store.peek_all(kinds.REPLICA_SETS, namespace_of(change.object)):
@@ -51,14 +51,14 @@ def keys(store: Store, change: Change) -> Iterator[Key]:
 
 
 def surplus(pods: list[Obj], wanted: int) -> list[Obj]:
-    """Return the pods to remove so that `wanted` remain."""
+    """Return the pods to delete so that `wanted` remain."""
     ranked = sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
     ranked.sort(key=pod_ready)
     return ranked[: max(len(pods) - wanted, 0)]
 
 
 def status(owner: Obj, pods: list[Obj]) -> Obj:
-    """Return the status that follows from the pods."""
+    """Return the status of a ReplicaSet with these pods."""
     ready = sum(pod_ready(pod) for pod in pods)
     found: Obj = {"replicas": len(pods), "observedGeneration": owner["metadata"].get("generation", 1)}
     if pods:
@@ -70,7 +70,7 @@ def status(owner: Obj, pods: list[Obj]) -> Obj:
 
 @reconcile_kind(kinds.REPLICA_SETS)
 def reconcile(store: Store, owner: Obj) -> float | None:
-    """Make one ReplicaSet's pods right; what is refused is tried again later."""
+    """Reconcile a ReplicaSet; retry later if a pod was refused."""
     namespace, name = namespace_of(owner), name_of(owner)
     _adopt(store, owner)
     pods = active(list_controlled(store.peek_all(kinds.PODS, namespace), owner))

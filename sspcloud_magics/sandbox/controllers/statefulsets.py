@@ -1,6 +1,6 @@
-"""StatefulSets: pods ``NAME-0``, ``NAME-1`` …, each with claims of its own that outlive it.
+"""StatefulSets: pods ``NAME-0``, ``NAME-1`` …, each with its own claims, which outlive it.
 
-One pod is made after the other is ready, and they go from the last to the first. A pod of an old template is
+A pod is created when its predecessor is ready; pods are deleted in reverse order. A pod of an old template is
 replaced under the same name. Claims are called ``TEMPLATE-NAME-0``; a pod waits until its claims are bound.
 """
 
@@ -31,7 +31,7 @@ _of_pods = yield_owner(kinds.STATEFUL_SETS, kinds.PODS)
 
 
 def keys(store: Store, change: Change) -> Iterator[Key]:
-    """Yield the StatefulSets that a change concerns."""
+    """Yield the StatefulSets affected by a change."""
     yield from _of_pods(store, change)
     if change.resource == kinds.CLAIMS:
         for found in store.peek_all(kinds.STATEFUL_SETS, namespace_of(change.object)):
@@ -45,7 +45,7 @@ def ordinal(pod: Obj) -> int:
 
 @reconcile_kind(kinds.STATEFUL_SETS)
 def reconcile(store: Store, owner: Obj) -> None:
-    """Take one StatefulSet a step further: at most one pod is made or removed."""
+    """Reconcile a StatefulSet; unless it is parallel, create or delete at most one pod."""
     namespace, name = namespace_of(owner), name_of(owner)
     pods = {ordinal(pod): pod for pod in list_controlled(store.peek_all(kinds.PODS, namespace), owner)}
     revision = f"{name}-{template_hash(owner['spec']['template'])}"

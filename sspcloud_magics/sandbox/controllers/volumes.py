@@ -1,8 +1,8 @@
-"""Claims become directories: the provisioner fills each new one and says that it is bound.
+"""The provisioner of volumes: it creates a directory for each claim, fills it, and binds the claim.
 
-What belongs into a volume is decided by `Filler`; filling one takes a part of a second, so it happens on
-a thread while the cluster goes on. A directory lives until the sandbox starts again after its claim has gone, so
-that the next instance of the same database finds its data there; while the database waits for that one, a start keeps it.
+A `Filler` gives the content. Filling takes a fraction of a second, in a thread. The directory of a deleted claim
+remains until the next start of the sandbox, so that the next instance of the same database finds its data. A
+start keeps it too, if the database has no instance yet.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ log = logging.getLogger(__name__)
 _PROVISIONER = "rancher.io/local-path"
 
 Filler: TypeAlias = Callable[[Obj], Callable[[Path], None]]
-"""From a claim, in the store's thread: what puts the content into an empty directory, on another thread."""
+"""Called with a claim in the event loop; returns a function that fills an empty directory in another thread."""
 
 
 class Provisioner:
     """Binds claims.
 
-    `volumes`: the directory that holds ``NAMESPACE/CLAIM``; what nothing needs at the start goes, in the
-    background. `filler`: says what belongs into a volume.
+    `volumes`: the parent of the directories ``NAMESPACE/CLAIM``. `filler`: gives the content of volumes.
     """
 
     def __init__(self, store: Store, volumes: Path, filler: Filler) -> None:
         self._store = store
         self._volumes = volumes
         self._filler = filler
+        # Volumes that are being filled, by namespace and claim; and deletions, with an empty namespace.
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._unsubscribe: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
-        """Remove what nothing needs, and bind claims from now on."""
+        """Delete unused volumes in the background, and bind claims from now on."""
         self._discard()
         self._unsubscribe = self._store.subscribe(self._on_change)
         for claim in self._store.peek_all(kinds.CLAIMS):
             self._bind(claim)
 
     async def stop(self) -> None:
-        """Bind no more; what is being filled is waited for, since a thread cannot be stopped."""
+        """Stop binding claims; wait for the volumes that are being filled, because a thread cannot be cancelled."""
         self._unsubscribe()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def _discard(self) -> None:
-        """Put aside the volumes that nothing needs, and delete them and what was put aside before."""
+        """Move unused volumes aside, and delete them and those that an earlier start moved aside."""
         for volume in self._volumes.glob("*/*"):
             if not self._is_needed(volume):
                 volume.rename(self._volumes.with_name(f"discarded-{uuid.uuid4().hex}"))
@@ -68,7 +68,7 @@ class Provisioner:
             task.add_done_callback(partial(self._forget, ("", old.name)))
 
     def _is_needed(self, volume: Path) -> bool:
-        """Return whether a volume belongs to a bound claim, or waits for the next instance of a database."""
+        """Return whether a volume belongs to a bound claim, or to a database that waits for its next instance."""
         namespace, name = volume.parent.name, volume.name
         claim = find(self._store, kinds.CLAIMS, namespace, name)
         if claim is not None:
@@ -116,7 +116,7 @@ class Provisioner:
             self._store.update(fresh)
 
     def _find_abandoned(self, claim: Obj) -> Path | None:
-        """Return the directory of an earlier instance of the claim's database whose claim has gone."""
+        """Return the directory of an earlier instance of the claim's database whose claim was deleted."""
         cluster = labels_of(claim).get(CLUSTER)
         place = self._volumes / namespace_of(claim)
         if cluster is None or not place.exists():
@@ -129,7 +129,7 @@ class Provisioner:
 
 
 def _make(directory: Path, fill: Callable[[Path], None]) -> None:
-    """Make a volume: whole or not at all, even if this process is killed."""
+    """Create a volume atomically, even if this process is killed."""
     directory.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     directory.parent.chmod(0o711)
     scratch = directory.parent / f"making-{uuid.uuid4().hex}"

@@ -1,4 +1,4 @@
-"""What controllers write: objects with all that the API server adds, their owners, status and events."""
+"""Writes of the controllers: objects as the API server completes them, owners, status and events."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sspcloud_magics.sandbox.store import Obj, Store, now
 
 
 def new_object(resource: Resource, namespace: str, name: str, **metadata: Any) -> Obj:
-    """Return an object that has a name, and nothing but metadata yet."""
+    """Return an object with only metadata."""
     metadata = {"name": name, "namespace": namespace, **metadata}
     return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
 
 
 def owner_reference(owner: Obj) -> Obj:
-    """Return what an object that `owner` makes carries in its ``ownerReferences``."""
+    """Return the entry of ``ownerReferences`` for objects that `owner` controls."""
     return {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],
@@ -37,10 +37,7 @@ def owner_reference(owner: Obj) -> Obj:
 
 
 def create(store: Store, obj: Obj) -> Obj:
-    """Create an object as the API server would have: completed, with the addresses it needs, within the quota.
-
-    Raise `ApiError` if it is refused.
-    """
+    """Create an object with the defaults, admission and quota of the API server; raise `ApiError` if it is refused."""
     obj = copy.deepcopy(obj)
     resource = by_kind(obj["apiVersion"], obj["kind"])
     set_defaults(resource, obj)
@@ -53,13 +50,13 @@ def create(store: Store, obj: Obj) -> Obj:
 
 
 def install(store: Store, manifest: str, /, **values: str | int) -> None:
-    """Create the objects of a manifest with these values in it."""
+    """Create the objects of a manifest, with `values` in place of its variables."""
     for obj in read_manifest(manifest, **values):
         create(store, obj)
 
 
 def set_condition(status: Obj, kind: str, value: str, reason: str, message: str, **more: str) -> None:
-    """Put a condition into a status; the time moves only when its value does."""
+    """Set a condition in a status; its transition time changes only with its value."""
     conditions: list[Obj] = status.setdefault("conditions", [])
     old = next((found for found in conditions if found["type"] == kind), None)
     new = {"type": kind, "status": value, "reason": reason, "message": message, **more}
@@ -72,14 +69,14 @@ def set_condition(status: Obj, kind: str, value: str, reason: str, message: str,
 
 
 def set_status(store: Store, obj: Obj, status: Obj) -> None:
-    """Write an object's status where it changed."""
+    """Write an object's status if it has changed."""
     if (obj.get("status") or {}) != status:
         obj["status"] = status
         store.update(obj)
 
 
 def delete_pod(store: Store, pod: Obj) -> None:
-    """Ask the node to stop a pod, as a deletion through the API does."""
+    """Mark a pod as terminating, so that the node stops and deletes it."""
     if is_terminating(pod):
         return
     fresh = store.get(kinds.PODS, namespace_of(pod), name_of(pod))
@@ -91,9 +88,9 @@ def delete_pod(store: Store, pod: Obj) -> None:
 
 
 def make_owned(store: Store, owner: Obj, obj: Obj) -> Obj:
-    """Create a pod (or another object) for its owner, and tell about it in the owner's events.
+    """Create a pod for its owner, and record an event of the owner.
 
-    Raise `ApiError` if it is refused, which the events tell as well.
+    Raise `ApiError` if it is refused, which is recorded too.
     """
     component = f"{owner['kind'].lower()}-controller"
     title = f"create {obj['kind']} {name_of(obj)} in {owner['kind']} {name_of(owner)}"
@@ -110,7 +107,7 @@ def make_owned(store: Store, owner: Obj, obj: Obj) -> Obj:
 
 
 def delete_owned(store: Store, owner: Obj, pod: Obj) -> None:
-    """Delete a pod for its owner, and tell about it in the owner's events."""
+    """Delete a pod for its owner, and record an event of the owner."""
     if is_terminating(pod):
         return
     delete_pod(store, pod)
@@ -120,7 +117,7 @@ def delete_owned(store: Store, owner: Obj, pod: Obj) -> None:
 
 
 def pod_from(template: Obj, owner: Obj, name: str, **labels: str) -> Obj:
-    """Return the pod that a template describes, owned and controlled by `owner`."""
+    """Return a pod from a template, controlled by `owner`."""
     described = template.get("metadata") or {}
     labels = {**(described.get("labels") or {}), **labels}
     pod = new_object(

@@ -1,5 +1,4 @@
-"""What lies between pods: names, services and NetworkPolicies.
+"""The pod network: DNS names, services and NetworkPolicies.
 
-A pod's program that opens a connection asks the node where to, and the node asks `Network`. The answer is a pod
-and a port of it, or why there is none.
+When a pod's program opens a connection, the node asks `Network` for the destination: a port of a pod, or an error.
 """

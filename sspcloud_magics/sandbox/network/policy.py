@@ -1,10 +1,8 @@
-"""NetworkPolicies: whether a pod may open a connection to a port of another pod.
+"""NetworkPolicies: whether a pod may connect to a port of another pod.
 
-A pod that no policy selects is open. One that is selected by at least one policy for a direction is closed in that
-direction, except for what any of these policies allows: policies add up and never take away. Both ends have a say: the
-sender's egress and the receiver's ingress.
-
-Everything here is a function of plain objects, so that it can be read beside the definition.
+A pod without policies accepts all connections. In a direction for which at least one policy selects the pod, it
+accepts only connections that one of these policies allows. The egress of the source and the ingress of the
+destination must both allow a connection.
 
 Source: https://kubernetes.io/docs/concepts/services-networking/network-policies/
 """
@@ -24,24 +22,24 @@ from sspcloud_magics.sandbox.store import Obj
 class Peer:
     """One end of a connection."""
 
-    pod: Obj  # the Pod object
-    namespace_labels: Mapping[str, str]  # labels of its namespace
+    pod: Obj
+    namespace_labels: Mapping[str, str]
 
     @property
     def namespace(self) -> str:
-        """The name of its namespace."""
+        """The namespace of the pod."""
         name: str = self.pod["metadata"]["namespace"]
         return name
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Its own labels."""
+        """The labels of the pod."""
         labels: Mapping[str, str] = self.pod["metadata"].get("labels") or {}
         return labels
 
     @property
     def address(self) -> str:
-        """Its IP address; empty while it has none."""
+        """The IP address of the pod, empty if it has none."""
         address: str = (self.pod.get("status") or {}).get("podIP", "")
         return address
 
@@ -65,7 +63,7 @@ def list_selecting(policies: Iterable[Obj], pod: Peer, direction: str) -> list[O
 
 
 def _types(spec: Obj) -> list[str]:
-    # Without policyTypes a policy is one for ingress, and for egress too if it has such rules.
+    # The default of policyTypes is Ingress, with Egress if there are egress rules.
     default = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
     types: list[str] = spec.get("policyTypes") or default
     return types
@@ -85,7 +83,7 @@ def _open(
 
 
 def _peer_fits(peers: list[Obj] | None, namespace: str, other: Peer) -> bool:
-    """Return whether a rule is about the other end; no peers at all is everybody."""
+    """Return whether the peers of a rule include the other end; no peers are all peers."""
     return not peers or any(_one_peer_fits(peer, namespace, other) for peer in peers)
 
 

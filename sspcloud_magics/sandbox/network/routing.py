@@ -1,7 +1,7 @@
-"""Where a connection of a pod leads: cluster DNS, then the service's endpoints, then the policies.
+"""The destination of a pod's connection: cluster DNS, endpoints of the service, and policies.
 
-``X.NS.svc.cluster.local`` and what is shorter by the pod's search path name a service; a name in front of it names a pod of
-a headless one. Cluster IPs and pods' IPs are taken too. There is nothing outside the cluster.
+``X.NS.svc.cluster.local`` and its shorter forms in the pod's search path are services; a name before them is a pod
+of a headless service. Cluster IPs and pod IPs work too. There is no network outside the cluster.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CLUSTER_DOMAIN: Final = ("svc", "cluster", "local")
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A port of a pod; `address` is what the caller sees."""
+    """A port of a pod; `address` is the IP address that the source connects to."""
 
     namespace: str
     pod: str
@@ -29,15 +29,15 @@ class Destination:
 
 
 class Unresolved(Exception):
-    """There is no such name."""
+    """The name does not exist."""
 
 
 class Refused(Exception):
-    """The address is there, and nothing behind it; the text is the address."""
+    """No pod is behind the address, which is the message."""
 
 
 class Dropped(Exception):
-    """The packets lead nowhere, or a NetworkPolicy drops them: the caller waits; the text is the address."""
+    """Nothing has the address, which is the message, or a NetworkPolicy drops the packets: a timeout follows."""
 
 
 class Network:
@@ -47,10 +47,10 @@ class Network:
         self._store = store
 
     def route(self, namespace: str, pod: str, host: str, port: int) -> Destination:
-        """Return where a pod's connection to a host and port leads.
+        """Return the destination of a pod's connection.
 
-        `host`: a name or an IPv4 address. Raise `Unresolved` if there is no such name; `Refused` if a service
-        has no ready pod; `Dropped` if a policy forbids it, or nothing has that address.
+        `host`: a name or an IPv4 address. Raise `Unresolved` for an unknown name, `Refused` if the service has no
+        ready pod, and `Dropped` if a policy forbids the connection or nothing has the address.
         """
         destination = self._find(namespace, host.rstrip(".").lower(), port)
         source = self._peer(namespace, pod)
@@ -64,7 +64,7 @@ class Network:
 
     def _peer(self, namespace: str, pod: str) -> Peer:
         labels = self._store.peek(kinds.NAMESPACES, "", namespace)["metadata"].get("labels") or {}
-        # The API server puts this label on every namespace.
+        # The API server sets this label on all namespaces.
         labels = {"kubernetes.io/metadata.name": namespace, **labels}
         return Peer(self._store.peek(kinds.PODS, namespace, pod), labels)
 
@@ -84,14 +84,14 @@ class Network:
 
     def _find_name(self, namespace: str, host: str, port: int) -> Destination:
         labels = tuple(host.split("."))
-        for length in (3, 2, 1):  # of the domain that may have been left out
+        for length in (3, 2, 1):  # labels of the cluster domain in the name
             if labels[-length:] == CLUSTER_DOMAIN[:length]:
                 labels = labels[:-length]
                 break
         else:
             if len(labels) > 2:
                 raise Unresolved(host)
-        # With the search path, `x.y` may be service x of namespace y or pod x of the headless service y.
+        # With the search path, `x.y` can be service x in namespace y or pod x of the headless service y.
         for where, service, pod in self._readings(namespace, labels):
             try:
                 found = self._store.peek(kinds.SERVICES, where, service)

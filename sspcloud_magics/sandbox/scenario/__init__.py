@@ -1,1 +1,1 @@
-"""The world that the sandbox begins with: people, namespaces, releases, and what is in their databases."""
+"""The scenario of a new sandbox: users, namespaces, releases, and the content of the databases."""

@@ -1,11 +1,11 @@
-"""What there is when the sandbox has started.
+"""The objects of a new sandbox.
 
 ============ ===========================================================================================
-namespace    what runs in it
+namespace    workloads
 ============ ===========================================================================================
-user-alice   ``postgresql-cnpg-951239`` with the practice data, which Bob may read; ``postgresql-cnpg-204871``,
+user-alice   ``postgresql-cnpg-951239`` with the practice data, shared with Bob; ``postgresql-cnpg-204871``,
              hibernated; ``mon-api``
-user-bob     nothing: a colleague's
+user-bob     none
 user-carol   ``postgresql-439617``, of the older chart
 ============ ===========================================================================================
 """
@@ -26,19 +26,19 @@ from sspcloud_magics.sandbox.store import Store
 
 ALICE, CAROL = people.namespace_of("alice"), people.namespace_of("carol")
 PODS = 3
-"""How many pods run in it."""
+"""Number of pods in the scenario."""
 SHARED, HIBERNATED, OLDER = "postgresql-cnpg-951239", "postgresql-cnpg-204871", "postgresql-439617"
 SHARE_LASTS = timedelta(days=30)
 
 
 def plans(seed: Seed) -> dict[tuple[str, str], DatabasePlan]:
-    """Return what the world's databases hold, by namespace and release."""
+    """Return the content of the scenario's databases, by namespace and release."""
     bob = Guest("share_bob", seed.secret("share/bob"))
 
     def plan(namespace: str, superuser: str = "", **rest: object) -> DatabasePlan:
         password = seed.secret(f"{namespace}/project")
         owner = namespace.removeprefix("user-")
-        # In the newer chart the superuser's password is the user's.
+        # In the newer chart, the superuser has the password of the user.
         return DatabasePlan(superuser or password, "defaultdb", owner, password, **rest)  # type: ignore[arg-type]
 
     apps = {release: seed.secret(f"{ALICE}/{release}/app") for release in (SHARED, HIBERNATED)}
@@ -50,7 +50,7 @@ def plans(seed: Seed) -> dict[tuple[str, str], DatabasePlan]:
 
 
 def create(store: Store, seed: Seed) -> None:
-    """Make everything."""
+    """Create all objects."""
     people.settle(store)
     contents = plans(seed)
     for (namespace, release), plan in contents.items():
@@ -67,14 +67,14 @@ def create(store: Store, seed: Seed) -> None:
             continue
         hibernation = "on" if release == HIBERNATED else "off"
         install(store, "postgresql-cnpg", **values, app=plan.app_password, hibernation=hibernation)
-        # The operator's secrets, at once: a share needs the CA.
+        # Create the operator's Secrets now: the share below needs the CA.
         cnpg.reconcile(store, (namespace, release))
     install(store, "mon-api", namespace=ALICE, deployment=str(uuid.uuid4()), replica_set=str(uuid.uuid4()))
     _share(store, ALICE, SHARED, contents[ALICE, SHARED], "bob")
 
 
 def _share(store: Store, namespace: str, release: str, plan: DatabasePlan, person: str) -> None:
-    """Let `person` read the database of a release, as the product's own shares do, so that it is revoked like one."""
+    """Share the database of a release with `person`, in the form of the package's shares, so that it can be revoked."""
     (guest,) = plan.guests
     install(
         store,

@@ -1,8 +1,8 @@
-"""What is in the databases: from a release's passwords to a data directory.
+"""The content of databases: data directories from plans.
 
-The databases of the world are prepared once, without any password, as templates that all sandboxes of a user share; a
-start copies them and sets the passwords of its home, which takes a tenth of the time. Any other database that
-somebody makes in the sandbox is initialised as its operator would do it, from its secrets.
+The databases of the scenario are created once, without passwords, as templates that all sandboxes of a user share.
+A start copies them and sets the passwords of its home, in a tenth of the time. Other databases are initialised from
+their Secrets, as by their operator.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ from sspcloud_magics.sandbox.scenario import dataset
 from sspcloud_magics.sandbox.store import Obj, Store
 
 DATA_VERSION = 3
-"""Raised when the same plan is to make other data: templates are then made anew."""
+"""Increase it when the same plan creates different data: templates are then created again."""
 
+# Seconds after which an unused template is deleted.
 _UNUSED_SECONDS = 30 * 24 * 3600
-_making: dict[Path, Lock] = {}
+# A lock per template, so that each is created once in this process.
+_locks: dict[Path, Lock] = {}
 
 INSTANCE = "app.kubernetes.io/instance"
 
@@ -51,23 +53,22 @@ class Guest:
 
 @dataclass(frozen=True, slots=True)
 class DatabasePlan:
-    """What a data directory is to hold."""
+    """The content of a data directory."""
 
     superuser_password: str  # of ``postgres``
-    database: str  # the database that is made for the user, who owns it
+    database: str  # the user's database
     owner: str
     owner_password: str
-    # Of the role ``app`` with its own database ``app``, which the CloudNativePG operator makes; None for
-    # none.
+    # Of the role ``app``, which the CloudNativePG operator creates with a database ``app``; None for no such role.
     app_password: str | None = None
-    survey: bool = False  # whether the practice data is in it
-    guests: tuple[Guest, ...] = ()  # roles that may read
+    survey: bool = False  # whether the database has the practice data
+    guests: tuple[Guest, ...] = ()
 
     def __repr__(self) -> str:
         return f"Plan({self.database!r}, {self.owner!r})"
 
     def digest(self) -> str:
-        """Return a name for what this plan makes, whatever the passwords."""
+        """Return a digest of this plan without its passwords."""
         guests = [guest.name for guest in self.guests]
         app = self.app_password is not None
         text = repr((_version(), self.database, self.owner, app, self.survey, guests))
@@ -75,7 +76,7 @@ class DatabasePlan:
 
 
 class DatabaseVolumes:
-    """Says what belongs into a claim's volume."""
+    """The `Filler` of database volumes."""
 
     def __init__(self, store: Store, templates: Path, plans: Mapping[tuple[str, str], DatabasePlan]) -> None:
         self._store = store
@@ -83,7 +84,7 @@ class DatabaseVolumes:
         self._plans = plans
 
     def __call__(self, claim: Obj) -> Callable[[Path], None]:
-        """Return what fills the volume of `claim`; an ordinary volume begins empty."""
+        """Return the function that fills the volume of `claim`; volumes without a database stay empty."""
         labels = labels_of(claim)
         release = labels.get(CLUSTER) or labels.get(INSTANCE, "")
         plan = self._plans.get((namespace_of(claim), release))
@@ -94,7 +95,7 @@ class DatabaseVolumes:
         return _leave_empty
 
     def _fill(self, plan: DatabasePlan, volume: Path, *, keep: bool) -> None:
-        """Make the data directory of `plan`, from a template that is kept if it is one of the world."""
+        """Create the data directory of `plan`; `keep`: from a template that is kept."""
         data = volume / "pgdata"
         if keep:
             _copy(_keep(self._templates / plan.digest(), partial(self._make, plan)), data)
@@ -107,7 +108,7 @@ class DatabaseVolumes:
 
 
 def plan_of(store: Store, namespace: str, name: str) -> DatabasePlan:
-    """Return the plan that follows from a CloudNativePG ``Cluster`` and its secrets."""
+    """Return the plan of a CloudNativePG ``Cluster``, from its spec and Secrets."""
     cluster = store.get(kinds.CLUSTERS, namespace, name)
     initdb = (cluster["spec"].get("bootstrap") or {}).get("initdb") or {}
     app = _secret(store, namespace, f"{name}-app")
@@ -124,14 +125,14 @@ def plan_of(store: Store, namespace: str, name: str) -> DatabasePlan:
 
 
 def make(blank: Path, plan: DatabasePlan, data: Path) -> None:
-    """Make the data directory `data` as `plan` says, without its passwords: no login works yet."""
-    with tempfile.TemporaryDirectory(dir=data.parent) as scratch, ThreadPoolExecutor(1) as beside:
-        invented = beside.submit(dataset.write, Path(scratch)) if plan.survey else None
+    """Create the data directory `data` of `plan` without its passwords: no login works yet."""
+    with tempfile.TemporaryDirectory(dir=data.parent) as scratch, ThreadPoolExecutor(1) as executor:
+        survey = executor.submit(dataset.write, Path(scratch)) if plan.survey else None
         _copy(blank, data)
         postgres.execute(data, "postgres", _roles_and_databases(plan))
         content = _grants(plan)
-        if invented:
-            invented.result()
+        if survey:
+            survey.result()
             postgres.give(Path(scratch))
             content = _survey(plan, Path(scratch)) + content
         if content:
@@ -164,9 +165,9 @@ def _passwords(plan: DatabasePlan) -> list[str]:
 
 
 def _survey(plan: DatabasePlan, files: Path) -> list[str]:
-    """Return what loads the practice data: COPY FROM a file is the superuser's, the tables are the owner's.
+    """Return the statements that load the practice data: only the superuser may COPY FROM a file.
 
-    One transaction that makes a table and fills it may write frozen rows, and no log.
+    A transaction that creates a table and fills it can write frozen rows, and no WAL.
     """
     found = ["BEGIN"]
     for statement in dataset.statements(files):
@@ -190,8 +191,8 @@ def _grants(plan: DatabasePlan) -> list[str]:
 
 
 def _keep(place: Path, fill: Callable[[Path], None]) -> Path:
-    """Return `place`, made by `fill` where it is missing: whole or not at all, and once in this process."""
-    with _making.setdefault(place, Lock()):
+    """Return `place`; if it is missing, create it atomically with `fill`, once in this process."""
+    with _locks.setdefault(place, Lock()):
         if place.exists():
             os.utime(place)
             return place
@@ -201,7 +202,7 @@ def _keep(place: Path, fill: Callable[[Path], None]) -> Path:
             with contextlib.suppress(OSError):  # another process was faster
                 (Path(scratch) / "made").rename(place)
         for old in place.parent.iterdir():
-            # Another thread's or process's scratch directory may go at any moment.
+            # Scratch directories of other threads and processes can disappear at any time.
             with contextlib.suppress(FileNotFoundError):
                 if old.stat().st_mtime < time.time() - _UNUSED_SECONDS:
                     shutil.rmtree(old, ignore_errors=True)
@@ -209,7 +210,7 @@ def _keep(place: Path, fill: Callable[[Path], None]) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a data directory with its owner; cp does in a moment what a thousand calls from here would."""
+    """Copy a data directory with its owner; cp is faster than a thousand calls from Python."""
     subprocess.run(["cp", "-Rp", str(source), str(target)], check=True, stdin=subprocess.DEVNULL)  # noqa: S607
 
 

@@ -1,11 +1,11 @@
-"""The practice data: a survey of households, all of it invented, the same at every start.
+"""The practice data: a synthetic survey of households, the same in every sandbox.
 
-Regions and departments are the real ones; communes, households and persons are drawn by a generator with a
-fixed seed. It is made so that the usual questions have interesting answers: wages grow with diploma and age and
-differ by sex and region, the young are unemployed more often, answers are missing as answers are.
+Regions and departments are real; communes, households and persons are drawn at random with a fixed seed. Common
+analyses give plausible results: wages grow with diploma and age and differ by sex and region, young people are
+unemployed more often, and some answers are missing.
 
 ========== ======= ==========================================================
-table      rows    one row is
+table      rows    a row is
 ========== ======= ==========================================================
 regions         13 a region of metropolitan France
 departements    96 a department
@@ -41,7 +41,7 @@ _FOLDER = Path(__file__).parent
 
 
 def statements(directory: Path) -> list[str]:
-    """Return the SQL that makes and fills the tables from the files of `write`."""
+    """Return the SQL that creates the tables and fills them from the files of `write`."""
     text = (_FOLDER / "survey.sql").read_text(encoding="utf-8").strip()
     return Template(text).substitute(directory=directory).split(";\n")
 
@@ -52,7 +52,7 @@ def write(directory: Path) -> None:
     files = {table: (directory / table).open("w", encoding="utf-8", newline="\n") for table in TABLES}
     try:
         codes, shares = [], []
-        # Code and name of a region, its share of the mean wage, its departments.
+        # A line: code and name of a region, its wages relative to the mean, its departments.
         for line in (_FOLDER / "regions.tsv").read_text(encoding="utf-8").splitlines():
             region, name, level, departments = line.split("\t")
             files["regions"].write(f"{region}\t{name}\n")

@@ -1,7 +1,7 @@
-"""Alice, Bob and Carol: each has a namespace and is admin in it, as an SSPCloud account has.
+"""The users Alice, Bob and Carol: each is admin of a namespace, like an SSPCloud account.
 
-Their RBAC users are ``oidc-alice`` and so on. The namespace's name is not the user's name: that trips people up, so the
-sandbox has it too.
+Their RBAC names are ``oidc-alice`` and so on, and their namespaces ``user-alice``. The names differ as on SSPCloud,
+where they are often confused.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease",
 
 
 def username_prefix() -> str:
-    """Return what stands before a person's name where RBAC sees it: ``SSPCLOUD_SANDBOX_USERNAME_PREFIX``."""
+    """Return the prefix of a person's RBAC name: ``SSPCLOUD_SANDBOX_USERNAME_PREFIX`` or the default."""
     return os.environ.get("SSPCLOUD_SANDBOX_USERNAME_PREFIX", PREFIX)
 
 
 def user_of(person: str) -> str:
-    """Return the name that RBAC knows a person by."""
+    """Return the RBAC name of a person."""
     return f"{username_prefix()}{person}"
 
 
 def person_of(user: str) -> str | None:
-    """Return the person whom RBAC knows by a name; None for anybody else."""
+    """Return the person with that RBAC name, None for other users."""
     return next((person for person in PEOPLE if user_of(person) == user), None)
 
 
@@ -37,7 +37,7 @@ def namespace_of(person: str) -> str:
 
 
 def settle(store: Store) -> None:
-    """Make the namespaces, each with its service account and, for a person, its binding."""
+    """Create all namespaces, and the role bindings of the people."""
     for name in (*SYSTEM_NAMESPACES, *map(namespace_of, PEOPLE)):
         install(store, "namespace", name=name)
     install(store, "apiserver")

@@ -1,6 +1,6 @@
-"""The one secret of a home, from which all its passwords and tokens follow.
+"""The secret from which all passwords and tokens of a home are derived.
 
-So they are the same at each start of a home, different in every other home, and stand in no list.
+They are the same at each start of a home, and different in each home.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sspcloud_magics.sandbox.certificates import write_private
 
 
 class Seed:
-    """The secret kept in `path`, made where it is missing."""
+    """The secret in the file `path`, created if missing."""
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
@@ -26,6 +26,6 @@ class Seed:
         return "Seed(…)"
 
     def secret(self, purpose: str) -> str:
-        """Return 32 letters and digits that belong to `purpose`."""
+        """Return the password or token for `purpose`: 32 letters and digits."""
         digest = hmac.digest(self._key, purpose.encode(), hashlib.sha256)
         return base64.b32encode(digest[:20]).decode().lower()

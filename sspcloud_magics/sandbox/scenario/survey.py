@@ -1,7 +1,6 @@
-"""One household of the practice survey, drawn at random: its dwelling, its income, its people.
+"""Random households of the practice survey, with their dwelling, income and people.
 
-Lines are in the text format of PostgreSQL's COPY. The order of the draws is part of the data: another order is
-another country.
+Lines are in the text format of PostgreSQL's COPY. The order of the draws determines the data.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from random import Random
 
-# Of the interviews. Ages are of that day, and what people tell of lies before it.
+# First day of the interviews. Ages refer to it, and reported events are before it.
 _FIRST_DAY = dt.date(2024, 1, 8)
 _NULL = "\\N"
 
@@ -46,10 +45,9 @@ _SIZES = (0.37, 0.70, 0.83, 0.94, 0.985, 1.0)
 
 
 def household(draw: Random, number: int, commune: str, level: float) -> tuple[str, list[str]]:
-    """Return the line of one household, and those of its people.
+    """Return the line of a household, and those of its people.
 
-    `number`: the household's id; its people's are ``10 * number + rank``. `level`: what wages are there, as a
-    share of the mean.
+    `number`: the household's ID; its people have ``10 * number + rank``. `level`: wages relative to the mean.
     """
     size = 1 + _pick(draw, _SIZES)
     head = 20 + int(68 * draw.random() ** 1.15)
@@ -92,7 +90,7 @@ def household(draw: Random, number: int, commune: str, level: float) -> tuple[st
 
 
 def _person(draw: Random, number: int, rank: int, age: int, level: float) -> tuple[str, float]:
-    """Return the line of one person, and what they earn in a month."""
+    """Return the line of a person, and the monthly wage."""
     woman = draw.random() < 0.515
     born = _FIRST_DAY - dt.timedelta(days=int(365.25 * (age + draw.random())))
     diploma = _NULL
