@@ -18,7 +18,7 @@ from tests.testbed import Sandbox, Testbed, open_sandbox, read_testbed, sandbox_
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", settings.get_profile("patient"), max_examples=5_000)
-settings.load_profile("patient")  # others may have the machine
+settings.load_profile("patient")  # the machine may be busy
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,7 +39,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Put aside what is the machine's, in each process; the processes of one run share a cache."""
+    """Isolate each process from the machine's configuration; the processes of one run share a cache."""
     restore_interrupts()
     kept = os.environ["XDG_CACHE_HOME"] if hasattr(config, "workerinput") else None
     home = isolate(Path(kept) if kept else None)
@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what needs a sandbox or a database: its fixtures know."""
+    """Mark the tests whose fixtures need a sandbox or a database."""
     if {"sandbox", "own_sandbox", "testbed", "server", "debian", "standby"} & set(
         getattr(item, "fixturenames", ())
     ):
@@ -57,13 +57,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let slow files begin first, so that no process has one left when the others are done; the rest is random."""
+    """Run slow files first, so that no process is left with one at the end; the rest is random."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def no_helper_left() -> Iterator[None]:
-    """A module ends the helpers that it started: another, which counts them, would fail for it, and not say for whom."""
+    """Fail a module that leaves helper processes behind, which another module would count."""
     yield
     assert helper_commands() == []
 
@@ -72,14 +72,14 @@ def helper_commands() -> list[str]:
     """Return the command lines of the helpers of this process."""
     commands = []
     for child in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+        with contextlib.suppress(psutil.Error):  # it has just ended
             commands.append(" ".join(child.cmdline()))
     return [command for command in commands if "sspcloud_magics.tunnel" in command]
 
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """A real sandbox, one for the whole session: leave in it what you found."""
+    """One real sandbox for the whole session; a test must leave it as it was."""
     with open_sandbox() as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""The clusters that tests and benchmarks run on: a sandbox of their own, or any cluster that a file describes.
+"""The clusters for tests and benchmarks: a new sandbox, or any cluster that a file describes.
 
 A *testbed* is four helpers in one namespace: ``source`` sends as many zero bytes as the ASCII number on the
 first line that it receives, ``sink`` reads to the end, ``echo`` echoes, ``postgres`` is a service with a database
@@ -42,7 +42,7 @@ class Helper:
 
 @dataclass(frozen=True)
 class PostgresHelper:
-    """A database: the service before it, and who may log in."""
+    """A database: its service and a login."""
 
     service: str
     port: int
@@ -70,7 +70,7 @@ class Testbed:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A sandbox that runs for the tests, and ends with them."""
+    """A running sandbox, which ends with the tests."""
 
     home: Path
     pid: int
@@ -80,7 +80,7 @@ class Sandbox:
         return daemon.kubeconfig(person, self.home)
 
     def restart_api_server(self) -> None:
-        """Kill its API server; it is back, and has read the rights, within seconds."""
+        """Restart its API server, which takes a few seconds."""
         os.kill(self.pid, signal.SIGUSR1)
 
     def env(self, person: str = "alice") -> dict[str, str]:
@@ -92,7 +92,7 @@ class Sandbox:
 
 @contextlib.contextmanager
 def open_sandbox() -> Iterator[Sandbox]:
-    """Run a sandbox in a home of its own; it ends with this process, however this process ends."""
+    """Run a sandbox in a temporary home; it ends with this process, however this process ends."""
     home = Path(tempfile.mkdtemp(prefix="sspcloud-"))
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)
     os.environ.setdefault("SSPCLOUD_SANDBOX_PROGRAMS", str(PROGRAMS))
@@ -118,7 +118,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def open_testbed(file: Path | None) -> Iterator[Testbed]:
-    """Give the testbed that `file` describes, or one on a sandbox that runs meanwhile."""
+    """Give the testbed that `file` describes, or one on a new sandbox."""
     if file is not None:
         yield read_testbed(file)
         return
@@ -127,7 +127,7 @@ def open_testbed(file: Path | None) -> Iterator[Testbed]:
 
 
 def read_testbed(file: Path) -> Testbed:
-    """Read the JSON of ``--testbed``; a relative kubeconfig is meant from the file's directory."""
+    """Read the JSON of ``--testbed``; a relative kubeconfig is relative to the directory of the file."""
     said = json.loads(file.read_text())
     postgres = dict(said["postgres"])
     return Testbed(

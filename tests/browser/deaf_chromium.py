@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Run the browser that $CHROMIUM names, deaf to what becomes of the machine's network interfaces.
+"""Run the browser in $CHROMIUM without notifications about the machine's network interfaces.
 
-Chromium fails every request that still waits for a connection with ERR_NETWORK_CHANGED when any interface of the
-machine comes or goes, as those of containers do all the time; no option turns that off. It hears of them by a
-netlink socket. Without one it takes the network for steady, so seccomp, which needs no privilege,
-refuses such sockets to this process and its children.
+Chromium fails all requests that wait for a connection with ERR_NETWORK_CHANGED when an interface of the machine
+appears or disappears, as those of containers do all the time; no option turns that off. It is notified through a
+netlink socket, and works without one. seccomp, which needs no privilege, therefore refuses such sockets to this
+process and its children.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ AF_NETLINK = 16
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000
-# Places in what a filter sees of a system call.
+# Offsets in the data of a system call that a filter inspects.
 NUMBER, MACHINE, FIRST_ARGUMENT = 0, 4, 16
 
 

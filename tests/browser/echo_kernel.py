@@ -1,4 +1,4 @@
-"""A kernel that is not Python's: it says what it is told."""
+"""A kernel without Python, which echoes its input."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The errors in a JupyterLab's log, each with its whole text; those that are nobody's fault are left out.
+"""The errors in a JupyterLab's log, without two harmless ones.
 
-The log holds what the server says and what its kernels write to their standard error. Two things end while somebody still speaks to
-them. A kernel closes its sockets and loops while a message of the page is on its way to it (JupyterLab asks for a subshell, or gives
-one back, with each comm that comes and goes), and ipykernel 7.4 logs that it met what it had closed. A page goes while its kernel
-speaks, and tornado logs that its socket was closed, as does the server, which was about to pass on what the kernel said.
+The log has the messages of the server and the standard error of its kernels. Two races are harmless. A kernel closes
+its sockets and loops while a message of the page is on its way (JupyterLab creates or deletes a subshell with each
+comm), and ipykernel 7.4 logs that it used a closed object. A page closes while its kernel sends, and tornado and the
+server log that the socket was closed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _ENDS = (
         ("tornado.iostream.StreamClosedError: Stream is closed", "tornado.websocket.WebSocketClosedError"),
     ),
 )
-"""Of each end that is known: the files that all of its frames are in, and the errors that each of its tracebacks ends with."""
+"""For each race: the files of all frames, and the last lines of its tracebacks."""
 
 
 def errors_in(log: str) -> list[str]:
-    """Return the errors of a log: what the server calls one, and tracebacks.
+    """Return the errors of a log: records of level E, and tracebacks.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def errors_in(log: str) -> list[str]:
 
 
 def _is_known(record: str) -> bool:
-    """Whether all that a record holds is one of the ends that are known."""
+    """Whether a record has nothing but one of the harmless errors."""
     tracebacks = record.split("Traceback (most recent call last):")[1:]
     files = _FILE.findall(record)
     return bool(files) and any(

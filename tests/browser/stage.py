@@ -1,4 +1,4 @@
-"""The panel's view alone in a page, under JupyterLab's own themes, told what a kernel would tell it.
+"""The panel's view alone in a page, under JupyterLab's own themes, with states from the test instead of a kernel.
 
 No kernel, no server: states that are hard to bring about (a server that is gone, 500 pods) are told, looked at,
 measured, and examined by axe-core. What the whole does is for the tests in a real JupyterLab.
@@ -88,19 +88,19 @@ def stage(
 
 
 def tell(page: Page, facts: dict[str, Any]) -> None:
-    """Tell the view everything anew, and wait until it is drawn."""
+    """Send the view a complete state, and wait until it is drawn."""
     page.evaluate("facts => window.tell({ whole: facts })", facts)
     wait_until_drawn(page)
 
 
 def part(page: Page, facts: dict[str, Any]) -> None:
-    """Tell the view what changes, and wait until it is drawn."""
+    """Send the view a change of its state, and wait until it is drawn."""
     page.evaluate("facts => window.tell({ part: facts })", facts)
     wait_until_drawn(page)
 
 
 def wait_until_drawn(page: Page) -> None:
-    """Wait until what was told is drawn."""
+    """Wait until the last state is drawn."""
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 

@@ -165,7 +165,7 @@ def test_panel_is_live_in_notebook_7_else_text(
 
 
 def _tokens(kubeconfig: Path) -> list[str]:
-    """Return whatever of a kubeconfig lets somebody in."""
+    """Return the credentials in a kubeconfig."""
     users = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))["users"]
     found = [value for user in users for value in user["user"].values() if isinstance(value, str)]
     assert found
@@ -173,7 +173,7 @@ def _tokens(kubeconfig: Path) -> list[str]:
 
 
 def _convert(notebook: Path, form: str, into: Path) -> str:
-    """Return what nbconvert makes of a notebook."""
+    """Return the result of nbconvert for a notebook."""
     command = [sys.executable, "-m", "nbconvert", "--to", form, "--output-dir", str(into), str(notebook)]
     subprocess.run(command, check=True, capture_output=True)
     return (into / f"panel.{'md' if form == 'markdown' else form}").read_text(encoding="utf-8")

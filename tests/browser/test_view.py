@@ -34,7 +34,7 @@ NOT_LOGGED_IN = trouble(
     "NotLoggedIn", "No configuration says which cluster to use.", "There is no kubeconfig."
 )
 FORBIDDEN = trouble("Forbidden", "You may not list pods in user-carol.", "oidc-alice cannot list", "ask")
-NOBODY: dict[str, Any] = {
+LOGGED_OUT: dict[str, Any] = {
     "account": {"page": "https://x/account"},
     "sandbox": {"running": False, "server": ""},
 }
@@ -102,10 +102,12 @@ STATES: dict[str, Callable[[Page], None]] = {
     "loading": lambda _: None,
     "full": full,
     "busy": busy,
-    "empty": lambda page: tell(page, NOBODY | LOOKS | {"who": WHO | {"ends": None}}),
-    "not logged in": lambda page: tell(page, NOBODY | {"look/who": NOT_LOGGED_IN}),
-    "unreachable": lambda page: tell(page, NOBODY | {"look/who": UNREACHABLE}),
-    "forbidden": lambda page: tell(page, NOBODY | LOOKS | {"who": WHO | {"ends": 1}, "look/pods": FORBIDDEN}),
+    "empty": lambda page: tell(page, LOGGED_OUT | LOOKS | {"who": WHO | {"ends": None}}),
+    "not logged in": lambda page: tell(page, LOGGED_OUT | {"look/who": NOT_LOGGED_IN}),
+    "unreachable": lambda page: tell(page, LOGGED_OUT | {"look/who": UNREACHABLE}),
+    "forbidden": lambda page: tell(
+        page, LOGGED_OUT | LOOKS | {"who": WHO | {"ends": 1}, "look/pods": FORBIDDEN}
+    ),
     "log in": login,
     "share": share,
     "tables": tables,
@@ -113,16 +115,16 @@ STATES: dict[str, Callable[[Page], None]] = {
 }
 
 
-# What each says, in English and in French, and the button of its next step.
+# The sentences of each state in English and in French, and the button of its next step.
 SAID: dict[str, tuple[dict[str, Any] | None, tuple[str, str], tuple[str, str]]] = {
     "silent": (None, ("The kernel has not answered yet.", "Le noyau n'a pas encore répondu."), ("", "")),
     "empty": (
-        NOBODY | LOOKS | {"who": WHO | {"ends": None}},
+        LOGGED_OUT | LOOKS | {"who": WHO | {"ends": None}},
         ("No port is open.", "Aucun port n'est"),
         ("Start the sandbox", "Démarrer le bac à sable"),
     ),
     "not logged in": (
-        NOBODY | {"look/who": NOT_LOGGED_IN},
+        LOGGED_OUT | {"look/who": NOT_LOGGED_IN},
         (
             "Log in with the script of your account page",
             "Connectez-vous avec le script de votre page",
@@ -130,28 +132,29 @@ SAID: dict[str, tuple[dict[str, Any] | None, tuple[str, str], tuple[str, str]]] 
         ("Log in", "Se connecter"),
     ),
     "token expired": (
-        NOBODY | {"look/who": trouble("TokenExpired", "The token has expired.", "It ended an hour ago.")},
+        LOGGED_OUT | {"look/who": trouble("TokenExpired", "The token has expired.", "It ended an hour ago.")},
         ("Log in again with a fresh script", "Reconnectez-vous avec un nouveau script"),
         ("Log in", "Se connecter"),
     ),
     "configuration": (
-        NOBODY | {"look/who": trouble("KubeconfigInvalid", "The file is no kubeconfig.", "Line 3: no YAML.")},
+        LOGGED_OUT
+        | {"look/who": trouble("KubeconfigInvalid", "The file is no kubeconfig.", "Line 3: no YAML.")},
         ("Mend the file, or log in anew.", "Corrigez le fichier, ou reconnectez-vous."),
         ("Log in", "Se connecter"),
     ),
     "unreachable": (
-        NOBODY | {"look/who": UNREACHABLE},
+        LOGGED_OUT | {"look/who": UNREACHABLE},
         ("Check the network or the VPN.", "Vérifiez le réseau ou le VPN."),
         ("Try again", "Réessayer"),
     ),
     "certificate": (
-        NOBODY
+        LOGGED_OUT
         | {"look/who": trouble("CertificateNotTrusted", "The certificate is not trusted.", "self-signed")},
         ("Name the cluster's certificate", "%k8s_login FICHIER --ca CA.pem"),
         ("Try again", "Réessayer"),
     ),
     "forbidden": (
-        NOBODY | LOOKS | {"who": WHO | {"ends": 1}, "look/pods": FORBIDDEN},
+        LOGGED_OUT | LOOKS | {"who": WHO | {"ends": 1}, "look/pods": FORBIDDEN},
         ("Ask the owner of the namespace for the right", "Demandez ce droit au propriétaire"),
         ("Switch to another namespace", "Changer d'espace de noms"),
     ),
@@ -190,7 +193,7 @@ def test_each_state_has_its_sentence_and_its_next_step(
 @pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.wide)])
 def test_sandbox_is_reset_after_a_question(pages: Callable[..., Page], theme: str) -> None:
     page = pages(theme=theme, width=590)
-    tell(page, NOBODY | LOOKS | {"who": WHO, "sandbox": {"running": False, "server": "", "keeps": True}})
+    tell(page, LOGGED_OUT | LOOKS | {"who": WHO, "sandbox": {"running": False, "server": "", "keeps": True}})
     expect(page.locator("#panel")).to_contain_text("What was done in it is kept.")
     reset = page.get_by_role("button", name="Reset the sandbox")
     reset.click()
@@ -408,14 +411,14 @@ def test_what_is_typed_outlives_its_section(pages: Callable[..., Page]) -> None:
     page.keyboard.type("!")
     assert field.input_value() == "user-bob/postgre!s"
 
-    # Whoever has gone on to something else meanwhile is left there, and finds the text.
+    # A user who has moved on keeps the focus elsewhere, and finds the text.
     part(page, {"who": None, "look/who": None})
     page.evaluate("() => { const a = document.createElement('input'); document.body.append(a); a.focus(); }")
     part(page, {"who": WHO | {"ends": None}, "look/who": True})
     expect(field).to_have_value("user-bob/postgre!s")
     expect(field).not_to_be_focused()
 
-    # The filter says what it filters by.
+    # The filter keeps its text.
     page.locator("[data-filter]").fill("mon")
     part(page, {"look/who": UNREACHABLE})
     part(page, {"look/who": True})
@@ -424,7 +427,7 @@ def test_what_is_typed_outlives_its_section(pages: Callable[..., Page]) -> None:
 
 def test_a_pasted_script_leaves_the_page_at_once(pages: Callable[..., Page]) -> None:
     page = pages()
-    tell(page, NOBODY | {"look/who": NOT_LOGGED_IN})
+    tell(page, LOGGED_OUT | {"look/who": NOT_LOGGED_IN})
     page.get_by_role("button", name="Log in").click()
     page.evaluate(
         """() => {
@@ -456,7 +459,7 @@ def test_a_chosen_file_goes_the_way_of_a_paste(pages: Callable[..., Page], tmp_p
     script = tmp_path / "config.sh"
     script.write_text("kubectl config --token=canary\n")
     page = pages()
-    tell(page, NOBODY | {"look/who": NOT_LOGGED_IN})
+    tell(page, LOGGED_OUT | {"look/who": NOT_LOGGED_IN})
     page.get_by_role("button", name="Log in").click()
     page.get_by_text("Or choose the file").click()
     page.get_by_label("File").set_input_files(script)

@@ -1,4 +1,4 @@
-"""The store plays etcd: versions rise, nobody changes it from outside, subscribers hear all in order."""
+"""The store: resource versions, copies of objects, and the order of notifications."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_generation_rises_with_the_spec_alone() -> None:
     assert store.update(obj)["metadata"]["generation"] == 3
 
 
-def test_nobody_changes_the_store_by_changing_a_dict() -> None:
+def test_changed_dict_does_not_change_the_store() -> None:
     store = Store()
     given = config_map("a", key="before")
     returned = store.create(given)
@@ -116,7 +116,7 @@ def test_deleting_or_updating_the_missing_says_so() -> None:
         store.update(config_map("a"))
 
 
-def test_changes_are_told_with_what_was_before() -> None:
+def test_changes_have_the_object_before_them() -> None:
     store = Store()
     heard: list[Change] = []
     unsubscribe = store.subscribe(heard.append)

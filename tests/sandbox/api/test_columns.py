@@ -1,4 +1,4 @@
-"""What stands in the cells of each kind's table."""
+"""The cells of each kind's table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deletion: with grace, with preconditions, with finalizers, and what becomes of the dependents."""
+"""Deletion: grace periods, preconditions, finalizers and dependents."""
 
 from __future__ import annotations
 

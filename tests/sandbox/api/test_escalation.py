@@ -1,4 +1,4 @@
-"""Nobody grants what they do not hold."""
+"""Prevention of privilege escalation."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_missing_rights(held: list[Obj], wanted: list[Obj], missing: list[Obj]) 
     assert find_missing_rights(held, wanted) == missing
 
 
-async def test_role_within_ones_rights(api: Api) -> None:
+async def test_role_within_own_permissions(api: Api) -> None:
     made = await api.post(
         ROLES, role(rule("get create", "pods/portforward", "p-1 p-2"), rule("get", "secrets", "s"))
     )
@@ -89,7 +89,7 @@ def make_binding(kind: str, name: str) -> Obj:
 
 
 @pytest.mark.parametrize("name", ["admin", "edit", "view"])
-async def test_what_one_holds_can_be_bound(api: Api, name: str) -> None:
+async def test_held_role_can_be_bound(api: Api, name: str) -> None:
     made = await api.post(BINDINGS, make_binding("ClusterRole", name))
     assert made["subjects"][0]["apiGroup"] == "rbac.authorization.k8s.io"
 

@@ -1,4 +1,4 @@
-"""Who set which field, and server-side apply: what it takes, keeps, drops and refuses."""
+"""Field management and server-side apply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client sends, and what is stored: defaults, admission, fields, patches, reviews, discovery."""
+"""Requests and stored objects: defaults, admission, fields, patches, reviews, discovery."""
 
 from __future__ import annotations
 
@@ -275,12 +275,12 @@ async def test_line_breaks_in_base64_are_dropped(api: Api) -> None:
     assert made["data"] == {"word": "Y2Fmw6k="}
 
 
-async def test_who_am_i(api: Api) -> None:
+async def test_subject_review(api: Api) -> None:
     answer = await api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
     assert answer["status"] == {"userInfo": {"username": "oidc-alice", "groups": ["system:authenticated"]}}
 
 
-async def test_may_i(api: Api) -> None:
+async def test_access_review(api: Api) -> None:
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     asked = {"verb": "get", "resource": "secrets", "namespace": "user-alice"}
     answer = await api.post(path, {"spec": {"resourceAttributes": asked}})
@@ -291,7 +291,7 @@ async def test_may_i(api: Api) -> None:
     assert code == 422
 
 
-async def test_may_somebody_else_is_for_the_admin_to_ask(api: Api) -> None:
+async def test_only_admin_may_review_other_users(api: Api) -> None:
     path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
     asked = {"verb": "list", "resource": "pods", "namespace": "user-bob"}
     body = {"spec": {"user": "oidc-bob", "resourceAttributes": asked}}

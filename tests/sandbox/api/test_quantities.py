@@ -1,4 +1,4 @@
-"""Quantities: what is refused, and what is taken for the largest."""
+"""Limits of quantities."""
 
 from __future__ import annotations
 

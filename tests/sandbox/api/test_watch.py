@@ -1,4 +1,4 @@
-"""Lists and watches: everything once, in order, and only what was asked for."""
+"""Lists and watches."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def test_watch_from_too_long_ago_is_told_to_list_again(api: Api) -> None:
         assert await response.content.read() == b""
 
 
-async def test_watch_ends_by_itself(api: Api) -> None:
+async def test_watch_ends_at_its_timeout(api: Api) -> None:
     async with open_watch(api, f"{MAPS}?watch=true&timeoutSeconds=0") as response:
         assert await response.content.read() == b""
 
@@ -153,7 +153,7 @@ async def test_a_client_that_has_gone_is_forgotten(api: Api) -> None:
 
 
 @pytest.mark.parametrize("query", ["resourceVersion=abc", "timeoutSeconds=soon", "labelSelector=a+b"])
-async def test_watch_that_makes_no_sense(api: Api, query: str) -> None:
+async def test_invalid_watch(api: Api, query: str) -> None:
     code, reason, _ = await api.refusal("GET", f"{MAPS}?watch=true&{query}")
     assert (code, reason) == (400, "BadRequest")
 

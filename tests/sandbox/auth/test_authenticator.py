@@ -1,4 +1,4 @@
-"""Credentials: who they stand for, and when they are worth nothing any more."""
+"""Credentials: their users, and when they are refused."""
 
 from __future__ import annotations
 

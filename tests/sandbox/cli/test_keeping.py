@@ -1,4 +1,4 @@
-"""What a user did in the sandbox survives one stop and one start, which all tests of this file share."""
+"""The data of a sandbox survives a stop and a start, which all tests of this file share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHARES = "app.kubernetes.io/managed-by=sspcloud-magics"
 
 @dataclass(frozen=True)
 class Restarted:
-    """A sandbox that was stopped and has started again, and what was seen of it before."""
+    """A restarted sandbox, and values from before the restart."""
 
     sandbox: Sandbox
     kubeconfig: str

@@ -69,7 +69,7 @@ def new_home() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    """One home for the whole module: each test leaves it stopped or running, and says which it needs."""
+    """One home for the whole module; each test sets the state that it needs."""
     with new_home() as directory:
         yield directory
 
@@ -317,7 +317,7 @@ def test_reset_refuses_what_is_no_sandbox(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_reset_forgets_who_everybody_was(home: Path) -> None:
+def test_reset_replaces_credentials(home: Path) -> None:
     sandbox.start(home)
     before = sandbox.kubeconfig("alice", home).read_text()
     assert sandbox.reset(home).running

@@ -1,4 +1,4 @@
-"""What lost its owner goes, as the owner's deletion says."""
+"""The garbage collector, for all kinds of deletion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TestGarbage:
         references = [owner_reference(owner) for owner in owners]
         store.create(make("ConfigMap", name, ownerReferences=references))
 
-    def test_what_lost_its_last_owner_goes(self, store: Store) -> None:
+    def test_object_without_owners_is_deleted(self, store: Store) -> None:
         first, second = (store.create(make("ConfigMap", name)) for name in ("first", "second"))
         self.create_owned(store, "owned", first, second)
         store.delete(kinds.CONFIG_MAPS, NS, "first")

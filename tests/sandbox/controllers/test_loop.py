@@ -1,4 +1,4 @@
-"""The loop: every change is looked at, an error stops nobody else, and a deadline comes by itself."""
+"""The controller loop and its controllers: changes, errors and deadlines."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def is_seen(store: Store, name: str) -> bool:
 
 
 class TestLoop:
-    async def test_looks_at_what_was_there_and_at_what_comes(self, store: Store) -> None:
+    async def test_reconciles_existing_and_new_objects(self, store: Store) -> None:
         store.create(config("before"))
         async with run_loop(store, Controller("mark", config_keys, mark)):
             store.create(config("after"))
@@ -90,7 +90,7 @@ class TestLoop:
                 await wait_until_true(store, lambda: is_seen(store, "good"))
         assert "bad luck" in caplog.text
 
-    async def test_comes_back_when_it_was_asked_to(self, store: Store) -> None:
+    async def test_calls_again_after_the_requested_time(self, store: Store) -> None:
         looked: list[Key] = []
 
         def twice(store: Store, key: Key) -> float | None:
@@ -114,7 +114,7 @@ class TestLoop:
         assert asyncio.all_tasks() == before
 
 
-async def test_a_share_ends_at_its_deadline_by_itself(store: Store) -> None:
+async def test_a_share_ends_at_its_deadline(store: Store) -> None:
     spec = {"parallelism": 0, "activeDeadlineSeconds": 1, "ttlSecondsAfterFinished": 0}
     job = {
         "apiVersion": "batch/v1",
@@ -131,7 +131,7 @@ class TestNamespaces:
     def namespace(self, store: Store) -> None:
         store.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NS}})
 
-    async def test_are_born_with_an_account_and_the_ca(self, store: Store) -> None:
+    async def test_get_an_account_and_the_ca(self, store: Store) -> None:
         async with run_loop(store, namespaces.controller("PEM")):
             self.namespace(store)
             await wait_until_true(
@@ -140,7 +140,7 @@ class TestNamespaces:
         assert find(store, kinds.SERVICE_ACCOUNTS, NS, "default")
         assert store.get(kinds.CONFIG_MAPS, NS, namespaces.ROOT_CA)["data"] == {"ca.crt": "PEM"}
 
-    async def test_take_all_that_they_hold_along(self, store: Store) -> None:
+    async def test_are_deleted_with_all_their_objects(self, store: Store) -> None:
         self.namespace(store)
         store.create(config("mine"))
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": NS}, "spec": {}}
@@ -260,7 +260,7 @@ class TestProvisioner:
         assert left == {"bound": 1, "data": 0, "db-1": 1}
         assert not list(tmp_path.glob("discarded-*"))  # noqa: ASYNC240 - nothing else waits
 
-    async def test_unfillable_volume_is_told_and_leaves_nothing(
+    async def test_unfillable_volume_is_logged_and_removed(
         self, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fails(directory: Path) -> None:

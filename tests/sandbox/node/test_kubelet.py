@@ -1,4 +1,4 @@
-"""Pods as real processes: what their status, events and logs say at each turn of their lives."""
+"""Pods as real processes: their status, events and logs throughout their life cycle."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_failing_container_restarts_with_back_off(cluster: Cluster):
     ("policy", "args", "phase", "reason"),
     [
         ("Never", ["TCP-LISTEN:1"], "Failed", "Error"),
-        ("OnFailure", ["TCP-LISTEN:5432", "TCP:nobody:1"], "Succeeded", "Completed"),
+        ("OnFailure", ["TCP-LISTEN:5432", "TCP:missing:1"], "Succeeded", "Completed"),
     ],
 )
 async def test_restart_policy_decides_how_a_pod_ends(cluster: Cluster, policy, args, phase, reason):
@@ -220,7 +220,7 @@ def helper(name: str, *args: str, **more: object) -> Obj:
 
 
 def show_reason(cluster: Cluster, name: str) -> str:
-    """Return what ``kubectl get pods`` says of a pod."""
+    """Return the status that ``kubectl get pods`` shows."""
     return summarize(cluster.pod(name)).reason
 
 

@@ -157,7 +157,7 @@ async def test_relay_joins_two_pods_and_tells_failures(cluster: Cluster):
     cluster.create("echo", args=["echo", "9000"])
     ip = (await cluster.ready("echo"))["status"]["podIP"]
     cluster.create("relay", "alpine/socat", ["TCP-LISTEN:5432,fork,reuseaddr", f"TCP:{ip}:9000"])
-    cluster.create("lost", "alpine/socat", ["TCP-LISTEN:5432,fork", "TCP:nobody:1"])
+    cluster.create("lost", "alpine/socat", ["TCP-LISTEN:5432,fork", "TCP:missing:1"])
     cluster.create("shut", "alpine/socat", ["TCP-LISTEN:5432,fork", f"TCP:{ip}:1"])
     for name in ("relay", "lost", "shut"):
         await cluster.ready(name)
@@ -166,7 +166,7 @@ async def test_relay_joins_two_pods_and_tells_failures(cluster: Cluster):
     assert await connection.read() == b"through"
     connection.close()
     for name, words in (
-        ("lost", 'getaddrinfo("nobody", "NULL", {1,0,1,6}, {}): Name does not resolve'),
+        ("lost", 'getaddrinfo("missing", "NULL", {1,0,1,6}, {}): Name does not resolve'),
         ("shut", f"connect(5, AF=2 {ip}:1, 16): Connection refused"),
     ):
         connection = await cluster.node.dial("ns", name, 5432)
@@ -267,7 +267,7 @@ async def test_broken_tls_stream_ends_the_session(cluster: Cluster, database: Pa
     await sql(cluster, "create table held (n int)")
     async with await psycopg.AsyncConnection.connect(**login(cluster), sslmode="require") as connection:
         await connection.execute("lock table held")
-        os.write(connection.fileno(), b"\x17\x03\x03\0\x20" + bytes(32))  # a record that nobody has encrypted
+        os.write(connection.fileno(), b"\x17\x03\x03\0\x20" + bytes(32))  # a record that was not encrypted
         async with asyncio.timeout(SECONDS):
             await sql(cluster, "insert into held values (1)")
         with pytest.raises(psycopg.OperationalError):

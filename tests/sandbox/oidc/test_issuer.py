@@ -1,4 +1,4 @@
-"""The identity provider's rules: who is let in, for how long, and how often."""
+"""The logins of the identity provider and the lifetimes of their tokens."""
 
 from __future__ import annotations
 

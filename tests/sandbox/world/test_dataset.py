@@ -1,4 +1,4 @@
-"""The practice data: the same everywhere and always, and natural in what it says."""
+"""The practice data is reproducible, consistent and plausible."""
 
 from __future__ import annotations
 
