@@ -12,18 +12,20 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from sspcloud_magics.sandbox.node import images
 from sspcloud_magics.sandbox.node.environment import ConfigError, arguments, environment
 from sspcloud_magics.sandbox.node.images import Image
 from sspcloud_magics.sandbox.node.logs import Log, LogKeeper
 from sspcloud_magics.sandbox.node.probes import passes
-from sspcloud_magics.sandbox.node.process import Process, Route
+from sspcloud_magics.sandbox.node.process import Process
 from sspcloud_magics.sandbox.node.status import ContainerState, make_waiting
-from sspcloud_magics.sandbox.store import Obj, Store, now
+from sspcloud_magics.sandbox.store import Obj, now
+
+if TYPE_CHECKING:
+    from sspcloud_magics.sandbox.node.pod_worker import PodWorker
 
 # Seconds of back-off: the first, the longest, and the run time after which it is reset, as in the kubelet.
 FIRST_BACK_OFF: Final = 10.0
@@ -31,29 +33,13 @@ LONGEST_BACK_OFF: Final = 300.0
 GOOD_RUN: Final = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class PodContext:
-    """What a container needs from its pod."""
-
-    store: Store
-    pod: Callable[[], Obj]  # returns the current Pod object
-    changed: Callable[[], None]  # called after a change of the container's state
-    record_event: Callable[..., None]  # with reason and message; ``warning=True`` for a warning
-    # Returns the configuration of an image's program; raises `ConfigError` while an object for it is missing.
-    configure: Callable[[Image], Mapping[str, Any]]
-    route: Route  # resolves the connections of the program
-    wait_for_change: Callable[[], Awaitable[None]]  # after a `ConfigError`, until an object has changed
-    started: Callable[[Process], None]  # called with each new process
-    back_off: float = FIRST_BACK_OFF
-
-
 class Container:
     """One container of a pod.
 
-    `initial`: whether it is an init container.
+    `worker`: the worker of the pod. `initial`: whether it is an init container.
     """
 
-    def __init__(self, spec: Obj, context: PodContext, logs: LogKeeper, *, initial: bool = False) -> None:
+    def __init__(self, spec: Obj, worker: PodWorker, logs: LogKeeper, *, initial: bool = False) -> None:
         self.spec = spec
         self.logs = logs
         self.initial = initial
@@ -64,7 +50,7 @@ class Container:
         self.process: Process | None = None
         # Set after the first success of the startup probe; the next init container waits for it after a sidecar.
         self.up = asyncio.Event()
-        self._context = context
+        self._worker = worker
         # Set by `stop` and `kill`: the container is not restarted.
         self._stopping = False
         # Whether a probe ended the process, which is then restarted even after exit code 0.
@@ -86,7 +72,7 @@ class Container:
                     delay = 0.0
                 if delay:
                     await self._back_off(delay)
-                delay = min(delay * 2, LONGEST_BACK_OFF) if delay else self._context.back_off
+                delay = min(delay * 2, LONGEST_BACK_OFF) if delay else self._worker.machine.back_off
                 self.state.restarts += 1
         finally:
             if self.process is not None:
@@ -117,7 +103,7 @@ class Container:
     async def _pull(self) -> Image:
         """Return the image; retry forever if it does not exist, like a kubelet."""
         name = self.spec["image"]
-        delay = self._context.back_off
+        delay = self._worker.machine.back_off
         while True:
             found = images.find(name)
             if found is not None:
@@ -162,11 +148,11 @@ class Container:
             if image.serves in {0, *self.ports}:
                 opened.set()
 
-        title = f"{self._context.pod()['metadata']['namespace']}/{self._context.pod()['metadata']['name']}"
+        title = f"{self._worker.pod['metadata']['namespace']}/{self._worker.pod['metadata']['name']}"
         self.process = await Process.start(
-            image.program, title, config=config, log=log, route=self._context.route, on_port=on_port
+            image.program, title, config=config, log=log, route=self._worker.route, on_port=on_port
         )
-        self._context.started(self.process)
+        self._worker.machine.started(self.process)
         if self._stopping:
             self.process.kill()
         self._record_event("Started", "Container started")
@@ -206,13 +192,13 @@ class Container:
     async def _configure(self, image: Image) -> Mapping[str, Any]:
         while True:
             try:
-                pod = self._context.pod()
-                env = environment(self._context.store, pod, self.spec)
-                config = self._context.configure(image)
+                pod = self._worker.pod
+                env = environment(self._worker.machine.store, pod, self.spec)
+                config = self._worker.configure(image)
             except ConfigError as error:
                 self._record_event("Failed", f"Error: {error}", warning=True)
                 self._set(make_waiting("CreateContainerConfigError", str(error)))
-                await self._context.wait_for_change()
+                await self._worker.wait_for_change()
             else:
                 return {"args": arguments(self.spec, env), "env": env, **config}
 
@@ -221,13 +207,13 @@ class Container:
             return False
         if self.state.sidecar:
             return True
-        policy: str = self._context.pod()["spec"].get("restartPolicy", "Always")
+        policy: str = self._worker.pod["spec"].get("restartPolicy", "Always")
         if policy == "Always" and not self.initial:
             return True
         return policy != "Never" and (self._unhealthy or self.state.exit_code != 0)
 
     async def _back_off(self, delay: float) -> None:
-        metadata = self._context.pod()["metadata"]
+        metadata = self._worker.pod["metadata"]
         pod = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
         name = self.spec["name"]
         self._record_event(
@@ -249,7 +235,7 @@ class Container:
                     return
                 break
         self.state.started = True
-        self._context.changed()
+        self._worker.write_status()
         self.up.set()
         await asyncio.gather(self._watch_readiness(opened), self._watch_liveness(process))
 
@@ -293,10 +279,10 @@ class Container:
     async def _end_unhealthy(self, process: Process, kind: str) -> None:
         """End the process within the grace period of the probe or the pod."""
         self._unhealthy = True
-        restarts = self.state.sidecar or self._context.pod()["spec"].get("restartPolicy") != "Never"
+        restarts = self.state.sidecar or self._worker.pod["spec"].get("restartPolicy") != "Never"
         after = ", will be restarted" if restarts else ""
         self._record_event("Killing", f"Container {self.spec['name']} failed {kind} probe{after}")
-        grace = self._context.pod()["spec"].get("terminationGracePeriodSeconds", 30)
+        grace = self._worker.pod["spec"].get("terminationGracePeriodSeconds", 30)
         process.terminate()
         await asyncio.sleep(float(self.spec[f"{kind}Probe"].get("terminationGracePeriodSeconds", grace)))
         process.kill()
@@ -304,13 +290,13 @@ class Container:
     def _set_ready(self, *, ready: bool) -> None:
         if ready != self.state.ready:
             self.state.ready = ready
-            self._context.changed()
+            self._worker.write_status()
 
     def _set(self, state: Obj) -> None:
         if "terminated" in self.state.state:
             self.state.last_state = self.state.state
         self.state.state = state
-        self._context.changed()
+        self._worker.write_status()
 
     def _record_event(self, reason: str, message: str, *, warning: bool = False) -> None:
-        self._context.record_event(reason, message, warning=warning, field=self.field)
+        self._worker.record_event(reason, message, warning=warning, field=self.field)

@@ -22,7 +22,7 @@ from sspcloud_magics.sandbox import events
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.network.routing import Destination
 from sspcloud_magics.sandbox.node.connection import Connection, DialError, connect
-from sspcloud_magics.sandbox.node.container import Container, PodContext
+from sspcloud_magics.sandbox.node.container import Container
 from sspcloud_magics.sandbox.node.environment import ConfigError
 from sspcloud_magics.sandbox.node.images import Image
 from sspcloud_magics.sandbox.node.logs import LogKeeper
@@ -58,8 +58,8 @@ class PodWorker:
     """Runs one pod."""
 
     def __init__(self, machine: Machine, pod: Obj, ip: str) -> None:
-        self._machine = machine
-        self._pod = pod
+        self.machine = machine
+        self.pod = pod
         self._namespace: str = pod["metadata"]["namespace"]
         self._name: str = pod["metadata"]["name"]
         self.uid: str = pod["metadata"]["uid"]
@@ -84,20 +84,9 @@ class PodWorker:
         folder = machine.logs / f"{self._namespace}_{self._name}_{self.uid}"
         self._log_folder = folder
         self._run_folder = machine.run / self.uid[:8]
-        context = PodContext(
-            store=machine.store,
-            pod=lambda: self._pod,
-            changed=self._write_status,
-            record_event=self._record_event,
-            configure=self._configure,
-            route=lambda host, port: machine.route(self._namespace, self._name, host, port),
-            wait_for_change=self._wait_for_change,
-            started=machine.started,
-            back_off=machine.back_off,
-        )
         # All containers by their names, the init containers first.
         self.containers = {
-            spec["name"]: Container(spec, context, LogKeeper(folder / spec["name"]), initial=initial)
+            spec["name"]: Container(spec, self, LogKeeper(folder / spec["name"]), initial=initial)
             for kind, initial in (("initContainers", True), ("containers", False))
             for spec in pod["spec"].get(kind) or []
         }
@@ -115,7 +104,7 @@ class PodWorker:
 
     def update(self, pod: Obj) -> None:
         """Handle a change of the Pod object."""
-        self._pod = pod
+        self.pod = pod
         if pod["metadata"].get("deletionTimestamp"):
             self._stop.set()
 
@@ -156,6 +145,10 @@ class PodWorker:
                 return container.ports[port]
         return 0
 
+    def route(self, host: str, port: int) -> tuple[Destination, int]:
+        """Return the destination of a connection from the pod, and its loopback port."""
+        return self.machine.route(self._namespace, self._name, host, port)
+
     async def dial(self, port: int) -> Connection:
         """Connect to a port of the pod.
 
@@ -192,7 +185,7 @@ class PodWorker:
             shutil.rmtree(self._log_folder, ignore_errors=True)
 
     async def _live(self) -> None:
-        if pod_over(self._pod):
+        if pod_over(self.pod):
             return  # it ended before a restart of the sandbox
         await self._schedule()
         await self._mount()
@@ -200,13 +193,13 @@ class PodWorker:
         self._run_folder.mkdir(mode=0o700, exist_ok=True)
         running = asyncio.create_task(self._run_containers())
         try:
-            deadline = self._pod["spec"].get("activeDeadlineSeconds")
+            deadline = self.pod["spec"].get("activeDeadlineSeconds")
             if deadline is not None and self._was_here:
                 deadline = max(deadline - count_seconds_since(self._start_time), 0)
             _, left = await asyncio.wait([running], timeout=deadline)
             if left:
                 self._failure = RUN_TIME_EXCEEDED
-                self._record_event("DeadlineExceeded", RUN_TIME_EXCEEDED["message"])
+                self.record_event("DeadlineExceeded", RUN_TIME_EXCEEDED["message"])
                 running.cancel()
                 await self._stop_containers()
             else:
@@ -223,7 +216,7 @@ class PodWorker:
                 task.cancel()
             await asyncio.gather(running, *self._lives.values(), return_exceptions=True)
             self._stopped = True
-            self._write_status()
+            self.write_status()
 
     @property
     def _initial(self) -> list[Container]:
@@ -273,7 +266,7 @@ class PodWorker:
                 # It waits for an image, a Secret or the end of its back-off.
                 self._lives[container].cancel()
             else:
-                self._record_event("Killing", f"Stopping container {name}", field=container.field)
+                self.record_event("Killing", f"Stopping container {name}", field=container.field)
             container.stop()
         if not lives:
             return
@@ -291,10 +284,10 @@ class PodWorker:
     def _grace(self) -> float:
         if self._shutdown_grace is not None:
             return self._shutdown_grace
-        metadata = self._pod["metadata"]
+        metadata = self.pod["metadata"]
         seconds = metadata.get("deletionGracePeriodSeconds")
         if seconds is None:
-            seconds = self._pod["spec"].get("terminationGracePeriodSeconds", 30)
+            seconds = self.pod["spec"].get("terminationGracePeriodSeconds", 30)
         return float(seconds)
 
     async def _schedule(self) -> None:
@@ -302,39 +295,39 @@ class PodWorker:
         if self._was_here:
             self._store_status(None)
             return
-        spec = self._pod["spec"]
+        spec = self.pod["spec"]
         if spec.get("nodeName", NODE_NAME) != NODE_NAME or spec.get("schedulerName", SCHEDULER) != SCHEDULER:
             await asyncio.Event().wait()  # another node or scheduler, which does not exist
         # A pod with a nodeName bypasses the scheduler.
         while "nodeName" not in spec and (message := self._unschedulable()):
-            self._record_event("FailedScheduling", message, warning=True, component=SCHEDULER)
-            self._store_status(make_unscheduled(self._pod, message, now()))
-            await self._wait_for_change()
+            self.record_event("FailedScheduling", message, warning=True, component=SCHEDULER)
+            self._store_status(make_unscheduled(self.pod, message, now()))
+            await self.wait_for_change()
         self._start_time = now()
         self._store_status(None)
         message = f"Successfully assigned {self._namespace}/{self._name} to {NODE_NAME}"
-        self._record_event("Scheduled", message, component=SCHEDULER)
+        self.record_event("Scheduled", message, component=SCHEDULER)
 
     def _unschedulable(self) -> str | None:
-        for volume in self._pod["spec"].get("volumes") or []:
+        for volume in self.pod["spec"].get("volumes") or []:
             claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
             if claim and not self._exists(kinds.CLAIMS, claim):
                 return f'0/1 nodes are available: persistentvolumeclaim "{claim}" not found. not found'
-        store = self._machine.store
+        store = self.machine.store
         try:
             node = store.peek(kinds.NODES, "", NODE_NAME)
         except NotFound:
             return "no nodes available to schedule pods"
-        return refusal(self._pod, node, store.peek_all(kinds.PODS))
+        return refusal(self.pod, node, store.peek_all(kinds.PODS))
 
     async def _mount(self) -> None:
         """Wait for the Secrets and ConfigMaps that the pod mounts."""
         while why := self._unmountable():
-            self._record_event("FailedMount", why, warning=True)
-            await self._wait_for_change()
+            self.record_event("FailedMount", why, warning=True)
+            await self.wait_for_change()
 
     def _unmountable(self) -> str | None:
-        for volume in self._pod["spec"].get("volumes") or []:
+        for volume in self.pod["spec"].get("volumes") or []:
             for kind, key, resource in (
                 ("secret", "secretName", kinds.SECRETS),
                 ("configMap", "name", kinds.CONFIG_MAPS),
@@ -346,48 +339,54 @@ class PodWorker:
 
     def _exists(self, resource: Any, name: str) -> bool:
         try:
-            self._machine.store.peek(resource, self._namespace, name)
+            self.machine.store.peek(resource, self._namespace, name)
         except NotFound:
             return False
         return True
 
-    async def _wait_for_change(self) -> None:
+    async def wait_for_change(self) -> None:
+        """Wait for the change of an object that the pod may need."""
         self._retry.clear()
         await self._retry.wait()
 
-    def _configure(self, image: Image) -> Mapping[str, Any]:
-        """Return the configuration of an image's program: for a database, its volume and certificate."""
+    def configure(self, image: Image) -> Mapping[str, Any]:
+        """Return the configuration of an image's program: for a database, its volume and certificate.
+
+        Raise `ConfigError` while the certificate is missing.
+        """
         if not image.keeps_data:
             return {}
         claims = [
             volume["persistentVolumeClaim"]["claimName"]
-            for volume in self._pod["spec"].get("volumes") or []
+            for volume in self.pod["spec"].get("volumes") or []
             if "persistentVolumeClaim" in volume
         ]
-        data = self._machine.volumes / self._namespace / (claims[0] if claims else "none") / "pgdata"
+        data = self.machine.volumes / self._namespace / (claims[0] if claims else "none") / "pgdata"
         return {"data": str(data), "run": str(self._run_folder), "tls": self._certificate()}
 
     def _certificate(self) -> Mapping[str, str] | None:
         """Return the server certificate of the pod's CloudNativePG cluster, None for other pods."""
-        cluster = (self._pod["metadata"].get("labels") or {}).get("cnpg.io/cluster")
+        cluster = (self.pod["metadata"].get("labels") or {}).get("cnpg.io/cluster")
         if cluster is None:
             return None
         try:
-            secret = self._machine.store.peek(kinds.SECRETS, self._namespace, f"{cluster}-server")["data"]
+            secret = self.machine.store.peek(kinds.SECRETS, self._namespace, f"{cluster}-server")["data"]
         except NotFound as error:
             raise ConfigError(str(error)) from None
         decoded = {name: base64.b64decode(secret[name]).decode("ascii") for name in ("tls.crt", "tls.key")}
         return {"certificate": decoded["tls.crt"], "key": decoded["tls.key"]}
 
-    def _record_event(self, reason: str, message: str, *, component: str = "kubelet", **how: Any) -> None:
+    def record_event(self, reason: str, message: str, *, component: str = "kubelet", **how: Any) -> None:
+        """Record an event of the pod, unless its object is gone; `how`: see `events.record_event`."""
         if not self._gone:
             host = NODE_NAME if component == "kubelet" else ""
-            store = self._machine.store
-            events.record_event(store, self._pod, reason, message, component=component, host=host, **how)
+            store = self.machine.store
+            events.record_event(store, self.pod, reason, message, component=component, host=host, **how)
 
-    def _write_status(self) -> None:
+    def write_status(self) -> None:
+        """Write the status of the Pod object, after a change of a container."""
         status = pod_status(
-            self._pod,
+            self.pod,
             [container.state for container in self._others],
             initial=[container.state for container in self._initial],
             ip=self._shown_ip,
@@ -403,7 +402,7 @@ class PodWorker:
         if self._gone:
             return
         try:
-            pod = self._machine.store.get(kinds.PODS, self._namespace, self._name)
+            pod = self.machine.store.get(kinds.PODS, self._namespace, self._name)
         except NotFound:
             return
         if pod["metadata"]["uid"] != self.uid:
@@ -411,12 +410,12 @@ class PodWorker:
         scheduled = bool(self._start_time)
         if scheduled:
             pod["spec"]["nodeName"] = NODE_NAME
-        self._pod = pod
+        self.pod = pod
         if status is None:
-            self._pod = self._machine.store.update(pod)
-            self._write_status()
+            self.pod = self.machine.store.update(pod)
+            self.write_status()
         else:
-            self._pod = self._machine.store.update(pod | {"status": status})
+            self.pod = self.machine.store.update(pod | {"status": status})
 
     def _delete(self) -> None:
         """Remove the Pod object, unless it is gone."""
@@ -425,7 +424,7 @@ class PodWorker:
         self._gone = True
         with contextlib.suppress(NotFound):
             if (
-                self._machine.store.peek(kinds.PODS, self._namespace, self._name)["metadata"]["uid"]
+                self.machine.store.peek(kinds.PODS, self._namespace, self._name)["metadata"]["uid"]
                 == self.uid
             ):
-                self._machine.store.delete(kinds.PODS, self._namespace, self._name)
+                self.machine.store.delete(kinds.PODS, self._namespace, self._name)
