@@ -24,7 +24,7 @@ SERVER_NAMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class DatabaseCertificates:
     """An authority and the server certificate that it signed, in PEM; the repr hides them."""
 
@@ -33,19 +33,13 @@ class DatabaseCertificates:
     ca_key: str
     key: str
 
-    def __repr__(self) -> str:
-        return "DatabaseCertificates(…)"
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ClientCertificate:
     """A client's certificate and its key, in PEM; the repr hides them."""
 
     certificate: str
     key: str
-
-    def __repr__(self) -> str:
-        return "ClientCertificate(…)"
 
 
 class ClusterAuthority:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,8 @@ class Person:
 
     name: str
     namespace: str
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     certificate: ClientCertificate | None = None
-
-    def __repr__(self) -> str:
-        return f"Person({self.name!r}, {self.namespace!r})"
 
 
 def path_of(home: Path, name: str) -> Path:

@@ -48,16 +48,13 @@ _SHARE: Final = ("app.kubernetes.io/managed-by", "sspcloud-magics")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Snapshot:
     """The saved state of a sandbox; the repr hides it."""
 
     version: int  # the last resource version
     objects: list[Obj]
     logins: dict[str, Any]  # the result of `Issuer.logins`
-
-    def __repr__(self) -> str:
-        return f"Snapshot({self.version})"
 
     def restore(self, store: Store, volumes: Path) -> frozenset[str]:
         """Fill an empty store, and return the UIDs of the pods that were ready.

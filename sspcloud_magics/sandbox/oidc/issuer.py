@@ -39,7 +39,7 @@ class Refused(Exception):
         self.description = description
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TokenPair:
     """The tokens of a login or of its renewal; the repr hides them."""
 
@@ -47,9 +47,6 @@ class TokenPair:
     refresh_token: str
     id_token_seconds: int
     login_seconds: int
-
-    def __repr__(self) -> str:
-        return "TokenPair(…)"
 
 
 @dataclass(slots=True)

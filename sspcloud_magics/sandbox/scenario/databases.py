@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -45,13 +45,10 @@ class Guest:
     """A role that may read everything and write nothing."""
 
     name: str
-    password: str
-
-    def __repr__(self) -> str:
-        return f"Guest({self.name!r})"
+    password: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class DatabasePlan:
     """The content of a data directory."""
 
@@ -63,9 +60,6 @@ class DatabasePlan:
     app_password: str | None = None
     survey: bool = False  # whether the database has the practice data
     guests: tuple[Guest, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"Plan({self.database!r}, {self.owner!r})"
 
     def digest(self) -> str:
         """Return a digest of this plan without its passwords."""

@@ -22,9 +22,6 @@ class Seed:
             write_private(path, secrets.token_bytes(32))
         self._key = path.read_bytes()
 
-    def __repr__(self) -> str:
-        return "Seed(…)"
-
     def secret(self, purpose: str) -> str:
         """Return the password or token for `purpose`: 32 letters and digits."""
         digest = hmac.digest(self._key, purpose.encode(), hashlib.sha256)
