@@ -58,9 +58,8 @@ def now(ahead: float = 0) -> str:
 
 
 def count_seconds_since(moment: str) -> float:
-    """Return the seconds since a time in Kubernetes' format."""
-    then = datetime.strptime(moment, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    return (datetime.now(UTC) - then).total_seconds()
+    """Return the seconds since a time in Kubernetes' format, with or without fractions of a second."""
+    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
 
 
 def copy_json(value: Any) -> Any:

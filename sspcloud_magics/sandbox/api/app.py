@@ -38,16 +38,12 @@ _ALWAYS_ALLOWED = ("/healthz", "/livez", "/readyz")
 _REVIEWS = {(resource.group, resource.plural): resource for resource in discovery.REVIEWS}
 
 
-async def _list(call: Call) -> web.StreamResponse:
-    return list_objects(call)
-
-
 _VERBS: dict[str, Handler] = {
     "create": objects.create_object,
     "delete": deletion.delete_object,
     "deletecollection": deletion.delete_collection,
     "get": objects.get_object,
-    "list": _list,
+    "list": list_objects,
     "patch": objects.patch_object,
     "update": objects.update_object,
     "watch": watch_objects,

@@ -75,6 +75,18 @@ class Call:
             raise bad_request(f"Invalid value: {json.dumps(values)}: must be [All]")
         return bool(values)
 
+    def flag(self, name: str) -> bool:
+        """Return whether a parameter of the URL is set."""
+        return self.query.get(name) in ("true", "1")
+
+    def integer(self, name: str) -> int | None:
+        """Return a parameter of the URL as a number, None if it is missing; raise `ApiError` if it is not one."""
+        text = self.query.get(name)
+        try:
+            return int(text) if text else None
+        except ValueError:
+            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
     @property
     def view(self) -> ResponseForm:
         """The form in which the client wants objects."""

@@ -8,6 +8,7 @@ Source: k8s.io/kubernetes/pkg/printers/internalversion/printers.go.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,7 +20,6 @@ from sspcloud_magics.sandbox.api.humanize import (
     format_selector,
     human_duration,
     join_values,
-    parse_time,
 )
 from sspcloud_magics.sandbox.api.pod_status import summarize
 from sspcloud_magics.sandbox.store import Obj
@@ -149,7 +149,7 @@ def _duration(job: Obj) -> str:
     start, end = read_path(job, "status.startTime"), read_path(job, "status.completionTime")
     if not start or not end:
         return age(start) if start else ""
-    return human_duration((parse_time(end) - parse_time(start)).total_seconds())
+    return human_duration((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
 
 
 def _job_state(job: Obj) -> str:

@@ -6,8 +6,9 @@ Source: k8s.io/apimachinery/pkg/util/duration; k8s.io/kubernetes/pkg/printers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
+
+from sspcloud_magics.sandbox.store import count_seconds_since
 
 NONE = "<none>"
 UNKNOWN = "<unknown>"
@@ -45,16 +46,11 @@ def human_duration(seconds: float) -> str:
     return f"{seconds // _YEAR}y"
 
 
-def parse_time(text: str) -> datetime:
-    """Parse a time in Kubernetes' format, with or without fractions of a second."""
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
 def age(timestamp: str | None) -> str:
     """Format the time since a timestamp."""
     if not timestamp:
         return UNKNOWN
-    return human_duration((datetime.now(UTC) - parse_time(timestamp)).total_seconds())
+    return human_duration(count_seconds_since(timestamp))
 
 
 def join_values(values: Iterable[str]) -> str:

@@ -48,13 +48,13 @@ def select_objects(call: Call) -> list[Obj]:
     return [obj for obj in call.store.peek_all(call.resource, call.namespace or None) if selected(obj)]
 
 
-def list_objects(call: Call) -> web.Response:
+async def list_objects(call: Call) -> web.Response:
     """Answer a list request; later pages show the objects as they were at the first page."""
     version, start = _read_continue(call)
     items = select_objects(call) if start is None else _objects_at(call, version)
     items = [item for item in items if start is None or _place(item) > start]
     metadata: dict[str, Any] = {"resourceVersion": str(version)}
-    limit = _number(call, "limit")
+    limit = call.integer("limit")
     if limit and len(items) > limit:
         metadata["continue"] = _token(version, _place(items[limit - 1]))
         if not (call.query.get("labelSelector") or call.query.get("fieldSelector")):
@@ -73,14 +73,6 @@ def _objects_at(call: Call, version: int) -> list[Obj]:
                 found[_place(change.old)] = change.old
     selected = selection(call)
     return [found[place] for place in sorted(found) if selected(found[place])]
-
-
-def _number(call: Call, name: str) -> int:
-    text = call.query.get(name, "")
-    try:
-        return int(text or 0)
-    except ValueError:
-        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
 
 def _place(obj: Obj) -> tuple[str, str]:

@@ -9,10 +9,11 @@ Source: printPod in k8s.io/kubernetes/pkg/printers/internalversion.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sspcloud_magics.sandbox.api.humanize import age, parse_time
-from sspcloud_magics.sandbox.pods import sidecars_of
+from sspcloud_magics.sandbox.api.humanize import age
+from sspcloud_magics.sandbox.pods import condition, pod_ready, sidecars_of
 from sspcloud_magics.sandbox.store import Obj
 
 
@@ -37,12 +38,12 @@ def summarize(pod: Obj) -> PodSummary:
     waiting = _describe_initialization(initial, sidecars, len(pod["spec"].get("initContainers") or ()))
     ready = sum(bool(s.get("ready")) for s in initial if s["name"] in sidecars)
     counted = [s for s in initial if s["name"] in sidecars]
-    if waiting is not None and not _condition(status, "Initialized"):
+    if waiting is not None and condition(pod, "Initialized") != "True":
         reason = waiting
         counted = initial
     else:
         counted = [*counted, *statuses]
-        reason = _describe_running(reason, statuses, status)
+        reason = _describe_running(reason, statuses, ready=pod_ready(pod))
         ready += sum(bool(s.get("ready")) and "running" in (s.get("state") or {}) for s in statuses)
     if pod["metadata"].get("deletionTimestamp"):
         if status.get("reason") == "NodeLost":
@@ -68,7 +69,7 @@ def _describe_initialization(statuses: list[Obj], sidecars: set[str], count: int
     return None
 
 
-def _describe_running(reason: str, statuses: list[Obj], pod_status: Obj) -> str:
+def _describe_running(reason: str, statuses: list[Obj], *, ready: bool) -> str:
     has_running = False
     for status in reversed(statuses):
         state = status.get("state") or {}
@@ -80,7 +81,7 @@ def _describe_running(reason: str, statuses: list[Obj], pod_status: Obj) -> str:
         elif status.get("ready") and "running" in state:
             has_running = True
     if reason == "Completed" and has_running:
-        return "Running" if _condition(pod_status, "Ready") else "NotReady"
+        return "Running" if ready else "NotReady"
     return reason
 
 
@@ -92,10 +93,6 @@ def _describe_end(terminated: dict[str, Any]) -> str:
     return f"ExitCode:{terminated.get('exitCode', 0)}"
 
 
-def _condition(status: Obj, kind: str) -> bool:
-    return any(c["type"] == kind and c["status"] == "True" for c in status.get("conditions") or ())
-
-
 def _restarts(statuses: list[Obj]) -> str:
     count = sum(status.get("restartCount", 0) for status in statuses)
     ends = [
@@ -103,4 +100,4 @@ def _restarts(statuses: list[Obj]) -> str:
         for status in statuses
         if (ended := (status.get("lastState") or {}).get("terminated")) and ended.get("finishedAt")
     ]
-    return f"{count} ({age(max(ends, key=parse_time))} ago)" if count and ends else str(count)
+    return f"{count} ({age(max(ends, key=datetime.fromisoformat))} ago)" if count and ends else str(count)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call
-from sspcloud_magics.sandbox.api.humanize import format_selector, parse_time
+from sspcloud_magics.sandbox.api.humanize import format_selector
 from sspcloud_magics.sandbox.api.objects import replace
 from sspcloud_magics.sandbox.api.patch import apply_patch
 from sspcloud_magics.sandbox.auth.rbac import Attributes, decide
@@ -29,11 +29,11 @@ async def read_log(call: Call) -> web.StreamResponse:
         call.namespace,
         call.info.name,
         container=container,
-        follow=_true(call, "follow"),
-        tail_lines=_integer(call, "tailLines"),
+        follow=call.flag("follow"),
+        tail_lines=call.integer("tailLines"),
         since=_get_start(call),
-        previous=_true(call, "previous"),
-        timestamps=_true(call, "timestamps"),
+        previous=call.flag("previous"),
+        timestamps=call.flag("timestamps"),
     )
     try:
         first = await anext(lines, b"")
@@ -145,22 +145,10 @@ def _container(pod: Obj, name: str) -> str:
     return name
 
 
-def _true(call: Call, name: str) -> bool:
-    return call.query.get(name) in ("true", "1")
-
-
 def _get_start(call: Call) -> datetime | None:
     """Return the start of the requested part of the log."""
     if "sinceSeconds" in call.query:
-        return datetime.now(UTC) - timedelta(seconds=_integer(call, "sinceSeconds") or 0)
+        return datetime.now(UTC) - timedelta(seconds=call.integer("sinceSeconds") or 0)
     if "sinceTime" in call.query:
-        return parse_time(call.query["sinceTime"])
+        return datetime.fromisoformat(call.query["sinceTime"])
     return None
-
-
-def _integer(call: Call, name: str) -> int | None:
-    text = call.query.get(name)
-    try:
-        return None if text is None else int(text)
-    except ValueError:
-        raise status.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None

@@ -58,7 +58,7 @@ async def watch_objects(call: Call) -> web.StreamResponse:
                 events.get_nowait()
             events.put_nowait(None)
 
-    timeout = _timeout(call)
+    timeout = call.integer("timeoutSeconds")
     initial = list(_initial(call, selected))
     unsubscribe = call.store.subscribe(on_change)  # there is no await between the list and the subscription
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache"})
@@ -67,7 +67,7 @@ async def watch_objects(call: Call) -> web.StreamResponse:
     try:
         await response.prepare(call.request)
         with contextlib.suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(_DEFAULT_TIMEOUT if timeout is None else timeout):
                 await _stream(call, response, initial, events)
     finally:
         unsubscribe()
@@ -85,7 +85,7 @@ async def _stream(
         first = False
         if known.type == "ERROR":
             return
-    bookmarks = call.query.get("allowWatchBookmarks") in ("true", "1")
+    bookmarks = call.flag("allowWatchBookmarks")
     while True:
         event: Event | None
         try:
@@ -100,7 +100,7 @@ async def _stream(
 
 def _initial(call: Call, selected: Callable[[Obj], bool]) -> Iterator[Event]:
     version = call.query.get("resourceVersion", "")
-    send_initial = call.query.get("sendInitialEvents", "") in ("true", "1")
+    send_initial = call.flag("sendInitialEvents")
     if version and not version.isdigit():
         raise bad_request(
             f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
@@ -146,11 +146,3 @@ def _line(view: ResponseForm, resource: Resource, event: Event, *, first: bool) 
     if event.type == "ERROR" or (event.type == "BOOKMARK" and view.form is Form.TABLE):
         return encode_json({"type": event.type, "object": event.object})
     return encode_json({"type": event.type, "object": view.event(resource, event.object, first=first)})
-
-
-def _timeout(call: Call) -> float:
-    text = call.query.get("timeoutSeconds", "")
-    try:
-        return float(int(text)) if text else _DEFAULT_TIMEOUT
-    except ValueError:
-        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
