@@ -34,13 +34,13 @@ from sspcloud_magics.sandbox.controllers import (
     statefulsets,
 )
 from sspcloud_magics.sandbox.controllers.loop import ControllerLoop
-from sspcloud_magics.sandbox.controllers.objects import name_of
 from sspcloud_magics.sandbox.controllers.volumes import Provisioner
 from sspcloud_magics.sandbox.daemon import SandboxError
 from sspcloud_magics.sandbox.kubeconfigs import Person
 from sspcloud_magics.sandbox.listening import ApiServer, open_sockets, serve
 from sspcloud_magics.sandbox.network.routing import Network
 from sspcloud_magics.sandbox.node.kubelet import Node
+from sspcloud_magics.sandbox.objects import name_of
 from sspcloud_magics.sandbox.oidc import app as provider
 from sspcloud_magics.sandbox.oidc.issuer import Issuer
 from sspcloud_magics.sandbox.pods import condition, is_terminating, pod_over, pod_ready

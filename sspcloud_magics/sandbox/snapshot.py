@@ -21,8 +21,8 @@ from typing import Any, Final
 from sspcloud_magics.sandbox import postgres
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.certificates import write_private
-from sspcloud_magics.sandbox.controllers.objects import labels_of, name_of, namespace_of
 from sspcloud_magics.sandbox.daemon import SandboxError, snapshot_file
+from sspcloud_magics.sandbox.objects import labels_of, name_of, namespace_of
 from sspcloud_magics.sandbox.pods import is_bound, pod_over, pod_ready
 from sspcloud_magics.sandbox.resources import RESOURCES
 from sspcloud_magics.sandbox.store import Change, Obj, Store

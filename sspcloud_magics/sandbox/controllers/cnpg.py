@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from sspcloud_magics.sandbox import certificates
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key, reconcile_kind
-from sspcloud_magics.sandbox.controllers.objects import find, labels_of, name_of, namespace_of
-from sspcloud_magics.sandbox.controllers.writes import delete_pod, install, set_condition
+from sspcloud_magics.sandbox.controllers.writes import delete_pod, install, set_condition, set_status
+from sspcloud_magics.sandbox.objects import find, labels_of, name_of, namespace_of
 from sspcloud_magics.sandbox.pods import is_bound, is_terminating, pod_over, pod_ready
 from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import Change, Obj, Store, now
@@ -122,8 +122,7 @@ def _members(store: Store, resource: Resource, cluster: Obj) -> list[Obj]:
 
 
 def _report(store: Store, cluster: Obj, serial: int, *, hibernated: bool) -> None:
-    fresh = store.get(kinds.CLUSTERS, namespace_of(cluster), name_of(cluster))
-    status = copy.deepcopy(fresh.get("status") or {})
+    status = copy.deepcopy(cluster.get("status") or {})
     pods = _members(store, kinds.PODS, cluster)
     claims = [name_of(claim) for claim in _members(store, kinds.CLAIMS, cluster)]
     ready = sum(pod_ready(pod) for pod in pods)
@@ -136,7 +135,7 @@ def _report(store: Store, cluster: Obj, serial: int, *, hibernated: bool) -> Non
         "latestGeneratedNode": serial,
         "writeService": f"{f}-rw",
         "readService": f"{f}-r",
-        "image": fresh["spec"].get("imageName", IMAGE),
+        "image": cluster["spec"].get("imageName", IMAGE),
         "phase": "Cluster in healthy state" if ready or hibernated else "Setting up primary",
     }
     if claims:
@@ -152,8 +151,7 @@ def _report(store: Store, cluster: Obj, serial: int, *, hibernated: bool) -> Non
     is_ready = ("True", "ClusterIsReady", "Cluster is Ready")
     not_ready = ("False", "ClusterIsNotReady", "Cluster Is Not Ready")
     set_condition(status, "Ready", *(is_ready if ready else not_ready))
-    fresh["status"] = status
-    store.update(fresh)
+    set_status(store, cluster, status)
 
 
 CONTROLLER = Controller("cnpg", keys, reconcile)

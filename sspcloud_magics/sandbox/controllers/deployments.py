@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, reconcile_kind, yield_owner
-from sspcloud_magics.sandbox.controllers.objects import list_controlled, name_of, namespace_of
 from sspcloud_magics.sandbox.controllers.writes import create, new_object, owner_reference, set_condition
 from sspcloud_magics.sandbox.events import record_event
 from sspcloud_magics.sandbox.names import template_hash
+from sspcloud_magics.sandbox.objects import list_controlled, name_of, namespace_of
 from sspcloud_magics.sandbox.store import Obj, Store
 
 HASH = "pod-template-hash"
@@ -122,13 +122,11 @@ def _scale(store: Store, deployment: Obj, replica_set: Obj, size: int) -> None:
 
 
 def _report(store: Store, deployment: Obj, new: Obj, owned: list[Obj]) -> None:
-    fresh = store.get(kinds.DEPLOYMENTS, namespace_of(deployment), name_of(deployment))
-    fresh["metadata"].setdefault("annotations", {})[REVISION] = str(_revision(new))
-    wanted = fresh["spec"].get("replicas", 1)
+    wanted = deployment["spec"].get("replicas", 1)
     updated = next((_count(one, "replicas") for one in owned if name_of(one) == name_of(new)), 0)
     replicas = sum(_count(one, "replicas") for one in owned)
     ready = sum(_available(one) for one in owned)
-    status: Obj = {"observedGeneration": fresh["metadata"].get("generation", 1)}
+    status: Obj = {"observedGeneration": deployment["metadata"].get("generation", 1)}
     counts = {
         "replicas": replicas,
         "updatedReplicas": updated,
@@ -137,8 +135,8 @@ def _report(store: Store, deployment: Obj, new: Obj, owned: list[Obj]) -> None:
         "unavailableReplicas": max(wanted - ready, 0),
     }
     status |= {name: count for name, count in counts.items() if count}
-    status["conditions"] = copy.deepcopy((fresh.get("status") or {}).get("conditions") or [])
-    rolling = (fresh["spec"].get("strategy") or {}).get("rollingUpdate") or {}
+    status["conditions"] = copy.deepcopy(_conditions(deployment))
+    rolling = (deployment["spec"].get("strategy") or {}).get("rollingUpdate") or {}
     needed = wanted - _share(rolling.get("maxUnavailable", "25%"), wanted, math.floor)
     enough = ready >= needed
     reason = f"MinimumReplicas{'Available' if enough else 'Unavailable'}"
@@ -150,12 +148,12 @@ def _report(store: Store, deployment: Obj, new: Obj, owned: list[Obj]) -> None:
     set_condition(status, "Progressing", "True", reason, f'ReplicaSet "{name_of(new)}" {verb}.')
     refused = [found for one in owned for found in _conditions(one) if found["type"] == "ReplicaFailure"]
     status["conditions"] = [c for c in status["conditions"] if c["type"] != "ReplicaFailure"] + refused[:1]
-    fresh["status"] = status
-    store.update(fresh)
+    deployment["metadata"].setdefault("annotations", {})[REVISION] = str(_revision(new))
+    store.update(deployment | {"status": status})
 
 
-def _conditions(replica_set: Obj) -> list[Obj]:
-    return (replica_set.get("status") or {}).get("conditions") or []
+def _conditions(obj: Obj) -> list[Obj]:
+    return (obj.get("status") or {}).get("conditions") or []
 
 
 def _size(replica_set: Obj) -> int:

@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
-from sspcloud_magics.sandbox.controllers.objects import find, labels_of, name_of, namespace_of
 from sspcloud_magics.sandbox.controllers.writes import new_object, owner_reference
 from sspcloud_magics.sandbox.names import suffix
+from sspcloud_magics.sandbox.objects import find, labels_of, name_of, namespace_of
 from sspcloud_magics.sandbox.pods import is_terminating, pod_over, pod_ready, sidecars_of
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
-from sspcloud_magics.sandbox.controllers.objects import name_of, namespace_of
 from sspcloud_magics.sandbox.controllers.writes import delete_pod
+from sspcloud_magics.sandbox.objects import name_of, namespace_of
 from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind
 from sspcloud_magics.sandbox.store import Change, NotFound, Obj, Store

@@ -15,10 +15,16 @@ from itertools import takewhile
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, reconcile_kind, yield_owner
-from sspcloud_magics.sandbox.controllers.objects import list_controlled, name_of, namespace_of
-from sspcloud_magics.sandbox.controllers.writes import delete_owned, make_owned, pod_from, set_condition
+from sspcloud_magics.sandbox.controllers.writes import (
+    delete_owned,
+    make_owned,
+    pod_from,
+    set_condition,
+    set_status,
+)
 from sspcloud_magics.sandbox.events import record_event
 from sspcloud_magics.sandbox.names import suffix
+from sspcloud_magics.sandbox.objects import list_controlled, name_of, namespace_of
 from sspcloud_magics.sandbox.pods import active, condition, is_terminating, pod_over, pod_ready
 from sspcloud_magics.sandbox.store import Obj, Store, count_seconds_since, now
 
@@ -58,9 +64,7 @@ def reconcile(store: Store, job: Obj) -> float | None:
             status[field] = count
     status["ready"] = ready
     status["terminating"] = sum(is_terminating(pod) for pod in pods)
-    fresh = store.get(kinds.JOBS, namespace, name_of(job))
-    fresh["status"] = status
-    store.update(fresh)
+    set_status(store, job, status)
     deadline = job["spec"].get("activeDeadlineSeconds")
     if end or suspended:
         return None

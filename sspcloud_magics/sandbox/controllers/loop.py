@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from sspcloud_magics.sandbox.api.status import ApiError
-from sspcloud_magics.sandbox.controllers.objects import controller_of, find, name_of, namespace_of
+from sspcloud_magics.sandbox.objects import controller_of, find, name_of, namespace_of
 from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource
 from sspcloud_magics.sandbox.store import Change, Conflict, NotFound, Obj, Store

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.garbage import remove
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
-from sspcloud_magics.sandbox.controllers.objects import find, name_of, namespace_of
 from sspcloud_magics.sandbox.controllers.writes import new_object
+from sspcloud_magics.sandbox.objects import find, name_of, namespace_of
 from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.resources import RESOURCES
 from sspcloud_magics.sandbox.store import Change, Store

@@ -18,13 +18,6 @@ from sspcloud_magics.sandbox.controllers.loop import (
     reconcile_kind,
     yield_owner,
 )
-from sspcloud_magics.sandbox.controllers.objects import (
-    controller_of,
-    labels_of,
-    list_controlled,
-    name_of,
-    namespace_of,
-)
 from sspcloud_magics.sandbox.controllers.writes import (
     delete_owned,
     make_owned,
@@ -35,6 +28,13 @@ from sspcloud_magics.sandbox.controllers.writes import (
 )
 from sspcloud_magics.sandbox.labels import selects
 from sspcloud_magics.sandbox.names import suffix
+from sspcloud_magics.sandbox.objects import (
+    controller_of,
+    labels_of,
+    list_controlled,
+    name_of,
+    namespace_of,
+)
 from sspcloud_magics.sandbox.pods import active, is_terminating, pod_ready
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 

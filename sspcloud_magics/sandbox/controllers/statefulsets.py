@@ -11,16 +11,23 @@ from collections.abc import Iterator
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key, reconcile_kind, yield_owner
-from sspcloud_magics.sandbox.controllers.objects import (
+from sspcloud_magics.sandbox.controllers.writes import (
+    create,
+    delete_owned,
+    make_owned,
+    new_object,
+    pod_from,
+    set_status,
+)
+from sspcloud_magics.sandbox.events import record_event
+from sspcloud_magics.sandbox.names import template_hash
+from sspcloud_magics.sandbox.objects import (
     find,
     labels_of,
     list_controlled,
     name_of,
     namespace_of,
 )
-from sspcloud_magics.sandbox.controllers.writes import create, delete_owned, make_owned, new_object, pod_from
-from sspcloud_magics.sandbox.events import record_event
-from sspcloud_magics.sandbox.names import template_hash
 from sspcloud_magics.sandbox.pods import is_bound, is_terminating, pod_over, pod_ready
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 
@@ -133,9 +140,7 @@ def _report(store: Store, owner: Obj, revision: str) -> None:
         "updateRevision": revision,
         "collisionCount": 0,
     }
-    fresh = store.get(kinds.STATEFUL_SETS, namespace_of(owner), name_of(owner))
-    fresh["status"] = {name: value for name, value in status.items() if value or name != "readyReplicas"}
-    store.update(fresh)
+    set_status(store, owner, {k: value for k, value in status.items() if value or k != "readyReplicas"})
 
 
 CONTROLLER = Controller("statefulset", keys, reconcile)

@@ -19,7 +19,7 @@ from typing import TypeAlias
 from sspcloud_magics.sandbox import events
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.cnpg import CLUSTER
-from sspcloud_magics.sandbox.controllers.objects import find, labels_of, name_of, namespace_of
+from sspcloud_magics.sandbox.objects import find, labels_of, name_of, namespace_of
 from sspcloud_magics.sandbox.pods import is_bound
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 

@@ -10,9 +10,9 @@ from sspcloud_magics.sandbox.api.admission import complete_pod, give_cluster_ip
 from sspcloud_magics.sandbox.api.defaults import set_defaults
 from sspcloud_magics.sandbox.api.quota import check_quota
 from sspcloud_magics.sandbox.api.status import ApiError
-from sspcloud_magics.sandbox.controllers.objects import name_of, namespace_of
 from sspcloud_magics.sandbox.events import record_event
 from sspcloud_magics.sandbox.manifests import read_manifest
+from sspcloud_magics.sandbox.objects import name_of, namespace_of
 from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.resources import Resource, by_kind
 from sspcloud_magics.sandbox.store import Obj, Store, now

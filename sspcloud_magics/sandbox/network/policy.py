@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sspcloud_magics.sandbox.labels import selects
+from sspcloud_magics.sandbox.objects import labels_of, namespace_of
 from sspcloud_magics.sandbox.store import Obj
 
 
@@ -24,24 +25,6 @@ class Peer:
 
     pod: Obj
     namespace_labels: Mapping[str, str]
-
-    @property
-    def namespace(self) -> str:
-        """The namespace of the pod."""
-        name: str = self.pod["metadata"]["namespace"]
-        return name
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """The labels of the pod."""
-        labels: Mapping[str, str] = self.pod["metadata"].get("labels") or {}
-        return labels
-
-    @property
-    def address(self) -> str:
-        """The IP address of the pod, empty if it has none."""
-        address: str = (self.pod.get("status") or {}).get("podIP", "")
-        return address
 
 
 def allows(policies: Iterable[Obj], source: Peer, destination: Peer, port: int) -> bool:
@@ -56,9 +39,9 @@ def list_selecting(policies: Iterable[Obj], pod: Peer, direction: str) -> list[O
     return [
         policy
         for policy in policies
-        if policy["metadata"]["namespace"] == pod.namespace
+        if policy["metadata"]["namespace"] == namespace_of(pod.pod)
         and direction in _types(policy["spec"])
-        and selects(policy["spec"].get("podSelector") or {}, pod.labels)
+        and selects(policy["spec"].get("podSelector") or {}, labels_of(pod.pod))
     ]
 
 
@@ -89,13 +72,13 @@ def _peer_fits(peers: list[Obj] | None, namespace: str, other: Peer) -> bool:
 
 def _one_peer_fits(peer: Obj, namespace: str, other: Peer) -> bool:
     if "ipBlock" in peer:
-        return _in_block(peer["ipBlock"], other.address)
+        return _in_block(peer["ipBlock"], (other.pod.get("status") or {}).get("podIP", ""))
     if peer.get("namespaceSelector") is not None:
         if not selects(peer["namespaceSelector"] or {}, other.namespace_labels):
             return False
-    elif other.namespace != namespace:
+    elif namespace_of(other.pod) != namespace:
         return False
-    return selects(peer.get("podSelector") or {}, other.labels)
+    return selects(peer.get("podSelector") or {}, labels_of(other.pod))
 
 
 def _in_block(block: Obj, address: str) -> bool:

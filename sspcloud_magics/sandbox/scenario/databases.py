@@ -25,7 +25,7 @@ from threading import Lock
 from sspcloud_magics.sandbox import postgres
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.cnpg import CLUSTER
-from sspcloud_magics.sandbox.controllers.objects import find, labels_of, namespace_of
+from sspcloud_magics.sandbox.objects import find, labels_of, namespace_of
 from sspcloud_magics.sandbox.scenario import dataset
 from sspcloud_magics.sandbox.store import Obj, Store
 

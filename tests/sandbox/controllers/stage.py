@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sspcloud_magics.sandbox import resources as kinds
-from sspcloud_magics.sandbox.controllers.objects import name_of
+from sspcloud_magics.sandbox.objects import name_of
 from sspcloud_magics.sandbox.store import Obj, Store
 
 NS = "user-alice"

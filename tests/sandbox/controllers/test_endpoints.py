@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers import endpoints, garbage
-from sspcloud_magics.sandbox.controllers.objects import find, name_of
 from sspcloud_magics.sandbox.controllers.writes import create
+from sspcloud_magics.sandbox.objects import find, name_of
 from sspcloud_magics.sandbox.store import Store
 from tests.sandbox.controllers.stage import CONTAINER, LABELS, NS, make, pods
 

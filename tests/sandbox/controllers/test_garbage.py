@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers import garbage
-from sspcloud_magics.sandbox.controllers.objects import find
 from sspcloud_magics.sandbox.controllers.writes import owner_reference
+from sspcloud_magics.sandbox.objects import find
 from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 from tests.sandbox.controllers.stage import CONTAINER, NS, make

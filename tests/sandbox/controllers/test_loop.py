@@ -13,9 +13,9 @@ import pytest
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers import cnpg, jobs, namespaces
 from sspcloud_magics.sandbox.controllers.loop import Controller, ControllerLoop, Key
-from sspcloud_magics.sandbox.controllers.objects import find, name_of
 from sspcloud_magics.sandbox.controllers.volumes import Provisioner
 from sspcloud_magics.sandbox.controllers.writes import create
+from sspcloud_magics.sandbox.objects import find, name_of
 from sspcloud_magics.sandbox.pods import condition
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 

@@ -14,8 +14,8 @@ from sspcloud_magics.sandbox.controllers import (
 )
 from sspcloud_magics.sandbox.controllers.deployments import Rollout
 from sspcloud_magics.sandbox.controllers.loop import RETRY_SECONDS
-from sspcloud_magics.sandbox.controllers.objects import find, name_of
 from sspcloud_magics.sandbox.controllers.writes import create
+from sspcloud_magics.sandbox.objects import find, name_of
 from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.store import Obj, Store, now
 from tests.sandbox.controllers.stage import CONTAINER, LABELS, NS, make, pods
