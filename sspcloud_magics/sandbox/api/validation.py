@@ -59,11 +59,6 @@ def _matches(field: str, text: Any, kind: str, part_of: str = "") -> Causes:
         yield _invalid(field, part_of or text, words)
 
 
-def _is_short(field: str, text: str, longest: int) -> Causes:
-    if len(text) > longest:
-        yield Cause("FieldValueTooLong", f"Too long: may not be more than {longest} bytes", field)
-
-
 def _name(field: str, name: Any) -> Causes:
     yield from _require(field, name)
     if name:
@@ -77,19 +72,6 @@ def _port(field: str, port: Any) -> Causes:
         yield _invalid(field, port, "must be between 1 and 65535, inclusive")
 
 
-def _number_of_a_port(field: str, port: Any) -> Causes:
-    return _port(field, port) if isinstance(port, int) else iter(())
-
-
-def _unique(_field: str, _name: Any) -> Causes:
-    return iter(())
-
-
-def _not_negative(field: str, number: Any) -> Causes:
-    if isinstance(number, int) and number < 0:
-        yield _invalid(field, number, "must be greater than or equal to 0")
-
-
 def _one_of(*supported: str) -> Check:
     def check(field: str, value: Any) -> Causes:
         if not value and value not in supported:
@@ -100,9 +82,6 @@ def _one_of(*supported: str) -> Check:
             yield Cause("FieldValueNotSupported", words, field)
 
     return check
-
-
-_protocol = _one_of("SCTP", "TCP", "UDP")
 
 
 def _each(value: Any, path: str, field: str) -> Iterator[tuple[str, Any]]:
@@ -126,7 +105,7 @@ def _check_rules(rules: Rules, value: Any, field: str = "") -> Causes:
         seen = set()
         for where, found in _each(value, path, field):
             yield from check(where, found)
-            if found and check in (_name, _unique):
+            if found and check is _name:
                 place = (where.rpartition("[")[0], found)
                 if place in seen:
                     yield Cause("FieldValueDuplicate", f"Duplicate value: {_show(found)}", where)
@@ -140,37 +119,27 @@ def _labels(field: str, labels: Obj) -> Causes:
             yield from _matches(field, prefix, "subdomain", key)
         yield from _matches(field, name, "label_name", key)
         yield from _matches(field, value, "label_value")
-        yield from (*_is_short(field, name, 63), *_is_short(field, str(value), 63))
 
 
 def _metadata(resource: Resource, metadata: Obj) -> Causes:
     name, field = metadata.get("name"), "metadata.name"
     yield from _require(field, name, "name or generateName is required")
-    if name and resource.group == GROUP:
-        yield from (_invalid(field, name, f"may not contain '{bad}'") for bad in "/%" if bad in name)
-    elif name:
+    if name and resource.group != GROUP:
         kind = {"services": "dns_1035", "namespaces": "label"}.get(resource.plural, "subdomain")
         yield from _matches(field, name, kind)
-        yield from _is_short(field, name, 253 if kind == "subdomain" else 63)
     yield from _labels("metadata.labels", metadata.get("labels") or {})
 
 
 _CONTAINER: Rules = (
     ("name", _name),
     ("image", _require),
-    ("ports[].name", _unique),
     ("ports[].containerPort", _port),
-    ("ports[].protocol", _protocol),
-    ("volumeMounts[].name", _require),
-    ("volumeMounts[].mountPath", _require),
     ("env[].name", _require),
-    ("imagePullPolicy", _one_of("Always", "IfNotPresent", "Never")),
 )
 _POD: Rules = (
     ("volumes[].name", _name),
     ("containers", _require),
     ("restartPolicy", _one_of("Always", "OnFailure", "Never")),
-    ("dnsPolicy", _one_of("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")),
 )
 
 
@@ -197,39 +166,17 @@ def _workload(obj: Obj) -> Causes:
     if not (selector.get("matchLabels") or {}).items() <= labels.items():
         words = "`selector` does not match template `labels`"
         yield _invalid("spec.template.metadata.labels", labels, words)
-    yield from _not_negative("spec.replicas", spec["replicas"])
     yield from _labels("spec.template.labels", labels)
     claims = {claim["metadata"].get("name", "") for claim in spec.get("volumeClaimTemplates") or ()}
     yield from _pod_spec("spec.template.spec", template["spec"], claims)
     yield from _one_of("Always")("spec.template.spec.restartPolicy", template["spec"].get("restartPolicy"))
 
 
-_JOB: Rules = tuple(
-    (f"spec.{name}", _not_negative)
-    for name in (
-        "parallelism",
-        "completions",
-        "backoffLimit",
-        "ttlSecondsAfterFinished",
-        "activeDeadlineSeconds",
-    )
-)
-
-
 def _job(job: Obj) -> Causes:
-    yield from _check_rules(_JOB, job)
     pod = job["spec"]["template"]["spec"]
     yield from _pod_spec("spec.template.spec", pod)
     stops = pod.get("restartPolicy") != "Always"
     yield from _require("spec.template.spec.restartPolicy", stops, 'valid values: "OnFailure", "Never"')
-
-
-_SERVICE: Rules = (
-    ("spec.type", _one_of("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")),
-    ("spec.ports[].port", _port),
-    ("spec.ports[].protocol", _protocol),
-    ("spec.ports[].targetPort", _number_of_a_port),
-)
 
 
 def _service(service: Obj) -> Causes:
@@ -238,12 +185,8 @@ def _service(service: Obj) -> Causes:
     if spec.get("clusterIP") != "None" and spec.get("type") != "ExternalName":
         yield from _require("spec.ports", ports)
     named = len(ports) > 1 or any(port.get("name") for port in ports)
-    yield from _check_rules((*((("spec.ports[].name", _name),) if named else ()), *_SERVICE), service)
-
-
-def _data(obj: Obj) -> Causes:
-    for key in obj.get("data") or {}:
-        yield from _matches(f"data[{key}]", key, "config_key")
+    rules: Rules = (("spec.ports[].port", _port), *((("spec.ports[].name", _name),) if named else ()))
+    yield from _check_rules(rules, service)
 
 
 def _role(role: Obj) -> Causes:
@@ -280,9 +223,8 @@ def _immutable(resource: Resource, obj: Obj, old: Obj) -> Causes:
     for path in _DATA["fixed"].get(resource.plural, ()):
         ((field, value),), ((_, before),) = _each(obj, path, ""), _each(old, path, "")
         if value != before:
-            yield _invalid(
-                field, value, f"{'cannot change roleRef' if field == 'roleRef' else 'field is immutable'}"
-            )
+            words = "cannot change roleRef" if field == "roleRef" else "field is immutable"
+            yield _invalid(field, value, words)
     spec, before = obj.get("spec") or {}, old.get("spec") or {}
     fixed = _DATA["fixed_specs"].get(resource.plural)
     if resource.plural == "pods" and any(
@@ -291,13 +233,9 @@ def _immutable(resource: Resource, obj: Obj, old: Obj) -> Causes:
         yield _forbid("spec.containers", "pod updates may not add or remove containers")
     elif fixed and _get_fixed_part(spec, fixed["free"]) != _get_fixed_part(before, fixed["free"]):
         yield _forbid("spec", fixed["words"])
-    match resource.plural:
-        case "services" if before.get("clusterIP") and spec.get("type") != "ExternalName":
-            if spec.get("clusterIP") != before["clusterIP"]:
-                yield _invalid("spec.clusterIPs[0]", [spec.get("clusterIP")], "may not change once set")
-        case "secrets" | "configmaps" if old.get("immutable"):
-            if (obj.get("data"), obj.get("immutable")) != (old.get("data"), True):
-                yield _forbid("data", "field is immutable when `immutable` is set")
+    address, kept = spec.get("clusterIP"), before.get("clusterIP")
+    if resource.plural == "services" and kept and address != kept and spec.get("type") != "ExternalName":
+        yield _invalid("spec.clusterIPs[0]", [address], "may not change once set")
 
 
 def _forbid(field: str, words: str) -> Cause:
@@ -317,7 +255,6 @@ def _show(value: Any) -> str:
 
 
 _CHECKS: dict[str, Callable[[Obj], Causes]] = {
-    **dict.fromkeys(("configmaps", "secrets"), _data),
     **dict.fromkeys(("deployments", "replicasets", "statefulsets"), _workload),
     **dict.fromkeys(("clusterrolebindings", "rolebindings"), _validate_binding),
     **dict.fromkeys(("clusterroles", "roles"), _role),
