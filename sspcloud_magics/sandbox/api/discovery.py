@@ -70,8 +70,6 @@ def discover(request: web.Request) -> web.Response:  # noqa: PLR0911 -- a table 
     match [part for part in request.path.split("/") if part]:
         case ["version"]:
             return json_response(VERSION)
-        case ["healthz" | "livez" | "readyz", *_]:
-            return web.Response(text="ok")
         case [("api" | "apis") as root] if aggregated:
             groups = [g for g in _groups() if (g == "") == (root == "api")]
             return json_response(_aggregate(groups), content_type=_AGGREGATED)

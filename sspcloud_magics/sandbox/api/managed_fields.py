@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 from sspcloud_magics.sandbox.api.call import Call
-from sspcloud_magics.sandbox.api.patch import merge_keys
+from sspcloud_magics.sandbox.api.patch import merge_key
 from sspcloud_magics.sandbox.api.status import apply_conflict
 from sspcloud_magics.sandbox.store import Obj, copy_json, now
 
@@ -126,15 +126,16 @@ def _changes(before: dict[Path, Any], after: dict[Path, Any]) -> set[Path]:
 
 
 def _fields(path: Path, value: Any, name: str, owner: str) -> Iterator[tuple[Path, Any]]:
-    keys = merge_keys(name, owner)
+    merged_by = merge_key(name, owner)
     if isinstance(value, dict) and value and name not in _ATOMIC:
         for field, inner in value.items():
             yield from _fields((*path, f"f:{field}"), inner, field, name)
     elif isinstance(value, list) and value and name in _SETS:
         yield from (((*path, f"v:{json.dumps(item)}"), item) for item in value)
-    elif isinstance(value, list) and value and keys and all(isinstance(item, dict) for item in value):
+    elif isinstance(value, list) and value and merged_by and all(isinstance(item, dict) for item in value):
         for item in value:
-            key = {name: item.get(name, _DEFAULTS.get(name)) for name in sorted(keys)}
+            keys = (merged_by, "protocol") if name == "ports" else (merged_by,)
+            key = {each: item.get(each, _DEFAULTS.get(each)) for each in keys}
             element = (*path, f"k:{json.dumps(key, separators=(',', ':'))}")
             yield (*element, ELEMENT), None
             for field, inner in item.items():

@@ -37,28 +37,15 @@ _MERGE_KEYS = {
     "volumeMounts": "mountPath",
     "volumes": "name",
 }
-# The merge key of a list, by the name of its parent and of the list, where the latter is ambiguous.
-_MERGE_KEYS_WITHIN = {
-    ("containers", "ports"): "containerPort",
-    ("initContainers", "ports"): "containerPort",
-    ("spec", "ports"): "port",
-}
+# The merge key of a list of ports, by the field or the type that contains it.
+_PORTS_KEYS = dict.fromkeys(("containers", "initContainers", "Container"), "containerPort")
+_PORTS_KEYS |= dict.fromkeys(("spec", "ServiceSpec"), "port")
 _SETS = {"finalizers"}
 
 
-def list_merge_key(name: str, owner: str) -> str | None:
-    """Return the merge key of the list `name` in the type `owner`, None if lists are replaced as a whole."""
-    if name == "ports":
-        return {"Container": "containerPort", "ServiceSpec": "port"}.get(owner)
-    return _MERGE_KEYS.get(name)
-
-
-def merge_keys(name: str, owner: str) -> tuple[str, ...]:
-    """Return the keys of the list `name` in the field `owner` for server-side apply; empty if it is atomic."""
-    key = _MERGE_KEYS_WITHIN.get((owner, name), _MERGE_KEYS.get(name))
-    if key is None:
-        return ()
-    return (key, "protocol") if name == "ports" else (key,)
+def merge_key(name: str, owner: str) -> str | None:
+    """Return the merge key of the list `name` in the field or type `owner`, None if it is replaced as a whole."""
+    return _PORTS_KEYS.get(owner) if name == "ports" else _MERGE_KEYS.get(name)
 
 
 def check_patch_type(call: Call) -> None:
@@ -144,8 +131,7 @@ def strategic_merge(value: Any, patch: Any, name: str = "", parent: str = "") ->
     if isinstance(patch, list):
         if name in _SETS:
             return [*(value or []), *(item for item in patch if item not in (value or ()))]
-        key = _MERGE_KEYS_WITHIN.get((parent, name), _MERGE_KEYS.get(name))
-        if key is not None:
+        if key := merge_key(name, parent):
             return _merge_list(value or [], patch, key, name)
     return copy_json(patch)
 
@@ -171,8 +157,7 @@ def _merge_map(value: Any, patch: Obj, name: str) -> Obj:
         if directive == "$deleteFromPrimitiveList":
             result[target] = [item for item in result.get(target) or () if item not in change]
         elif directive == "$setElementOrder" and isinstance(result.get(target), list):
-            key = _MERGE_KEYS_WITHIN.get((name, target), _MERGE_KEYS.get(target, ""))
-            result[target] = _in_order(result[target], change, key)
+            result[target] = _in_order(result[target], change, merge_key(target, name))
     return result
 
 
@@ -192,7 +177,7 @@ def _merge_list(value: list[Obj], patch: list[Obj], key: str, name: str) -> list
     return result
 
 
-def _in_order(items: list[Any], order: list[Any], key: str) -> list[Any]:
+def _in_order(items: list[Any], order: list[Any], key: str | None) -> list[Any]:
     """Return the elements in the given order, followed by those that it does not name."""
 
     def get_key(item: Any) -> Any:

@@ -54,15 +54,11 @@ def check_quota(store: Store, obj: Obj) -> None:
         used = {item: _count_used(store, namespace, item) for item in asked}
         over = sorted(item for item in asked if used[item] + asked[item] > parse_quantity(hard[item]))
         if over:
-            shown = [
-                ",".join(f"{item}={value}" for item, value in values)
-                for values in (
-                    [(item, _format_amount(asked[item], item)) for item in over],
-                    [(item, _format_amount(used[item], item)) for item in over],
-                    [(item, hard[item]) for item in over],
-                )
-            ]
-            why = f"exceeded quota: {title}, requested: {shown[0]}, used: {shown[1]}, limited: {shown[2]}"
+            requested, in_use, limited = (
+                ",".join(f"{item}={_format_amount(amounts[item], item)}" for item in over)
+                for amounts in (asked, used, {item: parse_quantity(hard[item]) for item in over})
+            )
+            why = f"exceeded quota: {title}, requested: {requested}, used: {in_use}, limited: {limited}"
             raise status.make_forbidden(resource.group, resource.plural, name, why)
 
 

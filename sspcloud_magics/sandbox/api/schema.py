@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from sspcloud_magics.sandbox.api.patch import list_merge_key
+from sspcloud_magics.sandbox.api.patch import merge_key
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource
 from sspcloud_magics.sandbox.store import Obj
 
@@ -147,7 +147,7 @@ def _type(name: str, kind: str, owner: str) -> Obj:
         return {"allOf": [{"$ref": _REFERENCE + _definition(kind)}], "default": {}}
     if container["item"]:
         schema: Obj = {"type": "array", "items": _item(container["item"])}
-        key = list_merge_key(name, short_name(_definition(owner)))
+        key = merge_key(name, short_name(_definition(owner)))
         if key:
             schema |= {"x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": key}
         return schema
