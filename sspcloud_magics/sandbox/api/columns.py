@@ -22,6 +22,7 @@ from sspcloud_magics.sandbox.api.humanize import (
     join_values,
 )
 from sspcloud_magics.sandbox.api.pod_status import summarize
+from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.store import Obj
 
 # The path of a cell's value, with a default after "or"; or the function that returns the cell.
@@ -59,10 +60,6 @@ def read_path(obj: Obj, cell: str) -> Any:
     return value
 
 
-def _age(obj: Obj) -> str:
-    return age(obj["metadata"].get("creationTimestamp"))
-
-
 def _of_containers(field: str) -> Cell:
     return lambda obj: join_values(
         c.get(field, "") for c in read_path(obj, "spec.template.spec.containers") or ()
@@ -71,11 +68,6 @@ def _of_containers(field: str) -> Cell:
 
 def _ready(obj: Obj) -> str:
     return f"{read_path(obj, 'status.readyReplicas or 0')}/{obj['spec'].get('replicas', 1)}"
-
-
-def _pod_ready(pod: Obj) -> str:
-    summary = summarize(pod)
-    return f"{summary.ready}/{summary.total}"
 
 
 def _external_ip(service: Obj) -> str:
@@ -109,10 +101,6 @@ def _endpoints(endpoints: Obj) -> str:
     return _some(shown, NONE)
 
 
-def _slice_addresses(endpoint_slice: Obj) -> str:
-    return _some([a for e in endpoint_slice.get("endpoints") or () for a in e["addresses"]], UNSET)
-
-
 def _node_status(node: Obj) -> str:
     conditions = {c["type"]: c["status"] for c in read_path(node, "status.conditions") or ()}
     word = {"True": "Ready", None: "Unknown"}.get(conditions.get("Ready"), "NotReady")
@@ -132,11 +120,6 @@ def _show_last_seen(event: Obj) -> str:
     return f"{last} (x{count} over {age(first)})" if count > 1 else last
 
 
-def _name_involved(event: Obj) -> str:
-    involved = event.get("involvedObject") or {}
-    return f"{involved.get('kind', '').lower()}/{involved.get('name', '')}"
-
-
 def _completions(job: Obj) -> str:
     done, wanted = read_path(job, "status.succeeded or 0"), job["spec"].get("completions")
     parallel = job["spec"].get("parallelism") or 0
@@ -154,16 +137,10 @@ def _duration(job: Obj) -> str:
 
 def _job_state(job: Obj) -> str:
     true = {c["type"] for c in read_path(job, "status.conditions") or () if c["status"] == "True"}
-    if job["metadata"].get("deletionTimestamp"):
+    if is_terminating(job):
         true.add("Terminating")
     order = ("Complete", "Failed", "Terminating", "Suspended", "FailureTarget", "SuccessCriteriaMet")
     return next((word for word in order if word in true), "Running")
-
-
-def _claim_phase(claim: Obj) -> str:
-    return (
-        "Terminating" if claim["metadata"].get("deletionTimestamp") else str(read_path(claim, "status.phase"))
-    )
 
 
 def _quota(*, limits: bool) -> Cell:
@@ -189,7 +166,7 @@ def _sizes(*fields: str) -> Cell:
 
 # The cells that are not the value at a path, by column, or by kind and column.
 _MADE: dict[str, Cell] = {
-    "Age": _age,
+    "Age": lambda obj: age(obj["metadata"].get("creationTimestamp")),
     "Containers": _of_containers("name"),
     "Images": _of_containers("image"),
     "Pod-Selector": lambda obj: format_selector(obj["spec"].get("podSelector")),
@@ -202,26 +179,32 @@ _MADE: dict[str, Cell] = {
     "Data": _sizes("data", "binaryData"),
     "deployments Ready": _ready,
     "statefulsets Ready": _ready,
-    "pods Ready": _pod_ready,
+    "pods Ready": lambda pod: "{0.ready}/{0.total}".format(summarize(pod)),
     "pods Status": lambda pod: summarize(pod).reason,
     "pods Restarts": lambda pod: summarize(pod).restarts,
     "services External-IP": _external_ip,
     "services Port(s)": _ports,
     "services Selector": lambda obj: format_labels(obj["spec"].get("selector")),
     "endpoints Endpoints": _endpoints,
-    "endpointslices Endpoints": _slice_addresses,
+    "endpointslices Endpoints": lambda obj: _some(
+        [address for each in obj.get("endpoints") or () for address in each["addresses"]], UNSET
+    ),
     "endpointslices Ports": lambda obj: _some(
         [str(p.get("port") or "*") for p in obj.get("ports") or ()], UNSET
     ),
     "nodes Status": _node_status,
     "nodes Roles": _node_roles,
     "events Last Seen": _show_last_seen,
-    "events Object": _name_involved,
+    "events Object": lambda event: (
+        f"{read_path(event, 'involvedObject.kind').lower()}/{read_path(event, 'involvedObject.name')}"
+    ),
     "events Message": lambda event: str(event.get("message", "")).strip(),
     "jobs Status": _job_state,
     "jobs Completions": _completions,
     "jobs Duration": _duration,
-    "persistentvolumeclaims Status": _claim_phase,
+    "persistentvolumeclaims Status": lambda obj: (
+        "Terminating" if is_terminating(obj) else read_path(obj, "status.phase")
+    ),
     "persistentvolumeclaims Access Modes": lambda o: ",".join(
         _MODES.get(m, m) for m in read_path(o, "status.accessModes")
     ),
