@@ -30,13 +30,7 @@ from sspcloud_magics.sandbox.store import AlreadyExists, Conflict, NotFound, Obj
 
 # Characters of generateName that are used; with the random suffix the name has at most 63.
 _LONGEST_GENERATED = 58
-_SYSTEM_FIELDS = (
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-)
+_SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 
 
 async def get_object(call: Call) -> web.Response:

@@ -19,14 +19,7 @@ from sspcloud_magics.sandbox.pods import pod_over
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind
 from sspcloud_magics.sandbox.store import Change, Obj, Store, copy_json
 
-_COUNTED = (
-    "configmaps",
-    "persistentvolumeclaims",
-    "pods",
-    "resourcequotas",
-    "secrets",
-    "services",
-)
+_COUNTED = ("configmaps", "persistentvolumeclaims", "pods", "resourcequotas", "secrets", "services")
 _COMPUTE = {
     "cpu": ("requests", "cpu"),
     "memory": ("requests", "memory"),

@@ -28,13 +28,7 @@ from sspcloud_magics.sandbox.controllers.writes import (
 )
 from sspcloud_magics.sandbox.labels import selects
 from sspcloud_magics.sandbox.names import suffix
-from sspcloud_magics.sandbox.objects import (
-    controller_of,
-    labels_of,
-    list_controlled,
-    name_of,
-    namespace_of,
-)
+from sspcloud_magics.sandbox.objects import controller_of, labels_of, list_controlled, name_of, namespace_of
 from sspcloud_magics.sandbox.pods import active, is_terminating, pod_ready
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 

@@ -21,13 +21,7 @@ from sspcloud_magics.sandbox.controllers.writes import (
 )
 from sspcloud_magics.sandbox.events import record_event
 from sspcloud_magics.sandbox.names import template_hash
-from sspcloud_magics.sandbox.objects import (
-    find,
-    labels_of,
-    list_controlled,
-    name_of,
-    namespace_of,
-)
+from sspcloud_magics.sandbox.objects import find, labels_of, list_controlled, name_of, namespace_of
 from sspcloud_magics.sandbox.pods import is_bound, is_terminating, pod_over, pod_ready
 from sspcloud_magics.sandbox.store import Change, Obj, Store
 

@@ -123,13 +123,7 @@ class Node:
         return await worker.dial(port)
 
     async def logs(
-        self,
-        namespace: str,
-        name: str,
-        *,
-        container: str,
-        previous: bool = False,
-        **how: Any,
+        self, namespace: str, name: str, *, container: str, previous: bool = False, **how: Any
     ) -> AsyncIterator[bytes]:
         """Yield the log of a container; raise `LogsUnavailable` if there is none. `how`: see `logs.read`."""
         worker = self._worker(namespace, name)

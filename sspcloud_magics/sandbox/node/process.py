@@ -75,12 +75,7 @@ class Process:
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
                 limit=MAX_LINE,
-                env={
-                    "PATH": os.defpath,
-                    "LANG": "C.UTF-8",
-                    "TZ": "UTC",
-                    "TMPDIR": tempfile.gettempdir(),
-                },
+                env={"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC", "TMPDIR": tempfile.gettempdir()},
             )
         except BaseException:
             writer.close()
