@@ -24,11 +24,6 @@ class Person:
     certificate: ClientCertificate | None = None
 
 
-def path_of(home: Path, name: str) -> Path:
-    """Return the path of a person's kubeconfig."""
-    return home / f"kubeconfig-{name}"
-
-
 def write(home: Path, server: str, ca: str, person: Person) -> Path:
     """Write a person's kubeconfig, readable only by you, and return its path."""
     user: dict[str, Any] = {}
@@ -49,7 +44,7 @@ def write(home: Path, server: str, ca: str, person: Person) -> Path:
         "current-context": person.name,
         "preferences": {},
     }
-    path = path_of(home, person.name)
+    path = home / f"kubeconfig-{person.name}"
     write_private(path, yaml.safe_dump(content, sort_keys=False).encode())
     return path
 

@@ -87,18 +87,13 @@ class Store:
     def __init__(self, history: int = 10_000) -> None:
         self._objects: dict[Resource, dict[tuple[str, str], Obj]] = {kind: {} for kind in RESOURCES}
         # Resource version of the last change.
-        self._version = 1
+        self.version = 1
         # The last changes, oldest first.
         self._history: deque[Change] = deque(maxlen=history)
         self._subscribers: list[Callable[[Change], None]] = []
         # Changes that the subscribers have not been notified of, and whether a call of `_notify` is doing so.
         self._pending: deque[Change] = deque()
         self._notifying = False
-
-    @property
-    def version(self) -> int:
-        """The version of the last change."""
-        return self._version
 
     def get(self, resource: Resource, namespace: str, name: str) -> Obj:
         """Return an object; `namespace` is empty for cluster-scoped kinds.
@@ -175,9 +170,9 @@ class Store:
         if old is None:
             raise NotFound(f'{resource.qualified} "{name}" not found')
         last: Obj = copy_json(old)
-        self._version += 1
-        last["metadata"]["resourceVersion"] = str(self._version)
-        self._notify(Change("DELETED", resource, last, old, self._version))
+        self.version += 1
+        last["metadata"]["resourceVersion"] = str(self.version)
+        self._notify(Change("DELETED", resource, last, old, self.version))
         return cast("Obj", copy_json(last))
 
     def changes_since(self, version: int) -> list[Change]:
@@ -185,8 +180,8 @@ class Store:
 
         Raise `Gone` if the history does not go back that far.
         """
-        oldest = self._history[0].version if self._history else self._version + 1
-        if version + 1 < oldest and version != self._version:
+        oldest = self._history[0].version if self._history else self.version + 1
+        if version + 1 < oldest and version != self.version:
             raise Gone(f"too old resource version: {version} ({oldest})")
         return list(reversed([*takewhile(lambda change: change.version > version, reversed(self._history))]))
 
@@ -195,7 +190,7 @@ class Store:
         for obj in objects:
             key = self._key(obj)
             self._objects[key[0]][key[1:]] = obj
-        self._version = version
+        self.version = version
 
     def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
         """Call `callback` for every change from now on; return a function that ends the subscription."""
@@ -213,10 +208,10 @@ class Store:
         return resource, metadata.get("namespace", "") if resource.namespaced else "", metadata["name"]
 
     def _put(self, kind: str, key: Key, obj: Obj, old: Obj | None) -> Obj:
-        self._version += 1
-        obj["metadata"]["resourceVersion"] = str(self._version)
+        self.version += 1
+        obj["metadata"]["resourceVersion"] = str(self.version)
         self._objects[key[0]][key[1:]] = obj
-        self._notify(Change(kind, key[0], copy_json(obj), old, self._version))
+        self._notify(Change(kind, key[0], copy_json(obj), old, self.version))
         return cast("Obj", copy_json(obj))
 
     def _notify(self, change: Change) -> None:

@@ -5,7 +5,7 @@ A deleted namespace is ``Terminating`` until its last object is gone; pods have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.garbage import remove
@@ -31,8 +31,8 @@ def keys(store: Store, change: Change) -> Iterator[Key]:
             yield (name_of(namespace),)
 
 
-def reconciler(ca: str) -> Callable[[Store, Key], None]:
-    """Return the reconcile function, which publishes `ca`."""
+def controller(ca: str) -> Controller:
+    """Return the controller of namespaces, which publishes `ca` in each of them."""
 
     def reconcile(store: Store, key: Key) -> None:
         name = str(key[0])
@@ -50,12 +50,7 @@ def reconciler(ca: str) -> Callable[[Store, Key], None]:
         if find(store, kinds.CONFIG_MAPS, name, ROOT_CA) is None:
             store.create({**new_object(kinds.CONFIG_MAPS, name, ROOT_CA), "data": {"ca.crt": ca}})
 
-    return reconcile
-
-
-def controller(ca: str) -> Controller:
-    """Return the controller of namespaces, which publishes `ca` in each of them."""
-    return Controller("namespace", keys, reconciler(ca))
+    return Controller("namespace", keys, reconcile)
 
 
 def _empty(store: Store, name: str) -> None:

@@ -11,10 +11,9 @@ import asyncio
 import logging
 import shutil
 import uuid
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sspcloud_magics.sandbox import events
 from sspcloud_magics.sandbox import resources as kinds
@@ -63,9 +62,7 @@ class Provisioner:
             if not self._is_needed(volume):
                 volume.rename(self._volumes.with_name(f"discarded-{uuid.uuid4().hex}"))
         for old in self._volumes.parent.glob("discarded-*"):
-            task = asyncio.create_task(asyncio.to_thread(shutil.rmtree, old, ignore_errors=True))
-            self._tasks["", old.name] = task
-            task.add_done_callback(partial(self._forget, ("", old.name)))
+            self._run(("", old.name), asyncio.to_thread(shutil.rmtree, old, ignore_errors=True))
 
     def _is_needed(self, volume: Path) -> bool:
         """Return whether a volume belongs to a bound claim, or to a database that waits for its next instance."""
@@ -75,9 +72,6 @@ class Provisioner:
             return is_bound(claim)
         return find(self._store, kinds.CLUSTERS, namespace, name.rpartition("-")[0]) is not None
 
-    def _forget(self, key: tuple[str, str], _: asyncio.Task[None]) -> None:
-        self._tasks.pop(key, None)
-
     def _on_change(self, change: Change) -> None:
         if change.resource == kinds.CLAIMS and change.type == "ADDED":
             self._bind(change.object)
@@ -86,9 +80,11 @@ class Provisioner:
         key = (namespace_of(claim), name_of(claim))
         if is_bound(claim) or key in self._tasks:
             return
-        task = asyncio.create_task(self._fill(claim), name=f"volume {'/'.join(key)}")
-        self._tasks[key] = task
-        task.add_done_callback(partial(self._forget, key))
+        self._run(key, self._fill(claim))
+
+    def _run(self, key: tuple[str, str], work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[key] = asyncio.create_task(work)
+        self._tasks[key].add_done_callback(lambda _: self._tasks.pop(key, None))
 
     async def _fill(self, claim: Obj) -> None:
         namespace, name = namespace_of(claim), name_of(claim)

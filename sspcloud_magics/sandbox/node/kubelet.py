@@ -58,6 +58,8 @@ class Node:
         self._network = network
         self._home = home / "node"
         self._volumes_home = home
+        # The list of processes for the next start.
+        self._leftovers = self._home / "processes.json"
         self._back_off = back_off
         # By the UID of the pod: the workers, and the tasks that run them.
         self._workers: dict[str, PodWorker] = {}
@@ -205,10 +207,6 @@ class Node:
             del self._workers[worker.uid], self._tasks[worker.uid]
 
     # Processes that must not outlive the sandbox.
-
-    @property
-    def _leftovers(self) -> Path:
-        return self._home / "processes.json"
 
     def _write_leftovers(self, pid: int | None = None) -> None:
         """Start the list of processes, or add a process to it."""

@@ -36,6 +36,8 @@ class Process:
 
     def __init__(self, child: asyncio.subprocess.Process, control: asyncio.StreamWriter, log: Log) -> None:
         self._child = child
+        # The ID of the process and of its group.
+        self.pid = child.pid
         self._control = control
         self._log = log
         # Copies the output to the log; reads the control socket.
@@ -44,11 +46,6 @@ class Process:
         self._requests: set[asyncio.Task[None]] = set()
         # The loopback ports behind the open ports of the pod.
         self.ports: dict[int, int] = {}
-
-    @property
-    def pid(self) -> int:
-        """The ID of the process and of its group."""
-        return self._child.pid
 
     @classmethod
     async def start(

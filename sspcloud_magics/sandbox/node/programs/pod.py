@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 
@@ -52,7 +52,9 @@ class Pod:
         """
         reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0)))
         pod = cls(writer, json.loads(await reader.readline()))
-        pod._node = asyncio.create_task(pod._listen_to_node(reader, on_node_lost or _vanish))
+        pod._node = asyncio.create_task(
+            pod._listen_to_node(reader, on_node_lost or (lambda: os._exit(128 + signal.SIGKILL)))
+        )
         return pod
 
     async def _listen_to_node(self, reader: asyncio.StreamReader, on_lost: Callable[[], None]) -> None:
@@ -119,16 +121,8 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _vanish() -> None:
-    os._exit(128 + signal.SIGKILL)
-
-
-def run(main: Callable[[], Awaitable[int]]) -> None:
+def run(main: Callable[[], Coroutine[Any, Any, int]]) -> None:
     """Run a program, and exit with its exit code."""
-
-    async def _main() -> int:
-        return await main()
-
     # Ctrl-C in the terminal of the sandbox does not concern a pod.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise SystemExit(asyncio.run(_main()))
+    raise SystemExit(asyncio.run(main()))
