@@ -3,7 +3,7 @@
 There are four kinds of credentials, tried in the order of the real server: the client certificate of the TLS
 connection, a static bearer token, a service-account token, and an ID token of the identity provider. A request
 without credentials is from ``system:anonymous``; invalid or expired credentials are refused. Static tokens are
-stored as digests only.
+stored as digests, so that no dump of this object's state shows one.
 """
 
 from __future__ import annotations
