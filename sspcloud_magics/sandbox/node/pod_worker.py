@@ -30,7 +30,9 @@ from sspcloud_magics.sandbox.node.process import Process
 from sspcloud_magics.sandbox.node.relay import Sandbox
 from sspcloud_magics.sandbox.node.scheduler import SCHEDULER, refusal
 from sspcloud_magics.sandbox.node.status import make_unscheduled, make_waiting, pod_status
+from sspcloud_magics.sandbox.objects import find
 from sspcloud_magics.sandbox.pods import pod_over
+from sspcloud_magics.sandbox.resources import Resource
 from sspcloud_magics.sandbox.store import NotFound, Obj, Store, count_seconds_since, now
 
 NODE_NAME: Final = "sandbox-node"
@@ -293,7 +295,7 @@ class PodWorker:
     async def _schedule(self) -> None:
         """Wait until the pod fits on the node, then bind it."""
         if self._was_here:
-            self._store_status(None)
+            self.write_status()
             return
         spec = self.pod["spec"]
         if spec.get("nodeName", NODE_NAME) != NODE_NAME or spec.get("schedulerName", SCHEDULER) != SCHEDULER:
@@ -301,10 +303,10 @@ class PodWorker:
         # A pod with a nodeName bypasses the scheduler.
         while "nodeName" not in spec and (message := self._unschedulable()):
             self.record_event("FailedScheduling", message, warning=True, component=SCHEDULER)
-            self._store_status(make_unscheduled(self.pod, message, now()))
+            self.write_status(message)
             await self.wait_for_change()
         self._start_time = now()
-        self._store_status(None)
+        self.write_status()
         message = f"Successfully assigned {self._namespace}/{self._name} to {NODE_NAME}"
         self.record_event("Scheduled", message, component=SCHEDULER)
 
@@ -337,12 +339,8 @@ class PodWorker:
                     return f'MountVolume.SetUp failed for volume "{volume["name"]}" : {resource.singular} "{source[key]}" not found'
         return None
 
-    def _exists(self, resource: Any, name: str) -> bool:
-        try:
-            self.machine.store.peek(resource, self._namespace, name)
-        except NotFound:
-            return False
-        return True
+    def _exists(self, resource: Resource, name: str) -> bool:
+        return find(self.machine.store, resource, self._namespace, name) is not None
 
     async def wait_for_change(self) -> None:
         """Wait for the change of an object that the pod may need."""
@@ -383,48 +381,39 @@ class PodWorker:
             store = self.machine.store
             events.record_event(store, self.pod, reason, message, component=component, host=host, **how)
 
-    def write_status(self) -> None:
-        """Write the status of the Pod object, after a change of a container."""
-        status = pod_status(
-            self.pod,
-            [container.state for container in self._others],
-            initial=[container.state for container in self._initial],
-            ip=self._shown_ip,
-            start_time=self._start_time,
-            now=now(),
-            failure=self._failure,
-            stopped=self._stopped,
-        )
-        self._store_status(status)
+    def write_status(self, unschedulable: str = "") -> None:
+        """Write the status of the Pod object and, for a bound pod, the node's name.
 
-    def _store_status(self, status: Obj | None) -> None:
-        """Write a status and, for a bound pod, the node's name; None writes the current status."""
-        if self._gone:
+        `unschedulable`: the scheduler's message if the pod fits on no node.
+        """
+        pod = None if self._gone else self._find()
+        if pod is None:
             return
-        try:
-            pod = self.machine.store.get(kinds.PODS, self._namespace, self._name)
-        except NotFound:
-            return
-        if pod["metadata"]["uid"] != self.uid:
-            return
-        scheduled = bool(self._start_time)
-        if scheduled:
+        if self._start_time:
             pod["spec"]["nodeName"] = NODE_NAME
-        self.pod = pod
-        if status is None:
-            self.pod = self.machine.store.update(pod)
-            self.write_status()
+        if unschedulable:
+            status = make_unscheduled(pod, unschedulable, now())
         else:
-            self.pod = self.machine.store.update(pod | {"status": status})
+            status = pod_status(
+                pod,
+                [container.state for container in self._others],
+                initial=[container.state for container in self._initial],
+                ip=self._shown_ip,
+                start_time=self._start_time,
+                now=now(),
+                failure=self._failure,
+                stopped=self._stopped,
+            )
+        self.pod = self.machine.store.update(pod | {"status": status})
+
+    def _find(self) -> Obj | None:
+        """Return the Pod object, None if it is gone or was replaced under the same name."""
+        pod = find(self.machine.store, kinds.PODS, self._namespace, self._name)
+        return pod if pod is not None and pod["metadata"]["uid"] == self.uid else None
 
     def _delete(self) -> None:
         """Remove the Pod object, unless it is gone."""
-        if self._gone:
-            return
-        self._gone = True
-        with contextlib.suppress(NotFound):
-            if (
-                self.machine.store.peek(kinds.PODS, self._namespace, self._name)["metadata"]["uid"]
-                == self.uid
-            ):
+        if not self._gone:
+            self._gone = True
+            if self._find() is not None:
                 self.machine.store.delete(kinds.PODS, self._namespace, self._name)
