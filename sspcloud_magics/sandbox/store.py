@@ -28,6 +28,11 @@ Key: TypeAlias = tuple[Resource, str, str]
 class NotFound(Exception):
     """The object does not exist."""
 
+    def __init__(self, resource: Resource, name: str) -> None:
+        super().__init__(f'{resource.qualified} "{name}" not found')
+        self.resource = resource
+        self.name = name
+
 
 class AlreadyExists(Exception):
     """An object of that name already exists."""
@@ -110,7 +115,7 @@ class Store:
         try:
             return self._objects[resource][namespace, name]
         except KeyError:
-            raise NotFound(f'{resource.qualified} "{name}" not found') from None
+            raise NotFound(resource, name) from None
 
     def list_objects(self, resource: Resource, namespace: str | None = None) -> list[Obj]:
         """Return the objects of a kind, in one namespace or in all, sorted by namespace and name."""
@@ -146,7 +151,7 @@ class Store:
         key = self._key(obj)
         old = self._objects[key[0]].get(key[1:])
         if old is None:
-            raise NotFound(f'{key[0].qualified} "{key[2]}" not found')
+            raise NotFound(key[0], key[2])
         metadata = obj["metadata"]
         version = metadata.get("resourceVersion")
         if version not in (None, "", "0", old["metadata"]["resourceVersion"]):
@@ -168,7 +173,7 @@ class Store:
         """Remove an object at once and return its last state; raise `NotFound` if it does not exist."""
         old = self._objects[resource].pop((namespace, name), None)
         if old is None:
-            raise NotFound(f'{resource.qualified} "{name}" not found')
+            raise NotFound(resource, name)
         last: Obj = copy_json(old)
         self.version += 1
         last["metadata"]["resourceVersion"] = str(self.version)

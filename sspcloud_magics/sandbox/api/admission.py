@@ -48,10 +48,7 @@ def give_cluster_ip(store: Store, service: Obj) -> None:
 
 def _check_namespace(call: Call, obj: Obj) -> None:
     name = call.namespace
-    try:
-        namespace = call.store.peek(kinds.NAMESPACES, "", name)
-    except NotFound:
-        raise status.not_found(kinds.NAMESPACES, name) from None
+    namespace = call.store.peek(kinds.NAMESPACES, "", name)
     if namespace["metadata"].get("deletionTimestamp"):
         why = f"unable to create new content in namespace {name} because it is being terminated"
         raise status.make_forbidden(

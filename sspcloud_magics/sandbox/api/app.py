@@ -113,8 +113,8 @@ async def _handle(cluster: Cluster, request: web.Request) -> web.StreamResponse:
         call.warnings.append("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
     try:
         return await _handler(call)(call)
-    except NotFound:
-        raise status.not_found(call.resource, info.name) from None
+    except NotFound as error:
+        raise status.not_found(error.resource, error.name) from None
 
 
 def _handler(call: Call) -> Handler:

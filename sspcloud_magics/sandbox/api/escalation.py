@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.api import status
 from sspcloud_magics.sandbox.api.call import Call
 from sspcloud_magics.sandbox.auth.rbac import GROUP, Attributes, decide, rules_held, rules_of_reference
 from sspcloud_magics.sandbox.auth.users import MASTERS
-from sspcloud_magics.sandbox.store import NotFound, Obj
+from sspcloud_magics.sandbox.store import Obj
 
 _FIELDS = (
     ("apiGroups", "APIGroups"),
@@ -30,7 +29,7 @@ _FIELDS = (
 def check_escalation(call: Call, obj: Obj, old: Obj | None) -> None:
     """Raise `ApiError` 403 if a role or binding grants permissions that the user does not hold.
 
-    Raise `ApiError` 404 if the role of a binding does not exist.
+    Raise `NotFound` if the role of a binding does not exist.
     """
     if call.resource.group != GROUP or MASTERS in call.user.groups:
         return
@@ -45,11 +44,7 @@ def check_escalation(call: Call, obj: Obj, old: Obj | None) -> None:
     plural = "clusterroles" if reference["kind"] == "ClusterRole" else "roles"
     if _may(call, "bind", plural, reference["name"]):
         return
-    try:
-        rules = rules_of_reference(call.store, reference, call.namespace)
-    except NotFound:
-        resource = kinds.CLUSTER_ROLES if plural == "clusterroles" else kinds.ROLES
-        raise status.not_found(resource, reference["name"]) from None
+    rules = rules_of_reference(call.store, reference, call.namespace)
     _check_holds(call, rules, obj["metadata"]["name"])
 
 
