@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.controllers.loop import Controller, Key
 from sspcloud_magics.sandbox.controllers.writes import delete_pod
-from sspcloud_magics.sandbox.objects import name_of, namespace_of
+from sspcloud_magics.sandbox.objects import find, name_of, namespace_of
 from sspcloud_magics.sandbox.pods import is_terminating
 from sspcloud_magics.sandbox.resources import RESOURCES, Resource, by_kind
-from sspcloud_magics.sandbox.store import Change, NotFound, Obj, Store
+from sspcloud_magics.sandbox.store import Change, Obj, Store
 
 FOREGROUND = "foregroundDeletion"
 
@@ -52,11 +52,9 @@ def dependents(store: Store, uid: str) -> list[tuple[Resource, Obj]]:
 def reconcile(store: Store, key: Key) -> None:
     """Advance the deletion of an object, or delete it if all its owners are gone."""
     resource, namespace, name = key
-    if not isinstance(resource, Resource):
-        raise TypeError(f"not a key of the garbage collector: {key}")
-    try:
-        obj = store.get(resource, str(namespace), str(name))
-    except NotFound:
+    assert isinstance(resource, Resource)  # noqa: S101 - `keys` yields no others
+    obj = find(store, resource, str(namespace), str(name))
+    if obj is None:
         return
     if is_terminating(obj):
         _let_go(store, resource, obj)
@@ -112,11 +110,8 @@ def _exists(store: Store, dependent: Obj, reference: Obj) -> bool:
     if resource is None:
         return True  # a kind that the sandbox does not have: assume that the owner exists
     namespace = namespace_of(dependent) if resource.namespaced else ""
-    try:
-        owner = store.peek(resource, namespace, reference["name"])
-    except NotFound:
-        return False
-    return bool(owner["metadata"]["uid"] == reference["uid"])
+    owner = find(store, resource, namespace, reference["name"])
+    return owner is not None and owner["metadata"]["uid"] == reference["uid"]
 
 
 def _resource(reference: Obj) -> Resource | None:

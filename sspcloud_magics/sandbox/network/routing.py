@@ -13,7 +13,8 @@ from typing import Final
 
 from sspcloud_magics.sandbox import resources as kinds
 from sspcloud_magics.sandbox.network.policy import Peer, allows
-from sspcloud_magics.sandbox.store import NotFound, Obj, Store
+from sspcloud_magics.sandbox.objects import find, name_of, namespace_of
+from sspcloud_magics.sandbox.store import Obj, Store
 
 CLUSTER_DOMAIN: Final = ("svc", "cluster", "local")
 
@@ -93,13 +94,9 @@ class Network:
                 raise Unresolved(host)
         # With the search path, `x.y` can be service x in namespace y or pod x of the headless service y.
         for where, service, pod in self._readings(namespace, labels):
-            try:
-                found = self._store.peek(kinds.SERVICES, where, service)
-            except NotFound:
-                continue
-            if pod is None:
-                return self._find_pod(found, port)
-            return self._pod_behind(found, pod, port)
+            found = find(self._store, kinds.SERVICES, where, service)
+            if found is not None:
+                return self._find_pod(found, port) if pod is None else self._pod_behind(found, pod, port)
         raise Unresolved(host)
 
     @staticmethod
@@ -149,10 +146,5 @@ class Network:
         raise Refused(address)
 
     def _subsets(self, service: Obj) -> list[Obj]:
-        metadata = service["metadata"]
-        try:
-            endpoints = self._store.peek(kinds.ENDPOINTS, metadata["namespace"], metadata["name"])
-        except NotFound:
-            return []
-        subsets: list[Obj] = endpoints.get("subsets") or []
-        return subsets
+        endpoints = find(self._store, kinds.ENDPOINTS, namespace_of(service), name_of(service)) or {}
+        return endpoints.get("subsets") or []

@@ -315,12 +315,10 @@ class PodWorker:
             claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
             if claim and not self._exists(kinds.CLAIMS, claim):
                 return f'0/1 nodes are available: persistentvolumeclaim "{claim}" not found. not found'
-        store = self.machine.store
-        try:
-            node = store.peek(kinds.NODES, "", NODE_NAME)
-        except NotFound:
+        node = find(self.machine.store, kinds.NODES, "", NODE_NAME)
+        if node is None:
             return "no nodes available to schedule pods"
-        return refusal(self.pod, node, store.peek_all(kinds.PODS))
+        return refusal(self.pod, node, self.machine.store.peek_all(kinds.PODS))
 
     async def _mount(self) -> None:
         """Wait for the Secrets and ConfigMaps that the pod mounts."""
