@@ -124,7 +124,7 @@ class SandboxCluster:
             self._keeper = Keeper(self.home, self.store, issuer.logins)  # before a client can change anything
         context = authority.server_context()
         self._api = ApiServer(
-            lambda rights_read: build_app(self.store, node, auth, rights_read), context, self.home / "port"
+            lambda rbac_ready: build_app(self.store, node, auth, rbac_ready), context, self.home / "port"
         )
         self._cleanup.push_async_callback(self._api.stop)
         await self._api.start()

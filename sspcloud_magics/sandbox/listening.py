@@ -49,13 +49,13 @@ class ApiServer:
 
     async def start(self, *, ready: bool = True) -> asyncio.Event:
         """Listen; return the event to set when the RBAC rules have been read, which `ready` does at once."""
-        rights_read = asyncio.Event()
+        rbac_ready = asyncio.Event()
         if ready:
-            rights_read.set()
+            rbac_ready.set()
         sockets = open_sockets(self._port)
         self.url = f"https://127.0.0.1:{sockets[0].getsockname()[1]}"
-        self._runner = await serve(self._build(rights_read), self._context, sockets)
-        return rights_read
+        self._runner = await serve(self._build(rbac_ready), self._context, sockets)
+        return rbac_ready
 
     async def stop(self) -> None:
         """Stop; requests have `SHUTDOWN_SECONDS` to end."""
@@ -76,9 +76,9 @@ class ApiServer:
                     handler.transport.abort()
             await self.stop()
             await asyncio.sleep(DOWN_SECONDS)
-            rights_read = await self.start(ready=False)
+            rbac_ready = await self.start(ready=False)
             await asyncio.sleep(STARTING_SECONDS)
-            rights_read.set()
+            rbac_ready.set()
 
 
 async def serve(app: web.Application, context: ssl.SSLContext, sockets: list[socket.socket]) -> web.AppRunner:

@@ -61,17 +61,17 @@ _SUBRESOURCES: dict[tuple[str, str], Handler] = {
 
 
 def build_app(
-    store: Store, node: Node, auth: Authenticator, rights_read: asyncio.Event | None = None
+    store: Store, node: Node, auth: Authenticator, rbac_ready: asyncio.Event | None = None
 ) -> web.Application:
     """Return the API server.
 
-    `rights_read`: set when the RBAC rules have been read; until then, they allow nothing. None: they are read.
+    `rbac_ready`: set when the RBAC rules have been read; until then, they allow nothing. None: they are read.
     """
-    cluster = Cluster(store, node, auth, rights=store)
-    starting = Cluster(store, node, auth, rights=Store())
+    cluster = Cluster(store, node, auth, rbac_store=store)
+    starting = Cluster(store, node, auth, rbac_store=Store())
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        ready = rights_read is None or rights_read.is_set()
+        ready = rbac_ready is None or rbac_ready.is_set()
         try:
             return await _handle(cluster if ready else starting, request)
         except status.ApiError as error:
@@ -102,8 +102,8 @@ async def _handle(cluster: Cluster, request: web.Request) -> web.StreamResponse:
     user = _authenticate(cluster, request)
     info = read_request(request.method, request.path, request.query)
     if info.path in _ALWAYS_ALLOWED:
-        return discovery.health(ready=cluster.rights is cluster.store)
-    check_allowed(cluster.rights, user, info.attributes)
+        return discovery.health(ready=cluster.rbac_store is cluster.store)
+    check_allowed(cluster.rbac_store, user, info.attributes)
     if not info.is_resource:
         if info.path.startswith("/openapi/"):
             return await openapi.describe(request)
@@ -164,22 +164,22 @@ def _authenticate(cluster: Cluster, request: web.Request) -> User:
         user = cluster.auth.authenticate(request.headers.get("Authorization"), certificate)
     except Unauthenticated:
         raise status.make_unauthorized() from None
-    return _impersonate(cluster.rights, user, request)
+    return _impersonate(cluster.rbac_store, user, request)
 
 
-def _impersonate(rights: Store, user: User, request: web.Request) -> User:
+def _impersonate(rbac_store: Store, user: User, request: web.Request) -> User:
     """Return the user of the request after impersonation (``kubectl --as``), if `user` may impersonate."""
     name = request.headers.get("Impersonate-User")
     if not name:
         return user
     groups = tuple(request.headers.getall("Impersonate-Group", []))
     for group in groups:
-        check_allowed(rights, user, Attributes("impersonate", resource="groups", name=group))
+        check_allowed(rbac_store, user, Attributes("impersonate", resource="groups", name=group))
     namespace, _, account = name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
     if name.startswith(SERVICE_ACCOUNT_PREFIX) and account:
         asked = Attributes("impersonate", resource="serviceaccounts", namespace=namespace, name=account)
         groups = groups or ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
     else:
         asked = Attributes("impersonate", resource="users", name=name)
-    check_allowed(rights, user, asked)
+    check_allowed(rbac_store, user, asked)
     return authenticate(name, groups=groups)

@@ -33,12 +33,12 @@ BODY_TYPES = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The parts of the cluster behind the API server; `rights` is the store whose RBAC rules it has read."""
+    """The parts of the cluster behind the API server; `rbac_store` is the store whose RBAC rules it has read."""
 
     store: Store
     node: Node
     auth: Authenticator
-    rights: Store
+    rbac_store: Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,9 @@ class Call:
         return self.answer(self.view.object(self.resource, obj), status=status)
 
 
-def check_allowed(rights: Store, user: User, asked: Attributes) -> None:
+def check_allowed(rbac_store: Store, user: User, asked: Attributes) -> None:
     """Raise `ApiError` 403 if a user has no permission for an action."""
-    decision = decide(rights, user, asked)
+    decision = decide(rbac_store, user, asked)
     if decision.allowed:
         return
     if asked.path:

@@ -48,7 +48,7 @@ def check_escalation(call: Call, obj: Obj, old: Obj | None) -> None:
     _check_holds(call, rules, obj["metadata"]["name"])
 
 
-def find_missing_rights(held: list[Obj], wanted: list[Obj]) -> list[Obj]:
+def find_missing_permissions(held: list[Obj], wanted: list[Obj]) -> list[Obj]:
     """Return the parts of the rules `wanted` that no rule of `held` covers, each with one verb."""
     return [
         part for rule in wanted for part in _parts(rule) if not any(_covers(owner, part) for owner in held)
@@ -57,7 +57,7 @@ def find_missing_rights(held: list[Obj], wanted: list[Obj]) -> list[Obj]:
 
 def _check_holds(call: Call, wanted: list[Obj], name: str) -> None:
     held = rules_held(call.store, call.user, call.namespace)
-    missing = find_missing_rights(held.rules, wanted)
+    missing = find_missing_permissions(held.rules, wanted)
     if not missing:
         return
     words = sorted({_compact_string(rule) for rule in _compact(missing)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sspcloud_magics.sandbox.api.escalation import find_missing_rights
+from sspcloud_magics.sandbox.api.escalation import find_missing_permissions
 from sspcloud_magics.sandbox.store import Obj
 from tests.sandbox.api.conftest import Api
 
@@ -43,8 +43,8 @@ def role(*rules: Obj, name: str = "r") -> Obj:
         ),
     ],
 )
-def test_missing_rights(held: list[Obj], wanted: list[Obj], missing: list[Obj]) -> None:
-    assert find_missing_rights(held, wanted) == missing
+def test_missing_permissions(held: list[Obj], wanted: list[Obj], missing: list[Obj]) -> None:
+    assert find_missing_permissions(held, wanted) == missing
 
 
 async def test_role_within_own_permissions(api: Api) -> None:
@@ -69,7 +69,7 @@ async def test_the_refusal_names_each_right_that_is_missing(api: Api) -> None:
     )
 
 
-async def test_role_may_shrink_but_not_exceed_own_rights(api: Api) -> None:
+async def test_role_may_shrink_but_not_exceed_own_permissions(api: Api) -> None:
     made = await api.act_as("admin").post(ROLES, role(rule("get list", "nodes")))
     made["rules"] = [rule("get list watch", "nodes")]
     code, _, message = await api.refusal("PUT", f"{ROLES}/r", made)
@@ -107,7 +107,7 @@ async def test_a_role_that_is_not_there_cannot_be_bound(api: Api) -> None:
     assert made["kind"] == "RoleBinding"
 
 
-async def test_bind_and_escalate_rights_lift_the_rule(api: Api) -> None:
+async def test_bind_and_escalate_verbs_lift_the_rule(api: Api) -> None:
     admin = api.act_as("admin")
     rules = [
         rule("escalate", "roles", "r", groups=("rbac.authorization.k8s.io",)),

@@ -1,4 +1,4 @@
-"""The API server before it has read the rights."""
+"""The API server before it has read the RBAC rules."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PODS = "/api/v1/namespaces/user-alice/pods"
 
 
 @pytest.fixture
-def rights_read() -> asyncio.Event:
+def rbac_ready() -> asyncio.Event:
     return asyncio.Event()
 
 
 @pytest_asyncio.fixture
-async def starting(api: Api, rights_read: asyncio.Event) -> AsyncIterator[Api]:
+async def starting(api: Api, rbac_ready: asyncio.Event) -> AsyncIterator[Api]:
     node: Any = None  # nothing here runs a pod
-    async with TestClient(TestServer(build_app(api.store, node, api.auth, rights_read))) as http:
+    async with TestClient(TestServer(build_app(api.store, node, api.auth, rbac_ready))) as http:
         yield Api(http, api.store, api.auth)
 
 
@@ -43,7 +43,7 @@ async def test_starting_server_refuses_all_but_masters(starting: Api) -> None:
     assert "[-]poststarthook/rbac/bootstrap-roles failed" in text
 
 
-async def test_rights_read_ends_the_refusals(starting: Api, rights_read: asyncio.Event) -> None:
-    rights_read.set()
+async def test_refusals_end_when_rbac_is_ready(starting: Api, rbac_ready: asyncio.Event) -> None:
+    rbac_ready.set()
     assert (await starting.get(PODS))["kind"] == "PodList"
     assert await readiness(starting) == (200, "ok")

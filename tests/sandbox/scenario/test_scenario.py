@@ -1,4 +1,4 @@
-"""The world that the sandbox begins with, as its people see it through the API and through a tunnel."""
+"""The scenario of a new sandbox, as its users see it through the API and through a tunnel."""
 
 from __future__ import annotations
 
