@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import json
 from functools import cache
+from typing import Any
 
 from aiohttp import web
 
@@ -69,35 +70,23 @@ def _group_version(path: str) -> bytes:
 
 
 def _resource_paths(root: str, resource: Resource) -> dict[str, Obj]:
+    """Return the operations that kubectl looks for: ``explain`` needs a list, everything else the patch."""
     place = "/namespaces/{namespace}" if resource.namespaced else ""
-    collection = f"/{root}{place}/{resource.plural}"
     kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    schema = {"schema": {"$ref": f"#/components/schemas/{definition_of(resource)}"}}
     string = {"schema": {"type": "string", "uniqueItems": True}}
-    options = [
-        {"name": name, "in": "query", **string} for name in ("dryRun", "fieldManager", "fieldValidation")
-    ]
-    schema = {"$ref": f"#/components/schemas/{definition_of(resource)}"}
+    parameters = ("dryRun", "fieldManager", "fieldValidation")
     patches = [APPLY, JSON_PATCH, MERGE_PATCH, *([] if resource.is_custom else [STRATEGIC_MERGE])]
-    answer = {"200": {"description": "OK", "content": {"application/json": {"schema": schema}}}}
 
-    def operation(action: str, media_types: list[str], parameters: list[Obj]) -> Obj:
-        found: Obj = {
-            "x-kubernetes-action": action,
-            "x-kubernetes-group-version-kind": kind,
-            "parameters": parameters,
-            "responses": answer,
-        }
-        if media_types:
-            found["requestBody"] = {"content": {name: {"schema": schema} for name in media_types}}
-        return found
+    def operation(action: str, **more: Any) -> Obj:
+        responses = {"200": {"description": "OK", "content": {"application/json": schema}}}
+        about = {"x-kubernetes-action": action, "x-kubernetes-group-version-kind": kind}
+        return {**about, "responses": responses, **more}
 
-    json_type = ["application/json", "application/yaml"]
-    return {
-        collection: {"get": operation("list", [], []), "post": operation("post", json_type, options)},
-        collection + "/{name}": {
-            "get": operation("get", [], []),
-            "put": operation("put", json_type, options),
-            "patch": operation("patch", patches, options),
-            "delete": operation("delete", [], options[:1]),
-        },
-    }
+    patch = operation(
+        "patch",
+        parameters=[{"name": name, "in": "query", **string} for name in parameters],
+        requestBody={"content": dict.fromkeys(patches, schema)},
+    )
+    collection = f"/{root}{place}/{resource.plural}"
+    return {collection: {"get": operation("list")}, collection + "/{name}": {"patch": patch}}
