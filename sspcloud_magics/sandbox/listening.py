@@ -43,8 +43,11 @@ class ApiServer:
         self._build = build
         self._context = context
         self._port = port
+        # The running server, None while it is down.
         self._runner: web.AppRunner | None = None
+        # Held during a restart, so that restarts follow each other.
         self._restarting = asyncio.Lock()
+        # Its address, empty until the first start.
         self.url = ""
 
     async def start(self, *, ready: bool = True) -> asyncio.Event:

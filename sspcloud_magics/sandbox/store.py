@@ -90,6 +90,7 @@ class Store:
     """
 
     def __init__(self, history: int = 10_000) -> None:
+        # By resource, then by namespace and name; an object is replaced and never changed in place.
         self._objects: dict[Resource, dict[tuple[str, str], Obj]] = {kind: {} for kind in RESOURCES}
         # Resource version of the last change.
         self.version = 1

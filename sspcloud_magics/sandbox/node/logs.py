@@ -62,6 +62,7 @@ class LogKeeper:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        # The logs that are kept, the current one last, and the number of all runs.
         self._runs: deque[Log] = deque()
         self._count = 0
 

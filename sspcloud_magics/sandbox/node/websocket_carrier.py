@@ -60,6 +60,7 @@ class WebSocketCarrier(asyncio.Protocol):
         self._transport = request.transport
         self._handler = request.protocol
         self._socket = socket
+        # Cleared while the socket's buffer is full.
         self._writable = asyncio.Event()
         self._writable.set()
         # aiohttp cannot send such frames, and has no notification when there is room: stand in front of its protocol.
