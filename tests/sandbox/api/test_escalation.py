@@ -69,7 +69,7 @@ async def test_the_refusal_names_each_right_that_is_missing(api: Api) -> None:
     )
 
 
-async def test_role_may_shrink_but_not_exceed_own_permissions(api: Api) -> None:
+async def test_role_may_shrink_not_exceed_permissions(api: Api) -> None:
     made = await api.act_as("admin").post(ROLES, role(rule("get list", "nodes")))
     made["rules"] = [rule("get list watch", "nodes")]
     code, _, message = await api.refusal("PUT", f"{ROLES}/r", made)
