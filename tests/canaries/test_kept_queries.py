@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sspcloud_magics.databases.discovery import Database
+from sspcloud_magics.databases.postgres import sql_lexer
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.magics import query_history
 from sspcloud_magics.secret import Secret
@@ -53,6 +54,8 @@ def connected(notebook: Notebook, tmp_path: Path) -> Iterator[Notebook]:
         session.session.connections = [made]
         yield notebook
         made.close()
+    # It keeps the statements that a user typed, and the next tests of this process would find them in memory.
+    sql_lexer._scan_cached.cache_clear()
 
 
 @pytest.mark.slow
