@@ -101,7 +101,7 @@ def test_namespace_may_repeat_but_not_contradict() -> None:
     text = TargetText("x", "service")
     assert forwarding._in_namespace(text, "a") == TargetText("x", "service", "a")
     assert forwarding._in_namespace(TargetText("x", None, "a"), "a") == TargetText("x", None, "a")
-    with pytest.raises(UsageProblem, match="'a' and in 'b'"):
+    with pytest.raises(UsageProblem, match="names the namespace 'a', but -n names 'b'"):
         forwarding._in_namespace(TargetText("x", None, "a"), "b")
 
 
@@ -182,7 +182,7 @@ def test_forward_opened_during_close_is_not_opened(testbed: Testbed, monkeypatch
 
 
 @pytest.mark.usefixtures("alice")
-@pytest.mark.parametrize(("module", "name"), [(querying, "for_database"), (session_module, "prefer")])
+@pytest.mark.parametrize(("module", "name"), [(querying, "for_database"), (session_module, "apply_defaults")])
 def test_database_opened_during_close_is_not_connected(
     module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,5 +199,5 @@ def test_forward_of_a_closed_session_is_not_restarted(testbed: Testbed) -> None:
     opened = session.forward(f"{testbed.namespace}/pod/{testbed.echo.pod}", testbed.echo.port)
     assert session.restart_forward(opened).local_port == opened.local_port
     session.close()
-    with pytest.raises(ForwardStopped, match="not open any more"):
+    with pytest.raises(ForwardStopped, match="no longer open"):
         session.restart_forward(opened)
