@@ -64,7 +64,7 @@ class Forward:
     pod
         The pod that it leads to at this moment; empty where there is none.
     protocol
-        The tunnel's protocol: ``spdy``, ``spdy over websocket`` or ``channels``.
+        The tunnel's protocol: ``spdy``, ``spdy_websocket`` or ``channels``.
     since
         When it was first active, in UTC; None before that.
     notes
@@ -166,7 +166,7 @@ class Forward:
 
     @property
     def protocol(self) -> str:
-        """The tunnel's protocol: ``spdy``, ``spdy over websocket`` or ``channels``."""
+        """The tunnel's protocol: ``spdy``, ``spdy_websocket`` or ``channels``."""
         return self._status.protocol
 
     @property

@@ -36,11 +36,11 @@ from tests.tunnel.helper_main import Circumstances
 PATIENCE = 30.0
 
 # The first protocol that the helper speaks, as on a server that refuses those before.
-FIRST = {"spdy": 0, "spdy over websocket": 1, "channels": 2}
+FIRST = {"spdy": 0, "spdy_websocket": 1, "channels": 2}
 # In a WebSocket the frames are the same SPDY: what could differ names all of `FIRST`, the rest is for `make wide`.
 IN_TURN = [
     pytest.param("spdy"),
-    pytest.param("spdy over websocket", marks=pytest.mark.wide),
+    pytest.param("spdy_websocket", marks=pytest.mark.wide),
     pytest.param("channels"),
 ]
 every_protocol = pytest.mark.parametrize(

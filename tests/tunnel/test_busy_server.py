@@ -43,7 +43,7 @@ def test_server_that_hangs_up_asked_again(api: ApiServer, helper: HelperProcess)
     assert ask(helper.forward("pod", "web-0", 8000).local_ports[0]) == b"ping"
 
 
-@pytest.mark.parametrize(("times", "protocol"), [(1, "spdy"), (2, "spdy over websocket")])
+@pytest.mark.parametrize(("times", "protocol"), [(1, "spdy"), (2, "spdy_websocket")])
 def test_hang_up_at_an_upgrade_is_asked_again(
     api: ApiServer, helper: HelperProcess, times: int, protocol: str
 ) -> None:

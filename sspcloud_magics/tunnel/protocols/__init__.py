@@ -1,11 +1,10 @@
-"""The tunnel's protocols: bytes in, events out, and neither sockets nor asyncio anywhere.
+"""The tunnel protocols, sans IO: bytes in, events out, without sockets and asyncio.
 
-    bytes ───────────────────────────▶ spdy.FrameDecoder ─▶ spdy_tunnel.SpdyTunnel          (protocol C)
-    bytes ─▶ websocket.FrameDecoder ─▶ spdy.FrameDecoder ─▶ spdy_tunnel.SpdyOverWebSocket   (protocol A)
-    bytes ─▶ websocket.FrameDecoder ─▶ channels.ChannelTunnel                               (protocol B)
+    bytes ───────────────────────────▶ spdy.FrameDecoder ─▶ spdy_tunnel.SpdyTunnel            spdy
+    bytes ─▶ websocket.FrameDecoder ─▶ spdy.FrameDecoder ─▶ spdy_tunnel.SpdyOverWebSocket     spdy_websocket
+    bytes ─▶ websocket.FrameDecoder ─▶ websocket_channels.ChannelTunnel                       channels
 
-All tunnels speak to the engine in the same events (`events`), so that the engine does not know which it
-drives; `handshake` is how each is asked for. Nothing here buffers a payload: each slice of what was received is handed on as a view of the
-receive buffer, valid until the next call, and only what must be whole (a header, a control frame, an
-error text) is kept, within a limit.
+All tunnels report the same `events` to the engine, which does not know the protocol; `handshake` is the request for an
+upgrade. No payload is buffered: each slice of received data is passed on as a view of the receive buffer, valid until
+the next call. Only data that must be complete (a header, a control frame, an error text) is buffered, within a limit.
 """

@@ -1,6 +1,6 @@
-"""What a tunnel tells the engine, whichever protocol it speaks.
+"""The events that a tunnel reports to the engine, the same for every protocol.
 
-A *pair* is one connection to the pod: its data, and the channel on which the server says what went wrong.
+A stream *pair* is one connection to the pod: its data stream, and the stream or channel for the server's error text.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from typing import TypeAlias
 
 
 class ProtocolError(Exception):
-    """The server said something that the protocol does not allow; the tunnel cannot be used any more."""
+    """The server violated the protocol; the tunnel cannot be used any more."""
 
 
 @dataclass(slots=True)
 class Accepted:
-    """The server has taken the pair and is about to dial the pod; it may still fail."""
+    """The server has accepted the pair, and is about to dial the pod; it may still fail."""
 
     pair: int
 
 
 @dataclass(slots=True)
 class Received:
-    """Bytes from the pod, in the slices in which they came; these are valid until the next call."""
+    """Bytes from the pod, in the slices in which they arrived, valid until the next call."""
 
     pair: int
     parts: list[memoryview]
@@ -30,14 +30,14 @@ class Received:
 
 @dataclass(slots=True)
 class Ended:
-    """The pod closed its end, and the server reports no error."""
+    """The pod closed the connection, and the server reports no error."""
 
     pair: int
 
 
 @dataclass(slots=True)
 class Failed:
-    """The pair is over because of an error; `text` is the server's."""
+    """The pair ended with an error; `text` is the server's."""
 
     pair: int
     text: str
@@ -45,12 +45,12 @@ class Failed:
 
 @dataclass(slots=True)
 class Ponged:
-    """The server answered a ping: the tunnel lives."""
+    """The server answered a ping."""
 
 
 @dataclass(slots=True)
 class TunnelClosed:
-    """The server closes the tunnel as a whole, or takes no further pairs; `text` says why."""
+    """The server closes the whole tunnel, or accepts no further pairs; `text` says why."""
 
     text: str
 

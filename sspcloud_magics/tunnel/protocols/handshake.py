@@ -1,4 +1,4 @@
-"""How a connection is asked to speak another protocol than HTTP."""
+"""The request that upgrades an HTTP connection to another protocol."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Handshake:
     method, headers
         The request.
     check
-        Takes the headers of a ``101 Switching Protocols``, names in lower case; raises `ProtocolError` if they do not
-        answer this request.
+        Takes the headers of a ``101 Switching Protocols``, with names in lower case; raises `ProtocolError` if they do
+        not answer this request.
     key
-        The one of the headers' values that is another each time; empty if there is none.
+        The header value that differs in each request; empty if there is none.
     """
 
     method: str

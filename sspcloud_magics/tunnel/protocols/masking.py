@@ -1,7 +1,7 @@
 """The masking of WebSocket payloads (RFC 6455, section 5.3), by the compiled routine of ``websockets``.
 
-The routine's module is loaded by itself, without its package: that would bring importlib.metadata, email and
-zipfile, which is 3 MiB and a third of this process' time to start, for nothing.
+The routine's module is loaded without its package, which would import importlib.metadata, email and zipfile: 3 MiB,
+and a third of this process's startup time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _Masking: TypeAlias = Callable[[bytes | bytearray | memoryview, bytes], bytes]
 
 
 def load() -> _Masking:
-    """Return the compiled routine, or the one in Python where ``websockets`` ships none."""
+    """Return the compiled routine, or the one in Python if ``websockets`` ships none."""
     package = importlib.util.find_spec("websockets")
     places = package.submodule_search_locations if package else None
     spec = PathFinder.find_spec("websockets.speedups", places)

@@ -1,8 +1,8 @@
 """SPDY/3.1 framing, as far as port-forwarding needs it.
 
-Header blocks are compressed with one zlib stream per direction for the life of the connection, so every
-block must be decompressed, also of frames that nobody wants, and blocks must leave in the order in which
-they were compressed. (Source: the SPDY Protocol, draft 3.1, sections 2.2 and 2.6.)
+Header blocks are compressed with one zlib stream per direction for the life of the connection. So every block must be
+decompressed, even in frames that are ignored, and blocks must be sent in the order in which they were compressed.
+(Source: the SPDY Protocol, draft 3.1, sections 2.2 and 2.6.)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HEADERS_LIMIT = 256 * 1024
 
 
 class FrameType(IntEnum):
-    """The control frames that concern us; others are skipped."""
+    """The control frames that are handled; others are skipped."""
 
     SYN_STREAM = 1
     SYN_REPLY = 2
@@ -42,14 +42,14 @@ class FrameType(IntEnum):
 
 
 _FRAMES = {int(frame): frame for frame in FrameType}
-# How many bytes stand before the header block, in the frames that have one.
+# The number of bytes before the header block.
 _HEADERS_OFFSET = {FrameType.SYN_STREAM: 10, FrameType.SYN_REPLY: 4, FrameType.HEADERS: 4}
 _FIXED_SIZE = {FrameType.RST_STREAM: 8, FrameType.PING: 4, FrameType.GOAWAY: 8}
 
 
 @dataclass(slots=True)
 class Data:
-    """Data of a stream, in the slices in which it came; with `fin`, there will be no more."""
+    """Data of a stream, in the slices in which it arrived; `fin` marks the end."""
 
     stream: int
     parts: list[memoryview]
@@ -58,7 +58,7 @@ class Data:
 
 @dataclass(slots=True)
 class StreamOpened:
-    """The server opens a stream, answers ours, or adds headers to one."""
+    """The server opens a stream, accepts one of ours, or adds headers to one."""
 
     frame: FrameType
     stream: int
@@ -68,7 +68,7 @@ class StreamOpened:
 
 @dataclass(slots=True)
 class Reset:
-    """The server abandons a stream."""
+    """The server resets a stream."""
 
     stream: int
     status: int
@@ -76,14 +76,14 @@ class Reset:
 
 @dataclass(slots=True)
 class Ping:
-    """A ping, or the answer to one of ours: ours are odd."""
+    """A ping of the server (even number), or the answer to one of ours (odd number)."""
 
     number: int
 
 
 @dataclass(slots=True)
 class GoAway:
-    """The server takes no further streams."""
+    """The server accepts no further streams."""
 
     status: int
 
@@ -92,7 +92,7 @@ FrameEvent: TypeAlias = Data | StreamOpened | Reset | Ping | GoAway
 
 
 def handshake(streams: str) -> Handshake:
-    """Return the request for a connection that speaks SPDY, whose streams are used as `streams` says."""
+    """Return the request for SPDY, with `streams` as the protocol of its streams."""
     headers = (
         ("Upgrade", _NAME),
         ("Connection", "Upgrade"),
@@ -110,7 +110,7 @@ def _check_handshake(streams: str, headers: Mapping[str, str]) -> None:
 
 
 def data_head(stream: int, size: int, *, fin: bool = False) -> bytes:
-    """Return the eight bytes that go before `size` bytes of data."""
+    """Return the eight-byte header of a frame with `size` bytes of data."""
     return struct.pack("!II", stream, (FIN << 24 if fin else 0) | size)
 
 
@@ -119,7 +119,7 @@ def _control(kind: FrameType, body: bytes, flags: int = 0) -> bytes:
 
 
 def encode_reset(stream: int, status: int = CANCEL) -> bytes:
-    """Return a frame that abandons a stream."""
+    """Return a frame that resets a stream."""
     return _control(FrameType.RST_STREAM, struct.pack("!II", stream, status))
 
 
@@ -129,15 +129,15 @@ def encode_ping(number: int) -> bytes:
 
 
 def encode_goaway() -> bytes:
-    """Return a frame that says that the connection is over; the server has opened no stream."""
+    """Return a frame that ends the connection; the server has opened no stream."""
     return _control(FrameType.GOAWAY, struct.pack("!II", 0, 0))
 
 
 class HeaderEncoder:
-    """Compresses header blocks; the frames must be sent in the order in which they were made."""
+    """Compresses header blocks; the frames must be sent in the order in which they were encoded."""
 
     def __init__(self) -> None:
-        # Level 1 and a small window: the blocks are a few dozen bytes, and each connection has one of these.
+        # Level 1 and a small window: a block has a few dozen bytes, and each connection has an encoder.
         self._zlib = zlib.compressobj(1, zlib.DEFLATED, 11, 4, zlib.Z_DEFAULT_STRATEGY, SPDY_DICTIONARY)
 
     def syn_stream(self, stream: int, headers: Mapping[str, str], *, fin: bool = False) -> bytes:
@@ -153,25 +153,28 @@ class HeaderEncoder:
 
 
 class FrameDecoder:
-    """Turns the bytes of a server into `FrameEvent`; its memory is bounded by one control frame."""
+    """Decodes the server's bytes into `FrameEvent`; its memory is bounded by one control frame."""
 
     def __init__(self) -> None:
+        # An incomplete header.
         self._head = b""
-        self._inside = False  # a frame's body comes next, and not a head
+        # Of the current frame: whether its header was read, the bytes of its body that are missing, and its flags.
+        self._inside = False
         self._left = 0
         self._flags = 0
-        self._stream = 0  # of the data frame that is being read; 0 while it is a control frame
+        # The stream of the current data frame, or 0 and the type and the body so far of a control frame.
+        self._stream = 0
         self._type = 0
         self._body = bytearray()
         self._zlib = zlib.decompressobj(zdict=SPDY_DICTIONARY)
 
     def receive(self, slices: Iterable[memoryview]) -> list[FrameEvent]:
-        """Return what `slices` bring; the views in it are valid as long as they are.
+        """Decode `slices`; the views in the events are valid as long as the slices are.
 
         Raises
         ------
         ProtocolError
-            If the server breaks the protocol. The decoder cannot be used afterwards.
+            If the server violates the protocol. The decoder cannot be used afterwards.
         """
         events: list[FrameEvent] = []
         for data in slices:
@@ -211,7 +214,7 @@ class FrameDecoder:
         last.fin = fin
 
     def _read_head(self, data: memoryview, position: int) -> int:
-        """Begin a frame, or keep as much of its head as there is; return the position behind it."""
+        """Begin a frame, or buffer its incomplete header; return the position after it."""
         known = len(self._head)
         head = self._head + bytes(data[position : position + _HEAD_SIZE - known])
         if len(head) < _HEAD_SIZE:
@@ -248,7 +251,7 @@ class FrameDecoder:
             headers = self._read_headers(body[offset:])
             return StreamOpened(_FRAMES[kind], stream, headers, bool(self._flags & FIN))
         if kind not in _FIXED_SIZE:
-            return None  # SETTINGS, WINDOW_UPDATE and what newer drafts add ask nothing of us
+            return None  # SETTINGS, WINDOW_UPDATE and the additions of newer drafts need no action
         if len(body) != _FIXED_SIZE[_FRAMES[kind]]:
             raise ProtocolError(f"a SPDY frame of type {kind} has {len(body)} bytes")
         number = int.from_bytes(body[:4], "big")
@@ -263,7 +266,7 @@ class FrameDecoder:
         except zlib.error as error:
             raise ProtocolError(f"a SPDY header block cannot be decompressed: {error}") from None
         if self._zlib.unconsumed_tail:
-            raise ProtocolError("a SPDY header block is larger than is sensible")
+            raise ProtocolError("a SPDY header block is too large")
         try:
             return _parse_headers(plain)
         except (struct.error, UnicodeDecodeError):

@@ -1,16 +1,15 @@
-"""Protocols A and C: port-forward pairs over SPDY.
+"""The protocols `spdy` and `spdy_websocket`: port-forward stream pairs over SPDY.
 
-A pair is two streams with the same ``requestid``: first the error stream, which we half-close at once,
-then the data stream, whose number names the pair here. The server dials the pod when it has both. It
-ends a pair by closing both streams; a text on the error stream says that it failed, and since
-Kubernetes 1.32 resets follow it. (Sources: ``portforward`` in client-go and in the kubelet.)
+A pair is two streams with the same ``requestid``: first the error stream, whose client side is closed at once, then the
+data stream, whose number identifies the pair here. The server dials the pod once it has both. It ends a pair by closing
+both streams. A text on the error stream reports a failure, and since Kubernetes 1.32 resets follow it.
+(Sources: ``portforward`` in client-go and in the kubelet.)
 
-A tunnel carries as many pairs as one likes, and has no flow control between them: which of them share one, and
-what becomes of a pair that does not read, is the engine's care. A pair that was abandoned may linger on the server for a second;
-what still arrives for it is dropped.
+A tunnel carries any number of pairs, without flow control between them. The engine decides which pairs share a tunnel,
+and handles a pair that does not read. An abandoned pair may stay open on the server for a second; its data is dropped.
 
-With protocol C, `SpdyTunnel`, the connection itself speaks SPDY; with A, `SpdyOverWebSocket`, SPDY is the bytes of a
-WebSocket's messages, for proxies that let nothing else through. (Source: KEP-4006.)
+With `SpdyTunnel`, the connection itself speaks SPDY. With `SpdyOverWebSocket`, SPDY is the payload of a WebSocket's
+messages, for proxies that let nothing else through. (Source: KEP-4006.)
 """
 
 from __future__ import annotations
@@ -54,17 +53,20 @@ class _Pair:
 
     number: int
     error_stream: int
+    # The server's error text so far.
     text: bytearray = field(default_factory=bytearray)
+    # Whether the server has ended the data stream and the error stream, and whether we have ended the data stream.
     data_ended: bool = False
     error_ended: bool = False
     finished: bool = False
+    # Whether further events are dropped.
     abandoned: bool = False
 
 
 class SpdyTunnel:
-    """One tunnel of protocol C.
+    """A tunnel of the protocol `spdy`.
 
-    What a method returns is to be sent. After `receive`, `outgoing` holds answers that are to be sent too.
+    The caller sends the bytes that a method returns and, after `receive`, those in `outgoing`.
 
     Examples
     --------
@@ -76,30 +78,33 @@ class SpdyTunnel:
 
     name = "spdy"
     half_close = True
-    """Whether our end of a pair can be closed on its own."""
+    """Whether the client's direction of a pair can be closed alone."""
 
     def __init__(self) -> None:
         self._spdy = spdy.FrameDecoder()
         self._headers = spdy.HeaderEncoder()
         self._next_stream = 1
         self._next_ping = 1
+        # The open pairs, by their data streams and by their error streams.
         self._data: dict[int, _Pair] = {}
         self._errors: dict[int, _Pair] = {}
+        # Whether either end has closed the tunnel for further pairs.
         self._closing = False
         self.outgoing = bytearray()
+        """Answers to the server, to be sent and cleared after `receive`."""
 
     @classmethod
     def handshake(cls) -> Handshake:
-        """Return the request that opens such a tunnel."""
+        """Return the request that opens a tunnel."""
         return spdy.handshake(STREAMS)
 
     def _message(self, *frames: Buffer) -> bytes:
-        """Return `frames` as they are sent."""
+        """Return `frames` as bytes to send."""
         return b"".join(frames)
 
     @property
     def pairs(self) -> int:
-        """How many pairs the server still knows."""
+        """The number of pairs that are open on the server."""
         return len(self._data)
 
     @property
@@ -108,7 +113,7 @@ class SpdyTunnel:
         return not self._closing and self._next_stream < _LAST_STREAM
 
     def open(self, port: int, first: bytes | memoryview = b"") -> tuple[int, bytes]:
-        """Open a pair to `port` of the pod, and say `first`; return its number and the one message to send."""
+        """Open a pair to `port` of the pod, and send `first`; return its number and the message to send."""
         error, data = self._next_stream, self._next_stream + 2
         self._next_stream += 4
         headers = {"streamtype": "error", "port": str(port), "requestid": str(data // 4)}
@@ -124,13 +129,13 @@ class SpdyTunnel:
         return data, self._message(*frames)
 
     def send(self, pair: int, payload: memoryview) -> tuple[Buffer, ...]:
-        """Return what carries `payload` (at most 16 MiB) to the pod, in parts."""
+        """Return `payload` (at most 16 MiB) as a frame, in parts."""
         head = spdy.data_head(pair, len(payload))
-        # Each part is a record of TLS.
+        # Each part becomes a TLS record.
         return (head, payload) if len(payload) > WORTH_A_PART else (head + payload,)
 
     def finish(self, pair: int) -> bytes:
-        """Close our end of a pair; what the pod sends still arrives."""
+        """Close the client's direction of a pair; the pod's data still arrives."""
         known = self._data.get(pair)
         if known is None or known.finished:
             return b""
@@ -138,7 +143,7 @@ class SpdyTunnel:
         return self._message(spdy.data_head(pair, 0, fin=True))
 
     def abandon(self, pair: int) -> bytes:
-        """Close our end of a pair, and drop what still comes from it; the bytes sent before arrive."""
+        """Close the client's direction of a pair, and drop the pod's further data; sent data still arrives."""
         known = self._data.get(pair)
         if known is not None:
             known.abandoned = True
@@ -150,7 +155,7 @@ class SpdyTunnel:
         if known is None:
             return b""
         known.abandoned = known.finished = True
-        # The server says nothing more on a stream that was reset, not even its end.
+        # The server sends nothing more on a stream that was reset, not even its end.
         self._end_data(known, [])
         return self._message(spdy.encode_reset(pair))
 
@@ -160,17 +165,17 @@ class SpdyTunnel:
         return self._message(spdy.encode_ping(number))
 
     def close(self) -> bytes:
-        """Return what says that the tunnel is over."""
+        """Return the message that closes the tunnel."""
         self._closing = True
         return spdy.encode_goaway()
 
     def receive(self, data: memoryview) -> list[TunnelEvent]:
-        """Return what `data` brings; the views in it are valid as long as `data` is.
+        """Decode `data`; the views in the events are valid as long as `data` is.
 
         Raises
         ------
         ProtocolError
-            If the server breaks the protocol. The tunnel cannot be used afterwards.
+            If the server violates the protocol. The tunnel cannot be used afterwards.
         """
         return self._receive((data,))
 
@@ -191,14 +196,14 @@ class SpdyTunnel:
                 text = _text(pair) or "the server reset the connection"
                 self._forget(pair, events, Failed(pair.number, text))
         elif isinstance(event, spdy.Ping):
-            # The draft, section 2.6.5: the parity says who asked.
+            # Section 2.6.5 of the draft: the client's pings have odd numbers.
             if event.number % 2:
                 events.append(Ponged())
             else:
                 self.outgoing += self._message(spdy.encode_ping(event.number))
         else:
             self._closing = True
-            events.append(TunnelClosed("the server takes no further connections on this tunnel"))
+            events.append(TunnelClosed("the server accepts no further connections on this tunnel"))
 
     def _apply_data(self, event: spdy.Data, events: list[TunnelEvent]) -> None:
         if (pair := self._data.get(event.stream)) is not None:
@@ -240,7 +245,7 @@ class SpdyTunnel:
         del self._data[pair.number]
         del self._errors[pair.error_stream]
         if not pair.finished:
-            # Close our end too, or the server keeps the stream for the life of the tunnel.
+            # Close the client's direction too, or the server keeps the stream for the life of the tunnel.
             farewell = (
                 spdy.data_head(pair.number, 0, fin=True)
                 if isinstance(last, Ended)
@@ -256,9 +261,9 @@ def _text(pair: _Pair) -> str:
 
 
 class SpdyOverWebSocket(SpdyTunnel):
-    """One tunnel of protocol A."""
+    """A tunnel of the protocol `spdy_websocket`."""
 
-    name = "spdy over websocket"
+    name = "spdy_websocket"
 
     def __init__(self) -> None:
         super().__init__()
@@ -266,14 +271,14 @@ class SpdyOverWebSocket(SpdyTunnel):
 
     @classmethod
     def handshake(cls) -> Handshake:
-        """Return the request that opens such a tunnel."""
+        """Return the request that opens a tunnel."""
         return websocket.handshake(SUBPROTOCOL)
 
     def _message(self, *frames: Buffer) -> bytes:
         return encode_frame(Opcode.BINARY, *frames)
 
     def send(self, pair: int, payload: memoryview) -> tuple[Buffer, ...]:
-        """Return the message that carries `payload` (at most 16 MiB) to the pod, in parts."""
+        """Return `payload` (at most 16 MiB) as a message, in parts."""
         return encode_message(spdy.data_head(pair, len(payload)), payload)
 
     def close(self) -> bytes:
@@ -282,12 +287,12 @@ class SpdyOverWebSocket(SpdyTunnel):
         return encode_close()
 
     def receive(self, data: memoryview) -> list[TunnelEvent]:
-        """Return what `data` brings; the views in it are valid as long as `data` is.
+        """Decode `data`; the views in the events are valid as long as `data` is.
 
         Raises
         ------
         ProtocolError
-            If the server breaks the protocol. The tunnel cannot be used afterwards.
+            If the server violates the protocol. The tunnel cannot be used afterwards.
         """
         slices: list[memoryview] = []
         closed: list[TunnelEvent] = []
@@ -300,5 +305,5 @@ class SpdyOverWebSocket(SpdyTunnel):
                 self._closing = True
                 closed.append(TunnelClosed(frame.reason or f"the server closed the tunnel ({frame.code})"))
             elif frame is _TEXT:
-                raise ProtocolError("the server sent text where SPDY is binary")
+                raise ProtocolError("the server sent a text message, but SPDY is binary")
         return self._receive(slices) + closed

@@ -1,11 +1,11 @@
-"""The client's half of the WebSocket protocol (RFC 6455): the handshake's headers, and the framing.
+"""The client side of the WebSocket protocol (RFC 6455): handshake and framing.
 
-Payloads are not gathered into messages: a download would be copied once more for nothing. The decoder
-hands on each slice as it comes and says where a message begins and ends.
+Payloads are not assembled into messages, which would copy a download once more. The decoder passes on each slice as it
+arrives, and reports where a message begins and ends.
 
-The API server sends a message for each 16 KiB at most that it read from the node, as two frames: one with the data, and
-an empty one that ends the message. So a gibibyte has more than a hundred thousand frames, and what is done for each of them counts.
-(Source: ``TunnelingConnection`` in client-go, whose server side it is too; gorilla's ``messageWriter``.)
+The API server sends at most 16 KiB per message, in two frames: one with the data, and an empty one that ends the
+message. So a gibibyte has more than a hundred thousand frames, and the cost of each frame matters.
+(Source: ``TunnelingConnection`` in client-go, which the server uses too; gorilla's ``messageWriter``.)
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _CONTROL_LIMIT = 125
 _LONGEST_HEAD = 10
 _EMPTY_END = b"\x80\x00"
 WORTH_A_PART = 8 * 1024
-"""From so many bytes on, another part is cheaper than another copy."""
+"""From this number of bytes on, another part is cheaper than another copy."""
 
 
 class Opcode(IntEnum):
-    """What a frame carries (RFC 6455, section 5.2)."""
+    """The type of a frame (RFC 6455, section 5.2)."""
 
     CONTINUATION = 0
     TEXT = 1
@@ -48,14 +48,14 @@ _CONTROLS = frozenset(int(opcode) for opcode in (Opcode.CLOSE, Opcode.PING, Opco
 
 
 class Boundary(Enum):
-    """Where a message begins, and of which kind, and where it ends."""
+    """The beginning of a binary or text message, or the end of a message."""
 
     BINARY = auto()
     TEXT = auto()
     END = auto()
 
 
-# To look a member up costs as much as all else that is done for a frame.
+# Looking up an enum member costs as much as all other work for a frame.
 _BEGINS = {int(Opcode.BINARY): Boundary.BINARY, int(Opcode.TEXT): Boundary.TEXT}
 _END = Boundary.END
 
@@ -83,7 +83,7 @@ class Close:
 
 
 FrameEvent: TypeAlias = memoryview | Boundary | Ping | Pong | Close
-"""A slice of a message's payload, or what else there is."""
+"""A slice of a message's payload, a boundary, or a control frame."""
 
 
 def handshake(subprotocol: str) -> Handshake:
@@ -100,7 +100,7 @@ def handshake(subprotocol: str) -> Handshake:
 
 
 def check_handshake(headers: Mapping[str, str], key: str, subprotocol: str) -> None:
-    """Check the headers of a ``101 Switching Protocols`` (section 4.1); names in lower case.
+    """Check the headers of a ``101 Switching Protocols`` (section 4.1), with names in lower case.
 
     Raises
     ------
@@ -117,14 +117,14 @@ def check_handshake(headers: Mapping[str, str], key: str, subprotocol: str) -> N
 
 
 def encode_frame(opcode: Opcode, *parts: bytes | bytearray | memoryview) -> bytes:
-    """Return one masked frame that holds a whole message (section 5.2)."""
+    """Return a masked frame with a whole message (section 5.2)."""
     payload = b"".join(parts) if len(parts) > 1 else parts[0] if parts else b""
     mask = os.urandom(4)
     return _head(opcode, len(payload), mask) + apply_mask(payload, mask)
 
 
 def encode_message(prefix: bytes, payload: memoryview) -> tuple[bytes, ...]:
-    """Return one masked binary frame that holds `prefix` and `payload`, in parts that spare copies."""
+    """Return a masked binary frame with `prefix` and `payload`, in parts to avoid copies."""
     if len(payload) < WORTH_A_PART:
         return (encode_frame(Opcode.BINARY, prefix, payload),)
     mask = os.urandom(4)
@@ -147,25 +147,29 @@ def encode_close(code: int = 1000) -> bytes:
 
 
 class FrameDecoder:
-    """Turns the bytes of a server into `FrameEvent`; its memory is bounded by one control frame."""
+    """Decodes the server's bytes into `FrameEvent`; its memory is bounded by one control frame."""
 
     def __init__(self) -> None:
+        # An incomplete header.
         self._head = b""
-        self._inside = False  # a payload's bytes come next, and not a header's
+        # Of the current frame: whether its header was read, the payload bytes that are missing, the opcode, the FIN bit.
+        self._inside = False
         self._left = 0
         self._opcode = 0
         self._final = True
         self._in_message = False
+        # The payload of a control frame so far.
         self._control = bytearray()
+        # Whether the server has sent a close frame.
         self._closed = False
 
     def receive(self, data: memoryview) -> list[FrameEvent]:
-        """Return what `data` brings; the views in it are valid as long as `data` is.
+        """Decode `data`; the views in the events are valid as long as `data` is.
 
         Raises
         ------
         ProtocolError
-            If the server breaks the protocol. The decoder cannot be used afterwards.
+            If the server violates the protocol. The decoder cannot be used afterwards.
         """
         events: list[FrameEvent] = []
         position, size = 0, len(data)
@@ -189,7 +193,7 @@ class FrameDecoder:
                 events.append(self._control_event())
                 continue
             if not self._final and data[position : position + 2] == _EMPTY_END:
-                # What goes the long way costs as much as the 16 KiB before it.
+                # The general path would cost as much as the 16 KiB before.
                 position += 2
                 self._final = True
             if self._final:
@@ -198,7 +202,7 @@ class FrameDecoder:
         return events
 
     def _read_head(self, data: memoryview, position: int, events: list[FrameEvent]) -> int:
-        """Begin a frame, or keep as much of its head as there is; return the position behind it."""
+        """Begin a frame, or buffer its incomplete header; return the position after it."""
         known = len(self._head)
         head = self._head + bytes(data[position : position + _LONGEST_HEAD - known])
         wanted = 2
@@ -224,7 +228,7 @@ class FrameDecoder:
             raise ProtocolError("the server sent a masked WebSocket frame")
         if opcode == _CONTINUATION:
             if not self._in_message:
-                raise ProtocolError("a WebSocket continuation frame continues nothing")
+                raise ProtocolError("a WebSocket continuation frame comes outside of a message")
         elif opcode in _BEGINS:
             if self._in_message:
                 raise ProtocolError("a WebSocket message begins inside another")
@@ -245,7 +249,7 @@ class FrameDecoder:
             return Ping(payload)
         if self._opcode == Opcode.PONG:
             return Pong(payload)
-        self._closed = True  # section 5.5.1: nothing that follows a close frame counts
+        self._closed = True  # section 5.5.1: data after a close frame is ignored
         if not payload:
             return Close(1005, "")
         if len(payload) < 2:

@@ -1,9 +1,9 @@
-"""Protocol B: the channels of ``v4.channel.k8s.io``, for servers that refuse protocols A and C.
+"""The protocol `channels`: ``v4.channel.k8s.io``, for servers that refuse SPDY.
 
-The first byte of a message is its channel: 0 carries the data both ways, 1 the server's error text.
-The server's first two bytes on each channel are the port. It dials the pod as soon as the WebSocket is
-open, so such a tunnel serves one connection and cannot be opened ahead. There is no half-close: the
-server's close frame is the end of the data. (Source: ``portforward/websocket.go`` of the kubelet.)
+The first byte of a message is its channel: 0 for the data in both directions, 1 for the server's error text. The first
+two bytes of the server on each channel are the port. The server dials the pod as soon as the WebSocket is open, so a
+tunnel serves a single connection and cannot be opened ahead. There is no half-close: the server's close frame is the
+end of the data. (Source: ``portforward/websocket.go`` of the kubelet.)
 """
 
 from __future__ import annotations
@@ -31,49 +31,54 @@ _PAIR = 1
 
 
 class ChannelTunnel:
-    """One tunnel of protocol B, which is one pair; the same calls as `SpdyTunnel`."""
+    """A tunnel of the protocol `channels`, with a single pair and the interface of `SpdyTunnel`."""
 
     name = "channels"
     half_close = False
 
     def __init__(self) -> None:
         self._frames = websocket.FrameDecoder()
+        # The channel of the current message; unknown before its first byte.
         self._channel = _DATA
+        # The bytes of the port that are still to come, on each channel.
         self._port_left = [_PORT_SIZE, _PORT_SIZE]
+        # The server's error text so far.
         self._text = bytearray()
+        # Whether the pair was opened; whether the server has closed; whether further events are dropped; whether
+        # a close frame was sent.
         self._opened = self._over = self._abandoned = self._closing = False
         self.outgoing = bytearray()
 
     @classmethod
     def handshake(cls) -> Handshake:
-        """Return the request that opens such a tunnel."""
+        """Return the request that opens a tunnel."""
         return websocket.handshake(SUBPROTOCOL)
 
     @property
     def pairs(self) -> int:
-        """How many pairs the server still knows."""
+        """The number of pairs that are open on the server."""
         return int(self._opened and not self._over)
 
     @property
     def reusable(self) -> bool:
-        """Whether a pair can be opened: only the first."""
+        """Whether the single pair can be opened."""
         return not (self._opened or self._over or self._closing)
 
-    def open(self, port: int, first: bytes | memoryview = b"") -> tuple[int, bytes]:  # noqa: ARG002 - the port stands in the request's query
-        """Take the pair that the server opened with the tunnel, and say `first`; return its number and what to send."""
+    def open(self, port: int, first: bytes | memoryview = b"") -> tuple[int, bytes]:  # noqa: ARG002 - the request has the port
+        """Use the pair that the server opened with the tunnel, and send `first`; return its number and the message to send."""
         self._opened = True
         return _PAIR, b"".join(self.send(_PAIR, memoryview(first))) if first else b""
 
     def send(self, pair: int, payload: memoryview) -> tuple[bytes, ...]:  # noqa: ARG002 - there is only one
-        """Return the message, in parts, that carries `payload` to the pod."""
+        """Return `payload` as a message, in parts."""
         return encode_message(b"\x00", payload)
 
     def finish(self, pair: int) -> bytes:
-        """End the pair: this protocol cannot close one end on its own."""
+        """End the pair, because this protocol has no half-close."""
         return self.abandon(pair)
 
     def abandon(self, pair: int) -> bytes:  # noqa: ARG002 - there is only one
-        """Close the tunnel, and drop what still comes."""
+        """Close the tunnel, and drop further data."""
         if self._abandoned:
             return b""
         self._abandoned = True
@@ -93,12 +98,12 @@ class ChannelTunnel:
         return encode_close()
 
     def receive(self, data: memoryview) -> list[TunnelEvent]:
-        """Return what `data` brings; the views in it are valid as long as `data` is.
+        """Decode `data`; the views in the events are valid as long as `data` is.
 
         Raises
         ------
         ProtocolError
-            If the server breaks the protocol. The tunnel cannot be used afterwards.
+            If the server violates the protocol. The tunnel cannot be used afterwards.
         """
         events: list[TunnelEvent] = []
         for frame in self._frames.receive(data):
@@ -116,7 +121,7 @@ class ChannelTunnel:
 
     def _cross(self, boundary: websocket.Boundary) -> None:
         if boundary is websocket.Boundary.TEXT:
-            raise ProtocolError("the server sent text where the channels are binary")
+            raise ProtocolError("the server sent a text message, but the channels are binary")
         if boundary is websocket.Boundary.BINARY:
             self._channel = _UNKNOWN
         elif self._channel == _UNKNOWN:
@@ -139,7 +144,7 @@ class ChannelTunnel:
             events.append(Received(_PAIR, [data]))
 
     def _skip_port(self, data: memoryview, events: list[TunnelEvent]) -> memoryview:
-        """Return `data` without what belongs to the port that each channel begins with."""
+        """Return `data` without bytes of the port, with which each channel begins."""
         left = self._port_left[self._channel] if data else 0
         skipped = min(left, len(data))
         if skipped:

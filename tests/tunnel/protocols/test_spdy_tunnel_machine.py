@@ -267,7 +267,7 @@ class SpdyTunnelMachine(RuleBasedStateMachine):
     @rule(at=cuts)
     def server_takes_no_more(self, at: list[int]) -> None:
         def goes_away() -> None:
-            self.note(TunnelClosed("the server takes no further connections on this tunnel"))
+            self.note(TunnelClosed("the server accepts no further connections on this tunnel"))
             self.closing = True
 
         self.say(mark_last(control(7, struct.pack("!II", 0, 0)), goes_away), at)

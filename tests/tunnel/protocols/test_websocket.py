@@ -192,7 +192,7 @@ class TestDecoding:
             (frame(2, mask=True), "masked"),
             (frame(9, fin=False), "fragmented"),
             (frame(8, b"x" * 126), "too long"),
-            (frame(0, b"x"), "continues nothing"),
+            (frame(0, b"x"), "outside of a message"),
             (frame(2, fin=False) + frame(2), "inside another"),
             (bytes([0x82, 127]) + b"\xff" * 8, "impossible length"),
             (frame(8, b"\x03"), "cut off"),
